@@ -1,0 +1,49 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Options that several modules share."""
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Documentation of shared options; ``mobius.ops.shared.ROOT`` and so on."""
+
+    DOCUMENTATION = r"""
+options: {}
+"""
+    ROOT = r"""
+options:
+  root:
+    description:
+      - The application's root folder on the target.
+    type: path
+    required: true
+"""
+    ENV = r"""
+options:
+  env:
+    description:
+      - The environment's name, such as V(production) or V(staging).
+      - It is a part of the names of backups and logs.
+    type: str
+    required: true
+"""
+    COMPONENTS = r"""
+options:
+  components:
+    description:
+      - The parts of the application's state.
+      - V(all) stands for V(config), V(database), V(uploads), V(generated) and V(logs).
+    type: list
+    elements: str
+    default: [all]
+"""
+    ATTRIBUTES = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and tell what it would do without changing the target.
+  diff_mode:
+    description: Returns what it changed, or would change, when in diff mode.
+  idempotent:
+    description: When run twice in a row without changes in between, the second run changes nothing.
+"""

@@ -1,0 +1,31 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Options that several modules share, each written once, and the one way a module runs."""
+from __future__ import annotations
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
+
+ROOT = {"type": "path", "required": True}
+ENV = {"type": "str", "required": True}
+COMPONENTS = {"type": "list", "elements": "str", "default": ["all"]}
+HEADERS = {"type": "dict", "default": {}}
+
+
+def execute(module: AnsibleModule, run: t.Callable[[dict[str, t.Any], bool], tuple[bool, dict[str, t.Any], dict]]) -> None:
+    """Call ``run(params, check_mode)`` and leave the module with what it returns.
+
+    ``run`` returns ``(changed, result, {"before": …, "after": …})``. An :class:`OpsError` becomes the module's
+    failure message as it is; an operating system error names its file.
+    """
+    try:
+        changed, result, diff = run(module.params, module.check_mode)
+    except OpsError as error:
+        module.fail_json(msg=str(error), **getattr(error, "facts", {}))
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename or module.params.get('root') or 'the system'}: {error.strerror or error}.")
+    else:
+        module.exit_json(changed=changed, diff=diff, **result)

@@ -1,0 +1,134 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Durable file operations: a reader sees the old content or the new, never a part of it."""
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, StateError
+
+CHUNK = 1024 * 1024
+
+
+def fsync_dir(path: str) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def atomic_file(path: str, mode: int = 0o644) -> t.Iterator[t.BinaryIO]:
+    """A binary file that appears at *path* when the block ends well, and not at all when it does not."""
+    folder = os.path.dirname(path) or "."
+    descriptor, temporary = tempfile.mkstemp(prefix="." + os.path.basename(path) + ".", suffix=".tmp", dir=folder)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            os.fchmod(stream.fileno(), mode)
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+        fsync_dir(folder)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def write_text(path: str, text: str, mode: int = 0o644) -> None:
+    """Replace a file's content as one step."""
+    with atomic_file(path, mode) as stream:
+        stream.write(text.encode("utf-8"))
+
+
+def write_json(path: str, value: t.Any, mode: int = 0o644) -> None:
+    """Replace a JSON file as one step; keys are sorted so that two versions compare line by line."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n", mode)
+
+
+def read_json(path: str) -> t.Any:
+    """A JSON file's value, or ``None`` when there is no such file.
+
+    :raises IntegrityError: when the file is there and is not JSON.
+    """
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return json.load(stream)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise IntegrityError(path, "a JSON document", f"{error}", "Restore the file or move it away") from error
+
+
+def append_line(path: str, line: str, mode: int = 0o644) -> None:
+    """Append one line durably. A single ``write`` of ``O_APPEND`` keeps concurrent lines whole."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
+    try:
+        os.write(descriptor, (line + "\n").encode("utf-8"))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def tail(path: str, lines: int, limit: int = 64 * 1024) -> list[str]:
+    """The last lines of a text file, reading at most *limit* bytes; none when there is no file."""
+    try:
+        with open(path, "rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - limit))
+            return stream.read().decode("utf-8", "replace").splitlines()[-lines:]
+    except FileNotFoundError:
+        return []
+
+
+def sha256_file(path: str, progress: t.Callable[[int], None] | None = None) -> str:
+    """The SHA-256 of a file's content in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while True:
+            chunk = stream.read(CHUNK)
+            if not chunk:
+                return digest.hexdigest()
+            digest.update(chunk)
+            if progress:
+                progress(len(chunk))
+
+
+def atomic_symlink(target: str, link: str) -> None:
+    """Point *link* at *target* in one rename, whether or not *link* exists."""
+    temporary = f"{link}.{os.getpid()}.tmp"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)
+    os.symlink(target, temporary)
+    os.replace(temporary, link)
+    fsync_dir(os.path.dirname(link) or ".")
+
+
+def require_space(folder: str, needed: int, purpose: str) -> None:
+    """Refuse to begin what cannot end.
+
+    :param needed: bytes that will be written.
+    :raises StateError: when the file system of *folder* has less free than *needed*.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise StateError(f"the file system of {folder}", f"{human_size(needed)} free for {purpose}",
+                         f"{human_size(free)}", "Free some space or name a folder on another disk")
+
+
+def human_size(size: float) -> str:
+    """``1.5 MB`` of a number of bytes (powers of 1000)."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
