@@ -1,0 +1,73 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Run a part of this collection detached from the Ansible task that starts it.
+
+A module's code is gone from the target as soon as its task ends, so the part takes its code along: the source of
+every util that is loaded goes into one zip file, named by its content, and Python runs from that.
+"""
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import subprocess
+import sys
+import zipfile
+
+from ansible_collections.mobius.ops.plugins.module_utils import _files
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+
+PACKAGE = "ansible_collections.mobius.ops.plugins.module_utils"
+#: Zip files of earlier versions that are kept: programs that still run may yet import from them.
+KEPT = 5
+
+
+def _sources() -> dict[str, str]:
+    """Archive path -> source of every loaded util, and the empty packages above them."""
+    found = {}
+    for name in sorted(sys.modules):
+        loader = getattr(sys.modules[name], "__loader__", None)
+        if name.startswith(PACKAGE + "._") and not name.endswith("._arguments") and hasattr(loader, "get_source"):
+            found[name.replace(".", "/") + ".py"] = loader.get_source(name) or ""
+    parts = PACKAGE.split(".")
+    for depth in range(1, len(parts) + 1):
+        found["/".join(parts[:depth]) + "/__init__.py"] = ""
+    return found
+
+
+def code_archive(layout: Layout) -> str:
+    """The zip file with the loaded utils, written when it is not there yet."""
+    sources = _sources()
+    text = "".join(path + "\0" + sources[path] + "\0" for path in sorted(sources))
+    folder = layout.path("state", "code")
+    os.makedirs(folder, mode=0o755, exist_ok=True)
+    path = os.path.join(folder, hashlib.sha256(text.encode("utf-8")).hexdigest()[:16] + ".zip")
+    if not os.path.exists(path):
+        with _files.atomic_file(path) as stream, zipfile.ZipFile(stream, "w") as archive:
+            for name in sorted(sources):
+                archive.writestr(zipfile.ZipInfo(name), sources[name])
+        _sweep(folder)
+    return path
+
+
+def _sweep(folder: str) -> None:
+    paths = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".zip")]
+    for path in sorted(paths, key=os.path.getmtime, reverse=True)[KEPT:]:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def command(layout: Layout, util: str, argument: str) -> tuple[list[str], dict[str, str]]:
+    """The argv and environment that run ``main()`` of a util, e.g. ``_watcher``, with one argument."""
+    env = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG", "TZ", "USER")}
+    env.update(PYTHONPATH=code_archive(layout), PYTHONDONTWRITEBYTECODE="1")
+    return [sys.executable, "-m", f"{PACKAGE}.{util}", argument], env
+
+
+def launch(layout: Layout, util: str, argument: str, log: str) -> int:
+    """Start a util in a session of its own and return its process id; what it prints goes to *log*."""
+    argv, env = command(layout, util, argument)
+    with open(log, "ab") as output:
+        process = subprocess.Popen(  # noqa: S603
+            argv, env=env, cwd="/", stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
+    return process.pid

@@ -1,0 +1,58 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The application's ``.env`` file, and keeping its values out of everything that people read."""
+from __future__ import annotations
+
+import re
+import typing as t
+
+_LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
+#: A plain web address is no secret, and checks and incidents need to show it.
+_ORIGIN = re.compile(r"https?://[^/@\s]+/?$")
+#: Shorter values (``5001``, ``true``) say nothing, and hiding them would garble every text.
+SHORTEST_SECRET = 6
+HIDDEN = "********"
+
+
+def read(path: str) -> dict[str, str]:
+    """Names and values of a ``.env`` file; none when there is no file. Quotes around a value are taken off."""
+    values = {}
+    try:
+        with open(path, encoding="utf-8") as stream:
+            for line in stream:
+                match = _LINE.match(line)
+                if match and not line.lstrip().startswith("#"):
+                    name, value = match.groups()
+                    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+                        value = value[1:-1]
+                    values[name] = value
+    except FileNotFoundError:
+        pass
+    return values
+
+
+class Redactor:
+    """Hides every value of a ``.env`` file, and each comma-separated part of one, in texts and records."""
+
+    def __init__(self, env_file: str) -> None:
+        secrets = set()
+        for value in read(env_file).values():
+            secrets.update(part.strip() for part in [value, *value.split(",")])
+        hidden = [text for text in secrets if len(text) >= SHORTEST_SECRET and not _ORIGIN.match(text)]
+        self.secrets = sorted(hidden, key=len, reverse=True)
+
+    def text(self, text: str) -> str:
+        """The text with every secret replaced by asterisks."""
+        for secret in self.secrets:
+            text = text.replace(secret, HIDDEN)
+        return text
+
+    def value(self, value: t.Any) -> t.Any:
+        """A copy of a record (dicts, lists, texts) with every secret replaced."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {key: self.value(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.value(item) for item in value]
+        return value

@@ -1,0 +1,107 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the kernel tells about processes and ports, read from ``/proc``."""
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+import typing as t
+
+_LISTEN = "0A"
+
+
+def start_ticks(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot; with its id it names one process for good.
+
+    ``None`` when there is no such process, or only its zombie.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
+            fields = stream.read().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def is_alive(pid: int | None, ticks: int | None) -> bool:
+    """Whether the very process that had this id and start time still runs."""
+    return bool(pid) and ticks is not None and start_ticks(pid) == ticks
+
+
+def working_dir(pid: int) -> str | None:
+    """The folder that a process runs in, or ``None`` when it cannot be told."""
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return None
+
+
+def command_line(pid: int) -> str:
+    """A process's command, at most 120 characters; empty when it cannot be told."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as stream:
+            return stream.read().replace(b"\0", b" ").decode("utf-8", "replace").strip()[:120]
+    except OSError:
+        return ""
+
+
+def parents(pid: int) -> t.Iterator[int]:
+    """The process itself, then its ancestors."""
+    while pid > 0:
+        yield pid
+        try:
+            with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
+                pid = int(stream.read().rpartition(")")[2].split()[1])
+        except (OSError, IndexError, ValueError):
+            return
+
+
+def end_group(pid: int, ticks: int | None, timeout: float) -> None:
+    """End a process and its group: SIGTERM, then SIGKILL for what is left after *timeout* seconds."""
+    for number, patience in ((signal.SIGTERM, timeout), (signal.SIGKILL, 5.0)):
+        if not is_alive(pid, ticks):
+            break
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, number)
+        deadline = time.monotonic() + patience
+        while is_alive(pid, ticks) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def listeners(port: int) -> list[int]:
+    """Ids of the processes that listen on a TCP port; ``[0]`` when somebody does whose id is not ours to see."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(FileNotFoundError), open(table, encoding="ascii") as stream:
+            for line in list(stream)[1:]:
+                fields = line.split()
+                if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+                    inodes.add(f"socket:[{fields[9]}]")
+    if not inodes:
+        return []
+    return sorted(_owners(inodes)) or [0]
+
+
+def _owners(inodes: set[str]) -> set[int]:
+    found = set()
+    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+        with contextlib.suppress(OSError):
+            for number in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    if os.readlink(f"/proc/{pid}/fd/{number}") in inodes:
+                        found.add(pid)
+    return found
+
+
+def port_answers(port: int, host: str = "127.0.0.1", timeout: float = 1.0) -> bool:
+    """Whether a TCP connection to the port succeeds within *timeout* seconds."""
+    try:
+        with socket.create_connection((host, port), timeout):
+            return True
+    except OSError:
+        return False

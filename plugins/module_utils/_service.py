@@ -1,0 +1,211 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A Node service on a target: its definition on disk, and what managers of services have in common.
+
+A definition (``spec``) lies in ``state/service/<name>/spec.json``, without secrets, so that a watch or a rollback
+that runs later and alone knows what to start.
+"""
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _detach, _files, _processes, _systemd
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
+
+MANAGERS = ("auto", "systemd", "process")
+#: Seconds within which a supervisor must have said that it runs.
+LAUNCH_TIMEOUT = 10.0
+
+
+def default_manager() -> str:
+    """``systemd`` where it is the init system, else ``process``."""
+    return "systemd" if os.path.isdir("/run/systemd/system") else "process"
+
+
+def build_spec(layout: Layout, params: dict[str, t.Any]) -> dict[str, t.Any]:
+    """A service definition from the options of ``node_service``.
+
+    :raises InputError: when the command cannot be found on the target.
+    """
+    name = check_name(params["name"], "service name")
+    command = list(params["command"])
+    program = shutil.which(command[0])
+    if not program:
+        raise InputError(f"service {name}", f"the program '{command[0]}' on the target", "none on its PATH",
+                         "Install it (mobius.ops.setup does) or correct mobius_command")
+    manager = params["manager"] if params["manager"] != "auto" else default_manager()
+    environment = {"NODE_ENV": "production", "HOST": params["host"], "PORT": str(params["port"])}
+    environment.update({key: str(value) for key, value in (params["environment"] or {}).items()})
+    return {
+        "name": name, "manager": manager, "command": [program, *command[1:]], "working_dir": layout.current,
+        "environment": environment, "env_file": layout.env_file, "port": params["port"], "host": params["host"],
+        "user": params["user"], "console_log": os.path.join(layout.component("logs"), "console.log"),
+        "stop_timeout": params["stop_timeout"], "restart_delay": params["restart_delay"],
+        "restart_limit": params["restart_limit"], "restart_window": params["restart_window"],
+        "writable": [layout.component(part) for part in ("uploads", "database", "generated", "logs")],
+        "memory_max": params["memory_max"],
+    }
+
+
+class Service:
+    """One service under its manager. Subclasses start, stop and inspect it."""
+
+    def __init__(self, layout: Layout, spec: dict[str, t.Any]) -> None:
+        self.layout = layout
+        self.spec = spec
+        self.name = spec["name"]
+        self.folder = layout.path("state", "service", self.name)
+
+    @property
+    def port(self) -> int:
+        """The TCP port that it listens on."""
+        return self.spec["port"]
+
+    def saved(self) -> dict[str, t.Any] | None:
+        """The definition on disk, or ``None``."""
+        return _files.read_json(os.path.join(self.folder, "spec.json"))
+
+    def save(self) -> None:
+        """Put the definition on disk."""
+        os.makedirs(self.folder, exist_ok=True)
+        _files.write_json(os.path.join(self.folder, "spec.json"), self.spec)
+
+    def release_of(self, pid: int | None) -> str | None:
+        """The id of the release that a process runs from, told by its working folder."""
+        folder = _processes.working_dir(pid) if pid else None
+        parent, release_id = os.path.split(folder or "")
+        return release_id if os.path.realpath(parent) == os.path.realpath(self.layout.releases) else None
+
+    def require_port(self) -> None:
+        """:raises StateError: when another program listens on the port."""
+        mine = self.status()["pid"]
+        strangers = [pid for pid in _processes.listeners(self.port) if not mine or mine not in _processes.parents(pid)]
+        if strangers:
+            who = ", ".join(f"process {pid} ({_processes.command_line(pid)})" if pid else "another user's process"
+                            for pid in strangers)
+            raise StateError(f"port {self.port}", f"nobody or the service {self.name} to listen", who,
+                             "Stop that program or give another mobius_port")
+
+    def evidence(self, lines: int = 15) -> list[str]:
+        """The last lines that the service printed."""
+        return _files.tail(self.spec["console_log"], lines)
+
+    def status(self) -> dict[str, t.Any]:
+        """``status`` (running, restarting, failed, stopped), ``pid``, ``uptime`` (s), ``restarts``, ``last_exit``…"""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Start it when it does not run. :raises ServiceError: when the manager cannot."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Stop it, with everything it started."""
+        raise NotImplementedError
+
+    def restart(self) -> None:
+        """Stop, then start."""
+        self.stop()
+        self.start()
+
+
+class ProcessService(Service):
+    """A service that a supervisor of this collection keeps running (``_supervisor``)."""
+
+    def _read(self) -> dict[str, t.Any]:
+        return _files.read_json(os.path.join(self.folder, "status.json")) or {}
+
+    def status(self) -> dict[str, t.Any]:
+        facts = self._read()
+        supervised = _processes.is_alive(facts.get("supervisor_pid"), facts.get("supervisor_ticks"))
+        alive = _processes.is_alive(facts.get("pid"), facts.get("ticks"))
+        state = facts.get("state", "stopped")
+        if not supervised and state not in ("stopped", "failed"):
+            state = "unsupervised" if alive else "killed"
+        elif state == "running" and not alive:
+            state = "restarting"
+        started = facts.get("started") if alive else None
+        return {
+            "status": state, "pid": facts["pid"] if alive else None, "port": self.port, "manager": "process",
+            "started": started, "restarts": facts.get("restarts", 0), "last_exit": facts.get("last_exit"),
+            "uptime": (_clock.now() - _clock.parse(started)).total_seconds() if started else 0,
+            "release": self.release_of(facts["pid"]) if alive else None,
+        }
+
+    def start(self) -> None:
+        if self.status()["status"] in ("running", "restarting"):
+            return
+        self._end_remains()
+        self.save()
+        pid = _detach.launch(self.layout, "_supervisor", self.folder, os.path.join(self.folder, "supervisor.log"))
+        deadline = time.monotonic() + LAUNCH_TIMEOUT
+        while time.monotonic() < deadline:
+            facts = self._read()
+            if facts.get("supervisor_pid") == pid and facts.get("state") != "starting":
+                return
+            time.sleep(0.02)
+        log = " ".join(_files.tail(os.path.join(self.folder, "supervisor.log"), 3))
+        raise ServiceError(f"service {self.name}", f"its supervisor to start within {LAUNCH_TIMEOUT:.0f} s",
+                           log or "nothing from it", "Look into state/service/ below the root")
+
+    def _end_remains(self) -> None:
+        """End a service that lost its supervisor."""
+        facts = self._read()
+        if _processes.is_alive(facts.get("pid"), facts.get("ticks")):
+            _processes.end_group(facts["pid"], facts["ticks"], self.spec["stop_timeout"])
+
+    def stop(self) -> None:
+        facts = self._read()
+        pid, ticks = facts.get("supervisor_pid"), facts.get("supervisor_ticks")
+        if _processes.is_alive(pid, ticks):
+            _processes.end_group(pid, ticks, self.spec["stop_timeout"] + 5)
+        self._end_remains()
+        if facts and facts.get("state") != "stopped":
+            _files.write_json(os.path.join(self.folder, "status.json"), {**self._read(), "state": "stopped", "pid": None})
+
+
+class SystemdService(Service):
+    """A service that systemd runs as ``<name>.service``."""
+
+    @property
+    def unit(self) -> str:
+        """The unit's name."""
+        return self.name + ".service"
+
+    def unit_current(self) -> bool:
+        """Whether the unit file on disk is the one that the definition asks for."""
+        return _systemd.read_unit(self.unit) == _systemd.render(self.spec)
+
+    def save(self) -> None:
+        super().save()
+        if not self.unit_current():
+            _systemd.write_unit(self.unit, _systemd.render(self.spec))
+
+    def status(self) -> dict[str, t.Any]:
+        facts = _systemd.show(self.unit)
+        return {**facts, "port": self.port, "manager": "systemd", "release": self.release_of(facts["pid"])}
+
+    def start(self) -> None:
+        self.save()
+        _systemd.systemctl("reset-failed", self.unit, check=False)
+        _systemd.systemctl("start", self.unit)
+
+    def stop(self) -> None:
+        _systemd.systemctl("stop", self.unit, check=False)
+
+
+def service_for(layout: Layout, spec: dict[str, t.Any]) -> Service:
+    """The service of a definition."""
+    return (SystemdService if spec["manager"] == "systemd" else ProcessService)(layout, spec)
+
+
+def load(layout: Layout, name: str) -> Service:
+    """The service that was set up under a name. :raises StateError: when there is none."""
+    path = layout.path("state", "service", check_name(name, "service name"), "spec.json")
+    spec = _files.read_json(path)
+    if spec is None:
+        raise StateError(f"service {name}", "a service that was set up", f"no {path}", "Run the playbook mobius.ops.setup first")
+    return service_for(layout, spec)

@@ -1,0 +1,140 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Keep a Node service running where there is no systemd: started again when it ends, its state on disk.
+
+It runs detached (``_detach``), holds a lock on its folder for as long as it lives, and writes ``status.json`` there
+at every change. The service's secrets are read from its ``.env`` and passed by environment only.
+"""
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import time
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _env_file, _files, _processes
+
+POLL = 0.1
+
+
+def exit_text(code: int) -> str:
+    """How a process ended, in words: ``status 1`` or ``SIGKILL``."""
+    if code >= 0:
+        return f"status {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
+
+
+class Supervisor:
+    """Runs one service until it is told to stop, or until it crashes too often.
+
+    :param folder: where ``spec.json`` is and ``status.json`` goes.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.spec: dict[str, t.Any] = _files.read_json(os.path.join(folder, "spec.json"))
+        self.status: dict[str, t.Any] = {"state": "starting", "restarts": 0, "last_exit": None, "pid": None}
+        self.exits: list[float] = []
+        self.stopping = False
+
+    def run(self) -> None:
+        """Until the end; the lock tells others that the supervisor lives."""
+        with open(os.path.join(self.folder, "lock"), "a", encoding="ascii") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, self._stop)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            self.write(supervisor_pid=os.getpid(), supervisor_ticks=_processes.start_ticks(os.getpid()))
+            while not self.stopping:
+                code = self.run_once()
+                if not self.stopping and not self.may_restart(code):
+                    return
+            self.write(state="stopped", pid=None)
+
+    def _stop(self, _number: int, _frame: t.Any) -> None:
+        self.stopping = True
+
+    def write(self, **facts: t.Any) -> None:
+        """Add facts to the status and put it on disk."""
+        self.status.update(facts)
+        _files.write_json(os.path.join(self.folder, "status.json"), self.status)
+
+    def run_once(self) -> int:
+        """Start the service and wait for its end (or end it, when this is to stop); its exit code."""
+        with open(self.spec["console_log"], "ab") as console:
+            try:
+                child = subprocess.Popen(  # noqa: S603
+                    self.spec["command"], cwd=os.path.realpath(self.spec["working_dir"]), env=self.environment(),
+                    stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True, **self.account())
+            except OSError as error:
+                console.write(f"{_clock.iso()} cannot start {self.spec['command'][0]}: {error}\n".encode())
+                return 127
+        ticks = _processes.start_ticks(child.pid)
+        self.write(state="running", pid=child.pid, ticks=ticks, started=_clock.iso())
+        while not self.stopping:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return child.wait(timeout=POLL)
+        return self.end(child)
+
+    def end(self, child: subprocess.Popen) -> int:
+        """SIGTERM to the service, SIGKILL after ``stop_timeout``, and SIGKILL to what it left behind."""
+        child.terminate()
+        try:
+            child.wait(timeout=self.spec["stop_timeout"])
+        except subprocess.TimeoutExpired:
+            child.kill()
+        code = child.wait()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)
+        return code
+
+    def environment(self) -> dict[str, str]:
+        """The service's whole environment: a few basic variables, its ``.env``, its own settings."""
+        env = {key: os.environ[key] for key in ("PATH", "LANG", "TZ", "HOME") if key in os.environ}
+        env.update(_env_file.read(self.spec["env_file"]))
+        env.update(self.spec["environment"])
+        return env
+
+    def account(self) -> dict[str, t.Any]:
+        """``Popen`` arguments for another user; none when the supervisor itself runs as that user."""
+        user = self.spec.get("user")
+        if not user or pwd.getpwuid(os.getuid()).pw_name == user:
+            return {}
+        entry = pwd.getpwnam(user)
+        return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
+    def may_restart(self, code: int) -> bool:
+        """Note how the service ended, then wait for the restart delay; false when it crashes too often."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if self.status["pid"]:
+                os.killpg(self.status["pid"], signal.SIGKILL)
+        moment = time.monotonic()
+        self.exits = [at for at in self.exits if moment - at < self.spec["restart_window"]] + [moment]
+        failed = len(self.exits) > self.spec["restart_limit"]
+        self.write(state="failed" if failed else "restarting", pid=None,
+                   last_exit={"when": _clock.iso(), "how": exit_text(code)},
+                   restarts=self.status["restarts"] + (0 if failed else 1))
+        deadline = moment + self.spec["restart_delay"]
+        while not failed and not self.stopping and time.monotonic() < deadline:
+            time.sleep(POLL)
+        return not failed
+
+
+def main() -> None:
+    """``python -m …_supervisor FOLDER``"""
+    Supervisor(sys.argv[1]).run()
+
+
+if __name__ == "__main__":
+    main()

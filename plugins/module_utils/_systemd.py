@@ -1,0 +1,131 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""systemd units of Node services: the hardened unit file, and what ``systemctl`` tells."""
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files
+from ansible_collections.mobius.ops.plugins.module_utils._errors import ServiceError
+
+UNIT_DIR = "/etc/systemd/system"
+#: ``MemoryDenyWriteExecute`` is left out: V8 compiles to memory that it then executes.
+SANDBOX = """\
+NoNewPrivileges=true
+CapabilityBoundingSet=
+AmbientCapabilities=
+ProtectSystem=strict
+ProtectHome=true
+PrivateTmp=true
+PrivateDevices=true
+PrivateUsers=true
+ProtectClock=true
+ProtectControlGroups=true
+ProtectHostname=true
+ProtectKernelLogs=true
+ProtectKernelModules=true
+ProtectKernelTunables=true
+ProtectProc=invisible
+ProcSubset=pid
+RemoveIPC=true
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictNamespaces=true
+RestrictRealtime=true
+RestrictSUIDSGID=true
+LockPersonality=true
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+UMask=0027
+"""
+
+
+def _quote(text: str) -> str:
+    """A word as unit files want it: quoted, with ``%`` and ``$`` taken literally."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$") + '"'
+
+
+def render(spec: dict[str, t.Any]) -> str:
+    """The text of the unit file of a service definition (``_service.build_spec``)."""
+    environment = "".join(f"Environment={_quote(f'{key}={value}')}\n" for key, value in sorted(spec["environment"].items()))
+    account = f"User={spec['user']}\n" if spec["user"] else ""
+    memory = f"MemoryMax={spec['memory_max']}\n" if spec["memory_max"] else ""
+    writable = "".join(f"ReadWritePaths={_quote(path)}\n" for path in spec["writable"])
+    return f"""\
+# Written by mobius.ops.node_service; changes are overwritten.
+[Unit]
+Description=MOBIUS application service {spec['name']}
+After=network-online.target
+Wants=network-online.target
+StartLimitIntervalSec={spec['restart_window']}
+StartLimitBurst={spec['restart_limit']}
+
+[Service]
+Type=exec
+{account}WorkingDirectory={spec['working_dir']}
+EnvironmentFile=-{spec['env_file']}
+{environment}ExecStart={' '.join(_quote(word) for word in spec['command'])}
+StandardOutput=append:{spec['console_log']}
+StandardError=inherit
+Restart=always
+RestartSec={spec['restart_delay']}
+TimeoutStopSec={spec['stop_timeout']}
+KillMode=mixed
+LimitNOFILE=16384
+{memory}{SANDBOX}{writable}
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def systemctl(*words: str, check: bool = True) -> str:
+    """Run ``systemctl`` and return what it prints. :raises ServiceError: when it fails and *check* is set."""
+    done = subprocess.run(["systemctl", "--no-ask-password", *words], capture_output=True, text=True, check=False)  # noqa: S603, S607
+    if check and done.returncode:
+        raise ServiceError("systemctl " + " ".join(words), "success", (done.stderr or done.stdout).strip(),
+                           f"Look at: journalctl -u {words[-1]}")
+    return done.stdout
+
+
+def read_unit(unit: str) -> str:
+    """The unit file's text, empty when there is none."""
+    try:
+        with open(os.path.join(UNIT_DIR, unit), encoding="utf-8") as stream:
+            return stream.read()
+    except FileNotFoundError:
+        return ""
+
+
+def write_unit(unit: str, text: str) -> None:
+    """Put the unit file in place, and make systemd read and enable it."""
+    _files.write_text(os.path.join(UNIT_DIR, unit), text)
+    systemctl("daemon-reload")
+    systemctl("enable", unit)
+
+
+def show(unit: str) -> dict[str, t.Any]:
+    """``status``, ``pid``, ``started``, ``uptime`` (s), ``restarts`` and ``last_exit`` of a unit."""
+    names = "ActiveState,SubState,MainPID,NRestarts,ExecMainCode,ExecMainStatus,ActiveEnterTimestampMonotonic,Result"
+    lines = systemctl("show", unit, "--property", names, check=False).splitlines()
+    facts = dict(line.split("=", 1) for line in lines if "=" in line)
+    pid = int(facts.get("MainPID") or 0) or None
+    since = int(facts.get("ActiveEnterTimestampMonotonic") or 0) / 1e6
+    uptime = round(max(0.0, time.clock_gettime(time.CLOCK_MONOTONIC) - since), 1) if pid else 0
+    return {
+        "status": _state(facts), "pid": pid, "restarts": int(facts.get("NRestarts") or 0), "uptime": uptime,
+        "started": _clock.from_epoch(time.time() - uptime) if pid else None,
+        "last_exit": None if pid or facts.get("Result", "success") == "success" else
+        {"when": None, "how": f"{facts['Result']}, status {facts.get('ExecMainStatus')}"},
+    }
+
+
+def _state(facts: dict[str, str]) -> str:
+    active, sub = facts.get("ActiveState", "inactive"), facts.get("SubState", "")
+    if active == "active":
+        return "running"
+    if sub == "auto-restart" or active == "activating":
+        return "restarting"
+    return "failed" if active == "failed" else "stopped"
