@@ -1,0 +1,90 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Health of a service: several checks at once, judged together."""
+from __future__ import annotations
+
+import concurrent.futures
+import time
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _probe, _thresholds
+
+#: Probes that run at the same time.
+WORKERS = 16
+
+
+def normalize_all(checks: list[dict[str, t.Any]], headers: dict[str, str] | None = None) -> list[dict[str, t.Any]]:
+    """Every check in full form (``_probe.normalize``)."""
+    return [_probe.normalize(check, headers) for check in checks]
+
+
+def percentile(values: list[float], percent: float) -> float | None:
+    """The nearest-rank percentile of some numbers; ``None`` of none."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    return ordered[max(0, -(-len(ordered) * int(percent * 10) // 1000) - 1)]
+
+
+def sample_all(checks: list[dict[str, t.Any]], requests: int = 1) -> list[dict[str, t.Any]]:
+    """Run each normalized check *requests* times, all at once; samples in the order of the checks."""
+    http = _probe.session()
+    jobs = [check for check in checks for _number in range(requests)]
+    with http, concurrent.futures.ThreadPoolExecutor(max_workers=min(WORKERS, max(1, len(jobs)))) as pool:
+        return list(pool.map(lambda check: _probe.probe(check, http), jobs))
+
+
+def summarize(samples: list[dict[str, t.Any]], thresholds: dict[str, tuple[float, float]]) -> dict[str, t.Any]:
+    """``status`` and figures of some samples.
+
+    The error rate counts ``failed`` samples among those that could be measured; latencies are those of answers.
+    """
+    measured = [sample for sample in samples if sample["outcome"] not in ("error", "no_data")]
+    failed = [sample for sample in measured if sample["outcome"] == "failed"]
+    times = [sample["ms"] for sample in measured if sample["status"] is not None]
+    rate = round(100.0 * len(failed) / len(measured), 2) if measured else None
+    p50, p95 = percentile(times, 50), percentile(times, 95)
+    grades = [_thresholds.grade("error_rate_pct", rate, thresholds)]
+    if times:
+        grades.append(_thresholds.grade("response_time_ms", p95, thresholds))
+    if any(sample["outcome"] == "slow" for sample in samples):
+        grades.append("warning")
+    return {"status": _thresholds.worst(grades), "error_rate_pct": rate, "p50_ms": p50, "p95_ms": p95,
+            "p99_ms": percentile(times, 99), "max_ms": max(times, default=None)}
+
+
+def outcome(samples: list[dict[str, t.Any]]) -> str:
+    """One word for a round of samples: ``failed`` before ``error`` before ``slow``; ``no_data`` when there are none."""
+    found = {sample["outcome"] for sample in samples}
+    return next((word for word in ("failed", "error", "slow", "ok") if word in found), "no_data")
+
+
+def first_fault(samples: list[dict[str, t.Any]]) -> str:
+    """What the worst sample of a round says, ``check: error``; empty when all is well."""
+    word = outcome(samples)
+    faulty = [sample for sample in samples if sample["outcome"] == word and word != "ok"]
+    return f"{faulty[0]['check']}: {faulty[0]['error']}" if faulty else ""
+
+
+def wait_for(checks: list[dict[str, t.Any]], timeout: float, successes: int = 1, pause: float = 0.2,
+             give_up: t.Callable[[], str] = lambda: "") -> tuple[bool, list[dict[str, t.Any]], str]:
+    """Sample until *successes* rounds in a row are well.
+
+    :param timeout: seconds after which it gives up.
+    :param give_up: asked after each bad round; what it returns ends the waiting and is the reason.
+    :returns: whether it became well, the last round's samples, and why not.
+    """
+    deadline = time.monotonic() + timeout
+    in_a_row = 0
+    while True:
+        samples = sample_all(checks)
+        well = outcome(samples) in ("ok", "slow")
+        in_a_row = in_a_row + 1 if well else 0
+        if in_a_row >= successes:
+            return True, samples, ""
+        reason = "" if well else give_up()
+        if not reason and time.monotonic() + pause > deadline:
+            reason = f"not healthy within {timeout:g} s ({first_fault(samples)})"
+        if reason:
+            return False, samples, reason
+        time.sleep(pause)
