@@ -1,0 +1,140 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Artifacts: a gzipped tar file of one release, with a manifest inside and its SHA-256 beside it.
+
+Built once, deployed everywhere: ``MANIFEST.json`` is the first member and lists every file with its SHA-256, and the
+sidecar is checked on the target before anything is unpacked.
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tarfile
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _files
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError
+
+MANIFEST = "MANIFEST.json"
+SCHEMA = 1
+#: Never a part of a release: state, secrets, version control, and what is installed from the lock file.
+EXCLUDED = frozenset({".git", "node_modules", ".env", "data", "out", "logs", "src/api/uploads", MANIFEST, ".release.json"})
+#: Built anew from the rest, so no part of what the source *is*.
+BUILT = frozenset({"client/build"})
+
+
+def walk(root: str, excluded: frozenset[str] = EXCLUDED) -> t.Iterator[tuple[str, str]]:
+    """``(relative path, path)`` of every file and symlink below a folder, sorted; excluded folders are left out."""
+    for folder, names, files in os.walk(root):
+        inside = os.path.relpath(folder, root)
+        prefix = "" if inside == "." else inside + "/"
+        links = [name for name in names if os.path.islink(os.path.join(folder, name))]
+        names[:] = sorted(name for name in names if name not in links and not _left_out(prefix + name, excluded))
+        for name in sorted(files + links):
+            if not _left_out(prefix + name, excluded):
+                yield prefix + name, os.path.join(folder, name)
+
+
+def _left_out(path: str, excluded: frozenset[str]) -> bool:
+    return path in excluded or os.path.basename(path) in ("node_modules", ".git")
+
+
+def describe(path: str) -> dict[str, t.Any]:
+    """The manifest's entry of a file or symlink."""
+    if os.path.islink(path):
+        return {"type": "symlink", "target": os.readlink(path)}
+    mode = 0o755 if os.stat(path).st_mode & 0o100 else 0o644
+    return {"type": "file", "sha256": _files.sha256_file(path), "size": os.path.getsize(path), "mode": f"{mode:04o}"}
+
+
+def source_digest(root: str) -> str:
+    """SHA-256 over every source file's path, kind, content and executable bit."""
+    digest = hashlib.sha256()
+    for name, path in walk(root, EXCLUDED | BUILT):
+        digest.update(json.dumps([name, describe(path)], sort_keys=True).encode("utf-8"))
+    return digest.hexdigest()
+
+
+def read_sidecar(path: str) -> str:
+    """The SHA-256 that ``<path>.sha256`` tells.
+
+    :raises InputError: when the file or its sidecar is missing.
+    :raises IntegrityError: when the sidecar is not one.
+    """
+    for needed in (path, path + ".sha256"):
+        if not os.path.isfile(needed):
+            raise InputError(f"artifact {path}", "the file and its .sha256 beside it", f"no {needed}",
+                             "Correct mobius_release_source, or write the checksum with: sha256sum FILE > FILE.sha256")
+    with open(path + ".sha256", encoding="utf-8", errors="replace") as stream:
+        word = (stream.read().split() or [""])[0].lower()
+    if len(word) != 64 or any(letter not in "0123456789abcdef" for letter in word):
+        raise IntegrityError(f"checksum file {path}.sha256", "a SHA-256 in hexadecimal", repr(word[:70]), "Write it again")
+    return word
+
+
+def verify_file(path: str, sha256: str) -> None:
+    """:raises IntegrityError: when the file's content is not what its checksum says."""
+    found = _files.sha256_file(path)
+    if found != sha256:
+        raise IntegrityError(f"artifact {path}", f"SHA-256 {sha256}", found, "Build or copy the artifact again; do not deploy it")
+
+
+def read_manifest(path: str) -> dict[str, t.Any] | None:
+    """The manifest of an artifact, or ``None`` when the tar file has none (a bare source archive).
+
+    :raises IntegrityError: when the file is no gzipped tar file or its manifest is broken.
+    """
+    try:
+        with tarfile.open(path, "r:gz") as archive:
+            first = archive.next()
+            if first is None or first.name != MANIFEST or not first.isfile():
+                return None
+            manifest = json.load(archive.extractfile(first))
+    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+        raise IntegrityError(f"artifact {path}", "a gzipped tar file", str(error), "Build or copy the artifact again") from error
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
+        raise IntegrityError(f"artifact {path}", f"a manifest of schema {SCHEMA}", "another one", "Use a newer mobius.ops")
+    return manifest
+
+
+def unpack(path: str, folder: str) -> None:
+    """Unpack a tar file into an empty folder; nothing is written when a member is unsafe.
+
+    :raises IntegrityError: for members outside the folder, links that lead out, and devices.
+    """
+    try:
+        with tarfile.open(path, "r:gz") as archive:
+            members = archive.getmembers()
+            for member in members:
+                _require_safe(path, member)
+            for member in members:
+                member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
+                member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+                archive.extract(member, folder, **({"filter": "fully_trusted"} if hasattr(tarfile, "data_filter") else {}))
+    except (tarfile.TarError, EOFError, ValueError) as error:
+        raise IntegrityError(f"artifact {path}", "a whole gzipped tar file", str(error), "Build or copy the artifact again") from error
+
+
+def _require_safe(path: str, member: tarfile.TarInfo) -> None:
+    reason = ""
+    inside = os.path.normpath(member.name)
+    if os.path.isabs(member.name) or inside.startswith(".."):
+        reason = "a path outside of the release"
+    elif not (member.isfile() or member.isdir() or member.issym()):
+        reason = "neither a file, a folder nor a symlink"
+    elif member.issym():
+        target = os.path.normpath(os.path.join(os.path.dirname(inside), member.linkname))
+        if os.path.isabs(member.linkname) or target.startswith(".."):
+            reason = f"a symlink to {member.linkname}, outside of the release"
+    if reason:
+        raise IntegrityError(f"artifact {path}", "members inside the release only", f"{member.name}: {reason}", "Do not deploy it")
+
+
+def compare(folder: str, manifest: dict[str, t.Any]) -> None:
+    """:raises IntegrityError: when an unpacked folder is not, file by file, what the manifest lists."""
+    found = {name: describe(path) for name, path in walk(folder)}
+    for name in sorted(set(found) | set(manifest["files"])):
+        if found.get(name) != manifest["files"].get(name):
+            raise IntegrityError(f"artifact file {name}", f"{manifest['files'].get(name) or 'no such file'}",
+                                 f"{found.get(name) or 'no such file'}", "Build the artifact again; do not deploy it")

@@ -1,0 +1,147 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Build an artifact from a source, once: a folder, a tar file with its checksum, or a git repository and ref."""
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import tarfile
+import tempfile
+import time
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _clock, _deps, _files
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import check_name
+
+#: What an artifact must have to be worth deploying.
+REQUIRED = ("src/api/index.js", "client/build/index.html")
+_GIT = ("git@", "git://", "ssh://", "http://", "https://", "git+", "file://")
+
+
+def kind_of(source: str) -> str:
+    """``git``, ``directory`` or ``tarball``. :raises InputError: when the source is none of them."""
+    if source.startswith(_GIT):
+        return "git"
+    if os.path.isdir(source):
+        return "git" if source.endswith(".git") else "directory"
+    if source.endswith((".tar.gz", ".tgz")):
+        return "tarball"
+    raise InputError(f"release source '{source}'", "a folder, a .tar.gz or .tgz file with its .sha256, or a git URL",
+                     "none of them on the controller", "Correct mobius_release_source")
+
+
+def release_id(version: str, digest: str) -> str:
+    """The id of the release that a version of a source makes: the version and the source's first 8 digits."""
+    return f"{check_name(version, 'version')[:48]}-{digest[:8]}"
+
+
+class Builder:
+    """Builds artifacts into a store on the controller and finds the ones it has built before.
+
+    :param store: folder of artifacts, and of the build's dependencies below ``deps/``.
+    """
+
+    def __init__(self, store: str, npm_ci_args: list[str], build_command: list[str]) -> None:
+        self.store = store
+        self.npm_ci_args = npm_ci_args
+        self.build_command = build_command
+
+    def make(self, source: str, version: str, ref: str, check_mode: bool) -> dict[str, t.Any]:
+        """The artifact of a source: ``path, sha256, release_id, version, size, source, digest, built``.
+
+        In check mode nothing is built; ``path`` is then ``None`` unless the artifact is there already.
+        """
+        kind = kind_of(source)
+        if kind == "tarball":
+            _artifact.verify_file(source, _artifact.read_sidecar(source))
+            manifest = _artifact.read_manifest(source)
+            if manifest:
+                return self._ready(source, manifest, version, source)
+        if not version:
+            raise InputError("mobius_version", "the version of the release", "nothing", "Give one, such as -e mobius_version=1.4.0")
+        with tempfile.TemporaryDirectory(prefix="mobius-build-") as work:
+            tree = os.path.join(work, "tree")
+            told = self._fetch(kind, source, ref, tree)
+            digest = _artifact.source_digest(tree)
+            path = os.path.join(self.store, release_id(version, digest) + ".tar.gz")
+            if os.path.isfile(path) and os.path.isfile(path + ".sha256"):
+                _artifact.verify_file(path, _artifact.read_sidecar(path))
+                return self._ready(path, _artifact.read_manifest(path), version, source)
+            if check_mode:
+                return {"path": None, "sha256": None, "size": None, "release_id": release_id(version, digest),
+                        "version": version, "source": told, "digest": digest, "built": True}
+            self._build(tree)
+            manifest = self._pack(tree, path, version, told, digest)
+            return {**self._ready(path, manifest, version, source), "built": True}
+
+    def _ready(self, path: str, manifest: dict[str, t.Any], version: str, source: str) -> dict[str, t.Any]:
+        if version and version != manifest["version"]:
+            raise InputError(f"artifact {path}", f"version {version} (mobius_version)", f"version {manifest['version']} in its manifest",
+                             "Correct mobius_version or mobius_release_source")
+        return {"path": os.path.abspath(path), "sha256": _artifact.read_sidecar(path), "size": os.path.getsize(path),
+                "release_id": release_id(manifest["version"], manifest["digest"]), "version": manifest["version"],
+                "source": manifest["source"] or source, "digest": manifest["digest"], "built": False}
+
+    def _fetch(self, kind: str, source: str, ref: str, tree: str) -> str:
+        """Put the source into an empty folder; what it was, in words."""
+        if kind == "git":
+            url = source[4:] if source.startswith("git+") else source
+            _deps.run(["git", "clone", "--quiet", "--", url, tree], "/", "release source")
+            _deps.run(["git", "checkout", "--quiet", "--detach", ref or "HEAD"], tree, "release source")
+            return f"{source}@{_deps.run(['git', 'rev-parse', 'HEAD'], tree, 'release source').strip()}"
+        os.mkdir(tree)
+        if kind == "tarball":
+            _artifact.unpack(source, tree)
+        else:
+            for name, path in _artifact.walk(source):
+                os.makedirs(os.path.dirname(os.path.join(tree, name)), exist_ok=True)
+                shutil.copy2(path, os.path.join(tree, name), follow_symlinks=False)
+        if not os.path.isfile(os.path.join(tree, "package.json")):
+            raise InputError(f"release source '{source}'", "a Node application with a package.json", "none at its top",
+                             "Correct mobius_release_source")
+        return source
+
+    def _build(self, tree: str) -> None:
+        for part in (".", "client"):
+            folder = os.path.join(tree, part)
+            modules, _new = _deps.install(folder, os.path.join(self.store, "deps"), self.npm_ci_args)
+            if modules:
+                os.symlink(modules, os.path.join(folder, "node_modules"))
+        if self.build_command:
+            _deps.run(self.build_command, tree, "build")
+        for needed in REQUIRED:
+            if not os.path.isfile(os.path.join(tree, needed)):
+                raise InputError("build", f"{needed} in the built application", "none", "Correct the source or mobius_build_command")
+
+    def _pack(self, tree: str, path: str, version: str, source: str, digest: str) -> dict[str, t.Any]:
+        files = dict(_artifact.walk(tree))
+        manifest = {
+            "schema": _artifact.SCHEMA, "name": "mobius", "version": version, "created": _clock.iso(), "source": source,
+            "digest": digest, "files": {name: _artifact.describe(where) for name, where in files.items()},
+        }
+        os.makedirs(self.store, exist_ok=True)
+        with _files.atomic_file(path) as stream:
+            with tarfile.open(fileobj=stream, mode="w:gz", compresslevel=6, format=tarfile.PAX_FORMAT) as archive:
+                _add(archive, _artifact.MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode("utf-8"))
+                for name, where in files.items():
+                    archive.add(where, name, recursive=False, filter=_plain)
+        _files.write_text(path + ".sha256", f"{_files.sha256_file(path)}  {os.path.basename(path)}\n")
+        return manifest
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mtime = len(content), int(time.time())
+    archive.addfile(member, io.BytesIO(content))
+
+
+def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """No owners, and the build's time: web servers tell files of one size apart by their time."""
+    member.uid = member.gid = 0
+    member.uname = member.gname = "root"
+    member.mtime = int(time.time())
+    member.mode = 0o755 if member.mode & 0o100 else 0o644
+    return member

@@ -1,0 +1,84 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Node dependencies: installed once per lock file, shared by every release (or build) that has the same lock file."""
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _files
+from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
+
+LOCK_FILE = "package-lock.json"
+
+
+def lock_hash(folder: str, npm_ci_args: list[str]) -> str | None:
+    """What the installed dependencies of a folder depend on, or ``None`` when it has no lock file."""
+    path = os.path.join(folder, LOCK_FILE)
+    if not os.path.isfile(path):
+        return None
+    text = _files.sha256_file(path) + "\0" + "\0".join(npm_ci_args)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+
+
+def run(argv: list[str], folder: str, what: str, env: dict[str, str] | None = None) -> str:
+    """Run a command in a folder and return its output.
+
+    :raises OpsError: when it cannot be started or fails; the message has its last lines.
+    """
+    try:
+        done = subprocess.run(argv, cwd=folder, env=env, stdin=subprocess.DEVNULL, capture_output=True,  # noqa: S603
+                              text=True, errors="replace", check=False)
+    except FileNotFoundError as error:
+        raise StateError(what, f"the program {argv[0]}", "none on the PATH", "Install it (mobius.ops.setup does)") from error
+    if done.returncode:
+        last = " | ".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-6:])
+        raise OpsError(f"{what}: {' '.join(argv)}", "exit status 0", f"{done.returncode} ({last})", "Correct the cause and run it again")
+    return done.stdout
+
+
+def install(source: str, store: str, npm_ci_args: list[str]) -> tuple[str | None, bool]:
+    """The folder below *store* with the dependencies of *source*, installed with ``npm ci`` when it is not there.
+
+    :returns: the path of ``node_modules`` (``None`` without a lock file), and whether it was installed now.
+    """
+    key = lock_hash(source, npm_ci_args)
+    if key is None:
+        return None, False
+    home = os.path.join(store, key)
+    modules = os.path.join(home, "node_modules")
+    with _locked(store, key):
+        if os.path.isdir(modules):
+            return modules, False
+        work = os.path.join(store, f".installing-{key}")
+        shutil.rmtree(work, ignore_errors=True)
+        os.makedirs(work)
+        for name in ("package.json", LOCK_FILE, ".npmrc"):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copy2(os.path.join(source, name), work)
+        run(["npm", "ci", *npm_ci_args], work, f"dependencies {key}")
+        os.makedirs(os.path.join(work, "node_modules"), exist_ok=True)
+        os.rename(work, home)
+    return modules, True
+
+
+@contextlib.contextmanager
+def _locked(store: str, key: str) -> t.Iterator[None]:
+    os.makedirs(store, exist_ok=True)
+    with open(os.path.join(store, f".{key}.lock"), "a", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def unused(store: str, releases: list[str]) -> list[str]:
+    """Folders below *store* that none of the given release folders links to."""
+    if not os.path.isdir(store):
+        return []
+    used = {os.path.basename(os.path.dirname(os.path.realpath(os.path.join(release, "node_modules")))) for release in releases}
+    return [os.path.join(store, name) for name in sorted(os.listdir(store))
+            if not name.startswith(".") and name not in used]

@@ -1,0 +1,135 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Release records: what was prepared, which release serves, which one a rollback goes to.
+
+Each release has its record in ``releases/<id>/.release.json``. What serves is what the ``current`` link says. Folder
+times are never asked.
+"""
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _history
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+
+RECORD = ".release.json"
+STATUSES = ("prepared", "active", "verified", "failed", "rolled_back")
+#: Releases that are kept though they were never verified, newest first: their logs may still be asked for.
+KEPT_UNVERIFIED = 1
+
+
+class ReleaseStore:
+    """The releases of one target."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+
+    def get(self, release_id: str) -> dict[str, t.Any] | None:
+        """A release's record, or ``None``."""
+        return _files.read_json(os.path.join(self.layout.release(release_id), RECORD))
+
+    def require(self, release_id: str) -> dict[str, t.Any]:
+        """A release's record. :raises InputError: when there is none."""
+        record = self.get(release_id)
+        if record is None:
+            raise InputError(f"release {release_id}", "one of " + (", ".join(self.ids()) or "no releases yet"), "no such release",
+                             "Look at the list that mobius.ops.status prints")
+        return record
+
+    def ids(self) -> list[str]:
+        """The ids of all releases, newest first."""
+        return [record["id"] for record in self.all()]
+
+    def all(self) -> list[dict[str, t.Any]]:
+        """All records, newest first."""
+        with contextlib.suppress(FileNotFoundError):
+            names = [name for name in os.listdir(self.layout.releases) if not name.startswith(".")]
+            records = [record for record in map(self.get, names) if record]
+            return sorted(records, key=lambda record: record["sequence"], reverse=True)
+        return []
+
+    def live(self) -> str | None:
+        """The id of the release that ``current`` names, or ``None``."""
+        try:
+            return os.path.basename(os.readlink(self.layout.current))
+        except FileNotFoundError:
+            return None
+
+    def target(self) -> dict[str, t.Any] | None:
+        """The rollback target: the newest verified release older than the live one, or ``None``."""
+        live = self.get(self.live() or "") if self.live() else None
+        older = [record for record in self.all() if live and record["sequence"] < live["sequence"]]
+        return next((record for record in older if record["status"] == "verified"), None)
+
+    def require_target(self) -> dict[str, t.Any]:
+        """The rollback target. :raises StateError: when there is none."""
+        target = self.target()
+        if target is None:
+            raise StateError(f"rollback of {self.live() or 'nothing (no release is live)'}",
+                             "a verified release older than the live one", "none on this host",
+                             "Deploy a release that works, or name one with mobius_release_id")
+        return target
+
+    def save(self, record: dict[str, t.Any]) -> None:
+        """Put a record on disk."""
+        _files.write_json(os.path.join(self.layout.release(record["id"]), RECORD), record)
+
+    def new_record(self, **facts: t.Any) -> dict[str, t.Any]:
+        """A record of status ``prepared`` that is newer than all others; it is not saved."""
+        sequence = max((record["sequence"] for record in self.all()), default=0) + 1
+        return {"sequence": sequence, "created": _clock.iso(), "status": "prepared", "backup": None, "migration": "none",
+                "activated": None, "verified": None, "failed_reason": None, **facts}
+
+    def mark(self, release_id: str, status: str, why: str = "", **facts: t.Any) -> dict[str, t.Any]:
+        """Set a release's status, with the time of it, and write that down in the history."""
+        record = {**self.require(release_id), "status": status}
+        if status == "active":
+            record.update(activated=_clock.iso(), failed_reason=None, verified=None)
+        elif status == "verified":
+            record.update(verified=record["verified"] or _clock.iso(), failed_reason=None)
+        elif status in ("failed", "rolled_back"):
+            record.update(failed_reason=why)
+        record.update({key: value for key, value in facts.items() if key == "backup" and value})
+        self.save(record)
+        _history.record(self.layout, status, why, release=release_id, **facts)
+        return record
+
+    def point(self, release_id: str) -> None:
+        """Make ``current`` name a release, in one rename."""
+        _files.atomic_symlink(os.path.join("releases", release_id), self.layout.current)
+
+    @contextlib.contextmanager
+    def switching(self) -> t.Iterator[None]:
+        """While the block runs no one else switches releases on this target: not a deploy, a rollback, or a watch."""
+        with open(self.layout.path("state", "switch.lock"), "a", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def prunable(self, keep: int) -> list[str]:
+        """Ids that retention would remove: *keep* verified releases stay, the live one and the target always."""
+        target = self.target()
+        spared = {self.live(), target["id"] if target else None}
+        live = self.get(self.live()) if self.live() else None
+        verified = [record["id"] for record in self.all() if record["status"] == "verified"]
+        others = [record["id"] for record in self.all()
+                  if record["status"] != "verified" and live and record["sequence"] < live["sequence"]]
+        return [name for name in verified[keep:] + others[KEPT_UNVERIFIED:] if name not in spared]
+
+    def remove(self, release_id: str) -> None:
+        """Delete a release. It loses its name first, so that no half of one is ever found."""
+        doomed = self.layout.path("releases", f".removing-{release_id}")
+        shutil.rmtree(doomed, ignore_errors=True)
+        os.rename(self.layout.release(release_id), doomed)
+        shutil.rmtree(doomed)
+        _history.record(self.layout, "pruned", release=release_id)
+
+    def sweep(self) -> None:
+        """Remove what killed runs left behind."""
+        for name in os.listdir(self.layout.releases):
+            if name.startswith((".removing-", ".preparing-")):
+                shutil.rmtree(self.layout.path("releases", name), ignore_errors=True)
