@@ -65,6 +65,9 @@ class Builder:
         with tempfile.TemporaryDirectory(prefix="mobius-build-") as work:
             tree = os.path.join(work, "tree")
             told = self._fetch(kind, source, ref, tree)
+            if not os.path.isfile(os.path.join(tree, "package.json")):
+                raise InputError(f"release source '{source}'", "a Node application with a package.json", "none at its top",
+                                 "Correct mobius_release_source")
             digest = _artifact.source_digest(tree)
             path = os.path.join(self.store, release_id(version, digest) + ".tar.gz")
             if os.path.isfile(path) and os.path.isfile(path + ".sha256"):
@@ -88,6 +91,8 @@ class Builder:
     def _fetch(self, kind: str, source: str, ref: str, tree: str) -> str:
         """Put the source into an empty folder; what it was, in words."""
         if kind == "git":
+            if ref.startswith("-"):
+                raise InputError("mobius_release_ref", "a branch, tag or commit", repr(ref), "Correct it")
             url = source[4:] if source.startswith("git+") else source
             _deps.run(["git", "clone", "--quiet", "--", url, tree], "/", "release source")
             _deps.run(["git", "checkout", "--quiet", "--detach", ref or "HEAD"], tree, "release source")
@@ -99,9 +104,6 @@ class Builder:
             for name, path in _artifact.walk(source):
                 os.makedirs(os.path.dirname(os.path.join(tree, name)), exist_ok=True)
                 shutil.copy2(path, os.path.join(tree, name), follow_symlinks=False)
-        if not os.path.isfile(os.path.join(tree, "package.json")):
-            raise InputError(f"release source '{source}'", "a Node application with a package.json", "none at its top",
-                             "Correct mobius_release_source")
         return source
 
     def _build(self, tree: str) -> None:

@@ -1,0 +1,84 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Prepare a release on a target: verify the artifact, unpack it, link what is shared, install its dependencies."""
+from __future__ import annotations
+
+import os
+import shutil
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _deps, _files, _history
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import SHARED_LINKS, Layout
+from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+
+#: Unpacked bytes per byte of artifact that are asked to be free before unpacking.
+SPACE_FACTOR = 6
+
+
+def is_prepared(store: ReleaseStore, release_id: str, sha256: str) -> bool:
+    """Whether the release is there, from this very artifact, and was not given up."""
+    record = store.get(release_id)
+    return bool(record) and record["sha256"] == sha256 and record["status"] != "failed"
+
+
+def prepare(store: ReleaseStore, params: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Make ``releases/<id>`` from an artifact on the target, whole or not at all; its record.
+
+    :param params: ``artifact, sha256, release_id, version, source, npm_ci_args, migration`` of the module.
+    """
+    layout, release_id, artifact = store.layout, params["release_id"], params["artifact"]
+    if release_id == store.live():
+        raise StateError(f"release {release_id}", "a release that is not live", "the live one", "Deploy another version")
+    if not os.path.isfile(artifact):
+        raise InputError(f"artifact {artifact}", "a file on the target", "none", "Copy it there first")
+    _artifact.verify_file(artifact, params["sha256"])
+    manifest = _artifact.read_manifest(artifact)
+    if manifest is None:
+        raise InputError(f"artifact {artifact}", "a manifest in it", "none", "Build it with mobius.ops.release_artifact")
+    _files.require_space(layout.root, os.path.getsize(artifact) * SPACE_FACTOR, f"release {release_id}")
+    store.sweep()
+    work = layout.path("releases", f".preparing-{release_id}")
+    try:
+        os.mkdir(work, 0o755)
+        _artifact.unpack(artifact, work)
+        _artifact.compare(work, manifest)
+        _link_shared(layout, work)
+        _link_dependencies(layout, work, params["npm_ci_args"])
+        record = store.new_record(id=release_id, version=params["version"], source=params["source"], sha256=params["sha256"],
+                                  migration=params["migration"])
+        _files.write_json(os.path.join(work, ".release.json"), record)
+        if os.path.isdir(layout.release(release_id)):
+            store.remove(release_id)
+        os.rename(work, layout.release(release_id))
+        _files.fsync_dir(layout.releases)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    _history.record(layout, "prepared", release=release_id, version=params["version"], sha256=params["sha256"])
+    return record
+
+
+def _link_shared(layout: Layout, folder: str) -> None:
+    """Relative links from the release to what it shares with all others."""
+    for inside, shared in SHARED_LINKS.items():
+        link = os.path.join(folder, inside)
+        os.makedirs(os.path.dirname(link), exist_ok=True)
+        depth = inside.count("/") + 2
+        os.symlink(os.path.join(*[".."] * depth, "shared", shared), link)
+
+
+def _link_dependencies(layout: Layout, folder: str, npm_ci_args: list[str]) -> None:
+    modules, _new = _deps.install(folder, layout.deps, npm_ci_args)
+    if modules:
+        os.symlink(os.path.relpath(modules, os.path.realpath(layout.releases) + "/x"), os.path.join(folder, "node_modules"))
+
+
+def prune(store: ReleaseStore, keep: int) -> list[str]:
+    """Remove the releases that retention gives up, and the dependencies that no release uses any more."""
+    doomed = store.prunable(keep)
+    for release_id in doomed:
+        store.remove(release_id)
+    for folder in _deps.unused(store.layout.deps, [store.layout.release(name) for name in store.ids()]):
+        shutil.rmtree(folder)
+    return doomed
