@@ -3,6 +3,7 @@
 """Switch a target to another release, and back when that does not work: one operation for deploys and rollbacks."""
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import typing as t
@@ -54,7 +55,6 @@ def switch(store: ReleaseStore, service: Service | None, release_id: str, checks
     if service is None:
         store.point(release_id)
         return {"downtime": None, "ready_after": None}
-    service.require_port()
     began = time.monotonic()
     service.stop()
     store.point(release_id)
@@ -72,6 +72,10 @@ def activate(store: ReleaseStore, service: Service | None, release_id: str, chec
     with store.switching():
         previous = store.live()
         record = store.require(release_id)
+        if service:
+            service.require_port()
+        if record["activated"] and release_id != previous:
+            store.save({**record, "sequence": store.new_record()["sequence"]})
         store.mark(release_id, "active", previous=previous, backup=backup)
         try:
             facts = switch(store, service, release_id, checks, timeout)
@@ -80,7 +84,7 @@ def activate(store: ReleaseStore, service: Service | None, release_id: str, chec
             store.mark(release_id, "failed", why, previous=previous)
             error.args = (f"{why} {_go_back(store, service, previous, release_id, checks, timeout)}",)
             raise
-        return {**facts, "previous": previous, "release": store.get(record["id"])}
+        return {**facts, "previous": previous, "release": store.get(release_id)}
 
 
 def _go_back(store: ReleaseStore, service: Service | None, previous: str | None, failed: str,
@@ -90,7 +94,8 @@ def _go_back(store: ReleaseStore, service: Service | None, previous: str | None,
         if service:
             service.stop()
         if previous is None:
-            os.unlink(store.layout.current)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(store.layout.current)
         return "No other release was live, so nothing serves now."
     try:
         switch(store, service, previous, checks, timeout)
@@ -125,9 +130,17 @@ def roll_back(store: ReleaseStore, service: Service | None, checks: list[dict[st
     with store.switching():
         previous = store.live()
         target = choose_target(store, release_id)
-        facts = switch(store, service, target["id"], checks, timeout)
-        if previous and previous != target["id"]:
-            store.mark(previous, "rolled_back", why, target=target["id"], **facts)
+        if service:
+            service.require_port()
+        facts: dict[str, t.Any] = {}
+        try:
+            facts = switch(store, service, target["id"], checks, timeout)
+        finally:
+            if store.live() == target["id"]:
+                if previous and previous != target["id"]:
+                    store.mark(previous, "rolled_back", why, target=target["id"], **facts)
+                if target["status"] != "verified":
+                    store.mark(target["id"], "active", why)
         return {**facts, "previous": previous, "target": store.get(target["id"])}
 
 

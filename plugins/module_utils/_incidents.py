@@ -1,0 +1,79 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Incident records: what happened, how bad it is, who has to react until when, and the evidence."""
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _env_file, _files, _history
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+
+#: Runbook, "Severity Levels": minutes until somebody has to respond, escalation, channel.
+SEVERITIES: dict[int, dict[str, t.Any]] = {
+    1: {"name": "critical", "response_minutes": 15, "escalation": "immediately to the on-call SRE", "channel": "#incidents, @channel"},
+    2: {"name": "high", "response_minutes": 60, "escalation": "within 30 minutes if not resolved", "channel": "#incidents"},
+    3: {"name": "medium", "response_minutes": 240, "escalation": "within 2 hours if not resolved", "channel": "#ops"},
+    4: {"name": "low", "response_minutes": 1440, "escalation": "next business day", "channel": "issue tracker"},
+}
+
+
+def open_incident(layout: Layout, facts: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Write a new incident record (JSON, and Markdown for people) and return it.
+
+    :param facts: ``title, severity`` (1 to 4), ``env``, and where known ``summary, release, evidence`` (any JSON value).
+    :raises InputError: when the severity is not one of the four.
+    """
+    if facts["severity"] not in SEVERITIES:
+        raise InputError("severity", "1, 2, 3 or 4 (runbook, Severity Levels)", repr(facts["severity"]), "Correct it")
+    rule = SEVERITIES[facts["severity"]]
+    opened = _clock.now()
+    record = _env_file.Redactor(layout.env_file).value({
+        "title": facts["title"], "severity": facts["severity"], "severity_name": rule["name"], "status": "open",
+        "env": facts["env"], "release": facts.get("release"), "summary": facts.get("summary") or "",
+        "opened": _clock.iso(opened), "opened_by": _history.who(),
+        "respond_by": _clock.iso(opened + datetime.timedelta(minutes=rule["response_minutes"])),
+        "escalation": rule["escalation"], "channel": rule["channel"], "evidence": facts.get("evidence") or {},
+    })
+    record["id"], record["path"] = _claim(layout, opened.strftime("%Y%m%d"))
+    _files.write_json(record["path"], record)
+    _files.write_text(record["path"][:-len(".json")] + ".md", markdown(record))
+    _history.record(layout, "incident", record["title"], incident=record["id"], severity=record["severity"], release=record["release"])
+    return record
+
+
+def _claim(layout: Layout, day: str) -> tuple[str, str]:
+    """The day's next free id, taken by creating its file: two at once get two ids."""
+    number = 1
+    while True:
+        name = f"INC-{day}-{number}"
+        path = os.path.join(layout.incidents, name + ".json")
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+            return name, path
+        except FileExistsError:
+            number += 1
+
+
+def markdown(record: dict[str, t.Any]) -> str:
+    """The record as a page for people."""
+    lines = [
+        f"# {record['id']}: {record['title']}", "",
+        f"- Severity {record['severity']} ({record['severity_name']}), {record['status']}, environment {record['env']}",
+        f"- Release: {record['release'] or 'none'}",
+        f"- Opened {record['opened']} by {record['opened_by']}; respond by {record['respond_by']}",
+        f"- Escalation: {record['escalation']}; channel: {record['channel']}", "",
+    ]
+    if record["summary"]:
+        lines += [record["summary"], ""]
+    for name, value in record["evidence"].items():
+        text = "\n".join(map(_line, value)) if isinstance(value, list) else _line(value)
+        lines += [f"## {name.replace('_', ' ').capitalize()}", "", "```", text, "```", ""]
+    return "\n".join(lines)
+
+
+def _line(value: t.Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
