@@ -1,0 +1,62 @@
+# Every target makes what it needs first; see CONTRIBUTING.md.
+#   make PYTHON=/usr/bin/python3.12 …   another interpreter for .venv
+SHELL := /usr/bin/env bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# .venv first, version managers' shims last
+export PATH := $(CURDIR)/.venv/bin:$(shell tools/real-path)
+# ansible, npm and pip want a HOME that they can write to
+HOME := $(shell if [ -n "$$HOME" ] && [ -d "$$HOME" ] && [ -w "$$HOME" ]; then echo "$$HOME"; else mkdir -p .build/home && echo "$(CURDIR)/.build/home"; fi)
+export HOME
+export PYTHON KEEP
+ARGS ?=
+
+.PHONY: help
+help: ## show this list
+	@sed -n 's/^\([a-z%-]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name text; do printf '  make %-18s %s\n' "$$name" "$$text"; done
+
+.PHONY: setup
+setup: ## install what is missing: system packages, .venv, the collection's link
+	@tools/setup
+
+.PHONY: demo
+demo: setup ## the main job on a real application, on this machine (KEEP=1 leaves it running)
+	@.venv/bin/python tests/demo/demo.py $(ARGS)
+
+.PHONY: test
+test: test-unit test-integration ## unit and integration tests
+
+.PHONY: test-unit
+test-unit: setup ## unit tests (ARGS="-k name" goes to pytest)
+	.venv/bin/pytest tests/unit -q $(ARGS)
+
+.PHONY: test-integration
+test-integration: setup ## the real playbooks against the sample application
+	.venv/bin/pytest tests/integration -q $(ARGS)
+
+.PHONY: test-app
+test-app: setup ## the sample application's own tests
+	cd tests/app && npm ci --no-audit --no-fund --loglevel=error && npm test
+
+.PHONY: test-matrix
+test-matrix: setup ## unit and sanity tests on other ansible-cores and Pythons
+	@.venv/bin/python tools/matrix.py $(ARGS)
+
+.PHONY: lint
+lint: setup ## every lint step; one alone: lint-sanity -ansible -docs -changelog -ruff -house
+	@.venv/bin/python tools/lint.py
+
+lint-%: setup
+	@.venv/bin/python tools/lint.py $*
+
+.PHONY: docs-lint
+docs-lint: lint-docs ## the documentation of plugins and roles
+
+.PHONY: build
+build: setup ## the collection's tarball, in .build/dist
+	@.venv/bin/ansible-galaxy collection build --force --output-path .build/dist "$$(.venv/bin/python tools/tree.py)"
+
+.PHONY: clean
+clean: ## remove what make has made
+	rm -rf .build .venv .pytest_cache .ruff_cache .hypothesis .ansible tests/output

@@ -1,0 +1,53 @@
+"""Checks what no other linter does: the rules of this house about its own files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+GROUP = "all"
+
+
+def modules(root: Path) -> set[str]:
+    """The names of the collection's modules."""
+    return {path.stem for path in (root / "plugins" / "modules").glob("*.py") if path.stem != "__init__"}
+
+
+def action_group(root: Path) -> Iterator[str]:
+    """Every module is in the action group, so that module_defaults reach it, and nothing else is."""
+    listed = set(yaml.safe_load((root / "meta" / "runtime.yml").read_text(encoding="utf-8"))["action_groups"][GROUP])
+    for name in sorted(modules(root) - listed):
+        yield f"meta/runtime.yml: action_groups.{GROUP} lacks {name} (plugins/modules/{name}.py)"
+    for name in sorted(listed - modules(root)):
+        yield f"meta/runtime.yml: action_groups.{GROUP} names {name}, but there is no plugins/modules/{name}.py"
+
+
+def role_specs(root: Path) -> Iterator[str]:
+    """Every role has an argument spec that describes main."""
+    for role in sorted(path for path in (root / "roles").glob("*") if path.is_dir()):
+        spec = role / "meta" / "argument_specs.yml"
+        name = spec.relative_to(root)
+        if not spec.is_file():
+            yield f"{name}: missing; every role describes its variables there"
+            continue
+        specs = (yaml.safe_load(spec.read_text(encoding="utf-8")) or {}).get("argument_specs") or {}
+        described = {entry.name.split(".")[0] for entry in (role / "tasks").glob("*.yml") if entry.name == "main.yml"}
+        for entry in sorted(described - set(specs)):
+            yield f"{name}: argument_specs has no {entry}"
+
+
+def main() -> int:
+    """Prints every breach; the exit status says whether there was one."""
+    root = Path(sys.argv[1]).absolute() if len(sys.argv) > 1 else ROOT
+    breaches = [*action_group(root), *role_specs(root)]
+    for breach in breaches:
+        print(breach)
+    return 1 if breaches else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
