@@ -1,0 +1,152 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Watches on a target: their definition and state on disk, starting one, following it, ending it.
+
+A watch lies in ``state/watch/<id>/`` (``spec.json``, ``state.json``) and is run by ``_watcher``, detached.
+"""
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _detach, _files, _processes
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+
+VERDICTS = ("healthy", "degraded", "rolled_back", "frozen", "inconclusive")
+LAUNCH_TIMEOUT = 15.0
+STOP_TIMEOUT = 30.0
+
+
+class WatchFolder:
+    """One watch's files."""
+
+    def __init__(self, layout: Layout, watch_id: str) -> None:
+        self.layout = layout
+        self.id = watch_id
+        self.path = layout.path("state", "watch", watch_id)
+
+    def spec(self) -> dict[str, t.Any]:
+        """What is watched, and how."""
+        return _files.read_json(os.path.join(self.path, "spec.json"))
+
+    def state(self) -> dict[str, t.Any]:
+        """How it goes; ``status`` is ``starting``, ``running``, ``finished``, or ``lost`` when its process was killed."""
+        state = _files.read_json(os.path.join(self.path, "state.json")) or {"status": "starting"}
+        if state["status"] == "running" and not _processes.is_alive(state["pid"], state["ticks"]):
+            return {**state, "status": "lost", "verdict": "inconclusive", "trigger": "the watching process was killed"}
+        return state
+
+    def save_state(self, state: dict[str, t.Any]) -> None:
+        """Put the state on disk."""
+        _files.write_json(os.path.join(self.path, "state.json"), state)
+
+
+def latest(layout: Layout) -> WatchFolder | None:
+    """The watch that was started last, or ``None``."""
+    try:
+        names = sorted(os.listdir(layout.path("state", "watch")))
+    except FileNotFoundError:
+        return None
+    return WatchFolder(layout, names[-1]) if names else None
+
+
+def check_times(spec: dict[str, t.Any]) -> None:
+    """:raises InputError: when a duration or limit of a watch makes no sense."""
+    for name in ("duration", "interval", "retry_interval", "failure_threshold", "error_threshold", "restart_limit"):
+        if spec[name] <= 0:
+            raise InputError(f"watch option {name}", "a number above 0", str(spec[name]), "Correct it")
+
+
+def create(layout: Layout, spec: dict[str, t.Any]) -> WatchFolder:
+    """A new watch's folder with its definition; nothing runs yet."""
+    os.makedirs(layout.path("state", "watch"), exist_ok=True)
+    while True:
+        folder = WatchFolder(layout, _clock.stamp())
+        try:
+            os.mkdir(folder.path, 0o700)
+            break
+        except FileExistsError:
+            time.sleep(0.2)
+    name = f"{spec['env']}-{folder.id}"
+    spec.update(id=folder.id, root=layout.root,
+                log_file=layout.path("monitor_logs", f"monitor-{name}.log"),
+                metrics_file=layout.path("monitor_logs", f"metrics-{name}.jsonl"))
+    _files.write_json(os.path.join(folder.path, "spec.json"), spec, mode=0o600)
+    return folder
+
+
+def start(layout: Layout, spec: dict[str, t.Any]) -> WatchFolder:
+    """Start a watch, detached; one that runs is ended first, and says so in the history.
+
+    :raises ServiceError: when it does not begin.
+    """
+    check_times(spec)
+    stop(layout, "superseded by a new watch")
+    folder = create(layout, spec)
+    log = os.path.join(folder.path, "watcher.log")
+    _detach.launch(layout, "_watcher", folder.path, log)
+    deadline = time.monotonic() + LAUNCH_TIMEOUT
+    while time.monotonic() < deadline:
+        if folder.state()["status"] != "starting":
+            return folder
+        time.sleep(0.05)
+    raise ServiceError(f"watch {folder.id}", f"to begin within {LAUNCH_TIMEOUT:.0f} s", " ".join(_files.tail(log, 3)) or "nothing from it",
+                       f"Look into {folder.path}")
+
+
+def stop(layout: Layout, why: str) -> str | None:
+    """End the watch that runs, if one does; its id. It writes down why.
+
+    A watch that is rolling back at this moment is waited for.
+    """
+    folder = latest(layout)
+    if folder is None:
+        return None
+    state = folder.state()
+    if state["status"] != "running":
+        return None
+    _files.write_text(os.path.join(folder.path, "stop"), why)
+    deadline = time.monotonic() + STOP_TIMEOUT
+    while folder.state()["status"] == "running" and (time.monotonic() < deadline or folder.state().get("rolling_back")):
+        time.sleep(0.1)
+    with contextlib.suppress(ProcessLookupError):
+        if folder.state()["status"] == "running":
+            _processes.end_group(state["pid"], state["ticks"], 1.0)
+    return folder.id
+
+
+def follow(layout: Layout, watch_id: str | None, offset: int, patience: float) -> dict[str, t.Any]:
+    """Wait until a watch says something new or ends, *patience* seconds at most.
+
+    :param watch_id: the latest one by default.
+    :param offset: bytes of the log that are known already.
+    :returns: ``state``, ``spec``'s files, the new ``lines`` of the log, and the new ``offset``.
+    :raises StateError: when there is no watch to follow.
+    """
+    folder = WatchFolder(layout, watch_id) if watch_id else latest(layout)
+    if folder is None or not os.path.isdir(folder.path):
+        raise StateError("watch " + (watch_id or "of " + layout.root), "one to follow", "none", "Start one with mobius.ops.monitor")
+    spec = folder.spec()
+    deadline = time.monotonic() + patience
+    while True:
+        state = folder.state()
+        lines, end = _new_lines(spec["log_file"], offset)
+        if lines or state["status"] in ("finished", "lost") or time.monotonic() >= deadline:
+            return {"id": folder.id, "state": state, "lines": lines, "offset": end, "log_file": spec["log_file"],
+                    "metrics_file": spec["metrics_file"]}
+        time.sleep(0.1)
+
+
+def _new_lines(path: str, offset: int) -> tuple[list[str], int]:
+    """Whole lines after an offset, and the offset behind them."""
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(offset)
+            text = stream.read(64 * 1024)
+    except FileNotFoundError:
+        return [], offset
+    whole = text[:text.rfind(b"\n") + 1]
+    return whole.decode("utf-8", "replace").splitlines(), offset + len(whole)
