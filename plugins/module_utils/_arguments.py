@@ -13,6 +13,14 @@ ROOT = {"type": "path", "required": True}
 ENV = {"type": "str", "required": True}
 COMPONENTS = {"type": "list", "elements": "str", "default": ["all"]}
 HEADERS = {"type": "dict", "default": {}}
+CHECKS = {
+    "type": "list", "elements": "dict", "default": [], "options": {
+        "name": {"type": "str"}, "url": {"type": "str", "required": True}, "method": {"type": "str", "default": "GET"},
+        "headers": {"type": "dict"}, "body": {"type": "str"}, "status": {"type": "list", "elements": "int", "default": [200]},
+        "contains": {"type": "str"}, "json": {"type": "list", "elements": "str"}, "timeout": {"type": "float", "default": 5},
+        "max_ms": {"type": "float"},
+    },
+}
 
 
 def execute(module: AnsibleModule, run: t.Callable[[dict[str, t.Any], bool], tuple[bool, dict[str, t.Any], dict]]) -> None:

@@ -1,0 +1,64 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The options that define probes."""
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Documentation of O(checks) and O(headers), and of what they need on the target."""
+
+    DOCUMENTATION = r"""
+options:
+  checks:
+    description:
+      - The probes that tell whether the service is well.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: What to call the check in results and logs. The URL by default.
+        type: str
+      url:
+        description: Where to send it, with V(http://) or V(https://).
+        type: str
+        required: true
+      method:
+        description: The HTTP method.
+        type: str
+        default: GET
+      headers:
+        description: Headers of this check; they win over O(headers).
+        type: dict
+      body:
+        description: The body to send.
+        type: str
+      status:
+        description: The expected HTTP status codes.
+        type: list
+        elements: int
+        default: [200]
+      contains:
+        description: Text that the body must contain. C({release}) stands for the id of the release that has to answer.
+        type: str
+      json:
+        description:
+          - JMESPath expressions that must each be true of the JSON body.
+          - C({release}) in them stands for the id of the release that has to answer.
+        type: list
+        elements: str
+      timeout:
+        description: Seconds within which the whole answer must be there.
+        type: float
+        default: 5
+      max_ms:
+        description: Milliseconds above which a right answer counts as V(slow).
+        type: float
+  headers:
+    description: Headers that every check sends. Put C(no_log) on the task when one of them is a secret.
+    type: dict
+    default: {}
+requirements:
+  - requests on the target
+  - jmespath on the target, for C(json) in a check
+"""

@@ -1,0 +1,121 @@
+#!/usr/bin/python
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: layout
+short_description: Make the folders that a MOBIUS host has
+version_added: 0.1.0
+description:
+  - Makes the application's root with its folders for releases, shared state, backups, logs and records, in one call.
+  - What the application writes to (uploads, database, generated video, logs) belongs to the service user. Everything
+    else belongs to the user who runs the module, so that a service that was broken into cannot change its own code,
+    its backups or its history.
+author: MOBIUS operations (@mobius-ops)
+extends_documentation_fragment:
+  - mobius.ops.shared.root
+  - mobius.ops.shared.attributes
+options:
+  owner:
+    description:
+      - The user that the service runs as; it must exist.
+      - By default the user who runs the module.
+    type: str
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+seealso:
+  - module: mobius.ops.node_service
+"""
+
+EXAMPLES = r"""
+- name: Make the folders below /opt/mobius
+  mobius.ops.layout:
+    root: /opt/mobius
+    owner: mobius
+"""
+
+RETURN = r"""
+folders:
+  description: Every folder of the layout.
+  returned: always
+  type: list
+  elements: str
+  sample: [/opt/mobius, /opt/mobius/releases]
+"""
+
+import os
+import pwd
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+
+PRIVATE = ("backups", "state")
+WRITABLE = ("uploads", "database", "generated", "logs")
+
+
+def plan(layout: Layout, owner: str | None) -> dict[str, dict[str, t.Any]]:
+    """Path -> the owner's user id, group id and mode that it should have."""
+    me = pwd.getpwuid(os.getuid())
+    try:
+        service = pwd.getpwnam(owner) if owner else me
+    except KeyError as error:
+        raise InputError(f"owner {owner}", "a user of the target", "none", "Create it first (mobius.ops.setup does)") from error
+    if service.pw_uid != me.pw_uid and me.pw_uid != 0:
+        raise InputError(f"owner {owner}", f"root or {owner} to run this", me.pw_name, "Set mobius_become to true")
+    private = [layout.path(name) for name in PRIVATE]
+    writable = [layout.component(name) for name in WRITABLE]
+    wanted = {}
+    for path in layout.folders():
+        account = service if path in writable else me
+        mode = 0o700 if path in private else 0o750 if path in writable or path == layout.component("config") else 0o755
+        wanted[path] = {"uid": account.pw_uid, "gid": service.pw_gid, "mode": mode}
+    return wanted
+
+
+def found(paths: t.Iterable[str]) -> dict[str, dict[str, t.Any]]:
+    """What is there now, in the same form."""
+    facts = {}
+    for path in paths:
+        if os.path.isdir(path):
+            status = os.stat(path)
+            facts[path] = {"uid": status.st_uid, "gid": status.st_gid, "mode": status.st_mode & 0o7777}
+        elif os.path.lexists(path):
+            raise InputError(path, "a folder or nothing", "something else", "Move it away or give another mobius_root")
+    return facts
+
+
+def apply(wanted: dict[str, dict[str, t.Any]]) -> None:
+    """Make every folder as it should be, parents first."""
+    for path, facts in wanted.items():
+        os.makedirs(path, exist_ok=True)
+        os.chown(path, facts["uid"], facts["gid"])
+        os.chmod(path, facts["mode"])
+
+
+def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+    """Plan, compare, apply."""
+    wanted = plan(Layout(params["root"]), params["owner"])
+    before = found(wanted)
+    if before != wanted and not check_mode:
+        apply(wanted)
+    return before != wanted, {"folders": list(wanted)}, {"before": before, "after": wanted}
+
+
+def main() -> None:
+    """Run as an Ansible module."""
+    module = AnsibleModule(argument_spec={"root": _arguments.ROOT, "owner": {"type": "str"}}, supports_check_mode=True)
+    _arguments.execute(module, run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,279 @@
+#!/usr/bin/python
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release
+short_description: Prepare, activate, verify, fail, roll back and prune releases
+version_added: 0.1.0
+description:
+  - Keeps the releases of a MOBIUS host and their records. The live release is the one that the C(current) link names.
+  - With O(service), activating and rolling back restart that service and wait until it is ready. When a release does not
+    become ready after V(active), the one before it serves again before the module fails.
+  - Only one switch runs at a time on a target; another one waits.
+author: MOBIUS operations (@mobius-ops)
+extends_documentation_fragment:
+  - mobius.ops.shared.root
+  - mobius.ops.shared.attributes
+  - mobius.ops.checks
+options:
+  state:
+    description:
+      - V(prepared) unpacks O(artifact) as a release, after its checksum was verified.
+      - V(active) makes O(release_id) the live release.
+      - V(verified) marks a release as good, so that a rollback may go to it. V(failed) marks it as bad.
+      - V(rolled_back) makes an earlier release live; O(release_id), or the newest verified one older than the live one.
+      - V(pruned) removes old releases and the dependencies that only they used.
+    type: str
+    choices: [prepared, active, verified, failed, rolled_back, pruned]
+    required: true
+  release_id:
+    description: The release. Needed but for V(rolled_back) and V(pruned); with V(verified) and V(failed), the live one by default.
+    type: str
+  version:
+    description: The version that the record keeps.
+    type: str
+    default: ""
+  source:
+    description: Where the release came from, for the record.
+    type: str
+    default: ""
+  artifact:
+    description: The artifact's path on the target, for V(prepared).
+    type: path
+  sha256:
+    description: The artifact's SHA-256, for V(prepared).
+    type: str
+  npm_ci_args:
+    description: Arguments of C(npm ci), which installs the dependencies of a lock file once.
+    type: list
+    elements: str
+    default: [--omit=dev]
+  migration:
+    description: Which kind of data migration the release brings. A watch does not roll back a V(forward_only) one by itself.
+    type: str
+    choices: [none, reversible, forward_only]
+    default: none
+  backup:
+    description: The backup that was taken before the release, for its record.
+    type: str
+  service:
+    description: Name of the service to restart, as M(mobius.ops.node_service) knows it. Only the link changes without it.
+    type: str
+  ready_timeout:
+    description: Seconds within which the service has to become ready.
+    type: float
+    default: 60
+  why:
+    description: The reason of a rollback or a failure, for the records.
+    type: str
+    default: ""
+  keep:
+    description: How many verified releases V(pruned) keeps. It never removes the live release or the rollback target.
+    type: int
+    default: 5
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: partial
+    details: V(rolled_back) without O(release_id) goes back one more release each time.
+seealso:
+  - module: mobius.ops.release_info
+  - module: mobius.ops.release_artifact
+"""
+
+EXAMPLES = r"""
+- name: Unpack the artifact
+  mobius.ops.release:
+    root: /opt/mobius
+    state: prepared
+    release_id: 1.4.0-5f1d2c3b
+    version: 1.4.0
+    artifact: /opt/mobius/state/incoming/1.4.0-5f1d2c3b.tar.gz
+    sha256: "{{ artifact.sha256 }}"
+
+- name: Put it into service
+  mobius.ops.release:
+    root: /opt/mobius
+    state: active
+    release_id: 1.4.0-5f1d2c3b
+    service: mobius
+    checks:
+      - url: http://127.0.0.1:5001/health
+        json: ["status == 'ok'", "release == '{release}'"]
+
+- name: Go back to the release before
+  mobius.ops.release:
+    root: /opt/mobius
+    state: rolled_back
+    service: mobius
+    why: Uploads fail
+    checks:
+      - url: http://127.0.0.1:5001/health
+"""
+
+RETURN = r"""
+release:
+  description: The record of the release that was worked on; see M(mobius.ops.release_info) for its fields.
+  returned: success, but for O(state=pruned)
+  type: dict
+previous:
+  description: The id of the release that was live before, if any.
+  returned: success
+  type: str
+target:
+  description: The id of the release that was rolled back to, or that a rollback would go to now.
+  returned: success
+  type: str
+downtime:
+  description: Seconds between the stop of the old release and the readiness of the new one.
+  returned: when a service was restarted
+  type: float
+removed:
+  description: Ids of the removed releases.
+  returned: O(state=pruned)
+  type: list
+  elements: str
+evidence:
+  description: The last lines that the service printed.
+  returned: when a release did not become ready
+  type: list
+  elements: str
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.mobius.ops.plugins.module_utils import _activation, _arguments, _health, _prepare, _service
+from ansible_collections.mobius.ops.plugins.module_utils import _supervisor as _supervisor  # the service's detached code needs it loaded
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+
+Outcome = t.Tuple[bool, t.Dict[str, t.Any]]
+
+
+class Work:
+    """One call of the module: what all states need."""
+
+    def __init__(self, params: dict[str, t.Any], check_mode: bool) -> None:
+        self.params = params
+        self.check_mode = check_mode
+        self.store = ReleaseStore(Layout(params["root"]))
+        self.store.layout.require()
+        self.service = _service.load(self.store.layout, params["service"]) if params["service"] else None
+        self.checks = _health.normalize_all(params["checks"], params["headers"])
+
+    def prepared(self) -> Outcome:
+        """Unpack, unless it is there."""
+        release_id = self.params["release_id"]
+        if _prepare.is_prepared(self.store, release_id, self.params["sha256"]):
+            return False, {"release": self.store.get(release_id)}
+        if self.check_mode:
+            return True, {"release": self.store.new_record(id=release_id, version=self.params["version"])}
+        return True, {"release": _prepare.prepare(self.store, self.params)}
+
+    def active(self) -> Outcome:
+        """Switch, unless it serves."""
+        release_id = self.params["release_id"]
+        record = self.store.require(release_id)
+        if _activation.serves(self.store.layout, self.service, release_id):
+            return False, {"release": record}
+        if self.check_mode:
+            return True, {"release": {**record, "status": "active"}}
+        return True, _activation.activate(self.store, self.service, release_id, self.checks, self.params["ready_timeout"],
+                                          self.params["backup"])
+
+    def _marked(self, status: str) -> Outcome:
+        record = self.store.require(self.params["release_id"] or self.store.live() or "none")
+        if record["status"] == status:
+            return False, {"release": record}
+        if self.check_mode:
+            return True, {"release": {**record, "status": status}}
+        return True, {"release": self.store.mark(record["id"], status, self.params["why"])}
+
+    def verified(self) -> Outcome:
+        """Mark as good."""
+        return self._marked("verified")
+
+    def failed(self) -> Outcome:
+        """Mark as bad."""
+        return self._marked("failed")
+
+    def rolled_back(self) -> Outcome:
+        """Go back, unless the named release serves already."""
+        named = self.params["release_id"]
+        if named and _activation.serves(self.store.layout, self.service, self.store.require(named)["id"]):
+            return False, {"release": self.store.get(named)}
+        if self.check_mode:
+            return True, {"release": _activation.choose_target(self.store, named)}
+        facts = _activation.roll_back(self.store, self.service, self.checks, self.params["ready_timeout"], self.params["why"], named)
+        return True, {**facts, "release": facts["target"]}
+
+    def pruned(self) -> Outcome:
+        """Remove what retention gives up."""
+        doomed = self.store.prunable(self.params["keep"]) if self.check_mode else _prepare.prune(self.store, self.params["keep"])
+        return bool(doomed), {"removed": doomed}
+
+
+def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+    """Bring about the state."""
+    work = Work(params, check_mode)
+    before = {"live": work.store.live(), "releases": {record["id"]: record["status"] for record in work.store.all()}}
+    changed, result = getattr(work, params["state"])()
+    after = {"live": work.store.live(), "releases": {record["id"]: record["status"] for record in work.store.all()}}
+    if check_mode and changed:
+        after = expected(before, params["state"], result)
+    target = work.store.target()
+    result = {"previous": before["live"], **result, "target": target["id"] if target else None}
+    if params["state"] == "rolled_back":
+        result["target"] = result["release"]["id"]
+    return changed, result, {"before": before, "after": after}
+
+
+def expected(before: dict[str, t.Any], state: str, result: dict[str, t.Any]) -> dict[str, t.Any]:
+    """What check mode says the state would be."""
+    if state == "pruned":
+        return {**before, "releases": {name: status for name, status in before["releases"].items() if name not in result["removed"]}}
+    name = result["release"]["id"]
+    live = name if state in ("active", "rolled_back") else before["live"]
+    releases = {**before["releases"], name: result["release"]["status"]}
+    if state == "rolled_back" and before["live"] not in (None, name):
+        releases[before["live"]] = "rolled_back"
+    return {"live": live, "releases": releases}
+
+
+def main() -> None:
+    """Run as an Ansible module."""
+    module = AnsibleModule(
+        argument_spec={
+            "root": _arguments.ROOT,
+            "state": {"type": "str", "required": True,
+                      "choices": ["prepared", "active", "verified", "failed", "rolled_back", "pruned"]},
+            "release_id": {"type": "str"},
+            "version": {"type": "str", "default": ""},
+            "source": {"type": "str", "default": ""},
+            "artifact": {"type": "path"},
+            "sha256": {"type": "str"},
+            "npm_ci_args": {"type": "list", "elements": "str", "default": ["--omit=dev"]},
+            "migration": {"type": "str", "choices": ["none", "reversible", "forward_only"], "default": "none"},
+            "backup": {"type": "str"},
+            "service": {"type": "str"},
+            "checks": _arguments.CHECKS,
+            "headers": _arguments.HEADERS,
+            "ready_timeout": {"type": "float", "default": 60},
+            "why": {"type": "str", "default": ""},
+            "keep": {"type": "int", "default": 5},
+        },
+        required_if=[("state", "prepared", ["release_id", "artifact", "sha256"]), ("state", "active", ["release_id"])],
+        supports_check_mode=True,
+    )
+    _arguments.execute(module, run)
+
+
+if __name__ == "__main__":
+    main()

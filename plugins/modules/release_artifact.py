@@ -1,0 +1,142 @@
+#!/usr/bin/python
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release_artifact
+short_description: Build the artifact of a release, once
+version_added: 0.1.0
+description:
+  - Turns a source into one gzipped tar file with a manifest (every file with its SHA-256) and a C(.sha256) beside it.
+    That file is what every host gets. It is built on the controller.
+  - The same source and version give the same release id. An artifact that was built before is used again.
+  - A build installs the dependencies of each C(package-lock.json) once, with C(npm ci), and keeps them for later builds.
+author: MOBIUS operations (@mobius-ops)
+extends_documentation_fragment:
+  - mobius.ops.shared.attributes
+options:
+  source:
+    description:
+      - A folder with the application, a C(.tar.gz) or C(.tgz) file with its C(.sha256) beside it, or a git URL.
+      - A tar file that this module built is used as it is. Another one is taken as source and built.
+    type: str
+    required: true
+  version:
+    description:
+      - The release's version. Needed unless the source is an artifact, which tells its own.
+    type: str
+    default: ""
+  ref:
+    description: Branch, tag or commit of a git source; its default branch when empty.
+    type: str
+    default: ""
+  store:
+    description: Folder that artifacts are written to, and the build's dependencies below it.
+    type: path
+    required: true
+  npm_ci_args:
+    description: Further arguments of C(npm ci) in the build.
+    type: list
+    elements: str
+    default: []
+  build_command:
+    description: The command that builds the client, run at the top of the source. None when empty.
+    type: list
+    elements: str
+    default: [npm, run, build]
+attributes:
+  check_mode:
+    support: full
+    details: Checks the source. The artifact's checksum is known only when it was built before.
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Build version 1.4.0 from a checkout
+  mobius.ops.release_artifact:
+    source: /home/ops/mobius
+    version: 1.4.0
+    store: /var/cache/mobius/artifacts
+  delegate_to: localhost
+  run_once: true
+
+- name: Take what CI has built
+  mobius.ops.release_artifact:
+    source: /srv/ci/mobius-1.4.0.tar.gz
+    store: /var/cache/mobius/artifacts
+  delegate_to: localhost
+  run_once: true
+"""
+
+RETURN = r"""
+path:
+  description: The artifact's path on the controller; none in check mode when it still has to be built.
+  returned: success
+  type: str
+sha256:
+  description: The artifact's SHA-256.
+  returned: success
+  type: str
+size:
+  description: The artifact's size in bytes.
+  returned: success
+  type: int
+release_id:
+  description: The id of the release, made of the version and the source's digest.
+  returned: success
+  type: str
+  sample: 1.4.0-5f1d2c3b
+version:
+  description: The release's version.
+  returned: success
+  type: str
+source:
+  description: Where it came from; for git with the commit.
+  returned: success
+  type: str
+digest:
+  description: SHA-256 over the names and contents of the source's files.
+  returned: success
+  type: str
+built:
+  description: Whether it was built now, or would be.
+  returned: success
+  type: bool
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _build
+
+
+def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+    """Find or build the artifact."""
+    builder = _build.Builder(params["store"], params["npm_ci_args"], params["build_command"])
+    artifact = builder.make(params["source"], params["version"], params["ref"], check_mode)
+    return artifact["built"], artifact, {}
+
+
+def main() -> None:
+    """Run as an Ansible module."""
+    module = AnsibleModule(
+        argument_spec={
+            "source": {"type": "str", "required": True},
+            "version": {"type": "str", "default": ""},
+            "ref": {"type": "str", "default": ""},
+            "store": {"type": "path", "required": True},
+            "npm_ci_args": {"type": "list", "elements": "str", "default": []},
+            "build_command": {"type": "list", "elements": "str", "default": ["npm", "run", "build"]},
+        },
+        supports_check_mode=True,
+    )
+    _arguments.execute(module, run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+#!/usr/bin/python
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release_info
+short_description: Tell which releases a host has, which serves, and where a rollback would go
+version_added: 0.1.0
+description:
+  - Reads the release records, the C(current) link and the newest events of the history.
+author: MOBIUS operations (@mobius-ops)
+extends_documentation_fragment:
+  - mobius.ops.shared.root
+  - mobius.ops.shared.attributes
+options:
+  events:
+    description: How many of the newest events of the history to return.
+    type: int
+    default: 10
+attributes:
+  check_mode:
+    support: full
+    details: Never changes anything.
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Which release serves?
+  mobius.ops.release_info:
+    root: /opt/mobius
+  register: info
+
+- name: Say it
+  ansible.builtin.debug:
+    msg: "{{ info.live }} serves; a rollback would go to {{ info.target }}"
+"""
+
+RETURN = r"""
+live:
+  description: The id of the live release, if any.
+  returned: success
+  type: str
+target:
+  description: The id of the release that a rollback would go to, if any; the newest verified one older than the live one.
+  returned: success
+  type: str
+releases:
+  description: The records, newest first.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: The release's id.
+      type: str
+    version:
+      description: Its version.
+      type: str
+    status:
+      description: One of V(prepared), V(active), V(verified), V(failed), V(rolled_back).
+      type: str
+    sha256:
+      description: The SHA-256 of its artifact.
+      type: str
+    source:
+      description: Where it came from.
+      type: str
+    migration:
+      description: One of V(none), V(reversible), V(forward_only).
+      type: str
+    backup:
+      description: The backup that was taken before it.
+      type: str
+    created:
+      description: When it was prepared, ISO 8601 UTC.
+      type: str
+    activated:
+      description: When it went into service, ISO 8601 UTC.
+      type: str
+    verified:
+      description: When it was found good, ISO 8601 UTC.
+      type: str
+    failed_reason:
+      description: Why it failed or was rolled back.
+      type: str
+history:
+  description: The newest events, oldest first, each with C(when), C(who), C(what), C(why) and further fields.
+  returned: success
+  type: list
+  elements: dict
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _history
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+
+
+def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+    """Read, and change nothing."""
+    layout = Layout(params["root"])
+    layout.require()
+    store = ReleaseStore(layout)
+    target = store.target()
+    return False, {"live": store.live(), "target": target["id"] if target else None, "releases": store.all(),
+                   "history": _history.events(layout, params["events"])}, {}
+
+
+def main() -> None:
+    """Run as an Ansible module."""
+    module = AnsibleModule(argument_spec={"root": _arguments.ROOT, "events": {"type": "int", "default": 10}}, supports_check_mode=True)
+    _arguments.execute(module, run)
+
+
+if __name__ == "__main__":
+    main()
