@@ -1,0 +1,52 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Facts in words for people who are tired: durations, and how a service is."""
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _clock
+
+#: Seconds for which an end of the service counts as news.
+RECENT_EXIT = 60
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3 h`` or ``2 d``."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def service_message(name: str, facts: dict[str, t.Any], live: str | None, fault: str) -> tuple[bool, str]:
+    """Whether a service is well, and how it is in words, with what to do.
+
+    :param facts: what ``Service.status`` told.
+    :param live: the id of the live release.
+    :param fault: what the checks found wrong; empty when nothing.
+    """
+    last = facts["last_exit"]
+    ended = f"its process ended by {last['how']} at {last['when']}" if last and last["when"] else "its process ended"
+    if live is None and not facts["pid"]:
+        return False, f"{name} does not run: no release is live. Deploy one with mobius.ops.deploy."
+    if not facts["pid"]:
+        why = {
+            "stopped": "it was stopped",
+            "restarting": f"{ended}, and it is being started again ({facts['restarts']} restarts)",
+            "failed": f"{ended}, and it was given up after {facts['restarts']} restarts",
+            "killed": "its process and its supervisor were killed",
+        }.get(facts["status"], facts["status"])
+        return False, (f"{name} is DOWN: {why}. Start it with: ansible-playbook mobius.ops.start. "
+                       "If it does not stay up, go back with: ansible-playbook mobius.ops.rollback.")
+    text = f"{name} runs (process {facts['pid']}, port {facts['port']}, up {duration(facts['uptime'])}, release {facts['release'] or 'unknown'})"
+    if facts["status"] == "unsupervised":
+        return False, f"{text}, but its supervisor was killed: it will not be restarted. Run: ansible-playbook mobius.ops.start."
+    if facts["release"] not in (live, None):
+        return False, f"{text}, but release {live} should be live. Run the deploy or the rollback again."
+    if fault:
+        return False, f"{text}, but is UNHEALTHY: {fault}. If it does not recover, go back with: ansible-playbook mobius.ops.rollback."
+    if last and last["when"] and (_clock.now() - _clock.parse(last["when"])).total_seconds() < RECENT_EXIT:
+        return False, (f"{text}, but {ended} and it was restarted ({facts['restarts']} restarts so far). "
+                       "Look into shared/logs/console.log for the cause.")
+    return True, text + (f", restarted {facts['restarts']} times" if facts["restarts"] else "") + "."

@@ -1,0 +1,162 @@
+#!/usr/bin/python
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: health_check
+short_description: Send probes to several endpoints at once and judge the answers
+version_added: 0.1.0
+description:
+  - Sends every check O(requests) times, all at the same time, and holds error rate and latency against the thresholds
+    of the runbook's table of key metrics.
+  - With O(wait_for), it repeats until the service is well, for readiness.
+author: MOBIUS operations (@mobius-ops)
+extends_documentation_fragment:
+  - mobius.ops.shared.attributes
+  - mobius.ops.checks
+options:
+  url:
+    description: A single check of this URL, instead of O(checks).
+    type: str
+  requests:
+    description: How often each check is sent.
+    type: int
+    default: 1
+  thresholds:
+    description: Rows of the table of key metrics to use instead of the default ones; metric to C([warning, critical]).
+    type: dict
+    default: {}
+  release:
+    description: The id of the release that should answer; it replaces C({release}) in the checks.
+    type: str
+  wait_for:
+    description: Seconds within which all checks must pass; V(0) checks once.
+    type: float
+    default: 0
+  successes:
+    description: With O(wait_for), how many rounds in a row must pass.
+    type: int
+    default: 1
+  fail_on:
+    description: The status from which on the module fails; V(never) only reports.
+    type: str
+    choices: [warning, critical, never]
+    default: critical
+attributes:
+  check_mode:
+    support: full
+    details: Sends the checks, and never changes anything itself.
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Is the API well?
+  mobius.ops.health_check:
+    url: http://127.0.0.1:5001/health
+
+- name: Ten requests to each endpoint
+  mobius.ops.health_check:
+    requests: 10
+    headers:
+      Origin: https://mobius.example.com
+    checks:
+      - name: health
+        url: http://127.0.0.1:5001/health
+        json: ["status == 'ok'"]
+      - name: uploads
+        url: http://127.0.0.1:5001/uploads/
+        status: [200, 404]
+"""
+
+RETURN = r"""
+status:
+  description: The worst of error rate and latency; V(normal), V(warning), V(critical) or V(unknown).
+  returned: always
+  type: str
+results:
+  description:
+    - One sample a request, with C(check), C(outcome) (V(ok), V(slow), V(failed), V(error)), C(kind), C(status), C(ms),
+      C(error), and the body's beginning as C(evidence) when it was wrong.
+  returned: always
+  type: list
+  elements: dict
+error_rate_pct:
+  description: Percentage of failed samples among those that could be measured.
+  returned: always
+  type: float
+p50_ms:
+  description: Median latency in milliseconds.
+  returned: always
+  type: float
+p95_ms:
+  description: 95th percentile of the latency in milliseconds.
+  returned: always
+  type: float
+p99_ms:
+  description: 99th percentile of the latency in milliseconds.
+  returned: always
+  type: float
+max_ms:
+  description: Longest latency in milliseconds.
+  returned: always
+  type: float
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _health, _probe, _thresholds
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError
+
+FAILING = {"warning": ("warning", "unknown", "critical"), "critical": ("critical", "unknown"), "never": ()}
+
+
+def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+    """Probe and judge."""
+    given = [{"name": params["url"], "url": params["url"]}] if params["url"] else params["checks"]
+    if not given or params["requests"] < 1:
+        raise InputError("health_check", "a url or some checks, and 1 or more requests",
+                         f"{len(given)} checks and {params['requests']} requests", "Correct them")
+    table = _thresholds.merge(params["thresholds"])
+    checks = [_probe.fill(check, params["release"]) for check in _health.normalize_all(given, params["headers"])]
+    if params["wait_for"] > 0:
+        _health.wait_for(checks, params["wait_for"], params["successes"])
+    samples = _health.sample_all(checks, params["requests"])
+    result = {**_health.summarize(samples, table), "results": samples}
+    if result["status"] in FAILING[params["fail_on"]]:
+        faults = sum(sample["outcome"] != "ok" for sample in samples)
+        error = ServiceError("health check", "status normal or warning" if params["fail_on"] == "critical" else "status normal",
+                             f"{result['status']}: {faults} of {len(samples)} requests not ok, first {_health.first_fault(samples) or 'none'}, "
+                             f"error rate {result['error_rate_pct']} %, p95 {result['p95_ms']} ms", "Look at the results by endpoint")
+        error.facts = result
+        raise error
+    return False, result, {}
+
+
+def main() -> None:
+    """Run as an Ansible module."""
+    module = AnsibleModule(
+        argument_spec={
+            "checks": _arguments.CHECKS,
+            "headers": _arguments.HEADERS,
+            "url": {"type": "str"},
+            "requests": {"type": "int", "default": 1},
+            "thresholds": {"type": "dict", "default": {}},
+            "release": {"type": "str"},
+            "wait_for": {"type": "float", "default": 0},
+            "successes": {"type": "int", "default": 1},
+            "fail_on": {"type": "str", "choices": ["warning", "critical", "never"], "default": "critical"},
+        },
+        mutually_exclusive=[("url", "checks")],
+        supports_check_mode=True,
+    )
+    _arguments.execute(module, run)
+
+
+if __name__ == "__main__":
+    main()

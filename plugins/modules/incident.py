@@ -1,0 +1,104 @@
+#!/usr/bin/python
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: incident
+short_description: Open an incident record with its evidence
+version_added: 0.1.0
+description:
+  - Writes C(incidents/INC-<date>-<n>.json) and a Markdown page beside it, with the response time, escalation and channel
+    that the runbook sets for the severity. Values of the application's C(.env) are hidden in it.
+author: MOBIUS operations (@mobius-ops)
+extends_documentation_fragment:
+  - mobius.ops.shared.root
+  - mobius.ops.shared.env
+  - mobius.ops.shared.attributes
+options:
+  title:
+    description: What happened, in a few words.
+    type: str
+    required: true
+  severity:
+    description: V(1) critical, V(2) high, V(3) medium, V(4) low; the runbook's severity levels.
+    type: int
+    choices: [1, 2, 3, 4]
+    required: true
+  summary:
+    description: What is known, in some sentences.
+    type: str
+    default: ""
+  release:
+    description: The release that is concerned; the live one by default.
+    type: str
+  evidence:
+    description: Anything that helps to find the cause; a name for each piece.
+    type: dict
+    default: {}
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: none
+    details: Each run opens one more incident.
+"""
+
+EXAMPLES = r"""
+- name: Tell that rendering is broken
+  mobius.ops.incident:
+    root: /opt/mobius
+    env: production
+    severity: 2
+    title: Renders fail since 14:00
+    evidence:
+      report: "{{ checks.results }}"
+"""
+
+RETURN = r"""
+incident:
+  description:
+    - The record, with C(id), C(path), C(severity), C(opened), C(respond_by) (ISO 8601 UTC), C(escalation), C(channel),
+      C(evidence).
+  returned: success
+  type: dict
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _incidents
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+
+
+def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+    """Open the incident."""
+    layout = Layout(params["root"])
+    layout.require()
+    facts = {**params, "release": params["release"] or ReleaseStore(layout).live()}
+    return True, {"incident": {"id": None, "title": params["title"]} if check_mode else _incidents.open_incident(layout, facts)}, {}
+
+
+def main() -> None:
+    """Run as an Ansible module."""
+    module = AnsibleModule(
+        argument_spec={
+            "root": _arguments.ROOT,
+            "env": _arguments.ENV,
+            "title": {"type": "str", "required": True},
+            "severity": {"type": "int", "choices": [1, 2, 3, 4], "required": True},
+            "summary": {"type": "str", "default": ""},
+            "release": {"type": "str"},
+            "evidence": {"type": "dict", "default": {}},
+        },
+        supports_check_mode=True,
+    )
+    _arguments.execute(module, run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+#!/usr/bin/python
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_service
+short_description: Run a Node service under systemd, or supervised where there is no systemd
+version_added: 0.1.0
+description:
+  - Defines a Node service that runs from the live release, starts and stops it, and waits until it is ready.
+  - Under systemd it writes a hardened unit. Elsewhere a small supervisor restarts the service when it ends.
+  - Secrets come from the application's C(.env), by environment only; the definition holds none.
+author: MOBIUS operations (@mobius-ops)
+extends_documentation_fragment:
+  - mobius.ops.shared.root
+  - mobius.ops.shared.attributes
+  - mobius.ops.checks
+options:
+  name:
+    description: The service's name, and the unit's.
+    type: str
+    default: mobius
+  state:
+    description:
+      - V(present) only keeps the definition. V(started), V(stopped) and V(restarted) use the one that was kept, and
+        keep the given one first when O(port) is given.
+    type: str
+    choices: [present, started, stopped, restarted]
+    default: started
+  manager:
+    description: Who keeps it running; V(auto) is V(systemd) where that is the init system, else V(process).
+    type: str
+    choices: [auto, systemd, process]
+    default: auto
+  command:
+    description: The command, run in the release's folder. Its first word is looked up on the PATH of the target.
+    type: list
+    elements: str
+    default: [node, src/api/index.js]
+  port:
+    description: The TCP port that it listens on (C(PORT) in its environment). Needed to define it.
+    type: int
+  host:
+    description: The address that it binds to (C(HOST) in its environment).
+    type: str
+    default: 127.0.0.1
+  user:
+    description: The user that it runs as; the one who runs the module by default.
+    type: str
+  environment:
+    description: Further environment variables, without secrets.
+    type: dict
+  stop_timeout:
+    description: Seconds between SIGTERM and SIGKILL when it is stopped.
+    type: int
+    default: 10
+  restart_delay:
+    description: Seconds between its end and its next start.
+    type: float
+    default: 1
+  restart_limit:
+    description: Restarts within O(restart_window) after which it is given up as failed.
+    type: int
+    default: 10
+  restart_window:
+    description: Seconds over which restarts are counted.
+    type: int
+    default: 60
+  memory_max:
+    description: Memory limit of the service and its render work under systemd, such as V(4G).
+    type: str
+  ready_timeout:
+    description: Seconds within which a started service must satisfy O(checks).
+    type: float
+    default: 60
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: partial
+    details: V(restarted) restarts each time.
+seealso:
+  - module: mobius.ops.node_service_info
+"""
+
+EXAMPLES = r"""
+- name: Define the service; it starts with the first release
+  mobius.ops.node_service:
+    root: /opt/mobius
+    port: 5001
+    user: mobius
+    state: present
+
+- name: Restart it and wait until it is healthy
+  mobius.ops.node_service:
+    root: /opt/mobius
+    state: restarted
+    checks:
+      - url: http://127.0.0.1:5001/health
+"""
+
+RETURN = r"""
+status:
+  description:
+    - V(running), V(restarting) (it ended and is being started again), V(failed) (given up), V(stopped),
+      V(killed) (the service and its supervisor are gone, and nobody stopped them), V(unsupervised) (only the
+      supervisor is gone).
+  returned: success
+  type: str
+pid:
+  description: Its process id while it runs.
+  returned: success
+  type: int
+port:
+  description: Its TCP port.
+  returned: success
+  type: int
+uptime:
+  description: Seconds since its last start.
+  returned: success
+  type: float
+restarts:
+  description: How often it was started again since it was started on purpose.
+  returned: success
+  type: int
+last_exit:
+  description: When and how it last ended by itself (C(when), C(how)).
+  returned: success
+  type: dict
+release:
+  description: The id of the release that its process runs from.
+  returned: success
+  type: str
+ready_after:
+  description: Seconds that it took to satisfy O(checks).
+  returned: when it was waited for
+  type: float
+evidence:
+  description: The last lines that it printed.
+  returned: when it did not become ready
+  type: list
+  elements: str
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.mobius.ops.plugins.module_utils import _activation, _arguments, _health, _service
+from ansible_collections.mobius.ops.plugins.module_utils import _supervisor as _supervisor  # its detached code needs it loaded
+from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+
+
+def service_of(layout: Layout, params: dict[str, t.Any]) -> tuple[_service.Service, bool]:
+    """The service that the options define (or the one on disk), and whether its definition on disk differs."""
+    if params["port"] is None:
+        return _service.load(layout, params["name"]), False
+    service = _service.service_for(layout, _service.build_spec(layout, params))
+    return service, service.saved() != service.spec or not getattr(service, "unit_current", lambda: True)()
+
+
+def bring_about(service: _service.Service, state: str, differs: bool) -> None:
+    """Keep the definition, then start, stop or restart. A running service whose definition changed is restarted."""
+    if differs:
+        service.save()
+    if state == "stopped":
+        service.stop()
+    elif state in ("started", "restarted"):
+        if service.layout.current != service.spec["working_dir"] or ReleaseStore(service.layout).live() is None:
+            raise StateError(f"service {service.name}", "a live release to run", "none", "Deploy one with mobius.ops.deploy")
+        service.require_port()
+        if state == "restarted" or differs:
+            service.restart()
+        else:
+            service.start()
+
+
+def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+    """Bring about the state."""
+    layout = Layout(params["root"])
+    layout.require()
+    checks = _health.normalize_all(params["checks"], params["headers"])
+    service, differs = service_of(layout, params)
+    before, state = service.status(), params["state"]
+    wrong = {"present": False, "started": before["status"] != "running", "restarted": True,
+             "stopped": before["status"] != "stopped"}[state]
+    diff = {"before": {"definition": service.saved(), "status": before["status"]},
+            "after": {"definition": service.spec, "status": "stopped" if state == "stopped" else
+                      before["status"] if state == "present" else "running"}}
+    result: dict[str, t.Any] = {}
+    if (wrong or differs) and not check_mode:
+        bring_about(service, state, differs)
+        if state in ("started", "restarted") and checks:
+            result["ready_after"] = _activation.ready(service, checks, ReleaseStore(layout).live(), params["ready_timeout"])
+    return wrong or differs, {**service.status(), **result}, diff
+
+
+def main() -> None:
+    """Run as an Ansible module."""
+    module = AnsibleModule(
+        argument_spec={
+            "root": _arguments.ROOT,
+            "name": {"type": "str", "default": "mobius"},
+            "state": {"type": "str", "choices": ["present", "started", "stopped", "restarted"], "default": "started"},
+            "manager": {"type": "str", "choices": list(_service.MANAGERS), "default": "auto"},
+            "command": {"type": "list", "elements": "str", "default": ["node", "src/api/index.js"]},
+            "port": {"type": "int"},
+            "host": {"type": "str", "default": "127.0.0.1"},
+            "user": {"type": "str"},
+            "environment": {"type": "dict"},
+            "stop_timeout": {"type": "int", "default": 10},
+            "restart_delay": {"type": "float", "default": 1},
+            "restart_limit": {"type": "int", "default": 10},
+            "restart_window": {"type": "int", "default": 60},
+            "memory_max": {"type": "str"},
+            "checks": _arguments.CHECKS,
+            "headers": _arguments.HEADERS,
+            "ready_timeout": {"type": "float", "default": 60},
+        },
+        supports_check_mode=True,
+    )
+    _arguments.execute(module, run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+#!/usr/bin/python
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_service_info
+short_description: Tell how a Node service is, in words an operator needs
+version_added: 0.1.0
+description:
+  - Reads the state of a service that M(mobius.ops.node_service) defined, and sends it O(checks) when there are some.
+author: MOBIUS operations (@mobius-ops)
+extends_documentation_fragment:
+  - mobius.ops.shared.root
+  - mobius.ops.shared.attributes
+  - mobius.ops.checks
+options:
+  name:
+    description: The service's name.
+    type: str
+    default: mobius
+  thresholds:
+    description: Rows of the table of key metrics to use instead of the default ones; metric to C([warning, critical]).
+    type: dict
+    default: {}
+attributes:
+  check_mode:
+    support: full
+    details: Never changes anything.
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+seealso:
+  - module: mobius.ops.node_service
+"""
+
+EXAMPLES = r"""
+- name: How is the service?
+  mobius.ops.node_service_info:
+    root: /opt/mobius
+    checks:
+      - url: http://127.0.0.1:5001/health
+  register: service
+
+- name: Say it
+  ansible.builtin.debug:
+    msg: "{{ service.message }}"
+"""
+
+RETURN = r"""
+well:
+  description: Whether it runs, from the live release, without restarts in the last minute, and every check passes.
+  returned: success
+  type: bool
+message:
+  description: A sentence or two on how it is and, when it is not well, what to do.
+  returned: success
+  type: str
+  sample: mobius runs (process 4711, port 5001, up 3 h, release 1.4.0-5f1d2c3b).
+status:
+  description: As M(mobius.ops.node_service) returns it, with C(pid), C(port), C(uptime), C(restarts), C(last_exit), C(release).
+  returned: success
+  type: str
+health:
+  description: What the checks said; C(status), C(error_rate_pct), C(p50_ms), C(p95_ms), and the samples as C(results).
+  returned: success
+  type: dict
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _env_file, _health, _probe, _service, _thresholds, _words
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+
+
+def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+    """Read and probe, and change nothing."""
+    layout = Layout(params["root"])
+    layout.require()
+    service, live = _service.load(layout, params["name"]), ReleaseStore(layout).live()
+    checks = [_probe.fill(check, live) for check in _health.normalize_all(params["checks"], params["headers"])]
+    facts = service.status()
+    samples = _env_file.Redactor(layout.env_file).value(_health.sample_all(checks)) if checks and facts["pid"] else []
+    health = {**_health.summarize(samples, _thresholds.merge(params["thresholds"])), "results": samples}
+    well, message = _words.service_message(service.name, facts, live, _health.first_fault(samples))
+    return False, {**facts, "health": health, "well": well, "message": message}, {}
+
+
+def main() -> None:
+    """Run as an Ansible module."""
+    module = AnsibleModule(
+        argument_spec={
+            "root": _arguments.ROOT,
+            "name": {"type": "str", "default": "mobius"},
+            "checks": _arguments.CHECKS,
+            "headers": _arguments.HEADERS,
+            "thresholds": {"type": "dict", "default": {}},
+        },
+        supports_check_mode=True,
+    )
+    _arguments.execute(module, run)
+
+
+if __name__ == "__main__":
+    main()
