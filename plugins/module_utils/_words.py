@@ -37,11 +37,11 @@ def service_message(name: str, facts: dict[str, t.Any], live: str | None, fault:
             "failed": f"{ended}, and it was given up after {facts['restarts']} restarts",
             "killed": "its process and its supervisor were killed",
         }.get(facts["status"], facts["status"])
-        return False, (f"{name} is DOWN: {why}. Start it with: ansible-playbook mobius.ops.start. "
+        return False, (f"{name} is DOWN: {why}. Start it with: ansible-playbook mobius.ops.restart. "
                        "If it does not stay up, go back with: ansible-playbook mobius.ops.rollback.")
     text = f"{name} runs (process {facts['pid']}, port {facts['port']}, up {duration(facts['uptime'])}, release {facts['release'] or 'unknown'})"
     if facts["status"] == "unsupervised":
-        return False, f"{text}, but its supervisor was killed: it will not be restarted. Run: ansible-playbook mobius.ops.start."
+        return False, f"{text}, but its supervisor was killed: it will not be restarted. Run: ansible-playbook mobius.ops.restart."
     if facts["release"] not in (live, None):
         return False, f"{text}, but release {live} should be live. Run the deploy or the rollback again."
     if fault:

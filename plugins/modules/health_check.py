@@ -17,7 +17,7 @@ extends_documentation_fragment:
   - mobius.ops.checks
 options:
   url:
-    description: A single check of this URL, instead of O(checks).
+    description: One more check, of this URL, with the defaults of O(checks).
     type: str
   requests:
     description: How often each check is sent.
@@ -118,9 +118,9 @@ FAILING = {"warning": ("warning", "unknown", "critical"), "critical": ("critical
 
 def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Probe and judge."""
-    given = [{"name": params["url"], "url": params["url"]}] if params["url"] else params["checks"]
+    given = params["checks"] + ([{"url": params["url"]}] if params["url"] else [])
     if not given or params["requests"] < 1:
-        raise InputError("health_check", "a url or some checks, and 1 or more requests",
+        raise InputError("health check", "a url or some checks, and 1 or more requests",
                          f"{len(given)} checks and {params['requests']} requests", "Correct them")
     table = _thresholds.merge(params["thresholds"])
     checks = [_probe.fill(check, params["release"]) for check in _health.normalize_all(given, params["headers"])]
@@ -152,7 +152,6 @@ def main() -> None:
             "successes": {"type": "int", "default": 1},
             "fail_on": {"type": "str", "choices": ["warning", "critical", "never"], "default": "critical"},
         },
-        mutually_exclusive=[("url", "checks")],
         supports_check_mode=True,
     )
     _arguments.execute(module, run)

@@ -1,0 +1,63 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The controller's side of a watch: it starts the watch on the target, then shows it live until its verdict.
+
+Nothing depends on it: the watch runs on the target, and goes on when this ends.
+"""
+from __future__ import annotations
+
+import typing as t
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+display = Display()
+#: Seconds that one call on the target waits for news.
+PATIENCE = 10
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def spark(recent: list[dict[str, t.Any]], width: int = 20) -> str:
+    """The last latencies as bars; ``×`` for a round that failed or could not be measured."""
+    shown = recent[-width:]
+    highest = max((sample["ms"] for sample in shown if sample["outcome"] in ("ok", "slow")), default=0) or 1
+    return "".join(
+        BARS[min(len(BARS) - 1, int(sample["ms"] / highest * (len(BARS) - 1)))] if sample["outcome"] in ("ok", "slow") else "×"
+        for sample in shown)
+
+
+class ActionModule(ActionBase):
+    """Run the module ``monitor``, again and again when it is to be watched."""
+
+    _requires_connection = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Start or attach, show, return the verdict."""
+        super().run(tmp, task_vars)
+        args = dict(self._task.args)
+        state = args.get("state", "watched")
+        if state not in ("watched", "followed") or self._task.check_mode:
+            return self._module(args, task_vars)
+        if state == "watched":
+            result = self._module(args, task_vars)
+            changed = True
+        else:
+            result = self._module({**args, "patience": 0}, task_vars)
+            changed = False
+        host = task_vars["inventory_hostname"]
+        while not result.get("failed"):
+            self._show(host, result, args.get("progress", "all"))
+            if result.get("verdict"):
+                break
+            result = self._module({"root": args["root"], "state": "followed", "watch_id": result["watch"]["id"],
+                                   "offset": result["offset"], "patience": PATIENCE}, task_vars)
+        return {**result, "changed": changed}
+
+    def _module(self, args: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+        return self._execute_module(module_name="mobius.ops.monitor", module_args=args, task_vars=task_vars)
+
+    def _show(self, host: str, result: dict[str, t.Any], progress: str) -> None:
+        lines = [line for line in result.get("lines", []) if progress == "all" or (progress == "changes" and " INFO round " not in line)]
+        for number, line in enumerate(lines):
+            last = number == len(lines) - 1 and " round " in line
+            display.display(f"[{host}] {line}" + (f"  {spark(result['watch']['recent'] or [])}" if last else ""))

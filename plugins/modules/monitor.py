@@ -1,0 +1,252 @@
+#!/usr/bin/python
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: monitor
+short_description: Watch a release, and roll it back by itself when it fails
+version_added: 0.1.0
+description:
+  - Starts a watch on the target, detached. It goes on when the controller or its connection dies, keeps its state on
+    disk after every round, and rolls back by itself.
+  - A round is all O(checks) once. The release is rolled back after O(failure_threshold) consecutive failed rounds, and
+    when the service was restarted O(restart_limit) times. A failed round is confirmed at O(retry_interval). What this
+    side could not measure never rolls back; it opens an incident.
+  - With O(state=watched) the controller shows each round live and waits for the verdict.
+  - A release that is live but not yet verified is marked as verified by the verdict V(healthy).
+author: MOBIUS operations (@mobius-ops)
+extends_documentation_fragment:
+  - mobius.ops.shared.root
+  - mobius.ops.shared.attributes
+  - mobius.ops.checks
+options:
+  env:
+    description: The environment's name, for the names of log and metrics file. Needed to start a watch.
+    type: str
+  state:
+    description:
+      - V(watched) starts a watch, shows it live and returns its verdict. V(started) starts it and returns at once.
+      - V(followed) shows the watch that runs, or the verdict of the last one. V(stopped) ends the one that runs.
+    type: str
+    choices: [watched, started, followed, stopped]
+    default: watched
+  service:
+    description: Name of the service, as M(mobius.ops.node_service) knows it. Empty to watch the checks only.
+    type: str
+    default: mobius
+  duration:
+    description: Seconds that the window lasts.
+    type: float
+    default: 3600
+  interval:
+    description: Seconds between the beginnings of two rounds.
+    type: float
+    default: 60
+  retry_interval:
+    description: Seconds after which a failed round is confirmed.
+    type: float
+    default: 5
+  initial_delay:
+    description: Seconds before the first round.
+    type: float
+    default: 0
+  failure_threshold:
+    description: Consecutive failed rounds that cause a rollback. Source is the runbook, "When to Rollback".
+    type: int
+    default: 3
+  error_threshold:
+    description: Consecutive rounds that could not be measured that open an incident.
+    type: int
+    default: 5
+  restart_limit:
+    description: Restarts of the service within the window that count as a crash loop.
+    type: int
+    default: 3
+  auto_rollback:
+    description: Whether to roll back. If not, an incident is opened and the watch goes on.
+    type: bool
+    default: true
+  ready_timeout:
+    description: Seconds within which the release that is rolled back to has to become ready.
+    type: float
+    default: 60
+  watch_id:
+    description: The watch to follow; the latest by default.
+    type: str
+  offset:
+    description: With V(followed), bytes of the log that are known already.
+    type: int
+    default: 0
+  patience:
+    description: With V(followed), seconds to wait on the target for something new.
+    type: float
+    default: 0
+  progress:
+    description: What V(watched) and V(followed) show live; every round, only the rounds that are not well, or nothing.
+    type: str
+    choices: [all, changes, none]
+    default: all
+  why:
+    description: With V(stopped), the reason for the record.
+    type: str
+    default: stopped by an operator
+attributes:
+  check_mode:
+    support: full
+    details: Tells what would be watched.
+  diff_mode:
+    support: none
+  idempotent:
+    support: none
+    details: Each run starts one more watch; V(stopped) is idempotent.
+"""
+
+EXAMPLES = r"""
+- name: Watch for an hour, and roll back when it fails
+  mobius.ops.monitor:
+    root: /opt/mobius
+    env: production
+    duration: 3600
+    interval: 60
+    checks:
+      - name: health
+        url: http://127.0.0.1:5001/health
+        json: ["status == 'ok'"]
+
+- name: Look at the watch that runs
+  mobius.ops.monitor:
+    root: /opt/mobius
+    state: followed
+"""
+
+RETURN = r"""
+verdict:
+  description:
+    - V(healthy), V(degraded) (it ended with failures, or with more than 5 % of the rounds slow or failed), V(rolled_back),
+      V(frozen) (a rollback was needed and not possible; a person decides), V(inconclusive) (too little was measured, or
+      the watch was ended). Not set while the watch runs.
+  returned: success
+  type: str
+trigger:
+  description: What caused the verdict, in words.
+  returned: success
+  type: str
+samples:
+  description: Rounds by outcome (C(ok), C(slow), C(failed), C(error), C(no_data)), and C(availability_pct).
+  returned: success
+  type: dict
+rollback:
+  description: The rollback that was done; C(from), C(to), C(elapsed) and C(downtime) in seconds.
+  returned: success
+  type: dict
+incident:
+  description: The id of the incident that was opened.
+  returned: success
+  type: str
+log_file:
+  description: The watch's log on the target.
+  returned: success
+  type: str
+metrics_file:
+  description: One JSON line a sample, on the target.
+  returned: success
+  type: str
+watch:
+  description: The watch's id and its state.
+  returned: success
+  type: dict
+lines:
+  description: The new lines of the log.
+  returned: success
+  type: list
+  elements: str
+offset:
+  description: Bytes of the log up to the last of C(lines).
+  returned: success
+  type: int
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _health, _watch
+from ansible_collections.mobius.ops.plugins.module_utils import _supervisor as _supervisor  # a rollback needs it loaded
+from ansible_collections.mobius.ops.plugins.module_utils import _watcher as _watcher  # its detached code needs it loaded
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
+from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+
+SPEC = ("env", "service", "duration", "interval", "retry_interval", "initial_delay", "failure_threshold", "error_threshold",
+        "restart_limit", "auto_rollback", "ready_timeout")
+
+
+def start(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+    """Start a watch."""
+    check_name(params["env"] or "", "env")
+    spec = {**{name: params[name] for name in SPEC}, "checks": _health.normalize_all(params["checks"], params["headers"])}
+    if not spec["checks"]:
+        raise InputError("watch", "some checks", "none", "Give the checks option, or mobius_checks")
+    _watch.check_times(spec)
+    if check_mode:
+        return True, {"verdict": None, "trigger": "", "watch": {"release": ReleaseStore(layout).live()}, "lines": []}, {}
+    folder = _watch.start(layout, spec)
+    return True, result_of(_watch.follow(layout, folder.id, 0, 0)), {}
+
+
+def result_of(found: dict[str, t.Any]) -> dict[str, t.Any]:
+    """What the module returns of a watch."""
+    state = found["state"]
+    return {**{name: state.get(name) for name in ("verdict", "trigger", "samples", "rollback", "incident")},
+            "watch": {"id": found["id"], **{name: state.get(name) for name in ("status", "release", "rounds", "left", "recent")}},
+            **{name: found[name] for name in ("lines", "offset", "log_file", "metrics_file")}}
+
+
+def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+    """Start, follow or stop."""
+    layout = Layout(params["root"])
+    layout.require()
+    if params["state"] in ("watched", "started"):
+        return start(layout, params, check_mode)
+    if params["state"] == "followed":
+        return False, result_of(_watch.follow(layout, params["watch_id"], params["offset"], params["patience"])), {}
+    running = _watch.latest(layout)
+    stopped = running.id if running and running.state()["status"] == "running" else None
+    if stopped and not check_mode:
+        _watch.stop(layout, params["why"])
+    return bool(stopped), {"watch": {"id": stopped}}, {}
+
+
+def main() -> None:
+    """Run as an Ansible module."""
+    module = AnsibleModule(
+        argument_spec={
+            "root": _arguments.ROOT,
+            "env": {"type": "str"},
+            "checks": _arguments.CHECKS,
+            "headers": _arguments.HEADERS,
+            "state": {"type": "str", "choices": ["watched", "started", "followed", "stopped"], "default": "watched"},
+            "service": {"type": "str", "default": "mobius"},
+            "duration": {"type": "float", "default": 3600},
+            "interval": {"type": "float", "default": 60},
+            "retry_interval": {"type": "float", "default": 5},
+            "initial_delay": {"type": "float", "default": 0},
+            "failure_threshold": {"type": "int", "default": 3},
+            "error_threshold": {"type": "int", "default": 5},
+            "restart_limit": {"type": "int", "default": 3},
+            "auto_rollback": {"type": "bool", "default": True},
+            "ready_timeout": {"type": "float", "default": 60},
+            "watch_id": {"type": "str"},
+            "offset": {"type": "int", "default": 0},
+            "patience": {"type": "float", "default": 0},
+            "progress": {"type": "str", "choices": ["all", "changes", "none"], "default": "all"},
+            "why": {"type": "str", "default": "stopped by an operator"},
+        },
+        supports_check_mode=True,
+    )
+    _arguments.execute(module, run)
+
+
+if __name__ == "__main__":
+    main()
