@@ -16,7 +16,13 @@ import tree
 
 ROOT = tree.ROOT
 BIN = Path(sys.executable).parent  # of .venv
-NOISE = ("Running sanity test", "WARNING: Using locale", "WARNING: Reviewing previous", "Installing requirements for")
+NOISE = (
+    "Installing requirements for",
+    "Running sanity test",
+    "Using cached pip",
+    "WARNING: Reviewing previous",
+    "WARNING: Using locale",
+)
 
 
 def steps(copy: Path) -> dict[str, tuple[str, list[str], Path]]:
