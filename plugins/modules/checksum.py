@@ -1,0 +1,144 @@
+#!/usr/bin/python
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: checksum
+short_description: Writes or verifies SHA-256 sidecars of files
+version_added: 0.1.0
+description:
+  - Keeps C(<file>.sha256) beside each file, with the file's bare name, as C(sha256sum) writes it. C(sha256sum -c),
+    run in the folder, accepts it.
+  - Several files are read at once.
+options:
+  paths:
+    description:
+      - The files.
+    type: list
+    elements: path
+    required: true
+  state:
+    description:
+      - V(present) writes the sidecars that are missing or do not fit. It takes each file to be right as it is.
+      - V(verified) writes nothing, and fails when a file differs from its sidecar or one of the two is missing.
+    type: str
+    choices: [present, verified]
+    default: present
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+notes:
+  - Fails when no file is given; with O(state=present), and writing nothing, when one of the files does not exist; with
+    O(state=verified), when any file is not as its sidecar says. The result has RV(files) in the last two cases too.
+extends_documentation_fragment:
+  - mobius.ops.shared.attributes
+author:
+  - MOBIUS operations (@mobius-ops)
+"""
+
+EXAMPLES = r"""
+- name: Give an artifact its sidecar
+  mobius.ops.checksum:
+    paths: [/srv/artifacts/mobius-1.4.0.tar.gz]
+
+- name: Check what was copied from another host
+  mobius.ops.checksum:
+    paths:
+      - /srv/copies/dhash_production_20261123_060000.zip
+      - /srv/copies/dhash_production_20261122_060000.zip
+    state: verified
+"""
+
+RETURN = r"""
+files:
+  description: Each file, in the order of O(paths).
+  returned: success, and failure because of a file
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: The file.
+      type: str
+      sample: /srv/artifacts/mobius-1.4.0.tar.gz
+    sha256:
+      description: SHA-256 of the file as it is; none when there is no such file.
+      type: str
+    status:
+      description:
+        - V(ok) when the sidecar fits, V(written) when it was written, or would be in check mode.
+        - V(mismatch), V(missing_sidecar) or V(missing_file) otherwise.
+      type: str
+      sample: ok
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _checksums
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError
+
+FOUND = {"mismatch": "another content", "missing_sidecar": "no sidecar", "missing_file": "no such file"}
+
+
+def refuse(files: list[dict[str, t.Any]], bad: list[dict[str, t.Any]], expected: str, todo: str) -> IntegrityError:
+    """The failure that names the first bad file and how many there are."""
+    more = f" (and {len(bad) - 1} more of {len(files)} files)" if len(bad) > 1 else ""
+    error = IntegrityError(f"file {bad[0]['path']}", expected, FOUND[bad[0]["status"]] + more, todo)
+    error.facts = {"files": files}
+    return error
+
+
+def verify(files: list[dict[str, t.Any]]) -> None:
+    """:raises IntegrityError: when some file is not as its sidecar says."""
+    bad = [file for file in files if file["status"] != "ok"]
+    if bad:
+        raise refuse(files, bad, "the content that its sidecar names", "Fetch the file again with its sidecar")
+
+
+def write(files: list[dict[str, t.Any]], check_mode: bool) -> list[dict[str, t.Any]]:
+    """Write the sidecars that are not right. :raises IntegrityError: when a file is missing, before any is written."""
+    missing = [file for file in files if file["status"] == "missing_file"]
+    if missing:
+        raise refuse(files, missing, "a file", "Correct the path")
+    wrong = [file for file in files if file["status"] != "ok"]
+    for file in wrong:
+        if not check_mode:
+            _checksums.write(file["path"], file["sha256"])
+    return [{**file, "status": "written"} if file in wrong else file for file in files]
+
+
+def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, str]]:
+    """Write or verify the sidecars of all paths."""
+    paths = list(dict.fromkeys(params["paths"]))
+    if not paths:
+        raise InputError("paths", "at least one file", "an empty list", "Name the files")
+    before = {path: _checksums.read(path) for path in paths}
+    files = _checksums.in_threads(_checksums.examine, paths)
+    if params["state"] == "verified":
+        verify(files)
+    else:
+        files = write(files, check_mode)
+    changed = [file for file in files if file["status"] == "written"]
+    return bool(changed), {"files": files}, {
+        "before": "".join(f"{before[file['path']]}  {file['path']}\n" for file in changed if before[file["path"]]),
+        "after": "".join(f"{file['sha256']}  {file['path']}\n" for file in changed),
+    }
+
+
+def main() -> None:
+    """Module entry point."""
+    spec = {
+        "paths": {"type": "list", "elements": "path", "required": True},
+        "state": {"type": "str", "choices": ["present", "verified"], "default": "present"},
+    }
+    _arguments.execute(AnsibleModule(argument_spec=spec, supports_check_mode=True), run)
+
+
+if __name__ == "__main__":
+    main()
