@@ -1,0 +1,149 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The plan of a backup: which files the components hold. It reads names and facts, and writes nothing."""
+from __future__ import annotations
+
+import dataclasses
+import os
+import stat
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _archive_paths, _sqlite
+from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+
+_TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "symlink"}
+_SPECIAL = {stat.S_IFSOCK: "socket", stat.S_IFIFO: "named pipe", stat.S_IFCHR: "character device",
+            stat.S_IFBLK: "block device"}
+
+
+@dataclasses.dataclass
+class Source:
+    """One thing to back up."""
+
+    component: str
+    #: The component's folder, and the path below it ("" for the folder itself).
+    base: str
+    relative: str
+    type: str
+    status: os.stat_result
+    #: What a symbolic link points at.
+    target: str = ""
+    sqlite: bool = False
+    #: ``-wal`` and the like of a database: left out, unless SQLite cannot copy the database.
+    companions: list[Source] = dataclasses.field(default_factory=list)
+
+    @property
+    def path(self) -> str:
+        """Where it is on disk."""
+        return os.path.join(self.base, self.relative) if self.relative else self.base
+
+    @property
+    def name(self) -> str:
+        """Its path in the archive."""
+        return _archive_paths.to_text(f"{self.component}/{self.relative}".rstrip("/"))
+
+    @property
+    def append_only(self) -> bool:
+        """A log is taken up to the size that was seen first: it may grow meanwhile."""
+        return self.component == "logs"
+
+
+@dataclasses.dataclass
+class Plan:
+    """What a backup will take."""
+
+    sources: list[Source] = dataclasses.field(default_factory=list)
+    components: list[str] = dataclasses.field(default_factory=list)
+    #: Chosen components whose folder does not exist.
+    empty: list[str] = dataclasses.field(default_factory=list)
+    skipped: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    problems: list[dict[str, str]] = dataclasses.field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(source.status.st_size for source in self.sources if source.type == "file")
+
+    @property
+    def files(self) -> int:
+        """Entries that are not folders."""
+        return sum(source.type != "dir" for source in self.sources)
+
+    @property
+    def room(self) -> int:
+        """Bytes that writing the archive may need, were nothing to shrink, with one database copied beside it."""
+        spool = max((source.status.st_size for source in self.sources if source.sqlite), default=0)
+        return self.size + spool + 1024 * len(self.sources) + 1024 * 1024
+
+
+def note(name: str, reason: str) -> dict[str, str]:
+    """A file that was skipped or could not be taken, and why."""
+    return {"path": _archive_paths.printable(name), "reason": reason}
+
+
+def scan(layout: Layout, components: list[str]) -> Plan:
+    """List what the components hold, folders before what is in them, in the order of names.
+
+    :raises StateError: when the host was not set up, or a component is not a folder.
+    """
+    layout.require()
+    plan = Plan()
+    for component in components:
+        base = layout.component(component)
+        try:
+            status = os.lstat(base)
+        except FileNotFoundError:
+            plan.empty.append(component)
+            continue
+        if not stat.S_ISDIR(status.st_mode):
+            found = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "another kind of file"
+            raise StateError(f"component {component}", f"a folder at {base}", found,
+                             "Mount or move the data there; a link is never followed")
+        plan.components.append(component)
+        _walk(plan, Source(component, base, "", "dir", status))
+    return plan
+
+
+def _walk(plan: Plan, top: Source) -> None:
+    waiting = [top]
+    while waiting:
+        source = waiting.pop()
+        plan.sources.append(source)
+        if source.type == "dir":
+            waiting.extend(reversed(_children(plan, source)))
+
+
+def _children(plan: Plan, folder: Source) -> list[Source]:
+    try:
+        names = sorted(os.listdir(folder.path))
+    except OSError as error:
+        plan.problems.append(note(folder.name, f"the folder cannot be read: {error.strerror}"))
+        return []
+    found: dict[str, Source] = {}
+    for name in names:
+        relative = os.path.join(folder.relative, name) if folder.relative else name
+        path = os.path.join(folder.path, name)
+        try:
+            status = os.lstat(path)
+            kind = _TYPES.get(stat.S_IFMT(status.st_mode))
+            target = _archive_paths.to_text(os.readlink(path)) if kind == "symlink" else ""
+        except OSError:  # it went between the listing and now: it is not there
+            continue
+        source = Source(folder.component, folder.base, relative, kind or "other", status, target)
+        if kind:
+            source.sqlite = kind == "file" and _sqlite.is_database(source.path)
+            found[name] = source
+        else:
+            special = _SPECIAL.get(stat.S_IFMT(status.st_mode), "special file")
+            plan.skipped.append(note(source.name, f"a {special} has no content"))
+    return _without_companions(plan, found)
+
+
+def _without_companions(plan: Plan, found: dict[str, Source]) -> list[Source]:
+    for name in [name for name, source in found.items() if source.sqlite]:
+        for suffix in _sqlite.COMPANIONS:
+            companion: t.Any = found.get(name + suffix)
+            if companion is not None and companion.type == "file" and not companion.sqlite:
+                found[name].companions.append(found.pop(name + suffix))
+    return list(found.values())
