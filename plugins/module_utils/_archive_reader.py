@@ -1,0 +1,215 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Reads archives, and believes nothing that they say before it was checked.
+
+Opening an archive checks its structure and its manifest against each other without reading content; ``verify`` reads
+every member. The creation, the listing and the restore of backups all use this one reader.
+"""
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import stat
+import struct
+import typing as t
+import zipfile
+import zlib
+
+from ansible_collections.mobius.ops.plugins.module_utils import _archive_manifest, _archive_paths, _checksums, _files
+from ansible_collections.mobius.ops.plugins.module_utils._archive_paths import MANIFEST
+from ansible_collections.mobius.ops.plugins.module_utils._archive_zip import DEFLATED, LOCAL, STORED, UTF8
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError
+
+#: No deflated stream grows by more than this.
+_MOST_RATIO = 1032
+_TYPE_BITS = {"file": stat.S_IFREG, "dir": stat.S_IFDIR, "symlink": stat.S_IFLNK}
+_END = b"PK\5\6"
+_DAMAGE = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, struct.error, ValueError, NotImplementedError,
+           EOFError, OverflowError, RuntimeError, MemoryError, AttributeError, IndexError, KeyError, TypeError)
+
+
+class Archive:
+    """An archive whose structure and manifest are in order.
+
+    :raises InputError: when there is no such file.
+    :raises IntegrityError: when anything about it is wrong; nothing of it may be used then.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.manifest: dict[str, t.Any] = {}
+        self._members: dict[str, zipfile.ZipInfo] = {}
+        self._starts: dict[str, int] = {}
+        if not os.path.isfile(path):
+            raise InputError(f"archive {path}", "a file", "nothing" if not os.path.lexists(path) else "something else",
+                             "Look for archives with mobius.ops.backup_info")
+        self._stream = open(path, "rb")  # noqa: SIM115 -- pylint: disable=consider-using-with
+        try:
+            with self._damage():
+                self._open()
+        except BaseException:
+            self._stream.close()
+            raise
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(self, *_error: t.Any) -> None:
+        self._stream.close()
+
+    @property
+    def entries(self) -> list[dict[str, t.Any]]:
+        """What the manifest says of each file, folder and link; folders before what is in them."""
+        return self.manifest["entries"]
+
+    def sha256(self) -> str:
+        """The digest of the whole file, of the very descriptor that the members are read from."""
+        digest, offset = hashlib.sha256(), 0
+        while True:
+            chunk = os.pread(self._stream.fileno(), _files.CHUNK, offset)
+            if not chunk:
+                return digest.hexdigest()
+            digest.update(chunk)
+            offset += len(chunk)
+
+    def verify(self) -> None:
+        """Read every member: its CRC, its SHA-256 and its size are the manifest's."""
+        _checksums.in_threads(self._check, self.entries)
+
+    def read(self, entry: dict[str, t.Any]) -> t.Iterator[bytes]:
+        """A file's content in pieces. The last piece has been given when all of it proves right, or an error comes."""
+        info = self._members[entry["path"]]
+        digest, crc, size = hashlib.sha256(), 0, 0
+        with self._damage():
+            for chunk in self._inflate(info, self._starts[entry["path"]]):
+                size += len(chunk)
+                if size > info.file_size:
+                    self._refuse(entry["path"], "more content than its size")
+                digest.update(chunk)
+                crc = zlib.crc32(chunk, crc)
+                yield chunk
+        if size != info.file_size or crc != info.CRC or digest.hexdigest() != entry.get("sha256", digest.hexdigest()):
+            self._refuse(entry["path"], "content that is not what was backed up (its checksum differs)")
+
+    def _check(self, entry: dict[str, t.Any]) -> None:
+        content = list(self.read(entry)) if entry["type"] == "symlink" else None
+        if content is None:
+            for _chunk in self.read(entry):
+                pass
+        elif b"".join(content) != entry["target"].encode("utf-8", "surrogateescape"):
+            self._refuse(entry["path"], "a link target that is not the manifest's")
+
+    def _inflate(self, info: zipfile.ZipInfo, start: int) -> t.Iterator[bytes]:
+        unpacker = zlib.decompressobj(-15) if info.compress_type == DEFLATED else None
+        offset, end = start, start + info.compress_size
+        while offset < end:
+            packed = os.pread(self._stream.fileno(), min(_files.CHUNK // 4, end - offset), offset)
+            if not packed:
+                raise EOFError("the archive ends inside a member")
+            offset += len(packed)
+            if not unpacker:
+                yield packed
+                continue
+            while packed:
+                yield unpacker.decompress(packed, _files.CHUNK)
+                packed = unpacker.unconsumed_tail
+                if unpacker.unused_data:
+                    raise EOFError("a compressed member ends before it should")
+        if unpacker:
+            yield unpacker.flush()
+            if not unpacker.eof:
+                raise EOFError("a compressed member does not end where it should")
+
+    def _open(self) -> None:
+        with zipfile.ZipFile(self._stream) as archive:
+            infos, directory = archive.infolist(), archive.start_dir
+            if archive.comment or os.pread(self._stream.fileno(), 4, self._size() - 22) != _END:
+                self._refuse("", "bytes after its end")
+        for info in infos:
+            name = self._name(info)
+            if name in self._members:
+                self._refuse(name, "a duplicate member")
+            self._members[name] = info
+        self._layout(directory)
+        if not infos or self._name(infos[0]) != MANIFEST or infos[0].compress_type != STORED:
+            self._refuse("", f"no stored {MANIFEST} as its first member, so it is not an archive of this collection")
+        raw = os.pread(self._stream.fileno(), infos[0].file_size, self._starts[MANIFEST])
+        if len(raw) != infos[0].file_size or zlib.crc32(raw) != infos[0].CRC:
+            self._refuse(MANIFEST, "damage (its CRC differs)")
+        self.manifest = json.loads(raw.decode("ascii"))
+        wrong = _archive_manifest.wrong_with(self.manifest)
+        if wrong:
+            self._refuse(*wrong)
+        self._agree()
+
+    def _layout(self, directory: int) -> None:
+        """Members lie one after another, without gap or overlap, and each local header says what the directory says."""
+        expected = 0
+        for name, info in sorted(self._members.items(), key=lambda item: item[1].header_offset):
+            if info.header_offset != expected:
+                self._refuse(name, "a member that overlaps another, or a gap before it")
+            head = os.pread(self._stream.fileno(), LOCAL.size, info.header_offset)
+            sign, _version, flags, method, _time, _date, crc, packed, size, names, extra = LOCAL.unpack(head)
+            local = os.pread(self._stream.fileno(), names, info.header_offset + LOCAL.size)
+            if sign != b"PK\3\4" or (flags, method, crc) != (info.flag_bits, info.compress_type, info.CRC) \
+                    or local != _raw_name(info):
+                self._refuse(name, "a local header that differs from the directory")
+            if (packed, size) not in ((info.compress_size, info.file_size), (0xFFFFFFFF, 0xFFFFFFFF)):
+                self._refuse(name, "sizes that differ between its two headers")
+            self._starts[name] = info.header_offset + LOCAL.size + names + extra
+            expected = self._starts[name] + info.compress_size
+        if expected != directory:
+            self._refuse("", "a directory that does not follow its members")
+
+    def _agree(self) -> None:
+        """Manifest and members name the same things, of the same kind and size."""
+        left, self._members = self._members, {}
+        del left[MANIFEST]
+        for entry in self.entries:
+            path = entry["path"]
+            name = path + ("/" if entry["type"] == "dir" else "")
+            if name not in left:
+                self._refuse(path, "an entry of the manifest without its member")
+            info = self._members[path] = left.pop(name)
+            self._starts[path] = self._starts[name]
+            if stat.S_IFMT(info.external_attr >> 16) not in (0, _TYPE_BITS[entry["type"]]):
+                self._refuse(path, "a member of another type than the manifest says")
+            if info.file_size != entry["size"]:
+                self._refuse(path, f"a member of {info.file_size} bytes where the manifest says {entry['size']}")
+        if left:
+            self._refuse(min(left), "a member that the manifest does not list")
+
+    def _name(self, info: zipfile.ZipInfo) -> str:
+        raw = _raw_name(info)
+        name = raw.decode("utf-8", "surrogateescape")
+        if info.flag_bits & ~UTF8 or info.compress_type not in (STORED, DEFLATED):
+            self._refuse(name, "encryption or a method that the format does not use")
+        if (info.compress_type == STORED and info.file_size != info.compress_size) \
+                or info.file_size > info.compress_size * _MOST_RATIO:
+            self._refuse(name, "a size that its compressed bytes cannot give")
+        if name != MANIFEST:
+            wrong = _archive_paths.wrong_with(name[:-1] if name.endswith("/") else name)
+            if wrong:
+                self._refuse(name, wrong)
+        return name
+
+    def _size(self) -> int:
+        return os.fstat(self._stream.fileno()).st_size
+
+    def _refuse(self, member: str, found: str) -> t.NoReturn:
+        where = f" in {_archive_paths.printable(member)}" if member else ""
+        raise IntegrityError(f"archive {self.path}", "a whole backup", found + where,
+                             "Use another archive, or fetch this one again from where it was copied to")
+
+    @contextlib.contextmanager
+    def _damage(self) -> t.Iterator[None]:
+        try:
+            yield
+        except _DAMAGE as error:
+            self._refuse("", " ".join(f"damage: {error}".split()) or "damage")
+
+
+def _raw_name(info: zipfile.ZipInfo) -> bytes:
+    return info.orig_filename.encode("utf-8" if info.flag_bits & UTF8 else "cp437")

@@ -1,0 +1,162 @@
+#!/usr/bin/python
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: backup_info
+short_description: Lists the archives in a folder and tells which are sound
+version_added: 0.1.0
+description:
+  - Lists the archives C(dhash_<env>_<YYYYMMDD_HHMMSS>.zip) in a folder, newest first, several of them examined at once.
+  - A damaged archive, or a file of another kind with such a name, is listed as V(corrupt) with the reason. It never
+    makes the module fail.
+options:
+  root:
+    description:
+      - The application's root folder on the target. Its C(backups) folder is listed.
+      - One of O(root) and O(dest) is needed.
+    type: path
+  dest:
+    description:
+      - The folder to list.
+    type: path
+  env:
+    description:
+      - List only the archives of this environment, such as V(production).
+    type: str
+  verify:
+    description:
+      - V(none) reads the structure and the manifest of each archive. It finds one that is cut short or not an
+        archive, but no damage inside of a file, so it calls none V(verified).
+      - V(checksum) also compares each archive with its sidecar.
+      - V(deep) also reads every member and compares its CRC, its SHA-256 and its size with the manifest.
+    type: str
+    choices: [none, checksum, deep]
+    default: none
+  limit:
+    description:
+      - Examine and list only so many, the newest.
+    type: int
+attributes:
+  check_mode:
+    support: full
+    details:
+      - The module only reads.
+  diff_mode:
+    support: N/A
+    details:
+      - The module changes nothing.
+  idempotent:
+    support: full
+notes:
+  - Fails when the folder does not exist, or O(limit) is less than 1.
+extends_documentation_fragment:
+  - mobius.ops.shared.attributes
+seealso:
+  - module: mobius.ops.backup
+  - module: mobius.ops.backup_restore
+author:
+  - MOBIUS operations (@mobius-ops)
+"""
+
+EXAMPLES = r"""
+- name: List all backups
+  mobius.ops.backup_info:
+    root: /opt/mobius
+
+- name: Read every member of the newest production backup
+  mobius.ops.backup_info:
+    dest: /srv/backups
+    env: production
+    verify: deep
+    limit: 1
+  register: newest
+
+- name: Stop when it is not sound
+  ansible.builtin.assert:
+    that: newest.backups[0].status == 'verified'
+"""
+
+RETURN = r"""
+backups:
+  description: The archives, newest first.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    archive:
+      description: Path of the archive.
+      type: str
+      sample: /opt/mobius/backups/dhash_production_20261123_160000.zip
+    env:
+      description: The environment, by the archive's name.
+      type: str
+      sample: production
+    created:
+      description: When it was made, in UTC, by the archive's name.
+      type: str
+      sample: '2026-11-23T16:00:00Z'
+    size:
+      description: Size of the archive in bytes.
+      type: int
+      sample: 1048576
+    components:
+      description: The components in it; empty when the manifest cannot be read.
+      type: list
+      elements: str
+      sample: [config, database]
+    release:
+      description: Id of the release that served when it was made; none when none did or it is not known.
+      type: str
+    problems:
+      description:
+        - Number of files that could not be taken as one state of them.
+        - They were accepted with O(mobius.ops.backup#module:allow_changed).
+      type: int
+      sample: 0
+    status:
+      description:
+        - V(verified) when everything that was read is right and the sidecar agrees.
+        - V(unverified) when there is no sidecar, it was not read (O(verify=none)), or the archive may not be read.
+        - V(corrupt) when the archive, its manifest or its sidecar is wrong.
+      type: str
+      sample: verified
+    reason:
+      description: Why the status is not V(verified), such as V(no sidecar) or V(not checked); empty when it is.
+      type: str
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _backups
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+
+
+def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+    """List the archives; check mode is no different."""
+    limit = params["limit"]
+    if limit is not None and limit < 1:
+        raise InputError("limit", "1 or more", str(limit), "Correct it, or leave it out to list all")
+    backups = _backups.find(params["dest"] or Layout(params["root"]).backups, params["env"])
+    return False, {"backups": _backups.describe(backups[:limit], params["verify"])}, {}
+
+
+def main() -> None:
+    """Module entry point."""
+    spec = {
+        "root": {"type": "path"},
+        "dest": {"type": "path"},
+        "env": {"type": "str"},
+        "verify": {"type": "str", "choices": list(_backups.LEVELS), "default": "none"},
+        "limit": {"type": "int"},
+    }
+    module = AnsibleModule(argument_spec=spec, required_one_of=[("root", "dest")], supports_check_mode=True)
+    _arguments.execute(module, run)
+
+
+if __name__ == "__main__":
+    main()
