@@ -31,9 +31,8 @@ except ImportError:  # ansible-core 2.16
 def _run_module(module: t.Any, args: dict[str, t.Any], check: bool = False, diff: bool = True) -> dict[str, t.Any]:
     arguments = {**args, "_ansible_check_mode": check, "_ansible_diff": diff}
     output = io.StringIO()
-    with patch_module_args(arguments), contextlib.redirect_stdout(output):
-        with pytest.raises(SystemExit) as ended:
-            module.main()
+    with patch_module_args(arguments), contextlib.redirect_stdout(output), pytest.raises(SystemExit) as ended:
+        module.main()
     result = json.loads(output.getvalue())
     assert bool(result.get("failed")) == bool(ended.value.code)
     return result

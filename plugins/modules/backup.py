@@ -1,0 +1,212 @@
+#!/usr/bin/python
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: backup
+short_description: Makes one verified archive of an application's state
+version_added: 0.1.0
+description:
+  - Writes C(<dest>/dhash_<env>_<YYYYMMDD_HHMMSS>.zip), the time in UTC, and C(<archive>.sha256) beside it. C(unzip)
+    reads the archive and C(sha256sum -c) checks it on any machine, without this collection. Both files have mode
+    V(0600).
+  - The first member, C(MANIFEST.json), holds for every entry its SHA-256, size in bytes, mode, owner, time and link
+    target.
+  - The archive is written under a hidden temporary name, made durable, read back member by member, and only then
+    given its name. A run that was killed leaves earlier backups as they are, and nothing that
+    M(mobius.ops.backup_info) lists; the next run removes what it left.
+  - SQLite databases, known by their content, are taken with SQLite's online backup in one step and checked with
+    C(integrity_check). Their C(-wal), C(-shm) and C(-journal) files are left out, and the copy does not need them.
+  - A file that changes while it is read is read again, up to 3 times. A log is taken up to the size that was seen
+    first. A file that still changes, vanishes or cannot be read fails the backup and no archive is made, unless
+    O(allow_changed=true).
+  - Symbolic links are stored as links and not followed. Sockets, named pipes and devices are left out and listed.
+options:
+  dest:
+    description:
+      - The folder that gets the archive. It must exist, outside of the chosen components.
+      - C(<root>/backups) when it is not given.
+    type: path
+  level:
+    description:
+      - How hard to compress, from V(1), the fastest, to V(9), the smallest.
+      - Media and other content that is compressed already is stored as it is.
+    type: int
+    default: 6
+  allow_changed:
+    description:
+      - Make the archive even if some files could not be taken as one state of them.
+      - A file that changes is stored as it was read last and marked C(changed) in the manifest; one that cannot be
+        read is missing. Both are listed in RV(problems).
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: none
+    details:
+      - Every run makes a new archive.
+notes:
+  - Fails, and makes no archive, when the host was not set up, a component is unknown or its folder is a symbolic
+    link, O(dest) is missing, lies inside a component or has too little space, a file could not be taken, a restore
+    runs or was interrupted, or when what was written is not what was read.
+  - The archive holds the secrets of C(config/.env). No content is ever part of the result.
+extends_documentation_fragment:
+  - mobius.ops.shared.root
+  - mobius.ops.shared.env
+  - mobius.ops.shared.components
+  - mobius.ops.shared.attributes
+seealso:
+  - module: mobius.ops.backup_info
+  - module: mobius.ops.backup_restore
+author:
+  - MOBIUS operations (@mobius-ops)
+"""
+
+EXAMPLES = r"""
+- name: Back up everything before a deploy
+  mobius.ops.backup:
+    root: /opt/mobius
+    env: production
+  register: backup
+
+- name: Back up only the settings and the database, onto another disk
+  mobius.ops.backup:
+    root: /opt/mobius
+    env: production
+    components: [config, database]
+    dest: /srv/backups
+    level: 9
+"""
+
+RETURN = r"""
+archive:
+  description: Path of the archive; in check mode, of the one that would be made now.
+  returned: success
+  type: str
+  sample: /opt/mobius/backups/dhash_production_20261123_160000.zip
+sha256:
+  description: SHA-256 of the archive; none in check mode.
+  returned: success
+  type: str
+size:
+  description: Size of the archive in bytes; in check mode, of the files that would go into it.
+  returned: success
+  type: int
+  sample: 1048576
+entries:
+  description: Number of files, folders and links.
+  returned: success
+  type: int
+  sample: 421
+components:
+  description: The components in the archive.
+  returned: success
+  type: list
+  elements: str
+  sample: [config, database, uploads, generated, logs]
+empty:
+  description: Chosen components that have no folder on this host, and so are not in the archive.
+  returned: success
+  type: list
+  elements: str
+status:
+  description: V(verified), or V(planned) in check mode.
+  returned: success
+  type: str
+  sample: verified
+release:
+  description: Id of the release that served when the backup was made; none when none did.
+  returned: success
+  type: str
+problems:
+  description: Files that could not be taken as one state of them, each with the reason.
+  returned: success, and failure for this cause
+  type: list
+  elements: dict
+  sample: [{path: uploads/big.mp4, reason: it changed while it was read}]
+skipped:
+  description: Sockets, named pipes and devices, each with the reason.
+  returned: success, and failure because of RV(problems)
+  type: list
+  elements: dict
+  sample: [{path: uploads/render.sock, reason: socket has no content}]
+elapsed:
+  description: Duration in seconds.
+  returned: success
+  type: float
+  sample: 2.7
+"""
+
+import os
+import time
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _arguments,
+    _backup_create,
+    _backups,
+    _clock,
+    _files,
+    _restore,
+)
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name, expand_components
+
+
+def request_of(params: dict[str, t.Any], layout: Layout) -> _backup_create.Request:
+    """The request that the options make. :raises InputError: when one has a wrong value."""
+    if not 1 <= params["level"] <= 9:
+        raise InputError("level", "a number from 1 to 9", str(params["level"]), "Correct it")
+    return _backup_create.Request(
+        env=check_name(params["env"], "env"), components=expand_components(params["components"]),
+        dest=params["dest"] or layout.backups, level=params["level"], allow_changed=params["allow_changed"])
+
+
+def planned(layout: Layout, request: _backup_create.Request) -> dict[str, t.Any]:
+    """The result of check mode."""
+    started = time.monotonic()
+    plan = _backup_create.plan(layout, request)
+    return {
+        "archive": os.path.join(request.dest, _backups.file_name(request.env, _clock.stamp())), "sha256": None,
+        "size": plan.size, "entries": len(plan.sources), "components": plan.components, "empty": plan.empty,
+        "status": "planned", "release": _backup_create.live_release(layout), "problems": plan.problems,
+        "skipped": plan.skipped, "elapsed": round(time.monotonic() - started, 3),
+    }
+
+
+def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, str]]:
+    """Make the backup, or tell what it would hold."""
+    layout = Layout(params["root"])
+    request = request_of(params, layout)
+    layout.require()
+    with _restore.locked(layout):
+        _restore.refuse_interrupted(layout)
+        result = planned(layout, request) if check_mode else _backup_create.create(layout, request)
+    what = ", ".join(result["components"]) or "nothing"
+    after = (f"archive {result['archive']}, {result['entries']} entries of {what}, "
+             f"{_files.human_size(result['size'])}{' before compression' if check_mode else ''}\n")
+    return True, result, {"before": "", "after": after}
+
+
+def main() -> None:
+    """Module entry point."""
+    spec = {
+        "root": _arguments.ROOT,
+        "env": _arguments.ENV,
+        "components": _arguments.COMPONENTS,
+        "dest": {"type": "path"},
+        "level": {"type": "int", "default": 6},
+        "allow_changed": {"type": "bool", "default": False},
+    }
+    _arguments.execute(AnsibleModule(argument_spec=spec, supports_check_mode=True), run)
+
+
+if __name__ == "__main__":
+    main()
