@@ -180,6 +180,9 @@ class Work:
     def active(self) -> Outcome:
         """Switch, unless it serves."""
         release_id = self.params["release_id"]
+        record = self.store.get(release_id)
+        if record is None and self.check_mode:
+            return True, {"release": {"id": release_id, "status": "active"}}
         record = self.store.require(release_id)
         if _activation.serves(self.store.layout, self.service, release_id):
             return False, {"release": record}

@@ -1,0 +1,61 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The filter C(dotenv)."""
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible.errors import AnsibleFilterError
+
+DOCUMENTATION = r"""
+name: dotenv
+short_description: Write a dictionary as the text of a .env file
+version_added: 0.1.0
+author: MOBIUS operations (@mobius-ops)
+description:
+  - Makes one C(NAME=value) line of each key, sorted. Values are written so that systemd, dotenv and the collection's
+    supervisor read them alike.
+positional: _input
+options:
+  _input:
+    description: Names and values.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show a .env file
+  ansible.builtin.debug:
+    msg: "{{ {'PORT': 5001} | mobius.ops.dotenv }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The text, with a line feed at its end.
+  type: str
+"""
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def dotenv(values: dict[str, t.Any]) -> str:
+    """The text of a ``.env`` file. :raises AnsibleFilterError: for a name or value that such a file cannot hold."""
+    lines = []
+    for name in sorted(values):
+        text = str(values[name])
+        if not NAME.fullmatch(name):
+            raise AnsibleFilterError(f"mobius_dotenv: expected names of letters, digits and _, found {name!r}. Correct it.")
+        if any(letter in text for letter in "\n\r'\"\\") or text != text.strip():
+            raise AnsibleFilterError(f"mobius_dotenv: expected a value of {name} on one line, without quotes, backslashes and outer "
+                                     "blanks, found another. Encode it.")
+        lines.append(f"{name}={text}\n")
+    return "".join(lines)
+
+
+class FilterModule:
+    """Filters of this file."""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        """Name -> function."""
+        return {"dotenv": dotenv}

@@ -1,0 +1,85 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The filter C(status_page)."""
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils._files import human_size
+
+DOCUMENTATION = r"""
+name: status_page
+short_description: Lay out the state of a host as a page of text
+version_added: 0.1.0
+author: MOBIUS operations (@mobius-ops)
+description:
+  - Makes a page for people of what M(mobius.ops.node_service_info), M(mobius.ops.release_info) and
+    M(mobius.ops.backup_info) returned.
+positional: _input, releases, backups
+options:
+  _input:
+    description: The result of M(mobius.ops.node_service_info).
+    type: dict
+    required: true
+  releases:
+    description: The result of M(mobius.ops.release_info).
+    type: dict
+    required: true
+  backups:
+    description: The backups that M(mobius.ops.backup_info) returned.
+    type: list
+    elements: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show the state
+  ansible.builtin.debug:
+    msg: "{{ service | mobius.ops.status_page(releases, backups.backups) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The page.
+  type: str
+"""
+
+
+def table(head: list[str], rows: list[list[t.Any]]) -> list[str]:
+    """Lines of a plain table; columns as wide as their widest cell."""
+    if not rows:
+        return ["  none"]
+    cells = [head] + [[str(cell if cell is not None else "-") for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    return ["  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]
+
+
+def marks(record: dict[str, t.Any], releases: dict[str, t.Any]) -> str:
+    """What a release is to an operator."""
+    return "<- live" if record["id"] == releases["live"] else "<- rollback target" if record["id"] == releases["target"] else ""
+
+
+def status_page(service: dict[str, t.Any], releases: dict[str, t.Any], backups: list[dict[str, t.Any]]) -> str:
+    """The page: service, health, releases, backups, last events."""
+    health = service["health"]
+    lines = [service["message"]]
+    if health["results"]:
+        lines.append(f"Health: {health['status']}, error rate {health['error_rate_pct']} %, p95 {health['p95_ms']} ms")
+    lines += ["", "Releases", *table(["id", "status", "activated", "verified", ""], [
+        [record["id"], record["status"], record["activated"], record["verified"], marks(record, releases)]
+        for record in releases["releases"]])]
+    lines += ["", "Backups", *table(["archive", "status", "size", "created"], [
+        [backup["archive"], backup["status"] + (f" ({backup['reason']})" if backup.get("reason") else ""),
+         human_size(backup["size"]), backup["created"]] for backup in backups])]
+    lines += ["", "Last events", *table(["when", "who", "what", "release", "why"], [
+        [event["when"], event["who"], event.get("verdict") or event["what"], event.get("release"), event["why"][:100]]
+        for event in releases["history"]])]
+    return "\n".join(lines)
+
+
+class FilterModule:
+    """Filters of this file."""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        """Name -> function."""
+        return {"status_page": status_page}
