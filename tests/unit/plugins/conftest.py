@@ -4,15 +4,22 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import hashlib
 import io
+import itertools
 import json
 import os
+import sqlite3
 import stat
 import typing as t
 
 import pytest
 from ansible.module_utils import basic
+
+from ansible_collections.mobius.ops.plugins.module_utils import _clock
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.modules import backup, backup_info, backup_restore
 
 try:
     from ansible.module_utils.testing import patch_module_args
@@ -68,3 +75,82 @@ def _snapshot(root: t.Any) -> dict[str, tuple]:
 def snapshot() -> t.Callable[[t.Any], dict[str, tuple]]:
     """``snapshot(folder)``: path -> (mode, mtime, content or link target) of all that is below it."""
     return _snapshot
+
+
+class StateHost:
+    """A set-up root with a little state in every component, and the backup modules run on it."""
+
+    def __init__(self, root: t.Any, env: str = "production") -> None:
+        self.root, self.env = str(root), env
+        self.layout = Layout(self.root)
+        for folder in self.layout.folders():
+            os.makedirs(folder, exist_ok=True)
+        self.put("config/.env", b"MOBIUS_API_KEYS=sekret-of-the-test\n", 0o600)
+        self.put("uploads/games/board.png", os.urandom(70_000))
+        self.put("uploads/rules.txt", b"roll the dice\n" * 9000)
+        self.put("generated/clip.mp4", os.urandom(30_000))
+        self.put("logs/app.log", b"INFO started\n" * 500)
+        self.put("database/projects.json", b'{"projects": []}')
+        os.symlink("rules.txt", self.path("uploads/link"))
+
+    def path(self, name: str) -> str:
+        """The place on disk of ``<component>/<path>``."""
+        component, _slash, rest = name.partition("/")
+        return os.path.join(self.layout.component(component), rest) if rest else self.layout.component(component)
+
+    def put(self, name: str, content: bytes, mode: int = 0o644) -> str:
+        """Write a file of a component."""
+        path = self.path(name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as stream:
+            stream.write(content)
+        os.chmod(path, mode)
+        os.utime(path, ns=(10**18, 10**18 + 123456789))  # long at rest
+        return path
+
+    def database(self, name: str = "database/mobius.db", journal: str = "wal") -> sqlite3.Connection:
+        """A SQLite database in a component with accounts whose sum is 1000."""
+        connection = sqlite3.connect(self.path(name), isolation_level=None, check_same_thread=False)
+        connection.execute(f"PRAGMA journal_mode={journal}")
+        connection.execute("CREATE TABLE account (id INTEGER PRIMARY KEY, amount INTEGER)")
+        connection.executemany("INSERT INTO account VALUES (?, 100)", [(number,) for number in range(10)])
+        return connection
+
+    def backup(self, check: bool = False, **options: t.Any) -> dict[str, t.Any]:
+        """Run the module backup."""
+        return _run_module(backup, {"root": self.root, "env": self.env, **options}, check)
+
+    def restore(self, archive: str, check: bool = False, **options: t.Any) -> dict[str, t.Any]:
+        """Run the module backup_restore."""
+        return _run_module(backup_restore, {"root": self.root, "env": self.env, "archive": archive, **options}, check)
+
+    def info(self, **options: t.Any) -> list[dict[str, t.Any]]:
+        """What backup_info lists."""
+        result = _run_module(backup_info, {"root": self.root, **options})
+        assert not result.get("failed"), result
+        assert not result["changed"]
+        return result["backups"]
+
+    def debris(self) -> list[str]:
+        """Hidden names that a backup or a restore left."""
+        return [name for folder in (self.layout.backups, self.layout.shared) for name in os.listdir(folder)
+                if name.startswith(".")]
+
+
+@pytest.fixture
+def state_host(tmp_path: t.Any) -> StateHost:
+    """A host with state to back up; ``StateHost(root, env)`` makes more of them."""
+    return StateHost(tmp_path / "mobius")
+
+
+@pytest.fixture
+def new_state_host() -> type[StateHost]:
+    """The class, for tests that need a second host."""
+    return StateHost
+
+
+@pytest.fixture
+def quick_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every look at the clock is a second later, so that backups need not wait for a free name."""
+    start, ticks = _clock.now(), itertools.count()
+    monkeypatch.setattr(_clock, "now", lambda: start + datetime.timedelta(seconds=next(ticks)))
