@@ -1,0 +1,121 @@
+// Faults on demand, so that deploys, watches and rollbacks can be tried against something real.
+// One fault at a time, from the control file (looked at every 250 ms) or else from MOBIUS_FAULT.
+import { readFileSync } from 'node:fs';
+import { HttpError } from './errors.js';
+
+const TICK_MS = 250;
+const MB = 1024 * 1024;
+const DEFAULTS = {
+  health: {},
+  slow: { ms: 3000 },
+  errors: { share: 0.2 },
+  leak: { mb_per_s: 20, max_mb: 1024 },
+  crash: {},
+  hang: {},
+};
+
+export function createFaults({ faultFile, faultInline, log }) {
+  let fault = null;
+  let text = '';
+  let announced = null;
+  let requests = 0;
+  let leaked = [];
+
+  function reload() {
+    const file = readFile(faultFile);
+    const found = file || faultInline;
+    if (found === text) return;
+    text = found;
+    fault = null;
+    try {
+      fault = text && parseFault(text);
+    } catch (error) {
+      log.error(`the fault in ${file ? faultFile : 'MOBIUS_FAULT'} is ignored: ${error.message}`);
+    }
+  }
+
+  /** The fault when it is of this kind and due, else null. */
+  function active(kind) {
+    return fault && fault.kind === kind && process.uptime() >= fault.after ? fault : null;
+  }
+
+  function announce() {
+    const current = fault && active(fault.kind);
+    if (current === announced) return;
+    if (current) log.warn(`fault active: ${JSON.stringify(current)}`);
+    else log.warn('fault over');
+    announced = current;
+  }
+
+  function tick() {
+    reload();
+    announce();
+    if (active('crash')) process.exit(1);
+    if (active('hang')) hang();
+    leak();
+  }
+
+  /** Blocks the event loop: the kernel goes on to accept connections, nobody answers them. */
+  function hang() {
+    const never = new Int32Array(new SharedArrayBuffer(4));
+    while (active('hang')) {
+      Atomics.wait(never, 0, 0, TICK_MS);
+      reload();
+    }
+    announce();
+  }
+
+  function leak() {
+    const current = active('leak');
+    const perTick = (current?.mb_per_s ?? 0) * TICK_MS / 1000;
+    if (!current) leaked = [];
+    else if (leaked.length * perTick < current.max_mb) leaked.push(Buffer.alloc(Math.round(perTick * MB), 1));
+  }
+
+  /** Multiples of the golden ratio: any run of requests gets its share, and no endpoint gets it all. */
+  const unlucky = (share) => (requests++ * 0.6180339887498949 + 0.5) % 1 < share;
+
+  function middleware(req, res, next) {
+    const errors = active('errors');
+    const slow = active('slow');
+    const go = () => next(errors && unlucky(errors.share) ? new HttpError(500, 'fault: errors') : undefined);
+    if (slow) setTimeout(go, slow.ms);
+    else go();
+  }
+
+  return {
+    active,
+    middleware,
+    /** Before listening, so that `crash` with `after: 0` never listens. */
+    beforeListen() {
+      reload();
+      announce();
+      if (active('crash')) process.exit(1);
+    },
+    watch() {
+      setImmediate(tick);
+      setInterval(tick, TICK_MS);
+    },
+  };
+}
+
+export function parseFault(text) {
+  const given = JSON.parse(text);
+  if (!Object.hasOwn(DEFAULTS, given?.kind)) {
+    throw new Error(`'kind' must be one of ${Object.keys(DEFAULTS).join(', ')}`);
+  }
+  const fault = { kind: given.kind, after: 0, ...DEFAULTS[given.kind] };
+  for (const name of Object.keys(fault).filter((key) => key !== 'kind' && key in given)) {
+    if (typeof given[name] !== 'number' || given[name] < 0) throw new Error(`'${name}' must be a number, 0 or more`);
+    fault[name] = given[name];
+  }
+  return fault;
+}
+
+function readFile(file) {
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch {
+    return '';
+  }
+}
