@@ -1,0 +1,24 @@
+import { Clip } from './Clip.jsx';
+
+export function Library({ uploads }) {
+  if (uploads.length === 0) return <p className="empty">Nothing here yet. Upload a picture to make the first clip.</p>;
+  return (
+    <section className="library" aria-label="Library">
+      {uploads.map((upload) => (
+        <article className="card" key={upload.id}>
+          {upload.kind === 'image'
+            ? <img src={upload.url} alt={upload.name} loading="lazy" />
+            : <a className="document" href={upload.url}>PDF</a>}
+          <h3 title={upload.name}>{upload.name}</h3>
+          <p className="quiet">{size(upload.size)} · {new Date(upload.created).toLocaleString()}</p>
+          {upload.kind === 'image' && <Clip uploadId={upload.id} />}
+        </article>
+      ))}
+    </section>
+  );
+}
+
+function size(bytes) {
+  if (bytes < 1024) return `${bytes} B`;
+  return bytes < 1024 ** 2 ? `${(bytes / 1024).toFixed(0)} kB` : `${(bytes / 1024 ** 2).toFixed(1)} MB`;
+}
