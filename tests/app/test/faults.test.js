@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { readFileSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import { parseFault } from '../src/api/faults.js';
+import { put, startNew, until } from './helpers/app.js';
+
+const fault = (app, value) => put(app.root, 'fault.json', JSON.stringify(value));
+const health = async (app) => (await app.get('/health')).status;
+
+describe('faults', { concurrency: 3 }, () => {
+  test('health: from a version that has it, some seconds after its start', async (t) => {
+    const app = await startNew(t, { fault: { kind: 'health', after: 1.5 } });
+    assert.equal(await health(app), 200);
+    await until(async () => (await health(app)) === 503, { limit: 3000 });
+    assert.equal((await app.get('/')).status, 200);
+  });
+
+  test('the control file is toggled live, broken JSON is logged once', async (t) => {
+    const app = await startNew(t);
+    fault(app, { kind: 'health' });
+    await until(async () => (await health(app)) === 503, { limit: 2000 });
+    put(app.root, 'fault.json', '{"kind":');
+    await until(async () => (await health(app)) === 200, { limit: 2000 });
+    await new Promise((resolve) => { setTimeout(resolve, 600); });
+    assert.equal(app.output.match(/fault\.json is ignored/g).length, 1);
+  });
+
+  test('slow: every answer is late', async (t) => {
+    const app = await startNew(t, { env: { MOBIUS_FAULT: '{"kind": "slow", "ms": 400}' } });
+    for (const url of ['/health', '/', '/nothing']) {
+      const started = Date.now();
+      await app.get(url);
+      assert.ok(Date.now() - started >= 395, url);
+    }
+  });
+
+  test('errors: the share that was asked for', async (t) => {
+    const app = await startNew(t, { env: { MOBIUS_FAULT: '{"kind": "errors", "share": 0.3}' } });
+    let failed = 0;
+    for (let n = 0; n < 50; n += 1) failed += (await health(app)) === 500;
+    assert.ok(failed >= 14 && failed <= 16, `${failed} of 50`);
+  });
+
+  test('leak: memory grows, and comes back when it is over', async (t) => {
+    const app = await startNew(t);
+    const rss = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${app.child.pid}/status`, 'utf8'))[1]) / 1024;
+    const before = rss();
+    fault(app, { kind: 'leak', mb_per_s: 200, max_mb: 150 });
+    await until(() => rss() > before + 100, { limit: 4000 });
+    rmSync(path.join(app.root, 'fault.json'));
+    await app.logged('fault over');
+    assert.equal(await health(app), 200);
+  });
+
+  test('crash: at once it never listens, later it ends the process', async (t) => {
+    const never = await startNew(t, { fault: { kind: 'crash' }, wait: false });
+    assert.equal(await never.exited, 1);
+    assert.ok(!never.output.includes('listens'));
+
+    const later = await startNew(t, { fault: { kind: 'crash', after: 1 } });
+    assert.equal(await health(later), 200);
+    assert.equal(await later.exited, 1);
+  });
+
+  test('hang: connections are accepted and not answered, until it is over', async (t) => {
+    const file = 'elsewhere.json';
+    const app = await startNew(t, { env: { MOBIUS_FAULT_FILE: file } });
+    put(app.root, file, '{"kind": "hang"}');
+    await app.logged('fault active');
+    await assert.rejects(app.get('/health', { signal: AbortSignal.timeout(500) }), { name: 'TimeoutError' });
+    rmSync(path.join(app.root, file));
+    assert.equal(await health(app), 200);
+  });
+});
+
+test('what a fault may say', () => {
+  assert.deepEqual(parseFault('{"kind": "errors"}'), { kind: 'errors', after: 0, share: 0.2 });
+  assert.deepEqual(parseFault('{"kind": "leak", "mb_per_s": 5, "more": 1}'),
+    { kind: 'leak', after: 0, mb_per_s: 5, max_mb: 1024 });
+  for (const text of ['[]', 'null', '3', '{"kind": "toString"}', '{"kind": "slow", "ms": "9"}', '{"kind": "slow", "ms": -1}']) {
+    assert.throws(() => parseFault(text), /must be/);
+  }
+});

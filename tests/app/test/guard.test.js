@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import { parseDotEnv } from '../src/api/config.js';
+import { form, PNG, startNew } from './helpers/app.js';
+
+const KEY = 'k3y-that-nobody-may-see';
+const ORIGIN = { Origin: 'https://mobius.example' };
+describe('who is let in', { concurrency: 3 }, () => {
+  test('production does not start without API keys', async (t) => {
+    const app = await startNew(t, { env: { NODE_ENV: 'production' }, wait: false });
+    assert.equal(await app.exited, 1);
+    assert.match(app.output, /^\S+ ERROR refusing to start: .*MOBIUS_API_KEYS.*\n$/);
+  });
+
+  test('production asks for a listed Origin, writes ask for a key, and no key leaks', async (t) => {
+    const app = await startNew(t, {
+      files: { '.env': `# secrets\nMOBIUS_API_KEYS="other, ${KEY}"\nCORS_ORIGINS=${ORIGIN.Origin}\n` },
+      env: { NODE_ENV: 'production' },
+    });
+    const answers = [];
+    const expect = async (status, answer) => {
+      answers.push(await answer);
+      assert.equal(answers.at(-1).status, status, answers.at(-1).text);
+    };
+
+    await expect(403, app.get('/health'));
+    assert.ok(answers.at(-1).body.error);
+    await expect(403, app.get('/'));
+    await expect(403, app.get('/health', { headers: { Origin: 'https://elsewhere.example' } }));
+    await expect(200, app.get('/health', { headers: ORIGIN }));
+    assert.equal(answers.at(-1).headers.get('access-control-allow-origin'), ORIGIN.Origin);
+
+    await expect(401, app.post('/api/counter', {}, ORIGIN));
+    await expect(401, app.post('/upload-images', form('images', ['a.png', PNG]), { ...ORIGIN, 'X-API-Key': `${KEY}x` }));
+    await expect(200, app.post('/api/counter', {}, { ...ORIGIN, 'X-API-Key': KEY }));
+    await expect(400, app.post('/api/render', {}, { ...ORIGIN, 'X-API-Key': KEY }));
+
+    const places = { output: app.output, answers: answers.map(({ text, headers }) => text + [...headers]).join() };
+    for (const folder of ['logs', 'data']) {
+      for (const file of readdirSync(path.join(app.root, folder))) {
+        places[file] = readFileSync(path.join(app.root, folder, file), 'latin1');
+      }
+    }
+    assert.ok(places['access.log'].includes('POST /api/counter 200'));
+    for (const [place, text] of Object.entries(places)) assert.ok(!text.includes(KEY), `the key is in ${place}`);
+  });
+
+  test('CORS_ORIGINS=* lets a request without Origin in; the environment wins over .env', async (t) => {
+    const app = await startNew(t, {
+      files: { '.env': 'MOBIUS_API_KEYS=\nCORS_ORIGINS=https://nobody.example\n' },
+      env: { NODE_ENV: 'production', MOBIUS_API_KEYS: KEY, CORS_ORIGINS: '*' },
+    });
+    assert.equal((await app.get('/health')).status, 200);
+  });
+
+  test('without CORS_ORIGINS the own addresses are allowed', async (t) => {
+    const app = await startNew(t, { env: { NODE_ENV: 'production', MOBIUS_API_KEYS: KEY } });
+    const own = [app.url, app.url.replace('127.0.0.1', 'localhost')];
+    for (const Origin of own) assert.equal((await app.get('/health', { headers: { Origin } })).status, 200);
+  });
+
+  test('.env lines', () => {
+    assert.deepEqual(
+      parseDotEnv('A=1\n# B=2\nexport C = "x # y" # z\r\nD=a#b # c\nE=\nnonsense\nF=\'"\'\n'),
+      { A: '1', C: 'x # y', D: 'a#b', E: '', F: '"' },
+    );
+  });
+});
