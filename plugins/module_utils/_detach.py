@@ -36,10 +36,17 @@ def _sources() -> dict[str, str]:
 
 
 def code_archive(layout: Layout) -> str:
-    """The zip file with the loaded utils, written when it is not there yet."""
+    """The zip file with the loaded utils, written when it is not there yet.
+
+    A detached program that starts another one, as a watch does when it rolls back, passes its own file on: it has
+    loaded only what it needs itself.
+    """
+    folder = layout.path("state", "code")
+    own = __file__.split(".zip" + os.sep)[0] + ".zip"
+    if os.path.dirname(own) == folder:
+        return own
     sources = _sources()
     text = "".join(path + "\0" + sources[path] + "\0" for path in sorted(sources))
-    folder = layout.path("state", "code")
     os.makedirs(folder, mode=0o755, exist_ok=True)
     path = os.path.join(folder, hashlib.sha256(text.encode("utf-8")).hexdigest()[:16] + ".zip")
     if not os.path.exists(path):

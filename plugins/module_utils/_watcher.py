@@ -110,13 +110,13 @@ class Watcher:
             _files.append_line(self.spec["metrics_file"], self.redactor.text(json.dumps(line, sort_keys=True)))
         slowest = max(sample["ms"] for sample in samples)
         left = max(0.0, self.spec["duration"] - (time.monotonic() - self.began))
+        recent = (self.state["recent"] + [{"when": _clock.iso(), "outcome": outcome, "ms": slowest, "fault": fault}])[-RECENT:]
+        self.save(rounds=number, recent=recent, left=round(left), samples=self.decision.summary(), restarts=restarts,
+                  trigger=self.decision.trigger)
         self.log("INFO" if outcome == "ok" else "WARN" if outcome == "slow" else "ERROR",
                  f"round {number} {outcome} response time {slowest:.0f} ms, restarts {restarts}, {left:.0f} s left"
                  + (f", failure {self.decision.failed_in_a_row} of {self.spec['failure_threshold']}" if outcome == "failed" else "")
                  + (f": {fault}" if fault else ""))
-        recent = (self.state["recent"] + [{"when": _clock.iso(), "outcome": outcome, "ms": slowest, "fault": fault}])[-RECENT:]
-        self.save(rounds=number, recent=recent, left=round(left), samples=self.decision.summary(), restarts=restarts,
-                  trigger=self.decision.trigger)
         return action
 
     def pause(self, seconds: float) -> None:
