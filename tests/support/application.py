@@ -1,0 +1,76 @@
+"""The sample application as its users see it: versions of its source, and a client of its HTTP interface."""
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+import sys
+import time
+import typing as t
+import zlib
+from pathlib import Path
+
+import requests
+
+APP = Path(__file__).resolve().parent.parent / "app"
+
+
+def make_source(folder: Path, version: str, fault: dict[str, t.Any] | None = None) -> Path:
+    """The source tree of a version of the application, with a fault where one is wanted."""
+    argv = [sys.executable, str(APP / "make_version.py"), str(folder), "--version", version]
+    subprocess.run(argv + (["--fault", json.dumps(fault)] if fault else []), check=True)
+    return folder
+
+
+def png(width: int = 64, height: int = 64, grey: int = 120) -> bytes:
+    """A small PNG image of one colour."""
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    rows = (b"\0" + bytes([grey, 80, 200 - grey]) * width) * height
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+class Client:
+    """Talks to the application at a port of this machine."""
+
+    def __init__(self, port: int, key: str) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.http = requests.Session()
+        self.http.trust_env = False
+        self.http.headers.update({"Origin": self.url, "X-API-Key": key})
+
+    def get(self, path: str) -> requests.Response:
+        """GET a path."""
+        return self.http.get(self.url + path, timeout=10)
+
+    def health(self) -> dict[str, t.Any]:
+        """What `/health` answers."""
+        return self.get("/health").json()
+
+    def upload(self, name: str, content: bytes) -> dict[str, t.Any]:
+        """Upload an image; its record."""
+        answer = self.http.post(self.url + "/upload-images", files={"images": (name, content, "image/png")}, timeout=30)
+        answer.raise_for_status()
+        return answer.json()["files"][0]
+
+    def render(self, upload_id: t.Any, seconds: int = 2, patience: float = 60) -> str:
+        """Render a clip of an uploaded image and wait for it; the clip's path on the server."""
+        answer = self.http.post(self.url + "/api/render", json={"upload_id": upload_id, "seconds": seconds}, timeout=10)
+        answer.raise_for_status()
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            job = self.get(f"/api/render/{answer.json()['id']}/status").json()
+            if job["status"] == "done":
+                return job["url"]
+            if job["status"] == "failed":
+                raise RuntimeError(f"the render failed: {job}")
+            time.sleep(0.2)
+        raise RuntimeError(f"the render was not done within {patience} s: {job}")
+
+    def clip(self, path: str, to: Path) -> dict[str, t.Any]:
+        """Fetch a clip; its `duration` in seconds and its `codecs`, as ffprobe tells them."""
+        to.write_bytes(self.get(path).content)
+        argv = ["ffprobe", "-v", "error", "-show_entries", "format=duration:stream=codec_name", "-of", "json", str(to)]
+        facts = json.loads(subprocess.run(argv, check=True, capture_output=True).stdout)
+        return {"duration": float(facts["format"]["duration"]), "codecs": sorted(stream["codec_name"] for stream in facts["streams"])}

@@ -1,0 +1,80 @@
+"""Run the collection's playbooks as an operator does, and read their outcome."""
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import typing as t
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BIN = Path(sys.executable).parent
+_STATS = re.compile(r"^\s+RUN: (\{.*\})$", re.MULTILINE)
+
+
+@dataclass
+class Result:
+    """How a playbook ended: exit status, `set_stats`, everything it printed."""
+
+    status: int
+    output: str
+    stats: dict[str, t.Any] = field(default_factory=dict)
+
+    @property
+    def outcome(self) -> str:
+        """The word for what came of it."""
+        return self.stats.get("mobius_outcome", "none")
+
+    def changed(self) -> int:
+        """The recap's count of changed tasks, over all hosts."""
+        return sum(int(number) for number in re.findall(r"changed=(\d+)", self.output))
+
+
+class Operator:
+    """Runs playbooks of one environment below one root.
+
+    :param settings: extra vars of every run; an operator's inventory holds them otherwise.
+    """
+
+    def __init__(self, inventory: str, **settings: t.Any) -> None:
+        self.inventory = ROOT / "inventories" / inventory
+        self.settings = settings
+
+    def command(self, playbook: str, *options: str, **extra: t.Any) -> list[str]:
+        """The argv of one run."""
+        values = {**self.settings, **extra}
+        return [str(BIN / "ansible-playbook"), "-i", str(self.inventory), f"mobius.ops.{playbook}",
+                "--extra-vars", json.dumps(values), *options]
+
+    @staticmethod
+    def environment() -> dict[str, str]:
+        """The environment of a run: the tools of the virtual environment first, and `set_stats` printed."""
+        paths = [str(BIN), *[path for path in os.environ["PATH"].split(os.pathsep) if "shims" not in path]]
+        return {**os.environ, "PATH": os.pathsep.join(paths), "ANSIBLE_SHOW_CUSTOM_STATS": "true",
+                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PYTHONUNBUFFERED": "1"}
+
+    def start(self, playbook: str, *options: str, **extra: t.Any) -> subprocess.Popen:
+        """A run in a process group of its own, output in a pipe."""
+        return subprocess.Popen(self.command(playbook, *options, **extra), cwd=ROOT, env=self.environment(), text=True,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                start_new_session=True)
+
+    def run(self, playbook: str, *options: str, show: bool = False, **extra: t.Any) -> Result:
+        """One run to its end; with *show*, its output appears line by line."""
+        process = self.start(playbook, *options, **extra)
+        lines = []
+        try:
+            for line in process.stdout:
+                lines.append(line)
+                if show:
+                    print(line, end="", flush=True)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGTERM)
+            raise
+        output = "".join(lines)
+        found = _STATS.search(output)
+        return Result(process.wait(), output, json.loads(found.group(1)) if found else {})
