@@ -10,7 +10,7 @@ import pwd
 import shutil
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_paths
+from ansible_collections.mobius.ops.plugins.module_utils import _archive_paths, _checksums
 from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive
 
 #: Read, write and execute bits and the sticky bit: set-uid and set-gid do not come back.
@@ -19,7 +19,8 @@ _MODE_BITS = 0o1777
 
 def extract(archive: Archive, entries: list[dict[str, t.Any]], stage: str) -> None:
     """Write *entries*, each checked again while it is read, with modes, times and (as root) owners; make it durable."""
-    for entry in entries:
+
+    def write(entry: dict[str, t.Any]) -> None:
         folder, _slash, name = _archive_paths.to_disk(entry["path"]).rpartition("/")
         with _archive_paths.folder_beneath(stage, folder) as parent:
             if entry["type"] == "dir":
@@ -28,12 +29,18 @@ def extract(archive: Archive, entries: list[dict[str, t.Any]], stage: str) -> No
                 _link(entry, name, parent)
             else:
                 _file(archive, entry, name, parent)
+
+    for entry in entries:
+        if entry["type"] != "file":
+            write(entry)
+    # Several at once: inflating and hashing take all cores, and the disk gathers what is made durable.
+    _checksums.in_threads(write, [entry for entry in entries if entry["type"] == "file"])
     # What is written into a folder changes its time, and a folder may be one that its owner cannot write to.
     for entry in reversed(entries):
         if entry["type"] == "dir":
             with _archive_paths.folder_beneath(stage, _archive_paths.to_disk(entry["path"])) as descriptor:
                 _dress(entry, descriptor)
-    os.sync()
+                os.fsync(descriptor)
 
 
 def remove(path: str) -> None:
@@ -62,6 +69,7 @@ def _file(archive: Archive, entry: dict[str, t.Any], name: str, parent: int) -> 
             stream.write(chunk)
         stream.flush()
         _dress(entry, stream.fileno())
+        os.fsync(stream.fileno())
 
 
 def _link(entry: dict[str, t.Any], name: str, parent: int) -> None:

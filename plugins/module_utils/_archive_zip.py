@@ -19,7 +19,7 @@ _CENTRAL = struct.Struct("<4s4B4H3L5H2L")
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = struct.Struct("<4sLQL")
-_BIG = 0xFFFFFFFF
+_BIG, _MANY = 0xFFFFFFFF, 0xFFFF
 #: Members that may be larger than this get zip64 sizes; deflating may make a member a little larger than it was.
 _ZIP64_FROM = 0x7FFFFFFF
 _BUFFER = 1024 * 1024
@@ -163,9 +163,9 @@ class ZipWriter:
             self._stream.write(member.central())
         end = self._stream.tell()
         count, length = len(self._members), end - start
-        if count >= 0xFFFF or max(start, length) >= _BIG:
+        if count >= _MANY or max(start, length) >= _BIG:
             self._stream.write(_END64.pack(b"PK\6\6", 44, 45, 45, 0, 0, count, count, length, start))
             self._stream.write(_LOCATOR.pack(b"PK\6\7", 0, end, 1))
-        self._stream.write(_END.pack(b"PK\5\6", 0, 0, min(count, 0xFFFF), min(count, 0xFFFF), min(length, _BIG),
+        self._stream.write(_END.pack(b"PK\5\6", 0, 0, min(count, _MANY), min(count, _MANY), min(length, _BIG),
                                      min(start, _BIG), 0))
         self._stream.flush()

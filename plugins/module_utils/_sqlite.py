@@ -73,8 +73,8 @@ def _take(source: str, target: str) -> None:
                 return
     try:
         _backup(source, target)
-    except sqlite3.OperationalError:
-        if not os.path.exists(source + "-journal"):
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error) or not os.path.exists(source + "-journal"):
             raise
         _copy_with_journal(source, target)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pathlib
 import subprocess
 
 import pytest
@@ -59,10 +60,10 @@ def test_check_mode_writes_nothing(run_module, files, tmp_path, snapshot):
 
 
 @pytest.mark.parametrize("damage, status, words", [
-    (lambda path: open(path, "ab").write(b"x"), "mismatch", "another content"),
+    (lambda path: pathlib.Path(path).write_bytes(b"x"), "mismatch", "another content"),
     (lambda path: os.unlink(path + ".sha256"), "missing_sidecar", "no sidecar"),
     (os.unlink, "missing_file", "no such file"),
-    (lambda path: open(path + ".sha256", "w").write("nonsense\n"), "mismatch", "another content"),
+    (lambda path: pathlib.Path(path + ".sha256").write_text("nonsense\n"), "mismatch", "another content"),
     (lambda path: os.rename(path + ".sha256.upper", path + ".sha256"), "mismatch", "another content"),
 ])
 def test_verified_names_what_is_bad(run_module, files, damage, status, words):
