@@ -39,7 +39,7 @@ options:
     description: Further arguments of C(npm ci) in the build.
     type: list
     elements: str
-    default: []
+    default: [--include=dev]
   build_command:
     description: The command that builds the client, run at the top of the source. None when empty.
     type: list
@@ -130,7 +130,7 @@ def main() -> None:
             "version": {"type": "str", "default": ""},
             "ref": {"type": "str", "default": ""},
             "store": {"type": "path", "required": True},
-            "npm_ci_args": {"type": "list", "elements": "str", "default": []},
+            "npm_ci_args": {"type": "list", "elements": "str", "default": ["--include=dev"]},
             "build_command": {"type": "list", "elements": "str", "default": ["npm", "run", "build"]},
         },
         supports_check_mode=True,

@@ -1,19 +1,20 @@
 """Run the collection's playbooks as an operator does, and read their outcome."""
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import typing as t
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BIN = Path(sys.executable).parent
-_STATS = re.compile(r"^\s+RUN: (\{.*\})$", re.MULTILINE)
 
 
 @dataclass
@@ -43,6 +44,8 @@ class Operator:
     def __init__(self, inventory: str, **settings: t.Any) -> None:
         self.inventory = ROOT / "inventories" / inventory
         self.settings = settings
+        self.stats_file = tempfile.mkstemp(prefix="mobius-stats-")[1]
+        atexit.register(Path(self.stats_file).unlink, missing_ok=True)
 
     def command(self, playbook: str, *options: str, **extra: t.Any) -> list[str]:
         """The argv of one run."""
@@ -50,12 +53,12 @@ class Operator:
         return [str(BIN / "ansible-playbook"), "-i", str(self.inventory), f"mobius.ops.{playbook}",
                 "--extra-vars", json.dumps(values), *options]
 
-    @staticmethod
-    def environment() -> dict[str, str]:
-        """The environment of a run: the tools of the virtual environment first, and `set_stats` printed."""
+    def environment(self) -> dict[str, str]:
+        """The environment of a run: the tools of the virtual environment first, and `set_stats` kept."""
         paths = [str(BIN), *[path for path in os.environ["PATH"].split(os.pathsep) if "shims" not in path]]
-        return {**os.environ, "PATH": os.pathsep.join(paths), "ANSIBLE_SHOW_CUSTOM_STATS": "true",
-                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PYTHONUNBUFFERED": "1"}
+        return {**os.environ, "PATH": os.pathsep.join(paths), "MOBIUS_STATS_FILE": self.stats_file,
+                "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "support" / "callbacks"),
+                "ANSIBLE_CALLBACKS_ENABLED": "stats_file", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PYTHONUNBUFFERED": "1"}
 
     def start(self, playbook: str, *options: str, **extra: t.Any) -> subprocess.Popen:
         """A run in a process group of its own, output in a pipe."""
@@ -67,6 +70,7 @@ class Operator:
         """One run to its end; with *show*, its output appears line by line."""
         process = self.start(playbook, *options, **extra)
         lines = []
+        Path(self.stats_file).write_text("{}")
         try:
             for line in process.stdout:
                 lines.append(line)
@@ -75,6 +79,5 @@ class Operator:
         except BaseException:
             os.killpg(process.pid, signal.SIGTERM)
             raise
-        output = "".join(lines)
-        found = _STATS.search(output)
-        return Result(process.wait(), output, json.loads(found.group(1)) if found else {})
+        status = process.wait()
+        return Result(status, "".join(lines), json.loads(Path(self.stats_file).read_text()))
