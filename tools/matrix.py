@@ -60,7 +60,7 @@ def check(core: str, python: str) -> tuple[list[str], str]:
     variables = {**os.environ, "PATH": path, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
     commands = {
         "unit": [str(venv / "bin" / "pytest"), "tests/unit", "-q", "-p", "no:cacheprovider"],
-        "sanity": [sys.executable, f"{ROOT}/tools/sanity.py", str(venv), str(copy)],
+        "sanity": [sys.executable, f"{ROOT}/tools/sanity.py", str(venv), str(copy), "--own-python"],
     }
     failed, report = [], []
     for name, command in commands.items():
