@@ -8,6 +8,7 @@ every member. The creation, the listing and the restore of backups all use this 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -208,7 +209,11 @@ class Archive:
         try:
             yield
         except _DAMAGE as error:
-            self._refuse("", " ".join(f"damage: {error}".split()) or "damage")
+            self._refuse("", " ".join(f"damage: {error}".split()))
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # older Pythons seek to where a damaged directory tells them to
+                raise
+            self._refuse("", "damage: an offset outside of the file")
 
 
 def _raw_name(info: zipfile.ZipInfo) -> bytes:
