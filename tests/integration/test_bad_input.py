@@ -1,0 +1,130 @@
+"""Bad input gets one clear sentence and changes nothing."""
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import sys
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def ready(site):
+    """A site with v1 live."""
+    return site.deployed("v1")
+
+
+@pytest.fixture
+def artifact(ready, tmp_path):
+    """A good artifact of v8 and its sidecar, in a folder of its own."""
+    from conftest import ARTIFACTS
+
+    built = ready.deploy("v8", "--check")
+    assert built.status == 0
+    result = ready.play("deploy", mobius_release_source=str(ready.source("v8")), mobius_version="v8", mobius_root="/nonexistent/mobius")
+    assert result.status == 2
+    made = max(ARTIFACTS.glob("v8-*.tar.gz"), key=os.path.getmtime)
+    for path in (made, made.with_name(made.name + ".sha256")):
+        shutil.copy(path, tmp_path)
+    return tmp_path / made.name
+
+
+def refused(ready, says, sentences, playbook="deploy", **extra):
+    """Run it; it fails, says all sentences, and leaves the root as it was."""
+    tree = ready.tree()
+    result = ready.play(playbook, **extra)
+    assert (result.status, result.outcome) == (2, "failed")
+    for sentence in sentences:
+        assert says(result, sentence), result.output
+    assert "Traceback" not in result.output
+    assert ready.tree() == tree
+    return result
+
+
+def test_unknown_env(ready, says):
+    refused(ready, says, ["mobius_env: expected one of local, demo, staging, production, found 'prod'. Correct it"], mobius_env="prod",
+            mobius_release_source=str(ready.source("v1")), mobius_version="v1")
+
+
+def test_no_source(ready, says):
+    refused(ready, says, ["release source '': expected a folder, a .tar.gz or .tgz file with its .sha256, or a git URL"], mobius_version="v4")
+
+
+def test_missing_version(ready, says):
+    refused(ready, says, ["mobius_version: expected the version of the release, found nothing"], mobius_release_source=str(ready.source("v1")))
+
+
+def test_missing_artifact(ready, says):
+    refused(ready, says, ["artifact /nonexistent/mobius-4.tar.gz: expected the file and its .sha256 beside it"],
+            mobius_release_source="/nonexistent/mobius-4.tar.gz", mobius_version="v4")
+
+
+def test_wrong_checksum(ready, says, artifact):
+    sidecar = artifact.with_name(artifact.name + ".sha256")
+    sidecar.write_text("0" * 64 + sidecar.read_text()[64:])
+    refused(ready, says, ["expected SHA-256 " + "0" * 64, "do not deploy it"], mobius_release_source=str(artifact), mobius_version="v8")
+
+
+def test_damaged_artifact(ready, says, artifact):
+    content = artifact.read_bytes()[:-5000]
+    artifact.write_bytes(content)
+    refused(ready, says, [f"artifact {artifact}: expected SHA-256"], mobius_release_source=str(artifact), mobius_version="v8")
+    artifact.with_name(artifact.name + ".sha256").write_text(f"{hashlib.sha256(content).hexdigest()}  {artifact.name}\n")
+    result = ready.play("deploy", mobius_release_source=str(artifact), mobius_version="v8")
+    assert (result.status, result.outcome) == (2, "failed")
+    assert says(result, "expected a whole gzipped tar file")
+    assert not list((ready.root / "releases").glob("*v8*"))
+
+
+def test_version_that_differs_from_the_artifacts(ready, says, artifact):
+    refused(ready, says, ["expected version v9 (mobius_version), found version v8 in its manifest"],
+            mobius_release_source=str(artifact), mobius_version="v9")
+
+
+def test_unknown_component(ready, says):
+    refused(ready, says, ["components: expected some of all, config, database, uploads, generated, logs, found 'databse'"], "backup",
+            mobius_components="config,databse")
+
+
+def test_no_rollback_target(ready, says):
+    refused(ready, says, [f"rollback of {ready.live()}: expected a verified release older than the live one, found none"], "rollback")
+
+
+def test_rollback_to_a_missing_backup(ready, says):
+    refused(ready, says, ["mobius_backup", "dhash_local_20200101_000000.zip", "no such archive"], "rollback",
+            mobius_backup=str(ready.root / "backups" / "dhash_local_20200101_000000.zip"))
+
+
+def test_host_that_was_not_set_up(ready, says):
+    result = ready.play("status", mobius_root="/nonexistent/mobius")
+    assert result.status == 2
+    assert says(result, "root /nonexistent/mobius: expected a host that was set up")
+    assert says(result, "Run the playbook mobius.ops.setup first")
+
+
+def test_no_ffmpeg(ready, says, tmp_path, monkeypatch):
+    for name in ("node", "npm", "git", "bash", "sh", "env", "python3"):
+        os.symlink(shutil.which(name), tmp_path / name)
+    path = os.pathsep.join([os.path.dirname(sys.executable), str(tmp_path)])
+    monkeypatch.setattr(ready.operator, "environment", lambda: {**type(ready.operator).environment(ready.operator), "PATH": path})
+    refused(ready, says, ["ffmpeg (no program ffmpeg on the PATH)", "install ffmpeg (mobius.ops.setup does)"],
+            mobius_release_source=str(ready.source("v4")), mobius_version="v4")
+
+
+def test_no_disk_space(ready, says):
+    refused(ready, says, ["disk (", "free some space: 1000000000000 MB are wanted (mobius_min_free_mb)"],
+            mobius_release_source=str(ready.source("v4")), mobius_version="v4", mobius_min_free_mb="1000000000000")
+
+
+def test_port_in_use_by_something_else(ready, says):
+    """Last: the service is stopped for it."""
+    assert ready.play("stop").outcome == "stopped"
+    with socket.socket() as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        stranger.bind(("127.0.0.1", ready.port))
+        stranger.listen()
+        refused(ready, says, [f"port {ready.port}: expected nobody or the service mobius to listen, found process {os.getpid()} ("],
+                mobius_release_source=str(ready.source("v4")), mobius_version="v4")
+        refused(ready, says, [f"port {ready.port}: expected nobody"], "restart")
