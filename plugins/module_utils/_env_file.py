@@ -15,10 +15,13 @@ HIDDEN = "********"
 
 
 def read(path: str) -> dict[str, str]:
-    """Names and values of a ``.env`` file; none when there is no file. Quotes around a value are taken off."""
+    """Names and values of a ``.env`` file; none when there is no file. Quotes around a value are taken off.
+
+    Bytes that are no UTF-8 are kept for the application's environment as they are.
+    """
     values = {}
     try:
-        with open(path, encoding="utf-8") as stream:
+        with open(path, encoding="utf-8-sig", errors="surrogateescape") as stream:
             for line in stream:
                 match = _LINE.match(line)
                 if match and not line.lstrip().startswith("#"):

@@ -70,10 +70,15 @@ def read_json(path: str) -> t.Any:
 
 
 def append_line(path: str, line: str, mode: int = 0o644) -> None:
-    """Append one line durably. A single ``write`` of ``O_APPEND`` keeps concurrent lines whole."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
+    """Append one line durably. A single ``write`` of ``O_APPEND`` keeps concurrent lines whole.
+
+    After a line that a crash cut short, the new one begins on a line of its own.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
     try:
-        os.write(descriptor, (line + "\n").encode("utf-8"))
+        size = os.fstat(descriptor).st_size
+        cut = size and os.pread(descriptor, 1, size - 1) != b"\n"
+        os.write(descriptor, ("\n" * bool(cut) + line + "\n").encode("utf-8"))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
