@@ -1,0 +1,350 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Real parts for the tests of the core: hosts with running services, an HTTP server, releases and artifacts."""
+from __future__ import annotations
+
+import contextlib
+import http.server
+import io
+import json
+import os
+import signal
+import socket
+import sys
+import tarfile
+import threading
+import time
+import typing as t
+
+import hypothesis
+import pytest
+
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _artifact,
+    _files,
+    _health,
+    _processes,
+    _service,
+    _supervisor,
+    _watcher,
+)
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+
+DETACHED = (_supervisor, _watcher)  # detached code takes along what is loaded
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=60, database=None, derandomize=True)
+hypothesis.settings.load_profile("quick")
+
+SECRET = "zeKr1t-of-the-core-tests"
+
+#: Stands in for MOBIUS: it answers /health with its release id. The file ``mode`` in its folder says how it behaves.
+APP = '''
+import os, signal, socket, sys, time
+
+def mode():
+    try:
+        with open("mode") as stream:
+            return stream.read().strip()
+    except OSError:
+        return "ok"
+
+print("starts with key " + os.environ.get("MOBIUS_API_KEYS", "none"), flush=True)
+if mode() == "crash":
+    sys.exit(3)
+if mode() == "deaf":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if mode() == "child" and os.fork() == 0:
+    time.sleep(60)
+    os._exit(0)
+server = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+while True:
+    client, _ = server.accept()
+    with client:
+        client.recv(65536)
+        now = mode()
+        if now == "die":
+            os._exit(4)
+        status = "500 Broken" if now == "bad" else "200 OK"
+        body = '{"status": "%s", "release": "%s", "key": "%s"}' % (
+            now, os.path.basename(os.getcwd()), os.environ.get("MOBIUS_API_KEYS"))
+        head = "HTTP/1.1 %s\\r\\nContent-Length: %d\\r\\nConnection: close\\r\\n\\r\\n" % (status, len(body))
+        client.sendall((head + body).encode())
+'''
+
+
+def wait_until(condition: t.Callable[[], t.Any], timeout: float = 8.0, what: str = "") -> t.Any:
+    """Poll until the condition holds; its value. The test fails when it does not come about."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"did not happen within {timeout} s: {what or condition}"
+        time.sleep(0.02)
+
+
+@pytest.fixture(name="wait_until")
+def _wait_until() -> t.Callable[..., t.Any]:
+    return wait_until
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(name="free_port")
+def _free_port() -> t.Callable[[], int]:
+    return free_port
+
+
+def processes_of(root: str) -> list[int]:
+    """Every process that runs below a folder, or names it in its command."""
+    found = []
+    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{pid}/cmdline", "rb") as stream:
+                command = stream.read()
+            if pid != os.getpid() and command and (
+                    root.encode() in command or os.readlink(f"/proc/{pid}/cwd").startswith(root)):
+                found.append(pid)
+    return found
+
+
+def end_all(root: str) -> None:
+    """Kill every process of a root, supervisors before services, and see that none is left."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        left = processes_of(root)
+        if not left:
+            return
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+    raise AssertionError(f"processes of {root} are left: {processes_of(root)}")
+
+
+class Host:
+    """A set-up target with a service of one small program, and releases that are made without artifacts."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.layout = Layout(root)
+        for folder in self.layout.folders():
+            os.makedirs(folder, exist_ok=True)
+        _files.write_text(self.layout.env_file, f"MOBIUS_API_KEYS={SECRET}\n", 0o600)
+        self.store = ReleaseStore(self.layout)
+        self.port = free_port()
+
+    def release(self, release_id: str, status: str = "prepared", mode: str = "ok", **facts: t.Any) -> dict[str, t.Any]:
+        """Put a release on disk that is newer than all others."""
+        folder = self.layout.release(release_id)
+        os.makedirs(folder)
+        for name, text in (("app.py", APP), ("package.json", "{}"), ("mode", mode)):
+            _files.write_text(os.path.join(folder, name), text)
+        record = self.store.new_record(id=release_id, version=release_id, source="test", sha256="0" * 64, status=status,
+                                       **facts)
+        if status != "prepared" and not record["activated"]:
+            record["activated"] = record["created"]
+        self.store.save(record)
+        return record
+
+    def mode(self, release_id: str, mode: str) -> None:
+        """Make the release behave in another way from now on."""
+        _files.write_text(os.path.join(self.layout.release(release_id), "mode"), mode)
+
+    def live(self, release_id: str, **options: t.Any) -> str:
+        """A verified release that ``current`` names."""
+        self.release(release_id, options.pop("status", "verified"), **options)
+        self.store.point(release_id)
+        return release_id
+
+    def params(self, **options: t.Any) -> dict[str, t.Any]:
+        """Options of node_service that make the service quick."""
+        return {"root": self.root, "name": "mobius", "manager": "process",
+                "command": [sys.executable, "-I", "-S", "app.py"], "port": self.port, "stop_timeout": 1,
+                "restart_delay": 0.05, "restart_limit": 3, "restart_window": 60, **options}
+
+    def service(self, **options: t.Any) -> _service.ProcessService:
+        """The service, its definition on disk."""
+        defaults = {"host": "127.0.0.1", "user": None, "environment": None, "memory_max": None}
+        spec = _service.build_spec(self.layout, {**defaults, **self.params(**options)})
+        made = _service.service_for(self.layout, spec)
+        made.save()
+        return made
+
+    @property
+    def raw_checks(self) -> list[dict[str, t.Any]]:
+        """What asks the service for its health and its release id."""
+        return [{"name": "health", "url": f"http://127.0.0.1:{self.port}/health", "timeout": 2.0,
+                 "json": ["status == 'ok'", "release == '{release}'"]}]
+
+    @property
+    def checks(self) -> list[dict[str, t.Any]]:
+        """The same in full form."""
+        return _health.normalize_all(self.raw_checks)
+
+    def serve(self, release_id: str | None = None) -> _service.ProcessService:
+        """Start the service with the live release and wait for it."""
+        made = self.service()
+        made.start()
+        wait_until(lambda: _processes.port_answers(self.port), what="the service answers")
+        return made
+
+    def statuses(self) -> dict[str, str]:
+        """Release id -> status."""
+        return {record["id"]: record["status"] for record in self.store.all()}
+
+    def history(self) -> list[dict[str, t.Any]]:
+        """The events on disk."""
+        with open(self.layout.history, encoding="utf-8") as stream:
+            return [json.loads(line) for line in stream]
+
+    def processes(self) -> list[int]:
+        """Every process of this host."""
+        return processes_of(self.root)
+
+    def files_with(self, text: str) -> list[str]:
+        """Files of the host, but for ``.env``, that hold a text."""
+        found = []
+        for folder, _dirs, names in os.walk(self.root):
+            for name in names:
+                path = os.path.join(folder, name)
+                if os.path.isfile(path) and path != self.layout.env_file and not os.path.islink(path):
+                    with open(path, "rb") as stream:
+                        if text.encode() in stream.read():
+                            found.append(os.path.relpath(path, self.root))
+        return sorted(found)
+
+
+@pytest.fixture
+def host(tmp_path: t.Any) -> t.Iterator[Host]:
+    """A set-up host; whatever it started is gone after the test."""
+    root = os.path.realpath(tmp_path / "host")
+    made = Host(root)
+    try:
+        yield made
+    finally:
+        end_all(root)
+
+
+@pytest.fixture
+def secret() -> str:
+    """What the ``.env`` of the host keeps secret."""
+    return SECRET
+
+
+class _Answers(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_words: t.Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.server.seen.append((self.command, self.path, dict(self.headers)))
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        answer = self.server.answers[self.path.partition("?")[0]]
+        if callable(answer):
+            answer(self, body)
+        else:
+            self.send(*answer)
+
+    do_POST = do_HEAD = do_GET
+
+    def send(self, status: int, body: bytes | str = b"", **headers: str) -> None:
+        """A whole answer."""
+        body = body.encode() if isinstance(body, str) else body
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Web(http.server.ThreadingHTTPServer):
+    """A real HTTP server; ``answers`` maps a path to ``(status, body)`` or to a function of the handler."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answers)
+        self.port = self.server_address[1]
+        self.base = f"http://127.0.0.1:{self.port}"
+        self.seen: list[tuple[str, str, dict[str, str]]] = []
+        self.ending = threading.Event()
+        self.answers: dict[str, t.Any] = {"/health": (200, '{"status": "ok"}')}
+
+    def handle_error(self, *_words: t.Any) -> None:
+        """Clients that go away are what these tests are about."""
+
+
+@pytest.fixture
+def web() -> t.Iterator[Web]:
+    """An HTTP server in a thread."""
+    server = Web()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield server
+    server.ending.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+Member = tuple[str, t.Any]
+
+
+def tar_gz(path: t.Any, members: list[Member]) -> str:
+    """A gzipped tar file of ``(name, bytes | str | ("symlink" | "link", target) | type byte)``; its path."""
+    with tarfile.open(str(path), "w:gz") as archive:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            if isinstance(content, tuple):
+                member.type = tarfile.SYMTYPE if content[0] == "symlink" else tarfile.LNKTYPE
+                member.linkname = content[1]
+                archive.addfile(member)
+            elif isinstance(content, bytes) and len(content) == 1 and content in (tarfile.DIRTYPE, tarfile.CHRTYPE,
+                                                                                  tarfile.FIFOTYPE):
+                member.type, member.mode = content, 0o755
+                archive.addfile(member)
+            else:
+                data = content.encode() if isinstance(content, str) else content
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+    return str(path)
+
+
+@pytest.fixture(name="tar_gz")
+def _tar_gz() -> t.Callable[..., str]:
+    return tar_gz
+
+
+def seal(path: str) -> str:
+    """Write the ``.sha256`` of a file; the checksum."""
+    digest = _files.sha256_file(path)
+    _files.write_text(path + ".sha256", f"{digest}  {os.path.basename(path)}\n")
+    return digest
+
+
+@pytest.fixture(name="seal")
+def _seal() -> t.Callable[[str], str]:
+    return seal
+
+
+def artifact(path: t.Any, files: dict[str, str], **changes: t.Any) -> tuple[str, str]:
+    """An artifact with its manifest and sidecar: its path and SHA-256. *changes* replace fields of the manifest."""
+    described = {name: {"type": "file", "sha256": _artifact.hashlib.sha256(text.encode()).hexdigest(),
+                        "size": len(text.encode()), "mode": "0644"} for name, text in files.items()}
+    manifest = {"schema": 1, "name": "mobius", "version": "1.0", "created": "2026-01-01T00:00:00Z", "source": "test",
+                "digest": "d" * 64, "files": described, **changes}
+    made = tar_gz(path, [(_artifact.MANIFEST, json.dumps(manifest)), *files.items()])
+    return made, seal(made)
+
+
+@pytest.fixture(name="artifact")
+def _artifact_fixture() -> t.Callable[..., tuple[str, str]]:
+    return artifact

@@ -1,0 +1,50 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The history: one line an event."""
+from __future__ import annotations
+
+import json
+
+from ansible_collections.mobius.ops.plugins.module_utils import _history
+
+
+def test_an_event_says_what_when_and_who(host, monkeypatch):
+    monkeypatch.setenv("MOBIUS_OPERATOR", "ada")
+    event = _history.record(host.layout, "verified", "all well", release="r1", elapsed=2.5)
+    assert event["who"] == "ada" and event["what"] == "verified" and event["release"] == "r1"
+    assert _history.events(host.layout) == [event]
+
+
+def test_who_without_being_told(monkeypatch):
+    monkeypatch.delenv("MOBIUS_OPERATOR", raising=False)
+    monkeypatch.setenv("SUDO_USER", "grace")
+    assert _history.who() == "grace"
+    monkeypatch.delenv("SUDO_USER")
+    assert _history.who()
+
+
+def test_the_newest_are_returned_oldest_first(host):
+    for number in range(5):
+        _history.record(host.layout, "event", str(number))
+    assert [event["why"] for event in _history.events(host.layout, 2)] == ["3", "4"]
+    assert _history.events(host.layout, 0) == []
+
+
+def test_no_history_is_no_events(host):
+    assert _history.events(host.layout) == []
+
+
+def test_a_line_that_a_crash_cut_short_is_passed_over_and_the_next_one_is_kept(host):
+    _history.record(host.layout, "first")
+    with open(host.layout.history, "a") as stream:
+        stream.write('{"what": "cut sho')
+    _history.record(host.layout, "second")
+    _history.record(host.layout, "third")
+    assert [event["what"] for event in _history.events(host.layout)] == ["first", "second", "third"]
+
+
+def test_each_event_is_one_line_of_json(host):
+    _history.record(host.layout, "failed", "two\nlines", release="r1")
+    with open(host.layout.history) as stream:
+        (line,) = stream.read().splitlines()
+    assert json.loads(line)["why"] == "two\nlines"

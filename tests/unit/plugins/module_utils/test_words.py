@@ -1,0 +1,52 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How a service is, in words."""
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _words
+
+
+def facts(**changes):
+    return {"status": "running", "pid": 7, "port": 5001, "uptime": 50, "restarts": 0, "last_exit": None,
+            "release": "r2", **changes}
+
+
+def ended(seconds):
+    return {"when": _clock.iso(_clock.now() - datetime.timedelta(seconds=seconds)), "how": "SIGKILL"}
+
+
+@pytest.mark.parametrize("seconds, text", [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"),
+                                           (10 * 86400, "10 d")])
+def test_duration(seconds, text):
+    assert _words.duration(seconds) == text
+
+
+DOWN = {"pid": None, "uptime": 0, "release": None}
+
+
+@pytest.mark.parametrize("changes, live, fault, well, words", [
+    ({}, "r2", "", True, "mobius runs (process 7, port 5001, up 50 s, release r2)."),
+    ({"restarts": 2, "last_exit": ended(600)}, "r2", "", True, "restarted 2 times"),
+    ({"restarts": 2, "last_exit": ended(5)}, "r2", "", False, "ended by SIGKILL"),
+    ({"release": None}, "r2", "", True, "release unknown"),
+    ({"release": "r1"}, "r2", "", False, "release r2 should be live"),
+    ({}, "r2", "health: status 500", False, "UNHEALTHY: health: status 500"),
+    ({"status": "unsupervised"}, "r2", "", False, "it will not be restarted"),
+    ({**DOWN, "status": "stopped"}, None, "", False, "no release is live"),
+    ({**DOWN, "status": "stopped"}, "r2", "", False, "DOWN: it was stopped"),
+    ({**DOWN, "status": "killed"}, "r2", "", False, "its process and its supervisor were killed"),
+    ({**DOWN, "status": "failed", "restarts": 3, "last_exit": ended(5)}, "r2", "", False, "given up after 3 restarts"),
+    ({**DOWN, "status": "restarting", "restarts": 1, "last_exit": ended(1)}, "r2", "", False, "being started again"),
+    ({**DOWN, "status": "failed", "last_exit": {"when": None, "how": "exit-code"}}, "r2", "", False,
+     "its process ended,"),
+    ({**DOWN, "status": "starting"}, "r2", "", False, "DOWN: starting"),
+])
+def test_each_state_has_its_words(changes, live, fault, well, words):
+    found, message = _words.service_message("mobius", facts(**changes), live, fault)
+    assert found is well and words in message
+    assert message.endswith(".") and (well or "Run" in message or "ansible-playbook" in message or "Deploy" in message
+                                      or "Look" in message)
