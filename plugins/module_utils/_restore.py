@@ -234,11 +234,18 @@ def summary(entries: t.Iterable[dict[str, t.Any]], components: list[str]) -> dic
 
 
 def present(layout: Layout, components: list[str]) -> dict[str, dict[str, int]]:
-    """Files and bytes of each component as it is now; a component that is not there is left out."""
+    """Files and bytes of each component as it is now; a component that is not there is left out.
+
+    It only informs: what this user may not look at does not count, and is no error.
+    """
     found = {}
     for component in components:
         base = layout.component(component)
         if os.path.isdir(base):
-            paths = [os.path.join(folder, name) for folder, _dirs, names in os.walk(base) for name in names]
-            found[component] = {"files": len(paths), "bytes": sum(os.lstat(path).st_size for path in paths)}
+            count = found[component] = {"files": 0, "bytes": 0}
+            for folder, _dirs, names in os.walk(base):
+                for name in names:
+                    with contextlib.suppress(OSError):
+                        count["bytes"] += os.lstat(os.path.join(folder, name)).st_size
+                        count["files"] += 1
     return found
