@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import typing as t
+from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
 
@@ -41,6 +42,8 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 def dotenv(values: dict[str, t.Any]) -> str:
     """The text of a ``.env`` file. :raises AnsibleFilterError: for a name or value that such a file cannot hold."""
+    if not isinstance(values, Mapping):
+        raise AnsibleFilterError(f"mobius_dotenv: expected a dictionary of names and values, found {type(values).__name__}. Correct it.")
     lines = []
     for name in sorted(values):
         text = str(values[name])

@@ -18,7 +18,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from support.application import Client, make_source
 from support.playbooks import ROOT, Operator, Result
 
-ARTIFACTS = ROOT / ".build" / "artifacts"
 #: What a running application writes all the time; everything else below a root must stay as it is when nothing changes.
 RESTLESS = ("shared/logs/", "shared/data/")
 
@@ -33,13 +32,15 @@ def free_port() -> int:
 class Site:
     """One root with its operator; windows of seconds."""
 
+    artifacts = ROOT / ".build" / "artifacts"
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.root = folder / "mobius"
         self.port = free_port()
         self.outputs: list[str] = []
         self.operator = Operator(
-            "local", mobius_root=str(self.root), mobius_port=self.port, mobius_artifact_store=str(ARTIFACTS),
+            "local", mobius_root=str(self.root), mobius_port=self.port, mobius_artifact_store=str(self.artifacts),
             mobius_watch_duration="3", mobius_watch_interval="0.5", mobius_watch_retry_interval="0.2",
             mobius_rollback_watch_duration=0, mobius_check_timeout=2, mobius_ready_timeout=20, mobius_min_free_mb=100)
 

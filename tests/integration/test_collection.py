@@ -26,6 +26,6 @@ def test_installed_from_its_tarball(tmp_path):
                               cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
     done = subprocess.run([BIN / "ansible-playbook", "-i", installed / "inventories" / "local", "mobius.ops.setup", "-e",
-                           f"mobius_root={tmp_path}/mobius", "-e", "mobius_dotenv={}"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+                           f"mobius_root={tmp_path}/mobius", "-e", '{"mobius_dotenv": {}}'], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (Path(tmp_path) / "mobius" / "state").is_dir()

@@ -17,10 +17,10 @@ def ready(site):
 def launch(site, folder, playbook, **extra):
     """Run a playbook as a job; its runner, and what it left with `set_stats`."""
     survey = {name: value if isinstance(value, str) else str(value).lower() for name, value in {**site.operator.settings, **extra}.items()}
+    (folder / "survey.json").write_text(json.dumps(survey))
     run = ansible_runner.run(
-        private_data_dir=str(folder), project_dir=str(ROOT), inventory=str(ROOT / "inventories" / "local"), playbook=f"mobius.ops.{playbook}",
-        cmdline=f"--extra-vars @{folder}/survey.json", envvars=site.operator.environment() | {"ANSIBLE_CALLBACKS_ENABLED": ""},
-        quiet=True) if not (folder / "survey.json").write_text(json.dumps(survey)) else None
+        private_data_dir=str(folder), project_dir=str(ROOT), inventory=str(ROOT / "inventories" / "local"),
+        playbook=f"mobius.ops.{playbook}", cmdline=f"--extra-vars @{folder}/survey.json", envvars=site.operator.environment(), quiet=True)
     stats = {}
     for event in run.events:
         if event["event"] == "playbook_on_stats":
