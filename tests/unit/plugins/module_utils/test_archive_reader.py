@@ -25,7 +25,8 @@ KIND = {"dir": stat.S_IFDIR, "file": stat.S_IFREG, "symlink": stat.S_IFLNK}
 def entry(path: str, kind: str = "file", content: bytes = b"content", **more: t.Any) -> dict[str, t.Any]:
     """A right entry of a manifest; *more* makes it wrong."""
     made = {"path": path, "type": kind, "size": 0 if kind == "dir" else len(content),
-            "mode": "0755" if kind == "dir" else "0644", "uid": 0, "gid": 0, "owner": "", "group": "", "mtime_ns": 10**18}
+            "mode": "0755" if kind == "dir" else "0644", "uid": 0, "gid": 0, "owner": "", "group": "",
+            "mtime_ns": 10**18}
     if kind != "dir":
         made["sha256"] = hashlib.sha256(content).hexdigest()
     if kind == "symlink":
