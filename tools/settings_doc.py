@@ -1,0 +1,119 @@
+"""Writes docs/settings.md from the argument specs of the roles, so that nothing is written twice.
+
+Usage: settings_doc.py [--check]    with --check it only tells whether the page is up to date
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "settings.md"
+ROLES = ("mobius", "app", "backup", "deploy", "rollback", "monitor", "status")
+HEAD = """\
+# Settings
+
+<!-- Written by tools/settings_doc.py from roles/*/meta/argument_specs.yml; change those. -->
+
+Set them in an inventory's `group_vars`, or for one run with `-e name=value`. The same text at a shell:
+`ansible-doc -t role mobius.ops.mobius`, and `mobius.ops.deploy` and so on for what one run is asked for.
+
+Values may be strings, as AWX surveys send them (`"300"`, `"true"`); a list of words may be one string with commas. A
+number is never empty: leave it out instead. Durations are in seconds. Paths are on the target unless it says otherwise.
+A value with blanks needs two kinds of quotes at a shell: `-e "mobius_why='uploads fail'"`.
+"""
+#: Entry points that only roles and playbooks call; what they take is no setting.
+INTERNAL = {"outcome", "report"}
+
+
+def markdown(text: str) -> str:
+    """Ansible's markup as Markdown, fit for a table cell."""
+    text = re.sub(r"O\(([\w.]+)#module:([\w.]+)\)", r"`\2` of `\1`", text)
+    text = re.sub(r"B\(([^)]*)\)", r"**\1**", text)
+    text = re.sub(r"[OVCM]\(([^)]*)\)", r"`\1`", text)
+    return text.replace("|", "\\|")
+
+
+def paragraphs(text: str | list[str]) -> str:
+    """A description, which may be a list, as one text."""
+    return markdown(" ".join(text if isinstance(text, list) else [text]))
+
+
+def default_of(option: dict[str, Any]) -> str:
+    """The default as it would be written in YAML."""
+    if option.get("required"):
+        return "required"
+    if "default" not in option:
+        return "see meaning"
+    value = option["default"]
+    text = value if isinstance(value, str) and value else json.dumps(value)
+    return "`" + text.replace("|", "\\|") + "`"
+
+
+def row(name: str, option: dict[str, Any]) -> str:
+    """A setting's line of the table."""
+    kind = option["type"] + (f" of {option['elements']}" if "elements" in option else "")
+    if "choices" in option:
+        kind = ", ".join(f"`{choice}`" for choice in option["choices"])
+    return f"| `{name}` | {kind} | {default_of(option)} | {paragraphs(option['description'])} |"
+
+
+def groups(role: str, names: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """The settings by the comments that stand above them in the spec (`# --- title`)."""
+    title, found = "", []
+    for line in (ROOT / "roles" / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8").splitlines():
+        heading, option = re.match(r" +# --- (.+)", line), re.match(r" {6}(\w+):$", line)
+        if heading and names:
+            if found:
+                yield title, found
+            title, found = heading.group(1), []
+        elif option and option.group(1) in names:
+            found.append(option.group(1))
+            names = [name for name in names if name != option.group(1)]
+    if found:
+        yield title, found
+
+
+def section(role: str, entry: str, spec: dict[str, Any]) -> list[str]:
+    """The part of the page about one entry point."""
+    title = f"Role mobius.ops.{role}" + ("" if entry == "main" else f": {entry}")
+    lines = ["", f"## {title}", "", spec["short_description"] + "."]
+    options = spec.get("options") or {}
+    for heading, names in groups(role, list(options)):
+        lines += ["", f"### {heading[0].upper()}{heading[1:]}"] if heading else []
+        lines += ["", "| name | type | default | meaning |", "|---|---|---|---|"]
+        lines += [row(name, options[name]) for name in names]
+    return lines
+
+
+def page() -> str:
+    """The whole page."""
+    lines = []
+    for role in ROLES:
+        path = ROOT / "roles" / role / "meta" / "argument_specs.yml"
+        for entry, spec in yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"].items():
+            if spec.get("options") and entry not in INTERNAL:
+                lines += section(role, entry, spec)
+    return HEAD + "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Writes or checks the page."""
+    if "--check" in sys.argv[1:]:
+        if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == page():
+            return 0
+        print(f"{PAGE.relative_to(ROOT)} is out of date. Run: .venv/bin/python tools/settings_doc.py")
+        return 1
+    PAGE.write_text(page(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
