@@ -1,0 +1,169 @@
+"""The documentation says what the code does: links, playbooks, settings, defaults, outcomes."""
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_collections.mobius.ops.plugins.module_utils import _watch
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+#: Inputs of entry points that the defaults of the role mobius do not know.
+OF_ENTRY_POINTS = re.compile(r"mobius_outcome(_\w+)?$")
+
+
+def page_id(path: Path) -> str:
+    """How pytest calls a page."""
+    return str(path.relative_to(ROOT))
+
+
+def load(path: str) -> dict:
+    """A YAML file of the collection."""
+    return yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
+
+
+def defaults() -> dict:
+    """Every shared setting with its default."""
+    return load("roles/mobius/defaults/main.yml")
+
+
+def specs() -> Iterator[tuple[str, str, dict]]:
+    """Role, entry point and its options, of every spec."""
+    for path in sorted((ROOT / "roles").glob("*/meta/argument_specs.yml")):
+        for entry, spec in load(str(path))["argument_specs"].items():
+            yield path.parent.parent.name, entry, spec.get("options") or {}
+
+
+def described() -> dict[str, list[dict]]:
+    """Setting -> its descriptions."""
+    found: dict[str, list[dict]] = {}
+    for _role, _entry, options in specs():
+        for name, option in options.items():
+            found.setdefault(name, []).append(option)
+    return found
+
+
+def slug(heading: str) -> str:
+    """The anchor that a heading gets."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def anchors(path: Path) -> set[str]:
+    """Every anchor of a page, code blocks left out."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+    return {slug(heading) for heading in re.findall(r"^#+ (.+)$", text, flags=re.M)}
+
+
+def left_by_playbooks() -> set[str]:
+    """Names that playbooks take for themselves or leave by set_stats."""
+    paths = [*(ROOT / "playbooks").glob("*.yml"), *(ROOT / "roles").glob("*/tasks/*.yml")]
+    return {name for path in paths for name in re.findall(r"\bmobius_\w+", path.read_text(encoding="utf-8"))}
+
+
+def test_every_page_is_there():
+    names = {page_id(path) for path in PAGES}
+    pages = ("getting-started", "runbook", "architecture", "settings", "troubleshooting")
+    assert {f"docs/{name}.md" for name in pages} <= names
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_links_lead_somewhere(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _hash, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{link}: there is no {target}"
+        assert not anchor or anchor in anchors(target), f"{link}: no such heading in {target.name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_playbooks_and_plugins_that_are_named_exist(page):
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"(?:ansible-playbook|^ops|`ops)\b[^\n`]*? mobius\.ops\.(\w+)", text, flags=re.M):
+        assert (ROOT / "playbooks" / f"{name}.yml").is_file(), f"there is no playbook {name}"
+    known = {path.stem for kind in ("playbooks", "plugins/modules", "roles") for path in (ROOT / kind).iterdir()}
+    for name in re.findall(r"\bmobius\.ops\.([a-z_]+)", text):
+        assert name in known, f"mobius.ops.{name} is no playbook, module or role"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_settings_that_are_named_exist(page):
+    known = set(defaults()) | left_by_playbooks()
+    for name in set(re.findall(r"\bmobius_\w*\w", page.read_text(encoding="utf-8"))):
+        assert name in known, f"{name} is no setting, and no playbook leaves it"
+
+
+def test_every_playbook_is_in_the_readme():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for path in sorted((ROOT / "playbooks").glob("*.yml")):
+        assert f"mobius.ops.{path.stem}" in readme, f"README.md does not name the playbook {path.stem}"
+
+
+def test_every_setting_is_described_and_every_description_is_of_a_setting():
+    names = {name for name in described() if name.startswith("mobius_") and not OF_ENTRY_POINTS.match(name)}
+    assert names == set(defaults())
+
+
+def test_a_setting_is_described_once():
+    twice = {name for name, options in described().items() if len(options) > 1}
+    assert twice <= {"mobius_why"}  # the reason of a rollback, and of a stop
+
+
+def test_described_defaults_are_the_defaults():
+    for name, options in described().items():
+        if name not in defaults():
+            continue
+        value = defaults()[name]
+        for option in options:
+            if "{{" in str(value):
+                assert "default" not in option, f"{name}: its default is a template; say it in words"
+            elif "default" in option:
+                assert option["default"] == value, f"{name}: {option['default']!r} is described, {value!r} is the default"
+            else:
+                assert "By default" in str(option["description"]), f"{name}: its default is not described"
+
+
+def test_every_entry_point_is_described():
+    found = {(role, entry) for role, entry, _options in specs()}
+    expected = {(path.name, "main") for path in (ROOT / "roles").iterdir() if path.is_dir()}
+    for path in [*(ROOT / "playbooks").glob("*.yml"), *(ROOT / "roles").glob("*/tasks/*.yml")]:
+        text = path.read_text(encoding="utf-8")
+        expected |= set(re.findall(r"name: mobius\.ops\.(\w+)\s+tasks_from: (\w+)\.yml", text))
+    assert found == expected
+
+
+def outcomes() -> set[str]:
+    """Every word that a playbook may end with."""
+    words = {*_watch.VERDICTS, "deployed", *load("roles/deploy/vars/main.yml")["deploy_messages"]} - {"other"}
+    for path in (ROOT / "roles").glob("*/tasks/*.yml"):
+        for line in re.findall(r"^ +mobius_outcome: (.+)$", path.read_text(encoding="utf-8"), flags=re.M):
+            words |= set(re.findall(r"'([a-z_]+)'", line)) if "{{" in line else {line}
+    return words
+
+
+@pytest.mark.parametrize("word", sorted(outcomes()))
+def test_outcomes_are_in_the_readme(word):
+    assert f"`{word}`" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_settings_page_is_up_to_date():
+    command = [sys.executable, str(ROOT / "tools" / "settings_doc.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_contributing_is_short():
+    assert len((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_pages_name_no_folder_of_a_person_or_machine(page):
+    assert not re.search(r"/(home|root|work|Users)/(?!ops\b)\w", page.read_text(encoding="utf-8"))
