@@ -8,7 +8,11 @@ measure: ``dns``, ``tls``, ``request``). Design: "Words that mean one thing".
 """
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import socket
+import threading
 import time
 import typing as t
 
@@ -54,7 +58,9 @@ def normalize(check: dict[str, t.Any], headers: dict[str, str] | None = None) ->
     except (TypeError, ValueError) as error:
         raise InputError(f"check {name}", "numbers in status, timeout and max_ms", str(error), "Correct them") from error
     full["json"] = [full["json"]] if isinstance(full["json"], str) else list(full["json"])
-    full["headers"] = {**(headers or {}), **full["headers"]}
+    for expression in full["json"] if jmespath else []:
+        _compiled(expression.replace("{release}", "id"))
+    full["headers"] = {key: str(value) for key, value in {**(headers or {}), **full["headers"]}.items()}
     return full
 
 
@@ -82,7 +88,7 @@ def probe(check: dict[str, t.Any], http: t.Any) -> dict[str, t.Any]:
     began = time.monotonic()
     sample = {"check": check["name"], "outcome": "ok", "kind": "", "status": None, "error": "", "evidence": ""}
     try:
-        answer = http.request(check["method"], check["url"], headers=check["headers"], data=check["body"],
+        answer = http.request(check["method"], check["url"], headers=check["headers"], data=(check["body"] or "").encode("utf-8"),
                               timeout=check["timeout"], stream=True, allow_redirects=False)
         with answer:
             sample["status"] = answer.status_code
@@ -106,13 +112,42 @@ def _milliseconds(began: float) -> float:
 def _read(answer: t.Any, deadline: float) -> bytes:
     """The body's beginning. :raises TimeoutError: when it does not come in time, byte by byte or at all."""
     body = b""
-    for chunk in answer.iter_content(16 * 1024):
-        body += chunk
-        if time.monotonic() > deadline:
-            raise TimeoutError("the body did not come in time")
-        if len(body) >= BODY_LIMIT:
-            break
+    with _hung_up_at(deadline, answer):
+        try:
+            for chunk in answer.iter_content(16 * 1024):
+                body += chunk
+                if time.monotonic() >= deadline or len(body) >= BODY_LIMIT:
+                    break
+        except requests.RequestException:
+            if time.monotonic() < deadline:
+                raise
+    if time.monotonic() >= deadline:
+        raise TimeoutError("the body did not come in time")
     return body
+
+
+@contextlib.contextmanager
+def _hung_up_at(deadline: float, answer: t.Any) -> t.Iterator[None]:
+    """End the connection at a time: the reader waits for whole chunks, and every byte renews its patience."""
+    try:
+        line = socket.socket(fileno=os.dup(answer.raw.fileno()))
+    except (OSError, AttributeError):  # the body is there already
+        yield
+        return
+
+    def hang_up() -> None:
+        with contextlib.suppress(OSError):
+            line.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(max(0.0, deadline - time.monotonic()), hang_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        line.close()
 
 
 def _show(body: bytes) -> str:
@@ -137,15 +172,22 @@ def judge(check: dict[str, t.Any], status: int, body: bytes) -> tuple[str, str]:
     return "", ""
 
 
+def _compiled(expression: str) -> t.Any:
+    try:
+        return jmespath.compile(expression)
+    except jmespath.exceptions.JMESPathError as error:
+        raise InputError(f"JSON assertion {expression}", "a JMESPath expression", str(error).split("\n", maxsplit=1)[0],
+                         "Correct it") from error
+
+
 def _holds(expression: str, document: t.Any) -> bool:
     if jmespath is None:
         raise StateError("health checks", "the Python library jmespath on the target", "none",
                          "Install the package python3-jmespath there (mobius.ops.setup does)")
     try:
-        return bool(jmespath.search(expression, document))
-    except jmespath.exceptions.JMESPathError as error:
-        raise InputError(f"JSON assertion {expression}", "a JMESPath expression", str(error).split("\n", maxsplit=1)[0],
-                         "Correct it") from error
+        return bool(_compiled(expression).search(document))
+    except jmespath.exceptions.JMESPathError:  # it asks of a text what only a number has, or the like
+        return False
 
 
 def classify(error: BaseException) -> tuple[str, str]:
