@@ -1,0 +1,123 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Several checks judged together."""
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.mobius.ops.plugins.module_utils import _health, _thresholds
+
+LATENCIES = st.lists(st.floats(0, 1e6), min_size=1, max_size=300)
+
+
+@given(LATENCIES, st.sampled_from([1, 50, 90, 95, 99, 99.9, 100]))
+def test_the_percentile_is_the_smallest_value_that_covers_that_share(values, percent):
+    found = _health.percentile(values, percent)
+    assert found in values
+    need = math.ceil(round(len(values) * percent / 100, 9))
+    assert sum(value <= found for value in values) >= need
+    assert sum(value < found for value in values) < max(1, need)
+
+
+@given(LATENCIES)
+def test_percentiles_are_ordered_and_end_at_the_maximum(values):
+    found = [_health.percentile(values, percent) for percent in (0, 50, 95, 99, 100)]
+    assert found == sorted(found) and found[-1] == max(values) and found[0] == min(values)
+
+
+def test_no_values_no_percentile():
+    assert _health.percentile([], 95) is None
+
+
+def sample(outcome, ms=10.0, status=200):
+    return {"check": "c", "outcome": outcome, "ms": ms, "status": status, "error": f"was {outcome}"}
+
+
+@pytest.mark.parametrize("samples, status, rate", [
+    ([], "unknown", None),
+    ([sample("error", status=None)] * 3, "unknown", None),
+    ([sample("ok")], "normal", 0.0),
+    ([sample("ok", 2000)], "warning", 0.0),
+    ([sample("ok", 6000)], "critical", 0.0),
+    ([sample("slow")], "warning", 0.0),
+    ([sample("ok")] * 97 + [sample("failed")] * 3, "warning", 3.0),
+    ([sample("ok")] * 9 + [sample("failed")], "critical", 10.0),
+    ([sample("failed", status=None)], "critical", 100.0),
+    ([sample("ok"), sample("error", status=None)], "normal", 0.0),
+])
+def test_summary(samples, status, rate):
+    found = _health.summarize(samples, _thresholds.DEFAULTS)
+    assert (found["status"], found["error_rate_pct"]) == (status, rate)
+
+
+def test_latencies_are_those_of_answers():
+    found = _health.summarize([sample("ok", 10), sample("failed", 30, 500), sample("failed", 5000, None)],
+                              _thresholds.DEFAULTS)
+    assert (found["p50_ms"], found["p95_ms"], found["max_ms"]) == (10, 30, 30)
+
+
+@pytest.mark.parametrize("outcomes", list(itertools.product(["ok", "slow", "failed", "error"], repeat=2)))
+def test_the_worst_word_of_a_round(outcomes):
+    samples = [sample(outcome) for outcome in outcomes]
+    order = ("failed", "error", "slow", "ok")
+    worst = min(outcomes, key=order.index)
+    assert _health.outcome(samples) == worst
+    assert _health.first_fault(samples) == ("" if worst == "ok" else f"c: was {worst}")
+
+
+def test_no_samples_are_no_data():
+    assert _health.outcome([]) == "no_data" and _health.first_fault([]) == ""
+    assert _health.sample_all([]) == []
+
+
+def test_checks_run_at_the_same_time_and_keep_their_order(web):
+    barrier = threading.Barrier(6)  # nobody is answered before all six are there
+
+    def together(handler, _body):
+        barrier.wait(5)
+        handler.send(200, "")
+
+    web.answers.update({"/a": together, "/b": together})
+    checks = _health.normalize_all([{"name": name, "url": f"{web.base}/{name}"} for name in "ab"])
+    samples = _health.sample_all(checks, 3)
+    assert [sample["check"] for sample in samples] == list("aaabbb")
+    assert _health.outcome(samples) == "ok"
+
+
+def test_waiting_ends_at_the_first_success(web):
+    answers = iter([(500, ""), (500, ""), (200, ""), (200, "")])
+    web.answers["/health"] = lambda handler, _body: handler.send(*next(answers))
+    checks = _health.normalize_all([{"url": web.base + "/health"}])
+    well, samples, reason = _health.wait_for(checks, 3, pause=0.01)
+    assert (well, reason, samples[0]["status"]) == (True, "", 200)
+    assert len(web.seen) == 3
+
+
+def test_successes_have_to_be_in_a_row(web):
+    answers = iter([(200, ""), (500, ""), (200, ""), (200, "")])
+    web.answers["/health"] = lambda handler, _body: handler.send(*next(answers))
+    checks = _health.normalize_all([{"url": web.base + "/health"}])
+    assert _health.wait_for(checks, 3, successes=2, pause=0.01)[0]
+    assert len(web.seen) == 4
+
+
+def test_waiting_gives_up_in_time_and_says_why(web):
+    web.answers["/health"] = (500, "")
+    checks = _health.normalize_all([{"name": "api", "url": web.base + "/health"}])
+    began = time.monotonic()
+    well, _samples, reason = _health.wait_for(checks, 0.2, pause=0.05)
+    assert not well and reason == "not healthy within 0.2 s (api: status 500 instead of 200)"
+    assert time.monotonic() - began < 1
+
+
+def test_waiting_is_given_up_for_a_reason(web):
+    web.answers["/health"] = (500, "")
+    checks = _health.normalize_all([{"url": web.base + "/health"}])
+    assert _health.wait_for(checks, 30, give_up=lambda: "it is hopeless")[::2] == (False, "it is hopeless")
