@@ -25,8 +25,9 @@ HEAD = """\
 Set them in an inventory's `group_vars`, or for one run with `-e name=value`. The same text at a shell:
 `ansible-doc -t role mobius.ops.mobius`, and `mobius.ops.deploy` and so on for what one run is asked for.
 
-Values may be strings, as AWX surveys send them (`"300"`, `"true"`); a list of words may be one string with commas. A
-number is never empty: leave it out instead. Durations are in seconds. Paths are on the target unless it says otherwise.
+Values may be strings, as AWX surveys send them (`"300"`, `"true"`); a list of words may be one string with commas. Only
+text may be empty: a number, a yes or no, or a choice is left out instead. Durations are in seconds. Paths are on the
+target unless it says otherwise.
 A value with blanks needs two kinds of quotes at a shell: `-e "mobius_why='uploads fail'"`.
 """
 #: Entry points that only roles and playbooks call; what they take is no setting.
