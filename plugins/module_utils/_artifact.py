@@ -7,11 +7,13 @@ sidecar is checked on the target before anything is unpacked.
 """
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
 import tarfile
 import typing as t
+import zlib
 
 from ansible_collections.mobius.ops.plugins.module_utils import _files
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError
@@ -91,7 +93,7 @@ def read_manifest(path: str) -> dict[str, t.Any] | None:
             if first is None or first.name != MANIFEST or not first.isfile():
                 return None
             manifest = json.load(archive.extractfile(first))
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
         raise IntegrityError(f"artifact {path}", "a gzipped tar file", str(error), "Build or copy the artifact again") from error
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         raise IntegrityError(f"artifact {path}", f"a manifest of schema {SCHEMA}", "another one", "Use a newer mobius.ops")
@@ -101,34 +103,56 @@ def read_manifest(path: str) -> dict[str, t.Any] | None:
 def unpack(path: str, folder: str) -> None:
     """Unpack a tar file into an empty folder; nothing is written when a member is unsafe.
 
-    :raises IntegrityError: for members outside the folder, links that lead out, and devices.
+    :raises IntegrityError: for members outside the folder, links that lead out, members below links, and devices.
     """
     try:
         with tarfile.open(path, "r:gz") as archive:
             members = archive.getmembers()
-            for member in members:
-                _require_safe(path, member)
+            _require_safe(path, members)
             for member in members:
                 member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
                 member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
                 archive.extract(member, folder, **({"filter": "fully_trusted"} if hasattr(tarfile, "data_filter") else {}))
-    except (tarfile.TarError, EOFError, ValueError) as error:
+    except (tarfile.TarError, EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:
         raise IntegrityError(f"artifact {path}", "a whole gzipped tar file", str(error), "Build or copy the artifact again") from error
 
 
-def _require_safe(path: str, member: tarfile.TarInfo) -> None:
-    reason = ""
-    inside = os.path.normpath(member.name)
+def _require_safe(path: str, members: list[tarfile.TarInfo]) -> None:
+    links = {os.path.normpath(member.name) for member in members if member.issym()}
+    seen: set[str] = set()
+    for member in members:
+        inside = os.path.normpath(member.name)
+        reason = _danger(member, inside, links) or ("there twice" if inside in seen and not member.isdir() else "")
+        seen.add(inside)
+        if reason:
+            raise IntegrityError(f"artifact {path}", "members inside the release only", f"{member.name}: {reason}", "Do not deploy it")
+
+
+def _danger(member: tarfile.TarInfo, inside: str, links: set[str]) -> str:
+    """Why a member must not be unpacked; empty when it may."""
     if os.path.isabs(member.name) or inside.startswith(".."):
-        reason = "a path outside of the release"
-    elif not (member.isfile() or member.isdir() or member.issym()):
-        reason = "neither a file, a folder nor a symlink"
-    elif member.issym():
-        target = os.path.normpath(os.path.join(os.path.dirname(inside), member.linkname))
-        if os.path.isabs(member.linkname) or target.startswith(".."):
-            reason = f"a symlink to {member.linkname}, outside of the release"
-    if reason:
-        raise IntegrityError(f"artifact {path}", "members inside the release only", f"{member.name}: {reason}", "Do not deploy it")
+        return "a path outside of the release"
+    if not (member.isfile() or member.isdir() or member.issym()):
+        return "neither a file, a folder nor a symlink"
+    if _passes(inside, links) or (member.isdir() and inside in links):
+        return "a path below a symlink"
+    if member.issym():
+        target = os.path.join(os.path.dirname(inside), member.linkname)
+        if os.path.isabs(member.linkname) or os.path.normpath(target).startswith(".."):
+            return f"a symlink to {member.linkname}, outside of the release"
+        if _passes(target, links):
+            return f"a symlink to {member.linkname}, through another symlink"
+    return ""
+
+
+def _passes(path: str, links: set[str]) -> bool:
+    """Whether a path leads through a symlink, where it may end anywhere."""
+    at: list[str] = []
+    for part in path.split("/")[:-1]:
+        at = at[:-1] if part == ".." else at + [part] if part not in ("", ".") else at
+        if "/".join(at) in links:
+            return True
+    return False
 
 
 def compare(folder: str, manifest: dict[str, t.Any]) -> None:
