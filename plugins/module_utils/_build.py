@@ -95,8 +95,12 @@ class Builder:
                 raise InputError("mobius_release_ref", "a branch, tag or commit", repr(ref), "Correct it")
             url = source[4:] if source.startswith("git+") else source
             _deps.run(["git", "clone", "--quiet", "--", url, tree], "/", "release source")
-            _deps.run(["git", "checkout", "--quiet", "--detach", ref or "HEAD"], tree, "release source")
-            return f"{source}@{_deps.run(['git', 'rev-parse', 'HEAD'], tree, 'release source').strip()}"
+            branch = f"refs/remotes/origin/{ref}"
+            branches = _deps.run(["git", "for-each-ref", "--format=%(refname)", "refs/remotes"], tree, "release source").split()
+            wanted = branch if branch in branches else ref or "HEAD"
+            _deps.run(["git", "checkout", "--quiet", "--detach", wanted], tree, "release source")
+            commit = _deps.run(["git", "rev-parse", "HEAD"], tree, "release source").strip()
+            return f"{_deps.without_passwords(source)}@{commit}"
         os.mkdir(tree)
         if kind == "tarball":
             _artifact.unpack(source, tree)

@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import typing as t
@@ -15,6 +16,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import _files
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
 
 LOCK_FILE = "package-lock.json"
+_PASSWORD = re.compile(r"(https?://)[^/@\s]+@")
 
 
 def lock_hash(folder: str, npm_ci_args: list[str]) -> str | None:
@@ -24,6 +26,11 @@ def lock_hash(folder: str, npm_ci_args: list[str]) -> str | None:
         return None
     text = _files.sha256_file(path) + "\0" + "\0".join(npm_ci_args)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+
+
+def without_passwords(text: str) -> str:
+    """The text without user and password (or token) in the web addresses in it."""
+    return _PASSWORD.sub(r"\1", text)
 
 
 def run(argv: list[str], folder: str, what: str, env: dict[str, str] | None = None) -> str:
@@ -38,7 +45,8 @@ def run(argv: list[str], folder: str, what: str, env: dict[str, str] | None = No
         raise StateError(what, f"the program {argv[0]}", "none on the PATH", "Install it (mobius.ops.setup does)") from error
     if done.returncode:
         last = " | ".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-6:])
-        raise OpsError(f"{what}: {' '.join(argv)}", "exit status 0", f"{done.returncode} ({last})", "Correct the cause and run it again")
+        raise OpsError(without_passwords(f"{what}: {' '.join(argv)}"), "exit status 0",
+                       without_passwords(f"{done.returncode} ({last})"), "Correct the cause and run it again")
     return done.stdout
 
 
