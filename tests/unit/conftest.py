@@ -335,7 +335,7 @@ def _seal() -> t.Callable[[str], str]:
     return seal
 
 
-def artifact(path: t.Any, files: dict[str, str], **changes: t.Any) -> tuple[str, str]:
+def artifact(path: t.Any, files: dict[str, str], /, **changes: t.Any) -> tuple[str, str]:
     """An artifact with its manifest and sidecar: its path and SHA-256. *changes* replace fields of the manifest."""
     described = {name: {"type": "file", "sha256": _artifact.hashlib.sha256(text.encode()).hexdigest(),
                         "size": len(text.encode()), "mode": "0644"} for name, text in files.items()}

@@ -1,0 +1,298 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Building artifacts from folders, tar files and real git repositories."""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tarfile
+
+import pytest
+
+from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _build, _deps
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError, OpsError, StateError
+
+COMMAND = ["sh", "-c", "echo build >> $BUILDS; mkdir -p client/build && echo built > client/build/index.html"]
+LOCK = {"name": "app", "version": "1.0.0", "lockfileVersion": 3, "requires": True,
+        "packages": {"": {"name": "app", "version": "1.0.0"}}}
+
+
+def git(*words, folder):
+    names = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
+             for what, value in (("NAME", "Ada"), ("EMAIL", "ada@mobius.example"))}
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1", **names}
+    done = subprocess.run(["git", *words], cwd=folder, env=environment, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def source(tmp_path):
+    folder = tmp_path / "source"
+    for name, text in (("package.json", '{"name": "app", "version": "1.0.0"}'), ("src/api/index.js", "listen()"),
+                       (".env", "KEY=secret"), ("data/mobius.db", "state")):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("BUILDS", str(tmp_path / "builds"))
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def builds(tmp_path):
+    """How often the build command ran."""
+    def count():
+        path = tmp_path / "builds"
+        return len(path.read_text().splitlines()) if path.exists() else 0
+    return count
+
+
+@pytest.fixture
+def make(store):
+    def run(source, version="1.0", ref="", check_mode=False, command=COMMAND):
+        return _build.Builder(str(store), [], command).make(str(source), version, ref, check_mode)
+    return run
+
+
+def members(path):
+    with tarfile.open(path) as archive:
+        return archive.getnames()
+
+
+def test_a_folder_becomes_an_artifact_that_lists_every_file(make, source, store):
+    made = make(source)
+    assert made["built"] and made["version"] == "1.0" and made["release_id"] == "1.0-" + made["digest"][:8]
+    assert made["path"] == str(store / (made["release_id"] + ".tar.gz")) and made["source"] == str(source)
+    assert members(made["path"]) == ["MANIFEST.json", "package.json", "client/build/index.html", "src/api/index.js"]
+    manifest = _artifact.read_manifest(made["path"])
+    assert sorted(manifest["files"]) == ["client/build/index.html", "package.json", "src/api/index.js"]
+    done = subprocess.run(["sha256sum", "-c", os.path.basename(made["path"]) + ".sha256"], cwd=store, check=False)
+    assert done.returncode == 0 and made["size"] == os.path.getsize(made["path"])
+    assert not (source / "client").exists()
+
+
+def test_the_same_source_and_version_are_built_once(make, source, builds):
+    first, second = make(source), make(source)
+    assert not second["built"] and builds() == 1
+    assert {**second, "built": True} == first
+
+
+def test_another_version_or_source_is_built_anew(make, source, builds):
+    ids = {make(source)["release_id"], make(source, "1.1")["release_id"]}
+    (source / "src/api/index.js").write_text("listen(2)")
+    ids.add(make(source)["release_id"])
+    assert len(ids) == 3 and builds() == 3
+
+
+def test_an_artifact_whose_checksum_was_never_written_is_built_again(make, source, builds):
+    os.unlink(make(source)["path"] + ".sha256")
+    assert make(source)["built"] and builds() == 2
+
+
+def test_a_kept_artifact_that_was_damaged_is_refused(make, source):
+    path = make(source)["path"]
+    with open(path, "ab") as stream:
+        stream.write(b"x")
+    with pytest.raises(IntegrityError, match="SHA-256"):
+        make(source)
+
+
+def test_an_artifact_is_used_as_it_is(make, source, tmp_path, builds):
+    made = make(source)
+    for suffix in ("", ".sha256"):
+        os.rename(made["path"] + suffix, str(tmp_path / "copy.tar.gz") + suffix)
+    again = make(tmp_path / "copy.tar.gz", "")
+    assert not again["built"] and again["release_id"] == made["release_id"] and again["path"] == str(tmp_path / "copy.tar.gz")
+    assert again["version"] == "1.0" and builds() == 1
+    with pytest.raises(InputError, match=r"version 2\.0 \(mobius_version\), found version 1\.0 in its manifest"):
+        make(tmp_path / "copy.tar.gz", "2.0")
+
+
+def test_a_bare_tar_file_is_source(make, tmp_path, tar_gz, seal, builds):
+    path = tar_gz(tmp_path / "src.tgz", [("package.json", "{}"), ("src/api/index.js", "x")])
+    seal(path)
+    made = make(path)
+    assert made["built"] and builds() == 1 and made["source"] == path
+    with pytest.raises(InputError, match="mobius_version: expected the version"):
+        make(path, "")
+
+
+@pytest.mark.parametrize("damage, kind, words", [
+    (lambda path: os.unlink(path + ".sha256"), InputError, r"no .*\.sha256"),
+    (lambda path: os.unlink(path), InputError, "none of them|no .*src.tgz"),
+    (lambda path: os.truncate(path, 100), IntegrityError, "SHA-256"),
+])
+def test_a_tar_file_is_verified_before_it_is_read(make, tmp_path, tar_gz, seal, damage, kind, words, builds, store):
+    path = tar_gz(tmp_path / "src.tgz", [("package.json", "{}"), ("src/api/index.js", "x")])
+    seal(path)
+    damage(path)
+    with pytest.raises(kind, match=words):
+        make(path)
+    assert builds() == 0 and not store.exists()
+
+
+def test_a_hostile_tar_file_is_not_built(make, tmp_path, tar_gz, seal, builds):
+    path = tar_gz(tmp_path / "src.tgz", [("package.json", "{}"), ("../evil", "x")])
+    seal(path)
+    with pytest.raises(IntegrityError, match="outside of the release"):
+        make(path)
+    assert builds() == 0
+
+
+@pytest.mark.parametrize("source", ["/no/such/folder", "app.zip", ""])
+def test_an_unknown_source_is_named(make, source):
+    with pytest.raises(InputError, match=r"a folder, a \.tar\.gz or \.tgz file"):
+        make(source)
+
+
+def test_without_version_nothing_is_built(make, source, builds):
+    with pytest.raises(InputError, match="mobius_version: expected the version of the release, found nothing"):
+        make(source, "")
+    assert builds() == 0
+
+
+@pytest.mark.parametrize("version", ["../x", "-1", "a b"])
+def test_a_version_that_is_no_name_is_refused(make, source, version, builds):
+    with pytest.raises(InputError, match="version"):
+        make(source, version)
+    assert builds() == 0
+
+
+def test_check_mode_builds_nothing(make, source, store, builds):
+    told = make(source, check_mode=True)
+    assert told["built"] and told["path"] is None and not store.exists() and builds() == 0
+    made = make(source)
+    assert told["release_id"] == made["release_id"]
+    assert make(source, check_mode=True) == {**made, "built": False}
+
+
+def test_a_source_without_package_json(make, source):
+    (source / "package.json").unlink()
+    with pytest.raises(InputError, match=r"a Node application with a package\.json, found none at its top"):
+        make(source)
+
+
+def test_a_failing_build_tells_its_last_lines_and_leaves_no_artifact(make, source, store):
+    with pytest.raises(OpsError, match=r"build: sh .* found 7 \(no such plugin\)"):
+        make(source, command=["sh", "-c", "echo no such plugin >&2; exit 7"])
+    assert not store.exists() or not [name for name in os.listdir(store) if "tar" in name]
+
+
+def test_a_build_that_makes_no_client_is_no_artifact(make, source, store):
+    with pytest.raises(InputError, match=r"build: expected client/build/index\.html"):
+        make(source, command=["true"])
+    (source / "src/api/index.js").unlink()
+    with pytest.raises(InputError, match=r"build: expected src/api/index\.js"):
+        make(source)
+
+
+def test_a_missing_build_program_is_named(make, source):
+    with pytest.raises(StateError, match="build: expected the program no-such-tool"):
+        make(source, command=["no-such-tool"])
+
+
+@pytest.fixture
+def repository(tmp_path, source):
+    """A bare repository: v1 is a tag, main says 2, the branch ``feature/x`` says 3."""
+    work = tmp_path / "work"
+    bare = tmp_path / "app.git"
+    git("init", "--quiet", "--bare", "--initial-branch=main", str(bare), folder=tmp_path)
+    git("clone", "--quiet", str(bare), str(work), folder=tmp_path)
+    git("checkout", "--quiet", "-B", "main", folder=work)
+    commits = {}
+    for text, step in (("1", ["tag", "v1"]), ("2", ["branch", "--force", "keep"]), ("3", ["branch", "feature/x"])):
+        for name in ("package.json", "src/api/index.js"):
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
+            (work / name).write_text("{}" if name.endswith("json") else text)
+        git("add", ".", folder=work)
+        git("commit", "--quiet", "-m", text, folder=work)
+        git(*step, folder=work)
+        commits[text] = git("rev-parse", "HEAD", folder=work)
+    git("push", "--quiet", "origin", "keep:main", "feature/x", "v1", folder=work)
+    return str(bare), commits
+
+
+def content(path):
+    with tarfile.open(path) as archive:
+        return archive.extractfile("src/api/index.js").read().decode()
+
+
+@pytest.mark.parametrize("ref, text", [("", "2"), ("main", "2"), ("v1", "1"), ("feature/x", "3")])
+def test_a_git_ref_is_a_branch_or_a_tag(make, repository, ref, text):
+    url, commits = repository
+    made = make(url, ref=ref)
+    assert content(made["path"]) == text
+    assert made["source"] == f"{url}@{commits[text]}"
+
+
+def test_a_git_ref_may_be_a_commit_and_the_url_have_a_scheme(make, repository):
+    url, commits = repository
+    for prefix in ("file://", "git+file://"):
+        assert content(make(prefix + url, ref=commits["1"])["path"]) == "1"
+
+
+def test_bad_git_refs(make, repository, builds):
+    url, _commits = repository
+    with pytest.raises(OpsError, match="no-such-branch"):
+        make(url, ref="no-such-branch")
+    with pytest.raises(InputError, match="mobius_release_ref: expected a branch, tag or commit, found '--upload-pack=x'"):
+        make(url, ref="--upload-pack=x")
+    assert builds() == 0
+
+
+def test_an_unreachable_git_repository(make, tmp_path):
+    with pytest.raises(OpsError, match="release source: git clone"):
+        make(f"file://{tmp_path}/gone.git")
+
+
+@pytest.mark.parametrize("url, shown", [
+    ("https://ada:t0ken@git.example/app.git", "https://git.example/app.git"),
+    ("git+https://t0ken@git.example/app.git", "git+https://git.example/app.git"),
+    ("git clone https://t0ken@a/b into http://ada:x@c/d", "git clone https://a/b into http://c/d"),
+    ("git@git.example:app.git", "git@git.example:app.git"), ("ssh://git@git.example/a@b", "ssh://git@git.example/a@b"),
+    ("https://git.example/a@b", "https://git.example/a@b"),
+])
+def test_passwords_in_urls_are_not_shown(url, shown):
+    assert _deps.without_passwords(url) == shown
+
+
+def test_a_password_in_a_url_is_in_no_message(make, free_port):
+    with pytest.raises(OpsError) as caught:
+        make(f"http://ada:t0ken@127.0.0.1:{free_port()}/app.git")
+    assert "t0ken" not in str(caught.value) and "git clone" in str(caught.value)
+
+
+def test_dependencies_are_installed_once_per_lock_file_and_arguments(source, tmp_path):
+    store = str(tmp_path / "deps")
+    assert _deps.install(str(source), store, []) == (None, False)
+    (source / "package-lock.json").write_text(json.dumps(LOCK))
+    modules, new = _deps.install(str(source), store, ["--offline"])
+    assert new and os.path.isdir(modules)
+    assert _deps.install(str(source), store, ["--offline"]) == (modules, False)
+    assert _deps.lock_hash(str(source), ["--offline"]) != _deps.lock_hash(str(source), [])
+    assert not [name for name in os.listdir(store) if name.startswith(".installing")]
+
+
+def test_dependencies_that_cannot_be_installed_leave_nothing_that_looks_installed(source, tmp_path):
+    (source / "package-lock.json").write_text("{ not json")
+    store = str(tmp_path / "deps")
+    for _time in range(2):
+        with pytest.raises(OpsError, match=r"dependencies [0-9a-f]{16}: npm ci"):
+            _deps.install(str(source), store, ["--offline"])
+    assert [name for name in os.listdir(store) if not name.startswith(".")] == []
+
+
+def test_unused_dependencies(tmp_path):
+    store = tmp_path / "deps"
+    for key in ("used", "old"):
+        (store / key / "node_modules").mkdir(parents=True)
+    (store / ".old.lock").write_text("")
+    (tmp_path / "r1").mkdir()
+    (tmp_path / "r1/node_modules").symlink_to("../deps/used/node_modules")
+    assert _deps.unused(str(store), [str(tmp_path / "r1"), str(tmp_path / "gone")]) == [str(store / "old")]
+    assert _deps.unused(str(tmp_path / "none"), []) == []
