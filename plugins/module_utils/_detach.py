@@ -28,7 +28,8 @@ def _sources() -> dict[str, str]:
     for name in sorted(sys.modules):
         loader = getattr(sys.modules[name], "__loader__", None)
         if name.startswith(PACKAGE + "._") and not name.endswith("._arguments") and hasattr(loader, "get_source"):
-            found[name.replace(".", "/") + ".py"] = loader.get_source(name) or ""
+            source = loader.get_source(name) or ""  # bytes where Ansible itself imports collections
+            found[name.replace(".", "/") + ".py"] = source if isinstance(source, str) else source.decode("utf-8")
     parts = PACKAGE.split(".")
     for depth in range(1, len(parts) + 1):
         found["/".join(parts[:depth]) + "/__init__.py"] = ""
