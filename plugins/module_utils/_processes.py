@@ -59,6 +59,16 @@ def parents(pid: int) -> t.Iterator[int]:
             return
 
 
+def group(leader: int) -> list[int]:
+    """The processes of a process group, whether or not its leader still lives."""
+    found = []
+    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
+            if stream.read().rpartition(")")[2].split()[2] == str(leader):
+                found.append(pid)
+    return found
+
+
 def end_group(pid: int, ticks: int | None, timeout: float) -> None:
     """End a process and its group: SIGTERM, then SIGKILL for what is left after *timeout* seconds."""
     for number, patience in ((signal.SIGTERM, timeout), (signal.SIGKILL, 5.0)):

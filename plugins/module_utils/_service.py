@@ -7,8 +7,10 @@ that runs later and alone knows what to start.
 """
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import time
 import typing as t
 
@@ -152,10 +154,14 @@ class ProcessService(Service):
                            log or "nothing from it", "Look into state/service/ below the root")
 
     def _end_remains(self) -> None:
-        """End a service that lost its supervisor."""
+        """End a service that lost its supervisor, and the children of one that was killed with it."""
         facts = self._read()
         if _processes.is_alive(facts.get("pid"), facts.get("ticks")):
             _processes.end_group(facts["pid"], facts["ticks"], self.spec["stop_timeout"])
+        for pid in _processes.group(facts["pid"]) if facts.get("pid") else []:
+            if self.release_of(pid):  # else a stranger's group that got the old id
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def stop(self) -> None:
         facts = self._read()
