@@ -1,0 +1,92 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What /proc tells of real processes and ports."""
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from ansible_collections.mobius.ops.plugins.module_utils import _processes
+
+
+@pytest.fixture
+def spawn():
+    """Start a shell command in a session of its own; it is gone after the test."""
+    started = []
+
+    def run(command):
+        started.append(subprocess.Popen(["sh", "-c", command], start_new_session=True, cwd="/tmp"))
+        return started[-1]
+
+    yield run
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_a_process_is_itself_only_with_its_start_time(spawn):
+    process = spawn("exec sleep 30")
+    ticks = _processes.start_ticks(process.pid)
+    assert _processes.is_alive(process.pid, ticks)
+    assert not _processes.is_alive(process.pid, ticks + 1)
+    assert not _processes.is_alive(process.pid, None)
+    assert not _processes.is_alive(None, ticks)
+
+
+def test_a_zombie_is_not_alive(spawn, wait_until):
+    process = spawn("exec sleep 30")
+    ticks = _processes.start_ticks(process.pid)
+    process.kill()
+    wait_until(lambda: not _processes.is_alive(process.pid, ticks))
+    assert os.path.exists(f"/proc/{process.pid}") and _processes.start_ticks(process.pid) is None
+    process.wait()
+    assert _processes.start_ticks(process.pid) is None
+
+
+def test_folder_command_and_parents(spawn, wait_until):
+    process = spawn("exec sleep 31")
+    wait_until(lambda: _processes.command_line(process.pid) == "sleep 31")
+    assert _processes.working_dir(process.pid) == os.path.realpath("/tmp")
+    assert list(_processes.parents(process.pid))[:2] == [process.pid, os.getpid()]
+    gone = 2**22 + 1
+    assert _processes.working_dir(gone) is None and _processes.command_line(gone) == ""
+    assert list(_processes.parents(gone)) == [gone]
+
+
+def test_a_group_ends_with_what_ignores_the_gentle_way(spawn, wait_until, tmp_path):
+    process = spawn(f"trap '' TERM; sleep 32 & echo $! > {tmp_path}/child; while :; do sleep 0.05; done")
+    wait_until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text().strip())
+    child = int((tmp_path / "child").read_text())
+    _processes.end_group(process.pid, _processes.start_ticks(process.pid), 0.2)
+    process.wait()
+    wait_until(lambda: _processes.start_ticks(child) is None)
+
+
+def test_the_gentle_way_comes_first(spawn, wait_until, tmp_path):
+    process = spawn(f"trap 'echo bye > {tmp_path}/bye; exit 0' TERM; echo > {tmp_path}/ready; while :; do sleep 0.02; done")
+    wait_until((tmp_path / "ready").exists)
+    _processes.end_group(process.pid, _processes.start_ticks(process.pid), 5)
+    assert process.wait() == 0 and (tmp_path / "bye").exists()
+
+
+@pytest.mark.parametrize("family, address", [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_who_listens(family, address):
+    try:
+        server = socket.create_server((address, 0), family=family)
+    except OSError:
+        pytest.skip(f"no {address} on this machine")
+    with server:
+        port = server.getsockname()[1]
+        assert _processes.listeners(port) == [os.getpid()]
+    assert _processes.listeners(port) == []
+
+
+def test_a_connection_is_no_listener(web):
+    with socket.create_connection(("127.0.0.1", web.port)) as client:
+        assert _processes.listeners(client.getsockname()[1]) == []
