@@ -33,7 +33,7 @@ test-unit: setup ## unit tests (ARGS="-k name" goes to pytest)
 
 .PHONY: test-integration
 test-integration: setup ## the real playbooks against the sample application
-	.venv/bin/pytest tests/integration -q $(ARGS)
+	.venv/bin/pytest tests/integration -q -n 2 --dist loadfile $(ARGS)
 
 .PHONY: test-app
 test-app: setup ## the sample application's own tests

@@ -72,7 +72,8 @@ def status_page(service: dict[str, t.Any], releases: dict[str, t.Any], backups: 
         [backup["archive"], backup["status"] + (f" ({backup['reason']})" if backup.get("reason") else ""),
          human_size(backup["size"]), backup["created"]] for backup in backups])]
     lines += ["", "Last events", *table(["when", "who", "what", "release", "why"], [
-        [event["when"], event["who"], event.get("verdict") or event["what"], event.get("release"), event["why"][:100]]
+        [event["when"], event["who"], event["what"] + (": " + event["verdict"] if event.get("verdict") else ""),
+         event.get("release"), event["why"][:100]]
         for event in releases["history"]])]
     return "\n".join(lines)
 

@@ -9,7 +9,7 @@ import time
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _env_file, _health, _probe
-from ansible_collections.mobius.ops.plugins.module_utils._errors import ServiceError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 from ansible_collections.mobius.ops.plugins.module_utils._service import Service
@@ -79,7 +79,7 @@ def activate(store: ReleaseStore, service: Service | None, release_id: str, chec
         store.mark(release_id, "active", previous=previous, backup=backup)
         try:
             facts = switch(store, service, release_id, checks, timeout)
-        except (ServiceError, StateError) as error:
+        except OpsError as error:
             why = str(error)
             store.mark(release_id, "failed", why, previous=previous)
             error.args = (f"{why} {_go_back(store, service, previous, release_id, checks, timeout)}",)
@@ -99,7 +99,7 @@ def _go_back(store: ReleaseStore, service: Service | None, previous: str | None,
         return "No other release was live, so nothing serves now."
     try:
         switch(store, service, previous, checks, timeout)
-    except (ServiceError, StateError) as error:
+    except OpsError as error:
         return f"Going back to {previous} failed too: {error}"
     return f"Release {previous} serves again."
 

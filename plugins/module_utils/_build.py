@@ -12,7 +12,7 @@ import tempfile
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _clock, _deps, _files
+from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _clock, _commands, _deps, _files
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import check_name
 
@@ -94,12 +94,12 @@ class Builder:
             if ref.startswith("-"):
                 raise InputError("mobius_release_ref", "a branch, tag or commit", repr(ref), "Correct it")
             url = source[4:] if source.startswith("git+") else source
-            _deps.run(["git", "clone", "--quiet", "--", url, tree], "/", "release source")
+            _commands.run(["git", "clone", "--quiet", "--", url, tree], "/", "release source")
             branch = f"refs/remotes/origin/{ref}"
-            branches = _deps.run(["git", "for-each-ref", "--format=%(refname)", "refs/remotes"], tree, "release source").split()
+            branches = _commands.run(["git", "for-each-ref", "--format=%(refname)", "refs/remotes"], tree, "release source").split()
             wanted = branch if branch in branches else ref or "HEAD"
-            _deps.run(["git", "checkout", "--quiet", "--detach", wanted], tree, "release source")
-            commit = _deps.run(["git", "rev-parse", "HEAD"], tree, "release source").strip()
+            _commands.run(["git", "checkout", "--quiet", "--detach", wanted], tree, "release source")
+            commit = _commands.run(["git", "rev-parse", "HEAD"], tree, "release source").strip()
             return f"{_deps.without_passwords(source)}@{commit}"
         os.mkdir(tree)
         if kind == "tarball":
@@ -117,7 +117,7 @@ class Builder:
             if modules:
                 os.symlink(modules, os.path.join(folder, "node_modules"))
         if self.build_command:
-            _deps.run(self.build_command, tree, "build")
+            _commands.run(self.build_command, tree, "build")
         for needed in REQUIRED:
             if not os.path.isfile(os.path.join(tree, needed)):
                 raise InputError("build", f"{needed} in the built application", "none", "Correct the source or mobius_build_command")
@@ -129,11 +129,10 @@ class Builder:
             "digest": digest, "files": {name: _artifact.describe(where) for name, where in files.items()},
         }
         os.makedirs(self.store, exist_ok=True)
-        with _files.atomic_file(path) as stream:
-            with tarfile.open(fileobj=stream, mode="w:gz", compresslevel=6, format=tarfile.PAX_FORMAT) as archive:
-                _add(archive, _artifact.MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode("utf-8"))
-                for name, where in files.items():
-                    archive.add(where, name, recursive=False, filter=_plain)
+        with _files.atomic_file(path) as stream, tarfile.open(fileobj=stream, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
+            _add(archive, _artifact.MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode("utf-8"))
+            for name, where in files.items():
+                archive.add(where, name, recursive=False, filter=_plain)
         _files.write_text(path + ".sha256", f"{_files.sha256_file(path)}  {os.path.basename(path)}\n")
         return manifest
 

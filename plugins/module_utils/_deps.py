@@ -9,11 +9,9 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _files
-from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils import _commands, _files
 
 LOCK_FILE = "package-lock.json"
 _PASSWORD = re.compile(r"(https?://)[^/@\s]+@")
@@ -31,23 +29,6 @@ def lock_hash(folder: str, npm_ci_args: list[str]) -> str | None:
 def without_passwords(text: str) -> str:
     """The text without user and password (or token) in the web addresses in it."""
     return _PASSWORD.sub(r"\1", text)
-
-
-def run(argv: list[str], folder: str, what: str, env: dict[str, str] | None = None) -> str:
-    """Run a command in a folder and return its output.
-
-    :raises OpsError: when it cannot be started or fails; the message has its last lines.
-    """
-    try:
-        done = subprocess.run(argv, cwd=folder, env=env, stdin=subprocess.DEVNULL, capture_output=True,  # noqa: S603
-                              text=True, errors="replace", check=False)
-    except FileNotFoundError as error:
-        raise StateError(what, f"the program {argv[0]}", "none on the PATH", "Install it (mobius.ops.setup does)") from error
-    if done.returncode:
-        last = " | ".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-6:])
-        raise OpsError(without_passwords(f"{what}: {' '.join(argv)}"), "exit status 0",
-                       without_passwords(f"{done.returncode} ({last})"), "Correct the cause and run it again")
-    return done.stdout
 
 
 def install(source: str, store: str, npm_ci_args: list[str]) -> tuple[str | None, bool]:
@@ -69,7 +50,7 @@ def install(source: str, store: str, npm_ci_args: list[str]) -> tuple[str | None
         for name in ("package.json", LOCK_FILE, ".npmrc"):
             with contextlib.suppress(FileNotFoundError):
                 shutil.copy2(os.path.join(source, name), work)
-        run(["npm", "ci", *npm_ci_args], work, f"dependencies {key}")
+        _commands.run(["npm", "ci", *npm_ci_args], work, f"dependencies {key}")
         os.makedirs(os.path.join(work, "node_modules"), exist_ok=True)
         os.rename(work, home)
     return modules, True

@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import subprocess
 import sys
+import types
 import zipfile
 
-from ansible_collections.mobius.ops.plugins.module_utils import _files
+from ansible_collections.mobius.ops.plugins.module_utils import _commands, _files
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 PACKAGE = "ansible_collections.mobius.ops.plugins.module_utils"
@@ -43,7 +43,7 @@ def code_archive(layout: Layout) -> str:
     loaded only what it needs itself.
     """
     folder = layout.path("state", "code")
-    own = __file__.split(".zip" + os.sep)[0] + ".zip"
+    own = __file__.partition(".zip" + os.sep)[0] + ".zip"
     if os.path.dirname(own) == folder:
         return own
     sources = _sources()
@@ -65,17 +65,15 @@ def _sweep(folder: str) -> None:
             os.unlink(path)
 
 
-def command(layout: Layout, util: str, argument: str) -> tuple[list[str], dict[str, str]]:
+def command(layout: Layout, util: types.ModuleType, argument: str) -> tuple[list[str], dict[str, str]]:
     """The argv and environment that run ``main()`` of a util, e.g. ``_watcher``, with one argument."""
     env = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG", "TZ", "USER")}
     env.update(PYTHONPATH=code_archive(layout), PYTHONDONTWRITEBYTECODE="1")
-    return [sys.executable, "-m", f"{PACKAGE}.{util}", argument], env
+    return [sys.executable, "-m", util.__name__, argument], env
 
 
-def launch(layout: Layout, util: str, argument: str, log: str) -> int:
+def launch(layout: Layout, util: types.ModuleType, argument: str, log: str) -> int:
     """Start a util in a session of its own and return its process id; what it prints goes to *log*."""
     argv, env = command(layout, util, argument)
     with open(log, "ab") as output:
-        process = subprocess.Popen(  # noqa: S603
-            argv, env=env, cwd="/", stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
-    return process.pid
+        return _commands.start(argv, "/", env, output).pid

@@ -14,7 +14,7 @@ import signal
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _detach, _files, _processes, _systemd
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _detach, _files, _processes, _supervisor, _systemd
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
 
@@ -142,7 +142,7 @@ class ProcessService(Service):
             return
         self._end_remains()
         self.save()
-        pid = _detach.launch(self.layout, "_supervisor", self.folder, os.path.join(self.folder, "supervisor.log"))
+        pid = _detach.launch(self.layout, _supervisor, self.folder, os.path.join(self.folder, "supervisor.log"))
         deadline = time.monotonic() + LAUNCH_TIMEOUT
         while time.monotonic() < deadline:
             facts = self._read()

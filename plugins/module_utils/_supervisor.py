@@ -17,7 +17,7 @@ import sys
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _env_file, _files, _processes
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _commands, _env_file, _files, _processes
 
 POLL = 0.1
 
@@ -74,9 +74,8 @@ class Supervisor:
         """Start the service and wait for its end (or end it, when this is to stop); its exit code."""
         with open(self.spec["console_log"], "ab") as console:
             try:
-                child = subprocess.Popen(  # noqa: S603
-                    self.spec["command"], cwd=os.path.realpath(self.spec["working_dir"]), env=self.environment(),
-                    stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True, **self.account())
+                child = _commands.start(self.spec["command"], os.path.realpath(self.spec["working_dir"]), self.environment(),
+                                        console, **self.account())
             except OSError as error:
                 console.write(f"{_clock.iso()} cannot start {self.spec['command'][0]}: {error}\n".encode())
                 return 127

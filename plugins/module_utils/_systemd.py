@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _commands, _files
 from ansible_collections.mobius.ops.plugins.module_utils._errors import ServiceError
 
 UNIT_DIR = "/etc/systemd/system"
@@ -84,7 +83,7 @@ WantedBy=multi-user.target
 
 def systemctl(*words: str, check: bool = True) -> str:
     """Run ``systemctl`` and return what it prints. :raises ServiceError: when it fails and *check* is set."""
-    done = subprocess.run(["systemctl", "--no-ask-password", *words], capture_output=True, text=True, check=False)  # noqa: S603, S607
+    done = _commands.capture(["systemctl", "--no-ask-password", *words])
     if check and done.returncode:
         raise ServiceError("systemctl " + " ".join(words), "success", (done.stderr or done.stdout).strip(),
                            f"Look at: journalctl -u {words[-1]}")

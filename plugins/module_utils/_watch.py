@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+import types
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _clock, _detach, _files, _processes
@@ -78,8 +79,10 @@ def create(layout: Layout, spec: dict[str, t.Any]) -> WatchFolder:
     return folder
 
 
-def start(layout: Layout, spec: dict[str, t.Any]) -> WatchFolder:
+def start(layout: Layout, spec: dict[str, t.Any], program: types.ModuleType) -> WatchFolder:
     """Start a watch, detached; one that runs is ended first, and says so in the history.
+
+    :param program: the util ``_watcher``, which imports this one.
 
     :raises ServiceError: when it does not begin.
     """
@@ -87,7 +90,7 @@ def start(layout: Layout, spec: dict[str, t.Any]) -> WatchFolder:
     stop(layout, "superseded by a new watch")
     folder = create(layout, spec)
     log = os.path.join(folder.path, "watcher.log")
-    _detach.launch(layout, "_watcher", folder.path, log)
+    _detach.launch(layout, program, folder.path, log)
     deadline = time.monotonic() + LAUNCH_TIMEOUT
     while time.monotonic() < deadline:
         if folder.state()["status"] != "starting":

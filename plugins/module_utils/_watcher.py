@@ -15,7 +15,18 @@ import traceback
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
-    _activation, _clock, _env_file, _files, _health, _history, _incidents, _probe, _processes, _service, _verdict)
+    _activation,
+    _clock,
+    _env_file,
+    _files,
+    _health,
+    _history,
+    _incidents,
+    _probe,
+    _processes,
+    _service,
+    _verdict,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore

@@ -33,13 +33,14 @@ def service_message(name: str, facts: dict[str, t.Any], live: str | None, fault:
     if not facts["pid"]:
         why = {
             "stopped": "it was stopped",
-            "restarting": f"{ended}, and it is being started again ({facts['restarts']} restarts)",
+            "restarting": f"{ended}, and it is being started again (restart {facts['restarts']})",
             "failed": f"{ended}, and it was given up after {facts['restarts']} restarts",
             "killed": "its process and its supervisor were killed",
         }.get(facts["status"], facts["status"])
         return False, (f"{name} is DOWN: {why}. Start it with: ansible-playbook mobius.ops.restart. "
                        "If it does not stay up, go back with: ansible-playbook mobius.ops.rollback.")
-    text = f"{name} runs (process {facts['pid']}, port {facts['port']}, up {duration(facts['uptime'])}, release {facts['release'] or 'unknown'})"
+    text = (f"{name} runs (process {facts['pid']}, port {facts['port']}, up {duration(facts['uptime'])}, "
+            f"release {facts['release'] or 'unknown'})")
     if facts["status"] == "unsupervised":
         return False, f"{text}, but its supervisor was killed: it will not be restarted. Run: ansible-playbook mobius.ops.restart."
     if facts["release"] not in (live, None):
@@ -47,6 +48,6 @@ def service_message(name: str, facts: dict[str, t.Any], live: str | None, fault:
     if fault:
         return False, f"{text}, but is UNHEALTHY: {fault}. If it does not recover, go back with: ansible-playbook mobius.ops.rollback."
     if last and last["when"] and (_clock.now() - _clock.parse(last["when"])).total_seconds() < RECENT_EXIT:
-        return False, (f"{text}, but {ended} and it was restarted ({facts['restarts']} restarts so far). "
+        return False, (f"{text}, but {ended} and it was restarted (restart {facts['restarts']} since its start). "
                        "Look into shared/logs/console.log for the cause.")
     return True, text + (f", restarted {facts['restarts']} times" if facts["restarts"] else "") + "."

@@ -131,8 +131,9 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     if result["status"] in FAILING[params["fail_on"]]:
         faults = sum(sample["outcome"] != "ok" for sample in samples)
         error = ServiceError("health check", "status normal or warning" if params["fail_on"] == "critical" else "status normal",
-                             f"{result['status']}: {faults} of {len(samples)} requests not ok, first {_health.first_fault(samples) or 'none'}, "
-                             f"error rate {result['error_rate_pct']} %, p95 {result['p95_ms']} ms", "Look at the results by endpoint")
+                             f"{result['status']}: {faults} of {len(samples)} requests not ok, "
+                             f"first {_health.first_fault(samples) or 'none'}, error rate {result['error_rate_pct']} %, "
+                             f"p95 {'unknown' if result['p95_ms'] is None else result['p95_ms']} ms", "Look at the results by endpoint")
         error.facts = result
         raise error
     return False, result, {}

@@ -171,9 +171,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _health, _watch
-from ansible_collections.mobius.ops.plugins.module_utils import _supervisor as _supervisor  # a rollback needs it loaded
-from ansible_collections.mobius.ops.plugins.module_utils import _watcher as _watcher  # its detached code needs it loaded
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _health, _watch, _watcher
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -191,7 +189,7 @@ def start(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple[b
     _watch.check_times(spec)
     if check_mode:
         return True, {"verdict": None, "trigger": "", "watch": {"release": ReleaseStore(layout).live()}, "lines": []}, {}
-    folder = _watch.start(layout, spec)
+    folder = _watch.start(layout, spec, _watcher)
     return True, result_of(_watch.follow(layout, folder.id, 0, 0)), {}
 
 

@@ -150,7 +150,6 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mobius.ops.plugins.module_utils import _activation, _arguments, _health, _service
-from ansible_collections.mobius.ops.plugins.module_utils import _supervisor as _supervisor  # its detached code needs it loaded
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore

@@ -10,10 +10,12 @@ version_added: 0.1.0
 description:
   - Checks what a deploy needs of a host before anything is changed, and tells for each point whether it passed, what
     was found, and what to do when it did not. Source is the runbook's "Prerequisites" and "Final validation".
+  - The given O(checks) are not sent; a mistake in their definitions is found now.
 author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
   - mobius.ops.shared.root
   - mobius.ops.shared.attributes
+  - mobius.ops.checks
 options:
   service:
     description: The service whose port must be free or its own.
@@ -59,12 +61,11 @@ points:
 
 import os
 import shutil
-import subprocess
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _files, _service
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _commands, _files, _health, _service
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
@@ -79,17 +80,18 @@ def program(name: str, argument: str) -> dict[str, t.Any]:
     path = shutil.which(name)
     if not path:
         return point(name, False, f"no program {name} on the PATH", f"install {name} (mobius.ops.setup does)")
-    done = subprocess.run([path, argument], capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
+    done = _commands.capture([path, argument])
     first = (done.stdout.splitlines() or [""])[0]
     return point(name, done.returncode == 0, first or f"exit status {done.returncode}", f"repair the installation of {name}")
 
 
 def encoders(wanted: list[str]) -> dict[str, t.Any]:
     """Whether ffmpeg can encode what renders need."""
-    done = subprocess.run(["ffmpeg", "-hide_banner", "-encoders"], capture_output=True, text=True, errors="replace", check=False)  # noqa: S603, S607
+    done = _commands.capture(["ffmpeg", "-hide_banner", "-encoders"])
     there = {words[1] for words in (line.split() for line in done.stdout.splitlines()) if len(words) > 1}
     missing = [name for name in wanted if name not in there]
-    return point("encoders", not missing, "missing: " + ", ".join(missing) if missing else ", ".join(wanted), "install an ffmpeg that has them")
+    found = "missing: " + ", ".join(missing) if missing else ", ".join(wanted)
+    return point("encoders", not missing, found, "install an ffmpeg that has them")
 
 
 def port(layout: Layout, name: str) -> dict[str, t.Any]:
@@ -113,7 +115,10 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     """Check every point; fail with the first that did not pass when one did not."""
     layout = Layout(params["root"])
     layout.require()
-    points = [point("write", os.access(layout.state, os.W_OK), f"the user may write to {layout.state}", "run it as the user who ran mobius.ops.setup")]
+    _health.normalize_all(params["checks"], params["headers"])
+    writable = os.access(layout.state, os.W_OK)
+    points = [point("write", writable, f"the user may {'' if writable else 'not '}write to {layout.state}",
+                    "run it as the user who ran mobius.ops.setup")]
     points += [program(name, str(argument)) for name, argument in params["programs"].items()]
     if params["encoders"] and shutil.which("ffmpeg"):
         points.append(encoders(params["encoders"]))
@@ -137,6 +142,8 @@ def main() -> None:
             "programs": {"type": "dict", "default": {"node": "--version", "npm": "--version", "ffmpeg": "-version"}},
             "encoders": {"type": "list", "elements": "str", "default": ["libx264", "aac"]},
             "min_free_mb": {"type": "int", "default": 1000},
+            "checks": _arguments.CHECKS,
+            "headers": _arguments.HEADERS,
         },
         supports_check_mode=True,
     )

@@ -150,11 +150,8 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mobius.ops.plugins.module_utils import _activation, _arguments, _health, _prepare, _service
-from ansible_collections.mobius.ops.plugins.module_utils import _supervisor as _supervisor  # the service's detached code needs it loaded
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
-
-Outcome = t.Tuple[bool, t.Dict[str, t.Any]]
 
 
 class Work:
@@ -168,7 +165,7 @@ class Work:
         self.service = _service.load(self.store.layout, params["service"]) if params["service"] else None
         self.checks = _health.normalize_all(params["checks"], params["headers"])
 
-    def prepared(self) -> Outcome:
+    def prepared(self) -> tuple[bool, dict[str, t.Any]]:
         """Unpack, unless it is there."""
         release_id = self.params["release_id"]
         if _prepare.is_prepared(self.store, release_id, self.params["sha256"]):
@@ -177,7 +174,7 @@ class Work:
             return True, {"release": self.store.new_record(id=release_id, version=self.params["version"])}
         return True, {"release": _prepare.prepare(self.store, self.params)}
 
-    def active(self) -> Outcome:
+    def active(self) -> tuple[bool, dict[str, t.Any]]:
         """Switch, unless it serves."""
         release_id = self.params["release_id"]
         record = self.store.get(release_id)
@@ -191,7 +188,7 @@ class Work:
         return True, _activation.activate(self.store, self.service, release_id, self.checks, self.params["ready_timeout"],
                                           self.params["backup"])
 
-    def _marked(self, status: str) -> Outcome:
+    def _marked(self, status: str) -> tuple[bool, dict[str, t.Any]]:
         record = self.store.require(self.params["release_id"] or self.store.live() or "none")
         if record["status"] == status:
             return False, {"release": record}
@@ -199,15 +196,15 @@ class Work:
             return True, {"release": {**record, "status": status}}
         return True, {"release": self.store.mark(record["id"], status, self.params["why"])}
 
-    def verified(self) -> Outcome:
+    def verified(self) -> tuple[bool, dict[str, t.Any]]:
         """Mark as good."""
         return self._marked("verified")
 
-    def failed(self) -> Outcome:
+    def failed(self) -> tuple[bool, dict[str, t.Any]]:
         """Mark as bad."""
         return self._marked("failed")
 
-    def rolled_back(self) -> Outcome:
+    def rolled_back(self) -> tuple[bool, dict[str, t.Any]]:
         """Go back, unless the named release serves already."""
         named = self.params["release_id"]
         if named and _activation.serves(self.store.layout, self.service, self.store.require(named)["id"]):
@@ -217,7 +214,7 @@ class Work:
         facts = _activation.roll_back(self.store, self.service, self.checks, self.params["ready_timeout"], self.params["why"], named)
         return True, {**facts, "release": facts["target"]}
 
-    def pruned(self) -> Outcome:
+    def pruned(self) -> tuple[bool, dict[str, t.Any]]:
         """Remove what retention gives up."""
         doomed = self.store.prunable(self.params["keep"]) if self.check_mode else _prepare.prune(self.store, self.params["keep"])
         return bool(doomed), {"removed": doomed}

@@ -5,6 +5,8 @@
 
 Nothing is installed or built here. Versions differ in VERSION (and fault.json) only, never in a lock file.
 """
+from __future__ import annotations
+
 import argparse
 import json
 import shutil
@@ -50,7 +52,7 @@ def fault(text):
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"not JSON: {error}")
+        raise argparse.ArgumentTypeError(f"not JSON: {error}") from error
     if not isinstance(value, dict) or value.get("kind") not in FAULTS:
         raise argparse.ArgumentTypeError(f"'kind' must be one of {', '.join(FAULTS)}")
     return value

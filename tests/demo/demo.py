@@ -117,7 +117,8 @@ class Demo:
                  "mobius_incident": "incident"}
         if "mobius_incident" in self.files:
             self.files["mobius_incident"] = str(MOBIUS / "incidents" / (self.files["mobius_incident"] + ".md"))
-        return "\n".join(lines + [f"  {name}: {os.path.relpath(self.files[key], ROOT)}" for key, name in names.items() if key in self.files])
+        lines += [f"  {name}: {os.path.relpath(self.files[key], ROOT)}" for key, name in names.items() if key in self.files]
+        return "\n".join(lines)
 
 
 def stop() -> None:

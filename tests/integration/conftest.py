@@ -59,7 +59,7 @@ class Site:
         """Deploy a version."""
         return self.play("deploy", *options, mobius_release_source=str(self.source(version, fault)), mobius_version=version, **extra)
 
-    def deployed(self, *versions: str) -> "Site":
+    def deployed(self, *versions: str) -> Site:
         """Set up, and deploy versions one after the other."""
         assert self.play("setup").outcome == "set_up", self.outputs[-1]
         for version in versions:

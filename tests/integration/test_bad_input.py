@@ -45,11 +45,13 @@ def test_unknown_env(ready, says):
 
 
 def test_no_source(ready, says):
-    refused(ready, says, ["release source '': expected a folder, a .tar.gz or .tgz file with its .sha256, or a git URL"], mobius_version="v4")
+    refused(ready, says, ["release source '': expected a folder, a .tar.gz or .tgz file with its .sha256, or a git URL"],
+            mobius_version="v4")
 
 
 def test_missing_version(ready, says):
-    refused(ready, says, ["mobius_version: expected the version of the release, found nothing"], mobius_release_source=str(ready.source("v1")))
+    refused(ready, says, ["mobius_version: expected the version of the release, found nothing"],
+            mobius_release_source=str(ready.source("v1")))
 
 
 def test_missing_artifact(ready, says):

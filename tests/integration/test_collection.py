@@ -11,6 +11,7 @@ from support.playbooks import BIN, ROOT
 def test_installed_from_its_tarball(tmp_path):
     subprocess.run(["make", "build"], cwd=ROOT, check=True, capture_output=True)
     [tarball] = sorted((ROOT / ".build" / "dist").glob("mobius-ops-*.tar.gz"))[-1:]
+    play = [BIN / "ansible-playbook", "-i"]
     environment = {**os.environ, "HOME": str(tmp_path), "PATH": f"{BIN}:{os.environ['PATH']}"}
     environment.pop("ANSIBLE_CONFIG", None)
     subprocess.run([BIN / "ansible-galaxy", "collection", "install", "--offline", "-p", tmp_path / "collections", tarball], cwd=tmp_path,
@@ -22,10 +23,10 @@ def test_installed_from_its_tarball(tmp_path):
     names = sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml"))
     assert {"setup", "deploy", "backup", "rollback", "monitor", "status"} <= set(names)
     for name in names:
-        done = subprocess.run([BIN / "ansible-playbook", "-i", installed / "inventories" / "production", "--syntax-check", f"mobius.ops.{name}"],
+        done = subprocess.run([*play, installed / "inventories" / "production", "--syntax-check", f"mobius.ops.{name}"],
                               cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
-    done = subprocess.run([BIN / "ansible-playbook", "-i", installed / "inventories" / "local", "mobius.ops.setup", "-e",
-                           f"mobius_root={tmp_path}/mobius", "-e", '{"mobius_dotenv": {}}'], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = subprocess.run([*play, installed / "inventories" / "local", "mobius.ops.setup", "-e", f"mobius_root={tmp_path}/mobius",
+                           "-e", '{"mobius_dotenv": {}}'], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (Path(tmp_path) / "mobius" / "state").is_dir()

@@ -19,7 +19,7 @@ def test_killed_application_is_started_again_and_status_says_so(ready, says, eve
     eventually(lambda: ready.service()["state"] == "running" and ready.service()["pid"] not in (None, pid))
     result = ready.play("status")
     assert (result.status, result.outcome) == (2, "not_well")
-    assert says(result, "its process ended by SIGKILL at") and says(result, "it was restarted (1 restarts so far)")
+    assert says(result, "its process ended by SIGKILL at") and says(result, "it was restarted (restart 1 since its start)")
     assert ready.client().health()["status"] == "ok"
 
 

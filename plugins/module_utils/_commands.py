@@ -1,0 +1,47 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The one place where other programs are started: argv lists, never a shell.
+
+The utils also run detached from Ansible, where there is no ``AnsibleModule.run_command``.
+"""
+from __future__ import annotations
+
+import subprocess
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
+
+
+def capture(argv: list[str], folder: str = "/", what: str = "command") -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; ``returncode``, ``stdout`` and ``stderr``.
+
+    :param what: what it is for, in words.
+    :raises StateError: when the program is not there.
+    """
+    try:
+        return subprocess.run(argv, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True,  # pylint: disable=ansible-bad-function
+                              text=True, errors="replace", check=False)
+    except FileNotFoundError as error:
+        raise StateError(what, f"the program {argv[0]}", "none on the PATH", "Install it (mobius.ops.setup does)") from error
+
+
+def run(argv: list[str], folder: str, what: str) -> str:
+    """Run a command that has to succeed and return what it prints.
+
+    :raises OpsError: when it cannot be started or fails; the message has its last lines.
+    """
+    done = capture(argv, folder, what)
+    if done.returncode:
+        last = " | ".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-6:])
+        raise OpsError(f"{what}: {' '.join(argv)}", "exit status 0", f"{done.returncode} ({last})", "Correct the cause and run it again")
+    return done.stdout
+
+
+def start(argv: list[str], folder: str, env: dict[str, str], output: t.BinaryIO, **account: t.Any) -> subprocess.Popen[bytes]:
+    """Start a program in a session of its own, what it prints into a file.
+
+    :param account: ``user``, ``group`` and ``extra_groups`` of ``Popen``, to run as somebody else.
+    :raises OSError: when it cannot be started.
+    """
+    return subprocess.Popen(argv, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=output,  # pylint: disable=ansible-bad-function
+                            stderr=output, start_new_session=True, **account)
