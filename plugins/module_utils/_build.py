@@ -100,7 +100,7 @@ class Builder:
             wanted = branch if branch in branches else ref or "HEAD"
             _commands.run(["git", "checkout", "--quiet", "--detach", wanted], tree, "release source")
             commit = _commands.run(["git", "rev-parse", "HEAD"], tree, "release source").strip()
-            return f"{_deps.without_passwords(source)}@{commit}"
+            return f"{_commands.without_passwords(source)}@{commit}"
         os.mkdir(tree)
         if kind == "tarball":
             _artifact.unpack(source, tree)

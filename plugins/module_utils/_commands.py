@@ -6,10 +6,19 @@ The utils also run detached from Ansible, where there is no ``AnsibleModule.run_
 """
 from __future__ import annotations
 
+import re
 import subprocess
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
+
+
+_PASSWORD = re.compile(r"(https?://)[^/@\s]+@")
+
+
+def without_passwords(text: str) -> str:
+    """The text without user and password (or token) in the web addresses in it."""
+    return _PASSWORD.sub(r"\1", text)
 
 
 def capture(argv: list[str], folder: str = "/", what: str = "command") -> subprocess.CompletedProcess[str]:
@@ -33,7 +42,8 @@ def run(argv: list[str], folder: str, what: str) -> str:
     done = capture(argv, folder, what)
     if done.returncode:
         last = " | ".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-6:])
-        raise OpsError(f"{what}: {' '.join(argv)}", "exit status 0", f"{done.returncode} ({last})", "Correct the cause and run it again")
+        raise OpsError(without_passwords(f"{what}: {' '.join(argv)}"), "exit status 0",
+                       without_passwords(f"{done.returncode} ({last})"), "Correct the cause and run it again")
     return done.stdout
 
 

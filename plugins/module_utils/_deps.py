@@ -7,14 +7,12 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import re
 import shutil
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _commands, _files
 
 LOCK_FILE = "package-lock.json"
-_PASSWORD = re.compile(r"(https?://)[^/@\s]+@")
 
 
 def lock_hash(folder: str, npm_ci_args: list[str]) -> str | None:
@@ -24,11 +22,6 @@ def lock_hash(folder: str, npm_ci_args: list[str]) -> str | None:
         return None
     text = _files.sha256_file(path) + "\0" + "\0".join(npm_ci_args)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
-
-
-def without_passwords(text: str) -> str:
-    """The text without user and password (or token) in the web addresses in it."""
-    return _PASSWORD.sub(r"\1", text)
 
 
 def install(source: str, store: str, npm_ci_args: list[str]) -> tuple[str | None, bool]:
