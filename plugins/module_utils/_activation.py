@@ -8,7 +8,7 @@ import os
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _env_file, _health, _probe
+from ansible_collections.mobius.ops.plugins.module_utils import _env_file, _health, _probe, _processes
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -21,7 +21,8 @@ CRASHES = 3
 def ready(service: Service, checks: list[dict[str, t.Any]], release_id: str | None, timeout: float) -> float:
     """Wait until the service runs, and every check is well; seconds that it took.
 
-    :param checks: normalized checks; ``{release}`` in them is the release that has to answer.
+    :param checks: normalized checks; ``{release}`` in them is the release that has to answer. Without any, the port
+        has to answer.
     :raises ServiceError: with what was found and the last lines that the service printed.
     """
     began = time.monotonic()
@@ -34,16 +35,31 @@ def ready(service: Service, checks: list[dict[str, t.Any]], release_id: str | No
             return f"the service {facts['status']}, ended {facts['restarts'] or 1} times" + (f" (last: {last['how']})" if last else "")
         return ""
 
-    well, _samples, reason = _health.wait_for(filled, timeout, give_up=give_up)
-    served = service.status()["release"] if well else None
-    if well and release_id and served not in (release_id, None):
-        well, reason = False, f"release {served} answers instead"
+    if filled:
+        well, _samples, reason = _health.wait_for(filled, timeout, give_up=give_up)
+    else:
+        well, reason = _port_answers(service, timeout, give_up)
+    facts = service.status()
+    if well and not facts["pid"]:
+        well, reason = False, "its process does not run: another program answers the checks"
+    elif well and release_id and facts["release"] not in (release_id, None):
+        well, reason = False, f"release {facts['release']} answers instead"
     if not well:
         error = ServiceError(f"release {release_id or 'of service ' + service.name} on port {service.port}",
                              "every readiness check to pass", reason, "Its last lines are in this result and in console.log")
         error.facts = {"evidence": _env_file.Redactor(service.spec["env_file"]).value(service.evidence())}
         raise error
     return round(time.monotonic() - began, 2)
+
+
+def _port_answers(service: Service, timeout: float, give_up: t.Callable[[], str]) -> tuple[bool, str]:
+    deadline = time.monotonic() + timeout
+    while not _processes.port_answers(service.port, service.spec["host"]):
+        reason = give_up() or ("" if time.monotonic() < deadline else f"port {service.port} does not answer within {timeout:g} s")
+        if reason:
+            return False, reason
+        time.sleep(0.1)
+    return True, ""
 
 
 def switch(store: ReleaseStore, service: Service | None, release_id: str, checks: list[dict[str, t.Any]],
@@ -79,11 +95,12 @@ def activate(store: ReleaseStore, service: Service | None, release_id: str, chec
         store.mark(release_id, "active", previous=previous, backup=backup)
         try:
             facts = switch(store, service, release_id, checks, timeout)
-        except OpsError as error:
-            why = str(error)
-            store.mark(release_id, "failed", why, previous=previous)
-            error.args = (f"{why} {_go_back(store, service, previous, release_id, checks, timeout)}",)
-            raise
+        except (OpsError, OSError) as error:
+            after = _go_back(store, service, previous, release_id, checks, timeout)
+            store.mark(release_id, "failed", str(error), previous=previous)
+            told = error if isinstance(error, OpsError) else ServiceError(f"release {release_id}", "to be put into service", str(error))
+            told.args = (f"{told} {after}",)
+            raise told from error.__cause__
         return {**facts, "previous": previous, "release": store.get(release_id)}
 
 
@@ -99,7 +116,7 @@ def _go_back(store: ReleaseStore, service: Service | None, previous: str | None,
         return "No other release was live, so nothing serves now."
     try:
         switch(store, service, previous, checks, timeout)
-    except OpsError as error:
+    except (OpsError, OSError) as error:
         return f"Going back to {previous} failed too: {error}"
     return f"Release {previous} serves again."
 
