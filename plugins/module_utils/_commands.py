@@ -12,7 +12,6 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
 
-
 _PASSWORD = re.compile(r"(https?://)[^/@\s]+@")
 
 

@@ -10,7 +10,7 @@ import tarfile
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _build, _deps
+from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _build, _commands, _deps
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError, OpsError, StateError
 
 COMMAND = ["sh", "-c", "echo build >> $BUILDS; mkdir -p client/build && echo built > client/build/index.html"]
@@ -258,7 +258,7 @@ def test_an_unreachable_git_repository(make, tmp_path):
     ("https://git.example/a@b", "https://git.example/a@b"),
 ])
 def test_passwords_in_urls_are_not_shown(url, shown):
-    assert _deps.without_passwords(url) == shown
+    assert _commands.without_passwords(url) == shown
 
 
 def test_a_password_in_a_url_is_in_no_message(make, free_port):
