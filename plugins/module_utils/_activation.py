@@ -18,6 +18,10 @@ from ansible_collections.mobius.ops.plugins.module_utils._service import Service
 CRASHES = 3
 
 
+class Superseded(StateError):
+    """Another release is live by now."""
+
+
 def ready(service: Service, checks: list[dict[str, t.Any]], release_id: str | None, timeout: float) -> float:
     """Wait until the service runs, and every check is well; seconds that it took.
 
@@ -137,15 +141,19 @@ def choose_target(store: ReleaseStore, release_id: str | None) -> dict[str, t.An
 
 
 def roll_back(store: ReleaseStore, service: Service | None, checks: list[dict[str, t.Any]], timeout: float, why: str,
-              release_id: str | None = None) -> dict[str, t.Any]:
+              release_id: str | None = None, bad: str | None = None) -> dict[str, t.Any]:
     """Go back to an earlier release, code only.
 
     :param release_id: where to; the newest verified release older than the live one by default.
+    :param bad: the release that was judged; another one that went live meanwhile is left alone.
+    :raises Superseded: when *bad* is no longer live.
     :raises ServiceError: when the target is unhealthy too. It stays live, for there is nowhere better to go:
         a person decides.
     """
     with store.switching():
         previous = store.live()
+        if bad and previous != bad:
+            raise Superseded(f"release {bad}", "to be the live release", previous or "none", "Nothing was rolled back")
         target = choose_target(store, release_id)
         if service:
             service.require_port()

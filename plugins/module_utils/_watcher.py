@@ -69,7 +69,8 @@ class Watcher:
     def save(self, **facts: t.Any) -> None:
         """Add facts to the state and put it on disk."""
         self.state.update(facts)
-        self.folder.save_state(self.redactor.value(self.state))
+        self.folder.save_state({**self.state, "trigger": self.redactor.text(self.state["trigger"]),
+                                "recent": self.redactor.value(self.state["recent"])})
 
     def run(self) -> None:
         """Watch until the end of the window, a rollback, or a stop."""
@@ -118,7 +119,7 @@ class Watcher:
         number = self.state["rounds"] + 1
         for sample in samples:
             line = {"when": _clock.iso(), "round": number, "restarts": restarts, **sample}
-            _files.append_line(self.spec["metrics_file"], self.redactor.text(json.dumps(line, sort_keys=True)))
+            _files.append_line(self.spec["metrics_file"], json.dumps(self.redactor.value(line), sort_keys=True))
         slowest = max(sample["ms"] for sample in samples)
         left = max(0.0, self.spec["duration"] - (time.monotonic() - self.began))
         recent = (self.state["recent"] + [{"when": _clock.iso(), "outcome": outcome, "ms": slowest, "fault": fault}])[-RECENT:]
@@ -154,8 +155,11 @@ class Watcher:
         self.save(rolling_back=True)
         began = time.monotonic()
         try:
-            facts = _activation.roll_back(self.store, self.service, self.spec["checks"], self.spec["ready_timeout"], trigger)
-        except OpsError as error:
+            facts = _activation.roll_back(self.store, self.service, self.spec["checks"], self.spec["ready_timeout"], trigger,
+                                          bad=release)
+        except _activation.Superseded as error:
+            raise Stopped(str(error)) from error
+        except (OpsError, OSError) as error:
             unhealthy = isinstance(error, ServiceError)
             self.incident(1, f"Rollback of release {release} failed", f"{trigger}. {error}", getattr(error, "facts", {}))
             self.log("ERROR", f"rollback {'ended on an unhealthy release' if unhealthy else 'was not possible'}: {error}")
