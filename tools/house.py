@@ -27,7 +27,7 @@ def action_group(root: Path) -> Iterator[str]:
 
 
 def role_specs(root: Path) -> Iterator[str]:
-    """Every role has an argument spec that describes main."""
+    """Every role has an argument spec that describes something."""
     for role in sorted(path for path in (root / "roles").glob("*") if path.is_dir()):
         spec = role / "meta" / "argument_specs.yml"
         name = spec.relative_to(root)
@@ -35,9 +35,8 @@ def role_specs(root: Path) -> Iterator[str]:
             yield f"{name}: missing; every role describes its variables there"
             continue
         specs = (yaml.safe_load(spec.read_text(encoding="utf-8")) or {}).get("argument_specs") or {}
-        described = {entry.name.split(".")[0] for entry in (role / "tasks").glob("*.yml") if entry.name == "main.yml"}
-        for entry in sorted(described - set(specs)):
-            yield f"{name}: argument_specs has no {entry}"
+        if not specs:
+            yield f"{name}: argument_specs describes no entry point"
 
 
 def main() -> int:

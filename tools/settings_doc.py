@@ -84,7 +84,7 @@ def groups(role: str, names: list[str]) -> Iterator[tuple[str, list[str]]]:
 
 def section(role: str, entry: str, spec: dict[str, Any]) -> list[str]:
     """The part of the page about one entry point."""
-    title = f"Role mobius.ops.{role}" + ("" if entry == "main" else f": {entry}")
+    title = f"Role mobius.ops.{role}" + ("" if entry in ("main", "settings") else f": {entry}")
     lines = ["", f"## {title}", "", spec["short_description"] + "."]
     options = spec.get("options") or {}
     for heading, names in groups(role, list(options)):

@@ -44,6 +44,18 @@ def test_unknown_env(ready, says):
             mobius_release_source=str(ready.source("v1")), mobius_version="v1")
 
 
+def test_mistyped_settings(ready, says):
+    result = refused(ready, says, ["mobius_port: expected a whole number, found 'abc'. Correct it.",
+                                   "mobius_watch_duration: expected a number, found 'an hour'. Correct it."], "status",
+                     mobius_port="abc", mobius_watch_duration="an hour")
+    assert len(result.output.splitlines()) < 30
+
+
+def test_settings_of_the_watch_are_checked_before_anything_changes(ready, says):
+    refused(ready, says, ["watch option interval: expected a number above 0, found 0"], mobius_watch_interval=0,
+            mobius_release_source=str(ready.source("v4")), mobius_version="v4")
+
+
 def test_no_source(ready, says):
     refused(ready, says, ["release source '': expected a folder, a .tar.gz or .tgz file with its .sha256, or a git URL"],
             mobius_version="v4")
@@ -93,6 +105,13 @@ def test_no_rollback_target(ready, says):
 def test_rollback_to_a_missing_backup(ready, says):
     refused(ready, says, ["mobius_backup", "dhash_local_20200101_000000.zip", "no such archive"], "rollback",
             mobius_backup=str(ready.root / "backups" / "dhash_local_20200101_000000.zip"))
+
+
+def test_rollback_of_data_to_an_unknown_release_stops_nothing(ready, says):
+    backup = ready.play("backup").stats["mobius_backup"]
+    refused(ready, says, ["release v9-00000000: expected one of"], "rollback", mobius_backup=backup, mobius_rollback_data="true",
+            mobius_release_id="v9-00000000")
+    assert ready.client().health()["status"] == "ok"
 
 
 def test_host_that_was_not_set_up(ready, says):
