@@ -130,9 +130,9 @@ def follow(layout: Layout, watch_id: str | None, offset: int, patience: float) -
     :raises StateError: when there is no watch to follow.
     """
     folder = WatchFolder(layout, watch_id) if watch_id else latest(layout)
-    if folder is None or not os.path.isdir(folder.path):
+    spec = folder.spec() if folder and os.path.basename(folder.path) == folder.id else None
+    if folder is None or not spec:
         raise StateError("watch " + (watch_id or "of " + layout.root), "one to follow", "none", "Start one with mobius.ops.monitor")
-    spec = folder.spec()
     deadline = time.monotonic() + patience
     while True:
         state = folder.state()
