@@ -1,0 +1,310 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Real, detached watches of a real service that turns bad."""
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+
+import pytest
+
+from ansible_collections.mobius.ops.plugins.module_utils import _files, _health, _watch, _watcher
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
+
+
+@pytest.fixture
+def watch(host):
+    """Start a watch whose intervals are short."""
+    def start(**options):
+        spec = {"env": "test", "service": "mobius", "duration": 1.0, "interval": 0.1, "retry_interval": 0.05,
+                "initial_delay": 0, "failure_threshold": 3, "error_threshold": 3, "restart_limit": 3,
+                "auto_rollback": True, "ready_timeout": 2.0, "checks": host.checks, **options}
+        return _watch.start(host.layout, spec, _watcher)
+    return start
+
+
+@pytest.fixture
+def ended(wait_until):
+    """Wait for the end of a watch; its state."""
+    def wait(folder, timeout=12.0):
+        wait_until(lambda: folder.state()["status"] not in ("starting", "running"), timeout, "the watch ends")
+        return folder.state()
+    return wait
+
+
+@pytest.fixture
+def two(host):
+    """r1 is verified; r2 is live, active, and serves."""
+    host.live("r1")
+    host.live("r2", status="active")
+    return host.serve()
+
+
+def log_of(folder):
+    with open(folder.spec()["log_file"]) as stream:
+        return stream.read()
+
+
+def incidents(host):
+    found = []
+    for name in sorted(os.listdir(host.layout.incidents)):
+        if name.endswith(".json"):
+            found.append(_files.read_json(os.path.join(host.layout.incidents, name)))
+    return found
+
+
+def last_event(host, what="watch"):
+    return [event for event in host.history() if event["what"] == what][-1]
+
+
+def test_a_healthy_release_is_verified(host, two, watch, ended):
+    folder = watch()
+    state = ended(folder)
+    assert (state["verdict"], state["trigger"], state["incident"]) == ("healthy", "", None)
+    assert state["samples"]["ok"] == state["rounds"] >= 2 and state["samples"]["availability_pct"] == 100.0
+    assert host.statuses() == {"r1": "verified", "r2": "verified"}
+    assert last_event(host)["verdict"] == "healthy" and incidents(host) == []
+    assert "ends: healthy" in log_of(folder) and " INFO round 1 ok response time " in log_of(folder)
+
+
+def test_a_release_that_turns_bad_is_rolled_back_and_everything_is_written_down(host, two, watch, ended, wait_until, secret):
+    folder = watch(duration=30)
+    wait_until(lambda: folder.state().get("rounds", 0) >= 2)
+    host.mode("r2", "bad")
+    state = ended(folder)
+    assert state["verdict"] == "rolled_back" and "3 consecutive failed checks" in state["trigger"]
+    assert state["rollback"]["from"] == "r2" and state["rollback"]["to"] == "r1" and state["rollback"]["downtime"] > 0
+    assert host.store.live() == "r1" and host.statuses() == {"r1": "verified", "r2": "rolled_back"}
+    assert two.status()["release"] == "r1" and two.status()["status"] == "running"
+    (incident,) = incidents(host)
+    assert incident["id"] == state["incident"] and incident["severity"] == 2
+    assert incident["evidence"]["samples"][-1]["outcome"] == "failed" and incident["evidence"]["console"]
+    assert last_event(host)["verdict"] == "rolled_back" and last_event(host, "rolled_back")["target"] == "r1"
+    assert "rolled back to release r1" in log_of(folder) and "failure 3 of 3" in log_of(folder)
+    with open(folder.spec()["metrics_file"]) as stream:
+        lines = [json.loads(line) for line in stream]
+    assert [line["outcome"] for line in lines[-3:]] == ["failed"] * 3
+    assert all(line["check"] == "health" and line["ms"] >= 0 for line in lines)
+    # the service prints its key and answers with it: it is in the application's own log only
+    assert host.files_with(secret) == ["shared/logs/console.log"]
+    assert "********" in json.dumps(incident)
+
+
+def test_a_secret_with_signs_that_json_escapes_is_hidden_too(host, watch, ended, web):
+    host.live("r1")
+    odd = 'pässwörd-with-"marks"'
+    _files.write_text(host.layout.env_file, f"KEY={odd}\n")
+    web.answers["/health"] = (500, f"the key is {odd}")
+    ended(watch(service="", checks=_health.normalize_all([{"url": web.base + "/health"}])))
+    escaped = json.dumps(odd)[1:-1]
+    assert host.files_with(odd) == [] and host.files_with(escaped) == []
+
+
+def test_without_a_target_it_is_frozen_and_severity_1(host, watch, ended):
+    host.live("r1", status="active", mode="bad")
+    host.serve()
+    state = ended(watch(duration=30))
+    assert state["verdict"] == "frozen" and host.store.live() == "r1"
+    (incident,) = incidents(host)
+    assert incident["severity"] == 1 and "a verified release older than the live one" in incident["summary"]
+    assert host.statuses() == {"r1": "active"}
+
+
+def test_an_unhealthy_target_is_frozen_and_nothing_loops(host, two, watch, ended):
+    host.mode("r1", "bad")
+    host.mode("r2", "bad")
+    state = ended(watch(duration=30, ready_timeout=0.4))
+    assert state["verdict"] == "frozen" and host.store.live() == "r1"
+    assert [incident["severity"] for incident in incidents(host)] == [1]
+    assert len([event for event in host.history() if event["what"] == "rolled_back"]) == 1
+
+
+def test_a_forward_only_migration_is_not_rolled_back(host, watch, ended):
+    host.live("r1")
+    host.live("r2", status="active", migration="forward_only", mode="bad")
+    service = host.serve()
+    state = ended(watch(duration=30))
+    assert state["verdict"] == "frozen" and host.store.live() == "r2" and service.status()["release"] == "r2"
+    assert incidents(host)[0]["severity"] == 1 and "forward-only" in incidents(host)[0]["summary"]
+
+
+def test_without_auto_rollback_it_raises_one_alarm_and_goes_on(host, two, watch, ended):
+    host.mode("r2", "bad")
+    state = ended(watch(auto_rollback=False))
+    assert state["verdict"] == "degraded" and state["rounds"] > 3
+    assert [incident["severity"] for incident in incidents(host)] == [2]
+    assert host.store.live() == "r2" and host.statuses()["r2"] == "active"
+
+
+def test_an_alarm_that_passed_is_still_told_at_the_end(host, watch, ended, web):
+    host.live("r1", status="active")
+    answers = iter([500] + [200] * 1000)
+    web.answers["/health"] = lambda handler, _body: handler.send(next(answers), "")
+    checks = _health.normalize_all([{"url": web.base + "/health"}])
+    state = ended(watch(service="", checks=checks, auto_rollback=False, failure_threshold=1, duration=1.5, interval=0.02))
+    assert state["samples"]["failed"] == 1 and state["incident"]
+    assert state["verdict"] == "degraded" and host.statuses() == {"r1": "active"}
+
+
+def test_two_failures_and_a_success_do_not_roll_back(host, watch, ended, web):
+    host.live("r1")
+    host.live("r2", status="active")
+    answers = iter([500, 500, 200, 500, 500] + [200] * 1000)
+    web.answers["/health"] = lambda handler, _body: handler.send(next(answers), "")
+    state = ended(watch(service="", checks=_health.normalize_all([{"url": web.base + "/health"}])))
+    assert state["verdict"] == "degraded" and state["samples"]["failed"] == 4 and host.store.live() == "r2"
+
+
+def test_what_cannot_be_measured_never_rolls_back(host, watch, ended):
+    host.live("r1")
+    host.live("r2", status="active")
+    state = ended(watch(service="", checks=_health.normalize_all([{"url": f"http://{'x' * 70}.example/"}])))
+    assert state["verdict"] == "inconclusive" and host.store.live() == "r2"
+    (incident,) = incidents(host)
+    assert incident["severity"] == 2 and "could not be measured" in incident["evidence"]["trigger"]
+
+
+def test_a_crash_loop_is_rolled_back_though_checks_pass_in_between(host, two, watch, ended, wait_until, web):
+    checks = _health.normalize_all([{"url": web.base + "/health"}])
+    folder = watch(duration=30, restart_limit=2, checks=checks)
+    for number in (1, 2):
+        os.kill(wait_until(lambda: two.status()["pid"]), signal.SIGKILL)
+        wait_until(lambda number=number: two.status()["restarts"] >= number or host.store.live() == "r1")
+    state = ended(folder)
+    assert state["verdict"] == "rolled_back" and "crash loop: the service was restarted 2 times" in state["trigger"]
+
+
+def test_it_stops_when_told_and_says_why(host, two, watch, ended):
+    folder = watch(duration=60)
+    assert _watch.stop(host.layout, "stopped by ada") == folder.id
+    state = folder.state()
+    assert (state["status"], state["verdict"], state["trigger"]) == ("finished", "inconclusive", "stopped by ada")
+    assert host.statuses()["r2"] == "active" and last_event(host)["why"] == "stopped by ada"
+    assert _watch.stop(host.layout, "again") is None
+
+
+def test_a_new_watch_ends_the_one_before(host, two, watch, ended):
+    first, second = watch(duration=60), watch(duration=60)
+    assert first.state()["trigger"] == "superseded by a new watch" and second.state()["status"] == "running"
+    assert _watch.latest(host.layout).id == second.id != first.id
+
+
+def test_a_killed_watch_is_lost_not_running(host, two, watch, ended):
+    folder = watch(duration=60)
+    os.kill(folder.state()["pid"], signal.SIGKILL)
+    state = ended(folder)
+    assert (state["status"], state["verdict"], state["trigger"]) == (
+        "lost", "inconclusive", "the watching process was killed")
+    assert _watch.follow(host.layout, None, 0, 5)["state"]["status"] == "lost"
+    assert _watch.stop(host.layout, "x") is None
+
+
+def test_a_stranger_with_the_watchs_process_id_is_not_the_watch(host, two, watch, ended):
+    folder = watch(duration=60)
+    _watch.stop(host.layout, "x")
+    folder.save_state({**folder.state(), "status": "running", "verdict": None, "pid": os.getpid(), "ticks": 1})
+    assert folder.state()["status"] == "lost"
+
+
+def test_it_is_a_process_of_its_own_session(host, two, watch):
+    pid = watch(duration=60).state()["pid"]
+    assert os.getsid(pid) == pid != os.getsid(0)
+
+
+def test_a_release_that_goes_live_ends_the_watch_of_the_one_before(host, two, watch, ended):
+    folder = watch(duration=60)
+    host.live("r3", status="active")
+    state = ended(folder)
+    assert state["verdict"] == "inconclusive" and state["trigger"] == "release r3 is live now, not r2"
+
+
+def test_a_release_that_goes_live_while_the_watch_decides_is_not_rolled_back(host, two, watch, ended, wait_until):
+    host.mode("r2", "bad")
+    with host.store.switching():  # as a deploy that is about to switch
+        folder = watch(duration=60)
+        wait_until(lambda: folder.state().get("rolling_back"))
+        host.live("r3", status="active")
+    state = ended(folder)
+    assert state["verdict"] == "inconclusive" and "found r3" in state["trigger"]
+    assert host.store.live() == "r3" and host.statuses()["r3"] == "active" and incidents(host) == []
+
+
+def test_stop_waits_for_a_rollback_that_goes_on(host, two, watch, wait_until):
+    host.mode("r2", "bad")
+    with host.store.switching():
+        folder = watch(duration=60)
+        wait_until(lambda: folder.state().get("rolling_back"))
+        stopper = threading.Thread(target=_watch.stop, args=(host.layout, "x"))
+        stopper.start()
+        stopper.join(0.3)
+        assert stopper.is_alive()
+    stopper.join(10)
+    assert folder.state()["verdict"] == "rolled_back"
+
+
+def test_a_fault_of_the_watch_itself_is_told(host, two, watch, ended, wait_until):
+    folder = watch(duration=60)
+    wait_until(lambda: folder.state()["rounds"] >= 1)
+    path = os.path.join(host.layout.release("r2"), ".release.json")
+    os.unlink(folder.spec()["metrics_file"])
+    os.mkdir(folder.spec()["metrics_file"])
+    state = ended(folder)
+    assert state["verdict"] == "inconclusive" and "the watch itself failed" in state["trigger"]
+    assert incidents(host)[0]["severity"] == 3 and os.path.exists(path)
+
+
+def test_an_error_of_the_disk_while_rolling_back_is_frozen_and_severity_1(host, two, watch, ended):
+    host.mode("r2", "bad")
+    os.mkdir(host.layout.path("state", "switch.lock"))
+    state = ended(watch(duration=60))
+    assert state["verdict"] == "frozen" and incidents(host)[0]["severity"] == 1
+    assert "switch.lock" in incidents(host)[0]["summary"]
+
+
+def test_words_of_the_watch_are_not_taken_for_secrets(host, two, watch, ended):
+    _files.write_text(host.layout.env_file, "A=running\nB=finished\nC=healthy\nMOBIUS_API_KEYS=sekret\nNODE_ENV=production\n")
+    folder = watch(env="production")
+    assert folder.state()["status"] == "running"
+    assert ended(folder)["verdict"] == "healthy"
+    assert "monitor-production-" in folder.spec()["log_file"]
+
+
+def test_following_gives_each_line_once(host, two, watch, ended):
+    folder = watch()
+    lines, offset = [], 0
+    while True:
+        found = _watch.follow(host.layout, folder.id, offset, 5)
+        lines, offset = lines + found["lines"], found["offset"]
+        if found["state"]["status"] == "finished" and not found["lines"]:
+            break
+    assert "\n".join(lines) + "\n" == log_of(folder)
+    assert offset == os.path.getsize(found["log_file"])
+
+
+def test_following_waits_for_whole_lines_and_not_longer_than_told(host, tmp_path):
+    path = tmp_path / "log"
+    assert _watch._new_lines(str(path), 0) == ([], 0)
+    path.write_bytes(b"eins\nzwei\nhal")
+    assert _watch._new_lines(str(path), 0) == (["eins", "zwei"], 10)
+    assert _watch._new_lines(str(path), 10) == ([], 10)
+    path.write_bytes("eins\nzwei\nhalb ü\n".encode())
+    assert _watch._new_lines(str(path), 10) == (["halb ü"], path.stat().st_size)
+
+
+@pytest.mark.parametrize("watch_id", [None, "20260101_000000", ".", "..", "../service"])
+def test_nothing_to_follow(host, watch_id):
+    os.makedirs(host.layout.path("state", "service"))
+    if watch_id:
+        os.makedirs(host.layout.path("state", "watch"))
+    with pytest.raises(StateError, match="one to follow, found none"):
+        _watch.follow(host.layout, watch_id, 0, 0)
+
+
+@pytest.mark.parametrize("name", ["duration", "interval", "retry_interval", "failure_threshold", "error_threshold",
+                                  "restart_limit"])
+def test_times_and_limits_that_make_no_sense(host, watch, name):
+    with pytest.raises(InputError, match=f"watch option {name}: expected a number above 0, found 0"):
+        watch(**{name: 0})
+    assert _watch.latest(host.layout) is None
