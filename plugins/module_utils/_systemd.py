@@ -43,9 +43,19 @@ UMask=0027
 """
 
 
+def _plain(text: str) -> str:
+    """A path where units take the rest of the line, with ``%`` taken literally."""
+    return text.replace("%", "%%")
+
+
 def _quote(text: str) -> str:
-    """A word as unit files want it: quoted, with ``%`` and ``$`` taken literally."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$") + '"'
+    """A word as unit files want it: quoted, with ``%`` taken literally."""
+    return '"' + _plain(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
+
+
+def _argument(text: str) -> str:
+    """A word of a command line, where ``$`` too would stand for something."""
+    return _quote(text).replace("$", "$$")
 
 
 def render(spec: dict[str, t.Any]) -> str:
@@ -65,10 +75,10 @@ StartLimitBurst={spec['restart_limit']}
 
 [Service]
 Type=exec
-{account}WorkingDirectory={spec['working_dir']}
-EnvironmentFile=-{spec['env_file']}
-{environment}ExecStart={' '.join(_quote(word) for word in spec['command'])}
-StandardOutput=append:{spec['console_log']}
+{account}WorkingDirectory={_plain(spec['working_dir'])}
+EnvironmentFile=-{_plain(spec['env_file'])}
+{environment}ExecStart={' '.join(_argument(word) for word in spec['command'])}
+StandardOutput=append:{_plain(spec['console_log'])}
 StandardError=inherit
 Restart=always
 RestartSec={spec['restart_delay']}
