@@ -12,6 +12,8 @@ _ORIGIN = re.compile(r"https?://[^/@\s]+/?$")
 #: Shorter values (``5001``, ``true``) say nothing, and hiding them would garble every text.
 SHORTEST_SECRET = 6
 HIDDEN = "********"
+#: Names whose values people need to read.
+PUBLIC = frozenset({"NODE_ENV", "HOST", "PORT"})
 
 
 def read(path: str) -> dict[str, str]:
@@ -39,7 +41,7 @@ class Redactor:
 
     def __init__(self, env_file: str) -> None:
         secrets = set()
-        for value in read(env_file).values():
+        for value in [value for name, value in read(env_file).items() if name not in PUBLIC]:
             secrets.update(part.strip() for part in [value, *value.split(",")])
         hidden = [text for text in secrets if len(text) >= SHORTEST_SECRET and not _ORIGIN.match(text)]
         self.secrets = sorted(hidden, key=len, reverse=True)
