@@ -1,0 +1,55 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Code that goes on when its task has ended."""
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _detach, _supervisor, _watcher
+
+NAME = "ansible_collections/mobius/ops/plugins/module_utils/"
+
+
+def test_the_archive_holds_the_code_and_is_written_once(host):
+    path = _detach.code_archive(host.layout)
+    written = os.stat(path)
+    assert _detach.code_archive(host.layout) == path and os.stat(path).st_ino == written.st_ino
+    names = zipfile.ZipFile(path).namelist()
+    assert {NAME + "_watcher.py", NAME + "_supervisor.py", NAME + "__init__.py"} <= set(names)
+    assert NAME + "_arguments.py" not in names
+
+
+def test_it_runs_from_the_archive_alone(host):
+    code = f"from ansible_collections.mobius.ops.plugins.module_utils import {_clock.__name__.rpartition('.')[2]} as c; print(c.__file__)"
+    _argv, env = _detach.command(host.layout, _watcher, "x")
+    done = subprocess.run([sys.executable, "-c", code], env=env, cwd="/", check=True, capture_output=True, text=True)
+    assert done.stdout.startswith(_detach.code_archive(host.layout))
+
+
+def test_its_environment_holds_nothing_of_the_task(host, monkeypatch):
+    monkeypatch.setenv("MOBIUS_API_KEYS", "sekret")
+    argv, env = _detach.command(host.layout, _supervisor, "/folder")
+    assert argv[0] == sys.executable and argv[-1] == "/folder" and argv[-2] == _supervisor.__name__
+    assert set(env) <= {"PATH", "HOME", "LANG", "TZ", "USER", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}
+
+
+def test_what_it_prints_goes_to_its_log(host, tmp_path, wait_until):
+    log = tmp_path / "log"
+    pid = _detach.launch(host.layout, _watcher, host.layout.path("state", "watch", "gone"), str(log))
+    wait_until(lambda: log.exists() and "Error" in log.read_text())
+    assert os.waitpid(pid, 0)[0] == pid
+
+
+def test_old_archives_are_swept_and_the_newest_kept(host):
+    folder = host.layout.path("state", "code")
+    os.makedirs(folder)
+    for number in range(8):
+        path = os.path.join(folder, f"old-{number}.zip")
+        with open(path, "w"):
+            os.utime(path, (number, number))
+    path = _detach.code_archive(host.layout)
+    kept = os.listdir(folder)
+    assert len(kept) == _detach.KEPT and os.path.basename(path) in kept and "old-0.zip" not in kept

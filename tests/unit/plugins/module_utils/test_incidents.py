@@ -1,0 +1,69 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Incident records."""
+from __future__ import annotations
+
+import datetime
+import os
+import threading
+
+import pytest
+
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _incidents
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
+
+
+def facts(**changes):
+    return {"title": "Renders fail", "severity": 2, "env": "production", **changes}
+
+
+@pytest.mark.parametrize("severity, name, minutes", [(1, "critical", 15), (2, "high", 60), (3, "medium", 240),
+                                                     (4, "low", 1440)])
+def test_the_runbooks_severities(host, severity, name, minutes):
+    record = _incidents.open_incident(host.layout, facts(severity=severity))
+    assert record["severity_name"] == name and record["escalation"] and record["channel"]
+    wait = _clock.parse(record["respond_by"]) - _clock.parse(record["opened"])
+    assert wait == datetime.timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize("severity", [0, 5, "1", None])
+def test_other_severities_open_nothing(host, severity):
+    with pytest.raises(InputError, match="severity: expected 1, 2, 3 or 4"):
+        _incidents.open_incident(host.layout, facts(severity=severity))
+    assert os.listdir(host.layout.incidents) == []
+
+
+def test_the_record_is_on_disk_for_programs_and_for_people(host):
+    record = _incidents.open_incident(host.layout, facts(summary="Since 14:00.", release="r2", evidence={
+        "application_log": ["ERROR a", "ERROR b"], "sample": {"ms": 5}, "note": "see above"}))
+    assert record["path"] == os.path.join(host.layout.incidents, record["id"] + ".json")
+    assert _files.read_json(record["path"]) == record
+    with open(record["path"][:-5] + ".md") as stream:
+        page = stream.read()
+    for words in (f"# {record['id']}: Renders fail", "Severity 2 (high), open, environment production", "Release: r2",
+                  "Since 14:00.", "## Application log", "ERROR a\nERROR b", '{"ms": 5}', "see above"):
+        assert words in page
+    assert host.history()[-1]["incident"] == record["id"]
+
+
+def test_ids_count_up_and_two_at_once_get_two(host):
+    threads = [threading.Thread(target=_incidents.open_incident, args=(host.layout, facts())) for _number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    day = _clock.now().strftime("%Y%m%d")
+    assert sorted(name for name in os.listdir(host.layout.incidents) if name.endswith(".json")) == sorted(
+        f"INC-{day}-{number}.json" for number in range(1, 9))
+
+
+def test_no_secret_is_written(host, secret):
+    _incidents.open_incident(host.layout, facts(title=f"key {secret} leaked", summary=secret,
+                                                evidence={"a": [{"b": f"x{secret}y"}]}))
+    assert host.files_with(secret) == []
+
+
+def test_what_is_no_secret_stays_readable(host):
+    _files.write_text(host.layout.env_file, "NODE_ENV=production\nHOST=127.0.0.1\nPORT=500100\nKEY=sekret-7\n")
+    record = _incidents.open_incident(host.layout, facts(summary="http://127.0.0.1:500100 answers 500, key sekret-7"))
+    assert record["env"] == "production" and record["summary"] == "http://127.0.0.1:500100 answers 500, key ********"

@@ -1,0 +1,155 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Unit files, held against systemd's own verifier where it is installed."""
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from ansible_collections.mobius.ops.plugins.module_utils import _service, _systemd
+from ansible_collections.mobius.ops.plugins.module_utils._errors import ServiceError
+
+needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
+
+
+@pytest.fixture
+def spec(host):
+    """A definition whose every text has something to quote."""
+    options = host.params(command=[sys.executable, "-c", 'print("a $HOME 100% \\ b")'], host="127.0.0.1", user="daemon",
+                          memory_max="4G", environment={"TOKEN_FORMAT": 'a$b "q" 5% \\', "PLAIN": 1})
+    return _service.build_spec(host.layout, options)
+
+
+def lines(text, name):
+    return [line.partition("=")[2] for line in text.splitlines() if line.startswith(name + "=")]
+
+
+def test_each_option_has_its_line(host, spec):
+    text = _systemd.render(spec)
+    assert lines(text, "User") == ["daemon"] and lines(text, "MemoryMax") == ["4G"]
+    assert lines(text, "WorkingDirectory") == [host.layout.current]
+    assert lines(text, "EnvironmentFile") == ["-" + host.layout.env_file]
+    assert lines(text, "StandardOutput") == [f"append:{host.layout.component('logs')}/console.log"]
+    assert lines(text, "RestartSec") == ["0.05"] and lines(text, "TimeoutStopSec") == ["1"]
+    assert lines(text, "StartLimitBurst") == ["3"] and lines(text, "StartLimitIntervalSec") == ["60"]
+    assert lines(text, "ReadWritePaths") == [f'"{host.layout.component(name)}"' for name in
+                                             ("uploads", "database", "generated", "logs")]
+    assert lines(text, "ProtectSystem") == ["strict"] and lines(text, "KillMode") == ["mixed"]
+
+
+def test_optional_lines_are_left_out(spec):
+    text = _systemd.render({**spec, "user": None, "memory_max": None})
+    assert not lines(text, "User") and not lines(text, "MemoryMax")
+
+
+def test_a_command_is_taken_literally(spec):
+    (command,) = lines(_systemd.render(spec), "ExecStart")
+    assert command == f'"{sys.executable}" "-c" "print(\\"a $$HOME 100%% \\\\ b\\")"'
+
+
+def test_an_environment_is_taken_literally(spec):
+    """In Environment= a percent sign stands for something, and a dollar sign does not."""
+    assert '"TOKEN_FORMAT=a$b \\"q\\" 5%% \\\\"' in lines(_systemd.render(spec), "Environment")
+    assert '"PLAIN=1"' in lines(_systemd.render(spec), "Environment")
+
+
+def test_folders_are_taken_literally(spec):
+    root = "/srv/100%/mo bius"
+    changed = {**spec, "working_dir": root + "/current", "env_file": root + "/.env", "console_log": root + "/console.log",
+               "writable": [root + "/$out"]}
+    text = _systemd.render(changed)
+    assert lines(text, "ReadWritePaths") == ['"/srv/100%%/mo bius/$out"']
+    assert lines(text, "WorkingDirectory") == ["/srv/100%%/mo bius/current"]
+    assert lines(text, "EnvironmentFile") == ["-/srv/100%%/mo bius/.env"]
+    assert lines(text, "StandardOutput") == ["append:/srv/100%%/mo bius/console.log"]
+
+
+def test_no_secret_is_in_the_unit(spec, secret):
+    assert secret not in _systemd.render(spec)
+
+
+@pytest.fixture
+def unit(spec, tmp_path):
+    path = tmp_path / "mobius.service"
+    path.write_text(_systemd.render({**spec, "command": [shutil.which("true"), *spec["command"][1:]]}))
+    return str(path)
+
+
+def analyze(*words):
+    return subprocess.run(["systemd-analyze", *words], capture_output=True, text=True, check=False)
+
+
+@needs_systemd
+def test_systemd_accepts_the_unit(unit):
+    done = analyze("verify", "--man=no", unit)
+    complaints = [line for line in done.stderr.splitlines() if "mobius.service" in line]
+    assert complaints == []
+
+
+@needs_systemd
+def test_the_sandbox_is_rated_safe(unit):
+    done = analyze("security", "--offline=true", "--no-pager", unit)
+    if "unrecognized option" in done.stderr:
+        pytest.skip("this systemd-analyze is too old for --offline")
+    (level,) = re.findall(r"Overall exposure level for mobius\.service: ([0-9.]+)", done.stdout)
+    assert float(level) < 2.5, done.stdout
+
+
+@pytest.mark.parametrize("facts, state", [
+    ({"ActiveState": "active"}, "running"), ({"ActiveState": "activating", "SubState": "auto-restart"}, "restarting"),
+    ({"ActiveState": "activating", "SubState": "start"}, "restarting"), ({"ActiveState": "failed"}, "failed"),
+    ({"ActiveState": "inactive"}, "stopped"), ({}, "stopped"), ({"ActiveState": "deactivating"}, "stopped"),
+])
+def test_states_in_our_words(facts, state):
+    assert _systemd._state(facts) == state
+
+
+@pytest.fixture
+def systemctl(tmp_path, monkeypatch):
+    """A systemctl that says what the test wants: this is no machine that systemd has booted."""
+    def says(text, code=0):
+        program = tmp_path / "bin" / "systemctl"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\necho \"$@\" >> {tmp_path}/calls\ncat <<'END'\n{text}\nEND\nexit {code}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+        return tmp_path / "calls"
+    return says
+
+
+def test_show(systemctl):
+    systemctl(f"ActiveState=active\nSubState=running\nMainPID={os.getpid()}\nNRestarts=2\n"
+              "ActiveEnterTimestampMonotonic=1000000\nResult=success\nExecMainStatus=0")
+    facts = _systemd.show("mobius.service")
+    assert (facts["status"], facts["pid"], facts["restarts"], facts["last_exit"]) == ("running", os.getpid(), 2, None)
+    assert facts["uptime"] > 0 and facts["started"].endswith("Z")
+    systemctl("ActiveState=failed\nMainPID=0\nNRestarts=5\nResult=exit-code\nExecMainStatus=3")
+    facts = _systemd.show("mobius.service")
+    assert (facts["status"], facts["pid"], facts["last_exit"]["how"]) == ("failed", None, "exit-code, status 3")
+
+
+def test_a_failing_systemctl_is_told(systemctl):
+    systemctl("Unit mobius.service not found.", 5)
+    with pytest.raises(ServiceError, match=r"systemctl start mobius\.service: expected success, found Unit .* journalctl -u"):
+        _systemd.systemctl("start", "mobius.service")
+    assert _systemd.systemctl("stop", "mobius.service", check=False)
+
+
+def test_the_unit_is_written_once_and_enabled(host, spec, systemctl, tmp_path, monkeypatch):
+    calls = systemctl("")
+    monkeypatch.setattr(_systemd, "UNIT_DIR", str(tmp_path))
+    service = _service.SystemdService(host.layout, spec)
+    assert not service.unit_current()
+    service.save()
+    assert service.unit_current() and "daemon-reload" in calls.read_text() and "enable mobius.service" in calls.read_text()
+    calls.unlink()
+    service.save()
+    assert not calls.exists()
+    service.start()
+    service.stop()
+    assert calls.read_text().splitlines()[-1].endswith("stop mobius.service")
