@@ -165,14 +165,15 @@ def service_of(layout: Layout, params: dict[str, t.Any]) -> tuple[_service.Servi
 
 def bring_about(service: _service.Service, state: str, differs: bool) -> None:
     """Keep the definition, then start, stop or restart. A running service whose definition changed is restarted."""
+    if state in ("started", "restarted"):
+        if service.layout.current != service.spec["working_dir"] or ReleaseStore(service.layout).live() is None:
+            raise StateError(f"service {service.name}", "a live release to run", "none", "Deploy one with mobius.ops.deploy")
+        service.require_port()
     if differs:
         service.save()
     if state == "stopped":
         service.stop()
     elif state in ("started", "restarted"):
-        if service.layout.current != service.spec["working_dir"] or ReleaseStore(service.layout).live() is None:
-            raise StateError(f"service {service.name}", "a live release to run", "none", "Deploy one with mobius.ops.deploy")
-        service.require_port()
         if state == "restarted" or differs:
             service.restart()
         else:
