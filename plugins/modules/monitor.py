@@ -171,7 +171,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _health, _watch, _watcher
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _health, _service, _watch, _watcher
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -187,6 +187,8 @@ def start(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple[b
     if not spec["checks"]:
         raise InputError("watch", "some checks", "none", "Give the checks option, or mobius_checks")
     _watch.check_times(spec)
+    if spec["service"]:
+        _service.load(layout, spec["service"])
     if check_mode:
         return True, {"verdict": None, "trigger": "", "watch": {"release": ReleaseStore(layout).live()}, "lines": []}, {}
     folder = _watch.start(layout, spec, _watcher)
