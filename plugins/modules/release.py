@@ -150,6 +150,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mobius.ops.plugins.module_utils import _activation, _arguments, _health, _prepare, _service
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 
@@ -216,6 +217,8 @@ class Work:
 
     def pruned(self) -> tuple[bool, dict[str, t.Any]]:
         """Remove what retention gives up."""
+        if self.params["keep"] < 0:
+            raise InputError("keep", "0 or more releases", str(self.params["keep"]), "Correct mobius_keep_releases")
         doomed = self.store.prunable(self.params["keep"]) if self.check_mode else _prepare.prune(self.store, self.params["keep"])
         return bool(doomed), {"removed": doomed}
 
