@@ -49,10 +49,11 @@ def dotenv(values: dict[str, t.Any]) -> str:
         text = str(values[name])
         if not NAME.fullmatch(name):
             raise AnsibleFilterError(f"mobius_dotenv: expected names of letters, digits and _, found {name!r}. Correct it.")
-        if any(letter in text for letter in "\n\r'\"\\") or text != text.strip():
+        if any(letter in text for letter in "\0\n\r'\"\\") or text != text.strip():
             raise AnsibleFilterError(f"mobius_dotenv: expected a value of {name} on one line, without quotes, backslashes and outer "
                                      "blanks, found another. Encode it.")
-        lines.append(f"{name}={text}\n")
+        quote = "'" if "#" in text or "`" in text else ""  # the npm package dotenv ends a value at them
+        lines.append(f"{name}={quote}{text}{quote}\n")
     return "".join(lines)
 
 
