@@ -1,0 +1,33 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The filter status_page."""
+from __future__ import annotations
+
+from ansible_collections.mobius.ops.plugins.filter import status_page
+
+SERVICE = {"message": "mobius runs.", "health": {"results": [1], "status": "normal", "error_rate_pct": 0.0, "p95_ms": 5}}
+
+
+def record(release_id, status="verified"):
+    return {"id": release_id, "status": status, "activated": "2026-01-01T00:00:00Z", "verified": None}
+
+
+def test_the_page_names_what_an_operator_looks_for():
+    page = status_page.status_page(SERVICE, {
+        "live": "r2", "target": "r1", "releases": [record("r2"), record("r1"), record("r0", "failed")],
+        "history": [{"when": "W", "who": "ada", "what": "active", "why": "x" * 200, "release": "r2"},
+                    {"when": "W", "who": "ada", "what": "watch", "why": "", "verdict": "healthy"}]},
+        [{"archive": "/b/1.zip", "status": "corrupt", "reason": "bad CRC", "size": 1500, "created": "C"}])
+    lines = page.splitlines()
+    assert lines[0] == "mobius runs." and "Health: normal, error rate 0.0 %, p95 5 ms" in lines
+    (live,) = [line for line in lines if "<- live" in line]
+    (target,) = [line for line in lines if "<- rollback target" in line]
+    assert live.split()[0] == "r2" and target.split()[0] == "r1" and live.index("<-") == target.index("<-")
+    assert "corrupt (bad CRC)" in page and "1.5 kB" in page and "healthy" in page and "x" * 101 not in page
+
+
+def test_an_empty_host():
+    page = status_page.status_page({"message": "m", "health": {"results": []}},
+                                   {"live": None, "target": None, "releases": [], "history": []}, [])
+    assert page.count("  none") == 3 and "Health" not in page
+    assert status_page.FilterModule().filters()["status_page"] is status_page.status_page

@@ -1,0 +1,69 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The module health_check against a real server."""
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.mobius.ops.plugins.modules import health_check
+
+
+@pytest.fixture
+def check(run_module, web):
+    web.answers["/bad"] = (500, "broken")
+    return lambda check=False, **options: run_module(health_check, options, check)
+
+
+@pytest.mark.parametrize("mode", [False, True])
+def test_a_healthy_service(check, web, mode):
+    result = check(mode, url=web.base + "/health", requests=10)
+    assert not result["changed"] and result["status"] == "normal" and result["error_rate_pct"] == 0.0
+    assert len(result["results"]) == len(web.seen) == 10
+    assert 0 < result["p50_ms"] <= result["p95_ms"] <= result["p99_ms"] <= result["max_ms"]
+
+
+def test_an_unhealthy_one_fails_in_one_sentence_with_every_result(check, web):
+    result = check(checks=[{"name": "api", "url": web.base + "/bad"}, {"url": web.base + "/health"}])
+    assert result["failed"] and result["status"] == "critical" and result["error_rate_pct"] == 50.0
+    assert "1 of 2 requests not ok, first api: status 500 instead of 200, error rate 50.0 %" in result["msg"]
+    assert result["results"][0]["evidence"] == "broken"
+
+
+def test_it_only_reports_when_told(check, web):
+    assert check(url=web.base + "/bad", fail_on="never")["status"] == "critical"
+
+
+def test_thresholds_and_fail_on(check, web):
+    options = {"checks": [{"url": web.base + "/health", "max_ms": 0.001}]}
+    assert check(**options)["status"] == "warning"
+    assert "expected status normal, found warning" in check(fail_on="warning", **options)["msg"]
+    assert check(url=web.base + "/bad", thresholds={"error_rate_pct": [100, 100]})["status"] == "normal"
+
+
+def test_what_cannot_be_measured_is_unknown_and_no_success(check):
+    result = check(url=f"http://{'x' * 70}.example/")
+    assert result["failed"] and result["status"] == "unknown" and result["error_rate_pct"] is None
+
+
+def test_it_waits_for_readiness(check, web):
+    answers = iter([503] * 3 + [200] * 9)
+    web.answers["/health"] = lambda handler, _body: handler.send(next(answers), "")
+    assert check(url=web.base + "/health", wait_for=5, successes=2)["status"] == "normal"
+
+
+def test_headers_and_release(check, web):
+    web.answers["/who"] = lambda handler, _body: handler.send(200, f'{{"release": "r7", "o": "{handler.headers["Origin"]}"}}')
+    result = check(headers={"Origin": "https://a.example"}, release="r7", checks=[
+        {"url": web.base + "/who", "json": ["release == '{release}'", "o == 'https://a.example'"]}])
+    assert result["status"] == "normal", result
+
+
+@pytest.mark.parametrize("options, words", [
+    ({}, "health check: expected a url or some checks, and 1 or more requests, found 0 checks and 1 requests."),
+    ({"url": "http://127.0.0.1:1/", "requests": 0}, "1 checks and 0 requests"),
+    ({"url": "127.0.0.1"}, "expected a url with http:// or https://, found '127.0.0.1'"),
+    ({"url": "http://127.0.0.1:1/", "thresholds": {"speed": [1, 2]}}, "thresholds: expected some of"),
+    ({"checks": [{"url": "http://127.0.0.1:1/", "json": ["a ="]}]}, "expected a JMESPath expression"),
+])
+def test_bad_input_sends_nothing(check, options, words):
+    assert words in check(**options)["msg"]

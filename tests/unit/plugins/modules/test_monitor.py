@@ -1,0 +1,86 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The module monitor: what it starts, follows and stops."""
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from ansible_collections.mobius.ops.plugins.module_utils import _watch
+from ansible_collections.mobius.ops.plugins.modules import monitor
+
+
+@pytest.fixture
+def do(host, run_module):
+    def run(state, check=False, **options):
+        given = {"duration": 30, "interval": 0.05, "retry_interval": 0.05, "ready_timeout": 2, "env": "test",
+                 "checks": host.raw_checks, **options} if state in ("started", "watched") else options
+        return run_module(monitor, {"root": host.root, "state": state, **given}, check)
+    return run
+
+
+def test_started_followed_and_rolled_back(do, host):
+    host.live("r1")
+    host.live("r2", status="active")
+    host.serve()
+    result = do("started")
+    assert result["changed"] and result["verdict"] is None and result["watch"]["status"] == "running"
+    assert os.path.basename(result["log_file"]).startswith("monitor-test-")
+    host.mode("r2", "bad")
+    lines, calls = list(result["lines"]), 0
+    while result["verdict"] is None:
+        result = do("followed", watch_id=result["watch"]["id"], offset=result["offset"], patience=3)
+        assert not result["failed"] if "failed" in result else not result["changed"]
+        lines, calls = lines + result["lines"], calls + 1
+        assert calls < 200
+    assert result["verdict"] == "rolled_back" and result["rollback"]["to"] == "r1" and result["incident"]
+    lines += do("followed", offset=result["offset"])["lines"]
+    assert len(lines) == len(set(lines)) and "ends: rolled_back" in lines[-1]
+    assert os.path.getsize(result["metrics_file"]) > 0
+
+
+def test_stopping_is_idempotent(do, host, snapshot):
+    host.live("r1")
+    host.serve()
+    watch = do("started")["watch"]["id"]
+    checked = do("stopped", check=True)
+    assert checked["changed"] and checked["watch"]["id"] == watch
+    assert _watch.latest(host.layout).state()["status"] == "running"
+    assert do("stopped", why="done")["watch"]["id"] == watch
+    assert do("followed")["trigger"] == "done"
+    before = snapshot(host.root)
+    assert not do("stopped")["changed"] and snapshot(host.root) == before
+
+
+def test_check_mode_starts_nothing(do, host, snapshot):
+    host.live("r1")
+    host.service()
+    before = snapshot(host.root)
+    for state in ("started", "watched"):
+        result = do(state, check=True)
+        assert result["changed"] and result["watch"]["release"] == "r1" and result["verdict"] is None
+    assert snapshot(host.root) == before and host.processes() == []
+
+
+@pytest.mark.parametrize("options, words", [
+    ({"checks": []}, "watch: expected some checks, found none."),
+    ({"env": "a/b"}, "env 'a/b': expected 1 to 64 letters"),
+    ({"env": ""}, "env '': expected"),
+    ({"duration": 0}, "watch option duration: expected a number above 0, found 0"),
+    ({"failure_threshold": -1}, "watch option failure_threshold"),
+    ({"checks": [{"url": "x"}]}, "check x: expected a url"),
+    ({"service": "other"}, "service other: expected a service that was set up"),
+])
+def test_bad_input_starts_nothing_and_leaves_the_watch_that_runs(do, host, options, words):
+    host.live("r1")
+    host.serve()
+    running = do("started")["watch"]["id"]
+    for check in (True, False):
+        assert words in do("started", check=check, **options)["msg"]
+    state = _watch.latest(host.layout).state()
+    assert _watch.latest(host.layout).id == running and state["status"] == "running"
+
+
+def test_nothing_to_follow(do, host):
+    assert "expected one to follow, found none. Start one with mobius.ops.monitor." in do("followed")["msg"]

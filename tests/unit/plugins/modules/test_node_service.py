@@ -1,0 +1,126 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The modules node_service and node_service_info on real processes."""
+from __future__ import annotations
+
+import os
+import signal
+import socket
+
+import pytest
+
+from ansible_collections.mobius.ops.plugins.modules import node_service, node_service_info
+
+
+@pytest.fixture
+def do(host, run_module):
+    def run(state, check=False, define=True, **options):
+        given = host.params(**options) if define else {"root": host.root, **options}
+        return run_module(node_service, {**given, "state": state}, check)
+    return run
+
+
+@pytest.fixture
+def info(host, run_module):
+    return lambda **options: run_module(node_service_info, {"root": host.root, "checks": host.raw_checks, **options})
+
+
+def test_defined_started_restarted_stopped(do, host, secret):
+    host.live("r1")
+    assert do("present")["changed"] and not do("present")["changed"]
+    first = do("started", checks=host.raw_checks)
+    assert first["changed"] and first["status"] == "running" and first["release"] == "r1" and first["ready_after"] >= 0
+    assert first["diff"]["before"]["status"] == "stopped" and first["diff"]["after"]["status"] == "running"
+    again = do("started")
+    assert not again["changed"] and again["pid"] == first["pid"]
+    third = do("restarted", define=False, checks=host.raw_checks)
+    assert third["changed"] and third["pid"] != first["pid"]
+    assert do("stopped", define=False)["status"] == "stopped" and not do("stopped", define=False)["changed"]
+    assert secret not in str([first, third])
+
+
+def test_a_running_service_is_restarted_when_its_definition_changed(do, host):
+    host.live("r1")
+    first = do("started", checks=host.raw_checks)
+    second = do("started", checks=host.raw_checks, environment={"MORE": "1"})
+    assert second["changed"] and second["pid"] != first["pid"]
+    assert second["diff"]["before"]["definition"] != second["diff"]["after"]["definition"]
+
+
+@pytest.mark.parametrize("state", ["present", "started", "restarted", "stopped"])
+def test_check_mode_writes_nothing(do, host, snapshot, state):
+    host.live("r1")
+    before = snapshot(host.root)
+    result = do(state, check=True)
+    assert result["changed"] and result["diff"]["before"]["definition"] is None and result["diff"]["after"]["definition"]
+    assert snapshot(host.root) == before and host.processes() == []
+
+
+def test_check_mode_does_not_stop_what_runs(do, host):
+    host.live("r1")
+    pid = do("started", checks=host.raw_checks)["pid"]
+    assert do("stopped", check=True)["pid"] == pid and do("restarted", check=True)["pid"] == pid
+
+
+def test_one_that_does_not_become_ready_fails_with_its_last_lines(do, host, secret):
+    host.live("r1", mode="crash")
+    result = do("started", checks=host.raw_checks, ready_timeout=5)
+    assert "expected every readiness check to pass" in result["msg"] and "last: status 3" in result["msg"]
+    assert "starts with key ********" in result["evidence"] and secret not in str(result)
+
+
+@pytest.mark.parametrize("live, define, options, words", [
+    (True, False, {}, "service mobius: expected a service that was set up"),
+    (False, True, {}, "service mobius: expected a live release to run, found none."),
+    (True, True, {"command": ["no-such-node"]}, "expected the program 'no-such-node' on the target"),
+    (True, True, {"name": "a/b"}, "service name 'a/b'"),
+    (True, True, {"checks": [{"url": "x"}]}, "expected a url with http:// or https://"),
+])
+def test_bad_input_changes_nothing(do, host, snapshot, live, define, options, words):
+    if live:
+        host.live("r1")
+    before = snapshot(host.root)
+    result = do("started", define=define, **options)
+    assert result["failed"] and words in result["msg"]
+    assert snapshot(host.root) == before
+
+
+def test_a_port_in_use_by_a_stranger_changes_nothing(do, host, snapshot):
+    host.live("r1")
+    before = snapshot(host.root)
+    with socket.create_server(("127.0.0.1", host.port)):
+        result = do("started")
+    assert f"port {host.port}: expected nobody or the service mobius to listen, found process {os.getpid()}" in result["msg"]
+    assert result["msg"].endswith("Stop that program or give another mobius_port.")
+    assert snapshot(host.root) == before
+
+
+def test_info_is_well(do, info, host, snapshot):
+    host.live("r1")
+    do("started", checks=host.raw_checks)
+    before = snapshot(host.root)
+    result = info()
+    assert result["well"] and not result["changed"] and "release r1)." in result["message"]
+    assert result["health"]["status"] == "normal" and result["health"]["results"][0]["outcome"] == "ok"
+    assert snapshot(host.root) == before
+
+
+def test_info_after_a_kill_has_the_words_that_an_operator_needs(do, info, host, wait_until):
+    host.live("r1")
+    os.kill(do("started", checks=host.raw_checks)["pid"], signal.SIGKILL)
+    wait_until(lambda: info()["health"]["status"] == "normal")
+    result = info()
+    assert not result["well"] and "SIGKILL" in result["message"] and "restarted" in result["message"]
+
+
+def test_info_of_a_stopped_and_of_a_sick_service(do, info, host, secret):
+    host.live("r1")
+    do("started", checks=host.raw_checks)
+    host.mode("r1", "bad")
+    sick = info()
+    assert not sick["well"] and "UNHEALTHY: health: status 500" in sick["message"] and secret not in str(sick)
+    assert sick["health"]["status"] == "critical" and sick["health"]["results"][0]["evidence"]
+    do("stopped")
+    stopped = info()
+    assert "DOWN: it was stopped" in stopped["message"] and stopped["health"]["results"] == []
+    assert "expected a service that was set up" in info(name="other")["msg"]

@@ -1,0 +1,165 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The modules release and release_info, through their main()."""
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+from ansible_collections.mobius.ops.plugins.modules import release, release_info
+
+FILES = {"package.json": "{}", "src/api/index.js": "listen()", "client/build/index.html": "x"}
+
+
+@pytest.fixture
+def do(host, run_module):
+    """``do(state, release_id=None, check=False, **options)``: run the module release on the host."""
+    def run(state, release_id=None, check=False, **options):
+        given = {"root": host.root, "state": state, **({"release_id": release_id} if release_id else {}), **options}
+        return run_module(release, given, check)
+    return run
+
+
+@pytest.fixture
+def options(tmp_path, artifact):
+    path, digest = artifact(tmp_path / "a.tar.gz", FILES)
+    return {"artifact": path, "sha256": digest, "version": "1.0"}
+
+
+@pytest.fixture
+def serving(host):
+    """r1 serves; the options that switch its service."""
+    host.live("r1")
+    host.serve()
+    return {"service": "mobius", "checks": host.raw_checks, "ready_timeout": 2}
+
+
+def test_a_life_of_releases_without_a_service(do, host, options):
+    for release_id in ("r1", "r2"):
+        assert do("prepared", release_id, **options)["release"]["status"] == "prepared"
+        assert not do("prepared", release_id, **options)["changed"]
+        assert do("active", release_id)["changed"] and not do("active", release_id)["changed"]
+        assert do("verified")["release"]["id"] == release_id and not do("verified")["changed"]
+    result = do("rolled_back", why="uploads fail")
+    assert (result["changed"], result["previous"], result["target"]) == (True, "r2", "r1")
+    assert result["diff"]["before"] == {"live": "r2", "releases": {"r1": "verified", "r2": "verified"}}
+    assert result["diff"]["after"] == {"live": "r1", "releases": {"r1": "verified", "r2": "rolled_back"}}
+    assert not do("rolled_back", "r1")["changed"]
+    assert do("failed", "r2", why="because")["release"]["failed_reason"] == "because"
+    assert do("pruned", keep=1) == {**do("pruned", keep=1), "removed": []}
+
+
+@pytest.mark.parametrize("state, release_id, after", [
+    ("prepared", "r9", {"live": "r2", "releases": {"r1": "verified", "r2": "active", "r9": "prepared"}}),
+    ("active", "r1", {"live": "r1", "releases": {"r1": "active", "r2": "active"}}),
+    ("active", "r9", {"live": "r9", "releases": {"r1": "verified", "r2": "active", "r9": "active"}}),
+    ("verified", None, {"live": "r2", "releases": {"r1": "verified", "r2": "verified"}}),
+    ("failed", "r1", {"live": "r2", "releases": {"r1": "failed", "r2": "active"}}),
+    ("rolled_back", None, {"live": "r1", "releases": {"r1": "verified", "r2": "rolled_back"}}),
+])
+def test_check_mode_writes_nothing_and_says_what_would_be(do, host, options, snapshot, state, release_id, after):
+    host.live("r1")
+    host.live("r2", status="active")
+    before = snapshot(host.root)
+    result = do(state, release_id, check=True, **(options if state == "prepared" else {}))
+    assert result["changed"] and result["diff"]["after"] == after, result
+    assert snapshot(host.root) == before
+
+
+def test_check_mode_of_pruning(do, host, snapshot):
+    host.release("r1", "verified")
+    host.release("r2", "verified")
+    host.live("r3")
+    before = snapshot(host.root)
+    result = do("pruned", check=True, keep=1)
+    assert result["removed"] == ["r1"] and "r1" not in result["diff"]["after"]["releases"]
+    assert snapshot(host.root) == before
+    assert do("pruned", keep=1)["removed"] == ["r1"] and not do("pruned", keep=1)["changed"]
+    assert not os.path.exists(host.layout.release("r1"))
+
+
+def test_a_service_is_switched_and_rolled_back(do, host, serving):
+    host.release("r2")
+    result = do("active", "r2", backup="/b/1.zip", **serving)
+    assert result["changed"] and result["previous"] == "r1" and result["target"] == "r1" and result["downtime"] >= 0
+    assert result["release"]["backup"] == "/b/1.zip"
+    assert not do("active", "r2", **serving)["changed"]
+    result = do("rolled_back", **serving)
+    assert result["target"] == "r1" and host.store.live() == "r1"
+
+
+def test_what_does_not_become_ready_fails_with_its_evidence(do, host, serving):
+    host.release("r2", mode="bad")
+    result = do("active", "r2", **{**serving, "ready_timeout": 0.5})
+    assert "status 500 instead of 200" in result["msg"] and result["msg"].endswith("Release r1 serves again.")
+    assert result["evidence"] and host.statuses()["r2"] == "failed"
+
+
+def test_a_live_release_whose_service_is_down_is_started_again(do, host, serving):
+    host.service().stop()
+    assert do("active", "r1", **serving)["changed"] and host.service().status()["status"] == "running"
+
+
+@pytest.mark.parametrize("state, given, words", [
+    ("prepared", {}, "missing"),
+    ("active", {}, "release_id"),
+    ("active", {"release_id": "r9"}, "release r9: expected one of r1, found no such release."),
+    ("active", {"release_id": "../r1"}, "release id '../r1': expected 1 to 64 letters"),
+    ("verified", {"release_id": "r9"}, "release r9: expected one of r1"),
+    ("rolled_back", {}, "rollback of r1: expected a verified release older than the live one, found none on this host."),
+    ("rolled_back", {"release_id": "r9"}, "release r9: expected one of r1"),
+    ("active", {"release_id": "r1", "service": "gone"}, "service gone: expected a service that was set up"),
+    ("active", {"release_id": "r1", "checks": [{"url": "x"}]}, "check x: expected a url with http:// or https://"),
+    ("active", {"release_id": "r1", "checks": [{"url": "http://x/", "json": ["=="]}]}, "expected a JMESPath expression"),
+    ("prepared", {"release_id": "../x", "artifact": "/a", "sha256": "0"}, "release id '../x'"),
+    ("prepared", {"release_id": "r9", "artifact": "/no/a", "sha256": "0"}, "artifact /no/a: expected a file on the target"),
+    ("pruned", {"keep": -1}, "keep: expected 0 or more releases, found -1."),
+])
+def test_bad_input_is_one_sentence_and_changes_nothing(do, host, snapshot, state, given, words):
+    host.live("r1")
+    with host.store.switching():  # its file is there from the first switch on
+        before = snapshot(host.root)
+    result = do(state, **given)
+    assert result["failed"] and words in result["msg"], result["msg"]
+    assert snapshot(host.root) == before
+
+
+def test_a_port_in_use_changes_nothing(do, host):
+    host.live("r1")
+    host.release("r2")
+    host.service()
+    with socket.create_server(("127.0.0.1", host.port)):
+        result = do("active", "r2", service="mobius", checks=host.raw_checks)
+    assert result["msg"].startswith(f"port {host.port}: expected nobody or the service mobius")
+    assert host.statuses() == {"r1": "verified", "r2": "prepared"} and host.store.live() == "r1"
+
+
+def test_a_wrong_checksum(do, host, options, snapshot):
+    before = snapshot(host.root)
+    result = do("prepared", "r1", **{**options, "sha256": "0" * 64})
+    assert "expected SHA-256 000" in result["msg"] and snapshot(host.root) == before
+
+
+def test_a_host_that_was_not_set_up(run_module, tmp_path):
+    result = run_module(release, {"root": str(tmp_path), "state": "pruned"})
+    assert "Run the playbook mobius.ops.setup first" in result["msg"] and os.listdir(tmp_path) == []
+    assert "expected a host that was set up" in run_module(release_info, {"root": str(tmp_path)})["msg"]
+
+
+def test_info(run_module, do, host, snapshot):
+    host.live("r1")
+    host.release("r2")
+    do("active", "r2")
+    before = snapshot(host.root)
+    result = run_module(release_info, {"root": host.root, "events": 1})
+    assert not result["changed"] and (result["live"], result["target"]) == ("r2", "r1")
+    assert [record["id"] for record in result["releases"]] == ["r2", "r1"]
+    assert [event["what"] for event in result["history"]] == ["active"]
+    assert snapshot(host.root) == before
+
+
+def test_info_of_an_empty_host(run_module, host):
+    result = run_module(release_info, {"root": host.root})
+    assert (result["live"], result["target"], result["releases"], result["history"]) == (None, None, [], [])
