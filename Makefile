@@ -40,7 +40,7 @@ test-app: setup ## the sample application's own tests
 	cd tests/app && npm ci --no-audit --no-fund --loglevel=error && npm test
 
 .PHONY: test-matrix
-test-matrix: setup ## unit and sanity tests on other ansible-cores and Pythons
+test-matrix: setup ## unit tests, sanity and the main path on other ansible-cores
 	@.venv/bin/python tools/matrix.py $(ARGS)
 
 .PHONY: lint

@@ -60,6 +60,7 @@ def check(core: str, python: str) -> tuple[list[str], str]:
     variables = {**os.environ, "PATH": path, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
     commands = {
         "unit": [str(venv / "bin" / "pytest"), "tests/unit", "-q", "-p", "no:cacheprovider"],
+        "main path": [str(venv / "bin" / "pytest"), "tests/integration/test_main_path.py", "-q", "-p", "no:cacheprovider"],
         "sanity": [sys.executable, f"{ROOT}/tools/sanity.py", str(venv), str(copy), "--own-python"],
     }
     failed, report = [], []
@@ -67,7 +68,7 @@ def check(core: str, python: str) -> tuple[list[str], str]:
         status, output, seconds = lint.run(command, ROOT, variables)
         lines = output.splitlines()
         report.append(f"-- {core} {name}: {f'FAILED, status {status}' if status else 'ok'} ({seconds:.1f} s)")
-        report += lines if status else lines[-1:] if name == "unit" else []
+        report += lines if status else lines[-1:] if name != "sanity" else []
         if status:
             failed.append(name)
     return failed, "\n".join(report)
