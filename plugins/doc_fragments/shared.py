@@ -47,3 +47,17 @@ attributes:
   idempotent:
     description: When run twice in a row without changes in between, the second run changes nothing.
 """
+    READS_ONLY = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and tell what it would do without changing the target.
+    support: full
+    details: Never changes anything.
+  diff_mode:
+    description: Returns what it changed, or would change, when in diff mode.
+    support: none
+  idempotent:
+    description: When run twice in a row without changes in between, the second run changes nothing.
+    support: full
+"""

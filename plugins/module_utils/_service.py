@@ -7,6 +7,7 @@ that runs later and alone knows what to start.
 """
 from __future__ import annotations
 
+import abc
 import contextlib
 import os
 import shutil
@@ -53,7 +54,7 @@ def build_spec(layout: Layout, params: dict[str, t.Any]) -> dict[str, t.Any]:
     }
 
 
-class Service:
+class Service(abc.ABC):
     """One service under its manager. Subclasses start, stop and inspect it."""
 
     def __init__(self, layout: Layout, spec: dict[str, t.Any]) -> None:
@@ -96,17 +97,17 @@ class Service:
         """The last lines that the service printed."""
         return _files.tail(self.spec["console_log"], lines)
 
+    @abc.abstractmethod
     def status(self) -> dict[str, t.Any]:
         """``status`` (running, restarting, failed, stopped), ``pid``, ``uptime`` (s), ``restarts``, ``last_exit``…"""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def start(self) -> None:
         """Start it when it does not run. :raises ServiceError: when the manager cannot."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def stop(self) -> None:
         """Stop it, with everything it started."""
-        raise NotImplementedError
 
     def restart(self) -> None:
         """Stop, then start."""

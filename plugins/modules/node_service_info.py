@@ -12,7 +12,7 @@ description:
 author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
   - mobius.ops.shared.root
-  - mobius.ops.shared.attributes
+  - mobius.ops.shared.reads_only
   - mobius.ops.checks
 options:
   name:
@@ -23,14 +23,6 @@ options:
     description: Rows of the table of key metrics to use instead of the default ones; metric to C([warning, critical]).
     type: dict
     default: {}
-attributes:
-  check_mode:
-    support: full
-    details: Never changes anything.
-  diff_mode:
-    support: none
-  idempotent:
-    support: full
 seealso:
   - module: mobius.ops.node_service
 """

@@ -14,7 +14,7 @@ description:
 author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
   - mobius.ops.shared.root
-  - mobius.ops.shared.attributes
+  - mobius.ops.shared.reads_only
   - mobius.ops.checks
 options:
   service:
@@ -34,14 +34,6 @@ options:
     description: Megabytes (10^6 bytes) that must be free on the root's file system.
     type: int
     default: 1000
-attributes:
-  check_mode:
-    support: full
-    details: Never changes anything.
-  diff_mode:
-    support: none
-  idempotent:
-    support: full
 """
 
 EXAMPLES = r"""

@@ -12,20 +12,12 @@ description:
 author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
   - mobius.ops.shared.root
-  - mobius.ops.shared.attributes
+  - mobius.ops.shared.reads_only
 options:
   events:
     description: How many of the newest events of the history to return.
     type: int
     default: 10
-attributes:
-  check_mode:
-    support: full
-    details: Never changes anything.
-  diff_mode:
-    support: none
-  idempotent:
-    support: full
 """
 
 EXAMPLES = r"""

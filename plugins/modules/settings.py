@@ -13,7 +13,7 @@ description:
     leaves the specification out of the message.
 author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
-  - mobius.ops.shared.attributes
+  - mobius.ops.shared.reads_only
 options:
   spec:
     description: Path of the C(argument_specs.yml) on the controller.
@@ -23,14 +23,6 @@ options:
     description: The entry point in it. Another name than V(main) keeps Ansible from validating it before.
     type: str
     default: main
-attributes:
-  check_mode:
-    support: full
-    details: Never changes anything.
-  diff_mode:
-    support: none
-  idempotent:
-    support: full
 """
 
 EXAMPLES = r"""
