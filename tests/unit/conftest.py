@@ -268,6 +268,7 @@ class Web(http.server.ThreadingHTTPServer):
     """A real HTTP server; ``answers`` maps a path to ``(status, body)`` or to a function of the handler."""
 
     daemon_threads = True
+    request_queue_size = 128  # many connect at once
     block_on_close = False
 
     def __init__(self) -> None:

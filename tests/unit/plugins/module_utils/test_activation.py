@@ -50,14 +50,14 @@ def test_the_first_release_serves(host):
 
 
 @pytest.mark.parametrize("mode, words", [
-    ("bad", r"not healthy within 0\.6 s \(health: status 500"),
+    ("bad", r"not healthy within 0\.4 s \(health: status 500"),
     ("crash", r"ended \d times \(last: status 3\)"),
     ("wrong", r"does not satisfy: status == 'ok'"),
 ])
 def test_when_it_does_not_become_ready_the_previous_one_serves_again(host, service, mode, words):
     host.release("r2", mode=mode)
     with pytest.raises(ServiceError, match=words) as caught:
-        activate(host, service, "r2", 3.0 if mode == "crash" else 0.6)
+        activate(host, service, "r2", 3.0 if mode == "crash" else 0.4)
     assert str(caught.value).endswith("Release r1 serves again.")
     assert caught.value.facts["evidence"]
     assert answers(host) == "r1" and host.store.live() == "r1"
@@ -78,7 +78,7 @@ def test_when_the_first_release_fails_nothing_serves_and_nothing_is_live(host):
     service = host.service()
     host.release("r1", mode="bad")
     with pytest.raises(ServiceError, match=r"No other release was live, so nothing serves now\."):
-        activate(host, service, "r1", 0.5)
+        activate(host, service, "r1", 0.3)
     assert host.store.live() is None and service.status()["status"] == "stopped"
     assert host.statuses() == {"r1": "failed"}
 
@@ -87,7 +87,7 @@ def test_when_the_previous_one_fails_too_that_is_said_and_tried_once(host, servi
     host.release("r2", mode="bad")
     host.mode("r1", "bad")
     with pytest.raises(ServiceError, match="Going back to r1 failed too: release r1 on port"):
-        activate(host, service, "r2", 0.5)
+        activate(host, service, "r2", 0.3)
     assert host.store.live() == "r1" and host.statuses()["r2"] == "failed"
 
 
@@ -181,7 +181,7 @@ def test_an_unhealthy_target_stops_there_and_does_not_loop(host, service):
     service.restart()
     host.mode("r2", "bad")
     with pytest.raises(ServiceError, match="release r2 on port"):
-        roll_back(host, service, 0.5)
+        roll_back(host, service, 0.3)
     assert host.store.live() == "r2"
     assert host.statuses() == {"r1": "verified", "r0-older": "verified", "r2": "verified", "r3": "rolled_back"}
     assert service.status()["release"] == "r2"

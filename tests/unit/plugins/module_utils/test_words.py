@@ -16,7 +16,7 @@ def facts(**changes):
 
 
 def ended(seconds):
-    return {"when": _clock.iso(_clock.now() - datetime.timedelta(seconds=seconds)), "how": "SIGKILL"}
+    return lambda: {"when": _clock.iso(_clock.now() - datetime.timedelta(seconds=seconds)), "how": "SIGKILL"}
 
 
 @pytest.mark.parametrize("seconds, text", [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"),
@@ -46,7 +46,8 @@ DOWN = {"pid": None, "uptime": 0, "release": None}
     ({**DOWN, "status": "starting"}, "r2", "", False, "DOWN: starting"),
 ])
 def test_each_state_has_its_words(changes, live, fault, well, words):
-    found, message = _words.service_message("mobius", facts(**changes), live, fault)
+    given = {name: value() if callable(value) else value for name, value in changes.items()}
+    found, message = _words.service_message("mobius", facts(**given), live, fault)
     assert found is well and words in message
     assert message.endswith(".") and (well or "Run" in message or "ansible-playbook" in message or "Deploy" in message
                                       or "Look" in message)
