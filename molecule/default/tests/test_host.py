@@ -1,0 +1,182 @@
+"""The converged host: its unit and sandbox, and how deploys, crashes and rollbacks end under systemd. Run in this order."""
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import typing as t
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from support.application import Client, make_source, png
+from support.playbooks import Operator, Result
+
+RUN = ROOT / ".build" / "molecule"
+SSH = ["ssh", "-i", str(RUN / "key"), "-o", f"UserKnownHostsFile={RUN}/known_hosts", "-o", "IdentitiesOnly=yes", "-l", "deployer"]
+
+
+class Host:
+    """The host, as seen through SSH and through the playbooks."""
+
+    def __init__(self) -> None:
+        self.ssh = [*SSH, (RUN / "address").read_text().strip()]
+        self.operator = Operator(str(ROOT / "molecule" / "default" / "inventory"))
+
+    def run(self, command: str) -> str:
+        """What a shell line of root prints; also when it fails."""
+        return subprocess.run([*self.ssh, "sudo", "bash", "-c", f"'{command}'"], capture_output=True, text=True, check=False).stdout.strip()
+
+    def unit(self, name: str) -> str:
+        """A property of the service's unit."""
+        return self.run(f"systemctl show mobius --value --property {name}")
+
+    def live(self) -> str:
+        """The id of the live release."""
+        return os.path.basename(self.run("readlink /opt/mobius/current"))
+
+    def play(self, playbook: str, **extra: t.Any) -> Result:
+        """Run a playbook to its end."""
+        return self.operator.run(playbook, **extra)
+
+    def source(self, version: str, fault: dict[str, t.Any] | None = None) -> dict[str, str]:
+        """The settings that deploy a new version."""
+        folder = RUN / f"source-{version}"
+        shutil.rmtree(folder, ignore_errors=True)
+        return {"mobius_release_source": str(make_source(folder, version, fault)), "mobius_version": version}
+
+
+def eventually(condition: t.Callable[[], t.Any], patience: float = 30) -> t.Any:
+    """What the condition returns as soon as it is true."""
+    deadline = time.monotonic() + patience
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {patience} s"
+        time.sleep(0.2)
+    return value
+
+
+def says(result: Result, sentence: str) -> bool:
+    """Whether a run's output has a sentence, however its lines were folded."""
+    return sentence in " ".join(result.output.split())
+
+
+@pytest.fixture(scope="module")
+def host() -> Host:
+    return Host()
+
+
+@pytest.fixture(scope="module")
+def client(host: Host) -> t.Iterator[Client]:
+    """A user of the application, through a tunnel: the service listens on the host's loopback only."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    tunnel = subprocess.Popen([*host.ssh, "-N", "-L", f"{port}:127.0.0.1:5001"])
+    user = Client(port, (RUN / "secret").read_text().split()[0])
+    user.http.headers["Origin"] = "http://127.0.0.1:5001"
+    eventually(lambda: not socket.socket().connect_ex(("127.0.0.1", port)))
+    yield user
+    tunnel.terminate()
+    tunnel.wait()
+
+
+def test_the_release_that_was_deployed_answers(host, client):
+    health = client.health()
+    assert health["status"] == "ok" and health["release"] == host.live() and host.live().startswith("v1-")
+
+
+def test_the_unit_is_active_enabled_and_runs_as_the_service_user(host):
+    assert host.run("systemctl is-active mobius; systemctl is-enabled mobius").split() == ["active", "enabled"]
+    assert host.run("systemctl is-system-running") == "running"
+    assert host.run(f"ps -o user= -p {host.unit('MainPID')}") == "mobius"
+
+
+def test_the_sandbox_is_tight(host):
+    report = host.run("systemd-analyze security --no-pager mobius.service")
+    exposure = float(re.search(r"Overall exposure level for mobius.service: ([0-9.]+)", report)[1])
+    print(f"exposure {exposure}")
+    assert exposure <= 2.5, report
+
+
+def test_secrets_code_and_records_are_out_of_reach(host):
+    assert host.run("stat -c %U:%G:%a /opt/mobius/shared/config/.env") == "root:mobius:640"
+    assert not host.run("runuser -u nobody -- cat /opt/mobius/shared/config/.env")
+    assert "MOBIUS_API_KEYS" in host.run("runuser -u mobius -- cat /opt/mobius/shared/config/.env")
+    for path in ("releases", "current/src", "deps", "incidents", "monitor_logs", "state", "backups", "shared/config"):
+        assert host.run(f"runuser -u mobius -- test -w /opt/mobius/{path} && echo writable") == "", path
+    assert not host.run("runuser -u mobius -- ls /opt/mobius/state /opt/mobius/backups")
+
+
+def test_uploads_and_renders_work_inside_the_sandbox(host, client, tmp_path):
+    upload = client.upload("board.png", png())
+    clip = client.clip(client.render(upload["id"]), tmp_path / "clip.mp4")
+    assert clip["codecs"] == ["aac", "h264"] and 1.5 < clip["duration"] < 2.5
+    owners = host.run("find -L /opt/mobius/shared/uploads /opt/mobius/shared/out -type f -printf '%u %m\\n'".replace("'", '"'))
+    assert len(owners.splitlines()) >= 2 and set(owners.splitlines()) == {"mobius 640"}
+
+
+def test_a_killed_service_is_started_again_and_status_says_so(host):
+    pid = host.unit("MainPID")
+    host.run(f"kill -9 {pid}")
+    eventually(lambda: host.unit("ActiveState") == "active" and host.unit("MainPID") not in ("0", pid))
+    result = eventually(lambda: (told := host.play("status")).outcome == "not_well" and told)
+    assert says(result, "its process ended by SIGKILL at") and says(result, "it was restarted (restart 1 since its start)")
+
+
+def test_a_watch_survives_controller_and_session_and_rolls_back(host, client):
+    assert host.play("deploy", **host.source("v2")).outcome == "deployed"
+    good = host.live()
+    run = host.operator.start("deploy", **host.source("v3", {"kind": "health", "after": 6}), mobius_watch_duration="60")
+    for line in run.stdout:
+        if "round 1 ok" in line:
+            break
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    for line in host.run("loginctl --no-legend list-sessions").splitlines():  # the connection's multiplexer would keep it open
+        host.run(f"loginctl terminate-session {line.split()[0]}")
+    assert host.live().startswith("v3-")
+    eventually(lambda: host.live() == good)
+    eventually(lambda: json.loads(host.run("tail -n 1 /opt/mobius/state/history.jsonl"))["what"] == "watch")
+    assert json.loads(host.run("tail -n 1 /opt/mobius/state/history.jsonl"))["verdict"] == "rolled_back"
+    told = host.play("monitor", mobius_monitor_attach="true")
+    assert (told.status, told.outcome) == (2, "rolled_back")
+    assert host.run("ls /opt/mobius/incidents/*.json")
+
+
+def test_a_rollback_by_hand(host, client):
+    result = host.play("rollback")
+    assert (result.status, result.outcome) == (0, "rolled_back"), result.output
+    assert host.live().startswith("v1-") and client.health()["release"] == host.live()
+
+
+def test_a_release_that_crashes_at_once_leaves_the_old_one_serving(host, client):
+    good = host.live()
+    result = host.play("deploy", **host.source("v4", {"kind": "crash", "after": 0}))
+    assert (result.status, result.outcome) == (2, "failed"), result.output
+    assert says(result, f"Release {good} serves again.") and client.health()["release"] == good
+
+
+def test_the_start_limit_of_systemd_does_not_stick(host, client):
+    host.run("echo {\\\"kind\\\":\\\"crash\\\"} > /opt/mobius/current/fault.json; systemctl restart mobius")
+    eventually(lambda: host.unit("ActiveState") == "failed", 60)
+    result = host.play("status")
+    assert (result.status, result.outcome) == (2, "not_well") and says(result, "mobius is DOWN"), result.output
+    host.run("rm /opt/mobius/current/fault.json")
+    assert host.play("restart").outcome == "restarted"
+    assert client.health()["status"] == "ok"
+
+
+def test_stop(host):
+    assert host.play("stop").outcome == "stopped"
+    assert host.unit("ActiveState") == "inactive" and host.run("pgrep -u mobius") == ""
+    assert host.run("systemctl --no-legend list-units *mobius*watch*") == ""
+    assert host.play("restart").outcome == "restarted"
