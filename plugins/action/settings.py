@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleFilterError
 from ansible.module_utils.common import validation
 from ansible.plugins.action import ActionBase
+
+from ansible_collections.mobius.ops.plugins.filter.dotenv import dotenv
 
 KINDS: dict[str, tuple[str, t.Callable[..., t.Any]]] = {
     "bool": ("true or false", validation.check_type_bool),
@@ -20,6 +22,30 @@ KINDS: dict[str, tuple[str, t.Callable[..., t.Any]]] = {
 }
 
 
+#: How a value is called that must not be shown.
+FOUND: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (bool, "true or false"), ((int, float), "a number"), (str, "a text"), (dict, "a dictionary"), (list, "a list"), (type(None), "nothing"))
+
+
+def shown(value: t.Any, option: dict[str, t.Any]) -> str:
+    """The value as a message may have it: of an option that may hold secrets its kind only."""
+    if not option.get("no_log"):
+        return repr(value)
+    return next((words for kind, words in FOUND if isinstance(value, kind)), "something else")
+
+
+def unfit_secrets(values: t.Any) -> str:
+    """What keeps ``mobius_dotenv`` from being written, without a value of it; empty when nothing does.
+
+    The task that writes it hides its message.
+    """
+    try:
+        dotenv(values)
+    except AnsibleFilterError as error:
+        return error.message
+    return ""
+
+
 def mistake(name: str, value: t.Any, option: dict[str, t.Any]) -> str:
     """What is wrong with a setting, in one sentence; empty when nothing is."""
     words, convert = KINDS.get(option.get("type", "str"), ("", lambda given: given))
@@ -29,9 +55,9 @@ def mistake(name: str, value: t.Any, option: dict[str, t.Any]) -> str:
             words = "a list, each " + KINDS[option["elements"]][0]
             converted = [KINDS[option["elements"]][1](item) for item in converted]
     except (TypeError, ValueError):
-        return f"{name}: expected {words}, found {value!r}. Correct it."
+        return f"{name}: expected {words}, found {shown(value, option)}. Correct it."
     if option.get("choices") and converted not in option["choices"]:
-        return f"{name}: expected one of {', '.join(map(str, option['choices']))}, found {value!r}. Correct it."
+        return f"{name}: expected one of {', '.join(map(str, option['choices']))}, found {shown(value, option)}. Correct it."
     return ""
 
 
@@ -47,6 +73,8 @@ class ActionModule(ActionBase):
         options = entry_points[self._task.args.get("entry_point", "main")].get("options", {})
         given = {name: self._templar.template(task_vars[name]) for name in options if name in task_vars}
         mistakes = [mistake(name, value, options[name]) for name, value in sorted(given.items())]
+        if given.get("mobius_dotenv") and not any(told.startswith("mobius_dotenv:") for told in mistakes):
+            mistakes.append(unfit_secrets(given["mobius_dotenv"]))
         mistakes += [f"{name}: expected a value, found none. Set it in the inventory or with -e."
                      for name in sorted(options) if options[name].get("required") and name not in task_vars]
         if any(mistakes):

@@ -45,9 +45,9 @@ def dotenv(values: dict[str, t.Any]) -> str:
     if not isinstance(values, Mapping):
         raise AnsibleFilterError(f"mobius_dotenv: expected a dictionary of names and values, found {type(values).__name__}. Correct it.")
     lines = []
-    for name in sorted(values):
+    for name in sorted(values, key=str):
         text = str(values[name])
-        if not NAME.fullmatch(name):
+        if not NAME.fullmatch(str(name)):
             raise AnsibleFilterError(f"mobius_dotenv: expected names of letters, digits and _, found {name!r}. Correct it.")
         if any(letter in text for letter in "\0\n\r'\"\\") or text != text.strip():
             raise AnsibleFilterError(f"mobius_dotenv: expected a value of {name} on one line, without quotes, backslashes and outer "

@@ -3,9 +3,12 @@
 """Each mistyped setting gets one sentence; strings, as surveys send them, are right."""
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from ansible_collections.mobius.ops.plugins.action.settings import mistake
+import pytest
+import yaml
+
+from ansible_collections.mobius.ops.plugins.action.settings import mistake, unfit_secrets
 
 
 @pytest.mark.parametrize(("value", "option"), [
@@ -28,3 +31,38 @@ def test_right_values(value, option):
 ])
 def test_mistakes(value, option, sentence):
     assert mistake("mobius_x", value, option) == sentence
+
+
+SECRET = "sekret-of-the-test"
+
+
+@pytest.mark.parametrize(("value", "option", "found"), [
+    ([SECRET], {"type": "dict"}, "a dictionary, found a list"), (SECRET, {"type": "dict"}, "a dictionary, found a text"),
+    ({"Authorization": SECRET}, {"type": "list"}, "a list, found a dictionary"),
+    ([SECRET], {"type": "list", "elements": "dict"}, "a list, each a dictionary, found a list"),
+    (4711, {"type": "dict"}, "a dictionary, found a number"), (True, {"type": "dict"}, "a dictionary, found true or false"),
+    (None, {"type": "dict"}, "a dictionary, found nothing"), (SECRET, {"choices": ["a"]}, "one of a, found a text"),
+])
+def test_of_a_secret_only_the_kind_is_told(value, option, found):
+    told = mistake("mobius_x", value, {**option, "no_log": True})
+    assert told == f"mobius_x: expected {found}. Correct it."
+
+
+@pytest.mark.parametrize("name", ["mobius_dotenv", "mobius_check_headers", "mobius_checks", "mobius_smoke_checks"])
+def test_what_may_hold_secrets_is_marked(name):
+    spec = Path(__file__).parents[4] / "roles" / "mobius" / "meta" / "argument_specs.yml"
+    assert yaml.safe_load(spec.read_text(encoding="utf-8"))["argument_specs"]["settings"]["options"][name]["no_log"] is True
+
+
+@pytest.mark.parametrize(("values", "part"), [
+    ({"KEY": f"{SECRET}\nmore"}, "a value of KEY on one line"), ({"KEY": f'"{SECRET}"'}, "a value of KEY on one line"),
+    ({"A KEY": SECRET}, "found 'A KEY'"), ({5: SECRET, "KEY": SECRET}, "names of letters, digits and _, found 5"),
+    (f"KEY={SECRET}", "a dictionary of names and values, found str"),
+])
+def test_secrets_that_cannot_be_written_are_told_without_them(values, part):
+    told = unfit_secrets(values)
+    assert told.startswith("mobius_dotenv: expected") and part in told and SECRET not in told
+
+
+def test_secrets_that_can_be_written():
+    assert unfit_secrets({"KEY": SECRET, "PORT": 5001}) == ""

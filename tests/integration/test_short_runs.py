@@ -1,0 +1,37 @@
+"""Runs that end before the service matters: what they refuse, what they show, what they leave alone."""
+from __future__ import annotations
+
+import pytest
+
+from support.playbooks import Operator, Result
+
+SECRET = "sekret-of-the-test"
+
+
+@pytest.fixture(name="operator")
+def _operator(tmp_path) -> Operator:
+    return Operator("local", mobius_root=str(tmp_path / "mobius"), mobius_dotenv={})
+
+
+def told(result: Result, sentence: str) -> bool:
+    """Whether the run failed with a sentence."""
+    return result.status == 2 and " ".join(sentence.split()) in " ".join(result.output.split())
+
+
+def test_environments_may_be_one_string(operator):
+    done = operator.run("status", mobius_env="loc", mobius_environments="local, production")
+    assert told(done, "mobius_env: expected one of local, production, found 'loc'."), done.output
+    done = operator.run("status", mobius_env="local", mobius_environments="local, production")
+    assert told(done, "expected a host that was set up"), done.output
+
+
+@pytest.mark.parametrize(("setting", "value", "sentence"), [
+    ("mobius_dotenv", {"KEY": f"{SECRET}\nmore"}, "mobius_dotenv: expected a value of KEY on one line"),
+    ("mobius_dotenv", [SECRET], "mobius_dotenv: expected a dictionary, found a list."),
+    ("mobius_check_headers", [SECRET], "mobius_check_headers: expected a dictionary, found a list."),
+])
+def test_a_mistake_in_a_secret_is_told_without_it(operator, tmp_path, setting, value, sentence):
+    done = operator.run("setup", "-vvv", **{setting: value})
+    assert told(done, sentence), done.output
+    assert SECRET not in done.output
+    assert not (tmp_path / "mobius").exists()
