@@ -14,7 +14,7 @@ import sys
 import types
 import zipfile
 
-from ansible_collections.mobius.ops.plugins.module_utils import _commands, _files
+from ansible_collections.mobius.ops.plugins.module_utils import _commands, _files, _systemd
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 PACKAGE = "ansible_collections.mobius.ops.plugins.module_utils"
@@ -45,6 +45,7 @@ def code_archive(layout: Layout) -> str:
     folder = layout.path("state", "code")
     own = __file__.partition(".zip" + os.sep)[0] + ".zip"
     if os.path.dirname(own) == folder:
+        os.utime(own)
         return own
     sources = _sources()
     text = "".join(path + "\0" + sources[path] + "\0" for path in sorted(sources))
@@ -55,6 +56,7 @@ def code_archive(layout: Layout) -> str:
             for name in sorted(sources):
                 archive.writestr(zipfile.ZipInfo(name), sources[name])
         _sweep(folder)
+    os.utime(path)
     return path
 
 
@@ -73,7 +75,7 @@ def command(layout: Layout, util: types.ModuleType, argument: str) -> tuple[list
 
 
 def launch(layout: Layout, util: types.ModuleType, argument: str, log: str) -> int:
-    """Start a util in a session of its own and return its process id; what it prints goes to *log*."""
+    """Start a util in a session of its own, out of reach of the login session, and return its process id; what it prints goes to *log*."""
     argv, env = command(layout, util, argument)
     with open(log, "ab") as output:
-        return _commands.start(argv, "/", env, output).pid
+        return _commands.start(_systemd.apart(argv, f"mobius.ops {' '.join(argv[2:])}"), "/", env, output).pid

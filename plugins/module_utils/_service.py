@@ -26,7 +26,7 @@ LAUNCH_TIMEOUT = 10.0
 
 def default_manager() -> str:
     """``systemd`` where it is the init system, else ``process``."""
-    return "systemd" if os.path.isdir("/run/systemd/system") else "process"
+    return "systemd" if _systemd.is_init() else "process"
 
 
 def build_spec(layout: Layout, params: dict[str, t.Any]) -> dict[str, t.Any]:

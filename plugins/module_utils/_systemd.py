@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import time
+import shutil
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _clock, _commands, _files
@@ -94,6 +95,22 @@ WantedBy=multi-user.target
 def systemctl(*words: str, check: bool = True) -> str:
     """Run ``systemctl`` and return what it prints. :raises ServiceError: when it fails and *check* is set."""
     done = _commands.capture(["systemctl", "--no-ask-password", *words])
+def is_init() -> bool:
+    """Whether systemd has booted this machine."""
+    return os.path.isdir("/run/systemd/system")
+
+
+def apart(argv: list[str], description: str) -> list[str]:
+    """The argv that runs a program out of reach of the login session that starts it, under the same process id.
+
+    A session may take all its processes along when it ends (``KillUserProcesses``). As root a scope of its own keeps
+    a program; another user would need lingering, which is the administrator's to allow.
+    """
+    if os.getuid() or not is_init() or not shutil.which("systemd-run"):
+        return argv
+    return ["systemd-run", "--scope", "--quiet", "--collect", f"--description={description}", "--", *argv]
+
+
     if check and done.returncode:
         raise ServiceError("systemctl " + " ".join(words), "success", (done.stderr or done.stdout).strip(),
                            f"Look at: journalctl -u {words[-1]}")
