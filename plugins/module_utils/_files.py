@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -84,15 +85,25 @@ def append_line(path: str, line: str, mode: int = 0o644) -> None:
         os.close(descriptor)
 
 
+def append_stream(path: str) -> t.BinaryIO:
+    """A file to append to, never through a link: its folder may belong to a service that was broken into."""
+    return open(path, "ab", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o644))
+
+
 def tail(path: str, lines: int, limit: int = 64 * 1024) -> list[str]:
-    """The last lines of a text file, reading at most *limit* bytes; none when there is no file."""
+    """The last lines of a text file, reading at most *limit* bytes; none when there is no file.
+
+    A link or a pipe is no file: root reads logs of a service that may have been broken into.
+    """
     try:
-        with open(path, "rb") as stream:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)) as stream:
             size = stream.seek(0, os.SEEK_END)
             stream.seek(max(0, size - limit))
             return stream.read().decode("utf-8", "replace").splitlines()[-lines:]
-    except FileNotFoundError:
-        return []
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP, errno.ESPIPE):
+            return []
+        raise
 
 
 def sha256_file(path: str, progress: t.Callable[[int], None] | None = None) -> str:

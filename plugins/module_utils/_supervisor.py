@@ -72,7 +72,7 @@ class Supervisor:
 
     def run_once(self) -> int:
         """Start the service and wait for its end (or end it, when this is to stop); its exit code."""
-        with open(self.spec["console_log"], "ab") as console:
+        with _files.append_stream(self.spec["console_log"]) as console:
             try:
                 child = _commands.start(self.spec["command"], os.path.realpath(self.spec["working_dir"]), self.environment(),
                                         console, **self.account())

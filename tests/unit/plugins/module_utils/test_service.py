@@ -59,6 +59,19 @@ def test_starting_twice_is_one_service(host):
     assert service.status()["pid"] == pid and len(host.processes()) == 2
 
 
+def test_its_console_is_never_opened_through_a_link(host, tmp_path, wait_until):
+    """The folder belongs to the service: one that was broken into must not make root write elsewhere, or tell secrets."""
+    host.live("r1")
+    service, stranger = host.service(), tmp_path / "shadow"
+    stranger.write_text("root:secret\n")
+    os.makedirs(os.path.dirname(service.spec["console_log"]), exist_ok=True)
+    os.symlink(stranger, service.spec["console_log"])
+    assert service.evidence() == []
+    with pytest.raises(ServiceError, match="Too many levels of symbolic links"):
+        service.start()
+    assert stranger.read_text() == "root:secret\n"
+
+
 def test_a_second_supervisor_of_a_folder_gives_way(host):
     host.live("r1")
     service = host.serve()
