@@ -50,7 +50,7 @@ def ready(service: Service, checks: list[dict[str, t.Any]], release_id: str | No
         well, reason = False, f"release {facts['release']} answers instead"
     if not well:
         error = ServiceError(f"release {release_id or 'of service ' + service.name} on port {service.port}",
-                             "every readiness check to pass", reason, "Its last lines are in this result and in console.log")
+                             "every readiness check to pass", reason, f"Its last lines are in this result and in {service.console}")
         error.facts = {"evidence": _env_file.Redactor(service.spec["env_file"]).value(service.evidence())}
         raise error
     return round(time.monotonic() - began, 2)

@@ -115,3 +115,13 @@ def port_answers(port: int, host: str = "127.0.0.1", timeout: float = 1.0) -> bo
             return True
     except OSError:
         return False
+
+
+def exit_text(code: int) -> str:
+    """How a process ended, in words: ``status 1`` or ``SIGKILL``."""
+    if code >= 0:
+        return f"status {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"

@@ -93,6 +93,11 @@ class Service(abc.ABC):
             raise StateError(f"port {self.port}", f"nobody or the service {self.name} to listen", who,
                              "Stop that program or give another mobius_port")
 
+    @property
+    def console(self) -> str:
+        """Where an operator reads what the service printed."""
+        return "shared/logs/console.log"
+
     def evidence(self, lines: int = 15) -> list[str]:
         """The last lines that the service printed."""
         return _files.tail(self.spec["console_log"], lines)
@@ -132,7 +137,7 @@ class ProcessService(Service):
             state = "restarting"
         started = facts.get("started") if alive else None
         return {
-            "status": state, "pid": facts["pid"] if alive else None, "port": self.port, "manager": "process",
+            "status": state, "pid": facts["pid"] if alive else None, "port": self.port, "manager": "process", "console": self.console,
             "started": started, "restarts": facts.get("restarts", 0), "last_exit": facts.get("last_exit"),
             "uptime": (_clock.now() - _clock.parse(started)).total_seconds() if started else 0,
             "release": self.release_of(facts["pid"]) if alive else None,
@@ -183,6 +188,13 @@ class SystemdService(Service):
         return self.name + ".service"
 
     def unit_current(self) -> bool:
+    @property
+    def console(self) -> str:
+        return f"the journal (journalctl -u {self.name})"
+
+    def evidence(self, lines: int = 15) -> list[str]:
+        return _systemd.printed(self.unit, lines)
+
         """Whether the unit file on disk is the one that the definition asks for."""
         return _systemd.read_unit(self.unit) == _systemd.render(self.spec)
 
@@ -193,7 +205,7 @@ class SystemdService(Service):
 
     def status(self) -> dict[str, t.Any]:
         facts = _systemd.show(self.unit)
-        return {**facts, "port": self.port, "manager": "systemd", "release": self.release_of(facts["pid"])}
+        return {**facts, "port": self.port, "manager": "systemd", "console": self.console, "release": self.release_of(facts["pid"])}
 
     def start(self) -> None:
         self.save()

@@ -22,16 +22,6 @@ from ansible_collections.mobius.ops.plugins.module_utils import _clock, _command
 POLL = 0.1
 
 
-def exit_text(code: int) -> str:
-    """How a process ended, in words: ``status 1`` or ``SIGKILL``."""
-    if code >= 0:
-        return f"status {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"
-
-
 class Supervisor:
     """Runs one service until it is told to stop, or until it crashes too often.
 
@@ -122,7 +112,7 @@ class Supervisor:
         self.exits = [at for at in self.exits if moment - at < self.spec["restart_window"]] + [moment]
         failed = len(self.exits) > self.spec["restart_limit"]
         self.write(state="failed" if failed else "restarting", pid=None,
-                   last_exit={"when": _clock.iso(), "how": exit_text(code)},
+                   last_exit={"when": _clock.iso(), "how": _processes.exit_text(code)},
                    restarts=self.status["restarts"] + (0 if failed else 1))
         deadline = moment + self.spec["restart_delay"]
         while not failed and not self.stopping and time.monotonic() < deadline:

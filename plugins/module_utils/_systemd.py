@@ -3,15 +3,18 @@
 """systemd units of Node services: the hardened unit file, and what ``systemctl`` tells."""
 from __future__ import annotations
 
+import json
 import os
-import time
 import shutil
+import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _commands, _files
-from ansible_collections.mobius.ops.plugins.module_utils._errors import ServiceError
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _commands, _files, _processes
+from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError
 
 UNIT_DIR = "/etc/systemd/system"
+#: What the journal calls the end of a unit's process (SD_MESSAGE_UNIT_PROCESS_EXIT).
+PROCESS_EXIT = "98e322203f7a4ed290d09fe03c09fe15"
 #: ``MemoryDenyWriteExecute`` is left out: V8 compiles to memory that it then executes.
 SANDBOX = """\
 NoNewPrivileges=true
@@ -79,8 +82,8 @@ Type=exec
 {account}WorkingDirectory={_plain(spec['working_dir'])}
 EnvironmentFile=-{_plain(spec['env_file'])}
 {environment}ExecStart={' '.join(_argument(word) for word in spec['command'])}
-StandardOutput=append:{_plain(spec['console_log'])}
-StandardError=inherit
+StandardOutput=journal
+StandardError=journal
 Restart=always
 RestartSec={spec['restart_delay']}
 TimeoutStopSec={spec['stop_timeout']}
@@ -92,9 +95,6 @@ WantedBy=multi-user.target
 """
 
 
-def systemctl(*words: str, check: bool = True) -> str:
-    """Run ``systemctl`` and return what it prints. :raises ServiceError: when it fails and *check* is set."""
-    done = _commands.capture(["systemctl", "--no-ask-password", *words])
 def is_init() -> bool:
     """Whether systemd has booted this machine."""
     return os.path.isdir("/run/systemd/system")
@@ -111,6 +111,9 @@ def apart(argv: list[str], description: str) -> list[str]:
     return ["systemd-run", "--scope", "--quiet", "--collect", f"--description={description}", "--", *argv]
 
 
+def systemctl(*words: str, check: bool = True) -> str:
+    """Run ``systemctl`` and return what it prints. :raises ServiceError: when it fails and *check* is set."""
+    done = _commands.capture(["systemctl", "--no-ask-password", *words])
     if check and done.returncode:
         raise ServiceError("systemctl " + " ".join(words), "success", (done.stderr or done.stdout).strip(),
                            f"Look at: journalctl -u {words[-1]}")
@@ -144,9 +147,31 @@ def show(unit: str) -> dict[str, t.Any]:
     return {
         "status": _state(facts), "pid": pid, "restarts": int(facts.get("NRestarts") or 0), "uptime": uptime,
         "started": _clock.from_epoch(time.time() - uptime) if pid else None,
-        "last_exit": None if pid or facts.get("Result", "success") == "success" else
-        {"when": None, "how": f"{facts['Result']}, status {facts.get('ExecMainStatus')}"},
+        "last_exit": _last_exit(unit, facts),
     }
+
+
+def _last_exit(unit: str, facts: dict[str, str]) -> dict[str, t.Any] | None:
+    """How a unit that did not simply run or stop ended last; from the journal, for systemd forgets it at a restart."""
+    failed = facts.get("Result", "success") != "success"
+    if not failed and not int(facts.get("NRestarts") or 0):
+        return None
+    try:
+        entry = json.loads("".join(_journal("json", 1, f"UNIT={unit}", f"MESSAGE_ID={PROCESS_EXIT}")))
+        code = int(entry["EXIT_STATUS"])
+        how = _processes.exit_text(code if entry["EXIT_CODE"] == "exited" else -code)
+        return {"when": _clock.from_epoch(int(entry["__REALTIME_TIMESTAMP"]) / 1e6), "how": how}
+    except (OpsError, ValueError, KeyError):  # no journal, or nothing in it
+        return {"when": None, "how": f"{facts['Result']}, status {facts.get('ExecMainStatus')}"} if failed else None
+
+
+def printed(unit: str, lines: int) -> list[str]:
+    """The last lines that a unit's processes printed."""
+    return _journal("cat", lines, f"_SYSTEMD_UNIT={unit}")
+
+
+def _journal(output: str, lines: int, *matches: str) -> list[str]:
+    return _commands.capture(["journalctl", "--quiet", "--no-pager", f"--output={output}", f"--lines={lines}", *matches]).stdout.splitlines()
 
 
 def _state(facts: dict[str, str]) -> str:

@@ -293,7 +293,7 @@ def test_managers(host, monkeypatch):
 def test_exits_in_words(code, text):
     with contextlib.suppress(ValueError):
         text = signal.Signals(-code).name if code < 0 else text
-    assert _supervisor.exit_text(code) == text
+    assert _processes.exit_text(code) == text
 
 
 def test_another_account_is_asked_of_popen(host):

@@ -34,7 +34,7 @@ def test_each_option_has_its_line(host, spec):
     assert lines(text, "User") == ["daemon"] and lines(text, "MemoryMax") == ["4G"]
     assert lines(text, "WorkingDirectory") == [host.layout.current]
     assert lines(text, "EnvironmentFile") == ["-" + host.layout.env_file]
-    assert lines(text, "StandardOutput") == [f"append:{host.layout.component('logs')}/console.log"]
+    assert lines(text, "StandardOutput") == ["journal"]
     assert lines(text, "RestartSec") == ["0.05"] and lines(text, "TimeoutStopSec") == ["1"]
     assert lines(text, "StartLimitBurst") == ["3"] and lines(text, "StartLimitIntervalSec") == ["60"]
     assert lines(text, "ReadWritePaths") == [f'"{host.layout.component(name)}"' for name in
@@ -60,13 +60,12 @@ def test_an_environment_is_taken_literally(spec):
 
 def test_folders_are_taken_literally(spec):
     root = "/srv/100%/mo bius"
-    changed = {**spec, "working_dir": root + "/current", "env_file": root + "/.env", "console_log": root + "/console.log",
+    changed = {**spec, "working_dir": root + "/current", "env_file": root + "/.env",
                "writable": [root + "/$out"]}
     text = _systemd.render(changed)
     assert lines(text, "ReadWritePaths") == ['"/srv/100%%/mo bius/$out"']
     assert lines(text, "WorkingDirectory") == ["/srv/100%%/mo bius/current"]
     assert lines(text, "EnvironmentFile") == ["-/srv/100%%/mo bius/.env"]
-    assert lines(text, "StandardOutput") == ["append:/srv/100%%/mo bius/console.log"]
 
 
 def test_no_secret_is_in_the_unit(spec, secret):
@@ -131,6 +130,32 @@ def test_show(systemctl):
     systemctl("ActiveState=failed\nMainPID=0\nNRestarts=5\nResult=exit-code\nExecMainStatus=3")
     facts = _systemd.show("mobius.service")
     assert (facts["status"], facts["pid"], facts["last_exit"]["how"]) == ("failed", None, "exit-code, status 3")
+
+
+@pytest.mark.parametrize("code, status, how", [("killed", 9, "SIGKILL"), ("dumped", 11, "SIGSEGV"), ("exited", 3, "status 3")])
+def test_the_journal_tells_how_it_ended_before_it_was_restarted(systemctl, code, status, how):
+    calls = systemctl(f"ActiveState=active\nMainPID={os.getpid()}\nNRestarts=1\nResult=success")
+    program = calls.parent / "bin" / "journalctl"
+    program.write_text(f"#!/bin/sh\necho '{{\"EXIT_CODE\": \"{code}\", \"EXIT_STATUS\": \"{status}\", "
+                       "\"__REALTIME_TIMESTAMP\": \"1795456392673202\"}'\n")
+    program.chmod(0o755)
+    assert _systemd.show("mobius.service")["last_exit"] == {"when": "2026-11-23T17:53:12Z", "how": how}
+
+
+def test_a_program_leaves_the_login_session(systemctl, monkeypatch):
+    """With systemd, as root; it is started directly otherwise."""
+    program = systemctl("").parent / "bin" / "systemd-run"
+    program.write_text("")
+    program.chmod(0o755)
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    monkeypatch.setattr(_systemd, "is_init", lambda: True)
+    argv = _systemd.apart(["python3", "-m", "x"], "mobius.ops x")
+    assert argv[:2] == ["systemd-run", "--scope"] and argv[-4:] == ["--", "python3", "-m", "x"]
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    assert _systemd.apart(["python3"], "") == ["python3"]
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    monkeypatch.setattr(_systemd, "is_init", lambda: False)
+    assert _systemd.apart(["python3"], "") == ["python3"]
 
 
 def test_a_failing_systemctl_is_told(systemctl):
