@@ -6,14 +6,19 @@ Nothing depends on it: the watch runs on the target, and goes on when this ends.
 """
 from __future__ import annotations
 
+import time
 import typing as t
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 display = Display()
 #: Seconds that one call on the target waits for news.
 PATIENCE = 10
+#: Seconds between two tries to ask a watch that does not answer, and after which it is given up.
+RETRY = 5
+LOST_AFTER = 300
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -44,14 +49,33 @@ class ActionModule(ActionBase):
         else:
             result = self._module({**args, "patience": 0}, task_vars)
             changed = False
-        host = task_vars["inventory_hostname"]
-        while not result.get("failed"):
+        if not result.get("failed"):
+            result = self._follow(result, args, task_vars or {})
+        return {**result, "changed": changed}
+
+    def _follow(self, result: dict[str, t.Any], args: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Show the watch until its verdict. When it cannot be asked any more, that says nothing about the release."""
+        host, since = task_vars["inventory_hostname"], time.monotonic()
+        while True:
             self._show(host, result, args.get("progress", "all"))
             if result.get("verdict"):
-                break
-            result = self._module({"root": args["root"], "state": "followed", "watch_id": result["watch"]["id"],
-                                   "offset": result["offset"], "patience": PATIENCE}, task_vars)
-        return {**result, "changed": changed}
+                return result
+            ask = {"root": args["root"], "state": "followed", "watch_id": result["watch"]["id"], "offset": result["offset"],
+                   "patience": PATIENCE}
+            try:
+                answer = self._module(ask, task_vars)
+            except AnsibleConnectionFailure as error:
+                answer = {"failed": True, "msg": str(error)}
+            if not answer.get("failed"):
+                result, since = answer, time.monotonic()
+                continue
+            lost = f"the watch cannot be asked ({answer.get('msg', 'no reason given')})"
+            display.warning(f"[{host}] {lost}; it goes on without us")
+            result["lines"] = []
+            if time.monotonic() - since > LOST_AFTER:
+                lost += "; look with mobius.ops.monitor -e mobius_monitor_attach=true"
+                return {**result, "verdict": "inconclusive", "trigger": lost}
+            time.sleep(RETRY)
 
     def _module(self, args: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         return self._execute_module(module_name="mobius.ops.monitor", module_args=args, task_vars=task_vars)

@@ -30,6 +30,9 @@ options:
       headers:
         description: Headers of this check; they win over O(headers).
         type: dict
+      secret_headers:
+        description: Headers of this check that are secrets; they win over all others.
+        type: dict
       body:
         description: The body to send.
         type: str
@@ -55,7 +58,13 @@ options:
         description: Milliseconds above which a right answer counts as V(slow).
         type: float
   headers:
-    description: Headers that every check sends. Put C(no_log) on the task when one of them is a secret.
+    description: Headers that every check sends. They are shown; what is a secret goes into O(secret_headers).
+    type: dict
+    default: {}
+  secret_headers:
+    description:
+      - Headers that every check sends and that are secrets, such as C(Authorization). They win over O(headers).
+      - Their values are never shown. A watch keeps them in its folder, which only the user who runs it can read.
     type: dict
     default: {}
 requirements:

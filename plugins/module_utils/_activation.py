@@ -8,7 +8,7 @@ import os
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _env_file, _health, _probe, _processes
+from ansible_collections.mobius.ops.plugins.module_utils import _env_file, _health, _probe, _processes, _restore
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -66,6 +66,12 @@ def _port_answers(service: Service, timeout: float, give_up: t.Callable[[], str]
     return True, ""
 
 
+def _require_startable(store: ReleaseStore, service: Service) -> None:
+    """:raises StateError: when another program has the port, or a restore was interrupted: nothing is stopped then."""
+    service.require_port()
+    _restore.refuse_interrupted(store.layout)
+
+
 def switch(store: ReleaseStore, service: Service | None, release_id: str, checks: list[dict[str, t.Any]],
            timeout: float) -> dict[str, t.Any]:
     """Stop the service, point ``current`` at a release, start it, wait until it is ready.
@@ -73,10 +79,12 @@ def switch(store: ReleaseStore, service: Service | None, release_id: str, checks
     :returns: ``downtime`` and ``ready_after`` in seconds (``None`` without a service).
     """
     if service is None:
+        store.use_reserve()
         store.point(release_id)
         return {"downtime": None, "ready_after": None}
     began = time.monotonic()
     service.stop()
+    store.use_reserve()
     store.point(release_id)
     service.start()
     ready_after = ready(service, checks, release_id, timeout)
@@ -93,36 +101,39 @@ def activate(store: ReleaseStore, service: Service | None, release_id: str, chec
         previous = store.live()
         record = store.require(release_id)
         if service:
-            service.require_port()
+            _require_startable(store, service)
         if record["activated"] and release_id != previous:
             store.save({**record, "sequence": store.new_record()["sequence"]})
         store.mark(release_id, "active", previous=previous, backup=backup)
         try:
             facts = switch(store, service, release_id, checks, timeout)
         except (OpsError, OSError) as error:
-            after = _go_back(store, service, previous, release_id, checks, timeout)
+            serving, after = _go_back(store, service, previous, record, checks, timeout)
             store.mark(release_id, "failed", str(error), previous=previous)
             told = error if isinstance(error, OpsError) else ServiceError(f"release {release_id}", "to be put into service", str(error))
             told.args = (f"{told} {after}",)
+            told.facts = {**getattr(told, "facts", {}), "serving": serving}
             raise told from error.__cause__
         return {**facts, "previous": previous, "release": store.get(release_id)}
 
 
-def _go_back(store: ReleaseStore, service: Service | None, previous: str | None, failed: str,
-             checks: list[dict[str, t.Any]], timeout: float) -> str:
-    """After a failed activation; a sentence on what serves now."""
-    if previous is None or previous == failed:
+def _go_back(store: ReleaseStore, service: Service | None, previous: str | None, failed: dict[str, t.Any],
+             checks: list[dict[str, t.Any]], timeout: float) -> tuple[bool, str]:
+    """After a failed activation; whether a good release serves now, and a sentence on it."""
+    if failed["migration"] == "forward_only":
+        return False, "Its migration is forward-only, so nothing was rolled back: a person decides."
+    if previous is None or previous == failed["id"]:
         if service:
             service.stop()
         if previous is None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(store.layout.current)
-        return "No other release was live, so nothing serves now."
+        return False, "No other release was live, so nothing serves now."
     try:
         switch(store, service, previous, checks, timeout)
     except (OpsError, OSError) as error:
-        return f"Going back to {previous} failed too: {error}"
-    return f"Release {previous} serves again."
+        return False, f"Going back to {previous} failed too: {error}"
+    return True, f"Release {previous} serves again."
 
 
 def choose_target(store: ReleaseStore, release_id: str | None) -> dict[str, t.Any]:
@@ -156,7 +167,7 @@ def roll_back(store: ReleaseStore, service: Service | None, checks: list[dict[st
             raise Superseded(f"release {bad}", "to be the live release", previous or "none", "Nothing was rolled back")
         target = choose_target(store, release_id)
         if service:
-            service.require_port()
+            _require_startable(store, service)
         facts: dict[str, t.Any] = {}
         try:
             facts = switch(store, service, target["id"], checks, timeout)

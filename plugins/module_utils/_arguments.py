@@ -13,10 +13,12 @@ ROOT = {"type": "path", "required": True}
 ENV = {"type": "str", "required": True}
 COMPONENTS = {"type": "list", "elements": "str", "default": ["all"]}
 HEADERS = {"type": "dict", "default": {}}
+SECRET_HEADERS = {"type": "dict", "default": {}, "no_log": True}
 CHECKS = {
     "type": "list", "elements": "dict", "default": [], "options": {
         "name": {"type": "str"}, "url": {"type": "str", "required": True}, "method": {"type": "str", "default": "GET"},
-        "headers": {"type": "dict"}, "body": {"type": "str"}, "status": {"type": "list", "elements": "int", "default": [200]},
+        "headers": {"type": "dict"}, "secret_headers": {"type": "dict", "no_log": True}, "body": {"type": "str"},
+        "status": {"type": "list", "elements": "int", "default": [200]},
         "contains": {"type": "str"}, "json": {"type": "list", "elements": "str"}, "timeout": {"type": "float", "default": 5},
         "max_ms": {"type": "float"},
     },

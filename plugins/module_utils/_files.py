@@ -129,6 +129,16 @@ def atomic_symlink(target: str, link: str) -> None:
     fsync_dir(os.path.dirname(link) or ".")
 
 
+@contextlib.contextmanager
+def open_umask() -> t.Iterator[None]:
+    """While the block runs, new files and folders can be read by everybody, whatever umask the caller has."""
+    old = os.umask(0o022)
+    try:
+        yield
+    finally:
+        os.umask(old)
+
+
 def require_space(folder: str, needed: int, purpose: str) -> None:
     """Refuse to begin what cannot end.
 

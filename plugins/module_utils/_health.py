@@ -13,9 +13,10 @@ from ansible_collections.mobius.ops.plugins.module_utils import _probe, _thresho
 WORKERS = 16
 
 
-def normalize_all(checks: list[dict[str, t.Any]], headers: dict[str, str] | None = None) -> list[dict[str, t.Any]]:
-    """Every check in full form (``_probe.normalize``)."""
-    return [_probe.normalize(check, headers) for check in checks]
+def normalize_all(checks: list[dict[str, t.Any]], headers: dict[str, str] | None = None,
+                  secret_headers: dict[str, str] | None = None) -> list[dict[str, t.Any]]:
+    """Every check in full form (``_probe.normalize``). Secret headers win over those that may be shown."""
+    return [_probe.normalize(check, {**(headers or {}), **(secret_headers or {})}) for check in checks]
 
 
 def percentile(values: list[float], percent: float) -> float | None:

@@ -17,9 +17,12 @@ SPACE_FACTOR = 6
 
 
 def is_prepared(store: ReleaseStore, release_id: str, sha256: str) -> bool:
-    """Whether the release is there, from this very artifact, and was not given up."""
+    """Whether the release is there and good: from this very artifact, or from an earlier build of the same source.
+
+    The id names the source, so another build of it never replaces a release that a rollback may need.
+    """
     record = store.get(release_id)
-    return bool(record) and record["sha256"] == sha256 and record["status"] != "failed"
+    return bool(record) and record["status"] != "failed" and (record["sha256"] == sha256 or bool(record["verified"]))
 
 
 def prepare(store: ReleaseStore, params: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -37,14 +40,17 @@ def prepare(store: ReleaseStore, params: dict[str, t.Any]) -> dict[str, t.Any]:
     if manifest is None:
         raise InputError(f"artifact {artifact}", "a manifest in it", "none", "Build it with mobius.ops.release_artifact")
     _files.require_space(layout.root, os.path.getsize(artifact) * SPACE_FACTOR, f"release {release_id}")
-    store.sweep()
+    with store.locked("prepare"):
+        store.sweep()
+        return _make(store, params, manifest)
+
+
+def _make(store: ReleaseStore, params: dict[str, t.Any], manifest: dict[str, t.Any]) -> dict[str, t.Any]:
+    layout, release_id, artifact = store.layout, params["release_id"], params["artifact"]
     work = layout.path("releases", f".preparing-{release_id}")
     try:
-        os.mkdir(work, 0o755)
-        _artifact.unpack(artifact, work)
-        _artifact.compare(work, manifest)
-        _link_shared(layout, work)
-        _link_dependencies(layout, work, params["npm_ci_args"])
+        with _files.open_umask():
+            _fill(layout, work, artifact, manifest, params["npm_ci_args"])
         record = store.new_record(id=release_id, version=params["version"], source=params["source"], sha256=params["sha256"],
                                   migration=params["migration"])
         _files.write_json(os.path.join(work, ".release.json"), record)
@@ -57,6 +63,15 @@ def prepare(store: ReleaseStore, params: dict[str, t.Any]) -> dict[str, t.Any]:
         raise
     _history.record(layout, "prepared", release=release_id, version=params["version"], sha256=params["sha256"])
     return record
+
+
+def _fill(layout: Layout, work: str, artifact: str, manifest: dict[str, t.Any], npm_ci_args: list[str]) -> None:
+    """The release's folder with all that it needs; the service user has to be able to read it."""
+    os.mkdir(work)
+    _artifact.unpack(artifact, work)
+    _artifact.compare(work, manifest)
+    _link_shared(layout, work)
+    _link_dependencies(layout, work, npm_ci_args)
 
 
 def _link_shared(layout: Layout, folder: str) -> None:

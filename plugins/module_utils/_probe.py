@@ -31,15 +31,15 @@ except ImportError:
 BODY_LIMIT = 256 * 1024
 EVIDENCE_LIMIT = 200
 DEFAULTS: dict[str, t.Any] = {
-    "method": "GET", "headers": {}, "body": None, "status": [200], "contains": "", "json": [], "timeout": 5.0,
-    "max_ms": None,
+    "method": "GET", "headers": {}, "secret_headers": {}, "body": None, "status": [200], "contains": "", "json": [],
+    "timeout": 5.0, "max_ms": None,
 }
 
 
 def normalize(check: dict[str, t.Any], headers: dict[str, str] | None = None) -> dict[str, t.Any]:
     """A check with every field, of the right types.
 
-    :param check: ``url`` and, where wanted, ``name, method, headers, body, status, contains, json, timeout, max_ms``.
+    :param check: ``url`` and, where wanted, what ``DEFAULTS`` has. Its ``secret_headers`` are among its ``headers`` then.
     :param headers: headers that every check sends; the check's own win.
     :raises InputError: when a field is unknown or has a wrong value.
     """
@@ -60,7 +60,7 @@ def normalize(check: dict[str, t.Any], headers: dict[str, str] | None = None) ->
     full["json"] = [full["json"]] if isinstance(full["json"], str) else list(full["json"])
     for expression in full["json"] if jmespath else []:
         _compiled(expression.replace("{release}", "id"))
-    full["headers"] = {key: str(value) for key, value in {**(headers or {}), **full["headers"]}.items()}
+    full["headers"] = {key: str(value) for key, value in {**(headers or {}), **full["headers"], **full.pop("secret_headers")}.items()}
     return full
 
 

@@ -21,6 +21,8 @@ RECORD = ".release.json"
 STATUSES = ("prepared", "active", "verified", "failed", "rolled_back")
 #: Releases that are kept though they were never verified, newest first: their logs may still be asked for.
 KEPT_UNVERIFIED = 1
+#: Bytes set aside while a watch runs; a rollback writes a few records.
+RESERVE = 1024 * 1024
 
 
 class ReleaseStore:
@@ -103,12 +105,26 @@ class ReleaseStore:
         """Make ``current`` name a release, in one rename."""
         _files.atomic_symlink(os.path.join("releases", release_id), self.layout.current)
 
+    def make_reserve(self) -> None:
+        """Set some room on the disk aside, so that a release that fills the disk can still be rolled back."""
+        with open(self.layout.path("state", "reserve"), "wb") as stream:
+            stream.write(os.urandom(RESERVE))
+
+    def use_reserve(self) -> None:
+        """Give the room back."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.layout.path("state", "reserve"))
+
     @contextlib.contextmanager
-    def switching(self) -> t.Iterator[None]:
-        """While the block runs no one else switches releases on this target: not a deploy, a rollback, or a watch."""
-        with open(self.layout.path("state", "switch.lock"), "a", encoding="ascii") as lock:
+    def locked(self, what: str) -> t.Iterator[None]:
+        """While the block runs no one else does the same on this target; another one waits."""
+        with open(self.layout.path("state", what + ".lock"), "a", encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+    def switching(self) -> contextlib.AbstractContextManager[None]:
+        """While the block runs no one else switches releases: not a deploy, a rollback, or a watch."""
+        return self.locked("switch")
 
     def prunable(self, keep: int) -> list[str]:
         """Ids that retention would remove: *keep* verified releases stay, the live one and the target always."""
@@ -117,7 +133,8 @@ class ReleaseStore:
         live = self.get(self.live()) if self.live() else None
         verified = [record["id"] for record in self.all() if record["status"] == "verified"]
         others = [record["id"] for record in self.all()
-                  if record["status"] != "verified" and live and record["sequence"] < live["sequence"]]
+                  if record["status"] in ("failed", "rolled_back")
+                  or (record["status"] != "verified" and live and record["sequence"] < live["sequence"])]
         return [name for name in verified[keep:] + others[KEPT_UNVERIFIED:] if name not in spared]
 
     def remove(self, release_id: str) -> None:

@@ -176,7 +176,8 @@ class ProcessService(Service):
             _processes.end_group(pid, ticks, self.spec["stop_timeout"] + 5)
         self._end_remains()
         if facts and facts.get("state") != "stopped":
-            _files.write_json(os.path.join(self.folder, "status.json"), {**self._read(), "state": "stopped", "pid": None})
+            with contextlib.suppress(OSError):  # a full disk keeps nobody from stopping it
+                _files.write_json(os.path.join(self.folder, "status.json"), {**self._read(), "state": "stopped", "pid": None})
 
 
 class SystemdService(Service):
@@ -187,7 +188,6 @@ class SystemdService(Service):
         """The unit's name."""
         return self.name + ".service"
 
-    def unit_current(self) -> bool:
     @property
     def console(self) -> str:
         return f"the journal (journalctl -u {self.name})"
@@ -195,6 +195,7 @@ class SystemdService(Service):
     def evidence(self, lines: int = 15) -> list[str]:
         return _systemd.printed(self.unit, lines)
 
+    def unit_current(self) -> bool:
         """Whether the unit file on disk is the one that the definition asks for."""
         return _systemd.read_unit(self.unit) == _systemd.render(self.spec)
 

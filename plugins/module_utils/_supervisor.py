@@ -58,7 +58,8 @@ class Supervisor:
     def write(self, **facts: t.Any) -> None:
         """Add facts to the status and put it on disk."""
         self.status.update(facts)
-        _files.write_json(os.path.join(self.folder, "status.json"), self.status)
+        with contextlib.suppress(OSError):  # on a full disk the service runs on, told or not
+            _files.write_json(os.path.join(self.folder, "status.json"), self.status)
 
     def run_once(self) -> int:
         """Start the service and wait for its end (or end it, when this is to stop); its exit code."""

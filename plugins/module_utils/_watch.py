@@ -35,10 +35,16 @@ class WatchFolder:
 
     def state(self) -> dict[str, t.Any]:
         """How it goes; ``status`` is ``starting``, ``running``, ``finished``, or ``lost`` when its process was killed."""
-        state = _files.read_json(os.path.join(self.path, "state.json")) or {"status": "starting"}
+        state = _files.read_json(os.path.join(self.path, "state.json")) or self._not_begun()
         if state["status"] == "running" and not _processes.is_alive(state["pid"], state["ticks"]):
             return {**state, "status": "lost", "verdict": "inconclusive", "trigger": "the watching process was killed"}
         return state
+
+    def _not_begun(self) -> dict[str, t.Any]:
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - os.path.getmtime(self.path) < 2 * LAUNCH_TIMEOUT:
+                return {"status": "starting"}
+        return {"status": "lost", "verdict": "inconclusive", "trigger": "the watching process never began"}
 
     def save_state(self, state: dict[str, t.Any]) -> None:
         """Put the state on disk."""

@@ -7,6 +7,7 @@ disk after every round.
 """
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -52,10 +53,12 @@ class Watcher:
         self.redactor = _env_file.Redactor(self.layout.env_file)
         self.decision = _verdict.Decision(self.spec["failure_threshold"], self.spec["error_threshold"], self.spec["restart_limit"])
         self.restarts_before = self._restarts_total()
+        live = self.store.live()
+        self.record: dict[str, t.Any] = (self.store.get(live) if live else None) or {}
         self.began = time.monotonic()
         self.state: dict[str, t.Any] = {
             "status": "running", "pid": os.getpid(), "ticks": _processes.start_ticks(os.getpid()), "started": _clock.iso(),
-            "release": self.store.live(), "verdict": None, "trigger": "", "rounds": 0, "recent": [], "incident": None,
+            "release": live, "verdict": None, "trigger": "", "rounds": 0, "recent": [], "incident": None,
             "rollback": None, "left": self.spec["duration"], "samples": self.decision.summary(), "rolling_back": False,
         }
 
@@ -64,13 +67,24 @@ class Watcher:
 
     def log(self, level: str, text: str) -> None:
         """One line of the log that operators follow."""
-        _files.append_line(self.spec["log_file"], self.redactor.text(f"{_clock.iso()} {level} {text}"))
+        with self.best_effort():
+            _files.append_line(self.spec["log_file"], self.redactor.text(f"{_clock.iso()} {level} {text}"))
+
+    @contextlib.contextmanager
+    def best_effort(self) -> t.Iterator[None]:
+        """What cannot be written down, on a full disk, must not end the watch: it decides from memory."""
+        try:
+            yield
+        except (OSError, OpsError) as error:
+            with contextlib.suppress(OSError):
+                print(f"{_clock.iso()} not written: {error}", flush=True)
 
     def save(self, **facts: t.Any) -> None:
         """Add facts to the state and put it on disk."""
         self.state.update(facts)
-        self.folder.save_state({**self.state, "trigger": self.redactor.text(self.state["trigger"]),
-                                "recent": self.redactor.value(self.state["recent"])})
+        with self.best_effort():
+            self.folder.save_state({**self.state, "trigger": self.redactor.text(self.state["trigger"]),
+                                    "recent": self.redactor.value(self.state["recent"])})
 
     def run(self) -> None:
         """Watch until the end of the window, a rollback, or a stop."""
@@ -78,6 +92,8 @@ class Watcher:
                          f"a check every {self.spec['interval']:g} s, rollback "
                          + (f"after {self.spec['failure_threshold']} consecutive failures" if self.spec["auto_rollback"] else "off"))
         self.save()
+        with self.best_effort():
+            self.store.make_reserve()
         try:
             self.pause(self.spec["initial_delay"])
             self.began = time.monotonic()
@@ -86,7 +102,8 @@ class Watcher:
             verdict = "inconclusive"
             self.decision.trigger = str(reason)
         except Exception as error:  # a watch that ends silently would be worse than any message
-            traceback.print_exc()
+            with contextlib.suppress(OSError):
+                traceback.print_exc()
             verdict = "inconclusive"
             self.decision.trigger = f"the watch itself failed: {error}"
             self.incident(3, "The watch ended early", self.decision.trigger)
@@ -112,15 +129,14 @@ class Watcher:
         live = self.store.live()
         if live != self.state["release"]:
             raise Stopped(f"release {live} is live now, not {self.state['release']}")
-        samples = _health.sample_all([_probe.fill(check, live) for check in self.spec["checks"]])
-        outcome, fault = _health.outcome(samples), _health.first_fault(samples)
-        restarts = max(0, self._restarts_total() - self.restarts_before)
+        samples, outcome, fault, restarts = self.measure(live)
         action = self.decision.feed(outcome, restarts, fault)
         number = self.state["rounds"] + 1
         for sample in samples:
             line = {"when": _clock.iso(), "round": number, "restarts": restarts, **sample}
-            _files.append_line(self.spec["metrics_file"], json.dumps(self.redactor.value(line), sort_keys=True))
-        slowest = max(sample["ms"] for sample in samples)
+            with self.best_effort():
+                _files.append_line(self.spec["metrics_file"], json.dumps(self.redactor.value(line), sort_keys=True))
+        slowest = max((sample["ms"] for sample in samples), default=0.0)
         left = max(0.0, self.spec["duration"] - (time.monotonic() - self.began))
         recent = (self.state["recent"] + [{"when": _clock.iso(), "outcome": outcome, "ms": slowest, "fault": fault}])[-RECENT:]
         self.save(rounds=number, recent=recent, left=round(left), samples=self.decision.summary(), restarts=restarts,
@@ -130,6 +146,18 @@ class Watcher:
                  + (f", failure {self.decision.failed_in_a_row} of {self.spec['failure_threshold']}" if outcome == "failed" else "")
                  + (f": {fault}" if fault else ""))
         return action
+
+    def measure(self, live: str | None) -> tuple[list[dict[str, t.Any]], str, str, int]:
+        """One round's samples, its outcome, what is wrong, and the restarts so far.
+
+        What goes wrong on this side is an ``error`` of the round, and not the end of the watch.
+        """
+        try:
+            samples = _health.sample_all([_probe.fill(check, live) for check in self.spec["checks"]])
+            restarts = max(0, self._restarts_total() - self.restarts_before)
+        except Exception as error:
+            return [], "error", f"the watch could not measure: {error}", 0
+        return samples, _health.outcome(samples), _health.first_fault(samples), restarts
 
     def pause(self, seconds: float) -> None:
         """Wait. :raises Stopped: as soon as the watch is told to end."""
@@ -146,8 +174,7 @@ class Watcher:
     def roll_back(self) -> str:
         """Go back to the rollback target; the verdict that this makes."""
         release, trigger = self.state["release"], self.decision.trigger
-        record = self.store.get(release) or {}
-        if record.get("migration") == "forward_only":
+        if self.record.get("migration") == "forward_only":
             self.incident(1, f"Release {release} is bad and cannot be rolled back by itself",
                           f"{trigger}. Its migration is forward-only: a person decides.")
             return "frozen"
@@ -175,27 +202,30 @@ class Watcher:
         """Open an incident with the evidence at hand."""
         evidence: dict[str, t.Any] = {
             "trigger": self.decision.trigger, "samples": self.state["recent"], "log_file": self.spec["log_file"],
-            "metrics_file": self.spec["metrics_file"], "backup": (self.store.get(self.state["release"] or "-") or {}).get("backup"),
+            "metrics_file": self.spec["metrics_file"], "backup": self.record.get("backup"),
             "application_log": _files.tail(os.path.join(self.layout.component("logs"), "app.log"), 20),
             "console": self.service.evidence() if self.service else [], **(more or {}),
         }
-        record = _incidents.open_incident(self.layout, {
-            "title": title, "severity": severity, "env": self.spec["env"], "release": self.state["release"], "summary": summary,
-            "evidence": evidence})
-        self.log("WARN", f"incident {record['id']} (severity {severity}) is open: {title}")
-        self.save(incident=record["id"])
+        with self.best_effort():
+            record = _incidents.open_incident(self.layout, {
+                "title": title, "severity": severity, "env": self.spec["env"], "release": self.state["release"], "summary": summary,
+                "evidence": evidence})
+            self.log("WARN", f"incident {record['id']} (severity {severity}) is open: {title}")
+            self.save(incident=record["id"])
 
     def finish(self, verdict: str) -> None:
         """The verdict into state, release record, log and history."""
         release = self.state["release"]
-        record = self.store.get(release) if release else None
-        if verdict == "healthy" and record and record["status"] == "active" and self.store.live() == release:
-            self.store.mark(release, "verified", f"watch {self.folder.id}")
+        with self.best_effort():
+            record = self.store.get(release) if release else None
+            if verdict == "healthy" and record and record["status"] == "active" and self.store.live() == release:
+                self.store.mark(release, "verified", f"watch {self.folder.id}")
         self.log("INFO" if verdict == "healthy" else "WARN", f"watch {self.folder.id} ends: {verdict}"
                  + (f" ({self.decision.trigger})" if self.decision.trigger else ""))
-        _history.record(self.layout, "watch", self.redactor.text(self.decision.trigger), verdict=verdict, release=release,
-                        elapsed=round(time.monotonic() - self.began, 1), samples=self.decision.summary(),
-                        log_file=self.spec["log_file"], incident=self.state["incident"])
+        with self.best_effort():
+            _history.record(self.layout, "watch", self.redactor.text(self.decision.trigger), verdict=verdict, release=release,
+                            elapsed=round(time.monotonic() - self.began, 1), samples=self.decision.summary(),
+                            log_file=self.spec["log_file"], incident=self.state["incident"])
         self.save(status="finished", verdict=verdict, trigger=self.decision.trigger, rolling_back=False, left=0)
 
 

@@ -47,7 +47,8 @@ def service_message(name: str, facts: dict[str, t.Any], live: str | None, fault:
         return False, f"{text}, but release {live} should be live. Run the deploy or the rollback again."
     if fault:
         return False, f"{text}, but is UNHEALTHY: {fault}. If it does not recover, go back with: ansible-playbook mobius.ops.rollback."
-    if last and last["when"] and (_clock.now() - _clock.parse(last["when"])).total_seconds() < RECENT_EXIT:
+    told = last and last["when"] and (_clock.now() - _clock.parse(last["when"])).total_seconds() < RECENT_EXIT
+    if told or (facts["restarts"] and facts["uptime"] < RECENT_EXIT):
         return False, (f"{text}, but {ended} and it was restarted (restart {facts['restarts']} since its start). "
                        f"Look into {facts['console']} for the cause.")
     return True, text + (f", restarted {facts['restarts']} times" if facts["restarts"] else "") + "."

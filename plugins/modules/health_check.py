@@ -123,7 +123,8 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
         raise InputError("health check", "a url or some checks, and 1 or more requests",
                          f"{len(given)} checks and {params['requests']} requests", "Correct them")
     table = _thresholds.merge(params["thresholds"])
-    checks = [_probe.fill(check, params["release"]) for check in _health.normalize_all(given, params["headers"])]
+    full = _health.normalize_all(given, params["headers"], params["secret_headers"])
+    checks = [_probe.fill(check, params["release"]) for check in full]
     if params["wait_for"] > 0:
         _health.wait_for(checks, params["wait_for"], params["successes"])
     samples = _health.sample_all(checks, params["requests"])
@@ -145,6 +146,7 @@ def main() -> None:
         argument_spec={
             "checks": _arguments.CHECKS,
             "headers": _arguments.HEADERS,
+            "secret_headers": _arguments.SECRET_HEADERS,
             "url": {"type": "str"},
             "requests": {"type": "int", "default": 1},
             "thresholds": {"type": "dict", "default": {}},

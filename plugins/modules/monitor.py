@@ -183,7 +183,7 @@ SPEC = ("env", "service", "duration", "interval", "retry_interval", "initial_del
 def start(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Start a watch."""
     check_name(params["env"] or "", "env")
-    spec = {**{name: params[name] for name in SPEC}, "checks": _health.normalize_all(params["checks"], params["headers"])}
+    spec = {**{name: params[name] for name in SPEC}, "checks": _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])}
     if not spec["checks"]:
         raise InputError("watch", "some checks", "none", "Give the checks option, or mobius_checks")
     _watch.check_times(spec)
@@ -226,6 +226,7 @@ def main() -> None:
             "env": {"type": "str"},
             "checks": _arguments.CHECKS,
             "headers": _arguments.HEADERS,
+            "secret_headers": _arguments.SECRET_HEADERS,
             "state": {"type": "str", "choices": ["watched", "started", "followed", "stopped"], "default": "watched"},
             "service": {"type": "str", "default": "mobius"},
             "duration": {"type": "float", "default": 3600},

@@ -149,7 +149,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _activation, _arguments, _health, _service
+from ansible_collections.mobius.ops.plugins.module_utils import _activation, _arguments, _health, _restore, _service
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -169,6 +169,7 @@ def bring_about(service: _service.Service, state: str, differs: bool) -> None:
         if service.layout.current != service.spec["working_dir"] or ReleaseStore(service.layout).live() is None:
             raise StateError(f"service {service.name}", "a live release to run", "none", "Deploy one with mobius.ops.deploy")
         service.require_port()
+        _restore.refuse_interrupted(service.layout)
     if differs:
         service.save()
     if state == "stopped":
@@ -184,7 +185,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     """Bring about the state."""
     layout = Layout(params["root"])
     layout.require()
-    checks = _health.normalize_all(params["checks"], params["headers"])
+    checks = _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
     service, differs = service_of(layout, params)
     before, state = service.status(), params["state"]
     wrong = {"present": False, "started": before["status"] != "running", "restarted": True,
@@ -220,6 +221,7 @@ def main() -> None:
             "memory_max": {"type": "str"},
             "checks": _arguments.CHECKS,
             "headers": _arguments.HEADERS,
+            "secret_headers": _arguments.SECRET_HEADERS,
             "ready_timeout": {"type": "float", "default": 60},
         },
         supports_check_mode=True,

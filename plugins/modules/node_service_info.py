@@ -74,7 +74,7 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     layout = Layout(params["root"])
     layout.require()
     service, live = _service.load(layout, params["name"]), ReleaseStore(layout).live()
-    checks = [_probe.fill(check, live) for check in _health.normalize_all(params["checks"], params["headers"])]
+    checks = [_probe.fill(check, live) for check in _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])]
     facts = service.status()
     samples = _env_file.Redactor(layout.env_file).value(_health.sample_all(checks)) if checks and facts["pid"] else []
     health = {**_health.summarize(samples, _thresholds.merge(params["thresholds"])), "results": samples}
@@ -90,6 +90,7 @@ def main() -> None:
             "name": {"type": "str", "default": "mobius"},
             "checks": _arguments.CHECKS,
             "headers": _arguments.HEADERS,
+            "secret_headers": _arguments.SECRET_HEADERS,
             "thresholds": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,

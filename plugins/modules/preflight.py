@@ -21,6 +21,9 @@ options:
     description: The service whose port must be free or its own.
     type: str
     default: mobius
+  port:
+    description: The port that the service should have been set up for.
+    type: int
   programs:
     description: Programs that must be on the target's PATH, and the argument that makes each print its version.
     type: dict
@@ -86,13 +89,16 @@ def encoders(wanted: list[str]) -> dict[str, t.Any]:
     return point("encoders", not missing, found, "install an ffmpeg that has them")
 
 
-def port(layout: Layout, name: str) -> dict[str, t.Any]:
-    """Whether the service was set up, and no other program has its port."""
+def port(layout: Layout, name: str, wanted: int | None) -> dict[str, t.Any]:
+    """Whether the service was set up for the wanted port, and no other program has it."""
     try:
         service = _service.load(layout, name)
         service.require_port()
     except OpsError as error:
         return point("port", False, str(error), error.todo)
+    if wanted not in (None, service.port):
+        return point("port", False, f"the service was set up for port {service.port}, not {wanted}",
+                     "run mobius.ops.setup with the new mobius_port")
     return point("port", True, f"{service.port} is free or the service's own", "")
 
 
@@ -107,14 +113,14 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     """Check every point; fail with the first that did not pass when one did not."""
     layout = Layout(params["root"])
     layout.require()
-    _health.normalize_all(params["checks"], params["headers"])
+    _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
     writable = os.access(layout.state, os.W_OK)
     points = [point("write", writable, f"the user may {'' if writable else 'not '}write to {layout.state}",
                     "run it as the user who ran mobius.ops.setup")]
     points += [program(name, str(argument)) for name, argument in params["programs"].items()]
     if params["encoders"] and shutil.which("ffmpeg"):
         points.append(encoders(params["encoders"]))
-    points += [port(layout, params["service"]), disk(layout, params["min_free_mb"])]
+    points += [port(layout, params["service"], params["port"]), disk(layout, params["min_free_mb"])]
     bad = [row for row in points if not row["passed"]]
     if bad:
         error = StateError("preflight of this host", "every point to pass",
@@ -131,11 +137,13 @@ def main() -> None:
         argument_spec={
             "root": _arguments.ROOT,
             "service": {"type": "str", "default": "mobius"},
+            "port": {"type": "int"},
             "programs": {"type": "dict", "default": {"node": "--version", "npm": "--version", "ffmpeg": "-version"}},
             "encoders": {"type": "list", "elements": "str", "default": ["libx264", "aac"]},
             "min_free_mb": {"type": "int", "default": 1000},
             "checks": _arguments.CHECKS,
             "headers": _arguments.HEADERS,
+            "secret_headers": _arguments.SECRET_HEADERS,
         },
         supports_check_mode=True,
     )

@@ -138,6 +138,10 @@ removed:
   returned: O(state=pruned)
   type: list
   elements: str
+serving:
+  description: Whether a good release serves now.
+  returned: when a release did not become ready
+  type: bool
 evidence:
   description: The last lines that the service printed.
   returned: when a release did not become ready
@@ -164,16 +168,24 @@ class Work:
         self.store = ReleaseStore(Layout(params["root"]))
         self.store.layout.require()
         self.service = _service.load(self.store.layout, params["service"]) if params["service"] else None
-        self.checks = _health.normalize_all(params["checks"], params["headers"])
+        self.checks = _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
 
     def prepared(self) -> tuple[bool, dict[str, t.Any]]:
         """Unpack, unless it is there."""
         release_id = self.params["release_id"]
         if _prepare.is_prepared(self.store, release_id, self.params["sha256"]):
-            return False, {"release": self.store.get(release_id)}
+            return self._migrates(self.store.require(release_id))
         if self.check_mode:
             return True, {"release": self.store.new_record(id=release_id, version=self.params["version"])}
         return True, {"release": _prepare.prepare(self.store, self.params)}
+
+    def _migrates(self, record: dict[str, t.Any]) -> tuple[bool, dict[str, t.Any]]:
+        """Keep in the record which kind of migration the release brings this time."""
+        differs = record["migration"] != self.params["migration"]
+        record = {**record, "migration": self.params["migration"]}
+        if differs and not self.check_mode:
+            self.store.save(record)
+        return differs, {"release": record}
 
     def active(self) -> tuple[bool, dict[str, t.Any]]:
         """Switch, unless it serves."""
@@ -268,6 +280,7 @@ def main() -> None:
             "service": {"type": "str"},
             "checks": _arguments.CHECKS,
             "headers": _arguments.HEADERS,
+            "secret_headers": _arguments.SECRET_HEADERS,
             "ready_timeout": {"type": "float", "default": 60},
             "why": {"type": "str", "default": ""},
             "keep": {"type": "int", "default": 5},

@@ -145,7 +145,7 @@ def test_of_the_others_only_the_newest_older_one_is_kept(host):
         host.release(f"old-{number}", status)
     host.live("live")
     host.release("newer", "failed")
-    assert host.store.prunable(5) == ["old-2", "old-1", "old-0"]
+    assert host.store.prunable(5) == ["old-3", "old-2", "old-1", "old-0"], "the newest failure is kept, also above the live release"
 
 
 def test_after_rollbacks_the_live_release_and_its_target_are_spared_though_old(host):

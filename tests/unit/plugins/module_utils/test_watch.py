@@ -3,9 +3,11 @@
 """Real, detached watches of a real service that turns bad."""
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import subprocess
 import threading
 
 import pytest
@@ -244,15 +246,46 @@ def test_stop_waits_for_a_rollback_that_goes_on(host, two, watch, wait_until):
     assert folder.state()["verdict"] == "rolled_back"
 
 
-def test_a_fault_of_the_watch_itself_is_told(host, two, watch, ended, wait_until):
+def test_a_file_that_cannot_be_written_does_not_end_the_watch(host, two, watch, ended, wait_until):
     folder = watch(duration=60)
     wait_until(lambda: folder.state()["rounds"] >= 1)
-    path = os.path.join(host.layout.release("r2"), ".release.json")
     os.unlink(folder.spec()["metrics_file"])
     os.mkdir(folder.spec()["metrics_file"])
+    wait_until(lambda: folder.state()["rounds"] >= 3)
+    host.mode("r2", "bad")
+    assert ended(folder)["verdict"] == "rolled_back" and host.store.live() == "r1"
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 6 MB for the host; unmounted after it."""
+    folder = tmp_path / "host"
+    folder.mkdir()
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)], check=False).returncode:
+        pytest.skip("mounting a small file system takes root, on a machine that allows it")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(path):
+    """Write until the disk is full."""
+    with open(path, "wb", buffering=0) as stream, contextlib.suppress(OSError):
+        while True:
+            stream.write(bytes(4096))
+
+
+def test_a_release_that_fills_the_disk_is_rolled_back(small_disk, host, two, watch, ended, wait_until):
+    folder = watch(duration=60)
+    wait_until(lambda: folder.state()["rounds"] >= 1)
+    release = small_disk / "releases" / "r2"
+    (release / "next").write_text("bad")
+    fill(small_disk / "shared" / "out" / "endless.mp4")
+    assert os.statvfs(small_disk).f_bavail == 0
+    os.replace(release / "next", release / "mode")
+    wait_until(lambda: host.store.live() == "r1", 15)
     state = ended(folder)
-    assert state["verdict"] == "inconclusive" and "the watch itself failed" in state["trigger"]
-    assert incidents(host)[0]["severity"] == 3 and os.path.exists(path)
+    assert state["verdict"] == "rolled_back" and two.status()["release"] == "r1"
+    assert host.statuses()["r2"] == "rolled_back" and incidents(host)[0]["severity"] == 2
 
 
 def test_an_error_of_the_disk_while_rolling_back_is_frozen_and_severity_1(host, two, watch, ended):

@@ -30,7 +30,8 @@ DOWN = {"pid": None, "uptime": 0, "release": None}
 
 @pytest.mark.parametrize("changes, live, fault, well, words", [
     ({}, "r2", "", True, "mobius runs (process 7, port 5001, up 50 s, release r2)."),
-    ({"restarts": 2, "last_exit": ended(600)}, "r2", "", True, "restarted 2 times"),
+    ({"restarts": 2, "last_exit": ended(600), "uptime": 599}, "r2", "", True, "restarted 2 times"),
+    ({"restarts": 2, "uptime": 5}, "r2", "", False, "its process ended and it was restarted"),
     ({"restarts": 2, "last_exit": ended(5)}, "r2", "", False, "ended by SIGKILL"),
     ({"release": None}, "r2", "", True, "release unknown"),
     ({"release": "r1"}, "r2", "", False, "release r2 should be live"),
