@@ -35,3 +35,11 @@ def test_a_mistake_in_a_secret_is_told_without_it(operator, tmp_path, setting, v
     assert told(done, sentence), done.output
     assert SECRET not in done.output
     assert not (tmp_path / "mobius").exists()
+
+
+def test_secret_headers_are_not_shown(operator, tmp_path):
+    assert operator.run("setup").outcome == "set_up"
+    done = operator.run("status", "-vvv", mobius_check_headers={"Origin": "http://shown.example"},
+                        mobius_check_secret_headers={"Authorization": f"Bearer {SECRET}"})
+    assert told(done, "mobius does not run: no release is live."), done.output
+    assert SECRET not in done.output and "Origin: http://shown.example" in done.output

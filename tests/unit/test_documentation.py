@@ -168,3 +168,10 @@ def test_contributing_is_short():
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_pages_name_no_folder_of_a_person_or_machine(page):
     assert not re.search(r"/(home|root|work|Users)/(?!ops\b)\w", page.read_text(encoding="utf-8"))
+
+
+def test_tasks_that_send_headers_send_the_secret_ones_too():
+    for path in (ROOT / "roles").glob("*/tasks/*.yml"):
+        text = path.read_text(encoding="utf-8")
+        pairs = re.findall(r'^ +headers: "{{ mobius_check_headers }}"\n +secret_headers: "{{ mobius_check_secret_headers }}"$', text, flags=re.M)
+        assert text.count("{{ mobius_check_headers }}") == len(pairs), path

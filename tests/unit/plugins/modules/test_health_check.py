@@ -67,3 +67,14 @@ def test_headers_and_release(check, web):
 ])
 def test_bad_input_sends_nothing(check, options, words):
     assert words in check(**options)["msg"]
+
+
+def test_secret_headers_are_sent_and_not_shown(run_module, web):
+    web.answers["/health"] = lambda handler, _body: handler.send(500, f"{handler.headers['A']} {handler.headers['B']} {handler.headers['C']}")
+    result = run_module(health_check, {
+        "checks": [{"url": web.base + "/health", "headers": {"C": "plain"}, "secret_headers": {"B": "sekret-of-one"}}],
+        "headers": {"A": "shown", "C": "every"}, "secret_headers": {"A": "sekret-of-all", "B": "other"}})
+    sent = web.seen[-1][2]
+    assert (sent["A"], sent["B"], sent["C"]) == ("sekret-of-all", "sekret-of-one", "plain")
+    assert "sekret" not in str(result) and result["results"][0]["evidence"].endswith("plain")
+    assert result["invocation"]["module_args"]["headers"] == {"A": "shown", "C": "every"}
