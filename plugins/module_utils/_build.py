@@ -22,7 +22,10 @@ _GIT = ("git@", "git://", "ssh://", "http://", "https://", "git+", "file://")
 
 
 def kind_of(source: str) -> str:
-    """``git``, ``directory`` or ``tarball``. :raises InputError: when the source is none of them."""
+    """``git``, ``directory`` or ``tarball``. :raises InputError: when the source is none of them, or tells a password."""
+    if _commands.passwords(source):
+        raise InputError(f"release source '{_commands.without_passwords(source)}'", "a URL without user, password and token", "one with",
+                         "Use a git credential helper, GIT_ASKPASS or an SSH key instead")
     if source.startswith(_GIT):
         return "git"
     if os.path.isdir(source):
@@ -31,6 +34,14 @@ def kind_of(source: str) -> str:
         return "tarball"
     raise InputError(f"release source '{source}'", "a folder, a .tar.gz or .tgz file with its .sha256, or a git URL",
                      "none of them on the controller", "Correct mobius_release_source")
+
+
+def git_environment() -> dict[str, str]:
+    """The environment of git: it fails where it would ask a person, who is not there."""
+    env = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+    if not {"GIT_SSH", "GIT_SSH_COMMAND"} & set(env) and _commands.capture(["git", "config", "--get", "core.sshCommand"]).returncode:
+        env["GIT_SSH_COMMAND"] = "ssh -o BatchMode=yes"
+    return env
 
 
 def release_id(version: str, digest: str) -> str:
@@ -94,13 +105,14 @@ class Builder:
             if ref.startswith("-"):
                 raise InputError("mobius_release_ref", "a branch, tag or commit", repr(ref), "Correct it")
             url = source[4:] if source.startswith("git+") else source
-            _commands.run(["git", "clone", "--quiet", "--", url, tree], "/", "release source")
+            env = git_environment()
+            _commands.run(["git", "clone", "--quiet", "--", url, tree], "/", "release source", env)
             branch = f"refs/remotes/origin/{ref}"
-            branches = _commands.run(["git", "for-each-ref", "--format=%(refname)", "refs/remotes"], tree, "release source").split()
+            branches = _commands.run(["git", "for-each-ref", "--format=%(refname)", "refs/remotes"], tree, "release source", env).split()
             wanted = branch if branch in branches else ref or "HEAD"
-            _commands.run(["git", "checkout", "--quiet", "--detach", wanted], tree, "release source")
-            commit = _commands.run(["git", "rev-parse", "HEAD"], tree, "release source").strip()
-            return f"{_commands.without_passwords(source)}@{commit}"
+            _commands.run(["git", "checkout", "--quiet", "--detach", wanted], tree, "release source", env)
+            commit = _commands.run(["git", "rev-parse", "HEAD"], tree, "release source", env).strip()
+            return f"{source}@{commit}"
         os.mkdir(tree)
         if kind == "tarball":
             _artifact.unpack(source, tree)

@@ -12,7 +12,7 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
 
-_PASSWORD = re.compile(r"(https?://)[^/@\s]+@")
+_PASSWORD = re.compile(r"(https?://)([^/@\s]+)@")
 
 
 def without_passwords(text: str) -> str:
@@ -20,25 +20,32 @@ def without_passwords(text: str) -> str:
     return _PASSWORD.sub(r"\1", text)
 
 
-def capture(argv: list[str], folder: str = "/", what: str = "command") -> subprocess.CompletedProcess[str]:
+def passwords(text: str) -> list[str]:
+    """The ``user:password`` and tokens in the web addresses of a text."""
+    return [match.group(2) for match in _PASSWORD.finditer(text)]
+
+
+def capture(argv: list[str], folder: str = "/", what: str = "command",
+            env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; ``returncode``, ``stdout`` and ``stderr``.
 
     :param what: what it is for, in words.
+    :param env: its whole environment; that of this process by default.
     :raises StateError: when the program is not there.
     """
     try:
-        return subprocess.run(argv, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True,  # pylint: disable=ansible-bad-function
+        return subprocess.run(argv, cwd=folder, env=env, stdin=subprocess.DEVNULL, capture_output=True,  # pylint: disable=ansible-bad-function
                               text=True, errors="replace", check=False)
     except FileNotFoundError as error:
         raise StateError(what, f"the program {argv[0]}", "none on the PATH", "Install it (mobius.ops.setup does)") from error
 
 
-def run(argv: list[str], folder: str, what: str) -> str:
+def run(argv: list[str], folder: str, what: str, env: dict[str, str] | None = None) -> str:
     """Run a command that has to succeed and return what it prints.
 
     :raises OpsError: when it cannot be started or fails; the message has its last lines.
     """
-    done = capture(argv, folder, what)
+    done = capture(argv, folder, what, env)
     if done.returncode:
         last = " | ".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-6:])
         raise OpsError(without_passwords(f"{what}: {' '.join(argv)}"), "exit status 0",

@@ -16,6 +16,7 @@ import threading
 import time
 import typing as t
 
+from ansible_collections.mobius.ops.plugins.module_utils import _commands
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
 
 try:
@@ -43,7 +44,7 @@ def normalize(check: dict[str, t.Any], headers: dict[str, str] | None = None) ->
     :param headers: headers that every check sends; the check's own win.
     :raises InputError: when a field is unknown or has a wrong value.
     """
-    name = str(check.get("name") or check.get("url") or "")
+    name = str(check.get("name") or _commands.without_passwords(str(check.get("url") or "")))
     unknown = sorted(set(check) - set(DEFAULTS) - {"name", "url"})
     if unknown:
         raise InputError(f"check {name}", "the fields name, url, " + ", ".join(DEFAULTS), ", ".join(unknown), "Correct the name")
@@ -214,4 +215,4 @@ def _reason(kind: str, error: BaseException, check: dict[str, t.Any]) -> str:
         "dns": f"the host name of {check['url']} cannot be resolved",
         "closed": "the connection was closed before the answer was whole",
     }
-    return told.get(kind) or str(error)[:EVIDENCE_LIMIT]
+    return _commands.without_passwords(told.get(kind) or str(error))[:EVIDENCE_LIMIT]

@@ -20,6 +20,8 @@ options:
     description:
       - A folder with the application, a C(.tar.gz) or C(.tgz) file with its C(.sha256) beside it, or a git URL.
       - A tar file that this module built is used as it is. Another one is taken as source and built.
+      - A URL must not have a user, password or token in it. Use a git credential helper, C(GIT_ASKPASS) or an SSH key. Git never
+        asks for a password; it fails.
     type: str
     required: true
   version:
@@ -112,7 +114,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _build
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _build, _commands
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
@@ -135,6 +137,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    module.no_log_values.update(_commands.passwords(module.params["source"]))
     _arguments.execute(module, run)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _build, _commands, _deps
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError, OpsError, StateError
+from ansible_collections.mobius.ops.plugins.modules import release_artifact
 
 COMMAND = ["sh", "-c", "echo build >> $BUILDS; mkdir -p client/build && echo built > client/build/index.html"]
 LOCK = {"name": "app", "version": "1.0.0", "lockfileVersion": 3, "requires": True,
@@ -261,10 +262,33 @@ def test_passwords_in_urls_are_not_shown(url, shown):
     assert _commands.without_passwords(url) == shown
 
 
-def test_a_password_in_a_url_is_in_no_message(make, free_port):
+@pytest.mark.parametrize("url", ["https://ada:t0ken@git.example/app.git", "git+https://t0ken@git.example/app.git"])
+def test_a_password_in_a_url_is_refused_and_not_shown(make, run_module, tmp_path, url):
+    with pytest.raises(InputError, match=r"'\S*https://git.example/app.git': expected a URL without .* credential helper") as caught:
+        make(url)
+    assert "t0ken" not in str(caught.value)
+    result = run_module(release_artifact, {"source": url, "version": "1", "store": str(tmp_path / "store")})
+    assert "credential helper" in result["msg"] and "t0ken" not in str(result)
+
+
+def test_a_password_in_what_git_prints_is_not_shown(tmp_path):
     with pytest.raises(OpsError) as caught:
-        make(f"http://ada:t0ken@127.0.0.1:{free_port()}/app.git")
+        _commands.run(["git", "clone", "http://ada:t0ken@127.0.0.1:1/app.git", str(tmp_path / "tree")], "/", "release source")
     assert "t0ken" not in str(caught.value) and "git clone" in str(caught.value)
+
+
+def test_git_asks_nobody(make, web, tmp_path, monkeypatch):
+    for name in ("GIT_SSH", "GIT_SSH_COMMAND", "GIT_ASKPASS", "SSH_ASKPASS", "GIT_TERMINAL_PROMPT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    web.answers["/app.git/info/refs"] = lambda handler, _body: handler.send(401, WWW_Authenticate='Basic realm="x"')
+    with pytest.raises(OpsError, match="terminal prompts disabled"):
+        make(web.base + "/app.git")
+    assert _build.git_environment()["GIT_SSH_COMMAND"] == "ssh -o BatchMode=yes"
+    (tmp_path / ".gitconfig").write_text("[core]\n\tsshCommand = ssh -i key\n")
+    assert "GIT_SSH_COMMAND" not in _build.git_environment()
+    monkeypatch.setenv("GIT_SSH_COMMAND", "my-ssh")
+    assert _build.git_environment()["GIT_SSH_COMMAND"] == "my-ssh"
 
 
 def test_dependencies_are_installed_once_per_lock_file_and_arguments(source, tmp_path):

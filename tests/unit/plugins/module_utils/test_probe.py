@@ -196,3 +196,8 @@ def test_missing_libraries_are_named_with_their_package(monkeypatch, web):
     monkeypatch.setattr(_probe, "requests", None)
     with pytest.raises(StateError, match="python3-requests"):
         _probe.session()
+
+
+def test_a_password_in_a_url_is_in_no_sample(free_port):
+    sample = run(url=f"http://ada:t0ken@127.0.0.1:{free_port()}/health")
+    assert sample["kind"] == "refused" and sample["check"].endswith("/health") and "t0ken" not in str(sample)
