@@ -19,6 +19,11 @@ options:
   url:
     description: One more check, of this URL, with the defaults of O(checks).
     type: str
+  root:
+    description:
+      - The folder that holds everything of the application on the target, as in M(mobius.ops.layout).
+      - When it is given, the values of its C(.env) are replaced by asterisks in the results, which quote answers.
+    type: path
   requests:
     description: How often each check is sent.
     type: int
@@ -110,8 +115,9 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _health, _probe, _thresholds
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _env_file, _health, _probe, _thresholds
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 FAILING = {"warning": ("warning", "unknown", "critical"), "critical": ("critical", "unknown"), "never": ()}
 
@@ -128,6 +134,8 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     if params["wait_for"] > 0:
         _health.wait_for(checks, params["wait_for"], params["successes"])
     samples = _health.sample_all(checks, params["requests"])
+    if params["root"]:
+        samples = _env_file.Redactor(Layout(params["root"]).env_file).value(samples)
     result = {**_health.summarize(samples, table), "results": samples}
     if result["status"] in FAILING[params["fail_on"]]:
         faults = sum(sample["outcome"] != "ok" for sample in samples)
@@ -148,6 +156,7 @@ def main() -> None:
             "headers": _arguments.HEADERS,
             "secret_headers": _arguments.SECRET_HEADERS,
             "url": {"type": "str"},
+            "root": {"type": "path"},
             "requests": {"type": "int", "default": 1},
             "thresholds": {"type": "dict", "default": {}},
             "release": {"type": "str"},

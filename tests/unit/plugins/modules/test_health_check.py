@@ -78,3 +78,10 @@ def test_secret_headers_are_sent_and_not_shown(run_module, web):
     assert (sent["A"], sent["B"], sent["C"]) == ("sekret-of-all", "sekret-of-one", "plain")
     assert "sekret" not in str(result) and result["results"][0]["evidence"].endswith("plain")
     assert result["invocation"]["module_args"]["headers"] == {"A": "shown", "C": "every"}
+
+
+def test_secrets_of_the_application_are_not_quoted(check, web, host, secret):
+    web.answers["/bad"] = (500, f"the key is {secret}")
+    assert secret in str(check(url=web.base + "/bad"))
+    result = check(url=web.base + "/bad", root=host.root)
+    assert result["failed"] and secret not in str(result) and "the key is ********" in result["results"][0]["evidence"]
