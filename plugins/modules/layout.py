@@ -60,6 +60,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._errors import InputErr
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 PRIVATE = ("backups", "state")
+QUOTING = ("incidents", "monitor_logs")  # they quote what the application printed
 WRITABLE = ("uploads", "database", "generated", "logs")
 
 
@@ -74,10 +75,11 @@ def plan(layout: Layout, owner: str | None) -> dict[str, dict[str, t.Any]]:
         raise InputError(f"owner {owner}", f"root or {owner} to run this", me.pw_name, "Set mobius_become to true")
     private = [layout.path(name) for name in PRIVATE]
     writable = [layout.component(name) for name in WRITABLE]
+    closed = [*writable, layout.component("config"), *(layout.path(name) for name in QUOTING)]
     wanted = {}
     for path in layout.folders():
         account = service if path in writable else me
-        mode = 0o700 if path in private else 0o750 if path in writable or path == layout.component("config") else 0o755
+        mode = 0o700 if path in private else 0o750 if path in closed else 0o755
         wanted[path] = {"uid": account.pw_uid, "gid": service.pw_gid, "mode": mode}
     return wanted
 

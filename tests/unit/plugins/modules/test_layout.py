@@ -23,6 +23,7 @@ def test_folders_are_made_once(run_module, tmp_path, snapshot):
     assert all(os.path.isdir(path) for path in first["folders"])
     assert mode(root / "backups") == mode(root / "state") == 0o700
     assert mode(root / "shared/config") == mode(root / "shared/uploads") == 0o750 and mode(root / "releases") == 0o755
+    assert mode(root / "incidents") == mode(root / "monitor_logs") == 0o750
     before = snapshot(root)
     second = run_module(layout, {"root": str(root)})
     assert not second["changed"] and snapshot(root) == before
