@@ -129,6 +129,19 @@ class Site:
 
 
 @pytest.fixture(scope="module")
+def new_site() -> t.Iterator[t.Callable[[Path], Site]]:
+    """Makes sites below given folders; closed after the tests of the file."""
+    made = []
+
+    def make(folder: Path) -> Site:
+        made.append(Site(folder))
+        return made[-1]
+    yield make
+    for site in made:
+        site.close()
+
+
+@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:
     """A new site for the tests of one file."""
     made = Site(tmp_path_factory.mktemp("site"))
