@@ -25,6 +25,7 @@ options:
 attributes:
   check_mode:
     support: full
+    details: On a host that was not set up yet the owner may be missing, too.
   diff_mode:
     support: full
   idempotent:
@@ -64,12 +65,17 @@ QUOTING = ("incidents", "monitor_logs")  # they quote what the application print
 WRITABLE = ("uploads", "database", "generated", "logs")
 
 
-def plan(layout: Layout, owner: str | None) -> dict[str, dict[str, t.Any]]:
-    """Path -> the owner's user id, group id and mode that it should have."""
+def plan(layout: Layout, owner: str | None, new_host: bool = False) -> dict[str, dict[str, t.Any]]:
+    """Path -> the owner's user id, group id and mode that it should have.
+
+    :param new_host: whether this only tells what would be done where nothing is yet; the owner may be missing, too.
+    """
     me = pwd.getpwuid(os.getuid())
     try:
         service = pwd.getpwnam(owner) if owner else me
     except KeyError as error:
+        if new_host:
+            return dict.fromkeys(layout.folders(), {"owner": owner})
         raise InputError(f"owner {owner}", "a user of the target", "none", "Create it first (mobius.ops.setup does)") from error
     if service.pw_uid != me.pw_uid and me.pw_uid != 0:
         raise InputError(f"owner {owner}", f"root or {owner} to run this", me.pw_name, "Set mobius_become to true")
@@ -106,7 +112,8 @@ def apply(wanted: dict[str, dict[str, t.Any]]) -> None:
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Plan, compare, apply."""
-    wanted = plan(Layout(params["root"]), params["owner"])
+    layout = Layout(params["root"])
+    wanted = plan(layout, params["owner"], check_mode and not os.path.isdir(layout.state))
     before = found(wanted)
     if before != wanted and not check_mode:
         apply(wanted)

@@ -77,6 +77,7 @@ options:
 attributes:
   check_mode:
     support: full
+    details: V(present) on a host that was not set up yet says that it would change it, and checks nothing more.
   diff_mode:
     support: full
   idempotent:
@@ -145,6 +146,7 @@ evidence:
   elements: str
 """
 
+import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -184,6 +186,8 @@ def bring_about(service: _service.Service, state: str, differs: bool) -> None:
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Bring about the state."""
     layout = Layout(params["root"])
+    if check_mode and params["state"] == "present" and not os.path.isdir(layout.state):
+        return True, {}, {"before": {"definition": None}, "after": {"definition": "made when the host is set up"}}
     layout.require()
     checks = _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
     service, differs = service_of(layout, params)

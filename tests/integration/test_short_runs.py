@@ -43,3 +43,9 @@ def test_secret_headers_are_not_shown(operator, tmp_path):
                         mobius_check_secret_headers={"Authorization": f"Bearer {SECRET}"})
     assert told(done, "mobius does not run: no release is live."), done.output
     assert SECRET not in done.output and "Origin: http://shown.example" in done.output
+
+
+def test_setup_in_check_mode_on_a_new_host(operator, tmp_path):
+    done = operator.run("setup", "--check", "--diff", mobius_dotenv={"KEY": SECRET})
+    assert (done.status, done.outcome) == (0, "planned") and done.changed() == 3, done.output
+    assert "would be set up" in done.output and SECRET not in done.output and not (tmp_path / "mobius").exists()

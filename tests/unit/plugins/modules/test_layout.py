@@ -62,3 +62,10 @@ def test_bad_input(run_module, tmp_path):
     result = run_module(layout, {"root": str(tmp_path)})
     assert "expected a folder or nothing, found something else" in result["msg"]
     assert os.listdir(tmp_path) == ["releases"]
+
+
+def test_in_check_mode_a_new_host_may_lack_the_owner(run_module, tmp_path):
+    result = run_module(layout, {"root": str(tmp_path / "m"), "owner": "no-such-user"}, check=True)
+    assert result["changed"] and str(tmp_path / "m" / "state") in result["folders"] and os.listdir(tmp_path) == []
+    (tmp_path / "state").mkdir()
+    assert run_module(layout, {"root": str(tmp_path), "owner": "no-such-user"}, check=True)["failed"]

@@ -124,3 +124,11 @@ def test_info_of_a_stopped_and_of_a_sick_service(do, info, host, secret):
     stopped = info()
     assert "DOWN: it was stopped" in stopped["message"] and stopped["health"]["results"] == []
     assert "expected a service that was set up" in info(name="other")["msg"]
+
+
+@pytest.mark.parametrize("state", ["present", "started", "restarted", "stopped"])
+def test_check_mode_on_a_host_that_was_not_set_up(run_module, tmp_path, state):
+    options = {"root": str(tmp_path / "m"), "port": 5001, "command": ["no-such-program"], "state": state}
+    result = run_module(node_service, options, check=True)
+    assert result["changed"] if state == "present" else "expected a host that was set up" in result["msg"]
+    assert "expected a host that was set up" in run_module(node_service, options)["msg"] and os.listdir(tmp_path) == []
