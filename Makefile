@@ -39,6 +39,10 @@ test-integration: setup ## the real playbooks against the sample application
 test-app: setup ## the sample application's own tests
 	cd tests/app && npm ci --no-audit --no-fund --loglevel=error && npm test
 
+.PHONY: test-systemd
+test-systemd: setup ## a real systemd host in a container, over SSH (KEEP=1 leaves it up; ARGS=verify for one step)
+	@tools/test-systemd $(ARGS)
+
 .PHONY: test-matrix
 test-matrix: setup ## unit tests, sanity and the main path on other ansible-cores
 	@.venv/bin/python tools/matrix.py $(ARGS)
