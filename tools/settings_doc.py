@@ -29,6 +29,9 @@ Values may be strings, as AWX surveys send them (`"300"`, `"true"`); a list of w
 text may be empty: a number, a yes or no, or a choice is left out instead. Durations are in seconds. Paths are on the
 target unless it says otherwise.
 A value with blanks needs two kinds of quotes at a shell: `-e "mobius_why='uploads fail'"`.
+
+`mobius_hosts` is the pattern of hosts that a playbook works on, by default the group `mobius`: `-e mobius_hosts=web1`. Give it with
+`-e` only; `--limit` narrows it down. A pattern that no host of the inventory matches is refused.
 """
 #: Entry points that only roles and playbooks call; what they take is no setting.
 INTERNAL = {"outcome", "report"}

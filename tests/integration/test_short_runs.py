@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.playbooks import Operator, Result
+from support.playbooks import ROOT, Operator, Result
 
 SECRET = "sekret-of-the-test"
 
@@ -49,3 +49,24 @@ def test_setup_in_check_mode_on_a_new_host(operator, tmp_path):
     done = operator.run("setup", "--check", "--diff", mobius_dotenv={"KEY": SECRET})
     assert (done.status, done.outcome) == (0, "planned") and done.changed() == 3, done.output
     assert "would be set up" in done.output and SECRET not in done.output and not (tmp_path / "mobius").exists()
+
+
+@pytest.mark.parametrize("playbook", sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml") if path.stem != "hosts"))
+def test_no_host_is_a_failure(operator, playbook):
+    done = operator.run(playbook, mobius_hosts="nope")
+    assert told(done, "mobius_hosts: expected hosts of the inventory, found none for 'nope'. Correct it, or give the inventory with -i.")
+    assert done.outcome == "failed"
+
+
+@pytest.mark.parametrize(("inventory", "options", "hosts", "named"), [
+    ("[mobius]\nhere ansible_connection=local\n", [], "mobius", "here"),
+    ("[mobius]\nhere ansible_connection=local\nthere\n", ["--limit", "here"], "mobius", "here"),
+    ("[mobius]\nlocalhost ansible_connection=local\n", [], "mobius", "localhost"),
+    ("[others]\nelsewhere\n", [], "localhost", "localhost"),
+    ("[mobius]\nhere ansible_connection=local\nthere\n", [], "mobius:!there", "here"),
+])
+def test_hosts_are_found(operator, tmp_path, inventory, options, hosts, named):
+    operator.inventory = tmp_path / "hosts.ini"
+    operator.inventory.write_text(inventory)
+    done = operator.run("status", *options, mobius_hosts=hosts, mobius_env="local", mobius_become=False)
+    assert told(done, "expected a host that was set up") and f"fatal: [{named}]" in done.output, done.output

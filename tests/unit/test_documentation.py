@@ -103,7 +103,7 @@ def test_settings_that_are_named_exist(page):
 
 def test_every_playbook_is_in_the_readme():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for path in sorted((ROOT / "playbooks").glob("*.yml")):
+    for path in sorted({*(ROOT / "playbooks").glob("*.yml")} - {ROOT / "playbooks" / "hosts.yml"}):  # hosts is a part of the others
         assert f"mobius.ops.{path.stem}" in readme, f"README.md does not name the playbook {path.stem}"
 
 
