@@ -60,6 +60,13 @@ def latest(layout: Layout) -> WatchFolder | None:
     return WatchFolder(layout, names[-1]) if names else None
 
 
+def unguarded(layout: Layout, record: dict[str, t.Any] | None) -> bool:
+    """Whether a release that serves was never found good, and no watch will tell."""
+    folder = latest(layout)
+    running = folder is not None and folder.state()["status"] in ("starting", "running")
+    return record is not None and record["status"] == "active" and not running
+
+
 def check_times(spec: dict[str, t.Any]) -> None:
     """:raises InputError: when a duration or limit of a watch makes no sense."""
     for name in ("duration", "interval", "retry_interval", "failure_threshold", "error_threshold", "restart_limit"):

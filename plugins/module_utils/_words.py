@@ -19,12 +19,13 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def service_message(name: str, facts: dict[str, t.Any], live: str | None, fault: str) -> tuple[bool, str]:
+def service_message(name: str, facts: dict[str, t.Any], live: str | None, fault: str, unguarded: bool = False) -> tuple[bool, str]:
     """Whether a service is well, and how it is in words, with what to do.
 
     :param facts: what ``Service.status`` told.
     :param live: the id of the live release.
     :param fault: what the checks found wrong; empty when nothing.
+    :param unguarded: whether the live release was never verified and no watch runs.
     """
     last = facts["last_exit"]
     ended = f"its process ended by {last['how']} at {last['when']}" if last and last["when"] else "its process ended"
@@ -51,4 +52,7 @@ def service_message(name: str, facts: dict[str, t.Any], live: str | None, fault:
     if told or (facts["restarts"] and facts["uptime"] < RECENT_EXIT):
         return False, (f"{text}, but {ended} and it was restarted (restart {facts['restarts']} since its start). "
                        f"Look into {facts['console']} for the cause.")
+    if unguarded:
+        return False, (f"{text}, but its release was never verified and nobody watches it. "
+                       "Run: ansible-playbook mobius.ops.monitor, or go back with: ansible-playbook mobius.ops.rollback.")
     return True, text + (f", restarted {facts['restarts']} times" if facts["restarts"] else "") + "."

@@ -42,7 +42,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 well:
-  description: Whether it runs, from the live release, without restarts in the last minute, and every check passes.
+  description:
+    - Whether it runs, from the live release, without restarts in the last minute, and every check passes.
+    - A live release that was never verified is not well either, unless a watch runs.
   returned: success
   type: bool
 message:
@@ -64,7 +66,16 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _env_file, _health, _probe, _service, _thresholds, _words
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _arguments,
+    _env_file,
+    _health,
+    _probe,
+    _service,
+    _thresholds,
+    _watch,
+    _words,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 
@@ -73,12 +84,14 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     """Read and probe, and change nothing."""
     layout = Layout(params["root"])
     layout.require()
-    service, live = _service.load(layout, params["name"]), ReleaseStore(layout).live()
+    service, store = _service.load(layout, params["name"]), ReleaseStore(layout)
+    live = store.live()
     checks = [_probe.fill(check, live) for check in _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])]
     facts = service.status()
     samples = _env_file.Redactor(layout.env_file).value(_health.sample_all(checks)) if checks and facts["pid"] else []
     health = {**_health.summarize(samples, _thresholds.merge(params["thresholds"])), "results": samples}
-    well, message = _words.service_message(service.name, facts, live, _health.first_fault(samples))
+    well, message = _words.service_message(service.name, facts, live, _health.first_fault(samples),
+                                           _watch.unguarded(layout, store.get(live) if live else None))
     return False, {**facts, "health": health, "well": well, "message": message}, {}
 
 
