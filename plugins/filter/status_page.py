@@ -15,7 +15,7 @@ author: MOBIUS operations (@mobius-ops)
 description:
   - Makes a page for people of what M(mobius.ops.node_service_info), M(mobius.ops.release_info) and
     M(mobius.ops.backup_info) returned.
-positional: _input, releases, backups
+positional: _input, releases, backups, backups_fault
 options:
   _input:
     description: The result of M(mobius.ops.node_service_info).
@@ -30,6 +30,10 @@ options:
     type: list
     elements: dict
     required: true
+  backups_fault:
+    description: Why the backups could not be listed; shown in their place.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -59,7 +63,8 @@ def marks(record: dict[str, t.Any], releases: dict[str, t.Any]) -> str:
     return "<- live" if record["id"] == releases["live"] else "<- rollback target" if record["id"] == releases["target"] else ""
 
 
-def status_page(service: dict[str, t.Any], releases: dict[str, t.Any], backups: list[dict[str, t.Any]]) -> str:
+def status_page(service: dict[str, t.Any], releases: dict[str, t.Any], backups: list[dict[str, t.Any]],
+                backups_fault: str = "") -> str:
     """The page: service, health, releases, backups, last events."""
     health = service["health"]
     lines = [service["message"]]
@@ -68,9 +73,9 @@ def status_page(service: dict[str, t.Any], releases: dict[str, t.Any], backups: 
     lines += ["", "Releases", *table(["id", "status", "activated", "verified", ""], [
         [record["id"], record["status"], record["activated"], record["verified"], marks(record, releases)]
         for record in releases["releases"]])]
-    lines += ["", "Backups", *table(["archive", "status", "size", "created"], [
+    lines += ["", "Backups", *(["  " + backups_fault] if backups_fault else table(["archive", "status", "size", "created"], [
         [backup["archive"], backup["status"] + (f" ({backup['reason']})" if backup.get("reason") else ""),
-         human_size(backup["size"]), backup["created"]] for backup in backups])]
+         human_size(backup["size"]), backup["created"]] for backup in backups]))]
     lines += ["", "Last events", *table(["when", "who", "what", "release", "why"], [
         [event["when"], event["who"], event["what"] + (": " + event["verdict"] if event.get("verdict") else ""),
          event.get("release"), event["why"][:100]]

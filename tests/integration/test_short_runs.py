@@ -70,3 +70,11 @@ def test_hosts_are_found(operator, tmp_path, inventory, options, hosts, named):
     operator.inventory.write_text(inventory)
     done = operator.run("status", *options, mobius_hosts=hosts, mobius_env="local", mobius_become=False)
     assert told(done, "expected a host that was set up") and f"fatal: [{named}]" in done.output, done.output
+
+
+def test_status_is_shown_without_the_folder_of_backups(operator, tmp_path):
+    assert operator.run("setup").outcome == "set_up"
+    (tmp_path / "mobius" / "backups").rmdir()
+    done = operator.run("status", mobius_backup_dir=str(tmp_path / "gone"))
+    assert (done.status, done.outcome) == (2, "not_well") and "Last events" in done.output, done.output
+    assert str(tmp_path / "gone") in done.output

@@ -31,3 +31,8 @@ def test_an_empty_host():
                                    {"live": None, "target": None, "releases": [], "history": []}, [])
     assert page.count("  none") == 3 and "Health" not in page
     assert status_page.FilterModule().filters()["status_page"] is status_page.status_page
+
+
+def test_backups_that_cannot_be_listed():
+    page = status_page.status_page(SERVICE, {"live": None, "target": None, "releases": [], "history": []}, [], "/b: no such folder.")
+    assert page.splitlines()[0] == "mobius runs." and "Backups\n  /b: no such folder.\n" in page
