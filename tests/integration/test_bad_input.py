@@ -145,3 +145,12 @@ def test_port_in_use_by_something_else(ready, says):
         refused(ready, says, [f"port {ready.port}: expected nobody or the service mobius to listen, found process {os.getpid()} ("],
                 mobius_release_source=str(ready.source("v4")), mobius_version="v4")
         refused(ready, says, [f"port {ready.port}: expected nobody"], "restart")
+
+
+def test_dependencies_that_cannot_be_installed_leave_no_copy_of_the_artifact(ready, says, tmp_path):
+    live = ready.live()
+    result = ready.play("deploy", mobius_release_source=str(ready.source("v9")), mobius_version="v9", deploy_is_local=False,
+                        mobius_npm_ci_args=["--omit=dev", "--offline", f"--cache={tmp_path}"])
+    assert (result.status, result.outcome, ready.live()) == (2, "failed", live), result.output
+    assert says(result, "Verify and unpack it: ") and "ENOTCACHED" in result.output, result.output
+    assert not list((ready.root / "state").glob("*.tar.gz"))
