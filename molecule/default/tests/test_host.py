@@ -15,11 +15,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tests"))
 
 from support.application import Client, make_source, png
-from support.playbooks import Operator, Result
+from support.playbooks import ROOT, Operator, Result
 
 RUN = ROOT / ".build" / "molecule"
 SSH = ["ssh", "-i", str(RUN / "key"), "-o", f"UserKnownHostsFile={RUN}/known_hosts", "-o", "IdentitiesOnly=yes", "-l", "deployer"]
@@ -74,7 +73,7 @@ def host() -> Host:
     return Host()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def client(host: Host) -> t.Iterator[Client]:
     """A user of the application, through a tunnel: the service listens on the host's loopback only."""
     with socket.socket() as listener:
@@ -103,7 +102,7 @@ def test_the_unit_is_active_enabled_and_runs_as_the_service_user(host):
 def test_the_sandbox_is_tight(host):
     report = host.run("systemd-analyze security --no-pager mobius.service")
     exposure = float(re.search(r"Overall exposure level for mobius.service: ([0-9.]+)", report)[1])
-    print(f"exposure {exposure}")
+    print(f"exposure of mobius.service: {exposure}")
     assert exposure <= 2.5, report
 
 
@@ -132,7 +131,7 @@ def test_a_killed_service_is_started_again_and_status_says_so(host):
     assert says(result, "its process ended by SIGKILL at") and says(result, "it was restarted (restart 1 since its start)")
 
 
-def test_a_watch_survives_controller_and_session_and_rolls_back(host, client):
+def test_a_watch_survives_controller_and_session_and_rolls_back(host):
     assert host.play("deploy", **host.source("v2")).outcome == "deployed"
     good = host.live()
     run = host.operator.start("deploy", **host.source("v3", {"kind": "health", "after": 6}), mobius_watch_duration="60")
@@ -158,6 +157,17 @@ def test_a_rollback_by_hand(host, client):
     assert host.live().startswith("v1-") and client.health()["release"] == host.live()
 
 
+def test_data_that_is_restored_belongs_to_the_service_again(host, client, tmp_path):
+    backup = host.play("backup").stats["mobius_backup"]
+    upload = client.upload("late.png", png(grey=200))
+    result = host.play("rollback", mobius_backup=backup, mobius_rollback_data=True)
+    assert result.status == 0, result.output
+    assert client.get(upload["url"]).status_code == 404
+    assert host.run("find /opt/mobius/shared/*/ ! -user mobius ! -path */config/*") == ""
+    upload = client.upload("after.png", png())
+    assert client.clip(client.render(upload["id"]), tmp_path / "clip.mp4")["codecs"] == ["aac", "h264"]
+
+
 def test_a_release_that_crashes_at_once_leaves_the_old_one_serving(host, client):
     good = host.live()
     result = host.play("deploy", **host.source("v4", {"kind": "crash", "after": 0}))
@@ -178,5 +188,5 @@ def test_the_start_limit_of_systemd_does_not_stick(host, client):
 def test_stop(host):
     assert host.play("stop").outcome == "stopped"
     assert host.unit("ActiveState") == "inactive" and host.run("pgrep -u mobius") == ""
-    assert host.run("systemctl --no-legend list-units *mobius*watch*") == ""
+    assert "_watcher" not in host.run("systemctl list-units --type=scope")
     assert host.play("restart").outcome == "restarted"
