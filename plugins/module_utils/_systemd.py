@@ -104,7 +104,7 @@ def apart(argv: list[str], description: str) -> list[str]:
     """The argv that runs a program out of reach of the login session that starts it, under the same process id.
 
     A session may take all its processes along when it ends (``KillUserProcesses``). As root a scope of its own keeps
-    a program; another user would need lingering, which is the administrator's to allow.
+    a program; another user has to be in ``KillExcludeUsers``.
     """
     if os.getuid() or not is_init() or not shutil.which("systemd-run"):
         return argv
@@ -171,7 +171,8 @@ def printed(unit: str, lines: int) -> list[str]:
 
 
 def _journal(output: str, lines: int, *matches: str) -> list[str]:
-    return _commands.capture(["journalctl", "--quiet", "--no-pager", f"--output={output}", f"--lines={lines}", *matches]).stdout.splitlines()
+    argv = ["journalctl", "--quiet", "--no-pager", f"--output={output}", f"--lines={lines}", *matches]
+    return _commands.capture(argv).stdout.splitlines()
 
 
 def _state(facts: dict[str, str]) -> str:

@@ -131,6 +131,11 @@ last_exit:
   description: When and how it last ended by itself (C(when), C(how)).
   returned: success
   type: dict
+console:
+  description: Where what it printed is found, in words.
+  returned: success
+  type: str
+  sample: shared/logs/console.log
 release:
   description: The id of the release that its process runs from.
   returned: success

@@ -53,7 +53,7 @@ message:
   type: str
   sample: mobius runs (process 4711, port 5001, up 3 h, release 1.4.0-5f1d2c3b).
 status:
-  description: As M(mobius.ops.node_service) returns it, with C(pid), C(port), C(uptime), C(restarts), C(last_exit), C(release).
+  description: As M(mobius.ops.node_service) returns it, with C(pid), C(port), C(uptime), C(restarts), C(last_exit), C(release), C(console).
   returned: success
   type: str
 health:

@@ -11,8 +11,8 @@ from ansible_collections.mobius.ops.plugins.module_utils import _clock, _words
 
 
 def facts(**changes):
-    return {"status": "running", "pid": 7, "port": 5001, "uptime": 50, "restarts": 0, "last_exit": None, "console": "shared/logs/console.log",
-            "release": "r2", **changes}
+    return {"status": "running", "pid": 7, "port": 5001, "uptime": 50, "restarts": 0, "last_exit": None,
+            "release": "r2", "console": "shared/logs/console.log", **changes}
 
 
 def ended(seconds):
