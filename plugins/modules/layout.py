@@ -75,7 +75,7 @@ def plan(layout: Layout, owner: str | None, new_host: bool = False) -> dict[str,
         service = pwd.getpwnam(owner) if owner else me
     except KeyError as error:
         if new_host:
-            return dict.fromkeys(layout.folders(), {"owner": owner})
+            return {path: {"owner": owner} for path in layout.folders()}
         raise InputError(f"owner {owner}", "a user of the target", "none", "Create it first (mobius.ops.setup does)") from error
     if service.pw_uid != me.pw_uid and me.pw_uid != 0:
         raise InputError(f"owner {owner}", f"root or {owner} to run this", me.pw_name, "Set mobius_become to true")

@@ -183,7 +183,8 @@ SPEC = ("env", "service", "duration", "interval", "retry_interval", "initial_del
 def start(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Start a watch."""
     check_name(params["env"] or "", "env")
-    spec = {**{name: params[name] for name in SPEC}, "checks": _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])}
+    checks = _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
+    spec = {**{name: params[name] for name in SPEC}, "checks": checks}
     if not spec["checks"]:
         raise InputError("watch", "some checks", "none", "Give the checks option, or mobius_checks")
     _watch.check_times(spec)

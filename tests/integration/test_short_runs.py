@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import pytest
-
 from support.playbooks import ROOT, Operator, Result
 
 SECRET = "sekret-of-the-test"
