@@ -25,7 +25,7 @@ demo: setup ## the main job on a real application, on this machine (KEEP=1 leave
 	@.venv/bin/python tests/demo/demo.py $(ARGS)
 
 .PHONY: test
-test: test-unit test-integration ## unit and integration tests
+test: test-unit test-app test-integration ## unit tests, the sample application's own, and integration tests
 
 .PHONY: test-unit
 test-unit: setup ## unit tests (ARGS="-k name" goes to pytest)
