@@ -77,7 +77,7 @@ class Watcher:
             yield
         except (OSError, OpsError) as error:
             with contextlib.suppress(OSError):
-                print(f"{_clock.iso()} not written: {error}", flush=True)
+                sys.stderr.write(f"{_clock.iso()} not written: {error}\n")
 
     def save(self, **facts: t.Any) -> None:
         """Add facts to the state and put it on disk."""
