@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, StateError
@@ -54,6 +55,17 @@ def write_text(path: str, text: str, mode: int = 0o644) -> None:
 def write_json(path: str, value: t.Any, mode: int = 0o644) -> None:
     """Replace a JSON file as one step; keys are sorted so that two versions compare line by line."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n", mode)
+
+
+def create_json(path: str, value: t.Any, mode: int = 0o644) -> None:
+    """Write a new JSON file, whole from its first moment. :raises FileExistsError: when the name is taken."""
+    temporary = f"{path}.{os.getpid()}.{threading.get_ident()}.tmp"
+    write_json(temporary, value, mode)
+    try:
+        os.link(temporary, path)
+    finally:
+        os.unlink(temporary)
+    fsync_dir(os.path.dirname(path) or ".")
 
 
 def read_json(path: str) -> t.Any:

@@ -38,22 +38,21 @@ def open_incident(layout: Layout, facts: dict[str, t.Any]) -> dict[str, t.Any]:
         "respond_by": _clock.iso(opened + datetime.timedelta(minutes=rule["response_minutes"])),
         "escalation": rule["escalation"], "channel": rule["channel"], "evidence": facts.get("evidence") or {},
     })
-    record["id"], record["path"] = _claim(layout, opened.strftime("%Y%m%d"))
-    _files.write_json(record["path"], record)
+    _create(layout, record, opened.strftime("%Y%m%d"))
     _files.write_text(record["path"][:-len(".json")] + ".md", markdown(record))
     _history.record(layout, "incident", record["title"], incident=record["id"], severity=record["severity"], release=record["release"])
     return record
 
 
-def _claim(layout: Layout, day: str) -> tuple[str, str]:
-    """The day's next free id, taken by creating its file: two at once get two ids."""
+def _create(layout: Layout, record: dict[str, t.Any], day: str) -> None:
+    """Write the record under the day's next free id: two at once get two ids, and nobody reads half a record."""
     number = 1
     while True:
-        name = f"INC-{day}-{number}"
-        path = os.path.join(layout.incidents, name + ".json")
+        record["id"] = f"INC-{day}-{number}"
+        record["path"] = os.path.join(layout.incidents, record["id"] + ".json")
         try:
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
-            return name, path
+            _files.create_json(record["path"], record)
+            return
         except FileExistsError:
             number += 1
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import glob
 import os
 import threading
 
@@ -67,3 +68,27 @@ def test_what_is_no_secret_stays_readable(host):
     _files.write_text(host.layout.env_file, "NODE_ENV=production\nHOST=127.0.0.1\nPORT=500100\nKEY=sekret-7\n")
     record = _incidents.open_incident(host.layout, facts(summary="http://127.0.0.1:500100 answers 500, key sekret-7"))
     assert record["env"] == "production" and record["summary"] == "http://127.0.0.1:500100 answers 500, key ********"
+
+
+def test_a_reader_never_sees_half_a_record(host):
+    done = threading.Event()
+    broken = []
+
+    def read():
+        while not done.is_set():
+            for path in glob.glob(os.path.join(host.layout.incidents, "*.json")):
+                with open(path, encoding="utf-8") as stream:
+                    text = stream.read()
+                if not text.endswith("}\n"):
+                    broken.append(path)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for _number in range(30):
+            _incidents.open_incident(host.layout, {"title": "x", "severity": 3, "env": "test"})
+    finally:
+        done.set()
+        reader.join()
+    assert broken == []
+    assert len(glob.glob(os.path.join(host.layout.incidents, "*"))) == 60, "nothing but 30 records and their pages"
