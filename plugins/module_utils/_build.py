@@ -49,6 +49,10 @@ def release_id(version: str, digest: str) -> str:
     return f"{check_name(version, 'version')[:48]}-{digest[:8]}"
 
 
+def _stored(path: str) -> bool:
+    return os.path.isfile(path) and os.path.isfile(path + ".sha256")
+
+
 class Builder:
     """Builds artifacts into a store on the controller and finds the ones it has built before.
 
@@ -81,15 +85,24 @@ class Builder:
                                  "Correct mobius_release_source")
             digest = _artifact.source_digest(tree)
             path = os.path.join(self.store, release_id(version, digest) + ".tar.gz")
-            if os.path.isfile(path) and os.path.isfile(path + ".sha256"):
-                _artifact.verify_file(path, _artifact.read_sidecar(path))
-                return self._ready(path, _artifact.read_manifest(path), version, source)
-            if check_mode:
+            if check_mode and not _stored(path):
                 return {"path": None, "sha256": None, "size": None, "release_id": release_id(version, digest),
                         "version": version, "source": told, "digest": digest, "built": True}
-            self._build(tree)
-            manifest = self._pack(tree, path, version, told, digest)
-            return {**self._ready(path, manifest, version, source), "built": True}
+            if _stored(path):
+                return self._ready(path, self._found(path), version, source)
+            os.makedirs(self.store, exist_ok=True)
+            with _files.locked(os.path.join(self.store, f".{release_id(version, digest)}.lock")):  # of two that build the same, one builds
+                built = not _stored(path)
+                if built:
+                    self._build(tree)
+                manifest = self._pack(tree, path, version, told, digest) if built else self._found(path)
+                return {**self._ready(path, manifest, version, source), "built": built}
+
+    @staticmethod
+    def _found(path: str) -> dict[str, t.Any]:
+        """The manifest of an artifact that was built before, verified."""
+        _artifact.verify_file(path, _artifact.read_sidecar(path))
+        return _artifact.read_manifest(path)
 
     def _ready(self, path: str, manifest: dict[str, t.Any], version: str, source: str) -> dict[str, t.Any]:
         if version and version != manifest["version"]:
@@ -140,7 +153,6 @@ class Builder:
             "schema": _artifact.SCHEMA, "name": "mobius", "version": version, "created": _clock.iso(), "source": source,
             "digest": digest, "files": {name: _artifact.describe(where) for name, where in files.items()},
         }
-        os.makedirs(self.store, exist_ok=True)
         with _files.atomic_file(path) as stream, tarfile.open(fileobj=stream, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
             _add(archive, _artifact.MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode("utf-8"))
             for name, where in files.items():

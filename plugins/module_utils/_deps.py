@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
-import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _commands, _files
 
@@ -34,7 +32,8 @@ def install(source: str, store: str, npm_ci_args: list[str]) -> tuple[str | None
         return None, False
     home = os.path.join(store, key)
     modules = os.path.join(home, "node_modules")
-    with _locked(store, key):
+    os.makedirs(store, exist_ok=True)
+    with _files.locked(os.path.join(store, f".{key}.lock")):
         if os.path.isdir(modules):
             return modules, False
         work = os.path.join(store, f".installing-{key}")
@@ -47,14 +46,6 @@ def install(source: str, store: str, npm_ci_args: list[str]) -> tuple[str | None
         os.makedirs(os.path.join(work, "node_modules"), exist_ok=True)
         os.rename(work, home)
     return modules, True
-
-
-@contextlib.contextmanager
-def _locked(store: str, key: str) -> t.Iterator[None]:
-    os.makedirs(store, exist_ok=True)
-    with open(os.path.join(store, f".{key}.lock"), "a", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def unused(store: str, releases: list[str]) -> list[str]:

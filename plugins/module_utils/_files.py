@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +17,14 @@ import typing as t
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, StateError
 
 CHUNK = 1024 * 1024
+
+
+@contextlib.contextmanager
+def locked(path: str) -> t.Iterator[None]:
+    """While the block runs no other process is in a block of the same lock file; another one waits."""
+    with open(path, "a", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def fsync_dir(path: str) -> None:

@@ -8,7 +8,6 @@ times are never asked.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import typing as t
@@ -115,12 +114,9 @@ class ReleaseStore:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.layout.path("state", "reserve"))
 
-    @contextlib.contextmanager
-    def locked(self, what: str) -> t.Iterator[None]:
+    def locked(self, what: str) -> contextlib.AbstractContextManager[None]:
         """While the block runs no one else does the same on this target; another one waits."""
-        with open(self.layout.path("state", what + ".lock"), "a", encoding="ascii") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        return _files.locked(self.layout.path("state", what + ".lock"))
 
     def switching(self) -> contextlib.AbstractContextManager[None]:
         """While the block runs no one else switches releases: not a deploy, a rollback, or a watch."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tarfile
 
 import pytest
@@ -320,3 +321,16 @@ def test_unused_dependencies(tmp_path):
     (tmp_path / "r1/node_modules").symlink_to("../deps/used/node_modules")
     assert _deps.unused(str(store), [str(tmp_path / "r1"), str(tmp_path / "gone")]) == [str(store / "old")]
     assert _deps.unused(str(tmp_path / "none"), []) == []
+
+
+def test_two_that_build_the_same_get_the_same_artifact(store, source, builds):
+    """Two processes at once: one builds, the other waits and takes what it has built."""
+    code = ("import json, sys; from ansible_collections.mobius.ops.plugins.module_utils import _build; "
+            "print(json.dumps(_build.Builder(sys.argv[1], [], json.loads(sys.argv[3])).make(sys.argv[2], '1.0', '', False)))")
+    command = ["sh", "-c", COMMAND[-1] + " && sleep 0.5"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    both = [subprocess.Popen([sys.executable, "-c", code, str(store), str(source), json.dumps(command)], env=environment, text=True,
+                             stdout=subprocess.PIPE) for _number in range(2)]
+    made = [json.loads(process.communicate(timeout=30)[0]) for process in both]
+    assert made[0]["sha256"] == made[1]["sha256"] and sorted(one["built"] for one in made) == [False, True]
+    assert builds() == 1

@@ -77,7 +77,8 @@ def test_secret_headers_are_sent_and_not_shown(run_module, web):
     sent = web.seen[-1][2]
     assert (sent["A"], sent["B"], sent["C"]) == ("sekret-of-all", "sekret-of-one", "plain")
     assert "sekret" not in str(result) and result["results"][0]["evidence"].endswith("plain")
-    assert result["invocation"]["module_args"]["headers"] == {"A": "shown", "C": "every"}
+    shown = result.get("invocation", {}).get("module_args", {}).get("headers")  # ansible-core 2.21 tells it only when asked
+    assert shown in (None, {"A": "shown", "C": "every"})
 
 
 def test_secrets_of_the_application_are_not_quoted(check, web, host, secret):

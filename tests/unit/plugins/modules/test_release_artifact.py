@@ -3,6 +3,7 @@
 """The module release_artifact."""
 from __future__ import annotations
 
+import glob
 import os
 
 import pytest
@@ -48,4 +49,4 @@ def test_check_mode_writes_nothing(run_module, args, tmp_path, snapshot):
 def test_bad_input(run_module, args, change, words):
     result = run_module(release_artifact, {**args, **change})
     assert result["failed"] and words in result["msg"]
-    assert not os.path.exists(args["store"])
+    assert glob.glob(os.path.join(args["store"], "*")) == []
