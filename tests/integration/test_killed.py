@@ -87,7 +87,7 @@ def test_release_that_fails_its_smoke_test_is_rolled_back(ready, says):
 
 def test_crash_loop_in_the_watch_is_rolled_back(ready):
     good = ready.live()
-    result = ready.deploy("v10", fault={"kind": "crash", "after": 2}, mobius_watch_duration="30", mobius_failure_threshold=50)
+    result = ready.deploy("v10", fault={"kind": "crash", "after": 5}, mobius_watch_duration="60", mobius_failure_threshold=50)
     assert (result.status, result.outcome) == (2, "rolled_back")
     assert "crash loop" in result.stats["mobius_trigger"]
     assert ready.live() == good and ready.client().health()["release"] == good
