@@ -30,4 +30,5 @@ def _install_finder(path: str) -> None:
     sys.path.insert(0, path)  # for Python processes that tests start with this sys.path
 
 
+sys.path.insert(0, str(ROOT / "tests"))  # for tests/support
 _install_finder(_collections_path())

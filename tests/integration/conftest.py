@@ -1,22 +1,19 @@
 """A site: the sample application below a root of its own, run by the real playbooks on this machine."""
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
 import signal
 import socket
-import sys
-import time
 import typing as t
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from support.application import Client, make_source
 from support.playbooks import ROOT, Operator, Result
+from support.waiting import wait_until
 
 #: What a running application writes all the time; everything else below a root must stay as it is when nothing changes.
 RESTLESS = ("shared/logs/", "shared/data/")
@@ -149,20 +146,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:
     made.close()
 
 
-def eventually(condition: t.Callable[[], t.Any], patience: float = 20) -> t.Any:
-    """What the condition returns as soon as it is true. :raises AssertionError: when it is not in time."""
-    deadline = time.monotonic() + patience
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"not within {patience} s"
-        time.sleep(0.1)
-
-
-@pytest.fixture(name="eventually")
-def _eventually() -> t.Callable[..., t.Any]:
-    return eventually
+@pytest.fixture
+def eventually() -> t.Callable[..., t.Any]:
+    """Wait for a condition as long as playbooks and services take."""
+    return functools.partial(wait_until, timeout=20)
 
 
 def says(result: Result, sentence: str) -> bool:

@@ -18,6 +18,7 @@ import typing as t
 
 import hypothesis
 import pytest
+from support.waiting import wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _artifact,
@@ -70,17 +71,6 @@ while True:
         head = "HTTP/1.1 %s\\r\\nContent-Length: %d\\r\\nConnection: close\\r\\n\\r\\n" % (status, len(body))
         client.sendall((head + body).encode())
 '''
-
-
-def wait_until(condition: t.Callable[[], t.Any], timeout: float = 8.0, what: str = "") -> t.Any:
-    """Poll until the condition holds; its value. The test fails when it does not come about."""
-    deadline = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"did not happen within {timeout} s: {what or condition}"
-        time.sleep(0.02)
 
 
 @pytest.fixture(name="wait_until")
