@@ -92,12 +92,14 @@ def read_json(path: str) -> t.Any:
 
 
 def append_line(path: str, line: str, mode: int = 0o644) -> None:
-    """Append one line durably. A single ``write`` of ``O_APPEND`` keeps concurrent lines whole.
+    """Append one line durably; a lock on the file keeps concurrent lines whole and apart.
 
-    After a line that a crash cut short, the new one begins on a line of its own.
+    After a line that a crash cut short, the new one begins on a line of its own. Without the lock, a line that
+    another process is in the midst of writing would be taken for such a one.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
     try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         size = os.fstat(descriptor).st_size
         cut = size and os.pread(descriptor, 1, size - 1) != b"\n"
         os.write(descriptor, ("\n" * bool(cut) + line + "\n").encode("utf-8"))
