@@ -10,14 +10,16 @@ import io
 import itertools
 import json
 import os
+import pathlib
 import sqlite3
 import stat
+import subprocess
 import typing as t
 
 import pytest
 from ansible.module_utils import basic
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _signature
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.modules import backup, backup_info, backup_restore
 
@@ -154,3 +156,34 @@ def quick_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every look at the clock is a second later, so that backups need not wait for a free name."""
     start, ticks = _clock.now(), itertools.count()
     monkeypatch.setattr(_clock, "now", lambda: start + datetime.timedelta(seconds=next(ticks)))
+
+
+class Keys:
+    """Real keys for signatures: ``private`` signs, ``other`` is one that nobody knows."""
+
+    def __init__(self, folder: t.Any) -> None:
+        self.folder = folder
+        self.private, self.other = self.make("sign"), self.make("other")
+
+    def make(self, name: str, passphrase: str = "") -> str:
+        """A new private key; its path."""
+        path = str(self.folder / name)
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-C", name, "-f", path], check=True)
+        return path
+
+    def allowed(self, options: str = 'namespaces="mobius-backup"', keys: t.Sequence[str] = ()) -> str:
+        """The file of allowed signers, with a line for each key, all under the name ``mobius-backup``."""
+        path = self.folder / "allowed_signers"
+        public = [pathlib.Path(key + ".pub").read_text(encoding="ascii") for key in keys or [self.private]]
+        path.write_text("".join(f"mobius-backup {options} {line}" for line in public), encoding="ascii")
+        return str(path)
+
+    def policy(self, signer: str = "mobius-backup", **allowed: t.Any) -> _signature.Policy:
+        """What is asked of a signature."""
+        return _signature.Policy(self.allowed(**allowed), signer)
+
+
+@pytest.fixture
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    """Keys that sign archives."""
+    return Keys(tmp_path_factory.mktemp("keys"))
