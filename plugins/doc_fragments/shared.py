@@ -37,6 +37,22 @@ options:
     elements: str
     default: [all]
 """
+    SIGNATURES = r"""
+options:
+  allowed_signers:
+    description:
+      - Path on the target of the keys whose signatures count, in the form of C(ssh-keygen)'s I(ALLOWED SIGNERS), a line a key, such
+        as C(mobius-backup namespaces="mobius-backup" ssh-ed25519 AAAA…).
+      - An archive needs a signature C(<archive>.sha256.sig) by one of them then. Without one it is V(unverified); with one
+        that is wrong (of other content, another name, or an unknown key) it is V(corrupt).
+      - No signatures are looked at when it is not given.
+    type: path
+  signer:
+    description:
+      - The name in O(allowed_signers) of who must have signed.
+    type: str
+    default: mobius-backup
+"""
     ATTRIBUTES = r"""
 options: {}
 attributes:

@@ -12,6 +12,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 ROOT = {"type": "path", "required": True}
 ENV = {"type": "str", "required": True}
 COMPONENTS = {"type": "list", "elements": "str", "default": ["all"]}
+SIGNATURES = {"allowed_signers": {"type": "path"}, "signer": {"type": "str", "default": "mobius-backup"}}
 HEADERS = {"type": "dict", "default": {}}
 SECRET_HEADERS = {"type": "dict", "default": {}, "no_log": True}
 CHECKS = {

@@ -4,12 +4,17 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 import re
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _checksums, _clock
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _checksums,
+    _clock,
+    _progress,
+    _signature,
+    _words,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, OpsError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
@@ -17,6 +22,9 @@ from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 _NAME = re.compile(r"dhash_([A-Za-z0-9][A-Za-z0-9._-]{0,63})_(\d{8}_\d{6})\.zip")
 #: How much :func:`describe` reads.
 LEVELS = ("none", "checksum", "deep")
+#: The reason of an archive that looks right from outside and was not read.
+NOT_CHECKED = "not checked"
+STATUSES = ("verified", "unverified", "corrupt")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,12 +76,31 @@ def latest(layout: Layout, env: str) -> str | None:
     return None
 
 
-def describe(backups: t.Sequence[Backup], verify: str = "none") -> list[dict[str, t.Any]]:
-    """Facts and status of each backup, several at once."""
-    return _checksums.in_threads(functools.partial(_describe, verify=verify), backups)
+def describe(backups: t.Sequence[Backup], verify: str = "none", policy: _signature.Policy | None = None,
+             meter: _progress.Meter | None = None) -> list[dict[str, t.Any]]:
+    """Facts and status of each backup, several at once.
+
+    :param policy: whose signature an archive must have to be verified; nobody's by default.
+    """
+    meter = meter or _progress.Meter()
+    meter.phase("verify", sum(map(_size, backups)), len(backups))
+
+    def work(backup: Backup) -> dict[str, t.Any]:
+        facts = _describe(backup, verify, policy)
+        meter.add(facts["size"] or 0, 1)
+        return facts
+
+    return _checksums.in_threads(work, backups)
 
 
-def _describe(backup: Backup, verify: str) -> dict[str, t.Any]:
+def _size(backup: Backup) -> int:
+    try:
+        return os.stat(backup.archive).st_size
+    except OSError:
+        return 0
+
+
+def _describe(backup: Backup, verify: str, policy: _signature.Policy | None) -> dict[str, t.Any]:
     facts = {"archive": backup.archive, "env": backup.env, "created": backup.created, "size": None, "components": [],
              "release": None, "problems": 0}
     try:
@@ -86,7 +113,9 @@ def _describe(backup: Backup, verify: str) -> dict[str, t.Any]:
                 raise IntegrityError(f"archive {backup.archive}", "the env of its manifest in its name",
                                      f"{backup.env} instead of {manifest['env']}",
                                      "Rename it and its sidecar to what they were")
-            status, reason = _status(archive, verify)
+            status, reason = _status(archive, verify, policy)
+    except StateError:
+        raise  # what is lacking is on this host, and not in the archive
     except OpsError as error:
         status, reason = "corrupt", str(error)
     except OSError as error:
@@ -94,21 +123,29 @@ def _describe(backup: Backup, verify: str) -> dict[str, t.Any]:
     return {**facts, "status": status, "reason": reason}
 
 
-def _status(archive: Archive, verify: str) -> tuple[str, str]:
-    said = _checksums.read(archive.path)
-    if verify != "none" and said is not None:
-        check_sidecar(archive, allow_missing=False)
+def _status(archive: Archive, verify: str, policy: _signature.Policy | None) -> tuple[str, str]:
+    lacks = _lacks(archive.path, policy)
+    if verify != "none":
+        check_sidecar(archive, True, policy)
     if verify == "deep":
         archive.verify()
-    if said is None:
-        return "unverified", "no sidecar" + ("; every member agrees with the manifest" if verify == "deep" else "")
-    return ("unverified", "not checked") if verify == "none" else ("verified", "")
+    if lacks:
+        whole = "; every member agrees with the manifest" if verify == "deep" else ""
+        return "unverified", "no " + " and no ".join(lacks) + whole
+    return ("unverified", NOT_CHECKED) if verify == "none" else ("verified", "")
 
 
-def check_sidecar(archive: Archive, allow_missing: bool) -> tuple[str, str]:
-    """The archive's digest, and ``verified`` or (without a sidecar, when that is allowed) ``unverified``.
+def _lacks(path: str, policy: _signature.Policy | None) -> list[str]:
+    """What an archive needs beside it to be verified, and has not."""
+    lacks = ["sidecar"] if _checksums.read(path) is None else []
+    return lacks + (["signature"] if policy and not os.path.lexists(path + _signature.SUFFIX) else [])
 
-    :raises IntegrityError: when the sidecar does not fit, or is missing and must not be.
+
+def check_sidecar(archive: Archive, allow_missing: bool, policy: _signature.Policy | None = None) -> tuple[str, str]:
+    """The archive's digest, and ``verified`` or (without a sidecar or signature, when that is allowed) ``unverified``.
+
+    :param policy: whose signature it must have as well; nobody's by default.
+    :raises IntegrityError: when the sidecar or the signature does not fit, or is missing and must not be.
     """
     said = _checksums.read(archive.path)
     if said is None and not allow_missing:
@@ -118,4 +155,28 @@ def check_sidecar(archive: Archive, allow_missing: bool) -> tuple[str, str]:
     if said is not None and said != digest:
         raise IntegrityError(f"archive {archive.path}", f"SHA-256 {said or 'in the form of sha256sum in its sidecar'}",
                              digest, "Use another archive, or fetch this one again from where it was copied to")
-    return digest, "verified" if said else "unverified"
+    signed = policy is None or _signature.check(policy, archive.path, digest)
+    if not signed and not allow_missing:
+        raise IntegrityError(f"archive {archive.path}", f"its signature in {os.path.basename(archive.path)}{_signature.SUFFIX}",
+                             "no such file", "Fetch the signature, or accept the archive without one: allow_unverified")
+    return digest, "verified" if said and signed else "unverified"
+
+
+def verdict(described: t.Sequence[dict[str, t.Any]], max_age: float = 0) -> dict[str, t.Any]:
+    """Whether backups that were read are such that one could go back to them: ``well``, and the ``message``.
+
+    :param described: what :func:`describe` told, newest first.
+    :param max_age: how many hours old the newest verified one may be; any when 0.
+    """
+    by_status = {status: [facts for facts in described if facts["status"] == status] for status in STATUSES}
+    sound, corrupt = by_status["verified"], by_status["corrupt"]
+    said = [f"{len(corrupt)} of {len(described)} archives corrupt, the newest of them: {corrupt[0]['reason']}"] if corrupt else []
+    if not sound:
+        said.append("no archive is verified" + ("" if described else ", there is none at all") + ". Make one: mobius.ops.backup.")
+        return {"well": False, "message": " ".join(said), "newest_verified": None, "age": None}
+    age = max(0.0, (_clock.now() - _clock.parse(sound[0]["created"])).total_seconds())
+    old = 0 < max_age * 3600 < age
+    counts = ", ".join(f"{len(found)} {status}" for status, found in by_status.items() if found)
+    said.append(f"{counts}; the newest verified archive is {sound[0]['archive']}, {_words.duration(age)} old"
+                + (f", and {max_age:g} h are allowed. Make one: mobius.ops.backup." if old else "."))
+    return {"well": not corrupt and not old, "message": " ".join(said), "newest_verified": sound[0]["archive"], "age": age}

@@ -38,6 +38,11 @@ options:
     description:
       - Examine and list only so many, the newest.
     type: int
+  max_age:
+    description:
+      - How many hours old the newest verified archive may be for RV(well). Any number of hours when V(0).
+    type: float
+    default: 0
 attributes:
   check_mode:
     support: full
@@ -50,8 +55,10 @@ attributes:
   idempotent:
     support: full
 notes:
-  - Fails when the folder does not exist, or O(limit) is less than 1.
+  - Fails when the folder does not exist, O(limit) is less than 1, O(max_age) is less than 0, or signatures cannot be checked
+    because the file of O(allowed_signers) or C(ssh-keygen) is missing.
 extends_documentation_fragment:
+  - mobius.ops.shared.signatures
   - mobius.ops.shared.attributes
 seealso:
   - module: mobius.ops.backup
@@ -76,6 +83,16 @@ EXAMPLES = r"""
 - name: Stop when it is not sound
   ansible.builtin.assert:
     that: newest.backups[0].status == 'verified'
+
+- name: Ask for signed archives, the newest of them not older than a day
+  mobius.ops.backup_info:
+    root: /opt/mobius
+    env: production
+    verify: checksum
+    max_age: 24
+    allowed_signers: /etc/mobius/allowed_signers
+  register: backups
+  failed_when: not backups.well
 """
 
 RETURN = r"""
@@ -118,20 +135,40 @@ backups:
     status:
       description:
         - V(verified) when everything that was read is right and the sidecar agrees.
-        - V(unverified) when there is no sidecar, it was not read (O(verify=none)), or the archive may not be read.
-        - V(corrupt) when the archive, its manifest or its sidecar is wrong.
+        - V(unverified) when there is no sidecar, it was not read (O(verify=none)), or the archive may not be read; with
+          O(allowed_signers) also when there is no signature.
+        - V(corrupt) when the archive, its manifest, its sidecar or its signature is wrong.
       type: str
       sample: verified
     reason:
       description: Why the status is not V(verified), such as V(no sidecar) or V(not checked); empty when it is.
       type: str
+well:
+  description: Whether no archive is corrupt, and there is a verified one that is not older than O(max_age).
+  returned: when O(verify) is not V(none)
+  type: bool
+message:
+  description: RV(well) in words, with what to do when it is not so.
+  returned: when O(verify) is not V(none)
+  type: str
+  sample: 7 verified; the newest verified archive is /opt/mobius/backups/dhash_production_20261123_160000.zip, 3 h old.
+newest_verified:
+  description: Path of the newest verified archive; none when there is none.
+  returned: when O(verify) is not V(none)
+  type: str
+  sample: /opt/mobius/backups/dhash_production_20261123_160000.zip
+age:
+  description: Its age in seconds, by its name.
+  returned: when O(verify) is not V(none)
+  type: float
+  sample: 10800.0
 """
 
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _backups
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _backups, _signature
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
@@ -141,8 +178,13 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     limit = params["limit"]
     if limit is not None and limit < 1:
         raise InputError("limit", "1 or more", str(limit), "Correct it, or leave it out to list all")
+    if params["max_age"] < 0:
+        raise InputError("max_age", "0 or more hours", f"{params['max_age']:g}", "Correct it")
+    policy = _signature.policy(params["allowed_signers"], params["signer"])
     backups = _backups.find(params["dest"] or Layout(params["root"]).backups, params["env"])
-    return False, {"backups": _backups.describe(backups[:limit], params["verify"])}, {}
+    described = _backups.describe(backups[:limit], params["verify"], policy)
+    judged = {} if params["verify"] == "none" else _backups.verdict(described, params["max_age"])
+    return False, {"backups": described, **judged}, {}
 
 
 def main() -> None:
@@ -153,6 +195,8 @@ def main() -> None:
         "env": {"type": "str"},
         "verify": {"type": "str", "choices": list(_backups.LEVELS), "default": "none"},
         "limit": {"type": "int"},
+        "max_age": {"type": "float", "default": 0},
+        **_arguments.SIGNATURES,
     }
     module = AnsibleModule(argument_spec=spec, required_one_of=[("root", "dest")], supports_check_mode=True)
     _arguments.execute(module, run)

@@ -3,13 +3,14 @@
 """The module backup_info."""
 from __future__ import annotations
 
+import datetime
 import os
 import shutil
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _backups
-from ansible_collections.mobius.ops.plugins.modules import backup_info
+from ansible_collections.mobius.ops.plugins.module_utils import _backups, _clock, _files, _signature
+from ansible_collections.mobius.ops.plugins.modules import backup_info, checksum
 
 
 def flip(path, offset=-200):
@@ -60,8 +61,6 @@ def test_none_does_not_say_verified_nor_read_content(state_host, three):
 
 
 def test_deep_finds_what_a_wrong_sidecar_hides(state_host, three, run_module):
-    from ansible_collections.mobius.ops.plugins.modules import checksum
-
     flip(three[2], 40_000)
     run_module(checksum, {"paths": [three[2]]})
     assert state_host.info(verify="checksum")[0]["status"] == "verified"
@@ -110,6 +109,7 @@ def test_nothing_changes(state_host, three, snapshot, run_module):
     ({}, "root, dest"),
     ({"dest": "/nowhere/at/all"}, "backup folder /nowhere/at/all"),
     ({"dest": "/tmp", "limit": 0}, "1 or more"),
+    ({"dest": "/tmp", "max_age": -1}, "0 or more hours, found -1"),
     ({"dest": "/tmp", "verify": "some"}, "none, checksum, deep"),
 ])
 def test_bad_input(run_module, options, words):
@@ -122,3 +122,118 @@ def test_latest(state_host, three):
     os.unlink(three[2] + ".sha256")
     assert _backups.latest(state_host.layout, "production") == three[0]
     assert _backups.latest(state_host.layout, "nothing") is None
+
+
+def sign(archive, key):
+    with open(archive + _signature.SUFFIX, "wb") as stream:
+        stream.write(_signature.sign(key, archive, _files.sha256_file(archive)))
+
+
+@pytest.fixture
+def signed(three, keys):
+    """The three archives, all of them signed."""
+    for archive in three:
+        sign(archive, keys.private)
+    return three
+
+
+@pytest.mark.parametrize("verify", ["checksum", "deep"])
+def test_signatures(state_host, signed, keys, verify, run_module):
+    asked = {"verify": verify, "allowed_signers": keys.allowed()}
+    assert {backup["status"] for backup in state_host.info(**asked)} == {"verified"}
+    os.unlink(signed[0] + ".sha256.sig")
+    flip(signed[1], 40_000)
+    run_module(checksum, {"paths": [signed[1]]})  # the sidecar of who has changed it
+    by_path = {backup["archive"]: backup for backup in state_host.info(**asked)}
+    assert (by_path[signed[0]]["status"], by_path[signed[0]]["reason"].partition(";")[0]) == ("unverified", "no signature")
+    assert by_path[signed[1]]["status"] == "corrupt" and "a signature of it by mobius-backup" in by_path[signed[1]]["reason"]
+    assert by_path[signed[2]]["status"] == "verified"
+    os.unlink(signed[0] + ".sha256")
+    assert "no sidecar and no signature" in state_host.info(**asked)[-1]["reason"]
+
+
+def test_another_signer_than_the_one_asked_for(state_host, signed, keys):
+    sign(signed[2], keys.other)
+    asked = {"verify": "checksum", "allowed_signers": keys.allowed()}
+    assert [backup["status"] for backup in state_host.info(**asked)] == ["corrupt", "verified", "verified"]
+    assert {backup["status"] for backup in state_host.info(**asked, signer="somebody")} == {"corrupt"}
+
+
+def test_a_signature_without_a_sidecar_is_checked_all_the_same(state_host, signed, keys):
+    asked = {"verify": "checksum", "allowed_signers": keys.allowed()}
+    os.unlink(signed[2] + ".sha256")
+    assert (state_host.info(**asked)[0]["status"], state_host.info(**asked)[0]["reason"]) == ("unverified", "no sidecar")
+    flip(signed[2], 40_000)
+    assert state_host.info(**asked)[0]["status"] == "corrupt"
+
+
+def test_signatures_are_not_read_at_level_none(state_host, signed, keys):
+    os.unlink(signed[0] + ".sha256.sig")
+    sign(signed[1], keys.other)
+    assert [backup["reason"] for backup in state_host.info(allowed_signers=keys.allowed())] \
+        == ["not checked", "not checked", "no signature"]
+
+
+def test_signatures_that_nobody_can_check_are_no_fault_of_the_archives(run_module, state_host, signed, keys, monkeypatch, tmp_path):
+    asked = {"root": state_host.root, "verify": "checksum", "allowed_signers": keys.allowed()}
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = run_module(backup_info, asked)
+    assert result["failed"] and "the program ssh-keygen on the target, found none" in result["msg"]
+    monkeypatch.undo()
+    result = run_module(backup_info, {**asked, "allowed_signers": str(tmp_path / "none")})
+    assert result["failed"] and "a file that can be read, found none" in result["msg"]
+
+
+def judged(state_host, run_module, **options):
+    result = run_module(backup_info, {"root": state_host.root, "env": "production", "verify": "checksum", **options})
+    assert not result.get("failed"), result
+    return result
+
+
+def test_well(state_host, three, run_module):
+    result = judged(state_host, run_module)
+    assert result["well"] is True and result["newest_verified"] == three[2]
+    assert result["message"] == f"2 verified; the newest verified archive is {three[2]}, {result['age']:.0f} s old."
+    assert "well" not in run_module(backup_info, {"root": state_host.root})
+
+
+def test_not_well_when_one_is_corrupt(state_host, three, run_module):
+    flip(three[0], 20_000)
+    result = judged(state_host, run_module)
+    assert result["well"] is False and result["newest_verified"] == three[2]
+    assert result["message"].startswith(f"1 of 2 archives corrupt, the newest of them: archive {three[0]}: expected SHA-256")
+    assert f"1 verified, 1 corrupt; the newest verified archive is {three[2]}, " in result["message"]
+
+
+def test_not_well_without_a_verified_one(state_host, three, run_module):
+    for archive in three:
+        os.unlink(archive + ".sha256")
+    result = judged(state_host, run_module)
+    assert (result["well"], result["newest_verified"], result["age"]) == (False, None, None)
+    assert result["message"] == "no archive is verified. Make one: mobius.ops.backup."
+    assert judged(state_host, run_module, env="none")["message"] \
+        == "no archive is verified, there is none at all. Make one: mobius.ops.backup."
+
+
+def test_an_unverified_one_beside_is_told(state_host, three, run_module):
+    os.unlink(three[0] + ".sha256")
+    result = judged(state_host, run_module)
+    assert result["well"] is True and result["message"].startswith("1 verified, 1 unverified; ")
+
+
+def test_too_old(state_host, three, run_module, monkeypatch):
+    made = _backups.parse(three[2]).created
+    monkeypatch.setattr(_clock, "now", lambda: _clock.parse(made) + datetime.timedelta(hours=25))
+    assert judged(state_host, run_module, max_age="25")["well"] is True
+    assert judged(state_host, run_module)["well"] is True
+    result = judged(state_host, run_module, max_age="24.5")
+    assert result["well"] is False and result["age"] == 25 * 3600
+    assert result["message"].endswith("25 h old, and 24.5 h are allowed. Make one: mobius.ops.backup.")
+
+
+def test_the_newest_verified_one_counts_and_not_the_newest(state_host, three, run_module, monkeypatch):
+    made = _backups.parse(three[2]).created
+    os.unlink(three[2] + ".sha256")
+    monkeypatch.setattr(_clock, "now", lambda: _clock.parse(made) + datetime.timedelta(hours=1))
+    result = judged(state_host, run_module, max_age=1)
+    assert result["well"] is False and result["newest_verified"] == three[0]
