@@ -47,6 +47,10 @@ test-systemd: setup ## a real systemd host in a container, over SSH (KEEP=1 leav
 test-matrix: setup ## unit tests, sanity and the main path on other ansible-cores
 	@.venv/bin/python tools/matrix.py $(ARGS)
 
+.PHONY: bench-backup
+bench-backup: setup ## backups beside zip, tar, restic and borg (ARGS="--rounds 5", --write for the page in docs)
+	@tools/bench-backup $(ARGS)
+
 .PHONY: lint
 lint: setup ## every lint step; one alone: lint-sanity -ansible -docs -changelog -ruff -house
 	@.venv/bin/python tools/lint.py

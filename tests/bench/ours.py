@@ -1,0 +1,95 @@
+"""One operation of this collection in a fresh process, as a module does it.
+
+Usage: python -I ours.py COLLECTIONS OPERATION '{"root": …}'; the result is one line of JSON.
+
+``isal`` names a folder with that package; without it the package cannot be imported, wherever it is installed.
+``profile`` names a file for a profile of all threads.
+"""
+from __future__ import annotations
+
+import sys
+
+sys.path.insert(0, sys.argv[1])
+
+import json
+
+OPTIONS = json.loads(sys.argv[3])
+if OPTIONS.get("isal"):
+    sys.path.append(OPTIONS["isal"])
+else:
+    sys.modules["isal"] = None  # type: ignore[assignment]
+
+import contextlib
+import cProfile
+import dataclasses
+import pstats
+import threading
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _backup_create, _backups, _restore
+from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS, Layout
+
+
+def request(kind: t.Any, **options: t.Any) -> t.Any:
+    """A request, of those options that this version of the collection has."""
+    known = {field.name for field in dataclasses.fields(kind)}
+    return kind(env="bench", components=list(COMPONENTS), **{key: value for key, value in options.items() if key in known})
+
+
+def back_up() -> dict[str, t.Any]:
+    """A backup; what it takes over from the one before is the collection's to decide."""
+    layout = Layout(OPTIONS["root"])
+    with _restore.locked(layout):
+        _restore.refuse_interrupted(layout)
+        return _backup_create.create(layout, request(_backup_create.Request, dest=OPTIONS["dest"]))
+
+
+def verify() -> dict[str, t.Any]:
+    """Archives, all of them verified."""
+    found = [_backups.parse(path) for path in OPTIONS["archives"]]
+    states = _backups.describe([backup for backup in found if backup], OPTIONS["level"])
+    wrong = [f"{state['archive']}: {state['status']}, {state['reason']}" for state in states if state["status"] != "verified"]
+    if wrong or len(states) != len(OPTIONS["archives"]):
+        sys.exit("; ".join(wrong) or "some archive was not found")
+    return {"archives": len(states)}
+
+
+def restore() -> dict[str, t.Any]:
+    """A restore of everything."""
+    wanted = request(_restore.Request, archive=OPTIONS["archives"][0], safety_backup=OPTIONS["safety_backup"])
+    return _restore.restore(Layout(OPTIONS["root"]), wanted)[0]
+
+
+OPERATIONS = {"back_up": back_up, "verify": verify, "restore": restore}
+
+
+@contextlib.contextmanager
+def profiled(path: str) -> t.Iterator[None]:
+    """Profile this thread and those that it starts."""
+    profiles = [cProfile.Profile()]
+
+    def begin(*_event: t.Any) -> None:
+        with contextlib.suppress(ValueError):  # newer Pythons know one profile for all threads
+            profiles.append(cProfile.Profile())
+            profiles[-1].enable()
+
+    threading.setprofile(begin)
+    profiles[0].enable()
+    yield
+    profiles[0].disable()
+    threading.setprofile(None)
+    stats = pstats.Stats(profiles[0])
+    for profile in profiles[1:]:
+        with contextlib.suppress(TypeError):  # nothing was profiled
+            stats.add(profile)
+    stats.dump_stats(path)
+
+
+def main() -> None:
+    """Run the operation."""
+    with profiled(OPTIONS["profile"]) if OPTIONS.get("profile") else contextlib.nullcontext():
+        result = OPERATIONS[sys.argv[2]]()
+    print(json.dumps(result, default=str))
+
+
+main()
