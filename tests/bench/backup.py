@@ -13,7 +13,6 @@ import json
 import os
 import platform
 import pstats
-import random
 import shutil
 import signal
 import statistics
@@ -91,17 +90,13 @@ class Bench:
 
     def _round(self, number: int) -> None:
         self._list("before.json")
-        rotation = random.Random(number)
         for position, operation in enumerate(lanes.NEEDS):
             if operation == "changed" and any(name == "changed" for _lane, name in self.needed):
                 made = json.loads(self._tree("change", str(number)))
                 self.changed = f"{made['files']} files of {made['bytes'] / 1e6:.1f} MB changed in the last round"
                 self._list("after.json")
-            shift = (number + position) % max(1, len(self.lanes))
-            order = self.lanes[shift:] + self.lanes[:shift]
-            if number % 2:
-                rotation.shuffle(order)
-            for lane in order:
+            shift = (number + position) % len(self.lanes)
+            for lane in self.lanes[shift:] + self.lanes[:shift]:
                 if (lane.name, operation) in self.needed:
                     self._measure(lane, operation, number)
         shutil.rmtree(os.path.join(self.scratch, "lanes"))
@@ -132,23 +127,19 @@ class Bench:
 
     def _profiles(self) -> None:
         """Where the time of this collection's operations goes, all threads."""
-        self._list("before.json")
-        kinds = [lane for lane in self.lanes if isinstance(lane, lanes.Ours)]
-        for lane in kinds:
+        path = os.path.join(self.scratch, "profile")
+        for lane in (lane for lane in self.lanes if isinstance(lane, lanes.Ours)):
             for operation in (name for name in lanes.NEEDS if (lane.name, name) in self.needed):
                 if operation == "changed":
                     self._tree("change", str(self.options.rounds))
-                    self._list("after.json")
                 lane.prepare(operation)
                 step = getattr(lane, operation)()
                 measure.warm(step.reads)
-                path = os.path.join(self.scratch, "profile")
                 step.command[-1] = json.dumps({**json.loads(step.command[-1]), "profile": path})
                 measure.cost(step.command, step.cwd, step.environment)
                 if (lane.name, operation) in self.wanted:
                     print(f"\n===== profile: {report.TITLES[operation]}, {lane.title}; seconds of all threads, waiting included")
                     pstats.Stats(path).sort_stats("tottime").print_stats(self.options.profile)
-            self._list("before.json")
 
     def facts(self) -> dict[str, t.Any]:
         """The whole result."""
@@ -156,8 +147,7 @@ class Bench:
         for lane in self.lanes:
             versions.update(lane.versions())
             if lane.name == "isal":
-                found = importlib.metadata.distributions(name="isal", path=[self.options.isal])
-                versions.update({"isal": package.version for package in found})
+                versions["isal"] = next(importlib.metadata.distributions(name="isal", path=[self.options.isal])).version
         return {
             "date": datetime.date.today().isoformat(), "machine": machine(), "versions": versions, "rounds": self.options.rounds,
             "tree": f"{self.options.size:g} MB in {self.options.files} files, seed {self.options.seed}"
@@ -242,12 +232,12 @@ def main() -> None:
         shutil.rmtree(scratch, ignore_errors=True)
     print(report.terminal(facts))
     facts["targets"] = report.targets(facts["medians"], facts["titles"])
-    text = json.dumps(facts, indent=1) + "\n"
     if options.json:
-        Path(options.json).write_text(text, encoding="utf-8")
+        Path(options.json).write_text(report.as_json(facts), encoding="utf-8")
     if options.write:
-        (ROOT / "docs" / "backup-benchmark.md").write_text(report.page(facts), encoding="utf-8")
-        (ROOT / "docs" / "backup-benchmark.json").write_text(text, encoding="utf-8")
+        page = ROOT / "docs" / "backup-benchmark.md"
+        page.write_text(report.page(facts, page.read_text(encoding="utf-8") if page.exists() else ""), encoding="utf-8")
+        page.with_suffix(".json").write_text(report.as_json(facts), encoding="utf-8")
 
 
 if __name__ == "__main__":
