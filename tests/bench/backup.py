@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import datetime
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -50,7 +51,7 @@ class Bench:
     def _choose(self) -> None:
         lanes.Ours.python = self.options.python
         lanes.Ours.collections = self._collections()
-        lanes.WithIsal.isal = self.options.isal if os.path.isdir(os.path.join(self.options.isal, "isal")) else ""
+        lanes.WithIsal.isal = os.path.abspath(self.options.isal) if self.options.isal else ""
         named = self.options.lanes.split(",") if self.options.lanes else [lane.name for lane in lanes.LANES]
         for lane in lanes.LANES:
             if lane.name in named:
@@ -178,6 +179,12 @@ def machine() -> dict[str, str]:
             "kernel": f"{platform.system()} {platform.release()}"}
 
 
+def installed(package: str) -> str:
+    """The folder that a package lies in; "" when it is not installed."""
+    spec = importlib.util.find_spec(package)
+    return str(Path(spec.origin).parents[1]) if spec and spec.origin else ""
+
+
 def arguments() -> argparse.Namespace:
     """What the command line asks for."""
     names = ", ".join(lane.name for lane in lanes.LANES)
@@ -194,7 +201,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--scratch", help="a folder for the temporary files, on the disk that is to be measured")
     parser.add_argument("--collection", default=str(ROOT), help="another checkout of the collection")
     parser.add_argument("--python", default=sys.executable, help="another interpreter for it")
-    parser.add_argument("--isal", default=str(ROOT / ".build" / "bench" / "packages"), help="folder with the package isal")
+    parser.add_argument("--isal", default=installed("isal"), help="folder with the package isal (of this interpreter)")
     parser.add_argument("--cpus", type=int, default=0, help="use so many cores only")
     options = parser.parse_args()
     options.files = options.files or max(60, round(options.size * 10))
