@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import sys
+import zipfile
 
 import pytest
 
@@ -45,9 +46,12 @@ def prune(state_host, run_module):
     return run
 
 
-def damage(path, offset=2000):
+def damage(path):
+    """Change one bit in the content of a file in the archive."""
+    with zipfile.ZipFile(path) as archive:
+        info = max(archive.infolist()[1:], key=lambda member: member.compress_size)
     with open(path, "r+b") as stream:
-        stream.seek(offset % os.path.getsize(path))
+        stream.seek(info.header_offset + 30 + len(info.filename) + info.compress_size // 2)
         byte = stream.read(1)
         stream.seek(-1, os.SEEK_CUR)
         stream.write(bytes([byte[0] ^ 4]))
