@@ -152,7 +152,7 @@ class Drill:
         checks = _drill_plan.redirect(self.request.checks, self.request.base_url, service.spec, port)
         self.instance = _drill_instance.instance_for(self.scratch, spec, self.request.ready_timeout * 2 + 60)
         self.instance.require_port()
-        self.facts["application"] = {"release": self.release, "port": port, "isolation": "none", "checks": []}
+        self.facts["application"] = {"release": self.release, "port": port, "isolation": "unknown", "checks": []}
         self._start(self.facts["application"], checks)
         return "passed"
 
@@ -162,7 +162,7 @@ class Drill:
             instance.start()
             told["ready_after"] = _activation.ready(instance, checks, self.release, self.request.ready_timeout)
             pid = instance.status()["pid"]
-            told["isolation"] = instance.require_isolation(pid) if pid else "none"
+            told["isolation"] = instance.require_isolation(pid) if pid else "unknown"
             if told["isolation"] in ("user_only", "none"):
                 self.facts["notes"].append("nothing kept the application from writing to live data "
                                            + ("but the rights of its user" if told["isolation"] == "user_only" else "if it looks for it"))

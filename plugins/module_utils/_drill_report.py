@@ -22,10 +22,11 @@ _DID = {
 }
 _STATUS = {"passed": "✓ passed", "failed": "✗ failed", "skipped": "– left out", "not_reached": "– not reached"}
 _ISOLATION = {
-    "mount_namespace": "everything but its own folder read-only, by a mount namespace",
-    "systemd": "everything but its own folder read-only, by systemd",
-    "user_only": "none but the rights of the service user",
-    "none": "none",
+    "mount_namespace": "a mount namespace, in which everything but its own folder was read-only",
+    "systemd": "systemd, by which everything but its own folder was read-only",
+    "user_only": "nothing but the rights of the service user",
+    "none": "nothing",
+    "unknown": "not known, because it did not become ready",
 }
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2430; --soft: #566172; --line: #dde2e9; --ground: #f4f6f9; --card: #fff;
@@ -47,14 +48,17 @@ h2 { font-size: 1.05rem; margin: 0 0 .6rem } p { margin: .3rem 0 } .soft { color
 .figures b { display: block; font-size: 1.45rem; line-height: 1.3 }
 .wide { overflow-x: auto } table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; vertical-align: top; padding: .4rem .7rem .4rem 0; border-top: 1px solid var(--line) }
+td:last-child, th:last-child { padding-right: 0 }
 thead th { border-top: 0; color: var(--soft); font-weight: 500; font-size: .875rem } tbody th { font-weight: 600 }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap } .status { white-space: nowrap }
 .bar { display: block; height: .35rem; margin-top: .35rem; border-radius: .2rem; background: var(--bar); min-width: 2px }
 dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: .35rem 1.2rem; margin: 0 } dt { color: var(--soft) }
 dd { margin: 0; overflow-wrap: anywhere } code, pre { font-family: ui-monospace, monospace; font-size: .875rem }
-pre { overflow-x: auto; margin: 0; padding: .8rem; background: var(--ground); border-radius: .4rem } ul { margin: 0; padding-left: 1.2rem }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0; padding: .8rem; background: var(--ground); border-radius: .4rem }
+ul { margin: 0; padding-left: 1.2rem }
 li { overflow-wrap: anywhere }
-@media (max-width: 34rem) { dl { grid-template-columns: 1fr; gap: 0 } dd { margin-bottom: .5rem } section, header { padding: .9rem } }
+@media (max-width: 34rem) { dl { grid-template-columns: 1fr; gap: 0 } dd { margin-bottom: .5rem } .did { display: none }
+  section, header { padding: .9rem } }
 @media print { body { background: none } section, header, .figures div { break-inside: avoid } }
 """
 
@@ -88,7 +92,7 @@ def _seconds(value: float | None) -> str:
 
 
 def _count(number: int, one: str) -> str:
-    return f"{number:,}".replace(",", "\u202f") + f" {one}{'' if number == 1 else 's'}"
+    return f"{number:,} {one}{'' if number == 1 else 's'}"
 
 
 def page(facts: dict[str, t.Any]) -> str:
@@ -118,7 +122,9 @@ def _head(facts: dict[str, t.Any], title: str, passed: bool) -> str:
 
 def _figures(facts: dict[str, t.Any]) -> str:
     rows = sum(database["rows"] for database in facts["databases"])
-    tiles = [("recovery time", _seconds(facts["recovery_time"]) or "none", "verify, restore and start"),
+    known = facts["recovery_time"] is not None
+    tiles = [("recovery time", _seconds(facts["recovery_time"]) if known else "unknown",
+              "verify, restore and start" if known else "it did not come that far"),
              ("restored", _files.human_size(facts["bytes"]), _count(facts["files"], "file")),
              ("databases", str(len(facts["databases"])), _count(rows, "row")),
              ("the whole drill", _seconds(facts["elapsed"]), "with all comparisons")]
@@ -143,7 +149,7 @@ def _steps(facts: dict[str, t.Any]) -> str:
         name, did = _DID[step["name"]]
         mood = {"passed": " good", "failed": " bad"}.get(step["status"], " soft")
         bar = f'<span class="bar" style="width: {100 * step["elapsed"] / longest:.1f}%"></span>' if step["elapsed"] else ""
-        rows.append(f'<tr><th scope="row">{_e(name)}</th><td><span class="soft small">{_e(did)}</span>{bar}</td>'
+        rows.append(f'<tr><th scope="row">{_e(name)}</th><td><span class="soft small did">{_e(did)}</span>{bar}</td>'
                     f'<td class="status{mood}">{_e(_STATUS[step["status"]])}</td>'
                     f'<td class="number">{_e(_seconds(step["elapsed"]))}</td></tr>')
     return _section("Steps", _table(["step", "what was done", "result", "time"], rows, {3}))
@@ -157,9 +163,9 @@ def _differences(facts: dict[str, t.Any]) -> str:
 def _databases(facts: dict[str, t.Any]) -> str:
     rows = []
     for found in facts["databases"]:
-        counts = ", ".join(f"{name}: {'?' if count is None else count}" for name, count in found["counts"].items())
+        counts = ", ".join(f"{name}: {'?' if count is None else format(count, ',')}" for name, count in found["counts"].items())
         rows.append(f'<tr><th scope="row"><code>{_e(found["path"])}</code></th><td class="good">sound</td><td>{_e(counts)}</td>'
-                    f'<td class="number">{found["tables"]}</td><td class="number">{found["rows"]}</td></tr>')
+                    f'<td class="number">{found["tables"]}</td><td class="number">{found["rows"]:,}</td></tr>')
     head = ["file", "integrity", "rows of each table", "tables", "rows"]
     return _section("Databases", _table(head, rows, {3, 4})) if rows else ""
 
@@ -170,7 +176,7 @@ def _application(facts: dict[str, t.Any]) -> str:
         return ""
     ready = f", ready after {told['ready_after']} s" if told.get("ready_after") is not None else ", which did not become ready"
     said = (f"<p>Release <code>{_e(told['release'])}</code> on port {_e(told['port'])}{_e(ready)}. "
-            f"Kept from the live data: {_e(_ISOLATION.get(told['isolation'], told['isolation']))}.</p>")
+            f"What kept it from the live data: {_e(_ISOLATION[told['isolation']])}.</p>")
     rows = [f"<tr><th scope=\"row\">{_e(one['check'])}</th><td class=\"status {'good' if one['outcome'] in ('ok', 'slow') else 'bad'}\">"
             f"{_e(one['outcome'])}</td><td>{_e(one['error'])}</td><td class=\"number\">{_e(one['status'] or '')}</td>"
             f"<td class=\"number\">{_e(one['ms'])}</td></tr>" for one in told["checks"]]
@@ -183,7 +189,7 @@ def _evidence(facts: dict[str, t.Any]) -> str:
 
 
 def _ids(facts: dict[str, t.Any]) -> str:
-    size = f"{_files.human_size(facts['size'])} ({facts['size']} bytes)" if facts.get("size") is not None else ""
+    size = f"{_files.human_size(facts['size'])} ({_count(facts['size'], 'byte')})" if facts.get("size") is not None else ""
     compared = (f"{_count(facts['files'], 'file')}, {_count(facts['folders'], 'folder')}, {_count(facts['links'], 'symbolic link')}: "
                 "content, mode, time and, as root, owner") if facts["folders"] else ""
     rows = [("Archive", facts["archive"]), ("Made", facts.get("created")), ("Size", size), ("SHA-256", facts.get("sha256")),

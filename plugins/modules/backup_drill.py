@@ -176,7 +176,7 @@ application:
   description:
     - What was started; C(release), C(port), C(isolation), C(ready_after) in seconds and C(checks). None without O(service).
     - C(isolation) is V(mount_namespace) or V(systemd) when the live data was out of reach, V(user_only) when nothing but
-      the rights of the service user kept it from them, and V(none) when not even those did.
+      the rights of the service user kept it from them, and V(none) when not even those did. V(unknown) when it did not become ready.
   returned: with RV(verdict)
   type: dict
 differences:
