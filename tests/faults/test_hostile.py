@@ -604,7 +604,8 @@ class Box:
         if ended.status:
             message = ended.sentence()
             assert trees.facts(self.folder, leave_out=("archives",)) == self.before
-            assert listed["status"] == "corrupt" or "free for" in message or "env" in message or "components" in message, message
+            # Who reads deeper when fewer functions have called it may reach the end of what another one gives up.
+            assert listed["status"] == "corrupt" or any(word in message for word in ("free for", "env", "components", "recursion"))
             return "refused"
         try:
             assert not made.must_refuse and listed["status"] == "verified", (made.told, listed)
@@ -650,12 +651,12 @@ def test_the_forger_makes_right_archives(box):
     assert box.check(forged()) == "equivalent"
 
 
-@pytest.mark.parts(quick=2, long=12)
+@pytest.mark.parts(quick=2, long=8)
 def test_hostile_archives(box, part, request, long, record_property):
     outcomes: collections.Counter[str] = collections.Counter()
 
     @hypothesis.seed(f"{request.config.getoption('--chance')} {part}")
-    @hypothesis.settings(max_examples=100 if long else 40)
+    @hypothesis.settings(max_examples=80 if long else 40)
     @hypothesis.given(hostile(box.outside))
     def offer(made):
         outcomes[box.check(made)] += 1
@@ -663,7 +664,7 @@ def test_hostile_archives(box, part, request, long, record_property):
     offer()
     record_property("outcomes", dict(outcomes))
     assert outcomes["refused"] > 4 * outcomes["equivalent"], outcomes
-    assert outcomes.total() >= (100 if long else 40)
+    assert outcomes.total() >= (80 if long else 40)
 
 
 @pytest.mark.parametrize("name", sorted(lies))
@@ -671,7 +672,7 @@ def test_each_lie_alone(box, name, long, request):
     """Lies that only meet others may hide behind them."""
 
     @hypothesis.seed(f"{request.config.getoption('--chance')} {name}")
-    @hypothesis.settings(max_examples=12 if long else 2)
+    @hypothesis.settings(max_examples=10 if long else 2)
     @hypothesis.given(st.data())
     def offer(data):
         made = forged()
