@@ -217,7 +217,7 @@ def test_one_name_of_a_file_alone_is_no_link(filled):
 REWRITER = """
 import json, sys, time
 number = 0
-print("ready", flush=True)
+
 while True:
     number += 1
     content = json.dumps({"number": number, "projects": ["p" * 100] * 3000})
@@ -226,6 +226,7 @@ while True:
         stream.flush()
         time.sleep(0.002)
         stream.write(content[70000:])
+    print("ready", flush=True)
     time.sleep(0.15)
 """
 
