@@ -33,7 +33,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._archive_scan import Pl
 from ansible_collections.mobius.ops.plugins.module_utils._archive_source import Content, Unreadable
 from ansible_collections.mobius.ops.plugins.module_utils._archive_zip import DEFLATED, STORED, Member, ZipWriter
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, StateError
-from ansible_collections.mobius.ops.plugins.module_utils._progress import Meter
+from ansible_collections.mobius.ops.plugins.module_utils._progress import Meter, Share
 
 #: Room in the manifest for files that get larger, and so have longer numbers, while they are backed up.
 _GROWTH = 16 * 1024
@@ -52,6 +52,7 @@ class Writer:
         self._deflater = deflater
         self._previous = previous
         self._meter = meter
+        self._share = Share(meter, 0)
         self._ahead = ReadAhead(previous, deflater)
         self._linked: dict[int, dict[str, t.Any]] = {}
         self.entries: list[dict[str, t.Any]] = []
@@ -112,11 +113,12 @@ class Writer:
 
     def _write(self, source: Source, ahead: Ahead) -> None:
         if source.type == "file":
+            self._share = Share(self._meter, source.status.st_size)
             if source.sqlite:
                 self._database(source)
             else:
                 self._plain(source, ahead)
-            self._meter.add(source.status.st_size, 1)
+            self._share.end()
         else:
             content = source.target.encode("utf-8", "surrogateescape")
             facts = {"target": source.target, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
@@ -124,6 +126,7 @@ class Writer:
             member.crc, member.size = _deflate.crc32(content), len(content)
             self._zip.add(member, [content])
             self.entries.append({**_archive_manifest.entry(source, source.status), **(facts if source.type == "symlink" else {})})
+            self._meter.add(files=int(source.type == "symlink"))
 
     def _problem(self, source: Source, reason: str) -> None:
         self.problems.append(note(source.name, reason))
@@ -182,6 +185,7 @@ class Writer:
         try:
             for chunk in self._previous.stored(entry):
                 self._zip.extend(member, chunk)
+                self._share.add(len(chunk))
         except IntegrityError:
             self._zip.discard(member)
             return None
@@ -226,6 +230,7 @@ class Writer:
                 digest.update(block)
                 member.crc, member.size = _deflate.crc32(block, member.crc), member.size + len(block)
                 ends[0], ends[1] = ends[0] or block, block
+                self._share.add(len(block))
                 yield block
 
         try:

@@ -7,7 +7,6 @@ every member. The creation, the listing and the restore of backups all use this 
 """
 from __future__ import annotations
 
-import collections
 import concurrent.futures
 import hashlib
 import os
@@ -26,7 +25,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
 from ansible_collections.mobius.ops.plugins.module_utils._archive_structure import Structure
 from ansible_collections.mobius.ops.plugins.module_utils._archive_zip import STORED
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError
-from ansible_collections.mobius.ops.plugins.module_utils._progress import Meter
+from ansible_collections.mobius.ops.plugins.module_utils._progress import Meter, Share
 
 #: Members that one thread checks at a stretch: so many, or so many bytes.
 _BATCH, _BATCH_BYTES = 64, 4 * 1024 * 1024
@@ -56,12 +55,14 @@ class Archive:
     """An archive whose structure and manifest are in order.
 
     :param hashing: begin with the digest of the whole file at once, in a thread: :meth:`sha256` will be asked for.
+    :param meter: is told how far that digest is.
     :raises InputError: when there is no such file.
     :raises IntegrityError: when anything about it is wrong; nothing of it may be used then.
     """
 
-    def __init__(self, path: str, hashing: bool = False) -> None:
+    def __init__(self, path: str, hashing: bool = False, meter: Meter | None = None) -> None:
         self.path = path
+        self._meter = meter or Meter()
         self._closing = False
         self._hashing: concurrent.futures.Future[str] | None = None
         if not os.path.isfile(path):
@@ -110,6 +111,7 @@ class Archive:
                 break
             digest.update(chunk)
             offset += len(chunk)
+            self._meter.add(len(chunk))
         return digest.hexdigest()
 
     def verify(self, copied: t.Container[str] = (), meter: Meter | None = None) -> None:
@@ -118,13 +120,14 @@ class Archive:
         :param copied: members whose stored bytes were right before they came here: they are not inflated again.
         """
         meter = meter or Meter()
-        meter.phase("verify", sum(entry["size"] for entry in self.entries), len(self.entries))
+        meter.phase("verify", sum(entry["size"] for entry in self.entries), sum(entry["type"] != "dir" for entry in self.entries))
 
         def check(batch: list[dict[str, t.Any]]) -> None:
             window = self.window()
             for entry in batch:
-                self._check(entry, entry["path"] in copied, window)
-            meter.add(sum(entry["size"] for entry in batch), len(batch))
+                share = Share(meter, entry["size"])
+                self._check(entry, entry["path"] in copied, window, share)
+                share.end(files=int(entry["type"] != "dir"))
 
         _checksums.in_threads(check, list(_batches(self.entries)))
 
@@ -170,25 +173,25 @@ class Archive:
         if size != info.file_size or crc != info.CRC or wrong:
             self._structure.refuse(entry["path"], "content that is not what was backed up (its checksum differs)")
 
-    def _check(self, entry: dict[str, t.Any], copied: bool, window: Window) -> None:
+    def _check(self, entry: dict[str, t.Any], copied: bool, window: Window, share: Share) -> None:
         kind = entry["type"]
         if kind == "dir":
             return
         if kind == "symlink":
             if b"".join(self.read(entry)) != entry["target"].encode("utf-8", "surrogateescape"):
                 self._structure.refuse(entry["path"], "a link target that is not the manifest's")
-        elif copied:
-            collections.deque(self.stored(entry, window), maxlen=0)
-        elif entry.get("sqlite"):
-            self._check_database(entry)
+        elif entry.get("sqlite") and not copied:
+            self._check_database(entry, share)
         else:
-            collections.deque(self.read(entry, window), maxlen=0)
+            for chunk in self.stored(entry, window) if copied else self.read(entry, window):
+                share.add(len(chunk))
 
-    def _check_database(self, entry: dict[str, t.Any]) -> None:
+    def _check_database(self, entry: dict[str, t.Any], share: Share) -> None:
         """A database is looked at by SQLite itself, in a copy that is gone afterwards."""
         with tempfile.NamedTemporaryFile(prefix=".mobius-database-", dir=_scratch(self.path, entry["size"])) as copy:
             for chunk in self.read(entry):
                 copy.write(chunk)
+                share.add(len(chunk))
             copy.flush()
             try:
                 _sqlite.check(copy.name, entry["path"])

@@ -91,8 +91,9 @@ def describe(backups: t.Sequence[Backup], verify: str = "none", policy: _signatu
     meter.phase("verify", sum(map(_size, backups)), len(backups))
 
     def work(backup: Backup) -> dict[str, t.Any]:
-        facts = _describe(backup, verify, policy)
-        meter.add(facts["size"] or 0, 1)
+        share = _progress.Share(meter, _size(backup))
+        facts = _describe(backup, verify, policy, share)
+        share.end()
         return facts
 
     return _checksums.in_threads(work, backups)
@@ -105,12 +106,12 @@ def _size(backup: Backup) -> int:
         return 0
 
 
-def _describe(backup: Backup, verify: str, policy: _signature.Policy | None) -> dict[str, t.Any]:
+def _describe(backup: Backup, verify: str, policy: _signature.Policy | None, meter: _progress.Meter) -> dict[str, t.Any]:
     facts = {"archive": backup.archive, "env": backup.env, "created": backup.created, "size": None, "components": [],
              "release": None, "problems": 0}
     try:
         facts["size"] = os.stat(backup.archive).st_size
-        with Archive(backup.archive, hashing=verify != "none") as archive:
+        with Archive(backup.archive, hashing=verify != "none", meter=meter if verify == "checksum" else None) as archive:
             manifest = archive.manifest
             facts.update(components=manifest["components"], release=manifest.get("release"),
                          problems=manifest.get("problems", 0))
@@ -118,7 +119,7 @@ def _describe(backup: Backup, verify: str, policy: _signature.Policy | None) -> 
                 raise IntegrityError(f"archive {backup.archive}", "the env of its manifest in its name",
                                      f"{backup.env} instead of {manifest['env']}",
                                      "Rename it and its sidecar to what they were")
-            status, reason = _status(archive, verify, policy)
+            status, reason = _status(archive, verify, policy, meter)
     except StateError:
         raise  # what is lacking is on this host, and not in the archive
     except OpsError as error:
@@ -128,10 +129,10 @@ def _describe(backup: Backup, verify: str, policy: _signature.Policy | None) -> 
     return {**facts, "status": status, "reason": reason}
 
 
-def _status(archive: Archive, verify: str, policy: _signature.Policy | None) -> tuple[str, str]:
+def _status(archive: Archive, verify: str, policy: _signature.Policy | None, meter: _progress.Meter) -> tuple[str, str]:
     lacks = _lacks(archive.path, policy)
     if verify == "deep":
-        archive.verify()  # before the sidecar, which could only tell that something differs, and not what
+        archive.verify(meter=meter)  # before the sidecar, which could only tell that something differs, and not what
     if verify != "none":
         check_sidecar(archive, True, policy)
     if lacks:

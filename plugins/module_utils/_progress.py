@@ -65,10 +65,10 @@ class Share(Meter):
         super().add(size, files)
         self._give(int(self.bytes * self._scale))
 
-    def end(self) -> None:
+    def end(self, files: int = 1) -> None:
         """The file is done."""
         self._give(self._size)
-        self._whole.add(0, 1)
+        self._whole.add(0, files)
 
     def _give(self, done: int) -> None:
         with self._lock:

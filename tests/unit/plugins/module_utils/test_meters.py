@@ -1,0 +1,84 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Backups tell a meter how far they are: in small steps within large files, and all of it in the end."""
+from __future__ import annotations
+
+import math
+import os
+import typing as t
+
+import pytest
+
+from ansible_collections.mobius.ops.plugins.module_utils import _backup_create, _backups, _progress
+from ansible_collections.mobius.ops.plugins.module_utils._layout import expand_components
+
+#: No step may be larger: a block of the writer, a piece of the reader.
+STEP = 2 * 1024 * 1024
+
+
+class Steps(_progress.Meter):
+    """Keeps every step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.phases: list[tuple[str, int, int, list[tuple[int, int]]]] = []
+
+    def phase(self, name: str, total_bytes: int = 0, total_files: int = 0) -> None:
+        super().phase(name, total_bytes, total_files)
+        self.phases.append((name, total_bytes, total_files, []))
+
+    def add(self, size: int = 0, files: int = 0) -> None:
+        super().add(size, files)
+        self.phases[-1][3].append((size, files))
+
+    def whole(self, number: int, step: float = STEP) -> t.Any:
+        """Name, bytes and files of a phase, when it counted just what it said that it would."""
+        name, size, files, steps = self.phases[number]
+        assert (sum(done[0] for done in steps), sum(done[1] for done in steps)) == (size, files)
+        assert max(done[0] for done in steps) <= step
+        return name, size, files
+
+
+@pytest.fixture
+def host(state_host):
+    """Files that are deflated, stored and copied by SQLite, each larger than a step."""
+    state_host.put("logs/big.log", b"INFO rendered a frame of the video\n" * 400_000)
+    state_host.put("generated/big.mp4", os.urandom(9_000_000))
+    connection = state_host.database()
+    connection.execute("CREATE TABLE blob (content BLOB)")
+    connection.execute("INSERT INTO blob VALUES (?)", [os.urandom(6_000_000)])
+    connection.close()
+    return state_host
+
+
+def create(host, meter, **options):
+    request = _backup_create.Request(env=host.env, components=expand_components(["all"]), dest=host.layout.backups, **options)
+    return _backup_create.create(host.layout, request, meter)
+
+
+def test_a_backup_and_one_that_copies_members(host, quick_clock):
+    for reused in (False, True):
+        meter = Steps()
+        assert bool(create(host, meter)["reused"]) == reused
+        assert [phase[0] for phase in meter.phases] == ["look", "write", "verify"]
+        step = math.inf if reused else STEP  # of a member that is copied only what is stored is read
+        assert 28_000_000 < meter.whole(1, step)[1] <= meter.whole(2, step)[1]
+
+
+@pytest.mark.parametrize("level", ["checksum", "deep"])
+def test_a_verification(host, quick_clock, level):
+    create(host, Steps())
+    create(host, Steps())
+    meter, found = Steps(), _backups.find(host.layout.backups)
+    assert {facts["status"] for facts in _backups.describe(found, level, meter=meter)} == {"verified"}
+    assert [phase[0] for phase in meter.phases] == ["verify"] and meter.whole(0)[2] == 2
+
+
+def test_a_damaged_archive_counts_too(host):
+    archive = create(host, Steps())["archive"]
+    with open(archive, "r+b") as stream:
+        stream.seek(os.path.getsize(archive) // 2)
+        stream.write(b"damage")
+    meter = Steps()
+    assert _backups.describe(_backups.find(host.layout.backups), "checksum", meter=meter)[0]["status"] == "corrupt"
+    assert (meter.bytes, meter.files) == (os.path.getsize(archive), 1)
