@@ -13,7 +13,7 @@ import typing as t
 import zipfile
 import zlib
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_manifest, _archive_paths
+from ansible_collections.mobius.ops.plugins.module_utils import _archive_manifest, _archive_paths, _archive_zip
 from ansible_collections.mobius.ops.plugins.module_utils._archive_paths import MANIFEST
 from ansible_collections.mobius.ops.plugins.module_utils._archive_zip import DEFLATED, LOCAL, STORED, UTF8
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError
@@ -72,6 +72,7 @@ class Structure:
                 self.refuse(name, "a duplicate member")
             self.members[name] = info
         self._layout(directory)
+        self._end_of(directory)
         if not infos or self._name(infos[0]) != MANIFEST or infos[0].compress_type != STORED:
             self.refuse("", f"no stored {MANIFEST} as its first member, so it is not an archive of this collection")
         raw = os.pread(self._stream.fileno(), infos[0].file_size, self.starts[MANIFEST])
@@ -101,6 +102,13 @@ class Structure:
             expected = self.starts[name] + info.compress_size
         if expected != directory:
             self.refuse("", "a directory that does not follow its members")
+
+    def _end_of(self, directory: int) -> None:
+        """The directory's records follow one another up to the end, which counts them rightly: others read by these."""
+        content = os.pread(self._stream.fileno(), self._size() - directory, directory)
+        length = _archive_zip.directory_length(content)
+        if content[length:] != _archive_zip.end_records(len(self.members), directory, length):
+            self.refuse("", "an end that does not fit its directory")
 
     def _agree(self) -> None:
         """Manifest and members name the same things, of the same kind and size."""

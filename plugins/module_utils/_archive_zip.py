@@ -42,6 +42,22 @@ def encode_name(name: str) -> tuple[bytes, int]:
         return name.encode("utf-8", "surrogateescape"), 0
 
 
+def end_records(count: int, start: int, length: int) -> bytes:
+    """What follows a directory of so many members and bytes."""
+    more = b""
+    if count >= _MANY or max(start, length) >= _BIG:
+        more = _END64.pack(b"PK\6\6", 44, 45, 45, 0, 0, count, count, length, start) + _LOCATOR.pack(b"PK\6\7", 0, start + length, 1)
+    return more + _END.pack(b"PK\5\6", 0, 0, min(count, _MANY), min(count, _MANY), min(length, _BIG), min(start, _BIG), 0)
+
+
+def directory_length(content: bytes) -> int:
+    """How many bytes of *content* are records of a directory, by what each says of its own length."""
+    at = 0
+    while content[at:at + 4] == b"PK\1\2" and len(content) - at >= _CENTRAL.size:
+        at += _CENTRAL.size + sum(struct.unpack_from("<3H", content, at + 28))
+    return at
+
+
 class Member:
     """What a zip file says of one member.
 
@@ -135,13 +151,7 @@ class ZipWriter:
         """Write the central directory."""
         start = self._stream.seek(0, os.SEEK_END)
         self._stream.writelines(member.central() for member in self._members)
-        end = self._stream.tell()
-        count, length = len(self._members), end - start
-        if count >= _MANY or max(start, length) >= _BIG:
-            self._stream.write(_END64.pack(b"PK\6\6", 44, 45, 45, 0, 0, count, count, length, start))
-            self._stream.write(_LOCATOR.pack(b"PK\6\7", 0, end, 1))
-        self._stream.write(_END.pack(b"PK\5\6", 0, 0, min(count, _MANY), min(count, _MANY), min(length, _BIG),
-                                     min(start, _BIG), 0))
+        self._stream.write(end_records(len(self._members), start, self._stream.tell() - start))
         self._stream.flush()
 
     def _append(self, data: bytes | memoryview) -> None:
