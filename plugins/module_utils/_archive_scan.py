@@ -20,6 +20,9 @@ _SPECIAL = {stat.S_IFSOCK: "socket", stat.S_IFIFO: "named pipe", stat.S_IFCHR: "
 #: Extended attributes that a backup keeps: those of users, and POSIX access control lists.
 XATTR_PREFIX, XATTR_LISTS = "user.", ("system.posix_acl_access", "system.posix_acl_default")
 
+#: Folders whose names change while they are listed are listed again so many times.
+ROUNDS = 5
+
 
 @dataclasses.dataclass
 class Source:
@@ -110,6 +113,7 @@ def scan(layout: Layout, components: list[str]) -> Plan:
                              "Mount or move the data there; a link is never followed")
         plan.components.append(component)
         _walk(plan, Source(component, base, "", "dir", status))
+    _look_again(plan)
     _number_links(plan)
     return plan
 
@@ -157,6 +161,55 @@ def _without_companions(plan: Plan, found: dict[str, Source]) -> list[Source]:
             if companion is not None and companion.type == "file" and not companion.sqlite:
                 found[name].companions.append(found.pop(name + suffix))
     return list(found.values())
+
+
+def _look_again(plan: Plan) -> None:
+    """What moved out of a folder that was not listed yet into one that was, nobody has seen: list what changed anew."""
+    for _round in range(ROUNDS):
+        changed = [source for source in plan.sources if source.type == "dir" and _has_changed(source)]
+        if not changed:
+            return
+        restless = [folder for folder in changed if _list_anew(plan, folder)]
+        order = {component: number for number, component in enumerate(plan.components)}
+        plan.sources.sort(key=lambda source: (order[source.component], source.relative.split(os.sep) if source.relative else []))
+        plan.skipped, plan.problems = _once(plan.skipped), _once(plan.problems)
+    plan.problems += [note(folder.name, "names in it changed whenever it was listed") for folder in restless]
+
+
+def _has_changed(folder: Source) -> bool:
+    try:
+        status = os.lstat(folder.path)
+    except OSError:
+        return True
+    return (status.st_ino, status.st_mtime_ns) != (folder.status.st_ino, folder.status.st_mtime_ns)
+
+
+def _list_anew(plan: Plan, folder: Source) -> bool:
+    """Put what a folder holds now into the plan; false when a file that was replaced is all that has changed in it."""
+    now: dict[str, Source] = {}
+    with contextlib.suppress(OSError):  # gone: then the folder that it was in has changed, too
+        folder.status = os.lstat(folder.path)
+        now = {child.relative: child for child in _children(plan, folder)}
+    before = {source.relative: source for source in plan.sources
+              if source.component == folder.component and source.relative and os.path.dirname(source.relative) == folder.relative}
+    replaced = [name for name, source in before.items() if name in now and now[name].type == source.type == "file"
+                and _content(now[name].status) != _content(source.status)]
+    gone = [name for name, source in before.items() if name not in now or now[name].type != source.type] + replaced
+    plan.sources = [source for source in plan.sources if source.component != folder.component
+                    or not any((source.relative + os.sep).startswith(name + os.sep) for name in gone)]
+    for name, child in now.items():
+        if name not in before or name in gone:
+            _walk(plan, child)
+    return not replaced or len(gone) > len(replaced) or not now.keys() <= before.keys()
+
+
+def _content(status: os.stat_result) -> tuple[int, int, int]:
+    """What a file that was only renamed keeps."""
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _once(notes: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [one for number, one in enumerate(notes) if one not in notes[:number]]
 
 
 def _xattrs(source: Source) -> dict[str, str]:

@@ -17,8 +17,8 @@ from support import trees
 from support.state import State
 
 #: Fields of zip headers that say nothing about what is restored: when, by which program, for which program. The manifest
-#: has the true times and modes. How many members there are is counted by their records, whatever the end says.
-MEANINGLESS = ("count", "made by", "version needed", "time", "date", "internal attributes", "external attributes", "disk")
+#: has the true times and modes.
+MEANINGLESS = ("made by", "version needed", "time", "date", "internal attributes", "external attributes", "disk")
 
 
 #: In the sidecar's line, replaced by that of each copy.
