@@ -14,7 +14,7 @@ import zipfile
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_stage, _files, _history, _restore
+from ansible_collections.mobius.ops.plugins.module_utils import _files, _history, _restore, _trees
 
 
 @pytest.fixture
@@ -143,12 +143,17 @@ def test_times_do_not_move_with_the_zone(state_host, archive, monkeypatch, zone)
 def test_another_env_needs_to_be_named(state_host, archive, new_state_host, tmp_path, snapshot):
     staging = new_state_host(tmp_path / "staging", "staging")
     before = snapshot(staging.layout.root)
-    for options in ({}, {"allow_env": "staging"}, {"allow_env": "other"}):
-        result = staging.restore(archive, **options)
+    for told in (None, "", "production", "staging", "staging onto production", "production onto other", "productiononto staging"):
+        result = staging.restore(archive, allow_env=told)
         assert result["failed"] and "env staging" in result["msg"] and "env production" in result["msg"]
+        assert result["msg"].endswith("set allow_env (mobius_restore_allow_env) to 'production onto staging'.")
     assert snapshot(staging.layout.root) == before
-    result = staging.restore(archive, allow_env="production")
+    result = staging.restore(archive, allow_env="  production  onto staging ")
     assert result["env"] == "production" and "dhash_staging_" in result["safety_backup"]
+
+
+def test_an_override_that_is_not_needed_is_no_obstacle(state_host, archive):
+    assert not state_host.restore(archive, allow_env="production onto staging").get("failed")
 
 
 def test_missing_sidecar(state_host, archive, snapshot):
@@ -252,7 +257,7 @@ def test_an_error_in_the_swap_puts_everything_back(state_host, archive, snapshot
     rename, calls = os.rename, []
 
     def rename_or_fail(source, target, *more, **options):
-        if os.path.dirname(str(target)) == state_host.layout.shared or ".restore-" in str(source):
+        if "/.restore-" in f"{source} {target}":
             calls.append(target)
             if len(calls) == failing:
                 raise OSError(5, "Input/output error", source)
@@ -269,10 +274,10 @@ def test_an_error_in_the_swap_puts_everything_back(state_host, archive, snapshot
 def test_an_error_while_staging_leaves_nothing(state_host, archive, snapshot, monkeypatch):
     before = snapshot(state_host.layout.shared)
 
-    def fail(*_arguments):
+    def fail(*_arguments, **_options):
         raise OSError(28, "No space left on device", "x")
 
-    monkeypatch.setattr(_archive_stage, "_dress", fail)
+    monkeypatch.setattr(_trees, "dress", fail)
     assert state_host.restore(archive)["failed"]
     assert snapshot(state_host.layout.shared) == before and state_host.debris() == []
 
@@ -283,30 +288,74 @@ def test_folders_that_nobody_may_write_to_are_replaced_too(state_host, archive):
     assert state_host.debris() == []
 
 
-def test_an_interrupted_restore_blocks_backups_until_the_next_restore(state_host, archive):
-    token = ".restore-20260101_000000-x"
-    stage = os.path.join(state_host.layout.shared, token)
-    os.makedirs(stage)
-    _files.write_json(os.path.join(stage, "swap.json"),
-                      {"components": ["uploads", "logs"], "existed": ["uploads", "logs"], "done": False})
-    os.rename(state_host.path("uploads"), os.path.join(state_host.layout.shared, ".replaced-20260101_000000-x-uploads"))
+def interrupted(host, archive, monkeypatch, at, **options):
+    """A restore that ends at its n-th rename of a folder, leaving everything as it is at that moment."""
+    rename, calls = os.rename, []
+
+    def rename_or_die(source, target, *more, **keywords):
+        if "/.restore-" in f"{source} {target}":
+            calls.append(target)
+            if len(calls) == at:
+                os._exit(9)
+        return rename(source, target, *more, **keywords)
+
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(os, "rename", rename_or_die)
+        try:
+            host.restore(archive, **options)
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+
+def test_an_interrupted_restore_blocks_backups_until_the_next_restore(state_host, archive, monkeypatch, snapshot):
+    before = snapshot(state_host.layout.shared)
+    interrupted(state_host, archive, monkeypatch, 4, components=["uploads", "logs"], safety_backup=False)
+    assert not os.path.exists(state_host.path("logs"))
     result = state_host.backup()
     assert result["failed"] and "a restore that was interrupted" in result["msg"]
-    done = state_host.restore(archive, components=["config"])
-    assert done["undone"] == ["uploads", "logs"] and state_host.debris() == []
-    assert os.path.exists(state_host.path("uploads/new.txt"))
+    assert state_host.restore(archive, check=True)["undone"] == ["uploads", "logs"]
+    done = state_host.restore(archive, components=["config"], safety_backup=False)
+    assert done["undone"] == ["uploads", "logs"] and done["kept"] == [] and state_host.debris() == []
+    after = snapshot(state_host.layout.shared)
+    assert {name: found for name, found in after.items() if "config" not in name} == \
+        {name: found for name, found in before.items() if "config" not in name}
     assert "restore_undone" in [event["what"] for event in _history.events(state_host.layout)]
     assert not state_host.backup().get("failed")
 
 
-def test_what_the_application_wrote_after_an_interruption_is_kept_aside(state_host, archive):
-    token = ".restore-20260101_000000-x"
-    stage = os.path.join(state_host.layout.shared, token)
-    os.makedirs(os.path.join(stage, "uploads"))
-    _files.write_json(os.path.join(stage, "swap.json"),
-                      {"components": ["uploads"], "existed": ["uploads"], "done": False})
-    os.rename(state_host.path("uploads"), os.path.join(state_host.layout.shared, ".replaced-20260101_000000-x-uploads"))
+def test_without_an_archive_only_an_interrupted_restore_is_ended(state_host, archive, monkeypatch, snapshot):
+    before = snapshot(state_host.layout.shared)
+    interrupted(state_host, archive, monkeypatch, 5, safety_backup=False)
+    planned = state_host.restore(None, check=True)
+    assert planned["changed"] and len(planned["undone"]) == 5 and state_host.backup()["failed"]
+    done = state_host.restore(None)
+    assert done["changed"] and done["undone"] == planned["undone"] and done["restored"] == []
+    assert snapshot(state_host.layout.shared) == before and state_host.debris() == []
+    assert not state_host.restore(None)["changed"]
+
+
+def test_an_archive_that_is_refused_does_not_hide_that_an_interrupted_restore_was_ended(state_host, archive, monkeypatch):
+    interrupted(state_host, archive, monkeypatch, 2, safety_backup=False)
+    result = state_host.restore("/nowhere.zip")
+    assert result["failed"] and len(result["undone"]) == 5 and not state_host.backup().get("failed")
+
+
+def test_what_the_application_wrote_after_an_interruption_is_kept_aside(state_host, archive, monkeypatch):
+    interrupted(state_host, archive, monkeypatch, 2, components=["uploads"], safety_backup=False)
     state_host.put("uploads/since.txt", b"since")
-    assert state_host.restore(archive, components=["config"])["undone"] == ["uploads"]
-    assert os.path.exists(state_host.path("uploads/new.txt"))
-    assert os.listdir(os.path.join(state_host.layout.shared, ".found-20260101_000000-x-uploads")) == ["since.txt"]
+    done = state_host.restore(archive, components=["config"])
+    assert done["undone"] == ["uploads"] and os.path.exists(state_host.path("uploads/new.txt"))
+    assert os.path.exists(os.path.join(done["kept"][0], "found", "uploads-uploads", "since.txt"))
+    assert state_host.restore(None)["kept"] == [] and os.path.exists(done["kept"][0])
+
+
+def test_a_folder_of_an_interrupted_restore_that_went_is_told(state_host, archive, monkeypatch):
+    interrupted(state_host, archive, monkeypatch, 2, components=["uploads"], safety_backup=False)
+    work = state_host.debris()[0]
+    aside = os.path.join(state_host.root, "aside")
+    os.rename(os.path.join(state_host.layout.shared, work), aside)
+    assert f"its folder {state_host.layout.shared}/{work}, found none" in state_host.restore(None)["msg"]
+    os.rename(aside, os.path.join(state_host.layout.shared, work))
+    assert state_host.restore(None)["undone"] == ["uploads"] and os.path.exists(state_host.path("uploads/new.txt"))
