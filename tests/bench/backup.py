@@ -9,11 +9,11 @@ import contextlib
 import dataclasses
 import datetime
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
 import pstats
-import random
 import shutil
 import signal
 import statistics
@@ -51,7 +51,7 @@ class Bench:
     def _choose(self) -> None:
         lanes.Ours.python = self.options.python
         lanes.Ours.collections = self._collections()
-        lanes.WithIsal.isal = self.options.isal if os.path.isdir(os.path.join(self.options.isal, "isal")) else ""
+        lanes.WithIsal.isal = os.path.abspath(self.options.isal) if self.options.isal else ""
         named = self.options.lanes.split(",") if self.options.lanes else [lane.name for lane in lanes.LANES]
         for lane in lanes.LANES:
             if lane.name in named:
@@ -91,17 +91,13 @@ class Bench:
 
     def _round(self, number: int) -> None:
         self._list("before.json")
-        rotation = random.Random(number)
         for position, operation in enumerate(lanes.NEEDS):
             if operation == "changed" and any(name == "changed" for _lane, name in self.needed):
                 made = json.loads(self._tree("change", str(number)))
                 self.changed = f"{made['files']} files of {made['bytes'] / 1e6:.1f} MB changed in the last round"
                 self._list("after.json")
-            shift = (number + position) % max(1, len(self.lanes))
-            order = self.lanes[shift:] + self.lanes[:shift]
-            if number % 2:
-                rotation.shuffle(order)
-            for lane in order:
+            shift = (number + position) % len(self.lanes)
+            for lane in self.lanes[shift:] + self.lanes[:shift]:
                 if (lane.name, operation) in self.needed:
                     self._measure(lane, operation, number)
         shutil.rmtree(os.path.join(self.scratch, "lanes"))
@@ -132,23 +128,19 @@ class Bench:
 
     def _profiles(self) -> None:
         """Where the time of this collection's operations goes, all threads."""
-        self._list("before.json")
-        kinds = [lane for lane in self.lanes if isinstance(lane, lanes.Ours)]
-        for lane in kinds:
+        path = os.path.join(self.scratch, "profile")
+        for lane in (lane for lane in self.lanes if isinstance(lane, lanes.Ours)):
             for operation in (name for name in lanes.NEEDS if (lane.name, name) in self.needed):
                 if operation == "changed":
                     self._tree("change", str(self.options.rounds))
-                    self._list("after.json")
                 lane.prepare(operation)
                 step = getattr(lane, operation)()
                 measure.warm(step.reads)
-                path = os.path.join(self.scratch, "profile")
                 step.command[-1] = json.dumps({**json.loads(step.command[-1]), "profile": path})
                 measure.cost(step.command, step.cwd, step.environment)
                 if (lane.name, operation) in self.wanted:
                     print(f"\n===== profile: {report.TITLES[operation]}, {lane.title}; seconds of all threads, waiting included")
                     pstats.Stats(path).sort_stats("tottime").print_stats(self.options.profile)
-            self._list("before.json")
 
     def facts(self) -> dict[str, t.Any]:
         """The whole result."""
@@ -156,8 +148,7 @@ class Bench:
         for lane in self.lanes:
             versions.update(lane.versions())
             if lane.name == "isal":
-                found = importlib.metadata.distributions(name="isal", path=[self.options.isal])
-                versions.update({"isal": package.version for package in found})
+                versions["isal"] = next(importlib.metadata.distributions(name="isal", path=[self.options.isal])).version
         return {
             "date": datetime.date.today().isoformat(), "machine": machine(), "versions": versions, "rounds": self.options.rounds,
             "tree": f"{self.options.size:g} MB in {self.options.files} files, seed {self.options.seed}"
@@ -188,6 +179,12 @@ def machine() -> dict[str, str]:
             "kernel": f"{platform.system()} {platform.release()}"}
 
 
+def installed(package: str) -> str:
+    """The folder that a package lies in; "" when it is not installed."""
+    spec = importlib.util.find_spec(package)
+    return str(Path(spec.origin).parents[1]) if spec and spec.origin else ""
+
+
 def arguments() -> argparse.Namespace:
     """What the command line asks for."""
     names = ", ".join(lane.name for lane in lanes.LANES)
@@ -204,7 +201,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--scratch", help="a folder for the temporary files, on the disk that is to be measured")
     parser.add_argument("--collection", default=str(ROOT), help="another checkout of the collection")
     parser.add_argument("--python", default=sys.executable, help="another interpreter for it")
-    parser.add_argument("--isal", default=str(ROOT / ".build" / "bench" / "packages"), help="folder with the package isal")
+    parser.add_argument("--isal", default=installed("isal"), help="folder with the package isal (of this interpreter)")
     parser.add_argument("--cpus", type=int, default=0, help="use so many cores only")
     options = parser.parse_args()
     options.files = options.files or max(60, round(options.size * 10))
@@ -242,12 +239,12 @@ def main() -> None:
         shutil.rmtree(scratch, ignore_errors=True)
     print(report.terminal(facts))
     facts["targets"] = report.targets(facts["medians"], facts["titles"])
-    text = json.dumps(facts, indent=1) + "\n"
     if options.json:
-        Path(options.json).write_text(text, encoding="utf-8")
+        Path(options.json).write_text(report.as_json(facts), encoding="utf-8")
     if options.write:
-        (ROOT / "docs" / "backup-benchmark.md").write_text(report.page(facts), encoding="utf-8")
-        (ROOT / "docs" / "backup-benchmark.json").write_text(text, encoding="utf-8")
+        page = ROOT / "docs" / "backup-benchmark.md"
+        page.write_text(report.page(facts, page.read_text(encoding="utf-8") if page.exists() else ""), encoding="utf-8")
+        page.with_suffix(".json").write_text(report.as_json(facts), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -39,11 +39,6 @@ class Places:
         """What is backed up."""
         return os.path.join(self.root, "shared")
 
-    @property
-    def target(self) -> str:
-        """Where a restore goes."""
-        return os.path.join(self.folder, "target")
-
     def path(self, *parts: str) -> str:
         """A path of the lane."""
         return os.path.join(self.folder, *parts)
@@ -89,6 +84,8 @@ class Lane:
     version = "--version"
     #: Time differences that its format cannot help.
     tolerance = 0
+    #: Operations that it has and that are not of interest.
+    without: tuple[str, ...] = ()
 
     def __init__(self, places: Places) -> None:
         self.places = places
@@ -96,7 +93,12 @@ class Lane:
     @property
     def operations(self) -> list[str]:
         """What it can do."""
-        return [name for name in NEEDS if hasattr(self, name)]
+        return [name for name in NEEDS if hasattr(self, name) and name not in self.without]
+
+    @property
+    def target(self) -> str:
+        """Where a restore goes."""
+        return self.places.path("target")
 
     @classmethod
     def lacks(cls, _collection: Path) -> str:
@@ -117,7 +119,7 @@ class Lane:
     def prepare(self, operation: str) -> None:
         """Make the folders that an operation expects; it is not measured."""
         if operation in ("full", "restore"):
-            made = self.places.folder if operation == "full" else self.places.target
+            made = self.places.folder if operation == "full" else self.target
             shutil.rmtree(made, ignore_errors=True)
             os.makedirs(made)
         if operation in ("full", "changed"):
@@ -129,7 +131,7 @@ class Lane:
 
     def restored(self, _said: str) -> None:
         """The restored tree is the source."""
-        self.compare("tree", self.places.target, str(self.tolerance))
+        self.compare("tree", self.target, str(self.tolerance))
 
     def stream(self, line: str, environment: dict[str, str] | None = None, **values: str) -> None:
         """Hold a tar stream of what is stored against what was backed up."""
@@ -150,7 +152,7 @@ class OneFile(Lane):
 
     def step(self, line: str, cwd: str, reads: str, check: t.Callable[[str], None]) -> Step:
         """A step of a shell line that may name {archive}, {folder} and {target}."""
-        command = shell(line, archive=self.archive, file=self.file, folder=self.places.folder, target=self.places.target)
+        command = shell(line, archive=self.archive, file=self.file, folder=self.places.folder, target=self.target)
         return Step(command, cwd, [reads], check, lambda: weight(self.archive))
 
     def stored(self, _said: str) -> None:
@@ -218,7 +220,7 @@ class Restic(Lane):
         """A step of a shell line."""
         environment = {"RESTIC_REPOSITORY": self.places.path("repository"), "RESTIC_PASSWORD": "benchmark",
                        "RESTIC_CACHE_DIR": self.places.path("cache"), "RESTIC_PROGRESS_FPS": "0.01"}
-        return Step(shell(line, target=self.places.target), cwd, [reads], check, lambda: weight(self.places.path("repository")),
+        return Step(shell(line, target=self.target), cwd, [reads], check, lambda: weight(self.places.path("repository")),
                     environment)
 
     def full(self) -> Step:
@@ -276,7 +278,7 @@ class Borg(Lane):
 
     def restore(self) -> Step:
         """The newest archive; each chunk is checked as it is read."""
-        return self.step(f"borg extract ::{self.newest}", self.places.target, self.places.path("repository"), self.restored)
+        return self.step(f"borg extract ::{self.newest}", self.target, self.places.path("repository"), self.restored)
 
 
 class Ours(Lane):
@@ -290,9 +292,13 @@ class Ours(Lane):
     python = sys.executable
 
     @property
-    def target_root(self) -> str:
-        """The host that is restored to."""
+    def host(self) -> str:
+        """The root that is restored to."""
         return self.places.path("host")
+
+    @property
+    def target(self) -> str:
+        return os.path.join(self.host, "shared")
 
     @property
     def archives(self) -> list[str]:
@@ -305,11 +311,8 @@ class Ours(Lane):
         if operation == "full":
             os.makedirs(self.places.path("backups"))
         if operation == "restore":
-            shutil.rmtree(self.target_root, ignore_errors=True)
             for name in ("state", "backups", "shared/config", "shared/data", "shared/uploads", "shared/out", "shared/logs"):
-                os.makedirs(os.path.join(self.target_root, name))
-            os.rmdir(self.places.target)
-            os.symlink(os.path.join(self.target_root, "shared"), self.places.target)
+                os.makedirs(os.path.join(self.host, name), exist_ok=True)
 
     def step(self, operation: str, reads: list[str], check: t.Callable[[str], None], **options: t.Any) -> Step:
         """A step of the runner."""
@@ -357,16 +360,16 @@ class Ours(Lane):
 
     def restore(self) -> Step:
         """The newest archive onto a host that has no data."""
-        return self.step("restore", self.archives[:1], self.restored, root=self.target_root, archives=self.archives[:1],
+        return self.step("restore", self.archives[:1], self.restored, root=self.host, archives=self.archives[:1],
                          safety_backup=False)
 
     def safe(self) -> Step:
         """The newest archive onto a host that has data, with a safety backup of it."""
-        reads = [self.archives[0], os.path.join(self.target_root, "shared")]
-        return self.step("restore", reads, self.restored, root=self.target_root, archives=self.archives[:1], safety_backup=True)
+        reads = [self.archives[0], self.target]
+        return self.step("restore", reads, self.restored, root=self.host, archives=self.archives[:1], safety_backup=True)
 
     def restored(self, _said: str) -> None:
-        left = [name for name in os.listdir(self.places.target) if name.startswith(".")]
+        left = [name for name in os.listdir(self.target) if name.startswith(".")]
         if left:
             raise measure.Failed(f"the restore left {', '.join(left)}")
         super().restored(_said)
@@ -375,8 +378,7 @@ class Ours(Lane):
 class WithIsal(Ours):
     """This collection where isal is installed. Checksums are not its matter."""
 
-    name, title = "isal", "this collection, isal"
-    checksum = several = property()  # type: ignore[assignment]
+    name, title, without = "isal", "this collection, isal", ("checksum", "several")
 
     @classmethod
     def lacks(cls, collection: Path) -> str:

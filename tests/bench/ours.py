@@ -2,43 +2,43 @@
 
 Usage: python -I ours.py COLLECTIONS OPERATION '{"root": …}'; the result is one line of JSON.
 
-``isal`` names a folder with that package; without it the package cannot be imported, wherever it is installed.
+``isal`` names a folder with that package; without it the package cannot be imported, even where it is installed.
 ``profile`` names a file for a profile of all threads.
 """
 from __future__ import annotations
 
-import sys
-
-sys.path.insert(0, sys.argv[1])
-
-import json
-
-OPTIONS = json.loads(sys.argv[3])
-if OPTIONS.get("isal"):
-    sys.path.append(OPTIONS["isal"])
-else:
-    sys.modules["isal"] = None  # type: ignore[assignment]
-
 import contextlib
 import cProfile
 import dataclasses
+import importlib
+import json
 import pstats
+import sys
 import threading
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _backup_create, _backups, _restore
-from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS, Layout
+OPTIONS = json.loads(sys.argv[3])
+sys.path.insert(0, sys.argv[1])
+if OPTIONS.get("isal"):
+    sys.path.append(OPTIONS["isal"])
+    importlib.import_module("isal.isal_zlib")  # else the standard library would be measured under its name
+else:
+    sys.modules["isal"] = None  # type: ignore[assignment]
+
+_backup_create, _backups, _layout, _restore = (
+    importlib.import_module(f"ansible_collections.mobius.ops.plugins.module_utils.{name}")
+    for name in ("_backup_create", "_backups", "_layout", "_restore"))
 
 
 def request(kind: t.Any, **options: t.Any) -> t.Any:
     """A request, of those options that this version of the collection has."""
     known = {field.name for field in dataclasses.fields(kind)}
-    return kind(env="bench", components=list(COMPONENTS), **{key: value for key, value in options.items() if key in known})
+    return kind(env="bench", components=list(_layout.COMPONENTS), **{key: value for key, value in options.items() if key in known})
 
 
 def back_up() -> dict[str, t.Any]:
     """A backup; what it takes over from the one before is the collection's to decide."""
-    layout = Layout(OPTIONS["root"])
+    layout = _layout.Layout(OPTIONS["root"])
     with _restore.locked(layout):
         _restore.refuse_interrupted(layout)
         return _backup_create.create(layout, request(_backup_create.Request, dest=OPTIONS["dest"]))
@@ -57,7 +57,7 @@ def verify() -> dict[str, t.Any]:
 def restore() -> dict[str, t.Any]:
     """A restore of everything."""
     wanted = request(_restore.Request, archive=OPTIONS["archives"][0], safety_backup=OPTIONS["safety_backup"])
-    return _restore.restore(Layout(OPTIONS["root"]), wanted)[0]
+    return _restore.restore(_layout.Layout(OPTIONS["root"]), wanted)[0]
 
 
 OPERATIONS = {"back_up": back_up, "verify": verify, "restore": restore}

@@ -1,6 +1,7 @@
 """Medians, ratios and targets of a benchmark, as a table for a terminal and as a page."""
 from __future__ import annotations
 
+import json
 import statistics
 import typing as t
 
@@ -147,8 +148,8 @@ Each row is a fresh process: start of the interpreter included, the Ansible task
 archives were in memory. "Durable" adds the time until all that was written is on disk (`sync -f`): this collection ends only
 then, and so do backups of restic and borg; the others leave it to the kernel. A backup of this collection is also read back and
 verified before it ends.
-The peak is that of the largest process, about 20 MB at least. Each result was checked outside of the measured time: archives
-by other readers, restored trees file by file.
+The peak is that of the largest process; less than about 22 MB cannot be told apart. Each result was checked outside of the
+measured time: archives by other readers, restored trees file by file.
 
 {table}
 
@@ -158,8 +159,19 @@ by other readers, restored trees file by file.
 """
 
 
-def page(facts: dict[str, t.Any]) -> str:
-    """The whole report as a page."""
+#: What follows this heading is written by people and kept.
+REMARKS = "\n## Remarks\n"
+
+
+def page(facts: dict[str, t.Any], before: str = "") -> str:
+    """The whole report as a page, with the remarks of the page that was there before."""
     rows, titles = facts["medians"], facts["titles"]
+    _measured, heading, remarks = before.partition(REMARKS)
     return PAGE.format(date=facts["date"], notes="\n".join(f"- {note}" for note in notes(facts)),
-                       table=markdown(table(rows, titles), 2), targets=markdown(target_table(rows, titles), 1))
+                       table=markdown(table(rows, titles), 2), targets=markdown(target_table(rows, titles), 1)) + heading + remarks
+
+
+def as_json(facts: dict[str, t.Any]) -> str:
+    """The whole report for programs, one run a line."""
+    head = json.dumps({key: value for key, value in facts.items() if key != "runs"}, indent=1)
+    return head[:-2] + ',\n "runs": [\n  ' + ",\n  ".join(json.dumps(run) for run in facts["runs"]) + "\n ]\n}\n"

@@ -57,7 +57,8 @@ def log_lines(rng: random.Random, size: int) -> bytes:
     while length < size:
         now += rng.expovariate(3.0)
         if rng.random() < 0.8:
-            what = rng.choice(PATHS).format(name(rng, 12)) + f" {rng.expovariate(0.02):.1f}ms ip=10.0.{rng.randrange(4)}.{rng.randrange(256)}"
+            what = rng.choice(PATHS).format(name(rng, 12))
+            what += f" {rng.expovariate(0.02):.1f}ms ip=10.0.{rng.randrange(4)}.{rng.randrange(256)}"
         else:
             what = rng.choice(MESSAGES).format(rng.randrange(9000), rng.randrange(90000))
         line = f"{stamp(now)} {rng.choice(LEVELS)} [api:{rng.randrange(1, 5)}] {what} req={rng.getrandbits(32):08x}\n"
@@ -80,7 +81,8 @@ def json_text(rng: random.Random, size: int) -> bytes:
 def code_line(rng: random.Random) -> str:
     """A line of a script."""
     first, second, third = rng.choices(WORDS, k=3)
-    return f"  const {first}{rng.randrange(99)} = await this.{second}({{ id: '{third}', at: {rng.randrange(99999)}, deep: {rng.random():.4f} }});\n"
+    values = f"id: '{third}', at: {rng.randrange(99999)}, deep: {rng.random():.4f}"
+    return f"  const {first}{rng.randrange(99)} = await this.{second}({{ {values} }});\n"
 
 
 def subtitle(rng: random.Random) -> str:

@@ -1,0 +1,231 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which archives stay, which go, and how they go.
+
+An archive counts only when it is verified. What is not verified is neither counted nor removed: a person looks at it.
+"""
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import fcntl
+import os
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _backups,
+    _checksums,
+    _clock,
+    _files,
+    _history,
+    _progress,
+    _signature,
+)
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+
+#: What the name of an archive that is kept aside ends with.
+INCOMPLETE = ".incomplete"
+#: What lies beside an archive, the signature first: its suffix has the sidecar's in it.
+BESIDE = (_signature.SUFFIX, _checksums.SUFFIX)
+#: A period's name -> how the one that a moment lies in is called. Weeks are those of ISO 8601.
+_PERIODS: dict[str, t.Callable[[datetime.datetime], str]] = {
+    "daily": lambda moment: moment.strftime("%Y-%m-%d"),
+    "weekly": lambda moment: "{}-W{:02}".format(*moment.isocalendar()[:2]),
+    "monthly": lambda moment: moment.strftime("%Y-%m"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Keep:
+    """How many archives each rule keeps."""
+
+    last: int = 0
+    daily: int = 0
+    weekly: int = 0
+    monthly: int = 0
+
+    def require(self) -> None:
+        """:raises InputError: when a number is wrong, or all are 0."""
+        for name, number in dataclasses.asdict(self).items():
+            if number < 0:
+                raise InputError(f"keep_{name}", "0 or more archives", str(number), "Correct it")
+        if not any(dataclasses.astuple(self)):
+            raise InputError("retention", "a number above 0 in one of keep_last, keep_daily, keep_weekly and keep_monthly",
+                             "0 in all of them, which would give up every archive", "Say how many are to stay")
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What to prune, and by which rules."""
+
+    env: str
+    dest: str
+    keep: Keep
+    #: ``all``: every archive is read before it counts. ``newest``: only until one is verified.
+    verify: str = "all"
+    policy: _signature.Policy | None = None
+
+
+@dataclasses.dataclass
+class Plan:
+    """What stays and why, and what goes."""
+
+    kept: list[dict[str, t.Any]]
+    removed: list[dict[str, t.Any]]
+    unsound: list[dict[str, t.Any]]
+    #: Files that belong to no archive any more.
+    swept: list[str]
+
+    @property
+    def freed(self) -> int:
+        """Bytes of all that goes."""
+        files = self.swept + [name for facts in self.removed for name in _files_of(facts["archive"])]
+        return sum(map(_size, files))
+
+
+def reasons(backups: t.Iterable[_backups.Backup], keep: Keep) -> dict[str, list[str]]:
+    """Archive -> the rules that keep it: the newest *last*, and the newest of each of the last days, weeks and months
+    (in UTC) that have one. Archives that no rule keeps are not in it.
+    """
+    newest_first = sorted(backups, key=lambda backup: backup.stamp, reverse=True)
+    found: dict[str, list[str]] = {backup.archive: ["last"] for backup in newest_first[:keep.last]}
+    for rule, period in _PERIODS.items():
+        firsts: dict[str, str] = {}
+        for backup in newest_first:
+            firsts.setdefault(period(_clock.from_stamp(backup.stamp)), backup.archive)
+        for name, archive in list(firsts.items())[:getattr(keep, rule)]:
+            found.setdefault(archive, []).append(f"{rule} {name}")
+    return found
+
+
+def plan(layout: Layout, request: Request, meter: _progress.Meter | None = None) -> Plan:
+    """What would go.
+
+    :raises StateError: when there are archives and none of them is verified: then each may be the last hope.
+    """
+    request.keep.require()
+    described = _examined(request, meter)
+    sound = [facts for facts in described if facts["status"] == "verified"]
+    unsound = [facts for facts in described if facts["status"] != "verified"]
+    if unsound and not sound:
+        raise StateError(f"backups of {request.env} in {request.dest}", "at least one verified archive before any is removed",
+                         f"none among {len(unsound)} (the newest: {unsound[0]['reason'].rstrip('.')})",
+                         "Nothing was removed. Make a backup with mobius.ops.backup, then look at the others")
+    why = reasons([_backups.Backup(facts["archive"], facts["env"], _stamp(facts)) for facts in sound], request.keep)
+    for archive, reason in _protected(layout, sound):
+        why.setdefault(archive, []).append(reason)
+    return Plan(
+        kept=[{**_brief(facts), "reasons": why[facts["archive"]]} for facts in sound if facts["archive"] in why],
+        removed=[_brief(facts) for facts in sound if facts["archive"] not in why],
+        unsound=[{**_brief(facts), "status": facts["status"], "reason": facts["reason"]} for facts in unsound],
+        swept=_leftovers(request, _stamp(sound[0]) if sound else ""))
+
+
+def apply(layout: Layout, request: Request, planned: Plan) -> None:
+    """Remove what the plan says, the oldest first, each archive before what lies beside it: a sidecar without an archive
+    is nothing, an archive without a sidecar would be one that was never verified.
+    """
+    gone: list[str] = []
+    freed = planned.freed
+    try:
+        for facts in reversed(planned.removed):
+            for path in _files_of(facts["archive"]):
+                os.unlink(path)
+                _files.fsync_dir(request.dest)
+            gone.append(os.path.basename(facts["archive"]))
+        for path in planned.swept:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+        _files.fsync_dir(request.dest)
+    finally:
+        if gone:
+            _history.record(layout, "backups_pruned", env=request.env, removed=gone, freed=freed, kept=len(planned.kept))
+
+
+@contextlib.contextmanager
+def alone(folder: str) -> t.Iterator[None]:
+    """Hold a backup folder, so that no two prune it at once. :raises StateError: when another one does."""
+    if not os.path.isdir(folder):
+        _backups.find(folder)  # says so
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StateError(f"backup folder {folder}", "nobody else who removes archives", "one who does",
+                             "Wait until it has ended") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _examined(request: Request, meter: _progress.Meter | None) -> list[dict[str, t.Any]]:
+    """Facts of every archive, newest first; none is ``verified`` that was not looked at as the request asks for."""
+    backups = _backups.find(request.dest, request.env)
+    if request.verify == "all":
+        return _backups.describe(backups, "checksum", request.policy, meter)
+    described = _backups.describe(backups, "none", request.policy, meter)
+    read = False
+    for index, facts in enumerate(described):
+        if facts["reason"] == _backups.NOT_CHECKED:
+            if not read:
+                [facts] = _backups.describe([backups[index]], "checksum", request.policy, meter)
+            described[index] = {**facts, "status": "verified"} if read else facts
+            read = described[index]["status"] == "verified"
+    return described
+
+
+def _protected(layout: Layout, sound: list[dict[str, t.Any]]) -> t.Iterator[tuple[str, str]]:
+    """Archives that stay whatever the rules say, each with the reason."""
+    if sound:
+        yield sound[0]["archive"], "newest verified"
+    store = ReleaseStore(layout)
+    live = store.live()
+    for words, record in (("live release", store.get(live) if live else None), ("rollback target", store.target())):
+        named = os.path.basename((record or {}).get("backup") or "")
+        for facts in sound:
+            if os.path.basename(facts["archive"]) == named:
+                yield facts["archive"], f"named by the {words} {record['id']}"
+
+
+def _leftovers(request: Request, newest: str) -> list[str]:
+    """Sidecars and signatures whose archive is gone, and archives kept aside that are older than the newest verified one."""
+    found = []
+    for name in sorted(os.listdir(request.dest)):
+        for suffix in (*BESIDE, INCOMPLETE):
+            backup = _backups.parse(name[:-len(suffix)]) if name.endswith(suffix) else None
+            if backup and backup.env == request.env and not os.path.isdir(os.path.join(request.dest, name)):
+                old = backup.stamp < newest if suffix == INCOMPLETE else _orphaned(request.dest, backup.archive)
+                found += [os.path.join(request.dest, name)] if old else []
+                break
+    return found
+
+
+def _orphaned(folder: str, archive: str) -> bool:
+    """Whether there is no such archive, and nobody is about to give one that name.
+
+    In this order: who publishes has a partial file, and after it an archive.
+    """
+    return not os.path.lexists(os.path.join(folder, f".{archive}.partial")) and not os.path.lexists(os.path.join(folder, archive))
+
+
+def _files_of(archive: str) -> list[str]:
+    """An archive and what lies beside it, in the order in which they go."""
+    return [path for path in (archive, *(archive + suffix for suffix in BESIDE)) if os.path.lexists(path)]
+
+
+def _size(path: str) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        return os.lstat(path).st_size
+    return 0
+
+
+def _stamp(facts: dict[str, t.Any]) -> str:
+    return _clock.stamp(_clock.parse(facts["created"]))
+
+
+def _brief(facts: dict[str, t.Any]) -> dict[str, t.Any]:
+    return {key: facts[key] for key in ("archive", "created", "size")}

@@ -1,0 +1,213 @@
+#!/usr/bin/python
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: backup_prune
+short_description: Removes old archives, and keeps the last, and one a day, week and month
+version_added: 0.1.0
+description:
+  - Keeps an archive when at least one rule does, and removes the others with their C(.sha256) and C(.sha256.sig), the oldest
+    first. Only archives C(dhash_<env>_<YYYYMMDD_HHMMSS>.zip) of the one O(env) are looked at.
+  - A rule that keeps one a day keeps the newest archive of each of the last so many days that have one, and likewise for
+    weeks (of ISO 8601, from Monday) and months. Days without an archive do not count. An archive's time is the one in its
+    name, in UTC. One archive can be the one of its day, its week and its month.
+  - Only a verified archive counts, so a damaged one never takes the place of a good one. One that is not verified (without
+    sidecar, damaged, or with O(allowed_signers) without a right signature) is not removed. It is listed in RV(unsound), and
+    there is a warning, until a person has removed it.
+  - Never removed, whatever the rules say, are the newest verified archive, and those that the record of the live release or of the
+    rollback target names.
+  - Files that a killed run left (a sidecar or signature without its archive) are removed too, and archives that were kept aside as
+    C(*.zip.incomplete), when they are older than the newest verified archive.
+options:
+  dest:
+    description:
+      - The folder with the archives. C(<root>/backups) when it is not given.
+    type: path
+  keep_last:
+    description:
+      - Keep so many, the newest.
+    type: int
+    default: 0
+  keep_daily:
+    description:
+      - Keep the newest of each of the last so many days that have one.
+    type: int
+    default: 0
+  keep_weekly:
+    description:
+      - Keep the newest of each of the last so many weeks that have one.
+    type: int
+    default: 0
+  keep_monthly:
+    description:
+      - Keep the newest of each of the last so many months that have one.
+    type: int
+    default: 0
+  verify:
+    description:
+      - V(all) compares every archive with its sidecar before it counts. That reads all of them.
+      - V(newest) reads archives from the newest on until one is verified. Of the others only structure, manifest and the
+        presence of the sidecar are looked at, so that a flipped bit in one of them is not seen.
+    type: str
+    choices: [all, newest]
+    default: all
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+notes:
+  - Fails, with nothing removed, when there are archives and none is verified, all four numbers are 0 or one is less than 0, the host
+    was not set up, the folder is missing, a restore runs or was interrupted, or another run removes archives in the same folder.
+  - A run that was killed leaves whole archives and at most a sidecar without one, which the next run removes.
+extends_documentation_fragment:
+  - mobius.ops.shared.root
+  - mobius.ops.shared.env
+  - mobius.ops.shared.signatures
+  - mobius.ops.shared.attributes
+seealso:
+  - module: mobius.ops.backup
+  - module: mobius.ops.backup_info
+author:
+  - MOBIUS operations (@mobius-ops)
+"""
+
+EXAMPLES = r"""
+- name: Keep the last 7, and one for each of 7 days, 4 weeks and 12 months
+  mobius.ops.backup_prune:
+    root: /opt/mobius
+    env: production
+    keep_last: 7
+    keep_daily: 7
+    keep_weekly: 4
+    keep_monthly: 12
+
+- name: See what the same would remove if only the last 3 were kept
+  mobius.ops.backup_prune:
+    root: /opt/mobius
+    env: production
+    keep_last: 3
+  check_mode: true
+  diff: true
+"""
+
+RETURN = r"""
+kept:
+  description: The archives that stay, newest first, each with the rules that keep it.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - archive: /opt/mobius/backups/dhash_production_20261123_160000.zip
+      created: '2026-11-23T16:00:00Z'
+      size: 1048576
+      reasons: [last, daily 2026-11-23, weekly 2026-W48, monthly 2026-11, newest verified]
+removed:
+  description: The archives that were removed, or would be in check mode, newest first.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - archive: /opt/mobius/backups/dhash_production_20260901_160000.zip
+      created: '2026-09-01T16:00:00Z'
+      size: 1048576
+unsound:
+  description: The archives that are not verified, newest first, with their status and the reason. They stay.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - archive: /opt/mobius/backups/dhash_production_20261001_160000.zip
+      created: '2026-10-01T16:00:00Z'
+      size: 1048576
+      status: unverified
+      reason: no sidecar
+swept:
+  description: Other files that were removed because they belong to no archive any more.
+  returned: success
+  type: list
+  elements: str
+  sample: [/opt/mobius/backups/dhash_production_20260801_160000.zip.sha256]
+freed:
+  description: How many bytes all removed files had.
+  returned: success
+  type: int
+  sample: 1048643
+message:
+  description: What was done, in words.
+  returned: success
+  type: str
+  sample: 1 archive removed (1.0 MB), 12 kept
+"""
+
+import os
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _files, _restore, _retention, _signature
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
+
+
+def listing(planned: _retention.Plan, after: bool) -> str:
+    """One line an archive for the diff, newest first."""
+    lines = [(facts["archive"], ", ".join(facts["reasons"])) for facts in planned.kept]
+    lines += [(facts["archive"], facts["status"]) for facts in planned.unsound]
+    if not after:
+        lines += [(facts["archive"], "no rule keeps it") for facts in planned.removed]
+        lines += [(path, "belongs to no archive") for path in planned.swept]
+    return "".join(f"{os.path.basename(path)}  ({why})\n" for path, why in sorted(lines, reverse=True))
+
+
+def sentence(planned: _retention.Plan, check_mode: bool) -> str:
+    """What came of it."""
+    number = len(planned.removed)
+    text = (f"{number} archive{'' if number == 1 else 's'} {'would be ' if check_mode else ''}removed "
+            f"({_files.human_size(planned.freed)}), {len(planned.kept)} kept")
+    return text + (f", {len(planned.unsound)} not verified and left alone" if planned.unsound else "")
+
+
+def warnings(planned: _retention.Plan) -> list[str]:
+    """One for each archive that a person has to look at."""
+    return [f"{facts['archive']} is {facts['status']} ({facts['reason'].rstrip('.')}). It is neither counted nor removed: "
+            "look at it, then delete it by hand." for facts in planned.unsound]
+
+
+def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, str]]:
+    """Remove what the rules give up, or tell what that would be."""
+    layout = Layout(params["root"])
+    layout.require()
+    request = _retention.Request(
+        env=check_name(params["env"], "env"), dest=params["dest"] or layout.backups, verify=params["verify"],
+        keep=_retention.Keep(*(params[f"keep_{rule}"] for rule in ("last", "daily", "weekly", "monthly"))),
+        policy=_signature.policy(params["allowed_signers"], params["signer"]))
+    with _restore.locked(layout), _retention.alone(request.dest):
+        _restore.refuse_interrupted(layout)
+        planned = _retention.plan(layout, request)
+        result = {"kept": planned.kept, "removed": planned.removed, "unsound": planned.unsound, "swept": planned.swept,
+                  "freed": planned.freed, "message": sentence(planned, check_mode), "warnings": warnings(planned)}
+        diff = {"before": listing(planned, False), "after": listing(planned, True)}
+        if not check_mode:
+            _retention.apply(layout, request, planned)
+    return bool(planned.removed or planned.swept), result, diff
+
+
+def main() -> None:
+    """Module entry point."""
+    spec = {
+        "root": _arguments.ROOT,
+        "env": _arguments.ENV,
+        "dest": {"type": "path"},
+        **{f"keep_{rule}": {"type": "int", "default": 0} for rule in ("last", "daily", "weekly", "monthly")},
+        "verify": {"type": "str", "choices": ["all", "newest"], "default": "all"},
+        **_arguments.SIGNATURES,
+    }
+    _arguments.execute(AnsibleModule(argument_spec=spec, supports_check_mode=True), run)
+
+
+if __name__ == "__main__":
+    main()

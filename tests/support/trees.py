@@ -1,0 +1,72 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Everything that can be told of a tree of files, to compare two moments of it."""
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import typing as t
+
+
+def facts(folder: str, leave_out: t.Container[str] = ()) -> dict[str, dict[str, t.Any]]:
+    """Path below *folder* -> type, mode, owner, time, content, link, extended attributes and hard-link group."""
+    found: dict[str, dict[str, t.Any]] = {}
+    groups: dict[tuple[int, int], str] = {}
+    for path in sorted(walk(folder)):
+        name = os.path.relpath(path, folder)
+        if name.split("/")[0] in leave_out:
+            continue
+        status = os.lstat(path)
+        one = found[name] = {"mode": oct(status.st_mode), "owner": (status.st_uid, status.st_gid),
+                             "mtime_ns": status.st_mtime_ns, "xattrs": xattrs(path)}
+        if stat.S_ISLNK(status.st_mode):
+            one["target"] = os.readlink(path)
+        elif stat.S_ISREG(status.st_mode):
+            one["sha256"] = sha256(path)
+            if status.st_nlink > 1:
+                one["same_as"] = groups.setdefault((status.st_dev, status.st_ino), name)
+    return found
+
+
+def walk(folder: str) -> t.Iterator[str]:
+    """Every path below a folder, links not followed."""
+    for parent, dirs, names in os.walk(folder):
+        for name in dirs + names:
+            yield os.path.join(parent, name)
+
+
+def contents(folder: str, leave_out: t.Container[str] = ()) -> dict[str, tuple]:
+    """The same, of what does not move when folders are swapped: type, mode, content."""
+    return {name: (one["mode"], one.get("target"), one.get("sha256")) for name, one in facts(folder, leave_out).items()}
+
+
+def sha256(path: str) -> str:
+    """The digest of a file."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for chunk in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def digests(folder: str) -> dict[str, str]:
+    """Name -> SHA-256 of the files in a folder."""
+    return {name: sha256(os.path.join(folder, name)) for name in os.listdir(folder) if os.path.isfile(os.path.join(folder, name))}
+
+
+def xattrs(path: str) -> dict[str, bytes]:
+    """The extended attributes that a user may set."""
+    found = {}
+    with contextlib.suppress(OSError):
+        for name in os.listxattr(path, follow_symlinks=False):
+            if name.startswith("user."):
+                found[name] = os.getxattr(path, name, follow_symlinks=False)
+    return found
+
+
+def difference(one: dict[str, t.Any], other: dict[str, t.Any]) -> str:
+    """What differs between two of these, short."""
+    names = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+    return "; ".join(f"{name!r}: {one.get(name)} != {other.get(name)}" for name in names[:4]) + f" ({len(names)} in all)"

@@ -1,0 +1,94 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Runs modules as processes of their own, forked from one that has loaded them already: see ``support.processes``.
+
+One JSON object a line comes in (``run`` or ``wait``), one goes out. Its children are real processes: they parse their
+arguments from a file, print JSON and exit as under Ansible, and can be killed, traced and limited.
+"""
+from __future__ import annotations
+
+import datetime
+import importlib
+import json
+import os
+import resource
+import sys
+import time
+import traceback
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _clock
+
+MODULES = ("backup", "backup_info", "backup_restore", "checksum")
+PACKAGE = "ansible_collections.mobius.ops.plugins.modules."
+
+
+def child(command: dict[str, t.Any]) -> int:
+    """Become the module; the exit status."""
+    for number, path in ((1, command["output"]), (2, command["output"] + ".err")):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), number)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    sys.argv = [command["module"], command["arguments"]]
+    if command.get("memory"):
+        resource.setrlimit(resource.RLIMIT_AS, (command["memory"],) * 2)
+    os.environ.update(command.get("environment", {}))
+    time.tzset()
+    if command.get("later"):
+        now, later = _clock.now, datetime.timedelta(seconds=command["later"])
+        _clock.now = lambda: now() + later
+    main = sys.modules[PACKAGE + command["module"]].main
+    if command.get("uid"):
+        os.setgroups([])
+        os.setgid(command["uid"])
+        os.setuid(command["uid"])
+    if command.get("hold"):
+        with open(command["hold"], "rb"):  # a FIFO: goes on when somebody opens its other end
+            pass
+    try:
+        main()
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    except BaseException:
+        traceback.print_exc()
+        return 99
+    return 98  # a module leaves by exit_json or fail_json
+
+
+def run(command: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Start a module."""
+    pid = os.fork()
+    if pid:
+        return {"pid": pid}
+    status = 97
+    try:
+        status = child(command)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
+
+
+def wait(command: dict[str, t.Any]) -> dict[str, t.Any]:
+    """How a module ended: its exit status, or the number of the signal below zero; nothing while it runs."""
+    deadline = time.monotonic() + command["timeout"]
+    while True:
+        pid, status, usage = os.wait4(command["pid"], os.WNOHANG)
+        if pid:
+            return {"status": os.waitstatus_to_exitcode(status), "peak": usage.ru_maxrss * 1024}
+        if time.monotonic() > deadline:
+            return {}
+        time.sleep(0.002)
+
+
+def serve() -> None:
+    """Answer commands until there are no more."""
+    for name in MODULES:
+        importlib.import_module(PACKAGE + name)
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    for line in sys.stdin:
+        command = json.loads(line)
+        answers.write(json.dumps({"run": run, "wait": wait}[command["do"]](command)) + "\n")
+
+
+if __name__ == "__main__":
+    serve()
