@@ -4,58 +4,67 @@
 
 A plain zip. The first member, ``MANIFEST.json``, is stored; room for it is kept free while the other members are
 written, so that every file is read once and what the manifest says of it is what was read.
+
+Small files are read, hashed and deflated by a pool of threads, some way ahead of the one thread that writes. A large
+file is read by that thread, and the pool deflates its blocks.
 """
 from __future__ import annotations
 
-import contextlib
-import functools
-import grp
+import collections
+import concurrent.futures
 import hashlib
-import json
 import os
-import pwd
 import stat
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_paths, _files, _sqlite
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _archive_manifest,
+    _archive_paths,
+    _archive_source,
+    _deflate,
+    _files,
+    _sqlite,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._archive_manifest import SCHEMA
 from ansible_collections.mobius.ops.plugins.module_utils._archive_paths import MANIFEST
+from ansible_collections.mobius.ops.plugins.module_utils._archive_reuse import Previous
 from ansible_collections.mobius.ops.plugins.module_utils._archive_scan import Plan, Source, note
-from ansible_collections.mobius.ops.plugins.module_utils._archive_zip import Member, ZipWriter
+from ansible_collections.mobius.ops.plugins.module_utils._archive_source import Content, Unreadable
+from ansible_collections.mobius.ops.plugins.module_utils._archive_zip import DEFLATED, STORED, Member, ZipWriter
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError
+from ansible_collections.mobius.ops.plugins.module_utils._progress import Meter
 
-#: A file that moves is read again so many times, after a pause (seconds).
-RETRIES = 3
-PAUSE = 0.2
-#: Changes within one tick of the file system's clock leave the same time: a file rests this long before it is read.
-SETTLE_NS = 20_000_000
-#: Content that deflating does not make smaller.
-PACKED = frozenset((
-    "7z", "aac", "avi", "avif", "br", "bz2", "docx", "flac", "gif", "gz", "heic", "jpeg", "jpg", "lz4", "m4a",
-    "m4v", "mkv", "mov", "mp3", "mp4", "mpeg", "mpg", "ogg", "opus", "pdf", "png", "pptx", "tgz", "webm",
-    "webp", "woff", "woff2", "xlsx", "xz", "zip", "zst"))
-
-
-class _Unreadable(Exception):
-    """A source cannot be read; distinct from an archive that cannot be written."""
+#: How far the pool may be ahead of the writing thread: files, and their bytes.
+_AHEAD_FILES, _AHEAD_BYTES = 256, 16 * 1024 * 1024
 
 
 class Writer:
-    """Writes a plan's sources, one after another, and keeps account of what could not be taken."""
+    """Writes a plan's sources, one after another, and keeps account of what could not be taken.
 
-    def __init__(self, stream: t.BinaryIO, spool: str, level: int, allow_changed: bool) -> None:
+    :param spool: a folder for copies of databases, made when it is needed.
+    :param previous: the archive to copy unchanged members from.
+    """
+
+    def __init__(self, stream: t.BinaryIO, spool: str, deflater: _deflate.Deflater, previous: Previous, meter: Meter) -> None:
         self._zip = ZipWriter(stream)
         self._spool = spool
-        self._level = level
-        self._allow_changed = allow_changed
+        self._deflater = deflater
+        self._previous = previous
+        self._meter = meter
+        self._cores = os.cpu_count() or 1
+        self._pool = concurrent.futures.ThreadPoolExecutor(max_workers=self._cores)
+        self._linked: dict[int, dict[str, t.Any]] = {}
         self.entries: list[dict[str, t.Any]] = []
         self.problems: list[dict[str, str]] = []
+        #: Members that were copied from the previous archive.
+        self.copied: set[str] = set()
 
-    def write(self, plan: Plan, facts: dict[str, t.Any]) -> dict[str, t.Any]:
+    def write(self, plan: Plan, facts: dict[str, t.Any], allow_changed: bool) -> dict[str, t.Any]:
         """Write the whole archive.
 
-        :param facts: ``name``, ``env``, ``created`` and ``release`` of the manifest.
+        :param facts: ``name``, ``env``, ``created``, ``full`` and ``release`` of the manifest.
+        :param allow_changed: whether it is complete although something could not be taken as one piece.
         :returns: the manifest. What could not be taken as one piece is in ``problems``.
         """
         self.problems = list(plan.problems)
@@ -63,177 +72,239 @@ class Writer:
                     "skipped": plan.skipped}
         if _archive_paths.posix_only(source.name for source in plan.sources):
             manifest["posix_names"] = True
+        self._meter.phase("write", plan.size, plan.files)
         room = self._reserve(manifest, plan)
-        for source in plan.sources:
-            {"file": self._file, "dir": self._folder, "symlink": self._link}[source.type](source)
-        manifest.update(problems=len(self.problems), entries=self.entries)
-        content = _encode(manifest)
-        room.replace(content + b" " * (room.size - len(content)))
+        try:
+            for source, ahead in self._ahead(plan.sources):
+                self._write(source, ahead)
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+        if self.problems and not allow_changed:
+            manifest["incomplete"] = True
+        manifest.update(problems=len(self.problems), reused=len(self.copied), entries=self.entries)
+        content = _archive_manifest.encode(manifest)
+        self._zip.replace(room, content + b" " * (room.size - len(content)))
         self._zip.close()
         return manifest
 
     def _reserve(self, manifest: dict[str, t.Any], plan: Plan) -> Member:
-        widest = {"sha256": "0" * 64, "size": 10 ** 19, "mtime_ns": -10 ** 20, "changed": True}
-        entries = [{**_entry(source), **widest, "target": source.target}
-                   for top in plan.sources for source in [top] + top.companions]
-        longest = len(_encode({**manifest, "problems": 10 ** 9, "entries": entries}))
-        member = self._zip.start(MANIFEST, stat.S_IFREG | 0o600, time.time(), longest, 0)
+        widest = {"sha256": "0" * 64, "packed_sha256": "0" * 64, "size": 10 ** 19, "mtime_ns": -10 ** 20, "changed": True,
+                  "inode": 10 ** 20, "ctime_ns": -10 ** 20}
+        entries = []
+        for top in plan.sources:
+            for source in [top] + top.companions:
+                more = {"target": source.target} if source.type == "symlink" else widest if source.type == "file" else {}
+                entries.append({**_archive_manifest.entry(source, source.status), "journal_mode": "wal" if source.sqlite else "", **more})
+        counts = {"problems": 10 ** 9, "reused": 10 ** 9, "incomplete": True}
+        longest = len(_archive_manifest.encode({**manifest, **counts, "entries": entries}))
+        member = Member(MANIFEST, stat.S_IFREG | 0o600, time.time(), longest, STORED)
+        self._zip.begin(member)
         for begin in range(0, longest, _files.CHUNK):
-            member.write(b" " * min(_files.CHUNK, longest - begin))
+            self._zip.extend(member, b" " * min(_files.CHUNK, longest - begin))
+        member.size = longest
         self._zip.keep(member)
         return member
+
+    def _ahead(self, sources: list[Source]) -> t.Iterator[tuple[Source, concurrent.futures.Future[Content | None] | None]]:
+        """Every source in its order, and the reading of the small ones, which began some time ago."""
+        waiting: collections.deque[tuple[Source, t.Any]] = collections.deque()
+        size = 0
+        for source in sources:
+            small = source.type == "file" and not source.sqlite and source.status.st_size <= _archive_source.SMALL
+            waiting.append((source, self._pool.submit(self._prepare, source) if small else None))
+            size += source.status.st_size if small else 0
+            while len(waiting) > _AHEAD_FILES or size > _AHEAD_BYTES:
+                first, ahead = waiting.popleft()
+                size -= first.status.st_size if ahead else 0
+                yield first, ahead
+        yield from waiting
+
+    def _prepare(self, source: Source) -> Content | None:
+        return self._previous.copy(source) or _archive_source.read_small(source, self._deflater)
+
+    def _write(self, source: Source, ahead: concurrent.futures.Future[Content | None] | None) -> None:
+        if source.type == "file":
+            if source.sqlite:
+                self._database(source)
+            else:
+                self._plain(source, ahead)
+            self._meter.add(source.status.st_size, 1)
+        else:
+            content = source.target.encode("utf-8", "surrogateescape")
+            facts = {"target": source.target, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            member = self._member(source, source.status, len(content), STORED)
+            member.crc, member.size = _deflate.crc32(content), len(content)
+            self._zip.add(member, [content])
+            self.entries.append({**_archive_manifest.entry(source, source.status), **(facts if source.type == "symlink" else {})})
 
     def _problem(self, source: Source, reason: str) -> None:
         self.problems.append(note(source.name, reason))
 
-    def _folder(self, source: Source) -> None:
-        self._add(source, source.name + "/", b"", {})
-
-    def _link(self, source: Source) -> None:
-        content = source.target.encode("utf-8", "surrogateescape")
-        facts = {"target": source.target, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        self._add(source, source.name, content, facts)
-
-    def _add(self, source: Source, name: str, content: bytes, facts: dict[str, t.Any]) -> None:
-        member = self._zip.start(name, source.status.st_mode, source.status.st_mtime, len(content), 0)
-        member.write(content)
-        self._zip.keep(member)
-        self.entries.append({**_entry(source), **facts})
-
-    def _file(self, source: Source) -> None:
-        if source.sqlite:
-            self._database(source)
-        else:
-            self._plain(source)
-
-    def _database(self, source: Source) -> None:
-        copy = os.path.join(self._spool, "database")
-        os.makedirs(self._spool, 0o700, exist_ok=True)
-        try:
-            _sqlite.copy(source.path, copy)
-        except IntegrityError as error:
-            # In a folder of uploads anybody may leave a broken file with SQLite's header: it is kept as the file it is.
-            doubtful = source.component == "database" or bool(source.companions)
-            if doubtful:
-                self._problem(source, error.found)
-            source.sqlite = False
-            for part in [source] + source.companions if self._allow_changed or not doubtful else []:
-                self._plain(part, mark=doubtful)
-            return
-        try:
-            with open(copy, "rb") as stream:
-                status = os.fstat(stream.fileno())
-                member = self._start(source, status)
-                facts = _pump(stream.fileno(), status.st_size, member)
-            self._zip.keep(member)
-            self.entries.append({**_entry(source), **facts})
-        finally:
-            os.unlink(copy)
-
-    def _plain(self, source: Source, mark: bool = False) -> None:
+    def _plain(self, source: Source, ahead: concurrent.futures.Future[Content | None] | None, mark: bool = False) -> None:
         """Take a file in one piece, in several tries; *mark* says that it is known to be doubtful."""
-        for last in (False,) * RETRIES + (True,):
-            member, facts, reason = self._read(source)
-            if member and (not reason or (last and self._allow_changed)):
-                self._zip.keep(member)
-                self.entries.append({**_entry(source), **facts, **({"changed": True} if reason or mark else {})})
-                break
-            if member:
-                member.discard()
-            if not last:
-                time.sleep(PAUSE)
+        try:
+            content = ahead.result() if ahead else None
+            if content:
+                self._add(source, content)
+            else:
+                content = self._copied(source) or self._streamed(source)
+        except Unreadable as error:
+            self._problem(source, f"it cannot be read: {error}")
+            return
+        reason = content.reason
+        entry = self._list(source, content, doubtful=bool(reason) or mark)
+        if source.hardlink and not reason:
+            first = self._linked.setdefault(source.hardlink, entry)
+            if first["sha256"] != entry["sha256"]:
+                entry["changed"], reason = True, "it changed between the readings of two of its names"
+                del entry["hardlink"]
         if reason:
             self._problem(source, reason)
 
-    def _read(self, source: Source) -> tuple[Member | None, dict[str, t.Any], str]:
-        """One reading: the member, what was read, and why that is not one state of the file ("" when it is one)."""
-        member = None
+    def _list(self, source: Source, content: Content, doubtful: bool) -> dict[str, t.Any]:
+        entry = {**_archive_manifest.entry(source, content.status), "size": content.size, "sha256": content.sha256,
+                 "packed_sha256": content.packed_sha256}
+        if doubtful:
+            entry["changed"] = True
+        elif _archive_source.at_rest(content.status):
+            entry.update(inode=content.status.st_ino, ctime_ns=content.status.st_ctime_ns)
+        if content.copied:
+            self.copied.add(source.name)
+        self.entries.append(entry)
+        return entry
+
+    def _member(self, source: Source, status: os.stat_result, size: int, method: int) -> Member:
+        name = source.name + ("/" if source.type == "dir" else "")
+        return Member(name, source.status.st_mode, status.st_mtime, size, method)
+
+    def _add(self, source: Source, content: Content) -> None:
+        member = self._member(source, content.status, content.size, content.method)
+        member.crc, member.size = content.crc, content.size
+        self._zip.add(member, content.chunks)
+
+    def _copied(self, source: Source) -> Content | None:
+        """A large member of the archive before, copied; ``None`` when there is none to be had."""
+        entry = self._previous.find(source)
+        if not entry:
+            return None
+        content = self._previous.content(source, entry, [])
+        member = self._member(source, source.status, content.size, content.method)
+        member.crc, member.size = content.crc, content.size
+        self._zip.begin(member)
         try:
-            with _opened(source) as descriptor:
-                before = _settled(descriptor)
-                member = self._start(source, before)
-                facts = _pump(descriptor, before.st_size, member)
-                after = os.fstat(descriptor)
-        except _Unreadable as error:
-            if member:
-                member.discard()
-            return None, {}, f"it cannot be read: {error}"
-        facts["mtime_ns"] = before.st_mtime_ns
-        if facts["size"] < before.st_size or after.st_size < before.st_size:
-            return member, facts, "it became shorter while it was read"
-        if not source.append_only and (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            return member, facts, "it changed while it was read"
-        return member, facts, ""
+            for chunk in self._previous.stored(entry):
+                self._zip.extend(member, chunk)
+        except IntegrityError:
+            self._zip.discard(member)
+            return None
+        self._zip.keep(member)
+        return content
 
-    def _start(self, source: Source, status: os.stat_result) -> Member:
-        suffix = source.name.rpartition(".")[2].lower()
-        level = 0 if suffix in PACKED or not status.st_size else self._level
-        return self._zip.start(source.name, source.status.st_mode, status.st_mtime, status.st_size, level)
+    def _streamed(self, source: Source) -> Content:
+        """Read a large file, in several tries where it moves. :raises Unreadable: when it cannot be read."""
+        for last in (False,) * _archive_source.RETRIES + (True,):
+            try:
+                with _archive_source.opened(source) as descriptor:
+                    before = _archive_source.settled(descriptor)
+                    member, content, ends = self._stream(source, descriptor, before)
+                    after = os.fstat(descriptor)
+            except Unreadable:
+                if last:
+                    raise
+                time.sleep(_archive_source.PAUSE)
+                continue
+            content.reason = _archive_source.judged(source, before, after, content.size)
+            if not content.reason and _archive_source.is_json_store(source) and _archive_source.torn_json(*ends, content.size):
+                content.reason = "it is no JSON document"
+            if not content.reason or last:
+                self._zip.keep(member)
+                break
+            self._zip.discard(member)
+            time.sleep(_archive_source.PAUSE)
+        return content
 
+    def _stream(self, source: Source, descriptor: int, status: os.stat_result) -> tuple[Member, Content, tuple[bytes, bytes]]:
+        """Write a member block by block; it is neither kept nor discarded yet. With it the first and the last block."""
+        sample = os.pread(descriptor, 64 * 1024, status.st_size // 2)
+        deflates = bool(sample) and _archive_source.compressible(source) and self._deflater.shrinks(sample)
+        member = self._member(source, status, status.st_size, DEFLATED if deflates else STORED)
+        self._zip.begin(member)
+        digest, packed_digest = hashlib.sha256(), hashlib.sha256()
+        waiting: collections.deque[concurrent.futures.Future[bytes]] = collections.deque()
+        first = before = b""
 
-def _encode(manifest: dict[str, t.Any]) -> bytes:
-    """One line of general facts, then one line an entry: a person can read it with ``unzip -p``."""
-    head = json.dumps({key: value for key, value in manifest.items() if key != "entries"})
-    lines = ",\n".join(json.dumps(entry, separators=(",", ":")) for entry in manifest["entries"])
-    return (head[:-1] + ', "entries": [\n' + lines + "\n]}\n").encode("ascii")
+        def put(data: bytes) -> None:
+            packed_digest.update(data)
+            self._zip.extend(member, data)
 
-
-def _entry(source: Source) -> dict[str, t.Any]:
-    status = source.status
-    entry = {"path": source.name, "type": source.type, "size": 0, "mode": f"{stat.S_IMODE(status.st_mode):04o}",
-             "uid": status.st_uid, "gid": status.st_gid, "owner": _owner(status.st_uid), "group": _group(status.st_gid),
-             "mtime_ns": status.st_mtime_ns}
-    return {**entry, "sqlite": True} if source.sqlite else entry
-
-
-@functools.cache
-def _owner(uid: int) -> str:
-    with contextlib.suppress(KeyError):
-        return pwd.getpwuid(uid).pw_name
-    return ""
-
-
-@functools.cache
-def _group(gid: int) -> str:
-    with contextlib.suppress(KeyError):
-        return grp.getgrgid(gid).gr_name
-    return ""
-
-
-@contextlib.contextmanager
-def _opened(source: Source) -> t.Iterator[int]:
-    folder, name = os.path.split(source.relative)
-    try:
-        with _archive_paths.folder_beneath(source.base, folder) as parent:
-            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
-    except OSError as error:
-        raise _Unreadable(error.strerror) from error
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _settled(descriptor: int) -> os.stat_result:
-    for _attempt in range(RETRIES):
-        status = os.fstat(descriptor)
-        if not 0 <= time.time_ns() - status.st_mtime_ns < SETTLE_NS:
-            break
-        time.sleep(SETTLE_NS / 1e9)
-    return status
-
-
-def _pump(descriptor: int, size: int, member: Member) -> dict[str, t.Any]:
-    """Move at most *size* bytes from a descriptor into a member; their number and SHA-256."""
-    digest, taken = hashlib.sha256(), 0
-    while taken < size:
         try:
-            chunk = os.read(descriptor, min(_files.CHUNK, size - taken))
-        except OSError as error:
-            raise _Unreadable(error.strerror) from error
-        if not chunk:
-            break
-        digest.update(chunk)
-        member.write(chunk)
-        taken += len(chunk)
-    return {"size": taken, "sha256": digest.hexdigest()}
+            for block in _archive_source.blocks(descriptor, status.st_size):
+                digest.update(block)
+                member.crc, member.size = _deflate.crc32(block, member.crc), member.size + len(block)
+                if deflates:
+                    waiting.append(self._pool.submit(self._deflater.block, block, before))
+                    if len(waiting) > 2 * self._cores:
+                        put(waiting.popleft().result())
+                else:
+                    self._zip.extend(member, block)
+                first, before = first or block, block
+        except Unreadable:
+            self._zip.discard(member)
+            raise
+        if deflates:
+            for future in waiting:
+                put(future.result())
+            put(_deflate.END)
+        sha256 = digest.hexdigest()
+        content = Content(status, member.size, sha256, member.crc, member.method, packed_digest.hexdigest() if deflates else sha256)
+        return member, content, (first, before)
+
+    def _database(self, source: Source) -> None:
+        content = self._copied(source)
+        if content:
+            entry = self._list(source, content, doubtful=False)
+            if _sqlite.in_wal_mode(source.path):
+                entry["journal_mode"] = "wal"
+            return
+        copy = os.path.join(self._spool, "database")
+        os.makedirs(self._spool, 0o700, exist_ok=True)
+        try:
+            before = os.lstat(source.path)
+            wal = _sqlite.in_wal_mode(source.path)
+            _sqlite.copy(source.path, copy)
+            os.utime(copy, ns=(before.st_atime_ns, before.st_mtime_ns))
+        except FileNotFoundError:
+            self._problem(source, "it cannot be read: it is gone")
+            return
+        except IntegrityError as error:
+            self._damaged_database(source, error.found)
+            return
+        try:
+            with open(copy, "rb") as stream:
+                member, content, _ends = self._stream(source, stream.fileno(), os.fstat(stream.fileno()))
+            self._zip.keep(member)
+        finally:
+            os.unlink(copy)
+        content.status = before
+        moved = not _same(before, source.path) or _sqlite.in_use(source.path)
+        entry = self._list(source, content, doubtful=False)
+        if moved:
+            entry.pop("inode", None)
+        if wal:
+            entry["journal_mode"] = "wal"
+
+    def _damaged_database(self, source: Source, reason: str) -> None:
+        """In a folder of uploads anybody may leave a broken file with SQLite's header: it is kept as the file it is."""
+        doubtful = source.component == "database" or bool(source.companions)
+        if doubtful:
+            self._problem(source, reason)
+        source.sqlite = False
+        for part in [source] + source.companions:
+            self._plain(part, None, mark=doubtful)
+
+
+def _same(before: os.stat_result, path: str) -> bool:
+    try:
+        return _archive_source.identity(os.lstat(path)) == _archive_source.identity(before)
+    except FileNotFoundError:
+        return False

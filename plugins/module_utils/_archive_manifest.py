@@ -1,12 +1,20 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The rules that a manifest keeps; checked before anything in it is used."""
+"""The manifest: how it is written, and the rules that it keeps, checked before anything in it is used."""
 from __future__ import annotations
 
+import base64
+import contextlib
+import functools
+import grp
+import json
+import os
+import pwd
 import re
+import stat
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_paths
+from ansible_collections.mobius.ops.plugins.module_utils import _archive_paths, _archive_scan
 from ansible_collections.mobius.ops.plugins.module_utils._archive_paths import MANIFEST
 from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS
 
@@ -21,6 +29,36 @@ _MOST_TIME = 2 ** 63
 _MOST_ID = 2 ** 32 - 2
 
 Wrong = t.Optional[tuple[str, str]]
+
+
+def encode(manifest: dict[str, t.Any]) -> bytes:
+    """One line of general facts, then one line an entry: a person can read it with ``unzip -p``."""
+    head = json.dumps({key: value for key, value in manifest.items() if key != "entries"})
+    lines = ",\n".join(json.dumps(entry, separators=(",", ":")) for entry in manifest["entries"])
+    return (head[:-1] + ', "entries": [\n' + lines + "\n]}\n").encode("ascii")
+
+
+def entry(source: _archive_scan.Source, status: os.stat_result) -> dict[str, t.Any]:
+    """What the manifest says of a file, folder or link before its content is known."""
+    made = {"path": source.name, "type": source.type, "size": 0, "mode": f"{stat.S_IMODE(status.st_mode):04o}",
+             "uid": status.st_uid, "gid": status.st_gid, "owner": _owner(status.st_uid), "group": _group(status.st_gid),
+             "mtime_ns": status.st_mtime_ns}
+    more = {"sqlite": source.sqlite, "xattrs": source.xattrs, "hardlink": source.hardlink}
+    return {**made, **{key: value for key, value in more.items() if value}}
+
+
+@functools.cache
+def _owner(uid: int) -> str:
+    with contextlib.suppress(KeyError):
+        return pwd.getpwuid(uid).pw_name
+    return ""
+
+
+@functools.cache
+def _group(gid: int) -> str:
+    with contextlib.suppress(KeyError):
+        return grp.getgrgid(gid).gr_name
+    return ""
 
 
 def wrong_with(manifest: t.Any) -> Wrong:
@@ -60,11 +98,32 @@ def _wrong_with_entry(entry: t.Any) -> str | None:
         return "no mode"
     if kind != "dir" and not _SHA256.fullmatch(str(entry.get("sha256"))):
         return "no SHA-256"
+    if kind == "file" and (not _SHA256.fullmatch(str(entry.get("packed_sha256", entry["sha256"]))) or not _links(entry)):
+        return "a broken SHA-256 of its stored bytes, hard-link number or journal mode"
+    if not _xattrs(entry.get("xattrs", {})):
+        return "extended attributes that are never restored"
     if kind == "dir" and entry["size"]:
         return "a folder with content"
     if kind == "symlink" and not 0 < len(entry.get("target", "").encode("utf-8", "surrogateescape")) <= 4096:
         return "no link target"
     return _archive_paths.wrong_with(entry["path"])
+
+
+def _links(entry: dict[str, t.Any]) -> bool:
+    return _number({"hardlink": 1, **entry}, "hardlink", 1, 2 ** 53) and entry.get("journal_mode", "wal") == "wal"
+
+
+def _xattrs(found: t.Any) -> bool:
+    if not isinstance(found, dict):
+        return False
+    for name, value in found.items():
+        if "\0" in name or not (name.startswith(_archive_scan.XATTR_PREFIX) or name in _archive_scan.XATTR_LISTS):
+            return False
+        try:
+            base64.b64decode(value, validate=True)
+        except (TypeError, ValueError):
+            return False
+    return True
 
 
 def _number(entry: dict[str, t.Any], key: str, least: int, most: int) -> bool:
@@ -76,6 +135,7 @@ def _wrong_with_tree(components: list[str], entries: list[dict[str, t.Any]], pos
     """Every entry lies in a folder that came before it: so nothing lies below a link, and nothing comes twice."""
     kinds: dict[str, str] = {}
     folded: set[str] = set()
+    linked: dict[int, tuple[t.Any, ...]] = {}
     for entry in entries:
         path = entry["path"]
         parent, _slash, _name = path.rpartition("/")
@@ -87,6 +147,10 @@ def _wrong_with_tree(components: list[str], entries: list[dict[str, t.Any]], pos
             return path, f"a path below {kinds.get(parent, 'nothing')}, not below a folder that comes before it"
         if not parent and (entry["type"] != "dir" or path not in components):
             return path, "a component that the manifest does not name"
+        if "hardlink" in entry:
+            content = (entry["type"], entry.get("sha256"), entry["size"])
+            if linked.setdefault(entry["hardlink"], content) != content or entry["type"] != "file":
+                return path, "another content than the other names of the same file"
         kinds[path] = entry["type"]
         folded.add(path.casefold())
     missing = [name for name in components if name not in kinds]

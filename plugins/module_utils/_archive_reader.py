@@ -7,22 +7,35 @@ every member. The creation, the listing and the restore of backups all use this 
 """
 from __future__ import annotations
 
+import collections
 import contextlib
 import errno
 import hashlib
 import json
 import os
+import shutil
 import stat
 import struct
+import tempfile
 import typing as t
 import zipfile
 import zlib
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_manifest, _archive_paths, _checksums, _files
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _archive_manifest,
+    _archive_paths,
+    _checksums,
+    _deflate,
+    _files,
+    _sqlite,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._archive_paths import MANIFEST
 from ansible_collections.mobius.ops.plugins.module_utils._archive_zip import DEFLATED, LOCAL, STORED, UTF8
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError
+from ansible_collections.mobius.ops.plugins.module_utils._progress import Meter
 
+#: Members that one thread checks at a stretch: so many, or so many bytes.
+_BATCH, _BATCH_BYTES = 64, 4 * 1024 * 1024
 #: No deflated stream grows by more than this.
 _MOST_RATIO = 1032
 _TYPE_BITS = {"file": stat.S_IFREG, "dir": stat.S_IFDIR, "symlink": stat.S_IFLNK}
@@ -75,9 +88,38 @@ class Archive:
             digest.update(chunk)
             offset += len(chunk)
 
-    def verify(self) -> None:
-        """Read every member: its CRC, its SHA-256 and its size are the manifest's."""
-        _checksums.in_threads(self._check, self.entries)
+    def verify(self, copied: t.Container[str] = (), meter: Meter | None = None) -> None:
+        """Read every member: its CRC, its SHA-256 and its size are the manifest's, and databases are sound.
+
+        :param copied: members whose stored bytes were right before they came here: they are not inflated again.
+        """
+        meter = meter or Meter()
+        meter.phase("verify", sum(entry["size"] for entry in self.entries), len(self.entries))
+
+        def check(batch: list[dict[str, t.Any]]) -> None:
+            for entry in batch:
+                self._check(entry, entry["path"] in copied)
+                meter.add(entry["size"], 1)
+
+        _checksums.in_threads(check, list(_batches(self.entries)))
+
+    def method_and_crc(self, entry: dict[str, t.Any]) -> tuple[int, int]:
+        """How a file is stored, and the CRC-32 of its content."""
+        info = self._members[entry["path"]]
+        return info.compress_type, info.CRC
+
+    def stored(self, entry: dict[str, t.Any]) -> t.Iterator[bytes]:
+        """The bytes that the archive holds of a file, as they are, in pieces.
+
+        The last piece has been given when all of them prove right by ``packed_sha256``, or an error comes.
+        """
+        digest = hashlib.sha256()
+        with self._damage():
+            for chunk in self._raw(self._members[entry["path"]], self._starts[entry["path"]]):
+                digest.update(chunk)
+                yield chunk
+        if digest.hexdigest() != entry["packed_sha256"]:
+            self._refuse(entry["path"], "stored bytes that are not what was written (their checksum differs)")
 
     def read(self, entry: dict[str, t.Any]) -> t.Iterator[bytes]:
         """A file's content in pieces. The last piece has been given when all of it proves right, or an error comes."""
@@ -89,39 +131,59 @@ class Archive:
                 if size > info.file_size:
                     self._refuse(entry["path"], "more content than its size")
                 digest.update(chunk)
-                crc = zlib.crc32(chunk, crc)
+                crc = _deflate.crc32(chunk, crc)
                 yield chunk
         if size != info.file_size or crc != info.CRC or digest.hexdigest() != entry.get("sha256", digest.hexdigest()):
             self._refuse(entry["path"], "content that is not what was backed up (its checksum differs)")
 
-    def _check(self, entry: dict[str, t.Any]) -> None:
-        content = list(self.read(entry)) if entry["type"] == "symlink" else None
-        if content is None:
-            for _chunk in self.read(entry):
-                pass
-        elif b"".join(content) != entry["target"].encode("utf-8", "surrogateescape"):
-            self._refuse(entry["path"], "a link target that is not the manifest's")
+    def _check(self, entry: dict[str, t.Any], copied: bool) -> None:
+        kind = entry["type"]
+        if kind == "dir":
+            return
+        if kind == "symlink":
+            if b"".join(self.read(entry)) != entry["target"].encode("utf-8", "surrogateescape"):
+                self._refuse(entry["path"], "a link target that is not the manifest's")
+        elif copied:
+            collections.deque(self.stored(entry), maxlen=0)
+        elif entry.get("sqlite"):
+            self._check_database(entry)
+        else:
+            collections.deque(self.read(entry), maxlen=0)
 
-    def _inflate(self, info: zipfile.ZipInfo, start: int) -> t.Iterator[bytes]:
-        unpacker = zlib.decompressobj(-15) if info.compress_type == DEFLATED else None
+    def _check_database(self, entry: dict[str, t.Any]) -> None:
+        """A database is looked at by SQLite itself, in a copy that is gone afterwards."""
+        with tempfile.NamedTemporaryFile(prefix=".mobius-database-", dir=_scratch(self.path, entry["size"])) as copy:
+            for chunk in self.read(entry):
+                copy.write(chunk)
+            copy.flush()
+            try:
+                _sqlite.check(copy.name, entry["path"])
+            except IntegrityError as error:
+                self._refuse(entry["path"], f"a damaged database ({error.found})")
+
+    def _raw(self, info: zipfile.ZipInfo, start: int) -> t.Iterator[bytes]:
         offset, end = start, start + info.compress_size
         while offset < end:
-            packed = os.pread(self._stream.fileno(), min(_files.CHUNK // 4, end - offset), offset)
+            packed = os.pread(self._stream.fileno(), min(_files.CHUNK, end - offset), offset)
             if not packed:
                 raise EOFError("the archive ends inside a member")
             offset += len(packed)
-            if not unpacker:
-                yield packed
-                continue
+            yield packed
+
+    def _inflate(self, info: zipfile.ZipInfo, start: int) -> t.Iterator[bytes]:
+        if info.compress_type == STORED:
+            yield from self._raw(info, start)
+            return
+        unpacker = zlib.decompressobj(-15)
+        for packed in self._raw(info, start):
             while packed:
                 yield unpacker.decompress(packed, _files.CHUNK)
                 packed = unpacker.unconsumed_tail
                 if unpacker.unused_data:
                     raise EOFError("a compressed member ends before it should")
-        if unpacker:
-            yield unpacker.flush()
-            if not unpacker.eof:
-                raise EOFError("a compressed member does not end where it should")
+        yield unpacker.flush()
+        if not unpacker.eof:
+            raise EOFError("a compressed member does not end where it should")
 
     def _open(self) -> None:
         with zipfile.ZipFile(self._stream) as archive:
@@ -218,3 +280,22 @@ class Archive:
 
 def _raw_name(info: zipfile.ZipInfo) -> bytes:
     return info.orig_filename.encode("utf-8" if info.flag_bits & UTF8 else "cp437")
+
+
+def _batches(entries: list[dict[str, t.Any]]) -> t.Iterator[list[dict[str, t.Any]]]:
+    batch: list[dict[str, t.Any]] = []
+    size = 0
+    for entry in entries:
+        batch.append(entry)
+        size += entry["size"]
+        if len(batch) >= _BATCH or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _scratch(archive: str, size: int) -> str:
+    """Where a copy of a database has room: where temporary files go, or else beside the archive."""
+    usual = tempfile.gettempdir()
+    return usual if shutil.disk_usage(usual).free > 2 * size else os.path.dirname(os.path.abspath(archive))

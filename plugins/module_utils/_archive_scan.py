@@ -3,6 +3,8 @@
 """The plan of a backup: which files the components hold. It reads names and facts, and writes nothing."""
 from __future__ import annotations
 
+import base64
+import contextlib
 import dataclasses
 import os
 import stat
@@ -15,6 +17,8 @@ from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 _TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "symlink"}
 _SPECIAL = {stat.S_IFSOCK: "socket", stat.S_IFIFO: "named pipe", stat.S_IFCHR: "character device",
             stat.S_IFBLK: "block device"}
+#: Extended attributes that a backup keeps: those of users, and POSIX access control lists.
+XATTR_PREFIX, XATTR_LISTS = "user.", ("system.posix_acl_access", "system.posix_acl_default")
 
 
 @dataclasses.dataclass
@@ -30,6 +34,10 @@ class Source:
     #: What a symbolic link points at.
     target: str = ""
     sqlite: bool = False
+    #: Extended attributes that are kept, in base64.
+    xattrs: dict[str, str] = dataclasses.field(default_factory=dict)
+    #: The same number for all names of one file; 0 for a file with one name.
+    hardlink: int = 0
     #: ``-wal`` and the like of a database: left out, unless SQLite cannot copy the database.
     companions: list[Source] = dataclasses.field(default_factory=list)
 
@@ -74,7 +82,7 @@ class Plan:
     def room(self) -> int:
         """Bytes that writing the archive may need, were nothing to shrink, with one database copied beside it."""
         spool = max((source.status.st_size for source in self.sources if source.sqlite), default=0)
-        return self.size + spool + 1024 * len(self.sources) + 1024 * 1024
+        return self.size + spool + 2048 * len(self.sources) + 1024 * 1024
 
 
 def note(name: str, reason: str) -> dict[str, str]:
@@ -102,6 +110,7 @@ def scan(layout: Layout, components: list[str]) -> Plan:
                              "Mount or move the data there; a link is never followed")
         plan.components.append(component)
         _walk(plan, Source(component, base, "", "dir", status))
+    _number_links(plan)
     return plan
 
 
@@ -109,6 +118,7 @@ def _walk(plan: Plan, top: Source) -> None:
     waiting = [top]
     while waiting:
         source = waiting.pop()
+        source.xattrs = _xattrs(source)
         plan.sources.append(source)
         if source.type == "dir":
             waiting.extend(reversed(_children(plan, source)))
@@ -147,3 +157,25 @@ def _without_companions(plan: Plan, found: dict[str, Source]) -> list[Source]:
             if companion is not None and companion.type == "file" and not companion.sqlite:
                 found[name].companions.append(found.pop(name + suffix))
     return list(found.values())
+
+
+def _xattrs(source: Source) -> dict[str, str]:
+    """User attributes and access lists. What the kernel or a security module keeps there belongs to the host."""
+    found = {}
+    with contextlib.suppress(OSError):  # a file system without them, or a file that went; the reading will tell
+        for name in os.listxattr(source.path, follow_symlinks=False):
+            if name.startswith(XATTR_PREFIX) or name in XATTR_LISTS:
+                value = os.getxattr(source.path, name, follow_symlinks=False)
+                found[_archive_paths.to_text(name)] = base64.b64encode(value).decode()
+    return found
+
+
+def _number_links(plan: Plan) -> None:
+    """Number the files that have several names. A database is copied for each name, so its names do not count."""
+    groups: dict[tuple[int, int], list[Source]] = {}
+    for source in plan.sources:
+        if source.type == "file" and source.status.st_nlink > 1 and not source.sqlite:
+            groups.setdefault((source.status.st_dev, source.status.st_ino), []).append(source)
+    for number, names in enumerate((names for names in groups.values() if len(names) > 1), 1):
+        for source in names:
+            source.hardlink = number

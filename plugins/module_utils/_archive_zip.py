@@ -10,7 +10,8 @@ import datetime
 import os
 import struct
 import typing as t
-import zlib
+
+from ansible_collections.mobius.ops.plugins.module_utils import _deflate
 
 STORED, DEFLATED = 0, 8
 UTF8 = 0x800
@@ -22,7 +23,6 @@ _LOCATOR = struct.Struct("<4sLQL")
 _BIG, _MANY = 0xFFFFFFFF, 0xFFFF
 #: Members that may be larger than this get zip64 sizes; deflating may make a member a little larger than it was.
 _ZIP64_FROM = 0x7FFFFFFF
-_BUFFER = 1024 * 1024
 
 
 def dos_time(seconds: float) -> tuple[int, int]:
@@ -43,53 +43,27 @@ def encode_name(name: str) -> tuple[bytes, int]:
 
 
 class Member:
-    """One member while it is written: ``write`` its content, then ``finish`` it or ``discard`` it."""
+    """What a zip file says of one member.
 
-    def __init__(self, stream: t.BinaryIO, name: str, mode: int, mtime: float, size: int, level: int) -> None:
-        self._stream = stream
-        self._packer = zlib.compressobj(level, zlib.DEFLATED, -15) if level else None
-        self._pending: list[bytes] = []
-        self._begun = False
+    :param mode: ``st_mode`` with its file type.
+    :param mtime: seconds since 1970.
+    :param size: how large the content may become at most.
+    """
+
+    def __init__(self, name: str, mode: int, mtime: float, size: int, method: int) -> None:
         self.name, self.flags = encode_name(name)
         self.mode = mode
         self.date, self.time = dos_time(mtime)
         self.zip64 = size > _ZIP64_FROM
-        self.offset = stream.tell()
-        self.crc = self.size = self.packed = 0
+        self.method = method
+        self.offset = self.crc = self.size = self.packed = 0
 
-    @property
-    def method(self) -> int:
-        return DEFLATED if self._packer else STORED
-
-    def write(self, chunk: bytes) -> None:
-        """Add to the content."""
-        self.crc = zlib.crc32(chunk, self.crc)
-        self.size += len(chunk)
-        self._put(self._packer.compress(chunk) if self._packer else chunk)
-
-    def finish(self) -> None:
-        """End the content. A small member is written in one piece, the header of a large one is filled in now."""
-        if self._packer:
-            self._put(self._packer.flush())
-        if max(self.size, self.packed) > _BIG and not self.zip64:
-            raise ValueError("a member grew beyond what its header can say")
-        begun = self._begun
-        self._spill()
-        if begun:
-            self._rewrite()
-
-    def discard(self) -> None:
-        """Forget the member: the file ends where it began."""
-        self._pending.clear()
-        self._stream.seek(self.offset)
-        self._stream.truncate()
-
-    def replace(self, content: bytes) -> None:
-        """Put other content of the same size into a finished, stored member."""
-        if len(content) != self.size or self.method != STORED:
-            raise ValueError("only a stored member's content can be replaced, by as many bytes")
-        self.crc = zlib.crc32(content)
-        self._rewrite(content)
+    def header(self) -> bytes:
+        """The local header, which stands before the content."""
+        extra = struct.pack("<HHQQ", 1, 16, self.size, self.packed) if self.zip64 else b""
+        size, packed = (_BIG, _BIG) if self.zip64 else (self.size, self.packed)
+        return LOCAL.pack(b"PK\3\4", 45 if self.zip64 else 20, self.flags, self.method, self.time, self.date, self.crc,
+                          packed, size, len(self.name), len(extra)) + self.name + extra
 
     def central(self) -> bytes:
         """The member's record of the central directory."""
@@ -102,65 +76,65 @@ class Member:
         if extra:
             extra = struct.pack("<HH", 1, len(extra)) + extra
         attributes = (self.mode & 0xFFFF) << 16 | (0x10 if self.name.endswith(b"/") else 0)
+        version = 45 if self.zip64 or self.offset >= _BIG else 20
         return _CENTRAL.pack(
-            b"PK\1\2", 45, 3, self._version(), 0, self.flags, self.method, self.time, self.date, self.crc, packed, size,
+            b"PK\1\2", 45, 3, version, 0, self.flags, self.method, self.time, self.date, self.crc, packed, size,
             len(self.name), len(extra), 0, 0, 0, attributes, offset) + self.name + extra
-
-    def _rewrite(self, content: bytes = b"") -> None:
-        self._stream.seek(self.offset)
-        self._stream.write(self._header() + content)
-        self._stream.seek(0, os.SEEK_END)
-
-    def _version(self) -> int:
-        return 45 if self.zip64 or self.offset >= _BIG else 20
-
-    def _header(self) -> bytes:
-        extra = struct.pack("<HHQQ", 1, 16, self.size, self.packed) if self.zip64 else b""
-        size, packed = (_BIG, _BIG) if self.zip64 else (self.size, self.packed)
-        return LOCAL.pack(b"PK\3\4", 45 if self.zip64 else 20, self.flags, self.method, self.time, self.date, self.crc,
-                          packed, size, len(self.name), len(extra)) + self.name + extra
-
-    def _put(self, data: bytes) -> None:
-        self.packed += len(data)
-        self._pending.append(data)
-        if self.packed > _BUFFER:
-            self._spill()
-
-    def _spill(self) -> None:
-        if not self._begun:
-            self._begun = True
-            self._stream.write(self._header())
-        self._stream.writelines(self._pending)
-        self._pending.clear()
 
 
 class ZipWriter:
-    """Appends members to an empty, seekable stream. One member at a time: finish or discard it, then the next."""
+    """Appends members to an empty, seekable stream.
+
+    A member whose content is at hand is one ``add``. A large one is begun, extended, and then kept or discarded; the
+    caller fills in its ``crc`` and ``size``.
+    """
 
     def __init__(self, stream: t.BinaryIO) -> None:
         self._stream = stream
         self._members: list[Member] = []
 
-    def start(self, name: str, mode: int, mtime: float, size: int, level: int) -> Member:
-        """Begin a member.
+    def add(self, member: Member, chunks: t.Iterable[bytes]) -> None:
+        """Write a member whose ``crc`` and ``size`` are known."""
+        chunks = list(chunks)
+        member.packed = sum(map(len, chunks))
+        member.offset = self._stream.tell()
+        self._stream.write(member.header())
+        self._stream.writelines(chunks)
+        self._members.append(member)
 
-        :param mode: ``st_mode`` with its file type.
-        :param mtime: seconds since 1970.
-        :param size: how large the content may become at most.
-        :param level: 1 to 9 deflates, 0 stores.
-        """
-        return Member(self._stream, name, mode, mtime, size, level)
+    def begin(self, member: Member) -> None:
+        """Begin a member: room for its header."""
+        member.offset, member.packed = self._stream.tell(), 0
+        self._stream.write(member.header())
+
+    def extend(self, member: Member, data: bytes) -> None:
+        """Append to what the file holds of the member that was begun."""
+        member.packed += len(data)
+        self._stream.write(data)
 
     def keep(self, member: Member) -> None:
-        """Finish a member and list it."""
-        member.finish()
+        """End the member that was begun: its header is filled in."""
+        if max(member.size, member.packed) > _BIG and not member.zip64:
+            raise ValueError("a member grew beyond what its header can say")
+        self._rewrite(member)
         self._members.append(member)
+
+    def discard(self, member: Member) -> None:
+        """Forget the member that was begun: the file ends where it began."""
+        self._stream.seek(member.offset)
+        self._stream.truncate()
+
+    def replace(self, member: Member, content: bytes) -> None:
+        """Put other content of the same size into a stored member that was kept."""
+        if len(content) != member.size or member.method != STORED:
+            raise ValueError("only a stored member's content can be replaced, by as many bytes")
+        member.crc = _deflate.crc32(content)
+        self._rewrite(member, content)
 
     def close(self) -> None:
         """Write the central directory."""
         start = self._stream.seek(0, os.SEEK_END)
-        for member in self._members:
-            self._stream.write(member.central())
+        self._stream.writelines(member.central() for member in self._members)
         end = self._stream.tell()
         count, length = len(self._members), end - start
         if count >= _MANY or max(start, length) >= _BIG:
@@ -169,3 +143,8 @@ class ZipWriter:
         self._stream.write(_END.pack(b"PK\5\6", 0, 0, min(count, _MANY), min(count, _MANY), min(length, _BIG),
                                      min(start, _BIG), 0))
         self._stream.flush()
+
+    def _rewrite(self, member: Member, content: bytes = b"") -> None:
+        self._stream.seek(member.offset)
+        self._stream.write(member.header() + content)
+        self._stream.seek(0, os.SEEK_END)

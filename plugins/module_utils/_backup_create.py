@@ -18,16 +18,23 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _backups,
     _checksums,
     _clock,
+    _deflate,
     _files,
     _history,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._archive import Writer
 from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive
-from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._archive_reuse import Previous
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError, OpsError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._progress import Meter
 
 #: What a writer keeps beside its archive; "partial" is created first, held locked, and goes last.
 _DRAFT = re.compile(r"\.(dhash_.+\.zip)\.(partial|spool|sidecar)")
+#: An archive that some file could not be taken into is kept under this name, for a person to look at.
+INCOMPLETE = ".incomplete"
+#: So many archives are looked at for one to copy unchanged members from.
+_LOOK_BACK = 10
 #: Seconds in which a free name must turn up; a name is taken for one second at most.
 _NAME_PATIENCE = 60.0
 
@@ -40,7 +47,11 @@ class Request:
     components: list[str]
     dest: str
     level: int = 6
+    #: Days after which every file is read again, although it looks unchanged; 0 reads all of them every time.
+    full_every: int = 7
     allow_changed: bool = False
+    #: Whether ISA-L may deflate, where it is installed.
+    isal: bool = True
     #: Goes into the history.
     why: str = ""
 
@@ -67,34 +78,70 @@ def live_release(layout: Layout) -> str | None:
         return None
 
 
-def create(layout: Layout, request: Request) -> dict[str, t.Any]:
+def create(layout: Layout, request: Request, meter: Meter | None = None) -> dict[str, t.Any]:
     """Make a verified backup and enter it into the history.
 
-    :raises IntegrityError: when some file could not be taken as one piece, or what was written is not what was read.
+    :raises IntegrityError: when some file could not be taken as one piece (the archive is kept aside then), or what
+        was written is not what was read.
     """
     started = time.monotonic()
+    meter = meter or Meter()
+    meter.phase("look")
     found = plan(layout, request)
     sweep(request.dest)
-    with _draft(request.dest, request.env) as draft:
-        facts = {"name": draft.name, "env": request.env, "created": _clock.iso(_clock.from_stamp(draft.stamp)),
-                 "release": live_release(layout)}
-        writer = Writer(draft.stream, draft.beside("spool"), request.level, request.allow_changed)
-        writer.write(found, facts)
-        if writer.problems and not request.allow_changed:
-            raise _incomplete(layout, writer.problems, found.skipped)
+    with _draft(request.dest, request.env) as draft, _previous(request, draft.stamp) as previous:
+        created = _clock.iso(_clock.from_stamp(draft.stamp))
+        facts = {"name": draft.name, "env": request.env, "created": created, "full": previous.full or created,
+                 "level": request.level, "release": live_release(layout)}
+        deflater = _deflate.Deflater(request.level, request.isal)
+        writer = Writer(draft.stream, draft.beside("spool"), deflater, previous, meter)
+        manifest = writer.write(found, facts, request.allow_changed)
         draft.sync()
         with Archive(draft.partial) as archive:
-            archive.verify()
+            archive.verify(writer.copied, meter)
             digest = archive.sha256()
+        if manifest.get("incomplete"):
+            draft.keep_aside()
+            raise _incomplete(layout, draft.aside, writer.problems, found.skipped)
         draft.publish(digest)
     result = {
         "archive": draft.final, "sha256": digest, "size": os.stat(draft.final).st_size, "entries": len(writer.entries),
-        "components": found.components, "empty": found.empty, "status": "verified", "release": facts["release"],
-        "problems": writer.problems, "skipped": found.skipped, "elapsed": round(time.monotonic() - started, 3),
+        "reused": len(writer.copied), "full": facts["full"], "components": found.components, "empty": found.empty,
+        "status": "verified", "release": facts["release"], "problems": writer.problems, "skipped": found.skipped,
+        "warnings": [f"{path} in an earlier archive is damaged, so it was read anew: verify the archives of {request.dest}"
+                     for path in sorted(previous.damaged)],
+        "elapsed": round(time.monotonic() - started, 3),
     }
     _history.record(layout, "backup", request.why, env=request.env,
-                    **{key: result[key] for key in ("archive", "sha256", "size", "elapsed", "components", "release")})
+                    **{key: result[key] for key in ("archive", "sha256", "size", "elapsed", "components", "release", "reused")})
     return result
+
+
+@contextlib.contextmanager
+def _previous(request: Request, stamp: str) -> t.Iterator[Previous]:
+    """The newest archive that holds what is backed up now, unless everything is due to be read again."""
+    for backup in _backups.find(request.dest, request.env)[:_LOOK_BACK] if request.full_every else []:
+        if not os.path.exists(backup.archive + _checksums.SUFFIX):
+            continue
+        try:
+            archive = Archive(backup.archive)
+        except OpsError:
+            continue
+        with archive:
+            manifest = archive.manifest
+            if manifest.get("level") == request.level and set(request.components) <= {*manifest["components"], *manifest.get("empty", [])}:
+                yield Previous(archive if _fresh(manifest.get("full"), stamp, request.full_every) else None)
+                return
+    yield Previous()
+
+
+def _fresh(full: t.Any, stamp: str, days: int) -> bool:
+    """Whether the last reading of everything is so many days old at most, and not in the future."""
+    try:
+        age = _clock.from_stamp(stamp) - _clock.parse(full)
+    except (TypeError, ValueError):
+        return False
+    return 0 <= age.total_seconds() < days * 86400
 
 
 def sweep(folder: str) -> None:
@@ -166,10 +213,24 @@ class _Draft:
         except FileNotFoundError:
             return False
 
+    @property
+    def aside(self) -> str:
+        """Its name when it is incomplete."""
+        return self.final + INCOMPLETE
+
     def sync(self) -> None:
-        """Make what was written durable."""
+        """Make what was written durable, and forget it, so that it is read back from the disk."""
         self.stream.flush()
         os.fsync(self.stream.fileno())
+        os.posix_fadvise(self.stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def keep_aside(self) -> None:
+        """Keep an incomplete archive, the newest one only, under a name that is never offered for a restore."""
+        pattern = re.compile(re.escape(self.name[:-len("YYYYMMDD_HHMMSS.zip")]) + r"\d{8}_\d{6}\.zip" + re.escape(INCOMPLETE))
+        for name in filter(pattern.fullmatch, os.listdir(self.folder)):
+            _unlink(os.path.join(self.folder, name))
+        os.rename(self.partial, self.aside)
+        _files.fsync_dir(self.folder)
 
     def publish(self, digest: str) -> None:
         """Give the archive its name, and before that the sidecar: an archive without one was never offered."""
@@ -216,12 +277,13 @@ def _draft(folder: str, env: str) -> t.Iterator[_Draft]:
             draft.stream.close()
 
 
-def _incomplete(layout: Layout, problems: list[dict[str, str]], skipped: list[dict[str, str]]) -> IntegrityError:
+def _incomplete(layout: Layout, aside: str, problems: list[dict[str, str]], skipped: list[dict[str, str]]) -> IntegrityError:
     first = problems[0]
     error = IntegrityError(f"backup of {layout.root}", "every file to be read as one state of it",
                            f"{len(problems)} that could not, the first {first['path']} ({first['reason']})",
-                           "Try again when it is at rest, or accept it as it is: allow_changed")
-    error.facts = {"problems": problems, "skipped": skipped}
+                           "Try again when it is at rest, or accept it as it is: allow_changed. What could be taken was kept "
+                           f"aside in {aside}")
+    error.facts = {"status": "incomplete", "aside": aside, "problems": problems, "skipped": skipped}
     return error
 
 

@@ -17,6 +17,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._errors import Integrit
 HEADER = b"SQLite format 3\0"
 #: Files that SQLite keeps beside a database; a copy by the backup API holds what they hold.
 COMPANIONS = ("-wal", "-shm", "-journal")
+_WAL_VERSIONS = b"\x02\x02"
 #: Seconds to wait for a writer that keeps a database locked.
 PATIENCE = 60.0
 
@@ -38,6 +39,20 @@ def header(path: str) -> bytes:
 def is_database(path: str) -> bool:
     """Whether a file is a SQLite database, by its content: the name says nothing."""
     return header(path).startswith(HEADER)
+
+
+def in_wal_mode(path: str) -> bool:
+    """Whether a database keeps a write-ahead log (bytes 18 and 19 of its header, by SQLite's file format)."""
+    return header(path)[18:20] == _WAL_VERSIONS
+
+
+def in_use(path: str) -> bool:
+    """Whether something beside a database may hold a part of it."""
+    for suffix in COMPANIONS:
+        with contextlib.suppress(FileNotFoundError):
+            if os.lstat(path + suffix).st_size:
+                return True
+    return False
 
 
 def copy(source: str, target: str) -> None:
@@ -78,7 +93,7 @@ def _take(source: str, target: str) -> None:
     # Reading a WAL database that nobody has open would create -wal and -shm in the source folder. Without a -wal there
     # is no connection, so the file is read as immutable; that is believed only if nothing moved meanwhile.
     before = _state(source)
-    if header(source)[18:20] == b"\x02\x02" and not os.path.exists(source + "-wal"):
+    if in_wal_mode(source) and not os.path.exists(source + "-wal"):
         with contextlib.suppress(sqlite3.Error):
             _backup(source, target, "&immutable=1")
             if _state(source) == before and not os.path.exists(source + "-wal"):
@@ -123,13 +138,30 @@ def _copy_with_journal(source: str, target: str) -> None:
 
 def _seal(source: str, target: str) -> None:
     with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as database:
-        database.execute("PRAGMA trusted_schema=OFF")
-        found = [row[0] for row in database.execute("PRAGMA integrity_check(1)")]
-        if found != ["ok"]:
-            said = " ".join(str(found[0]).split())[:200]
-            raise IntegrityError(source, "a sound database", f"integrity_check: {said}",
-                                 "Repair the database or restore a backup")
+        _check(database, source)
         database.execute("PRAGMA journal_mode=DELETE").fetchall()
+
+
+def check(path: str, name: str) -> None:
+    """Check a database that is a single file, without a change to it.
+
+    :param name: what a message calls it.
+    :raises IntegrityError: when it is damaged.
+    """
+    uri = "file:" + urllib.parse.quote(os.fsencode(os.path.abspath(path))) + "?mode=ro&immutable=1"
+    try:
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
+            _check(database, name)
+    except sqlite3.Error as error:
+        raise IntegrityError(name, "a sound database", str(error), "Repair the database or restore a backup") from error
+
+
+def _check(database: sqlite3.Connection, name: str) -> None:
+    database.execute("PRAGMA trusted_schema=OFF")
+    found = [row[0] for row in database.execute("PRAGMA integrity_check(1)")]
+    if found != ["ok"]:
+        said = " ".join(str(found[0]).split())[:200]
+        raise IntegrityError(name, "a sound database", f"integrity_check: {said}", "Repair the database or restore a backup")
 
 
 def _state(path: str) -> tuple[t.Any, ...] | None:

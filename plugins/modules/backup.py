@@ -19,8 +19,9 @@ description:
   - SQLite databases, known by their content, are taken with SQLite's online backup in one step and checked with
     C(integrity_check). Their C(-wal), C(-shm) and C(-journal) files are left out, and the copy does not need them.
   - A file that changes while it is read is read again, up to 3 times. A log is taken up to the size that was seen
-    first. A file that still changes, vanishes or cannot be read fails the backup and no archive is made, unless
-    O(allow_changed=true).
+    first. A JSON file of the component C(database) is read again until it is a whole document. A file that still
+    changes, vanishes or cannot be read makes the backup C(incomplete), unless O(allow_changed=true): it fails, and
+    what could be taken is kept aside under a name that is never offered for a restore.
   - Symbolic links are stored as links and not followed. Sockets, named pipes and devices are left out and listed.
 options:
   dest:
@@ -34,6 +35,13 @@ options:
       - Media and other content that is compressed already is stored as it is.
     type: int
     default: 6
+  full_every:
+    description:
+      - Days after which every file is read again. Until then, the members of files that look unchanged (size, times,
+        inode) are copied from the archive before, after their stored bytes were checked by SHA-256.
+      - Each archive is complete and stands alone. V(0) reads every file every time.
+    type: int
+    default: 7
   allow_changed:
     description:
       - Make the archive even if some files could not be taken as one state of them.
@@ -103,6 +111,16 @@ entries:
   returned: success
   type: int
   sample: 421
+reused:
+  description: Number of members that were copied from the archive before; in check mode, 0.
+  returned: success
+  type: int
+  sample: 398
+full:
+  description: When every file in the archive was last read, ISO 8601; none in check mode.
+  returned: success
+  type: str
+  sample: "2026-11-23T16:00:00Z"
 components:
   description: The components in the archive.
   returned: success
@@ -115,14 +133,19 @@ empty:
   type: list
   elements: str
 status:
-  description: V(verified), or V(planned) in check mode.
-  returned: success
+  description: V(verified), V(planned) in check mode, or V(incomplete) when it failed because of RV(problems).
+  returned: success, and failure because of RV(problems)
   type: str
   sample: verified
 release:
   description: Id of the release that served when the backup was made; none when none did.
   returned: success
   type: str
+aside:
+  description: Path of what is kept of an incomplete backup; only the newest one is.
+  returned: failure because of RV(problems)
+  type: str
+  sample: /opt/mobius/backups/dhash_production_20261123_160000.zip.incomplete
 problems:
   description: Files that could not be taken as one state of them, each with the reason.
   returned: success, and failure for this cause
@@ -164,9 +187,12 @@ def request_of(params: dict[str, t.Any], layout: Layout) -> _backup_create.Reque
     """The request that the options make. :raises InputError: when one has a wrong value."""
     if not 1 <= params["level"] <= 9:
         raise InputError("level", "a number from 1 to 9", str(params["level"]), "Correct it")
+    if params["full_every"] < 0:
+        raise InputError("full_every", "a number of days from 0", str(params["full_every"]), "Correct it")
     return _backup_create.Request(
         env=check_name(params["env"], "env"), components=expand_components(params["components"]),
-        dest=params["dest"] or layout.backups, level=params["level"], allow_changed=params["allow_changed"])
+        dest=params["dest"] or layout.backups, level=params["level"], full_every=params["full_every"],
+        allow_changed=params["allow_changed"])
 
 
 def planned(layout: Layout, request: _backup_create.Request) -> dict[str, t.Any]:
@@ -175,7 +201,7 @@ def planned(layout: Layout, request: _backup_create.Request) -> dict[str, t.Any]
     plan = _backup_create.plan(layout, request)
     return {
         "archive": os.path.join(request.dest, _backups.file_name(request.env, _clock.stamp())), "sha256": None,
-        "size": plan.size, "entries": len(plan.sources), "components": plan.components, "empty": plan.empty,
+        "size": plan.size, "entries": len(plan.sources), "reused": 0, "full": None, "components": plan.components, "empty": plan.empty,
         "status": "planned", "release": _backup_create.live_release(layout), "problems": plan.problems,
         "skipped": plan.skipped, "elapsed": round(time.monotonic() - started, 3),
     }
@@ -203,6 +229,7 @@ def main() -> None:
         "components": _arguments.COMPONENTS,
         "dest": {"type": "path"},
         "level": {"type": "int", "default": 6},
+        "full_every": {"type": "int", "default": 7},
         "allow_changed": {"type": "bool", "default": False},
     }
     _arguments.execute(AnsibleModule(argument_spec=spec, supports_check_mode=True), run)

@@ -15,7 +15,7 @@ import zlib
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_zip, _checksums
+from ansible_collections.mobius.ops.plugins.module_utils import _archive_zip, _checksums, _deflate
 from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError
 
@@ -67,9 +67,11 @@ class Forge:
         with open(self.path, "wb") as stream:
             writer = _archive_zip.ZipWriter(stream)
             for name, content, mode, level in members:
-                member = writer.start(name, mode, 10**9, len(content), level)
-                member.write(content)
-                writer.keep(member)
+                packed = _deflate.Deflater(level).block(content, b"") + _deflate.END if level else content
+                method = _archive_zip.DEFLATED if level else _archive_zip.STORED
+                member = _archive_zip.Member(name, mode, 10**9, len(content), method)
+                member.crc, member.size = zlib.crc32(content), len(content)
+                writer.add(member, [packed])
             writer.close()
         return self.sign()
 

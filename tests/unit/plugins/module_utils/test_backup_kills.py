@@ -80,7 +80,7 @@ def work(state_host):
 
 def test_backup_killed_at_many_steps(state_host, work, snapshot, quick_clock):
     def make():
-        return work(backup, dest=None, level=1, allow_changed=False)
+        return work(backup, dest=None, level=1, full_every=7, allow_changed=False)
 
     earlier = {make()[1]["archive"]}
     shared = snapshot(state_host.layout.shared)
@@ -103,7 +103,7 @@ def test_backup_killed_at_many_steps(state_host, work, snapshot, quick_clock):
 
 
 def test_restore_killed_at_many_steps(state_host, work, snapshot, quick_clock):
-    archive = work(backup, dest=None, level=1, allow_changed=False)[1]["archive"]
+    archive = work(backup, dest=None, level=1, full_every=7, allow_changed=False)[1]["archive"]
 
     def put_back():
         return state_host.restore(archive, safety_backup=False)

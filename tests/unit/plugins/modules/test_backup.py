@@ -18,8 +18,8 @@ import zipfile
 import pytest
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
-    _archive,
     _archive_scan,
+    _archive_source,
     _backup_create,
     _files,
     _history,
@@ -39,10 +39,18 @@ def entry_of(archive, path):
     return next(entry for entry in manifest_of(archive)["entries"] if entry["path"] == path)
 
 
+def only_kept_aside(state_host, result):
+    """Whether a failed backup left one incomplete archive, readable, and nothing that is offered."""
+    assert result["status"] == "incomplete" and result["aside"].endswith(".zip.incomplete")
+    assert os.listdir(state_host.layout.backups) == [os.path.basename(result["aside"])]
+    assert manifest_of(result["aside"])["incomplete"] is True and state_host.info() == []
+    return True
+
+
 @pytest.fixture
 def impatient(monkeypatch):
     """Files that move are read again without a pause."""
-    monkeypatch.setattr(_archive, "PAUSE", 0)
+    monkeypatch.setattr(_archive_source, "PAUSE", 0)
 
 
 def after_scan(monkeypatch, action):
@@ -59,14 +67,13 @@ def after_scan(monkeypatch, action):
 
 def while_reading(monkeypatch, action):
     """Do something each time when a file's content was read."""
-    pump = _archive._pump
+    blocks = _archive_source.blocks
 
-    def pump_and_act(*arguments):
-        facts = pump(*arguments)
+    def read_and_act(*arguments):
+        yield from blocks(*arguments)
         action()
-        return facts
 
-    monkeypatch.setattr(_archive, "_pump", pump_and_act)
+    monkeypatch.setattr(_archive_source, "blocks", read_and_act)
 
 
 def test_result_and_what_other_tools_say(state_host):
@@ -233,7 +240,7 @@ def test_a_file_that_always_changes_fails_the_backup(state_host, monkeypatch, im
     assert result["failed"] and "uploads/rules.txt (it changed while it was read)" in result["msg"]
     assert "1 that could not" in result["msg"] and "allow_changed" in result["msg"]
     assert result["problems"] == [{"path": "uploads/rules.txt", "reason": "it changed while it was read"}]
-    assert os.listdir(state_host.layout.backups) == []
+    assert only_kept_aside(state_host, result)
     accepted = state_host.backup(allow_changed=True)
     assert not accepted.get("failed") and len(accepted["problems"]) == 1
     assert entry_of(accepted["archive"], "uploads/rules.txt")["changed"] is True
@@ -294,8 +301,7 @@ def test_a_file_that_vanishes_or_becomes_a_link(state_host, monkeypatch, impatie
     after_scan(monkeypatch, act)
     result = state_host.backup(components=["uploads"])
     assert result["failed"] and result["problems"][0]["path"] == "uploads/rules.txt"
-    assert "cannot be read" in result["problems"][0]["reason"]
-    assert os.listdir(state_host.layout.backups) == []
+    assert "cannot be read" in result["problems"][0]["reason"] and only_kept_aside(state_host, result)
 
 
 def test_a_folder_that_becomes_a_link_is_not_followed(state_host, monkeypatch, impatient):
@@ -396,7 +402,7 @@ def test_a_sidecar_of_a_lost_archive_does_not_get_in_the_way(state_host):
 def test_writers_at_the_same_moment_get_names_of_their_own(state_host):
     code = ("import sys\nfrom ansible_collections.mobius.ops.plugins.modules import backup\n"
             "print(backup.run({'root': sys.argv[1], 'env': 'production', 'components': ['all'], 'dest': None,"
-            " 'level': 1, 'allow_changed': False}, False)[1]['archive'])")
+            " 'level': 1, 'full_every': 7, 'allow_changed': False}, False)[1]['archive'])")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     runs = [subprocess.Popen([sys.executable, "-c", code, state_host.root], env=environment, stdout=subprocess.PIPE)
             for _run in range(3)]
