@@ -28,13 +28,30 @@ _BATCH, _BATCH_BYTES = 64, 4 * 1024 * 1024
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Stage:
-    """A folder that entries of an archive are written into. Nothing of it is durable before :meth:`sync`."""
+#: For callers that made a folder for :func:`extract`.
+remove = _trees.remove
+
+
+def extract(archive: Archive, entries: list[Entry], folder: str, meter: Meter | None = None) -> dict[str, dict[str, t.Any]]:
+    """Write *entries*, each checked again while it is read, and make them durable.
+
+    Owners (as root), modes, times, links and extended attributes are those of the manifest, but for set-uid and
+    set-gid bits of files.
+
+    :param entries: folders before what is in them.
+    :returns: attributes that the file system cannot hold: how many files lack each, the first of them, and why.
+    """
+    stage = _Stage(archive, folder, meter or Meter())
+    stage.fill(entries)
+    stage.sync()
+    return stage.lost
+
+
+class _Stage:
 
     def __init__(self, archive: Archive, folder: str, meter: Meter) -> None:
         self._archive, self._folder, self._meter = archive, folder, meter
         self._lock = threading.Lock()
-        #: Attributes that could not be kept: how many files lack each, the first of them, and why.
         self.lost: dict[str, dict[str, t.Any]] = {}
 
     def fill(self, entries: list[Entry]) -> None:
@@ -71,10 +88,10 @@ class Stage:
 
     def _sync_each(self) -> None:
         for folder, _dirs, names in os.walk(self._folder, topdown=False):
-            for name in names:
-                with contextlib.suppress(FileNotFoundError, PermissionError), \
-                        open(os.path.join(folder, name), "rb", opener=_no_link) as stream:
-                    os.fsync(stream.fileno())
+            for path in [os.path.join(folder, name) for name in names]:
+                if not os.path.islink(path):
+                    with contextlib.suppress(PermissionError), open(path, "rb") as stream:
+                        os.fsync(stream.fileno())
             _files.fsync_dir(folder)
 
     @contextlib.contextmanager
@@ -138,10 +155,6 @@ class Stage:
                 note = self.lost.setdefault(name, {
                     "name": name, "files": 0, "first": _archive_paths.printable(entry["path"]), "reason": reason})
                 note["files"] += 1
-
-
-def _no_link(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _without_links(files: list[Entry]) -> tuple[list[Entry], list[tuple[Entry, Entry]]]:

@@ -157,19 +157,15 @@ class _Work:
         files = [entry for entry in self._source.entries if entry["type"] == "file"]
         self._meter.phase("extract", sum(entry["size"] for entry in files), len(files))
         for swaps, entries in self._parts():
-            stage = _archive_stage.Stage(self._source.archive, os.path.join(swaps[0].work, "new"), self._meter)
-            stage.fill(entries)
-            stage.sync()
-            self._lost.update(stage.lost)
+            self._lost.update(_archive_stage.extract(self._source.archive, entries, os.path.join(swaps[0].work, "new"), self._meter))
 
     def _safety_backup(self) -> dict[str, t.Any]:
         """What is there now. It may be damaged, which can be why it is replaced: so it is taken as it is."""
         if not self._request.safety_backup:
             return {}
-        self._meter.phase("safety backup")
         return _backup_create.create(self._layout, _backup_create.Request(
             env=self._request.env, components=self._source.components, dest=self._layout.backups, allow_changed=True,
-            why=f"before the restore of {os.path.basename(self._request.archive)}"))
+            why=f"before the restore of {os.path.basename(self._request.archive)}"), _settle.SafetyMeter(self._meter))
 
     def _change(self, journal: _restore_journal.Journal) -> None:
         """The part in which the service is down."""

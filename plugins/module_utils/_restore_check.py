@@ -60,7 +60,7 @@ def checked(request: Request, meter: Meter | None = None) -> t.Iterator[Checked]
         digest, status = _backups.check_sidecar(archive, request.allow_unverified)
         _guard_env(archive, request)
         components = _choose(archive, request.components)
-        archive.verify()
+        archive.verify(meter=meter)
         yield Checked(archive, digest, status, components)
 
 

@@ -18,6 +18,20 @@ from ansible_collections.mobius.ops.plugins.module_utils._serving import Serving
 _TICK = 1_000_000_000
 
 
+class SafetyMeter(Meter):
+    """Tells the phases of a safety backup as such to the meter of the restore."""
+
+    def __init__(self, meter: Meter) -> None:
+        super().__init__()
+        self._meter = meter
+
+    def phase(self, name: str, total_bytes: int = 0, total_files: int = 0) -> None:
+        self._meter.phase(f"safety backup: {name}", total_bytes, total_files)
+
+    def add(self, size: int = 0, files: int = 0) -> None:
+        self._meter.add(size, files)
+
+
 class _Replaced(Layout):
     """A root whose components are the folders that a restore has put aside."""
 
@@ -40,11 +54,10 @@ def save_replaced(layout: Layout, journal: Journal, meter: Meter) -> dict[str, t
     safety, keep, warnings = journal.facts["safety"], [], []
     places = {swap.component: swap.replaced for swap in _swap.swaps_of(journal) if swap.existed}
     if safety and places and not _at_rest(_swap.swaps_of(journal), journal.facts["since"]):
-        meter.phase("safety backup")
         try:
             taken = _backup_create.create(_Replaced(layout, places), _backup_create.Request(
                 env=journal.facts["env"], components=list(places), dest=layout.backups, allow_changed=True,
-                why=f"what the restore of {os.path.basename(journal.facts['archive'])} replaced, as of the stop"))
+                why=f"what the restore of {os.path.basename(journal.facts['archive'])} replaced, as of the stop"), SafetyMeter(meter))
         except (OpsError, OSError) as error:
             keep = [swap.work for swap in _swap.swaps_of(journal)]
             warnings.append(f"What was written since the safety backup was begun could not be added to it ({error}).")

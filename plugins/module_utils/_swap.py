@@ -49,11 +49,6 @@ class Swap:
         """Where the old content lies after the swap."""
         return os.path.join(self.work, "old", self.component)
 
-    @property
-    def base(self) -> str:
-        """The folder that the work folder lies in."""
-        return os.path.dirname(self.work)
-
     def look(self) -> None:
         """Note what is there; the new content is staged by now."""
         self.existed = os.path.lexists(self.target)
@@ -96,7 +91,8 @@ def plan(layout: Layout, components: list[str]) -> list[Swap]:
 def prepare(swaps: list[Swap]) -> None:
     """Make the work folders, which nobody else can enter."""
     for work in dict.fromkeys(swap.work for swap in swaps):
-        os.mkdir(work, 0o700)
+        with _same_time(os.path.dirname(work)):
+            os.mkdir(work, 0o700)
         _trees.without_defaults(work)
         for name in ("new", "old", "found"):
             os.mkdir(os.path.join(work, name), 0o700)
@@ -194,12 +190,22 @@ def sweep(layout: Layout, kept: t.Iterable[str] = ()) -> list[str]:
             work = os.path.join(base, name)
             if not name.startswith(_WORK):
                 continue
-            if work in kept or _filled(os.path.join(work, "found")):
-                found.append(os.path.join(base, _KEPT + name[len(_WORK):]))
-                os.rename(work, found[-1])
-            else:
-                _trees.remove(work)
+            with _same_time(base):
+                if work in kept or _filled(os.path.join(work, "found")):
+                    found.append(os.path.join(base, _KEPT + name[len(_WORK):]))
+                    os.rename(work, found[-1])
+                else:
+                    _trees.remove(work)
     return found
+
+
+@contextlib.contextmanager
+def _same_time(folder: str) -> t.Iterator[None]:
+    """What is done in the folder leaves its time as it is: it may be a component's."""
+    before = os.stat(folder)
+    yield
+    with contextlib.suppress(PermissionError):
+        os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def _filled(folder: str) -> bool:

@@ -15,10 +15,12 @@ import stat
 import struct
 import typing as t
 
+from ansible_collections.mobius.ops.plugins.module_utils import _archive_scan
+
 #: Read, write and execute bits and the sticky bit; of folders also set-gid, which only says who owns what is made in them.
 #: Set-uid and set-gid of files do not come back.
 _MODE_BITS = {"file": 0o1777, "dir": 0o3777}
-_ACL, _DEFAULT_ACL = "system.posix_acl_access", "system.posix_acl_default"
+_ACL, _DEFAULT_ACL = _archive_scan.XATTR_LISTS
 #: An ACL as the kernel stores it: a version, then entries of tag, permissions and id.
 _ACL_ENTRY = struct.Struct("<HHI")
 _ACL_GROUP, _ACL_MASK = 0x04, 0x10
@@ -103,7 +105,8 @@ def _open_up(folder: str) -> None:
 
 def _attributes(descriptor: int) -> list[str]:
     with contextlib.suppress(OSError):  # a file system without them
-        return [name for name in os.listxattr(descriptor) if name.startswith("user.") or name in (_ACL, _DEFAULT_ACL)]
+        prefix, lists = _archive_scan.XATTR_PREFIX, _archive_scan.XATTR_LISTS
+        return [name for name in os.listxattr(descriptor) if name.startswith(prefix) or name in lists]
     return []
 
 
