@@ -114,11 +114,10 @@ class _Work:
             self._stage()
             since = time.time_ns()
             self._safety = self._safety_backup()
-            for swap in self._swaps:
-                swap.look()
             _swap.require_movable(self._swaps)
             with self._serving.held(f"superseded by a restore of {os.path.basename(self._request.archive)}"):
-                journal.update(safety=self._safety, since=since)
+                self._serving.look()
+                journal.update(safety=self._safety, since=since, **_swap.facts(self._swaps), **self._serving.facts())
                 self._change(journal)
             saved = _settle.save_replaced(self._layout, journal, self._meter)
             self._safety, self._kept, self._warnings = saved["safety"], saved["kept"], saved["warnings"]
@@ -170,9 +169,7 @@ class _Work:
     def _change(self, journal: _restore_journal.Journal) -> None:
         """The part in which the service is down."""
         serving = self._serving
-        serving.look()
         self._meter.phase("swap", 0, len(self._swaps))
-        journal.update(**serving.facts())
         try:
             serving.stop()
             _swap.exchange(journal, self._swaps, {entry["path"]: entry for entry in self._source.entries if "/" not in entry["path"]})

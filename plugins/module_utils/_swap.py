@@ -66,6 +66,13 @@ class Swap:
                  os.path.join(self.replaced, name) if name in old else "") for name in sorted(old | new)]
 
 
+def facts(swaps: list[Swap]) -> dict[str, t.Any]:
+    """What a journal keeps of the components' folders, as they are now."""
+    for swap in swaps:
+        swap.look()
+    return {"swaps": [dataclasses.asdict(swap) for swap in swaps]}
+
+
 def swaps_of(journal: Journal) -> list[Swap]:
     """The components' folders that a journal tells of."""
     return [Swap(**facts) for facts in journal.facts["swaps"]]
@@ -103,6 +110,7 @@ def require_movable(swaps: list[Swap]) -> None:
     if os.geteuid() == 0:
         return
     for swap in swaps:
+        swap.look()
         for target, staged, replaced in swap.moves():
             for path in filter(None, [staged, replaced and target]):
                 if os.path.isdir(path) and not os.path.islink(path) and not os.access(path, os.W_OK):
@@ -113,12 +121,14 @@ def require_movable(swaps: list[Swap]) -> None:
 def exchange(journal: Journal, swaps: list[Swap], entries: dict[str, dict[str, t.Any]]) -> None:
     """Let old and new change places. After an error the caller has to :func:`undo`.
 
+    :param journal: it has the :func:`facts` already; the entries of a mount point may have changed since.
     :param entries: what the folders of components shall be like; for those that stay because they are mount points.
     """
     for swap in swaps:
         if swap.mounted:
             os.mkdir(swap.replaced, 0o700)
-    journal.update(swaps=[dataclasses.asdict(swap) for swap in swaps])
+    if any(swap.mounted for swap in swaps):
+        journal.update(**facts(swaps))
     journal.enter("swapping")
     for swap in swaps:
         for target, staged, replaced in swap.moves():
