@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _words
 from ansible_collections.mobius.ops.plugins.module_utils._files import human_size
 
 DOCUMENTATION = r"""
@@ -49,6 +50,10 @@ _value:
 """
 
 
+#: Seconds after which another drill is due: a quarter and some days.
+DRILL_EVERY = 100 * 86400
+
+
 def table(head: list[str], rows: list[list[t.Any]]) -> list[str]:
     """Lines of a plain table; columns as wide as their widest cell."""
     if not rows:
@@ -61,6 +66,17 @@ def table(head: list[str], rows: list[list[t.Any]]) -> list[str]:
 def marks(record: dict[str, t.Any], releases: dict[str, t.Any]) -> str:
     """What a release is to an operator."""
     return "<- live" if record["id"] == releases["live"] else "<- rollback target" if record["id"] == releases["target"] else ""
+
+
+def drill_line(event: dict[str, t.Any] | None) -> str:
+    """When it was last tried whether a backup can be restored."""
+    todo = "Run: ansible-playbook mobius.ops.drill."
+    if not event:
+        return f"Last drill: none. {todo}"
+    age = (_clock.now() - _clock.parse(event["when"])).total_seconds()
+    due = "" if event["verdict"] == "passed" and age < DRILL_EVERY else " " + todo
+    why = "" if event["verdict"] == "passed" else f" ({event['why'][:100]})"
+    return f"Last drill: {event['verdict']}{why} {_words.duration(age)} ago, {event['when']}.{due}"
 
 
 def status_page(service: dict[str, t.Any], releases: dict[str, t.Any], backups: list[dict[str, t.Any]],
@@ -76,6 +92,7 @@ def status_page(service: dict[str, t.Any], releases: dict[str, t.Any], backups: 
     lines += ["", "Backups", *(["  " + backups_fault] if backups_fault else table(["archive", "status", "size", "created"], [
         [backup["archive"], backup["status"] + (f" ({backup['reason']})" if backup.get("reason") else ""),
          human_size(backup["size"]), backup["created"]] for backup in backups]))]
+    lines += ["  " + drill_line(releases.get("drill"))]
     lines += ["", "Last events", *table(["when", "who", "what", "release", "why"], [
         [event["when"], event["who"], event["what"] + (": " + event["verdict"] if event.get("verdict") else ""),
          event.get("release"), event["why"][:100]]

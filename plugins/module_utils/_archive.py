@@ -22,6 +22,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _archive_manifest,
     _archive_paths,
     _archive_source,
+    _checksums,
     _deflate,
     _files,
     _sqlite,
@@ -32,11 +33,15 @@ from ansible_collections.mobius.ops.plugins.module_utils._archive_reuse import P
 from ansible_collections.mobius.ops.plugins.module_utils._archive_scan import Plan, Source, note
 from ansible_collections.mobius.ops.plugins.module_utils._archive_source import Content, Unreadable
 from ansible_collections.mobius.ops.plugins.module_utils._archive_zip import DEFLATED, STORED, Member, ZipWriter
-from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError
+from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._progress import Meter
 
-#: How far the pool may be ahead of the writing thread: files, and their bytes.
-_AHEAD_FILES, _AHEAD_BYTES = 256, 16 * 1024 * 1024
+#: Room in the manifest for files that get larger, and so have longer numbers, while they are backed up.
+_GROWTH = 16 * 1024
+#: Small files are read in batches of so many, or so many bytes; so many batches ahead of the writing thread.
+_BATCH_FILES, _BATCH_BYTES, _AHEAD = 32, 1024 * 1024, 16
+#: What the pool found of a file: content, an error, or nothing when it did not look or could not tell.
+Ahead = t.Union[Content, Unreadable, None]
 
 
 class Writer:
@@ -75,28 +80,34 @@ class Writer:
         self._meter.phase("write", plan.size, plan.files)
         room = self._reserve(manifest, plan)
         try:
-            for source, ahead in self._ahead(plan.sources):
-                self._write(source, ahead)
+            with _checksums.brisk():
+                for source, ahead in self._ahead(plan.sources):
+                    self._write(source, ahead)
         finally:
             self._pool.shutdown(cancel_futures=True)
         if self.problems and not allow_changed:
             manifest["incomplete"] = True
         manifest.update(problems=len(self.problems), reused=len(self.copied), entries=self.entries)
         content = _archive_manifest.encode(manifest)
+        if len(content) > room.size:
+            raise StateError("the backup's manifest", f"{room.size} bytes", f"{len(content)}, so many files grew meanwhile", "Try again")
         self._zip.replace(room, content + b" " * (room.size - len(content)))
         self._zip.close()
         return manifest
 
     def _reserve(self, manifest: dict[str, t.Any], plan: Plan) -> Member:
-        widest = {"sha256": "0" * 64, "packed_sha256": "0" * 64, "size": 10 ** 19, "mtime_ns": -10 ** 20, "changed": True,
-                  "inode": 10 ** 20, "ctime_ns": -10 ** 20}
         entries = []
-        for top in plan.sources:
-            for source in [top] + top.companions:
-                more = {"target": source.target} if source.type == "symlink" else widest if source.type == "file" else {}
-                entries.append({**_archive_manifest.entry(source, source.status), "journal_mode": "wal" if source.sqlite else "", **more})
+        for source in [each for top in plan.sources for each in [top, *top.companions]]:
+            made = _archive_manifest.entry(source, source.status)
+            if source.type == "file":
+                status = source.status
+                made.update(size=status.st_size, sha256="0" * 64, packed_sha256="0" * 64, inode=status.st_ino,
+                            ctime_ns=status.st_ctime_ns, **({"journal_mode": "wal"} if source.sqlite else {}))
+            elif source.type == "symlink":
+                made.update(target=source.target, size=len(source.target), sha256="0" * 64)
+            entries.append(made)
         counts = {"problems": 10 ** 9, "reused": 10 ** 9, "incomplete": True}
-        longest = len(_archive_manifest.encode({**manifest, **counts, "entries": entries}))
+        longest = len(_archive_manifest.encode({**manifest, **counts, "entries": entries})) + _GROWTH + len(entries)
         member = Member(MANIFEST, stat.S_IFREG | 0o600, time.time(), longest, STORED)
         self._zip.begin(member)
         for begin in range(0, longest, _files.CHUNK):
@@ -105,24 +116,29 @@ class Writer:
         self._zip.keep(member)
         return member
 
-    def _ahead(self, sources: list[Source]) -> t.Iterator[tuple[Source, concurrent.futures.Future[Content | None] | None]]:
-        """Every source in its order, and the reading of the small ones, which began some time ago."""
-        waiting: collections.deque[tuple[Source, t.Any]] = collections.deque()
-        size = 0
-        for source in sources:
-            small = source.type == "file" and not source.sqlite and source.status.st_size <= _archive_source.SMALL
-            waiting.append((source, self._pool.submit(self._prepare, source) if small else None))
-            size += source.status.st_size if small else 0
-            while len(waiting) > _AHEAD_FILES or size > _AHEAD_BYTES:
-                first, ahead = waiting.popleft()
-                size -= first.status.st_size if ahead else 0
-                yield first, ahead
-        yield from waiting
+    def _ahead(self, sources: list[Source]) -> t.Iterator[tuple[Source, Ahead]]:
+        """Every source in its order, and what the pool found in the small ones meanwhile."""
+        waiting: collections.deque[tuple[list[Source], t.Any]] = collections.deque()
+        for batch in _batches(sources):
+            small = _is_small(batch[0])
+            waiting.append((batch, self._pool.submit(self._prepare, batch) if small else None))
+            while len(waiting) > _AHEAD:
+                yield from _results(*waiting.popleft())
+        while waiting:
+            yield from _results(*waiting.popleft())
 
-    def _prepare(self, source: Source) -> Content | None:
-        return self._previous.copy(source) or _archive_source.read_small(source, self._deflater)
+    def _prepare(self, batch: list[Source]) -> list[Ahead]:
+        found: list[Ahead] = []
+        window = self._previous.window()
+        with _archive_source.Folders() as folders:
+            for source in batch:
+                try:
+                    found.append(self._previous.copy(source, window) or _archive_source.read_small(folders, source, self._deflater))
+                except Unreadable as error:
+                    found.append(error)
+        return found
 
-    def _write(self, source: Source, ahead: concurrent.futures.Future[Content | None] | None) -> None:
+    def _write(self, source: Source, ahead: Ahead) -> None:
         if source.type == "file":
             if source.sqlite:
                 self._database(source)
@@ -140,14 +156,14 @@ class Writer:
     def _problem(self, source: Source, reason: str) -> None:
         self.problems.append(note(source.name, reason))
 
-    def _plain(self, source: Source, ahead: concurrent.futures.Future[Content | None] | None, mark: bool = False) -> None:
+    def _plain(self, source: Source, ahead: Ahead, mark: bool = False) -> None:
         """Take a file in one piece, in several tries; *mark* says that it is known to be doubtful."""
         try:
-            content = ahead.result() if ahead else None
-            if content:
+            if isinstance(ahead, Unreadable):
+                raise ahead
+            content = ahead or self._copied(source) or self._streamed(source)
+            if ahead:
                 self._add(source, content)
-            else:
-                content = self._copied(source) or self._streamed(source)
         except Unreadable as error:
             self._problem(source, f"it cannot be read: {error}")
             return
@@ -204,7 +220,7 @@ class Writer:
         """Read a large file, in several tries where it moves. :raises Unreadable: when it cannot be read."""
         for last in (False,) * _archive_source.RETRIES + (True,):
             try:
-                with _archive_source.opened(source) as descriptor:
+                with _archive_source.Folders() as folders, folders.opened(source) as descriptor:
                     before = _archive_source.settled(descriptor)
                     member, content, ends = self._stream(source, descriptor, before)
                     after = os.fstat(descriptor)
@@ -308,3 +324,29 @@ def _same(before: os.stat_result, path: str) -> bool:
         return _archive_source.identity(os.lstat(path)) == _archive_source.identity(before)
     except FileNotFoundError:
         return False
+
+
+def _is_small(source: Source) -> bool:
+    return source.type == "file" and not source.sqlite and source.status.st_size <= _archive_source.SMALL
+
+
+def _batches(sources: list[Source]) -> t.Iterator[list[Source]]:
+    """Small files that follow one another, and everything else one by one."""
+    batch: list[Source] = []
+    size = 0
+    for source in sources:
+        small = _is_small(source)
+        if batch and (not small or len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        if small:
+            batch.append(source)
+            size += source.status.st_size
+        else:
+            yield [source]
+    if batch:
+        yield batch
+
+
+def _results(batch: list[Source], ahead: concurrent.futures.Future[list[Ahead]] | None) -> t.Iterator[tuple[Source, Ahead]]:
+    return zip(batch, ahead.result() if ahead else [None] * len(batch))

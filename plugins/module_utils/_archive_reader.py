@@ -36,12 +36,32 @@ from ansible_collections.mobius.ops.plugins.module_utils._progress import Meter
 
 #: Members that one thread checks at a stretch: so many, or so many bytes.
 _BATCH, _BATCH_BYTES = 64, 4 * 1024 * 1024
+#: Bytes that are read ahead where small members follow one another.
+_AHEAD = 512 * 1024
+Buffer = t.Union[bytes, memoryview]
 #: No deflated stream grows by more than this.
 _MOST_RATIO = 1032
 _TYPE_BITS = {"file": stat.S_IFREG, "dir": stat.S_IFDIR, "symlink": stat.S_IFLNK}
 _END = b"PK\5\6"
 _DAMAGE = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, struct.error, ValueError, NotImplementedError,
            EOFError, OverflowError, RuntimeError, MemoryError, AttributeError, IndexError, KeyError, TypeError)
+
+
+class Window:
+    """Reads a file piece by piece, and ahead of what is asked for; for one thread."""
+
+    def __init__(self, descriptor: int, ahead: int = 0) -> None:
+        self._descriptor = descriptor
+        self._ahead = ahead
+        self._start = 0
+        self._held = memoryview(b"")
+
+    def read(self, offset: int, size: int) -> memoryview:
+        """*size* bytes from *offset*, less at the file's end."""
+        at = offset - self._start
+        if not 0 <= at <= at + size <= len(self._held):
+            self._held, self._start, at = memoryview(os.pread(self._descriptor, max(size, self._ahead), offset)), offset, 0
+        return self._held[at:at + size]
 
 
 class Archive:
@@ -97,9 +117,10 @@ class Archive:
         meter.phase("verify", sum(entry["size"] for entry in self.entries), len(self.entries))
 
         def check(batch: list[dict[str, t.Any]]) -> None:
+            window = self.window()
             for entry in batch:
-                self._check(entry, entry["path"] in copied)
-                meter.add(entry["size"], 1)
+                self._check(entry, entry["path"] in copied, window)
+            meter.add(sum(entry["size"] for entry in batch), len(batch))
 
         _checksums.in_threads(check, list(_batches(self.entries)))
 
@@ -108,35 +129,44 @@ class Archive:
         info = self._members[entry["path"]]
         return info.compress_type, info.CRC
 
-    def stored(self, entry: dict[str, t.Any]) -> t.Iterator[bytes]:
+    def window(self) -> Window:
+        """For a thread that reads one member after another: it reads ahead."""
+        return Window(self._stream.fileno(), _AHEAD)
+
+    def stored(self, entry: dict[str, t.Any], window: Window | None = None) -> t.Iterator[Buffer]:
         """The bytes that the archive holds of a file, as they are, in pieces.
 
         The last piece has been given when all of them prove right by ``packed_sha256``, or an error comes.
         """
         digest = hashlib.sha256()
         with self._damage():
-            for chunk in self._raw(self._members[entry["path"]], self._starts[entry["path"]]):
+            for chunk in self._raw(self._members[entry["path"]], self._starts[entry["path"]], window):
                 digest.update(chunk)
                 yield chunk
         if digest.hexdigest() != entry["packed_sha256"]:
             self._refuse(entry["path"], "stored bytes that are not what was written (their checksum differs)")
 
-    def read(self, entry: dict[str, t.Any]) -> t.Iterator[bytes]:
-        """A file's content in pieces. The last piece has been given when all of it proves right, or an error comes."""
+    def read(self, entry: dict[str, t.Any], window: Window | None = None, again: bool = False) -> t.Iterator[Buffer]:
+        """A file's content in pieces. The last piece has been given when all of it proves right, or an error comes.
+
+        :param again: it was verified a moment ago: this time its size and its CRC are enough.
+        """
         info = self._members[entry["path"]]
         digest, crc, size = hashlib.sha256(), 0, 0
         with self._damage():
-            for chunk in self._inflate(info, self._starts[entry["path"]]):
+            for chunk in self._inflate(info, self._starts[entry["path"]], window):
                 size += len(chunk)
                 if size > info.file_size:
                     self._refuse(entry["path"], "more content than its size")
-                digest.update(chunk)
+                if not again:
+                    digest.update(chunk)
                 crc = _deflate.crc32(chunk, crc)
                 yield chunk
-        if size != info.file_size or crc != info.CRC or digest.hexdigest() != entry.get("sha256", digest.hexdigest()):
+        wrong = not again and digest.hexdigest() != entry.get("sha256", digest.hexdigest())
+        if size != info.file_size or crc != info.CRC or wrong:
             self._refuse(entry["path"], "content that is not what was backed up (its checksum differs)")
 
-    def _check(self, entry: dict[str, t.Any], copied: bool) -> None:
+    def _check(self, entry: dict[str, t.Any], copied: bool, window: Window) -> None:
         kind = entry["type"]
         if kind == "dir":
             return
@@ -144,11 +174,11 @@ class Archive:
             if b"".join(self.read(entry)) != entry["target"].encode("utf-8", "surrogateescape"):
                 self._refuse(entry["path"], "a link target that is not the manifest's")
         elif copied:
-            collections.deque(self.stored(entry), maxlen=0)
+            collections.deque(self.stored(entry, window), maxlen=0)
         elif entry.get("sqlite"):
             self._check_database(entry)
         else:
-            collections.deque(self.read(entry), maxlen=0)
+            collections.deque(self.read(entry, window), maxlen=0)
 
     def _check_database(self, entry: dict[str, t.Any]) -> None:
         """A database is looked at by SQLite itself, in a copy that is gone afterwards."""
@@ -161,21 +191,22 @@ class Archive:
             except IntegrityError as error:
                 self._refuse(entry["path"], f"a damaged database ({error.found})")
 
-    def _raw(self, info: zipfile.ZipInfo, start: int) -> t.Iterator[bytes]:
+    def _raw(self, info: zipfile.ZipInfo, start: int, window: Window | None) -> t.Iterator[Buffer]:
+        window = window or Window(self._stream.fileno())
         offset, end = start, start + info.compress_size
         while offset < end:
-            packed = os.pread(self._stream.fileno(), min(_files.CHUNK, end - offset), offset)
+            packed = window.read(offset, min(_files.CHUNK, end - offset))
             if not packed:
                 raise EOFError("the archive ends inside a member")
             offset += len(packed)
             yield packed
 
-    def _inflate(self, info: zipfile.ZipInfo, start: int) -> t.Iterator[bytes]:
+    def _inflate(self, info: zipfile.ZipInfo, start: int, window: Window | None) -> t.Iterator[Buffer]:
         if info.compress_type == STORED:
-            yield from self._raw(info, start)
+            yield from self._raw(info, start, window)
             return
         unpacker = zlib.decompressobj(-15)
-        for packed in self._raw(info, start):
+        for packed in self._raw(info, start, window):
             while packed:
                 yield unpacker.decompress(packed, _files.CHUNK)
                 packed = unpacker.unconsumed_tail
@@ -213,11 +244,11 @@ class Archive:
         for name, info in sorted(self._members.items(), key=lambda item: item[1].header_offset):
             if info.header_offset != expected:
                 self._refuse(name, "a member that overlaps another, or a gap before it")
-            head = os.pread(self._stream.fileno(), LOCAL.size, info.header_offset)
-            sign, _version, flags, method, _time, _date, crc, packed, size, names, extra = LOCAL.unpack(head)
-            local = os.pread(self._stream.fileno(), names, info.header_offset + LOCAL.size)
+            raw = _raw_name(info)
+            head = os.pread(self._stream.fileno(), LOCAL.size + len(raw), info.header_offset)
+            sign, _version, flags, method, _time, _date, crc, packed, size, names, extra = LOCAL.unpack_from(head)
             if sign != b"PK\3\4" or (flags, method, crc) != (info.flag_bits, info.compress_type, info.CRC) \
-                    or local != _raw_name(info):
+                    or names != len(raw) or head[LOCAL.size:] != raw:
                 self._refuse(name, "a local header that differs from the directory")
             if (packed, size) not in ((info.compress_size, info.file_size), (0xFFFFFFFF, 0xFFFFFFFF)):
                 self._refuse(name, "sizes that differ between its two headers")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _sqlite
-from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive
+from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive, Buffer, Window
 from ansible_collections.mobius.ops.plugins.module_utils._archive_scan import Source
 from ansible_collections.mobius.ops.plugins.module_utils._archive_source import Content
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError
@@ -40,30 +40,34 @@ class Previous:
             return None
         return entry
 
-    def stored(self, entry: dict[str, t.Any]) -> t.Iterator[bytes]:
+    def window(self) -> Window | None:
+        """What a thread that copies one small member after another reads through."""
+        return self._archive.window() if self._archive else None
+
+    def stored(self, entry: dict[str, t.Any], window: Window | None = None) -> t.Iterator[Buffer]:
         """The bytes of a member as the archive holds them. When the last was given they proved right, or an error comes.
 
         :raises IntegrityError: when they are damaged; the member is noted.
         """
         assert self._archive
         try:
-            yield from self._archive.stored(entry)
+            yield from self._archive.stored(entry, window)
         except IntegrityError:
             self.damaged.append(entry["path"])
             raise
 
-    def content(self, source: Source, entry: dict[str, t.Any], chunks: list[bytes]) -> Content:
+    def content(self, source: Source, entry: dict[str, t.Any], chunks: list[Buffer]) -> Content:
         """A member as content of the archive that is made now."""
         assert self._archive
         method, crc = self._archive.method_and_crc(entry)
         return Content(source.status, entry["size"], entry["sha256"], crc, method, entry["packed_sha256"], chunks, copied=True)
 
-    def copy(self, source: Source) -> Content | None:
+    def copy(self, source: Source, window: Window | None) -> Content | None:
         """A small member, whole; ``None`` when there is none to be had."""
         entry = self.find(source)
         if not entry:
             return None
         try:
-            return self.content(source, entry, list(self.stored(entry)))
+            return self.content(source, entry, list(self.stored(entry, window)))
         except IntegrityError:
             return None

@@ -48,7 +48,7 @@ class Content:
     #: SHA-256 of the bytes in the archive.
     packed_sha256: str
     #: Those bytes; empty when they are in the archive already.
-    chunks: list[bytes] = dataclasses.field(default_factory=list)
+    chunks: t.Sequence[bytes | memoryview] = dataclasses.field(default_factory=list)
     #: Why this is not one state of the file; "" when it is one.
     reason: str = ""
     #: It comes from the archive before this one.
@@ -60,19 +60,42 @@ def compressible(source: Source) -> bool:
     return source.name.rpartition(".")[2].lower() not in PACKED
 
 
-@contextlib.contextmanager
-def opened(source: Source) -> t.Iterator[int]:
-    """A descriptor of the file, reached without following a link. :raises Unreadable: when that fails."""
-    folder, name = os.path.split(source.relative)
-    try:
-        with _archive_paths.folder_beneath(source.base, folder) as parent:
-            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
-    except OSError as error:
-        raise Unreadable(error.strerror) from error
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+class Folders:
+    """Opens files for one thread: the folder of the last one stays open, since the next one often lies there too."""
+
+    def __init__(self) -> None:
+        self._name: tuple[str, str] | None = None
+        self._descriptor = -1
+
+    def __enter__(self) -> Folders:
+        return self
+
+    def __exit__(self, *_error: t.Any) -> None:
+        self._leave()
+
+    @contextlib.contextmanager
+    def opened(self, source: Source) -> t.Iterator[int]:
+        """A descriptor of the file, reached without following a link. :raises Unreadable: when that fails."""
+        folder, name = os.path.split(source.relative)
+        try:
+            if self._name != (source.base, folder):
+                self._leave()
+                with _archive_paths.folder_beneath(source.base, folder) as descriptor:
+                    self._descriptor = os.dup(descriptor)
+                self._name = (source.base, folder)
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._descriptor)
+        except OSError as error:
+            self._leave()  # the folder may have been replaced: the next try finds the new one
+            raise Unreadable(error.strerror) from error
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _leave(self) -> None:
+        if self._name:
+            os.close(self._descriptor)
+        self._name = None
 
 
 def at_rest(status: os.stat_result) -> bool:
@@ -144,7 +167,7 @@ def packed(status: os.stat_result, content: bytes, deflater: _deflate.Deflater |
                    [smaller])
 
 
-def read_small(source: Source, deflater: _deflate.Deflater) -> Content | None:
+def read_small(folders: Folders, source: Source, deflater: _deflate.Deflater) -> Content | None:
     """A small file's content, by several tries where it moves; ``None`` when it is not small any more.
 
     :raises Unreadable: when it cannot be read.
@@ -154,7 +177,7 @@ def read_small(source: Source, deflater: _deflate.Deflater) -> Content | None:
         if attempt:
             time.sleep(PAUSE)
         try:
-            with opened(source) as descriptor:
+            with folders.opened(source) as descriptor:
                 before = settled(descriptor)
                 if before.st_size > SMALL:
                     return None

@@ -91,26 +91,26 @@ class ZipWriter:
 
     def __init__(self, stream: t.BinaryIO) -> None:
         self._stream = stream
+        self._end = 0
         self._members: list[Member] = []
 
-    def add(self, member: Member, chunks: t.Iterable[bytes]) -> None:
+    def add(self, member: Member, chunks: t.Iterable[bytes | memoryview]) -> None:
         """Write a member whose ``crc`` and ``size`` are known."""
-        chunks = list(chunks)
-        member.packed = sum(map(len, chunks))
-        member.offset = self._stream.tell()
-        self._stream.write(member.header())
-        self._stream.writelines(chunks)
+        content = b"".join(chunks)
+        member.packed, member.offset = len(content), self._end
+        self._append(member.header())
+        self._append(content)
         self._members.append(member)
 
     def begin(self, member: Member) -> None:
         """Begin a member: room for its header."""
-        member.offset, member.packed = self._stream.tell(), 0
-        self._stream.write(member.header())
+        member.offset, member.packed = self._end, 0
+        self._append(member.header())
 
-    def extend(self, member: Member, data: bytes) -> None:
+    def extend(self, member: Member, data: bytes | memoryview) -> None:
         """Append to what the file holds of the member that was begun."""
         member.packed += len(data)
-        self._stream.write(data)
+        self._append(data)
 
     def keep(self, member: Member) -> None:
         """End the member that was begun: its header is filled in."""
@@ -121,7 +121,7 @@ class ZipWriter:
 
     def discard(self, member: Member) -> None:
         """Forget the member that was begun: the file ends where it began."""
-        self._stream.seek(member.offset)
+        self._end = self._stream.seek(member.offset)
         self._stream.truncate()
 
     def replace(self, member: Member, content: bytes) -> None:
@@ -143,6 +143,10 @@ class ZipWriter:
         self._stream.write(_END.pack(b"PK\5\6", 0, 0, min(count, _MANY), min(count, _MANY), min(length, _BIG),
                                      min(start, _BIG), 0))
         self._stream.flush()
+
+    def _append(self, data: bytes | memoryview) -> None:
+        self._stream.write(data)
+        self._end += len(data)
 
     def _rewrite(self, member: Member, content: bytes = b"") -> None:
         self._stream.seek(member.offset)

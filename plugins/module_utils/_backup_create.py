@@ -97,9 +97,9 @@ def create(layout: Layout, request: Request, meter: Meter | None = None) -> dict
         writer = Writer(draft.stream, draft.beside("spool"), deflater, previous, meter)
         manifest = writer.write(found, facts, request.allow_changed)
         draft.sync()
-        with Archive(draft.partial) as archive:
+        with Archive(draft.partial) as archive, _checksums.alongside(archive.sha256) as hashing:
             archive.verify(writer.copied, meter)
-            digest = archive.sha256()
+            digest = hashing.result()
         if manifest.get("incomplete"):
             draft.keep_aside()
             raise _incomplete(layout, draft.aside, writer.problems, found.skipped)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import os
 import re
 import typing as t
@@ -165,8 +166,11 @@ def check_sidecar(archive: Archive, allow_missing: bool, policy: _signature.Poli
 def verdict(described: t.Sequence[dict[str, t.Any]], max_age: float = 0) -> dict[str, t.Any]:
     """Whether backups that were read are such that one could go back to them: ``well``, and the ``message``.
 
+    The age is that of the component whose newest verified archive is the oldest: a backup of the logs alone does not
+    make the others younger.
+
     :param described: what :func:`describe` told, newest first.
-    :param max_age: how many hours old the newest verified one may be; any when 0.
+    :param max_age: how many hours old the newest verified archive of each component may be; any when 0.
     """
     by_status = {status: [facts for facts in described if facts["status"] == status] for status in STATUSES}
     sound, corrupt = by_status["verified"], by_status["corrupt"]
@@ -174,9 +178,22 @@ def verdict(described: t.Sequence[dict[str, t.Any]], max_age: float = 0) -> dict
     if not sound:
         said.append("no archive is verified" + ("" if described else ", there is none at all") + ". Make one: mobius.ops.backup.")
         return {"well": False, "message": " ".join(said), "newest_verified": None, "age": None}
-    age = max(0.0, (_clock.now() - _clock.parse(sound[0]["created"])).total_seconds())
+    newest: dict[str, dict[str, t.Any]] = {}
+    for facts in sound:
+        for component in facts["components"]:
+            newest.setdefault(component, facts)
+    oldest = min([sound[0], *newest.values()], key=lambda facts: facts["created"])
+    now = _clock.now()
+    age = _age(oldest, now)
     old = 0 < max_age * 3600 < age
     counts = ", ".join(f"{len(found)} {status}" for status, found in by_status.items() if found)
-    said.append(f"{counts}; the newest verified archive is {sound[0]['archive']}, {_words.duration(age)} old"
-                + (f", and {max_age:g} h are allowed. Make one: mobius.ops.backup." if old else "."))
+    said.append(f"{counts}; the newest verified archive is {sound[0]['archive']}, {_words.duration(_age(sound[0], now))} old")
+    if oldest is not sound[0]:
+        behind = ", ".join(component for component, facts in newest.items() if facts is oldest)
+        said[-1] += f", of {behind} it is {oldest['archive']}, {_words.duration(age)} old"
+    said[-1] += f", and {max_age:g} h are allowed. Make one: mobius.ops.backup." if old else "."
     return {"well": not corrupt and not old, "message": " ".join(said), "newest_verified": sound[0]["archive"], "age": age}
+
+
+def _age(facts: dict[str, t.Any], now: datetime.datetime) -> float:
+    return max(0.0, (now - _clock.parse(facts["created"])).total_seconds())

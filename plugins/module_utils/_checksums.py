@@ -4,15 +4,20 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import os
 import re
 import stat
+import sys
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _files
 
 SUFFIX = ".sha256"
 _LINE = re.compile(rb"(\\?)([0-9a-f]{64}) [ *]([^\n]+)\n?")
+
+#: Seconds after which a thread that computes lets another one have a turn.
+_TURN = 0.0005
 
 T = t.TypeVar("T")
 R = t.TypeVar("R")
@@ -25,9 +30,28 @@ def in_threads(work: t.Callable[[T], R], items: t.Sequence[T]) -> list[R]:
     """
     pool = concurrent.futures.ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) + 1))
     try:
-        return list(pool.map(work, items))
+        with brisk():
+            return list(pool.map(work, items))
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def alongside(work: t.Callable[[], R]) -> t.Iterator[concurrent.futures.Future[R]]:
+    """Have *work* done in a thread meanwhile; its result is the future's."""
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
+        yield pool.submit(work)
+
+
+@contextlib.contextmanager
+def brisk() -> t.Iterator[None]:
+    """Let threads take turns often: one that computes would keep one that waits for it 5 ms after each short read."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _escaped(name: bytes) -> bytes:

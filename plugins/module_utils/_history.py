@@ -3,6 +3,7 @@
 """The history of a target: one JSON line an event, in ``state/history.jsonl``."""
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
@@ -28,6 +29,19 @@ def record(layout: Layout, what: str, why: str = "", **facts: t.Any) -> dict[str
     event = {"when": _clock.iso(), "who": who(), "what": what, "why": why, **facts}
     _files.append_line(layout.history, json.dumps(event, sort_keys=True))
     return event
+
+
+def last(layout: Layout, what: str) -> dict[str, t.Any] | None:
+    """The newest event of a kind, however long ago; ``None`` when there was none."""
+    found = None
+    mark = f'"what": {json.dumps(what)}'
+    with contextlib.suppress(FileNotFoundError), open(layout.history, encoding="utf-8", errors="replace") as stream:
+        for line in stream:
+            if mark in line:
+                with contextlib.suppress(ValueError):
+                    event = json.loads(line)
+                    found = event if event["what"] == what else found
+    return found
 
 
 def events(layout: Layout, limit: int = 1000) -> list[dict[str, t.Any]]:

@@ -70,11 +70,11 @@ def _fill(layout: Layout, work: str, artifact: str, manifest: dict[str, t.Any], 
     os.mkdir(work)
     _artifact.unpack(artifact, work)
     _artifact.compare(work, manifest)
-    _link_shared(layout, work)
+    link_shared(work)
     _link_dependencies(layout, work, npm_ci_args)
 
 
-def _link_shared(layout: Layout, folder: str) -> None:
+def link_shared(folder: str) -> None:
     """Relative links from the release to what it shares with all others."""
     for inside, shared in SHARED_LINKS.items():
         link = os.path.join(folder, inside)

@@ -3,6 +3,7 @@
 """Which archives stay, which go, and how they go.
 
 An archive counts only when it is verified. What is not verified is neither counted nor removed: a person looks at it.
+Archives of different components are counted apart: one of the logs alone does not take the place of one of everything.
 """
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _progress,
     _signature,
 )
-from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 
@@ -114,14 +116,17 @@ def plan(layout: Layout, request: Request, meter: _progress.Meter | None = None)
         raise StateError(f"backups of {request.env} in {request.dest}", "at least one verified archive before any is removed",
                          f"none among {len(unsound)} (the newest: {unsound[0]['reason'].rstrip('.')})",
                          "Nothing was removed. Make a backup with mobius.ops.backup, then look at the others")
-    why = reasons([_backups.Backup(facts["archive"], facts["env"], _stamp(facts)) for facts in sound], request.keep)
-    for archive, reason in _protected(layout, sound):
+    why: dict[str, list[str]] = {}
+    for group in _groups(sound):
+        why.update(reasons([_backups.Backup(facts["archive"], facts["env"], _stamp(facts)) for facts in group], request.keep))
+        why.setdefault(group[0]["archive"], []).append("newest verified")
+    for archive, reason in _named(layout, sound):
         why.setdefault(archive, []).append(reason)
     return Plan(
         kept=[{**_brief(facts), "reasons": why[facts["archive"]]} for facts in sound if facts["archive"] in why],
         removed=[_brief(facts) for facts in sound if facts["archive"] not in why],
         unsound=[{**_brief(facts), "status": facts["status"], "reason": facts["reason"]} for facts in unsound],
-        swept=_leftovers(request, _stamp(sound[0]) if sound else ""))
+        swept=_leftovers(request, sound))
 
 
 def apply(layout: Layout, request: Request, planned: Plan) -> None:
@@ -168,20 +173,28 @@ def _examined(request: Request, meter: _progress.Meter | None) -> list[dict[str,
     if request.verify == "all":
         return _backups.describe(backups, "checksum", request.policy, meter)
     described = _backups.describe(backups, "none", request.policy, meter)
-    read = False
+    read = set()
     for index, facts in enumerate(described):
         if facts["reason"] == _backups.NOT_CHECKED:
-            if not read:
+            group = tuple(facts["components"])
+            if group not in read:
                 [facts] = _backups.describe([backups[index]], "checksum", request.policy, meter)
-            described[index] = {**facts, "status": "verified"} if read else facts
-            read = described[index]["status"] == "verified"
+            described[index] = {**facts, "status": "verified"} if group in read else facts
+            if described[index]["status"] == "verified":
+                read.add(group)
     return described
 
 
-def _protected(layout: Layout, sound: list[dict[str, t.Any]]) -> t.Iterator[tuple[str, str]]:
-    """Archives that stay whatever the rules say, each with the reason."""
-    if sound:
-        yield sound[0]["archive"], "newest verified"
+def _groups(sound: list[dict[str, t.Any]]) -> list[list[dict[str, t.Any]]]:
+    """Archives that hold the same components, newest first."""
+    found: dict[tuple[str, ...], list[dict[str, t.Any]]] = {}
+    for facts in sound:
+        found.setdefault(tuple(facts["components"]), []).append(facts)
+    return list(found.values())
+
+
+def _named(layout: Layout, sound: list[dict[str, t.Any]]) -> t.Iterator[tuple[str, str]]:
+    """Archives that records name, which stay whatever the rules say, each with the reason."""
     store = ReleaseStore(layout)
     live = store.live()
     for words, record in (("live release", store.get(live) if live else None), ("rollback target", store.target())):
@@ -191,17 +204,26 @@ def _protected(layout: Layout, sound: list[dict[str, t.Any]]) -> t.Iterator[tupl
                 yield facts["archive"], f"named by the {words} {record['id']}"
 
 
-def _leftovers(request: Request, newest: str) -> list[str]:
-    """Sidecars and signatures whose archive is gone, and archives kept aside that are older than the newest verified one."""
+def _leftovers(request: Request, sound: list[dict[str, t.Any]]) -> list[str]:
+    """Sidecars and signatures whose archive is gone, and archives kept aside for which there is a newer verified one."""
     found = []
     for name in sorted(os.listdir(request.dest)):
         for suffix in (*BESIDE, INCOMPLETE):
             backup = _backups.parse(name[:-len(suffix)]) if name.endswith(suffix) else None
             if backup and backup.env == request.env and not os.path.isdir(os.path.join(request.dest, name)):
-                old = backup.stamp < newest if suffix == INCOMPLETE else _orphaned(request.dest, backup.archive)
-                found += [os.path.join(request.dest, name)] if old else []
+                path = os.path.join(request.dest, name)
+                old = _replaced(path, backup.stamp, sound) if suffix == INCOMPLETE else _orphaned(request.dest, backup.archive)
+                found += [path] if old else []
                 break
     return found
+
+
+def _replaced(path: str, stamp: str, sound: list[dict[str, t.Any]]) -> bool:
+    """Whether a newer archive holds what an archive that was kept aside was to hold; of one that cannot be read, anything."""
+    wanted: set[str] = set()
+    with contextlib.suppress(OpsError), Archive(path) as archive:
+        wanted = set(archive.manifest["components"])
+    return any(_stamp(facts) > stamp and wanted <= set(facts["components"]) for facts in sound)
 
 
 def _orphaned(folder: str, archive: str) -> bool:

@@ -41,6 +41,8 @@ options:
   max_age:
     description:
       - How many hours old the newest verified archive may be for RV(well). Any number of hours when V(0).
+      - It is asked of each component that a verified archive holds, so a backup of some components does not hide that there is none
+        of the others.
     type: float
     default: 0
 attributes:
@@ -158,7 +160,7 @@ newest_verified:
   type: str
   sample: /opt/mobius/backups/dhash_production_20261123_160000.zip
 age:
-  description: Its age in seconds, by its name.
+  description: Age in seconds, by its name, of the newest verified archive; of the component for which that is the oldest.
   returned: when O(verify) is not V(none)
   type: float
   sample: 10800.0

@@ -16,10 +16,12 @@ description:
   - Only a verified archive counts, so a damaged one never takes the place of a good one. One that is not verified (without
     sidecar, damaged, or with O(allowed_signers) without a right signature) is not removed. It is listed in RV(unsound), and
     there is a warning, until a person has removed it.
-  - Never removed, whatever the rules say, are the newest verified archive, and those that the record of the live release or of the
-    rollback target names.
+  - Archives that hold different components are counted apart, so that one of the logs alone never takes the place of one of
+    everything.
+  - Never removed, whatever the rules say, are the newest verified archive of each such set of components, and those that the record
+    of the live release or of the rollback target names.
   - Files that a killed run left (a sidecar or signature without its archive) are removed too, and archives that were kept aside as
-    C(*.zip.incomplete), when they are older than the newest verified archive.
+    C(*.zip.incomplete), when there is a newer verified archive of the same components.
 options:
   dest:
     description:
@@ -48,8 +50,8 @@ options:
   verify:
     description:
       - V(all) compares every archive with its sidecar before it counts. That reads all of them.
-      - V(newest) reads archives from the newest on until one is verified. Of the others only structure, manifest and the
-        presence of the sidecar are looked at, so that a flipped bit in one of them is not seen.
+      - V(newest) reads archives from the newest on until one of each set of components is verified. Of the others only
+        structure, manifest and the presence of the sidecar are looked at, so that a flipped bit in one of them is not seen.
     type: str
     choices: [all, newest]
     default: all

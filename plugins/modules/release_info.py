@@ -79,6 +79,10 @@ releases:
     failed_reason:
       description: Why it failed or was rolled back.
       type: str
+drill:
+  description: The newest drill (M(mobius.ops.backup_drill)) in the history, with C(when), C(verdict) and C(report); none without one.
+  returned: success
+  type: dict
 history:
   description: The newest events, oldest first, each with C(when), C(who), C(what), C(why) and further fields.
   returned: success
@@ -102,7 +106,7 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     store = ReleaseStore(layout)
     target = store.target()
     return False, {"live": store.live(), "target": target["id"] if target else None, "releases": store.all(),
-                   "history": _history.events(layout, params["events"])}, {}
+                   "drill": _history.last(layout, "drill"), "history": _history.events(layout, params["events"])}, {}
 
 
 def main() -> None:

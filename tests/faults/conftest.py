@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import subprocess
+import tempfile
 import typing as t
 
 import hypothesis
@@ -58,14 +60,14 @@ def chance(request: pytest.FixtureRequest) -> random.Random:
 
 
 @pytest.fixture(scope="session")
-def runner(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Runner]:
-    """Starts modules as processes."""
-    folder = tmp_path_factory.mktemp("runs")
-    for place in (folder, *folder.parents[:2]):  # a run may be another user's
-        os.chmod(place, 0o755)
-    made = Runner(str(folder))
+def runner() -> t.Iterator[Runner]:
+    """Starts modules as processes, as other users too: they may look into its folder, as they may not into pytest's."""
+    folder = tempfile.mkdtemp(prefix="mobius-runs-")
+    os.chmod(folder, 0o755)
+    made = Runner(folder)
     yield made
     made.close()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

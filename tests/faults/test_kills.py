@@ -47,10 +47,10 @@ class KilledBackups:
         self.kills = 0
         self.prune()
 
-    def start(self, hold: bool = False) -> processes.Process:
+    def start(self, **how: t.Any) -> processes.Process:
         """A backup; sometimes one that accepts changed files, or with another level."""
         options = self.state.options(level=self.chance.choice([1, 6, 9]), allow_changed=self.chance.random() < 0.3)
-        return self.state.runner.start("backup", options, hold=hold)
+        return self.state.runner.start("backup", options, **how)
 
     def check(self, ended: processes.Ended) -> None:
         """What must hold after a backup that may have been killed."""
@@ -106,11 +106,11 @@ class KilledRestores:
         self.kills = 0
         self.outcomes: collections.Counter[str] = collections.Counter()
 
-    def start(self, hold: bool = False) -> processes.Process:
+    def start(self, **how: t.Any) -> processes.Process:
         """A restore of the state that is not there."""
         self.wanted = next(self.turns)
         options = self.state.options(archive=self.wanted, safety_backup=self.chance.random() < 0.3)
-        return self.state.runner.start("backup_restore", options, hold=hold)
+        return self.state.runner.start("backup_restore", options, **how)
 
     def check(self, ended: processes.Ended) -> None:
         """What must hold after a restore that may have been killed."""
@@ -153,15 +153,32 @@ def duration(killed: Killed) -> float:
 
 
 def kill_at_random(killed: Killed, number: int) -> None:
-    """Kill at so many moments, spread over the duration of the work and a little beyond."""
-    span = duration(killed) * 1.05
-    for index in killed.chance.sample(range(number), number):
+    """Kill so many times, at moments that are spread over the duration of the work."""
+    took = duration(killed)
+    for attempt in itertools.count():
+        if killed.kills == number:
+            break
+        assert attempt < 5 * number, f"{killed.kills} kills in {attempt} attempts"
         process = killed.start(hold=True)
         process.release()
-        time.sleep(span * (index + killed.chance.random()) / number)
+        time.sleep(took * (attempt % number + killed.chance.random()) / number)
         process.signal(signal.SIGKILL)
-        killed.check(process.wait())
-    assert killed.kills >= number * 0.6, (killed.kills, number)
+        ended = process.wait()
+        killed.check(ended)
+        if not ended.killed:  # how long it takes depends on what else the machine does
+            took = (took + ended.seconds) / 2
+
+
+def kill_at_steps(killed: Killed, number: int) -> None:
+    """Kill at steps of the work: spread over all, and each of the last ones, where things get their names."""
+    process = killed.start(step=0)
+    killed.check(process.wait())
+    count = process.steps()
+    spread = {1 + index * (count - 1) // (number - 1) for index in range(number)}
+    steps = sorted(spread | set(range(max(1, count - 15), count + 1)))
+    for step in steps:
+        killed.check(killed.start(step=step).wait())
+    assert count > 40 and killed.kills >= len(steps) * 0.6, (killed.kills, steps)
 
 
 def kill_at_calls(killed: Killed, part: int, parts: int, often: int, log: str) -> None:
@@ -191,6 +208,14 @@ def test_backup_killed_at_random(state, chance, part, long):
 @pytest.mark.parts(quick=1, long=6)
 def test_restore_killed_at_random(state, chance, part, long):
     kill_at_random(KilledRestores(state, chance), 20 if long else 6)
+
+
+def test_backup_killed_at_steps(state, chance, long):
+    kill_at_steps(KilledBackups(state, chance), 60 if long else 8)
+
+
+def test_restore_killed_at_steps(state, chance, long):
+    kill_at_steps(KilledRestores(state, chance), 60 if long else 8)
 
 
 @pytest.mark.long

@@ -82,9 +82,9 @@ class State:
         """Run the module backup."""
         return self.runner.run("backup", self.options(**options), **self.how)
 
-    def restore(self, archive: str, **options: t.Any) -> Ended:
+    def restore(self, archive: str, check: bool = False, **options: t.Any) -> Ended:
         """Run the module backup_restore."""
-        return self.runner.run("backup_restore", self.options(archive=archive, **options), **self.how)
+        return self.runner.run("backup_restore", self.options(archive=archive, **options), check, **self.how)
 
     def info(self, **options: t.Any) -> list[dict[str, t.Any]]:
         """What backup_info lists; it never fails."""

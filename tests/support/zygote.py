@@ -7,11 +7,14 @@ arguments from a file, print JSON and exit as under Ansible, and can be killed, 
 """
 from __future__ import annotations
 
+import atexit
 import datetime
 import importlib
+import itertools
 import json
 import os
 import resource
+import signal
 import sys
 import time
 import traceback
@@ -21,6 +24,23 @@ from ansible_collections.mobius.ops.plugins.module_utils import _clock
 
 MODULES = ("backup", "backup_info", "backup_restore", "checksum")
 PACKAGE = "ansible_collections.mobius.ops.plugins.modules."
+#: What the system is asked for at each step of the work (Python's audit events).
+STEPS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.chown", "os.utime", "os.symlink", "os.link",
+         "os.setxattr", "os.truncate", "os.listdir", "sqlite3.connect", "fcntl.flock", "shutil.rmtree", "tempfile.mkstemp")
+
+
+def kill_at(step: int, output: str) -> None:
+    """End this process with SIGKILL at one of its steps; with step 0 write down how many it has."""
+    count = itertools.count(1)
+
+    def hook(event: str, _arguments: t.Any) -> None:
+        if event in STEPS and next(count) == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+    if not step:
+        descriptor = os.open(output + ".steps", os.O_WRONLY | os.O_CREAT)
+        atexit.register(lambda: os.write(descriptor, b"%d" % (next(count) - 1)))
 
 
 def child(command: dict[str, t.Any]) -> int:
@@ -44,6 +64,8 @@ def child(command: dict[str, t.Any]) -> int:
     if command.get("hold"):
         with open(command["hold"], "rb"):  # a FIFO: goes on when somebody opens its other end
             pass
+    if "step" in command:
+        kill_at(command["step"], command["output"])
     try:
         main()
     except SystemExit as ended:
@@ -62,6 +84,7 @@ def run(command: dict[str, t.Any]) -> dict[str, t.Any]:
     status = 97
     try:
         status = child(command)
+        atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
     finally:

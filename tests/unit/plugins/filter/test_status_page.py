@@ -3,7 +3,12 @@
 """The filter status_page."""
 from __future__ import annotations
 
+import datetime
+
+import pytest
+
 from ansible_collections.mobius.ops.plugins.filter import status_page
+from ansible_collections.mobius.ops.plugins.module_utils import _clock
 
 SERVICE = {"message": "mobius runs.", "health": {"results": [1], "status": "normal", "error_rate_pct": 0.0, "p95_ms": 5}}
 
@@ -36,3 +41,16 @@ def test_an_empty_host():
 def test_backups_that_cannot_be_listed():
     page = status_page.status_page(SERVICE, {"live": None, "target": None, "releases": [], "history": []}, [], "/b: no such folder.")
     assert page.splitlines()[0] == "mobius runs." and "Backups\n  /b: no such folder.\n" in page
+
+
+@pytest.mark.parametrize(("days", "verdict", "said"), [
+    (None, "", "Last drill: none. Run: ansible-playbook mobius.ops.drill."),
+    (3, "passed", "Last drill: passed 3 d ago, WHEN."),
+    (100, "passed", "Last drill: passed 100 d ago, WHEN. Run: ansible-playbook mobius.ops.drill."),
+    (3, "failed", "Last drill: failed (at the step verify) 3 d ago, WHEN. Run: ansible-playbook mobius.ops.drill."),
+])
+def test_the_last_drill(days, verdict, said):
+    when = _clock.iso(_clock.now() - datetime.timedelta(days=days or 0, seconds=10))
+    event = None if days is None else {"when": when, "verdict": verdict, "why": "at the step verify" * (verdict == "failed")}
+    page = status_page.status_page(SERVICE, {"live": None, "target": None, "releases": [], "history": [], "drill": event}, [])
+    assert f"\n  {said.replace('WHEN', when)}\n" in page

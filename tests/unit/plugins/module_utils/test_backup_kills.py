@@ -85,7 +85,7 @@ def test_backup_killed_at_many_steps(state_host, work, snapshot, quick_clock):
     earlier = {make()[1]["archive"]}
     shared = snapshot(state_host.layout.shared)
     count = steps_of(make)
-    assert count > 40
+    assert count > 30
     kills = 0
     for step in chosen(count, 8):
         kills += killed_at(make, step) == signal.SIGKILL

@@ -48,3 +48,14 @@ def test_each_event_is_one_line_of_json(host):
     with open(host.layout.history) as stream:
         (line,) = stream.read().splitlines()
     assert json.loads(line)["why"] == "two\nlines"
+
+
+def test_the_last_of_a_kind_however_long_ago(host):
+    assert _history.last(host.layout, "drill") is None
+    first = _history.record(host.layout, "drill", verdict="passed")
+    for number in range(3000):
+        with open(host.layout.history, "a") as stream:
+            stream.write(json.dumps({"what": "backup", "why": f"of \"what\": \"drill\" {number}"}) + "\n")
+    with open(host.layout.history, "a") as stream:
+        stream.write('{"what": "drill", "cut sho')
+    assert _history.last(host.layout, "drill") == first

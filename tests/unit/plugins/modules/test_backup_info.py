@@ -237,3 +237,15 @@ def test_the_newest_verified_one_counts_and_not_the_newest(state_host, three, ru
     monkeypatch.setattr(_clock, "now", lambda: _clock.parse(made) + datetime.timedelta(hours=1))
     result = judged(state_host, run_module, max_age=1)
     assert result["well"] is False and result["newest_verified"] == three[0]
+
+
+def test_a_backup_of_some_components_does_not_make_the_others_younger(state_host, three, run_module, monkeypatch):
+    at = _clock.parse(_backups.parse(three[2]).created) + datetime.timedelta(hours=25)
+    monkeypatch.setattr(_clock, "now", lambda: at)
+    newest = state_host.backup(components=["config", "logs"])["archive"]
+    monkeypatch.setattr(_clock, "now", lambda: at + datetime.timedelta(hours=1))
+    result = judged(state_host, run_module, max_age=24)
+    assert (result["well"], result["newest_verified"], result["age"]) == (False, newest, 26 * 3600)
+    assert result["message"] == (f"3 verified; the newest verified archive is {newest}, 60 min old, of uploads it is {three[2]}, "
+                                 "26 h old, and 24 h are allowed. Make one: mobius.ops.backup.")
+    assert judged(state_host, run_module, max_age=26)["well"] is True

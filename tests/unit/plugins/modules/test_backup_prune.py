@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import sys
+import zipfile
 
 import pytest
 
@@ -45,9 +46,12 @@ def prune(state_host, run_module):
     return run
 
 
-def damage(path, offset=2000):
+def damage(path):
+    """Change one bit in the content of a file in the archive."""
+    with zipfile.ZipFile(path) as archive:
+        info = max(archive.infolist()[1:], key=lambda member: member.compress_size)
     with open(path, "r+b") as stream:
-        stream.seek(offset % os.path.getsize(path))
+        stream.seek(info.header_offset + 30 + len(info.filename) + info.compress_size // 2)
         byte = stream.read(1)
         stream.seek(-1, os.SEEK_CUR)
         stream.write(bytes([byte[0] ^ 4]))
@@ -334,3 +338,31 @@ def test_killed_at_every_step(state_host, six, prune, keys):
         shutil.rmtree(state_host.layout.backups)
         shutil.copytree(copy, state_host.layout.backups)
     assert step > 20
+
+
+def test_archives_of_other_components_are_counted_apart(state_host, six, prune, make):
+    """The runbook's backup of the logs, made after the nightly one, must not take its place."""
+    logs = [make(f"2026110{day}_230000", components=["logs"]) for day in (1, 2, 4)]
+    for verify in ("newest", "all"):
+        result = prune(check=verify == "newest", keep_daily=2, verify=verify)
+        assert of(result["kept"]) == [logs[2], six[5], six[4], logs[1]]
+        assert [facts["reasons"][-1] for facts in result["kept"]].count("newest verified") == 2
+    assert left(state_host) == names(six[4], six[5], logs[1], logs[2])
+
+
+def test_newest_reads_until_one_of_each_set_of_components_is_verified(six, prune, make, monkeypatch):
+    logs = [make(f"2026110{day}_230000", components=["logs"]) for day in (1, 2)]
+    damage(logs[1])
+    real, read = Archive.sha256, []
+    monkeypatch.setattr(Archive, "sha256", lambda self: (read.append(self.path), real(self))[1])
+    prune(check=True, keep_last=1, verify="newest")
+    assert read == [six[5], logs[1], logs[0]]
+
+
+def test_an_archive_kept_aside_stays_until_there_is_a_whole_one_of_the_same(state_host, make, prune):
+    aside = make("20261101_060000", components=["config", "logs"])
+    os.rename(aside, aside + ".incomplete")
+    make("20261102_060000", components=["logs"])
+    assert prune(keep_last=1)["swept"] == [aside + ".sha256"]
+    make("20261103_060000", components=["config", "uploads", "logs"])
+    assert prune(keep_last=1)["swept"] == [aside + ".incomplete"]

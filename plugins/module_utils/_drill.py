@@ -1,0 +1,247 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The drill: a backup is restored beside the live data, compared, opened and started, and the proof of it is kept.
+
+Every drill that begins ends with a verdict in the history and in a report, also when it fails or is stopped.
+"""
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _activation,
+    _archive_stage,
+    _backups,
+    _clock,
+    _drill_app,
+    _drill_check,
+    _drill_instance,
+    _drill_plan,
+    _drill_report,
+    _drill_scratch,
+    _env_file,
+    _health,
+    _history,
+    _probe,
+    _progress,
+    _service,
+)
+from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive
+from ansible_collections.mobius.ops.plugins.module_utils._drill_plan import Request
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError, ServiceError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+
+STEPS = ("verify", "extract", "compare", "database", "application")
+#: How often each check is sent once the instance is ready.
+REQUESTS = 3
+#: Bytes beside data and code: logs, temporary files, the folders themselves.
+_MARGIN = 64 * 1024 * 1024
+
+
+class Drill:
+    """One run. ``facts`` is the result, and what the report shows."""
+
+    def __init__(self, layout: Layout, request: Request, meter: _progress.Meter) -> None:
+        self.layout = layout
+        self.request = request
+        self.meter = meter
+        self.stack = contextlib.ExitStack()
+        self.began = time.monotonic()
+        self.scratch: Layout | None = None
+        self.restored = ""
+        self.instance: _drill_instance.Instance | None = None
+        self.facts: dict[str, t.Any] = {
+            "env": request.env, "host": os.uname().nodename, "who": _history.who(), "started": _clock.iso(), "archive": request.archive,
+            "verdict": "passed", "step": "", "reason": "", "notes": [], "differences": [], "evidence": [], "databases": [],
+            "application": None, "steps": [], "files": 0, "links": 0, "folders": 0, "bytes": 0}
+
+    def run(self, swept: list[str]) -> dict[str, t.Any]:
+        """All steps, or as far as they go; then everything is cleared away and the result is kept."""
+        self.facts["swept"] = swept
+        with _drill_scratch.limited(self.request.timeout) as quiet:
+            try:
+                with self.stack:
+                    for name in STEPS:
+                        self._step(name)
+                quiet()
+            except Exception as error:  # whatever it is, it is the drill's verdict
+                quiet()
+                self._failed(error)
+            self._clear()
+            self._conclude()
+        return self.facts
+
+    def _step(self, name: str) -> None:
+        step: dict[str, t.Any] = {"name": name, "status": "failed"}
+        self.facts["steps"].append(step)
+        self.facts["step"] = name
+        began = time.monotonic()
+        try:
+            step["status"] = getattr(self, name)() or "passed"
+        finally:
+            step["elapsed"] = round(time.monotonic() - began, 3)
+        self.facts["step"] = ""
+
+    def _failed(self, error: BaseException) -> None:
+        if isinstance(error, OpsError):
+            reason = str(error)
+        elif isinstance(error, OSError) and error.strerror:
+            reason = f"{error.filename or 'the system'}: {error.strerror}."
+        else:
+            reason = f"{type(error).__name__}: {error}"
+        more = getattr(error, "facts", {})
+        self.facts.update(verdict="failed", reason=reason, evidence=more.get("evidence", []), differences=more.get("differences", []))
+
+    # --- the steps, in their order
+
+    def verify(self) -> None:
+        """The sidecar, the signature where one is asked for, the environment, and every member."""
+        self.facts["archive"] = path = _drill_plan.choose(self.request)
+        self.archive = self.stack.enter_context(Archive(path))
+        manifest, entries = self.archive.manifest, self.archive.entries
+        self.facts.update(created=manifest.get("created"), release=manifest.get("release"), components=manifest["components"],
+                          size=os.stat(path).st_size)
+        self.meter.phase("verify", sum(entry["size"] for entry in entries), len(entries))
+        self.facts["sha256"], self.facts["status"] = _backups.check_sidecar(self.archive, False, self.request.policy)
+        if manifest["env"] not in (self.request.env, self.request.allow_env):
+            raise InputError(f"archive {path}", f"a backup of env {self.request.env}", f"one of env {manifest['env']}",
+                             f"To drill it here on purpose, set allow_env to {manifest['env']}")
+        self.archive.verify()
+
+    def extract(self) -> None:
+        """The restore, into a folder of its own."""
+        store, entries = ReleaseStore(self.layout), self.archive.entries
+        release, note = _drill_plan.pick_release(store, self.facts["release"])
+        self.release = release if self.request.service else None
+        self.facts["notes"] += [note] if note and self.request.service else []
+        needed = sum(entry["size"] + 4096 for entry in entries) + _drill_app.size_of_code(self.layout, self.release) + _MARGIN
+        self.scratch = _drill_scratch.make(self.layout, self.request.scratch, needed)
+        self.restored = self.scratch.path("restored")
+        os.mkdir(self.restored, 0o700)
+        self.meter.phase("extract", sum(entry["size"] for entry in entries), len(entries))
+        _archive_stage.extract(self.archive, entries, self.restored)
+
+    def compare(self) -> None:
+        """What is on the disk now, with the manifest."""
+        entries = self.archive.entries
+        self.meter.phase("compare", sum(entry["size"] for entry in entries), len(entries))
+        self.facts.update(_drill_check.compare(entries, self.restored, self.meter))
+
+    def database(self) -> None:
+        """Every SQLite database is opened and read."""
+        self.meter.phase("database")
+        deadline = self.began + self.request.timeout
+        self.facts["databases"] = _drill_check.databases(self.restored, deadline, self.meter)
+
+    def application(self) -> str:
+        """The application is started on the restored data and asked how it is."""
+        if not self.request.service:
+            return "skipped"
+        self.meter.phase("application")
+        service = _service.load(self.layout, self.request.service)
+        if not self.release:
+            raise StateError(f"root {self.layout.root}", "a release to start", "none", "Deploy one, or leave the application out")
+        self.facts["notes"] += _drill_scratch.furnish(self.layout, self.scratch, self.restored, service.spec["user"])
+        _drill_app.copy_release(self.layout, self.scratch, self.release)
+        port = self.request.port or _drill_app.spare_port()
+        spec = _drill_app.build_spec(self.layout, self.scratch, service.spec, self.release, port, self.request.environment)
+        checks = _drill_plan.redirect(self.request.checks, self.request.base_url, service.spec, port)
+        self.instance = _drill_instance.instance_for(self.scratch, spec, self.request.ready_timeout * 2 + 60)
+        self.instance.require_port()
+        self.facts["application"] = {"release": self.release, "port": port, "isolation": "unknown", "checks": []}
+        self._start(self.facts["application"], checks)
+        return "passed"
+
+    def _start(self, told: dict[str, t.Any], checks: list[dict[str, t.Any]]) -> None:
+        instance = self.instance
+        try:
+            instance.start()
+            told["ready_after"] = _activation.ready(instance, checks, self.release, self.request.ready_timeout)
+            pid = instance.status()["pid"]
+            told["isolation"] = instance.require_isolation(pid) if pid else "unknown"
+            if told["isolation"] in ("user_only", "none"):
+                self.facts["notes"].append("nothing kept the application from writing to live data "
+                                           + ("but the rights of its user" if told["isolation"] == "user_only" else "if it looks for it"))
+            told["checks"] = samples = _health.sample_all([_probe.fill(check, self.release) for check in checks], REQUESTS)
+            if _health.outcome(samples) not in ("ok", "slow", "no_data"):
+                raise ServiceError(f"release {self.release} on restored data", "every check to pass", _health.first_fault(samples),
+                                   "Read its last lines in the report")
+            if not instance.status()["pid"]:
+                raise ServiceError(f"release {self.release} on restored data", "to go on running", "that it ended",
+                                   "Read its last lines in the report")
+        except OpsError as error:
+            error.facts = {"evidence": instance.evidence(), **getattr(error, "facts", {})}
+            raise
+
+    # --- the end
+
+    def _clear(self) -> None:
+        """Nothing of the drill runs or lies about any more; else it has failed."""
+        secrets = self._redactor()
+        try:
+            if self.instance:
+                self.instance.stop()
+            if self.scratch:
+                _drill_scratch.remove(self.layout, self.scratch)
+        except Exception as error:
+            if self.facts["verdict"] == "passed":
+                self.facts["step"] = "clear"
+                self._failed(error)
+            else:
+                self.facts["notes"].append(str(error))
+        for name in ("reason", "evidence", "notes", "application"):
+            self.facts[name] = secrets.value(self.facts[name])
+
+    def _redactor(self) -> _env_file.Redactor:
+        """Hides what the live ``.env`` and the restored one keep secret."""
+        made = _env_file.Redactor(self.layout.env_file)
+        for env_file in [os.path.join(self.restored, "config", ".env"), self.scratch.env_file] if self.scratch else []:
+            with contextlib.suppress(OSError):
+                made.secrets += _env_file.Redactor(env_file).secrets
+        made.secrets.sort(key=len, reverse=True)
+        return made
+
+    def _conclude(self) -> None:
+        facts = self.facts
+        times = {step["name"]: step["elapsed"] for step in facts["steps"]}
+        facts["steps"] += [{"name": name, "status": "not_reached", "elapsed": None} for name in STEPS[len(facts["steps"]):]]
+        facts["elapsed"] = round(time.monotonic() - self.began, 3)
+        facts["recovery_time"] = None
+        if facts["verdict"] == "passed":
+            facts["recovery_time"] = round(sum(times[name] for name in ("verify", "extract", "application")), 3)
+        facts["ended"] = _clock.iso()
+        facts["report"] = facts["report_json"] = ""
+        try:
+            _drill_report.write(self.layout, facts)
+        except OSError as error:
+            facts["notes"].append(f"the report could not be written: {error.strerror}")
+        application = facts["application"] or {}
+        _history.record(
+            self.layout, "drill", facts["reason"], verdict=facts["verdict"], step=facts["step"], env=facts["env"],
+            archive=facts["archive"], release=application.get("release"), isolation=application.get("isolation"), files=facts["files"],
+            bytes=facts["bytes"], elapsed=facts["elapsed"], recovery_time=facts["recovery_time"], steps=times, report=facts["report"])
+
+
+def drill(layout: Layout, request: Request, meter: _progress.Meter | None = None) -> dict[str, t.Any]:
+    """Run one. :raises OpsError: only when it could not even begin; else the result has the verdict."""
+    _drill_plan.require(layout, request)
+    with _drill_scratch.alone(layout):
+        return Drill(layout, request, meter or _progress.Meter()).run(_drill_scratch.sweep(layout))
+
+
+def plan(layout: Layout, request: Request) -> dict[str, t.Any]:
+    """What check mode tells: the archive is verified where it is; nothing is written."""
+    _drill_plan.require(layout, request)
+    made = Drill(layout, request, _progress.Meter())
+    with made.stack:
+        made.verify()
+        entries = made.archive.entries
+    release, note = _drill_plan.pick_release(ReleaseStore(layout), made.facts["release"])
+    return {**made.facts, "verdict": "planned", "notes": [note] if note and request.service else [], "swept": [],
+            "application": {"release": release} if request.service else None, "elapsed": round(time.monotonic() - made.began, 3),
+            "files": sum(entry["type"] == "file" for entry in entries), "bytes": sum(entry["size"] for entry in entries),
+            "recovery_time": None, "report": "", "report_json": ""}

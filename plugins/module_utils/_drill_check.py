@@ -1,0 +1,194 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a restore put on the disk, held against the archive's manifest: each file is read again, each database opened."""
+from __future__ import annotations
+
+import base64
+import contextlib
+import grp
+import hashlib
+import os
+import pwd
+import sqlite3
+import stat
+import time
+import typing as t
+import urllib.parse
+
+from ansible_collections.mobius.ops.plugins.module_utils import _archive_paths, _checksums, _files, _progress, _sqlite
+from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, StateError
+
+#: Set-uid and set-gid bits are not restored.
+_MODE_BITS = 0o1777
+_TYPES = {"file": stat.S_ISREG, "dir": stat.S_ISDIR, "symlink": stat.S_ISLNK}
+#: Differences that are told; more are counted.
+SHOWN = 20
+#: Steps of SQLite's machine between two looks at the clock.
+_STEPS = 100_000
+
+
+def compare(entries: t.Sequence[dict[str, t.Any]], folder: str, meter: _progress.Meter) -> dict[str, int]:
+    """Hold what is below a folder against the entries of a manifest.
+
+    :returns: how many ``files, links, folders`` and ``bytes`` were compared.
+    :raises IntegrityError: when anything differs, is missing or is there too much; its ``facts`` have ``differences``.
+    """
+    paths = {_archive_paths.to_disk(entry["path"]): entry for entry in entries}
+
+    def work(item: tuple[str, dict[str, t.Any]]) -> list[dict[str, str]]:
+        found = _differences(os.path.join(folder, item[0]), item[1])
+        meter.add(item[1]["size"], 1)
+        return [{"path": _archive_paths.printable(item[1]["path"]), "what": what} for what in found]
+
+    differences = [one for some in _checksums.in_threads(work, list(paths.items())) for one in some]
+    surplus = sorted(_below(folder) - set(paths))
+    differences += [{"path": _archive_paths.printable(_archive_paths.to_text(path)), "what": "it is not in the archive"}
+                    for path in surplus]
+    differences += _wrong_links(paths, folder)
+    if differences:
+        first, more = differences[0], len(differences) - 1
+        error = IntegrityError("the restored files", "what the archive's manifest says",
+                               f"{first['path']}: {first['what']}" + (f", and {more} more" if more else ""),
+                               "Look at the disk (dmesg, smartctl), and drill again with another scratch folder")
+        error.facts = {"differences": differences[:SHOWN]}
+        raise error
+    kinds = [entry["type"] for entry in entries]
+    return {"files": kinds.count("file"), "links": kinds.count("symlink"), "folders": kinds.count("dir"),
+            "bytes": sum(entry["size"] for entry in entries if entry["type"] == "file")}
+
+
+def _below(folder: str) -> set[str]:
+    found = set()
+    for parent, dirs, names in os.walk(folder):
+        found.update(os.path.relpath(os.path.join(parent, name), folder) for name in dirs + names)
+    return found
+
+
+def _differences(path: str, entry: dict[str, t.Any]) -> list[str]:
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return ["it is missing"]
+    if not _TYPES[entry["type"]](status.st_mode):
+        return [f"it is no {entry['type']}"]
+    content = _content(path, entry, status.st_size)
+    found = [content] if content else []
+    mode = stat.S_IMODE(status.st_mode) & _MODE_BITS
+    if entry["type"] != "symlink" and mode != int(entry["mode"], 8) & _MODE_BITS:
+        found.append(f"mode {mode:04o} instead of {entry['mode']}")
+    if abs(status.st_mtime_ns - entry["mtime_ns"]) >= 10 ** 9:
+        found.append(f"time {status.st_mtime_ns} ns instead of {entry['mtime_ns']}")
+    return found + _owner(status, entry) + _attributes(path, entry)
+
+
+def _content(path: str, entry: dict[str, t.Any], size: int) -> str:
+    if entry["type"] == "symlink":
+        target = _archive_paths.to_text(os.readlink(path))
+        return "" if target == entry["target"] else f"it leads to {_archive_paths.printable(target)}"
+    if entry["type"] == "dir":
+        return ""
+    if size != entry["size"]:
+        return f"{size} bytes instead of {entry['size']}"
+    digest = _hash_of_the_disk(path)
+    return "" if digest == entry["sha256"] else f"SHA-256 {digest} instead of {entry['sha256']}"
+
+
+def _hash_of_the_disk(path: str) -> str:
+    """The SHA-256 of a file as the disk has it, and not the memory that it was just written from."""
+    digest = hashlib.sha256()
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW)) as stream:
+        os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        for chunk in iter(lambda: stream.read(_files.CHUNK), b""):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _owner(status: os.stat_result, entry: dict[str, t.Any]) -> list[str]:
+    """Only root can restore owners; names count where this host knows them, else numbers."""
+    if os.geteuid():
+        return []
+    found = []
+    for what, number, wanted, name, lookup in (
+            ("owner", status.st_uid, entry["uid"], entry.get("owner"), lambda name: pwd.getpwnam(name).pw_uid),
+            ("group", status.st_gid, entry["gid"], entry.get("group"), lambda name: grp.getgrnam(name).gr_gid)):
+        with contextlib.suppress(KeyError):
+            wanted = lookup(name) if name else wanted
+        if number != wanted:
+            found.append(f"{what} {number} instead of {wanted}")
+    return found
+
+
+def _attributes(path: str, entry: dict[str, t.Any]) -> list[str]:
+    found = []
+    for name, value in (entry.get("xattrs") or {}).items():
+        try:
+            same = os.getxattr(path, name, follow_symlinks=False) == base64.b64decode(value)
+        except OSError:
+            same = False
+        if not same:
+            found.append(f"another value of the extended attribute {name}, or none")
+    return found
+
+
+def _wrong_links(paths: dict[str, dict[str, t.Any]], folder: str) -> list[dict[str, str]]:
+    """Files that were one file with several names have to be so again."""
+    groups: dict[int, set[tuple[int, int]]] = {}
+    found = []
+    for path, entry in paths.items():
+        if entry["type"] == "file" and entry.get("hardlink"):
+            with contextlib.suppress(FileNotFoundError):
+                status = os.lstat(os.path.join(folder, path))
+                seen = groups.setdefault(entry["hardlink"], set())
+                seen.add((status.st_dev, status.st_ino))
+                if len(seen) > 1:
+                    found.append({"path": _archive_paths.printable(entry["path"]), "what": "it is no hard link of its group"})
+    return found
+
+
+def databases(folder: str, deadline: float, meter: _progress.Meter) -> list[dict[str, t.Any]]:
+    """Open every SQLite database below a folder, known by its content: ``path, tables, rows, counts`` of each.
+
+    :param deadline: when to give up, as ``time.monotonic`` counts.
+    :raises IntegrityError: when one is not sound. :raises StateError: when it takes too long.
+    """
+    found = []
+    for path in sorted(_below(folder)):
+        full = os.path.join(folder, path)
+        if _sqlite.is_database(full):
+            shown = _archive_paths.printable(_archive_paths.to_text(path))
+            found.append({"path": shown, **_examine(full, shown, deadline)})
+            meter.add(os.path.getsize(full), 1)
+    return found
+
+
+def _examine(path: str, shown: str, deadline: float) -> dict[str, t.Any]:
+    uri = "file:" + urllib.parse.quote(os.fsencode(path)) + "?mode=ro&immutable=1"
+    try:
+        with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as database:
+            database.execute("PRAGMA trusted_schema=OFF")
+            database.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
+            said = [str(row[0]) for row in database.execute("PRAGMA integrity_check(3)")]
+            if said != ["ok"]:
+                raise IntegrityError(f"database {shown}", "integrity_check to say ok", " | ".join(" ".join(said).split("\n"))[:300],
+                                     "Use an older archive, and look for what damages the database")
+            names = [row[0] for row in database.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name")]
+            counts = {name: _rows(database, name) for name in names}
+    except sqlite3.Error as error:
+        if "interrupted" in str(error):
+            raise StateError(f"database {shown}", "to be read within the time of the drill", "it takes longer",
+                             "Give the drill more time (mobius_drill_timeout)") from error
+        raise IntegrityError(f"database {shown}", "a database that SQLite can read", str(error),
+                             "Use an older archive, and look for what damages the database") from error
+    return {"tables": len(counts), "rows": sum(count or 0 for count in counts.values()), "counts": counts}
+
+
+def _rows(database: sqlite3.Connection, table: str) -> int | None:
+    """How many rows a table has; ``None`` when it needs a module that only the application has."""
+    quoted = table.replace('"', '""')
+    try:
+        return database.execute(f'SELECT count(*) FROM "{quoted}"').fetchone()[0]
+    except sqlite3.OperationalError as error:
+        if "no such module" in str(error):
+            return None
+        raise

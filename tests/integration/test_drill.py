@@ -1,0 +1,110 @@
+"""The drill with the real application: what passes, what must not, and that the live service does not notice."""
+from __future__ import annotations
+
+import json
+import threading
+import typing as t
+import zipfile
+from pathlib import Path
+
+import pytest
+from support import damage
+from support.application import png
+
+
+class Visitor(threading.Thread):
+    """Somebody who uses the live service all the time."""
+
+    def __init__(self, site: t.Any) -> None:
+        super().__init__(daemon=True)
+        self.client, self.ending = site.client(), threading.Event()
+        self.answers: list[tuple[int, str]] = []
+
+    def run(self) -> None:
+        while not self.ending.wait(0.02):
+            answer = self.client.get("/health")
+            self.answers.append((answer.status_code, answer.json()["status"]))
+
+    def gone(self) -> list[tuple[int, str]]:
+        """What was answered, one of each kind; there were some."""
+        self.ending.set()
+        self.join()
+        assert len(self.answers) > 50
+        return sorted(set(self.answers))
+
+
+def live(site: t.Any) -> dict[str, t.Any]:
+    """What a drill must not touch: the process, and all files but the history, its lock, its reports and the live access log."""
+    kept = ("reports", "state/history.jsonl", "state/drill.lock", "state")
+    tree = {name: facts for name, facts in site.tree().items() if not name.startswith("reports") and name not in kept}
+    data = {path.name: path.read_bytes() for path in (site.root / "shared" / "data").iterdir()
+            if not path.name.endswith("-shm")}  # locks, which every reader moves
+    return {"tree": tree, "data": data, "pid": site.service()["pid"], "restarts": site.service()["restarts"]}
+
+
+def drill(site: t.Any, **extra: t.Any) -> t.Any:
+    """Run the playbook while the live service is in use; nothing of it changes, and nothing of the drill is left."""
+    before, visitor = live(site), Visitor(site)
+    processes = set(site.processes())
+    visitor.start()
+    result = site.play("drill", **extra)
+    assert visitor.gone() == [(200, "ok")]
+    assert live(site) == before
+    assert set(site.processes()) == processes
+    assert not list(site.root.glob(".drill-*")) and not (site.root / "state" / "drill.json").exists()
+    return result
+
+
+@pytest.fixture(scope="module")
+def archive(site):
+    """The backup of a site with an upload, a rendered clip's record and a counter; the data has changed since."""
+    site.deployed("v1")
+    client = site.client()
+    client.upload("board.png", png())
+    for _time in range(3):
+        client.http.post(client.url + "/api/counter", timeout=5).raise_for_status()
+    made = Path(site.play("backup").stats["mobius_backup"])
+    client.http.post(client.url + "/api/counter", timeout=5).raise_for_status()
+    return made
+
+
+def test_the_backup_passes_while_the_live_service_goes_on(site, archive, says):
+    result = drill(site, mobius_drill_environment={"MOBIUS_MAX_UPLOAD_MB": "1"})
+    assert (result.status, result.outcome) == (0, "drill_passed"), result.output
+    assert result.stats["mobius_backup"] == str(archive) and float(result.stats["mobius_recovery_time"]) > 0
+    assert says(result, "1 databases opened, the application was well on them; recovery time")
+    told = json.loads(Path(result.stats["mobius_report"]).with_suffix(".json").read_text())
+    assert told["verdict"] == "passed" and told["application"]["release"] == site.live()
+    assert told["application"]["isolation"] == "mount_namespace"
+    [database] = told["databases"]
+    assert database["counts"]["uploads"] == 1
+    event = site.history()[-1]
+    assert (event["what"], event["verdict"], event["archive"]) == ("drill", "passed", str(archive))
+    assert "Restore drill passed" in Path(result.stats["mobius_report"]).read_text()
+    assert site.client().get("/api/counter").json() == {"value": 4}
+
+
+def test_data_that_the_application_cannot_start_on_fails(site, archive, says):
+    """The database is sound for SQLite and lacks a key of the settings: only the application can tell."""
+    kept = {path: path.read_bytes() for path in (archive, Path(f"{archive}.sha256"))}
+    damage.replace(archive, "config/.env", b"NOTHING=1\n", manifest=True)
+    result = drill(site)
+    assert (result.status, result.outcome) == (2, "drill_failed"), result.output
+    assert says(result, "DRILL_FAILED: at the step application:") and says(result, "needs MOBIUS_API_KEYS")
+    event = site.history()[-1]
+    assert (event["verdict"], event["step"], event["recovery_time"]) == ("failed", "application", None)
+    assert "Restore drill FAILED" in Path(event["report"]).read_text()
+    for path, content in kept.items():
+        path.write_bytes(content)
+
+
+def test_a_damaged_database_fails_and_no_output_has_a_secret(site, archive, says):
+    with zipfile.ZipFile(archive) as opened:
+        content = damage.scribble(opened.read("database/mobius.db"))
+    damage.replace(archive, "database/mobius.db", content, manifest=True)
+    result = drill(site)
+    assert (result.status, result.outcome) == (2, "drill_failed") and says(result, "database/mobius.db"), result.output
+    assert [event["verdict"] for event in site.history() if event["what"] == "drill"] == ["passed", "failed", "failed"]
+    assert site.secret() not in "".join(site.outputs)
+    for report in (site.root / "reports").iterdir():
+        assert site.secret() not in report.read_text()
