@@ -8,7 +8,7 @@ import dataclasses
 import os
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _backups
+from ansible_collections.mobius.ops.plugins.module_utils import _backups, _signature
 from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, expand_components
@@ -25,6 +25,8 @@ class Request:
     allow_env: str | None = None
     allow_unverified: bool = False
     safety_backup: bool = True
+    #: Whose signature the archive must have; nobody's by default.
+    policy: _signature.Policy | None = None
     #: Goes into the history.
     why: str = ""
 
@@ -57,7 +59,7 @@ def checked(request: Request, meter: Meter | None = None) -> t.Iterator[Checked]
         if archive.manifest.get("incomplete"):
             raise IntegrityError(f"archive {request.archive}", "a backup of every file",
                                  "one that some files could not be taken into, kept aside to look at", "Restore another archive")
-        digest, status = _backups.check_sidecar(archive, request.allow_unverified)
+        digest, status = _backups.check_sidecar(archive, request.allow_unverified, request.policy)
         _guard_env(archive, request)
         components = _choose(archive, request.components)
         archive.verify(meter=meter)

@@ -14,8 +14,8 @@ from ansible_collections.mobius.ops.plugins.module_utils._progress import Meter
 from ansible_collections.mobius.ops.plugins.module_utils._restore_journal import Journal
 from ansible_collections.mobius.ops.plugins.module_utils._serving import Serving
 
-#: How far a file's time of change may be behind the clock (nanoseconds); the kernel's ticks are a few milliseconds.
-_TICK = 1_000_000_000
+#: How far a file's time of change may be behind the clock (nanoseconds): two of the kernel's slowest ticks.
+_TICK = 20_000_000
 
 
 class SafetyMeter(Meter):

@@ -25,6 +25,7 @@ extends_documentation_fragment:
   - mobius.ops.shared.root
   - mobius.ops.shared.env
   - mobius.ops.shared.attributes
+  - mobius.ops.shared.signatures
   - mobius.ops.checks
 options:
   archive:
@@ -48,7 +49,8 @@ options:
     type: str
   allow_unverified:
     description:
-      - Accept an archive that has no sidecar. All other checks are made. A sidecar that does not fit is never accepted.
+      - Accept an archive that has no sidecar, or no signature where one is asked for. All other checks are made. One that does not fit
+        is never accepted.
     type: bool
     default: false
   safety_backup:
@@ -93,7 +95,8 @@ notes:
     meanwhile, the next one puts all of them back. A file system that is mounted deeper inside of a component is refused.
   - A file system that cannot hold extended attributes is no failure; see RV(attributes_lost). Where an ACL is lost, the mode gives nobody
     more than the ACL did.
-  - Fails, with everything left as it was, when there is no such archive, its sidecar is missing or does not fit,
+  - Fails, with everything left as it was, when there is no such archive, its sidecar or signature is missing or does not
+    fit,
     anything in it is wrong, it comes from another environment, it does not hold a component that was asked for, there
     is too little space, the safety backup cannot be made, another program has the service's port, or other work on the same
     folders runs.
@@ -233,7 +236,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _files, _health, _restore
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _files, _health, _restore, _signature
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
 from ansible_collections.mobius.ops.plugins.module_utils._serving import Serving
 
@@ -256,7 +259,8 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
         return bool(result["undone"] or result["confirmed"]), result, {"before": "", "after": ""}
     request = _restore.Request(
         archive=params["archive"], env=env, components=params["components"], allow_env=params["allow_env"],
-        allow_unverified=params["allow_unverified"], safety_backup=params["safety_backup"], why=params["why"])
+        allow_unverified=params["allow_unverified"], safety_backup=params["safety_backup"], why=params["why"],
+        policy=_signature.policy(params["allowed_signers"], params["signer"]))
     if check_mode:
         result, after = _restore.planned(layout, request, serving)
         return True, result, {"before": counts(_restore.present(layout, result["restored"])), "after": counts(after)}
@@ -280,6 +284,7 @@ def main() -> None:
         "secret_headers": _arguments.SECRET_HEADERS,
         "ready_timeout": {"type": "float", "default": 60},
         "release_id": {"type": "str"},
+        **_arguments.SIGNATURES,
         "why": {"type": "str", "default": ""},
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True, required_by={"release_id": ["service"]})
