@@ -5,13 +5,10 @@
 A plain zip. The first member, ``MANIFEST.json``, is stored; room for it is kept free while the other members are
 written, so that every file is read once and what the manifest says of it is what was read.
 
-Small files are read, hashed and deflated by a pool of threads, some way ahead of the one thread that writes. A large
-file is read by that thread, and the pool deflates its blocks.
+One thread writes; ``_archive_ahead`` has a pool that reads and deflates for it.
 """
 from __future__ import annotations
 
-import collections
-import concurrent.futures
 import hashlib
 import os
 import stat
@@ -27,6 +24,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _files,
     _sqlite,
 )
+from ansible_collections.mobius.ops.plugins.module_utils._archive_ahead import Ahead, ReadAhead
 from ansible_collections.mobius.ops.plugins.module_utils._archive_manifest import SCHEMA
 from ansible_collections.mobius.ops.plugins.module_utils._archive_paths import MANIFEST
 from ansible_collections.mobius.ops.plugins.module_utils._archive_reuse import Previous
@@ -38,10 +36,6 @@ from ansible_collections.mobius.ops.plugins.module_utils._progress import Meter
 
 #: Room in the manifest for files that get larger, and so have longer numbers, while they are backed up.
 _GROWTH = 16 * 1024
-#: Small files are read in batches of so many, or so many bytes; so many batches ahead of the writing thread.
-_BATCH_FILES, _BATCH_BYTES, _AHEAD = 32, 1024 * 1024, 16
-#: What the pool found of a file: content, an error, or nothing when it did not look or could not tell.
-Ahead = t.Union[Content, Unreadable, None]
 
 
 class Writer:
@@ -57,8 +51,7 @@ class Writer:
         self._deflater = deflater
         self._previous = previous
         self._meter = meter
-        self._cores = os.cpu_count() or 1
-        self._pool = concurrent.futures.ThreadPoolExecutor(max_workers=self._cores)
+        self._ahead = ReadAhead(previous, deflater)
         self._linked: dict[int, dict[str, t.Any]] = {}
         self.entries: list[dict[str, t.Any]] = []
         self.problems: list[dict[str, str]] = []
@@ -81,10 +74,10 @@ class Writer:
         room = self._reserve(manifest, plan)
         try:
             with _checksums.brisk():
-                for source, ahead in self._ahead(plan.sources):
+                for source, ahead in self._ahead.read(plan.sources):
                     self._write(source, ahead)
         finally:
-            self._pool.shutdown(cancel_futures=True)
+            self._ahead.close()
         if self.problems and not allow_changed:
             manifest["incomplete"] = True
         manifest.update(problems=len(self.problems), reused=len(self.copied), entries=self.entries)
@@ -115,28 +108,6 @@ class Writer:
         member.size = longest
         self._zip.keep(member)
         return member
-
-    def _ahead(self, sources: list[Source]) -> t.Iterator[tuple[Source, Ahead]]:
-        """Every source in its order, and what the pool found in the small ones meanwhile."""
-        waiting: collections.deque[tuple[list[Source], t.Any]] = collections.deque()
-        for batch in _batches(sources):
-            small = _is_small(batch[0])
-            waiting.append((batch, self._pool.submit(self._prepare, batch) if small else None))
-            while len(waiting) > _AHEAD:
-                yield from _results(*waiting.popleft())
-        while waiting:
-            yield from _results(*waiting.popleft())
-
-    def _prepare(self, batch: list[Source]) -> list[Ahead]:
-        found: list[Ahead] = []
-        window = self._previous.window()
-        with _archive_source.Folders() as folders:
-            for source in batch:
-                try:
-                    found.append(self._previous.copy(source, window) or _archive_source.read_small(folders, source, self._deflater))
-                except Unreadable as error:
-                    found.append(error)
-        return found
 
     def _write(self, source: Source, ahead: Ahead) -> None:
         if source.type == "file":
@@ -246,34 +217,26 @@ class Writer:
         member = self._member(source, status, status.st_size, DEFLATED if deflates else STORED)
         self._zip.begin(member)
         digest, packed_digest = hashlib.sha256(), hashlib.sha256()
-        waiting: collections.deque[concurrent.futures.Future[bytes]] = collections.deque()
-        first = before = b""
+        ends = [b"", b""]
 
-        def put(data: bytes) -> None:
-            packed_digest.update(data)
-            self._zip.extend(member, data)
-
-        try:
+        def content() -> t.Iterator[bytes]:
             for block in _archive_source.blocks(descriptor, status.st_size):
                 digest.update(block)
                 member.crc, member.size = _deflate.crc32(block, member.crc), member.size + len(block)
+                ends[0], ends[1] = ends[0] or block, block
+                yield block
+
+        try:
+            for data in self._ahead.deflated(content()) if deflates else content():
                 if deflates:
-                    waiting.append(self._pool.submit(self._deflater.block, block, before))
-                    if len(waiting) > 2 * self._cores:
-                        put(waiting.popleft().result())
-                else:
-                    self._zip.extend(member, block)
-                first, before = first or block, block
+                    packed_digest.update(data)
+                self._zip.extend(member, data)
         except Unreadable:
             self._zip.discard(member)
             raise
-        if deflates:
-            for future in waiting:
-                put(future.result())
-            put(_deflate.END)
         sha256 = digest.hexdigest()
-        content = Content(status, member.size, sha256, member.crc, member.method, packed_digest.hexdigest() if deflates else sha256)
-        return member, content, (first, before)
+        packed = packed_digest.hexdigest() if deflates else sha256
+        return member, Content(status, member.size, sha256, member.crc, member.method, packed), (ends[0], ends[1])
 
     def _database(self, source: Source) -> None:
         content = self._copied(source)
@@ -324,29 +287,3 @@ def _same(before: os.stat_result, path: str) -> bool:
         return _archive_source.identity(os.lstat(path)) == _archive_source.identity(before)
     except FileNotFoundError:
         return False
-
-
-def _is_small(source: Source) -> bool:
-    return source.type == "file" and not source.sqlite and source.status.st_size <= _archive_source.SMALL
-
-
-def _batches(sources: list[Source]) -> t.Iterator[list[Source]]:
-    """Small files that follow one another, and everything else one by one."""
-    batch: list[Source] = []
-    size = 0
-    for source in sources:
-        small = _is_small(source)
-        if batch and (not small or len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        if small:
-            batch.append(source)
-            size += source.status.st_size
-        else:
-            yield [source]
-    if batch:
-        yield batch
-
-
-def _results(batch: list[Source], ahead: concurrent.futures.Future[list[Ahead]] | None) -> t.Iterator[tuple[Source, Ahead]]:
-    return zip(batch, ahead.result() if ahead else [None] * len(batch))

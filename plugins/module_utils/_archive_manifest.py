@@ -23,6 +23,9 @@ TYPES = ("file", "dir", "symlink")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MODE = re.compile(r"[0-7]{4}")
 _ENV = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+#: What is passed on of the general facts, and of which kinds it may be.
+_HEAD = {"release": (str, type(None)), "problems": (int,), "empty": (list,), "name": (str,), "created": (str,), "full": (str,),
+         "level": (int,), "reused": (int,), "incomplete": (bool,), "posix_names": (bool,)}
 #: Files of the year 1677 to 2262: what a time in nanoseconds can say in 64 bits.
 _MOST_TIME = 2 ** 63
 #: The highest user or group number; the one above it means "do not change" to the system.
@@ -71,6 +74,11 @@ def wrong_with(manifest: t.Any) -> Wrong:
         return MANIFEST, "an unknown component"
     if not isinstance(manifest.get("env"), str) or not _ENV.fullmatch(manifest["env"]):
         return MANIFEST, "no environment name"
+    wrong = [key for key, kinds in _HEAD.items() if key in manifest and type(manifest[key]) not in kinds]
+    if wrong:
+        return MANIFEST, f"{wrong[0]} of a wrong kind"
+    if any(name not in COMPONENTS for name in manifest.get("empty", [])):
+        return MANIFEST, "an unknown component"
     if not isinstance(entries, list):
         return MANIFEST, "no list of entries"
     for entry in entries:

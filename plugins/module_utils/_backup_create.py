@@ -21,6 +21,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _deflate,
     _files,
     _history,
+    _signature,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._archive import Writer
 from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive
@@ -30,9 +31,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._progress import Meter
 
 #: What a writer keeps beside its archive; "partial" is created first, held locked, and goes last.
-_DRAFT = re.compile(r"\.(dhash_.+\.zip)\.(partial|spool|sidecar)")
-#: An archive that some file could not be taken into is kept under this name, for a person to look at.
-INCOMPLETE = ".incomplete"
+_DRAFT = re.compile(r"\.(dhash_.+\.zip)\.(partial|spool|sidecar|signature)")
 #: So many archives are looked at for one to copy unchanged members from.
 _LOOK_BACK = 10
 #: Seconds in which a free name must turn up; a name is taken for one second at most.
@@ -52,12 +51,16 @@ class Request:
     allow_changed: bool = False
     #: Whether ISA-L may deflate, where it is installed.
     isal: bool = True
+    #: Private key that signs the archive; no signature without one.
+    sign_key: str | None = None
     #: Goes into the history.
     why: str = ""
 
 
 def plan(layout: Layout, request: Request) -> _archive_scan.Plan:
     """What a backup would take. :raises OpsError: when it could not be made as it was asked for."""
+    if request.sign_key:
+        _signature.require_key(request.sign_key)
     found = _archive_scan.scan(layout, request.components)
     if not os.path.isdir(request.dest):
         raise StateError(f"backup folder {request.dest}", "a folder", "none", "Create it, or correct dest")
@@ -103,9 +106,10 @@ def create(layout: Layout, request: Request, meter: Meter | None = None) -> dict
         if manifest.get("incomplete"):
             draft.keep_aside()
             raise _incomplete(layout, draft.aside, writer.problems, found.skipped)
-        draft.publish(digest)
+        draft.publish(digest, _signature.sign(request.sign_key, draft.final, digest) if request.sign_key else None)
     result = {
-        "archive": draft.final, "sha256": digest, "size": os.stat(draft.final).st_size, "entries": len(writer.entries),
+        "archive": draft.final, "signature": draft.final + _signature.SUFFIX if request.sign_key else None, "sha256": digest,
+        "size": os.stat(draft.final).st_size, "entries": len(writer.entries),
         "reused": len(writer.copied), "full": facts["full"], "components": found.components, "empty": found.empty,
         "status": "verified", "release": facts["release"], "problems": writer.problems, "skipped": found.skipped,
         "warnings": [f"{path} in an earlier archive is damaged, so it was read anew: verify the archives of {request.dest}"
@@ -130,9 +134,15 @@ def _previous(request: Request, stamp: str) -> t.Iterator[Previous]:
         with archive:
             manifest = archive.manifest
             if manifest.get("level") == request.level and set(request.components) <= {*manifest["components"], *manifest.get("empty", [])}:
-                yield Previous(archive if _fresh(manifest.get("full"), stamp, request.full_every) else None)
+                usable = _fresh(manifest.get("full"), stamp, request.full_every) and _trusted(archive, request.sign_key)
+                yield Previous(archive if usable else None)
                 return
     yield Previous()
+
+
+def _trusted(archive: Archive, sign_key: str | None) -> bool:
+    """A signature must not be given to what somebody else put into the archive before."""
+    return not sign_key or _signature.made_by(sign_key, archive.path, archive.sha256())
 
 
 def _fresh(full: t.Any, stamp: str, days: int) -> bool:
@@ -197,7 +207,7 @@ class _Draft:
         except BlockingIOError:
             mine = False
         # Another writer publishes by renaming: whoever could create the partial file sees its archive.
-        if mine and not os.path.lexists(self.final) and not os.path.lexists(self.final + _checksums.SUFFIX):
+        if mine and not any(os.path.lexists(self.final + suffix) for suffix in ("", *_backups.BESIDE)):
             os.fchmod(descriptor, 0o600)
             self.stream = os.fdopen(descriptor, "wb", _files.CHUNK)
             return True
@@ -216,7 +226,7 @@ class _Draft:
     @property
     def aside(self) -> str:
         """Its name when it is incomplete."""
-        return self.final + INCOMPLETE
+        return self.final + _backups.INCOMPLETE
 
     def sync(self) -> None:
         """Make what was written durable, and forget it, so that it is read back from the disk."""
@@ -226,30 +236,38 @@ class _Draft:
 
     def keep_aside(self) -> None:
         """Keep an incomplete archive, the newest one only, under a name that is never offered for a restore."""
-        pattern = re.compile(re.escape(self.name[:-len("YYYYMMDD_HHMMSS.zip")]) + r"\d{8}_\d{6}\.zip" + re.escape(INCOMPLETE))
+        pattern = re.compile(re.escape(self.name[:-len("YYYYMMDD_HHMMSS.zip")]) + r"\d{8}_\d{6}\.zip" + re.escape(_backups.INCOMPLETE))
         for name in filter(pattern.fullmatch, os.listdir(self.folder)):
             _unlink(os.path.join(self.folder, name))
         os.rename(self.partial, self.aside)
         _files.fsync_dir(self.folder)
 
-    def publish(self, digest: str) -> None:
-        """Give the archive its name, and before that the sidecar: an archive without one was never offered."""
-        sidecar = self.beside("sidecar")
-        with open(os.open(sidecar, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as stream:
-            stream.write(_checksums.line(self.final, digest))
-            stream.flush()
-            os.fsync(stream.fileno())
+    def publish(self, digest: str, signature: bytes | None = None) -> None:
+        """Give the archive its name, and before that signature and sidecar: an archive without them was never offered."""
+        if signature:
+            self._put("signature", signature)
+        self._put("sidecar", _checksums.line(self.final, digest))
         shutil.rmtree(self.beside("spool"), ignore_errors=True)
-        os.rename(sidecar, self.final + _checksums.SUFFIX)
+        if signature:
+            os.rename(self.beside("signature"), self.final + _signature.SUFFIX)
+        os.rename(self.beside("sidecar"), self.final + _checksums.SUFFIX)
         os.rename(self.partial, self.final)
         _files.fsync_dir(self.folder)
+
+    def _put(self, kind: str, content: bytes) -> None:
+        with open(os.open(self.beside(kind), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
 
     def clean(self) -> None:
         """Remove all that is left of an archive that was not published."""
         shutil.rmtree(self.beside("spool"), ignore_errors=True)
         if not os.path.lexists(self.final) and os.path.lexists(self.partial):
-            _unlink(self.final + _checksums.SUFFIX)
-        _unlink(self.beside("sidecar"))
+            for suffix in _backups.BESIDE:
+                _unlink(self.final + suffix)
+        for kind in ("signature", "sidecar"):
+            _unlink(self.beside(kind))
         _unlink(self.partial)
 
 

@@ -21,6 +21,10 @@ from ansible_collections.mobius.ops.plugins.module_utils._errors import Integrit
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 _NAME = re.compile(r"dhash_([A-Za-z0-9][A-Za-z0-9._-]{0,63})_(\d{8}_\d{6})\.zip")
+#: What the names of the files beside an archive end with; they get their names before it, and lose them after it.
+BESIDE = (_signature.SUFFIX, _checksums.SUFFIX)
+#: An archive that some file could not be taken into is kept under a name with this end, for a person to look at.
+INCOMPLETE = ".incomplete"
 #: How much :func:`describe` reads.
 LEVELS = ("none", "checksum", "deep")
 #: The reason of an archive that looks right from outside and was not read.

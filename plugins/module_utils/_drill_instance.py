@@ -100,7 +100,6 @@ class ProcessInstance(Instance):
             _processes.end_group(self.child.pid, self.ticks, self.spec["stop_timeout"])
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.child.wait(timeout=5)
-        end_strays(self.layout.root)
 
 
 class UnitInstance(Instance):
@@ -141,7 +140,6 @@ class UnitInstance(Instance):
 
     def stop(self) -> None:
         _end_unit(self.unit)
-        end_strays(self.layout.root)
 
 
 def _quoted(text: str, special: str = '\\"$`') -> str:

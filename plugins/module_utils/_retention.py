@@ -16,7 +16,6 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _backups,
-    _checksums,
     _clock,
     _files,
     _history,
@@ -28,10 +27,6 @@ from ansible_collections.mobius.ops.plugins.module_utils._errors import InputErr
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 
-#: What the name of an archive that is kept aside ends with.
-INCOMPLETE = ".incomplete"
-#: What lies beside an archive, the signature first: its suffix has the sidecar's in it.
-BESIDE = (_signature.SUFFIX, _checksums.SUFFIX)
 #: A period's name -> how the one that a moment lies in is called. Weeks are those of ISO 8601.
 _PERIODS: dict[str, t.Callable[[datetime.datetime], str]] = {
     "daily": lambda moment: moment.strftime("%Y-%m-%d"),
@@ -208,11 +203,11 @@ def _leftovers(request: Request, sound: list[dict[str, t.Any]]) -> list[str]:
     """Sidecars and signatures whose archive is gone, and archives kept aside for which there is a newer verified one."""
     found = []
     for name in sorted(os.listdir(request.dest)):
-        for suffix in (*BESIDE, INCOMPLETE):
+        for suffix in (*_backups.BESIDE, _backups.INCOMPLETE):
             backup = _backups.parse(name[:-len(suffix)]) if name.endswith(suffix) else None
             if backup and backup.env == request.env and not os.path.isdir(os.path.join(request.dest, name)):
                 path = os.path.join(request.dest, name)
-                old = _replaced(path, backup.stamp, sound) if suffix == INCOMPLETE else _orphaned(request.dest, backup.archive)
+                old = _replaced(path, backup.stamp, sound) if suffix == _backups.INCOMPLETE else _orphaned(request.dest, backup.archive)
                 found += [path] if old else []
                 break
     return found
@@ -236,7 +231,7 @@ def _orphaned(folder: str, archive: str) -> bool:
 
 def _files_of(archive: str) -> list[str]:
     """An archive and what lies beside it, in the order in which they go."""
-    return [path for path in (archive, *(archive + suffix for suffix in BESIDE)) if os.path.lexists(path)]
+    return [path for path in (archive, *(archive + suffix for suffix in _backups.BESIDE)) if os.path.lexists(path)]
 
 
 def _size(path: str) -> int:

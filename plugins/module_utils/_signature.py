@@ -82,6 +82,18 @@ def sign(key: str, path: str, digest: str) -> bytes:
     return made.encode("ascii")
 
 
+def made_by(key: str, path: str, digest: str) -> bool:
+    """Whether an archive with this digest was signed by this very key."""
+    exit_status, public, _words = _run(["-y", "-P", "", "-f", key])
+    with tempfile.NamedTemporaryFile() as signers:
+        signers.write(f'own namespaces="{NAMESPACE}" {public}'.encode())
+        signers.flush()
+        try:
+            return exit_status == 0 and check(Policy(signers.name, "own"), path, digest)
+        except IntegrityError:
+            return False
+
+
 def check(wanted: Policy, path: str, digest: str) -> bool:
     """Whether an archive with this digest has a signature.
 

@@ -49,6 +49,12 @@ options:
         read is missing. Both are listed in RV(problems).
     type: bool
     default: false
+  sign_key:
+    description:
+      - Path on the target of a private key that signs the archive. C(<archive>.sha256.sig) is C(ssh-keygen)'s signature of the
+        sidecar's line for the purpose V(mobius-backup); M(mobius.ops.backup_info) and C(ssh-keygen -Y verify) check it.
+      - The key must be readable by its owner only, and have no passphrase. No signature is made when it is not given.
+    type: path
 attributes:
   check_mode:
     support: full
@@ -61,7 +67,7 @@ attributes:
 notes:
   - Fails, and makes no archive, when the host was not set up, a component is unknown or its folder is a symbolic
     link, O(dest) is missing, lies inside a component or has too little space, a file could not be taken, a restore
-    runs or was interrupted, or when what was written is not what was read.
+    runs or was interrupted, O(sign_key) cannot sign, or when what was written is not what was read.
   - The archive holds the secrets of C(config/.env). No content is ever part of the result.
 extends_documentation_fragment:
   - mobius.ops.shared.root
@@ -97,6 +103,11 @@ archive:
   returned: success
   type: str
   sample: /opt/mobius/backups/dhash_production_20261123_160000.zip
+signature:
+  description: Path of its signature; none in check mode and without O(sign_key).
+  returned: success
+  type: str
+  sample: /opt/mobius/backups/dhash_production_20261123_160000.zip.sha256.sig
 sha256:
   description: SHA-256 of the archive; none in check mode.
   returned: success
@@ -192,7 +203,7 @@ def request_of(params: dict[str, t.Any], layout: Layout) -> _backup_create.Reque
     return _backup_create.Request(
         env=check_name(params["env"], "env"), components=expand_components(params["components"]),
         dest=params["dest"] or layout.backups, level=params["level"], full_every=params["full_every"],
-        allow_changed=params["allow_changed"])
+        allow_changed=params["allow_changed"], sign_key=params["sign_key"])
 
 
 def planned(layout: Layout, request: _backup_create.Request) -> dict[str, t.Any]:
@@ -200,7 +211,7 @@ def planned(layout: Layout, request: _backup_create.Request) -> dict[str, t.Any]
     started = time.monotonic()
     plan = _backup_create.plan(layout, request)
     return {
-        "archive": os.path.join(request.dest, _backups.file_name(request.env, _clock.stamp())), "sha256": None,
+        "archive": os.path.join(request.dest, _backups.file_name(request.env, _clock.stamp())), "signature": None, "sha256": None,
         "size": plan.size, "entries": len(plan.sources), "reused": 0, "full": None, "components": plan.components, "empty": plan.empty,
         "status": "planned", "release": _backup_create.live_release(layout), "problems": plan.problems,
         "skipped": plan.skipped, "elapsed": round(time.monotonic() - started, 3),
@@ -231,6 +242,7 @@ def main() -> None:
         "level": {"type": "int", "default": 6},
         "full_every": {"type": "int", "default": 7},
         "allow_changed": {"type": "bool", "default": False},
+        "sign_key": {"type": "path", "no_log": False},
     }
     _arguments.execute(AnsibleModule(argument_spec=spec, supports_check_mode=True), run)
 

@@ -96,7 +96,7 @@ class KilledRestores:
         archives.append(state.backup().good()["archive"])
         # One archive whose restore changes nothing: to see what a restore puts back before it begins its own work.
         self.neutral = state.backup(components=["config"]).good()["archive"]
-        self.kept = {name: digest for name, digest in trees.digests(state.backups).items()}
+        self.kept = dict(trees.digests(state.backups).items())
         self.whole = {}
         for archive in archives:
             state.restore(archive, safety_backup=False).good()

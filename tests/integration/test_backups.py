@@ -182,17 +182,17 @@ def test_signatures(running, says):
     sidecars = [f"{path}.sha256" for path in backups(running)]
     subprocess.run(["ssh-keygen", "-q", "-Y", "sign", "-f", keys / "sign", "-n", "mobius-backup", *sidecars], check=True,
                    stderr=subprocess.DEVNULL)
+    result = running.play("backup", mobius_backup_sign_key=str(keys / "sign"), **asked)
+    assert result.outcome == "backed_up" and Path(result.stats["mobius_backup"] + ".sha256.sig").stat().st_mode & 0o777 == 0o600
     assert running.play("verify_backups", **asked).outcome == "verified"
-    archive = backups(running)[1]
-    content = archive.read_bytes()
+    archive = Path(result.stats["mobius_backup"])
     flip(archive, middle_of_a_member(archive))
     _checksums.write(str(archive), _files.sha256_file(str(archive)))
     result = running.play("verify_backups", **asked)
     assert (result.status, result.outcome) == (2, "not_verified")
     assert says(result, f"archive {archive}: expected a signature of it by ops, found a wrong one")
-    archive.write_bytes(content)
-    _checksums.write(str(archive), _files.sha256_file(str(archive)))
-    assert running.play("verify_backups", **asked).outcome == "verified"
+    result = running.play("backup", mobius_backup_sign_key=str(allowed), **asked)
+    assert (result.status, result.outcome) == (2, "failed") and says(result, f"signing key {allowed}: expected a")
 
 
 def test_mistyped_settings(running, says):

@@ -7,10 +7,9 @@ import os
 import random
 import typing as t
 
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from support import trees
 from support.processes import Ended, Runner
-
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 #: Long at rest: a file that was written just now is waited for.
 REST = 1_700_000_000_123_456_789

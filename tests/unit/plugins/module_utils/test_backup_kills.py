@@ -78,9 +78,9 @@ def work(state_host):
     return run
 
 
-def test_backup_killed_at_many_steps(state_host, work, snapshot, quick_clock):
+def test_backup_killed_at_many_steps(state_host, work, snapshot, quick_clock, keys):
     def make():
-        return work(backup, dest=None, level=1, full_every=7, allow_changed=False)
+        return work(backup, dest=None, level=1, full_every=7, allow_changed=False, sign_key=keys.private)
 
     earlier = {make()[1]["archive"]}
     shared = snapshot(state_host.layout.shared)
@@ -89,21 +89,22 @@ def test_backup_killed_at_many_steps(state_host, work, snapshot, quick_clock):
     kills = 0
     for step in chosen(count, 8):
         kills += killed_at(make, step) == signal.SIGKILL
-        listed = state_host.info(verify="deep")
+        listed = state_host.info(verify="deep", allowed_signers=keys.allowed())
         assert {found["status"] for found in listed} == {"verified"}, step
         assert earlier <= {found["archive"] for found in listed}
-        # The next run sweeps: no debris, no sidecar without its archive.
-        assert not state_host.backup().get("failed")
+        # The next run sweeps: no debris, no sidecar and no signature without its archive.
+        assert not state_host.backup(sign_key=keys.private).get("failed")
         earlier = {found["archive"] for found in state_host.info()}
         assert len(earlier) > len(listed)
         names = {os.path.basename(archive) for archive in earlier}
-        assert set(os.listdir(state_host.layout.backups)) == names | {name + ".sha256" for name in names}, step
+        assert set(os.listdir(state_host.layout.backups)) \
+            == {name + suffix for name in names for suffix in ("", ".sha256", ".sha256.sig")}, step
     assert kills >= 15
     assert snapshot(state_host.layout.shared) == shared
 
 
 def test_restore_killed_at_many_steps(state_host, work, snapshot, quick_clock):
-    archive = work(backup, dest=None, level=1, full_every=7, allow_changed=False)[1]["archive"]
+    archive = work(backup, dest=None, level=1, full_every=7, allow_changed=False, sign_key=None)[1]["archive"]
 
     def put_back():
         return state_host.restore(archive, safety_backup=False)

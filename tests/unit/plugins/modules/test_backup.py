@@ -21,9 +21,11 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _archive_scan,
     _archive_source,
     _backup_create,
+    _clock,
     _files,
     _history,
     _restore,
+    _signature,
 )
 
 ALL = ["config", "database", "uploads", "generated", "logs"]
@@ -402,7 +404,7 @@ def test_a_sidecar_of_a_lost_archive_does_not_get_in_the_way(state_host):
 def test_writers_at_the_same_moment_get_names_of_their_own(state_host):
     code = ("import sys\nfrom ansible_collections.mobius.ops.plugins.modules import backup\n"
             "print(backup.run({'root': sys.argv[1], 'env': 'production', 'components': ['all'], 'dest': None,"
-            " 'level': 1, 'full_every': 7, 'allow_changed': False}, False)[1]['archive'])")
+            " 'level': 1, 'full_every': 7, 'allow_changed': False, 'sign_key': None}, False)[1]['archive'])")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     runs = [subprocess.Popen([sys.executable, "-c", code, state_host.root], env=environment, stdout=subprocess.PIPE)
             for _run in range(3)]
@@ -430,3 +432,69 @@ def test_thousands_of_files_stay_in_order(state_host):
         state_host.put(f"uploads/many/{number % 40}/{number}.txt", b"%d" % number)
     result = state_host.backup(components=["uploads"])
     assert result["entries"] == 1200 + 41 + 5
+
+
+def test_a_signed_archive(state_host, keys):
+    result = state_host.backup(sign_key=keys.private)
+    assert result["signature"] == result["archive"] + ".sha256.sig" and os.stat(result["signature"]).st_mode & 0o777 == 0o600
+    line = (f"ssh-keygen -Y verify -f {keys.allowed()} -I mobius-backup -n mobius-backup -s $a.sha256.sig < $a.sha256"
+            " && sha256sum -c $a.sha256")
+    done = subprocess.run(["bash", "-c", line], cwd=os.path.dirname(result["archive"]), check=False, capture_output=True,
+                          env={**os.environ, "a": os.path.basename(result["archive"])})
+    assert done.returncode == 0, done.stderr
+    [listed] = state_host.info(verify="deep", allowed_signers=keys.allowed())
+    assert listed["status"] == "verified"
+    assert sorted(os.listdir(state_host.layout.backups)) == sorted(
+        os.path.basename(result["archive"]) + suffix for suffix in ("", ".sha256", ".sha256.sig"))
+
+
+def test_without_a_key_there_is_no_signature(state_host, keys):
+    assert state_host.backup()["signature"] is None
+    [listed] = state_host.info(verify="checksum", allowed_signers=keys.allowed())
+    assert (listed["status"], listed["reason"]) == ("unverified", "no signature")
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_key_that_cannot_sign_fails_before_anything_is_read(state_host, keys, snapshot, check):
+    before = snapshot(state_host.root)
+    locked = keys.make("locked", passphrase="something long")
+    result = state_host.backup(check, sign_key=locked)
+    assert result["failed"] and "a private key without a passphrase" in result["msg"]
+    os.chmod(keys.private, 0o644)
+    result = state_host.backup(check, sign_key=keys.private)
+    assert result["failed"] and "only its owner can read (mode 0600), found mode 0644" in result["msg"]
+    assert snapshot(state_host.root) == before
+
+
+def test_check_mode_makes_no_signature(state_host, keys, snapshot):
+    before = snapshot(state_host.root)
+    assert state_host.backup(True, sign_key=keys.private)["signature"] is None
+    assert snapshot(state_host.root) == before
+
+
+def test_a_name_that_a_signature_has_is_taken(state_host, keys, monkeypatch):
+    """The signature of an archive that is gone must not become that of another one."""
+    monkeypatch.setattr(_backup_create, "_NAME_PATIENCE", 0.2)
+    monkeypatch.setattr(_clock, "stamp", lambda moment=None: "20261123_160000")
+    open(os.path.join(state_host.layout.backups, "dhash_production_20261123_160000.zip.sha256.sig"), "wb").close()
+    result = state_host.backup(sign_key=keys.private)
+    assert result["failed"] and "a free name for an archive" in result["msg"]
+
+
+def resign(archive, key):
+    with open(archive + _signature.SUFFIX, "wb") as stream:
+        stream.write(_signature.sign(key, archive, _files.sha256_file(archive)))
+
+
+@pytest.mark.parametrize("spoil, reuses", [
+    (lambda archive, keys: None, True),
+    (lambda archive, keys: resign(archive, keys.other), False),
+    (lambda archive, keys: os.unlink(archive + _signature.SUFFIX), False),
+    (lambda archive, keys: (os.unlink(archive + _signature.SUFFIX), os.symlink("/nowhere", archive + _signature.SUFFIX)), False),
+], ids=["own", "other key", "unsigned", "dangling"])
+def test_nothing_is_copied_from_an_archive_that_this_key_has_not_signed(state_host, keys, quick_clock, spoil, reuses):
+    """Else whoever can write into the folder would get his own content signed by the next backup."""
+    first = state_host.backup(sign_key=keys.private)
+    spoil(first["archive"], keys)
+    assert bool(state_host.backup(sign_key=keys.private)["reused"]) is reuses
+    assert state_host.backup()["reused"]

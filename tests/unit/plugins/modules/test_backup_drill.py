@@ -19,12 +19,15 @@ from support import damage
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _archive_stage,
+    _drill_check,
     _drill_instance,
     _drill_scratch,
     _files,
     _processes,
+    _progress,
     _sandbox,
 )
+from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, StateError
 from ansible_collections.mobius.ops.plugins.modules import backup, backup_drill
 
 #: Tells what it found and what it may do; TRY names files that it tries to write to.
@@ -32,7 +35,7 @@ APP = '''
 import http.server, json, os, signal, sqlite3, subprocess, sys
 
 told = {"status": "ok", "release": os.path.basename(os.getcwd()), "drill": os.environ.get("MOBIUS_DRILL", ""), "cwd": os.getcwd(),
-        "extra": os.environ.get("EXTRA", ""), "wrote": {}, "uid": os.getuid()}
+        "extra": os.environ.get("EXTRA", ""), "wrote": {}, "asked": 0, "uid": os.getuid()}
 if os.environ["MOBIUS_API_KEYS"] == "none":
     sys.exit("a key is needed, not " + os.environ["MOBIUS_API_KEYS"])
 with open("data/state.json") as stream:
@@ -59,8 +62,10 @@ class Answer(http.server.BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
+        told["asked"] += 1
+        ill = told["extra"] == "ill" or told["extra"] == "turns ill" and told["asked"] > 1
         body = json.dumps({**told, "origin": self.headers.get("Origin")}).encode()
-        self.send_response(503 if told["extra"] == "ill" else 200)
+        self.send_response(503 if ill else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -313,16 +318,45 @@ def test_planted_damage_fails(drills, snapshot, harm, steps, words):
 
 
 def test_what_the_application_printed_is_kept_without_secrets(drills, secret):
-    state_that_the_application_refuses(drills)
-    content = f"MOBIUS_API_KEYS=none\nOTHER={secret}-of-the-archive\n".encode()
-    damage.replace(drills.archive, "config/.env", content, manifest=True)
+    """Neither those of the restored .env nor those of the live one."""
+    damage.replace(drills.archive, "config/.env", b"MOBIUS_API_KEYS=none\nOTHER=only-in-the-archive\n", manifest=True)
     app = Path(drills.layout.release("v1"), "app.py")
-    app.write_text("import os\nprint('key is', os.environ['OTHER'], flush=True)\n" + APP)
-    result = drills.drill()
-    assert any(line.startswith("key is ***") for line in result["evidence"]), result["evidence"]
+    app.write_text("import os\nprint('keys', os.environ['OTHER'], os.environ['EXTRA'], flush=True)\n" + APP)
+    result = drills.drill(environment={"EXTRA": secret})
+    assert "keys ******** ********" in result["evidence"], result["evidence"]
     for path in (result["report"], result["report_json"], drills.layout.history):
-        assert secret not in Path(path).read_text()
-    assert "key is ***" in Path(result["report"]).read_text()
+        assert secret not in Path(path).read_text() and "only-in-the-archive" not in Path(path).read_text()
+    assert "keys ******** ********" in Path(result["report"]).read_text()
+
+
+def test_an_application_that_turns_ill_fails_and_its_secrets_are_hidden(drills):
+    damage.replace(drills.archive, "config/.env", b"MOBIUS_API_KEYS=only-in-the-archive\n", manifest=True)
+    app = Path(drills.layout.release("v1"), "app.py")
+    app.write_text("import os\nprint('key', os.environ['MOBIUS_API_KEYS'], flush=True)\n" + APP)
+    result = drills.drill(environment={"EXTRA": "turns ill"})
+    assert result["step"] == "application" and "every check to pass, found health: status 503" in result["reason"], result
+    assert result["evidence"] == ["key ********"] and len(result["application"]["checks"]) == 3
+    assert "only-in-the-archive" not in Path(result["report"]).read_text()
+    proof(result, drills, "failed")
+
+
+def test_a_database_that_only_the_integrity_check_finds_damaged(tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as made:
+        made.execute("CREATE TABLE note (text TEXT)")
+        made.execute("INSERT INTO note VALUES (NULL)")
+        assert _drill_check.databases(str(tmp_path), time.monotonic() + 9, _progress.Meter())[0]["rows"] == 1
+        made.execute("PRAGMA writable_schema=ON")
+        made.execute("UPDATE sqlite_master SET sql = 'CREATE TABLE note (text TEXT NOT NULL)'")
+    with pytest.raises(IntegrityError, match="integrity_check to say ok, found NULL value in note"):
+        _drill_check.databases(str(tmp_path), time.monotonic() + 9, _progress.Meter())
+
+
+def test_a_database_that_takes_too_long(tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as made:
+        made.execute("CREATE TABLE note (text TEXT)")
+        made.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000) INSERT INTO note SELECT i FROM n")
+    with pytest.raises(StateError, match="mobius_drill_timeout"):
+        _drill_check.databases(str(tmp_path), time.monotonic(), _progress.Meter())
 
 
 def damaging(monkeypatch, harm):
@@ -361,7 +395,7 @@ def test_the_files_on_the_disk_are_read_again(drills, monkeypatch, harm, path, w
 
 
 def test_an_ill_application_fails(drills):
-    result = drills.drill(environment={"EXTRA": "ill"}, ready_timeout=1)
+    result = drills.drill(environment={"EXTRA": "ill"}, ready_timeout=5)
     assert result["step"] == "application" and "status 503 instead of 200" in result["reason"]
     proof(result, drills, "failed")
 

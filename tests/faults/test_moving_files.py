@@ -1,0 +1,101 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Files that other processes change while they are read: what is in an archive is a state of the file, or it is listed."""
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import typing as t
+import zipfile
+
+import pytest
+from support.processes import Ended
+from support.state import State
+from support.writers import KINDS
+
+#: Kinds whose files are read in one piece whatever happens.
+ALWAYS_GOOD = ("log", "replace", "rotate")
+
+
+@contextlib.contextmanager
+def writing(state: State, kind: str, rest: float) -> t.Iterator[None]:
+    """While the block runs, a process writes."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    process = subprocess.Popen([sys.executable, "-m", "support.writers", kind, state.shared, str(rest)], env=environment,
+                               stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout and process.stdout.readline() == "ready\n"
+        yield
+        assert process.poll() is None, "the writer failed"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def contents(archive: str, kind: str) -> dict[str, bytes]:
+    """The files of a writer in an archive."""
+    with zipfile.ZipFile(archive) as opened:
+        names = set(opened.namelist())
+        return {name: opened.read(name) for name in KINDS[kind].files if name in names}
+
+
+def check(state: State, ended: Ended, kind: str) -> str:
+    """What must hold of a backup that was made meanwhile: "good", "listed" or "incomplete"."""
+    assert ended.result is not None, ended
+    listed = {problem["path"] for problem in ended.result.get("problems", [])}
+    assert listed <= set(KINDS[kind].files), ended.result
+    offered = state.info(verify="deep")
+    assert {one["status"] for one in offered} <= {"verified"}
+    if ended.status:
+        assert listed and ended.sentence() and not offered
+        return "incomplete"
+    archive = ended.result["archive"]
+    found = contents(archive, kind)
+    for name, content in found.items():
+        assert name in listed or KINDS[kind].sound(content), name
+    if kind not in ("delete", "rotate"):  # their files need not be there
+        assert found or listed, "a file that was there all the time is neither in the archive nor listed"
+    os.unlink(archive)
+    os.unlink(archive + ".sha256")
+    return "listed" if listed else "good"
+
+
+@pytest.mark.parametrize("rest", [0.0, pytest.param(0.3, marks=pytest.mark.long)], ids=["restless", "in bursts"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "store"])
+def test_changing_file(full, kind, rest, long):
+    outcomes = []
+    with writing(full, kind, rest):
+        for number in range(8 if long else 2):
+            outcomes.append(check(full, full.backup(allow_changed=bool(number % 2)), kind))
+    if kind in ALWAYS_GOOD:
+        assert set(outcomes) == {"good"}, outcomes
+
+
+@pytest.mark.parametrize("rest", [0.0, 0.01, 0.1], ids=["restless", "100 a second", "10 a second"])
+def test_json_store(full, rest, long):
+    """The archive never holds half of a store."""
+    outcomes = []
+    with writing(full, "store", rest):
+        for number in range(12 if long else 3):
+            outcomes.append(check(full, full.backup(allow_changed=bool(number % 2)), "store"))
+    if rest:
+        assert "good" in outcomes, outcomes
+
+
+def test_all_at_once(full, long):
+    """Every kind of writer at the same time, with a result that tells of each."""
+    with contextlib.ExitStack() as stack:
+        for kind in KINDS:
+            stack.enter_context(writing(full, kind, 0.2))
+        for _time in range(4 if long else 1):
+            ended = full.backup(allow_changed=True)
+            listed = {problem["path"] for problem in ended.good()["problems"]}
+            for kind in KINDS:
+                for name, content in contents(ended.result["archive"], kind).items():
+                    assert name in listed or KINDS[kind].sound(content), name
+        ended = full.backup()
+    if ended.status:
+        assert ended.result["problems"] and ended.sentence()
+    assert {one["status"] for one in full.info(verify="deep")} == {"verified"}
