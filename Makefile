@@ -25,11 +25,19 @@ demo: setup ## the main job on a real application, on this machine (KEEP=1 leave
 	@.venv/bin/python tests/demo/demo.py $(ARGS)
 
 .PHONY: test
-test: test-unit test-app test-integration ## unit tests, the sample application's own, and integration tests
+test: test-unit test-faults test-app test-integration ## unit and fault tests, the sample application's own, and integration tests
 
 .PHONY: test-unit
 test-unit: setup ## unit tests (ARGS="-k name" goes to pytest)
 	.venv/bin/pytest tests/unit -q $(ARGS)
+
+.PHONY: test-faults
+test-faults: setup ## kills, full disks, damage and hostile archives: a minute of them
+	.venv/bin/pytest tests/faults -q -n 2 $(ARGS)
+
+.PHONY: test-long
+test-long: setup ## all fault tests of backup and restore, some minutes
+	.venv/bin/pytest tests/faults -v --long -n 2 $(ARGS)
 
 .PHONY: test-integration
 test-integration: setup ## the real playbooks against the sample application

@@ -9,6 +9,7 @@ One thread writes; ``_archive_ahead`` has a pool that reads and deflates for it.
 """
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import stat
@@ -153,7 +154,7 @@ class Writer:
                  "packed_sha256": content.packed_sha256}
         if doubtful:
             entry["changed"] = True
-        elif _archive_source.at_rest(content.status):
+        elif content.rested:
             entry.update(inode=content.status.st_ino, ctime_ns=content.status.st_ctime_ns)
         if content.copied:
             self.copied.add(source.name)
@@ -192,7 +193,7 @@ class Writer:
         for last in (False,) * _archive_source.RETRIES + (True,):
             try:
                 with _archive_source.Folders() as folders, folders.opened(source) as descriptor:
-                    before = _archive_source.settled(descriptor)
+                    before, rested = _archive_source.settled(functools.partial(os.fstat, descriptor))
                     member, content, ends = self._stream(source, descriptor, before)
                     after = os.fstat(descriptor)
             except Unreadable:
@@ -200,6 +201,7 @@ class Writer:
                     raise
                 time.sleep(_archive_source.PAUSE)
                 continue
+            content.rested = rested
             content.reason = _archive_source.judged(source, before, after, content.size)
             if not content.reason and _archive_source.is_json_store(source) and _archive_source.torn_json(*ends, content.size):
                 content.reason = "it is no JSON document"
@@ -248,7 +250,7 @@ class Writer:
         copy = os.path.join(self._spool, "database")
         os.makedirs(self._spool, 0o700, exist_ok=True)
         try:
-            before = os.lstat(source.path)
+            before, rested = _archive_source.settled(functools.partial(os.lstat, source.path))
             wal = _sqlite.in_wal_mode(source.path)
             _sqlite.copy(source.path, copy)
             os.utime(copy, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -265,10 +267,8 @@ class Writer:
         finally:
             os.unlink(copy)
         content.status = before
-        moved = not _same(before, source.path) or _sqlite.in_use(source.path)
+        content.rested = rested and _same(before, source.path) and not _sqlite.in_use(source.path)
         entry = self._list(source, content, doubtful=False)
-        if moved:
-            entry.pop("inode", None)
         if wal:
             entry["journal_mode"] = "wal"
 

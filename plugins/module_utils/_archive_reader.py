@@ -8,6 +8,7 @@ every member. The creation, the listing and the restore of backups all use this 
 from __future__ import annotations
 
 import collections
+import concurrent.futures
 import hashlib
 import os
 import shutil
@@ -54,26 +55,37 @@ class Window:
 class Archive:
     """An archive whose structure and manifest are in order.
 
+    :param hashing: begin with the digest of the whole file at once, in a thread: :meth:`sha256` will be asked for.
     :raises InputError: when there is no such file.
     :raises IntegrityError: when anything about it is wrong; nothing of it may be used then.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, hashing: bool = False) -> None:
         self.path = path
+        self._closing = False
+        self._hashing: concurrent.futures.Future[str] | None = None
         if not os.path.isfile(path):
             raise InputError(f"archive {path}", "a file", "nothing" if not os.path.lexists(path) else "something else",
                              "Look for archives with mobius.ops.backup_info")
         self._stream = open(path, "rb")  # noqa: SIM115 -- pylint: disable=consider-using-with
+        if hashing:
+            self._hashing = _checksums.begin(self._hash)
         try:
             self._structure = Structure(path, self._stream)
         except BaseException:
-            self._stream.close()
+            self._close()
             raise
 
     def __enter__(self) -> Archive:
         return self
 
     def __exit__(self, *_error: t.Any) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        self._closing = True
+        if self._hashing:
+            concurrent.futures.wait([self._hashing])
         self._stream.close()
 
     @property
@@ -88,13 +100,17 @@ class Archive:
 
     def sha256(self) -> str:
         """The digest of the whole file, of the very descriptor that the members are read from."""
+        return self._hashing.result() if self._hashing else self._hash()
+
+    def _hash(self) -> str:
         digest, offset = hashlib.sha256(), 0
-        while True:
+        while not self._closing:
             chunk = os.pread(self._stream.fileno(), _files.CHUNK, offset)
             if not chunk:
-                return digest.hexdigest()
+                break
             digest.update(chunk)
             offset += len(chunk)
+        return digest.hexdigest()
 
     def verify(self, copied: t.Container[str] = (), meter: Meter | None = None) -> None:
         """Read every member: its CRC, its SHA-256 and its size are the manifest's, and databases are sound.

@@ -52,9 +52,9 @@ class Previous:
         assert self._archive
         try:
             yield from self._archive.stored(entry, window)
-        except IntegrityError:
+        except (IntegrityError, OSError) as error:  # damaged, or on a disk that does not give it
             self.damaged.append(entry["path"])
-            raise
+            raise IntegrityError(entry["path"], "its bytes in an earlier archive", str(error), "Verify the archives") from error
 
     def content(self, source: Source, entry: dict[str, t.Any], chunks: list[Buffer]) -> Content:
         """A member as content of the archive that is made now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -53,6 +54,8 @@ class Content:
     reason: str = ""
     #: It comes from the archive before this one.
     copied: bool = False
+    #: The file was at rest when it was read, so that another content of it has other times.
+    rested: bool = True
 
 
 def compressible(source: Source) -> bool:
@@ -103,14 +106,14 @@ def at_rest(status: os.stat_result) -> bool:
     return not 0 <= time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < SETTLE_NS
 
 
-def settled(descriptor: int) -> os.stat_result:
-    """The file's facts, once it rests; after some tries, those of a file that does not."""
+def settled(look: t.Callable[[], os.stat_result]) -> tuple[os.stat_result, bool]:
+    """A file's facts, once it rests, or after some tries; and whether it does."""
     for _attempt in range(RETRIES):
-        status = os.fstat(descriptor)
+        status = look()
         if at_rest(status):
-            break
+            return status, True
         time.sleep(SETTLE_NS / 1e9)
-    return status
+    return look(), False
 
 
 def blocks(descriptor: int, size: int) -> t.Iterator[bytes]:
@@ -178,7 +181,7 @@ def read_small(folders: Folders, source: Source, deflater: _deflate.Deflater) ->
             time.sleep(PAUSE)
         try:
             with folders.opened(source) as descriptor:
-                before = settled(descriptor)
+                before, rested = settled(functools.partial(os.fstat, descriptor))
                 if before.st_size > SMALL:
                     return None
                 raw = b"".join(blocks(descriptor, before.st_size))
@@ -191,7 +194,7 @@ def read_small(folders: Folders, source: Source, deflater: _deflate.Deflater) ->
         if not reason and is_json_store(source) and torn_json(raw, raw, len(raw)):
             reason = "it is no JSON document"
         content = packed(before, raw, deflater if compressible(source) else None)
-        content.reason = reason
+        content.reason, content.rested = reason, rested
         if not reason:
             break
     return content

@@ -100,9 +100,9 @@ def create(layout: Layout, request: Request, meter: Meter | None = None) -> dict
         writer = Writer(draft.stream, draft.beside("spool"), deflater, previous, meter)
         manifest = writer.write(found, facts, request.allow_changed)
         draft.sync()
-        with Archive(draft.partial) as archive, _checksums.alongside(archive.sha256) as hashing:
+        with Archive(draft.partial, hashing=True) as archive:
             archive.verify(writer.copied, meter)
-            digest = hashing.result()
+            digest = archive.sha256()
         if manifest.get("incomplete"):
             draft.keep_aside()
             raise _incomplete(layout, draft.aside, writer.problems, found.skipped)

@@ -110,7 +110,7 @@ def _describe(backup: Backup, verify: str, policy: _signature.Policy | None) -> 
              "release": None, "problems": 0}
     try:
         facts["size"] = os.stat(backup.archive).st_size
-        with Archive(backup.archive) as archive:
+        with Archive(backup.archive, hashing=verify != "none") as archive:
             manifest = archive.manifest
             facts.update(components=manifest["components"], release=manifest.get("release"),
                          problems=manifest.get("problems", 0))
@@ -130,10 +130,10 @@ def _describe(backup: Backup, verify: str, policy: _signature.Policy | None) -> 
 
 def _status(archive: Archive, verify: str, policy: _signature.Policy | None) -> tuple[str, str]:
     lacks = _lacks(archive.path, policy)
+    if verify == "deep":
+        archive.verify()  # before the sidecar, which could only tell that something differs, and not what
     if verify != "none":
         check_sidecar(archive, True, policy)
-    if verify == "deep":
-        archive.verify()
     if lacks:
         whole = "; every member agrees with the manifest" if verify == "deep" else ""
         return "unverified", "no " + " and no ".join(lacks) + whole

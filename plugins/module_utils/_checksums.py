@@ -36,11 +36,13 @@ def in_threads(work: t.Callable[[T], R], items: t.Sequence[T]) -> list[R]:
         pool.shutdown(cancel_futures=True)
 
 
-@contextlib.contextmanager
-def alongside(work: t.Callable[[], R]) -> t.Iterator[concurrent.futures.Future[R]]:
+def begin(work: t.Callable[[], R]) -> concurrent.futures.Future[R]:
     """Have *work* done in a thread meanwhile; its result is the future's."""
-    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
-        yield pool.submit(work)
+    pool = concurrent.futures.ThreadPoolExecutor(max_workers=1)
+    try:
+        return pool.submit(work)
+    finally:
+        pool.shutdown(wait=False)
 
 
 @contextlib.contextmanager

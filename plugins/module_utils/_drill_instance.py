@@ -118,10 +118,15 @@ class UnitInstance(Instance):
         settings = "".join(f"{key}={_quoted(value)}\n" for key, value in sorted(self.spec["environment"].items()))
         env_file = self.layout.path("drill.env")
         _files.write_text(env_file, settings, 0o600)
-        argv = ["systemd-run", "--quiet", "--collect", f"--unit={self.unit}",
-                f"--description=Drill of {self.spec['name']}", "--service-type=exec"]
+        argv = ["systemd-run", f"--unit={self.unit}", f"--description=Drill of {self.spec['name']}", "--service-type=exec"]
         argv += [f"--property={line}" for line in [*_systemd.SANDBOX.splitlines(), *self._properties(env_file)]]
-        _commands.run([*argv, "--", *self.spec["command"]], "/", "the drill's instance")
+        done = _commands.capture([*argv, "--", *self.spec["command"]], "/", "the drill's instance")
+        if done.returncode:
+            raise ServiceError(f"unit {self.unit}", "to be started", " ".join(done.stderr.split()) or f"status {done.returncode}",
+                               f"Look at: journalctl -u {self.unit}")
+
+    def evidence(self, lines: int = 15) -> list[str]:
+        return super().evidence(lines) or _systemd.printed(self.unit, lines)
 
     def _properties(self, env_file: str) -> list[str]:
         spec, log = self.spec, self.spec["console_log"]
@@ -129,7 +134,7 @@ class UnitInstance(Instance):
                  f"StandardOutput=append:{log}", f"StandardError=append:{log}", f"RuntimeMaxSec={self.lifetime:.0f}",
                  f"TimeoutStopSec={spec['stop_timeout']}", "KillMode=mixed", f"ReadWritePaths={_quoted(spec['writable'], _IN_PATHS)}"]
         binds = {path: folder for path, folder in spec["instead"].items() if path not in _drill_app.TEMPORARY}
-        found += [f"BindPaths={_quoted(f'{folder}:{path}', _IN_PATHS)}" for path, folder in binds.items()]
+        found += [f"BindPaths={_quoted(folder, _IN_PATHS)}:{_quoted(path, _IN_PATHS)}" for path, folder in binds.items()]
         found += [f"User={spec['user']}"] if spec["user"] else []
         found += [f"MemoryMax={spec['memory_max']}"] if spec["memory_max"] else []
         return found + ([] if "/tmp" in spec["instead"] else ["PrivateTmp=false"])
@@ -198,7 +203,8 @@ def end_strays(scratch: str, patience: float = 5.0) -> list[int]:
 
 
 def end_remains(scratch: str) -> list[int]:
-    """End everything that a killed drill left running; ids of the processes that were killed."""
+    """End everything that a killed drill left running; ids of the processes."""
+    left = processes_of(scratch)
     if _systemd.is_init() and not os.getuid():
         _end_unit(unit_of(scratch))
-    return end_strays(scratch)
+    return sorted({*left, *end_strays(scratch)})

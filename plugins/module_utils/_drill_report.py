@@ -114,7 +114,7 @@ def _head(facts: dict[str, t.Any], title: str, passed: bool) -> str:
             ", and the application was well on it." if (facts["application"] or {}).get("ready_after") is not None
             else ". The application was left out.")
     else:
-        told = f"At the step “{_DID[facts['step']][0]}”: " if facts["step"] in _DID else ""
+        told = f"At the step {_DID[facts['step']][0].lower()}: " if facts["step"] in _DID else ""
         told += facts["reason"]
     return (f'<header class="{"passed" if passed else "failed"}"><h1>{_e(title)}</h1><p>{_e(told)}</p>'
             f'<p class="soft small">{_e(where)}</p></header>')
@@ -148,8 +148,8 @@ def _steps(facts: dict[str, t.Any]) -> str:
     for step in facts["steps"]:
         name, did = _DID[step["name"]]
         mood = {"passed": " good", "failed": " bad"}.get(step["status"], " soft")
-        bar = f'<span class="bar" style="width: {100 * step["elapsed"] / longest:.1f}%"></span>' if step["elapsed"] else ""
-        rows.append(f'<tr><th scope="row">{_e(name)}</th><td><span class="soft small did">{_e(did)}</span>{bar}</td>'
+        gauge = f'<span class="bar" style="width: {100 * step["elapsed"] / longest:.1f}%"></span>' if step["elapsed"] else ""
+        rows.append(f'<tr><th scope="row">{_e(name)}</th><td><span class="soft small did">{_e(did)}</span>{gauge}</td>'
                     f'<td class="status{mood}">{_e(_STATUS[step["status"]])}</td>'
                     f'<td class="number">{_e(_seconds(step["elapsed"]))}</td></tr>')
     return _section("Steps", _table(["step", "what was done", "result", "time"], rows, {3}))

@@ -125,12 +125,12 @@ def run(spec: dict[str, t.Any]) -> None:
         _say(f"no mount namespace: {error.filename}: {error.strerror}")
         if spec["required"]:
             _say(f"refused to start without one: {spec['required']}")
-            sys.exit(REFUSED)
+            raise SystemExit(REFUSED) from error
     _become(spec["user"])
     os.chdir(spec["working_dir"])  # anew, for the folder of before is outside of the namespace
     _call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != spec["parent"]:
-        sys.exit(REFUSED)
+        raise SystemExit(REFUSED)
     os.umask(0o027)
     os.execve(spec["command"][0], spec["command"], env)
 

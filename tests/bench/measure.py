@@ -72,6 +72,16 @@ def cost(command: list[str], cwd: str, environment: dict[str, str]) -> tuple[Cos
     return Cost(wall, cpu, used.ru_maxrss * 1024, foreign=max(0.0, others - cpu) / wall if wall else 0.0), said
 
 
+def wait_for_quiet(patience: float) -> None:
+    """Wait until other processes use less than a fifth of a core, at most so many seconds."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        before = busy()
+        time.sleep(1)
+        if busy() - before < 0.2:
+            return
+
+
 def flush(folder: str) -> float:
     """Seconds until all that was written to a folder's file system is on disk."""
     began = time.monotonic()

@@ -1,6 +1,7 @@
 """The converged host: its unit and sandbox, and how deploys, crashes and rollbacks end under systemd. Run in this order."""
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -166,6 +167,41 @@ def test_data_that_is_restored_belongs_to_the_service_again(host, client, tmp_pa
     assert host.run("find /opt/mobius/shared/*/ ! -user mobius ! -path */config/*") == ""
     upload = client.upload("after.png", png())
     assert client.clip(client.render(upload["id"]), tmp_path / "clip.mp4")["codecs"] == ["aac", "h264"]
+
+
+#: Loaded into the application of a drill: tries to write where a mistake may lead it to, and ends it, so that its lines are shown.
+TRESPASS = """
+const fs = require("fs");
+for (const path of ["/opt/mobius/shared/uploads/planted", "/opt/mobius/trespass/x", "/srv/trespass/x"]) {
+  try { fs.writeFileSync(path, "x"); console.log("wrote " + path); } catch (error) { console.log(error.code + " " + path); }
+}
+process.exit(9);
+"""
+
+
+def test_a_drill_restores_and_starts_the_backup_beside_the_service(host, client):
+    pid, uploads = host.unit("MainPID"), host.run("find /opt/mobius/shared/uploads | sort")
+    result = host.play("drill")
+    assert (result.status, result.outcome) == (0, "drill_passed"), result.output
+    told = json.loads(host.run("cat " + result.stats["mobius_report"].replace(".html", ".json")))
+    assert told["application"]["isolation"] == "systemd" and told["application"]["release"] == host.live()
+    assert host.unit("MainPID") == pid and client.health()["status"] == "ok"
+    assert host.run("find /opt/mobius/shared/uploads | sort") == uploads
+    assert host.run("ls -d /opt/mobius/.drill-* /opt/mobius/state/drill.json") == ""
+    assert host.run("systemctl list-units --all --no-legend mobius-drill-*") == ""
+
+
+def test_the_application_of_a_drill_cannot_write_to_live_data(host):
+    host.run("for f in /opt/mobius /srv; do mkdir $f/trespass; chown mobius $f/trespass; done")
+    host.run(f"echo {base64.b64encode(TRESPASS.encode()).decode()} | base64 -d > /srv/trespass.cjs")
+    result = host.play("drill", mobius_drill_environment={"NODE_OPTIONS": "--require=/srv/trespass.cjs"})
+    assert (result.status, result.outcome) == (2, "drill_failed") and says(result, "ended 1 times (last: status 9)"), result.output
+    assert says(result, "EROFS /opt/mobius/trespass/x") and says(result, "EROFS /srv/trespass/x"), result.output
+    assert says(result, "wrote /opt/mobius/shared/uploads/planted")  # in the copy
+    assert host.run("ls -A /opt/mobius/shared/uploads/planted /opt/mobius/trespass /srv/trespass").replace("\n", "").strip() in (
+        "/opt/mobius/trespass:/srv/trespass:",)
+    assert host.run("systemctl list-units --all --no-legend mobius-drill-*") == ""
+    host.run("rm -r /opt/mobius/trespass /srv/trespass /srv/trespass.cjs")
 
 
 def test_a_release_that_crashes_at_once_leaves_the_old_one_serving(host, client):

@@ -146,7 +146,8 @@ def test_signatures(state_host, signed, keys, verify, run_module):
     run_module(checksum, {"paths": [signed[1]]})  # the sidecar of who has changed it
     by_path = {backup["archive"]: backup for backup in state_host.info(**asked)}
     assert (by_path[signed[0]]["status"], by_path[signed[0]]["reason"].partition(";")[0]) == ("unverified", "no signature")
-    assert by_path[signed[1]]["status"] == "corrupt" and "a signature of it by mobius-backup" in by_path[signed[1]]["reason"]
+    reason = "a signature of it by mobius-backup" if verify == "checksum" else "(its checksum differs) in uploads/"  # which member
+    assert by_path[signed[1]]["status"] == "corrupt" and reason in by_path[signed[1]]["reason"]
     assert by_path[signed[2]]["status"] == "verified"
     os.unlink(signed[0] + ".sha256")
     assert "no sidecar and no signature" in state_host.info(**asked)[-1]["reason"]

@@ -1,0 +1,106 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Backups of a database that several processes write to: each is one moment of it, and no acknowledged commit is missing."""
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import typing as t
+
+import pytest
+from support import bank
+from support.state import State
+from support.waiting import wait_until
+
+
+class Bank:
+    """A database in a root, its writers, and another root to restore into."""
+
+    def __init__(self, folder: str, state: State, journal: str) -> None:
+        self.state = state
+        self.path = state.path("database/mobius.db")
+        self.noted = os.path.join(folder, "acknowledged")
+        self.other = State(os.path.join(folder, "other"), state.runner)
+        self.processes: list[subprocess.Popen[bytes]] = []
+        bank.create(self.path, journal)
+        for number in range(bank.WRITERS):
+            bank.note(self.noted, number, 0)
+
+    def open(self, *more: str) -> None:
+        """Start the writers."""
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        for what in (*map(str, range(bank.WRITERS)), *more):
+            self.processes.append(subprocess.Popen([sys.executable, "-m", "support.bank", what, self.path, self.noted], env=environment))
+        before = bank.acknowledged(self.noted)
+        wait_until(lambda: all(now > then for now, then in zip(bank.acknowledged(self.noted), before)), 30, "the writers write")
+
+    def kill(self) -> None:
+        """SIGKILL to all: what they left in the WAL or a journal is all that there is."""
+        for process in self.processes:
+            assert process.poll() is None, "a writer failed"
+            process.kill()
+            process.wait()
+        self.processes = []
+
+    def back_up_and_compare(self) -> list[int]:
+        """One backup, restored elsewhere: the counters in it."""
+        before = bank.acknowledged(self.noted)
+        made = self.state.backup(components=["database"]).good()
+        after = bank.acknowledged(self.noted)
+        assert not made["problems"]
+        self.other.restore(made["archive"], safety_backup=False).good()
+        assert sorted(os.listdir(self.other.path("database"))) == ["mobius.db"]
+        counters = bank.check(self.other.path("database/mobius.db"))
+        for least, found, most in zip(before, counters, after):
+            assert least <= found <= most + 1, (before, counters, after)  # one may be committed and not yet noted
+        return counters
+
+
+@pytest.fixture
+def busy(tmp_path: t.Any, state: State) -> t.Iterator[t.Callable[[str], Bank]]:
+    """``busy(journal)``: a bank; its writers are gone after the test."""
+    made: list[Bank] = []
+
+    def open_one(journal: str) -> Bank:
+        made.append(Bank(str(tmp_path), state, journal))
+        return made[-1]
+
+    yield open_one
+    for one in made:
+        for process in one.processes:
+            process.kill()
+            process.wait()
+
+
+def test_wal_database_under_busy_writers(busy, long):
+    """50 of 50, with checkpoints in between and writers that die."""
+    one = busy("wal")
+    counters: list[list[int]] = []
+    number = 50 if long else 6
+    one.open("checkpoint")
+    for index in range(number):
+        counters.append(one.back_up_and_compare())
+        if index % 10 == 3:
+            one.kill()
+            counters.append(one.back_up_and_compare())
+            one.open(*["checkpoint"] * (index % 20 == 3))
+    assert len(counters) >= number
+    for earlier, later in zip(counters, counters[1:]):
+        assert all(now >= then for now, then in zip(later, earlier))
+    assert all(now > then for now, then in zip(counters[-1], counters[0]))
+    assert {backup["status"] for backup in one.state.info(verify="deep")} == {"verified"}
+
+
+@pytest.mark.parametrize("journal", ["delete", "truncate", "persist"])
+def test_other_journals(busy, journal, long):
+    one = busy(journal)
+    counters = []
+    one.open()
+    for index in range(10 if long else 2):
+        counters.append(one.back_up_and_compare())
+        if index % 5 == 1:
+            one.kill()
+            counters.append(one.back_up_and_compare())
+            one.open()
+    assert counters == sorted(counters)
