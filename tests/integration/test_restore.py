@@ -90,7 +90,7 @@ def test_data_that_the_application_is_not_well_on_is_not_kept(ready, env_file, s
     bad = ready.play("backup").stats["mobius_backup"]
     env_file.write_text(good)
     image = ready.client().upload("kept.png", FIRST)
-    result = ready.play("restore", mobius_backup=bad, mobius_ready_timeout="2")
+    result = ready.play("restore", mobius_backup=bad, mobius_ready_timeout="10")
     assert (result.status, result.outcome) == (2, "swapped_back"), result.output
     assert says(result, "health: status 503") and says(result, "What was there before serves again.")
     assert ready.client().health()["status"] == "ok" and ready.client().get(image["url"]).content == FIRST
@@ -129,7 +129,7 @@ def test_killed_while_it_waits_for_the_service_the_next_run_puts_back_what_was_t
     before = uploads(ready)
     killed(ready, "trial", eventually, is_ill, mobius_backup=bad, mobius_ready_timeout=60)
     assert FAULT in env_file.read_text()
-    result = ready.play("restore", mobius_ready_timeout=2)
+    result = ready.play("restore", mobius_ready_timeout=10)
     assert (result.status, result.outcome) == (0, "recovered"), result.output
     assert says(result, "a restore that was interrupted is undone. What is kept: ")
     assert env_file.read_text() == good and uploads(ready) == before and ready.client().health()["status"] == "ok"
