@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import typing as t
 
+from ansible import constants as C
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -70,7 +71,7 @@ class ActionModule(ActionBase):
                 result, since = answer, time.monotonic()
                 continue
             lost = f"the watch cannot be asked ({answer.get('msg', 'no reason given')})"
-            display.warning(f"[{host}] {lost}; it goes on without us")
+            display.display(f"[{host}] {lost}; it goes on without us", color=C.COLOR_WARN)  # a warning would wait for the task's end
             result["lines"] = []
             if time.monotonic() - since > LOST_AFTER:
                 lost += "; look with mobius.ops.monitor -e mobius_monitor_attach=true"

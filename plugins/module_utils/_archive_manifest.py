@@ -44,8 +44,8 @@ def encode(manifest: dict[str, t.Any]) -> bytes:
 def entry(source: _archive_scan.Source, status: os.stat_result) -> dict[str, t.Any]:
     """What the manifest says of a file, folder or link before its content is known."""
     made = {"path": source.name, "type": source.type, "size": 0, "mode": f"{stat.S_IMODE(status.st_mode):04o}",
-             "uid": status.st_uid, "gid": status.st_gid, "owner": _owner(status.st_uid), "group": _group(status.st_gid),
-             "mtime_ns": status.st_mtime_ns}
+            "uid": status.st_uid, "gid": status.st_gid, "owner": _owner(status.st_uid), "group": _group(status.st_gid),
+            "mtime_ns": status.st_mtime_ns}
     more = {"sqlite": source.sqlite, "xattrs": source.xattrs, "hardlink": source.hardlink}
     return {**made, **{key: value for key, value in more.items() if value}}
 

@@ -220,6 +220,7 @@ class Archive:
         if not unpacker.eof:
             raise EOFError("a compressed member does not end where it should")
 
+
 def _batches(entries: list[dict[str, t.Any]]) -> t.Iterator[list[dict[str, t.Any]]]:
     batch: list[dict[str, t.Any]] = []
     size = 0

@@ -16,7 +16,7 @@ class Previous:
     """An earlier archive to copy from; without one, nothing is ever found."""
 
     def __init__(self, archive: Archive | None = None) -> None:
-        self._archive = archive
+        self._archive: t.Any = archive  # entries, and so all that is asked of it, are there only with one
         self._entries = {entry["path"]: entry for entry in archive.entries} if archive else {}
         #: Members whose bytes in the earlier archive are damaged.
         self.damaged: list[str] = []
@@ -49,7 +49,6 @@ class Previous:
 
         :raises IntegrityError: when they are damaged; the member is noted.
         """
-        assert self._archive
         try:
             yield from self._archive.stored(entry, window)
         except (IntegrityError, OSError) as error:  # damaged, or on a disk that does not give it
@@ -58,7 +57,6 @@ class Previous:
 
     def content(self, source: Source, entry: dict[str, t.Any], chunks: list[Buffer]) -> Content:
         """A member as content of the archive that is made now."""
-        assert self._archive
         method, crc = self._archive.method_and_crc(entry)
         return Content(source.status, entry["size"], entry["sha256"], crc, method, entry["packed_sha256"], chunks, copied=True)
 

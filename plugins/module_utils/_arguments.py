@@ -7,12 +7,17 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.mobius.ops.plugins.module_utils import _background
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 
 ROOT = {"type": "path", "required": True}
 ENV = {"type": "str", "required": True}
 COMPONENTS = {"type": "list", "elements": "str", "default": ["all"]}
 SIGNATURES = {"allowed_signers": {"type": "path"}, "signer": {"type": "str", "default": "mobius-backup"}}
+PROGRESS = {
+    "progress": {"type": "str", "choices": ["all", "none"], "default": "all"}, "progress_file": {"type": "path"},
+    "progress_wait": {"type": "float"},
+}
 HEADERS = {"type": "dict", "default": {}}
 SECRET_HEADERS = {"type": "dict", "default": {}, "no_log": True}
 CHECKS = {
@@ -31,9 +36,11 @@ def execute(module: AnsibleModule, run: t.Callable[[dict[str, t.Any], bool], tup
 
     ``run`` returns ``(changed, result, {"before": …, "after": …})``. An :class:`OpsError` becomes the module's
     failure message as it is; an operating system error names its file. ``warnings`` in a result are sentences that
-    Ansible shows.
+    Ansible shows. With ``progress_file`` the work is done in the background.
     """
     try:
+        if module.params.get("progress_file"):
+            _background.step_aside(module)
         changed, result, diff = run(module.params, module.check_mode)
     except OpsError as error:
         module.fail_json(msg=str(error), **_warned(module, getattr(error, "facts", {})))

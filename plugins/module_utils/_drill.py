@@ -102,15 +102,14 @@ class Drill:
         """The sidecar, the signature where one is asked for, the environment, and every member."""
         self.facts["archive"] = path = _drill_plan.choose(self.request)
         self.archive = self.stack.enter_context(Archive(path))
-        manifest, entries = self.archive.manifest, self.archive.entries
+        manifest = self.archive.manifest
         self.facts.update(created=manifest.get("created"), release=manifest.get("release"), components=manifest["components"],
                           size=os.stat(path).st_size)
-        self.meter.phase("verify", sum(entry["size"] for entry in entries), len(entries))
         self.facts["sha256"], self.facts["status"] = _backups.check_sidecar(self.archive, False, self.request.policy)
         if manifest["env"] not in (self.request.env, self.request.allow_env):
             raise InputError(f"archive {path}", f"a backup of env {self.request.env}", f"one of env {manifest['env']}",
                              f"To drill it here on purpose, set allow_env to {manifest['env']}")
-        self.archive.verify()
+        self.archive.verify(meter=self.meter)
 
     def extract(self) -> None:
         """The restore, into a folder of its own."""

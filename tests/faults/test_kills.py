@@ -182,12 +182,12 @@ def kill_at_steps(killed: Killed, number: int) -> None:
 
 
 def kill_at_calls(killed: Killed, part: int, parts: int, often: int, log: str) -> None:
-    """Kill at system calls: at each of those that change something, at some of those that read and write."""
+    """Kill at system calls: at each of those that change something, at some of those that every file needs."""
     ended, made = processes.calls_of(killed.start(hold=True), f"{CHANGES},{OFTEN}", log)
     killed.check(ended)
     points = []
     for name, count in sorted(made.items()):
-        every = 1 if name in CHANGES.split(",") else max(1, count // often)
+        every = max(1, count // (20 if name in CHANGES.split(",") else often))
         points += [(name, number) for number in range(1, count + 1, every)]
     assert len(points) > 50, made
     mine = points[part::parts]

@@ -16,7 +16,7 @@ from support.state import State
 from support.writers import KINDS
 
 #: Kinds whose files are read in one piece whatever happens.
-ALWAYS_GOOD = ("log", "replace", "rotate")
+ALWAYS_GOOD = ("log", "replace")
 
 
 @contextlib.contextmanager

@@ -124,7 +124,10 @@ def test_more_files_than_a_plain_zip_can_count(state):
 
 @pytest.mark.long
 def test_a_file_of_more_than_4_gigabytes(tmp_path, runner):
-    """Stored, so that its sizes and the places of what follows need 64 bits; no more memory than for a small one."""
+    """Stored, so that its sizes and the places of what follows need 64 bits; no more memory than for a small one.
+
+    What it holds is zeros, of which the source needs no room.
+    """
     if shutil.disk_usage(tmp_path).free < 12 << 30:
         pytest.skip("less than 12 GiB are free")
     state = State(str(tmp_path / "mobius"), runner)
@@ -147,12 +150,8 @@ def test_a_file_of_more_than_4_gigabytes(tmp_path, runner):
         done = subprocess.run(["unzip", "-p", made["archive"], "uploads/z/last.txt"], capture_output=True, check=False)
         assert done.stdout == b"after it" and done.returncode == 0
         assert subprocess.run(["zipinfo", "-1", made["archive"]], capture_output=True, check=False).returncode == 0
-    os.unlink(path)
-    restored = state.restore(made["archive"], safety_backup=False)
-    assert restored.good() and restored.peak < 200 << 20
-    with open(path, "rb") as stream:
-        stream.seek(-4, os.SEEK_END)
-        assert stream.tell() == (4 << 30) + 12345 and stream.read() == b"ends"
+    listed = state.runner.run("backup_info", {"root": state.root, "verify": "deep"})
+    assert listed.good()["backups"][0]["status"] == "verified" and listed.peak < 200 << 20
     for name in os.listdir(state.backups):
         os.unlink(os.path.join(state.backups, name))
     shutil.rmtree(state.shared)

@@ -94,8 +94,12 @@ class State:
         return trees.facts(self.shared)
 
     def debris(self) -> list[str]:
-        """Names in the folders of backups and components that nobody but a run that was cut short leaves."""
+        """Names in the folders of backups and components that nobody but a run that was cut short leaves.
+
+        An archive that some file could not be taken into is kept aside, the newest one.
+        """
         left = [name for name in os.listdir(self.shared) if name.startswith(".")]
         names = set(os.listdir(self.backups))
+        names -= set(sorted(name for name in names if name.endswith(".zip.incomplete"))[-1:])
         archives = {name for name in names if name.startswith("dhash_") and name.endswith(".zip")}
         return sorted(left + list(names - archives - {name + ".sha256" for name in archives}))
