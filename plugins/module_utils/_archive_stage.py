@@ -18,7 +18,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _sqlite,
     _trees,
 )
-from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive
+from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive, Window
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._progress import Meter
 
@@ -33,7 +33,9 @@ remove = _trees.remove
 
 
 def extract(archive: Archive, entries: list[Entry], folder: str, meter: Meter | None = None) -> dict[str, dict[str, t.Any]]:
-    """Write *entries*, each checked again while it is read, and make them durable.
+    """Write *entries* of an archive that was verified a moment ago, and make them durable.
+
+    Each is checked again while it is read, by its size and its CRC.
 
     Owners (as root), modes, times, links and extended attributes are those of the manifest, but for set-uid and
     set-gid bits of files.
@@ -109,16 +111,17 @@ class _Stage:
             _trees.own_link(entry, name, parent)
 
     def _write_batch(self, batch: list[Entry]) -> None:
+        window = self._archive.window()
         for folder, entries in itertools.groupby(batch, lambda entry: entry["path"].rpartition("/")[0]):
             with _archive_paths.folder_beneath(self._folder, _archive_paths.to_disk(folder)) as parent:
                 for entry in entries:
-                    self._write(entry, parent)
+                    self._write(entry, parent, window)
 
-    def _write(self, entry: Entry, parent: int) -> None:
+    def _write(self, entry: Entry, parent: int, window: Window) -> None:
         name = _archive_paths.to_disk(entry["path"]).rpartition("/")[2]
         descriptor = os.open(name, _NEW, 0o600, dir_fd=parent)
         try:
-            for chunk in self._archive.read(entry):
+            for chunk in self._archive.read(entry, window, again=True):
                 rest = memoryview(chunk)
                 while rest:
                     rest = rest[os.write(descriptor, rest):]

@@ -55,7 +55,7 @@ class Checked:
 @contextlib.contextmanager
 def checked(request: Request, meter: Meter | None = None) -> t.Iterator[Checked]:
     """The archive after every check that there is; nothing was written so far. :raises OpsError: when one fails."""
-    with Archive(request.archive) as archive:
+    with Archive(request.archive, hashing=True) as archive:
         if archive.manifest.get("incomplete"):
             raise IntegrityError(f"archive {request.archive}", "a backup of every file",
                                  "one that some files could not be taken into, kept aside to look at", "Restore another archive")
