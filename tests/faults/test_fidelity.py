@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import stat
+import subprocess
 import tempfile
 import time
 import typing as t
@@ -150,6 +151,100 @@ def check_headers(archive: str) -> None:
             assert (year, *rest[:4]) == tuple(expected)[:5] and rest[4] == expected.tm_sec // 2 * 2
         else:
             assert year == (1980 if expected.tm_year < 1980 else 2107)
+
+
+def test_hard_links(home):
+    """Several names of one file are so again, also in other folders; two files with the same content stay two."""
+    state = home.state
+    first = state.put("uploads/one", b"the same")
+    os.makedirs(state.path("uploads/deep/er"))
+    for name in ("uploads/another", "uploads/deep/er/third", "uploads/deep/0"):
+        os.link(first, state.path(name))
+    state.put("uploads/twin", b"the same")
+    second = state.put("generated/film.mp4", b"film")
+    os.link(second, state.path("generated/link.mp4"))
+    os.link(second, state.path("uploads/film.mp4"))
+    os.link(state.put("logs/outside.log", b"log"), os.path.join(home.path, "outside of the components"))
+    state.settle()
+    as_somebody(home)
+    before = state.facts()
+    archive = state.backup().good()["archive"]
+    os.unlink(first)
+    state.put("uploads/one", b"other")
+    state.restore(archive, safety_backup=False).good()
+    found = state.facts()
+    for facts in (before, found):
+        facts["logs/outside.log"].pop("same_as", None)
+    assert found == before, trees.difference(found, before)
+    with open(state.path("uploads/deep/0"), "ab") as stream:
+        stream.write(b"!")
+    with open(state.path("uploads/another"), "rb") as stream:
+        assert stream.read() == b"the same!"
+    with zipfile.ZipFile(archive) as opened:  # who unzips it gets each of them whole
+        assert {opened.read(f"uploads/{name}") for name in ("one", "another", "deep/er/third", "deep/0", "twin")} == {b"the same"}
+    # Each component alone has the names that it has.
+    state.restore(archive, components=["uploads"], safety_backup=False).good()
+    assert os.stat(state.path("uploads/film.mp4")).st_nlink == 1 and os.stat(state.path("uploads/one")).st_nlink == 4
+
+
+def test_extended_attributes(home):
+    state = home.state
+    path = state.put("uploads/tagged", b"x")
+    try:
+        os.setxattr(path, "user.probe", b"")
+    except OSError as error:
+        pytest.skip(f"the file system of {home.path} has no extended attributes: {error.strerror}")
+    os.mkdir(state.path("uploads/folder"))
+    for place in (path, state.path("uploads/folder"), state.path("uploads"), state.put("config/.env", b"K=1\n", 0o600)):
+        for name, value in {"user.text": b"text", "user.bytes": bytes(range(256)), "user.\u00fc \u2713": b"", "user." + "x" * 200: b"y"}.items():
+            os.setxattr(place, name, value)
+    read_only = state.put("uploads/read only", b"x", 0o600)
+    os.setxattr(read_only, "user.kept", b"1")
+    os.chmod(read_only, 0o400)
+    if shutil.which("setfacl"):
+        subprocess.run(["setfacl", "-m", "u:12345:r", path], check=False)
+        subprocess.run(["setfacl", "-d", "-m", "u:12345:rwx", state.path("uploads/folder")], check=False)
+    state.settle()
+    as_somebody(home)
+    before = state.facts()
+    archive = state.backup().good()["archive"]
+    os.removexattr(path, "user.text")
+    os.setxattr(path, "user.new", b"new")
+    state.restore(archive, safety_backup=False).good()
+    found = state.facts()
+    assert found == before, trees.difference(found, before)
+    assert len(found["uploads/tagged"]["xattrs"]) >= 5
+
+
+def test_what_the_host_decides_does_not_come_back(home):
+    """Attributes of the kernel and of security modules, on the way into the archive."""
+    state = home.state
+    path = state.put("uploads/tool", b"#!/bin/sh\n", 0o755)
+    # CAP_NET_RAW, permitted and effective, for whoever runs the file
+    try:
+        os.setxattr(path, "security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))
+        os.setxattr(path, "trusted.mobius", b"1")
+    except OSError as error:
+        pytest.skip(f"such attributes cannot be set here: {error.strerror}")
+    if home.how:
+        pytest.skip("for files of root")
+    archive = state.backup().good()["archive"]
+    with zipfile.ZipFile(archive) as opened:
+        manifest = opened.read("MANIFEST.json")
+    assert b"security." not in manifest and b"trusted." not in manifest
+    state.restore(archive, safety_backup=False).good()
+    assert os.listxattr(state.path("uploads/tool")) == []
+
+
+def test_set_gid_of_folders_comes_back(home):
+    """It hands the group on to new files, and gives nobody any right."""
+    state = home.state
+    os.mkdir(state.path("uploads/team"))
+    as_somebody(home)
+    os.chmod(state.path("uploads/team"), 0o2775)
+    archive = state.backup().good()["archive"]
+    state.restore(archive, safety_backup=False).good()
+    assert stat.S_IMODE(os.stat(state.path("uploads/team")).st_mode) == 0o2775
 
 
 def test_set_uid_does_not_come_back(home):

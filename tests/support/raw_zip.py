@@ -195,6 +195,8 @@ def forged() -> Forged:
     made.add("uploads/sub", "dir")
     made.add("uploads/sub/b.bin", content=bytes(range(256)) * 40, deflated=True)
     made.add("uploads/ln", "symlink", b"a.txt")
+    made.add("uploads/sub/one", content=b"of two names", hardlink=7, xattrs={"user.kind": "eA=="})
+    made.add("uploads/sub/two", content=b"of two names", hardlink=7, xattrs={"user.kind": "eA=="})
     made.add("logs", "dir")
     made.add("logs/app.log", content=b"INFO all is well\n" * 200, deflated=True)
     return made

@@ -57,11 +57,11 @@ def digests(folder: str) -> dict[str, str]:
 
 
 def xattrs(path: str) -> dict[str, bytes]:
-    """The extended attributes that a user may set."""
+    """The extended attributes that a user may set, and access control lists."""
     found = {}
     with contextlib.suppress(OSError):
         for name in os.listxattr(path, follow_symlinks=False):
-            if name.startswith("user."):
+            if name.startswith(("user.", "system.posix_acl_")):
                 found[name] = os.getxattr(path, name, follow_symlinks=False)
     return found
 
