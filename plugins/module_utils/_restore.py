@@ -16,6 +16,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _history,
     _restore_journal,
     _settle,
+    _signature,
     _swap,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
@@ -108,6 +109,7 @@ class _Work:
         self.require()
         journal = _restore_journal.Journal.begin(
             self._layout, archive=self._request.archive, env=self._request.env, components=self._source.components,
+            sign_key=self._request.sign_key,
             **self._serving.facts())
         try:
             _swap.prepare(self._swaps)
@@ -147,6 +149,8 @@ class _Work:
 
     def require(self) -> None:
         """:raises OpsError: when something can be told now that would stop it later."""
+        if self._request.safety_backup and self._request.sign_key:
+            _signature.require_key(self._request.sign_key)
         self._serving.look()
         for swaps, entries in self._parts():
             needed = sum(entry["size"] + 4096 for entry in entries)
@@ -164,6 +168,7 @@ class _Work:
             return {}
         return _backup_create.create(self._layout, _backup_create.Request(
             env=self._request.env, components=self._source.components, dest=self._layout.backups, allow_changed=True,
+            sign_key=self._request.sign_key,
             why=f"before the restore of {os.path.basename(self._request.archive)}"), _settle.SafetyMeter(self._meter))
 
     def _change(self, journal: _restore_journal.Journal) -> None:

@@ -27,6 +27,8 @@ class Request:
     safety_backup: bool = True
     #: Whose signature the archive must have; nobody's by default.
     policy: _signature.Policy | None = None
+    #: Private key that signs the safety backup; no signature without one.
+    sign_key: str | None = None
     #: Goes into the history.
     why: str = ""
 

@@ -59,6 +59,10 @@ options:
       - It is taken as it is; what is damaged in it is listed in RV(safety_problems).
     type: bool
     default: true
+  sign_key:
+    description:
+      - Path on the target of a private key that signs the safety backup, as in O(mobius.ops.backup#module:sign_key).
+    type: path
   service:
     description:
       - Name of the service to stop and to start, as M(mobius.ops.node_service) knows it. A watch of it is ended, and no release is
@@ -260,7 +264,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     request = _restore.Request(
         archive=params["archive"], env=env, components=params["components"], allow_env=params["allow_env"],
         allow_unverified=params["allow_unverified"], safety_backup=params["safety_backup"], why=params["why"],
-        policy=_signature.policy(params["allowed_signers"], params["signer"]))
+        policy=_signature.policy(params["allowed_signers"], params["signer"]), sign_key=params["sign_key"])
     if check_mode:
         result, after = _restore.planned(layout, request, serving)
         return True, result, {"before": counts(_restore.present(layout, result["restored"])), "after": counts(after)}
@@ -285,6 +289,7 @@ def main() -> None:
         "ready_timeout": {"type": "float", "default": 60},
         "release_id": {"type": "str"},
         **_arguments.SIGNATURES,
+        "sign_key": {"type": "path", "no_log": False},
         "why": {"type": "str", "default": ""},
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True, required_by={"release_id": ["service"]})

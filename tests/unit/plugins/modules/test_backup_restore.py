@@ -20,6 +20,7 @@ import pytest
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _archive_source,
+    _backup_create,
     _commands,
     _files,
     _history,
@@ -591,3 +592,39 @@ def test_as_another_user(state_host, archive, snapshot):
 
     assert child(refused) == 0
     assert snapshot(state_host.layout.shared) == before
+
+
+def test_the_safety_backup_is_signed(state_host, archive, keys):
+    result = state_host.restore(archive, sign_key=keys.private)
+    asked = {"verify": "checksum", "allowed_signers": keys.allowed()}
+    assert {backup["archive"]: backup["status"] for backup in state_host.info(**asked)} \
+        == {archive: "unverified", result["safety_backup"]: "verified"}
+    assert not state_host.restore(result["safety_backup"], allowed_signers=keys.allowed()).get("failed")
+
+
+def test_a_key_that_cannot_sign_stops_the_restore_before_it_begins(state_host, archive, keys, snapshot):
+    before = snapshot(state_host.root)
+    result = state_host.restore(archive, sign_key=keys.make("locked", passphrase="something long"))
+    assert result["failed"] and "a private key without a passphrase" in result["msg"]
+    assert {name: facts for name, facts in snapshot(state_host.root).items() if name not in (".", "state")} \
+        == {name: facts for name, facts in before.items() if name not in (".", "state")}
+
+
+def test_what_was_written_later_is_signed_too_and_nothing_of_the_first_backup_is_left(state_host, archive, keys, monkeypatch):
+    real = _backup_create.create
+
+    def then_a_write(layout, request, meter=None):
+        made = real(layout, request, meter)
+        if request.why.startswith("before"):
+            state_host.put("uploads/late.txt", b"late")
+            os.utime(state_host.path("uploads/late.txt"))
+        return made
+
+    monkeypatch.setattr(_backup_create, "create", then_a_write)
+    result = state_host.restore(archive, sign_key=keys.private)
+    with zipfile.ZipFile(result["safety_backup"]) as opened:
+        assert "uploads/late.txt" in opened.namelist()
+    names = {os.path.basename(result["safety_backup"]) + suffix for suffix in ("", ".sha256", ".sha256.sig")}
+    assert {name for name in os.listdir(state_host.layout.backups) if os.path.basename(archive) not in name} == names
+    listed = state_host.info(verify="deep", allowed_signers=keys.allowed())
+    assert listed[0]["archive"] == result["safety_backup"] and listed[0]["status"] == "verified"
