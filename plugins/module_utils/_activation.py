@@ -8,7 +8,7 @@ import os
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _env_file, _health, _probe, _processes, _restore
+from ansible_collections.mobius.ops.plugins.module_utils import _env_file, _health, _probe, _processes, _restore_journal
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -69,7 +69,7 @@ def _port_answers(service: Service, timeout: float, give_up: t.Callable[[], str]
 def _require_startable(store: ReleaseStore, service: Service) -> None:
     """:raises StateError: when another program has the port, or a restore was interrupted: nothing is stopped then."""
     service.require_port()
-    _restore.refuse_interrupted(store.layout)
+    _restore_journal.refuse_interrupted(store.layout)
 
 
 def switch(store: ReleaseStore, service: Service | None, release_id: str, checks: list[dict[str, t.Any]],

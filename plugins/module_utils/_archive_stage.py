@@ -3,105 +3,184 @@
 """Extracts an archive's entries into an empty, private folder."""
 from __future__ import annotations
 
-import functools
-import grp
+import contextlib
+import itertools
 import os
-import pwd
-import shutil
+import sqlite3
+import threading
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_paths, _checksums
-from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _archive_paths,
+    _checksums,
+    _commands,
+    _files,
+    _sqlite,
+    _trees,
+)
+from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive, Window
+from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._progress import Meter
 
-#: Read, write and execute bits and the sticky bit: set-uid and set-gid do not come back.
-_MODE_BITS = 0o1777
+Entry = dict[str, t.Any]
+#: Files that one thread writes at a stretch, below descriptors of their folders: so many, or so many bytes.
+_BATCH, _BATCH_BYTES = 64, 4 * 1024 * 1024
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def extract(archive: Archive, entries: list[dict[str, t.Any]], stage: str) -> None:
-    """Write *entries*, each checked again while it is read, with modes, times and (as root) owners; make it durable."""
+#: For callers that made a folder for :func:`extract`.
+remove = _trees.remove
 
-    def write(entry: dict[str, t.Any]) -> None:
-        folder, _slash, name = _archive_paths.to_disk(entry["path"]).rpartition("/")
-        with _archive_paths.folder_beneath(stage, folder) as parent:
+
+def extract(archive: Archive, entries: list[Entry], folder: str, meter: Meter | None = None) -> dict[str, dict[str, t.Any]]:
+    """Write *entries* of an archive that was verified a moment ago, and make them durable.
+
+    Each is checked again while it is read, by its size and its CRC.
+
+    Owners (as root), modes, times, links and extended attributes are those of the manifest, but for set-uid and
+    set-gid bits of files.
+
+    :param entries: folders before what is in them.
+    :returns: attributes that the file system cannot hold: how many files lack each, the first of them, and why.
+    """
+    stage = _Stage(archive, folder, meter or Meter())
+    stage.fill(entries)
+    stage.sync()
+    return stage.lost
+
+
+class _Stage:
+
+    def __init__(self, archive: Archive, folder: str, meter: Meter) -> None:
+        self._archive, self._folder, self._meter = archive, folder, meter
+        self._lock = threading.Lock()
+        self.lost: dict[str, dict[str, t.Any]] = {}
+
+    def fill(self, entries: list[Entry]) -> None:
+        """Write entries, folders before what is in them; each file is checked again while it is read."""
+        files, links = _without_links([entry for entry in entries if entry["type"] == "file"])
+        names = {entry["path"] for entry in entries}
+        for entry in entries:
+            if entry["type"] != "file":
+                with self._parent(entry) as (parent, name):
+                    self._folder_or_link(entry, parent, name)
+        # Several at once: inflating and hashing take all cores.
+        _checksums.in_threads(self._write_batch, list(_batches(files)))
+        for entry in files:
+            if entry.get("journal_mode") == "wal" and names.isdisjoint(entry["path"] + suffix for suffix in _sqlite.COMPANIONS):
+                self._to_wal(entry)
+        for entry, first in links:
+            self._hard_link(entry, first)
+        # What is written into a folder changes its time, and a folder may be one that its owner cannot write to.
+        for entry in reversed(entries):
             if entry["type"] == "dir":
-                os.mkdir(name, 0o700, dir_fd=parent)
-            elif entry["type"] == "symlink":
-                _link(entry, name, parent)
-            else:
-                _file(archive, entry, name, parent)
+                with _archive_paths.folder_beneath(self._folder, _archive_paths.to_disk(entry["path"])) as descriptor:
+                    self._dress(entry, descriptor)
 
-    for entry in entries:
-        if entry["type"] != "file":
-            write(entry)
-    # Several at once: inflating and hashing take all cores, and the disk gathers what is made durable.
-    _checksums.in_threads(write, [entry for entry in entries if entry["type"] == "file"])
-    # What is written into a folder changes its time, and a folder may be one that its owner cannot write to.
-    for entry in reversed(entries):
+    def sync(self) -> None:
+        """Make all of it durable; at once, for that takes a second where a file at a time takes minutes."""
+        done = None
+        with contextlib.suppress(StateError):  # no such program
+            done = _commands.capture(["sync", "--file-system", self._folder])
+        if done and done.returncode and "option" not in done.stderr:
+            raise StateError(f"the file system of {self._folder}", "to keep what is written", " ".join(done.stderr.split()),
+                             "Look at the disk")
+        if not done or done.returncode:
+            self._sync_each()
+
+    def _sync_each(self) -> None:
+        for folder, _dirs, names in os.walk(self._folder, topdown=False):
+            for path in [os.path.join(folder, name) for name in names]:
+                if not os.path.islink(path):
+                    with contextlib.suppress(PermissionError), open(path, "rb") as stream:
+                        os.fsync(stream.fileno())
+            _files.fsync_dir(folder)
+
+    @contextlib.contextmanager
+    def _parent(self, entry: Entry) -> t.Iterator[tuple[int, str]]:
+        folder, _slash, name = _archive_paths.to_disk(entry["path"]).rpartition("/")
+        with _archive_paths.folder_beneath(self._folder, folder) as parent:
+            yield parent, name
+
+    @staticmethod
+    def _folder_or_link(entry: Entry, parent: int, name: str) -> None:
         if entry["type"] == "dir":
-            with _archive_paths.folder_beneath(stage, _archive_paths.to_disk(entry["path"])) as descriptor:
-                _dress(entry, descriptor)
-                os.fsync(descriptor)
+            os.mkdir(name, 0o700, dir_fd=parent)
+        else:
+            os.symlink(_archive_paths.to_disk(entry["target"]), name, dir_fd=parent)
+            _trees.own_link(entry, name, parent)
+
+    def _write_batch(self, batch: list[Entry]) -> None:
+        window = self._archive.window()
+        for folder, entries in itertools.groupby(batch, lambda entry: entry["path"].rpartition("/")[0]):
+            with _archive_paths.folder_beneath(self._folder, _archive_paths.to_disk(folder)) as parent:
+                for entry in entries:
+                    self._write(entry, parent, window)
+
+    def _write(self, entry: Entry, parent: int, window: Window) -> None:
+        name = _archive_paths.to_disk(entry["path"]).rpartition("/")[2]
+        descriptor = os.open(name, _NEW, 0o600, dir_fd=parent)
+        try:
+            for chunk in self._archive.read(entry, window, again=True):
+                rest = memoryview(chunk)
+                while rest:
+                    rest = rest[os.write(descriptor, rest):]
+                self._meter.add(len(chunk))
+            self._dress(entry, descriptor)
+        finally:
+            os.close(descriptor)
+        self._meter.add(files=1)
+
+    def _to_wal(self, entry: Entry) -> None:
+        """Put a database back into the journal mode that its application had chosen; a single file as before."""
+        path = os.path.join(self._folder, _archive_paths.to_disk(entry["path"]))
+        os.chmod(path, 0o600)
+        try:
+            _sqlite.to_wal(path)
+        except sqlite3.Error as error:
+            raise IntegrityError(f"archive {self._archive.path}", "a database that SQLite can read",
+                                 f"{error} in {_archive_paths.printable(entry['path'])}", "Use another archive") from error
+        with self._parent(entry) as (parent, name):
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+            try:
+                self._dress(entry, descriptor)
+            finally:
+                os.close(descriptor)
+
+    def _hard_link(self, entry: Entry, first: Entry) -> None:
+        with self._parent(first) as (source, old), self._parent(entry) as (target, new):
+            os.link(old, new, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+        self._meter.add(entry["size"], 1)
+
+    def _dress(self, entry: Entry, descriptor: int) -> None:
+        for name, reason in _trees.dress(entry, descriptor, fresh=True).items():
+            with self._lock:
+                note = self.lost.setdefault(name, {
+                    "name": name, "files": 0, "first": _archive_paths.printable(entry["path"]), "reason": reason})
+                note["files"] += 1
 
 
-def remove(path: str) -> None:
-    """Remove a tree, or nothing when there is none; folders that are not writable are no obstacle."""
-    if os.path.islink(path) or os.path.isfile(path):
-        os.unlink(path)
-        return
-    if not os.path.isdir(path):
-        return
-    _open_up(path)
-    for folder, dirs, _names in os.walk(path):
-        for name in dirs:
-            _open_up(os.path.join(folder, name))
-    shutil.rmtree(path, ignore_errors=True)
+def _without_links(files: list[Entry]) -> tuple[list[Entry], list[tuple[Entry, Entry]]]:
+    """The files to write, and further names of some of them, each with the first name of the same file."""
+    firsts: dict[int, Entry] = {}
+    links = []
+    for entry in files:
+        first = firsts.setdefault(entry["hardlink"], entry) if "hardlink" in entry else entry
+        if first is not entry:
+            links.append((entry, first))
+    further = {entry["path"] for entry, _first in links}
+    return [entry for entry in files if entry["path"] not in further], links
 
 
-def _open_up(folder: str) -> None:
-    if not os.path.islink(folder) and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        os.chmod(folder, 0o700)
-
-
-def _file(archive: Archive, entry: dict[str, t.Any], name: str, parent: int) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(name, flags, 0o600, dir_fd=parent), "wb") as stream:
-        for chunk in archive.read(entry):
-            stream.write(chunk)
-        stream.flush()
-        _dress(entry, stream.fileno())
-        os.fsync(stream.fileno())
-
-
-def _link(entry: dict[str, t.Any], name: str, parent: int) -> None:
-    os.symlink(_archive_paths.to_disk(entry["target"]), name, dir_fd=parent)
-    if os.geteuid() == 0:
-        os.chown(name, *_ids(entry), dir_fd=parent, follow_symlinks=False)
-    os.utime(name, ns=(entry["mtime_ns"],) * 2, dir_fd=parent, follow_symlinks=False)
-
-
-def _dress(entry: dict[str, t.Any], descriptor: int) -> None:
-    if os.geteuid() == 0:
-        os.fchown(descriptor, *_ids(entry))
-    os.fchmod(descriptor, int(entry["mode"], 8) & _MODE_BITS)
-    os.utime(descriptor, ns=(entry["mtime_ns"],) * 2)
-
-
-def _ids(entry: dict[str, t.Any]) -> tuple[int, int]:
-    return _uid(entry.get("owner", ""), entry["uid"]), _gid(entry.get("group", ""), entry["gid"])
-
-
-@functools.cache
-def _uid(name: str, number: int) -> int:
-    """A user may have another number on this host: the name counts, the number only where the name is unknown."""
-    try:
-        return pwd.getpwnam(name).pw_uid
-    except KeyError:
-        return number
-
-
-@functools.cache
-def _gid(name: str, number: int) -> int:
-    try:
-        return grp.getgrnam(name).gr_gid
-    except KeyError:
-        return number
+def _batches(files: list[Entry]) -> t.Iterator[list[Entry]]:
+    """Files of the same folders together."""
+    batch: list[Entry] = []
+    size = 0
+    for entry in sorted(files, key=lambda one: one["path"].rpartition("/")[0]):
+        batch.append(entry)
+        size += entry["size"]
+        if len(batch) >= _BATCH or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

@@ -12,6 +12,7 @@ import typing as t
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _checksums,
     _clock,
+    _files,
     _progress,
     _signature,
     _words,
@@ -79,6 +80,20 @@ def latest(layout: Layout, env: str) -> str | None:
         if os.path.exists(backup.archive + _checksums.SUFFIX):
             return backup.archive
     return None
+
+
+def files_of(archive: str) -> list[str]:
+    """An archive and what lies beside it, in the order in which they go."""
+    return [path for path in (archive, *(archive + suffix for suffix in BESIDE)) if os.path.lexists(path)]
+
+
+def remove(archive: str) -> None:
+    """Remove an archive before what lies beside it: a sidecar without an archive is nothing, an archive without its
+    sidecar would be one that was never verified.
+    """
+    for path in files_of(archive):
+        os.unlink(path)
+        _files.fsync_dir(os.path.dirname(archive))
 
 
 def describe(backups: t.Sequence[Backup], verify: str = "none", policy: _signature.Policy | None = None,

@@ -168,10 +168,10 @@ def require_space(folder: str, needed: int, purpose: str) -> None:
     :param needed: bytes that will be written.
     :raises StateError: when the file system of *folder* has less free than *needed*.
     """
-    free = shutil.disk_usage(folder).free
-    if free < needed:
+    usage = shutil.disk_usage(folder)
+    if usage.total and usage.free < needed:  # some file systems do not tell their size
         raise StateError(f"the file system of {folder}", f"{human_size(needed)} free for {purpose}",
-                         f"{human_size(free)}", "Free some space or name a folder on another disk")
+                         f"{human_size(usage.free)}", "Free some space or name a folder on another disk")
 
 
 def human_size(size: float) -> str:

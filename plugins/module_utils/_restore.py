@@ -4,248 +4,207 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import fcntl
 import os
-import tempfile
 import time
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _archive_stage,
     _backup_create,
-    _backups,
-    _clock,
     _files,
     _history,
+    _restore_journal,
+    _settle,
+    _signature,
+    _swap,
 )
-from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive
-from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS, Layout, expand_components
+from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._progress import Meter
+from ansible_collections.mobius.ops.plugins.module_utils._restore_check import Checked, Request, checked, present, summary
+from ansible_collections.mobius.ops.plugins.module_utils._serving import Serving
 
-_STAGE = ".restore-"
-_REPLACED = ".replaced-"
-_JOURNAL = "swap.json"
-
-
-@dataclasses.dataclass
-class Request:
-    """What to restore, and what is allowed."""
-
-    archive: str
-    env: str
-    components: list[str]
-    allow_env: str | None = None
-    allow_unverified: bool = False
-    safety_backup: bool = True
+locked = _restore_journal.locked
+refuse_interrupted = _restore_journal.refuse_interrupted
+#: The result of a run that had only an interrupted one to end.
+_NOTHING: dict[str, t.Any] = {"safety_backup": None, "safety_problems": [], "attributes_lost": [], "downtime": None, "watch": None}
 
 
-@dataclasses.dataclass
-class Checked:
-    """An archive that may be restored here."""
-
-    archive: Archive
-    digest: str
-    status: str
-    components: list[str]
-
-    @property
-    def entries(self) -> list[dict[str, t.Any]]:
-        """What the chosen components hold."""
-        return [entry for entry in self.archive.entries if entry["path"].split("/")[0] in self.components]
-
-
-@contextlib.contextmanager
-def checked(request: Request) -> t.Iterator[Checked]:
-    """The archive after every check that there is; nothing was written so far. :raises OpsError: when one fails."""
-    with Archive(request.archive) as archive:
-        digest, status = _backups.check_sidecar(archive, request.allow_unverified)
-        _guard_env(archive, request)
-        components = _choose(archive, request.components)
-        archive.verify()
-        yield Checked(archive, digest, status, components)
-
-
-def restore(layout: Layout, request: Request) -> tuple[dict[str, t.Any], dict[str, dict[str, int]]]:
-    """Restore. On any error everything is as it was before.
+def restore(layout: Layout, request: Request, serving: Serving | None = None,
+            meter: Meter | None = None) -> tuple[dict[str, t.Any], dict[str, dict[str, int]]]:
+    """Restore. On any error everything is as it was before, the service included.
 
     :returns: the result, and what :func:`present` told before.
     """
     started = time.monotonic()
     layout.require()
-    with locked(layout, fcntl.LOCK_EX), checked(request) as source:
-        undone = recover(layout)
-        before = present(layout, source.components)
-        entries = source.entries
-        needed = sum(entry["size"] + 4096 for entry in entries)
-        _files.require_space(layout.shared, needed, "the restored files beside the present ones")
-        stage = tempfile.mkdtemp(prefix=f"{_STAGE}{_clock.stamp()}-", dir=layout.shared)
+    serving, meter = serving or Serving(layout), meter or Meter()
+    with locked(layout, fcntl.LOCK_EX):
+        settled = _settle.settle(layout, serving, meter)
         try:
-            _archive_stage.extract(source.archive, entries, stage)
-            safety = _safety_backup(layout, request, source)
-            _swap(layout, stage, source.components)
-        finally:
-            _sweep_stage(layout, os.path.basename(stage))
-    result = {
-        "archive": request.archive, "env": source.archive.manifest["env"], "restored": source.components,
-        "release": source.archive.manifest.get("release"), "status": source.status, "undone": undone,
-        "safety_backup": safety.get("archive"), "safety_problems": safety.get("problems", []),
-        "elapsed": round(time.monotonic() - started, 3),
-    }
-    _history.record(layout, "restored", archive=request.archive, sha256=source.digest, components=source.components,
-                    env=request.env, source_env=result["env"], safety_backup=result["safety_backup"],
-                    release=result["release"], elapsed=result["elapsed"])
+            with checked(request, meter) as source:
+                before = present(layout, source.components)
+                work = _Work(layout, request, source, serving, meter)
+                work.run()
+        except OpsError as error:
+            error.facts = {**settled, **getattr(error, "facts", {})}
+            raise
+    result = {**source.facts(), **settled, **work.result(), "elapsed": round(time.monotonic() - started, 3)}
+    for name in ("kept", "warnings"):
+        result[name] += settled[name]
+    with contextlib.suppress(OSError):  # the restore stands, on a full disk too
+        _history.record(layout, "restored", request.why, archive=request.archive, sha256=source.digest, components=source.components,
+                        env=request.env, source_env=result["env"], safety_backup=result["safety_backup"],
+                        release=result["release"], downtime=result["downtime"], elapsed=result["elapsed"])
     return result, before
 
 
-@contextlib.contextmanager
-def locked(layout: Layout, kind: int = fcntl.LOCK_SH) -> t.Iterator[None]:
-    """Hold the shared folders: backups may run side by side, a restore runs alone."""
-    try:
-        descriptor = os.open(layout.shared, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise StateError(f"root {layout.root}", "a folder shared", "none",
-                         "Run the playbook mobius.ops.setup first") from None
-    try:
-        try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StateError(f"root {layout.root}", "no other work on its shared folders",
-                             "a backup or a restore that runs", "Wait until it has ended") from None
-        yield
-    finally:
-        os.close(descriptor)
+def planned(layout: Layout, request: Request, serving: Serving | None = None) -> tuple[dict[str, t.Any], dict[str, dict[str, int]]]:
+    """What :func:`restore` would do; nothing is written. :raises OpsError: when it would be refused."""
+    started = time.monotonic()
+    layout.require()
+    serving = serving or Serving(layout)
+    with checked(request) as source:
+        work = _Work(layout, request, source, serving, Meter())
+        work.require()
+        after = summary(source.entries, source.components)
+    return {**source.facts(), **_waiting(layout), **work.result(), "elapsed": round(time.monotonic() - started, 3)}, after
 
 
-def refuse_interrupted(layout: Layout) -> None:
-    """:raises StateError: when a restore was killed in the middle of its swap: the folders are of two times."""
-    for token in _tokens(layout):
-        if _unfinished(layout, token):
-            raise StateError(f"root {layout.root}", "the shared folders of one time", "a restore that was interrupted",
-                             "Run mobius.ops.backup_restore again: it first puts back what was there")
+def recover(layout: Layout, serving: Serving | None = None, plan: bool = False) -> dict[str, t.Any]:
+    """Bring a restore that was killed to a known end, and nothing else.
 
-
-def recover(layout: Layout) -> list[str]:
-    """Undo restores that were killed, and remove what they left. The components that were put back."""
-    undone: list[str] = []
-    for token in _tokens(layout):
-        journal = _unfinished(layout, token)
-        if journal:
-            _undo(layout, token, journal)
-            undone += journal["components"]
-            _history.record(layout, "restore_undone", "an earlier restore was interrupted",
-                            components=journal["components"])
-        _sweep_stage(layout, token)
-    return undone
-
-
-def _guard_env(archive: Archive, request: Request) -> None:
-    theirs = archive.manifest["env"]
-    if theirs != request.env and request.allow_env != theirs:
-        raise InputError(f"archive {request.archive}", f"a backup of env {request.env}", f"one of env {theirs}",
-                         f"To restore {theirs} onto {request.env} on purpose, set allow_env to {theirs}")
-
-
-def _choose(archive: Archive, names: list[str]) -> list[str]:
-    chosen, there = expand_components(names), archive.manifest["components"]
-    if "all" in names:
-        chosen = [name for name in chosen if name in there]
-    missing = [name for name in chosen if name not in there]
-    if missing or not chosen:
-        raise InputError(f"archive {archive.path}", "components " + ", ".join(chosen or names),
-                         ", ".join(there) or "none at all", "Choose among those, or another archive")
-    return chosen
-
-
-def _safety_backup(layout: Layout, request: Request, source: Checked) -> dict[str, t.Any]:
-    """What is there now. It may be damaged, which can be why it is replaced: so it is taken as it is."""
-    if not request.safety_backup:
-        return {}
-    return _backup_create.create(layout, _backup_create.Request(
-        env=request.env, components=source.components, dest=layout.backups, allow_changed=True,
-        why=f"before the restore of {os.path.basename(request.archive)}"))
-
-
-def _tokens(layout: Layout) -> list[str]:
-    return sorted(name for name in os.listdir(layout.shared) if name.startswith(_STAGE))
-
-
-def _replaced(layout: Layout, token: str, component: str) -> str:
-    return os.path.join(layout.shared, f"{_REPLACED}{token[len(_STAGE):]}-{component}")
-
-
-def _unfinished(layout: Layout, token: str) -> dict[str, t.Any] | None:
-    journal = _files.read_json(os.path.join(layout.shared, token, _JOURNAL))
-    return journal if journal and not journal["done"] else None
-
-
-def _swap(layout: Layout, stage: str, components: list[str]) -> None:
-    token = os.path.basename(stage)
-    journal = {"components": components, "done": False,
-               "existed": [name for name in components if os.path.lexists(layout.component(name))]}
-    _files.write_json(os.path.join(stage, _JOURNAL), journal)
-    try:
-        for component in components:
-            target = layout.component(component)
-            if component in journal["existed"]:
-                os.rename(target, _replaced(layout, token, component))
-            os.rename(os.path.join(stage, component), target)
-        _files.fsync_dir(layout.shared)
-        _files.write_json(os.path.join(stage, _JOURNAL), {**journal, "done": True})
-    except BaseException:
-        _undo(layout, token, journal)
-        raise
-
-
-def _undo(layout: Layout, token: str, journal: dict[str, t.Any]) -> None:
-    """Put back what was there, from any state that a swap can have been in."""
-    for component in reversed(journal["components"]):
-        target, old = layout.component(component), _replaced(layout, token, component)
-        staged = os.path.join(layout.shared, token, component)
-        if os.path.lexists(target) and (os.path.lexists(old) or component not in journal["existed"]):
-            # Where the staged folder is still there, somebody else made the target since: that is kept aside.
-            aside = os.path.join(layout.shared, f".found-{token[len(_STAGE):]}-{component}")
-            os.rename(target, aside if os.path.lexists(staged) else staged)
-        if os.path.lexists(old):
-            os.rename(old, target)
-    _files.fsync_dir(layout.shared)
-    journal_path = os.path.join(layout.shared, token, _JOURNAL)
-    _files.write_json(journal_path, {**journal, "done": True})
-
-
-def _sweep_stage(layout: Layout, token: str) -> None:
-    """Remove a stage and what it replaced: only after its swap is done or undone."""
-    if _unfinished(layout, token):
-        return
-    for component in COMPONENTS:
-        _archive_stage.remove(_replaced(layout, token, component))
-    _archive_stage.remove(os.path.join(layout.shared, token))
-
-
-def summary(entries: t.Iterable[dict[str, t.Any]], components: list[str]) -> dict[str, dict[str, int]]:
-    """Files and bytes of each component in an archive."""
-    found = {name: {"files": 0, "bytes": 0} for name in components}
-    for entry in entries:
-        if entry["type"] != "dir":
-            count = found[entry["path"].split("/")[0]]
-            count["files"] += 1
-            count["bytes"] += entry["size"]
-    return found
-
-
-def present(layout: Layout, components: list[str]) -> dict[str, dict[str, int]]:
-    """Files and bytes of each component as it is now; a component that is not there is left out.
-
-    It only informs: what this user may not look at does not count, and is no error.
+    :param plan: only tell which one it is.
     """
-    found = {}
-    for component in components:
-        base = layout.component(component)
-        if os.path.isdir(base):
-            count = found[component] = {"files": 0, "bytes": 0}
-            for folder, _dirs, names in os.walk(base):
-                for name in names:
-                    with contextlib.suppress(OSError):
-                        count["bytes"] += os.lstat(os.path.join(folder, name)).st_size
-                        count["files"] += 1
-    return found
+    started = time.monotonic()
+    serving = serving or Serving(layout)
+    with locked(layout, fcntl.LOCK_EX):
+        settled = _waiting(layout) if plan else _settle.settle(layout, serving, Meter())
+    return {"archive": None, "restored": [], **_NOTHING, **settled, "previous": serving.previous,
+            "serving": bool(serving.service) and serving.is_well(), "elapsed": round(time.monotonic() - started, 3)}
+
+
+def _waiting(layout: Layout) -> dict[str, t.Any]:
+    """What :func:`_settle.settle` would have to put back, as far as that can be told before."""
+    journal = _restore_journal.Journal.find(layout)
+    undone = journal.facts["components"] if journal and journal.phase in ("swapping", "trial") else []
+    return {"undone": undone, "confirmed": [], "kept": [], "warnings": []}
+
+
+class _Work:
+    """One restore of an archive that passed every check."""
+
+    def __init__(self, layout: Layout, request: Request, source: Checked, serving: Serving, meter: Meter) -> None:
+        self._layout, self._request, self._source = layout, request, source
+        self._serving, self._meter = serving, meter
+        self._swaps = _swap.plan(layout, source.components)
+        self._lost: dict[str, dict[str, t.Any]] = {}
+        self._safety: dict[str, t.Any] = {}
+        self._kept: list[str] = []
+        self._warnings: list[str] = []
+
+    def run(self) -> None:
+        """All of it."""
+        self.require()
+        journal = _restore_journal.Journal.begin(
+            self._layout, archive=self._request.archive, env=self._request.env, components=self._source.components,
+            sign_key=self._request.sign_key,
+            **self._serving.facts())
+        try:
+            _swap.prepare(self._swaps)
+            self._stage()
+            since = time.time_ns()
+            self._safety = self._safety_backup()
+            _swap.require_movable(self._swaps)
+            with self._serving.held(f"superseded by a restore of {os.path.basename(self._request.archive)}"):
+                self._serving.look()
+                journal.update(safety=self._safety, since=since, **_swap.facts(self._swaps), **self._serving.facts())
+                self._change(journal)
+            saved = _settle.save_replaced(self._layout, journal, self._meter)
+            self._safety, self._kept, self._warnings = saved["safety"], saved["kept"], saved["warnings"]
+        finally:
+            if journal.phase == "staging":  # any later one is for the next run, which finds the journal
+                journal.end()
+                self._kept += _swap.sweep(self._layout)
+
+    def result(self) -> dict[str, t.Any]:
+        """What the result of the module says of it."""
+        serving, warnings = self._serving, list(self._warnings)
+        for note in self._lost.values():
+            warnings.append(f"{note['files']} files could not be given their attribute {note['name']} "
+                            f"({note['reason']}), the first of them {note['first']}.")
+        return {"safety_backup": self._safety.get("archive"), "safety_problems": self._safety.get("problems", []),
+                "attributes_lost": list(self._lost.values()), "downtime": serving.downtime, "watch": serving.watch,
+                "previous": serving.previous, "serving": bool(serving.service and serving.wanted), "kept": self._kept, "warnings": warnings}
+
+    def _parts(self) -> list[tuple[list[_swap.Swap], list[dict[str, t.Any]]]]:
+        """What goes to each file system."""
+        parts = []
+        for work in dict.fromkeys(swap.work for swap in self._swaps):
+            swaps = [swap for swap in self._swaps if swap.work == work]
+            names = {swap.component for swap in swaps}
+            parts.append((swaps, [entry for entry in self._source.entries if entry["path"].split("/")[0] in names]))
+        return parts
+
+    def require(self) -> None:
+        """:raises OpsError: when something can be told now that would stop it later."""
+        if self._request.safety_backup and self._request.sign_key:
+            _signature.require_key(self._request.sign_key)
+        self._serving.look()
+        for swaps, entries in self._parts():
+            needed = sum(entry["size"] + 4096 for entry in entries)
+            _files.require_space(os.path.dirname(swaps[0].work), needed, "the restored files beside the present ones")
+
+    def _stage(self) -> None:
+        files = [entry for entry in self._source.entries if entry["type"] == "file"]
+        self._meter.phase("extract", sum(entry["size"] for entry in files), len(files))
+        for swaps, entries in self._parts():
+            self._lost.update(_archive_stage.extract(self._source.archive, entries, os.path.join(swaps[0].work, "new"), self._meter))
+
+    def _safety_backup(self) -> dict[str, t.Any]:
+        """What is there now. It may be damaged, which can be why it is replaced: so it is taken as it is."""
+        if not self._request.safety_backup:
+            return {}
+        return _backup_create.create(self._layout, _backup_create.Request(
+            env=self._request.env, components=self._source.components, dest=self._layout.backups, allow_changed=True,
+            sign_key=self._request.sign_key,
+            why=f"before the restore of {os.path.basename(self._request.archive)}"), _settle.SafetyMeter(self._meter))
+
+    def _change(self, journal: _restore_journal.Journal) -> None:
+        """The part in which the service is down."""
+        serving = self._serving
+        self._meter.phase("swap", 0, len(self._swaps))
+        try:
+            serving.stop()
+            _swap.exchange(journal, self._swaps, {entry["path"]: entry for entry in self._source.entries if "/" not in entry["path"]})
+            if serving.wanted:
+                journal.enter("trial")
+            serving.start()
+        except BaseException as error:
+            self._go_back(journal, error)
+        journal.enter("saving")
+        serving.mark(self._request.why)
+
+    def _go_back(self, journal: _restore_journal.Journal, error: BaseException) -> t.NoReturn:
+        """Put back what was there, the service too. :raises OpsError: the error, with what serves now."""
+        serving, serves = self._serving, False
+        told = error if isinstance(error, OpsError) else StateError("the folders of the components", "to change places", str(error))
+        try:
+            serving.stop()
+            if journal.phase != "staging":
+                _swap.undo(journal)
+            serving.start(back=True)
+        except (OpsError, OSError) as second:
+            after = "What was there before is back, and is not well either" if journal.phase == "staging" else \
+                "Putting back what was there failed too, the next run tries it again"
+            after += f": {second}"
+        else:
+            serves = serving.wanted
+            after = "What was there before serves again." if serves else "Everything is as it was."
+        told.args = (f"{told} {after}",)
+        told.facts = {**getattr(told, "facts", {}), **self.result(), "serving": serves, "put_back": journal.phase == "staging"}
+        with contextlib.suppress(OSError):
+            _history.record(self._layout, "restore_failed", str(told), archive=self._request.archive, env=self._request.env,
+                            components=self._source.components, safety_backup=self._safety.get("archive"), downtime=serving.downtime)
+        raise told from error

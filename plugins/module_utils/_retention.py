@@ -79,7 +79,7 @@ class Plan:
     @property
     def freed(self) -> int:
         """Bytes of all that goes."""
-        files = self.swept + [name for facts in self.removed for name in _files_of(facts["archive"])]
+        files = self.swept + [name for facts in self.removed for name in _backups.files_of(facts["archive"])]
         return sum(map(_size, files))
 
 
@@ -125,16 +125,12 @@ def plan(layout: Layout, request: Request, meter: _progress.Meter | None = None)
 
 
 def apply(layout: Layout, request: Request, planned: Plan) -> None:
-    """Remove what the plan says, the oldest first, each archive before what lies beside it: a sidecar without an archive
-    is nothing, an archive without a sidecar would be one that was never verified.
-    """
+    """Remove what the plan says, the oldest first."""
     gone: list[str] = []
     freed = planned.freed
     try:
         for facts in reversed(planned.removed):
-            for path in _files_of(facts["archive"]):
-                os.unlink(path)
-                _files.fsync_dir(request.dest)
+            _backups.remove(facts["archive"])
             gone.append(os.path.basename(facts["archive"]))
         for path in planned.swept:
             with contextlib.suppress(FileNotFoundError):
@@ -227,11 +223,6 @@ def _orphaned(folder: str, archive: str) -> bool:
     In this order: who publishes has a partial file, and after it an archive.
     """
     return not os.path.lexists(os.path.join(folder, f".{archive}.partial")) and not os.path.lexists(os.path.join(folder, archive))
-
-
-def _files_of(archive: str) -> list[str]:
-    """An archive and what lies beside it, in the order in which they go."""
-    return [path for path in (archive, *(archive + suffix for suffix in _backups.BESIDE)) if os.path.lexists(path)]
 
 
 def _size(path: str) -> int:

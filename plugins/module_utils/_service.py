@@ -15,7 +15,7 @@ import signal
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _detach, _files, _processes, _supervisor, _systemd
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _detach, _files, _processes, _restore_journal, _supervisor, _systemd
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
 
@@ -50,7 +50,7 @@ def build_spec(layout: Layout, params: dict[str, t.Any]) -> dict[str, t.Any]:
         "stop_timeout": params["stop_timeout"], "restart_delay": params["restart_delay"],
         "restart_limit": params["restart_limit"], "restart_window": params["restart_window"],
         "writable": [layout.component(part) for part in ("uploads", "database", "generated", "logs")],
-        "memory_max": params["memory_max"],
+        "memory_max": params["memory_max"], "not_while": _restore_journal.journal_path(layout, "swapping"),
     }
 
 

@@ -77,6 +77,18 @@ def copy(source: str, target: str) -> None:
         raise
 
 
+def to_wal(path: str) -> None:
+    """Put a database that nobody uses into WAL mode; it stays a single file. :raises sqlite3.Error: when it is damaged."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA trusted_schema=OFF")
+        # The index of the log is then kept in memory: no -shm, which some file systems cannot have.
+        database.execute("PRAGMA locking_mode=EXCLUSIVE").fetchall()
+        database.execute("PRAGMA journal_mode=WAL").fetchall()
+    for suffix in COMPANIONS:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path + suffix)
+
+
 def _take(source: str, target: str) -> None:
     # Reading a WAL database that nobody has open would create -wal and -shm in the source folder. Without a -wal there
     # is no connection, so the file is read as immutable; that is believed only if nothing moved meanwhile.

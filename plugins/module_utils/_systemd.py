@@ -67,6 +67,7 @@ def render(spec: dict[str, t.Any]) -> str:
     environment = "".join(f"Environment={_quote(f'{key}={value}')}\n" for key, value in sorted(spec["environment"].items()))
     account = f"User={spec['user']}\n" if spec["user"] else ""
     memory = f"MemoryMax={spec['memory_max']}\n" if spec["memory_max"] else ""
+    guard = f"AssertPathExists=!{_plain(spec['not_while'])}\n" if spec.get("not_while") else ""
     writable = "".join(f"ReadWritePaths={_quote(path)}\n" for path in spec["writable"])
     return f"""\
 # Written by mobius.ops.node_service; changes are overwritten.
@@ -76,7 +77,7 @@ After=network-online.target
 Wants=network-online.target
 StartLimitIntervalSec={spec['restart_window']}
 StartLimitBurst={spec['restart_limit']}
-
+{guard}
 [Service]
 Type=exec
 {account}WorkingDirectory={_plain(spec['working_dir'])}

@@ -156,7 +156,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _activation, _arguments, _health, _restore, _service
+from ansible_collections.mobius.ops.plugins.module_utils import _activation, _arguments, _health, _restore_journal, _service
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -176,7 +176,7 @@ def bring_about(service: _service.Service, state: str, differs: bool) -> None:
         if service.layout.current != service.spec["working_dir"] or ReleaseStore(service.layout).live() is None:
             raise StateError(f"service {service.name}", "a live release to run", "none", "Deploy one with mobius.ops.deploy")
         service.require_port()
-        _restore.refuse_interrupted(service.layout)
+        _restore_journal.refuse_interrupted(service.layout)
     if differs:
         service.save()
     if state == "stopped":

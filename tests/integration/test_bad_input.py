@@ -103,7 +103,7 @@ def test_no_rollback_target(ready, says):
 
 
 def test_rollback_to_a_missing_backup(ready, says):
-    refused(ready, says, ["mobius_backup", "dhash_local_20200101_000000.zip", "no such archive"], "rollback",
+    refused(ready, says, ["dhash_local_20200101_000000.zip: expected a file, found nothing. Look for archives with"], "rollback",
             mobius_backup=str(ready.root / "backups" / "dhash_local_20200101_000000.zip"))
 
 

@@ -114,7 +114,7 @@ def test_every_setting_is_described_and_every_description_is_of_a_setting():
 
 def test_a_setting_is_described_once():
     twice = {name for name, options in described().items() if len(options) > 1}
-    assert twice <= {"mobius_why"}  # the reason of a rollback, and of a stop
+    assert twice <= {"mobius_why", "mobius_backup"}  # the reason of a rollback, and of a stop; what a rollback and a restore do with one
 
 
 def test_described_defaults_are_the_defaults():

@@ -15,6 +15,7 @@ import sqlite3
 import stat
 import subprocess
 import typing as t
+from unittest import mock
 
 import pytest
 from ansible.module_utils import basic
@@ -39,20 +40,22 @@ except ImportError:  # ansible-core 2.16
 
 def _run_module(module: t.Any, args: dict[str, t.Any], check: bool = False, diff: bool = True) -> dict[str, t.Any]:
     arguments = {**args, "_ansible_check_mode": check, "_ansible_diff": diff}
-    output = io.StringIO()
-    with patch_module_args(arguments), contextlib.redirect_stdout(output), pytest.raises(SystemExit) as ended:
+    output, said = io.StringIO(), []
+    with patch_module_args(arguments), contextlib.redirect_stdout(output), pytest.raises(SystemExit) as ended, \
+            mock.patch.object(basic.AnsibleModule, "warn", lambda _module, text: said.append(text)):
         module.main()
     result = json.loads(output.getvalue())
     assert bool(result.get("failed")) == bool(ended.value.code)
-    return result
+    assert "deprecations" not in result, result
+    return {**result, "warnings": said} if said else result
 
 
 @pytest.fixture
 def run_module() -> t.Callable[..., dict[str, t.Any]]:
     """``run_module(module, args, check=False)``: the JSON that ``module.main()`` leaves with.
 
-    A module that failed has ``failed`` and ``msg`` in its result. Nothing is mocked: arguments are parsed by the
-    module's own specification.
+    A module that failed has ``failed`` and ``msg`` in its result. Arguments are parsed by the module's own
+    specification. ``warnings`` are the sentences that Ansible would show.
     """
     return _run_module
 

@@ -11,7 +11,7 @@ import typing as t
 import pytest
 
 from ansible_collections.mobius.ops.plugins.module_utils import _restore
-from ansible_collections.mobius.ops.plugins.modules import backup, backup_restore
+from ansible_collections.mobius.ops.plugins.modules import backup
 
 #: What the system is asked for at each step of the work (Python's audit events).
 STEPS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.chown", "os.utime", "os.symlink",
@@ -107,7 +107,7 @@ def test_restore_killed_at_many_steps(state_host, work, snapshot, quick_clock):
     archive = work(backup, dest=None, level=1, full_every=7, allow_changed=False, sign_key=None)[1]["archive"]
 
     def put_back():
-        return work(backup_restore, archive=archive, allow_env=None, allow_unverified=False, safety_backup=False)
+        return state_host.restore(archive, safety_backup=False)
 
     count = steps_of(put_back)
     reference = contents(snapshot, state_host)

@@ -42,6 +42,12 @@ def test_each_option_has_its_line(host, spec):
     assert lines(text, "ProtectSystem") == ["strict"] and lines(text, "KillMode") == ["mixed"]
 
 
+def test_it_is_not_started_while_its_data_is_of_two_times(host, spec):
+    guard = f"!{host.layout.state}/restore.swapping.json"
+    assert lines(_systemd.render(spec), "AssertPathExists") == [guard]
+    assert not lines(_systemd.render({key: value for key, value in spec.items() if key != "not_while"}), "AssertPathExists")
+
+
 def test_optional_lines_are_left_out(spec):
     text = _systemd.render({**spec, "user": None, "memory_max": None})
     assert not lines(text, "User") and not lines(text, "MemoryMax")

@@ -13,7 +13,15 @@ import zipfile
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _releases, _restore, _retention, _signature
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _clock,
+    _files,
+    _releases,
+    _restore,
+    _restore_journal,
+    _retention,
+    _signature,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive
 from ansible_collections.mobius.ops.plugins.modules import backup_prune, checksum
 
@@ -153,7 +161,7 @@ def test_a_damaged_archive_neither_counts_nor_goes(state_host, six, prune):
     assert of(result["removed"]) == [six[0]]
     assert [(facts["archive"], facts["status"]) for facts in result["unsound"]] == [(six[4], "corrupt"), (six[2], "unverified")]
     assert "expected SHA-256" in result["unsound"][0]["reason"] and result["unsound"][1]["reason"] == "no sidecar"
-    said = json.dumps(result["warnings"])  # ansible-core's own objects from 2.19 on
+    said = json.dumps(result["warnings"])
     assert f"{six[4]} is corrupt (archive" in said and f"{six[2]} is unverified (no sidecar). It is neither counted nor" in said
     assert result["message"].endswith("3 kept, 2 not verified and left alone")
     assert set(names(*six[1:])) - {os.path.basename(six[2]) + ".sha256"} == set(left(state_host))
@@ -267,9 +275,7 @@ def test_beside_a_backup_that_runs(state_host, six, prune):
 
 
 def test_not_after_a_restore_was_interrupted(state_host, six, prune):
-    stage = os.path.join(state_host.layout.shared, ".restore-20261123_160000-x")
-    os.mkdir(stage)
-    _files.write_json(os.path.join(stage, "swap.json"), {"components": ["config"], "existed": ["config"], "done": False})
+    _restore_journal.Journal.begin(state_host.layout, components=["config"]).enter("swapping")
     result = prune(keep_last=1)
     assert result["failed"] and "a restore that was interrupted" in result["msg"]
     assert left(state_host) == names(*six)

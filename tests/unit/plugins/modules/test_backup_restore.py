@@ -5,16 +5,32 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
+import pathlib
 import random
 import shutil
 import sqlite3
 import stat
+import struct
+import subprocess
 import zipfile
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_stage, _files, _history, _restore
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _archive_source,
+    _backup_create,
+    _checksums,
+    _commands,
+    _files,
+    _history,
+    _restore,
+    _signature,
+    _sqlite,
+    _trees,
+)
+from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 
 
 @pytest.fixture
@@ -93,8 +109,10 @@ def fidelity_of(root):
             content = os.readlink(path) if stat.S_ISLNK(status.st_mode) else None
             if stat.S_ISREG(status.st_mode):
                 content = _files.sha256_file(path)
+            attributes = {name: os.getxattr(path, name, follow_symlinks=False) for name in os.listxattr(path, follow_symlinks=False)}
             found[os.path.relpath(path, root)] = (
-                status.st_mode, status.st_mtime_ns, status.st_uid, status.st_gid, content)
+                status.st_mode, status.st_mtime_ns if name or folder != root else 0, status.st_uid, status.st_gid, status.st_nlink, content,
+                attributes)
     return found
 
 
@@ -107,19 +125,72 @@ def test_fidelity(state_host):
     os.symlink("/nowhere/at/all", state_host.path("uploads/dangling"))
     os.symlink("games", state_host.path("uploads/to folder"))
     state_host.put("uploads/readonly", b"1", 0o400)
-    os.chmod(state_host.path("uploads/empty"), 0o1570)
+    for name in ("uploads/first name", "generated/another component"):
+        os.link(state_host.path("uploads/readonly"), state_host.path(name))
+    os.setxattr(state_host.path("uploads/readonly"), "user.origin", b"\0binary\xff")
+    os.setxattr(state_host.path("uploads/empty"), "user.folder", b"")
+    os.setxattr(state_host.path("uploads/games"), "system.posix_acl_default", acl(bob=7))
+    os.setxattr(state_host.path("uploads/rules.txt"), "system.posix_acl_access", acl(bob=6))
+    os.chmod(state_host.path("uploads/empty"), 0o3570)
     if os.geteuid() == 0:
         os.chown(state_host.path("uploads/readonly"), 12345, 54321)
         os.lchown(state_host.path("uploads/dangling"), 12345, 54321)
     os.utime(state_host.path("uploads"), ns=(0, 10**18 + 1))
-    before = fidelity_of(state_host.layout.shared + "/uploads")
-    archive = state_host.backup(components=["uploads"])["archive"]
+    before = fidelity_of(state_host.layout.shared)
+    archive = state_host.backup(components=["uploads", "generated"])["archive"]
     result = state_host.restore(archive, safety_backup=False)
     assert not result.get("failed"), result
-    assert fidelity_of(state_host.layout.shared + "/uploads") == before
+    assert fidelity_of(state_host.layout.shared) == before and result["attributes_lost"] == []
+    names = [os.stat(state_host.path(name)) for name in ("uploads/readonly", "uploads/first name", "generated/another component")]
+    assert len({status.st_ino for status in names}) == 1 and names[0].st_nlink == 3
 
 
-def test_set_uid_and_set_gid_do_not_come_back(state_host):
+def acl(bob):
+    """An ACL as the kernel stores it: one more user may do something, the group may read."""
+    entries = [(1, 6, NOBODY), (2, bob, 4711), (4, 4, NOBODY), (16, 7, NOBODY), (32, 0, NOBODY)]
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+NOBODY = 0xFFFFFFFF
+
+
+def test_a_database_in_wal_mode_is_so_again(state_host):
+    state_host.database().close()
+    os.utime(state_host.path("database/mobius.db"), ns=(0, 10**18))
+    os.chmod(state_host.path("database/mobius.db"), 0o440)
+    state_host.database("database/other.db", "delete").close()
+    archive = state_host.backup()["archive"]
+    for suffix in ("-wal", "-shm"):
+        state_host.put("database/mobius.db" + suffix, b"stale")
+    assert not state_host.restore(archive, safety_backup=False).get("failed")
+    status = os.stat(state_host.path("database/mobius.db"))
+    assert (status.st_mtime_ns, status.st_mode & 0o777) == (10**18, 0o440)
+    assert sorted(os.listdir(state_host.path("database"))) == ["mobius.db", "other.db", "projects.json"]
+    assert [_sqlite.in_wal_mode(state_host.path(f"database/{name}.db")) for name in ("mobius", "other")] == [True, False]
+    os.chmod(state_host.path("database/mobius.db"), 0o600)
+    assert accounts(state_host) == 1000
+
+
+def test_an_incomplete_archive_is_refused_under_whatever_name(state_host, tmp_path, snapshot, seal, monkeypatch):
+    """Kept aside by a backup that failed, and renamed by somebody since."""
+    rewritten = _archive_source.judged
+    monkeypatch.setattr(_archive_source, "judged", lambda source, *words: "it changed while it was read"
+                        if source.name.endswith("rules.txt") else rewritten(source, *words))
+    monkeypatch.setattr(_archive_source, "PAUSE", 0)
+    assert state_host.backup()["failed"]
+    monkeypatch.undo()
+    aside = next(name for name in os.listdir(state_host.layout.backups) if name.endswith(".incomplete"))
+    archive = str(tmp_path / aside[:-len(".incomplete")])
+    shutil.copy(os.path.join(state_host.layout.backups, aside), archive)
+    seal(archive)
+    before = snapshot(state_host.root)
+    for options in ({}, {"allow_unverified": True}, {"components": ["config"]}):
+        result = state_host.restore(archive, **options)
+        assert "expected a backup of every file, found one that some files could not be taken into" in result["msg"]
+    assert snapshot(state_host.root) == before
+
+
+def test_set_uid_and_set_gid_of_files_do_not_come_back(state_host):
     os.chmod(state_host.put("uploads/tool", b"#!/bin/sh\n"), 0o6755)
     archive = state_host.backup(components=["uploads"])["archive"]
     state_host.restore(archive, safety_backup=False)
@@ -143,12 +214,17 @@ def test_times_do_not_move_with_the_zone(state_host, archive, monkeypatch, zone)
 def test_another_env_needs_to_be_named(state_host, archive, new_state_host, tmp_path, snapshot):
     staging = new_state_host(tmp_path / "staging", "staging")
     before = snapshot(staging.layout.root)
-    for options in ({}, {"allow_env": "staging"}, {"allow_env": "other"}):
-        result = staging.restore(archive, **options)
+    for told in (None, "", "production", "staging", "staging onto production", "production onto other", "productiononto staging"):
+        result = staging.restore(archive, allow_env=told)
         assert result["failed"] and "env staging" in result["msg"] and "env production" in result["msg"]
+        assert result["msg"].endswith("set allow_env (mobius_restore_allow_env) to 'production onto staging'.")
     assert snapshot(staging.layout.root) == before
-    result = staging.restore(archive, allow_env="production")
+    result = staging.restore(archive, allow_env="  production  onto staging ")
     assert result["env"] == "production" and "dhash_staging_" in result["safety_backup"]
+
+
+def test_an_override_that_is_not_needed_is_no_obstacle(state_host, archive):
+    assert not state_host.restore(archive, allow_env="production onto staging").get("failed")
 
 
 def test_missing_sidecar(state_host, archive, snapshot):
@@ -252,7 +328,7 @@ def test_an_error_in_the_swap_puts_everything_back(state_host, archive, snapshot
     rename, calls = os.rename, []
 
     def rename_or_fail(source, target, *more, **options):
-        if os.path.dirname(str(target)) == state_host.layout.shared or ".restore-" in str(source):
+        if "/.restore-" in f"{source} {target}":
             calls.append(target)
             if len(calls) == failing:
                 raise OSError(5, "Input/output error", source)
@@ -269,10 +345,10 @@ def test_an_error_in_the_swap_puts_everything_back(state_host, archive, snapshot
 def test_an_error_while_staging_leaves_nothing(state_host, archive, snapshot, monkeypatch):
     before = snapshot(state_host.layout.shared)
 
-    def fail(*_arguments):
+    def fail(*_arguments, **_options):
         raise OSError(28, "No space left on device", "x")
 
-    monkeypatch.setattr(_archive_stage, "_dress", fail)
+    monkeypatch.setattr(_trees, "dress", fail)
     assert state_host.restore(archive)["failed"]
     assert snapshot(state_host.layout.shared) == before and state_host.debris() == []
 
@@ -283,30 +359,316 @@ def test_folders_that_nobody_may_write_to_are_replaced_too(state_host, archive):
     assert state_host.debris() == []
 
 
-def test_an_interrupted_restore_blocks_backups_until_the_next_restore(state_host, archive):
-    token = ".restore-20260101_000000-x"
-    stage = os.path.join(state_host.layout.shared, token)
-    os.makedirs(stage)
-    _files.write_json(os.path.join(stage, "swap.json"),
-                      {"components": ["uploads", "logs"], "existed": ["uploads", "logs"], "done": False})
-    os.rename(state_host.path("uploads"), os.path.join(state_host.layout.shared, ".replaced-20260101_000000-x-uploads"))
+def interrupted(host, archive, monkeypatch, at, **options):
+    """A restore that ends at its n-th rename of a folder, leaving everything as it is at that moment."""
+    rename, calls = os.rename, []
+
+    def rename_or_die(source, target, *more, **keywords):
+        if "/.restore-" in f"{source} {target}":
+            calls.append(target)
+            if len(calls) == at:
+                os._exit(9)
+        return rename(source, target, *more, **keywords)
+
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(os, "rename", rename_or_die)
+        try:
+            host.restore(archive, **options)
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+
+def test_an_interrupted_restore_blocks_backups_until_the_next_restore(state_host, archive, monkeypatch, snapshot):
+    before = snapshot(state_host.layout.shared)
+    interrupted(state_host, archive, monkeypatch, 4, components=["uploads", "logs"], safety_backup=False)
+    assert not os.path.exists(state_host.path("logs"))
     result = state_host.backup()
     assert result["failed"] and "a restore that was interrupted" in result["msg"]
-    done = state_host.restore(archive, components=["config"])
-    assert done["undone"] == ["uploads", "logs"] and state_host.debris() == []
-    assert os.path.exists(state_host.path("uploads/new.txt"))
+    assert state_host.restore(archive, check=True)["undone"] == ["uploads", "logs"]
+    done = state_host.restore(archive, components=["config"], safety_backup=False)
+    assert done["undone"] == ["uploads", "logs"] and done["kept"] == [] and state_host.debris() == []
+    after = snapshot(state_host.layout.shared)
+    assert {name: found for name, found in after.items() if "config" not in name} == \
+        {name: found for name, found in before.items() if "config" not in name}
     assert "restore_undone" in [event["what"] for event in _history.events(state_host.layout)]
     assert not state_host.backup().get("failed")
 
 
-def test_what_the_application_wrote_after_an_interruption_is_kept_aside(state_host, archive):
-    token = ".restore-20260101_000000-x"
-    stage = os.path.join(state_host.layout.shared, token)
-    os.makedirs(os.path.join(stage, "uploads"))
-    _files.write_json(os.path.join(stage, "swap.json"),
-                      {"components": ["uploads"], "existed": ["uploads"], "done": False})
-    os.rename(state_host.path("uploads"), os.path.join(state_host.layout.shared, ".replaced-20260101_000000-x-uploads"))
+def test_without_an_archive_only_an_interrupted_restore_is_ended(state_host, archive, monkeypatch, snapshot):
+    before = snapshot(state_host.layout.shared)
+    interrupted(state_host, archive, monkeypatch, 5, safety_backup=False)
+    planned = state_host.restore(None, check=True)
+    assert planned["changed"] and len(planned["undone"]) == 5 and state_host.backup()["failed"]
+    done = state_host.restore(None)
+    assert done["changed"] and done["undone"] == planned["undone"] and done["restored"] == []
+    assert snapshot(state_host.layout.shared) == before and state_host.debris() == []
+    assert not state_host.restore(None)["changed"]
+
+
+def test_an_archive_that_is_refused_does_not_hide_that_an_interrupted_restore_was_ended(state_host, archive, monkeypatch):
+    interrupted(state_host, archive, monkeypatch, 2, safety_backup=False)
+    result = state_host.restore("/nowhere.zip")
+    assert result["failed"] and len(result["undone"]) == 5 and not state_host.backup().get("failed")
+
+
+def test_what_the_application_wrote_after_an_interruption_is_kept_aside(state_host, archive, monkeypatch):
+    interrupted(state_host, archive, monkeypatch, 2, components=["uploads"], safety_backup=False)
     state_host.put("uploads/since.txt", b"since")
-    assert state_host.restore(archive, components=["config"])["undone"] == ["uploads"]
-    assert os.path.exists(state_host.path("uploads/new.txt"))
-    assert os.listdir(os.path.join(state_host.layout.shared, ".found-20260101_000000-x-uploads")) == ["since.txt"]
+    done = state_host.restore(archive, components=["config"])
+    assert done["undone"] == ["uploads"] and os.path.exists(state_host.path("uploads/new.txt"))
+    assert os.path.exists(os.path.join(done["kept"][0], "found", "uploads-uploads", "since.txt"))
+    assert state_host.restore(None)["kept"] == [] and os.path.exists(done["kept"][0])
+
+
+def test_a_folder_of_an_interrupted_restore_that_went_is_told(state_host, archive, monkeypatch):
+    interrupted(state_host, archive, monkeypatch, 2, components=["uploads"], safety_backup=False)
+    work = state_host.debris()[0]
+    aside = os.path.join(state_host.root, "aside")
+    os.rename(os.path.join(state_host.layout.shared, work), aside)
+    assert f"its folder {state_host.layout.shared}/{work}, found none" in state_host.restore(None)["msg"]
+    os.rename(aside, os.path.join(state_host.layout.shared, work))
+    assert state_host.restore(None)["undone"] == ["uploads"] and os.path.exists(state_host.path("uploads/new.txt"))
+
+
+@pytest.fixture
+def mount(tmp_path):
+    """``mount(path, kind)``: a file system of its own at a folder, or the folder itself once more (bind)."""
+    mounted = []
+
+    def do(path, kind="tmpfs"):
+        argv = ["mount", "--bind", path, path] if kind == "bind" else ["mount", "-t", kind, kind, path]
+        done = subprocess.run(argv, check=False, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+        mounted.append(path)
+
+    yield do
+    for path in reversed(mounted):
+        subprocess.run(["umount", path], check=True)
+
+
+def refill(host, component):
+    """Put a component's state into a folder that has become another file system."""
+    host.put(f"{component}/only here.txt", b"before")
+    host.put(f"{component}/games/board.png", b"other")
+    os.makedirs(host.path(f"{component}/lost+found"), exist_ok=True)
+    os.chmod(host.path(component), 0o2751)
+    os.utime(host.path(component), ns=(0, 10**18))
+
+
+@pytest.mark.parametrize("kind", ["tmpfs", "bind"])
+def test_a_mount_point_is_replaced_entry_by_entry(state_host, archive, mount, kind):
+    mount(state_host.path("uploads"), kind)
+    refill(state_host, "uploads")
+    device = os.stat(state_host.path("uploads")).st_dev
+    result = state_host.restore(archive)
+    assert not result.get("failed"), result
+    assert sorted(os.listdir(state_host.path("uploads"))) == ["games", "link", "lost+found", "rules.txt"]
+    assert os.path.getsize(state_host.path("uploads/games/board.png")) == 70_000
+    assert os.stat(state_host.path("uploads")).st_dev == device and state_host.debris() == []
+    with zipfile.ZipFile(result["safety_backup"]) as opened:
+        assert opened.read("uploads/only here.txt") == b"before"
+        folder = next(entry for entry in _restore_entries(opened) if entry["path"] == "uploads")
+    assert folder["mode"] == "2751"
+
+
+def _restore_entries(opened):
+    return json.loads(opened.read("MANIFEST.json"))["entries"]
+
+
+@pytest.mark.parametrize("failing", range(1, 8))
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_mount_point_goes_back_from_any_state(state_host, archive, mount, monkeypatch, failing, killed):
+    mount(state_host.path("uploads"))
+    refill(state_host, "uploads")
+    before = fidelity_of(state_host.path("uploads"))
+    folder = os.stat(state_host.path("uploads"))
+    if killed:
+        interrupted(state_host, archive, monkeypatch, failing, components=["uploads", "logs"], safety_backup=False)
+        assert state_host.restore(None)["undone"] == ["uploads", "logs"]
+    else:
+        rename, calls = os.rename, []
+
+        def fail(source, target, *more, **options):
+            calls.append("/.restore-" in f"{source} {target}")
+            if sum(calls) == failing and calls[-1]:
+                raise OSError(5, "Input/output error", source)
+            return rename(source, target, *more, **options)
+
+        monkeypatch.setattr(os, "rename", fail)
+        assert "Input/output error" in state_host.restore(archive, components=["uploads", "logs"], safety_backup=False)["msg"]
+        monkeypatch.undo()
+    assert fidelity_of(state_host.path("uploads")) == before and state_host.debris() == []
+    after = os.stat(state_host.path("uploads"))
+    assert (after.st_mode, after.st_mtime_ns) == (folder.st_mode, folder.st_mtime_ns)
+
+
+def test_a_file_system_inside_of_a_component_is_refused(state_host, archive, mount, snapshot):
+    mount(state_host.path("uploads/games"))
+    before = snapshot(state_host.root)
+    for check in (True, False):
+        result = state_host.restore(archive, check=check)
+        assert f"no file system mounted inside of {state_host.path('uploads')}, found one at" in result["msg"]
+    assert snapshot(state_host.root) == before
+    assert not state_host.restore(archive, components=["config"]).get("failed")
+
+
+def test_too_little_space_on_the_file_system_of_one_component(state_host, archive, mount):
+    mount(state_host.path("uploads"))
+    subprocess.run(["mount", "-o", "remount,size=100k", state_host.path("uploads")], check=True)
+    result = state_host.restore(archive)
+    assert f"the file system of {state_host.path('uploads')}: expected" in result["msg"]
+
+
+def test_a_file_system_without_attributes_is_told_and_gives_nobody_more(state_host, mount):
+    for name in ("uploads/rules.txt", "uploads/games/board.png"):
+        os.setxattr(state_host.path(name), "user.origin", b"1")
+    os.setxattr(state_host.path("uploads/rules.txt"), "system.posix_acl_access", acl(bob=6))
+    assert os.stat(state_host.path("uploads/rules.txt")).st_mode & 0o777 == 0o670  # with an ACL, the group's bits are its mask
+    archive = state_host.backup(components=["uploads"])["archive"]
+    mount(state_host.path("uploads"), "ramfs")
+    result = state_host.restore(archive, safety_backup=False)
+    assert not result.get("failed"), result["msg"]
+    lost = {note["name"]: note for note in result["attributes_lost"]}
+    assert (lost["user.origin"]["files"], lost["system.posix_acl_access"]["first"]) == (2, "uploads/rules.txt")
+    assert "user.origin" in str(result["warnings"])
+    assert os.stat(state_host.path("uploads/rules.txt")).st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("answer", [None, "sync: unrecognized option '--file-system'", "sync: error syncing 'x': Input/output error"])
+def test_the_stage_is_made_durable_in_another_way_or_not_at_all(state_host, archive, monkeypatch, answer):
+    def capture(argv, *_words, **_options):
+        if answer is None:
+            raise StateError("command", "the program sync", "none on the PATH", "Install it")
+        return subprocess.CompletedProcess(argv, 1, "", answer)
+
+    synced = []
+    monkeypatch.setattr(_commands, "capture", capture)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.readlink(f"/proc/self/fd/{descriptor}")))
+    result = state_host.restore(archive, components=["uploads"])
+    if answer and "error" in answer:
+        assert "to keep what is written, found sync: error syncing" in result["msg"] and state_host.debris() == []
+    else:
+        assert not result.get("failed")
+        staged = [path.rpartition("/new/")[2] for path in synced if "/new/" in path]
+        assert {"uploads", "uploads/rules.txt", "uploads/games", "uploads/games/board.png"} <= set(staged)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root can be another user, and no other")
+def test_as_another_user(state_host, archive, snapshot):
+    """Not root: owners stay, and a folder that may not be moved is told before anything is stopped or moved."""
+    for folder, dirs, names in os.walk(os.path.dirname(state_host.root)):
+        for name in ["", *dirs, *names]:
+            os.lchown(os.path.join(folder, name), 65534, 65534)
+    for folder in pathlib.Path(state_host.root).parents:
+        if folder.stat().st_mode & 0o001 == 0:
+            folder.chmod(0o755)
+
+    def child(work):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+                _trees._groups.cache_clear()
+                work()
+                os._exit(0)
+            finally:
+                os._exit(1)
+        return os.waitpid(pid, 0)[1]
+
+    def succeed():
+        result = state_host.restore(archive)
+        assert not result.get("failed"), result
+
+    assert child(succeed) == 0
+    assert os.stat(state_host.path("uploads/rules.txt")).st_uid == 65534 and state_host.debris() == []
+    os.chmod(state_host.path("uploads"), 0o555)
+    before = snapshot(state_host.layout.shared)
+
+    def refused():
+        assert "folders that this user may move, found uploads without write permission" in state_host.restore(archive)["msg"]
+
+    assert child(refused) == 0
+    assert snapshot(state_host.layout.shared) == before
+
+
+@pytest.fixture
+def signed(state_host, keys):
+    """A signed archive, and state that differs from it by now."""
+    made = state_host.backup(sign_key=keys.private)["archive"]
+    state_host.put("uploads/rules.txt", b"new rules")
+    return made
+
+
+def refused(state_host, snapshot, archive, words, **options):
+    before = snapshot(state_host.layout.shared), sorted(os.listdir(state_host.layout.backups))
+    for check in (True, False):
+        result = state_host.restore(archive, check, **options)
+        assert result["failed"] and words in result["msg"]
+    assert (snapshot(state_host.layout.shared), sorted(os.listdir(state_host.layout.backups))) == before
+
+
+def test_an_archive_without_its_signature_is_refused_unless_that_is_allowed(state_host, signed, keys, snapshot):
+    os.unlink(signed + ".sha256.sig")
+    asked = {"allowed_signers": keys.allowed()}
+    refused(state_host, snapshot, signed, f"expected its signature in {os.path.basename(signed)}.sha256.sig, found no such file", **asked)
+    result = state_host.restore(signed, allow_unverified=True, **asked)
+    assert not result.get("failed") and result["status"] == "unverified"
+
+
+def test_a_wrong_signature_is_never_accepted(state_host, signed, keys, snapshot):
+    asked = {"allowed_signers": keys.allowed(), "allow_unverified": True}
+    assert state_host.restore(signed, True, **asked)["status"] == "verified"
+    refused(state_host, snapshot, signed, "expected a signature of it by somebody, found a wrong one", signer="somebody", **asked)
+    with open(signed + ".sha256.sig", "wb") as stream:
+        stream.write(_signature.sign(keys.other, signed, _files.sha256_file(signed)))
+    refused(state_host, snapshot, signed, "expected a signature of it by mobius-backup, found a wrong one", **asked)
+
+
+def test_an_archive_that_somebody_made_anew_is_refused(state_host, signed, keys, snapshot):
+    """Whole in itself, with a right sidecar, and under the name of the signed one."""
+    forged = state_host.backup()["archive"]
+    os.replace(forged, signed)
+    _checksums.write(signed, _files.sha256_file(signed))
+    assert state_host.restore(signed, True)["status"] == "verified"
+    refused(state_host, snapshot, signed, "expected a signature of it by mobius-backup, found a wrong one", allowed_signers=keys.allowed())
+
+
+def test_the_safety_backup_is_signed(state_host, archive, keys):
+    result = state_host.restore(archive, sign_key=keys.private)
+    asked = {"verify": "checksum", "allowed_signers": keys.allowed()}
+    assert {backup["archive"]: backup["status"] for backup in state_host.info(**asked)} \
+        == {archive: "unverified", result["safety_backup"]: "verified"}
+    assert not state_host.restore(result["safety_backup"], allowed_signers=keys.allowed()).get("failed")
+
+
+def test_a_key_that_cannot_sign_stops_the_restore_before_it_begins(state_host, archive, keys, snapshot):
+    before = snapshot(state_host.root)
+    result = state_host.restore(archive, sign_key=keys.make("locked", passphrase="something long"))
+    assert result["failed"] and "a private key without a passphrase" in result["msg"]
+    assert {name: facts for name, facts in snapshot(state_host.root).items() if name not in (".", "state")} \
+        == {name: facts for name, facts in before.items() if name not in (".", "state")}
+
+
+def test_what_was_written_later_is_signed_too_and_nothing_of_the_first_backup_is_left(state_host, archive, keys, monkeypatch):
+    real = _backup_create.create
+
+    def then_a_write(layout, request, meter=None):
+        made = real(layout, request, meter)
+        if request.why.startswith("before"):
+            state_host.put("uploads/late.txt", b"late")
+            os.utime(state_host.path("uploads/late.txt"))
+        return made
+
+    monkeypatch.setattr(_backup_create, "create", then_a_write)
+    result = state_host.restore(archive, sign_key=keys.private)
+    with zipfile.ZipFile(result["safety_backup"]) as opened:
+        assert "uploads/late.txt" in opened.namelist()
+    names = {os.path.basename(result["safety_backup"]) + suffix for suffix in ("", ".sha256", ".sha256.sig")}
+    assert {name for name in os.listdir(state_host.layout.backups) if os.path.basename(archive) not in name} == names
+    listed = state_host.info(verify="deep", allowed_signers=keys.allowed())
+    assert listed[0]["archive"] == result["safety_backup"] and listed[0]["status"] == "verified"

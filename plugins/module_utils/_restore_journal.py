@@ -1,0 +1,95 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a restore has done so far, on disk, so that the next run can bring one that was killed to a known end."""
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _files
+from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+
+#: ``staging``: nothing was touched but the service. ``swapping``: the folders are of two times. ``trial``: all are new,
+#: and the service was not yet found well. ``saving``: it was; what was replaced is not yet in a backup.
+PHASES = ("staging", "swapping", "trial", "saving")
+
+
+@contextlib.contextmanager
+def locked(layout: Layout, kind: int = fcntl.LOCK_SH) -> t.Iterator[None]:
+    """Hold the shared folders: backups may run side by side, a restore runs alone."""
+    try:
+        descriptor = os.open(layout.shared, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise StateError(f"root {layout.root}", "a folder shared", "none",
+                         "Run the playbook mobius.ops.setup first") from None
+    try:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StateError(f"root {layout.root}", "no other work on its shared folders",
+                             "a backup or a restore that runs", "Wait until it has ended") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+class Journal:
+    """What a restore has done so far: ``state/restore.<phase>.json``.
+
+    The phase is a part of the name, so that going to the next one is one rename, and that systemd can see by a name
+    that a service must not be started.
+    """
+
+    def __init__(self, layout: Layout, phase: str, facts: dict[str, t.Any]) -> None:
+        self._layout = layout
+        self.phase = phase
+        self.facts = facts
+
+    @classmethod
+    def begin(cls, layout: Layout, **facts: t.Any) -> Journal:
+        """A new one, in the phase ``staging``."""
+        made = cls(layout, PHASES[0], {})
+        made.update(**facts)
+        return made
+
+    @classmethod
+    def find(cls, layout: Layout) -> Journal | None:
+        """The one on disk: its restore was killed, for nobody else holds the lock."""
+        for phase in PHASES:
+            facts = _files.read_json(journal_path(layout, phase))
+            if facts is not None:
+                return cls(layout, phase, facts)
+        return None
+
+    def update(self, **facts: t.Any) -> None:
+        """Add facts."""
+        self.facts.update(facts)
+        _files.write_json(journal_path(self._layout, self.phase), self.facts, 0o600)
+
+    def enter(self, phase: str) -> None:
+        """Go to another phase."""
+        if phase != self.phase:
+            os.rename(journal_path(self._layout, self.phase), journal_path(self._layout, phase))
+            _files.fsync_dir(self._layout.state)
+            self.phase = phase
+
+    def end(self) -> None:
+        """Nothing is left to do or to undo."""
+        os.unlink(journal_path(self._layout, self.phase))
+        _files.fsync_dir(self._layout.state)
+        self.phase = ""
+
+
+def journal_path(layout: Layout, phase: str) -> str:
+    """The journal's file in a phase."""
+    return os.path.join(layout.state, f"restore.{phase}.json")
+
+
+def refuse_interrupted(layout: Layout) -> None:
+    """:raises StateError: when a restore was killed in the middle of its swap: the folders are of two times."""
+    if os.path.exists(journal_path(layout, "swapping")):
+        raise StateError(f"root {layout.root}", "the shared folders of one time", "a restore that was interrupted",
+                         "Run the playbook mobius.ops.restore: it first puts back what was there")

@@ -1,0 +1,154 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The service around a change of its data: kept from others, stopped just before, started after, found well or not."""
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _activation, _env_file, _service, _watch
+from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+
+
+class Serving:
+    """A service, how to tell that it is well, and the release that is to run; or no service at all.
+
+    :param checks: normalized checks; without any, the port has to answer.
+    :param timeout: seconds within which it has to become ready.
+    :param release_id: the release to put live in the same step; it must have served before.
+    """
+
+    def __init__(self, layout: Layout, service: str | None = None, checks: t.Sequence[dict[str, t.Any]] = (),
+                 timeout: float = 60.0, release_id: str | None = None) -> None:
+        self.layout = layout
+        self.store = ReleaseStore(layout)
+        self.service = _service.load(layout, service) if service else None
+        self.checks = list(checks)
+        self.timeout = timeout
+        self.target = _activation.choose_target(self.store, release_id) if release_id else None
+        self.previous = self.store.live()
+        #: Whether it is to run afterwards: it did before, and nobody had stopped it on purpose.
+        self.wanted = False
+        #: The watch that was ended, and the seconds from the stop until it was ready.
+        self.watch: str | None = None
+        self.downtime: float | None = None
+        self._began: float | None = None
+        self._redactor = _env_file.Redactor(layout.env_file)
+
+    def facts(self) -> dict[str, t.Any]:
+        """What the journal keeps, so that another run can :meth:`adopt` it."""
+        return {"service": self.service.name if self.service else None, "wanted": self.wanted, "previous": self.previous,
+                "target": self.target["id"] if self.target else None}
+
+    def adopt(self, facts: dict[str, t.Any]) -> Serving:
+        """The service of an interrupted run, with the checks of this one."""
+        name = facts["service"] or (self.service.name if self.service else None)
+        made = Serving(self.layout, name, self.checks, self.timeout)
+        made.previous = facts["previous"]
+        made.target = self.store.get(facts["target"]) if facts["target"] else None
+        made.wanted = facts["wanted"]
+        return made
+
+    @contextlib.contextmanager
+    def held(self, why: str) -> t.Iterator[None]:
+        """While the block runs no watch rolls back, no release is switched, and a lost connection ends nothing."""
+        if not self.service:
+            with undisturbed():
+                yield
+            return
+        # Before the lock: a watch that is rolling back holds it, and is waited for.
+        self.watch = _watch.stop(self.layout, why) or self.watch
+        with self.store.switching(), undisturbed():
+            running = _watch.latest(self.layout)
+            if running and running.state()["status"] in ("starting", "running"):
+                raise StateError(f"root {self.layout.root}", "no watch", f"watch {running.id}, which has just begun",
+                                 "Wait until the deploy that runs has ended")
+            yield
+
+    def look(self) -> None:
+        """Note whether it is to run afterwards. :raises StateError: when another program has its port."""
+        if self.service:
+            self.previous = self.store.live()
+            self.target = _activation.choose_target(self.store, self.target["id"]) if self.target else None
+            self.service.require_port()
+            self.wanted = bool(self.target) or self.runs()
+
+    def runs(self) -> bool:
+        """Whether it runs or is to run: only one that was stopped on purpose, or never started, is not."""
+        return bool(self.service) and self.service.status()["status"] != "stopped"
+
+    def stop(self) -> None:
+        """Stop it; the downtime begins."""
+        if self.service:
+            if self.wanted and self._began is None:
+                self._began = time.monotonic()
+            self.service.stop()
+
+    def start(self, back: bool = False) -> None:
+        """Start it, when it is to run, and wait until it is well.
+
+        :param back: on the release that was live before.
+        :raises OpsError: when it does not become well.
+        """
+        if not self.service:
+            return
+        if self.target and self.previous:
+            here, there = (self.target["id"], self.previous) if back else (self.previous, self.target["id"])
+            if self.store.live() == here:
+                self.store.point(there)
+        if not self.wanted:
+            return
+        try:
+            self.service.start()
+            _activation.ready(self.service, self.checks, self.store.live(), self.timeout)
+        except OpsError as error:
+            error.facts = self._redactor.value(getattr(error, "facts", {}))  # values of the .env that was there before
+            raise
+        finally:
+            if self._began is not None:
+                self.downtime = round(time.monotonic() - self._began, 2)
+
+    def is_well(self) -> bool:
+        """Whether it runs and is well, or becomes so in time; nothing is started."""
+        try:
+            if not self.service or not self.service.status()["pid"]:
+                return False
+            _activation.ready(self.service, self.checks, self.store.live(), self.timeout)
+        except OpsError:
+            return False
+        return True
+
+    def mark(self, why: str) -> None:
+        """Enter into the records of releases that another one serves."""
+        if self.target and self.target["id"] != self.previous:
+            record = self.store.get(self.previous) if self.previous else None
+            if record and record["status"] != "rolled_back":
+                self.store.mark(self.previous, "rolled_back", why, target=self.target["id"], downtime=self.downtime)
+            if self.target["status"] != "verified":
+                self.store.mark(self.target["id"], "active", why)
+
+
+@contextlib.contextmanager
+def undisturbed() -> t.Iterator[None]:
+    """The end of the session (SIGHUP) is ignored; SIGTERM is an error, once, after which all is put back."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(_number: int, _frame: t.Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise StateError("the restore", "to come to its end", "that it was told to stop (SIGTERM)", "Run it again")
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)}
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

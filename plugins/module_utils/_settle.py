@@ -1,0 +1,155 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The end of a restore: what it replaced is saved; and one that was killed is undone, or brought to its end."""
+from __future__ import annotations
+
+import contextlib
+import os
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _backup_create, _backups, _history, _swap
+from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._progress import Meter
+from ansible_collections.mobius.ops.plugins.module_utils._restore_journal import Journal
+from ansible_collections.mobius.ops.plugins.module_utils._serving import Serving
+
+#: How far a file's time of change may be behind the clock (nanoseconds): two of the kernel's slowest ticks.
+_TICK = 20_000_000
+
+
+class SafetyMeter(Meter):
+    """Tells the phases of a safety backup as such to the meter of the restore."""
+
+    def __init__(self, meter: Meter) -> None:
+        super().__init__()
+        self._meter = meter
+
+    def phase(self, name: str, total_bytes: int = 0, total_files: int = 0) -> None:
+        self._meter.phase(f"safety backup: {name}", total_bytes, total_files)
+
+    def add(self, size: int = 0, files: int = 0) -> None:
+        self._meter.add(size, files)
+
+
+class _Replaced(Layout):
+    """A root whose components are the folders that a restore has put aside."""
+
+    def __init__(self, layout: Layout, places: dict[str, str]) -> None:
+        super().__init__(layout.root)
+        self._places = places
+
+    def component(self, name: str) -> str:
+        return self._places[name]
+
+
+def save_replaced(layout: Layout, journal: Journal, meter: Meter) -> dict[str, t.Any]:
+    """Bring a swap to its end: what was written between the safety backup and the stop goes into one of its own.
+
+    It is taken of the folders that were put aside, while the service runs on the restored ones. When it cannot be
+    made, they stay.
+
+    :returns: ``safety``, the backup that holds all that was replaced; ``kept``, folders that stay; ``warnings``.
+    """
+    safety, keep, warnings = journal.facts["safety"], [], []
+    places = {swap.component: swap.replaced for swap in _swap.swaps_of(journal) if swap.existed}
+    if safety and places and not _at_rest(_swap.swaps_of(journal), journal.facts["since"]):
+        try:
+            taken = _backup_create.create(_Replaced(layout, places), _backup_create.Request(
+                env=journal.facts["env"], components=list(places), dest=layout.backups, allow_changed=True,
+                sign_key=journal.facts.get("sign_key"),
+                why=f"what the restore of {os.path.basename(journal.facts['archive'])} replaced, as of the stop"), SafetyMeter(meter))
+        except (OpsError, OSError) as error:
+            keep = [swap.work for swap in _swap.swaps_of(journal)]
+            warnings.append(f"What was written since the safety backup was begun could not be added to it ({error}).")
+        else:
+            if not taken["problems"]:
+                _remove_backup(safety["archive"])
+            safety = taken
+    journal.end()
+    kept = _swap.sweep(layout, keep)
+    if kept:
+        warnings.append(f"What was replaced is kept in {', '.join(kept)}. Remove it when you do not need it.")
+    return {"safety": safety, "kept": kept, "warnings": warnings}
+
+
+def settle(layout: Layout, serving: Serving, meter: Meter) -> dict[str, t.Any]:
+    """Bring a restore that was killed to a known end, by its journal.
+
+    In the midst of the swap: what was there before comes back. After it, and before the service was found well: it
+    stays when the service is well by now; else what was there before comes back, and what was restored is kept aside.
+    After that: it stays.
+
+    :returns: components that were put back (``undone``) or that stay (``confirmed``), ``kept``, ``warnings``.
+    """
+    journal = Journal.find(layout)
+    result: dict[str, t.Any] = {"undone": [], "confirmed": [], "kept": [], "warnings": []}
+    if journal:
+        serving = serving.adopt(journal.facts)
+        if journal.phase != "staging" or serving.wanted:
+            with serving.held("superseded by the end of a restore that was interrupted"):
+                _decide(layout, serving, journal, result)
+    if journal and journal.phase == "saving":
+        return {**result, **_confirm(layout, serving, journal, meter)}
+    keep = [swap.work for swap in _swap.swaps_of(journal)] if journal and journal.facts.get("keep") else []
+    if journal:
+        journal.end()
+    result["kept"] = _swap.sweep(layout, keep)
+    return result
+
+
+def _decide(layout: Layout, serving: Serving, journal: Journal, result: dict[str, t.Any]) -> None:
+    if journal.phase == "trial" and serving.is_well():
+        journal.enter("saving")
+    if journal.phase in ("swapping", "trial"):
+        result["undone"] = _put_back(layout, serving, journal)
+    if journal.phase == "staging":
+        result["warnings"] += _start_again(serving)
+
+
+def _confirm(layout: Layout, serving: Serving, journal: Journal, meter: Meter) -> dict[str, t.Any]:
+    facts = journal.facts
+    serving.mark("a restore that was interrupted")
+    saved = save_replaced(layout, journal, meter)
+    _history.record(layout, "restored", "an earlier restore was interrupted at its end", archive=facts["archive"],
+                    components=facts["components"], env=facts["env"], safety_backup=saved["safety"].get("archive"))
+    return {"confirmed": facts["components"], "kept": saved["kept"], "warnings": saved["warnings"]}
+
+
+def _put_back(layout: Layout, serving: Serving, journal: Journal) -> list[str]:
+    tried = journal.phase == "trial"
+    serving.wanted = serving.wanted or serving.runs()
+    serving.stop()
+    _swap.undo(journal, keep=tried)
+    components: list[str] = journal.facts["components"]
+    _history.record(layout, "restore_undone", "an earlier restore was interrupted" + (" and its data not found well" if tried else ""),
+                    components=components)
+    return components
+
+
+def _start_again(serving: Serving) -> list[str]:
+    try:
+        serving.start(back=True)
+    except (OpsError, OSError) as error:
+        return [f"The service was started again after a restore that was interrupted, and is not well: {error}"]
+    return []
+
+
+def _at_rest(swaps: list[_swap.Swap], since: int) -> bool:
+    """Whether nothing in the replaced folders was changed since a moment. A change cannot hide: ctime is the kernel's own."""
+    return not any(swap.existed and (swap.mounted or _changed(swap.replaced, since - _TICK)) for swap in swaps)
+
+
+def _changed(top: str, since: int) -> bool:
+    if os.lstat(top).st_mtime_ns >= since:  # its ctime is that of the swap
+        return True
+    for folder, dirs, names in os.walk(top):
+        for name in dirs + names:
+            if os.lstat(os.path.join(folder, name)).st_ctime_ns >= since:
+                return True
+    return False
+
+
+def _remove_backup(archive: str) -> None:
+    with contextlib.suppress(OSError):
+        _backups.remove(archive)

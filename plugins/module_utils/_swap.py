@@ -1,0 +1,224 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Folders of components that change places, all or none, and back again from any state between.
+
+Each file system has one private work folder, ``.restore-<token>``: ``new/`` holds what was staged, ``old/`` what was
+replaced, ``found/`` what somebody else put in the place of either meanwhile.
+"""
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import secrets
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _mounts, _trees
+from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS, Layout
+from ansible_collections.mobius.ops.plugins.module_utils._restore_journal import Journal
+
+_WORK, _KEPT = ".restore-", ".kept-"
+#: Belongs to a file system and not to what is in it.
+_FOREIGN = ("lost+found",)
+
+
+@dataclasses.dataclass
+class Swap:
+    """One component's folder, and where its old and its new content lie."""
+
+    component: str
+    #: The folder, and the private work folder on the same file system.
+    target: str
+    work: str
+    #: A folder is renamed. One that is a mount point cannot be: its entries are, one by one.
+    mounted: bool = False
+    existed: bool = False
+    #: Names of the entries of a mount point, before and after; and what its folder was like.
+    old: list[str] = dataclasses.field(default_factory=list)
+    new: list[str] = dataclasses.field(default_factory=list)
+    before: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def staged(self) -> str:
+        """Where the new content is put together."""
+        return os.path.join(self.work, "new", self.component)
+
+    @property
+    def replaced(self) -> str:
+        """Where the old content lies after the swap."""
+        return os.path.join(self.work, "old", self.component)
+
+    def look(self) -> None:
+        """Note what is there; the new content is staged by now."""
+        self.existed = os.path.lexists(self.target)
+        if self.mounted:
+            names = [name for name in os.listdir(self.target) if name not in _FOREIGN and not name.startswith((_WORK, _KEPT))]
+            self.old, self.new = sorted(names), sorted(name for name in os.listdir(self.staged) if name not in _FOREIGN)
+            self.before = _trees.facts(self.target)
+
+    def moves(self) -> list[tuple[str, str, str]]:
+        """Each place that changes, where its new content is staged and its old content goes; ``""`` when there is none."""
+        if not self.mounted:
+            return [(self.target, self.staged, self.replaced if self.existed else "")]
+        old, new = set(self.old), set(self.new)
+        return [(os.path.join(self.target, name), os.path.join(self.staged, name) if name in new else "",
+                 os.path.join(self.replaced, name) if name in old else "") for name in sorted(old | new)]
+
+
+def facts(swaps: list[Swap]) -> dict[str, t.Any]:
+    """What a journal keeps of the components' folders, as they are now."""
+    for swap in swaps:
+        swap.look()
+    return {"swaps": [dataclasses.asdict(swap) for swap in swaps]}
+
+
+def swaps_of(journal: Journal) -> list[Swap]:
+    """The components' folders that a journal tells of."""
+    return [Swap(**facts) for facts in journal.facts["swaps"]]
+
+
+def plan(layout: Layout, components: list[str]) -> list[Swap]:
+    """How each component's folder can be replaced; it writes nothing.
+
+    :raises StateError: when it cannot be done as a whole.
+    """
+    token, swaps = f"{_clock.stamp()}-{secrets.token_hex(4)}", []
+    for component in components:
+        target = layout.component(component)
+        mounted, below = _mounts.inside(target)
+        if below:
+            raise StateError(f"component {component}", f"no file system mounted inside of {target}", f"one at {below[0]}",
+                             "Unmount it while this runs, or keep what is in it outside of the component")
+        base = target if mounted else layout.shared
+        swaps.append(Swap(component, target, os.path.join(base, _WORK + token), mounted))
+    return swaps
+
+
+def prepare(swaps: list[Swap]) -> None:
+    """Make the work folders, which nobody else can enter."""
+    for work in dict.fromkeys(swap.work for swap in swaps):
+        with _same_time(os.path.dirname(work)):
+            os.mkdir(work, 0o700)
+        _trees.without_defaults(work)
+        for name in ("new", "old", "found"):
+            os.mkdir(os.path.join(work, name), 0o700)
+
+
+def require_movable(swaps: list[Swap]) -> None:
+    """:raises StateError: when somebody who is not root could not move a folder, which changes its entry ``..``."""
+    if os.geteuid() == 0:
+        return
+    for swap in swaps:
+        swap.look()
+        for target, staged, replaced in swap.moves():
+            for path in filter(None, [staged, replaced and target]):
+                if os.path.isdir(path) and not os.path.islink(path) and not os.access(path, os.W_OK):
+                    raise StateError(f"component {swap.component}", "folders that this user may move",
+                                     f"{os.path.basename(path)} without write permission", "Run this as root (mobius_become)")
+
+
+def exchange(journal: Journal, swaps: list[Swap], entries: dict[str, dict[str, t.Any]]) -> None:
+    """Let old and new change places. After an error the caller has to :func:`undo`.
+
+    :param journal: it has the :func:`facts` already; the entries of a mount point may have changed since.
+    :param entries: what the folders of components shall be like; for those that stay because they are mount points.
+    """
+    for swap in swaps:
+        if swap.mounted:
+            os.mkdir(swap.replaced, 0o700)
+    if any(swap.mounted for swap in swaps):
+        journal.update(**facts(swaps))
+    journal.enter("swapping")
+    for swap in swaps:
+        for target, staged, replaced in swap.moves():
+            if replaced:
+                os.rename(target, replaced)
+            if staged:
+                os.rename(staged, target)
+        if swap.mounted:
+            with _trees.opened(swap.replaced) as descriptor:
+                _trees.dress(swap.before, descriptor)
+            with _trees.opened(swap.target) as descriptor:
+                _trees.dress(entries[swap.component], descriptor)
+    _sync(swaps)
+
+
+def undo(journal: Journal, keep: bool = False) -> None:
+    """Put back what was there, from any state that a swap can have been in; the journal is ``staging`` again.
+
+    :param keep: keep aside what was restored: the application may have written to it.
+    """
+    swaps = swaps_of(journal)
+    for swap in swaps:
+        if not os.path.isdir(swap.work):
+            raise StateError("a restore that was interrupted", f"its folder {swap.work}", "none",
+                             "Mount the file system that was there and run this again")
+    if keep:
+        with contextlib.suppress(OSError):  # a full disk keeps nobody from undoing
+            journal.update(keep=True)
+    journal.enter("swapping")
+    for swap in reversed(swaps):
+        for target, staged, replaced in reversed(swap.moves()):
+            _put_back(target, staged, replaced, os.path.join(swap.work, "found", f"{swap.component}-{os.path.basename(target)}"))
+        if swap.mounted:
+            with _trees.opened(swap.target) as descriptor:
+                _trees.dress(swap.before, descriptor)
+    _sync(swaps)
+    journal.enter("staging")
+
+
+def _put_back(target: str, staged: str, replaced: str, aside: str) -> None:
+    ours = bool(staged) and not os.path.lexists(staged)
+    if os.path.lexists(target):
+        if ours:
+            os.rename(target, staged)
+        elif replaced and os.path.lexists(replaced):  # somebody made it since
+            os.rename(target, aside)
+    if replaced and os.path.lexists(replaced):
+        os.rename(replaced, target)
+
+
+def _sync(swaps: list[Swap]) -> None:
+    for work in dict.fromkeys(swap.work for swap in swaps):
+        for folder in (os.path.join(work, "new"), os.path.join(work, "old"), os.path.dirname(work)):
+            _files.fsync_dir(folder)
+    for swap in swaps:
+        for folder in (swap.staged, swap.replaced) if swap.mounted else ():
+            _files.fsync_dir(folder)
+
+
+def sweep(layout: Layout, kept: t.Iterable[str] = ()) -> list[str]:
+    """Remove the work folders of restores that have ended; where those are that were kept.
+
+    :param kept: work folders to keep, under another name, but for what is of no use. One in which somebody else's
+        folders were put is kept anyway.
+    """
+    found = []
+    for base in dict.fromkeys([layout.shared] + [layout.component(name) for name in COMPONENTS]):
+        for name in sorted(os.listdir(base)) if os.path.isdir(base) else []:
+            work = os.path.join(base, name)
+            if not name.startswith(_WORK):
+                continue
+            with _same_time(base):
+                if work in kept or _filled(os.path.join(work, "found")):
+                    found.append(os.path.join(base, _KEPT + name[len(_WORK):]))
+                    os.rename(work, found[-1])
+                else:
+                    _trees.remove(work)
+    return found
+
+
+@contextlib.contextmanager
+def _same_time(folder: str) -> t.Iterator[None]:
+    """What is done in the folder leaves its time as it is: it may be a component's."""
+    before = os.stat(folder)
+    yield
+    with contextlib.suppress(PermissionError):
+        os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _filled(folder: str) -> bool:
+    with contextlib.suppress(OSError):
+        return bool(os.listdir(folder))
+    return False

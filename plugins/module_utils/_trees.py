@@ -1,0 +1,161 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a file or folder has beside its content: owner, mode, times, extended attributes; and whole trees that go."""
+from __future__ import annotations
+
+import base64
+import contextlib
+import errno
+import functools
+import grp
+import os
+import pwd
+import shutil
+import stat
+import struct
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _archive_scan
+
+#: Read, write and execute bits and the sticky bit; of folders also set-gid, which only says who owns what is made in them.
+#: Set-uid and set-gid of files do not come back.
+_MODE_BITS = {"file": 0o1777, "dir": 0o3777}
+_ACL, _DEFAULT_ACL = _archive_scan.XATTR_LISTS
+#: An ACL as the kernel stores it: a version, then entries of tag, permissions and id.
+_ACL_ENTRY = struct.Struct("<HHI")
+_ACL_GROUP, _ACL_MASK = 0x04, 0x10
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@contextlib.contextmanager
+def opened(folder: str) -> t.Iterator[int]:
+    """A descriptor of a folder."""
+    descriptor = os.open(folder, _FOLDER)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def facts(folder: str) -> dict[str, t.Any]:
+    """What a folder is like, as :func:`dress` takes it."""
+    with opened(folder) as descriptor:
+        status = os.fstat(descriptor)
+        found = {name: base64.b64encode(os.getxattr(descriptor, name)).decode() for name in _attributes(descriptor)}
+    return {"type": "dir", "mode": f"{stat.S_IMODE(status.st_mode):04o}", "uid": status.st_uid, "gid": status.st_gid,
+            "mtime_ns": status.st_mtime_ns, "xattrs": found}
+
+
+def dress(entry: dict[str, t.Any], descriptor: int, fresh: bool = False) -> dict[str, str]:
+    """Give an open file or folder the owner (as root), mode, extended attributes and time of an entry of a manifest.
+
+    :param fresh: it was just made, so it has no attributes that would have to go.
+    :returns: the attributes that it could not be given, each with the reason.
+    """
+    _own(entry, descriptor)
+    wanted = entry.get("xattrs", {})
+    for name in [] if fresh else _attributes(descriptor):
+        if name not in wanted:
+            os.removexattr(descriptor, name)
+    # Who may not write to a file may not give it an attribute, and a change of the mode changes an access list.
+    lists = [name for name in wanted if name in _archive_scan.XATTR_LISTS]
+    lost = _tag(wanted, descriptor, [name for name in wanted if name not in lists])
+    os.fchmod(descriptor, int(entry["mode"], 8) & _MODE_BITS[entry["type"]])
+    lost.update(_tag(wanted, descriptor, lists))
+    if _ACL in lost:
+        os.fchmod(descriptor, _without_acl(entry, base64.b64decode(wanted[_ACL])))
+    os.utime(descriptor, ns=(entry["mtime_ns"],) * 2)
+    return lost
+
+
+def _tag(wanted: dict[str, str], descriptor: int, names: list[str]) -> dict[str, str]:
+    """Set extended attributes; those that the file system cannot hold, each with the reason."""
+    lost = {}
+    for name in names:
+        try:
+            os.setxattr(descriptor, name, base64.b64decode(wanted[name]))
+        except OSError as error:
+            if error.errno not in (errno.ENOTSUP, errno.EPERM, errno.EINVAL, errno.ERANGE, errno.E2BIG):
+                raise
+            lost[name] = error.strerror
+    return lost
+
+
+def own_link(entry: dict[str, t.Any], name: str, parent: int) -> None:
+    """Give a symbolic link its owner (as root) and time."""
+    if os.geteuid() == 0:
+        os.chown(name, *_ids(entry), dir_fd=parent, follow_symlinks=False)
+    os.utime(name, ns=(entry["mtime_ns"],) * 2, dir_fd=parent, follow_symlinks=False)
+
+
+def without_defaults(folder: str) -> None:
+    """Let a folder pass on no ACL to what is made in it."""
+    with contextlib.suppress(OSError):
+        os.removexattr(folder, _DEFAULT_ACL)
+
+
+def remove(path: str) -> None:
+    """Remove a tree, or nothing when there is none; folders that are not writable are no obstacle."""
+    if os.path.islink(path) or os.path.isfile(path):
+        os.unlink(path)
+        return
+    if not os.path.isdir(path):
+        return
+    _open_up(path)
+    for folder, dirs, _names in os.walk(path):
+        for name in dirs:
+            _open_up(os.path.join(folder, name))
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _open_up(folder: str) -> None:
+    if not os.path.islink(folder) and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        os.chmod(folder, 0o700)
+
+
+def _attributes(descriptor: int) -> list[str]:
+    with contextlib.suppress(OSError):  # a file system without them
+        prefix, lists = _archive_scan.XATTR_PREFIX, _archive_scan.XATTR_LISTS
+        return [name for name in os.listxattr(descriptor) if name.startswith(prefix) or name in lists]
+    return []
+
+
+def _without_acl(entry: dict[str, t.Any], value: bytes) -> int:
+    """A mode that gives nobody more than an ACL did that cannot be kept: the group bits are no longer its mask."""
+    mode = int(entry["mode"], 8) & _MODE_BITS[entry["type"]]
+    found = {tag: bits for tag, bits, _id in _ACL_ENTRY.iter_unpack(value[4:len(value) - (len(value) - 4) % _ACL_ENTRY.size])}
+    return mode & ~0o070 | (found.get(_ACL_GROUP, 0) & found.get(_ACL_MASK, 7) & 7) << 3
+
+
+def _own(entry: dict[str, t.Any], descriptor: int) -> None:
+    uid, gid = _ids(entry)
+    if os.geteuid() == 0:
+        os.fchown(descriptor, uid, gid)
+    elif gid in _groups() and os.fstat(descriptor).st_gid != gid:
+        os.fchown(descriptor, -1, gid)
+
+
+@functools.cache
+def _groups() -> frozenset[int]:
+    return frozenset(os.getgroups())
+
+
+def _ids(entry: dict[str, t.Any]) -> tuple[int, int]:
+    return _uid(entry.get("owner", ""), entry["uid"]), _gid(entry.get("group", ""), entry["gid"])
+
+
+@functools.cache
+def _uid(name: str, number: int) -> int:
+    """A user may have another number on this host: the name counts, the number only where the name is unknown."""
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        return number
+
+
+@functools.cache
+def _gid(name: str, number: int) -> int:
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        return number

@@ -1,0 +1,419 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The module backup_restore with a service that runs: stopped for the swap only, judged, and put back when it is not well."""
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+import urllib.request
+import zipfile
+
+import pytest
+
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _activation,
+    _backup_create,
+    _restore_journal,
+    _service,
+    _settle,
+    _swap,
+    _watch,
+    _watcher,
+)
+from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
+from ansible_collections.mobius.ops.plugins.module_utils._serving import Serving
+from ansible_collections.mobius.ops.plugins.modules import backup, backup_restore
+
+
+class Site:
+    """A host whose application behaves as the file ``mode`` in its data says."""
+
+    def __init__(self, host, run_module):
+        self.host, self._run = host, run_module
+        self.layout = host.layout
+        self.put("uploads/a.txt", "first")
+        self.put("database/mode", "ok")
+        self.release("r1")
+        host.store.point("r1")
+        self.service = host.serve()
+        self.service.spec["stop_timeout"] = 1
+
+    def release(self, release_id):
+        """A verified release that looks into the data for its mode."""
+        self.host.release(release_id, "verified")
+        mode = os.path.join(self.layout.release(release_id), "mode")
+        os.unlink(mode)
+        os.symlink(self.path("database/mode"), mode)
+
+    def path(self, name):
+        component, _slash, rest = name.partition("/")
+        return os.path.join(self.layout.component(component), rest)
+
+    def put(self, name, text):
+        with open(self.path(name), "w") as stream:
+            stream.write(text)
+
+    def read(self, name):
+        with open(self.path(name)) as stream:
+            return stream.read()
+
+    def backup(self, **options):
+        return self._run(backup, {"root": self.host.root, "env": "production", **options})["archive"]
+
+    def options(self, archive, **options):
+        return {"root": self.host.root, "env": "production", "archive": archive, "service": "mobius", "ready_timeout": 3,
+                "checks": self.host.raw_checks, **options}
+
+    def restore(self, archive=None, check=False, **options):
+        return self._run(backup_restore, self.options(archive, **options), check)
+
+    def killed(self, archive, monkeypatch, owner, name, **options):
+        """A restore that is killed when it comes to a function."""
+        child = os.fork()
+        if child == 0:
+            monkeypatch.setattr(owner, name, lambda *_words, **_options: os.kill(os.getpid(), signal.SIGKILL))
+            try:
+                self.restore(archive, **options)
+            finally:
+                os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+    def health(self):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.host.port}/health", timeout=2) as answer:
+                return json.load(answer)
+        except OSError:
+            return None
+
+    def archives(self):
+        return sorted(name for name in os.listdir(self.layout.backups) if name.endswith(".zip"))
+
+    def debris(self):
+        left = [name for name in os.listdir(self.layout.shared) if name.startswith(".")]
+        return left + [name for name in os.listdir(self.layout.state) if name.startswith("restore.")]
+
+
+@pytest.fixture
+def site(host, run_module, quick_clock):
+    """r1 serves."""
+    return Site(host, run_module)
+
+
+@pytest.fixture
+def archive(site):
+    """An archive of the first state; since then there is a second one."""
+    made = site.backup()
+    site.put("uploads/a.txt", "second")
+    site.put("uploads/b.txt", "new")
+    return made
+
+
+@pytest.fixture
+def bad(site):
+    """An archive whose data the application cannot live with."""
+    site.put("database/mode", "bad")
+    made = site.backup()
+    site.put("database/mode", "ok")
+    site.put("uploads/a.txt", "second")
+    return made
+
+
+def test_the_data_is_back_and_the_service_too(site, archive):
+    pid = site.service.status()["pid"]
+    result = site.restore(archive)
+    assert not result.get("failed"), result
+    assert site.read("uploads/a.txt") == "first" and not os.path.exists(site.path("uploads/b.txt"))
+    assert site.health()["release"] == "r1" and site.service.status()["pid"] != pid
+    assert result["serving"] and 0 < result["downtime"] < 3 and result["previous"] == "r1"
+    assert (result["undone"], result["confirmed"], result["kept"], result["watch"]) == ([], [], [], None)
+    assert site.debris() == [] and len(site.archives()) == 2
+    event = site.host.history()[-1]
+    assert (event["what"], event["downtime"], event["safety_backup"]) == ("restored", result["downtime"], result["safety_backup"])
+
+
+def test_when_it_is_not_well_what_was_there_serves_again(site, bad, secret):
+    result = site.restore(bad, ready_timeout=0.5)
+    assert result["failed"] and "not healthy within 0.5 s (health: status 500" in result["msg"]
+    assert result["msg"].endswith("What was there before serves again.")
+    assert site.health()["status"] == "ok" and site.read("uploads/a.txt") == "second"
+    assert result["serving"] and result["put_back"] and result["downtime"] > 0.5 and result["evidence"]
+    assert secret not in json.dumps(result)
+    assert site.debris() == [] and os.path.exists(result["safety_backup"])
+    assert site.host.history()[-1]["what"] == "restore_failed"
+
+
+def test_when_what_was_there_is_not_well_either_that_is_said(site, bad):
+    site.put("database/mode", "wrong")
+    result = site.restore(bad, ready_timeout=0.4)
+    assert "What was there before is back, and is not well either: release r1 on port" in result["msg"]
+    assert not result["serving"] and result["put_back"] and site.read("database/mode") == "wrong" and site.debris() == []
+
+
+def test_an_error_in_the_swap_starts_the_service_again(site, archive, monkeypatch):
+    rename = os.rename
+
+    def fail(source, target, *more, **options):
+        if "/new/" in str(source):
+            raise OSError(5, "Input/output error", source)
+        return rename(source, target, *more, **options)
+
+    monkeypatch.setattr(os, "rename", fail)
+    result = site.restore(archive)
+    monkeypatch.undo()
+    assert "Input/output error" in result["msg"] and result["msg"].endswith("What was there before serves again.")
+    assert site.health()["status"] == "ok" and site.read("uploads/a.txt") == "second" and site.debris() == []
+
+
+def test_a_service_that_was_stopped_stays_stopped(site, archive):
+    site.service.stop()
+    result = site.restore(archive)
+    assert not result.get("failed") and not result["serving"] and result["downtime"] is None
+    assert site.service.status()["status"] == "stopped" and site.read("uploads/a.txt") == "first" and site.debris() == []
+
+
+def test_a_service_that_crashed_is_started(site, archive):
+    site.put("database/mode", "die")
+    for _time in range(9):
+        site.health()
+        time.sleep(0.1)
+    assert site.service.status()["status"] == "failed"
+    result = site.restore(archive)
+    assert not result.get("failed"), result
+    assert result["serving"] and site.health()["status"] == "ok"
+
+
+def write_before_the_stop(site, monkeypatch):
+    """Let the application write something after the safety backup, just before it is stopped."""
+    stop = _service.ProcessService.stop
+
+    def write_and_stop(service):
+        if not os.path.exists(site.path("uploads/late.txt")):
+            site.put("uploads/late.txt", "late")
+        stop(service)
+
+    monkeypatch.setattr(_service.ProcessService, "stop", write_and_stop)
+
+
+def test_what_is_written_between_the_safety_backup_and_the_stop_is_in_the_safety_backup(site, archive, monkeypatch):
+    write_before_the_stop(site, monkeypatch)
+    result = site.restore(archive)
+    assert not os.path.exists(site.path("uploads/late.txt"))
+    with zipfile.ZipFile(result["safety_backup"]) as opened:
+        assert opened.read("uploads/late.txt") == b"late" and opened.read("uploads/a.txt") == b"second"
+        assert json.loads(opened.read("MANIFEST.json"))["components"] == ["config", "database", "uploads", "generated", "logs"]
+    assert len(site.archives()) == 2  # the first safety backup was replaced by the second, which holds more
+
+
+def test_the_second_safety_backup_is_not_needed_when_nothing_was_written(site, archive, monkeypatch):
+    os.utime(site.path("uploads/b.txt"))  # now
+    calls = []
+    create = _backup_create.create
+    monkeypatch.setattr(_settle, "_TICK", 0)
+    monkeypatch.setattr(_backup_create, "create", lambda *words, **options: calls.append(words) or create(*words, **options))
+    site.restore(archive, components=["uploads"])
+    assert len(calls) == 1
+    os.utime(site.path("uploads/a.txt"))
+    write_before_the_stop(site, monkeypatch)
+    site.restore(archive, components=["uploads"])
+    assert len(calls) == 3
+
+
+def test_when_the_second_safety_backup_fails_what_was_replaced_is_kept(site, archive, monkeypatch):
+    write_before_the_stop(site, monkeypatch)
+    create, calls = _backup_create.create, []
+
+    def fail_the_second_time(*words, **options):
+        calls.append(words)
+        if len(calls) == 2:
+            raise StateError("the file system of x", "room for the archive", "none left", "Free some space")
+        return create(*words, **options)
+
+    monkeypatch.setattr(_backup_create, "create", fail_the_second_time)
+    result = site.restore(archive)
+    assert not result.get("failed") and site.read("uploads/a.txt") == "first" and result["serving"]
+    with open(os.path.join(result["kept"][0], "old", "uploads", "late.txt")) as stream:
+        assert stream.read() == "late"
+    assert "room for the archive" in str(result["warnings"]) and result["kept"][0] in str(result["warnings"])
+    assert os.path.exists(result["safety_backup"])
+    assert not site.restore(archive).get("failed") and os.path.exists(result["kept"][0])
+
+
+def test_a_stranger_on_the_port_is_refused_before_anything(site, archive, snapshot):
+    site.service.stop()
+    before = snapshot(site.layout.shared)
+    with socket.create_server(("127.0.0.1", site.host.port)):
+        for check in (True, False):
+            assert f"port {site.host.port}: expected nobody" in site.restore(archive, check)["msg"]
+    assert snapshot(site.layout.shared) == before
+
+
+def test_check_mode_writes_nothing(site, archive, snapshot):
+    before = snapshot(site.host.root)
+    result = site.restore(archive, check=True)
+    assert result["changed"] and result["created"].endswith("Z") and result["downtime"] is None
+    assert snapshot(site.host.root) == before and site.service.status()["status"] == "running"
+
+
+def test_killed_before_the_stop(site, archive, monkeypatch):
+    site.killed(archive, monkeypatch, Serving, "stop")
+    assert site.health()
+    result = site.restore()
+    assert not result["changed"] and site.debris() == [] and site.read("uploads/a.txt") == "second"
+
+
+def test_killed_after_the_stop_the_service_is_started_again(site, archive, monkeypatch):
+    site.killed(archive, monkeypatch, _swap, "exchange")
+    assert site.health() is None
+    result = site.restore()
+    assert result["undone"] == [] and result["serving"] and site.health()["status"] == "ok"
+    assert site.read("uploads/a.txt") == "second" and site.debris() == []
+
+
+def test_killed_in_the_swap_what_was_there_serves_again(site, archive, monkeypatch):
+    site.killed(archive, monkeypatch, _swap, "_sync")
+    assert site.health() is None and site.read("uploads/a.txt") == "first"
+    with pytest.raises(StateError, match="a restore that was interrupted"):
+        _activation.activate(site.host.store, site.service, "r1", [], 1)
+    result = site.restore()
+    assert len(result["undone"]) == 5 and result["serving"] and result["kept"] == []
+    assert site.health()["status"] == "ok" and site.read("uploads/a.txt") == "second" and site.debris() == []
+
+
+def test_killed_in_the_trial_and_well_it_stays(site, archive, monkeypatch):
+    site.killed(archive, monkeypatch, _activation, "ready")
+    assert _restore_journal.Journal.find(site.layout).phase == "trial"
+    assert os.path.exists(site.backup())  # the folders are of one time
+    result = site.restore()
+    assert result["confirmed"] == ["config", "database", "uploads", "generated", "logs"] and result["undone"] == []
+    assert result["serving"] and site.read("uploads/a.txt") == "first" and site.debris() == []
+    assert site.host.history()[-1]["what"] == "restored"
+
+
+def test_killed_in_the_trial_and_not_well_what_was_there_serves_again(site, bad, monkeypatch):
+    site.killed(bad, monkeypatch, _activation, "ready")
+    site.put("uploads/since.txt", "since")
+    result = site.restore(ready_timeout=0.5)
+    assert len(result["undone"]) == 5 and result["serving"] and site.health()["status"] == "ok"
+    assert site.read("uploads/a.txt") == "second"
+    with open(os.path.join(result["kept"][0], "new", "uploads", "since.txt")) as stream:
+        assert stream.read() == "since"
+    assert "not found well" in [event for event in site.host.history() if event["what"] == "restore_undone"][-1]["why"]
+
+
+def test_killed_in_the_trial_and_down_what_was_there_serves_again(site, archive, monkeypatch):
+    site.killed(archive, monkeypatch, _service.ProcessService, "start")
+    assert site.health() is None and site.read("uploads/a.txt") == "first"
+    result = site.restore()
+    assert len(result["undone"]) == 5 and result["serving"] and site.read("uploads/a.txt") == "second"
+
+
+def test_killed_at_its_end_the_safety_backup_is_made_complete(site, archive, monkeypatch):
+    write_before_the_stop(site, monkeypatch)
+    site.killed(archive, monkeypatch, _settle, "save_replaced")
+    assert site.health()["status"] == "ok" and site.read("uploads/a.txt") == "first"
+    count = len(site.archives())
+    result = site.restore()
+    assert len(result["confirmed"]) == 5 and site.debris() == [] and len(site.archives()) == count
+    with zipfile.ZipFile(os.path.join(site.layout.backups, site.archives()[-1])) as opened:
+        assert opened.read("uploads/late.txt") == b"late"
+
+
+def test_the_next_restore_of_an_archive_settles_first(site, archive, monkeypatch):
+    site.killed(archive, monkeypatch, _swap, "_sync")
+    result = site.restore(archive)
+    assert len(result["undone"]) == 5 and len(result["restored"]) == 5 and result["serving"]
+    assert site.read("uploads/a.txt") == "first" and site.debris() == []
+    with zipfile.ZipFile(result["safety_backup"]) as opened:
+        assert opened.read("uploads/a.txt") == b"second"
+
+
+def test_a_watch_is_ended_and_does_not_roll_back(site, archive, wait_until):
+    site.release("r2")
+    site.host.store.point("r2")
+    site.service.restart()
+    wait_until(site.health)
+    watch = _watch.start(site.layout, {
+        "env": "production", "service": "mobius", "checks": site.host.checks, "duration": 60, "interval": 0.1, "retry_interval": 0.1,
+        "initial_delay": 0, "failure_threshold": 1, "error_threshold": 1, "restart_limit": 9, "auto_rollback": True,
+        "ready_timeout": 3}, _watcher)
+    result = site.restore(archive)
+    assert result["watch"] == watch.id and watch.state()["verdict"] == "inconclusive"
+    assert f"superseded by a restore of {os.path.basename(archive)}" in watch.state()["trigger"]
+    assert site.health()["release"] == "r2" and result["serving"]
+
+
+def test_it_waits_for_a_switch_of_releases_with_the_service_up(site, archive):
+    lock = site.host.store.switching()
+    lock.__enter__()
+    seen = []
+
+    def let_go():
+        seen.append(site.health())
+        lock.__exit__(None, None, None)
+
+    timer = threading.Timer(2.0, let_go)
+    timer.start()
+    result = site.restore(archive)
+    timer.join()
+    assert seen[0]["status"] == "ok" and result["elapsed"] > 2 > result["downtime"]
+
+
+def test_sigterm_puts_everything_back(site, bad, wait_until):
+    child = os.fork()
+    if child == 0:
+        try:
+            result = site.restore(bad, ready_timeout=30)
+            with open(os.path.join(site.host.root, "said"), "w") as stream:
+                stream.write(result["msg"])
+        finally:
+            os._exit(0)
+    wait_until(lambda: os.path.exists(_restore_journal.journal_path(site.layout, "trial")))
+    os.kill(child, signal.SIGHUP)  # the connection is lost: it goes on
+    time.sleep(0.3)
+    os.kill(child, signal.SIGTERM)
+    assert os.waitpid(child, 0)[1] == 0
+    with open(os.path.join(site.host.root, "said")) as stream:
+        assert stream.read().endswith("(SIGTERM). Run it again. What was there before serves again.")
+    assert site.health()["status"] == "ok" and site.read("uploads/a.txt") == "second" and site.debris() == []
+
+
+def test_code_and_data_go_back_together(site, archive):
+    site.release("r2")
+    site.host.store.point("r2")
+    site.service.restart()
+    result = site.restore(archive, release_id="r1", why="uploads fail")
+    assert not result.get("failed"), result
+    assert site.health()["release"] == "r1" and site.read("uploads/a.txt") == "first" and result["previous"] == "r2"
+    assert site.host.statuses() == {"r1": "verified", "r2": "rolled_back"}
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_code_and_data_stay_together(site, bad, monkeypatch, killed):
+    site.release("r2")
+    site.host.store.point("r2")
+    site.service.restart()
+    if killed:
+        site.killed(bad, monkeypatch, _activation, "ready", release_id="r1")
+        assert site.host.store.live() == "r1"
+        assert len(site.restore(ready_timeout=0.5)["undone"]) == 5
+    else:
+        assert site.restore(bad, release_id="r1", ready_timeout=0.5)["failed"]
+    assert site.health()["release"] == "r2" and site.read("uploads/a.txt") == "second"
+    assert site.host.statuses() == {"r1": "verified", "r2": "verified"}
+
+
+@pytest.mark.parametrize("options, words", [
+    ({"service": "other"}, "service other: expected a service that was set up"),
+    ({"release_id": "r9"}, "release r9: expected one of r1"),
+    ({"release_id": "r1", "service": None}, "'release_id'"),
+    ({"checks": [{"url": "ftp://x"}]}, "http://"),
+])
+def test_bad_input(site, archive, snapshot, options, words):
+    before = snapshot(site.layout.shared)
+    result = site.restore(archive, **options)
+    assert result["failed"] and words in result["msg"]
+    assert snapshot(site.layout.shared) == before and site.health()
