@@ -53,21 +53,31 @@ def dress(entry: dict[str, t.Any], descriptor: int, fresh: bool = False) -> dict
     :returns: the attributes that it could not be given, each with the reason.
     """
     _own(entry, descriptor)
-    os.fchmod(descriptor, int(entry["mode"], 8) & _MODE_BITS[entry["type"]])
-    wanted, lost = entry.get("xattrs", {}), {}
+    wanted = entry.get("xattrs", {})
     for name in [] if fresh else _attributes(descriptor):
         if name not in wanted:
             os.removexattr(descriptor, name)
-    for name, value in wanted.items():
+    # Who may not write to a file may not give it an attribute, and a change of the mode changes an access list.
+    lists = [name for name in wanted if name in _archive_scan.XATTR_LISTS]
+    lost = _tag(wanted, descriptor, [name for name in wanted if name not in lists])
+    os.fchmod(descriptor, int(entry["mode"], 8) & _MODE_BITS[entry["type"]])
+    lost.update(_tag(wanted, descriptor, lists))
+    if _ACL in lost:
+        os.fchmod(descriptor, _without_acl(entry, base64.b64decode(wanted[_ACL])))
+    os.utime(descriptor, ns=(entry["mtime_ns"],) * 2)
+    return lost
+
+
+def _tag(wanted: dict[str, str], descriptor: int, names: list[str]) -> dict[str, str]:
+    """Set extended attributes; those that the file system cannot hold, each with the reason."""
+    lost = {}
+    for name in names:
         try:
-            os.setxattr(descriptor, name, base64.b64decode(value))
+            os.setxattr(descriptor, name, base64.b64decode(wanted[name]))
         except OSError as error:
             if error.errno not in (errno.ENOTSUP, errno.EPERM, errno.EINVAL, errno.ERANGE, errno.E2BIG):
                 raise
             lost[name] = error.strerror
-            if name == _ACL:
-                os.fchmod(descriptor, _without_acl(entry, base64.b64decode(value)))
-    os.utime(descriptor, ns=(entry["mtime_ns"],) * 2)
     return lost
 
 

@@ -27,7 +27,8 @@ STEP = st.one_of(
     st.binary(min_size=1, max_size=12).filter(lambda name: not {0, ord("/")} & set(name)).map(os.fsdecode),
     st.sampled_from(["a", "b", "c.png", "d.log", "a b", "A", "x" * 120]),
 ).filter(lambda step: step not in (".", "..") and len(os.fsencode(step)) < 250)
-CONTENT = st.one_of(st.binary(max_size=300), st.integers(0, 200_000).map(bytes), st.sampled_from([b"", b"text\n" * 9000, b"PK\5\6" + bytes(18)]),
+CONTENT = st.one_of(st.binary(max_size=300), st.integers(0, 200_000).map(bytes),
+                    st.sampled_from([b"", b"text\n" * 9000, b"PK\5\6" + bytes(18)]),
                     st.integers(0, 99).map(lambda number: hashlib.sha512(b"%d" % number).digest() * 500))
 TREE = st.recursive(st.one_of(CONTENT, st.just("link")), lambda inner: st.dictionaries(STEP, inner, max_size=5), max_leaves=25)
 

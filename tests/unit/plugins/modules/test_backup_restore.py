@@ -23,10 +23,12 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _archive_reader,
     _archive_source,
     _backup_create,
+    _checksums,
     _commands,
     _files,
     _history,
     _restore,
+    _signature,
     _sqlite,
     _trees,
 )
@@ -652,6 +654,48 @@ def restore_as_another_user(state_host, archive, snapshot):
 
     assert child(refused) == 0
     assert snapshot(state_host.layout.shared) == before
+
+
+@pytest.fixture
+def signed(state_host, keys):
+    """A signed archive, and state that differs from it by now."""
+    made = state_host.backup(sign_key=keys.private)["archive"]
+    state_host.put("uploads/rules.txt", b"new rules")
+    return made
+
+
+def refused(state_host, snapshot, archive, words, **options):
+    before = snapshot(state_host.layout.shared), sorted(os.listdir(state_host.layout.backups))
+    for check in (True, False):
+        result = state_host.restore(archive, check, **options)
+        assert result["failed"] and words in result["msg"]
+    assert (snapshot(state_host.layout.shared), sorted(os.listdir(state_host.layout.backups))) == before
+
+
+def test_an_archive_without_its_signature_is_refused_unless_that_is_allowed(state_host, signed, keys, snapshot):
+    os.unlink(signed + ".sha256.sig")
+    asked = {"allowed_signers": keys.allowed()}
+    refused(state_host, snapshot, signed, f"expected its signature in {os.path.basename(signed)}.sha256.sig, found no such file", **asked)
+    result = state_host.restore(signed, allow_unverified=True, **asked)
+    assert not result.get("failed") and result["status"] == "unverified"
+
+
+def test_a_wrong_signature_is_never_accepted(state_host, signed, keys, snapshot):
+    asked = {"allowed_signers": keys.allowed(), "allow_unverified": True}
+    assert state_host.restore(signed, True, **asked)["status"] == "verified"
+    refused(state_host, snapshot, signed, "expected a signature of it by somebody, found a wrong one", signer="somebody", **asked)
+    with open(signed + ".sha256.sig", "wb") as stream:
+        stream.write(_signature.sign(keys.other, signed, _files.sha256_file(signed)))
+    refused(state_host, snapshot, signed, "expected a signature of it by mobius-backup, found a wrong one", **asked)
+
+
+def test_an_archive_that_somebody_made_anew_is_refused(state_host, signed, keys, snapshot):
+    """Whole in itself, with a right sidecar, and under the name of the signed one."""
+    forged = state_host.backup()["archive"]
+    os.replace(forged, signed)
+    _checksums.write(signed, _files.sha256_file(signed))
+    assert state_host.restore(signed, True)["status"] == "verified"
+    refused(state_host, snapshot, signed, "expected a signature of it by mobius-backup, found a wrong one", allowed_signers=keys.allowed())
 
 
 def test_the_safety_backup_is_signed(state_host, archive, keys):
