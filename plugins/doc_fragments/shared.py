@@ -53,6 +53,27 @@ options:
     type: str
     default: mobius-backup
 """
+    PROGRESS = r"""
+options:
+  progress:
+    description:
+      - With V(all) the controller shows how far the work is while it goes on, once it takes longer than five seconds. The work
+        runs in the background of the target then, so that it goes on when the connection breaks or the controller is ended.
+      - With V(none) nothing is shown, and the work runs within the connection, as it does with the task's C(async).
+    type: str
+    choices: [all, none]
+    default: all
+  progress_file:
+    description:
+      - The record of the work on the target, while it goes on in the background there.
+      - Set by the collection itself, to a new name in C(ansible_async_dir) each time.
+    type: path
+  progress_wait:
+    description:
+      - Begin nothing, but look for so many seconds how the work goes on whose record is O(progress_file).
+      - Set by the collection itself.
+    type: float
+"""
     ATTRIBUTES = r"""
 options: {}
 attributes:

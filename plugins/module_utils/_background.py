@@ -178,7 +178,7 @@ def _stay(module: t.Any, job: Job, ended: Ended | None) -> t.NoReturn:
     """
     if ended is None:
         sys.stdout.write("\n" + json.dumps({"changed": False, "background": {"record": job.path, "phases": job.phases()}}) + "\n")
-        sys.exit(0)
+        raise SystemExit(0)
     error = _killed(job, ended)
     if error:
         job.remove()
@@ -187,7 +187,7 @@ def _stay(module: t.Any, job: Job, ended: Ended | None) -> t.NoReturn:
         stream.buffer.write(content)
         stream.buffer.flush()
     job.remove()  # not before somebody has it
-    sys.exit(ended.status)
+    raise SystemExit(ended.status)
 
 
 def _look(module: t.Any, job: Job, patience: float) -> t.NoReturn:
@@ -210,7 +210,7 @@ def _look(module: t.Any, job: Job, patience: float) -> t.NoReturn:
         module.fail_json(msg=f"The module failed in the background: {(errors or output).splitlines()[-1]}", module_stdout=output,
                          module_stderr=errors, background=about)
     sys.stdout.write("\n" + json.dumps({**result, "background": about}) + "\n")
-    sys.exit(int(bool(result.get("failed"))))
+    raise SystemExit(int(bool(result.get("failed"))))
 
 
 def _killed(job: Job, ended: Ended) -> ServiceError | None:

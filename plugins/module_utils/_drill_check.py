@@ -36,8 +36,9 @@ def compare(entries: t.Sequence[dict[str, t.Any]], folder: str, meter: _progress
     paths = {_archive_paths.to_disk(entry["path"]): entry for entry in entries}
 
     def work(item: tuple[str, dict[str, t.Any]]) -> list[dict[str, str]]:
-        found = _differences(os.path.join(folder, item[0]), item[1])
-        meter.add(item[1]["size"], 1)
+        share = _progress.Share(meter, item[1]["size"])
+        found = _differences(os.path.join(folder, item[0]), item[1], share)
+        share.end(files=int(item[1]["type"] != "dir"))
         return [{"path": _archive_paths.printable(item[1]["path"]), "what": what} for what in found]
 
     differences = [one for some in _checksums.in_threads(work, list(paths.items())) for one in some]
@@ -64,14 +65,14 @@ def _below(folder: str) -> set[str]:
     return found
 
 
-def _differences(path: str, entry: dict[str, t.Any]) -> list[str]:
+def _differences(path: str, entry: dict[str, t.Any], meter: _progress.Meter) -> list[str]:
     try:
         status = os.lstat(path)
     except FileNotFoundError:
         return ["it is missing"]
     if not _TYPES[entry["type"]](status.st_mode):
         return [f"it is no {entry['type']}"]
-    content = _content(path, entry, status.st_size)
+    content = _content(path, entry, status.st_size, meter)
     found = [content] if content else []
     mode = stat.S_IMODE(status.st_mode) & _MODE_BITS
     if entry["type"] != "symlink" and mode != int(entry["mode"], 8) & _MODE_BITS:
@@ -81,7 +82,7 @@ def _differences(path: str, entry: dict[str, t.Any]) -> list[str]:
     return found + _owner(status, entry) + _attributes(path, entry)
 
 
-def _content(path: str, entry: dict[str, t.Any], size: int) -> str:
+def _content(path: str, entry: dict[str, t.Any], size: int, meter: _progress.Meter) -> str:
     if entry["type"] == "symlink":
         target = _archive_paths.to_text(os.readlink(path))
         return "" if target == entry["target"] else f"it leads to {_archive_paths.printable(target)}"
@@ -89,17 +90,18 @@ def _content(path: str, entry: dict[str, t.Any], size: int) -> str:
         return ""
     if size != entry["size"]:
         return f"{size} bytes instead of {entry['size']}"
-    digest = _hash_of_the_disk(path)
+    digest = _hash_of_the_disk(path, meter)
     return "" if digest == entry["sha256"] else f"SHA-256 {digest} instead of {entry['sha256']}"
 
 
-def _hash_of_the_disk(path: str) -> str:
+def _hash_of_the_disk(path: str, meter: _progress.Meter) -> str:
     """The SHA-256 of a file as the disk has it, and not the memory that it was just written from."""
     digest = hashlib.sha256()
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW)) as stream:
         os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         for chunk in iter(lambda: stream.read(_files.CHUNK), b""):
             digest.update(chunk)
+            meter.add(len(chunk))
     return digest.hexdigest()
 
 

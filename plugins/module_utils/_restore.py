@@ -60,19 +60,20 @@ def restore(layout: Layout, request: Request, serving: Serving | None = None,
     return result, before
 
 
-def planned(layout: Layout, request: Request, serving: Serving | None = None) -> tuple[dict[str, t.Any], dict[str, dict[str, int]]]:
+def planned(layout: Layout, request: Request, serving: Serving | None = None,
+            meter: Meter | None = None) -> tuple[dict[str, t.Any], dict[str, dict[str, int]]]:
     """What :func:`restore` would do; nothing is written. :raises OpsError: when it would be refused."""
     started = time.monotonic()
     layout.require()
     serving = serving or Serving(layout)
-    with checked(request) as source:
+    with checked(request, meter) as source:
         work = _Work(layout, request, source, serving, Meter())
         work.require()
         after = summary(source.entries, source.components)
     return {**source.facts(), **_waiting(layout), **work.result(), "elapsed": round(time.monotonic() - started, 3)}, after
 
 
-def recover(layout: Layout, serving: Serving | None = None, plan: bool = False) -> dict[str, t.Any]:
+def recover(layout: Layout, serving: Serving | None = None, plan: bool = False, meter: Meter | None = None) -> dict[str, t.Any]:
     """Bring a restore that was killed to a known end, and nothing else.
 
     :param plan: only tell which one it is.
@@ -80,7 +81,7 @@ def recover(layout: Layout, serving: Serving | None = None, plan: bool = False) 
     started = time.monotonic()
     serving = serving or Serving(layout)
     with locked(layout, fcntl.LOCK_EX):
-        settled = _waiting(layout) if plan else _settle.settle(layout, serving, Meter())
+        settled = _waiting(layout) if plan else _settle.settle(layout, serving, meter or Meter())
     return {"archive": None, "restored": [], **_NOTHING, **settled, "previous": serving.previous,
             "serving": bool(serving.service) and serving.is_well(), "elapsed": round(time.monotonic() - started, 3)}
 

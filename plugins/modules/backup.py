@@ -73,6 +73,7 @@ extends_documentation_fragment:
   - mobius.ops.shared.root
   - mobius.ops.shared.env
   - mobius.ops.shared.components
+  - mobius.ops.shared.progress
   - mobius.ops.shared.attributes
 seealso:
   - module: mobius.ops.backup_info
@@ -188,6 +189,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _backups,
     _clock,
     _files,
+    _progress,
     _restore,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
@@ -225,7 +227,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     layout.require()
     with _restore.locked(layout):
         _restore.refuse_interrupted(layout)
-        result = planned(layout, request) if check_mode else _backup_create.create(layout, request)
+        result = planned(layout, request) if check_mode else _backup_create.create(layout, request, _progress.meter(params))
     what = ", ".join(result["components"]) or "nothing"
     after = (f"archive {result['archive']}, {result['entries']} entries of {what}, "
              f"{_files.human_size(result['size'])}{' before compression' if check_mode else ''}\n")
@@ -243,6 +245,7 @@ def main() -> None:
         "full_every": {"type": "int", "default": 7},
         "allow_changed": {"type": "bool", "default": False},
         "sign_key": {"type": "path", "no_log": False},
+        **_arguments.PROGRESS,
     }
     _arguments.execute(AnsibleModule(argument_spec=spec, supports_check_mode=True), run)
 

@@ -93,6 +93,7 @@ extends_documentation_fragment:
   - mobius.ops.shared.root
   - mobius.ops.shared.env
   - mobius.ops.shared.signatures
+  - mobius.ops.shared.progress
   - mobius.ops.shared.attributes
   - mobius.ops.checks
 seealso:
@@ -223,7 +224,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _drill, _drill_plan, _files, _health, _signature
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _drill, _drill_plan, _files, _health, _progress, _signature
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
 
@@ -250,7 +251,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     """Drill, or check the archive and tell what would be done."""
     layout = Layout(params["root"])
     request = request_of(params, layout)
-    facts = _drill.plan(layout, request) if check_mode else _drill.drill(layout, request)
+    facts = _drill.plan(layout, request) if check_mode else _drill.drill(layout, request, _progress.meter(params))
     if facts["verdict"] == "failed":
         raise failure(facts)
     what = f"{facts['verdict']}: {facts['archive']}, {facts['files']} files, {_files.human_size(facts['bytes'])}"
@@ -276,6 +277,7 @@ def main() -> None:
         "ready_timeout": {"type": "float", "default": 60},
         "timeout": {"type": "float", "default": 14400},
         **_arguments.SIGNATURES,
+        **_arguments.PROGRESS,
     }
     _arguments.execute(AnsibleModule(argument_spec=spec, supports_check_mode=True), run)
 

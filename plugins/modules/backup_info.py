@@ -61,6 +61,7 @@ notes:
     because the file of O(allowed_signers) or C(ssh-keygen) is missing.
 extends_documentation_fragment:
   - mobius.ops.shared.signatures
+  - mobius.ops.shared.progress
   - mobius.ops.shared.attributes
 seealso:
   - module: mobius.ops.backup
@@ -170,7 +171,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _backups, _signature
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _backups, _progress, _signature
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
@@ -184,7 +185,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
         raise InputError("max_age", "0 or more hours", f"{params['max_age']:g}", "Correct it")
     policy = _signature.policy(params["allowed_signers"], params["signer"])
     backups = _backups.find(params["dest"] or Layout(params["root"]).backups, params["env"])
-    described = _backups.describe(backups[:limit], params["verify"], policy)
+    described = _backups.describe(backups[:limit], params["verify"], policy, _progress.meter(params))
     judged = {} if params["verify"] == "none" else _backups.verdict(described, params["max_age"])
     return False, {"backups": described, **judged}, {}
 
@@ -199,6 +200,7 @@ def main() -> None:
         "limit": {"type": "int"},
         "max_age": {"type": "float", "default": 0},
         **_arguments.SIGNATURES,
+        **_arguments.PROGRESS,
     }
     module = AnsibleModule(argument_spec=spec, required_one_of=[("root", "dest")], supports_check_mode=True)
     _arguments.execute(module, run)

@@ -70,6 +70,7 @@ extends_documentation_fragment:
   - mobius.ops.shared.root
   - mobius.ops.shared.env
   - mobius.ops.shared.signatures
+  - mobius.ops.shared.progress
   - mobius.ops.shared.attributes
 seealso:
   - module: mobius.ops.backup
@@ -151,7 +152,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _files, _restore, _retention, _signature
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _files, _progress, _restore, _retention, _signature
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
 
 
@@ -189,7 +190,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
         policy=_signature.policy(params["allowed_signers"], params["signer"]))
     with _restore.locked(layout), _retention.alone(request.dest):
         _restore.refuse_interrupted(layout)
-        planned = _retention.plan(layout, request)
+        planned = _retention.plan(layout, request, _progress.meter(params))
         result = {"kept": planned.kept, "removed": planned.removed, "unsound": planned.unsound, "swept": planned.swept,
                   "freed": planned.freed, "message": sentence(planned, check_mode), "warnings": warnings(planned)}
         diff = {"before": listing(planned, False), "after": listing(planned, True)}
@@ -207,6 +208,7 @@ def main() -> None:
         **{f"keep_{rule}": {"type": "int", "default": 0} for rule in ("last", "daily", "weekly", "monthly")},
         "verify": {"type": "str", "choices": ["all", "newest"], "default": "all"},
         **_arguments.SIGNATURES,
+        **_arguments.PROGRESS,
     }
     _arguments.execute(AnsibleModule(argument_spec=spec, supports_check_mode=True), run)
 

@@ -25,6 +25,7 @@ extends_documentation_fragment:
   - mobius.ops.shared.root
   - mobius.ops.shared.env
   - mobius.ops.shared.attributes
+  - mobius.ops.shared.progress
   - mobius.ops.shared.signatures
   - mobius.ops.checks
 options:
@@ -240,7 +241,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _files, _health, _restore, _signature
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _files, _health, _progress, _restore, _signature
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
 from ansible_collections.mobius.ops.plugins.module_utils._serving import Serving
 
@@ -258,17 +259,18 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     layout.require()
     checks = _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
     serving = Serving(layout, params["service"], checks, params["ready_timeout"], params["release_id"])
+    meter = _progress.meter(params)
     if not params["archive"]:
-        result = _restore.recover(layout, serving, check_mode)
+        result = _restore.recover(layout, serving, check_mode, meter)
         return bool(result["undone"] or result["confirmed"]), result, {"before": "", "after": ""}
     request = _restore.Request(
         archive=params["archive"], env=env, components=params["components"], allow_env=params["allow_env"],
         allow_unverified=params["allow_unverified"], safety_backup=params["safety_backup"], why=params["why"],
         policy=_signature.policy(params["allowed_signers"], params["signer"]), sign_key=params["sign_key"])
     if check_mode:
-        result, after = _restore.planned(layout, request, serving)
+        result, after = _restore.planned(layout, request, serving, meter)
         return True, result, {"before": counts(_restore.present(layout, result["restored"])), "after": counts(after)}
-    result, before = _restore.restore(layout, request, serving)
+    result, before = _restore.restore(layout, request, serving, meter)
     return True, result, {"before": counts(before), "after": counts(_restore.present(layout, result["restored"]))}
 
 
@@ -289,6 +291,7 @@ def main() -> None:
         "ready_timeout": {"type": "float", "default": 60},
         "release_id": {"type": "str"},
         **_arguments.SIGNATURES,
+        **_arguments.PROGRESS,
         "sign_key": {"type": "path", "no_log": False},
         "why": {"type": "str", "default": ""},
     }

@@ -79,7 +79,8 @@ class Lines:
         parts += [f"{phase['files']:,} files"] if phase.get("files") else []
         took = f"in {span(phase.get('seconds', 0))}"
         rate = [f"{amount(phase['bytes'] / phase['seconds'])}/s"] if phase.get("bytes") and phase.get("seconds") else []
-        return f"{_word(phase) if phase.get('name') else 'work'} done: " + ", ".join([f"{', '.join(parts)} {took}".strip(), *rate])
+        done = f"{_word(phase) if phase.get('name') else 'work'} done"
+        return f"{done}: {', '.join(parts)} {', '.join([took, *rate])}" if parts else f"{done} {took}"
 
     def _going(self, phase: Phase) -> str:
         name, size, total = _word(phase), phase.get("bytes", 0), phase.get("total_bytes", 0)

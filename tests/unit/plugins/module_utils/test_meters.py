@@ -9,7 +9,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _backup_create, _backups, _progress
+from ansible_collections.mobius.ops.plugins.module_utils import _backup_create, _backups, _drill, _drill_plan, _progress, _restore
 from ansible_collections.mobius.ops.plugins.module_utils._layout import expand_components
 
 #: No step may be larger: a block of the writer, a piece of the reader.
@@ -82,3 +82,23 @@ def test_a_damaged_archive_counts_too(host):
     meter = Steps()
     assert _backups.describe(_backups.find(host.layout.backups), "checksum", meter=meter)[0]["status"] == "corrupt"
     assert (meter.bytes, meter.files) == (os.path.getsize(archive), 1)
+
+
+def test_a_restore_and_its_safety_backup(host, quick_clock):
+    archive = create(host, Steps())["archive"]
+    meter = Steps()
+    _restore.restore(host.layout, _restore.Request(archive=archive, env=host.env, components=["all"]), meter=meter)
+    assert [phase[0] for phase in meter.phases] == [
+        "verify", "extract", "safety backup: look", "safety backup: write", "safety backup: verify", "swap"]
+    assert meter.whole(0)[2] == meter.whole(1)[2] + 1  # a link
+    assert meter.whole(4, math.inf)[1] > 28_000_000
+
+
+def test_a_drill(host):
+    create(host, Steps())
+    meter, request = Steps(), _drill_plan.Request(env=host.env, dest=host.layout.backups, scratch=host.root)
+    facts = _drill.drill(host.layout, request, meter)
+    assert facts["verdict"] == "passed", facts["reason"]
+    assert [phase[0] for phase in meter.phases][:4] == ["verify", "extract", "compare", "database"]
+    assert meter.whole(0) == ("verify", *meter.whole(2)[1:])
+    assert meter.whole(1)[1] > 28_000_000

@@ -70,7 +70,7 @@ def test_a_phase_that_was_shown_gets_a_last_line():
 def test_of_failed_work_the_last_phase_was_not_done():
     lines = Lines()
     lines.of([phase(1, seconds=5)])
-    assert lines.end([phase(1, seconds=6), phase(2)], failed=True) == ["writing done: in 6 s"]
+    assert lines.end([phase(1, seconds=6), phase(2)], failed=True) == ["writing done in 6 s"]
     assert Lines().end([phase(1)], failed=False) == [] == Lines().end([], failed=True)
 
 
