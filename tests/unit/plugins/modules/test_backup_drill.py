@@ -159,6 +159,8 @@ def test_the_newest_archive_is_taken_and_a_given_one_too(drills, quick_clock):
     newer = drills.backup()
     assert drills.drill(service=None)["archive"] == newer
     assert drills.drill(service=None, archive=drills.archive)["archive"] == drills.archive
+    drills.backup(components=["logs"])  # is no backup of everything
+    assert drills.drill(service=None)["archive"] == newer
 
 
 def test_the_live_service_is_left_alone_and_keeps_answering(drills, snapshot):
