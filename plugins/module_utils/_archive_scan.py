@@ -12,7 +12,7 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _archive_paths, _sqlite
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._layout import KEPT, WORK, Layout
 
 _TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "symlink"}
 _SPECIAL = {stat.S_IFSOCK: "socket", stat.S_IFIFO: "named pipe", stat.S_IFCHR: "character device",
@@ -132,6 +132,8 @@ def _children(plan: Plan, folder: Source) -> list[Source]:
         return []
     found: dict[str, Source] = {}
     for name in names:
+        if not folder.relative and name.startswith((WORK, KEPT)):  # of a restore that was killed: no part of the state
+            continue
         relative = os.path.join(folder.relative, name) if folder.relative else name
         path = os.path.join(folder.path, name)
         try:

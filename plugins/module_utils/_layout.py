@@ -19,6 +19,8 @@ SHARED_LINKS = {
     "logs": "logs",
     ".env": "config/.env",
 }
+#: How names begin of what a restore puts beside the components, or into one that is a mount point: work, and what it kept.
+WORK, KEPT = ".restore-", ".kept-"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 

@@ -15,10 +15,9 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _mounts, _trees
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS, Layout
+from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS, KEPT, WORK, Layout
 from ansible_collections.mobius.ops.plugins.module_utils._restore_journal import Journal
 
-_WORK, _KEPT = ".restore-", ".kept-"
 #: Belongs to a file system and not to what is in it.
 _FOREIGN = ("lost+found",)
 
@@ -53,7 +52,7 @@ class Swap:
         """Note what is there; the new content is staged by now."""
         self.existed = os.path.lexists(self.target)
         if self.mounted:
-            names = [name for name in os.listdir(self.target) if name not in _FOREIGN and not name.startswith((_WORK, _KEPT))]
+            names = [name for name in os.listdir(self.target) if name not in _FOREIGN and not name.startswith((WORK, KEPT))]
             self.old, self.new = sorted(names), sorted(name for name in os.listdir(self.staged) if name not in _FOREIGN)
             self.before = _trees.facts(self.target)
 
@@ -91,7 +90,7 @@ def plan(layout: Layout, components: list[str]) -> list[Swap]:
             raise StateError(f"component {component}", f"no file system mounted inside of {target}", f"one at {below[0]}",
                              "Unmount it while this runs, or keep what is in it outside of the component")
         base = target if mounted else layout.shared
-        swaps.append(Swap(component, target, os.path.join(base, _WORK + token), mounted))
+        swaps.append(Swap(component, target, os.path.join(base, WORK + token), mounted))
     return swaps
 
 
@@ -198,11 +197,11 @@ def sweep(layout: Layout, kept: t.Iterable[str] = ()) -> list[str]:
     for base in dict.fromkeys([layout.shared] + [layout.component(name) for name in COMPONENTS]):
         for name in sorted(os.listdir(base)) if os.path.isdir(base) else []:
             work = os.path.join(base, name)
-            if not name.startswith(_WORK):
+            if not name.startswith(WORK):
                 continue
             with _same_time(base):
                 if work in kept or _filled(os.path.join(work, "found")):
-                    found.append(os.path.join(base, _KEPT + name[len(_WORK):]))
+                    found.append(os.path.join(base, KEPT + name[len(WORK):]))
                     os.rename(work, found[-1])
                 else:
                     _trees.remove(work)

@@ -194,7 +194,7 @@ def test_backup_when_a_call_fails(full, strace, tmp_path, error):
     def start() -> Process:
         return full.runner.start("backup", options, hold=True)
 
-    points = failing_calls(start(), log, FAILURES[error], 40)
+    points = failing_calls(start(), log, FAILURES[error], 20)
     for name, number in points:
         ended, call = fail_at(start(), log, error, name, number)
         if not unanswered(ended, call):
@@ -230,7 +230,7 @@ def test_restore_when_a_call_fails(full, strace, tmp_path, error):
     def start() -> Process:
         return full.runner.start("backup_restore", full.options(archive=archive, safety_backup=False), hold=True)
 
-    points = failing_calls(start(), log, FAILURES[error], 30)
+    points = failing_calls(start(), log, FAILURES[error], 12)
     full.restore(other, safety_backup=False).good()
     for name, number in points:
         ended, call = fail_at(start(), log, error, name, number)

@@ -187,9 +187,9 @@ def kill_at_calls(killed: Killed, part: int, parts: int, often: int, log: str) -
     killed.check(ended)
     points = []
     for name, count in sorted(made.items()):
-        every = max(1, count // (20 if name in CHANGES.split(",") else often))
+        every = max(1, count // (14 if name in CHANGES.split(",") else often))
         points += [(name, number) for number in range(1, count + 1, every)]
-    assert len(points) > 50, made
+    assert len(points) > 40, made
     mine = points[part::parts]
     for name, number in mine:
         process = killed.start(hold=True)
@@ -211,11 +211,11 @@ def test_restore_killed_at_random(state, chance, part, long):
 
 
 def test_backup_killed_at_steps(state, chance, long):
-    kill_at_steps(KilledBackups(state, chance), 60 if long else 8)
+    kill_at_steps(KilledBackups(state, chance), 30 if long else 8)
 
 
 def test_restore_killed_at_steps(state, chance, long):
-    kill_at_steps(KilledRestores(state, chance), 60 if long else 8)
+    kill_at_steps(KilledRestores(state, chance), 30 if long else 8)
 
 
 @pytest.mark.long

@@ -7,18 +7,20 @@ import contextlib
 import fcntl
 import json
 import os
-import pathlib
 import random
 import shutil
 import sqlite3
 import stat
 import struct
 import subprocess
+import tempfile
 import zipfile
 
 import pytest
+from support.raw_zip import forged
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
+    _archive_reader,
     _archive_source,
     _backup_create,
     _checksums,
@@ -31,6 +33,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _trees,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
+from ansible_collections.mobius.ops.plugins.module_utils._serving import Serving
 
 
 @pytest.fixture
@@ -169,6 +172,24 @@ def test_a_database_in_wal_mode_is_so_again(state_host):
     assert [_sqlite.in_wal_mode(state_host.path(f"database/{name}.db")) for name in ("mobius", "other")] == [True, False]
     os.chmod(state_host.path("database/mobius.db"), 0o600)
     assert accounts(state_host) == 1000
+
+
+def test_a_file_with_the_name_of_a_log_of_a_database_is_no_log(state_host, tmp_path, seal):
+    """SQLite would take it for one, and change or remove what the manifest says."""
+    state_host.database("database/x.db", "delete").close()
+    with open(state_host.path("database/x.db"), "rb") as stream:
+        content = stream.read()
+    made = forged()
+    made.add("logs/x.db", content=content, sqlite=True, journal_mode="wal")
+    made.add("logs/x.db-wal", content=b"not a log")
+    archive = str(tmp_path / "forged.zip")
+    with open(archive, "wb") as stream:
+        stream.write(made.content())
+    seal(archive)
+    assert not state_host.restore(archive, components=["logs"]).get("failed")
+    for name, wanted in (("x.db", content), ("x.db-wal", b"not a log")):
+        with open(state_host.path(f"logs/{name}"), "rb") as stream:
+            assert stream.read() == wanted
 
 
 def test_an_incomplete_archive_is_refused_under_whatever_name(state_host, tmp_path, snapshot, seal, monkeypatch):
@@ -463,8 +484,13 @@ def test_a_mount_point_is_replaced_entry_by_entry(state_host, archive, mount, ki
     mount(state_host.path("uploads"), kind)
     refill(state_host, "uploads")
     device = os.stat(state_host.path("uploads")).st_dev
+    os.setxattr(state_host.path("uploads"), "system.posix_acl_default", acl(bob=7))
+    taken = _archive_reader.Archive(archive)
     result = state_host.restore(archive)
     assert not result.get("failed"), result
+    entry, status = next(entry for entry in taken.entries if entry["path"] == "uploads"), os.stat(state_host.path("uploads"))
+    assert (status.st_mtime_ns, status.st_mode & 0o7777) == (entry["mtime_ns"], int(entry["mode"], 8))
+    assert "system.posix_acl_default" not in os.listxattr(state_host.path("uploads"))
     assert sorted(os.listdir(state_host.path("uploads"))) == ["games", "link", "lost+found", "rules.txt"]
     assert os.path.getsize(state_host.path("uploads/games/board.png")) == 70_000
     assert os.stat(state_host.path("uploads")).st_dev == device and state_host.debris() == []
@@ -503,6 +529,36 @@ def test_a_mount_point_goes_back_from_any_state(state_host, archive, mount, monk
     assert fidelity_of(state_host.path("uploads")) == before and state_host.debris() == []
     after = os.stat(state_host.path("uploads"))
     assert (after.st_mode, after.st_mtime_ns) == (folder.st_mode, folder.st_mtime_ns)
+
+
+def test_what_a_killed_restore_left_in_a_mount_point_is_in_no_backup(state_host, archive, mount, monkeypatch):
+    mount(state_host.path("uploads"))
+    refill(state_host, "uploads")
+    interrupted(state_host, archive, monkeypatch, 1, components=["uploads"], safety_backup=False)
+    state_host.put("uploads/.kept-20260101_000000-x/new/uploads/a.txt", b"old")
+    os.rename(state_host.layout.state + "/restore.swapping.json", state_host.layout.state + "/restore.staging.json")
+    with zipfile.ZipFile(state_host.backup()["archive"]) as opened:
+        assert not [name for name in opened.namelist() if "/." in name and not name.startswith("config/")]
+    assert not state_host.restore(archive).get("failed")
+    assert [name for name in os.listdir(state_host.path("uploads")) if name[0] == "."] == [".kept-20260101_000000-x"]
+
+
+def test_what_is_written_to_a_mount_point_until_the_stop_is_replaced_too(state_host, archive, mount, monkeypatch):
+    mount(state_host.path("uploads"))
+    refill(state_host, "uploads")
+    stop = Serving.stop
+
+    def write_and_stop(serving):
+        state_host.put("uploads/late.txt", b"late")
+        os.unlink(state_host.path("uploads/only here.txt"))
+        stop(serving)
+
+    monkeypatch.setattr(Serving, "stop", write_and_stop)
+    result = state_host.restore(archive)
+    assert not result.get("failed"), result
+    assert sorted(os.listdir(state_host.path("uploads"))) == ["games", "link", "lost+found", "rules.txt"]
+    with zipfile.ZipFile(result["safety_backup"]) as opened:
+        assert opened.read("uploads/late.txt") == b"late" and "uploads/only here.txt" not in opened.namelist()
 
 
 def test_a_file_system_inside_of_a_component_is_refused(state_host, archive, mount, snapshot):
@@ -557,15 +613,19 @@ def test_the_stage_is_made_durable_in_another_way_or_not_at_all(state_host, arch
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root can be another user, and no other")
-def test_as_another_user(state_host, archive, snapshot):
+def test_as_another_user(new_state_host, quick_clock, snapshot):
     """Not root: owners stay, and a folder that may not be moved is told before anything is stopped or moved."""
-    for folder, dirs, names in os.walk(os.path.dirname(state_host.root)):
-        for name in ["", *dirs, *names]:
-            os.lchown(os.path.join(folder, name), 65534, 65534)
-    for folder in pathlib.Path(state_host.root).parents:
-        if folder.stat().st_mode & 0o001 == 0:
-            folder.chmod(0o755)
+    with tempfile.TemporaryDirectory() as place:  # not below pytest's own folders: it keeps them from other users
+        os.chmod(place, 0o755)
+        host = new_state_host(os.path.join(place, "mobius"))
+        archive = host.backup()["archive"]
+        for folder, dirs, names in os.walk(host.root):
+            for name in ["", *dirs, *names]:
+                os.lchown(os.path.join(folder, name), 65534, 65534)
+        restore_as_another_user(host, archive, snapshot)
 
+
+def restore_as_another_user(state_host, archive, snapshot):
     def child(work):
         pid = os.fork()
         if pid == 0:

@@ -146,6 +146,18 @@ def test_when_it_is_not_well_what_was_there_serves_again(site, bad, secret):
     assert site.host.history()[-1]["what"] == "restore_failed"
 
 
+def test_the_evidence_has_no_secret_of_either_time(site, secret):
+    """What is printed is of the restored settings, and of those before; the file that names the secrets changes meanwhile."""
+    site.put("config/.env", "MOBIUS_API_KEYS=sekret-of-another-time\n")
+    site.put("database/mode", "bad")
+    bad = site.backup()
+    site.put("config/.env", f"MOBIUS_API_KEYS={secret}\n")
+    site.put("database/mode", "ok")
+    site.service.restart()
+    evidence = json.dumps(site.restore(bad, components=["config", "database"], ready_timeout=0.5)["evidence"])
+    assert evidence.count("starts with key ********") >= 2 and secret not in evidence and "sekret-of" not in evidence
+
+
 def test_when_what_was_there_is_not_well_either_that_is_said(site, bad):
     site.put("database/mode", "wrong")
     result = site.restore(bad, ready_timeout=0.4)
