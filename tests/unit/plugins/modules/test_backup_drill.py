@@ -441,8 +441,8 @@ def test_a_release_that_is_gone_is_replaced_by_the_live_one(drills):
 
 
 def test_components_that_are_lacking_are_told(drills, quick_clock):
-    drills.backup(components=["database"])
-    result = drills.drill()
+    archive = drills.backup(components=["database"])
+    result = drills.drill(archive=archive)
     assert result["verdict"] == "passed", result
     assert "the archive has no component uploads: the application started with an empty one" in result["notes"]
     assert "the archive has no .env: the application started with the one of this host" in result["notes"]
