@@ -92,7 +92,7 @@ def test_results_are_those_of_the_plain_module(trial, pipelining):
 
 def test_the_interpreter_that_was_found_is_in_the_result(trial):
     trial.start(hosts={"plain": {"progress": "none"}, "long": {"steps": writing(1.2)}},
-                variables={"ansible_python_interpreter": "auto_silent"}).end()
+                variables={"ansible_python_interpreter": "auto_silent"}, env={"PATH": "/usr/bin:/bin"}).end()
     assert trial.result("long") == trial.result("plain") and trial.result("long")["ansible_facts"]["discovered_interpreter_python"]
 
 
