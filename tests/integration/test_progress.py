@@ -1,4 +1,4 @@
-"""A big backup shows live how far it is, through ansible-playbook and as a job; it survives its controller, and tells when it was killed."""
+"""A big backup shows live how far it is, through ansible-playbook and as a job; it outlives its controller, and a killed one is told."""
 from __future__ import annotations
 
 import base64

@@ -53,7 +53,8 @@ def test_defaults_of_the_group_and_results(play, state_host):
     ], "--diff")
     assert results["result0"]["archive"].startswith(state_host.layout.backups) and "+archive " in output
     for number in range(0, len(results), 2):
-        live, plain = ({name: value for name, value in results[f"result{which}"].items() if name not in OWN} for which in (number, number + 1))
+        live, plain = ({name: value for name, value in results[f"result{which}"].items() if name not in OWN}
+                       for which in (number, number + 1))
         assert set(results[f"result{number}"]) == set(results[f"result{number + 1}"]), number
         if number not in (2, 8):  # lists that hold archives
             assert live == plain, number
