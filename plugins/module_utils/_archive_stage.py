@@ -28,10 +28,6 @@ _BATCH, _BATCH_BYTES = 64, 4 * 1024 * 1024
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-#: For callers that made a folder for :func:`extract`.
-remove = _trees.remove
-
-
 def extract(archive: Archive, entries: list[Entry], folder: str, meter: Meter | None = None) -> dict[str, dict[str, t.Any]]:
     """Write *entries* of an archive that was verified a moment ago, and make them durable.
 

@@ -82,6 +82,23 @@ def latest(layout: Layout, env: str) -> str | None:
     return None
 
 
+def telling_of(backups: t.Iterable[Backup], components: t.Collection[str]) -> t.Iterator[Backup]:
+    """Those archives that hold all these components, or found that the host has no folder for one.
+
+    So a backup of the logs alone does not stand for the others. A damaged archive is not passed over: who asks is to
+    learn of it.
+    """
+    for backup in backups:
+        try:
+            with Archive(backup.archive) as archive:
+                told = {*archive.manifest["components"], *archive.manifest.get("empty", [])}
+        except OpsError:
+            yield backup
+            continue
+        if told.issuperset(components):
+            yield backup
+
+
 def files_of(archive: str) -> list[str]:
     """An archive and what lies beside it, in the order in which they go."""
     return [path for path in (archive, *(archive + suffix for suffix in BESIDE)) if os.path.lexists(path)]

@@ -10,7 +10,7 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _backups, _drill_app, _processes, _service, _signature
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS, Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 
 
@@ -36,13 +36,14 @@ class Request:
 
 
 def choose(request: Request) -> str:
-    """The archive to drill. :raises StateError: when there is none."""
+    """The archive to drill, by itself the newest one of all components. :raises StateError: when there is none."""
     if request.archive:
         return request.archive
-    found = _backups.find(request.dest, request.env)
+    archives = _backups.find(request.dest, request.env)
+    found = next(_backups.telling_of(archives, COMPONENTS), archives[0] if archives else None)
     if not found:
         raise StateError(f"backup folder {request.dest}", f"an archive of env {request.env}", "none", "Make one: mobius.ops.backup")
-    return found[0].archive
+    return found.archive
 
 
 def redirect(checks: list[dict[str, t.Any]], base_url: str, live: dict[str, t.Any], port: int) -> list[dict[str, t.Any]]:

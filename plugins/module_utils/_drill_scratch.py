@@ -13,7 +13,7 @@ import shutil
 import signal
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_stage, _clock, _drill_instance, _files
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _drill_instance, _files, _trees
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS, Layout
 
@@ -73,7 +73,7 @@ def sweep(layout: Layout) -> list[str]:
         ended = _drill_instance.end_remains(scratch)
         told += [f"ended process {pid} of an earlier drill" for pid in ended]
         if os.path.lexists(scratch):
-            _archive_stage.remove(scratch)
+            _trees.remove(scratch)
             told.append(f"removed {scratch} of an earlier drill")
     os.unlink(_note(layout))
     return told
@@ -96,7 +96,7 @@ def remove(layout: Layout, scratch: Layout) -> None:
     """:raises StateError: when something of a drill is left on the disk, or still runs."""
     _drill_instance.end_strays(scratch.root)
     left = _drill_instance.processes_of(scratch.root)
-    _archive_stage.remove(scratch.root)
+    _trees.remove(scratch.root)
     if left or os.path.lexists(scratch.root):
         raise StateError(f"scratch folder {scratch.root}", "to be gone, with all that ran in it",
                          f"processes {left}" if left else "that files are left", "Remove it by hand")

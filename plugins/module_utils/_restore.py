@@ -25,8 +25,6 @@ from ansible_collections.mobius.ops.plugins.module_utils._progress import Meter
 from ansible_collections.mobius.ops.plugins.module_utils._restore_check import Checked, Request, checked, present, summary
 from ansible_collections.mobius.ops.plugins.module_utils._serving import Serving
 
-locked = _restore_journal.locked
-refuse_interrupted = _restore_journal.refuse_interrupted
 #: The result of a run that had only an interrupted one to end.
 _NOTHING: dict[str, t.Any] = {"safety_backup": None, "safety_problems": [], "attributes_lost": [], "downtime": None, "watch": None}
 
@@ -40,7 +38,7 @@ def restore(layout: Layout, request: Request, serving: Serving | None = None,
     started = time.monotonic()
     layout.require()
     serving, meter = serving or Serving(layout), meter or Meter()
-    with locked(layout, fcntl.LOCK_EX):
+    with _restore_journal.locked(layout, fcntl.LOCK_EX):
         settled = _settle.settle(layout, serving, meter)
         try:
             with checked(request, meter) as source:
@@ -80,7 +78,7 @@ def recover(layout: Layout, serving: Serving | None = None, plan: bool = False, 
     """
     started = time.monotonic()
     serving = serving or Serving(layout)
-    with locked(layout, fcntl.LOCK_EX):
+    with _restore_journal.locked(layout, fcntl.LOCK_EX):
         settled = _waiting(layout) if plan else _settle.settle(layout, serving, meter or Meter())
     return {"archive": None, "restored": [], **_NOTHING, **settled, "previous": serving.previous,
             "serving": bool(serving.service) and serving.is_well(), "elapsed": round(time.monotonic() - started, 3)}

@@ -190,7 +190,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _clock,
     _files,
     _progress,
-    _restore,
+    _restore_journal,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name, expand_components
@@ -225,8 +225,8 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     layout = Layout(params["root"])
     request = request_of(params, layout)
     layout.require()
-    with _restore.locked(layout):
-        _restore.refuse_interrupted(layout)
+    with _restore_journal.locked(layout):
+        _restore_journal.refuse_interrupted(layout)
         result = planned(layout, request) if check_mode else _backup_create.create(layout, request, _progress.meter(params))
     what = ", ".join(result["components"]) or "nothing"
     after = (f"archive {result['archive']}, {result['entries']} entries of {what}, "

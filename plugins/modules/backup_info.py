@@ -34,6 +34,13 @@ options:
     type: str
     choices: [none, checksum, deep]
     default: none
+  components:
+    description:
+      - List only the archives that hold all of these components, or found no folder for one when they were made. A damaged
+        archive is listed, for it cannot tell. V(all) stands for every component.
+      - All archives by default.
+    type: list
+    elements: str
   limit:
     description:
       - Examine and list only so many, the newest.
@@ -167,13 +174,14 @@ age:
   sample: 10800.0
 """
 
+import itertools
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _backups, _progress, _signature
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, expand_components
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
@@ -185,7 +193,8 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
         raise InputError("max_age", "0 or more hours", f"{params['max_age']:g}", "Correct it")
     policy = _signature.policy(params["allowed_signers"], params["signer"])
     backups = _backups.find(params["dest"] or Layout(params["root"]).backups, params["env"])
-    described = _backups.describe(backups[:limit], params["verify"], policy, _progress.meter(params))
+    chosen = _backups.telling_of(backups, expand_components(params["components"])) if params["components"] else backups
+    described = _backups.describe(list(itertools.islice(chosen, limit)), params["verify"], policy, _progress.meter(params))
     judged = {} if params["verify"] == "none" else _backups.verdict(described, params["max_age"])
     return False, {"backups": described, **judged}, {}
 
@@ -197,6 +206,7 @@ def main() -> None:
         "dest": {"type": "path"},
         "env": {"type": "str"},
         "verify": {"type": "str", "choices": list(_backups.LEVELS), "default": "none"},
+        "components": {"type": "list", "elements": "str"},
         "limit": {"type": "int"},
         "max_age": {"type": "float", "default": 0},
         **_arguments.SIGNATURES,

@@ -152,7 +152,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _files, _progress, _restore, _retention, _signature
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _files, _progress, _restore_journal, _retention, _signature
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
 
 
@@ -188,8 +188,8 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
         env=check_name(params["env"], "env"), dest=params["dest"] or layout.backups, verify=params["verify"],
         keep=_retention.Keep(*(params[f"keep_{rule}"] for rule in ("last", "daily", "weekly", "monthly"))),
         policy=_signature.policy(params["allowed_signers"], params["signer"]))
-    with _restore.locked(layout), _retention.alone(request.dest):
-        _restore.refuse_interrupted(layout)
+    with _restore_journal.locked(layout), _retention.alone(request.dest):
+        _restore_journal.refuse_interrupted(layout)
         planned = _retention.plan(layout, request, _progress.meter(params))
         result = {"kept": planned.kept, "removed": planned.removed, "unsound": planned.unsound, "swept": planned.swept,
                   "freed": planned.freed, "message": sentence(planned, check_mode), "warnings": warnings(planned)}

@@ -25,9 +25,9 @@ if OPTIONS.get("isal"):
 else:
     sys.modules["isal"] = None  # type: ignore[assignment]
 
-_backup_create, _backups, _layout, _restore = (
+_backup_create, _backups, _layout, _restore, _restore_journal = (
     importlib.import_module(f"ansible_collections.mobius.ops.plugins.module_utils.{name}")
-    for name in ("_backup_create", "_backups", "_layout", "_restore"))
+    for name in ("_backup_create", "_backups", "_layout", "_restore", "_restore_journal"))
 
 
 def request(kind: t.Any, **options: t.Any) -> t.Any:
@@ -39,8 +39,8 @@ def request(kind: t.Any, **options: t.Any) -> t.Any:
 def back_up() -> dict[str, t.Any]:
     """A backup; what it takes over from the one before is the collection's to decide."""
     layout = _layout.Layout(OPTIONS["root"])
-    with _restore.locked(layout):
-        _restore.refuse_interrupted(layout)
+    with _restore_journal.locked(layout):
+        _restore_journal.refuse_interrupted(layout)
         return _backup_create.create(layout, request(_backup_create.Request, dest=OPTIONS["dest"]))
 
 

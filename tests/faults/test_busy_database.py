@@ -27,11 +27,12 @@ class Bank:
         for number in range(bank.WRITERS):
             bank.note(self.noted, number, 0)
 
-    def open(self, *more: str) -> None:
-        """Start the writers."""
+    def open(self, checkpoints: bool = False) -> None:
+        """Start the writers. Without checkpoints all that they write stays in the WAL."""
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        for what in (*map(str, range(bank.WRITERS)), *more):
-            self.processes.append(subprocess.Popen([sys.executable, "-m", "support.bank", what, self.path, self.noted], env=environment))
+        for what in [*map(str, range(bank.WRITERS)), *["checkpoint"] * checkpoints]:
+            command = [sys.executable, "-m", "support.bank", what, self.path, self.noted, "50" if checkpoints else "0"]
+            self.processes.append(subprocess.Popen(command, env=environment))
         before = bank.acknowledged(self.noted)
         wait_until(lambda: all(now > then for now, then in zip(bank.acknowledged(self.noted), before)), 30, "the writers write")
 
@@ -78,13 +79,13 @@ def test_wal_database_under_busy_writers(busy, long):
     one = busy("wal")
     counters: list[list[int]] = []
     number = 50 if long else 6
-    one.open("checkpoint")
+    one.open()
     for index in range(number):
         counters.append(one.back_up_and_compare())
-        if index % 10 == 3:
+        if index % 5 == 2:
             one.kill()
             counters.append(one.back_up_and_compare())
-            one.open(*["checkpoint"] * (index % 20 == 3))
+            one.open(checkpoints=index % 10 == 2)
     assert len(counters) >= number
     for earlier, later in zip(counters, counters[1:]):
         assert all(now >= then for now, then in zip(later, earlier))
@@ -92,7 +93,7 @@ def test_wal_database_under_busy_writers(busy, long):
     assert {backup["status"] for backup in one.state.info(verify="deep")} == {"verified"}
 
 
-@pytest.mark.parametrize("journal", ["delete", "truncate", "persist"])
+@pytest.mark.parametrize("journal", ["delete", *(pytest.param(mode, marks=pytest.mark.long) for mode in ("truncate", "persist"))])
 def test_other_journals(busy, journal, long):
     one = busy(journal)
     counters = []

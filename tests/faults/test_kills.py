@@ -170,15 +170,18 @@ def kill_at_random(killed: Killed, number: int) -> None:
 
 
 def kill_at_steps(killed: Killed, number: int) -> None:
-    """Kill at steps of the work: spread over all, and each of the last ones, where things get their names."""
+    """Kill at steps of the work: spread over all, and before and after each at which something gets its name."""
     process = killed.start(step=0)
     killed.check(process.wait())
-    count = process.steps()
-    spread = {1 + index * (count - 1) // (number - 1) for index in range(number)}
-    steps = sorted(spread | set(range(max(1, count - 15), count + 1)))
-    for step in steps:
-        killed.check(killed.start(step=step).wait())
-    assert count > 40 and killed.kills >= len(steps) * 0.6, (killed.kills, steps)
+    made = process.steps()
+    renames = made.count("os.rename")
+    assert len(made) > 40 and renames
+    how = [{"event": "os.rename", "step": step} for step in range(1, renames + 1)]
+    how += [{"step": len(made) - step} for step in range(15)]
+    how += [{"step": 1 + index * (len(made) - 1) // (number - 1)} for index in range(number)]
+    for one in how:
+        killed.check(killed.start(**one).wait())
+    assert killed.kills >= len(how) * 0.6, (killed.kills, how)
 
 
 def kill_at_calls(killed: Killed, part: int, parts: int, often: int, log: str) -> None:

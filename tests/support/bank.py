@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Programs that keep a database busy, with a sum that no moment of it breaks: ``python -m support.bank WHAT DATABASE ACKNOWLEDGED``.
+"""Programs that keep a database busy, with a sum that no moment of it breaks: ``python -m support.bank WHAT DATABASE
+ACKNOWLEDGED PAGES``.
 
 A transfer takes from one table and gives to another, and raises the writer's counter, in one transaction. A writer notes
 the counter in ``ACKNOWLEDGED.<number>`` after SQLite has said that the transaction is committed.
@@ -16,7 +17,7 @@ import struct
 import sys
 import time
 
-ACCOUNTS, TOTAL, WRITERS = 40, 40_000, 2
+ACCOUNTS, TOTAL, WRITERS = 2000, 2_000_000, 2
 _BUSY = 20.0
 
 
@@ -56,12 +57,12 @@ def check(path: str) -> list[int]:
         return [row[0] for row in database.execute("SELECT committed FROM counter ORDER BY writer")]
 
 
-def write(path: str, number: int, noted: str) -> None:
-    """Transfers, as fast as it goes, some of them rolled back."""
+def write(path: str, number: int, noted: str, pages: int) -> None:
+    """Transfers, as fast as it goes, some of them rolled back; a WAL of so many pages is taken into the database, of 0 never."""
     chance = random.Random(number)
     database = sqlite3.connect(path, isolation_level=None, timeout=_BUSY)
     database.execute("PRAGMA synchronous=NORMAL")
-    database.execute("PRAGMA wal_autocheckpoint=50")
+    database.execute(f"PRAGMA wal_autocheckpoint={pages}")
     with open(f"{noted}.{number}", "r+b") as stream, mmap.mmap(stream.fileno(), 8) as place:
         while True:
             amount, names = chance.randrange(50), chance.sample(["left", "right"], 2)
@@ -92,4 +93,4 @@ def checkpoint(path: str) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "checkpoint":
         checkpoint(sys.argv[2])
-    write(sys.argv[2], int(sys.argv[1]), sys.argv[3])
+    write(sys.argv[2], int(sys.argv[1]), sys.argv[3], int(sys.argv[4]))

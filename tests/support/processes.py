@@ -84,10 +84,10 @@ class Process:
         with open(f"/proc/{self.pid}/stat") as stream:
             return stream.read().rpartition(")")[2].split()[0] != "Z"
 
-    def steps(self) -> int:
-        """How many steps a process took that was started with ``step=0``."""
+    def steps(self) -> list[str]:
+        """The steps that a process took that was started with ``step=0``."""
         with open(self._output + ".steps") as stream:
-            return int(stream.read())
+            return json.load(stream)
 
     def wait(self, timeout: float = 120) -> Ended:
         """Wait for its end; a process that hangs is killed and fails the test."""
@@ -135,7 +135,8 @@ class Runner:
         """Start a module.
 
         :param hold: wait for :meth:`Process.release` before the work begins.
-        :param how: ``uid``, ``memory`` (bytes of address space), ``environment``, ``step`` (kills itself there).
+        :param how: ``uid``, ``memory`` (bytes of address space), ``environment``, ``step`` (it kills itself there) and ``event``
+            (of that kind only).
         """
         self._count += 1
         place = tempfile.mkdtemp(dir=self.folder)

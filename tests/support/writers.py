@@ -24,7 +24,7 @@ def record(number: int) -> bytes:
 
 def size_of(number: int) -> int:
     """How many records the state *number* of a file has that is rewritten."""
-    return 500 + number * 7919 % 9000
+    return 5000 + number * 7919 % 60_000
 
 
 class Writer:
@@ -119,7 +119,7 @@ class Rewrite(Writer):
     """Writes over its file from the front, block by block, in place."""
 
     files = ("uploads/rewrite.bin",)
-    blocks = 100
+    blocks = 1500
 
     def step(self, number: int) -> None:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import datetime
 import importlib
-import itertools
 import json
 import os
 import resource
@@ -29,18 +28,20 @@ STEPS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "
          "os.setxattr", "os.truncate", "os.listdir", "sqlite3.connect", "fcntl.flock", "shutil.rmtree", "tempfile.mkstemp")
 
 
-def kill_at(step: int, output: str) -> None:
-    """End this process with SIGKILL at one of its steps; with step 0 write down how many it has."""
-    count = itertools.count(1)
+def kill_at(event: str, step: int, output: str) -> None:
+    """End this process with SIGKILL at one of its steps, or (*event*) at one of that kind; with step 0 write down what they are."""
+    made: list[str] = []
 
-    def hook(event: str, _arguments: t.Any) -> None:
-        if event in STEPS and next(count) == step:
-            os.kill(os.getpid(), signal.SIGKILL)
+    def hook(name: str, _arguments: t.Any) -> None:
+        if name == event or (not event and name in STEPS):
+            made.append(name)
+            if len(made) == step:
+                os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(hook)
     if not step:
         descriptor = os.open(output + ".steps", os.O_WRONLY | os.O_CREAT)
-        atexit.register(lambda: os.write(descriptor, b"%d" % (next(count) - 1)))
+        atexit.register(lambda: os.write(descriptor, json.dumps(made).encode()))
 
 
 def child(command: dict[str, t.Any]) -> int:
@@ -65,7 +66,7 @@ def child(command: dict[str, t.Any]) -> int:
         with open(command["hold"], "rb"):  # a FIFO: goes on when somebody opens its other end
             pass
     if "step" in command:
-        kill_at(command["step"], command["output"])
+        kill_at(command.get("event", ""), command["step"], command["output"])
     try:
         main()
     except SystemExit as ended:

@@ -169,6 +169,26 @@ def test_data_that_is_restored_belongs_to_the_service_again(host, client, tmp_pa
     assert client.clip(client.render(upload["id"]), tmp_path / "clip.mp4")["codecs"] == ["aac", "h264"]
 
 
+def test_a_restore_stops_the_unit_for_the_swap_only(host, client):
+    backup = host.play("backup").stats["mobius_backup"]
+    upload, pid = client.upload("later.png", png(grey=210)), host.unit("MainPID")
+    result = host.play("restore", mobius_backup=backup)
+    assert (result.status, result.outcome) == (0, "restored"), result.output
+    assert client.get(upload["url"]).status_code == 404 and client.health()["status"] == "ok"
+    assert host.unit("MainPID") not in (pid, "0") and 0 < float(result.stats["mobius_downtime"]) < 20
+    assert host.run("find /opt/mobius/shared/*/ ! -user mobius ! -path */config/*") == ""
+    assert host.run("ls -A /opt/mobius/shared").split() == ["config", "data", "logs", "out", "uploads"]
+
+
+def test_the_unit_is_not_started_while_its_data_is_of_two_times(host, client):
+    """As after a reboot in the midst of a restore: nobody asks this collection then."""
+    host.run("systemctl stop mobius; echo {} > /opt/mobius/state/restore.swapping.json")
+    assert "Assertion failed" in host.run("systemctl start mobius 2>&1 || true")
+    assert host.unit("MainPID") == "0"
+    host.run("rm /opt/mobius/state/restore.swapping.json; systemctl start mobius")
+    assert host.unit("MainPID") != "0"
+
+
 #: Loaded into the application of a drill: tries to write where a mistake may lead it to, and ends it, so that its lines are shown.
 TRESPASS = """
 const fs = require("fs");

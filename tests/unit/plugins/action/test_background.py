@@ -90,6 +90,12 @@ def test_results_are_those_of_the_plain_module(trial, pipelining):
     assert run.output.count("+b") == 3 and trial.left() == []
 
 
+def test_the_interpreter_that_was_found_is_in_the_result(trial):
+    trial.start(hosts={"plain": {"progress": "none"}, "long": {"steps": writing(1.2)}},
+                variables={"ansible_python_interpreter": "auto_silent"}, env={"PATH": "/usr/bin:/bin"}).end()
+    assert trial.result("long") == trial.result("plain") and trial.result("long")["ansible_facts"]["discovered_interpreter_python"]
+
+
 @pytest.mark.parametrize("end", ["fail", "crash"])
 def test_failures_are_those_of_the_plain_module(trial, end):
     run = trial.start(hosts={"plain": {"progress": "none"}, "quick": {}, "long": {"steps": writing(1.2)}}, end=end).end()
@@ -259,12 +265,13 @@ def test_without_a_place_for_the_record_the_module_runs_as_ever(trial, tmp_path)
 @pytest.mark.parametrize("seconds", [0.1, 1.5])
 def test_become(trial, public, seconds):
     run = trial.start(play={"become": True, "become_user": "nobody", "become_method": "su", "become_flags": "-s /bin/sh"},
-                      steps=writing(seconds), variables={"ansible_async_dir": str(public)}).end()
+                      variables={"ansible_async_dir": str(public), "ansible_python_interpreter": "/usr/bin/python3"},
+                      steps=writing(seconds)).end()
     assert trial.result()["user"] == 65534, run.output
     assert bool(run.progress()) == (seconds > 1) and list(public.iterdir()) == []
 
 
 def test_nothing_secret_in_output_and_result(trial):
-    run = trial.start("-vvv", steps=writing(1.2), word=SECRET).end()
+    run = trial.start("-vvv", steps=writing(1.2), word=SECRET, env={"ANSIBLE_INJECT_INVOCATION": "1"}).end()
     assert run.progress() and SECRET not in run.output and "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER" in run.output
     assert '"progress_file": null' in run.output or "progress_file: null" in run.output

@@ -24,7 +24,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _clock,
     _files,
     _history,
-    _restore,
+    _restore_journal,
     _signature,
 )
 
@@ -416,7 +416,7 @@ def test_writers_at_the_same_moment_get_names_of_their_own(state_host):
 
 
 def test_not_beside_a_restore(state_host):
-    with _restore.locked(state_host.layout, fcntl.LOCK_EX):
+    with _restore_journal.locked(state_host.layout, fcntl.LOCK_EX):
         assert "a backup or a restore that runs" in state_host.backup()["msg"]
 
 

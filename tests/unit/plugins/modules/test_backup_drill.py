@@ -159,6 +159,8 @@ def test_the_newest_archive_is_taken_and_a_given_one_too(drills, quick_clock):
     newer = drills.backup()
     assert drills.drill(service=None)["archive"] == newer
     assert drills.drill(service=None, archive=drills.archive)["archive"] == drills.archive
+    drills.backup(components=["logs"])  # is no backup of everything
+    assert drills.drill(service=None)["archive"] == newer
 
 
 def test_the_live_service_is_left_alone_and_keeps_answering(drills, snapshot):
@@ -439,8 +441,8 @@ def test_a_release_that_is_gone_is_replaced_by_the_live_one(drills):
 
 
 def test_components_that_are_lacking_are_told(drills, quick_clock):
-    drills.backup(components=["database"])
-    result = drills.drill()
+    archive = drills.backup(components=["database"])
+    result = drills.drill(archive=archive)
     assert result["verdict"] == "passed", result
     assert "the archive has no component uploads: the application started with an empty one" in result["notes"]
     assert "the archive has no .env: the application started with the one of this host" in result["notes"]

@@ -185,6 +185,22 @@ def test_signatures_that_nobody_can_check_are_no_fault_of_the_archives(run_modul
     assert result["failed"] and "a file that can be read, found none" in result["msg"]
 
 
+def test_archives_of_chosen_components(state_host, quick_clock, run_module):
+    shutil.rmtree(state_host.path("generated"))
+    every, logs = state_host.backup()["archive"], state_host.backup(components=["logs"])["archive"]
+
+    def listed(**options):
+        return [backup["archive"] for backup in state_host.info(**options)]
+
+    assert listed() == listed(components=["logs"]) == [logs, every]
+    assert listed(components=["all"]) == listed(components="all", limit=1) == listed(components=["database", "generated"]) == [every]
+    with open(logs, "r+b") as stream:
+        stream.truncate(300)
+    assert listed(components=["all"], limit=1) == [logs]
+    asked = run_module(backup_info, {"root": state_host.root, "components": ["everything"]})
+    assert asked["failed"] and "'everything'" in asked["msg"]
+
+
 def judged(state_host, run_module, **options):
     result = run_module(backup_info, {"root": state_host.root, "env": "production", "verify": "checksum", **options})
     assert not result.get("failed"), result

@@ -17,7 +17,6 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _clock,
     _files,
     _releases,
-    _restore,
     _restore_journal,
     _retention,
     _signature,
@@ -263,14 +262,14 @@ def test_an_archive_without_its_signature_does_not_count(state_host, six, prune,
 
 
 def test_not_while_a_restore_runs(state_host, six, prune):
-    with _restore.locked(state_host.layout, fcntl.LOCK_EX):
+    with _restore_journal.locked(state_host.layout, fcntl.LOCK_EX):
         result = prune(keep_last=1)
     assert result["failed"] and "a backup or a restore that runs" in result["msg"]
     assert left(state_host) == names(*six)
 
 
 def test_beside_a_backup_that_runs(state_host, six, prune):
-    with _restore.locked(state_host.layout):
+    with _restore_journal.locked(state_host.layout):
         assert not prune(keep_last=1).get("failed")
 
 

@@ -27,7 +27,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _commands,
     _files,
     _history,
-    _restore,
+    _restore_journal,
     _signature,
     _sqlite,
     _trees,
@@ -317,7 +317,7 @@ def test_no_space(state_host, archive, monkeypatch, snapshot):
 
 
 def test_one_at_a_time(state_host, archive):
-    with _restore.locked(state_host.layout, fcntl.LOCK_SH):
+    with _restore_journal.locked(state_host.layout, fcntl.LOCK_SH):
         assert "a backup or a restore that runs" in state_host.restore(archive)["msg"]
 
 
