@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import os
 import stat
+import time
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _archive_paths, _sqlite
@@ -22,6 +23,8 @@ XATTR_PREFIX, XATTR_LISTS = "user.", ("system.posix_acl_access", "system.posix_a
 
 #: Folders whose names change while they are listed are listed again so many times.
 ROUNDS = 5
+#: Nanoseconds by which the clock of file systems may lag behind.
+TICK = 20_000_000
 
 
 @dataclasses.dataclass
@@ -99,7 +102,7 @@ def scan(layout: Layout, components: list[str]) -> Plan:
     :raises StateError: when the host was not set up, or a component is not a folder.
     """
     layout.require()
-    plan = Plan()
+    plan, begun = Plan(), time.time_ns()
     for component in components:
         base = layout.component(component)
         try:
@@ -113,7 +116,7 @@ def scan(layout: Layout, components: list[str]) -> Plan:
                              "Mount or move the data there; a link is never followed")
         plan.components.append(component)
         _walk(plan, Source(component, base, "", "dir", status))
-    _look_again(plan)
+    _look_again(plan, begun)
     _number_links(plan)
     return plan
 
@@ -165,53 +168,56 @@ def _without_companions(plan: Plan, found: dict[str, Source]) -> list[Source]:
     return list(found.values())
 
 
-def _look_again(plan: Plan) -> None:
-    """What moved out of a folder that was not listed yet into one that was, nobody has seen: list what changed anew."""
+def _look_again(plan: Plan, begun: int) -> None:
+    """List anew the folders that changed meanwhile: nobody has seen what moved to where the listing had already been."""
+    since, moved = begun, []
     for _round in range(ROUNDS):
-        changed = [source for source in plan.sources if source.type == "dir" and _has_changed(source)]
+        changed = [source for source in plan.sources if source.type == "dir" and _has_changed(source, since)]
         if not changed:
             return
-        restless = [folder for folder in changed if _list_anew(plan, folder)]
+        since = time.time_ns()
+        moved = [folder for folder in _outermost(changed) if _list_anew(plan, folder, begun)]
         order = {component: number for number, component in enumerate(plan.components)}
         plan.sources.sort(key=lambda source: (order[source.component], source.relative.split(os.sep) if source.relative else []))
-        plan.skipped, plan.problems = _once(plan.skipped), _once(plan.problems)
-    plan.problems += [note(folder.name, "names in it changed whenever it was listed") for folder in restless]
+    plan.problems += [note(folder.name, "names in it changed whenever it was listed") for folder in moved]
 
 
-def _has_changed(folder: Source) -> bool:
+def _outermost(folders: list[Source]) -> list[Source]:
+    """Those that are in none of the others; folders come before what is in them."""
+    found: list[Source] = []
+    for folder in folders:
+        if not found or not folder.name.startswith(found[-1].name + "/"):
+            found.append(folder)
+    return found
+
+
+def _has_changed(folder: Source, since: int) -> bool:
+    """Whether names in a folder, which was listed after *since*, may have changed since then."""
     try:
         status = os.lstat(folder.path)
     except OSError:
         return True
-    return (status.st_ino, status.st_mtime_ns) != (folder.status.st_ino, folder.status.st_mtime_ns)
+    return (status.st_ino, status.st_mtime_ns) != (folder.status.st_ino, folder.status.st_mtime_ns) or status.st_mtime_ns > since - TICK
 
 
-def _list_anew(plan: Plan, folder: Source) -> bool:
-    """Put what a folder holds now into the plan; false when a file that was replaced is all that has changed in it."""
-    now: dict[str, Source] = {}
+def _list_anew(plan: Plan, folder: Source, begun: int) -> bool:
+    """Put what a folder holds now into the plan. Whether files that are older than the listing came or went."""
+    part = Plan()
     with contextlib.suppress(OSError):  # gone: then the folder that it was in has changed, too
         folder.status = os.lstat(folder.path)
-        now = {child.relative: child for child in _children(plan, folder)}
-    before = {source.relative: source for source in plan.sources
-              if source.component == folder.component and source.relative and os.path.dirname(source.relative) == folder.relative}
-    replaced = [name for name, source in before.items() if name in now and now[name].type == source.type == "file"
-                and _content(now[name].status) != _content(source.status)]
-    gone = [name for name, source in before.items() if name not in now or now[name].type != source.type] + replaced
-    plan.sources = [source for source in plan.sources if source.component != folder.component
-                    or not any((source.relative + os.sep).startswith(name + os.sep) for name in gone)]
-    for name, child in now.items():
-        if name not in before or name in gone:
-            _walk(plan, child)
-    return not replaced or len(gone) > len(replaced) or not now.keys() <= before.keys()
+        _walk(part, folder)
+    inside = folder.name + "/"
+    before = [source for source in plan.sources if source is folder or source.name.startswith(inside)]
+    plan.sources = [source for source in plan.sources if source is not folder and not source.name.startswith(inside)] + part.sources
+    printed = _archive_paths.printable(folder.name), _archive_paths.printable(inside)
+    for notes, found in ((plan.skipped, part.skipped), (plan.problems, part.problems)):
+        notes[:] = [one for one in notes if one["path"] != printed[0] and not one["path"].startswith(printed[1])] + found
+    return _older(before, begun) != _older(part.sources, begun)
 
 
-def _content(status: os.stat_result) -> tuple[int, int, int]:
-    """What a file that was only renamed keeps."""
-    return status.st_ino, status.st_mtime_ns, status.st_size
-
-
-def _once(notes: list[dict[str, str]]) -> list[dict[str, str]]:
-    return [one for number, one in enumerate(notes) if one not in notes[:number]]
+def _older(sources: list[Source], begun: int) -> set[tuple[str, int]]:
+    """The names of files whose content is older than the listing."""
+    return {(source.name, source.status.st_ino) for source in sources if source.type != "dir" and source.status.st_mtime_ns < begun - TICK}
 
 
 def _xattrs(source: Source) -> dict[str, str]:

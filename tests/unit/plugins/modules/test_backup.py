@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 
 import pytest
@@ -76,6 +77,46 @@ def while_reading(monkeypatch, action):
         action()
 
     monkeypatch.setattr(_archive_source, "blocks", read_and_act)
+
+
+def while_listing(monkeypatch, action, times=1):
+    """Do something just before the folder ``uploads/later`` is listed, so many times."""
+    listdir, calls = os.listdir, []
+
+    def act_and_list(path):
+        if str(path).endswith("uploads/later") and len(calls) < times:
+            calls.append(path)
+            action(len(calls))
+        return listdir(path)
+
+    monkeypatch.setattr(_archive_scan.os, "listdir", act_and_list)
+    return calls
+
+
+@pytest.mark.parametrize("age", [0, 3600], ids=["changed just before", "old"])
+def test_file_that_moves_to_a_folder_that_was_listed_is_taken(state_host, monkeypatch, age):
+    path = state_host.put("uploads/later/x", b"content")
+    earlier = os.path.dirname(state_host.put("uploads/earlier/y", b"y"))
+    for folder in (earlier, os.path.dirname(path)):
+        os.utime(folder, (time.time() - age, time.time() - age))
+    calls = while_listing(monkeypatch, lambda number: os.rename(path, os.path.join(earlier, "x")))
+    result = state_host.backup()
+    assert calls and result["problems"] == []
+    assert entry_of(result["archive"], "uploads/earlier/x")["size"] == 7
+
+
+def test_file_that_never_rests_is_a_problem(state_host, monkeypatch):
+    path = state_host.put("uploads/later/x", b"content")
+    other = path[:-1] + "z"
+    os.utime(path, (1, 1))
+    while_listing(monkeypatch, lambda number: os.rename(*((path, other) if number % 2 else (other, path))), times=99)
+    assert "names in it changed whenever it was listed" in state_host.backup(allow_changed=True)["problems"][0]["reason"]
+
+
+def test_new_files_while_listing_are_no_problem(state_host, monkeypatch):
+    state_host.put("uploads/later/x", b"content")
+    while_listing(monkeypatch, lambda number: state_host.put(f"uploads/later/frame-{number}", b"new"), times=99)
+    assert state_host.backup()["status"] == "verified"
 
 
 def test_result_and_what_other_tools_say(state_host):
