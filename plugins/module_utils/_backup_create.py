@@ -5,15 +5,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
-import fcntl
 import os
-import re
-import shutil
 import time
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
+    _archive_draft,
     _archive_scan,
     _backups,
     _checksums,
@@ -30,12 +27,8 @@ from ansible_collections.mobius.ops.plugins.module_utils._errors import InputErr
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._progress import Meter
 
-#: What a writer keeps beside its archive; "partial" is created first, held locked, and goes last.
-_DRAFT = re.compile(r"\.(dhash_.+\.zip)\.(partial|spool|sidecar|signature)")
 #: So many archives are looked at for one to copy unchanged members from.
 _LOOK_BACK = 10
-#: Seconds in which a free name must turn up; a name is taken for one second at most.
-_NAME_PATIENCE = 60.0
 
 
 @dataclasses.dataclass
@@ -91,8 +84,8 @@ def create(layout: Layout, request: Request, meter: Meter | None = None) -> dict
     meter = meter or Meter()
     meter.phase("look")
     found = plan(layout, request)
-    sweep(request.dest)
-    with _draft(request.dest, request.env) as draft, _previous(request, draft.stamp) as previous:
+    _archive_draft.sweep(request.dest)
+    with _archive_draft.drafted(request.dest, request.env) as draft, _previous(request, draft.stamp) as previous:
         created = _clock.iso(_clock.from_stamp(draft.stamp))
         facts = {"name": draft.name, "env": request.env, "created": created, "full": previous.full or created,
                  "level": request.level, "release": live_release(layout)}
@@ -154,147 +147,6 @@ def _fresh(full: t.Any, stamp: str, days: int) -> bool:
     return 0 <= age.total_seconds() < days * 86400
 
 
-def sweep(folder: str) -> None:
-    """Remove what killed writers left. The lock of a living writer's partial file tells the two apart."""
-    drafts = {match.group(1) for match in map(_DRAFT.fullmatch, os.listdir(folder)) if match}
-    for name in drafts:
-        draft = _Draft(folder, name)
-        try:
-            descriptor = os.open(draft.partial, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:
-            draft.clean()
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if draft.holds(descriptor):
-                draft.clean()
-        except BlockingIOError:
-            continue
-        finally:
-            os.close(descriptor)
-
-
-class _Draft:
-    """An archive that has not got its name yet."""
-
-    stream: t.BinaryIO
-
-    def __init__(self, folder: str, name: str) -> None:
-        self.folder = folder
-        self.name = name
-        self.final = os.path.join(folder, name)
-        self.partial = self.beside("partial")
-
-    @property
-    def stamp(self) -> str:
-        """The time in the name."""
-        return self.name[-len("YYYYMMDD_HHMMSS.zip"):-len(".zip")]
-
-    def beside(self, kind: str) -> str:
-        """A hidden path of this draft."""
-        return os.path.join(self.folder, f".{self.name}.{kind}")
-
-    def reserve(self) -> bool:
-        """Create and lock the partial file; false when the name is in use, by an archive or by another writer."""
-        try:
-            descriptor = os.open(self.partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except FileExistsError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Between the creation and the lock a sweep may have taken the file for debris and removed it.
-            mine = self.holds(descriptor)
-        except BlockingIOError:
-            mine = False
-        # Another writer publishes by renaming: whoever could create the partial file sees its archive.
-        if mine and not any(os.path.lexists(self.final + suffix) for suffix in ("", *_backups.BESIDE)):
-            os.fchmod(descriptor, 0o600)
-            self.stream = os.fdopen(descriptor, "wb", _files.CHUNK)
-            return True
-        if mine:
-            _unlink(self.partial)
-        os.close(descriptor)
-        return False
-
-    def holds(self, descriptor: int) -> bool:
-        """Whether the partial file is still the one that was opened."""
-        try:
-            return os.stat(self.partial).st_ino == os.fstat(descriptor).st_ino
-        except FileNotFoundError:
-            return False
-
-    @property
-    def aside(self) -> str:
-        """Its name when it is incomplete."""
-        return self.final + _backups.INCOMPLETE
-
-    def sync(self) -> None:
-        """Make what was written durable, and forget it, so that it is read back from the disk."""
-        self.stream.flush()
-        os.fsync(self.stream.fileno())
-        os.posix_fadvise(self.stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-    def keep_aside(self) -> None:
-        """Keep an incomplete archive, the newest one only, under a name that is never offered for a restore."""
-        pattern = re.compile(re.escape(self.name[:-len("YYYYMMDD_HHMMSS.zip")]) + r"\d{8}_\d{6}\.zip" + re.escape(_backups.INCOMPLETE))
-        for name in filter(pattern.fullmatch, os.listdir(self.folder)):
-            _unlink(os.path.join(self.folder, name))
-        os.rename(self.partial, self.aside)
-        _files.fsync_dir(self.folder)
-
-    def publish(self, digest: str, signature: bytes | None = None) -> None:
-        """Give the archive its name, and before that signature and sidecar: an archive without them was never offered."""
-        if signature:
-            self._put("signature", signature)
-        self._put("sidecar", _checksums.line(self.final, digest))
-        shutil.rmtree(self.beside("spool"), ignore_errors=True)
-        if signature:
-            os.rename(self.beside("signature"), self.final + _signature.SUFFIX)
-        os.rename(self.beside("sidecar"), self.final + _checksums.SUFFIX)
-        os.rename(self.partial, self.final)
-        _files.fsync_dir(self.folder)
-
-    def _put(self, kind: str, content: bytes) -> None:
-        with open(os.open(self.beside(kind), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-
-    def clean(self) -> None:
-        """Remove all that is left of an archive that was not published."""
-        shutil.rmtree(self.beside("spool"), ignore_errors=True)
-        if not os.path.lexists(self.final) and os.path.lexists(self.partial):
-            for suffix in _backups.BESIDE:
-                _unlink(self.final + suffix)
-        for kind in ("signature", "sidecar"):
-            _unlink(self.beside(kind))
-        _unlink(self.partial)
-
-
-@contextlib.contextmanager
-def _draft(folder: str, env: str) -> t.Iterator[_Draft]:
-    deadline = time.monotonic() + _NAME_PATIENCE
-    while True:
-        draft = _Draft(folder, _backups.file_name(env, _clock.stamp()))
-        if draft.reserve():
-            break
-        if time.monotonic() > deadline:
-            raise StateError(f"backup folder {folder}", "a free name for an archive", f"{draft.name} taken",
-                             "Look for other backups that run")
-        time.sleep(0.05)
-    try:
-        yield draft
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StateError(f"the file system of {folder}", "room for the archive", "none left while it was written",
-                             "Free some space or name a folder on another disk") from error
-        raise
-    finally:
-        draft.clean()
-        with contextlib.suppress(OSError):  # closing flushes what a full disk did not take
-            draft.stream.close()
-
-
 def _incomplete(layout: Layout, aside: str, problems: list[dict[str, str]], skipped: list[dict[str, str]]) -> IntegrityError:
     first = problems[0]
     error = IntegrityError(f"backup of {layout.root}", "every file to be read as one state of it",
@@ -303,8 +155,3 @@ def _incomplete(layout: Layout, aside: str, problems: list[dict[str, str]], skip
                            f"aside in {aside}")
     error.facts = {"status": "incomplete", "aside": aside, "problems": problems, "skipped": skipped}
     return error
-
-
-def _unlink(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)

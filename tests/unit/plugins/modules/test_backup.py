@@ -19,9 +19,9 @@ import zipfile
 import pytest
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
+    _archive_draft,
     _archive_scan,
     _archive_source,
-    _backup_create,
     _clock,
     _files,
     _history,
@@ -358,7 +358,7 @@ def test_a_folder_that_becomes_a_link_is_not_followed(state_host, monkeypatch, i
 
 
 def test_what_was_written_is_read_back(state_host, monkeypatch):
-    sync = _backup_create._Draft.sync
+    sync = _archive_draft.Draft.sync
 
     def sync_and_damage(draft):
         sync(draft)
@@ -368,7 +368,7 @@ def test_what_was_written_is_read_back(state_host, monkeypatch):
             stream.seek(-1, os.SEEK_CUR)
             stream.write(bytes([byte[0] ^ 1]))
 
-    monkeypatch.setattr(_backup_create._Draft, "sync", sync_and_damage)
+    monkeypatch.setattr(_archive_draft.Draft, "sync", sync_and_damage)
     result = state_host.backup()
     assert result["failed"] and "checksum differs" in result["msg"]
     assert os.listdir(state_host.layout.backups) == [] and state_host.info() == []
@@ -462,7 +462,7 @@ def test_not_beside_a_restore(state_host):
 
 
 def test_a_living_writer_is_not_swept(state_host, quick_clock):
-    with _backup_create._draft(state_host.layout.backups, "production") as draft:
+    with _archive_draft.drafted(state_host.layout.backups, "production") as draft:
         assert not state_host.backup().get("failed")
         assert os.path.exists(draft.partial)
     assert state_host.debris() == []
@@ -515,7 +515,7 @@ def test_check_mode_makes_no_signature(state_host, keys, snapshot):
 
 def test_a_name_that_a_signature_has_is_taken(state_host, keys, monkeypatch):
     """The signature of an archive that is gone must not become that of another one."""
-    monkeypatch.setattr(_backup_create, "_NAME_PATIENCE", 0.2)
+    monkeypatch.setattr(_archive_draft, "NAME_PATIENCE", 0.2)
     monkeypatch.setattr(_clock, "stamp", lambda moment=None: "20261123_160000")
     open(os.path.join(state_host.layout.backups, "dhash_production_20261123_160000.zip.sha256.sig"), "wb").close()
     result = state_host.backup(sign_key=keys.private)
