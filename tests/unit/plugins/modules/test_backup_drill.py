@@ -174,7 +174,7 @@ def test_the_live_service_is_left_alone_and_keeps_answering(drills, snapshot):
     try:
         result = drills.drill()
     finally:
-        asking.send_signal(signal.SIGINT)
+        asking.terminate()
         answers = asking.communicate()[0].split()
     assert result["verdict"] == "passed", result
     assert len(answers) > 2 and set(answers) == {"200"}
