@@ -8,62 +8,16 @@ import os
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _env_file, _health, _probe, _processes, _restore_journal
+from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _readiness, _restore_journal
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 from ansible_collections.mobius.ops.plugins.module_utils._service import Service
-
-#: A service that ended this often while it was waited for will not become ready.
-CRASHES = 3
+from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService
 
 
 class Superseded(StateError):
     """Another release is live by now."""
-
-
-def ready(service: Service, checks: list[dict[str, t.Any]], release_id: str | None, timeout: float) -> float:
-    """Wait until the service runs, and every check is well; seconds that it took.
-
-    :param checks: normalized checks; ``{release}`` in them is the release that has to answer. Without any, the port
-        has to answer.
-    :raises ServiceError: with what was found and the last lines that the service printed.
-    """
-    began = time.monotonic()
-    filled = [_probe.fill(check, release_id) for check in checks]
-
-    def give_up() -> str:
-        facts = service.status()
-        if facts["status"] in ("failed", "stopped", "killed") or facts["restarts"] >= CRASHES:
-            last = facts["last_exit"]
-            return f"the service {facts['status']}, ended {facts['restarts'] or 1} times" + (f" (last: {last['how']})" if last else "")
-        return ""
-
-    if filled:
-        well, _samples, reason = _health.wait_for(filled, timeout, give_up=give_up)
-    else:
-        well, reason = _port_answers(service, timeout, give_up)
-    facts = service.status()
-    if well and not facts["pid"]:
-        well, reason = False, "its process does not run: another program answers the checks"
-    elif well and release_id and facts["release"] not in (release_id, None):
-        well, reason = False, f"release {facts['release']} answers instead"
-    if not well:
-        error = ServiceError(f"release {release_id or 'of service ' + service.name} on port {service.port}",
-                             "every readiness check to pass", reason, f"Its last lines are in this result and in {service.console}")
-        error.facts = {"evidence": _env_file.Redactor(service.spec["env_file"]).value(service.evidence())}
-        raise error
-    return round(time.monotonic() - began, 2)
-
-
-def _port_answers(service: Service, timeout: float, give_up: t.Callable[[], str]) -> tuple[bool, str]:
-    deadline = time.monotonic() + timeout
-    while not _processes.port_answers(service.port, service.spec["host"]):
-        reason = give_up() or ("" if time.monotonic() < deadline else f"port {service.port} does not answer within {timeout:g} s")
-        if reason:
-            return False, reason
-        time.sleep(0.1)
-    return True, ""
 
 
 def _require_startable(store: ReleaseStore, service: Service) -> None:
@@ -76,8 +30,12 @@ def switch(store: ReleaseStore, service: Service | None, release_id: str, checks
            timeout: float) -> dict[str, t.Any]:
     """Stop the service, point ``current`` at a release, start it, wait until it is ready.
 
+    Where the service has two instances behind a proxy, nobody finds it stopped (``_blue_green``).
+
     :returns: ``downtime`` and ``ready_after`` in seconds (``None`` without a service).
     """
+    if isinstance(service, SlottedService):
+        return _blue_green.switch(store, service, release_id, checks, timeout)
     if service is None:
         store.use_reserve()
         store.point(release_id)
@@ -87,7 +45,7 @@ def switch(store: ReleaseStore, service: Service | None, release_id: str, checks
     store.use_reserve()
     store.point(release_id)
     service.start()
-    ready_after = ready(service, checks, release_id, timeout)
+    ready_after = _readiness.ready(service, checks, release_id, timeout)
     return {"downtime": round(time.monotonic() - began, 2), "ready_after": ready_after}
 
 

@@ -12,7 +12,6 @@ import time
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
-    _activation,
     _archive_stage,
     _backups,
     _clock,
@@ -27,6 +26,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _history,
     _probe,
     _progress,
+    _readiness,
     _service,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive
@@ -162,7 +162,7 @@ class Drill:
         instance = self.instance
         try:
             instance.start()
-            told["ready_after"] = _activation.ready(instance, checks, self.release, self.request.ready_timeout)
+            told["ready_after"] = _readiness.ready(instance, checks, self.release, self.request.ready_timeout)
             pid = instance.status()["pid"]
             told["isolation"] = instance.require_isolation(pid) if pid else "unknown"
             if told["isolation"] in ("user_only", "none"):

@@ -69,6 +69,20 @@ def group(leader: int) -> list[int]:
     return found
 
 
+def started_by(pid: int, names: list[str]) -> list[int]:
+    """Ids of the processes that a process has started, of these programs."""
+    found = []
+    for other in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+        try:
+            with open(f"/proc/{other}/comm", encoding="utf-8", errors="replace") as stream:
+                known = stream.read().strip() in names
+        except OSError:
+            continue
+        if known and pid in parents(other):
+            found.append(other)
+    return found
+
+
 def end_group(pid: int, ticks: int | None, timeout: float) -> None:
     """End a process and its group: SIGTERM, then SIGKILL for what is left after *timeout* seconds."""
     for number, patience in ((signal.SIGTERM, timeout), (signal.SIGKILL, 5.0)):

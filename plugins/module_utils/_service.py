@@ -51,6 +51,22 @@ def build_spec(layout: Layout, params: dict[str, t.Any]) -> dict[str, t.Any]:
         "restart_limit": params["restart_limit"], "restart_window": params["restart_window"],
         "writable": [layout.component(part) for part in ("uploads", "database", "generated", "logs")],
         "memory_max": params["memory_max"], "not_while": _restore_journal.journal_path(layout, "swapping"),
+        "slots": None, **(_two_instances(params) if params["proxy_port"] else {}),
+    }
+
+
+def _two_instances(params: dict[str, t.Any]) -> dict[str, t.Any]:
+    """What a definition says more when a proxy stands in front of two instances."""
+    ports = [params["port"], params["standby_port"], params["proxy_port"]]
+    if None in ports or len(set(ports)) < 3:
+        raise InputError(f"service {params['name']}", "three different ports: of the two instances and of the proxy",
+                         ", ".join(map(str, ports)), "Correct mobius_port, mobius_standby_port or mobius_proxy_port")
+    return {
+        "slots": ports[:2], "state": params["application_state"], "drain_timeout": params["drain_timeout"],
+        "drain_force": params["drain_force"], "job_programs": params["job_programs"],
+        "proxy": {"host": params["proxy_host"], "port": params["proxy_port"], "certificate": params["proxy_certificate"] or "",
+                  "max_body": params["proxy_max_body"], "max_connections": params["proxy_max_connections"],
+                  "timeout": params["proxy_timeout"], "url": (params["proxy_url"] or "").rstrip("/")},
     }
 
 
@@ -219,6 +235,10 @@ class SystemdService(Service):
 
 def service_for(layout: Layout, spec: dict[str, t.Any]) -> Service:
     """The service of a definition."""
+    if spec.get("slots"):
+        from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService  # which is made of these
+
+        return SlottedService(layout, spec)
     return (SystemdService if spec["manager"] == "systemd" else ProcessService)(layout, spec)
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _activation, _env_file, _service, _watch
+from ansible_collections.mobius.ops.plugins.module_utils import _activation, _env_file, _readiness, _service, _watch
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -105,7 +105,7 @@ class Serving:
             return
         try:
             self.service.start()
-            _activation.ready(self.service, self.checks, self.store.live(), self.timeout)
+            _readiness.ready(self.service, self.checks, self.store.live(), self.timeout)
         except OpsError as error:
             error.facts = self._redactor.value(getattr(error, "facts", {}))  # values of the .env that was there before
             raise
@@ -118,7 +118,7 @@ class Serving:
         try:
             if not self.service or not self.service.status()["pid"]:
                 return False
-            _activation.ready(self.service, self.checks, self.store.live(), self.timeout)
+            _readiness.ready(self.service, self.checks, self.store.live(), self.timeout)
         except OpsError:
             return False
         return True

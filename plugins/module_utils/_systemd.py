@@ -45,6 +45,13 @@ SystemCallFilter=~@privileged
 SystemCallErrorNumber=EPERM
 UMask=0027
 """
+#: What a program that listens below port 1024 is given back.
+LOW_PORT = """\
+CapabilityBoundingSet=CAP_NET_BIND_SERVICE
+AmbientCapabilities=CAP_NET_BIND_SERVICE
+PrivateUsers=false
+SystemCallFilter=@setuid
+"""
 
 
 def _plain(text: str) -> str:
@@ -68,6 +75,7 @@ def render(spec: dict[str, t.Any]) -> str:
     account = f"User={spec['user']}\n" if spec["user"] else ""
     memory = f"MemoryMax={spec['memory_max']}\n" if spec["memory_max"] else ""
     guard = f"AssertPathExists=!{_plain(spec['not_while'])}\n" if spec.get("not_while") else ""
+    low_port = LOW_PORT if spec.get("privileged_port") else ""
     writable = "".join(f"ReadWritePaths={_quote(path)}\n" for path in spec["writable"])
     return f"""\
 # Written by mobius.ops.node_service; changes are overwritten.
@@ -90,7 +98,7 @@ RestartSec={spec['restart_delay']}
 TimeoutStopSec={spec['stop_timeout']}
 KillMode=mixed
 LimitNOFILE=16384
-{memory}{SANDBOX}{writable}
+{memory}{SANDBOX}{low_port}{writable}
 [Install]
 WantedBy=multi-user.target
 """

@@ -70,6 +70,56 @@ options:
   memory_max:
     description: Memory limit of the service and its render work under systemd, such as V(4G).
     type: str
+  proxy_port:
+    description:
+      - The port of the proxy (HAProxy) in front of two instances, of which one serves; a switch then loses no request.
+      - Without it there is one instance, which is stopped and started.
+    type: int
+  standby_port:
+    description: The port of the second instance, with O(proxy_port).
+    type: int
+  application_state:
+    description:
+      - Whether two instances may run at the same time. V(exclusive) is for an application that keeps its state in memory and would
+        overwrite the other's work; new requests wait in the proxy then, while one instance ends and the other one starts.
+    type: str
+    choices: [exclusive, shared]
+    default: exclusive
+  drain_timeout:
+    description: Seconds within which long requests and renders of the old instance must have ended, or nothing is switched.
+    type: float
+    default: 900
+  drain_force:
+    description: Whether what has not ended by then is cut.
+    type: bool
+    default: false
+  job_programs:
+    description: Names of the programs that the application starts for work that is not to be cut.
+    type: list
+    elements: str
+    default: [ffmpeg]
+  proxy_host:
+    description: The address that the proxy binds to.
+    type: str
+    default: 127.0.0.1
+  proxy_url:
+    description: The address under which the checks reach the proxy; such checks are put to a new instance before it serves.
+    type: str
+  proxy_certificate:
+    description: A PEM file on the target with certificate and key. The proxy speaks HTTPS then.
+    type: path
+  proxy_max_body:
+    description: Bytes of the longest request body; longer ones are answered with 413.
+    type: int
+    default: 2147483648
+  proxy_max_connections:
+    description: Connections that the proxy takes at a time; more wait.
+    type: int
+    default: 4000
+  proxy_timeout:
+    description: Seconds of silence after which the proxy gives a request up.
+    type: int
+    default: 300
   ready_timeout:
     description: Seconds within which a started service must satisfy O(checks).
     type: float
@@ -156,7 +206,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _activation, _arguments, _health, _restore_journal, _service
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _health, _readiness, _restore_journal, _service
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -206,7 +256,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     if (wrong or differs) and not check_mode:
         bring_about(service, state, differs)
         if state in ("started", "restarted") and checks:
-            result["ready_after"] = _activation.ready(service, checks, ReleaseStore(layout).live(), params["ready_timeout"])
+            result["ready_after"] = _readiness.ready(service, checks, ReleaseStore(layout).live(), params["ready_timeout"])
     return wrong or differs, {**service.status(), **result}, diff
 
 
@@ -228,6 +278,18 @@ def main() -> None:
             "restart_limit": {"type": "int", "default": 10},
             "restart_window": {"type": "int", "default": 60},
             "memory_max": {"type": "str"},
+            "proxy_port": {"type": "int"},
+            "standby_port": {"type": "int"},
+            "application_state": {"type": "str", "choices": ["exclusive", "shared"], "default": "exclusive"},
+            "drain_timeout": {"type": "float", "default": 900},
+            "drain_force": {"type": "bool", "default": False},
+            "job_programs": {"type": "list", "elements": "str", "default": ["ffmpeg"]},
+            "proxy_host": {"type": "str", "default": "127.0.0.1"},
+            "proxy_url": {"type": "str"},
+            "proxy_certificate": {"type": "path"},
+            "proxy_max_body": {"type": "int", "default": 2147483648},
+            "proxy_max_connections": {"type": "int", "default": 4000},
+            "proxy_timeout": {"type": "int", "default": 300},
             "checks": _arguments.CHECKS,
             "headers": _arguments.HEADERS,
             "secret_headers": _arguments.SECRET_HEADERS,

@@ -3,21 +3,19 @@
 """Real parts for the tests of the core: hosts with running services, an HTTP server, releases and artifacts."""
 from __future__ import annotations
 
-import contextlib
 import http.server
 import io
 import json
 import os
-import signal
 import socket
 import sys
 import tarfile
 import threading
-import time
 import typing as t
 
 import hypothesis
 import pytest
+from support.remains import end_all, processes_of
 from support.waiting import wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
@@ -88,33 +86,6 @@ def free_port() -> int:
 @pytest.fixture(name="free_port")
 def _free_port() -> t.Callable[[], int]:
     return free_port
-
-
-def processes_of(root: str) -> list[int]:
-    """Every process that runs below a folder, or names it in its command."""
-    found = []
-    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
-        with contextlib.suppress(OSError):
-            with open(f"/proc/{pid}/cmdline", "rb") as stream:
-                command = stream.read()
-            if pid != os.getpid() and command and (
-                    root.encode() in command or os.readlink(f"/proc/{pid}/cwd").startswith(root)):
-                found.append(pid)
-    return found
-
-
-def end_all(root: str) -> None:
-    """Kill every process of a root, supervisors before services, and see that none is left."""
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        left = processes_of(root)
-        if not left:
-            return
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.02)
-    raise AssertionError(f"processes of {root} are left: {processes_of(root)}")
 
 
 class Host:

@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _activation, _health
+from ansible_collections.mobius.ops.plugins.module_utils import _activation, _health, _readiness
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError, ServiceError, StateError
 
 
@@ -207,7 +207,7 @@ def test_another_release_that_answers_is_not_ready(host, service):
     """The process that runs is the old one: the service was never restarted."""
     host.release("r2")
     with pytest.raises(ServiceError, match="release r1 answers instead"):
-        _activation.ready(service, _health.normalize_all([{"url": host.checks[0]["url"]}]), "r2", 1)
+        _readiness.ready(service, _health.normalize_all([{"url": host.checks[0]["url"]}]), "r2", 1)
 
 
 def test_links_only_without_a_service(host):

@@ -1,0 +1,144 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Switch a service of two instances to another release so that no request is lost.
+
+*Shared* state: the new instance is made ready beside the old one, then the proxy switches; the old one finishes what it
+has and stays up, so going back is one switch.
+
+*Exclusive* state: two instances must never run at once, for each keeps the state in memory and would overwrite the other's
+work. A moment is awaited in which no long request and no render runs; new requests wait in the proxy while the old
+instance ends and the new one starts, and then go on. What waited too long for that moment is let go, and nothing has changed.
+"""
+from __future__ import annotations
+
+import contextlib
+import time
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _processes, _readiness
+from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.module_utils._service import Service
+from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService
+
+#: A request that runs for so many seconds is a long one, whose end is awaited before others are held.
+LONG = 2
+#: Seconds that held requests wait for the short ones before them.
+SHORT = 1.5
+_LOOK = 0.05
+
+
+def switch(store: ReleaseStore, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]],
+           timeout: float) -> dict[str, t.Any]:
+    """Make a release serve; nobody finds the service stopped.
+
+    :returns: ``downtime`` (0), ``ready_after`` and ``held``: for how long new requests waited, in seconds.
+    :raises OpsError: when it did not become ready; the instance of before serves then.
+    """
+    live = service.serving()
+    facts = live.status()
+    if facts["status"] == "running" and facts["release"] == release_id:
+        store.point(release_id)
+        return {"downtime": 0.0, "held": 0.0, "ready_after": _readiness.ready(live, service.direct(checks, live.port), release_id, timeout)}
+    begun = facts["status"] in ("running", "restarting")
+    how = _shared if service.spec["state"] == "shared" or not begun else _exclusive
+    return {"downtime": 0.0 if begun else None, **how(store, service, release_id, checks, timeout)}
+
+
+def _shared(store: ReleaseStore, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]],
+            timeout: float) -> dict[str, t.Any]:
+    idle = service.idle()
+    facts = idle.status()
+    if facts["status"] != "running" or facts["release"] != release_id:
+        if facts["status"] != "stopped":
+            drain(service, idle)
+            idle.stop()
+        idle = _started(store, service, release_id)
+    try:
+        ready_after = _readiness.ready(idle, service.direct(checks, idle.port), release_id, timeout)
+    except OpsError:
+        idle.stop()
+        raise
+    service.proxy.point(idle.port)
+    store.point(release_id)
+    return {"held": 0.0, "ready_after": ready_after}
+
+
+def _started(store: ReleaseStore, service: SlottedService, release_id: str) -> Service:
+    """The idle instance, started on a release."""
+    port = service.idle().port
+    store.use_reserve()
+    service.point(port, release_id)
+    idle = service.instance(port)
+    idle.start()
+    return idle
+
+
+def _exclusive(store: ReleaseStore, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]],
+               timeout: float) -> dict[str, t.Any]:
+    live, before = service.serving(), store.live()
+    service.idle().stop()
+    with _held(service, live, 2 * timeout + service.spec["stop_timeout"]):
+        began = time.monotonic()
+        live.stop()
+        try:
+            idle = _started(store, service, release_id)
+            ready_after = _readiness.ready(idle, service.direct(checks, idle.port), release_id, timeout)
+        except OpsError:
+            service.idle().stop()
+            live.start()
+            _readiness.ready(live, service.direct(checks, live.port), before, timeout)
+            raise
+        service.proxy.point(idle.port)
+        store.point(release_id)
+    return {"held": round(time.monotonic() - began, 2), "ready_after": ready_after}
+
+
+@contextlib.contextmanager
+def _held(service: SlottedService, instance: Service, longest: float) -> t.Iterator[None]:
+    """While the block runs new requests wait, and none is at the instance.
+
+    :raises StateError: when the instance never comes to rest; nothing waits then.
+    """
+    deadline = time.monotonic() + service.spec["drain_timeout"]
+    while True:
+        _await_rest(service, instance, LONG, deadline)
+        service.proxy.hold(longest + SHORT)
+        try:
+            _await_rest(service, instance, 0, time.monotonic() + SHORT)
+            break
+        except StateError:
+            if service.spec["drain_force"] and time.monotonic() > deadline:
+                break
+            service.proxy.release()
+    try:
+        yield
+    finally:
+        service.proxy.release()
+
+
+def work_of(service: SlottedService, instance: Service, age: int) -> tuple[int, int]:
+    """How many requests of this age at least, and how many renders, an instance works on."""
+    pid = instance.status()["pid"]
+    requests = [each for each in service.proxy.requests(instance.port) if each >= age]
+    return len(requests), len(_processes.started_by(pid, service.spec["job_programs"])) if pid else 0
+
+
+def _await_rest(service: SlottedService, instance: Service, age: int, deadline: float) -> None:
+    while True:
+        requests, renders = work_of(service, instance, age)
+        if not requests and not renders:
+            return
+        if time.monotonic() > deadline:
+            if service.spec["drain_force"] and age:
+                return
+            raise StateError(f"instance {instance.name}", f"to come to rest within {service.spec['drain_timeout']:g} s",
+                             f"{requests} long requests and {renders} renders",
+                             "Try again later, raise mobius_drain_timeout, or set mobius_drain_force to cut them")
+        time.sleep(_LOOK)
+
+
+def drain(service: SlottedService, instance: Service) -> None:
+    """Wait until an instance that gets no new requests has finished. :raises StateError: when it does not in time."""
+    if not service.spec["drain_force"]:
+        _await_rest(service, instance, 0, time.monotonic() + service.spec["drain_timeout"])

@@ -1,0 +1,243 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The proxy in front of two instances: HAProxy, its configuration, and what it is told while it runs.
+
+One small map says which instance serves (``live``) and until when new requests wait (``hold``). It is changed in the running
+proxy over its socket, so a switch costs no reload and no connection; the file beside it is what a restart reads.
+
+A held request waits in the proxy before it is routed, in an action of a few lines of Lua, and looks every 10 ms. It goes on
+by itself when the time of the hold is over: whoever held it may have been killed.
+"""
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import time
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _commands, _files
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+
+#: Seconds within which the proxy answers on its socket, or has started.
+PATIENCE = 10.0
+_MAP, _SOCKET, _CONFIG = "switch.map", "admin.sock", "haproxy.cfg"
+_HOLD_LUA = """\
+-- Written by mobius.ops.node_service; changes are overwritten.
+local switch = Map.new("switch.map", Map._str)
+core.register_action("mobius_hold", {"http-req"}, function(_)
+  while (tonumber(switch:lookup("hold")) or 0) > core.now().sec do
+    core.msleep(10)
+  end
+end, 0)
+"""
+_AGE = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+
+
+def _config(proxy: dict[str, t.Any], ports: list[int], host: str) -> str:
+    secure = f" ssl crt {_quote(proxy['certificate'])} alpn h2,http/1.1 ssl-min-ver TLSv1.2" if proxy["certificate"] else ""
+    transport = '  http-response set-header Strict-Transport-Security "max-age=31536000"\n' if secure else ""
+    backends = "".join(f"\nbackend port_{port}\n  server instance {host}:{port}\n" for port in ports)
+    return f"""\
+# Written by mobius.ops.node_service; changes are overwritten.
+global
+  stats socket unix@{_SOCKET} mode 600 level admin expose-fd listeners
+  lua-load hold.lua
+  maxconn {proxy['max_connections']}
+  hard-stop-after 1h
+
+defaults
+  mode http
+  option forwardfor
+  option idle-close-on-response
+  timeout http-request 15s
+  timeout http-keep-alive 60s
+  timeout client {proxy['timeout']}s
+  timeout server {proxy['timeout']}s
+  # An instance that is started again is waited for: a connection that was refused is tried anew, four times a second.
+  timeout connect 250ms
+  retries 120
+
+frontend public
+  bind {proxy['host']}:{proxy['port']}{secure}
+  http-request deny deny_status 413 if {{ req.hdr_val(content-length) gt {proxy['max_body']} }}
+  http-request set-header X-Forwarded-Proto {'https' if secure else 'http'}
+  http-response del-header X-Powered-By
+  http-response set-header X-Content-Type-Options nosniff
+  http-response set-header X-Frame-Options SAMEORIGIN
+  http-response set-header Referrer-Policy strict-origin-when-cross-origin
+{transport}  http-response set-header Cache-Control no-cache if {{ res.hdr(content-type) -m beg text/html }}
+  http-request lua.mobius_hold if !{{ str(hold),map_str({_MAP},0) -m str 0 }}
+  use_backend port_%[str(live),map_str({_MAP},{ports[0]})]
+{backends}"""
+
+
+def _quote(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$") + '"'
+
+
+def _seconds(age: str) -> int:
+    days, hours, minutes, seconds = (int(part or 0) for part in _AGE.match(age).groups())  # type: ignore[union-attr]
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+class Proxy:
+    """The proxy of one application root.
+
+    :param settings: ``host, port, certificate, max_body`` (bytes), ``max_connections, timeout`` (s).
+    :param ports: of the two instances, on *instance_host*.
+    """
+
+    def __init__(self, layout: Layout, settings: dict[str, t.Any], ports: list[int], instance_host: str, user: str | None) -> None:
+        self.folder = layout.path("proxy")
+        self.ports = ports
+        self.user = user
+        self._text = _config(settings, ports, instance_host)
+        self.settings = settings
+
+    def path(self, name: str) -> str:
+        """A file of the proxy."""
+        return os.path.join(self.folder, name)
+
+    def command(self) -> list[str]:
+        """How it is started: a master that a signal makes reload, with the workers of before serving on."""
+        return [program(), "-W", "-f", _CONFIG]
+
+    def save(self) -> bool:
+        """Put the configuration in place, checked first; whether it differs from before.
+
+        :raises InputError: when HAProxy refuses it; the one of before stays then.
+        """
+        os.makedirs(self.folder, mode=0o750, exist_ok=True)
+        owner = pwd.getpwnam(self.user) if self.user and not os.getuid() else None
+        if owner:
+            os.chown(self.folder, owner.pw_uid, owner.pw_gid)
+        if not os.path.exists(self.path(_MAP)):
+            self._write_map({"live": str(self.ports[0]), "hold": "0"})
+        changed = False
+        for name, text in (("hold.lua", _HOLD_LUA), (_CONFIG, self._text)):
+            if self.current(name) == text:
+                continue
+            changed = True
+            if name == _CONFIG:
+                self._check(text)
+            _files.write_text(self.path(name), text)
+        return changed
+
+    def current(self, name: str = _CONFIG) -> str:
+        """A file's text, empty when there is none."""
+        try:
+            with open(self.path(name), encoding="utf-8") as stream:
+                return stream.read()
+        except FileNotFoundError:
+            return ""
+
+    def differs(self) -> bool:
+        """Whether the configuration on disk is another one."""
+        return self.current() != self._text or self.current("hold.lua") != _HOLD_LUA
+
+    def _check(self, text: str) -> None:
+        candidate = self.path("candidate.cfg")
+        _files.write_text(candidate, text)
+        done = _commands.capture([program(), "-c", "-f", "candidate.cfg"], self.folder, "the check of the proxy's configuration")
+        os.unlink(candidate)
+        if done.returncode:
+            said = " ".join(line for line in (done.stdout + done.stderr).splitlines() if "ALERT" in line)
+            raise InputError("the proxy's configuration", "one that HAProxy accepts", said[:500] or f"status {done.returncode}",
+                             "Correct the settings mobius_proxy_…")
+
+    def reload(self, pid: int) -> None:
+        """Make a running proxy read its configuration anew; connections go on."""
+        os.kill(pid, signal.SIGUSR2)
+
+    def wait(self) -> None:
+        """Until it answers. :raises ServiceError: when it does not."""
+        deadline = time.monotonic() + PATIENCE
+        while not self.answers():
+            if time.monotonic() > deadline:
+                raise ServiceError(f"the proxy on port {self.settings['port']}", f"to answer within {PATIENCE:.0f} s", "no answer",
+                                   "Look what it printed: shared/logs/proxy.log, or journalctl -u of its unit")
+            time.sleep(0.05)
+
+    def answers(self) -> bool:
+        """Whether it runs, by its socket."""
+        try:
+            return bool(self.tell("show info"))
+        except OSError:
+            return False
+
+    def tell(self, *commands: str) -> str:
+        """What it answers on its socket. :raises OSError: when there is nobody."""
+        # A socket's path has 107 bytes at most, which a root may exceed: it is reached through its folder's descriptor.
+        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as admin:
+                admin.settimeout(PATIENCE)
+                admin.connect(f"/proc/self/fd/{folder}/{_SOCKET}")
+                admin.sendall((";".join(commands) + "\n").encode())
+                return b"".join(iter(lambda: admin.recv(65536), b"")).decode("utf-8", "replace")
+        finally:
+            os.close(folder)
+
+    def _map(self) -> dict[str, str]:
+        """The map as the running proxy has it; as the file has it when none runs."""
+        try:
+            lines = [line.split()[1:] for line in self.tell(f"show map {_MAP}").splitlines() if len(line.split()) == 3]
+        except OSError:
+            lines = [line.split() for line in self.current(_MAP).splitlines()]
+        return {words[0]: words[1] for words in lines}
+
+    def _write_map(self, values: dict[str, str]) -> None:
+        _files.write_text(self.path(_MAP), "".join(f"{key} {value}\n" for key, value in sorted(values.items())))
+
+    def live(self) -> int:
+        """The port of the instance that gets the requests."""
+        found = self._map().get("live", "")
+        return int(found) if found.isdigit() and int(found) in self.ports else self.ports[0]
+
+    def point(self, port: int) -> None:
+        """From now on new requests go to this port.
+
+        :raises ServiceError: when the proxy does not do what it is told.
+        """
+        self._write_map({"live": str(port), "hold": "0"})
+        self._set("live", str(port))
+
+    def hold(self, seconds: float) -> None:
+        """New requests wait, this long at most."""
+        self._set("hold", str(int(time.time() + seconds) + 1))
+
+    def release(self) -> None:
+        """Requests that wait go on."""
+        self._set("hold", "0")
+
+    def _set(self, key: str, value: str) -> None:
+        try:
+            said = self.tell(f"set map {_MAP} {key} {value}").strip()
+        except OSError as error:
+            said = str(error)
+        if said:
+            raise ServiceError(f"the proxy on port {self.settings['port']}", f"to take '{key} {value}'", said,
+                               "Start it: mobius.ops.setup does")
+
+    def requests(self, port: int) -> list[int]:
+        """The ages of the requests that an instance works on, in seconds."""
+        try:
+            lines = self.tell("show sess").splitlines()
+        except OSError:
+            return []
+        mine = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in lines if f" be=port_{port} " in line]
+        return [_seconds(words.get("age", "")) for words in mine]
+
+
+def program() -> str:
+    """HAProxy on this target. :raises InputError: when there is none."""
+    found = shutil.which("haproxy", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
+    if not found:
+        raise InputError("the proxy", "the program haproxy on the target", "none",
+                         "Install it (mobius.ops.setup does), or set mobius_proxy_port to 0")
+    return found

@@ -1,0 +1,58 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Whether a service that was started has become ready: its process runs the release, and every check is well."""
+from __future__ import annotations
+
+import time
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _env_file, _health, _probe, _processes
+from ansible_collections.mobius.ops.plugins.module_utils._errors import ServiceError
+from ansible_collections.mobius.ops.plugins.module_utils._service import Service
+
+#: A service that ended this often while it was waited for will not become ready.
+CRASHES = 3
+
+
+def ready(service: Service, checks: list[dict[str, t.Any]], release_id: str | None, timeout: float) -> float:
+    """Wait until the service runs, and every check is well; seconds that it took.
+
+    :param checks: normalized checks; ``{release}`` in them is the release that has to answer. Without any, the port
+        has to answer.
+    :raises ServiceError: with what was found and the last lines that the service printed.
+    """
+    began = time.monotonic()
+    filled = [_probe.fill(check, release_id) for check in checks]
+
+    def give_up() -> str:
+        facts = service.status()
+        if facts["status"] in ("failed", "stopped", "killed") or facts["restarts"] >= CRASHES:
+            last = facts["last_exit"]
+            return f"the service {facts['status']}, ended {facts['restarts'] or 1} times" + (f" (last: {last['how']})" if last else "")
+        return ""
+
+    if filled:
+        well, _samples, reason = _health.wait_for(filled, timeout, give_up=give_up)
+    else:
+        well, reason = _port_answers(service, timeout, give_up)
+    facts = service.status()
+    if well and not facts["pid"]:
+        well, reason = False, "its process does not run: another program answers the checks"
+    elif well and release_id and facts["release"] not in (release_id, None):
+        well, reason = False, f"release {facts['release']} answers instead"
+    if not well:
+        error = ServiceError(f"release {release_id or 'of service ' + service.name} on port {service.port}",
+                             "every readiness check to pass", reason, f"Its last lines are in this result and in {service.console}")
+        error.facts = {"evidence": _env_file.Redactor(service.spec["env_file"]).value(service.evidence())}
+        raise error
+    return round(time.monotonic() - began, 2)
+
+
+def _port_answers(service: Service, timeout: float, give_up: t.Callable[[], str]) -> tuple[bool, str]:
+    deadline = time.monotonic() + timeout
+    while not _processes.port_answers(service.port, service.spec["host"]):
+        reason = give_up() or ("" if time.monotonic() < deadline else f"port {service.port} does not answer within {timeout:g} s")
+        if reason:
+            return False, reason
+        time.sleep(0.1)
+    return True, ""

@@ -1,0 +1,142 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A service of two instances, each on a port and a slot of its own, behind a proxy that knows which of them serves.
+
+``slots/<port>`` names the release that an instance runs. To all others it is one service: its status is that of the
+instance that serves.
+"""
+from __future__ import annotations
+
+import os
+import typing as t
+import urllib.parse
+
+from ansible_collections.mobius.ops.plugins.module_utils import _files, _service
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._proxy import Proxy
+
+
+class SlottedService(_service.Service):
+    """Two instances and their proxy."""
+
+    def __init__(self, layout: Layout, spec: dict[str, t.Any]) -> None:
+        super().__init__(layout, spec)
+        self.ports: list[int] = spec["slots"]
+        self.proxy = Proxy(layout, spec["proxy"], self.ports, spec["host"], spec["user"])
+        #: How the service ran before it had two instances; on the first port.
+        self._plain = _service.service_for(layout, {**spec, "slots": None})
+        self._front = _service.service_for(layout, self._front_spec())
+
+    def _front_spec(self) -> dict[str, t.Any]:
+        spec = self.spec
+        return {
+            **spec, "slots": None, "name": f"{self.name}-proxy", "command": self.proxy.command(), "working_dir": self.proxy.folder,
+            "environment": {}, "env_file": os.devnull, "port": spec["proxy"]["port"], "host": spec["proxy"]["host"],
+            "console_log": os.path.join(self.layout.component("logs"), "proxy.log"), "writable": [self.proxy.folder],
+            "memory_max": None, "not_while": None, "privileged_port": spec["proxy"]["port"] < 1024,
+        }
+
+    def instance(self, port: int) -> _service.Service:
+        """The instance on a port; the service of before, as long as that runs there."""
+        if port == self.spec["port"] and self._plain.status()["pid"]:
+            return self._plain
+        log = os.path.join(self.layout.component("logs"), f"console-{port}.log")
+        return _service.service_for(self.layout, {
+            **self.spec, "slots": None, "name": f"{self.name}@{port}", "port": port, "working_dir": self.slot(port), "console_log": log,
+            "environment": {**self.spec["environment"], "PORT": str(port)}})
+
+    def slot(self, port: int) -> str:
+        """The link that names the release of an instance."""
+        return os.path.join(self.layout.slots, str(port))
+
+    def point(self, port: int, release_id: str) -> None:
+        """Make an instance run a release from its next start on."""
+        _files.atomic_symlink(os.path.join("..", "releases", release_id), self.slot(port))
+
+    def serving(self) -> _service.Service:
+        """The instance that gets the requests."""
+        return self.instance(self.proxy.live())
+
+    def idle(self) -> _service.Service:
+        """The other one."""
+        live = self.proxy.live()
+        return self.instance(next(port for port in self.ports if port != live))
+
+    def direct(self, checks: list[dict[str, t.Any]], port: int) -> list[dict[str, t.Any]]:
+        """The checks of this service, put to one instance instead of the proxy; checks of other addresses are left out."""
+        own = {self.spec["proxy"]["url"]} | {f"http://{host}:{self.spec['proxy']['port']}" for host in ("127.0.0.1", "localhost")}
+        found = []
+        for check in checks:
+            parts = urllib.parse.urlsplit(check["url"])
+            if f"{parts.scheme}://{parts.netloc}" in own:
+                url = parts._replace(scheme="http", netloc=f"{self.spec['host']}:{port}").geturl()
+                found.append({**check, "url": url})
+        return found
+
+    def save(self) -> None:
+        super().save()
+        for port in self.ports:
+            instance = self.instance(port)
+            if instance is not self._plain:
+                instance.save()
+        changed = self.proxy.save()
+        running = self._front.status()["pid"]
+        self._front.save()
+        if not running:
+            self._front.start()
+        elif changed:
+            self.proxy.reload(running)
+        self.proxy.wait()
+
+    def unit_current(self) -> bool:
+        """Whether what lies beside the definition is what it asks for, and the proxy runs."""
+        parts = [self._front, *(self.instance(port) for port in self.ports)]
+        current = all(getattr(part, "unit_current", lambda: True)() for part in parts if part is not self._plain)
+        return current and not self.proxy.differs() and self.proxy.answers()
+
+    def require_port(self) -> None:
+        for part in (self._front, *map(self.instance, self.ports)):
+            part.require_port()
+
+    @property
+    def console(self) -> str:
+        return self.serving().console
+
+    def evidence(self, lines: int = 15) -> list[str]:
+        return self.serving().evidence(lines)
+
+    def status(self) -> dict[str, t.Any]:
+        live = self.serving()
+        slots = {}
+        for port in self.ports:
+            facts = self.instance(port).status()
+            slots[str(port)] = {"status": facts["status"], "release": facts["release"], "serves": port == live.port}
+        return {**live.status(), "slots": slots}
+
+    def start(self) -> None:
+        """Start the instance that serves, on the live release, and the proxy when it does not run."""
+        if not self._front.status()["pid"]:
+            self._front.start()
+            self.proxy.wait()
+        live = self.serving()
+        if live.status()["status"] not in ("running", "restarting"):
+            self.point(live.port, os.path.basename(os.readlink(self.layout.current)))
+        live.start()
+
+    def stop(self) -> None:
+        """Stop both instances. The proxy stays, and keeps requests waiting for half a minute."""
+        for port in self.ports:
+            self.instance(port).stop()
+
+    def stop_proxy(self) -> None:
+        """Stop the proxy, too."""
+        self._front.stop()
+
+    def retire(self) -> str | None:
+        """Stop the instance that does not serve; the release that it ran."""
+        idle = self.idle()
+        facts = idle.status()
+        if facts["status"] == "stopped":
+            return None
+        idle.stop()
+        return facts["release"]

@@ -1,0 +1,141 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Traffic on an application: so many requests a second over kept-alive connections, each with its answer and its wait."""
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import threading
+import time
+import typing as t
+
+from support.application import png
+
+
+@dataclasses.dataclass
+class Sample:
+    """One request: when it was sent (monotonic s), how long its answer took, and what was wrong with it, if anything."""
+
+    began: float
+    seconds: float
+    what: str
+    fault: str = ""
+    release: str = ""
+
+
+class Traffic:
+    """Counts up and asks for the health at a steady rate until it is told to stop; nothing is tried twice."""
+
+    def __init__(self, port: int, key: str, rate: float = 60, clients: int = 12) -> None:
+        self.port, self.key, self.rate, self.clients = port, key, rate, clients
+        self.samples: list[Sample] = []
+        #: Counter values that the application has acknowledged.
+        self.acknowledged: list[int] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+        self._extra: list[tuple[str, t.Callable[[], t.Coroutine[t.Any, t.Any, None]]]] = []
+
+    def __enter__(self) -> Traffic:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: t.Any) -> None:
+        self._stop.set()
+        self._thread.join(90)
+        assert not self._thread.is_alive(), "the traffic did not end"
+
+    def slow(self, seconds: float) -> None:
+        """Ask for an answer that takes so long."""
+        self._extra.append(("slow", lambda: self._single("slow", "GET", f"/api/slow?ms={int(seconds * 1000)}", [])))
+
+    def upload(self, size: int, seconds: float) -> None:
+        """Upload an image bit by bit."""
+        image = png() + bytes(size)  # what follows the end of an image is no part of it
+        edge = "edge-of-the-upload"
+        head = f'--{edge}\r\nContent-Disposition: form-data; name="images"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'.encode()
+        body = head + image + f"\r\n--{edge}--\r\n".encode()
+        parts = [body[at:at + len(body) // 50] for at in range(0, len(body), len(body) // 50)]
+        header = f"Content-Type: multipart/form-data; boundary={edge}\r\n"
+        self._extra.append(("upload", lambda: self._single("upload", "POST", "/upload-images", parts, header, seconds / len(parts))))
+
+    def failed(self) -> list[Sample]:
+        """The requests that went wrong."""
+        return [sample for sample in self.samples if sample.fault]
+
+    def figures(self) -> str:
+        """Count, failures, percentiles and the longest wait of the quick requests, in a line."""
+        waits = sorted(sample.seconds for sample in self.samples if sample.what in ("health", "count"))
+        at = lambda share: waits[min(len(waits) - 1, int(share * len(waits)))] * 1000  # noqa: E731
+        return (f"{len(self.samples)} requests, {len(self.failed())} failed, p50 {at(0.5):.1f} ms, p99 {at(0.99):.1f} ms, "
+                f"longest {waits[-1]:.2f} s")
+
+    async def _run(self) -> None:
+        due, tasks = time.monotonic(), []
+        queue: asyncio.Queue[float | None] = asyncio.Queue()
+        workers = [asyncio.create_task(self._worker(queue)) for _number in range(self.clients)]
+        while not self._stop.is_set():
+            while self._extra:
+                tasks.append(asyncio.create_task(self._extra.pop()[1]()))
+            queue.put_nowait(due)
+            due += 1 / self.rate
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+        for _worker in workers:
+            queue.put_nowait(None)
+        await asyncio.gather(*workers, *tasks)
+
+    async def _worker(self, queue: asyncio.Queue[float | None]) -> None:
+        connection = None
+        for number in range(10 ** 9):
+            if await queue.get() is None:
+                break
+            what = "count" if number % 2 else "health"
+            method, path = ("POST", "/api/counter") if number % 2 else ("GET", "/health")
+            connection = await self._ask(connection, what, method, path)
+        if connection:
+            connection[1].close()
+
+    async def _single(self, what: str, method: str, path: str, parts: list[bytes], header: str = "", pause: float = 0) -> None:
+        connection = await self._ask(None, what, method, path, parts, header, pause)
+        if connection:
+            connection[1].close()
+
+    async def _ask(self, connection: t.Any, what: str, method: str, path: str, parts: t.Sequence[bytes] = (), header: str = "",
+                   pause: float = 0) -> t.Any:
+        sample = Sample(time.monotonic(), 0, what)
+        self.samples.append(sample)
+        try:
+            connection = connection or await asyncio.open_connection("127.0.0.1", self.port)
+            reader, writer = connection
+            length = sum(map(len, parts))
+            writer.write(f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nOrigin: http://127.0.0.1:{self.port}\r\n"
+                         f"X-API-Key: {self.key}\r\n{header}Content-Length: {length}\r\n\r\n".encode())
+            for part in parts:
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(pause)
+            status, headers, body = await asyncio.wait_for(self._answer(reader), 120)
+            if status not in (200, 201):
+                sample.fault = f"status {status}: {body[:100]!r}"
+            elif what in ("count", "health"):
+                told = json.loads(body)
+                sample.release = told.get("release", "")
+                if what == "count":
+                    self.acknowledged.append(told["value"])
+            if headers.get("connection", "").lower() == "close":
+                writer.close()
+                connection = None
+        except Exception as error:
+            sample.fault = f"{type(error).__name__}: {error}"
+            if connection:
+                with contextlib.suppress(Exception):
+                    connection[1].close()
+            connection = None
+        sample.seconds = time.monotonic() - sample.began
+        return connection
+
+    async def _answer(self, reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        headers = {name.strip().lower(): value.strip() for name, _colon, value in (line.partition(":") for line in head[1:] if line)}
+        return int(head[0].split()[1]), headers, await reader.readexactly(int(headers.get("content-length", "0")))

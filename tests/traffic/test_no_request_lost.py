@@ -1,0 +1,98 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Deploys and rollbacks under traffic: no request is lost, no acknowledged write is lost."""
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from ansible_collections.mobius.ops.plugins.module_utils import _processes
+from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
+
+STATES = ("shared", "exclusive")
+
+
+def check_counts(traffic, before=0):
+    """Every acknowledged count is a number of its own, and the last one is at least as many as there were."""
+    found = traffic.acknowledged
+    assert len(set(found)) == len(found), "a number was given twice: a write was lost"
+    assert max(found) == before + len(found), "the counter fell behind what it acknowledged"
+
+
+def check_none_lost(traffic):
+    print(f"\n{traffic.figures()}")
+    assert traffic.failed() == []
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_deploy_and_rollback_lose_nothing(site, state, capsys):
+    host = site(state)
+    host.define()
+    host.verified("r1")
+    host.release("r2")
+    with host.traffic(rate=60) as traffic:
+        time.sleep(1)
+        traffic.slow(6)
+        traffic.upload(4_000_000, 5)
+        time.sleep(0.5)
+        deployed = host.activate("r2")
+        time.sleep(1)
+        back = host.roll_back("r1")
+        time.sleep(1)
+    with capsys.disabled():
+        check_none_lost(traffic)
+    check_counts(traffic)
+    assert {sample.what for sample in traffic.samples} == {"count", "health", "slow", "upload"}
+    assert [sample.release for sample in traffic.samples if sample.release][-1] == "r1"
+    assert "r2" in {sample.release for sample in traffic.samples}
+    assert host.store.live() == "r1" and host.service().status()["release"] == "r1"
+    longest = max(sample.seconds for sample in traffic.samples if sample.what in ("count", "health"))
+    assert longest <= max(deployed["ready_after"], back["ready_after"]) + 2 + host.params["stop_timeout"]
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("fault", ['{"kind": "crash"}', '{"kind": "health"}', '{"kind": "hang"}'], ids=["crash", "health", "hang"])
+def test_bad_release_never_serves(site, state, fault):
+    host = site(state)
+    host.define()
+    host.verified("r1")
+    host.release("bad", fault)
+    with host.traffic() as traffic:
+        time.sleep(0.5)
+        with pytest.raises(OpsError, match="Release r1 serves again"):
+            host.activate("bad", timeout=3)
+        time.sleep(0.5)
+    check_none_lost(traffic)
+    check_counts(traffic)
+    assert {sample.release for sample in traffic.samples if sample.release} == {"r1"}
+    assert host.store.live() == "r1" and host.store.get("bad")["status"] == "failed"
+    assert host.service().idle().status()["status"] == "stopped"
+
+
+def test_instances_of_exclusive_state_never_overlap(site):
+    host = site("exclusive")
+    service = host.define()
+    host.verified("r1")
+    host.release("r2")
+    with host.traffic():
+        time.sleep(0.3)
+        host.activate("r2")
+    assert [bool(_processes.listeners(port)) for port in service.ports] == [False, True]
+
+
+def test_old_instance_of_shared_state_stays_until_it_is_retired(site):
+    host = site("shared")
+    host.define()
+    host.verified("r1")
+    host.release("r2")
+    host.activate("r2")
+    service = host.service()
+    pid = service.idle().status()["pid"]
+    assert pid and service.status()["slots"][str(host.port)]["release"] == "r1"
+    began = time.monotonic()
+    facts = host.roll_back("r1")
+    assert time.monotonic() - began < 2 and facts["downtime"] == 0
+    assert service.serving().status()["pid"] == pid
+    assert service.retire() == "r2" and service.retire() is None
+    assert service.idle().status()["status"] == "stopped"
