@@ -25,11 +25,15 @@ demo: setup ## the main job on a real application, on this machine (KEEP=1 leave
 	@.venv/bin/python tests/demo/demo.py $(ARGS)
 
 .PHONY: test
-test: test-unit test-faults test-app test-integration ## unit and fault tests, the sample application's own, and integration tests
+test: test-unit test-faults test-traffic test-app test-integration ## unit, fault and traffic tests, the sample application's own, and integration tests
 
 .PHONY: test-unit
 test-unit: setup ## unit tests (ARGS="-k name" goes to pytest)
 	.venv/bin/pytest tests/unit -q $(ARGS)
+
+.PHONY: test-traffic
+test-traffic: setup ## deploys and rollbacks behind the proxy, under traffic that must lose nothing
+	.venv/bin/pytest tests/traffic -q $(ARGS)
 
 .PHONY: test-faults
 test-faults: setup ## kills, full disks, damage and hostile archives: a minute of them

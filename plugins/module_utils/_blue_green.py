@@ -40,20 +40,22 @@ def switch(store: ReleaseStore, service: SlottedService, release_id: str, checks
     if facts["status"] == "running" and facts["release"] == release_id:
         store.point(release_id)
         return {"downtime": 0.0, "held": 0.0, "ready_after": _readiness.ready(live, service.direct(checks, live.port), release_id, timeout)}
-    begun = facts["status"] in ("running", "restarting")
-    how = _shared if service.spec["state"] == "shared" or not begun else _exclusive
-    return {"downtime": 0.0 if begun else None, **how(store, service, release_id, checks, timeout)}
+    if facts["status"] not in ("running", "restarting"):
+        return {"downtime": None, **_beside(store, service, live, release_id, checks, timeout)}
+    if service.spec["state"] == "shared":
+        return {"downtime": 0.0, **_beside(store, service, service.idle(), release_id, checks, timeout)}
+    return {"downtime": 0.0, **_exclusive(store, service, release_id, checks, timeout)}
 
 
-def _shared(store: ReleaseStore, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]],
+def _beside(store: ReleaseStore, service: SlottedService, idle: Service, release_id: str, checks: list[dict[str, t.Any]],
             timeout: float) -> dict[str, t.Any]:
-    idle = service.idle()
+    """Start an instance that does not serve, and let it serve."""
     facts = idle.status()
     if facts["status"] != "running" or facts["release"] != release_id:
         if facts["status"] != "stopped":
             drain(service, idle)
             idle.stop()
-        idle = _started(store, service, release_id)
+        idle = _started(store, service, idle.port, release_id)
     try:
         ready_after = _readiness.ready(idle, service.direct(checks, idle.port), release_id, timeout)
     except OpsError:
@@ -64,9 +66,8 @@ def _shared(store: ReleaseStore, service: SlottedService, release_id: str, check
     return {"held": 0.0, "ready_after": ready_after}
 
 
-def _started(store: ReleaseStore, service: SlottedService, release_id: str) -> Service:
-    """The idle instance, started on a release."""
-    port = service.idle().port
+def _started(store: ReleaseStore, service: SlottedService, port: int, release_id: str) -> Service:
+    """An instance, started on a release."""
     store.use_reserve()
     service.point(port, release_id)
     idle = service.instance(port)
@@ -76,16 +77,16 @@ def _started(store: ReleaseStore, service: SlottedService, release_id: str) -> S
 
 def _exclusive(store: ReleaseStore, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]],
                timeout: float) -> dict[str, t.Any]:
-    live, before = service.serving(), store.live()
-    service.idle().stop()
+    live, idle, before = service.serving(), service.idle(), store.live()
+    idle.stop()
     with _held(service, live, 2 * timeout + service.spec["stop_timeout"]):
         began = time.monotonic()
         live.stop()
         try:
-            idle = _started(store, service, release_id)
+            idle = _started(store, service, idle.port, release_id)
             ready_after = _readiness.ready(idle, service.direct(checks, idle.port), release_id, timeout)
         except OpsError:
-            service.idle().stop()
+            idle.stop()
             live.start()
             _readiness.ready(live, service.direct(checks, live.port), before, timeout)
             raise
@@ -136,6 +137,22 @@ def _await_rest(service: SlottedService, instance: Service, age: int, deadline: 
                              f"{requests} long requests and {renders} renders",
                              "Try again later, raise mobius_drain_timeout, or set mobius_drain_force to cut them")
         time.sleep(_LOOK)
+
+
+def retire(service: Service | None) -> str | None:
+    """Stop the instance that does not serve, once it has finished; the release that it ran.
+
+    :raises StateError: when it does not finish in time; it goes on.
+    """
+    if not isinstance(service, SlottedService):
+        return None
+    idle = service.idle()
+    facts = idle.status()
+    if facts["status"] == "stopped":
+        return None
+    drain(service, idle)
+    idle.stop()
+    return facts["release"]
 
 
 def drain(service: SlottedService, instance: Service) -> None:

@@ -135,6 +135,10 @@ class Service(abc.ABC):
         self.stop()
         self.start()
 
+    def shut_down(self) -> None:
+        """Stop it for longer, with all that stands in front of it."""
+        self.stop()
+
 
 class ProcessService(Service):
     """A service that a supervisor of this collection keeps running (``_supervisor``)."""

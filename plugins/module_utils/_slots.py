@@ -128,15 +128,6 @@ class SlottedService(_service.Service):
         for port in self.ports:
             self.instance(port).stop()
 
-    def stop_proxy(self) -> None:
-        """Stop the proxy, too."""
+    def shut_down(self) -> None:
         self._front.stop()
-
-    def retire(self) -> str | None:
-        """Stop the instance that does not serve; the release that it ran."""
-        idle = self.idle()
-        facts = idle.status()
-        if facts["status"] == "stopped":
-            return None
-        idle.stop()
-        return facts["release"]
+        self.stop()

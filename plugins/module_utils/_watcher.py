@@ -17,6 +17,7 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _activation,
+    _blue_green,
     _clock,
     _env_file,
     _files,
@@ -227,6 +228,11 @@ class Watcher:
                             elapsed=round(time.monotonic() - self.began, 1), samples=self.decision.summary(),
                             log_file=self.spec["log_file"], incident=self.state["incident"])
         self.save(status="finished", verdict=verdict, trigger=self.decision.trigger, rolling_back=False, left=0)
+        if verdict in ("healthy", "degraded", "rolled_back"):
+            with self.best_effort():
+                retired = _blue_green.retire(self.service)
+                if retired:
+                    self.log("INFO", f"the instance of release {retired}, which no longer serves, was stopped")
 
 
 def main() -> None:

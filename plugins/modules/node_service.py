@@ -190,6 +190,10 @@ release:
   description: The id of the release that its process runs from.
   returned: success
   type: str
+slots:
+  description: What the two instances do, by port (C(status), C(release), C(serves)).
+  returned: with a proxy
+  type: dict
 ready_after:
   description: Seconds that it took to satisfy O(checks).
   returned: when it was waited for
@@ -230,7 +234,7 @@ def bring_about(service: _service.Service, state: str, differs: bool) -> None:
     if differs:
         service.save()
     if state == "stopped":
-        service.stop()
+        service.shut_down()
     elif state in ("started", "restarted"):
         if state == "restarted" or differs:
             service.restart()

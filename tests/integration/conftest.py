@@ -125,6 +125,11 @@ class Site:
         assert not left, f"processes {left} outlived the stop playbook"
 
 
+@pytest.fixture(name="free_port")
+def _free_port() -> t.Callable[[], int]:
+    return free_port
+
+
 @pytest.fixture(scope="module")
 def new_site() -> t.Iterator[t.Callable[[Path], Site]]:
     """Makes sites below given folders; closed after the tests of the file."""

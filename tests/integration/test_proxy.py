@@ -1,0 +1,55 @@
+"""The real playbooks with two instances behind the proxy, under traffic."""
+from __future__ import annotations
+
+import time
+
+import pytest
+from support.traffic import Traffic
+from support.waiting import wait_until
+
+RATE = 30
+
+
+@pytest.fixture(params=["exclusive", "shared"])
+def proxied(request, new_site, tmp_path, free_port):
+    """A site behind a proxy, with a first release of one instance that was there before."""
+    site = new_site(tmp_path / "site")
+    site.folder.mkdir()
+    site.state = request.param
+    site.operator.settings["mobius_service_environment"] = {
+        "MOBIUS_STORE": "json" if site.state == "exclusive" else "sqlite", "CORS_ORIGINS": "*"}
+    site.deployed("v1")
+    public = free_port()
+    site.operator.settings.update(mobius_proxy_port=public, mobius_standby_port=free_port(), mobius_state=site.state)
+    site.port = public  # for its clients
+    return site
+
+
+def test_deploys_and_rollbacks_lose_nothing(proxied):
+    site = proxied
+    assert site.play("setup").outcome == "set_up", site.outputs[-1]
+    assert site.play("setup").changed() == 0, site.outputs[-1]
+    with Traffic(site.port, site.secret(), RATE) as traffic:
+        deployed = site.deploy("v2")
+        assert deployed.outcome == "deployed", deployed.output
+        again = site.deploy("v2")
+        assert (again.outcome, again.changed()) == ("unchanged", 0), again.output
+        back = site.play("rollback", mobius_release_id=site.history()[0]["release"])
+        assert back.outcome == "rolled_back", back.output
+        time.sleep(0.5)
+    print(f"\n{site.state}: {traffic.figures()}")
+    assert traffic.failed() == []
+    assert sorted(traffic.acknowledged) == list(range(1, len(traffic.acknowledged) + 1))
+    assert traffic.samples[-1].release in ("", site.live())
+
+
+def test_watch_goes_back_by_itself_and_stops_the_bad_instance(proxied):
+    site = proxied
+    site.play("setup")
+    good = site.live()
+    done = site.deploy("bad", fault={"kind": "health", "after": 2})
+    assert done.outcome == "rolled_back", done.output
+    assert site.live() == good and site.client().health()["release"] == good
+    log = next(site.root.glob("monitor_logs/monitor-*.log"))
+    wait_until(lambda: "which no longer serves, was stopped" in "".join(
+        path.read_text() for path in log.parent.glob("monitor-*.log")) or site.state == "exclusive", 20)
