@@ -47,7 +47,7 @@ def test_watch_goes_back_by_itself_and_stops_the_bad_instance(proxied):
     site = proxied
     site.play("setup")
     good = site.live()
-    done = site.deploy("bad", fault={"kind": "health", "after": 2})
+    done = site.deploy("bad", mobius_watch_duration="40", fault={"kind": "health", "after": 12})
     assert done.outcome == "rolled_back", done.output
     assert site.live() == good and site.client().health()["release"] == good
     log = next(site.root.glob("monitor_logs/monitor-*.log"))
