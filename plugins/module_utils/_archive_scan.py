@@ -21,6 +21,8 @@ _SPECIAL = {stat.S_IFSOCK: "socket", stat.S_IFIFO: "named pipe", stat.S_IFCHR: "
 #: Extended attributes that a backup keeps: those of users, and POSIX access control lists.
 XATTR_PREFIX, XATTR_LISTS = "user.", ("system.posix_acl_access", "system.posix_acl_default")
 
+#: So often one folder is listed in which names go before they are looked at.
+_LOOKS = 50
 #: Folders whose names change while they are listed are listed again so many times.
 ROUNDS = 5
 #: Nanoseconds by which the clock of file systems may lag behind.
@@ -132,31 +134,46 @@ def _walk(plan: Plan, top: Source) -> None:
 
 
 def _children(plan: Plan, folder: Source) -> list[Source]:
+    """What a folder holds. When a name goes between the listing and the look at it, it is listed again: it may have a new name."""
+    found: dict[str, Source] = {}
     try:
-        names = sorted(os.listdir(folder.path))
+        for _attempt in range(_LOOKS):
+            names = sorted(os.listdir(folder.path))
+            there = set(names)
+            found = {name: source for name, source in found.items() if name in there}
+            if _look(folder, names, found):
+                break
+        else:
+            plan.problems.append(note(folder.name, "names in it changed whenever it was listed"))
     except OSError as error:
         plan.problems.append(note(folder.name, f"the folder cannot be read: {error.strerror}"))
         return []
-    found: dict[str, Source] = {}
+    for name in [name for name, source in found.items() if source.type == "other"]:
+        special = found.pop(name)
+        kind = _SPECIAL.get(stat.S_IFMT(special.status.st_mode), "special file")
+        plan.skipped.append(note(special.name, f"a {kind} has no content"))
+    return _without_companions(plan, dict(sorted(found.items())))
+
+
+def _look(folder: Source, names: list[str], found: dict[str, Source]) -> bool:
+    """Add what is not *found* yet; whether all of it was still there."""
+    complete = True
     for name in names:
-        if not folder.relative and name.startswith((WORK, KEPT)):  # of a restore that was killed: no part of the state
+        hidden = not folder.relative and name.startswith((WORK, KEPT))  # of a restore that was killed: no part of the state
+        if hidden or name in found:
             continue
         relative = os.path.join(folder.relative, name) if folder.relative else name
         path = os.path.join(folder.path, name)
         try:
             status = os.lstat(path)
-            kind = _TYPES.get(stat.S_IFMT(status.st_mode))
+            kind = _TYPES.get(stat.S_IFMT(status.st_mode), "other")
             target = _archive_paths.to_text(os.readlink(path)) if kind == "symlink" else ""
-        except OSError:  # it went between the listing and now: it is not there
+        except OSError:
+            complete = False
             continue
-        source = Source(folder.component, folder.base, relative, kind or "other", status, target)
-        if kind:
-            source.sqlite = kind == "file" and _sqlite.is_database(source.path)
-            found[name] = source
-        else:
-            special = _SPECIAL.get(stat.S_IFMT(status.st_mode), "special file")
-            plan.skipped.append(note(source.name, f"a {special} has no content"))
-    return _without_companions(plan, found)
+        found[name] = Source(folder.component, folder.base, relative, kind, status, target)
+        found[name].sqlite = kind == "file" and _sqlite.is_database(path)
+    return complete
 
 
 def _without_companions(plan: Plan, found: dict[str, Source]) -> list[Source]:

@@ -58,7 +58,7 @@ def check(state: State, ended: Ended, kind: str) -> str:
     for name, content in found.items():
         assert name in listed or KINDS[kind].sound(content), name
     if kind not in ("delete", "rotate"):  # their files need not be there
-        assert found or listed, "a file that was there all the time is neither in the archive nor listed"
+        assert found or listed, ("a file that was there all the time is neither in the archive nor listed", ended)
     os.unlink(archive)
     os.unlink(archive + ".sha256")
     return "listed" if listed else "good"
