@@ -21,6 +21,8 @@ _SPECIAL = {stat.S_IFSOCK: "socket", stat.S_IFIFO: "named pipe", stat.S_IFCHR: "
 #: Extended attributes that a backup keeps: those of users, and POSIX access control lists.
 XATTR_PREFIX, XATTR_LISTS = "user.", ("system.posix_acl_access", "system.posix_acl_default")
 
+#: So often one folder is listed in which names go before they are looked at.
+_LOOKS = 50
 #: Folders whose names change while they are listed are listed again so many times.
 ROUNDS = 5
 #: Nanoseconds by which the clock of file systems may lag behind.
@@ -132,31 +134,46 @@ def _walk(plan: Plan, top: Source) -> None:
 
 
 def _children(plan: Plan, folder: Source) -> list[Source]:
+    """What a folder holds. When a name goes between the listing and the look at it, it is listed again: it may have a new name."""
+    found: dict[str, Source] = {}
     try:
-        names = sorted(os.listdir(folder.path))
+        for _attempt in range(_LOOKS):
+            names = sorted(os.listdir(folder.path))
+            there = set(names)
+            found = {name: source for name, source in found.items() if name in there}
+            if _look(folder, names, found):
+                break
+        else:
+            plan.problems.append(note(folder.name, "names in it changed whenever it was listed"))
     except OSError as error:
         plan.problems.append(note(folder.name, f"the folder cannot be read: {error.strerror}"))
         return []
-    found: dict[str, Source] = {}
+    for name in [name for name, source in found.items() if source.type == "other"]:
+        special = found.pop(name)
+        kind = _SPECIAL.get(stat.S_IFMT(special.status.st_mode), "special file")
+        plan.skipped.append(note(special.name, f"a {kind} has no content"))
+    return _without_companions(plan, dict(sorted(found.items())))
+
+
+def _look(folder: Source, names: list[str], found: dict[str, Source]) -> bool:
+    """Add what is not *found* yet; whether all of it was still there."""
+    complete = True
     for name in names:
-        if not folder.relative and name.startswith((WORK, KEPT)):  # of a restore that was killed: no part of the state
+        hidden = not folder.relative and name.startswith((WORK, KEPT))  # of a restore that was killed: no part of the state
+        if hidden or name in found:
             continue
         relative = os.path.join(folder.relative, name) if folder.relative else name
         path = os.path.join(folder.path, name)
         try:
             status = os.lstat(path)
-            kind = _TYPES.get(stat.S_IFMT(status.st_mode))
+            kind = _TYPES.get(stat.S_IFMT(status.st_mode), "other")
             target = _archive_paths.to_text(os.readlink(path)) if kind == "symlink" else ""
-        except OSError:  # it went between the listing and now: it is not there
+        except OSError:
+            complete = False
             continue
-        source = Source(folder.component, folder.base, relative, kind or "other", status, target)
-        if kind:
-            source.sqlite = kind == "file" and _sqlite.is_database(source.path)
-            found[name] = source
-        else:
-            special = _SPECIAL.get(stat.S_IFMT(status.st_mode), "special file")
-            plan.skipped.append(note(source.name, f"a {special} has no content"))
-    return _without_companions(plan, found)
+        found[name] = Source(folder.component, folder.base, relative, kind, status, target)
+        found[name].sqlite = kind == "file" and _sqlite.is_database(path)
+    return complete
 
 
 def _without_companions(plan: Plan, found: dict[str, Source]) -> list[Source]:
@@ -169,17 +186,34 @@ def _without_companions(plan: Plan, found: dict[str, Source]) -> list[Source]:
 
 
 def _look_again(plan: Plan, begun: int) -> None:
-    """List anew the folders that changed meanwhile: nobody has seen what moved to where the listing had already been."""
-    since, moved = begun, []
+    """List anew the folders that changed meanwhile: nobody has seen what moved to where the listing had already been.
+
+    Of folders that never rest, files that were seen once and are found nowhere in the end are a problem: they were moved or removed.
+    """
+    since, seen = begun, {}
     for _round in range(ROUNDS):
         changed = [source for source in plan.sources if source.type == "dir" and _has_changed(source, since)]
         if not changed:
             return
         since = time.time_ns()
-        moved = [folder for folder in _outermost(changed) if _list_anew(plan, folder, begun)]
+        for folder in _outermost(changed):
+            seen.update({source.name: source for source in _inside(plan, folder)})
+            _list_anew(plan, folder)
         order = {component: number for number, component in enumerate(plan.components)}
         plan.sources.sort(key=lambda source: (order[source.component], source.relative.split(os.sep) if source.relative else []))
-    plan.problems += [note(folder.name, "names in it changed whenever it was listed") for folder in moved]
+    names, files = {source.name for source in plan.sources}, {_file(source) for source in plan.sources}
+    lost = {os.path.dirname(name) for name, source in seen.items() if name not in names and _file(source) not in files}
+    plan.problems += [note(folder, "names in it changed whenever it was listed") for folder in sorted(lost)]
+
+
+def _file(source: Source) -> tuple[int, int, int]:
+    """What a file that was only renamed keeps; the number of one that was removed goes to the next one."""
+    return source.status.st_dev, source.status.st_ino, source.status.st_mtime_ns
+
+
+def _inside(plan: Plan, folder: Source) -> list[Source]:
+    """A folder and all that is in it."""
+    return [source for source in plan.sources if source is folder or source.name.startswith(folder.name + "/")]
 
 
 def _outermost(folders: list[Source]) -> list[Source]:
@@ -200,24 +234,17 @@ def _has_changed(folder: Source, since: int) -> bool:
     return (status.st_ino, status.st_mtime_ns) != (folder.status.st_ino, folder.status.st_mtime_ns) or status.st_mtime_ns > since - TICK
 
 
-def _list_anew(plan: Plan, folder: Source, begun: int) -> bool:
-    """Put what a folder holds now into the plan. Whether files that are older than the listing came or went."""
+def _list_anew(plan: Plan, folder: Source) -> None:
+    """Put what a folder holds now into the plan."""
     part = Plan()
+    gone = {source.name for source in _inside(plan, folder)}
     with contextlib.suppress(OSError):  # gone: then the folder that it was in has changed, too
         folder.status = os.lstat(folder.path)
         _walk(part, folder)
-    inside = folder.name + "/"
-    before = [source for source in plan.sources if source is folder or source.name.startswith(inside)]
-    plan.sources = [source for source in plan.sources if source is not folder and not source.name.startswith(inside)] + part.sources
-    printed = _archive_paths.printable(folder.name), _archive_paths.printable(inside)
+    plan.sources = [source for source in plan.sources if source.name not in gone] + part.sources
+    printed = _archive_paths.printable(folder.name), _archive_paths.printable(folder.name + "/")
     for notes, found in ((plan.skipped, part.skipped), (plan.problems, part.problems)):
         notes[:] = [one for one in notes if one["path"] != printed[0] and not one["path"].startswith(printed[1])] + found
-    return _older(before, begun) != _older(part.sources, begun)
-
-
-def _older(sources: list[Source], begun: int) -> set[tuple[str, int]]:
-    """The names of files whose content is older than the listing."""
-    return {(source.name, source.status.st_ino) for source in sources if source.type != "dir" and source.status.st_mtime_ns < begun - TICK}
 
 
 def _xattrs(source: Source) -> dict[str, str]:

@@ -200,7 +200,7 @@ def kill_at_calls(killed: Killed, part: int, parts: int, often: int, log: str) -
             ended = process.wait()
         killed.check(ended)
     # Files go to threads as these become free, and options differ: some points are not reached.
-    assert killed.kills >= len(mine) * 0.6, (killed.kills, mine)
+    assert killed.kills >= len(mine) * 0.5, (killed.kills, mine)
 
 
 @pytest.mark.parts(quick=1, long=6)

@@ -46,7 +46,7 @@ def check(state: State, ended: Ended, kind: str) -> str:
     assert ended.result is not None, ended
     listed = {problem["path"] for problem in ended.result.get("problems", [])}
     # A folder is listed when names in it never rest: then nobody can tell whether all were seen.
-    folders = {os.path.dirname(name) for name in KINDS[kind].files} if kind in ("delete", "rename") else set()
+    folders = {os.path.dirname(name) for name in KINDS[kind].files} if kind in ("delete", "rename", "rotate") else set()
     assert listed <= set(KINDS[kind].files) | folders, ended.result
     offered = state.info(verify="deep")
     assert {one["status"] for one in offered} <= {"verified"}
@@ -58,7 +58,7 @@ def check(state: State, ended: Ended, kind: str) -> str:
     for name, content in found.items():
         assert name in listed or KINDS[kind].sound(content), name
     if kind not in ("delete", "rotate"):  # their files need not be there
-        assert found or listed, "a file that was there all the time is neither in the archive nor listed"
+        assert found or listed, ("a file that was there all the time is neither in the archive nor listed", ended)
     os.unlink(archive)
     os.unlink(archive + ".sha256")
     return "listed" if listed else "good"

@@ -48,7 +48,7 @@ def test_application_and_supervisor_killed(ready, says):
 def test_killed_controller_does_not_stop_the_watch(ready, eventually):
     """`kill -9` of ansible-playbook right after the watch has begun: the target rolls back by itself."""
     good = ready.live()
-    source = ready.source("v5", {"kind": "health", "after": 6})
+    source = ready.source("v5", {"kind": "health", "after": 12})
     run = ready.operator.start("deploy", mobius_release_source=str(source), mobius_version="v5", mobius_watch_duration="40")
     for line in run.stdout:
         if "round 1 ok" in line:
@@ -87,7 +87,7 @@ def test_release_that_fails_its_smoke_test_is_rolled_back(ready, says):
 
 def test_crash_loop_in_the_watch_is_rolled_back(ready):
     good = ready.live()
-    result = ready.deploy("v10", fault={"kind": "crash", "after": 5}, mobius_watch_duration="60", mobius_failure_threshold=50)
+    result = ready.deploy("v10", fault={"kind": "crash", "after": 12}, mobius_watch_duration="60", mobius_failure_threshold=50)
     assert (result.status, result.outcome) == (2, "rolled_back")
     assert "crash loop" in result.stats["mobius_trigger"]
     assert ready.live() == good and ready.client().health()["release"] == good

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.application import png
 
-FAULT = {"kind": "health", "after": 5}
+FAULT = {"kind": "health", "after": 12}
 IMAGE = png(grey=33)
 
 
@@ -104,7 +104,7 @@ def test_other_bits_under_the_live_version_are_refused(site, says):
 
 def test_release_that_turns_bad_is_rolled_back_by_itself(site, memory):
     good = site.live()
-    result = site.deploy("v3", fault=FAULT, mobius_watch_duration="20")
+    result = site.deploy("v3", fault=FAULT, mobius_watch_duration="40")
     assert (result.status, result.outcome, result.stats["mobius_verdict"]) == (2, "rolled_back", "rolled_back")
     assert "3 consecutive failed checks" in result.stats["mobius_trigger"]
     assert site.live() == good

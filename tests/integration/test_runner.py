@@ -35,8 +35,8 @@ def test_deploy_and_rollback_as_jobs(ready, tmp_path):
     assert (stats["mobius_outcome"], stats["mobius_verdict"]) == ("deployed", "healthy")
     live = stats["mobius_release"]
 
-    run, stats = launch(ready, tmp_path, "deploy", mobius_version="v3", mobius_watch_duration=20,
-                        mobius_release_source=str(ready.source("v3", {"kind": "health", "after": 5})))
+    run, stats = launch(ready, tmp_path, "deploy", mobius_version="v3", mobius_watch_duration=40,
+                        mobius_release_source=str(ready.source("v3", {"kind": "health", "after": 12})))
     assert (run.status, run.rc) == ("failed", 2)
     assert (stats["mobius_outcome"], stats["mobius_verdict"]) == ("rolled_back", "rolled_back")
 

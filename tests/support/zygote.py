@@ -7,6 +7,7 @@ arguments from a file, print JSON and exit as under Ansible, and can be killed, 
 """
 from __future__ import annotations
 
+import _strptime  # noqa: F401  # before a child becomes a user who may not read the interpreter's folder
 import atexit
 import datetime
 import importlib

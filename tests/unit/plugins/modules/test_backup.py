@@ -107,9 +107,13 @@ def test_file_that_moves_to_a_folder_that_was_listed_is_taken(state_host, monkey
 
 def test_file_that_never_rests_is_a_problem(state_host, monkeypatch):
     path = state_host.put("uploads/later/x", b"content")
-    other = path[:-1] + "z"
-    os.utime(path, (1, 1))
-    while_listing(monkeypatch, lambda number: os.rename(*((path, other) if number % 2 else (other, path))), times=99)
+
+    def act(number):
+        os.utime(state_host.put(f"uploads/later/frame-{number}", b"new"))
+        if number == 3:  # gone, or where the listing is not: nobody can tell
+            os.unlink(path)
+
+    while_listing(monkeypatch, act, times=99)
     assert "names in it changed whenever it was listed" in state_host.backup(allow_changed=True)["problems"][0]["reason"]
 
 
