@@ -8,7 +8,7 @@ import os
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _readiness, _restore_journal
+from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _gate, _readiness, _restore_journal
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -64,6 +64,7 @@ def activate(store: ReleaseStore, service: Service | None, release_id: str, chec
             store.save({**record, "sequence": store.new_record()["sequence"]})
         store.mark(release_id, "active", previous=previous, backup=backup)
         try:
+            _gated(store, service, release_id, checks, timeout)
             facts = switch(store, service, release_id, checks, timeout)
         except (OpsError, OSError) as error:
             serving, after = _go_back(store, service, previous, record, checks, timeout)
@@ -73,6 +74,12 @@ def activate(store: ReleaseStore, service: Service | None, release_id: str, chec
             told.facts = {**getattr(told, "facts", {}), "serving": serving}
             raise told from error.__cause__
         return {**facts, "previous": previous, "release": store.get(release_id)}
+
+
+def _gated(store: ReleaseStore, service: Service | None, release_id: str, checks: list[dict[str, t.Any]], timeout: float) -> None:
+    """A release whose state only one instance may have is tried on a copy, as long as the old one serves."""
+    if isinstance(service, SlottedService) and service.spec["state"] == "exclusive" and store.live() not in (None, release_id):
+        _gate.on_copy(store.layout, service, release_id, checks, timeout)
 
 
 def _go_back(store: ReleaseStore, service: Service | None, previous: str | None, failed: dict[str, t.Any],

@@ -3,6 +3,7 @@
 """Deploys and rollbacks under traffic: no request is lost, no acknowledged write is lost."""
 from __future__ import annotations
 
+import os
 import threading
 import time
 
@@ -108,3 +109,20 @@ def test_old_instance_of_shared_state_stays_until_it_is_retired(site):
     assert service.serving().status()["pid"] == pid
     assert service.retire() == "r2" and service.retire() is None
     assert service.idle().status()["status"] == "stopped"
+
+
+def test_bad_release_of_exclusive_state_fails_on_a_copy_and_holds_nobody(site):
+    host = site("exclusive")
+    host.define()
+    host.verified("r1")
+    host.release("bad", '{"kind": "health"}')
+    pid = host.service().status()["pid"]
+    with host.traffic() as traffic:
+        time.sleep(0.5)
+        with pytest.raises(OpsError, match="On a copy of the data: release bad"):
+            host.activate("bad", timeout=3)
+    check_none_lost(traffic)
+    check_counts(traffic)
+    assert host.service().status()["pid"] == pid, "the instance that serves was never stopped"
+    assert max(sample.seconds for sample in traffic.samples) < 1.5
+    assert not [name for name in os.listdir(host.layout.root) if name.startswith(".drill-")]
