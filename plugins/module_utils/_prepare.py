@@ -7,7 +7,7 @@ import os
 import shutil
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _deps, _files, _history
+from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _assets, _deps, _files, _history
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import SHARED_LINKS, Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -28,7 +28,7 @@ def is_prepared(store: ReleaseStore, release_id: str, sha256: str) -> bool:
 def prepare(store: ReleaseStore, params: dict[str, t.Any]) -> dict[str, t.Any]:
     """Make ``releases/<id>`` from an artifact on the target, whole or not at all; its record.
 
-    :param params: ``artifact, sha256, release_id, version, source, npm_ci_args, migration`` of the module.
+    :param params: ``artifact, sha256, release_id, version, source, npm_ci_args, migration, asset_folders`` of the module.
     """
     layout, release_id, artifact = store.layout, params["release_id"], params["artifact"]
     if release_id == store.live():
@@ -58,6 +58,7 @@ def _make(store: ReleaseStore, params: dict[str, t.Any], manifest: dict[str, t.A
             store.remove(release_id)
         os.rename(work, layout.release(release_id))
         _files.fsync_dir(layout.releases)
+        _assets.share(layout, release_id, store.ids(), params["asset_folders"])
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise

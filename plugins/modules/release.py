@@ -275,6 +275,7 @@ def main() -> None:
             "artifact": {"type": "path"},
             "sha256": {"type": "str"},
             "npm_ci_args": {"type": "list", "elements": "str", "default": ["--omit=dev"]},
+            "asset_folders": {"type": "list", "elements": "str", "default": ["client/build/assets", "client/build/static"]},
             "migration": {"type": "str", "choices": ["none", "reversible", "forward_only"], "default": "none"},
             "backup": {"type": "str"},
             "service": {"type": "str"},

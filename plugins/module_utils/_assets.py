@@ -1,0 +1,53 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Files of the client whose names change with their content: every release that is kept offers those of the others, too.
+
+A browser that opened the page before a deploy asks for the old release's files afterwards, and one that opened it before a
+rollback for the new one's. They are hard links, which cost no room; no file of a release is ever replaced.
+"""
+from __future__ import annotations
+
+import contextlib
+import os
+
+from ansible_collections.mobius.ops.plugins.module_utils import _files
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+
+#: In a release's folder: the files that it came with.
+OWN = ".assets.json"
+
+
+def share(layout: Layout, release_id: str, others: list[str], folders: list[str]) -> int:
+    """Offer a new release's files in the other releases, and theirs in it; how many links were made.
+
+    :param folders: inside a release, such as ``client/build/assets``.
+    """
+    mine, made = own(layout, release_id, folders), 0
+    for other in others:
+        if other != release_id:
+            theirs = own(layout, other, folders)
+            made += _link(layout.release(other), layout.release(release_id), theirs)
+            made += _link(layout.release(release_id), layout.release(other), mine)
+    return made
+
+
+def own(layout: Layout, release_id: str, folders: list[str]) -> list[str]:
+    """The files of these folders that a release came with, as they were found when it was first looked at."""
+    path = os.path.join(layout.release(release_id), OWN)
+    found = _files.read_json(path)
+    if found is None:
+        found = sorted(os.path.relpath(os.path.join(place, name), layout.release(release_id)) for folder in folders
+                       for place, _dirs, names in os.walk(os.path.join(layout.release(release_id), folder)) for name in names)
+        _files.write_json(path, found)
+    return found
+
+
+def _link(source: str, target: str, names: list[str]) -> int:
+    made = 0
+    for name in names:
+        # Only beside others: a release that was built in another way is not given a new folder.
+        if os.path.isdir(os.path.join(target, os.path.dirname(name))) and os.path.isfile(os.path.join(source, name)):
+            with contextlib.suppress(FileExistsError):
+                os.link(os.path.join(source, name), os.path.join(target, name), follow_symlinks=False)
+                made += 1
+    return made
