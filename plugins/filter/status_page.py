@@ -85,8 +85,8 @@ def lock_lines(lock: dict[str, t.Any] | None) -> list[str]:
         return []
     if "fault" in lock:
         return [f"Deploy lock: {lock['fault']}"]
-    until = "expired" if lock["expired"] else "expires"
-    return [f"Deploy lock: held by {lock['owner']} on {lock['host']} since {lock['since']} for '{lock['reason']}', {until} {lock['expires']}"]
+    until = ("expired " if lock["expired"] else "expires ") + lock["expires"]
+    return [f"Deploy lock: held by {lock['owner']} on {lock['host']} since {lock['since']} for '{lock['reason']}', {until}"]
 
 
 def status_page(service: dict[str, t.Any], releases: dict[str, t.Any], backups: list[dict[str, t.Any]],

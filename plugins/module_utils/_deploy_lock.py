@@ -26,6 +26,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 PAUSE, PATIENCE = 0.5, 30.0
 _NEEDED = {"owner": str, "reason": str, "env": str, "host": str, "process": str, "since": str, "heartbeat": str, "expires": str,
            "token": str, "expiry": (int, float), "boot": str, "at": (int, float)}
+_KEPT = ("owner", "reason", "env", "host", "process", "since", "token")
 _INSIDE = ("expiry", "boot", "at")
 _UNLOCK = "ansible-playbook mobius.ops.force_unlock -e mobius_why=REASON"
 
@@ -151,15 +152,16 @@ class DeployLock:
             return record is not None and record["token"] == wish["token"]
         if record is None or self._age(record) >= record["expiry"]:
             return True
-        return record["token"] == wish.get("gone") or bool(wish["process"]) and record["process"] == wish["process"]
+        return record["token"] == wish.get("gone") or (bool(wish["process"]) and record["process"] == wish["process"])
 
     def _take(self, record: dict[str, t.Any] | None, wish: dict[str, t.Any]) -> dict[str, t.Any]:
-        mine = record is not None and (record["token"] == wish.get("token") or bool(wish["process"]) and record["process"] == wish["process"])
+        mine = record is not None and (record["token"] == wish.get("token")
+                                       or (bool(wish["process"]) and record["process"] == wish["process"]))
         stranded = self._shown(record) if record and not mine else None
         now = _clock.iso()
-        kept = {name: record[name] for name in ("owner", "reason", "env", "host", "process", "since", "token")} if record and mine else {
-            **{name: wish[name] for name in ("owner", "reason", "env", "host", "process")}, "since": now, "token": uuid.uuid4().hex}
-        new = {**kept, "heartbeat": now, "expires": _clock.from_epoch(time.time() + wish["expiry"]), "expiry": wish["expiry"],
+        kept = record if record and mine else {**wish, "since": now, "token": uuid.uuid4().hex}
+        new = {**{name: kept[name] for name in _KEPT}, "heartbeat": now,
+               "expires": _clock.from_epoch(time.time() + wish["expiry"]), "expiry": wish["expiry"],
                "boot": boot_id(), "at": uptime()}
         _files.write_json(self.path, new, 0o600)
         why = "its process had ended" if stranded and not stranded["expired"] else "it had expired"
@@ -191,7 +193,7 @@ class DeployLock:
             record = _files.read_json(self.path)
         except IntegrityError:
             record = "damaged"
-        if record is None or isinstance(record, dict) and all(isinstance(record.get(name), kind) for name, kind in _NEEDED.items()):
+        if record is None or (isinstance(record, dict) and all(isinstance(record.get(name), kind) for name, kind in _NEEDED.items())):
             return record
         raise IntegrityError(self.path, "the record of a deploy lock", "something else", f"Make sure that nobody deploys, then: {_UNLOCK}")
 

@@ -155,7 +155,8 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
         raise InputError("deploy lock", "a reason for its removal", "none", "Give one with -e mobius_why=REASON")
     before = lock.look()
     changed, result = (_plan if check_mode else _apply)(lock, params, before)
-    return changed, result, {"before": {"lock": before}, "after": {"lock": result["lock"] if state == "held" else None if changed else before}}
+    after = result["lock"] if state == "held" else None if changed else before
+    return changed, result, {"before": {"lock": before}, "after": {"lock": after}}
 
 
 def _wish(params: dict[str, t.Any]) -> dict[str, t.Any]:
