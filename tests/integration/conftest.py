@@ -17,6 +17,8 @@ from support.waiting import wait_until
 
 #: What a running application writes all the time; everything else below a root must stay as it is when nothing changes.
 RESTLESS = ("shared/logs/", "shared/data/")
+#: The folder of the deploy lock: a run that is refused had the lock and gave it back. Its time tells that; what is in it counts.
+LOCK = "state/lock"
 
 
 def free_port() -> int:
@@ -99,7 +101,7 @@ class Site:
             name = str(path.relative_to(self.root))
             if not name.startswith(RESTLESS):
                 status = path.lstat()
-                found[name] = (status.st_mode, status.st_size, status.st_mtime_ns, os.readlink(path) if path.is_symlink() else "")
+                found[name] = (status.st_mode, status.st_size, name != LOCK and status.st_mtime_ns, os.readlink(path) if path.is_symlink() else "")
         return found
 
     def processes(self) -> list[int]:
