@@ -101,7 +101,8 @@ class Site:
             name = str(path.relative_to(self.root))
             if not name.startswith(RESTLESS):
                 status = path.lstat()
-                found[name] = (status.st_mode, status.st_size, name != LOCK and status.st_mtime_ns, os.readlink(path) if path.is_symlink() else "")
+                changed = status.st_mtime_ns if name != LOCK else 0
+                found[name] = (status.st_mode, status.st_size, changed, os.readlink(path) if path.is_symlink() else "")
         return found
 
     def processes(self) -> list[int]:
