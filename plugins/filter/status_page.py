@@ -79,6 +79,16 @@ def drill_line(event: dict[str, t.Any] | None) -> str:
     return f"Last drill: {event['verdict']}{why} {_words.duration(age)} ago, {event['when']}.{due}"
 
 
+def lock_lines(lock: dict[str, t.Any] | None) -> list[str]:
+    """Who works on the host, when somebody does."""
+    if not lock:
+        return []
+    if "fault" in lock:
+        return [f"Deploy lock: {lock['fault']}"]
+    until = ("expired " if lock["expired"] else "expires ") + lock["expires"]
+    return [f"Deploy lock: held by {lock['owner']} on {lock['host']} since {lock['since']} for '{lock['reason']}', {until}"]
+
+
 def status_page(service: dict[str, t.Any], releases: dict[str, t.Any], backups: list[dict[str, t.Any]],
                 backups_fault: str = "") -> str:
     """The page: service, health, releases, backups, last events."""
@@ -86,6 +96,7 @@ def status_page(service: dict[str, t.Any], releases: dict[str, t.Any], backups: 
     lines = [service["message"]]
     if health["results"]:
         lines.append(f"Health: {health['status']}, error rate {health['error_rate_pct']} %, p95 {health['p95_ms']} ms")
+    lines += lock_lines(releases.get("lock"))
     lines += ["", "Releases", *table(["id", "status", "activated", "verified", ""], [
         [record["id"], record["status"], record["activated"], record["verified"], marks(record, releases)]
         for record in releases["releases"]])]

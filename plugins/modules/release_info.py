@@ -83,6 +83,10 @@ drill:
   description: The newest drill (M(mobius.ops.backup_drill)) in the history, with C(when), C(verdict) and C(report); none without one.
   returned: success
   type: dict
+lock:
+  description: Who holds the deploy lock, as M(mobius.ops.deploy_lock) returns it; none when nobody does.
+  returned: success
+  type: dict
 history:
   description: The newest events, oldest first, each with C(when), C(who), C(what), C(why) and further fields.
   returned: success
@@ -94,7 +98,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _history
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _deploy_lock, _history
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 
@@ -106,7 +110,8 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     store = ReleaseStore(layout)
     target = store.target()
     return False, {"live": store.live(), "target": target["id"] if target else None, "releases": store.all(),
-                   "drill": _history.last(layout, "drill"), "history": _history.events(layout, params["events"])}, {}
+                   "drill": _history.last(layout, "drill"), "lock": _deploy_lock.DeployLock(layout).look(),
+                   "history": _history.events(layout, params["events"])}, {}
 
 
 def main() -> None:

@@ -17,6 +17,8 @@ from support.waiting import wait_until
 
 #: What a running application writes all the time; everything else below a root must stay as it is when nothing changes.
 RESTLESS = ("shared/logs/", "shared/data/")
+#: The folder of the deploy lock: a run that is refused had the lock and gave it back. Its time tells that; what is in it counts.
+LOCK = "state/lock"
 
 
 def free_port() -> int:
@@ -99,7 +101,8 @@ class Site:
             name = str(path.relative_to(self.root))
             if not name.startswith(RESTLESS):
                 status = path.lstat()
-                found[name] = (status.st_mode, status.st_size, status.st_mtime_ns, os.readlink(path) if path.is_symlink() else "")
+                changed = status.st_mtime_ns if name != LOCK else 0
+                found[name] = (status.st_mode, status.st_size, changed, os.readlink(path) if path.is_symlink() else "")
         return found
 
     def processes(self) -> list[int]:

@@ -15,7 +15,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import _watch
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 #: Inputs of entry points that the defaults of the role mobius do not know.
-OF_ENTRY_POINTS = re.compile(r"mobius_outcome(_\w+)?$")
+OF_ENTRY_POINTS = re.compile(r"mobius_(outcome(_\w+)?|lock_reason)$")
 
 
 def page_id(path: Path) -> str:
@@ -114,7 +114,7 @@ def test_every_setting_is_described_and_every_description_is_of_a_setting():
 
 def test_a_setting_is_described_once():
     twice = {name for name, options in described().items() if len(options) > 1}
-    assert twice <= {"mobius_why", "mobius_backup"}  # the reason of a rollback, and of a stop; what a rollback and a restore do with one
+    assert twice <= {"mobius_why", "mobius_backup"}  # the reason of a rollback, a stop and so on; what a rollback and a restore do with one
 
 
 def test_described_defaults_are_the_defaults():

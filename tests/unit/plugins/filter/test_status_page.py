@@ -54,3 +54,15 @@ def test_the_last_drill(days, verdict, said):
     event = None if days is None else {"when": when, "verdict": verdict, "why": "at the step verify" * (verdict == "failed")}
     page = status_page.status_page(SERVICE, {"live": None, "target": None, "releases": [], "history": [], "drill": event}, [])
     assert f"\n  {said.replace('WHEN', when)}\n" in page
+
+
+@pytest.mark.parametrize(("lock", "said"), [
+    (None, None), ({"fault": "damaged."}, "Deploy lock: damaged."),
+    ({"owner": "ada", "host": "laptop", "since": "S", "reason": "deploy of v1", "expires": "E", "expired": False},
+     "Deploy lock: held by ada on laptop since S for 'deploy of v1', expires E"),
+    ({"owner": "ada", "host": "laptop", "since": "S", "reason": "deploy of v1", "expires": "E", "expired": True},
+     "Deploy lock: held by ada on laptop since S for 'deploy of v1', expired E"),
+])
+def test_who_holds_the_deploy_lock(lock, said):
+    lines = status_page.status_page(SERVICE, {"live": None, "target": None, "releases": [], "history": [], "lock": lock}, []).splitlines()
+    assert said in lines if said else not any("lock" in line for line in lines)

@@ -1,0 +1,135 @@
+"""One deployer at a time: who is refused, who waits, who is not kept out by a killed run, and what it leaves."""
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+import yaml
+from support.playbooks import ROOT, Operator
+
+from ansible_collections.mobius.ops.plugins.module_utils._deploy_lock import DeployLock
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+
+BOB = {"owner": "bob", "reason": "deploy of v9", "env": "local", "host": "elsewhere", "process": "", "expiry": 600}
+
+
+@pytest.fixture(scope="module")
+def ready(site):
+    """A site with v1 live."""
+    return site.deployed("v1")
+
+
+def lock_of(site) -> DeployLock:
+    """The lock of a site."""
+    return DeployLock(Layout(str(site.root)))
+
+
+def test_a_deploy_leaves_no_lock(ready):
+    assert lock_of(ready).look() is None and (ready.root / "state" / "lock" / "guard").exists()
+
+
+@pytest.mark.parametrize("playbook", ["deploy", "rollback"])
+def test_whoever_comes_second_is_told_who_is_first(ready, says, playbook):
+    lock = lock_of(ready)
+    bob = lock.hold(BOB)["lock"]
+    live, history = ready.live(), ready.history()
+    try:
+        more = {"mobius_release_id": live} if playbook == "rollback" else {
+            "mobius_release_source": str(ready.source("v2")), "mobius_version": "v2"}
+        result = ready.play(playbook, **more)
+        assert result.status == 2, result.output
+        assert says(result, f"expected nobody to hold it, found that bob on elsewhere holds it since {bob['since']} for 'deploy of v9'")
+        assert says(result, "ansible-playbook mobius.ops.force_unlock -e mobius_why=REASON.")
+        assert (ready.live(), ready.history()) == (live, history) and lock.look()["token"] == bob["token"]
+    finally:
+        lock.free(bob["token"])
+
+
+def test_check_mode_tells_who_holds_it_and_status_too(ready, says):
+    lock = lock_of(ready)
+    bob = lock.hold(BOB)["lock"]
+    tree = ready.tree()
+    planned = ready.deploy("v2", "--check")
+    status = ready.play("status")
+    assert ready.tree() == tree
+    lock.free(bob["token"])
+    assert (planned.outcome, status.outcome) == ("planned", "well")
+    assert says(planned, "found that bob on elsewhere holds it"), planned.output
+    assert says(status, "Deploy lock: held by bob on elsewhere since"), status.output
+
+
+def test_it_waits_as_long_as_it_is_told(ready):
+    lock = lock_of(ready)
+    bob = lock.hold(BOB)["lock"]
+    timer = threading.Timer(14, lock.free, [bob["token"]])
+    timer.start()
+    result = ready.deploy("v2", mobius_lock_wait="60")
+    timer.join()
+    assert (result.status, result.outcome) == (0, "deployed"), result.output
+    assert lock.look() is None and ready.live().startswith("v2-")
+
+
+def test_a_killed_deploy_does_not_stop_the_same_command(ready, eventually):
+    source = str(ready.source("v3"))
+    run = ready.operator.start("deploy", mobius_release_source=source, mobius_version="v3")
+    for line in run.stdout:
+        if "Back up" in line or "Verify and unpack" in line:
+            break
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    stranded = eventually(lock_of(ready).look)
+    assert stranded["reason"].startswith("deploy of v3-") and not stranded["expired"]
+    result = ready.deploy("v3")
+    assert (result.status, result.outcome) == (0, "deployed"), result.output
+    [event] = [event for event in ready.history() if event["what"] == "lock_reclaimed"]
+    assert event["why"] == "its process had ended" and event["lock"]["reason"] == stranded["reason"]
+    assert lock_of(ready).look() is None
+
+
+def test_a_deploy_that_lost_its_lock_ends_before_the_switch(ready, says, eventually):
+    """Its lock is removed by force while it works, and somebody else takes it."""
+    lock, live = lock_of(ready), ready.live()
+    source = ready.source("v4")
+    (source / "filler").write_bytes(os.urandom(1_000_000))
+
+    def steal() -> None:
+        while not (lock.look() or {}).get("reason", "").startswith("deploy of v4-"):
+            time.sleep(0.01)
+        lock.force("a test")
+        stolen.append(lock.hold(BOB)["lock"])
+    stolen: list[dict] = []
+    thief = threading.Thread(target=steal)
+    thief.start()
+    result = ready.deploy("v4")
+    thief.join()
+    assert result.status == 2 and ready.live() == live, result.output
+    assert says(result, "expected to be held with the token of this run, found that bob on elsewhere holds it")
+    assert lock.look()["token"] == stolen[0]["token"]
+    unlocked = ready.play("force_unlock", mobius_why="bob went home")
+    assert (unlocked.status, unlocked.outcome) == (0, "unlocked"), unlocked.output
+    assert says(unlocked, "It was held by bob on elsewhere since")
+    assert ready.history()[-1]["what"] == "force_unlock" and ready.history()[-1]["why"] == "bob went home"
+    assert ready.play("force_unlock", mobius_why="again").outcome == "not_locked"
+    assert ready.play("force_unlock").status == 2
+
+
+def test_of_two_hosts_both_are_given_back_when_one_is_not_to_be_had(ready, new_site, tmp_path_factory, says):
+    other = new_site(tmp_path_factory.mktemp("other"))
+    assert other.play("setup").outcome == "set_up"
+    settings = yaml.safe_load((ROOT / "inventories" / "local" / "group_vars" / "mobius.yml").read_text())
+    settings["secret_file"] = str(ROOT / ".build" / "secrets" / "local")
+    local = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    hosts = {name: {**site.operator.settings, **local} for name, site in (("first", other), ("second", ready))}
+    inventory = other.folder / "hosts.yml"
+    inventory.write_text(yaml.safe_dump({"mobius": {"hosts": hosts, "vars": settings}}))
+    operator = Operator("local")
+    operator.inventory = inventory
+    bob = lock_of(ready).hold(BOB)["lock"]
+    result = operator.run("deploy", mobius_release_source=str(ready.source("v5")), mobius_version="v5")
+    lock_of(ready).free(bob["token"])
+    assert result.status == 2 and says(result, "the deploy lock of another host was not to be had: second"), result.output
+    assert lock_of(other).look() is None and not (other.root / "current").exists()
+    assert not (other.root / "state" / "history.jsonl").exists()  # nothing was ever done there
