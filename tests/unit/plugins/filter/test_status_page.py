@@ -54,3 +54,18 @@ def test_the_last_drill(days, verdict, said):
     event = None if days is None else {"when": when, "verdict": verdict, "why": "at the step verify" * (verdict == "failed")}
     page = status_page.status_page(SERVICE, {"live": None, "target": None, "releases": [], "history": [], "drill": event}, [])
     assert f"\n  {said.replace('WHEN', when)}\n" in page
+
+
+DORA = {"days": 30, "deploys": 6, "deploys_per_week": 1.4, "failed": 1, "change_failure_rate_pct": 16.7, "time_to_restore": 95.0,
+        "unrestored": 0, "lead_time": 10800.0}
+
+
+@pytest.mark.parametrize(("changed", "said"), [
+    ({}, "Deploys in the last 30 days: 6 (1.4 a week), 1 failed (16.7 %), time to restore 95 s, lead time from the commit 3 h"),
+    ({"time_to_restore": None, "unrestored": 1, "lead_time": None},
+     "Deploys in the last 30 days: 6 (1.4 a week), 1 failed (16.7 %), 1 not restored yet"),
+    ({"deploys": 0}, "Deploys in the last 30 days: none"),
+])
+def test_the_four_keys_are_a_line(changed, said):
+    releases = {"live": None, "target": None, "releases": [], "history": [], "dora": {**DORA, **changed}}
+    assert "  " + said in status_page.status_page(SERVICE, releases, []).splitlines()
