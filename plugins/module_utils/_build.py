@@ -84,10 +84,10 @@ class Builder:
                 raise InputError(f"release source '{source}'", "a Node application with a package.json", "none at its top",
                                  "Correct mobius_release_source")
             digest = _artifact.source_digest(tree)
+            about = {"version": version, "source": told, "digest": digest, "committed": committed}
             path = os.path.join(self.store, release_id(version, digest) + ".tar.gz")
             if check_mode and not _stored(path):
-                return {"path": None, "sha256": None, "size": None, "release_id": release_id(version, digest),
-                        "version": version, "source": told, "digest": digest, "committed": committed, "built": True}
+                return {"path": None, "sha256": None, "size": None, "release_id": release_id(version, digest), **about, "built": True}
             if _stored(path):
                 return self._ready(path, self._found(path), version, source)
             os.makedirs(self.store, exist_ok=True)
@@ -95,7 +95,7 @@ class Builder:
                 built = not _stored(path)
                 if built:
                     self._build(tree)
-                manifest = self._pack(tree, path, {"version": version, "source": told, "digest": digest, "committed": committed}) if built else self._found(path)
+                manifest = self._pack(tree, path, about) if built else self._found(path)
                 return {**self._ready(path, manifest, version, source), "built": built}
 
     @staticmethod

@@ -63,8 +63,8 @@ def encoders(wanted: list[str]) -> Row:
     done = _commands.capture(["ffmpeg", "-hide_banner", "-encoders"])
     there = {words[1] for words in (line.split() for line in done.stdout.splitlines()) if len(words) > 1}
     missing = [name for name in wanted if name not in there]
-    return row("encoders", not missing, "missing: " + ", ".join(missing) if missing else ", ".join(wanted), "ffmpeg with " + ", ".join(wanted),
-               "install an ffmpeg that has them")
+    found = "missing: " + ", ".join(missing) if missing else ", ".join(wanted)
+    return row("encoders", not missing, found, "ffmpeg with " + ", ".join(wanted), "install an ffmpeg that has them")
 
 
 def port(layout: Layout, name: str, wanted: int | None) -> Row:
@@ -86,7 +86,8 @@ def disk(layout: Layout, megabytes: int) -> Row:
     if megabytes <= 0:
         return skipped("disk", "mobius_min_free_mb is 0")
     free = shutil.disk_usage(layout.root).free
-    return row("disk", free >= megabytes * 10**6, f"{_files.human_size(free)} free on the file system of {layout.root}", f"{megabytes} MB free",
+    found = f"{_files.human_size(free)} free on the file system of {layout.root}"
+    return row("disk", free >= megabytes * 10**6, found, f"{megabytes} MB free",
                f"free some space: {megabytes} MB are wanted (mobius_min_free_mb)")
 
 
@@ -131,7 +132,8 @@ def backup(folder: str, env: str, components: list[str], max_age: float, policy:
     except OpsError as error:
         return of_error("backup", error)
     age = (_clock.now() - _clock.parse(newest.created)).total_seconds()
-    found = f"{newest.archive}, {_words.duration(max(0.0, age))} old, {facts['status']}" + (f" ({facts['reason']})" if facts["reason"] else "")
+    reason = f" ({facts['reason']})" if facts["reason"] else ""
+    found = f"{newest.archive}, {_words.duration(max(0.0, age))} old, {facts['status']}{reason}"
     return row("backup", facts["status"] == "verified" and age <= max_age * 3600, found, expected, remedy)
 
 

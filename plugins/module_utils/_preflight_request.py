@@ -44,14 +44,16 @@ def _of_file(path: str) -> tuple[bool, str]:
         with open(path, encoding="utf-8", errors="replace") as stream:
             text = stream.read(_LARGEST).strip()
     except OSError as error:
-        raise InputError(f"CI status {path}", "a file on the controller", error.strerror or str(error), "Correct mobius_preflight_ci") from error
+        raise InputError(f"CI status {path}", "a file on the controller", error.strerror or str(error),
+                         "Correct mobius_preflight_ci") from error
     try:
         told = json.loads(text)
     except ValueError:
         told = text.split("\n", 1)[0]
     jobs = _jobs(told)
     if not jobs:
-        raise InputError(f"CI status {path}", "a word, or JSON with status, state or conclusion", repr(text[:80]), "Correct mobius_preflight_ci")
+        raise InputError(f"CI status {path}", "a word, or JSON with status, state or conclusion", repr(text[:80]),
+                         "Correct mobius_preflight_ci")
     bad = [f"{name or 'status'} {word}" for name, word in jobs if word.lower() not in GOOD]
     return not bad, ", ".join(bad[:10]) or (f"{len(jobs)} checks passed" if len(jobs) > 1 else jobs[0][1])
 
@@ -138,7 +140,7 @@ def artifact(facts: dict[str, t.Any]) -> Row:
         return skipped("artifact", "mobius_release_source is empty")
     if not facts.get("release_id"):
         said = str(facts.get("msg") or "no answer").strip()
-        return row("artifact", False, said, "a source that makes a release, with its checksum and manifest right", "correct the artifact's source")
+        return row("artifact", False, said, "a source that makes a release, its checksum and manifest right", "correct mobius_release_source")
     if not facts.get("path"):
         return skipped("artifact", f"release {facts['release_id']} is built by the deploy")
     return row("artifact", True, f"release {facts['release_id']}, SHA-256 {facts['sha256'][:16]}…", "its checksum and manifest", "")

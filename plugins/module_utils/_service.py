@@ -51,7 +51,7 @@ def build_spec(layout: Layout, params: dict[str, t.Any]) -> dict[str, t.Any]:
         "stop_timeout": params["stop_timeout"], "restart_delay": params["restart_delay"],
         "restart_limit": params["restart_limit"], "restart_window": params["restart_window"],
         "writable": [layout.component(part) for part in ("uploads", "database", "generated", "logs")],
-        **{"memory_max": None, **limits}, "not_while": _restore_journal.journal_path(layout, "swapping"),
+        "memory_max": None, **limits, "not_while": _restore_journal.journal_path(layout, "swapping"),
     }
 
 

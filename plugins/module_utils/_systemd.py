@@ -53,7 +53,7 @@ UMask=0027
 
 #: Fact of a definition -> the line of the unit that limits the service with all that it starts, and what the line takes.
 LIMITS = {
-    "memory_max": ("MemoryMax", re.compile(r"\d+(\.\d+)?[KMGT]?|\d+%|infinity"), "bytes, such as 4G, or a share of the host's, such as 50%"),
+    "memory_max": ("MemoryMax", re.compile(r"\d+(\.\d+)?[KMGT]?|\d+%|infinity"), "bytes, such as 4G, or a share of the host's, as 50%"),
     "cpu_quota": ("CPUQuota", re.compile(r"[1-9]\d*(\.\d+)?%"), "a share of one processor, such as 150% for one and a half"),
     "cpu_weight": ("CPUWeight", re.compile(r"[1-9]\d{0,3}|10000"), "a number from 1 to 10000; others have 100"),
     "io_weight": ("IOWeight", re.compile(r"[1-9]\d{0,3}|10000"), "a number from 1 to 10000; others have 100"),

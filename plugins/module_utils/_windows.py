@@ -41,7 +41,8 @@ def parse(text: str) -> list[Window]:
     names = [(name or "").title() for name in match.groups()[:2]] if match else []
     times = [(int(match.group(at)), int(match.group(at + 1))) for at in (3, 5)] if match else []
     if not match or any(name and name not in DAYS for name in names) or not all(map(_is_time, times)):
-        raise InputError(f"mobius_deploy_windows '{text}'", "days and hours in UTC, such as 'Mon-Thu 09:00-16:00'", "something else", "Correct it")
+        raise InputError(f"mobius_deploy_windows '{text}'", "days and hours in UTC, such as 'Mon-Thu 09:00-16:00'",
+                         "something else", "Correct it")
     first, last = (DAYS.index(names[0]), DAYS.index(names[1] or names[0])) if names[0] else (0, 6)
     begin, end = (hour * 60 + minute for hour, minute in times)
     length = end - begin if end > begin else end - begin + _DAY

@@ -16,7 +16,8 @@ extends_documentation_fragment:
 options:
   ci:
     description:
-      - A file with the status of CI, or a command as a list of words whose exit status tells it within 60 seconds. Not looked at when empty.
+      - A file with the status of CI, or a command as a list of words whose exit status tells it within 60 seconds.
+        Not looked at when empty.
       - A file holds a word such as V(success), or JSON; an object with C(conclusion), C(state) or C(status), or a list of them
         (also below C(check_runs), C(checks), C(statuses) or C(jobs)), of which all must be good.
     type: raw

@@ -142,7 +142,8 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     target = store.target()
     return False, {"live": store.live(), "target": target["id"] if target else None, "releases": store.all(),
                    "drill": _history.last(layout, "drill"),
-                   "dora": _dora.figures(_history.of_kinds(layout, _dora.KINDS), _clock.now()), "history": _history.events(layout, params["events"])}, {}
+                   "dora": _dora.figures(_history.of_kinds(layout, _dora.KINDS), _clock.now()),
+                   "history": _history.events(layout, params["events"])}, {}
 
 
 def main() -> None:

@@ -48,7 +48,8 @@ def test_all_that_fails_is_told_at_once(ready, says, tmp_path):
                         mobius_preflight_backup_max_age="0.0000001", mobius_release_source="/nonexistent/a.tar.gz")
     assert (result.status, result.outcome) == (2, "not_ready")
     assert failing(result) == ["ci", "approvals", "operator", "freeze", "artifact", "node", "backup"]
-    for words in ("e2e failure", "get the approvals", "mobius_operator=NAME", "2020-01-01/ forever", "install node 99", "make one: mobius.ops.backup",
+    for words in ("e2e failure", "get the approvals", "mobius_operator=NAME", "2020-01-01/ forever", "install node 99",
+                  "make one: mobius.ops.backup",
                   "artifact /nonexistent/a.tar.gz: expected the file and its .sha256"):
         assert says(result, words), result.output
     assert ready.history()[-1]["failed"] == failing(result)
@@ -86,7 +87,8 @@ def test_a_deploy_is_refused_and_a_waiver_lets_it_begin(ready, says):
 
 
 @pytest.mark.parametrize(("extra", "sentence"), [
-    ({"mobius_preflight_skip": "dsik", "mobius_why": "x"}, "mobius_preflight_skip: expected some of ci, approvals, operator, window, freeze, node"),
+    ({"mobius_preflight_skip": "dsik", "mobius_why": "x"},
+     "mobius_preflight_skip: expected some of ci, approvals, operator, window, freeze, node"),
     ({"mobius_preflight_skip": "memory"}, "mobius_why: expected why memory may be waived"),
 ])
 def test_a_waiver_that_is_refused(ready, says, extra, sentence):

@@ -12,7 +12,8 @@ def row(name, status, found="found", remedy=""):
 
 def test_what_failed_comes_first_with_what_to_do():
     page = preflight_page({"passed": False, "waived_by": {"who": "anna", "why": "hotfix", "when": "W", "checks": ["ci"]}, "checks": [
-        row("node", "passed", "v20"), row("lock", "skipped", "none"), row("ci", "waived", "red", "wait"), row("disk", "failed", "1 MB", "free some")]})
+        row("node", "passed", "v20"), row("lock", "skipped", "none"), row("ci", "waived", "red", "wait"),
+        row("disk", "failed", "1 MB", "free some")]})
     assert page.splitlines() == [
         "MAY NOT BEGIN: 1 failed, 1 waived, 1 passed, 1 skipped", "ci waived by anna, W: hotfix", "",
         "  FAILED   disk  1 MB", "                 expected: wanted", "                 to do: free some",

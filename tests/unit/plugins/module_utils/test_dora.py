@@ -47,11 +47,12 @@ def test_failed_ones_and_how_long_they_lasted():
     """4 deployments, 3 failed: one went back by itself after 20 s, one was rolled back after 90 s, one after 10 min. Median 90 s."""
     found = figures(
         deployed("r1", at(1)), event("failed", "r1", at(1, "12:00:20"), previous="r0", serving=True),
-        deployed("r2", at(2)), event("rolled_back", "r2", at(2, "12:01:30"), target="r0", downtime=1.2), event("watch", "r2", at(2, "12:01:31"),
-                                                                                                        verdict="rolled_back"),
+        deployed("r2", at(2)), event("rolled_back", "r2", at(2, "12:01:30"), target="r0", downtime=1.2),
+        event("watch", "r2", at(2, "12:01:31"), verdict="rolled_back"),
         deployed("r3", at(3)), event("verified", "r3", at(3, "13:00:00")),
         deployed("r4", at(4)), event("rolled_back", "r4", at(4, "12:10:00"), target="r3", downtime=None))
-    assert found == {**NOTHING, "deploys": 4, "deploys_per_week": 0.9, "failed": 3, "change_failure_rate_pct": 75.0, "time_to_restore": 90.0}
+    assert found == {**NOTHING, "deploys": 4, "deploys_per_week": 0.9, "failed": 3, "change_failure_rate_pct": 75.0,
+                     "time_to_restore": 90.0}
 
 
 def test_a_release_that_failed_twice_failed_twice():

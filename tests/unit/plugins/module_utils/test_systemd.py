@@ -15,7 +15,8 @@ from ansible_collections.mobius.ops.plugins.module_utils import _service, _syste
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError
 
 #: In continuous integration these tests fail without the tool, instead of being left out unseen.
-needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze") and not os.environ.get("CI"), reason="systemd-analyze is not installed")
+needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze") and not os.environ.get("CI"),
+                                   reason="systemd-analyze is not installed")
 LIMITS = {"memory_max": "4G", "cpu_quota": "150%", "cpu_weight": "50", "io_weight": "50", "tasks_max": "512"}
 
 

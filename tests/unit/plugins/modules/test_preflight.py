@@ -87,7 +87,8 @@ def test_each_point_that_does_not_pass_is_named_with_its_remedy(check, host, opt
 
 def test_all_failures_are_in_one_message(check, host):
     result = check(min_free_mb=10**12, min_memory_mb=10**9, min_versions={"node": "99"})
-    assert result["msg"].startswith("preflight of this host: expected every check to pass, found 4 of 7 that do not: node (v20.1.0); port (")
+    assert result["msg"].startswith(
+        "preflight of this host: expected every check to pass, found 4 of 7 that do not: node (v20.1.0); port (")
     assert "install node 99 or newer; " in result["msg"] and "mobius_min_memory_mb" in result["msg"]
 
 

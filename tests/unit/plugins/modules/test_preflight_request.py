@@ -42,7 +42,8 @@ def test_without_settings_everything_is_skipped(run_module):
     ("FAILED", "failed", "status FAILED"),
     (json.dumps({"state": "success"}), "passed", "success"),
     (json.dumps({"status": "completed", "conclusion": "failure"}), "failed", "status failure"),
-    (json.dumps({"check_runs": [{"name": "unit", "conclusion": "success"}, {"name": "lint", "conclusion": "failure"}]}), "failed", "lint failure"),
+    (json.dumps({"check_runs": [{"name": "unit", "conclusion": "success"}, {"name": "lint", "conclusion": "failure"}]}),
+     "failed", "lint failure"),
     (json.dumps([{"name": "unit", "status": "success"}, {"name": "e2e", "status": "skipped"}]), "passed", "2 checks passed"),
     (json.dumps({"jobs": [{"name": "unit", "conclusion": None}]}), "failed", "unit without a status"),
     (json.dumps({"check_runs": []}), "failed", "expected a word, or JSON with status"),
@@ -122,7 +123,8 @@ def test_outside_of_a_window_the_next_one_is_named(ask):
 
 @pytest.mark.parametrize(("days", "status", "words"), [
     (["2026-11-25"], "failed", "2026-11-25"), (["2026-11-20/2026-11-25 audit"], "failed", "2026-11-20/2026-11-25 audit"),
-    (["2026-11-25/ until the audit ends"], "failed", "until the audit ends"), (["2026-11-26/2026-11-30", "2026-11-24"], "passed", "none on 2026-11-25"),
+    (["2026-11-25/ until the audit ends"], "failed", "until the audit ends"),
+    (["2026-11-26/2026-11-30", "2026-11-24"], "passed", "none on 2026-11-25"),
     (["Christmas"], "failed", "mobius_deploy_freeze 'Christmas': expected a day"), (["2026-11-31"], "failed", "expected a day"),
     (["2026-11-25/2026-11-20"], "failed", "expected a day"),
 ])
