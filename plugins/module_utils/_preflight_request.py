@@ -140,7 +140,7 @@ def artifact(facts: dict[str, t.Any]) -> Row:
         return skipped("artifact", "mobius_release_source is empty")
     if not facts.get("release_id"):
         said = str(facts.get("msg") or "no answer").strip()
-        return row("artifact", False, said, "a source that makes a release, its checksum and manifest right", "correct mobius_release_source")
+        return row("artifact", False, said, "a source that makes a release, all of it right", "correct mobius_release_source")
     if not facts.get("path"):
         return skipped("artifact", f"release {facts['release_id']} is built by the deploy")
     return row("artifact", True, f"release {facts['release_id']}, SHA-256 {facts['sha256'][:16]}…", "its checksum and manifest", "")
