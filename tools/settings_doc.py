@@ -16,7 +16,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "settings.md"
-ROLES = ("mobius", "app", "backup", "deploy", "rollback", "monitor", "status")
+ROLES = ("mobius", "app", "backup", "preflight", "deploy", "rollback", "monitor", "status")
 HEAD = """\
 # Settings
 
@@ -34,7 +34,7 @@ A value with blanks needs two kinds of quotes at a shell: `-e "mobius_why='uploa
 `-e` only; `--limit` narrows it down. A pattern that no host of the inventory matches is refused.
 """
 #: Entry points that only roles and playbooks call; what they take is no setting.
-INTERNAL = {"outcome", "report"}
+INTERNAL = {"checks", "outcome", "report"}
 
 
 def markdown(text: str) -> str:

@@ -89,6 +89,21 @@ def lock_lines(lock: dict[str, t.Any] | None) -> list[str]:
     return [f"Deploy lock: held by {lock['owner']} on {lock['host']} since {lock['since']} for '{lock['reason']}', {until}"]
 
 
+def dora_line(dora: dict[str, t.Any] | None) -> str:
+    """The four keys in a line."""
+    if not dora or not dora["deploys"]:
+        return f"Deploys in the last {dora['days'] if dora else 30} days: none"
+    parts = [f"Deploys in the last {dora['days']} days: {dora['deploys']} ({dora['deploys_per_week']:g} a week)",
+             f"{dora['failed']} failed ({dora['change_failure_rate_pct']:g} %)"]
+    if dora["time_to_restore"] is not None:
+        parts.append(f"time to restore {_words.duration(dora['time_to_restore'])}")
+    if dora["unrestored"]:
+        parts.append(f"{dora['unrestored']} not restored yet")
+    if dora["lead_time"] is not None:
+        parts.append(f"lead time from the commit {_words.duration(dora['lead_time'])}")
+    return ", ".join(parts)
+
+
 def status_page(service: dict[str, t.Any], releases: dict[str, t.Any], backups: list[dict[str, t.Any]],
                 backups_fault: str = "") -> str:
     """The page: service, health, releases, backups, last events."""
@@ -100,6 +115,7 @@ def status_page(service: dict[str, t.Any], releases: dict[str, t.Any], backups: 
     lines += ["", "Releases", *table(["id", "status", "activated", "verified", ""], [
         [record["id"], record["status"], record["activated"], record["verified"], marks(record, releases)]
         for record in releases["releases"]])]
+    lines += ["  " + dora_line(releases.get("dora"))]
     lines += ["", "Backups", *(["  " + backups_fault] if backups_fault else table(["archive", "status", "size", "created"], [
         [backup["archive"], backup["status"] + (f" ({backup['reason']})" if backup.get("reason") else ""),
          human_size(backup["size"]), backup["created"]] for backup in backups]))]

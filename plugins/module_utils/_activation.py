@@ -62,13 +62,13 @@ def activate(store: ReleaseStore, service: Service | None, release_id: str, chec
             _require_startable(store, service)
         if record["activated"] and release_id != previous:
             store.save({**record, "sequence": store.new_record()["sequence"]})
-        store.mark(release_id, "active", previous=previous, backup=backup)
+        store.mark(release_id, "active", previous=previous, backup=backup, **_told(record, "committed"))
         try:
             _gated(store, service, release_id, checks, timeout)
             facts = switch(store, service, release_id, checks, timeout)
         except (OpsError, OSError) as error:
             serving, after = _go_back(store, service, previous, record, checks, timeout)
-            store.mark(release_id, "failed", str(error), previous=previous)
+            store.mark(release_id, "failed", str(error), previous=previous, serving=serving)
             told = error if isinstance(error, OpsError) else ServiceError(f"release {release_id}", "to be put into service", str(error))
             told.args = (f"{told} {after}",)
             told.facts = {**getattr(told, "facts", {}), "serving": serving}
@@ -80,6 +80,11 @@ def _gated(store: ReleaseStore, service: Service | None, release_id: str, checks
     """A release whose state only one instance may have is tried on a copy, as long as the old one serves."""
     if isinstance(service, SlottedService) and service.spec["state"] == "exclusive" and store.live() not in (None, release_id):
         _gate.on_copy(store.layout, service, release_id, checks, timeout)
+
+
+def _told(record: dict[str, t.Any], name: str) -> dict[str, t.Any]:
+    """A fact of a record, when it has one."""
+    return {name: record[name]} if record.get(name) else {}
 
 
 def _go_back(store: ReleaseStore, service: Service | None, previous: str | None, failed: dict[str, t.Any],

@@ -79,15 +79,15 @@ class Builder:
             raise InputError("mobius_version", "the version of the release", "nothing", "Give one, such as -e mobius_version=1.4.0")
         with tempfile.TemporaryDirectory(prefix="mobius-build-") as work:
             tree = os.path.join(work, "tree")
-            told = self._fetch(kind, source, ref, tree)
+            told, committed = self._fetch(kind, source, ref, tree)
             if not os.path.isfile(os.path.join(tree, "package.json")):
                 raise InputError(f"release source '{source}'", "a Node application with a package.json", "none at its top",
                                  "Correct mobius_release_source")
             digest = _artifact.source_digest(tree)
+            about = {"version": version, "source": told, "digest": digest, "committed": committed}
             path = os.path.join(self.store, release_id(version, digest) + ".tar.gz")
             if check_mode and not _stored(path):
-                return {"path": None, "sha256": None, "size": None, "release_id": release_id(version, digest),
-                        "version": version, "source": told, "digest": digest, "built": True}
+                return {"path": None, "sha256": None, "size": None, "release_id": release_id(version, digest), **about, "built": True}
             if _stored(path):
                 return self._ready(path, self._found(path), version, source)
             os.makedirs(self.store, exist_ok=True)
@@ -95,7 +95,7 @@ class Builder:
                 built = not _stored(path)
                 if built:
                     self._build(tree)
-                manifest = self._pack(tree, path, version, told, digest) if built else self._found(path)
+                manifest = self._pack(tree, path, about) if built else self._found(path)
                 return {**self._ready(path, manifest, version, source), "built": built}
 
     @staticmethod
@@ -110,10 +110,11 @@ class Builder:
                              "Correct mobius_version or mobius_release_source")
         return {"path": os.path.abspath(path), "sha256": _artifact.read_sidecar(path), "size": os.path.getsize(path),
                 "release_id": release_id(manifest["version"], manifest["digest"]), "version": manifest["version"],
-                "source": manifest["source"] or source, "digest": manifest["digest"], "built": False}
+                "source": manifest["source"] or source, "digest": manifest["digest"], "committed": manifest.get("committed"),
+                "built": False}
 
-    def _fetch(self, kind: str, source: str, ref: str, tree: str) -> str:
-        """Put the source into an empty folder; what it was, in words."""
+    def _fetch(self, kind: str, source: str, ref: str, tree: str) -> tuple[str, str | None]:
+        """Put the source into an empty folder; what it was, in words, and when it was committed, where git tells."""
         if kind == "git":
             if ref.startswith("-"):
                 raise InputError("mobius_release_ref", "a branch, tag or commit", repr(ref), "Correct it")
@@ -125,7 +126,8 @@ class Builder:
             wanted = branch if branch in branches else ref or "HEAD"
             _commands.run(["git", "checkout", "--quiet", "--detach", wanted], tree, "release source", env)
             commit = _commands.run(["git", "rev-parse", "HEAD"], tree, "release source", env).strip()
-            return f"{source}@{commit}"
+            seconds = _commands.run(["git", "show", "--no-patch", "--format=%ct", "HEAD"], tree, "release source", env)
+            return f"{source}@{commit}", _clock.from_epoch(int(seconds))
         os.mkdir(tree)
         if kind == "tarball":
             _artifact.unpack(source, tree)
@@ -133,7 +135,7 @@ class Builder:
             for name, path in _artifact.walk(source):
                 os.makedirs(os.path.dirname(os.path.join(tree, name)), exist_ok=True)
                 shutil.copy2(path, os.path.join(tree, name), follow_symlinks=False)
-        return source
+        return source, None
 
     def _build(self, tree: str) -> None:
         for part in (".", "client"):
@@ -147,11 +149,12 @@ class Builder:
             if not os.path.isfile(os.path.join(tree, needed)):
                 raise InputError("build", f"{needed} in the built application", "none", "Correct the source or mobius_build_command")
 
-    def _pack(self, tree: str, path: str, version: str, source: str, digest: str) -> dict[str, t.Any]:
+    @staticmethod
+    def _pack(tree: str, path: str, about: dict[str, t.Any]) -> dict[str, t.Any]:
         files = dict(_artifact.walk(tree))
         manifest = {
-            "schema": _artifact.SCHEMA, "name": "mobius", "version": version, "created": _clock.iso(), "source": source,
-            "digest": digest, "files": {name: _artifact.describe(where) for name, where in files.items()},
+            "schema": _artifact.SCHEMA, "name": "mobius", "created": _clock.iso(), **about,
+            "files": {name: _artifact.describe(where) for name, where in files.items()},
         }
         with _files.atomic_file(path) as stream, tarfile.open(fileobj=stream, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
             _add(archive, _artifact.MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode("utf-8"))

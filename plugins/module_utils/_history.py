@@ -44,6 +44,18 @@ def last(layout: Layout, what: str) -> dict[str, t.Any] | None:
     return found
 
 
+def of_kinds(layout: Layout, kinds: t.Collection[str]) -> t.Iterator[dict[str, t.Any]]:
+    """Every event of some kinds, oldest first. A line that a crash cut short is passed over."""
+    marks = [f'"what": {json.dumps(what)}' for what in kinds]
+    with contextlib.suppress(FileNotFoundError), open(layout.history, encoding="utf-8", errors="replace") as stream:
+        for line in stream:
+            if any(mark in line for mark in marks):
+                with contextlib.suppress(ValueError):
+                    event = json.loads(line)
+                    if event["what"] in kinds:
+                        yield event
+
+
 def events(layout: Layout, limit: int = 1000) -> list[dict[str, t.Any]]:
     """The newest events, oldest first. A line that a crash cut short is passed over."""
     found = []

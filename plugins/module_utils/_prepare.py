@@ -52,7 +52,7 @@ def _make(store: ReleaseStore, params: dict[str, t.Any], manifest: dict[str, t.A
         with _files.open_umask():
             _fill(layout, work, artifact, manifest, params["npm_ci_args"])
         record = store.new_record(id=release_id, version=params["version"], source=params["source"], sha256=params["sha256"],
-                                  migration=params["migration"])
+                                  migration=params["migration"], committed=manifest.get("committed"))
         _files.write_json(os.path.join(work, ".release.json"), record)
         if os.path.isdir(layout.release(release_id)):
             store.remove(release_id)

@@ -32,7 +32,7 @@ def default_manager() -> str:
 def build_spec(layout: Layout, params: dict[str, t.Any]) -> dict[str, t.Any]:
     """A service definition from the options of ``node_service``.
 
-    :raises InputError: when the command cannot be found on the target.
+    :raises InputError: when the command cannot be found on the target, or a limit is none.
     """
     name = check_name(params["name"], "service name")
     command = list(params["command"])
@@ -41,6 +41,7 @@ def build_spec(layout: Layout, params: dict[str, t.Any]) -> dict[str, t.Any]:
         raise InputError(f"service {name}", f"the program '{command[0]}' on the target", "none on its PATH",
                          "Install it (mobius.ops.setup does) or correct mobius_command")
     manager = params["manager"] if params["manager"] != "auto" else default_manager()
+    limits = _systemd.limits(params)
     environment = {"NODE_ENV": "production", "HOST": params["host"], "PORT": str(params["port"])}
     environment.update({key: str(value) for key, value in (params["environment"] or {}).items()})
     return {
@@ -50,7 +51,7 @@ def build_spec(layout: Layout, params: dict[str, t.Any]) -> dict[str, t.Any]:
         "stop_timeout": params["stop_timeout"], "restart_delay": params["restart_delay"],
         "restart_limit": params["restart_limit"], "restart_window": params["restart_window"],
         "writable": [layout.component(part) for part in ("uploads", "database", "generated", "logs")],
-        "memory_max": params["memory_max"], "not_while": _restore_journal.journal_path(layout, "swapping"),
+        "memory_max": None, **limits, "not_while": _restore_journal.journal_path(layout, "swapping"),
         "slots": None, **(_two_instances(params) if params["proxy_port"] else {}),
     }
 

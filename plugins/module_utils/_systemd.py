@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _clock, _commands, _files, _processes
-from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError, ServiceError
 
 UNIT_DIR = "/etc/systemd/system"
 #: What the journal calls the end of a unit's process (SD_MESSAGE_UNIT_PROCESS_EXIT).
@@ -24,6 +25,8 @@ ProtectSystem=strict
 ProtectHome=true
 PrivateTmp=true
 PrivateDevices=true
+DevicePolicy=closed
+PrivateMounts=true
 PrivateUsers=true
 ProtectClock=true
 ProtectControlGroups=true
@@ -34,6 +37,7 @@ ProtectKernelTunables=true
 ProtectProc=invisible
 ProcSubset=pid
 RemoveIPC=true
+KeyringMode=private
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 RestrictNamespaces=true
 RestrictRealtime=true
@@ -52,6 +56,25 @@ AmbientCapabilities=CAP_NET_BIND_SERVICE
 PrivateUsers=false
 SystemCallFilter=@setuid
 """
+
+
+#: Fact of a definition -> the line of the unit that limits the service with all that it starts, and what the line takes.
+LIMITS = {
+    "memory_max": ("MemoryMax", re.compile(r"\d+(\.\d+)?[KMGT]?|\d+%|infinity"), "bytes, such as 4G, or a share of the host's, as 50%"),
+    "cpu_quota": ("CPUQuota", re.compile(r"[1-9]\d*(\.\d+)?%"), "a share of one processor, such as 150% for one and a half"),
+    "cpu_weight": ("CPUWeight", re.compile(r"[1-9]\d{0,3}|10000"), "a number from 1 to 10000; others have 100"),
+    "io_weight": ("IOWeight", re.compile(r"[1-9]\d{0,3}|10000"), "a number from 1 to 10000; others have 100"),
+    "tasks_max": ("TasksMax", re.compile(r"[1-9]\d*|[1-9]\d?%|infinity"), "a number of processes and threads"),
+}
+
+
+def limits(given: dict[str, t.Any]) -> dict[str, str]:
+    """The limits among the options that are set. :raises InputError: when systemd would not take one."""
+    found = {name: str(given[name]).strip() for name in LIMITS if given.get(name) not in (None, "")}
+    for name, text in found.items():
+        if not LIMITS[name][1].fullmatch(text):
+            raise InputError(f"mobius_{name}", LIMITS[name][2], repr(text), "Correct it, or leave it empty for no limit")
+    return found
 
 
 def _plain(text: str) -> str:
@@ -73,7 +96,7 @@ def render(spec: dict[str, t.Any]) -> str:
     """The text of the unit file of a service definition (``_service.build_spec``)."""
     environment = "".join(f"Environment={_quote(f'{key}={value}')}\n" for key, value in sorted(spec["environment"].items()))
     account = f"User={spec['user']}\n" if spec["user"] else ""
-    memory = f"MemoryMax={spec['memory_max']}\n" if spec["memory_max"] else ""
+    limited = "".join(f"{line}={spec[name]}\n" for name, (line, _form, _words) in LIMITS.items() if spec.get(name))
     guard = f"AssertPathExists=!{_plain(spec['not_while'])}\n" if spec.get("not_while") else ""
     low_port = LOW_PORT if spec.get("privileged_port") else ""
     writable = "".join(f"ReadWritePaths={_quote(path)}\n" for path in spec["writable"])
@@ -98,7 +121,7 @@ RestartSec={spec['restart_delay']}
 TimeoutStopSec={spec['stop_timeout']}
 KillMode=mixed
 LimitNOFILE=16384
-{memory}{SANDBOX}{low_port}{writable}
+{limited}{SANDBOX}{low_port}{writable}
 [Install]
 WantedBy=multi-user.target
 """

@@ -8,15 +8,22 @@ module: preflight
 short_description: Check that a host can take a deploy
 version_added: 0.1.0
 description:
-  - Checks what a deploy needs of a host before anything is changed, and tells for each point whether it passed, what
-    was found, and what to do when it did not. Source is the runbook's "Prerequisites" and "Final validation".
+  - Makes every check that a deploy needs before anything is changed, and tells for each whether it passed, what was expected and
+    found, and what to do when it did not. Source is the runbook's "Prerequisites" and "Final validation".
+  - Fails after all checks were made, with one message that names each that did not pass and its remedy.
+  - The controller measures how far the host's clock is off.
   - The given O(checks) are not sent; a mistake in their definitions is found now.
 author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
   - mobius.ops.shared.root
-  - mobius.ops.shared.reads_only
+  - mobius.ops.shared.attributes
+  - mobius.ops.shared.signatures
   - mobius.ops.checks
 options:
+  env:
+    description: The environment whose backups are looked at. Needed with O(backup_max_age).
+    type: str
+    default: ""
   service:
     description: The service whose port must be free or its own.
     type: str
@@ -28,107 +35,154 @@ options:
     description: Programs that must be on the target's PATH, and the argument that makes each print its version.
     type: dict
     default: {node: --version, npm: --version, ffmpeg: -version}
+  min_versions:
+    description: Programs and the lowest version of each that will do, as text, such as V("18.0").
+    type: dict
+    default: {}
   encoders:
     description: Encoders that ffmpeg must have.
     type: list
     elements: str
     default: [libx264, aac]
   min_free_mb:
-    description: Megabytes (10^6 bytes) that must be free on the root's file system.
+    description: Megabytes (10^6 bytes) that must be free on the root's file system; any when 0.
     type: int
     default: 1000
+  min_memory_mb:
+    description: Megabytes of memory that must be available; any when 0.
+    type: int
+    default: 0
+  max_clock_skew:
+    description: Seconds that the host's clock may be off from the controller's; any when 0.
+    type: float
+    default: 0
+  clock_skew:
+    description:
+      - Seconds that the host's clock is ahead of the controller's.
+      - Set by the collection itself.
+    type: float
+  backup_dir:
+    description: Folder of the backups, by default C(backups) below the root.
+    type: path
+  backup_max_age:
+    description: Hours that the newest backup of all O(components) may be old; it must be verified too. Not looked at when 0.
+    type: float
+    default: 0
+  components:
+    description: The parts of the state that the backup must hold.
+    type: list
+    elements: str
+    default: [all]
+  given:
+    description: Rows of other checks that belong into the same table, as RV(checks) has them.
+    type: list
+    elements: dict
+    default: []
+  skip:
+    description:
+      - Names of checks that may fail. They are made all the same; one that fails is V(waived).
+      - An unknown name is refused, and so are those that a deploy cannot do without (V(artifact), V(write), V(port), V(lock)).
+    type: list
+    elements: str
+    default: []
+  why:
+    description: Why they may fail. Needed with O(skip).
+    type: str
+    default: ""
+  record:
+    description: Whether the result goes into the history. A waiver always does.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    support: full
+    details: Writes no line into the history.
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+    details: A line in the history is no change.
+seealso:
+  - module: mobius.ops.preflight_request
 """
 
 EXAMPLES = r"""
 - name: Can this host take a deploy?
   mobius.ops.preflight:
     root: /opt/mobius
+    env: production
     min_free_mb: 5000
+    min_versions: {node: "18", ffmpeg: "4.0"}
+    max_clock_skew: 5
+    backup_max_age: 26
+
+- name: Deploy though the last backup is old
+  mobius.ops.preflight:
+    root: /opt/mobius
+    env: production
+    backup_max_age: 26
+    skip: [backup]
+    why: the disk for backups is being replaced
 """
 
 RETURN = r"""
-points:
-  description: Each point with its C(name), C(passed), what was C(found), and the C(remedy).
+checks:
+  description: A row for each check.
   returned: always
   type: list
   elements: dict
+  contains:
+    name:
+      description: The check's name, as O(skip) takes it.
+      type: str
+    status:
+      description: One of V(passed), V(failed), V(waived) and V(skipped).
+      type: str
+    found:
+      description: What was found; of a check that was skipped, why.
+      type: str
+    expected:
+      description: What should have been found.
+      type: str
+    remedy:
+      description: What to do; empty when it passed.
+      type: str
+passed:
+  description: Whether no check failed.
+  returned: always
+  type: bool
+waived_by:
+  description: C(who) waived which C(checks), C(why) and C(when); none when nothing was waived.
+  returned: always
+  type: dict
 """
 
-import os
-import shutil
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _commands, _files, _health, _service
-from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _health, _history, _preflight, _preflight_host
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 
-def point(name: str, passed: bool, found: str, remedy: str) -> dict[str, t.Any]:
-    """One row of the result."""
-    return {"name": name, "passed": passed, "found": found, "remedy": "" if passed else remedy}
-
-
-def program(name: str, argument: str) -> dict[str, t.Any]:
-    """Whether a program is there and runs."""
-    path = shutil.which(name)
-    if not path:
-        return point(name, False, f"no program {name} on the PATH", f"install {name} (mobius.ops.setup does)")
-    done = _commands.capture([path, argument])
-    first = (done.stdout.splitlines() or [""])[0]
-    return point(name, done.returncode == 0, first or f"exit status {done.returncode}", f"repair the installation of {name}")
-
-
-def encoders(wanted: list[str]) -> dict[str, t.Any]:
-    """Whether ffmpeg can encode what renders need."""
-    done = _commands.capture(["ffmpeg", "-hide_banner", "-encoders"])
-    there = {words[1] for words in (line.split() for line in done.stdout.splitlines()) if len(words) > 1}
-    missing = [name for name in wanted if name not in there]
-    found = "missing: " + ", ".join(missing) if missing else ", ".join(wanted)
-    return point("encoders", not missing, found, "install an ffmpeg that has them")
-
-
-def port(layout: Layout, name: str, wanted: int | None) -> dict[str, t.Any]:
-    """Whether the service was set up for the wanted port, and no other program has it."""
-    try:
-        service = _service.load(layout, name)
-        service.require_port()
-    except OpsError as error:
-        return point("port", False, str(error), error.todo)
-    if wanted not in (None, service.port):
-        return point("port", False, f"the service was set up for port {service.port}, not {wanted}",
-                     "run mobius.ops.setup with the new mobius_port")
-    return point("port", True, f"{service.port} is free or the service's own", "")
-
-
-def disk(layout: Layout, megabytes: int) -> dict[str, t.Any]:
-    """Whether enough is free."""
-    free = shutil.disk_usage(layout.root).free
-    return point("disk", free >= megabytes * 10**6, f"{_files.human_size(free)} free on the file system of {layout.root}",
-                 f"free some space: {megabytes} MB are wanted (mobius_min_free_mb)")
-
-
-def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
-    """Check every point; fail with the first that did not pass when one did not."""
+def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+    """Make every check, then fail when one did not pass."""
     layout = Layout(params["root"])
     layout.require()
     _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
-    writable = os.access(layout.state, os.W_OK)
-    points = [point("write", writable, f"the user may {'' if writable else 'not '}write to {layout.state}",
-                    "run it as the user who ran mobius.ops.setup")]
-    points += [program(name, str(argument)) for name, argument in params["programs"].items()]
-    if params["encoders"] and shutil.which("ffmpeg"):
-        points.append(encoders(params["encoders"]))
-    points += [port(layout, params["service"], params["port"]), disk(layout, params["min_free_mb"])]
-    bad = [row for row in points if not row["passed"]]
+    _preflight.require_rows(params["given"])
+    made = _preflight.with_hooks([*params["given"], *_preflight_host.check(layout, params)])
+    rows = _preflight.waive(made, params["skip"], params["why"])
+    result = _preflight.report(rows, params["why"])
+    bad = [one["name"] for one in _preflight.failures(rows)]
+    if not check_mode and (params["record"] or result["waived_by"]):
+        waived = (result["waived_by"] or {}).get("checks", [])
+        _history.record(layout, "preflight", params["why"], verdict="failed" if bad else "passed", failed=bad, waived=waived)
     if bad:
-        error = StateError("preflight of this host", "every point to pass",
-                           f"{len(bad)} of {len(points)} that do not: " + "; ".join(f"{row['name']} ({row['found']})" for row in bad),
-                           "To do: " + "; ".join(row["remedy"] for row in bad))
-        error.facts = {"points": points}
+        error = _preflight.refusal(rows)
+        error.facts = result
         raise error
-    return False, {"points": points}, {}
+    return False, result, {}
 
 
 def main() -> None:
@@ -136,14 +190,27 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "root": _arguments.ROOT,
+            "env": {"type": "str", "default": ""},
             "service": {"type": "str", "default": "mobius"},
             "port": {"type": "int"},
             "programs": {"type": "dict", "default": {"node": "--version", "npm": "--version", "ffmpeg": "-version"}},
+            "min_versions": {"type": "dict", "default": {}},
             "encoders": {"type": "list", "elements": "str", "default": ["libx264", "aac"]},
             "min_free_mb": {"type": "int", "default": 1000},
+            "min_memory_mb": {"type": "int", "default": 0},
+            "max_clock_skew": {"type": "float", "default": 0},
+            "clock_skew": {"type": "float"},
+            "backup_dir": {"type": "path"},
+            "backup_max_age": {"type": "float", "default": 0},
+            "components": _arguments.COMPONENTS,
+            "given": {"type": "list", "elements": "dict", "default": []},
+            "skip": {"type": "list", "elements": "str", "default": []},
+            "why": {"type": "str", "default": ""},
+            "record": {"type": "bool", "default": False},
             "checks": _arguments.CHECKS,
             "headers": _arguments.HEADERS,
             "secret_headers": _arguments.SECRET_HEADERS,
+            **_arguments.SIGNATURES,
         },
         supports_check_mode=True,
     )

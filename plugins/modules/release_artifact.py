@@ -104,6 +104,10 @@ digest:
   description: SHA-256 over the names and contents of the source's files.
   returned: success
   type: str
+committed:
+  description: When the source was committed, ISO 8601 UTC; of a git source, none otherwise.
+  returned: success
+  type: str
 built:
   description: Whether it was built now, or would be.
   returned: success

@@ -79,6 +79,41 @@ releases:
     failed_reason:
       description: Why it failed or was rolled back.
       type: str
+    committed:
+      description: When its source was committed, ISO 8601 UTC, where its artifact tells it.
+      type: str
+dora:
+  description:
+    - DORA's four keys over the last 30 days, by the history. Each figure of nothing is none.
+    - A deployment is a release that a deploy switched to. It failed when it did not become ready, was rolled back, or was left to a person
+      because nothing could be rolled back.
+  returned: success
+  type: dict
+  contains:
+    days:
+      description: How many days the figures are about.
+      type: int
+    deploys:
+      description: Number of deployments.
+      type: int
+    deploys_per_week:
+      description: Deployments a week.
+      type: float
+    failed:
+      description: How many of them failed.
+      type: int
+    unrestored:
+      description: How many of those were followed by no release that serves well yet.
+      type: int
+    change_failure_rate_pct:
+      description: Percentage of deployments that failed.
+      type: float
+    time_to_restore:
+      description: Median of the seconds from the switch to a release that failed until a release served well.
+      type: float
+    lead_time:
+      description: Median of the seconds from the commit to the switch, of releases whose artifact tells the commit's time.
+      type: float
 drill:
   description: The newest drill (M(mobius.ops.backup_drill)) in the history, with C(when), C(verdict) and C(report); none without one.
   returned: success
@@ -98,7 +133,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _deploy_lock, _history
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _clock, _deploy_lock, _dora, _history
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 
@@ -111,6 +146,7 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     target = store.target()
     return False, {"live": store.live(), "target": target["id"] if target else None, "releases": store.all(),
                    "drill": _history.last(layout, "drill"), "lock": _deploy_lock.DeployLock(layout).look(),
+                   "dora": _dora.figures(_history.of_kinds(layout, _dora.KINDS), _clock.now()),
                    "history": _history.events(layout, params["events"])}, {}
 
 

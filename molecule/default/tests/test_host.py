@@ -105,6 +105,13 @@ def test_the_sandbox_is_tight(host):
     exposure = float(re.search(r"Overall exposure level for mobius.service: ([0-9.]+)", report)[1])
     print(f"exposure of mobius.service: {exposure}")
     assert exposure <= 2.5, report
+    analyze = "systemd-analyze security --offline=true --threshold=25 --no-pager /etc/systemd/system/mobius.service"
+    assert host.run(f"{analyze} >/dev/null && echo safe") == "safe"
+
+
+def test_the_render_work_has_its_limits(host):
+    found = {name: host.unit(name) for name in ("CPUQuotaPerSecUSec", "CPUWeight", "IOWeight", "TasksMax")}
+    assert found == {"CPUQuotaPerSecUSec": "1.5s", "CPUWeight": "50", "IOWeight": "50", "TasksMax": "512"}
 
 
 def test_secrets_code_and_records_are_out_of_reach(host):

@@ -66,3 +66,18 @@ def test_the_last_drill(days, verdict, said):
 def test_who_holds_the_deploy_lock(lock, said):
     lines = status_page.status_page(SERVICE, {"live": None, "target": None, "releases": [], "history": [], "lock": lock}, []).splitlines()
     assert said in lines if said else not any("lock" in line for line in lines)
+
+
+DORA = {"days": 30, "deploys": 6, "deploys_per_week": 1.4, "failed": 1, "change_failure_rate_pct": 16.7, "time_to_restore": 95.0,
+        "unrestored": 0, "lead_time": 10800.0}
+
+
+@pytest.mark.parametrize(("changed", "said"), [
+    ({}, "Deploys in the last 30 days: 6 (1.4 a week), 1 failed (16.7 %), time to restore 95 s, lead time from the commit 3 h"),
+    ({"time_to_restore": None, "unrestored": 1, "lead_time": None},
+     "Deploys in the last 30 days: 6 (1.4 a week), 1 failed (16.7 %), 1 not restored yet"),
+    ({"deploys": 0}, "Deploys in the last 30 days: none"),
+])
+def test_the_four_keys_are_a_line(changed, said):
+    releases = {"live": None, "target": None, "releases": [], "history": [], "dora": {**DORA, **changed}}
+    assert "  " + said in status_page.status_page(SERVICE, releases, []).splitlines()

@@ -11,7 +11,7 @@ import tarfile
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _build, _commands, _deps
+from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _build, _clock, _commands, _deps
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError, OpsError, StateError
 from ansible_collections.mobius.ops.plugins.modules import release_artifact
 
@@ -230,6 +230,13 @@ def test_a_git_ref_is_a_branch_or_a_tag(make, repository, ref, text):
     made = make(url, ref=ref)
     assert content(made["path"]) == text
     assert made["source"] == f"{url}@{commits[text]}"
+    seconds = int(git("show", "--no-patch", "--format=%ct", commits[text], folder=url))
+    assert made["committed"] == _clock.from_epoch(seconds) == _artifact.read_manifest(made["path"])["committed"]
+    assert make(url, ref=ref)["committed"] == made["committed"]  # the one that was built before
+
+
+def test_a_folder_tells_no_commit(make, source):
+    assert make(source)["committed"] is None
 
 
 def test_a_git_ref_may_be_a_commit_and_the_url_have_a_scheme(make, repository):

@@ -3,11 +3,14 @@
 """The module preflight."""
 from __future__ import annotations
 
+import datetime
 import os
+import pathlib
 import socket
 
 import pytest
 
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _history, _preflight_host
 from ansible_collections.mobius.ops.plugins.modules import preflight
 
 
@@ -32,7 +35,7 @@ def check(host, run_module, tools):
 
 
 def point(result, name):
-    (found,) = [row for row in result["points"] if row["name"] == name]
+    (found,) = [row for row in result["checks"] if row["name"] == name]
     return found
 
 
@@ -41,8 +44,11 @@ def test_a_host_that_can_take_a_deploy(check, host, snapshot):
     host.service()
     before = snapshot(host.root)
     result = check()
-    assert not result["changed"] and all(row["passed"] and not row["remedy"] for row in result["points"])
-    assert [row["name"] for row in result["points"]] == ["write", "node", "ffmpeg", "encoders", "port", "disk"]
+    assert not result["changed"] and result["passed"] and result["waived_by"] is None
+    assert {row["name"]: row["status"] for row in result["checks"]} == {
+        "write": "passed", "node": "passed", "ffmpeg": "passed", "encoders": "passed", "port": "passed", "disk": "passed",
+        "memory": "skipped", "clock": "skipped", "backup": "skipped", "proxy": "skipped", "lock": "skipped"}
+    assert all(row["found"] and not row["remedy"] for row in result["checks"])
     assert point(result, "node")["found"] == "v20.1.0"
     assert snapshot(host.root) == before
 
@@ -50,7 +56,7 @@ def test_a_host_that_can_take_a_deploy(check, host, snapshot):
 def test_the_services_own_port_is_fine(check, host):
     host.live("r1")
     host.serve()
-    assert point(check(), "port")["passed"]
+    assert point(check(), "port")["status"] == "passed"
 
 
 @pytest.mark.parametrize("options, name, words", [
@@ -59,20 +65,148 @@ def test_the_services_own_port_is_fine(check, host):
     ({"encoders": ["libx264", "libx999"]}, "encoders", "missing: libx999"),
     ({"min_free_mb": 10**12}, "disk", "free on the file system"),
     ({"service": "other"}, "port", "service other: expected a service that was set up"),
+    ({"port": 1}, "port", "not 1"),
+    ({"min_versions": {"node": "20.2"}}, "node", "v20.1.0"),
+    ({"programs": {"true": "-v"}, "min_versions": {"true": "4"}}, "true", "no version in ''"),
+    ({"min_versions": {"no-such-program": "1"}}, "no-such-program", "no program no-such-program on the PATH"),
+    ({"min_memory_mb": 10**9}, "memory", "available"),
+    ({"max_clock_skew": 5, "clock_skew": -7.04}, "clock", "7.0 s behind"),
+    ({"max_clock_skew": 5}, "clock", "it could not be measured"),
+    ({"backup_max_age": 1, "env": "local"}, "backup", "none of local in"),
+    ({"backup_max_age": 1, "env": "local", "backup_dir": "/nonexistent"}, "backup", "backup folder /nonexistent: expected a folder"),
+    ({"given": [{"name": "proxy", "status": "failed", "found": "syntax", "expected": "a", "remedy": "mend it"}]}, "proxy", "syntax"),
 ])
 def test_each_point_that_does_not_pass_is_named_with_its_remedy(check, host, options, name, words):
     host.service()
     result = check(**options)
     row = point(result, name)
-    assert not row["passed"] and words in row["found"] and row["remedy"]
+    assert row["status"] == "failed" and words in row["found"] and row["expected"] and row["remedy"]
     assert "1 of " in result["msg"] and f"{name} ({row['found']})" in result["msg"] and row["remedy"] in result["msg"]
+    assert not result["passed"]
+
+
+def test_all_failures_are_in_one_message(check, host):
+    result = check(min_free_mb=10**12, min_memory_mb=10**9, min_versions={"node": "99"})
+    assert result["msg"].startswith(
+        "preflight of this host: expected every check to pass, found 4 of 7 that do not: node (v20.1.0); port (")
+    assert "install node 99 or newer; " in result["msg"] and "mobius_min_memory_mb" in result["msg"]
+
+
+@pytest.mark.parametrize("options", [
+    {"min_versions": {"node": "20"}}, {"min_versions": {"node": "20.1.0.0"}}, {"min_memory_mb": 1}, {"min_free_mb": 0},
+    {"max_clock_skew": 5, "clock_skew": 4.9}, {"max_clock_skew": 5, "clock_skew": -5}, {"encoders": []},
+])
+def test_what_is_enough(check, host, options):
+    host.service()
+    assert check(**options)["passed"]
+
+
+def test_a_version_that_is_none_is_refused(check, host):
+    host.service()
+    assert "mobius_min_versions of node: expected a version" in check(min_versions={"node": "new"})["msg"]
+
+
+def test_a_waiver_is_kept_with_who_and_why(check, host, monkeypatch):
+    host.service()
+    monkeypatch.setenv("MOBIUS_OPERATOR", "anna")
+    options = {"min_free_mb": 10**12, "skip": ["disk", "node"], "why": "the new disk comes at noon"}
+    result = check(**options)
+    assert result["passed"] and point(result, "disk")["status"] == "waived" and point(result, "disk")["remedy"]
+    assert point(result, "node")["status"] == "passed"
+    by = result["waived_by"]
+    assert (by["who"], by["why"], by["checks"]) == ("anna", "the new disk comes at noon", ["disk"]) and by["when"].endswith("Z")
+    (event,) = _history.events(host.layout)
+    assert (event["what"], event["who"], event["why"], event["waived"], event["failed"], event["verdict"]) == (
+        "preflight", "anna", "the new disk comes at noon", ["disk"], [], "passed")
+
+
+def test_only_what_is_named_is_waived(check, host):
+    host.service()
+    result = check(min_free_mb=10**12, min_memory_mb=10**9, skip=["disk"], why="x")
+    assert "1 of 7 that do not: memory (" in result["msg"] and result["waived_by"]["checks"] == ["disk"]
+
+
+@pytest.mark.parametrize(("options", "sentence"), [
+    ({"skip": ["dsik"], "why": "x"}, "mobius_preflight_skip: expected some of node, ffmpeg, encoders, disk, memory, clock, backup, proxy, "
+                                     "found 'dsik'. Correct it."),
+    ({"skip": ["port"], "why": "x"}, "a deploy cannot do without port"),
+    ({"skip": ["disk"], "why": " "}, "mobius_why: expected why disk may be waived, found nothing"),
+    ({"given": [{"name": "proxy"}]}, "given checks: expected rows with name"),
+])
+def test_a_waiver_that_is_refused(check, host, snapshot, options, sentence):
+    host.service()
+    before = snapshot(host.root)
+    assert sentence in check(min_free_mb=10**12, **options)["msg"]
+    assert snapshot(host.root) == before
+
+
+def test_the_result_is_recorded_when_that_is_asked_for(check, host):
+    host.service()
+    check(record=True)
+    check(record=True, min_free_mb=10**12)
+    assert [(event["verdict"], event["failed"]) for event in _history.events(host.layout)] == [("passed", []), ("failed", ["disk"])]
+
+
+def test_check_mode_writes_nothing(host, run_module, tools, snapshot):
+    host.service()
+    before = snapshot(host.root)
+    given = {"root": host.root, "programs": {"node": "--version"}, "encoders": [], "record": True, "min_free_mb": 10**12}
+    assert run_module(preflight, {**given, "skip": ["disk"], "why": "x"}, check=True)["waived_by"]["checks"] == ["disk"]
+    assert snapshot(host.root) == before
+
+
+def backup_row(run_module, state_host, **options):
+    result = run_module(preflight, {"root": state_host.root, "env": state_host.env, "programs": {}, "encoders": [], "min_free_mb": 0,
+                                    "backup_max_age": 1, **options})
+    return point(result, "backup")
+
+
+def test_the_last_backup(run_module, state_host, quick_clock):
+    made = state_host.backup()
+    row = backup_row(run_module, state_host)
+    assert row["status"] == "passed" and made["archive"] in row["found"] and "verified" in row["found"], row
+    state_host.backup(components=["logs"])
+    assert made["archive"] in backup_row(run_module, state_host)["found"]  # one of the logs alone does not stand for it
+
+
+def test_a_backup_that_is_too_old(run_module, state_host, monkeypatch):
+    made = state_host.backup()
+    later = _clock.now() + datetime.timedelta(minutes=61)
+    monkeypatch.setattr(_clock, "now", lambda: later)
+    row = backup_row(run_module, state_host)
+    assert row["status"] == "failed" and f"{made['archive']}, 61 min old, verified" in row["found"]
+    assert backup_row(run_module, state_host, backup_max_age=2)["status"] == "passed"
+
+
+def test_a_backup_that_is_damaged(run_module, state_host):
+    archive = pathlib.Path(state_host.backup()["archive"])
+    content = bytearray(archive.read_bytes())
+    content[len(content) // 2] ^= 1
+    archive.write_bytes(content)
+    row = backup_row(run_module, state_host)
+    assert row["status"] == "failed" and "corrupt" in row["found"] and row["remedy"] == "make one: mobius.ops.backup"
+
+
+def test_a_program_that_hangs(check, host, tools, tmp_path, monkeypatch):
+    host.service()
+    (tmp_path / "bin" / "slow").write_text("#!/bin/sh\nexec sleep 20\n")
+    (tmp_path / "bin" / "slow").chmod(0o755)
+    monkeypatch.setattr(_preflight_host, "PATIENCE", 0.2)
+    assert "version of slow: slow" not in (found := point(check(programs={"slow": "-v"}), "slow")["found"])
+    assert "expected an end within 0.2 s" in found
+
+
+def test_memory_that_is_not_told(tmp_path):
+    (tmp_path / "meminfo").write_text("MemTotal: 5 kB\n")
+    row = _preflight_host.memory(5, str(tmp_path / "meminfo"))
+    assert row["status"] == "failed" and "does not tell" in row["found"]
 
 
 def test_a_port_in_use(check, host):
     host.service()
     with socket.create_server(("127.0.0.1", host.port)):
         row = point(check(), "port")
-    assert not row["passed"] and f"process {os.getpid()}" in row["found"]
+    assert row["status"] == "failed" and f"process {os.getpid()}" in row["found"]
     assert row["remedy"] == "Stop that program or give another mobius_port"
 
 

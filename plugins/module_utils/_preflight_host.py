@@ -1,0 +1,149 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The part of a preflight that is about a host: access, programs, port, disk, memory, clock, the last backup."""
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _backups, _clock, _commands, _files, _service, _signature, _words
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, expand_components
+from ansible_collections.mobius.ops.plugins.module_utils._preflight import Row, of_error, row, skipped
+
+MEMINFO = "/proc/meminfo"
+_VERSION = re.compile(r"\d+(?:\.\d+)*")
+#: Seconds that a program has to print its version.
+PATIENCE = 30.0
+
+
+def write(layout: Layout) -> Row:
+    """Whether the user may write where records lie."""
+    writable = os.access(layout.state, os.W_OK)
+    return row("write", writable, f"the user may {'' if writable else 'not '}write to {layout.state}", f"write access to {layout.state}",
+               "run it as the user who ran mobius.ops.setup")
+
+
+def version(text: str) -> tuple[int, ...]:
+    """The first version number in a text, such as ``(20, 1, 0)``; empty when there is none."""
+    match = _VERSION.search(text)
+    return tuple(map(int, match.group().split("."))) if match else ()
+
+
+def _at_least(found: tuple[int, ...], least: tuple[int, ...]) -> bool:
+    width = max(len(found), len(least))
+    return found + (0,) * (width - len(found)) >= least + (0,) * (width - len(least))
+
+
+def program(name: str, argument: str, least: str) -> Row:
+    """Whether a program is there, runs, and is new enough."""
+    expected = f"version {least} or newer" if least else "a program that runs"
+    if least and not version(least):
+        raise InputError(f"mobius_min_versions of {name}", "a version such as 18.0", repr(least), "Correct it")
+    path = shutil.which(name)
+    if not path:
+        return row(name, False, f"no program {name} on the PATH", expected, f"install {name} (mobius.ops.setup does)")
+    try:
+        done = _commands.capture([path, argument], what=f"version of {name}", timeout=PATIENCE)
+    except OpsError as error:
+        return of_error(name, error)
+    first = (done.stdout.splitlines() or [""])[0].split(" Copyright ", 1)[0][:100]
+    if done.returncode or (least and not version(first)):
+        return row(name, False, f"exit status {done.returncode}" if done.returncode else f"no version in {first!r}", expected,
+                   f"repair the installation of {name}")
+    return row(name, not least or _at_least(version(first), version(least)), first, expected, f"install {name} {least} or newer")
+
+
+def encoders(wanted: list[str]) -> Row:
+    """Whether ffmpeg can encode what renders need."""
+    if not wanted or not shutil.which("ffmpeg"):
+        return skipped("encoders", "there is no ffmpeg to ask" if wanted else "none is asked for")
+    done = _commands.capture(["ffmpeg", "-hide_banner", "-encoders"])
+    there = {words[1] for words in (line.split() for line in done.stdout.splitlines()) if len(words) > 1}
+    missing = [name for name in wanted if name not in there]
+    found = "missing: " + ", ".join(missing) if missing else ", ".join(wanted)
+    return row("encoders", not missing, found, "ffmpeg with " + ", ".join(wanted), "install an ffmpeg that has them")
+
+
+def port(layout: Layout, name: str, wanted: int | None) -> Row:
+    """Whether the service was set up for the wanted port, and no other program has it."""
+    expected = f"{'its port' if wanted is None else wanted} to be free or the service's own"
+    try:
+        service = _service.load(layout, name)
+        service.require_port()
+    except OpsError as error:
+        return of_error("port", error)
+    if wanted not in (None, service.port):
+        return row("port", False, f"the service was set up for port {service.port}, not {wanted}", expected,
+                   "run mobius.ops.setup with the new mobius_port")
+    return row("port", True, f"{service.port} is free or the service's own", expected, "")
+
+
+def disk(layout: Layout, megabytes: int) -> Row:
+    """Whether enough of the disk is free."""
+    if megabytes <= 0:
+        return skipped("disk", "mobius_min_free_mb is 0")
+    free = shutil.disk_usage(layout.root).free
+    found = f"{_files.human_size(free)} free on the file system of {layout.root}"
+    return row("disk", free >= megabytes * 10**6, found, f"{megabytes} MB free",
+               f"free some space: {megabytes} MB are wanted (mobius_min_free_mb)")
+
+
+def memory(megabytes: int, meminfo: str = MEMINFO) -> Row:
+    """Whether enough memory can be had without swapping."""
+    if megabytes <= 0:
+        return skipped("memory", "mobius_min_memory_mb is 0")
+    remedy = f"end what takes it (ps aux --sort=-rss): {megabytes} MB are wanted (mobius_min_memory_mb)"
+    with open(meminfo, encoding="ascii", errors="replace") as stream:
+        match = re.search(r"^MemAvailable:\s+(\d+) kB", stream.read(), re.MULTILINE)
+    if not match:
+        return row("memory", False, f"{meminfo} does not tell", f"{megabytes} MB available", remedy)
+    size = int(match.group(1)) * 1024
+    return row("memory", size >= megabytes * 10**6, f"{_files.human_size(size)} available", f"{megabytes} MB available", remedy)
+
+
+def clock(skew: float | None, limit: float) -> Row:
+    """Whether the target's clock agrees with the controller's.
+
+    :param skew: seconds that it is surely ahead (behind below 0), ``None`` when it could not be measured.
+    """
+    if limit <= 0:
+        return skipped("clock", "mobius_max_clock_skew is 0")
+    expected = f"{limit:g} s at most from the controller's"
+    if skew is None:
+        return row("clock", False, "it could not be measured", expected, "look at the target's clock: date -u")
+    found = f"{abs(skew):.1f} s {'ahead' if skew > 0 else 'behind'}" if abs(skew) >= 0.05 else "no difference"
+    return row("clock", abs(skew) <= limit, found, expected, "let both keep time (timedatectl set-ntp true, chrony)")
+
+
+def backup(folder: str, env: str, components: list[str], max_age: float, policy: _signature.Policy | None = None) -> Row:
+    """Whether the newest archive that holds all *components* is verified, and at most *max_age* hours old. It is read for that."""
+    if max_age <= 0:
+        return skipped("backup", "mobius_preflight_backup_max_age is 0")
+    expected = f"a verified backup of {', '.join(components)}, {max_age:g} h old at most"
+    remedy = "make one: mobius.ops.backup"
+    try:
+        newest = next(_backups.telling_of(_backups.find(folder, env), expand_components(components)), None)
+        if newest is None:
+            return row("backup", False, f"none of {env} in {folder}", expected, remedy)
+        [facts] = _backups.describe([newest], "checksum", policy)
+    except OpsError as error:
+        return of_error("backup", error)
+    age = (_clock.now() - _clock.parse(newest.created)).total_seconds()
+    reason = f" ({facts['reason']})" if facts["reason"] else ""
+    found = f"{newest.archive}, {_words.duration(max(0.0, age))} old, {facts['status']}{reason}"
+    return row("backup", facts["status"] == "verified" and age <= max_age * 3600, found, expected, remedy)
+
+
+def check(layout: Layout, params: dict[str, t.Any]) -> list[Row]:
+    """Every check of the host."""
+    least = {str(name): str(value) for name, value in params["min_versions"].items()}
+    programs = {**dict.fromkeys(least, "--version"), **params["programs"]}
+    rows = [write(layout)]
+    rows += [program(name, str(argument), least.get(name, "")) for name, argument in programs.items()]
+    rows += [encoders(params["encoders"]), port(layout, params["service"], params["port"]), disk(layout, params["min_free_mb"]),
+             memory(params["min_memory_mb"]), clock(params["clock_skew"], params["max_clock_skew"])]
+    policy = _signature.policy(params["allowed_signers"], params["signer"])
+    return [*rows, backup(params["backup_dir"] or layout.backups, params["env"], params["components"], params["backup_max_age"], policy)]

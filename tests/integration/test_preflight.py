@@ -1,0 +1,98 @@
+"""The table before a deploy: by itself, and as the first step of one."""
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def ready(site):
+    """A site with v1 live."""
+    return site.deployed("v1")
+
+
+def without_history(ready):
+    """The tree but for the history."""
+    return {name: facts for name, facts in ready.tree().items() if name not in ("state", "state/history.jsonl")}
+
+
+def failing(result):
+    return result.stats["mobius_failed_checks"]
+
+
+def test_a_host_that_may_be_deployed_to(ready, says):
+    tree, artifacts = without_history(ready), sorted(ready.artifacts.iterdir())
+    result = ready.play("preflight", mobius_release_source=str(ready.source("v7")), mobius_version="v7", mobius_operator="anna")
+    assert (result.status, result.outcome, result.changed()) == (0, "ready", 0), result.output
+    assert says(result, "MAY BEGIN: 0 failed, 0 waived, ") and says(result, "mobius_preflight_ci is empty")
+    assert says(result, "is built by the deploy") and says(result, "passed operator anna") and says(result, "passed clock no difference")
+    event = ready.history()[-1]
+    assert (event["what"], event["who"], event["verdict"], event["failed"]) == ("preflight", "anna", "passed", [])
+    assert (without_history(ready), sorted(ready.artifacts.iterdir())) == (tree, artifacts)
+
+
+def test_check_mode_writes_nothing(ready):
+    tree = ready.tree()
+    assert ready.play("preflight", "--check").outcome == "ready"
+    assert ready.tree() == tree
+
+
+def test_all_that_fails_is_told_at_once(ready, says, tmp_path):
+    (tmp_path / "ci.json").write_text(json.dumps({"check_runs": [{"name": "e2e", "conclusion": "failure"}]}))
+    result = ready.play("preflight", mobius_preflight_ci=str(tmp_path / "ci.json"), mobius_preflight_min_approvals="2",
+                        mobius_approvals="anna:dev", mobius_preflight_operator="true", mobius_deploy_freeze="2020-01-01/ forever",
+                        mobius_deploy_windows=["Mon-Sun 00:00-24:00"], mobius_min_versions={"node": "99"},
+                        mobius_preflight_backup_max_age="0.0000001", mobius_release_source="/nonexistent/a.tar.gz")
+    assert (result.status, result.outcome) == (2, "not_ready")
+    assert failing(result) == ["ci", "approvals", "operator", "freeze", "artifact", "node", "backup"]
+    for words in ("e2e failure", "get the approvals", "mobius_operator=NAME", "2020-01-01/ forever", "install node 99",
+                  "make one: mobius.ops.backup",
+                  "artifact /nonexistent/a.tar.gz: expected the file and its .sha256"):
+        assert says(result, words), result.output
+    assert ready.history()[-1]["failed"] == failing(result)
+
+
+def test_production_asks_for_people(ready, says):
+    """With a folder of its own, whose backups are looked at by their environment."""
+    result = ready.play("preflight", mobius_env="production")
+    assert (result.outcome, failing(result)) == ("not_ready", ["approvals", "operator"])
+    result = ready.play("preflight", mobius_env="production", mobius_operator="anna", mobius_approvals=[
+        {"name": "anna", "role": "ops"}, {"name": "bert", "role": "dev"}])
+    assert result.outcome == "ready" and says(result, "anna (ops), bert (dev)"), result.output
+
+
+def test_a_damaged_artifact(ready, says, tmp_path):
+    made = next(ready.artifacts.glob("v1-*.tar.gz"))
+    shutil.copy(made, tmp_path / "a.tar.gz")
+    (tmp_path / "a.tar.gz.sha256").write_text("0" * 64 + "  a.tar.gz\n")
+    result = ready.play("preflight", mobius_release_source=str(tmp_path / "a.tar.gz"))
+    assert failing(result) == ["artifact"] and says(result, "expected SHA-256 " + "0" * 64)
+    (tmp_path / "a.tar.gz.sha256").write_text(hashlib.sha256(made.read_bytes()).hexdigest() + "  a.tar.gz\n")
+    assert ready.play("preflight", mobius_release_source=str(tmp_path / "a.tar.gz")).outcome == "ready"
+
+
+def test_a_deploy_is_refused_and_a_waiver_lets_it_begin(ready, says):
+    tree = ready.tree()
+    refused = ready.deploy("v2", mobius_min_memory_mb=10**9)
+    assert (refused.status, refused.outcome) == (2, "failed") and says(refused, "1 of 10 that do not: memory (") and ready.tree() == tree
+    result = ready.deploy("v2", mobius_min_memory_mb=10**9, mobius_preflight_skip="memory", mobius_why="a test", mobius_operator="anna")
+    assert (result.status, result.outcome) == (0, "deployed"), result.output
+    assert says(result, "memory waived by anna")
+    (waiver,) = [event for event in ready.history() if event["what"] == "preflight" and event["waived"]]
+    assert (waiver["who"], waiver["why"], waiver["waived"]) == ("anna", "a test", ["memory"])
+    assert [event["who"] for event in ready.history() if event["what"] == "active"][-1] == "anna"
+
+
+@pytest.mark.parametrize(("extra", "sentence"), [
+    ({"mobius_preflight_skip": "dsik", "mobius_why": "x"},
+     "mobius_preflight_skip: expected some of ci, approvals, operator, window, freeze, node"),
+    ({"mobius_preflight_skip": "memory"}, "mobius_why: expected why memory may be waived"),
+])
+def test_a_waiver_that_is_refused(ready, says, extra, sentence):
+    tree = ready.tree()
+    result = ready.deploy("v8", **extra)
+    assert (result.status, result.outcome) == (2, "failed") and says(result, sentence), result.output
+    assert ready.tree() == tree
