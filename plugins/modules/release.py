@@ -50,6 +50,13 @@ options:
     type: list
     elements: str
     default: [--omit=dev]
+  asset_folders:
+    description:
+      - Folders of a release whose files have names that change with their content.
+      - Each release that is kept also offers the others' files, as hard links; none is replaced.
+    type: list
+    elements: str
+    default: [client/build/assets, client/build/static]
   migration:
     description: Which kind of data migration the release brings. A watch does not roll back a V(forward_only) one by itself.
     type: str

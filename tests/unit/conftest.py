@@ -127,7 +127,7 @@ class Host:
         """Options of node_service that make the service quick."""
         return {"root": self.root, "name": "mobius", "manager": "process",
                 "command": [sys.executable, "-I", "-S", "app.py"], "port": self.port, "stop_timeout": 1,
-                "restart_delay": 0.05, "restart_limit": 3, "restart_window": 60, **options}
+                "restart_delay": 0.05, "restart_limit": 3, "restart_window": 60, "proxy_port": None, **options}
 
     def service(self, **options: t.Any) -> _service.ProcessService:
         """The service, its definition on disk."""

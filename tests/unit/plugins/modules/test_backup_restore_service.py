@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _activation,
     _backup_create,
+    _readiness,
     _restore_journal,
     _service,
     _settle,
@@ -75,8 +76,8 @@ class Site:
         """A restore that is killed when it comes to a function."""
         child = os.fork()
         if child == 0:
-            monkeypatch.setattr(owner, name, lambda *_words, **_options: os.kill(os.getpid(), signal.SIGKILL))
             try:
+                monkeypatch.setattr(owner, name, lambda *_words, **_options: os.kill(os.getpid(), signal.SIGKILL))
                 self.restore(archive, **options)
             finally:
                 os._exit(0)
@@ -296,7 +297,7 @@ def test_killed_in_the_swap_what_was_there_serves_again(site, archive, monkeypat
 
 
 def test_killed_in_the_trial_and_well_it_stays(site, archive, monkeypatch):
-    site.killed(archive, monkeypatch, _activation, "ready")
+    site.killed(archive, monkeypatch, _readiness, "ready")
     assert _restore_journal.Journal.find(site.layout).phase == "trial"
     assert os.path.exists(site.backup())  # the folders are of one time
     result = site.restore()
@@ -306,7 +307,7 @@ def test_killed_in_the_trial_and_well_it_stays(site, archive, monkeypatch):
 
 
 def test_killed_in_the_trial_and_not_well_what_was_there_serves_again(site, bad, monkeypatch):
-    site.killed(bad, monkeypatch, _activation, "ready")
+    site.killed(bad, monkeypatch, _readiness, "ready")
     site.put("uploads/since.txt", "since")
     result = site.restore(ready_timeout=0.5)
     assert len(result["undone"]) == 5 and result["serving"] and site.health()["status"] == "ok"
@@ -409,7 +410,7 @@ def test_code_and_data_stay_together(site, bad, monkeypatch, killed):
     site.host.store.point("r2")
     site.service.restart()
     if killed:
-        site.killed(bad, monkeypatch, _activation, "ready", release_id="r1")
+        site.killed(bad, monkeypatch, _readiness, "ready", release_id="r1")
         assert site.host.store.live() == "r1"
         assert len(site.restore(ready_timeout=0.5)["undone"]) == 5
     else:
