@@ -94,6 +94,10 @@ class Site:
         """Every incident."""
         return [json.loads(path.read_text()) for path in sorted((self.root / "incidents").glob("*.json"))]
 
+    def watch_logs(self) -> list[Path]:
+        """What the watches have written, oldest first."""
+        return sorted((self.root / "monitor_logs").glob("monitor-*.log"))
+
     def tree(self) -> dict[str, tuple]:
         """Everything below the root but what a running application writes: path -> (mode, size, time, link)."""
         found = {}

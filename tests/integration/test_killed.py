@@ -47,17 +47,15 @@ def test_application_and_supervisor_killed(ready, says):
 
 def test_killed_controller_does_not_stop_the_watch(ready, eventually):
     """`kill -9` of ansible-playbook right after the watch has begun: the target rolls back by itself."""
-    good = ready.live()
+    good, before = ready.live(), len(ready.watch_logs())
     source = ready.source("v5", {"kind": "health", "after": 12})
     run = ready.operator.start("deploy", mobius_release_source=str(source), mobius_version="v5", mobius_watch_duration="40")
-    for line in run.stdout:
-        if "round 1 ok" in line:
-            break
+    eventually(lambda: len(ready.watch_logs()) > before and "round 1 ok" in ready.watch_logs()[-1].read_text(), timeout=60)
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
     assert ready.live().startswith("v5-")
-    eventually(lambda: ready.live() == good and ready.incidents())
-    eventually(lambda: ready.history()[-1]["what"] == "watch")
+    eventually(lambda: ready.live() == good and ready.incidents(), timeout=60)
+    eventually(lambda: ready.history()[-1]["what"] == "watch", timeout=60)
     assert ready.history()[-1]["verdict"] == "rolled_back"
     assert ready.client().health()["release"] == good
     told = ready.play("monitor", mobius_monitor_attach="true")

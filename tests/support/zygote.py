@@ -7,7 +7,6 @@ arguments from a file, print JSON and exit as under Ansible, and can be killed, 
 """
 from __future__ import annotations
 
-import _strptime  # noqa: F401  # before a child becomes a user who may not read the interpreter's folder
 import atexit
 import datetime
 import importlib
@@ -23,6 +22,9 @@ import typing as t
 from ansible_collections.mobius.ops.plugins.module_utils import _clock
 
 MODULES = ("backup", "backup_info", "backup_restore", "checksum")
+#: What Python loads at its first use only. A child may have become a user by then who may not read the interpreter's folder.
+LATE = ("_strptime", "concurrent.futures.thread",
+        *(f"encodings.{name}" for name in ("ascii", "cp437", "idna", "latin_1", "utf_8_sig")))
 PACKAGE = "ansible_collections.mobius.ops.plugins.modules."
 #: What the system is asked for at each step of the work (Python's audit events).
 STEPS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.chown", "os.utime", "os.symlink", "os.link",
@@ -107,8 +109,8 @@ def wait(command: dict[str, t.Any]) -> dict[str, t.Any]:
 
 def serve() -> None:
     """Answer commands until there are no more."""
-    for name in MODULES:
-        importlib.import_module(PACKAGE + name)
+    for name in (*LATE, *(PACKAGE + module for module in MODULES)):
+        importlib.import_module(name)
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     for line in sys.stdin:
         command = json.loads(line)
