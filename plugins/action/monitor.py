@@ -6,6 +6,8 @@ Nothing depends on it: the watch runs on the target, and goes on when this ends.
 """
 from __future__ import annotations
 
+import hashlib
+import pathlib
 import time
 import typing as t
 
@@ -17,9 +19,8 @@ from ansible.utils.display import Display
 display = Display()
 #: Seconds that one call on the target waits for news.
 PATIENCE = 10
-#: Seconds between two tries to ask a watch that does not answer, and after which it is given up.
+#: Seconds between two tries to ask a watch that does not answer.
 RETRY = 5
-LOST_AFTER = 300
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -44,38 +45,43 @@ class ActionModule(ActionBase):
         state = args.get("state", "watched")
         if state not in ("watched", "followed") or self._task.check_mode:
             return self._module(args, task_vars)
-        if state == "watched":
-            result = self._module(args, task_vars)
-            changed = True
-        else:
-            result = self._module({**args, "patience": 0}, task_vars)
-            changed = False
-        if not result.get("failed"):
-            result = self._follow(result, args, task_vars or {})
-        return {**result, "changed": changed}
+        begun = self._module(args, task_vars) if state == "watched" else None
+        result = begun if begun and begun.get("failed") else self._follow(begun, args, task_vars or {})
+        if args.get("together") and (result.get("verdict") == "rolled_back" or result.get("lost")):
+            self._ended(args["together"]).touch()
+        return {**result, "changed": state == "watched"}
 
-    def _follow(self, result: dict[str, t.Any], args: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+    def _ended(self, together: str) -> pathlib.Path:
+        """A file that all hosts of this run share on the controller: there when the watch of one of them went back or was lost."""
+        return pathlib.Path(C.DEFAULT_LOCAL_TMP, "mobius-watch-" + hashlib.sha256(together.encode()).hexdigest()[:16])
+
+    def _follow(self, begun: dict[str, t.Any] | None, args: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Show the watch until its verdict. When it cannot be asked any more, that says nothing about the release."""
-        host, since = task_vars["inventory_hostname"], time.monotonic()
+        host, since, result = task_vars["inventory_hostname"], time.monotonic(), begun or {}
         while True:
             self._show(host, result, args.get("progress", "all"))
             if result.get("verdict"):
                 return result
-            ask = {"root": args["root"], "state": "followed", "watch_id": result["watch"]["id"], "offset": result["offset"],
-                   "patience": PATIENCE}
+            if args.get("together") and self._ended(args["together"]).exists():
+                return {**result, "verdict": "elsewhere", "trigger": "the watch of another host went back or was lost"}
+            ask = {"root": args["root"], "state": "followed", "patience": 0}
+            if result:
+                ask.update(watch_id=result["watch"]["id"], offset=result["offset"], patience=PATIENCE)
             try:
                 answer = self._module(ask, task_vars)
             except AnsibleConnectionFailure as error:
-                answer = {"failed": True, "msg": str(error)}
+                answer = {"failed": True, "unreachable": True, "msg": str(error)}
+            if answer.get("failed") and not result and not answer.get("unreachable"):
+                return answer  # there is none to follow
             if not answer.get("failed"):
                 result, since = answer, time.monotonic()
                 continue
             lost = f"the watch cannot be asked ({answer.get('msg', 'no reason given')})"
             display.display(f"[{host}] {lost}; it goes on without us", color=C.COLOR_WARN)  # a warning would wait for the task's end
-            result["lines"] = []
-            if time.monotonic() - since > LOST_AFTER:
+            result.pop("lines", None)
+            if time.monotonic() - since > float(args.get("lost_after", 300)):
                 lost += "; look with mobius.ops.monitor -e mobius_monitor_attach=true"
-                return {**result, "verdict": "inconclusive", "trigger": lost}
+                return {**result, "verdict": "inconclusive", "trigger": lost, "lost": True}
             time.sleep(RETRY)
 
     def _module(self, args: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:

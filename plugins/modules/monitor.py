@@ -87,6 +87,15 @@ options:
     type: str
     choices: [all, changes, none]
     default: all
+  together:
+    description:
+      - A word that names what several hosts are watched for in one run, such as a release. When the watch of one of them goes back, or
+        nobody can ask it any more, V(followed) ends on the others too, with the verdict V(elsewhere); their watches go on.
+    type: str
+  lost_after:
+    description: Seconds after which V(followed) gives up a watch that cannot be asked. It goes on by itself.
+    type: float
+    default: 300
   why:
     description: With V(stopped), the reason for the record.
     type: str
@@ -125,13 +134,17 @@ verdict:
   description:
     - V(healthy), V(degraded) (it ended with failures, or with more than 5 % of the rounds slow or failed), V(rolled_back),
       V(frozen) (a rollback was needed and not possible; a person decides), V(inconclusive) (too little was measured, or
-      the watch was ended). Not set while the watch runs.
+      the watch was ended), V(elsewhere) (with O(together), another host's watch ended badly). Not set while the watch runs.
   returned: success
   type: str
 trigger:
   description: What caused the verdict, in words.
   returned: success
   type: str
+lost:
+  description: Whether nobody could ask the watch any more. It goes on.
+  returned: when that is so
+  type: bool
 samples:
   description: Rounds by outcome (C(ok), C(slow), C(failed), C(error), C(no_data)), and C(availability_pct).
   returned: success
@@ -153,7 +166,7 @@ metrics_file:
   returned: success
   type: str
 watch:
-  description: The watch's id and its state.
+  description: The watch's id and its state. With V(stopped), the id of the watch that was ended, and the release of the last one.
   returned: success
   type: dict
 lines:
@@ -212,11 +225,13 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
         return start(layout, params, check_mode)
     if params["state"] == "followed":
         return False, result_of(_watch.follow(layout, params["watch_id"], params["offset"], params["patience"])), {}
-    running = _watch.latest(layout)
-    stopped = running.id if running and running.state()["status"] == "running" else None
+    latest = _watch.latest(layout)
+    stopped = latest.id if latest and latest.state()["status"] == "running" else None
     if stopped and not check_mode:
         _watch.stop(layout, params["why"])
-    return bool(stopped), {"watch": {"id": stopped}}, {}
+    state = latest.state() if latest else {}
+    return bool(stopped), {"watch": {"id": stopped, "release": state.get("release")},
+                           **{name: state.get(name) for name in ("verdict", "trigger", "incident")}}, {}
 
 
 def main() -> None:
@@ -243,6 +258,8 @@ def main() -> None:
             "offset": {"type": "int", "default": 0},
             "patience": {"type": "float", "default": 0},
             "progress": {"type": "str", "choices": ["all", "changes", "none"], "default": "all"},
+            "together": {"type": "str"},
+            "lost_after": {"type": "float", "default": 300},
             "why": {"type": "str", "default": "stopped by an operator"},
         },
         supports_check_mode=True,

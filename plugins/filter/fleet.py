@@ -1,0 +1,86 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a deploy knows of all its hosts, for the one decision that they share."""
+from __future__ import annotations
+
+import typing as t
+
+DOCUMENTATION = r"""
+name: fleet
+positional: hostvars
+short_description: What became of a deploy on each of its hosts
+version_added: 0.1.0
+author: MOBIUS operations (@mobius-ops)
+description:
+  - Reads what the tasks of the role C(mobius.ops.deploy) have left in the variables of each host, and says which hosts are the
+    reason to go back. It is made for that role.
+options:
+  _input:
+    description: All hosts of the play, as C(ansible_play_hosts_all) has them.
+    type: list
+    elements: str
+    required: true
+  hostvars:
+    description: The variables of the hosts.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Tell which hosts made the fleet go back
+  ansible.builtin.debug:
+    msg: "{{ (ansible_play_hosts_all | mobius.ops.fleet(hostvars)).culprits }}"
+"""
+
+RETURN = r"""
+_value:
+  description:
+    - V(wanting), the hosts that the release is to come to. V(broken), whether a task failed or was not reached on one of them.
+    - V(failed), a dictionary of host and reason. V(went_back), hosts whose watch went back. V(lost), hosts that nobody reaches any more.
+      V(culprits), the last three together.
+    - V(reporter), the host that writes the incident of all. V(incident), the incident of the fleet, or an empty text.
+    - V(stuck), hosts that could not go back. V(down), whether any is known to serve nothing.
+  type: dict
+"""
+
+
+def fleet(hosts: list[str], hostvars: t.Any) -> dict[str, t.Any]:
+    """The state of a deploy over all hosts of its play."""
+    wanting = [host for host in hosts if hostvars[host].get("deploy_wanted")]
+    watches = {host: _watch(hostvars[host]) for host in wanting}
+    failed = {host: str(hostvars[host].get("deploy_failure")) for host in wanting if hostvars[host].get("deploy_failed_here")}
+    went_back = [host for host in wanting if watches[host].get("verdict") == "rolled_back"]
+    # Who goes back says so first. A host that nobody reaches has no say.
+    present = [host for host in wanting if hostvars[host].get("deploy_present")]
+    lost = [host for host in wanting if watches[host].get("lost") or (present and host not in present)]
+    incidents = [_facts(_facts(hostvars[host], "deploy_incident"), "incident").get("id") for host in wanting]
+    incidents += [watches[host].get("incident") for host in went_back]
+    return {
+        "wanting": wanting, "broken": any(hostvars[host].get("deploy_rescued") for host in wanting),
+        "failed": failed, "went_back": went_back, "lost": lost,
+        "culprits": [host for host in wanting if host in failed or host in went_back or host in lost],
+        "reporter": next((host for host in present if host in failed), next((host for host in present if host not in lost), "")),
+        "incident": str(next((found for found in incidents if found), "")),
+        "stuck": [host for host in wanting if _facts(hostvars[host], "deploy_went_back").get("msg")],
+        "down": any(not hostvars[host].get("deploy_serving", True) and host not in went_back for host in failed),
+    }
+
+
+def _facts(found: t.Any, name: str) -> t.Any:
+    return found.get(name) or {}
+
+
+def _watch(variables: t.Any) -> dict[str, t.Any]:
+    """What is known of the end of a host's watch: what was followed, or what was found when it was stopped."""
+    ended = _facts(variables, "deploy_watch_end")
+    if _facts(ended, "watch").get("release") == _facts(variables, "deploy_artifact").get("release_id", ""):
+        return {**_facts(variables, "monitor_watch"), **{name: ended.get(name) for name in ("verdict", "trigger", "incident")}}
+    return dict(_facts(variables, "monitor_watch"))
+
+
+class FilterModule:
+    """The filter of this file."""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        """Its name."""
+        return {"fleet": fleet}
