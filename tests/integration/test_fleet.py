@@ -154,7 +154,6 @@ def test_a_watch_that_goes_back_on_one_host_sends_all_back(fleet, good):
 
 
 def test_a_host_that_is_lost_before_the_switch_stops_the_deploy(fleet, good):
-    second = fleet.sites["second"]
     with fleet.when(lambda: fleet.locked("second"), lambda: fleet.cut("second")):
         result = fleet.deploy("v4")
     assert result.status != 0 and result.outcome == "failed", result.output

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _processes
+from ansible_collections.mobius.ops.plugins.module_utils import _gate, _processes
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 
 STATES = ("shared", "exclusive")
@@ -126,3 +126,22 @@ def test_bad_release_of_exclusive_state_fails_on_a_copy_and_holds_nobody(site):
     assert host.service().status()["pid"] == pid, "the instance that serves was never stopped"
     assert max(sample.seconds for sample in traffic.samples) < 1.5
     assert not [name for name in os.listdir(host.layout.root) if name.startswith(".drill-")]
+
+
+@pytest.mark.parametrize("fault", ['{"kind": "crash"}', '{"kind": "health"}'], ids=["crash", "health"])
+def test_release_that_is_bad_on_the_real_data_only(site, monkeypatch, fault):
+    """The copy told nothing: the old instance is started again on the real data, and those who waited are served by it."""
+    host = site("exclusive")
+    host.define()
+    host.verified("r1")
+    host.release("bad", fault)
+    monkeypatch.setattr(_gate, "on_copy", lambda *_words: 0.0)
+    with host.traffic() as traffic:
+        time.sleep(0.5)
+        with pytest.raises(OpsError, match="Release r1 serves again"):
+            host.activate("bad", timeout=3)
+        time.sleep(0.5)
+    check_none_lost(traffic)
+    check_counts(traffic)
+    assert {sample.release for sample in traffic.samples if sample.release} == {"r1"}
+    assert host.service().idle().status()["status"] == "stopped" and host.service().status()["release"] == "r1"
