@@ -11,8 +11,6 @@ from ansible_collections.mobius.ops.plugins.module_utils._errors import InputErr
 STATUSES = ("passed", "failed", "waived", "skipped")
 #: A deploy cannot do without these, so they cannot be waived.
 ESSENTIAL = ("artifact", "write", "port", "lock")
-#: Checks that others make, by rows that are given; why they are skipped without one.
-HOOKS = {"proxy": "there is no proxy", "lock": "there is no lock between deployers"}
 
 Row = dict[str, t.Any]
 
@@ -30,12 +28,6 @@ def skipped(name: str, reason: str) -> Row:
 def of_error(name: str, error: OpsError) -> Row:
     """A check that failed by an error that tells what was expected, found, and what to do."""
     return row(name, False, str(error), error.expected, error.todo or "correct it")
-
-
-def with_hooks(rows: list[Row]) -> list[Row]:
-    """The rows, and a skipped one for each check that nobody has made."""
-    names = {one["name"] for one in rows}
-    return rows + [skipped(name, reason) for name, reason in HOOKS.items() if name not in names]
 
 
 def require_rows(rows: list[t.Any]) -> None:

@@ -8,10 +8,20 @@ import re
 import shutil
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _backups, _clock, _commands, _files, _service, _signature, _words
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _backups,
+    _clock,
+    _commands,
+    _deploy_lock,
+    _files,
+    _service,
+    _signature,
+    _words,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, expand_components
 from ansible_collections.mobius.ops.plugins.module_utils._preflight import Row, of_error, row, skipped
+from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService
 
 MEMINFO = "/proc/meminfo"
 _VERSION = re.compile(r"\d+(?:\.\d+)*")
@@ -57,14 +67,29 @@ def program(name: str, argument: str, least: str) -> Row:
 
 
 def encoders(wanted: list[str]) -> Row:
-    """Whether ffmpeg can encode what renders need."""
+    """Whether ffmpeg has the encoders that renders need, and each of them encodes a fifth of a second."""
     if not wanted or not shutil.which("ffmpeg"):
         return skipped("encoders", "there is no ffmpeg to ask" if wanted else "none is asked for")
-    done = _commands.capture(["ffmpeg", "-hide_banner", "-encoders"])
-    there = {words[1] for words in (line.split() for line in done.stdout.splitlines()) if len(words) > 1}
-    missing = [name for name in wanted if name not in there]
-    found = "missing: " + ", ".join(missing) if missing else ", ".join(wanted)
-    return row("encoders", not missing, found, "ffmpeg with " + ", ".join(wanted), "install an ffmpeg that has them")
+    done = _commands.capture(["ffmpeg", "-hide_banner", "-encoders"], timeout=PATIENCE)
+    kinds = {words[1]: words[0][0] for words in (line.split() for line in done.stdout.splitlines()) if len(words) > 1}
+    expected, remedy = "ffmpeg with " + ", ".join(wanted), "install an ffmpeg that has them"
+    missing = [name for name in wanted if name not in kinds]
+    if missing:
+        return row("encoders", False, "missing: " + ", ".join(missing), expected, remedy)
+    broken = [f"{name} fails: {said}" for name in wanted for said in [_encode(name, kinds[name])] if said]
+    found = "; ".join(broken) or ", ".join(wanted) + (" encoded a moment of picture and sound" if len(wanted) > 1 else " encoded a moment")
+    return row("encoders", not broken, found, expected, "repair the installation of ffmpeg")
+
+
+def _encode(encoder: str, kind: str) -> str:
+    """What ffmpeg says when it cannot encode a moment of a made-up picture or sound; nothing is written."""
+    source, codec = ("testsrc=size=64x64:rate=10", "-c:v") if kind == "V" else ("sine", "-c:a")
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", source, "-t", "0.2", codec, encoder, "-f", "null", "-"]
+    try:
+        done = _commands.capture(command, what=f"encoder {encoder}", timeout=PATIENCE)
+    except OpsError as error:
+        return str(error)
+    return ((done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1])[:200] if done.returncode else ""
 
 
 def port(layout: Layout, name: str, wanted: int | None) -> Row:
@@ -79,6 +104,33 @@ def port(layout: Layout, name: str, wanted: int | None) -> Row:
         return row("port", False, f"the service was set up for port {service.port}, not {wanted}", expected,
                    "run mobius.ops.setup with the new mobius_port")
     return row("port", True, f"{service.port} is free or the service's own", expected, "")
+
+
+def proxy(layout: Layout, name: str) -> Row:
+    """Whether the proxy runs with the configuration that the service was set up with."""
+    try:
+        service = _service.load(layout, name)
+    except OpsError as error:
+        return skipped("proxy", str(error))
+    if not isinstance(service, SlottedService):
+        return skipped("proxy", "mobius_proxy_port is 0")
+    expected, remedy = "HAProxy, running with the configuration of the last setup", "run mobius.ops.setup"
+    if not service.proxy.answers():
+        return row("proxy", False, f"nobody answers on the socket in {service.proxy.folder}", expected, remedy)
+    if service.proxy.differs():
+        return row("proxy", False, f"another configuration in {service.proxy.folder}", expected, remedy)
+    return row("proxy", True, f"port {service.spec['proxy']['port']}, to the instance on port {service.proxy.live()}", expected, "")
+
+
+def lock(layout: Layout, look: bool) -> Row:
+    """Whether nobody else deploys. An expired lock can be taken over."""
+    if not look:
+        return skipped("lock", "the deploy takes it itself")
+    held, expected = _deploy_lock.DeployLock(layout).look(), "a deploy lock that nobody holds"
+    if held is None or held.get("expired"):
+        return row("lock", True, "free" if held is None else f"left behind by {held['owner']}, expired", expected, "")
+    found = held.get("fault") or f"held by {held['owner']} on {held['host']} since {held['since']} for '{held['reason']}'"
+    return row("lock", False, found, expected, "wait, or give mobius_lock_wait; mobius.ops.force_unlock when that run is dead")
 
 
 def disk(layout: Layout, megabytes: int) -> Row:
@@ -146,4 +198,5 @@ def check(layout: Layout, params: dict[str, t.Any]) -> list[Row]:
     rows += [encoders(params["encoders"]), port(layout, params["service"], params["port"]), disk(layout, params["min_free_mb"]),
              memory(params["min_memory_mb"]), clock(params["clock_skew"], params["max_clock_skew"])]
     policy = _signature.policy(params["allowed_signers"], params["signer"])
-    return [*rows, backup(params["backup_dir"] or layout.backups, params["env"], params["components"], params["backup_max_age"], policy)]
+    return [*rows, backup(params["backup_dir"] or layout.backups, params["env"], params["components"], params["backup_max_age"], policy),
+            proxy(layout, params["service"]), lock(layout, params["lock"])]

@@ -40,7 +40,7 @@ options:
     type: dict
     default: {}
   encoders:
-    description: Encoders that ffmpeg must have.
+    description: Encoders that ffmpeg must have. Each encodes a fifth of a second of a made-up picture or sound.
     type: list
     elements: str
     default: [libx264, aac]
@@ -89,6 +89,10 @@ options:
     description: Why they may fail. Needed with O(skip).
     type: str
     default: ""
+  lock:
+    description: Whether it counts when somebody holds the deploy lock.
+    type: bool
+    default: true
   record:
     description: Whether the result goes into the history. A waiver always does.
     type: bool
@@ -171,7 +175,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     layout.require()
     _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
     _preflight.require_rows(params["given"])
-    made = _preflight.with_hooks([*params["given"], *_preflight_host.check(layout, params)])
+    made = [*params["given"], *_preflight_host.check(layout, params)]
     rows = _preflight.waive(made, params["skip"], params["why"])
     result = _preflight.report(rows, params["why"])
     bad = [one["name"] for one in _preflight.failures(rows)]
@@ -206,6 +210,7 @@ def main() -> None:
             "given": {"type": "list", "elements": "dict", "default": []},
             "skip": {"type": "list", "elements": "str", "default": []},
             "why": {"type": "str", "default": ""},
+            "lock": {"type": "bool", "default": True},
             "record": {"type": "bool", "default": False},
             "checks": _arguments.CHECKS,
             "headers": _arguments.HEADERS,

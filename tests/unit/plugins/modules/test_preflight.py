@@ -10,7 +10,8 @@ import socket
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _history, _preflight_host
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _deploy_lock, _history, _preflight_host, _proxy
+from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService
 from ansible_collections.mobius.ops.plugins.modules import preflight
 
 
@@ -20,7 +21,8 @@ def tools(tmp_path, monkeypatch):
     folder = tmp_path / "bin"
     folder.mkdir()
     for name, text in (("node", "echo v20.1.0"), ("broken", "exit 3"),
-                       ("ffmpeg", "echo ' V....D libx264  H.264'; echo ' A....D aac  AAC'")):
+                       ("ffmpeg", "case $1 in -version) echo 'ffmpeg version 6';; esac; case $2 in -encoders) echo ' V....D libx264  H.264'; echo ' A....D aac  AAC'; echo ' A....D mute  M';; esac;"
+                                  " case \"$*\" in *mute*-f*null*) echo 'no sound today' >&2; exit 1;; esac")):
         (folder / name).write_text(f"#!/bin/sh\n{text}\n")
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
@@ -47,8 +49,8 @@ def test_a_host_that_can_take_a_deploy(check, host, snapshot):
     assert not result["changed"] and result["passed"] and result["waived_by"] is None
     assert {row["name"]: row["status"] for row in result["checks"]} == {
         "write": "passed", "node": "passed", "ffmpeg": "passed", "encoders": "passed", "port": "passed", "disk": "passed",
-        "memory": "skipped", "clock": "skipped", "backup": "skipped", "proxy": "skipped", "lock": "skipped"}
-    assert all(row["found"] and not row["remedy"] for row in result["checks"])
+        "memory": "skipped", "clock": "skipped", "backup": "skipped", "proxy": "skipped", "lock": "passed"}
+    assert [row for row in result["checks"] if not row["found"] or row["remedy"]] == []
     assert point(result, "node")["found"] == "v20.1.0"
     assert snapshot(host.root) == before
 
@@ -63,6 +65,7 @@ def test_the_services_own_port_is_fine(check, host):
     ({"programs": {"no-such-node": "-v"}}, "no-such-node", "no program no-such-node on the PATH"),
     ({"programs": {"broken": "-v"}}, "broken", "exit status 3"),
     ({"encoders": ["libx264", "libx999"]}, "encoders", "missing: libx999"),
+    ({"encoders": ["libx264", "mute"]}, "encoders", "mute fails: no sound today"),
     ({"min_free_mb": 10**12}, "disk", "free on the file system"),
     ({"service": "other"}, "port", "service other: expected a service that was set up"),
     ({"port": 1}, "port", "not 1"),
@@ -74,7 +77,7 @@ def test_the_services_own_port_is_fine(check, host):
     ({"max_clock_skew": 5}, "clock", "it could not be measured"),
     ({"backup_max_age": 1, "env": "local"}, "backup", "none of local in"),
     ({"backup_max_age": 1, "env": "local", "backup_dir": "/nonexistent"}, "backup", "backup folder /nonexistent: expected a folder"),
-    ({"given": [{"name": "proxy", "status": "failed", "found": "syntax", "expected": "a", "remedy": "mend it"}]}, "proxy", "syntax"),
+    ({"given": [{"name": "ci", "status": "failed", "found": "syntax", "expected": "a", "remedy": "mend it"}]}, "ci", "syntax"),
 ])
 def test_each_point_that_does_not_pass_is_named_with_its_remedy(check, host, options, name, words):
     host.service()
@@ -88,7 +91,7 @@ def test_each_point_that_does_not_pass_is_named_with_its_remedy(check, host, opt
 def test_all_failures_are_in_one_message(check, host):
     result = check(min_free_mb=10**12, min_memory_mb=10**9, min_versions={"node": "99"})
     assert result["msg"].startswith(
-        "preflight of this host: expected every check to pass, found 4 of 7 that do not: node (v20.1.0); port (")
+        "preflight of this host: expected every check to pass, found 4 of 8 that do not: node (v20.1.0); port (")
     assert "install node 99 or newer; " in result["msg"] and "mobius_min_memory_mb" in result["msg"]
 
 
@@ -123,7 +126,7 @@ def test_a_waiver_is_kept_with_who_and_why(check, host, monkeypatch):
 def test_only_what_is_named_is_waived(check, host):
     host.service()
     result = check(min_free_mb=10**12, min_memory_mb=10**9, skip=["disk"], why="x")
-    assert "1 of 7 that do not: memory (" in result["msg"] and result["waived_by"]["checks"] == ["disk"]
+    assert "1 of 8 that do not: memory (" in result["msg"] and result["waived_by"]["checks"] == ["disk"]
 
 
 @pytest.mark.parametrize(("options", "sentence"), [
@@ -131,7 +134,7 @@ def test_only_what_is_named_is_waived(check, host):
                                      "found 'dsik'. Correct it."),
     ({"skip": ["port"], "why": "x"}, "a deploy cannot do without port"),
     ({"skip": ["disk"], "why": " "}, "mobius_why: expected why disk may be waived, found nothing"),
-    ({"given": [{"name": "proxy"}]}, "given checks: expected rows with name"),
+    ({"given": [{"name": "ci"}]}, "given checks: expected rows with name"),
 ])
 def test_a_waiver_that_is_refused(check, host, snapshot, options, sentence):
     host.service()
@@ -212,3 +215,30 @@ def test_a_port_in_use(check, host):
 
 def test_a_host_that_was_not_set_up(run_module, tmp_path):
     assert "mobius.ops.setup" in run_module(preflight, {"root": str(tmp_path)})["msg"]
+
+
+def test_a_deploy_that_runs(check, host):
+    host.live("r1")
+    host.service()
+    lock = _deploy_lock.DeployLock(host.layout)
+    lock.hold({"owner": "ada", "host": "laptop", "reason": "deploy of v9", "env": "production", "expiry": 900.0, "process": ""})
+    found = point(check(), "lock")
+    assert found["status"] == "failed" and "held by ada on laptop since" in found["found"] and "force_unlock" in found["remedy"]
+    assert point(check(lock=False), "lock")["status"] == "skipped"
+
+
+def test_the_real_ffmpeg_encodes_a_moment():
+    assert _preflight_host.encoders(["libx264", "aac"])["found"] == "libx264, aac encoded a moment of picture and sound"
+
+
+def test_a_proxy_that_does_not_run_or_was_set_up_otherwise(host, check, monkeypatch):
+    host.live("r1")
+    service = host.service()
+    spec = {**service.spec, "slots": [1, 2], "state": "shared", "drain_timeout": 1.0, "drain_force": False, "job_programs": [],
+            "proxy": {"host": "127.0.0.1", "port": 3, "certificate": "", "max_body": 1, "max_connections": 1, "timeout": 1, "url": ""}}
+    monkeypatch.setattr(_preflight_host._service, "load", lambda *_words: SlottedService(host.layout, spec))
+    assert "nobody answers on the socket" in _preflight_host.proxy(host.layout, "mobius")["found"]
+    monkeypatch.setattr(_proxy.Proxy, "answers", lambda _self: True)
+    assert "another configuration" in _preflight_host.proxy(host.layout, "mobius")["found"]
+    monkeypatch.setattr(_proxy.Proxy, "differs", lambda _self: False)
+    assert _preflight_host.proxy(host.layout, "mobius")["found"] == "port 3, to the instance on port 1"
