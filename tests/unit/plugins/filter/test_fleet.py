@@ -36,7 +36,8 @@ def test_a_host_without_a_say_is_lost_and_another_one_writes():
 
 
 def test_a_watch_that_cannot_be_asked_any_more():
-    found = of(a={**WANTED, "monitor_watch": {"verdict": "inconclusive", "lost": True}}, b={**WANTED, "monitor_watch": {"verdict": "elsewhere"}})
+    found = of(a={**WANTED, "monitor_watch": {"verdict": "inconclusive", "lost": True}},
+               b={**WANTED, "monitor_watch": {"verdict": "elsewhere"}})
     assert found["lost"] == found["culprits"] == ["a"] and found["went_back"] == [] and not found["broken"]
 
 

@@ -21,7 +21,9 @@ def tools(tmp_path, monkeypatch):
     folder = tmp_path / "bin"
     folder.mkdir()
     for name, text in (("node", "echo v20.1.0"), ("broken", "exit 3"),
-                       ("ffmpeg", "case $1 in -version) echo 'ffmpeg version 6';; esac; case $2 in -encoders) echo ' V....D libx264  H.264'; echo ' A....D aac  AAC'; echo ' A....D mute  M';; esac;"
+                       ("ffmpeg", "case $1 in -version) echo 'ffmpeg version 6';; esac; "
+                                  "case $2 in -encoders) echo ' V....D libx264  H.264'; echo ' A....D aac  AAC'; "
+                                  "echo ' A....D mute  M';; esac;"
                                   " case \"$*\" in *mute*-f*null*) echo 'no sound today' >&2; exit 1;; esac")):
         (folder / name).write_text(f"#!/bin/sh\n{text}\n")
         (folder / name).chmod(0o755)
