@@ -61,7 +61,8 @@ def fleet(hosts: list[str], hostvars: t.Any) -> dict[str, t.Any]:
         "culprits": [host for host in wanting if host in failed or host in went_back or host in lost],
         "reporter": next((host for host in present if host in failed), next((host for host in present if host not in lost), "")),
         "incident": str(next((found for found in incidents if found), "")),
-        "stuck": [host for host in wanting if _facts(hostvars[host], "deploy_went_back").get("msg")],
+        "stuck": [host for host in wanting
+                  if any(_facts(hostvars[host], name).get("msg") for name in ("deploy_went_back", "deploy_unmigrated"))],
         "down": any(not hostvars[host].get("deploy_serving", True) and host not in went_back for host in failed),
     }
 

@@ -8,7 +8,7 @@ import os
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _gate, _readiness, _restore_journal
+from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _gate, _migration, _readiness, _restore_journal
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -103,6 +103,10 @@ def _go_back(store: ReleaseStore, service: Service | None, previous: str | None,
         switch(store, service, previous, checks, timeout)
     except (OpsError, OSError) as error:
         return False, f"Going back to {previous} failed too: {error}"
+    try:
+        _migration.down_after(store, service, failed["id"], previous)
+    except OpsError as error:
+        return True, f"Release {previous} serves again. {error}"
     return True, f"Release {previous} serves again."
 
 
@@ -147,6 +151,8 @@ def roll_back(store: ReleaseStore, service: Service | None, checks: list[dict[st
                     store.mark(previous, "rolled_back", why, target=target["id"], **facts)
                 if target["status"] != "verified":
                     store.mark(target["id"], "active", why)
+        if previous and previous != target["id"]:
+            _migration.down_after(store, service, previous, target["id"])
         return {**facts, "previous": previous, "target": store.get(target["id"])}
 
 

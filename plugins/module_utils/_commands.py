@@ -27,18 +27,20 @@ def passwords(text: str) -> list[str]:
 
 def capture(argv: list[str], folder: str = "/", what: str = "command",
             env: dict[str, str] | None = None, stdin: t.BinaryIO | None = None,
-            timeout: float | None = None) -> subprocess.CompletedProcess[str]:
+            timeout: float | None = None, **account: t.Any) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; ``returncode``, ``stdout`` and ``stderr``.
 
     :param what: what it is for, in words.
     :param env: its whole environment; that of this process by default.
     :param stdin: a file that it reads; nothing by default.
     :param timeout: seconds after which it is killed; never by default.
+    :param account: ``user``, ``group`` and ``extra_groups`` of ``Popen``, to run as somebody else.
     :raises StateError: when the program is not there, or does not end in time.
     """
     try:
         return subprocess.run(argv, cwd=folder, env=env, stdin=stdin or subprocess.DEVNULL,  # pylint: disable=ansible-bad-function
-                              capture_output=True, text=True, errors="replace", check=False, timeout=timeout)
+                              capture_output=True, text=True, errors="replace", check=False, timeout=timeout,
+                              **account)
     except subprocess.TimeoutExpired as error:
         raise StateError(f"{what}: {argv[0]}", f"an end within {timeout:g} s", "none", "Run it by hand to see why") from error
     except FileNotFoundError as error:

@@ -22,6 +22,20 @@ from ansible_collections.mobius.ops.plugins.module_utils import _clock, _command
 POLL = 0.1
 
 
+def environment(spec: dict[str, t.Any]) -> dict[str, str]:
+    """A service's whole environment: a few basic variables, its ``.env``, its own settings."""
+    env = {key: os.environ[key] for key in ("PATH", "LANG", "TZ", "HOME") if key in os.environ}
+    return {**env, **_env_file.read(spec["env_file"]), **spec["environment"]}
+
+
+def account(user: str | None) -> dict[str, t.Any]:
+    """``Popen`` arguments to run as a user; none when this process runs as that user already."""
+    if not user or pwd.getpwuid(os.getuid()).pw_name == user:
+        return {}
+    entry = pwd.getpwnam(user)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
+
 class Supervisor:
     """Runs one service until it is told to stop, or until it crashes too often.
 
@@ -65,8 +79,8 @@ class Supervisor:
         """Start the service and wait for its end (or end it, when this is to stop); its exit code."""
         with _files.append_stream(self.spec["console_log"]) as console:
             try:
-                child = _commands.start(self.spec["command"], os.path.realpath(self.spec["working_dir"]), self.environment(),
-                                        console, **self.account())
+                child = _commands.start(self.spec["command"], os.path.realpath(self.spec["working_dir"]), environment(self.spec),
+                                        console, **account(self.spec.get("user")))
             except OSError as error:
                 console.write(f"{_clock.iso()} cannot start {self.spec['command'][0]}: {error}\n".encode())
                 return 127
@@ -88,21 +102,6 @@ class Supervisor:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)
         return code
-
-    def environment(self) -> dict[str, str]:
-        """The service's whole environment: a few basic variables, its ``.env``, its own settings."""
-        env = {key: os.environ[key] for key in ("PATH", "LANG", "TZ", "HOME") if key in os.environ}
-        env.update(_env_file.read(self.spec["env_file"]))
-        env.update(self.spec["environment"])
-        return env
-
-    def account(self) -> dict[str, t.Any]:
-        """``Popen`` arguments for another user; none when the supervisor itself runs as that user."""
-        user = self.spec.get("user")
-        if not user or pwd.getpwuid(os.getuid()).pw_name == user:
-            return {}
-        entry = pwd.getpwnam(user)
-        return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
 
     def may_restart(self, code: int) -> bool:
         """Note how the service ended, then wait for the restart delay; false when it crashes too often."""

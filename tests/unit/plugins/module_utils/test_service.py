@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pwd
 import signal
 import socket
 import stat
@@ -296,10 +297,6 @@ def test_exits_in_words(code, text):
     assert _processes.exit_text(code) == text
 
 
-def test_another_account_is_asked_of_popen(host):
-    host.live("r1")
-    service = host.service()
-    made = _supervisor.Supervisor(service.folder)
-    assert made.account() == {}
-    made.spec["user"] = "nobody"
-    assert set(made.account()) == {"user", "group", "extra_groups"}
+def test_another_account_is_asked_of_popen():
+    assert _supervisor.account(None) == _supervisor.account(pwd.getpwuid(os.getuid()).pw_name) == {}
+    assert set(_supervisor.account("nobody")) == {"user", "group", "extra_groups"}

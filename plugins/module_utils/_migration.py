@@ -1,0 +1,91 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Migrations of the data that a release brings: a command that runs once before the switch, and one that undoes it.
+
+The record of the release keeps both and what became of them, so whoever goes back (a deploy, a rollback, a watch without a
+controller) knows what to undo. ``migrated.state`` is ``running``, ``done``, ``undoing`` or ``undone``.
+"""
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _commands, _env_file, _history, _service, _supervisor
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+
+
+def check(kind: str, up: list[str], down: list[str]) -> None:
+    """:raises InputError: when the commands do not fit the kind of migration."""
+    if kind == "none" and (up or down):
+        raise InputError("mobius_migration", "reversible or forward_only, for there is a command", "none", "Name the kind")
+    if kind == "reversible" and bool(up) != bool(down):
+        lacks = "mobius_migration_down" if up else "mobius_migration_up"
+        raise InputError(lacks, "a command, for the migration is reversible and has the other one", "none", "Give both, or neither")
+    if kind == "forward_only" and down:
+        raise InputError("mobius_migration_down", "no command, for the migration is forward_only", " ".join(down),
+                         "Leave it out, or set mobius_migration to reversible")
+
+
+def is_done(record: dict[str, t.Any]) -> bool:
+    """Whether a release's migration has run to its end."""
+    return (record.get("migrated") or {}).get("state") == "done"
+
+
+def up(store: ReleaseStore, service: _service.Service, release_id: str, plan: dict[str, t.Any]) -> bool:
+    """Migrate, unless that was done; whether it ran. One that was cut short runs again.
+
+    :param plan: ``up, down`` (commands), ``timeout`` (s).
+    :raises OpsError: when the command fails; the record says ``running`` then, so that it is undone.
+    """
+    if is_done(store.require(release_id)):
+        return False
+    _note(store, release_id, {**plan, "state": "running"})
+    _run(store, service, release_id, plan["up"], plan["timeout"], "migration")
+    _note(store, release_id, {**plan, "state": "done"})
+    _history.record(store.layout, "migrated", release=release_id)
+    return True
+
+
+def must_undo(record: dict[str, t.Any]) -> bool:
+    """Whether something of a release's migration may be in the data that can be taken out."""
+    migrated = record.get("migrated") or {}
+    return bool(migrated.get("down")) and migrated["state"] != "undone"
+
+
+def down(store: ReleaseStore, service: _service.Service | None, release_id: str) -> bool:
+    """Undo a release's migration, when one ran here; whether the command ran.
+
+    :raises OpsError: when it fails. The record says ``undoing``, and the next one who goes back tries again.
+    """
+    record = store.require(release_id)
+    if not must_undo(record) or service is None:
+        return False
+    plan = record["migrated"]
+    _note(store, release_id, {**plan, "state": "undoing"})
+    _run(store, service, release_id, plan["down"], plan["timeout"], "undoing the migration")
+    _note(store, release_id, {**plan, "state": "undone"})
+    _history.record(store.layout, "migration_undone", release=release_id)
+    return True
+
+
+def down_after(store: ReleaseStore, service: _service.Service | None, release_id: str, serving: str) -> None:
+    """Undo it after another release took over. :raises StateError: when that fails; it says what serves."""
+    try:
+        down(store, service, release_id)
+    except OpsError as error:
+        raise StateError(f"release {release_id}", f"its migration to be undone; release {serving} serves again", str(error),
+                         "Run its mobius_migration_down by hand") from error
+
+
+def _note(store: ReleaseStore, release_id: str, migrated: dict[str, t.Any]) -> None:
+    store.save({**store.require(release_id), "migrated": {**migrated, "when": _clock.iso()}})
+
+
+def _run(store: ReleaseStore, service: _service.Service, release_id: str, command: list[str], timeout: float, what: str) -> None:
+    """In the release's folder, as the service's user and with its environment; its output is told without secrets."""
+    done = _commands.capture(command, store.layout.release(release_id), f"{what} of release {release_id}", _supervisor.environment(service.spec),
+                             timeout=timeout, **_supervisor.account(service.spec.get("user")))
+    if done.returncode:
+        last = " | ".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-6:])
+        raise OpsError(f"{what} of release {release_id}: {' '.join(command)}", "exit status 0",
+                       _env_file.Redactor(service.spec["env_file"]).text(f"{done.returncode} ({last})"), "Correct the cause and run it again")

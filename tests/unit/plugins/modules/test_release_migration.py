@@ -1,0 +1,140 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The module release_migration, and who undoes what it did."""
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from ansible_collections.mobius.ops.plugins.module_utils import _activation
+from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
+from ansible_collections.mobius.ops.plugins.modules import release_migration
+
+#: Writes down that it ran, where, and what it was told by the environment.
+LOG = "import os, sys; open('../../shared/data/log', 'a').write(f'{sys.argv[1]} {os.path.basename(os.getcwd())} {os.environ[\"TOKEN\"]}\\n')"
+UP, DOWN = [sys.executable, "-c", LOG, "up"], [sys.executable, "-c", LOG, "down"]
+FAILS = [sys.executable, "-c", "import os; print('no column ' + os.environ['TOKEN']); raise SystemExit(4)"]
+
+
+@pytest.fixture
+def site(host, run_module):
+    """A live release r1, a prepared r2, and a service with a secret."""
+    with open(host.layout.env_file, "w") as stream:
+        stream.write("TOKEN=very-secret\n")
+    host.live("r1")
+    host.service()
+    host.release("r2")
+
+    def migrate(check=False, **options):
+        given = {"root": host.root, "release_id": "r2", "kind": "reversible", "command": UP, "down_command": DOWN, **options}
+        return run_module(release_migration, given, check)
+
+    host.migrate = migrate
+    return host
+
+
+def ran(host):
+    try:
+        with open(host.layout.component("database") + "/log") as stream:
+            return stream.read().split("\n")[:-1]
+    except FileNotFoundError:
+        return []
+
+
+def whats(host):
+    return [event["what"] for event in host.history()]
+
+
+def test_it_runs_once_in_the_release_with_the_services_environment(site):
+    first = site.migrate()
+    assert first["changed"] and first["migrated"]["state"] == "done" and first["migrated"]["down"] == DOWN
+    assert not site.migrate()["changed"]
+    assert ran(site) == ["up r2 very-secret"] and whats(site).count("migrated") == 1
+
+
+def test_check_mode_writes_nothing(site, snapshot):
+    before = snapshot(site.root)
+    assert site.migrate(check=True)["changed"] and snapshot(site.root) == before
+    site.migrate()
+    before = snapshot(site.root)
+    assert not site.migrate(check=True)["changed"] and site.migrate(check=True, state="down")["changed"]
+    assert snapshot(site.root) == before
+
+
+def test_it_is_undone_once(site):
+    assert not site.migrate(state="down")["changed"]
+    site.migrate()
+    assert site.migrate(state="down")["migrated"]["state"] == "undone"
+    assert not site.migrate(state="down")["changed"]
+    assert ran(site) == ["up r2 very-secret", "down r2 very-secret"] and whats(site)[-1] == "migration_undone"
+    assert site.migrate()["changed"], "a release that comes again migrates again"
+
+
+def test_the_live_release_keeps_its_data(site):
+    site.migrate()
+    site.store.point("r2")
+    assert not site.migrate(state="down")["changed"] and ran(site) == ["up r2 very-secret"]
+
+
+def test_one_that_fails_is_told_without_secrets_and_undone(site):
+    result = site.migrate(command=FAILS)
+    assert "migration of release r2" in result["msg"] and "expected exit status 0, found 4 (no column ********)" in result["msg"]
+    assert site.store.get("r2")["migrated"]["state"] == "running"
+    assert site.migrate(state="down")["changed"] and ran(site) == ["down r2 very-secret"]
+
+
+def test_one_that_was_cut_short_runs_again(site):
+    site.store.save({**site.store.get("r2"), "migrated": {"state": "running", "up": UP, "down": DOWN, "timeout": 5.0}})
+    assert site.migrate()["changed"] and ran(site) == ["up r2 very-secret"]
+
+
+def test_one_that_does_not_end(site):
+    result = site.migrate(command=[sys.executable, "-c", "import time; time.sleep(60)"], timeout=0.3)
+    assert "expected an end within 0.3 s" in result["msg"]
+
+
+@pytest.mark.parametrize("options, words", [
+    ({"kind": "none"}, "mobius_migration: expected reversible or forward_only, for there is a command, found none"),
+    ({"down_command": []}, "mobius_migration_down: expected a command"), ({"command": []}, "mobius_migration_up: expected a command"),
+    ({"kind": "forward_only"}, "mobius_migration_down: expected no command"),
+    ({"timeout": 0}, "mobius_migration_timeout: expected seconds above 0"),
+    ({"release_id": "r9"}, "release r9: expected one of"),
+])
+def test_bad_input_runs_nothing(site, options, words):
+    result = site.migrate(**options)
+    assert words in result["msg"] and ran(site) == []
+
+
+def test_a_forward_only_one(site):
+    assert site.migrate(kind="forward_only", down_command=[])["migrated"]["state"] == "done"
+    assert not site.migrate(kind="forward_only", down_command=[], state="down")["changed"]
+
+
+def test_a_rollback_undoes_it_after_the_switch(site):
+    site.store.mark("r1", "verified")
+    site.migrate()
+    site.store.mark("r2", "active")
+    site.store.point("r2")
+    _activation.roll_back(site.store, site.service(), [], 5, "a test")
+    assert ran(site) == ["up r2 very-secret", "down r2 very-secret"] and site.store.live() == "r1"
+
+
+def test_a_failed_activation_undoes_it(site):
+    site.serve()
+    site.mode("r2", "crash")
+    site.migrate()
+    with pytest.raises(OpsError, match="Release r1 serves again"):
+        _activation.activate(site.store, site.service(), "r2", [], 1)
+    assert ran(site) == ["up r2 very-secret", "down r2 very-secret"]
+
+
+def test_when_it_cannot_be_undone_the_old_release_serves_and_that_is_said(site):
+    site.store.mark("r1", "verified")
+    site.migrate(down_command=FAILS)
+    site.store.mark("r2", "active")
+    site.store.point("r2")
+    with pytest.raises(OpsError, match=r"its migration to be undone; release r1 serves again, found .*no column \*+"):
+        _activation.roll_back(site.store, site.service(), [], 5, "a test")
+    assert site.store.live() == "r1" and site.store.get("r2")["migrated"]["state"] == "undoing"
+    assert site.service().status()["status"] == "running"
