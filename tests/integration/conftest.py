@@ -21,6 +21,13 @@ RESTLESS = ("shared/logs/", "shared/data/")
 LOCK = "state/lock"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How thorough the kills of deploys are."""
+    parser.addoption("--kills", type=int, default=3, metavar="N", help="random moments at which deploys are killed")
+    parser.addoption("--failures", type=int, default=3, metavar="N", help="how many deploys fail in a row")
+    parser.addoption("--kill-chance", default="2026", metavar="TEXT", help="what the random moments hang on")
+
+
 def free_port() -> int:
     """A TCP port that nobody uses."""
     with socket.socket() as listener:
@@ -172,3 +179,18 @@ def says(result: Result, sentence: str) -> bool:
 @pytest.fixture(name="says")
 def _says() -> t.Callable[[Result, str], bool]:
     return says
+
+
+@pytest.fixture(params=["exclusive", "shared"])
+def proxied(request, new_site, tmp_path, free_port):
+    """A site behind a proxy, with a first release of one instance that was there before."""
+    site = new_site(tmp_path / "site")
+    site.folder.mkdir()
+    site.state = request.param
+    site.operator.settings["mobius_service_environment"] = {
+        "MOBIUS_STORE": "json" if site.state == "exclusive" else "sqlite", "CORS_ORIGINS": "*"}
+    site.deployed("v1")
+    public = free_port()
+    site.operator.settings.update(mobius_proxy_port=public, mobius_standby_port=free_port(), mobius_state=site.state)
+    site.port = public  # for its clients
+    return site

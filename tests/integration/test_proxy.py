@@ -3,26 +3,10 @@ from __future__ import annotations
 
 import time
 
-import pytest
 from support.traffic import Traffic
 from support.waiting import wait_until
 
 RATE = 30
-
-
-@pytest.fixture(params=["exclusive", "shared"])
-def proxied(request, new_site, tmp_path, free_port):
-    """A site behind a proxy, with a first release of one instance that was there before."""
-    site = new_site(tmp_path / "site")
-    site.folder.mkdir()
-    site.state = request.param
-    site.operator.settings["mobius_service_environment"] = {
-        "MOBIUS_STORE": "json" if site.state == "exclusive" else "sqlite", "CORS_ORIGINS": "*"}
-    site.deployed("v1")
-    public = free_port()
-    site.operator.settings.update(mobius_proxy_port=public, mobius_standby_port=free_port(), mobius_state=site.state)
-    site.port = public  # for its clients
-    return site
 
 
 def test_deploys_and_rollbacks_lose_nothing(proxied):

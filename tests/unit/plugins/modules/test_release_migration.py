@@ -12,7 +12,11 @@ from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.mobius.ops.plugins.modules import release_migration
 
 #: Writes down that it ran, where, and what it was told by the environment.
-LOG = "import os, sys; open('../../shared/data/log', 'a').write(f'{sys.argv[1]} {os.path.basename(os.getcwd())} {os.environ[\"TOKEN\"]}\\n')"
+LOG = """
+import os, sys
+with open("../../shared/data/log", "a") as log:
+    print(sys.argv[1], os.path.basename(os.getcwd()), os.environ["TOKEN"], file=log)
+"""
 UP, DOWN = [sys.executable, "-c", LOG, "up"], [sys.executable, "-c", LOG, "down"]
 FAILS = [sys.executable, "-c", "import os; print('no column ' + os.environ['TOKEN']); raise SystemExit(4)"]
 
