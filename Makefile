@@ -59,6 +59,10 @@ test-systemd: setup ## a real systemd host in a container, over SSH (KEEP=1 leav
 test-matrix: setup ## unit tests, sanity and the main path on other ansible-cores
 	@.venv/bin/python tools/matrix.py $(ARGS)
 
+.PHONY: bench-deploy
+bench-deploy: setup ## deploys on 1, 3 and 10 local hosts, going back with 5 GB, nginx beside HAProxy (ARGS=--write for the page in docs)
+	@tools/bench-deploy $(ARGS)
+
 .PHONY: bench-backup
 bench-backup: setup ## backups beside zip, tar, restic and borg (ARGS="--rounds 5", --write for the page in docs)
 	@tools/bench-backup $(ARGS)

@@ -1,7 +1,6 @@
 """A release that brings a migration of the data, and what becomes of it when the release is bad."""
 from __future__ import annotations
 
-import json
 import sqlite3
 
 import pytest
@@ -27,7 +26,7 @@ def whats(site):
 
 def test_a_command_without_its_kind_is_refused_and_nothing_is_switched(ready, says):
     good = ready.live()
-    result = ready.deploy("v2", mobius_migration_up=json.dumps(UP))
+    result = ready.deploy("v2", mobius_migration_up=UP)
     assert result.status == 2 and says(result, "mobius_migration: expected reversible or forward_only"), result.output
     assert ready.live() == good and "note" not in columns(ready)
 

@@ -1,0 +1,219 @@
+"""`make bench-deploy`: what a deploy and going back cost, and two proxies side by side. Interleaved; medians; a table and a page."""
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import json
+import os
+import platform
+import re
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+import typing as t
+from pathlib import Path
+
+import measure
+import proxies
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / ".build" / "collections")]
+
+import yaml  # noqa: E402
+from support.application import make_source  # noqa: E402
+from support.playbooks import Operator  # noqa: E402
+from support.proxied import ProxiedRoot, free_ports, install_modules  # noqa: E402
+from support.remains import end_all  # noqa: E402
+
+#: Row, most seconds (or the ratio) that the issue allows, and what the figure is.
+TARGETS = (("no-change, 1 host", 10.0), ("deploy, 1 host", 30.0), ("going back, 5 GB, restart", 5.0), ("going back, 5 GB, exclusive", 5.0),
+           ("going back, 5 GB, shared", 5.0))
+#: The watch of a measured deploy; its seconds are taken off.
+WATCH = 2.0
+SMALL, LARGE = 10 * 10**6, 5 * 10**9
+
+
+class Fleet:
+    """Hosts on this machine, each a root with the sample application."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self.folder, self.count = folder, count
+        folder.mkdir()
+        settings = yaml.safe_load((ROOT / "inventories" / "local" / "group_vars" / "mobius.yml").read_text())
+        settings["secret_file"] = str(ROOT / ".build" / "secrets" / "local")
+        hosts = {
+            f"host{number}": {
+                "mobius_root": str(folder / f"host{number}"), "mobius_port": port, "mobius_min_free_mb": 100, "ansible_connection": "local",
+                "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+            for number, port in enumerate(free_ports(count))}
+        (folder / "hosts.yml").write_text(yaml.safe_dump({"mobius": {"hosts": hosts, "vars": settings}}))
+        self.operator = Operator("local", mobius_artifact_store=str(folder.parent / "artifacts"), mobius_watch_duration=str(WATCH),
+                                 mobius_watch_interval="0.5", mobius_serial=0)
+        self.operator.inventory = folder / "hosts.yml"
+        self.play("setup")
+
+    def play(self, playbook: str, *options: str, **extra: t.Any) -> tuple[float, int]:
+        """Seconds that a playbook took, and how many tasks the first host had."""
+        began = time.monotonic()
+        result = self.operator.run(playbook, "--forks", str(max(5, self.count)), *options, **extra)
+        seconds = time.monotonic() - began
+        if result.status:
+            raise measure.Failed(f"{playbook} on {self.count} hosts ended with {result.status}:\n{result.output[-3000:]}")
+        return seconds, int(re.search(r"host0\s+: ok=(\d+)", result.output).group(1))  # type: ignore[union-attr]
+
+
+class Bench:
+    """One run."""
+
+    def __init__(self, options: argparse.Namespace, scratch: Path) -> None:
+        self.options, self.scratch = options, scratch
+        self.figures: dict[str, list[float]] = {}
+        self.tasks: dict[str, int] = {}
+
+    def note(self, name: str, seconds: float) -> None:
+        """Take a figure in, and show it."""
+        self.figures.setdefault(name, []).append(seconds)
+        print(f"  {name:<44} {seconds:8.2f} s", flush=True)
+
+    def playbooks(self) -> None:
+        """Whole playbooks on 1, 3 and 10 hosts. A host of its own builds the artifact of each version first."""
+        builder = Fleet(self.scratch / "builder", 1)
+        fleets = {count: Fleet(self.scratch / f"fleet{count}", count) for count in (1, 3, 10)}
+        first: dict[str, str] = {}
+        for number in range(self.options.rounds + 1):
+            source = make_source(self.scratch / f"source-v{number}", f"v{number}")
+            what = {"mobius_release_source": str(source), "mobius_version": f"v{number}"}
+            first = first or what
+            seconds, _tasks = builder.play("deploy", **what)
+            for count, fleet in fleets.items():
+                name = "1 host" if count == 1 else f"{count} hosts"
+                if count < 10 or not number:
+                    spent, tasks = fleet.play("deploy", **what)
+                    if number:  # the first round installs the dependencies
+                        self.note(f"deploy, {name}", spent - WATCH)
+                        self.tasks["deploy"] = tasks
+                again, few = fleet.play("deploy", **(what if count < 10 else first))
+                if number:
+                    self.note(f"no-change, {name}", again)
+                    self.tasks["no-change"] = few
+            if number:
+                self.note("deploy, 1 host, with the build", seconds - WATCH)
+
+    def going_back(self) -> None:
+        """From the decision until the old release serves, with little and with much data, for each way to switch."""
+        modules = install_modules(str(self.scratch / "modules"))
+        roots = {}
+        for state in ("restart", "exclusive", "shared"):
+            for name, size in (("10 MB", SMALL), ("5 GB", LARGE)):
+                root = ProxiedRoot(self.scratch / f"{state}-{size}", state, modules)
+                fill(Path(root.layout.component("uploads")), size)
+                root.define()
+                for release in ("r1", "r2"):
+                    root.verified(release)
+                roots[state, name] = root
+        for _round in range(self.options.rounds + 1):
+            for (state, name), root in roots.items():
+                began = time.monotonic()
+                root.roll_back("r1")
+                if _round:
+                    self.note(f"going back, {name}, {state}", time.monotonic() - began)
+                root.activate("r2")
+
+    def run(self) -> dict[str, t.Any]:
+        """Everything; the figures' medians."""
+        print("playbooks", flush=True)
+        self.playbooks()
+        end_all(str(self.scratch))
+        print("going back", flush=True)
+        self.going_back()
+        end_all(str(self.scratch))
+        print("proxies", flush=True)
+        side_by_side = proxies.compare(self.scratch / "proxies", self.options.rounds)
+        return {"medians": {name: round(statistics.median(found), 2) for name, found in self.figures.items()}, "rounds": self.figures,
+                "tasks": self.tasks, "proxies": side_by_side}
+
+
+def fill(folder: Path, size: int) -> None:
+    """Uploads of random bytes, 100 MB a file."""
+    left, number, block = size, 0, os.urandom(10**6)
+    while left:
+        with open(folder / f"upload-{number}.bin", "wb") as stream:
+            part = min(left, 100 * 10**6)
+            for _part in range(part // len(block)):
+                stream.write(block)
+        left, number = left - part, number + 1
+
+
+def table(found: dict[str, t.Any]) -> list[str]:
+    """The figures as Markdown."""
+    limits = dict(TARGETS)
+    lines = ["| what | median s | at most | met |", "|---|---:|---:|---|"]
+    for name, seconds in sorted(found["medians"].items()):
+        limit = limits.get(name)
+        lines.append(f"| {name} | {seconds:.2f} | {'' if limit is None else f'{limit:g}'} | "
+                     f"{'' if limit is None else 'yes' if seconds <= limit else 'NO'} |")
+    lines += ["", "| ratio | measured | at most | met |", "|---|---:|---:|---|"]
+    for name, ratio, limit in ratios(found["medians"]):
+        lines.append(f"| {name} | {ratio:.2f} | {limit:g} | {'yes' if ratio <= limit else 'NO'} |")
+    lines += ["", "Tasks a host: " + ", ".join(f"{name} {count}" for name, count in sorted(found["tasks"].items())) + "."]
+    lines += ["", "| proxy | state | requests | failed | p99 ms | longest ms |", "|---|---|---:|---:|---:|---:|"]
+    lines += [f"| {row['proxy']} | {row['state']} | {row['requests']} | {row['failed']} | {row['p99']:.0f} | {row['longest']:.0f} |"
+              for row in found["proxies"]]
+    return lines
+
+
+def ratios(medians: dict[str, float]) -> list[tuple[str, float, float]]:
+    """Ratio, measured, at most: going back with much data beside little, and the cost of a host of ten beside one."""
+    rows = [(f"going back, 5 GB beside 10 MB, {state}", medians[f"going back, 5 GB, {state}"] / medians[f"going back, 10 MB, {state}"], 1.1)
+            for state in ("restart", "exclusive", "shared") if f"going back, 5 GB, {state}" in medians]
+    if "no-change, 10 hosts" in medians:
+        rows.append(("no-change, a host of 10 beside 1", medians["no-change, 10 hosts"] / 10 / medians["no-change, 1 host"], 1.0))
+    return rows
+
+
+def page(found: dict[str, t.Any], noise: float) -> str:
+    """The page in docs."""
+    lines = [
+        "# Deploys: the benchmark", "",
+        f"Written by `make bench-deploy ARGS=--write`, {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d}. "
+        "A run elsewhere gives other seconds.", "",
+        f"- {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}",
+        f"- other processes of the machine took {noise:.1f} cores before it began"
+        + (": the numbers are noisy" if noise > 0.3 else ""), "",
+        "## Measured", "",
+        "Whole `ansible-playbook` runs on local hosts, start included, the watch's seconds taken off; `mobius_serial` 0. *Going back* is "
+        "the module alone, from the decision until the old release answers every check. Ratios are of one interleaved run.", "",
+        *table(found), "",
+        "## Why HAProxy", "",
+        "The last table is the same traffic (200 requests a second, no client tries again) through both proxies. *Shared*: the proxy "
+        "is pointed to another instance that runs already; nginx by a new configuration and a reload. *Exclusive*: the only instance ends, "
+        "and another one starts 1.5 seconds later. nginx answers 502 in between; HAProxy holds the requests.", ""]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run, print, and write when asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--scratch", help="a folder with 40 GB free; a temporary one by default")
+    parser.add_argument("--write", action="store_true", help="write docs/deploy-benchmark.md and .json")
+    options = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        scratch = Path(tempfile.mkdtemp(prefix="bench-deploy-", dir=options.scratch))
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        stack.callback(end_all, str(scratch))
+        busy = measure.busy()
+        time.sleep(3)
+        noise = (measure.busy() - busy) / 3
+        found = Bench(options, scratch).run()
+    print("\n".join(table(found)))
+    if options.write:
+        (ROOT / "docs" / "deploy-benchmark.md").write_text(page(found, noise))
+        (ROOT / "docs" / "deploy-benchmark.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Application roots with the real sample application behind the real proxy, without Ansible around them."""
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import typing as t
+from pathlib import Path
+
+from ansible_collections.mobius.ops.plugins.module_utils import _activation, _deps, _files, _health, _prepare, _service
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+from support.application import APP
+from support.traffic import Traffic
+
+KEY = "key-of-the-traffic-tests"
+
+
+def install_modules(folder: str) -> str:
+    """The dependencies of the sample application, installed once below a folder."""
+    found, _new = _deps.install(str(APP), folder, ["--omit=dev", "--ignore-scripts"])
+    assert found
+    return found
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
+    probes = [socket.socket() for _number in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+class ProxiedRoot:
+    """One application root with a service of two instances; of one and no proxy when the state is ``restart``."""
+
+    def __init__(self, root: Path, state: str, modules: str) -> None:
+        self.layout, self.modules = Layout(str(root)), modules
+        for folder in self.layout.folders():
+            os.makedirs(folder, exist_ok=True)
+        self.port, standby, self.public = free_ports(3)
+        if state == "restart":
+            self.public = self.port
+        _files.write_text(self.layout.env_file, f"MOBIUS_API_KEYS={KEY}\nCORS_ORIGINS=*\n", 0o600)
+        self.store = ReleaseStore(self.layout)
+        self.params: dict[str, t.Any] = {
+            "name": "mobius", "manager": "process", "command": ["node", "src/api/index.js"], "port": self.port, "host": "127.0.0.1",
+            "user": None, "environment": {"MOBIUS_STORE": "sqlite" if state == "shared" else "json"}, "stop_timeout": 2,
+            "restart_delay": 0.2, "restart_limit": 5, "restart_window": 60, "memory_max": None,
+            "proxy_port": None if state == "restart" else self.public,
+            "standby_port": standby, "application_state": "shared" if state == "shared" else "exclusive",
+            "drain_timeout": 60.0, "drain_force": False, "job_programs": ["ffmpeg"],
+            "proxy_host": "127.0.0.1", "proxy_url": None, "proxy_certificate": None, "proxy_max_body": 2 ** 31,
+            "proxy_max_connections": 2000, "proxy_timeout": 120}
+        self.checks = _health.normalize_all([{
+            "url": f"http://127.0.0.1:{self.public}/health", "json": ["status == 'ok'", "release == '{release}'"], "timeout": 5}])
+
+    def define(self, **params: t.Any) -> t.Any:
+        """The service, its definition on disk and its proxy running."""
+        self.params.update(params)
+        service = _service.service_for(self.layout, _service.build_spec(self.layout, self.params))
+        service.save()
+        return service
+
+    def service(self) -> t.Any:
+        """The service as a later run finds it."""
+        return _service.load(self.layout, "mobius")
+
+    def release(self, release_id: str, fault: str = "", **facts: t.Any) -> str:
+        """A prepared release."""
+        folder = Path(self.layout.release(release_id))
+        subprocess.run([sys.executable, APP / "make_version.py", folder, "--version", release_id,
+                        *(["--fault", fault] if fault else [])], check=True, stdout=subprocess.DEVNULL)
+        _prepare.link_shared(str(folder))
+        (folder / "node_modules").symlink_to(self.modules)
+        self.store.save(self.store.new_record(id=release_id, version=release_id, source="test", sha256="0" * 64, **facts))
+        return release_id
+
+    def activate(self, release_id: str, timeout: float = 20) -> dict[str, t.Any]:
+        """Put a release into service."""
+        return _activation.activate(self.store, self.service(), release_id, self.checks, timeout)
+
+    def roll_back(self, release_id: str | None = None) -> dict[str, t.Any]:
+        """Go back."""
+        return _activation.roll_back(self.store, self.service(), self.checks, 20, "a test", release_id)
+
+    def verified(self, release_id: str) -> str:
+        """A release that serves, and that a rollback may go to."""
+        self.release(release_id)
+        self.activate(release_id)
+        self.store.mark(release_id, "verified")
+        return release_id
+
+    def traffic(self, **options: t.Any) -> Traffic:
+        """Requests to the proxy."""
+        return Traffic(self.public, KEY, **options)
