@@ -17,11 +17,11 @@ import typing as t
 from pathlib import Path
 
 import measure
-import proxies
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / ".build" / "collections")]
 
+import proxies  # noqa: E402
 import yaml  # noqa: E402
 from support.application import make_source  # noqa: E402
 from support.playbooks import Operator  # noqa: E402
