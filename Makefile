@@ -55,6 +55,10 @@ test-app: setup ## the sample application's own tests
 test-systemd: setup ## a real systemd host in a container, over SSH (KEEP=1 leaves it up; ARGS=verify for one step)
 	@tools/test-systemd $(ARGS)
 
+.PHONY: test-cluster
+test-cluster: setup ## three systemd hosts in containers, over SSH: deploys under load, and hosts that are lost (KEEP=1, ARGS=verify)
+	@SCENARIO=cluster tools/test-systemd $(ARGS)
+
 .PHONY: test-matrix
 test-matrix: setup ## unit tests, sanity and the main path on other ansible-cores
 	@.venv/bin/python tools/matrix.py $(ARGS)

@@ -28,8 +28,8 @@ class Sample:
 class Traffic:
     """Counts up and asks for the health at a steady rate until it is told to stop; nothing is tried twice."""
 
-    def __init__(self, port: int, key: str, rate: float = 60, clients: int = 12) -> None:
-        self.port, self.key, self.rate, self.clients = port, key, rate, clients
+    def __init__(self, port: int, key: str, rate: float = 60, clients: int = 12, host: str = "127.0.0.1") -> None:
+        self.host, self.port, self.key, self.rate, self.clients = host, port, key, rate, clients
         self.samples: list[Sample] = []
         #: Counter values that the application has acknowledged.
         self.acknowledged: list[int] = []
@@ -106,10 +106,10 @@ class Traffic:
         sample = Sample(time.monotonic(), 0, what)
         self.samples.append(sample)
         try:
-            connection = connection or await asyncio.open_connection("127.0.0.1", self.port)
+            connection = connection or await asyncio.open_connection(self.host, self.port)
             reader, writer = connection
             length = sum(map(len, parts))
-            writer.write(f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nOrigin: http://127.0.0.1:{self.port}\r\n"
+            writer.write(f"{method} {path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\nOrigin: http://{self.host}:{self.port}\r\n"
                          f"X-API-Key: {self.key}\r\n{header}Content-Length: {length}\r\n\r\n".encode())
             for part in parts:
                 writer.write(part)

@@ -29,7 +29,7 @@ class Host:
     """The host, as seen through SSH and through the playbooks."""
 
     def __init__(self) -> None:
-        self.ssh = [*SSH, (RUN / "address").read_text().strip()]
+        self.ssh = [*SSH, (RUN / "address-mobius-systemd").read_text().strip()]
         self.operator = Operator(str(ROOT / "molecule" / "default" / "inventory"))
 
     def run(self, command: str) -> str:
