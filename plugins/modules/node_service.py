@@ -70,6 +70,18 @@ options:
   memory_max:
     description: Memory limit of the service and its render work under systemd, such as V(4G).
     type: str
+  cpu_quota:
+    description: Processor time that the service and its render work may have under systemd, such as V(150%) of one processor.
+    type: str
+  cpu_weight:
+    description: Their share of the processors under systemd when others want them too, 1 to 10000. Others have 100.
+    type: str
+  io_weight:
+    description: Their share of the disks under systemd when others want them too, 1 to 10000. Others have 100.
+    type: str
+  tasks_max:
+    description: How many processes and threads they may have under systemd.
+    type: str
   proxy_port:
     description:
       - The port of the proxy (HAProxy) in front of two instances, of which one serves; a switch then loses no request.
@@ -210,7 +222,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _health, _readiness, _restore_journal, _service
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _health, _readiness, _restore_journal, _service, _systemd
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -281,7 +293,7 @@ def main() -> None:
             "restart_delay": {"type": "float", "default": 1},
             "restart_limit": {"type": "int", "default": 10},
             "restart_window": {"type": "int", "default": 60},
-            "memory_max": {"type": "str"},
+            **{name: {"type": "str"} for name in _systemd.LIMITS},
             "proxy_port": {"type": "int"},
             "standby_port": {"type": "int"},
             "application_state": {"type": "str", "choices": ["exclusive", "shared"], "default": "exclusive"},

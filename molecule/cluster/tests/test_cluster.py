@@ -51,11 +51,12 @@ class Box:
         return self.run("ls /opt/mobius/incidents | grep json$").split()
 
     def locked(self) -> bool:
-        return self.run("ls /opt/mobius/state/lock") .find("deploy.json") >= 0
+        return self.run("ls /opt/mobius/state/lock").count("deploy.json") > 0
 
     def answers(self) -> str:
         """The release that answers through the proxy; empty when nobody does."""
-        said = subprocess.run(["curl", "-s", "-m", "3", f"http://{self.address}/health"], capture_output=True, text=True, check=False).stdout
+        asked = ["curl", "-s", "-m", "3", f"http://{self.address}/health"]
+        said = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
         with contextlib.suppress(ValueError):
             return json.loads(said).get("release", "")
         return ""
@@ -160,7 +161,8 @@ def test_deploys_and_rollbacks_under_load_lose_nothing(cluster, good, state, cap
             assert (result.status, result.outcome) == (0, "deployed"), result.output
             result = cluster.operator.run("rollback", mobius_release_id=good, **settings)
             assert (result.status, result.outcome) == (0, "rolled_back"), result.output
-    ready = max(event["ready_after"] for box, start in zip(cluster.boxes, first) for event in box.history()[start:] if "ready_after" in event)
+    events = [event for box, start in zip(cluster.boxes, first) for event in box.history()[start:]]
+    ready = max(event["ready_after"] for event in events if "ready_after" in event)
     with capsys.disabled():
         for box, load in zip(cluster.boxes, loads):
             print(f"\n  {state}, {box.name}: {load.figures()}")
