@@ -11,7 +11,7 @@ description:
   - Runs a command of a release that is prepared, in its folder, as the user of the service and with the service's environment. The old
     release serves meanwhile, and must be able to work with what the command makes (first add, and take away in a later release).
   - It runs once; the record of the release says so. A command that was cut short runs again, so it has to stand that.
-  - Whoever goes back from the release on this host undoes it by O(down), after the old release serves again. That holds for
+  - Whoever goes back from the release on this host undoes it by O(down_command), after the old release serves again. That holds for
     M(mobius.ops.release) and for the watch of M(mobius.ops.monitor), too.
 author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
