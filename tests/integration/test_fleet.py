@@ -1,14 +1,13 @@
 """Three hosts in one run: they are switched one after the other, and there is one decision for all of them."""
 from __future__ import annotations
 
-import contextlib
 import os
-import threading
 import time
 
 import pytest
 import yaml
 from support.playbooks import ROOT, Operator
+from support.waiting import when
 
 NAMES = ("first", "second", "third")
 
@@ -54,28 +53,6 @@ class Fleet:
     def switched_to(self, name, version):
         """How often a host was switched to a version."""
         return len([event for event in self.sites[name].history() if event["what"] == "active" and event["release"].startswith(version)])
-
-    @contextlib.contextmanager
-    def when(self, happens, then):
-        """Do something as soon as a condition holds; it must have held when the block ends."""
-        over, done = threading.Event(), threading.Event()
-
-        def look():
-            while not over.is_set():
-                if happens():
-                    then()
-                    done.set()
-                    return
-                time.sleep(0.02)
-
-        looker = threading.Thread(target=look)
-        looker.start()
-        try:
-            yield
-        finally:
-            over.set()
-            looker.join()
-        assert done.is_set(), "the fault was never due"
 
     def cut(self, name):
         (self.folder / "cut" / name).touch()
@@ -144,7 +121,7 @@ def test_a_watch_that_goes_back_on_one_host_sends_all_back(fleet, good):
         (third.root / "current" / "fault.json").write_text('{"kind": "health"}')
 
     begun = time.monotonic()
-    with fleet.when(lambda: third.live() != good and not fleet.locked("third"), spoil):
+    with when(lambda: third.live() != good and not fleet.locked("third"), spoil):
         result = fleet.deploy("v3", mobius_watch_duration="90")
     assert (result.status, result.outcome) == (2, "rolled_back"), result.output
     assert time.monotonic() - begun < 90, "nobody waited for the other hosts' hour to end"
@@ -154,7 +131,7 @@ def test_a_watch_that_goes_back_on_one_host_sends_all_back(fleet, good):
 
 
 def test_a_host_that_is_lost_before_the_switch_stops_the_deploy(fleet, good):
-    with fleet.when(lambda: fleet.locked("second"), lambda: fleet.cut("second")):
+    with when(lambda: fleet.locked("second"), lambda: fleet.cut("second")):
         result = fleet.deploy("v4")
     assert result.status != 0 and result.outcome == "failed", result.output
     assert back(fleet, good) and [fleet.switched_to(name, "v4") for name in NAMES] == [0, 0, 0]
@@ -168,7 +145,7 @@ def test_a_host_that_is_lost_before_the_switch_stops_the_deploy(fleet, good):
 
 def test_a_host_that_is_lost_after_its_switch_is_named_and_put_right_when_it_is_back(fleet, good):
     second = fleet.sites["second"]
-    with fleet.when(lambda: second.live().startswith("v5"), lambda: fleet.cut("second")):
+    with when(lambda: second.live().startswith("v5"), lambda: fleet.cut("second")):
         result = fleet.deploy("v5")
     assert result.status != 0 and result.outcome in ("failed", "rolled_back"), result.output
     assert fleet.versions() == ["v4", "v5", "v4"]

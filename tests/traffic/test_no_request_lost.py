@@ -27,6 +27,18 @@ def check_none_lost(traffic):
     assert traffic.failed() == []
 
 
+def check_bad_never_serves(host):
+    """Activate the release ``bad`` under traffic: r1 answers all the time, and nothing is lost."""
+    with host.traffic() as traffic:
+        time.sleep(0.5)
+        with pytest.raises(OpsError, match="Release r1 serves again"):
+            host.activate("bad", timeout=3)
+        time.sleep(0.5)
+    check_none_lost(traffic)
+    check_counts(traffic)
+    assert {sample.release for sample in traffic.samples if sample.release} == {"r1"}
+
+
 @pytest.mark.parametrize("state", STATES)
 def test_deploy_and_rollback_lose_nothing(site, state, capsys):
     host = site(state)
@@ -60,14 +72,7 @@ def test_bad_release_never_serves(site, state, fault):
     host.define()
     host.verified("r1")
     host.release("bad", fault)
-    with host.traffic() as traffic:
-        time.sleep(0.5)
-        with pytest.raises(OpsError, match="Release r1 serves again"):
-            host.activate("bad", timeout=3)
-        time.sleep(0.5)
-    check_none_lost(traffic)
-    check_counts(traffic)
-    assert {sample.release for sample in traffic.samples if sample.release} == {"r1"}
+    check_bad_never_serves(host)
     assert host.store.live() == "r1" and host.store.get("bad")["status"] == "failed"
     assert host.service().idle().status()["status"] == "stopped"
 
@@ -136,12 +141,5 @@ def test_release_that_is_bad_on_the_real_data_only(site, monkeypatch, fault):
     host.verified("r1")
     host.release("bad", fault)
     monkeypatch.setattr(_gate, "on_copy", lambda *_words: 0.0)
-    with host.traffic() as traffic:
-        time.sleep(0.5)
-        with pytest.raises(OpsError, match="Release r1 serves again"):
-            host.activate("bad", timeout=3)
-        time.sleep(0.5)
-    check_none_lost(traffic)
-    check_counts(traffic)
-    assert {sample.release for sample in traffic.samples if sample.release} == {"r1"}
+    check_bad_never_serves(host)
     assert host.service().idle().status()["status"] == "stopped" and host.service().status()["release"] == "r1"

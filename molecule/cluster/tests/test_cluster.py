@@ -8,8 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
-import time
 import typing as t
 from pathlib import Path
 
@@ -20,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tests"))
 from support.application import make_source
 from support.playbooks import ROOT, Operator, Result
 from support.traffic import Traffic
-from support.waiting import wait_until
+from support.waiting import wait_until, when
 
 RUN = ROOT / ".build" / "molecule-cluster"
 NAMES = ("mobius-app1", "mobius-app2", "mobius-app3")
@@ -99,26 +97,8 @@ def good(cluster: Cluster) -> str:
     return release
 
 
-@contextlib.contextmanager
-def paused_when(box: Box, happens: t.Callable[[], t.Any]) -> t.Iterator[None]:
-    """Freeze a host as soon as a condition holds; it must have held when the block ends."""
-    over, done = threading.Event(), threading.Event()
-
-    def look() -> None:
-        while not over.is_set() and not done.is_set():
-            if happens():
-                subprocess.run(["podman", "pause", box.name], check=True, stdout=subprocess.DEVNULL)
-                done.set()
-            time.sleep(0.1)
-
-    looker = threading.Thread(target=look)
-    looker.start()
-    try:
-        yield
-    finally:
-        over.set()
-        looker.join()
-    assert done.is_set(), "the fault was never due"
+def pause(box: Box) -> None:
+    subprocess.run(["podman", "pause", box.name], check=True, stdout=subprocess.DEVNULL)
 
 
 def unpause(box: Box) -> None:
@@ -191,20 +171,9 @@ def test_a_reboot_brings_the_live_release_back(cluster, good):
 
 def test_a_host_whose_release_is_bad_takes_all_back(cluster, good):
     box = cluster.boxes[2]
-    done = threading.Event()
-
-    def spoil() -> None:
-        while not done.is_set():
-            if box.live() != good and not box.locked():
-                box.run("echo {\\\"kind\\\": \\\"health\\\"} >/opt/mobius/current/fault.json")
-                return
-            time.sleep(0.2)
-
-    spoiler = threading.Thread(target=spoil)
-    spoiler.start()
-    result = cluster.deploy("spoilt", mobius_watch_duration=60)
-    done.set()
-    spoiler.join()
+    spoil = "echo {\\\"kind\\\": \\\"health\\\"} >/opt/mobius/current/fault.json"
+    with when(lambda: box.live() != good and not box.locked(), lambda: box.run(spoil)):
+        result = cluster.deploy("spoilt", mobius_watch_duration=60)
     assert (result.status, result.outcome) == (2, "rolled_back"), result.output
     assert cluster.live() == cluster.answers() == {good} and not any(box.locked() for box in cluster.boxes)
     assert len(cluster.incidents()) == 1 and box.incidents()
@@ -212,7 +181,7 @@ def test_a_host_whose_release_is_bad_takes_all_back(cluster, good):
 
 def test_a_host_that_freezes_before_the_switch_stops_the_deploy(cluster, good):
     box = cluster.boxes[1]
-    with paused_when(box, box.locked):
+    with when(box.locked, lambda: pause(box)):
         result = cluster.deploy("frozen1")
     unpause(box)
     assert result.status != 0 and cluster.live() == {good}, result.output
@@ -222,7 +191,7 @@ def test_a_host_that_freezes_before_the_switch_stops_the_deploy(cluster, good):
 
 def test_a_host_that_freezes_after_its_switch_is_put_right_when_it_is_back(cluster, good):
     box = cluster.boxes[1]
-    with paused_when(box, lambda: box.live() not in (good, "")):
+    with when(lambda: box.live() not in (good, ""), lambda: pause(box)):
         result = cluster.deploy("frozen2")
     others = [each for each in cluster.boxes if each is not box]
     assert result.status != 0 and {each.live() for each in others} == {each.answers() for each in others} == {good}, result.output
