@@ -31,6 +31,15 @@ def test_a_deploy_leaves_no_lock(ready):
     assert lock_of(ready).look() is None and (ready.root / "state" / "lock" / "guard").exists()
 
 
+def test_a_run_without_work_clears_a_lock_that_a_killed_one_left(ready):
+    """Killed between its switch and the end, while the watch went on by itself: the release is verified, the lock is there."""
+    lock_of(ready).hold({**BOB, "expiry": 0.1})
+    time.sleep(0.2)
+    again = ready.deploy("v1")
+    assert (again.outcome, again.changed()) == ("unchanged", 0), again.output
+    assert lock_of(ready).look() is None
+
+
 @pytest.mark.parametrize("playbook", ["deploy", "rollback"])
 def test_whoever_comes_second_is_told_who_is_first(ready, says, playbook):
     lock = lock_of(ready)

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _gate, _processes
+from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _gate, _processes
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 
 STATES = ("shared", "exclusive")
@@ -112,7 +112,7 @@ def test_old_instance_of_shared_state_stays_until_it_is_retired(site):
     facts = host.roll_back("r1")
     assert time.monotonic() - began < 2 and facts["downtime"] == 0
     assert service.serving().status()["pid"] == pid
-    assert service.retire() == "r2" and service.retire() is None
+    assert _blue_green.retire(service) == "r2" and _blue_green.retire(service) is None
     assert service.idle().status()["status"] == "stopped"
 
 
