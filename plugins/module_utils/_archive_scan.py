@@ -23,8 +23,9 @@ XATTR_PREFIX, XATTR_LISTS = "user.", ("system.posix_acl_access", "system.posix_a
 
 #: So often one folder is listed in which names go before they are looked at.
 _LOOKS = 50
-#: Folders whose names change while they are listed are listed again so many times.
-ROUNDS = 5
+#: Folders whose names change while they are listed are listed again, at least and, while that took no longer than a time in
+#: seconds, at most so many times. A file that moves to and fro between two folders is missed by about every second listing.
+ROUNDS, MOST_ROUNDS, ROUNDS_SECONDS = 5, 20, 1.0
 #: Nanoseconds by which the clock of file systems may lag behind.
 TICK = 20_000_000
 
@@ -190,8 +191,10 @@ def _look_again(plan: Plan, begun: int) -> None:
 
     Of folders that never rest, files that were seen once and are found nowhere in the end are a problem: they were moved or removed.
     """
-    since, seen = begun, {}
-    for _round in range(ROUNDS):
+    since, seen, until = begun, {}, time.monotonic() + ROUNDS_SECONDS
+    for number in range(MOST_ROUNDS):
+        if number >= ROUNDS and time.monotonic() > until:
+            break
         changed = [source for source in plan.sources if source.type == "dir" and _has_changed(source, since)]
         if not changed:
             return
