@@ -11,6 +11,7 @@ import typing as t
 import zipfile
 
 import pytest
+from ansible_collections.mobius.ops.plugins.module_utils import _archive_scan
 from support.processes import Ended
 from support.state import State
 from support.writers import KINDS
@@ -74,6 +75,14 @@ def test_changing_file(full, kind, rest, long):
             outcomes.append(check(full, full.backup(allow_changed=bool(number % 2)), kind))
     if kind in ALWAYS_GOOD:
         assert set(outcomes) == {"good"}, outcomes
+
+
+def test_a_file_on_the_move_is_never_overlooked(full):
+    """A listing alone is repeated far more often than whole backups can be: it finds the file, or names a folder."""
+    with writing(full, "rename", 0.0):
+        for _time in range(600):
+            plan = _archive_scan.scan(full.layout, ["uploads"])
+            assert plan.problems or {source.name for source in plan.sources} & set(KINDS["rename"].files)
 
 
 @pytest.mark.parametrize("rest", [0.0, 0.01, 0.1], ids=["restless", "100 a second", "10 a second"])
