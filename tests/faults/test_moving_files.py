@@ -11,10 +11,11 @@ import typing as t
 import zipfile
 
 import pytest
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_scan
 from support.processes import Ended
 from support.state import State
 from support.writers import KINDS
+
+from ansible_collections.mobius.ops.plugins.module_utils import _archive_scan
 
 #: Kinds whose files are read in one piece whatever happens.
 ALWAYS_GOOD = ("log", "replace")

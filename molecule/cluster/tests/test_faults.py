@@ -1,0 +1,77 @@
+"""A failure at each step of a deploy, on one host of three: all of them go back, and there is one incident."""
+from __future__ import annotations
+
+import time
+
+import pytest
+from support.cluster import pause, unpause
+from support.waiting import when
+
+HOST = "/opt/mobius"
+#: What happens to the second host, as root, once the release is there: its new instance ends at once, it never says that it is
+#: well, the proxy does not answer when it is told, a page of the new release is missing.
+STEPS = {
+    "start": "echo {\\\"kind\\\":\\\"crash\\\"} >RELEASE/fault.json",
+    "gate": "echo {\\\"kind\\\":\\\"health\\\"} >RELEASE/fault.json",
+    "switch": "systemctl kill -s STOP mobius-proxy; sleep 25; systemctl kill -s CONT mobius-proxy",
+    "smoke": "echo nothing >RELEASE/client/dist/index.html",
+}
+#: Seconds in which all hosts must serve the old release again: a deploy, the time for becoming ready and the way back.
+LIMIT = 120
+
+
+def all_back(cluster, good):
+    """Every host serves the old release, nobody holds a lock, and one incident tells what happened."""
+    assert cluster.live() == cluster.answers() == {good}
+    assert [box.record(good)["status"] for box in cluster.boxes] == ["verified"] * 3
+    assert not any(box.locked() for box in cluster.boxes)
+    assert len(cluster.incidents()) == 1
+    return True
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_that_fails_on_one_host_takes_all_back(cluster, good, step, capsys):
+    box, begun = cluster.boxes[1], time.monotonic()
+    line = STEPS[step].replace("RELEASE", f"{HOST}/releases/{step}-*")
+    ready = (lambda: cluster.boxes[0].live() != good) if step == "switch" else (lambda: box.run(f"ls -d {HOST}/releases/{step}-*"))
+    with when(ready, lambda: box.run(line)):
+        result = cluster.deploy(step, mobius_ready_timeout=8)
+    seconds = time.monotonic() - begun
+    assert (result.status, result.outcome) in ((2, "failed"), (2, "rolled_back")), result.output
+    with capsys.disabled():
+        print(f"\n  {step}: all back after {seconds:.0f} s: {result.output.strip().splitlines()[-1]}")
+    assert all_back(cluster, good) and seconds < LIMIT, result.output
+    assert [box.switched_to(step) for box in cluster.boxes][2] == 0, "the third host was left alone"
+
+
+@pytest.mark.parametrize("kind", ["health", "crash"])
+def test_a_host_that_fails_in_the_watch_takes_all_back(cluster, good, kind):
+    """It says that it is not well, or its processes die, again and again."""
+    box = cluster.boxes[2]
+    spoil = f"echo {{\\\"kind\\\":\\\"{kind}\\\"}} >{HOST}/current/fault.json"
+    with when(lambda: box.live() != good and not box.locked(), lambda: box.run(spoil)):
+        result = cluster.deploy(f"spoilt-{kind}", mobius_watch_duration=60)
+    assert (result.status, result.outcome) == (2, "rolled_back"), result.output
+    assert all_back(cluster, good) and box.incidents()
+
+
+def test_a_host_that_freezes_before_the_switch_stops_the_deploy(cluster, good):
+    box = cluster.boxes[1]
+    with when(box.locked, lambda: pause(box)):
+        result = cluster.deploy("frozen1")
+    unpause(box)
+    assert result.status != 0 and cluster.live() == {good}, result.output
+    assert len(cluster.incidents()) == 1
+    assert cluster.deploy("frozen1").outcome == "deployed" and not any(each.locked() for each in cluster.boxes)
+
+
+def test_a_host_that_freezes_after_its_switch_is_put_right_when_it_is_back(cluster, good):
+    box = cluster.boxes[1]
+    with when(lambda: box.live() not in (good, ""), lambda: pause(box)):
+        result = cluster.deploy("frozen2")
+    others = [each for each in cluster.boxes if each is not box]
+    assert result.status != 0 and {each.live() for each in others} == {each.answers() for each in others} == {good}, result.output
+    assert len([name for each in others for name in each.incidents()]) == 1
+    unpause(box)
+    assert cluster.operator.run("rollback", mobius_release_id=good).outcome == "rolled_back"
+    assert cluster.live() == cluster.answers() == {good}
