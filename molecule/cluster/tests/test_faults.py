@@ -11,10 +11,10 @@ HOST = "/opt/mobius"
 #: What happens to the second host, as root, once the release is there: its new instance ends at once, it never says that it is
 #: well, the proxy does not answer when it is told, a page of the new release is missing.
 STEPS = {
-    "start": "echo {\\\"kind\\\":\\\"crash\\\"} >RELEASE/fault.json",
-    "gate": "echo {\\\"kind\\\":\\\"health\\\"} >RELEASE/fault.json",
-    "switch": "systemctl kill -s STOP mobius-proxy; sleep 25; systemctl kill -s CONT mobius-proxy",
-    "smoke": "echo nothing >RELEASE/client/dist/index.html",
+    "start": "cd RELEASE && echo {\\\"kind\\\":\\\"crash\\\"} >fault.json",
+    "gate": "cd RELEASE && echo {\\\"kind\\\":\\\"health\\\"} >fault.json",
+    "switch": "systemctl kill -s STOP mobius-proxy; sleep 50; systemctl kill -s CONT mobius-proxy",
+    "smoke": "cd RELEASE && echo nothing >client/build/index.html",
 }
 #: Seconds in which all hosts must serve the old release again: a deploy, the time for becoming ready and the way back.
 LIMIT = 120
