@@ -21,15 +21,19 @@ display = Display()
 PATIENCE = 10
 #: Seconds between two tries to ask a watch that does not answer.
 RETRY = 5
+#: Said once a run, before the first line of a watch: an interrupted controller has no say any more.
+DETACH = ("Ctrl-C detaches; the watch goes on, and rolls back by itself. See it again: mobius.ops.monitor -e mobius_monitor_attach=true. "
+          "End it: mobius.ops.monitor -e mobius_monitor_stop=true.")
 BARS = "▁▂▃▄▅▆▇█"
+MEASURED = ("ok", "slow", "partial")
 
 
 def spark(recent: list[dict[str, t.Any]], width: int = 20) -> str:
     """The last latencies as bars; ``×`` for a round that failed or could not be measured."""
     shown = recent[-width:]
-    highest = max((sample["ms"] for sample in shown if sample["outcome"] in ("ok", "slow")), default=0) or 1
+    highest = max((sample["ms"] for sample in shown if sample["outcome"] in MEASURED), default=0) or 1
     return "".join(
-        BARS[min(len(BARS) - 1, int(sample["ms"] / highest * (len(BARS) - 1)))] if sample["outcome"] in ("ok", "slow") else "×"
+        BARS[min(len(BARS) - 1, int(sample["ms"] / highest * (len(BARS) - 1)))] if sample["outcome"] in MEASURED else "×"
         for sample in shown)
 
 
@@ -48,21 +52,25 @@ class ActionModule(ActionBase):
         begun = self._module(args, task_vars) if state == "watched" else None
         result = begun if begun and begun.get("failed") else self._follow(begun, args, task_vars or {})
         if args.get("together") and (result.get("verdict") == "rolled_back" or result.get("lost")):
-            self._ended(args["together"]).touch()
+            self._mark(args["together"]).touch()
         return {**result, "changed": state == "watched"}
 
-    def _ended(self, together: str) -> pathlib.Path:
-        """A file that all hosts of this run share on the controller: there when the watch of one of them went back or was lost."""
-        return pathlib.Path(C.DEFAULT_LOCAL_TMP, "mobius-watch-" + hashlib.sha256(together.encode()).hexdigest()[:16])
+    def _mark(self, word: str) -> pathlib.Path:
+        """A file that all hosts of this run share on the controller. The one of ``together`` is there when the watch of a host went back
+        or was lost."""
+        return pathlib.Path(C.DEFAULT_LOCAL_TMP, "mobius-watch-" + hashlib.sha256(word.encode()).hexdigest()[:16])
 
     def _follow(self, begun: dict[str, t.Any] | None, args: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Show the watch until its verdict. When it cannot be asked any more, that says nothing about the release."""
         host, since, result = task_vars["inventory_hostname"], time.monotonic(), begun or {}
+        if args.get("progress", "all") != "none" and not self._mark("told").exists():
+            self._mark("told").touch()
+            display.display(DETACH)
         while True:
             self._show(host, result, args.get("progress", "all"))
             if result.get("verdict"):
                 return result
-            if args.get("together") and self._ended(args["together"]).exists():
+            if args.get("together") and self._mark(args["together"]).exists():
                 return {**result, "verdict": "elsewhere", "trigger": "the watch of another host went back or was lost"}
             ask = {"root": args["root"], "state": "followed", "patience": 0}
             if result:

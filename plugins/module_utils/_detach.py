@@ -78,4 +78,15 @@ def launch(layout: Layout, util: types.ModuleType, argument: str, log: str) -> i
     """Start a util in a session of its own, out of reach of the login session, and return its process id; what it prints goes to *log*."""
     argv, env = command(layout, util, argument)
     with open(log, "ab") as output:
-        return _commands.start(_systemd.apart(argv, f"mobius.ops {' '.join(argv[2:])}"), "/", env, output).pid
+        return _commands.start(_systemd.apart(argv, _described(argv)), "/", env, output).pid
+
+
+def launch_unit(layout: Layout, util: types.ModuleType, argument: str, log: str, unit: str) -> None:
+    """Start a util as a systemd unit that keeps it running until it ends by itself: through a kill, and through a reboot."""
+    argv, env = command(layout, util, argument)
+    _systemd.write_unit(unit, _systemd.program_unit(_described(argv), argv, env, log))
+    _systemd.systemctl("start", unit)
+
+
+def _described(argv: list[str]) -> str:
+    return f"mobius.ops {' '.join(argv[2:])}"

@@ -3,6 +3,7 @@
 """systemd units of Node services: the hardened unit file, and what ``systemctl`` tells."""
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -166,6 +167,41 @@ def write_unit(unit: str, text: str) -> None:
     _files.write_text(os.path.join(UNIT_DIR, unit), text)
     systemctl("daemon-reload")
     systemctl("enable", unit)
+
+
+def remove_unit(unit: str) -> None:
+    """Take a unit file away. What runs goes on: it ends by itself."""
+    if read_unit(unit):
+        systemctl("disable", unit, check=False)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(UNIT_DIR, unit))
+        systemctl("daemon-reload", check=False)
+
+
+def program_unit(description: str, argv: list[str], environment: dict[str, str], log: str) -> str:
+    """The text of a unit that keeps a program of ours running until it ends by itself: when it is killed, and after a reboot."""
+    lines = "".join(f"Environment={_quote(f'{key}={value}')}\n" for key, value in sorted(environment.items()))
+    return f"""\
+# Written by mobius.ops; it removes itself.
+[Unit]
+Description={_plain(description)}
+After=network-online.target
+Wants=network-online.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+WorkingDirectory=/
+{lines}ExecStart={' '.join(_argument(word) for word in argv)}
+StandardOutput=append:{_plain(log)}
+StandardError=append:{_plain(log)}
+Restart=on-failure
+RestartSec=2
+KillMode=process
+
+[Install]
+WantedBy=multi-user.target
+"""
 
 
 def show(unit: str) -> dict[str, t.Any]:

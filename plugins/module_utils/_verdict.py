@@ -2,69 +2,197 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The decision of a watch: from a stream of rounds to a verdict. Pure: no clock, no network, no files.
 
-A *round* is all checks once. Its outcome is one word (``_health.outcome``). Runbook, "When to Rollback": three
-consecutive failed checks. Errors of this side and missing data never cause a rollback (design, section 6).
+A *round* is all checks, each so many times (``_round``). Runbook, "When to Rollback": three consecutive failed checks, an error rate over
+its limit, performance more than 50 % worse. Errors of this side and missing data never cause a rollback (design, section 6).
+``tests/bench/watch_rules.py`` says how often these rules err, and how often others would.
 """
 from __future__ import annotations
 
+import collections
 import typing as t
 
-CONTINUE, ROLL_BACK, ALARM = "continue", "roll_back", "alarm"
+from ansible_collections.mobius.ops.plugins.module_utils import _statistics
+
+CONTINUE, ROLL_BACK, ALARM, RECOVERED = "continue", "roll_back", "alarm", "recovered"
+
+#: Batches that are judged together.
+WINDOW = 5
+#: A rollback for a rate or a latency takes evidence that chance gives once in ten thousand batches.
+SURE = 1e-4
+#: What chance gives once in ten batches is worth another look at once.
+SUSPICIOUS = 0.1
+#: Latencies are compared from so many answers on, on both sides.
+ENOUGH = 60
+#: Percentage of the rounds that may be slow or failed, and of the requests that may fail in the others, in a healthy watch. The second is
+#: where the runbook's table warns of the error rate.
+ROUNDS_PCT, REQUESTS_PCT = 5, 1
+
+
+class Rules(t.NamedTuple):
+    """Limits of a watch."""
+
+    #: Consecutive failed rounds that cause a rollback.
+    failure_threshold: int = 3
+    #: Consecutive rounds that could not be measured that cause an alarm.
+    error_threshold: int = 5
+    #: Restarts of the service within the watch that count as a crash loop.
+    restart_limit: int = 3
+    #: Failed rounds among the last ``window_rounds`` that cause a rollback, in a row or not; 0 for no such rule.
+    window_failures: int = 0
+    window_rounds: int = 10
+    #: Percentage of failed requests above which a check's error rate is too high; 0 for no such rule.
+    error_rate_pct: float = 5.0
+    #: Percentage by which answers may be slower than the baseline; 0 for no such rule.
+    latency_pct: float = 50.0
+    #: Milliseconds that answers have to be slower in any case.
+    latency_floor_ms: float = 20.0
+    #: Good rounds in a row after which an alarm is over.
+    recovery_threshold: int = 2
+
+
+class Batches:
+    """The last batches of one check, and what they say of its error rate and latency."""
+
+    def __init__(self, rules: Rules, baseline: list[float] | None) -> None:
+        self.rules = rules
+        self.baseline = sorted(baseline or [])
+        factor = (1 + rules.latency_pct / 100) ** 0.5
+        #: The middle, as a factor, between no slower and too slow: what is surely above it is slower for sure.
+        self.halfway = [value * factor for value in self.baseline]
+        self.recent: collections.deque[tuple[int, int, list[float]]] = collections.deque(maxlen=WINDOW)
+
+    def add(self, requests: int, failed: int, times: list[float]) -> str:
+        """Take a batch in; what is wrong for sure, in words, or an empty text."""
+        self.recent.append((requests, failed, times))
+        return self.error_rate() or self.latency()
+
+    def error_rate(self) -> str:
+        """The exact binomial test of the last batch, of the last two, and so on."""
+        requests = failed = 0
+        for batch in reversed(self.recent):
+            requests, failed = requests + batch[0], failed + batch[1]
+            if self.rules.error_rate_pct and 100 * failed > self.rules.error_rate_pct * requests \
+                    and _statistics.binomial_tail(failed, requests, self.rules.error_rate_pct / 100) <= SURE:
+                return (f"error rate {100 * failed / requests:.0f} % ({failed} of {requests} requests failed, over the limit of "
+                        f"{self.rules.error_rate_pct:g} %)")
+        return ""
+
+    def latency(self) -> str:
+        """Slower than the limit by the medians, and slower for sure by a rank test."""
+        times = [value for batch in self.recent for value in batch[2]]
+        if min(len(times), len(self.baseline)) < ENOUGH:
+            return ""
+        if not self._too_slow(times) or _statistics.larger(times, self.halfway) > SURE:
+            return ""
+        now, before = _statistics.median(times), _statistics.median(self.baseline)
+        return (f"median response time {now:.0f} ms, {100 * (now / before - 1):.0f} % over the baseline of {before:.0f} ms (limit "
+                f"{self.rules.latency_pct:g} %, {len(times)} answers)")
+
+    def _too_slow(self, times: list[float]) -> bool:
+        if not self.rules.latency_pct or not times or not self.baseline:
+            return False
+        now, before = _statistics.median(times), _statistics.median(self.baseline)
+        return now > before * (1 + self.rules.latency_pct / 100) and now - before >= self.rules.latency_floor_ms
+
+    def suspicious(self) -> bool:
+        """Whether the last batch alone is worth another look at once."""
+        requests, failed, times = self.recent[-1] if self.recent else (0, 0, [])
+        rate = self.rules.error_rate_pct / 100
+        return bool(rate and failed and _statistics.binomial_tail(failed, requests, rate) <= SUSPICIOUS) or self._too_slow(times)
 
 
 class Decision:
     """Counts rounds and says what to do after each.
 
-    :param failure_threshold: consecutive failed rounds that cause a rollback.
-    :param error_threshold: consecutive rounds that could not be measured that cause an incident.
-    :param restart_limit: restarts of the service within the watch that count as a crash loop.
+    :param baseline: check -> milliseconds of answers of the release before.
     """
 
-    def __init__(self, failure_threshold: int = 3, error_threshold: int = 5, restart_limit: int = 3) -> None:
-        self.failure_threshold = failure_threshold
-        self.error_threshold = error_threshold
-        self.restart_limit = restart_limit
-        self.counts = {"ok": 0, "slow": 0, "failed": 0, "error": 0, "no_data": 0}
-        self.failed_in_a_row = 0
-        self.unmeasured_in_a_row = 0
+    def __init__(self, rules: Rules | None = None, baseline: dict[str, list[float]] | None = None) -> None:
+        self.rules = rules or Rules()
+        self.baseline = baseline or {}
+        self.counts = dict.fromkeys(("ok", "slow", "partial", "failed", "error", "no_data"), 0)
+        #: Requests of rounds that did not fail as a whole, and those among them that failed.
+        self.requests = self.failed_requests = 0
         self.trigger = ""
+        self.alarmed = False
+        self.begin_anew()
 
-    def feed(self, outcome: str, restarts: int = 0, fault: str = "") -> str:
-        """Take one round in; ``continue``, ``roll_back`` or ``alarm``.
+    def begin_anew(self) -> None:
+        """Forget what is in a row: the service, or its host, was started anew. What was counted stays."""
+        self.failed_in_a_row = self.unmeasured_in_a_row = self.good_in_a_row = self.restarts = 0
+        self.failures: collections.deque[bool] = collections.deque(maxlen=max(1, self.rules.window_rounds))
+        self.batches: dict[str, Batches] = {}
 
-        :param outcome: ``ok, slow, failed, error`` or ``no_data``.
+    def feed(self, outcome: str, restarts: int = 0, fault: str = "", checks: dict[str, dict[str, t.Any]] | None = None) -> str:
+        """Take one round in; ``continue``, ``roll_back``, ``alarm`` or ``recovered``.
+
+        :param outcome: ``ok, slow, partial, failed, error`` or ``no_data``.
         :param restarts: how often the service was restarted since the watch began.
         :param fault: what went wrong, in words, for the trigger.
+        :param checks: what ``_round.of`` says of each.
         """
+        if restarts != self.restarts:
+            self.begin_anew()
+            self.restarts = restarts
+        self._count(outcome)
+        bad = self._bad_for_sure(restarts, fault) or self._judge(outcome, checks or {})
+        if bad:
+            self.trigger = bad
+            self.alarmed = True
+            return ROLL_BACK
+        if self.unmeasured_in_a_row == self.rules.error_threshold:
+            self.trigger = f"{self.unmeasured_in_a_row} checks in a row could not be measured ({fault})"
+            self.alarmed = True
+            return ALARM
+        if self.alarmed and self.good_in_a_row >= self.rules.recovery_threshold:
+            self.alarmed = False
+            return RECOVERED
+        return CONTINUE
+
+    def _count(self, outcome: str) -> None:
         self.counts[outcome] += 1
         self.failed_in_a_row = self.failed_in_a_row + 1 if outcome == "failed" else 0
         self.unmeasured_in_a_row = self.unmeasured_in_a_row + 1 if outcome in ("error", "no_data") else 0
-        if restarts >= self.restart_limit:
-            self.trigger = f"crash loop: the service was restarted {restarts} times"
-            return ROLL_BACK
-        if self.failed_in_a_row >= self.failure_threshold:
-            self.trigger = f"{self.failed_in_a_row} consecutive failed checks ({fault})"
-            return ROLL_BACK
-        if self.unmeasured_in_a_row == self.error_threshold:
-            self.trigger = f"{self.unmeasured_in_a_row} checks in a row could not be measured ({fault})"
-            return ALARM
-        return CONTINUE
+        self.good_in_a_row = self.good_in_a_row + 1 if outcome == "ok" else 0
+        self.failures.append(outcome == "failed")
+
+    def _bad_for_sure(self, restarts: int, fault: str) -> str:
+        rules = self.rules
+        if restarts >= rules.restart_limit:
+            return f"crash loop: the service was restarted {restarts} times"
+        if self.failed_in_a_row >= rules.failure_threshold:
+            return f"{self.failed_in_a_row} consecutive failed checks ({fault})"
+        if rules.window_failures and self.failures[-1] and sum(self.failures) >= rules.window_failures:
+            return f"{sum(self.failures)} of the last {len(self.failures)} checks failed ({fault})"
+        return ""
+
+    def _judge(self, outcome: str, checks: dict[str, dict[str, t.Any]]) -> str:
+        """Error rate and latency. A round that failed as a whole is the matter of the rule for those."""
+        found = ""
+        for name, figures in checks.items() if outcome != "failed" else ():
+            batches = self.batches.setdefault(name, Batches(self.rules, self.baseline.get(name)))
+            measured = figures["requests"] - figures["error"]
+            self.requests, self.failed_requests = self.requests + measured, self.failed_requests + figures["failed"]
+            bad = batches.add(measured, figures["failed"], figures["ms"])
+            found = found or (f"{name}: {bad}" if bad else "")
+        return found
 
     def suspicious(self) -> bool:
-        """Whether the last round failed, so that the next comes at ``retry_interval``."""
-        return self.failed_in_a_row > 0
+        """Whether the next round comes at ``retry_interval``."""
+        return self.failed_in_a_row > 0 or any(batches.suspicious() for batches in self.batches.values())
 
     def verdict(self) -> str:
         """At the window's end: ``healthy``, ``degraded``, or ``inconclusive`` when too little was measured."""
-        measured = self.counts["ok"] + self.counts["slow"] + self.counts["failed"]
+        faulty = self.counts["slow"] + self.counts["failed"]
+        measured = self.counts["ok"] + self.counts["partial"] + faulty
         if not measured or measured < self.counts["error"] + self.counts["no_data"]:
             return "inconclusive"
-        if self.suspicious() or 20 * (self.counts["failed"] + self.counts["slow"]) > measured:
+        if self.failed_in_a_row or 100 * faulty > ROUNDS_PCT * measured or 100 * self.failed_requests > REQUESTS_PCT * self.requests:
             return "degraded"
         return "healthy"
 
     def summary(self) -> dict[str, t.Any]:
         """Counts by outcome, and the availability in percent of what could be measured."""
-        good = self.counts["ok"] + self.counts["slow"]
+        good = self.counts["ok"] + self.counts["slow"] + self.counts["partial"]
         measured = good + self.counts["failed"]
         return {**self.counts, "availability_pct": round(100.0 * good / measured, 3) if measured else None}

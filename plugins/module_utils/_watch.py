@@ -12,13 +12,15 @@ import time
 import types
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _detach, _files, _processes
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _detach, _files, _processes, _systemd
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 VERDICTS = ("healthy", "degraded", "rolled_back", "frozen", "inconclusive")
 LAUNCH_TIMEOUT = 15.0
 STOP_TIMEOUT = 30.0
+#: Seconds within which systemd has a watch going again, at the latest.
+COMES_BACK_WITHIN = 60.0
 
 
 class WatchFolder:
@@ -35,10 +37,32 @@ class WatchFolder:
 
     def state(self) -> dict[str, t.Any]:
         """How it goes; ``status`` is ``starting``, ``running``, ``finished``, or ``lost`` when its process was killed."""
-        state = _files.read_json(os.path.join(self.path, "state.json")) or self._not_begun()
-        if state["status"] == "running" and not _processes.is_alive(state["pid"], state["ticks"]):
+        state = self.saved() or self._not_begun()
+        if state["status"] == "running" and not _processes.is_alive(state["pid"], state["ticks"]) and not self._comes_back():
             return {**state, "status": "lost", "verdict": "inconclusive", "trigger": "the watching process was killed"}
         return state
+
+    def saved(self) -> dict[str, t.Any] | None:
+        """The state as it is on disk, or ``None`` before the watch has begun."""
+        state: dict[str, t.Any] | None = _files.read_json(os.path.join(self.path, "state.json"))
+        return state
+
+    def _comes_back(self) -> bool:
+        """Whether systemd starts the watching process again, as after a reboot: its state is not old yet."""
+        spec = self.spec()
+        if not spec.get("unit") or not _systemd.read_unit(spec["unit"]):
+            return False
+        with contextlib.suppress(FileNotFoundError):
+            booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+            seen = max(booted, os.path.getmtime(os.path.join(self.path, "state.json")))
+            return time.time() - seen < spec["interval"] + COMES_BACK_WITHIN
+        return False
+
+    def forget_unit(self) -> None:
+        """Remove the unit that would start this watch again."""
+        unit = (self.spec() or {}).get("unit")
+        if unit:
+            _systemd.remove_unit(unit)
 
     def _not_begun(self) -> dict[str, t.Any]:
         with contextlib.suppress(FileNotFoundError):
@@ -69,9 +93,18 @@ def unguarded(layout: Layout, record: dict[str, t.Any] | None) -> bool:
 
 def check_times(spec: dict[str, t.Any]) -> None:
     """:raises InputError: when a duration or limit of a watch makes no sense."""
-    for name in ("duration", "interval", "retry_interval", "failure_threshold", "error_threshold", "restart_limit"):
-        if spec[name] <= 0:
+    for name in ("duration", "interval", "retry_interval", "failure_threshold", "error_threshold", "restart_limit", "requests",
+                 "recovery_threshold", "window_rounds"):
+        if spec.get(name, 1) <= 0:
             raise InputError(f"watch option {name}", "a number above 0", str(spec[name]), "Correct it")
+    for name in ("error_rate_pct", "latency_pct", "latency_floor_ms", "window_failures"):
+        if spec.get(name, 0) < 0:
+            raise InputError(f"watch option {name}", "0 or a number above it", str(spec[name]), "Correct it")
+    if spec.get("error_rate_pct", 0) >= 100:
+        raise InputError("watch option error_rate_pct", "a percentage below 100", str(spec["error_rate_pct"]), "Correct it")
+    if spec.get("window_failures", 0) > spec.get("window_rounds", 10):
+        raise InputError("watch option window_failures", f"at most window_rounds ({spec['window_rounds']})", str(spec["window_failures"]),
+                         "Correct one of them")
 
 
 def create(layout: Layout, spec: dict[str, t.Any]) -> WatchFolder:
@@ -85,11 +118,16 @@ def create(layout: Layout, spec: dict[str, t.Any]) -> WatchFolder:
         except FileExistsError:
             time.sleep(0.2)
     name = f"{spec['env']}-{folder.id}"
-    spec.update(id=folder.id, root=layout.root,
+    spec.update(id=folder.id, root=layout.root, unit=f"{spec['service']}-watch-{folder.id}.service" if _may_have_unit(spec) else "",
                 log_file=layout.path("monitor_logs", f"monitor-{name}.log"),
                 metrics_file=layout.path("monitor_logs", f"metrics-{name}.jsonl"))
     _files.write_json(os.path.join(folder.path, "spec.json"), spec, mode=0o600)
     return folder
+
+
+def _may_have_unit(spec: dict[str, t.Any]) -> bool:
+    """Whether systemd can keep the watch running: through the end of its process, and through a reboot."""
+    return bool(spec["service"]) and os.getuid() == 0 and _systemd.is_init()
 
 
 def start(layout: Layout, spec: dict[str, t.Any], program: types.ModuleType) -> WatchFolder:
@@ -103,7 +141,11 @@ def start(layout: Layout, spec: dict[str, t.Any], program: types.ModuleType) -> 
     stop(layout, "superseded by a new watch")
     folder = create(layout, spec)
     log = os.path.join(folder.path, "watcher.log")
-    _detach.launch(layout, program, folder.path, log)
+    _sweep_units(layout, spec)
+    if spec["unit"]:
+        _detach.launch_unit(layout, program, folder.path, log, spec["unit"])
+    else:
+        _detach.launch(layout, program, folder.path, log)
     deadline = time.monotonic() + LAUNCH_TIMEOUT
     while time.monotonic() < deadline:
         if folder.state()["status"] != "starting":
@@ -111,6 +153,14 @@ def start(layout: Layout, spec: dict[str, t.Any], program: types.ModuleType) -> 
         time.sleep(0.05)
     raise ServiceError(f"watch {folder.id}", f"to begin within {LAUNCH_TIMEOUT:.0f} s", " ".join(_files.tail(log, 3)) or "nothing from it",
                        f"Look into {folder.path}")
+
+
+def _sweep_units(layout: Layout, spec: dict[str, t.Any]) -> None:
+    """Remove units of watches that are lost: nobody else does."""
+    for name in sorted(os.listdir(layout.path("state", "watch"))):
+        folder = WatchFolder(layout, name)
+        if name != spec["id"] and folder.state()["status"] == "lost":
+            folder.forget_unit()
 
 
 def stop(layout: Layout, why: str) -> str | None:

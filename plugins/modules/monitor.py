@@ -10,9 +10,12 @@ version_added: 0.1.0
 description:
   - Starts a watch on the target, detached. It goes on when the controller or its connection dies, keeps its state on
     disk after every round, and rolls back by itself.
-  - A round is all O(checks) once. The release is rolled back after O(failure_threshold) consecutive failed rounds, and
-    when the service was restarted O(restart_limit) times. A failed round is confirmed at O(retry_interval). What this
-    side could not measure never rolls back; it opens an incident.
+  - A round is all O(checks), each O(requests) times. A check has failed in it when half or more of its requests failed.
+  - The release is rolled back after O(failure_threshold) consecutive failed rounds, when the service was restarted O(restart_limit) times,
+    when the error rate of a check is over O(error_rate_pct), and when its answers are more than O(latency_pct) slower than the
+    baseline. For the last two, the latest five rounds have to prove it; how often that errs is in C(docs/watch-rules.md).
+  - What is suspicious is looked at again after O(retry_interval). What this side could not measure never rolls back; it opens an incident.
+  - Where systemd is the init and root starts the watch, systemd starts it again when it is killed, and after a reboot.
   - With O(state=watched) the controller shows each round live and waits for the verdict.
   - A release that is live but not yet verified is marked as verified by the verdict V(healthy).
 author: MOBIUS operations (@mobius-ops)
@@ -28,8 +31,9 @@ options:
     description:
       - V(watched) starts a watch, shows it live and returns its verdict. V(started) starts it and returns at once.
       - V(followed) shows the watch that runs, or the verdict of the last one. V(stopped) ends the one that runs.
+      - V(baseline) measures how fast the live release answers now. A watch that begins within a day holds latencies against that.
     type: str
-    choices: [watched, started, followed, stopped]
+    choices: [watched, started, followed, stopped, baseline]
     default: watched
   service:
     description: Name of the service, as M(mobius.ops.node_service) knows it. Empty to watch the checks only.
@@ -63,6 +67,40 @@ options:
     description: Restarts of the service within the window that count as a crash loop.
     type: int
     default: 3
+  requests:
+    description:
+      - How often each check is sent in a round. Fewer are sent when the first ones take as long as the timeout.
+      - Error rate and latency take some 60 requests to be judged; one a round leaves them to the rounds.
+    type: int
+    default: 30
+  error_rate_pct:
+    description: Percentage of failed requests of a check above which the release is rolled back; V(0) for never.
+    type: float
+    default: 5
+  latency_pct:
+    description: Percentage by which the median of a check may be over that of the baseline; V(0) for any.
+    type: float
+    default: 50
+  latency_floor_ms:
+    description: Milliseconds by which it has to be slower in any case.
+    type: float
+    default: 20
+  window_failures:
+    description: Failed rounds among the last O(window_rounds) that cause a rollback, in a row or not; V(0) for no such rule.
+    type: int
+    default: 0
+  window_rounds:
+    description: The rounds that O(window_failures) counts in.
+    type: int
+    default: 10
+  recovery_threshold:
+    description: Good rounds in a row after which an alarm is over.
+    type: int
+    default: 2
+  keep:
+    description: Of how many watches of this environment log and metrics are kept; V(0) for all.
+    type: int
+    default: 100
   auto_rollback:
     description: Whether to roll back. If not, an incident is opened and the watch goes on.
     type: bool
@@ -146,7 +184,9 @@ lost:
   returned: when that is so
   type: bool
 samples:
-  description: Rounds by outcome (C(ok), C(slow), C(failed), C(error), C(no_data)), and C(availability_pct).
+  description:
+    - Rounds by outcome (C(ok), C(slow), C(partial) (fewer than half of the requests failed), C(failed), C(error), C(no_data)),
+      C(availability_pct), and C(p50_ms), C(p95_ms), C(p99_ms) of all answers, each within 5 %.
   returned: success
   type: dict
 rollback:
@@ -161,8 +201,12 @@ log_file:
   description: The watch's log on the target.
   returned: success
   type: str
+baseline:
+  description: By check, the median C(p50_ms) and the number of C(requests) that latencies are held against; empty when there is none.
+  returned: success
+  type: dict
 metrics_file:
-  description: One JSON line a sample, on the target.
+  description: One JSON line a round, on the target.
   returned: success
   type: str
 watch:
@@ -184,13 +228,13 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _health, _service, _watch, _watcher
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _baseline, _health, _service, _verdict, _watch, _watcher
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 
-SPEC = ("env", "service", "duration", "interval", "retry_interval", "initial_delay", "failure_threshold", "error_threshold",
-        "restart_limit", "auto_rollback", "ready_timeout")
+SPEC = ("env", "service", "duration", "interval", "retry_interval", "initial_delay", "requests", "keep", "auto_rollback", "ready_timeout",
+        *_verdict.Rules._fields)
 
 
 def start(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
@@ -209,10 +253,18 @@ def start(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple[b
     return True, result_of(_watch.follow(layout, folder.id, 0, 0)), {}
 
 
+def baseline(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+    """Measure the live release, when there is one."""
+    checks, live = _health.normalize_all(params["checks"], params["headers"], params["secret_headers"]), ReleaseStore(layout).live()
+    if check_mode or not live or not checks:
+        return False, {"baseline": {}}, {}
+    return False, {"baseline": _baseline.figures(_baseline.take(layout, checks, live)["checks"])}, {}
+
+
 def result_of(found: dict[str, t.Any]) -> dict[str, t.Any]:
     """What the module returns of a watch."""
     state = found["state"]
-    return {**{name: state.get(name) for name in ("verdict", "trigger", "samples", "rollback", "incident")},
+    return {**{name: state.get(name) for name in ("verdict", "trigger", "samples", "rollback", "incident", "baseline")},
             "watch": {"id": found["id"], **{name: state.get(name) for name in ("status", "release", "rounds", "left", "recent")}},
             **{name: found[name] for name in ("lines", "offset", "log_file", "metrics_file")}}
 
@@ -223,6 +275,8 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     layout.require()
     if params["state"] in ("watched", "started"):
         return start(layout, params, check_mode)
+    if params["state"] == "baseline":
+        return baseline(layout, params, check_mode)
     if params["state"] == "followed":
         return False, result_of(_watch.follow(layout, params["watch_id"], params["offset"], params["patience"])), {}
     latest = _watch.latest(layout)
@@ -243,7 +297,7 @@ def main() -> None:
             "checks": _arguments.CHECKS,
             "headers": _arguments.HEADERS,
             "secret_headers": _arguments.SECRET_HEADERS,
-            "state": {"type": "str", "choices": ["watched", "started", "followed", "stopped"], "default": "watched"},
+            "state": {"type": "str", "choices": ["watched", "started", "followed", "stopped", "baseline"], "default": "watched"},
             "service": {"type": "str", "default": "mobius"},
             "duration": {"type": "float", "default": 3600},
             "interval": {"type": "float", "default": 60},
@@ -252,6 +306,14 @@ def main() -> None:
             "failure_threshold": {"type": "int", "default": 3},
             "error_threshold": {"type": "int", "default": 5},
             "restart_limit": {"type": "int", "default": 3},
+            "requests": {"type": "int", "default": 30},
+            "error_rate_pct": {"type": "float", "default": 5},
+            "latency_pct": {"type": "float", "default": 50},
+            "latency_floor_ms": {"type": "float", "default": 20},
+            "window_failures": {"type": "int", "default": 0},
+            "window_rounds": {"type": "int", "default": 10},
+            "recovery_threshold": {"type": "int", "default": 2},
+            "keep": {"type": "int", "default": 100},
             "auto_rollback": {"type": "bool", "default": True},
             "ready_timeout": {"type": "float", "default": 60},
             "watch_id": {"type": "str"},

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.mobius.ops.plugins.module_utils import _verdict
-from ansible_collections.mobius.ops.plugins.module_utils._verdict import ALARM, CONTINUE, ROLL_BACK
+from ansible_collections.mobius.ops.plugins.module_utils._verdict import ALARM, CONTINUE, RECOVERED, ROLL_BACK, Rules
 
-OUTCOMES = ("ok", "slow", "failed", "error", "no_data")
+OUTCOMES = ("ok", "slow", "partial", "failed", "error", "no_data")
 ROUNDS = st.lists(st.tuples(st.sampled_from(OUTCOMES), st.just(0)), max_size=60)
 
 
@@ -35,22 +35,22 @@ STATES = {
 @pytest.mark.parametrize("state", STATES)
 def test_every_outcome_in_every_state(state, outcome):
     before, expected = STATES[state]
-    decision = _verdict.Decision(failure_threshold=3, error_threshold=3)
+    decision = _verdict.Decision(Rules(failure_threshold=3, error_threshold=3))
     feed(decision, before)
     assert decision.feed(outcome) == expected.get(outcome, CONTINUE)
 
 
 def test_three_consecutive_failures_and_no_less():
-    assert feed(_verdict.Decision(3), ["failed", "failed", "ok", "failed", "failed"]) == [CONTINUE] * 5
-    assert feed(_verdict.Decision(3), ["failed"] * 3)[-1] == ROLL_BACK
-    assert feed(_verdict.Decision(1), ["failed"]) == [ROLL_BACK]
+    assert feed(_verdict.Decision(Rules(3)), ["failed", "failed", "ok", "failed", "failed"]) == [CONTINUE] * 5
+    assert feed(_verdict.Decision(Rules(3)), ["failed"] * 3)[-1] == ROLL_BACK
+    assert feed(_verdict.Decision(Rules(1)), ["failed"]) == [ROLL_BACK]
 
 
 def test_the_trigger_says_why():
-    decision = _verdict.Decision(2, 2, 2)
+    decision = _verdict.Decision(Rules(2, 2, 2))
     feed(decision, ["failed", "failed"])
     assert decision.trigger == "2 consecutive failed checks (f)"
-    decision = _verdict.Decision(2, 2, 2)
+    decision = _verdict.Decision(Rules(2, 2, 2))
     feed(decision, ["error", "no_data"])
     assert decision.trigger == "2 checks in a row could not be measured (f)"
     decision.feed("ok", restarts=2)
@@ -59,13 +59,13 @@ def test_the_trigger_says_why():
 
 @pytest.mark.parametrize("outcome", OUTCOMES)
 def test_a_crash_loop_rolls_back_whatever_the_checks_say(outcome):
-    decision = _verdict.Decision(restart_limit=3)
+    decision = _verdict.Decision(Rules(restart_limit=3))
     assert decision.feed(outcome, restarts=2) == CONTINUE
     assert decision.feed(outcome, restarts=3) == ROLL_BACK
 
 
 def test_an_alarm_is_raised_once_in_a_row_of_errors():
-    assert feed(_verdict.Decision(3, 2), ["error"] * 6).count(ALARM) == 1
+    assert feed(_verdict.Decision(Rules(3, 2)), ["error"] * 6).count(ALARM) == 1
 
 
 @pytest.mark.parametrize("outcomes, verdict", [
@@ -92,12 +92,12 @@ def test_summary():
     decision = _verdict.Decision()
     assert decision.summary()["availability_pct"] is None
     feed(decision, ["ok", "slow", "failed", "error"])
-    assert decision.summary() == {"ok": 1, "slow": 1, "failed": 1, "error": 1, "no_data": 0, "availability_pct": 66.667}
+    assert decision.summary() == {"ok": 1, "slow": 1, "failed": 1, "error": 1, "partial": 0, "no_data": 0, "availability_pct": 66.667}
 
 
 @given(ROUNDS, st.integers(1, 5), st.integers(1, 5))
 def test_it_never_rolls_back_without_that_many_consecutive_failures(rounds, threshold, errors):
-    decision = _verdict.Decision(threshold, errors)
+    decision = _verdict.Decision(Rules(threshold, errors))
     in_a_row = 0
     for outcome, restarts in rounds:
         in_a_row = in_a_row + 1 if outcome == "failed" else 0
@@ -106,7 +106,7 @@ def test_it_never_rolls_back_without_that_many_consecutive_failures(rounds, thre
 
 @given(st.lists(st.sampled_from(["ok", "slow", "error", "no_data"]), max_size=60))
 def test_errors_alone_never_roll_back(outcomes):
-    assert ROLL_BACK not in feed(_verdict.Decision(1, 1), outcomes)
+    assert ROLL_BACK not in feed(_verdict.Decision(Rules(1, 1)), outcomes)
 
 
 @given(ROUNDS)

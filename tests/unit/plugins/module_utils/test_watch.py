@@ -87,8 +87,10 @@ def test_a_release_that_turns_bad_is_rolled_back_and_everything_is_written_down(
     assert "rolled back to release r1" in log_of(folder) and "failure 3 of 3" in log_of(folder)
     with open(folder.spec()["metrics_file"]) as stream:
         lines = [json.loads(line) for line in stream]
-    assert [line["outcome"] for line in lines[-3:]] == ["failed"] * 3
-    assert all(line["check"] == "health" and line["ms"] >= 0 for line in lines)
+    rounds = [line for line in lines if line["what"] == "round"]
+    assert [line["outcome"] for line in rounds[-3:]] == ["failed"] * 3 and rounds[-1]["evidence"][0]["status"] == 503
+    assert all(check["check"] == "health" and check["max_ms"] >= check["p50_ms"] >= 0 for line in rounds for check in line["checks"])
+    assert [line["mark"] for line in lines if line["what"] == "mark"] == ["begins", "rolling_back", "rolled_back", "ends"]
     # the service prints its key and answers with it: it is in the application's own log only
     assert host.files_with(secret) == ["shared/logs/console.log"]
     assert "********" in json.dumps(incident)

@@ -1,0 +1,43 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The rollback that a watch does by itself: once, to a release that was verified, or not at all."""
+from __future__ import annotations
+
+import time
+
+from ansible_collections.mobius.ops.plugins.module_utils import _activation
+from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError
+from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.module_utils._service import Service
+from ansible_collections.mobius.ops.plugins.module_utils._watch_record import Record
+
+
+def roll_back(record: Record, store: ReleaseStore, service: Service | None, trigger: str) -> str:
+    """Go back to the rollback target; the verdict that this makes, ``rolled_back`` or ``frozen``.
+
+    :raises Superseded: when another release is live by now.
+    """
+    release, spec = record.state["release"], record.spec
+    if ((store.get(release) if release else None) or {}).get("migration") == "forward_only":
+        record.incident(1, f"Release {release} is bad and cannot be rolled back by itself",
+                        f"{trigger}. Its migration is forward-only: a person decides.", service, trigger=trigger)
+        return "frozen"
+    record.mark("rolling_back", "ERROR", f"rolling back release {release}: {trigger}")
+    record.save(rolling_back=True, trigger=trigger)
+    began = time.monotonic()
+    try:
+        facts = _activation.roll_back(store, service, spec["checks"], spec["ready_timeout"], trigger, bad=release)
+    except _activation.Superseded:
+        raise
+    except (OpsError, OSError) as error:
+        record.incident(1, f"Rollback of release {release} failed", f"{trigger}. {error}", service, trigger=trigger,
+                        **getattr(error, "facts", {}))
+        found = "ended on an unhealthy release" if isinstance(error, ServiceError) else "was not possible"
+        record.log("ERROR", f"rollback {found}: {error}")
+        return "frozen"
+    elapsed, target = round(time.monotonic() - began, 1), facts["target"]["id"]
+    record.mark("rolled_back", "WARN", f"rolled back to release {target} in {elapsed:g} s; it is healthy")
+    record.incident(2, f"Release {release} was rolled back to {target}",
+                    f"{trigger}. Release {target} serves again after {elapsed:g} s.", service, trigger=trigger)
+    record.save(rollback={"from": release, "to": target, "elapsed": elapsed, "downtime": facts["downtime"]})
+    return "rolled_back"
