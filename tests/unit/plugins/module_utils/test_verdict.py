@@ -116,3 +116,96 @@ def test_nothing_is_lost_in_the_summary(rounds):
     summary = decision.summary()
     assert sum(summary[outcome] for outcome in OUTCOMES) == len(rounds)
     assert summary["availability_pct"] is None or 0 <= summary["availability_pct"] <= 100
+
+
+def batch(requests=30, failed=0, ms=()):
+    """The figures of the only check."""
+    return {"health": {"requests": requests, "error": 0, "failed": failed, "ms": list(ms)}}
+
+
+def feed_batches(decision, *batches, outcome="partial"):
+    return [decision.feed(outcome, checks=figures) for figures in batches]
+
+
+def test_an_error_rate_that_is_surely_over_the_limit_rolls_back_within_one_batch():
+    decision = _verdict.Decision()
+    assert feed_batches(decision, batch(failed=12)) == [ROLL_BACK]
+    assert decision.trigger == "health: error rate 40 % (12 of 30 requests failed, over the limit of 5 %)"
+
+
+def test_an_error_rate_that_may_be_chance_takes_more_batches():
+    decision = _verdict.Decision()
+    assert feed_batches(decision, *[batch(failed=5)] * 3) == [CONTINUE, CONTINUE, ROLL_BACK]
+    assert "(15 of 90 requests failed" in decision.trigger
+    assert ROLL_BACK not in feed_batches(_verdict.Decision(), *[batch(failed=1)] * 60)
+    assert ROLL_BACK not in feed_batches(_verdict.Decision(Rules(error_rate_pct=0)), *[batch(failed=12)] * 5)
+
+
+def test_batches_that_are_long_past_do_not_count():
+    decision = _verdict.Decision()
+    feed_batches(decision, *[batch(failed=5)] * 2)
+    assert ROLL_BACK not in feed_batches(decision, *[batch()] * 4, batch(failed=5), batch(failed=5))
+
+
+def test_a_round_that_failed_as_a_whole_counts_in_a_row_and_not_as_a_rate():
+    decision = _verdict.Decision()
+    assert feed_batches(decision, batch(failed=30), outcome="failed") == [CONTINUE]
+    assert feed_batches(decision, batch(), outcome="ok") == [CONTINUE] and decision.requests == 30
+    assert feed_batches(decision, *[batch(failed=30)] * 3, outcome="failed")[-1] == ROLL_BACK
+
+
+BEFORE = {"health": [100.0 + number % 20 for number in range(150)]}
+
+
+def test_answers_that_are_surely_too_slow_roll_back():
+    decision = _verdict.Decision(baseline=BEFORE)
+    found = feed_batches(decision, *[batch(ms=[180.0 + number for number in range(30)])] * 2, outcome="ok")
+    assert found == [CONTINUE, ROLL_BACK]
+    assert decision.trigger.startswith("health: median response time 194 ms, 78 % over the baseline of 109 ms (limit 50 %, 60 answers)")
+
+
+@pytest.mark.parametrize("rules, before, ms", [
+    (Rules(), BEFORE, 140.0), (Rules(latency_pct=100), BEFORE, 180.0), (Rules(latency_pct=0), BEFORE, 900.0),
+    (Rules(), {"health": [3.0] * 150}, 9.0), (Rules(latency_floor_ms=200), BEFORE, 180.0), (Rules(), {"health": [100.0] * 30}, 900.0),
+    (Rules(), {}, 900.0), (Rules(), {"other": [100.0] * 150}, 900.0),
+])
+def test_answers_that_are_not_too_slow_or_cannot_be_compared(rules, before, ms):
+    decision = _verdict.Decision(rules, before)
+    assert set(feed_batches(decision, *[batch(ms=[ms + number % 20 for number in range(30)])] * 10, outcome="ok")) == {CONTINUE}
+
+
+def test_what_is_suspicious_is_looked_at_again_soon():
+    decision = _verdict.Decision(baseline=BEFORE)
+    for figures, suspicious in ((batch(failed=1), False), (batch(failed=5), True), (batch(), False), (batch(ms=[170.0] * 30), True)):
+        feed_batches(decision, figures)
+        assert decision.suspicious() is suspicious
+
+
+def test_so_many_failures_of_so_many_rounds():
+    decision = _verdict.Decision(Rules(window_failures=3, window_rounds=5))
+    assert feed(decision, ["failed", "ok", "failed", "ok", "failed"])[-1] == ROLL_BACK
+    assert decision.trigger == "3 of the last 5 checks failed (f)"
+    decision = _verdict.Decision(Rules(window_failures=3, window_rounds=5))
+    assert ROLL_BACK not in feed(decision, ["failed", "ok", "ok", "failed", "ok", "ok", "failed", "ok"])
+
+
+def test_an_alarm_is_over_after_so_many_good_rounds_and_another_may_come():
+    decision = _verdict.Decision(Rules(3, 2, recovery_threshold=2))
+    assert feed(decision, ["error", "error", "ok", "failed", "ok", "ok", "ok", "error", "error"]) == [
+        CONTINUE, ALARM, CONTINUE, CONTINUE, CONTINUE, RECOVERED, CONTINUE, CONTINUE, ALARM]
+
+
+def test_a_restart_of_the_service_begins_the_counts_anew():
+    decision = _verdict.Decision()
+    feed(decision, ["failed", "failed"])
+    assert decision.feed("failed", restarts=1) == CONTINUE and decision.failed_in_a_row == 1
+    assert [decision.feed("failed", restarts=1) for _number in range(2)] == [CONTINUE, ROLL_BACK]
+
+
+def test_one_percent_of_failed_requests_is_not_healthy():
+    decision = _verdict.Decision()
+    feed_batches(decision, *[batch(failed=1)] * 10)
+    assert decision.verdict() == "degraded"
+    decision = _verdict.Decision()
+    feed_batches(decision, batch(failed=1), *[batch()] * 9)
+    assert decision.verdict() == "healthy"

@@ -8,11 +8,13 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _files, _health, _watch, _watcher
+from ansible_collections.mobius.ops.plugins.module_utils import _baseline, _detach, _files, _health, _watch, _watcher
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
 
 
@@ -88,7 +90,7 @@ def test_a_release_that_turns_bad_is_rolled_back_and_everything_is_written_down(
     with open(folder.spec()["metrics_file"]) as stream:
         lines = [json.loads(line) for line in stream]
     rounds = [line for line in lines if line["what"] == "round"]
-    assert [line["outcome"] for line in rounds[-3:]] == ["failed"] * 3 and rounds[-1]["evidence"][0]["status"] == 503
+    assert [line["outcome"] for line in rounds[-3:]] == ["failed"] * 3 and rounds[-1]["evidence"][0]["status"] == 500
     assert all(check["check"] == "health" and check["max_ms"] >= check["p50_ms"] >= 0 for line in rounds for check in line["checks"])
     assert [line["mark"] for line in lines if line["what"] == "mark"] == ["begins", "rolling_back", "rolled_back", "ends"]
     # the service prints its key and answers with it: it is in the application's own log only
@@ -343,3 +345,69 @@ def test_times_and_limits_that_make_no_sense(host, watch, name):
     with pytest.raises(InputError, match=f"watch option {name}: expected a number above 0, found 0"):
         watch(**{name: 0})
     assert _watch.latest(host.layout) is None
+
+
+def test_an_error_rate_of_a_fifth_is_rolled_back(host, two, watch, ended, web):
+    numbers = iter(range(10**6))
+    web.answers["/health"] = lambda handler, _body: handler.send(500 if next(numbers) % 5 == 0 else 200, "")
+    state = ended(watch(checks=_health.normalize_all([{"name": "api", "url": web.base + "/health"}]), requests=30, duration=30))
+    assert state["verdict"] == "rolled_back" and state["trigger"].startswith("api: error rate 20 %"), state
+    assert host.store.live() == "r1" and state["rounds"] <= 5
+
+
+def test_answers_that_are_slower_than_before_are_rolled_back(host, two, watch, ended, web):
+    late = [0.03]
+    web.answers["/health"] = lambda handler, _body: (time.sleep(late[0]), handler.send(200, ""))
+    checks = _health.normalize_all([{"name": "api", "url": web.base + "/health"}])
+    _baseline.take(host.layout, checks, "r1")
+    late[0] = 0.1
+    folder = watch(checks=checks, requests=30, duration=60)
+    state = ended(folder, 40)
+    assert state["verdict"] == "rolled_back" and "over the baseline of" in state["trigger"], state
+    assert state["baseline"]["api"]["requests"] == 150 and state["samples"]["p50_ms"] > 90
+
+
+def test_a_watch_that_was_interrupted_goes_on(host, two, watch, ended, wait_until):
+    """As systemd does it after a kill or a reboot: the same program, with the same folder."""
+    folder = watch(duration=60)
+    wait_until(lambda: folder.state().get("rounds", 0) >= 2)
+    os.kill(folder.state()["pid"], signal.SIGKILL)
+    wait_until(lambda: folder.state()["status"] == "lost")
+    before = folder.saved()
+    _detach.launch(host.layout, _watcher, folder.path, os.path.join(folder.path, "watcher.log"))
+    wait_until(lambda: folder.state()["status"] == "running" and folder.state()["rounds"] > before["rounds"])
+    state = folder.state()
+    assert state["resumed"] == 1 and state["started"] == before["started"] and state["left"] <= before["left"]
+    assert "goes on after it was interrupted" in log_of(folder) and state["samples"]["ok"] > before["samples"]["ok"]
+    host.mode("r2", "bad")
+    assert ended(folder)["verdict"] == "rolled_back" and host.store.live() == "r1"
+    assert [event["verdict"] for event in host.history() if event["what"] == "watch"] == ["rolled_back"]
+
+
+def test_a_watch_that_has_ended_does_not_begin_again(host, two, watch, ended):
+    folder = watch()
+    state = ended(folder)
+    assert subprocess.run([sys.executable, "-m", _watcher.__name__, folder.path], env={
+        **os.environ, "PYTHONPATH": _detach.code_archive(host.layout)}, check=False).returncode == 0
+    assert folder.state() == state
+
+
+def test_old_logs_are_removed_and_those_of_others_are_not(host, two, watch, ended):
+    logs = host.layout.monitor_logs
+    mine = [f"{kind}-test-2026010{day}_000000.{end}" for day in range(1, 5) for kind, end in (("monitor", "log"), ("metrics", "jsonl"))]
+    others = ["monitor-test-2-20260101_000000.log", "notes.txt"]
+    for name in mine + others:
+        _files.write_text(os.path.join(logs, name), "")
+    ended(watch(keep=3))
+    left = sorted(os.listdir(logs))
+    assert set(others) < set(left) and len([name for name in left if name.startswith("monitor-test-20")]) == 3
+    assert mine[-2] in left and mine[0] not in left
+
+
+@pytest.mark.parametrize("name, value, sentence", [
+    ("error_rate_pct", 100, "a percentage below 100, found 100"), ("latency_pct", -1, "0 or a number above it, found -1"),
+    ("window_failures", 11, "at most window_rounds"), ("requests", 0, "a number above 0, found 0"),
+])
+def test_limits_that_make_no_sense(host, watch, name, value, sentence):
+    with pytest.raises(InputError, match=f"watch option {name}: expected {sentence}"):
+        watch(window_rounds=10, **{name: value})
