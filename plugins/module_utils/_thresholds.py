@@ -15,8 +15,16 @@ DEFAULTS: dict[str, tuple[float, float]] = {
     "memory_pct": (80, 90),
     "disk_pct": (80, 95),
     "uptime_pct": (100, 99.9),
+    # Of a host, where the runbook is silent; what a value is taken from.
+    "swap_pct": (50, 80),  # Zabbix's Linux template warns when less than half is free; critical as the runbook warns of memory
+    "inodes_pct": (80, 95),  # as disk_pct: a file system without inodes is full too
+    "load_per_core": (1.5, 3),  # Zabbix's Linux template calls 1.5 sustainable; twice that for five minutes is not
+    "fds_pct": (70, 90),  # the alerts NodeFileDescriptorLimit of Prometheus' node exporter
+    "clock_offset_s": (5, 300),  # mobius_max_clock_skew of preflight; from 5 minutes on Kerberos and many signed APIs refuse
 }
 ORDER = ("normal", "unknown", "warning", "critical")
+#: ``fail_on`` -> the statuses that fail.
+FAILING = {"warning": ("warning", "unknown", "critical"), "critical": ("critical", "unknown"), "never": ()}
 
 
 def merge(given: dict[str, t.Any] | None) -> dict[str, tuple[float, float]]:

@@ -119,8 +119,6 @@ from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _env
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
-FAILING = {"warning": ("warning", "unknown", "critical"), "critical": ("critical", "unknown"), "never": ()}
-
 
 def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Probe and judge."""
@@ -137,7 +135,7 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     if params["root"]:
         samples = _env_file.Redactor(Layout(params["root"]).env_file).value(samples)
     result = {**_health.summarize(samples, table), "results": samples}
-    if result["status"] in FAILING[params["fail_on"]]:
+    if result["status"] in _thresholds.FAILING[params["fail_on"]]:
         faults = sum(sample["outcome"] != "ok" for sample in samples)
         error = ServiceError("health check", "status normal or warning" if params["fail_on"] == "critical" else "status normal",
                              f"{result['status']}: {faults} of {len(samples)} requests not ok, "
