@@ -46,6 +46,8 @@ class Rules(t.NamedTuple):
     latency_pct: float = 50.0
     #: Milliseconds that answers have to be slower in any case.
     latency_floor_ms: float = 20.0
+    #: Megabytes of memory of the service above which, in ``failure_threshold`` rounds in a row, it leaks; 0 for no such rule.
+    memory_mb: float = 0
     #: Good rounds in a row after which an alarm is over.
     recovery_threshold: int = 2
 
@@ -119,23 +121,26 @@ class Decision:
 
     def begin_anew(self) -> None:
         """Forget what is in a row: the service, or its host, was started anew. What was counted stays."""
-        self.failed_in_a_row = self.unmeasured_in_a_row = self.good_in_a_row = self.restarts = 0
+        self.failed_in_a_row = self.unmeasured_in_a_row = self.good_in_a_row = self.too_large_in_a_row = self.restarts = 0
         self.failures: collections.deque[bool] = collections.deque(maxlen=max(1, self.rules.window_rounds))
         self.batches: dict[str, Batches] = {}
 
-    def feed(self, outcome: str, restarts: int = 0, fault: str = "", checks: dict[str, dict[str, t.Any]] | None = None) -> str:
+    def feed(self, outcome: str, restarts: int = 0, fault: str = "", checks: dict[str, dict[str, t.Any]] | None = None,
+             memory_mb: float = 0) -> str:
         """Take one round in; ``continue``, ``roll_back``, ``alarm`` or ``recovered``.
 
         :param outcome: ``ok, slow, partial, failed, error`` or ``no_data``.
         :param restarts: how often the service was restarted since the watch began.
         :param fault: what went wrong, in words, for the trigger.
         :param checks: what ``_round.of`` says of each.
+        :param memory_mb: megabytes that the service's main process has in memory.
         """
         if restarts != self.restarts:
             self.begin_anew()
             self.restarts = restarts
         self._count(outcome)
-        bad = self._bad_for_sure(restarts, fault) or self._judge(outcome, checks or {})
+        self.too_large_in_a_row = self.too_large_in_a_row + 1 if 0 < self.rules.memory_mb < memory_mb else 0
+        bad = self._bad_for_sure(restarts, fault, memory_mb) or self._judge(outcome, checks or {})
         if bad:
             self.trigger = bad
             self.alarmed = True
@@ -156,12 +161,14 @@ class Decision:
         self.good_in_a_row = self.good_in_a_row + 1 if outcome == "ok" else 0
         self.failures.append(outcome == "failed")
 
-    def _bad_for_sure(self, restarts: int, fault: str) -> str:
+    def _bad_for_sure(self, restarts: int, fault: str, memory_mb: float) -> str:
         rules = self.rules
         if restarts >= rules.restart_limit:
             return f"crash loop: the service was restarted {restarts} times"
         if self.failed_in_a_row >= rules.failure_threshold:
             return f"{self.failed_in_a_row} consecutive failed checks ({fault})"
+        if self.too_large_in_a_row >= rules.failure_threshold:
+            return f"memory: the service has {memory_mb:.0f} MB, over the limit of {rules.memory_mb:g} MB, {self.too_large_in_a_row} times in a row"
         if rules.window_failures and self.failures[-1] and sum(self.failures) >= rules.window_failures:
             return f"{sum(self.failures)} of the last {len(self.failures)} checks failed ({fault})"
         return ""
@@ -179,7 +186,7 @@ class Decision:
 
     def suspicious(self) -> bool:
         """Whether the next round comes at ``retry_interval``."""
-        return self.failed_in_a_row > 0 or any(batches.suspicious() for batches in self.batches.values())
+        return self.failed_in_a_row + self.too_large_in_a_row > 0 or any(batches.suspicious() for batches in self.batches.values())
 
     def verdict(self) -> str:
         """At the window's end: ``healthy``, ``degraded``, or ``inconclusive`` when too little was measured."""

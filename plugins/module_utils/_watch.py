@@ -97,7 +97,7 @@ def check_times(spec: dict[str, t.Any]) -> None:
                  "recovery_threshold", "window_rounds"):
         if spec.get(name, 1) <= 0:
             raise InputError(f"watch option {name}", "a number above 0", str(spec[name]), "Correct it")
-    for name in ("error_rate_pct", "latency_pct", "latency_floor_ms", "window_failures"):
+    for name in ("error_rate_pct", "latency_pct", "latency_floor_ms", "window_failures", "memory_mb", "metrics_interval"):
         if spec.get(name, 0) < 0:
             raise InputError(f"watch option {name}", "0 or a number above it", str(spec[name]), "Correct it")
     if spec.get("error_rate_pct", 0) >= 100:

@@ -27,6 +27,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _service,
     _statistics,
     _verdict,
+    _watch_host,
     _watch_rollback,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
@@ -56,10 +57,11 @@ class Watcher:
         times = _baseline.read(self.layout)
         self.decision = _verdict.Decision(_verdict.Rules(**rules), times)
         self.times = _statistics.Histogram()
-        self.restarts_before = self._restarts_total()
+        self.restarts_before = self._service_facts()["restarts"]
         self.state = self._resumed() or self._new_state(times)
         self.record = Record(folder, self.spec, self.state)
         self.end = time.monotonic() + self.spec["duration"]
+        self.host = _watch_host.HostLook(self.record, self.service)
 
     def _new_state(self, times: dict[str, list[float]]) -> dict[str, t.Any]:
         names = [check["name"] for check in self.spec["checks"]]
@@ -83,8 +85,8 @@ class Watcher:
         self.times = _statistics.Histogram(state["times"])
         return {**state, **self._process(), "resumed": state["resumed"] + 1}
 
-    def _restarts_total(self) -> int:
-        return self.service.status()["restarts"] if self.service else 0
+    def _service_facts(self) -> dict[str, t.Any]:
+        return self.service.status() if self.service else {"restarts": 0, "pid": None}
 
     def run(self) -> None:
         """Watch until the end of the window, a rollback, or a stop."""
@@ -144,15 +146,16 @@ class Watcher:
         live = self.store.live()
         if live != self.state["release"]:
             raise Stopped(f"release {live} is live now, not {self.state['release']}")
-        found, restarts = self.measure(live)
+        found, facts = self.measure(live)
         outcome, fault = found["outcome"], found["fault"]
-        action = self.decision.feed(outcome, restarts, fault, found["checks"])
+        restarts, memory_mb = max(0, facts["restarts"] - self.restarts_before), _processes.memory(facts["pid"]) / 1e6
+        action = self.decision.feed(outcome, restarts, fault, found["checks"], memory_mb)
         for figures in found["checks"].values():
             for value in figures.pop("ms"):
                 self.times.add(value)
         number, left = self.state["rounds"] + 1, max(0.0, self.end - time.monotonic())
         self.record.metrics("round", round=number, outcome=outcome, release=live, restarts=restarts, fault=fault, evidence=found["evidence"],
-                            checks=[{"check": name, **figures} for name, figures in found["checks"].items()])
+                            memory_mb=round(memory_mb, 1), checks=[{"check": name, **figures} for name, figures in found["checks"].items()])
         typical, late = (max((figures[name] or 0.0 for figures in found["checks"].values()), default=0.0) for name in ("p50_ms", "p95_ms"))
         recent = (self.state["recent"] + [{"when": _clock.iso(), "outcome": outcome, "ms": typical, "fault": fault}])[-RECENT:]
         self.record.save(rounds=number, recent=recent, left=round(left), samples=self.summary(), restarts=restarts,
@@ -168,17 +171,19 @@ class Watcher:
         """Counts by outcome, availability and percentiles of the whole watch."""
         return {**self.decision.summary(), **{f"p{percent}_ms": self.times.percentile(percent) for percent in (50, 95, 99)}}
 
-    def measure(self, live: str | None) -> tuple[dict[str, t.Any], int]:
-        """What one round says (``_round.of``), and the restarts so far.
+    def measure(self, live: str | None) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+        """What one round says (``_round.of``), and the facts of the service.
 
         What goes wrong on this side is an ``error`` of the round, and not the end of the watch.
         """
         try:
-            samples = _round.take([_probe.fill(check, live) for check in self.spec["checks"]], self.spec.get("requests", 1))
-            restarts = max(0, self._restarts_total() - self.restarts_before)
+            found = _round.of(_round.take([_probe.fill(check, live) for check in self.spec["checks"]], self.spec.get("requests", 1)))
+            facts = self._service_facts()
+            self.host.take(facts)
         except Exception as error:
-            return {"outcome": "error", "fault": f"the watch could not measure: {error}", "checks": {}, "evidence": []}, 0
-        return _round.of(samples), restarts
+            return ({"outcome": "error", "fault": f"the watch could not measure: {error}", "checks": {}, "evidence": []},
+                    {"restarts": self.restarts_before, "pid": None})
+        return found, facts
 
     def pause(self, seconds: float) -> None:
         """Wait. :raises Stopped: as soon as the watch is told to end."""

@@ -93,6 +93,20 @@ options:
     description: The rounds that O(window_failures) counts in.
     type: int
     default: 10
+  memory_mb:
+    description:
+      - Megabytes (10^6 bytes) in memory of the service's main process that, in O(failure_threshold) rounds in a row, cause a rollback;
+        V(0) for no such rule. FFmpeg children do not count.
+    type: float
+    default: 0
+  metrics_interval:
+    description: Seconds between two looks at the host, as M(mobius.ops.host_metrics) takes them; V(0) for none. They never roll back.
+    type: float
+    default: 900
+  thresholds:
+    description: Rows of the table of key metrics to use for the host instead of the default ones; metric to C([warning, critical]).
+    type: dict
+    default: {}
   recovery_threshold:
     description: Good rounds in a row after which an alarm is over.
     type: int
@@ -228,13 +242,13 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _baseline, _health, _service, _verdict, _watch, _watcher
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _baseline, _health, _service, _thresholds, _verdict, _watch, _watcher
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 
-SPEC = ("env", "service", "duration", "interval", "retry_interval", "initial_delay", "requests", "keep", "auto_rollback", "ready_timeout",
-        *_verdict.Rules._fields)
+SPEC = ("env", "service", "duration", "interval", "retry_interval", "initial_delay", "requests", "keep", "metrics_interval", "auto_rollback",
+        "ready_timeout", "thresholds", *_verdict.Rules._fields)
 
 
 def start(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
@@ -245,6 +259,7 @@ def start(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple[b
     if not spec["checks"]:
         raise InputError("watch", "some checks", "none", "Give the checks option, or mobius_checks")
     _watch.check_times(spec)
+    _thresholds.merge(spec["thresholds"])
     if spec["service"]:
         _service.load(layout, spec["service"])
     if check_mode:
@@ -312,6 +327,9 @@ def main() -> None:
             "latency_floor_ms": {"type": "float", "default": 20},
             "window_failures": {"type": "int", "default": 0},
             "window_rounds": {"type": "int", "default": 10},
+            "memory_mb": {"type": "float", "default": 0},
+            "metrics_interval": {"type": "float", "default": 900},
+            "thresholds": {"type": "dict", "default": {}},
             "recovery_threshold": {"type": "int", "default": 2},
             "keep": {"type": "int", "default": 100},
             "auto_rollback": {"type": "bool", "default": True},
