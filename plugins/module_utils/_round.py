@@ -69,7 +69,7 @@ def _fault(outcome: str, samples: Samples) -> str:
     faulty = [sample for sample in samples if sample["outcome"] == kind and kind != "ok"]
     if not faulty:
         return ""
-    share = f"{len(faulty)} of {len(samples)} requests: " if len(samples) > 1 else ""
+    share = f"{len(faulty)} of {len(samples)} requests: " if len(samples) > len(faulty) else ""
     return f"{faulty[0]['check']}: {share}{faulty[0]['error']}"
 
 
