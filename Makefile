@@ -67,6 +67,14 @@ test-matrix: setup ## unit tests, sanity and the main path on other ansible-core
 bench-deploy: setup ## deploys on 1, 3 and 10 local hosts, going back with 5 GB, nginx beside HAProxy (ARGS=--write for the page in docs)
 	@tools/bench-deploy $(ARGS)
 
+.PHONY: bench-watch
+bench-watch: setup ## how often the watch's rules err and catch, beside two others' (ARGS=--write for the page in docs)
+	@.venv/bin/python tests/bench/watch_rules.py $(ARGS)
+
+.PHONY: bench-watch-faults
+bench-watch-faults: setup ## how soon the watch finds each fault of the sample application: five minutes (ARGS=--write)
+	@.venv/bin/python tests/bench/watch_faults.py $(ARGS)
+
 .PHONY: bench-backup
 bench-backup: setup ## backups beside zip, tar, restic and borg (ARGS="--rounds 5", --write for the page in docs)
 	@tools/bench-backup $(ARGS)

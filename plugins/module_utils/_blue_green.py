@@ -40,10 +40,12 @@ def switch(store: ReleaseStore, service: SlottedService, release_id: str, checks
     if facts["status"] == "running" and facts["release"] == release_id:
         store.point(release_id)
         return {"downtime": 0.0, "held": 0.0, "ready_after": _readiness.ready(live, service.direct(checks, live.port), release_id, timeout)}
+    if service.spec["state"] == "shared":
+        idle = service.idle()
+        ready = idle.status()["release"] == release_id or facts["pid"]
+        return {"downtime": 0.0 if facts["pid"] else None, **_beside(store, service, idle if ready else live, release_id, checks, timeout)}
     if facts["status"] not in ("running", "restarting"):
         return {"downtime": None, **_beside(store, service, live, release_id, checks, timeout)}
-    if service.spec["state"] == "shared":
-        return {"downtime": 0.0, **_beside(store, service, service.idle(), release_id, checks, timeout)}
     return {"downtime": 0.0, **_exclusive(store, service, release_id, checks, timeout)}
 
 
@@ -119,10 +121,15 @@ def _held(service: SlottedService, instance: Service, longest: float) -> t.Itera
 
 
 def work_of(service: SlottedService, instance: Service, age: int) -> tuple[int, int]:
-    """How many requests of this age at least, and how many renders, an instance works on."""
+    """How many requests of this age at least, and how many renders, an instance works on.
+
+    One that does not run works on none: requests that are counted for it wait in the proxy, for whoever serves next.
+    """
     pid = instance.status()["pid"]
+    if not pid:
+        return 0, 0
     requests = [each for each in service.proxy.requests(instance.port) if each >= age]
-    return len(requests), len(_processes.started_by(pid, service.spec["job_programs"])) if pid else 0
+    return len(requests), len(_processes.started_by(pid, service.spec["job_programs"]))
 
 
 def _await_rest(service: SlottedService, instance: Service, age: int, deadline: float) -> None:

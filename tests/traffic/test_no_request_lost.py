@@ -6,8 +6,10 @@ from __future__ import annotations
 import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
+from support.waiting import wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _gate, _processes
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
@@ -143,3 +145,22 @@ def test_release_that_is_bad_on_the_real_data_only(site, monkeypatch, fault):
     monkeypatch.setattr(_gate, "on_copy", lambda *_words: 0.0)
     check_bad_never_serves(host)
     assert host.service().idle().status()["status"] == "stopped" and host.service().status()["release"] == "r1"
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_going_back_from_a_crash_loop_does_not_wait_for_those_who_wait(site, state):
+    """Requests that wait in the proxy for an instance that is gone are no work of it: there is nothing to drain."""
+    host = site(state)
+    host.define()
+    host.verified("r1")
+    host.release("r2")
+    host.activate("r2")
+    with host.traffic() as traffic:
+        time.sleep(0.5)
+        Path(host.layout.release("r2"), "fault.json").write_text('{"kind": "crash"}')
+        wait_until(lambda: host.service().status()["status"] == "failed", 20)
+        began = time.monotonic()
+        host.roll_back("r1")
+        elapsed = time.monotonic() - began
+    assert elapsed < 10 and host.service().status()["release"] == "r1"
+    assert [sample.release for sample in traffic.samples if sample.release][-1] == "r1"
