@@ -25,7 +25,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedSe
 LONG = 2
 #: Seconds that held requests wait for the short ones before them.
 SHORT = 1.5
-_LOOK = 0.05
+_LOOK = 0.02
 
 
 def switch(store: ReleaseStore, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]],

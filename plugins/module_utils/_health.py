@@ -67,7 +67,7 @@ def first_fault(samples: list[dict[str, t.Any]]) -> str:
     return f"{faulty[0]['check']}: {faulty[0]['error']}" if faulty else ""
 
 
-def wait_for(checks: list[dict[str, t.Any]], timeout: float, successes: int = 1, pause: float = 0.2,
+def wait_for(checks: list[dict[str, t.Any]], timeout: float, successes: int = 1, pause: float = 0.05,
              give_up: t.Callable[[], str] = lambda: "") -> tuple[bool, list[dict[str, t.Any]], str]:
     """Sample until *successes* rounds in a row are well.
 

@@ -92,7 +92,7 @@ def end_group(pid: int, ticks: int | None, timeout: float) -> None:
             os.killpg(pid, number)
         deadline = time.monotonic() + patience
         while is_alive(pid, ticks) and time.monotonic() < deadline:
-            time.sleep(0.05)
+            time.sleep(0.01)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
 
