@@ -69,11 +69,12 @@ class Batches:
         return self.error_rate() or self.latency()
 
     def error_rate(self) -> str:
-        """The exact binomial test of the last batch, of the last two, and so on."""
-        requests = failed = 0
+        """The exact binomial test of the last two batches, of the last three, and so on. One batch alone proves nothing: a hiccup of a moment
+        fails many of its requests at once."""
+        requests = failed = faulty = 0
         for batch in reversed(self.recent):
-            requests, failed = requests + batch[0], failed + batch[1]
-            if self.rules.error_rate_pct and 100 * failed > self.rules.error_rate_pct * requests \
+            requests, failed, faulty = requests + batch[0], failed + batch[1], faulty + (batch[1] > 0)
+            if self.rules.error_rate_pct and faulty > 1 and 100 * failed > self.rules.error_rate_pct * requests \
                     and _statistics.binomial_tail(failed, requests, self.rules.error_rate_pct / 100) <= SURE:
                 return (f"error rate {100 * failed / requests:.0f} % ({failed} of {requests} requests failed, over the limit of "
                         f"{self.rules.error_rate_pct:g} %)")

@@ -20,10 +20,12 @@ class HostLook:
         self.record, self.service = record, service
         self.interval = record.spec.get("metrics_interval", 0)
         self.next = time.monotonic() if self.interval > 0 else float("inf")
+        self.critical: set[tuple[str, str]] = set()
         self.told = False
 
     def take(self, facts: dict[str, t.Any]) -> None:
-        """Look when it is time. What is critical opens one incident: it is no matter of the release, so nothing is rolled back for it.
+        """Look when it is time. What is critical twice in a row opens one incident: it is no matter of the release, so nothing is rolled
+        back for it. Once may be the deploy itself, which has just used the processor.
 
         :param facts: what the service's status says.
         """
@@ -43,7 +45,8 @@ class HostLook:
         faulty = [metric for metric in found["metrics"] if metric["status"] in ("warning", "critical")]
         told = "; ".join(f"{metric['metric']} {metric['subject']} {metric['value']} {metric['unit']} {metric['status']}" for metric in faulty)
         self.record.log("WARN" if faulty else "INFO", f"host metrics {found['status']}" + (f": {told}" if told else ""))
-        if found["status"] == "critical" and not self.told:
+        before, self.critical = self.critical, {(metric["metric"], metric["subject"]) for metric in faulty if metric["status"] == "critical"}
+        if before & self.critical and not self.told:
             self.told = True
             self.record.incident(3, "The host is short of something", f"{told}. " + " ".join(metric["todo"] for metric in faulty),
                                  self.service, host=found["metrics"])

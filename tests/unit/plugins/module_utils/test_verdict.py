@@ -127,10 +127,14 @@ def feed_batches(decision, *batches, outcome="partial"):
     return [decision.feed(outcome, checks=figures) for figures in batches]
 
 
-def test_an_error_rate_that_is_surely_over_the_limit_rolls_back_within_one_batch():
+def test_an_error_rate_that_is_surely_over_the_limit_rolls_back_at_the_next_batch():
     decision = _verdict.Decision()
-    assert feed_batches(decision, batch(failed=12)) == [ROLL_BACK]
-    assert decision.trigger == "health: error rate 40 % (12 of 30 requests failed, over the limit of 5 %)"
+    assert feed_batches(decision, batch(failed=12), batch(failed=6)) == [CONTINUE, ROLL_BACK]
+    assert decision.trigger == "health: error rate 30 % (18 of 60 requests failed, over the limit of 5 %)"
+
+
+def test_a_hiccup_of_a_moment_is_no_error_rate():
+    assert set(feed_batches(_verdict.Decision(), batch(), batch(failed=14), *[batch()] * 9)) == {CONTINUE}
 
 
 def test_an_error_rate_that_may_be_chance_takes_more_batches():

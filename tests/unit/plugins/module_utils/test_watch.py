@@ -411,3 +411,26 @@ def test_old_logs_are_removed_and_those_of_others_are_not(host, two, watch, ende
 def test_limits_that_make_no_sense(host, watch, name, value, sentence):
     with pytest.raises(InputError, match=f"watch option {name}: expected {sentence}"):
         watch(window_rounds=10, **{name: value})
+
+
+def test_the_host_is_looked_at_and_what_stays_critical_opens_one_incident(host, two, watch, ended):
+    """Thresholds that every host is over."""
+    folder = watch(metrics_interval=0.1, thresholds={"disk_pct": [0, 0]}, duration=7)
+    state = ended(folder, 25)
+    with open(folder.spec()["metrics_file"]) as stream:
+        looks = [line for line in map(json.loads, stream) if line["what"] == "host"]
+    assert len(looks) >= 2 and looks[0]["status"] == state["host"] == "critical"
+    assert "host metrics critical: " in log_of(folder) and "disk_pct" in log_of(folder)
+    (incident,) = incidents(host)
+    assert incident["severity"] == 3 and "Make room on" in incident["summary"]
+    assert state["verdict"] == "healthy" and host.store.live() == "r2", "a full disk is no matter of the release"
+
+
+def test_without_psutil_the_watch_goes_on(host, two, ended, wait_until):
+    folder = _watch.create(host.layout, {"env": "test", "service": "mobius", "duration": 0.5, "interval": 0.1, "retry_interval": 0.1,
+                                         "initial_delay": 0, "failure_threshold": 3, "error_threshold": 3, "restart_limit": 3,
+                                         "auto_rollback": True, "ready_timeout": 2.0, "metrics_interval": 0.1, "checks": host.checks})
+    lines = f"import sys; sys.modules['psutil'] = None; sys.argv = ['watch', {folder.path!r}]; from {_watcher.__name__} import main; main()"
+    assert subprocess.run([sys.executable, "-c", lines], env={**os.environ, "PYTHONPATH": _detach.code_archive(host.layout)},
+                          check=False).returncode == 0
+    assert folder.state()["verdict"] == "healthy" and "host metrics unknown: host metrics: expected the Python library psutil" in log_of(folder)
