@@ -180,7 +180,7 @@ def test_ports(free_port):
     listening, missing = figure(result, "port_listening", str(open_port)), figure(result, "port_listening", str(silent))
     assert (listening["value"], listening["status"], listening["todo"]) == (1, "normal", "")
     assert (missing["value"], missing["status"]) == (0, "critical") and "mobius.ops.restart" in missing["todo"]
-    assert f"nobody listens on port {silent}" in _host_metrics.summary(result)
+    assert f"port_listening {silent} nobody listens" in _host_metrics.summary(result)
 
 
 def test_disk_is_told_as_df_does_and_each_file_system_once(tmp_path):
@@ -289,6 +289,13 @@ def test_summary():
         ("cpu_pct", "", 71.0), ("disk_pct", "/srv", 96.0), ("memory_pct", "", 1.0))]
     said = _host_metrics.summary({"status": "critical", "metrics": rows})
     assert said.startswith("Host critical: disk_pct /srv 96 % (critical above 95), and 1 more not normal. Make room on /srv,")
+
+
+@pytest.mark.parametrize("metric, value, text", [
+    ("cpu_pct", 12.3, "12.3 %"), ("load_per_core", 0.5, "0.5"), ("uptime_s", 7300.0, "2 h"), ("clock_offset_s", -6.0, "-6 s"),
+    ("service_rss_bytes", 1500, "1.5 kB"), ("service_restarts", 2, "2"), ("port_listening", 1, "listening")])
+def test_values_as_people_read_them(metric, value, text):
+    assert _host_metrics.shown(_host_metrics.measured(metric, "", lambda: value, {})) == text
 
 
 def test_limits_that_do_not_tell(monkeypatch):
