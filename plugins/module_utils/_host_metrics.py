@@ -234,7 +234,8 @@ def summary(result: dict[str, t.Any]) -> str:
     bad = [metric for metric in result["metrics"] if metric["status"] != "normal"]
     if not bad:
         return "Host normal."
-    first = next(metric for metric in bad if metric["status"] == result["status"])
+    worst = [metric for metric in bad if metric["status"] == result["status"]]
+    first = min(worst, key=lambda metric: metric["metric"] in ("cpu_pct", "load_per_core"))  # a render takes all of them, and ends
     more = f", and {len(bad) - 1} more not normal" if bad[1:] else ""
     return f"Host {result['status']}: {told(first)}{more}. {first['todo']}"
 

@@ -96,7 +96,7 @@ summary:
   description: What is worst and what to do about it, in a sentence or two.
   returned: success, or when it failed because of O(fail_on)
   type: str
-  sample: Host critical: disk_pct / 96.2 % (critical above 95). Make room on /, which is 96.2 % full…
+  sample: "Host critical: disk_pct / 96.2 % (critical above 95). Make room on /, which is 96.2 % full: …"
 metrics:
   description: Each figure.
   returned: success, or when it failed because of O(fail_on)
