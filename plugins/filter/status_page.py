@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _words
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _host_metrics, _words
 from ansible_collections.mobius.ops.plugins.module_utils._files import human_size
 
 DOCUMENTATION = r"""
@@ -15,7 +15,7 @@ version_added: 0.1.0
 author: MOBIUS operations (@mobius-ops)
 description:
   - Makes a page for people of what M(mobius.ops.node_service_info), M(mobius.ops.release_info) and
-    M(mobius.ops.backup_info) returned.
+    M(mobius.ops.backup_info) returned, and M(mobius.ops.host_metrics) where it was asked.
 positional: _input, releases, backups, backups_fault
 options:
   _input:
@@ -35,6 +35,10 @@ options:
     description: Why the backups could not be listed; shown in their place.
     type: str
     default: ""
+  host:
+    description:
+      - The result of M(mobius.ops.host_metrics). The key metrics and what is not normal are shown, or why the host could not be measured.
+    type: dict
 """
 
 EXAMPLES = r"""
@@ -104,14 +108,26 @@ def dora_line(dora: dict[str, t.Any] | None) -> str:
     return ", ".join(parts)
 
 
+def host_lines(host: dict[str, t.Any] | None) -> list[str]:
+    """The host's key metrics and what is not normal, or why there are none."""
+    if not host:
+        return []
+    if "metrics" not in host:
+        return ["", "Host", "  " + str(host.get("msg") or "not measured")]
+    rows = [[metric["metric"], metric["subject"], _host_metrics.shown(metric), metric["status"], metric["todo"]]
+            for metric in host["metrics"] if metric["metric"] in _host_metrics.KEY or metric["status"] != "normal"]
+    return ["", f"Host: {host['status']}", *table(["metric", "subject", "value", "status", "what to do"], rows)]
+
+
 def status_page(service: dict[str, t.Any], releases: dict[str, t.Any], backups: list[dict[str, t.Any]],
-                backups_fault: str = "") -> str:
-    """The page: service, health, releases, backups, last events."""
+                backups_fault: str = "", host: dict[str, t.Any] | None = None) -> str:
+    """The page: service, health, host, releases, backups, last events."""
     health = service["health"]
     lines = [service["message"]]
     if health["results"]:
         lines.append(f"Health: {health['status']}, error rate {health['error_rate_pct']} %, p95 {health['p95_ms']} ms")
     lines += lock_lines(releases.get("lock"))
+    lines += host_lines(host)
     lines += ["", "Releases", *table(["id", "status", "activated", "verified", ""], [
         [record["id"], record["status"], record["activated"], record["verified"], marks(record, releases)]
         for record in releases["releases"]])]

@@ -12,7 +12,7 @@ import threading
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _mounts, _processes, _thresholds
+from ansible_collections.mobius.ops.plugins.module_utils import _files, _mounts, _processes, _thresholds, _words
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError, StateError
 
 try:
@@ -45,7 +45,8 @@ TODO = {
 PATIENCE = 5.0
 CGROUP = "/sys/fs/cgroup"
 FILE_NR = "/proc/sys/fs/file-nr"
-KEY = ("cpu_pct", "memory_pct", "disk_pct", "load_per_core", "uptime_s")
+#: What a short page shows though it is normal.
+KEY = ("cpu_pct", "memory_pct", "disk_pct", "uptime_s", "service_rss_bytes")
 
 
 def collect(request: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -233,18 +234,26 @@ def summary(result: dict[str, t.Any]) -> str:
     bad = [metric for metric in result["metrics"] if metric["status"] != "normal"]
     if not bad:
         return "Host normal."
-    first = next(metric for metric in bad if metric["status"] == result["status"])
+    worst = [metric for metric in bad if metric["status"] == result["status"]]
+    first = min(worst, key=lambda metric: metric["metric"] in ("cpu_pct", "load_per_core"))  # a render takes all of them, and ends
     more = f", and {len(bad) - 1} more not normal" if bad[1:] else ""
     return f"Host {result['status']}: {told(first)}{more}. {first['todo']}"
 
 
 def told(metric: Metric) -> str:
     """A metric in a few words: ``disk_pct / 96.2 % (critical above 95)``."""
-    if metric["metric"] == "port_listening" and metric["value"] == 0:
-        return f"nobody listens on port {metric['subject']}"
-    name = " ".join(part for part in (metric["metric"], metric["subject"]) if part)
-    if metric["value"] is None:
-        return f"{name} unknown"
+    words = [metric["metric"], metric["subject"], shown(metric) if metric["value"] is not None else "unknown"]
     limit = metric.get(metric["status"])
-    text = f"{name} {metric['value']:g}" + (f" {metric['unit']}" if metric["unit"] else "")
-    return text if limit is None else f"{text} ({metric['status']} above {limit:g})"
+    return " ".join(word for word in words if word) + (f" ({metric['status']} above {limit:g})" if limit is not None else "")
+
+
+def shown(metric: Metric) -> str:
+    """A metric's value as people read it."""
+    value = metric["value"]
+    if value is None:
+        return "-"
+    if metric["metric"] == "port_listening":
+        return "listening" if value else "nobody listens"
+    if metric["metric"] == "uptime_s":
+        return _words.duration(value)
+    return _files.human_size(value) if metric["unit"] == "bytes" else f"{value:g} {metric['unit']}".rstrip()

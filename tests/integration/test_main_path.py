@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -140,6 +141,30 @@ def test_status_when_all_is_well(site, says):
     result = site.play("status")
     assert (result.status, result.outcome) == (0, "well")
     assert says(result, "<- live") and says(result, "<- rollback target")
+    for metric in ("cpu_pct", "memory_pct", "disk_pct", "uptime_s", "service_rss_bytes"):
+        assert re.search(rf"^ +{metric} +\S.* (normal|warning|critical)\b", result.output, re.MULTILINE), result.output
+
+
+def test_status_of_a_full_disk_is_not_well(site, says):
+    result = site.play("status", mobius_thresholds={"disk_pct": [0, 0]})
+    assert (result.status, result.outcome) == (2, "not_well")
+    assert says(result, "Host: critical")
+    assert re.match(r"mobius runs \(.*\)\. Make room on /\S*, which is [\d.]+ % full: look for", result.stats["mobius_message"])
+
+
+def test_status_of_a_busy_host_is_well(site, says):
+    result = site.play("status", mobius_thresholds={"memory_pct": [0, 0]})
+    assert (result.status, result.outcome) == (0, "well")
+    assert says(result, "Host: critical") and says(result, "critical Look for what takes the memory with: ps aux --sort=-rss.")
+
+
+def test_status_on_a_host_without_psutil(site, says, monkeypatch, tmp_path):
+    (tmp_path / "psutil.py").write_text("raise ImportError('not here')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    result = site.play("status")
+    assert (result.status, result.outcome) == (0, "well")
+    assert says(result, "Install the package python3-psutil there (mobius.ops.setup does).")
+    assert says(result, "Host host metrics: expected the Python library psutil on the target, found none.")
 
 
 def test_rollback_without_input_goes_to_the_newest_verified_release(site):

@@ -81,3 +81,34 @@ DORA = {"days": 30, "deploys": 6, "deploys_per_week": 1.4, "failed": 1, "change_
 def test_the_four_keys_are_a_line(changed, said):
     releases = {"live": None, "target": None, "releases": [], "history": [], "dora": {**DORA, **changed}}
     assert "  " + said in status_page.status_page(SERVICE, releases, []).splitlines()
+
+
+def metric(name, subject, value, unit="%", status="normal", todo=""):
+    return {"metric": name, "subject": subject, "value": value, "unit": unit, "status": status, "todo": todo}
+
+
+def test_the_host_in_few_lines():
+    host = {"status": "critical", "metrics": [
+        metric("cpu_pct", "", 12.3), metric("swap_pct", "", 1.0), metric("load_per_core", "", 2.0, "", "warning", "Look with top."),
+        metric("disk_pct", "/srv", 96.2, status="critical", todo="Make room."), metric("uptime_s", "", 7300.0, "s"),
+        metric("inodes_pct", "/gone", None, status="unknown", todo="It could not be measured: gone."),
+        metric("port_listening", "5001", 1, ""), metric("service_rss_bytes", "", 1500, "bytes")]}
+    lines = status_page.status_page(SERVICE, {"live": None, "target": None, "releases": [], "history": []}, [], host=host).splitlines()
+    block = lines[lines.index("Host: critical") + 1:]
+    rows = [line.split() for line in block[:block.index("")]]
+    assert rows == [["metric", "subject", "value", "status", "what", "to", "do"], ["cpu_pct", "12.3", "%", "normal"],
+                    ["load_per_core", "2", "warning", "Look", "with", "top."],
+                    ["disk_pct", "/srv", "96.2", "%", "critical", "Make", "room."], ["uptime_s", "2", "h", "normal"],
+                    ["inodes_pct", "/gone", "-", "unknown", "It", "could", "not", "be", "measured:", "gone."],
+                    ["service_rss_bytes", "1.5", "kB", "normal"]]
+    assert lines.index("Host: critical") < lines.index("Releases")
+
+
+@pytest.mark.parametrize(("host", "said"), [({"msg": "psutil is missing."}, "psutil is missing."), ({"failed": True}, "not measured")])
+def test_a_host_that_cannot_be_measured(host, said):
+    page = status_page.status_page(SERVICE, {"live": None, "target": None, "releases": [], "history": []}, [], host=host)
+    assert f"\n\nHost\n  {said}\n\nReleases" in page
+
+
+def test_no_host_was_asked_for():
+    assert "Host" not in status_page.status_page(SERVICE, {"live": None, "target": None, "releases": [], "history": []}, [])

@@ -19,6 +19,8 @@ from ansible_collections.mobius.ops.plugins.module_utils import _host_metrics, _
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
 
 FIELDS = {"metric", "subject", "value", "unit", "status", "warning", "critical", "todo"}
+#: What may be on any machine is normal.
+CALM = {name: [10**9, 10**9] for name in ("cpu_pct", "memory_pct", "swap_pct", "load_per_core", "fds_pct")}
 ALWAYS = ["cpu_pct", "memory_pct", "swap_pct", "load_per_core", "fds_pct", "uptime_s"]
 
 
@@ -84,7 +86,7 @@ def test_a_window_of_nothing_is_refused(window):
 
 def test_one_figure_that_fails_does_not_cost_the_others(monkeypatch):
     monkeypatch.setattr(_host_metrics.psutil, "virtual_memory", lambda: 1 / 0)
-    result = collect({"cpu_pct": [1000, 1000], "load_per_core": [1000, 1000]})
+    result = collect(CALM)
     broken = figure(result, "memory_pct")
     assert (broken["value"], broken["status"], broken["todo"]) == (None, "unknown", "It could not be measured: division by zero.")
     assert figure(result, "uptime_s")["status"] == "normal" and result["status"] == "unknown"
@@ -176,11 +178,11 @@ def test_ports(free_port):
     silent = free_port()
     with socket.create_server(("127.0.0.1", 0)) as server:
         open_port = server.getsockname()[1]
-        result = collect(ports=[open_port, silent])
+        result = collect(CALM, ports=[open_port, silent])
     listening, missing = figure(result, "port_listening", str(open_port)), figure(result, "port_listening", str(silent))
     assert (listening["value"], listening["status"], listening["todo"]) == (1, "normal", "")
     assert (missing["value"], missing["status"]) == (0, "critical") and "mobius.ops.restart" in missing["todo"]
-    assert f"nobody listens on port {silent}" in _host_metrics.summary(result)
+    assert f"port_listening {silent} nobody listens" in _host_metrics.summary(result)
 
 
 def test_disk_is_told_as_df_does_and_each_file_system_once(tmp_path):
@@ -197,7 +199,7 @@ def test_a_full_file_system(tmp_path):
     with mounted(tmp_path, "size=1m") as folder:
         with open(os.path.join(folder, "big"), "wb") as stream:
             stream.write(b"x" * 1000 * 1024)
-        result = collect(mounts=[folder, "/"])
+        result = collect(CALM, mounts=[folder, "/"])
         disk = figure(result, "disk_pct", folder)
     assert (disk["status"], disk["value"]) == ("critical", pytest.approx(97.7, abs=0.5))
     assert disk["todo"].startswith(f"Make room on {folder}, which is 97.66 % full:")
@@ -287,8 +289,15 @@ def test_summary():
     assert _host_metrics.summary({"status": "normal", "metrics": [{"status": "normal"}]}) == "Host normal."
     rows = [_host_metrics.measured(metric, subject, lambda value=value: value, _thresholds.DEFAULTS) for metric, subject, value in (
         ("cpu_pct", "", 71.0), ("disk_pct", "/srv", 96.0), ("memory_pct", "", 1.0))]
-    said = _host_metrics.summary({"status": "critical", "metrics": rows})
+    said = _host_metrics.summary({"status": "critical", "metrics": [{**rows[0], "status": "critical"}, *rows[1:]]})
     assert said.startswith("Host critical: disk_pct /srv 96 % (critical above 95), and 1 more not normal. Make room on /srv,")
+
+
+@pytest.mark.parametrize("metric, value, text", [
+    ("cpu_pct", 12.3, "12.3 %"), ("load_per_core", 0.5, "0.5"), ("uptime_s", 7300.0, "2 h"), ("clock_offset_s", -6.0, "-6 s"),
+    ("service_rss_bytes", 1500, "1.5 kB"), ("service_restarts", 2, "2"), ("port_listening", 1, "listening")])
+def test_values_as_people_read_them(metric, value, text):
+    assert _host_metrics.shown(_host_metrics.measured(metric, "", lambda: value, {})) == text
 
 
 def test_limits_that_do_not_tell(monkeypatch):
