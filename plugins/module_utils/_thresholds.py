@@ -15,6 +15,7 @@ DEFAULTS: dict[str, tuple[float, float]] = {
     "memory_pct": (80, 90),
     "disk_pct": (80, 95),
     "uptime_pct": (100, 99.9),
+    "certificate_days": (21, 7),  # less is worse here too
 }
 ORDER = ("normal", "unknown", "warning", "critical")
 
