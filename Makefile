@@ -71,6 +71,10 @@ bench-deploy: setup ## deploys on 1, 3 and 10 local hosts, going back with 5 GB,
 bench-backup: setup ## backups beside zip, tar, restic and borg (ARGS="--rounds 5", --write for the page in docs)
 	@tools/bench-backup $(ARGS)
 
+.PHONY: bench-health
+bench-health: setup ## a hundred endpoints by health_check, beside a loop of curl (ARGS="--rounds 9")
+	@.venv/bin/python tests/bench/health.py $(ARGS)
+
 .PHONY: lint
 lint: setup ## every lint step; one alone: lint-sanity -ansible -docs -changelog -ruff -house
 	@.venv/bin/python tools/lint.py
