@@ -64,7 +64,9 @@ options:
         type: int
         default: 0
       attempts:
-        description: How often to try at most, until the answer is right. The sample tells how many it took, and why the earlier ones failed.
+        description:
+          - How often to try at most, until the answer is right.
+          - The sample tells how many attempts it took, and why the earlier ones failed.
         type: int
         default: 1
       backoff:

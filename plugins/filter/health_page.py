@@ -36,7 +36,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(page), the text; C(message), one sentence; C(well), whether nothing is critical or unknown; C(faulty), the names of the endpoints that are not normal.
+    - C(page), the text; C(message), one sentence; C(well), whether nothing is critical or unknown; C(faulty), the names of the
+      endpoints that are not normal.
   type: dict
 """
 

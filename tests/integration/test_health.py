@@ -23,7 +23,8 @@ def public(ready, free_port):
             status, body = 502, b"nobody there"
             if not self.path.startswith("/static/"):
                 try:
-                    request = urllib.request.Request(f"http://127.0.0.1:{ready.port}{self.path}", headers={"Origin": self.headers["Origin"]})
+                    url = f"http://127.0.0.1:{ready.port}{self.path}"
+                    request = urllib.request.Request(url, headers={"Origin": self.headers["Origin"]})
                     with urllib.request.urlopen(request, timeout=5) as answer:
                         status, body = answer.status, answer.read()
                 except urllib.error.HTTPError as error:

@@ -29,7 +29,8 @@ def test_all_is_well():
 def test_the_worst_endpoint_is_told_and_all_are_named():
     found = health_page.health_page(
         result(endpoint("health", "warning", errors=["slow"]), endpoint("client"), status="warning"),
-        result(endpoint("health", "critical", 3.5), endpoint("client", "critical", 50, ["status 502 instead of 200"] * 2), status="critical"))
+        result(endpoint("health", "critical", 3.5), endpoint("client", "critical", 50, ["status 502 instead of 200"] * 2),
+               status="critical"))
     assert found["well"] is False and found["faulty"] == ["health", "client"]
     assert found["message"] == "health from outside is critical (p95 9 ms, certificate 3.5 days), and 2 more, of 4 endpoints."
     assert "client    outside       critical  5         40 %" in found["page"]

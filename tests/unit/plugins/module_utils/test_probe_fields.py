@@ -26,14 +26,21 @@ def to(target, status=302):
 
 # --- redirects
 
+def count(handler, _body):
+    """Each leads to one that is longer by a letter."""
+    if len(handler.path) < 20:
+        handler.send(302, "", Location=handler.path + "x")
+    else:
+        handler.send(200, "")
+
+
 @pytest.fixture
 def redirects(web):
     web.answers.update({
         "/one": to("/health"), "/two": to(web.base + "/one", 301), "/circle": to("/circle2"), "/circle2": to("/circle"),
         "/file": to("file:///etc/passwd"), "/broken": to("http://[::1"), "/nowhere": (302, ""),
-        "/count": lambda handler, _body: handler.send(302, "", Location=handler.path + "x") if len(handler.path) < 20 else handler.send(200, ""),
     })
-    web.answers.update({"/count" + "x" * number: web.answers["/count"] for number in range(20)})
+    web.answers.update({"/count" + "x" * number: count for number in range(20)})
     return web
 
 
@@ -283,6 +290,15 @@ def test_secret_headers_of_all_checks_are_not_shown(web):
     web.answers["/who"] = lambda handler, _body: handler.send(500, handler.headers["X-Key"])
     checks = _health.normalize_all([{"url": web.base + "/who"}], secret_headers={"X-Key": "sekret"})
     assert _health.sample_all(checks)[0]["evidence"] == "********"
+
+
+def test_no_cookie_is_kept(web):
+    web.answers["/cookie"] = lambda handler, _body: handler.send(200, "", Set_Cookie="a=b; Path=/")
+    check = _probe.normalize({"url": web.base + "/cookie"})
+    with _probe.session() as client:
+        for _number in range(2):
+            assert _probe.probe(check, client)["outcome"] == "ok"
+    assert len(web.seen) == 2 and "Cookie" not in web.seen[1][2]
 
 
 # --- further attempts

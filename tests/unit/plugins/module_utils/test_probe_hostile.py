@@ -135,7 +135,8 @@ ANSWERS = {
     "a byte now and then in the status": (lambda server: server.dripping(b"HTTP/1.1 200 " + b"x" * 9999), "timeout", "within 1 s"),
     "a byte now and then in the headers": (lambda server: itertools.chain([HEAD], server.dripping(b"A: b\r\n")), "timeout", "within 1 s"),
     "a byte now and then in the body": (lambda server: with_head(LENGTH_LATER, server.dripping(b"x")), "timeout", "within 1 s"),
-    "a byte now and then in the size of a chunk": (lambda server: with_head(HEAD + CHUNKED, server.dripping(b"0")), "timeout", "within 1 s"),
+    "a byte now and then in the size of a chunk": (lambda server: with_head(HEAD + CHUNKED, server.dripping(b"0")), "timeout",
+                                                   "within 1 s"),
     "to be continued, for ever": (lambda server: itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000), "timeout", "within 1 s"),
     "a redirect with a body without end": (
         lambda server: with_head(b"HTTP/1.1 302 Found\r\nLocation: /\r\nConnection: close\r\n", FOR_EVER), "status", "status 302"),
