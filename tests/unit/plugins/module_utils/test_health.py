@@ -174,3 +174,15 @@ def test_connections_are_kept(web):
     web.answers["/port"] = lambda handler, _body: (ports.append(handler.client_address[1]), handler.send(200, ""))
     _health.sample_all(_health.normalize_all([{"url": web.base + "/port"}]), 200)
     assert len(ports) == 200 and len(set(ports)) <= _health.WORKERS
+
+
+def test_the_certificate_that_ends_first_grades_an_endpoint():
+    samples = [{**sample("ok"), "kind": "", "evidence": "", "certificate_days": days} for days in (90.0, 6.5, None)]
+    (one,) = _health.endpoints(samples, _thresholds.DEFAULTS)
+    assert (one["certificate_days"], one["status"], one["outcomes"]["ok"], one["evidence"]) == (6.5, "critical", 3, [])
+
+
+def test_what_failed_is_better_evidence_than_what_was_slow():
+    samples = [{**sample(outcome), "kind": "k", "evidence": "e"} for outcome in ("slow", "slow", "slow", "ok", "failed")]
+    (one,) = _health.endpoints(samples, _thresholds.DEFAULTS)
+    assert [found["outcome"] for found in one["evidence"]] == ["failed", "slow", "slow"]
