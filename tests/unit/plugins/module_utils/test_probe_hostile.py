@@ -210,3 +210,24 @@ def test_hostile_servers_do_not_hold_up_each_other(hostile):
         for thread in threads:
             thread.join()
     assert time.monotonic() - began < 1 + LATE
+
+
+def dripping_headers(handler, _body):
+    handler.close_connection = True
+    handler.wfile.write(HEAD)
+    while not handler.server.ending.wait(0.05):
+        handler.wfile.write(b"A")
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("kept", [False, True], ids=["new", "kept"])
+def test_a_drip_ends_on_any_connection(web, secure, authority, tls, kept):
+    server = secure(authority.certificate("127.0.0.1")) if tls else web
+    server.answers["/drip"] = dripping_headers
+    fields = {"timeout": 2, "ca": authority.ca}
+    with _probe.session() as client:
+        if kept:
+            assert _probe.probe(_probe.normalize({"url": server.base + "/health", **fields}), client)["outcome"] == "ok"
+        began = time.monotonic()
+        assert _probe.probe(_probe.normalize({"url": server.base + "/drip", **fields}), client)["kind"] == "timeout"
+        assert time.monotonic() - began < 2 + LATE
