@@ -79,6 +79,10 @@ bench-watch-faults: setup ## how soon the watch finds each fault of the sample a
 bench-backup: setup ## backups beside zip, tar, restic and borg (ARGS="--rounds 5", --write for the page in docs)
 	@tools/bench-backup $(ARGS)
 
+.PHONY: bench-health
+bench-health: setup ## a hundred endpoints by health_check, beside a loop of curl (ARGS="--rounds 9")
+	@.venv/bin/python tests/bench/health.py $(ARGS)
+
 .PHONY: lint
 lint: setup ## every lint step; one alone: lint-sanity -ansible -docs -changelog -ruff -house
 	@.venv/bin/python tools/lint.py

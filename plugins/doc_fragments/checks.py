@@ -51,12 +51,55 @@ options:
         type: list
         elements: str
       timeout:
-        description: Seconds within which the whole answer must be there.
+        description: Seconds within which the whole answer must be there, redirects included.
         type: float
         default: 5
       max_ms:
         description: Milliseconds above which a right answer counts as V(slow).
         type: float
+      redirects:
+        description:
+          - How many redirects to follow. With V(0), a redirect is judged as the answer that it is.
+          - A redirect to another host is sent without the headers and credentials of the check.
+        type: int
+        default: 0
+      attempts:
+        description:
+          - How often to try at most, until the answer is right.
+          - The sample tells how many attempts it took, and why the earlier ones failed.
+        type: int
+        default: 1
+      backoff:
+        description: Seconds before the second attempt; twice as long before each further one.
+        type: float
+        default: 0
+      ca:
+        description: File with the certificates of the authorities that are trusted, in place of the usual ones.
+        type: path
+      validate_certs:
+        description: Whether the server's certificate must be valid.
+        type: bool
+        default: true
+      client_cert:
+        description: File with the certificate to show to the server, as PEM. It may hold the key too.
+        type: path
+      client_key:
+        description: File with the key of O(checks[].client_cert), without a passphrase.
+        type: path
+      proxy:
+        description:
+          - URL of the proxy to ask, with V(http://) or V(https://). A proxy of the environment is never used.
+          - A password in it is not shown in results; at C(-vvv) Ansible shows the option as it was given.
+        type: str
+      username:
+        description: Name for basic authentication.
+        type: str
+      password:
+        description: Password for basic authentication.
+        type: str
+      token:
+        description: Bearer token to authenticate with.
+        type: str
   headers:
     description: Headers that every check sends. They are shown; what is a secret goes into O(secret_headers).
     type: dict

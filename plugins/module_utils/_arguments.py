@@ -27,6 +27,10 @@ CHECKS = {
         "status": {"type": "list", "elements": "int", "default": [200]},
         "contains": {"type": "str"}, "json": {"type": "list", "elements": "str"}, "timeout": {"type": "float", "default": 5},
         "max_ms": {"type": "float"},
+        "redirects": {"type": "int", "default": 0}, "attempts": {"type": "int", "default": 1}, "backoff": {"type": "float", "default": 0},
+        "ca": {"type": "path"}, "validate_certs": {"type": "bool", "default": True}, "client_cert": {"type": "path"},
+        "client_key": {"type": "path", "no_log": False}, "proxy": {"type": "str"}, "username": {"type": "str"},
+        "password": {"type": "str", "no_log": True}, "token": {"type": "str", "no_log": True},
     },
 }
 

@@ -65,7 +65,7 @@ def redirect(checks: list[dict[str, t.Any]], base_url: str, live: dict[str, t.An
                              check["url"], "Correct mobius_drill_checks: the drill asks its own instance only")
         headers = {key: mine if value in own else value.replace("{port}", str(port))
                    for key, value in check["headers"].items()}
-        found.append({**check, "url": url, "headers": headers})
+        found.append({**check, "url": url, "headers": headers, "redirects": 0, "proxy": ""})  # either would ask somebody else
     return found
 
 

@@ -9,14 +9,18 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _probe, _thresholds
 
-#: Probes that run at the same time.
-WORKERS = 16
+#: Probes that run at the same time: so many, or one an endpoint when there are more endpoints, up to a limit.
+WORKERS, MOST_WORKERS = 16, 100
+#: Samples of an endpoint that are kept as evidence.
+EVIDENCE = 3
 
 
 def normalize_all(checks: list[dict[str, t.Any]], headers: dict[str, str] | None = None,
                   secret_headers: dict[str, str] | None = None) -> list[dict[str, t.Any]]:
     """Every check in full form (``_probe.normalize``). Secret headers win over those that may be shown."""
-    return [_probe.normalize(check, {**(headers or {}), **(secret_headers or {})}) for check in checks]
+    secrets = [str(value) for value in (secret_headers or {}).values()]
+    return [_probe.normalize({**check, "secrets": [*check.get("secrets", []), *secrets]}, {**(headers or {}), **(secret_headers or {})})
+            for check in checks]
 
 
 def percentile(values: list[float], percent: float) -> float | None:
@@ -29,10 +33,14 @@ def percentile(values: list[float], percent: float) -> float | None:
 
 def sample_all(checks: list[dict[str, t.Any]], requests: int = 1) -> list[dict[str, t.Any]]:
     """Run each normalized check *requests* times, all at once; samples in the order of the checks."""
-    http = _probe.session()
-    jobs = [check for check in checks for _number in range(requests)]
-    with http, concurrent.futures.ThreadPoolExecutor(max_workers=min(WORKERS, max(1, len(jobs)))) as pool:
-        return list(pool.map(lambda check: _probe.probe(check, http), jobs))
+    jobs = [(check, place + number * len(checks)) for place, check in enumerate(checks) for number in range(requests)]
+    workers = min(len(jobs), max(WORKERS, min(len(checks), MOST_WORKERS)))
+    if not jobs:
+        return []
+    with _probe.session(workers) as http, concurrent.futures.ThreadPoolExecutor(max_workers=workers) as pool:
+        # endpoint by endpoint, so that none gets all its requests at the same moment
+        running = {job: pool.submit(_probe.probe, jobs[job][0], http) for job in sorted(range(len(jobs)), key=lambda job: jobs[job][1])}
+        return [running[job].result() for job in range(len(jobs))]
 
 
 def summarize(samples: list[dict[str, t.Any]], thresholds: dict[str, tuple[float, float]]) -> dict[str, t.Any]:
@@ -52,6 +60,28 @@ def summarize(samples: list[dict[str, t.Any]], thresholds: dict[str, tuple[float
         grades.append("warning")
     return {"status": _thresholds.worst(grades), "error_rate_pct": rate, "p50_ms": p50, "p95_ms": p95,
             "p99_ms": percentile(times, 99), "max_ms": max(times, default=None)}
+
+
+def endpoints(samples: list[dict[str, t.Any]], thresholds: dict[str, tuple[float, float]]) -> list[dict[str, t.Any]]:
+    """The samples by check: counts by outcome, figures, status with the certificate's, and evidence of what was not ok."""
+    by_check: dict[str, list[dict[str, t.Any]]] = {}
+    for sample in samples:
+        by_check.setdefault(sample["check"], []).append(sample)
+    return [_endpoint(name, some, thresholds) for name, some in by_check.items()]
+
+
+def _endpoint(name: str, samples: list[dict[str, t.Any]], thresholds: dict[str, tuple[float, float]]) -> dict[str, t.Any]:
+    outcomes = [sample["outcome"] for sample in samples]
+    days = [sample["certificate_days"] for sample in samples if sample.get("certificate_days") is not None]
+    figures = {**summarize(samples, thresholds), "certificate_days": min(days, default=None)}
+    if days:
+        figures["status"] = _thresholds.worst([figures["status"], _thresholds.grade("certificate_days", min(days), thresholds)])
+    faults = sorted((sample for sample in samples if sample["outcome"] != "ok"), key=lambda sample: sample["outcome"] == "slow")
+    return {
+        "check": name, "requests": len(samples), "outcomes": {word: outcomes.count(word) for word in ("ok", "slow", "failed", "error")},
+        **figures, "evidence": [{key: sample[key] for key in ("outcome", "kind", "status", "evidence", "error", "ms")}
+                                for sample in faults[:EVIDENCE]],
+    }
 
 
 def outcome(samples: list[dict[str, t.Any]]) -> str:
@@ -85,7 +115,7 @@ def wait_for(checks: list[dict[str, t.Any]], timeout: float, successes: int = 1,
             return True, samples, ""
         reason = "" if well else give_up()
         if not reason and time.monotonic() + pause > deadline:
-            reason = f"not healthy within {timeout:g} s ({first_fault(samples)})"
+            reason = f"not healthy within {timeout:g} s ({first_fault(samples) or f'{in_a_row} of {successes} rounds in a row were well'})"
         if reason:
             return False, samples, reason
         time.sleep(pause)

@@ -1,68 +1,110 @@
-# Copyright: mobius.ops contributors
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """One HTTP probe: a check is sent, its answer judged, and told apart what went wrong.
 
 An outcome is ``ok``, ``slow`` (right but over its latency limit), ``failed`` (the service answered wrongly or not at
-all: ``refused``, ``timeout``, ``closed``, ``status``, ``body``, ``assertion``) or ``error`` (this side could not
-measure: ``dns``, ``tls``, ``request``). Design: "Words that mean one thing".
+all: ``refused``, ``timeout``, ``closed``, ``status``, ``body``, ``assertion``, ``redirect``, ``too_large``, and ``tls`` when
+its certificate has expired or is for another host) or ``error`` (this side could not measure: ``dns``, ``tls``, ``proxy``,
+``request``). Design: "Words that mean one thing".
 """
 from __future__ import annotations
 
-import contextlib
+import base64
+import http.client
 import json
-import os
-import socket
-import threading
 import time
 import typing as t
+from urllib.parse import urljoin
 
-from ansible_collections.mobius.ops.plugins.module_utils import _commands
+from ansible_collections.mobius.ops.plugins.module_utils import _commands, _http, _http_body
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._http_faults import Fault, classify, reason
 
 try:
     import requests
+    import urllib3
 except ImportError:
-    requests = None
+    requests = urllib3 = None
 try:
     import jmespath
 except ImportError:
     jmespath = None
 
-#: Bytes of a body that are read and judged; the rest is not asked for.
-BODY_LIMIT = 256 * 1024
 EVIDENCE_LIMIT = 200
+HIDDEN = "********"
 DEFAULTS: dict[str, t.Any] = {
     "method": "GET", "headers": {}, "secret_headers": {}, "body": None, "status": [200], "contains": "", "json": [],
-    "timeout": 5.0, "max_ms": None,
+    "timeout": 5.0, "max_ms": None, "redirects": 0, "ca": "", "validate_certs": True, "client_cert": "", "client_key": "",
+    "proxy": "", "username": "", "password": "", "token": "", "attempts": 1, "backoff": 0.0,
 }
+#: Numbers: type, smallest value.
+NUMBERS: dict[str, tuple[t.Any, float]] = {
+    "timeout": (float, 0), "max_ms": (float, 0), "redirects": (int, 0), "attempts": (int, 1), "backoff": (float, 0),
+}
+REDIRECTS = (301, 302, 303, 307, 308)
 
 
 def normalize(check: dict[str, t.Any], headers: dict[str, str] | None = None) -> dict[str, t.Any]:
     """A check with every field, of the right types.
 
-    :param check: ``url`` and, where wanted, what ``DEFAULTS`` has. Its ``secret_headers`` are among its ``headers`` then.
+    :param check: ``url`` and, where wanted, what ``DEFAULTS`` has. Its ``secret_headers`` are among its ``headers`` then, and its
+        credentials too; ``secrets`` are the texts that no sample may show.
     :param headers: headers that every check sends; the check's own win.
     :raises InputError: when a field is unknown or has a wrong value.
     """
     name = str(check.get("name") or _commands.without_passwords(str(check.get("url") or "")))
-    unknown = sorted(set(check) - set(DEFAULTS) - {"name", "url"})
+    unknown = sorted(set(check) - set(DEFAULTS) - {"name", "url", "secrets"})
     if unknown:
         raise InputError(f"check {name}", "the fields name, url, " + ", ".join(DEFAULTS), ", ".join(unknown), "Correct the name")
-    if not str(check.get("url") or "").startswith(("http://", "https://")):
-        raise InputError(f"check {name}", "a url with http:// or https://", repr(check.get("url")), "Correct the url")
     full = {**DEFAULTS, **{key: value for key, value in check.items() if value is not None}, "name": name}
-    try:
-        status = full["status"] if isinstance(full["status"], (list, tuple)) else str(full["status"]).split(",")
-        full["status"] = [int(code) for code in status]
-        full["timeout"] = float(full["timeout"])
-        full["max_ms"] = None if full["max_ms"] is None else float(full["max_ms"])
-    except (TypeError, ValueError) as error:
-        raise InputError(f"check {name}", "numbers in status, timeout and max_ms", str(error), "Correct them") from error
+    for field in ("url", "proxy"):
+        if not str(full.get(field) or "").startswith(("http://", "https://")) and (full.get(field) or field == "url"):
+            raise InputError(f"check {name}", f"a {field} with http:// or https://", repr(full.get(field)), f"Correct the {field}")
+    full.update(_numbers(full))
     full["json"] = [full["json"]] if isinstance(full["json"], str) else list(full["json"])
     for expression in full["json"] if jmespath else []:
         _compiled(expression.replace("{release}", "id"))
-    full["headers"] = {key: str(value) for key, value in {**(headers or {}), **full["headers"], **full.pop("secret_headers")}.items()}
-    return full
+    own = {**full["headers"], **full["secret_headers"], **_credentials(full)}
+    full["headers"] = {key: str(value) for key, value in {**(headers or {}), **own}.items()}
+    full["secrets"] = _secrets(full)
+    return {key: value for key, value in full.items() if key not in ("secret_headers", "username", "password", "token")}
+
+
+def _numbers(full: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The fields that are numbers, as numbers."""
+    try:
+        status = full["status"] if isinstance(full["status"], (list, tuple)) else str(full["status"]).split(",")
+        found: dict[str, t.Any] = {"status": [int(code) for code in status]}
+        for field, (kind, smallest) in NUMBERS.items():
+            found[field] = None if full[field] is None else kind(full[field])
+            if found[field] is not None and not found[field] >= smallest:
+                raise ValueError(f"{field} {full[field]}")
+    except (TypeError, ValueError) as error:
+        raise InputError(f"check {full['name']}", "numbers in status, timeout and max_ms, redirects and backoff, 1 or more attempts",
+                         str(error), "Correct them") from error
+    return found
+
+
+def _credentials(full: dict[str, t.Any]) -> dict[str, str]:
+    """The header that tells who asks."""
+    if full["token"] and (full["username"] or full["password"]):
+        raise InputError(f"check {full['name']}", "a token, or username and password", "both", "Leave one out")
+    if full["token"]:
+        return {"Authorization": f"Bearer {full['token']}"}
+    if full["username"] or full["password"]:
+        return {"Authorization": "Basic " + _base64(f"{full['username']}:{full['password']}")}
+    return {}
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode("utf-8")).decode("ascii")
+
+
+def _secrets(full: dict[str, t.Any]) -> list[str]:
+    """What a sample must not quote, the longest first."""
+    pairs = [pair for field in ("url", "proxy") for pair in _commands.passwords(str(full[field]))]
+    found = {*full.get("secrets", []), *map(str, full["secret_headers"].values()), str(full["password"]), str(full["token"]), *pairs,
+             *(pair.partition(":")[2] for pair in pairs), *(_base64(pair) for pair in pairs),
+             *(value.partition(" ")[2] for value in _credentials(full).values())}
+    return sorted(found - {""}, key=lambda text: (-len(text), text))
 
 
 def fill(check: dict[str, t.Any], release: str | None) -> dict[str, t.Any]:
@@ -71,38 +113,55 @@ def fill(check: dict[str, t.Any], release: str | None) -> dict[str, t.Any]:
             "contains": check["contains"].replace("{release}", release or "")}
 
 
-def session() -> t.Any:
-    """An HTTP session with kept-alive connections and no proxy from the environment.
+def session(workers: int = 1) -> _http.Client:
+    """What sends probes: connections that are kept alive, and no proxy or password from the environment.
 
+    :param workers: how many threads will use it at the same time.
     :raises StateError: when the target lacks the Python library.
     """
-    if requests is None:
-        raise StateError("health checks", "the Python library requests on the target", "none",
-                         "Install the package python3-requests there (mobius.ops.setup does)")
-    made = requests.Session()
-    made.trust_env = False
-    return made
+    return _http.client(workers)
 
 
-def probe(check: dict[str, t.Any], http: t.Any) -> dict[str, t.Any]:
-    """Run a normalized check once; its sample has ``check, outcome, kind, status, ms, error, evidence``."""
+def probe(check: dict[str, t.Any], client: _http.Client) -> dict[str, t.Any]:
+    """Run a normalized check, again while it is not well and may be attempted again.
+
+    Its sample has ``check, outcome, kind, status, ms, error, evidence, certificate_days, attempts, earlier`` of the last attempt;
+    ``earlier`` tells why those before it failed.
+    """
+    check = {"secrets": [], **DEFAULTS, **check}
+    earlier: list[str] = []
+    while True:
+        sample = _attempt(check, client)
+        for secret in check["secrets"]:
+            sample.update({field: sample[field].replace(secret, HIDDEN) for field in ("error", "evidence")})
+        sample.update(error=sample["error"][:EVIDENCE_LIMIT], evidence=" ".join(sample["evidence"].split())[:EVIDENCE_LIMIT],
+                      attempts=len(earlier) + 1, earlier=earlier)
+        if sample["outcome"] in ("ok", "slow") or len(earlier) + 1 >= check["attempts"]:
+            return sample
+        earlier = [*earlier, sample["error"]]
+        time.sleep(check["backoff"] * 2 ** (len(earlier) - 1))
+
+
+def _attempt(check: dict[str, t.Any], client: _http.Client) -> dict[str, t.Any]:
+    """Send a check once; its sample, with as much evidence as there is."""
     began = time.monotonic()
-    sample = {"check": check["name"], "outcome": "ok", "kind": "", "status": None, "error": "", "evidence": ""}
-    try:
-        answer = http.request(check["method"], check["url"], headers=check["headers"], data=(check["body"] or "").encode("utf-8"),
-                              timeout=check["timeout"], stream=True, allow_redirects=False)
-        with answer:
-            sample["status"] = answer.status_code
-            body = _read(answer, began + check["timeout"])
-        sample["ms"] = _milliseconds(began)
-        kind, error = judge(check, sample["status"], body)
-        if kind:
-            sample.update(outcome="failed", kind=kind, error=error, evidence=_show(body))
-        elif check["max_ms"] is not None and sample["ms"] > check["max_ms"]:
-            sample.update(outcome="slow", kind="latency", error=f"{sample['ms']:.0f} ms, over the limit of {check['max_ms']:.0f} ms")
-    except (requests.RequestException, TimeoutError, ValueError) as error:
-        outcome, kind = classify(error)
-        sample.update(outcome=outcome, kind=kind, error=_reason(kind, error, check), ms=_milliseconds(began))
+    sample = {"check": check["name"], "outcome": "ok", "kind": "", "status": None, "error": "", "evidence": "", "certificate_days": None}
+    with client.guard(check["timeout"]) as guard:
+        try:
+            with _follow(check, client, sample) as answer:
+                body = _read(check, answer, guard)
+            sample["ms"] = _milliseconds(began)
+            kind, error = judge(check, sample["status"], body)
+            if kind:
+                sample.update(outcome="failed", kind=kind, error=error, evidence=body.data.decode("utf-8", "replace"))
+            elif check["max_ms"] is not None and sample["ms"] > check["max_ms"]:
+                sample.update(outcome="slow", kind="latency", error=f"{sample['ms']:.0f} ms, over the limit of {check['max_ms']:.0f} ms")
+        except (OSError, ValueError, Fault, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
+            outcome, kind = ("failed", "timeout") if guard.over() and not isinstance(error, Fault) else classify(error)
+            sample.update(outcome=outcome, kind=kind, ms=_milliseconds(began),
+                          error=_commands.without_passwords(reason(kind, error, check["url"], check["timeout"])))
+        if guard.certificate_end is not None:
+            sample["certificate_days"] = round((guard.certificate_end - time.time()) / 86400, 1)
     return sample
 
 
@@ -110,62 +169,71 @@ def _milliseconds(began: float) -> float:
     return round((time.monotonic() - began) * 1000, 1)
 
 
-def _read(answer: t.Any, deadline: float) -> bytes:
-    """The body's beginning. :raises TimeoutError: when it does not come in time, byte by byte or at all."""
-    body = b""
-    with _hung_up_at(deadline, answer):
-        try:
-            for chunk in answer.iter_content(16 * 1024):
-                body += chunk
-                if time.monotonic() >= deadline or len(body) >= BODY_LIMIT:
-                    break
-        except requests.RequestException:
-            if time.monotonic() < deadline:
-                raise
-    if time.monotonic() >= deadline:
-        raise TimeoutError("the body did not come in time")
-    return body
-
-
-@contextlib.contextmanager
-def _hung_up_at(deadline: float, answer: t.Any) -> t.Iterator[None]:
-    """End the connection at a time: the reader waits for whole chunks, and every byte renews its patience."""
+def _read(check: dict[str, t.Any], answer: t.Any, guard: _http.Guard) -> _http_body.Body:
+    """The body. A wrong status says more than a body that cannot be read."""
     try:
-        line = socket.socket(fileno=os.dup(answer.raw.fileno()))
-    except (OSError, AttributeError):  # the body is there already
-        yield
-        return
+        return _http_body.read(answer, guard)
+    except Fault as fault:
+        kind, error = judge(check, answer.status_code, None)
+        raise Fault(kind, error) if kind == "status" else fault from fault
 
-    def hang_up() -> None:
-        with contextlib.suppress(OSError):
-            line.shutdown(socket.SHUT_RDWR)
 
-    timer = threading.Timer(max(0.0, deadline - time.monotonic()), hang_up)
-    timer.daemon = True
-    timer.start()
+def _follow(check: dict[str, t.Any], client: _http.Client, sample: dict[str, t.Any]) -> t.Any:
+    """Send the request; the answer at the end of the redirects that may be followed.
+
+    Another host gets neither headers nor credentials of the check.
+
+    :raises Fault: when the redirects lead nowhere.
+    """
+    method, url, headers, body = check["method"], check["url"], check["headers"], (check["body"] or "").encode("utf-8")
+    been: list[str] = []
+    while True:
+        answer = client.send(check, method, url, headers, body)
+        sample["status"] = answer.status_code
+        target = answer.headers.get("Location")
+        if not check["redirects"] or not target or answer.status_code not in REDIRECTS or answer.status_code in check["status"]:
+            return answer
+        answer.close()
+        been.append(url)
+        following = _target(url, target)
+        if following in been:
+            raise Fault("redirect", f"the redirects go in a circle, back to {following}")
+        if len(been) > check["redirects"]:
+            raise Fault("redirect", f"more redirects than {check['redirects']}, the last one to {following}")
+        if requests.sessions.SessionRedirectMixin().should_strip_auth(url, following):
+            headers = {}
+        if answer.status_code == 303 or (answer.status_code in (301, 302) and method == "POST"):
+            method, body = "HEAD" if method == "HEAD" else "GET", b""
+        url = following
+
+
+def _target(url: str, target: str) -> str:
+    """Where a redirect leads. :raises Fault: when that is no web address."""
     try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()
-        line.close()
+        following = urljoin(url, target)
+    except ValueError:
+        following = ""
+    if not following.startswith(("http://", "https://")):
+        raise Fault("redirect", f"a redirect to '{target}', which is no web address")
+    return following
 
 
-def _show(body: bytes) -> str:
-    return " ".join(body[:EVIDENCE_LIMIT].decode("utf-8", "replace").split())
-
-
-def judge(check: dict[str, t.Any], status: int, body: bytes) -> tuple[str, str]:
+def judge(check: dict[str, t.Any], status: int, body: _http_body.Body | None) -> tuple[str, str]:
     """What is wrong with an answer, ``(kind, error)``; two empty texts when it is right."""
     if status not in check["status"]:
         return "status", f"status {status} instead of {' or '.join(str(code) for code in check['status'])}"
-    if check["contains"] and check["contains"] not in body.decode("utf-8", "replace"):
-        return "body", f"the body does not contain '{check['contains']}'"
-    if not check["json"]:
+    if body is None:
         return "", ""
+    limit = f"{_http_body.BODY_LIMIT // 1024} kB"
     try:
-        document = json.loads(body.decode("utf-8", "replace"))
-    except ValueError as error:
+        if check["contains"] and check["contains"] not in body.text():
+            return "body", f"the body does not contain '{check['contains']}'{'' if body.whole else f' in its first {limit}'}"
+        if check["json"] and not body.whole:
+            return "too_large", f"the JSON body is larger than {limit}"
+        document = json.loads(body.text(strict=True)) if check["json"] else None
+    except Fault as fault:
+        return fault.kind, str(fault)
+    except (ValueError, RecursionError) as error:
         return "body", f"the body is not JSON: {error}"
     for expression in check["json"]:
         if not _holds(expression, document):
@@ -189,30 +257,3 @@ def _holds(expression: str, document: t.Any) -> bool:
         return bool(_compiled(expression).search(document))
     except jmespath.exceptions.JMESPathError:  # it asks of a text what only a number has, or the like
         return False
-
-
-def classify(error: BaseException) -> tuple[str, str]:
-    """``(outcome, kind)`` of what an HTTP request raised."""
-    text = repr(error)
-    if isinstance(error, (requests.Timeout, TimeoutError)) or "timed out" in text:
-        return "failed", "timeout"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "error", "tls"
-    if "NameResolutionError" in text or "Name or service not known" in text or "getaddrinfo" in text \
-            or "name resolution" in text:
-        return "error", "dns"
-    if "Connection refused" in text:
-        return "failed", "refused"
-    if isinstance(error, (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
-        return "failed", "closed"
-    return "error", "request"
-
-
-def _reason(kind: str, error: BaseException, check: dict[str, t.Any]) -> str:
-    told = {
-        "timeout": f"no whole answer within {check['timeout']:g} s",
-        "refused": f"connection refused at {check['url']}",
-        "dns": f"the host name of {check['url']} cannot be resolved",
-        "closed": "the connection was closed before the answer was whole",
-    }
-    return _commands.without_passwords(told.get(kind) or str(error))[:EVIDENCE_LIMIT]

@@ -21,6 +21,7 @@ DEFAULTS: dict[str, tuple[float, float]] = {
     "load_per_core": (1.5, 3),  # Zabbix's Linux template calls 1.5 sustainable; twice that for five minutes is not
     "fds_pct": (70, 90),  # the alerts NodeFileDescriptorLimit of Prometheus' node exporter
     "clock_offset_s": (5, 300),  # mobius_max_clock_skew of preflight; from 5 minutes on Kerberos and many signed APIs refuse
+    "certificate_days": (21, 7),  # less is worse here too
 }
 ORDER = ("normal", "unknown", "warning", "critical")
 #: ``fail_on`` -> the statuses that fail.

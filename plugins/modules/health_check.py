@@ -11,6 +11,7 @@ description:
   - Sends every check O(requests) times, all at the same time, and holds error rate and latency against the thresholds
     of the runbook's table of key metrics.
   - With O(wait_for), it repeats until the service is well, for readiness.
+  - Whatever a server sends, a check ends at its timeout, and no more of the answer than some megabytes is taken.
 author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
   - mobius.ops.shared.attributes
@@ -36,7 +37,9 @@ options:
     description: The id of the release that should answer; it replaces C({release}) in the checks.
     type: str
   wait_for:
-    description: Seconds within which all checks must pass; V(0) checks once.
+    description:
+      - Seconds within which all checks must pass; V(0) checks once.
+      - When they do not in time, the module fails unless O(fail_on=never); RV(ready) tells it.
     type: float
     default: 0
   successes:
@@ -75,20 +78,75 @@ EXAMPLES = r"""
       - name: uploads
         url: http://127.0.0.1:5001/uploads/
         status: [200, 404]
+
+- name: Through the public address, with a certificate that lasts
+  mobius.ops.health_check:
+    thresholds:
+      certificate_days: [30, 10]
+    checks:
+      - name: public
+        url: https://mobius.example.com/
+        redirects: 2
+        attempts: 3
+        backoff: 1
+        token: "{{ vault_probe_token }}"
+
+- name: Ready after five rounds in a row
+  mobius.ops.health_check:
+    url: http://127.0.0.1:5001/health
+    wait_for: 60
+    successes: 5
 """
 
 RETURN = r"""
 status:
-  description: The worst of error rate and latency; V(normal), V(warning), V(critical) or V(unknown).
+  description:
+    - The worst of error rate, latency and days left of certificates; V(normal), V(warning), V(critical) or V(unknown).
   returned: always
   type: str
 results:
   description:
     - One sample a request, with C(check), C(outcome) (V(ok), V(slow), V(failed), V(error)), C(kind), C(status), C(ms),
       C(error), and the body's beginning as C(evidence) when it was wrong.
+    - C(certificate_days) are the days that are left of the server's certificate, C(attempts) how many it took, and C(earlier) why
+      those before failed.
+    - The kinds of C(failed) are V(refused), V(timeout), V(closed), V(status), V(body), V(assertion), V(redirect), V(too_large) and, for
+      a certificate that has expired or is for another host, V(tls). Those of C(error) are V(dns), V(tls), V(proxy) and V(request).
   returned: always
   type: list
   elements: dict
+endpoints:
+  description: The results by check.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    check:
+      description: Name of the check.
+      type: str
+    requests:
+      description: How many were sent.
+      type: int
+    outcomes:
+      description: How many of them were C(ok), C(slow), C(failed) and C(error).
+      type: dict
+    status:
+      description: As RV(status), of this check.
+      type: str
+    error_rate_pct:
+      description: As RV(error_rate_pct), of this check. So are C(p50_ms), C(p95_ms), C(p99_ms) and C(max_ms).
+      type: float
+    certificate_days:
+      description: The fewest days that are left of a certificate, or null without HTTPS.
+      type: float
+    evidence:
+      description: At most three of the samples that were not ok, with C(outcome), C(kind), C(status), C(evidence), C(error) and C(ms).
+      type: list
+      elements: dict
+ready:
+  description: Whether the checks passed often enough in time.
+  returned: with O(wait_for)
+  type: bool
 error_rate_pct:
   description: Percentage of failed samples among those that could be measured.
   returned: always
@@ -123,27 +181,51 @@ from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Probe and judge."""
     given = params["checks"] + ([{"url": params["url"]}] if params["url"] else [])
-    if not given or params["requests"] < 1:
-        raise InputError("health check", "a url or some checks, and 1 or more requests",
-                         f"{len(given)} checks and {params['requests']} requests", "Correct them")
+    if not given or params["requests"] < 1 or params["successes"] < 1:
+        raise InputError("health check", "a url or some checks, and 1 or more requests and successes",
+                         f"{len(given)} checks, {params['requests']} requests and {params['successes']} successes", "Correct them")
     table = _thresholds.merge(params["thresholds"])
     full = _health.normalize_all(given, params["headers"], params["secret_headers"])
     checks = [_probe.fill(check, params["release"]) for check in full]
+    waited, ready, reason = {}, True, ""
     if params["wait_for"] > 0:
-        _health.wait_for(checks, params["wait_for"], params["successes"])
+        ready, _samples, reason = _health.wait_for(checks, params["wait_for"], params["successes"])
+        waited = {"ready": ready}
     samples = _health.sample_all(checks, params["requests"])
-    if params["root"]:
-        samples = _env_file.Redactor(Layout(params["root"]).env_file).value(samples)
-    result = {**_health.summarize(samples, table), "results": samples}
-    if result["status"] in _thresholds.FAILING[params["fail_on"]]:
-        faults = sum(sample["outcome"] != "ok" for sample in samples)
-        error = ServiceError("health check", "status normal or warning" if params["fail_on"] == "critical" else "status normal",
-                             f"{result['status']}: {faults} of {len(samples)} requests not ok, "
-                             f"first {_health.first_fault(samples) or 'none'}, error rate {result['error_rate_pct']} %, "
-                             f"p95 {'unknown' if result['p95_ms'] is None else result['p95_ms']} ms", "Look at the results by endpoint")
+    redactor = _env_file.Redactor(Layout(params["root"]).env_file) if params["root"] else None
+    if redactor:
+        samples, reason = redactor.value(samples), redactor.text(reason)
+    endpoints = _health.endpoints(samples, table)
+    figures = _health.summarize(samples, table)
+    result = {**figures, "status": _thresholds.worst([figures["status"], *certificates(endpoints, table)]),
+              "results": samples, "endpoints": endpoints, **waited}
+    error = unwell(params, result, reason)
+    if error:
         error.facts = result
         raise error
     return False, result, {}
+
+
+def certificates(endpoints: list[dict[str, t.Any]], table: dict[str, tuple[float, float]]) -> list[str]:
+    """The grades of the certificates that were seen."""
+    days = [one["certificate_days"] for one in endpoints if one["certificate_days"] is not None]
+    return [_thresholds.grade("certificate_days", number, table) for number in days]
+
+
+def unwell(params: dict[str, t.Any], result: dict[str, t.Any], reason: str) -> ServiceError | None:
+    """Why the module fails, if it does."""
+    if reason and params["fail_on"] != "never":
+        return ServiceError("health check", f"all checks to pass {params['successes']} times in a row", reason,
+                            "Look at the results by endpoint")
+    if result["status"] not in _thresholds.FAILING[params["fail_on"]]:
+        return None
+    faults = sum(sample["outcome"] != "ok" for sample in result["results"])
+    days = min((one["certificate_days"] for one in result["endpoints"] if one["certificate_days"] is not None), default=None)
+    return ServiceError("health check", "status normal or warning" if params["fail_on"] == "critical" else "status normal",
+                        f"{result['status']}: {faults} of {len(result['results'])} requests not ok, "
+                        f"first {_health.first_fault(result['results']) or 'none'}, error rate {result['error_rate_pct']} %, "
+                        f"p95 {'unknown' if result['p95_ms'] is None else result['p95_ms']} ms"
+                        + ("" if days is None else f", {days:g} days left of a certificate"), "Look at the results by endpoint")
 
 
 def main() -> None:

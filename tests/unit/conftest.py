@@ -3,11 +3,13 @@
 """Real parts for the tests of the core: hosts with running services, an HTTP server, releases and artifacts."""
 from __future__ import annotations
 
+import contextlib
 import http.server
 import io
 import json
 import os
 import socket
+import ssl
 import sys
 import tarfile
 import threading
@@ -15,6 +17,7 @@ import typing as t
 
 import hypothesis
 import pytest
+from support.certificates import Authority
 from support.remains import end_all, processes_of
 from support.waiting import wait_until
 
@@ -232,10 +235,18 @@ class Web(http.server.ThreadingHTTPServer):
     request_queue_size = 128  # many connect at once
     block_on_close = False
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: str = "", clients: str = "") -> None:
+        """With a certificate it speaks TLS; with *clients*, an authority's file, only with who has a certificate of it."""
         super().__init__(("127.0.0.1", 0), _Answers)
         self.port = self.server_address[1]
-        self.base = f"http://127.0.0.1:{self.port}"
+        self.base = f"http{'s' if certificate else ''}://127.0.0.1:{self.port}"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            if clients:
+                context.load_verify_locations(clients)
+                context.verify_mode = ssl.CERT_REQUIRED
+            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.seen: list[tuple[str, str, dict[str, str]]] = []
         self.ending = threading.Event()
         self.answers: dict[str, t.Any] = {"/health": (200, '{"status": "ok"}')}
@@ -244,10 +255,10 @@ class Web(http.server.ThreadingHTTPServer):
         """Clients that go away are what these tests are about."""
 
 
-@pytest.fixture
-def web() -> t.Iterator[Web]:
+@contextlib.contextmanager
+def serving(*options: str) -> t.Iterator[Web]:
     """An HTTP server in a thread."""
-    server = Web()
+    server = Web(*options)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     yield server
@@ -255,6 +266,26 @@ def web() -> t.Iterator[Web]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.fixture
+def web() -> t.Iterator[Web]:
+    """An HTTP server in a thread."""
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Who signs certificates."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def secure() -> t.Iterator[t.Callable[..., Web]]:
+    """Starts servers that speak TLS: ``secure(certificate, clients="")``."""
+    with contextlib.ExitStack() as stack:
+        yield lambda *options: stack.enter_context(serving(*options))
 
 
 Member = tuple[str, t.Any]

@@ -121,3 +121,68 @@ def test_waiting_is_given_up_for_a_reason(web):
     web.answers["/health"] = (500, "")
     checks = _health.normalize_all([{"url": web.base + "/health"}])
     assert _health.wait_for(checks, 30, give_up=lambda: "it is hopeless")[::2] == (False, "it is hopeless")
+
+
+def test_rounds_that_were_well_but_too_few_are_told(web):
+    checks = _health.normalize_all([{"url": web.base + "/health"}])
+    well, _samples, reason = _health.wait_for(checks, 0.2, successes=1000, pause=0.05)
+    assert not well and "of 1000 rounds in a row were well" in reason
+
+
+def test_a_hundred_endpoints_have_the_verdicts_that_they_have_one_by_one(web):
+    web.answers.update({f"/{number}": (200 if number % 7 else 503, str(number)) for number in range(100)})
+    checks = _health.normalize_all([{"name": str(number), "url": f"{web.base}/{number}", "contains": str(number), "timeout": 20}
+                                    for number in range(100)])
+    together = _health.sample_all(checks)
+    alone = [_health.sample_all([check])[0] for check in checks]
+
+    def verdicts(samples):
+        return [(one["check"], one["outcome"], one["kind"], one["status"], one["error"], one["evidence"]) for one in samples]
+    assert verdicts(together) == verdicts(alone)
+    assert sum(one["outcome"] == "failed" for one in together) == 15
+
+
+def test_a_hundred_endpoints_are_asked_at_the_same_time(web):
+    barrier = threading.Barrier(_health.MOST_WORKERS)
+
+    def together(handler, _body):
+        barrier.wait(20)
+        handler.send(200, "")
+
+    web.answers.update({f"/{number}": together for number in range(_health.MOST_WORKERS)})
+    checks = _health.normalize_all([{"url": f"{web.base}/{number}", "timeout": 20} for number in range(_health.MOST_WORKERS)])
+    assert _health.outcome(_health.sample_all(checks)) == "ok"
+
+
+def test_one_endpoint_does_not_get_all_its_requests_at_once(web):
+    busy, most = set(), []
+
+    def count(handler, _body):
+        busy.add(handler)
+        most.append(len(busy))
+        time.sleep(0.02)
+        busy.discard(handler)
+        handler.send(200, "")
+
+    web.answers["/count"] = count
+    _health.sample_all(_health.normalize_all([{"url": web.base + "/count"}]), 100)
+    assert len(most) == 100 and max(most) <= _health.WORKERS
+
+
+def test_connections_are_kept(web):
+    ports = []
+    web.answers["/port"] = lambda handler, _body: (ports.append(handler.client_address[1]), handler.send(200, ""))
+    _health.sample_all(_health.normalize_all([{"url": web.base + "/port"}]), 200)
+    assert len(ports) == 200 and len(set(ports)) <= _health.WORKERS
+
+
+def test_the_certificate_that_ends_first_grades_an_endpoint():
+    samples = [{**sample("ok"), "kind": "", "evidence": "", "certificate_days": days} for days in (90.0, 6.5, None)]
+    (one,) = _health.endpoints(samples, _thresholds.DEFAULTS)
+    assert (one["certificate_days"], one["status"], one["outcomes"]["ok"], one["evidence"]) == (6.5, "critical", 3, [])
+
+
+def test_what_failed_is_better_evidence_than_what_was_slow():
+    samples = [{**sample(outcome), "kind": "k", "evidence": "e"} for outcome in ("slow", "slow", "slow", "ok", "failed")]
+    (one,) = _health.endpoints(samples, _thresholds.DEFAULTS)
+    assert [found["outcome"] for found in one["evidence"]] == ["failed", "slow", "slow"]

@@ -250,6 +250,11 @@ def test_variables_reach_the_application(drills, witness):
     assert witness["mode"] & 0o077 in (0o010, 0)
 
 
+def test_a_drill_asks_nobody_else_by_a_proxy(drills, free_port):
+    checks = [{**drills.host.raw_checks[0], "proxy": f"http://127.0.0.1:{free_port()}", "redirects": 5}]
+    assert drills.drill(checks=checks)["verdict"] == "passed"
+
+
 def test_the_origin_follows_the_port(drills):
     checks = [{**drills.host.raw_checks[0], "json": ["origin == 'http://127.0.0.1:{port}' || origin != null"]}]
     result = drills.drill(checks=checks, headers={"Origin": f"http://127.0.0.1:{drills.host.port}"})

@@ -59,8 +59,9 @@ def test_headers_and_release(check, web):
 
 
 @pytest.mark.parametrize("options, words", [
-    ({}, "health check: expected a url or some checks, and 1 or more requests, found 0 checks and 1 requests."),
-    ({"url": "http://127.0.0.1:1/", "requests": 0}, "1 checks and 0 requests"),
+    ({}, "health check: expected a url or some checks, and 1 or more requests and successes, found 0 checks, 1 requests and 1 successes."),
+    ({"url": "http://127.0.0.1:1/", "requests": 0}, "1 checks, 0 requests and"),
+    ({"url": "http://127.0.0.1:1/", "successes": 0}, "and 0 successes"),
     ({"url": "127.0.0.1"}, "expected a url with http:// or https://, found '127.0.0.1'"),
     ({"url": "http://127.0.0.1:1/", "thresholds": {"speed": [1, 2]}}, "thresholds: expected some of"),
     ({"checks": [{"url": "http://127.0.0.1:1/", "json": ["a ="]}]}, "expected a JMESPath expression"),
@@ -86,3 +87,58 @@ def test_secrets_of_the_application_are_not_quoted(check, web, host, secret):
     assert secret in str(check(url=web.base + "/bad"))
     result = check(url=web.base + "/bad", root=host.root)
     assert result["failed"] and secret not in str(result) and "the key is ********" in result["results"][0]["evidence"]
+
+
+def test_each_endpoint_has_its_counts_figures_and_evidence(check, web):
+    answers = iter([(200, "")] * 6 + [(503, "too busy")] * 4)
+    web.answers["/some"] = lambda handler, _body: handler.send(*next(answers))
+    result = check(requests=10, fail_on="never", checks=[
+        {"name": "good", "url": web.base + "/health"}, {"name": "some", "url": web.base + "/some"},
+        {"name": "none", "url": f"http://{'x' * 70}.example/"}])
+    good, some, none = result["endpoints"]
+    assert [one["check"] for one in result["endpoints"]] == ["good", "some", "none"]
+    assert (good["status"], good["requests"], good["evidence"]) == ("normal", 10, [])
+    assert good["outcomes"] == {"ok": 10, "slow": 0, "failed": 0, "error": 0} and good["error_rate_pct"] == 0.0
+    assert 0 < good["p50_ms"] <= good["p95_ms"] <= good["p99_ms"] <= good["max_ms"]
+    assert (some["status"], some["error_rate_pct"], some["outcomes"]["failed"], len(some["evidence"])) == ("critical", 40.0, 4, 3)
+    for one in some["evidence"]:
+        assert one["ms"] > 0
+        assert {**one, "ms": 0} == {"outcome": "failed", "kind": "status", "status": 503, "evidence": "too busy", "ms": 0,
+                                    "error": "status 503 instead of 200"}
+    assert (none["status"], none["outcomes"]["error"], none["error_rate_pct"], none["p50_ms"]) == ("unknown", 10, None, None)
+
+
+@pytest.mark.parametrize("days, status", [(90, "normal"), (20.5, "warning"), (6.5, "critical")])
+def test_a_certificate_that_ends_soon_is_told_before_it_fails(check, secure, authority, days, status):
+    url = secure(authority.certificate("127.0.0.1", days)).base + "/health"
+    result = check(checks=[{"url": url, "ca": authority.ca}])
+    assert (result["status"], result["endpoints"][0]["status"], result["error_rate_pct"]) == (status, status, 0.0)
+    assert result["results"][0]["outcome"] == "ok" and days - 0.5 <= result["endpoints"][0]["certificate_days"] <= days
+    assert bool(result.get("failed")) is (status == "critical")
+    assert status != "critical" or "6.5 days left of a certificate" in result["msg"] or "6.4 days left" in result["msg"]
+    assert check(checks=[{"url": url, "ca": authority.ca}], thresholds={"certificate_days": [2, 1]})["status"] == "normal"
+
+
+def test_waiting_that_ends_too_late_is_a_failure_even_when_the_last_answer_is_right(check, web):
+    web.answers["/flaps"] = lambda handler, _body: handler.send(200 if len(web.seen) % 2 else 503, "")
+    options = {"url": web.base + "/flaps", "wait_for": 1, "successes": 2}
+    result = check(**options)
+    assert result["failed"] and result["ready"] is False
+    assert "health check: expected all checks to pass 2 times in a row, found not healthy within 1 s" in result["msg"]
+    assert check(**options, fail_on="never")["ready"] is False
+    assert check(**{**options, "successes": 1})["ready"] is True
+
+
+def test_waiting_takes_as_many_rounds_in_a_row_as_asked_for(check, web):
+    answers = iter([200, 200, 503, 200, 200, 200, 200])
+    web.answers["/health"] = lambda handler, _body: handler.send(next(answers), "")
+    assert check(url=web.base + "/health", wait_for=10, successes=3)["ready"] is True
+    assert len(web.seen) == 7  # the seventh is the round that is judged
+
+
+def test_credentials_are_not_shown(check, web):
+    web.answers["/who"] = lambda handler, _body: handler.send(500, handler.headers["Authorization"])
+    result = check(checks=[{"url": web.base + "/who", "username": "ada", "password": "pass-sekret"},
+                           {"url": web.base + "/who", "token": "tok-sekret"}])
+    assert [headers["Authorization"] for _method, _path, headers in web.seen] == ["Basic YWRhOnBhc3Mtc2VrcmV0", "Bearer tok-sekret"]
+    assert result["failed"] and "sekret" not in str(result) and "YWRhOnBhc3Mtc2VrcmV0" not in str(result)
