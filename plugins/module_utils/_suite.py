@@ -180,6 +180,7 @@ def fill(value: t.Any, values: dict[str, t.Any], quoted: bool = False) -> t.Any:
     A text that is nothing but one name becomes the value itself, so that a number stays one.
 
     :param quoted: whether it stands in the quotes of a JMESPath expression.
+    :raises InputError: when such quotes cannot hold a value.
     """
     if isinstance(value, dict):
         return {key: fill(item, values, quoted) for key, item in value.items()}
@@ -194,7 +195,9 @@ def fill(value: t.Any, values: dict[str, t.Any], quoted: bool = False) -> t.Any:
     def known(match: re.Match[str]) -> str:
         found = values.get(match.group(1), match.group())
         text = found if isinstance(found, str) else json.dumps(found)
-        return text.replace("\\", "\\\\").replace("'", "\\'") if quoted and match.group(1) in values else text
+        if quoted and match.group(1) in values and "\\" in text:
+            raise InputError(match.group(), "a value without a backslash for an expression", "one with it", "Compare something else")
+        return text.replace("'", "\\'") if quoted and match.group(1) in values else text
 
     return _NAME.sub(known, value)
 

@@ -38,8 +38,7 @@ def require(path: str) -> str:
 
 
 def write(path: str, report: dict[str, t.Any]) -> None:
-    """Write both, each in one step."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    """Write both, each in one step, into a folder that is there."""
     _files.write_text(path, junit(report))
     _files.write_json(require(path), report)
 

@@ -12,6 +12,7 @@ import typing as t
 import urllib.parse
 
 from ansible_collections.mobius.ops.plugins.module_utils import _probe, _suite, _suite_steps
+from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._suite import Settings, State, Step
 
 #: Seconds by which a file's time may seem to lie before the run that made it: the run's clock may be another one.
@@ -42,7 +43,10 @@ def _test(step: Step, state: State, settings: Settings, http: t.Any) -> dict[str
 def _attempt(test: dict[str, t.Any], step: Step, state: State, settings: Settings, http: t.Any) -> None:
     """Try a step until it passes, is to be skipped, or was tried often enough."""
     while True:
-        one = _suite_steps.KINDS[step["kind"]](step, state, settings, http)
+        try:
+            one = _suite_steps.KINDS[step["kind"]](step, state, settings, http)
+        except OpsError as error:
+            one = _suite_steps.sample(step["name"], "error", "step", str(error))
         skip, found = one.pop("skip", ""), one.pop("found", "")
         test["attempts"].append(one)
         if one["outcome"] == "ok" or skip or len(test["attempts"]) >= step["attempts"]:

@@ -376,6 +376,8 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     steps = _suite.plan(params["suite"], settings) if params["suite"] or not params["remove"] else []
     if params["junit"]:
         _suite_report.require(params["junit"])
+        if not check_mode:
+            os.makedirs(os.path.dirname(params["junit"]), exist_ok=True)
     tests, made = _suite_run.perform(steps, settings)
     since = began if params["began"] is None else params["began"]
     removed, left = ([], {}) if check_mode else _suite_run.remove([*params["remove"], *made], params["root"], params["folders"], since)
@@ -385,14 +387,26 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
               "elapsed": round(time.monotonic() - clock, 3), "base_url": _commands.without_passwords(params["base_url"]),
               "release": settings.release, "env": params["env"], "removed": removed, "left": left}
     report = redactor(params).value(report)
+    error = refusal(report)
     if params["junit"] and not check_mode:
-        _suite_report.write(params["junit"], report)
-    if not report["passed"]:
-        error = ServiceError(f"smoke tests of {report['base_url'] or 'this host'}", "every test to pass", report["summary"],
-                             "Look at the tests that failed" if counts["failed"] else "Make it possible for one of them to run")
+        try:
+            _suite_report.write(params["junit"], report)
+        except OSError as fault:
+            report["passed"] = False
+            report["summary"] += f", but {params['junit']} could not be written: {fault.strerror}"
+            error = refusal(report)
+    if error:
         error.facts = report
         raise error
     return bool(left), report, {}
+
+
+def refusal(report: dict[str, t.Any]) -> ServiceError | None:
+    """The one message of a run that did not pass."""
+    if report["passed"]:
+        return None
+    todo = "Look at the tests that failed" if report["counts"]["failed"] else "Correct what kept them from running"
+    return ServiceError(f"smoke tests of {report['base_url'] or 'this host'}", "every test to pass", report["summary"], todo)
 
 
 def main() -> None:
