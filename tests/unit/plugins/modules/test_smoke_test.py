@@ -69,7 +69,7 @@ def smoke(run_module, host, web, app):
     def run(*steps, check=False, **options):
         given = {"base_url": web.base, "root": host.root, "secret_headers": {"X-API-Key": KEY}, "suite": list(steps), "timeout": 2, **options}
         result = run_module(smoke_test, given, check)
-        assert KEY not in json.dumps({key: value for key, value in result.items() if key != "invocation"})
+        assert KEY not in json.dumps(result)
         return result
     return run
 
@@ -257,7 +257,7 @@ def test_secrets_go_to_the_application_only_and_are_shown_nowhere(smoke, run_mod
     result = smoke({"name": "own", "url": "/echo", "secret_headers": {"B": "sekret-of-one-step"}}, {"name": "other", "url": elsewhere + "/echo"},
                    {"name": "like it", "url": web.base.replace("//", "//x@") + "/echo"}, junit=str(junit))
     assert [sent[2].get("X-API-Key") for sent in web.seen] == [KEY, None, None] and web.seen[0][2]["B"] == "sekret-of-one-step"
-    assert "sekret" not in str({**result, "invocation": None}) + junit.read_text() + junit.with_suffix(".json").read_text()
+    assert "sekret" not in str(result) + junit.read_text() + junit.with_suffix(".json").read_text()
     assert "X-API-Key: ********" in one(result, "own")["attempts"][0]["evidence"]
 
 
