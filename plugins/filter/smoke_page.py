@@ -61,8 +61,8 @@ def smoke_page(result: dict[str, t.Any]) -> str:
              + f"; {result['elapsed']:.1f} s, {result['base_url'] or 'this host'}, release {result['release'] or 'unknown'}", ""]
     ordered = sorted(tests, key=lambda test: ORDER.index(mark(test)))
     lines += table(["test", "status", "tries", "seconds", ""], [
-        [test["name"], mark(test).upper() if test["status"] == "failed" else mark(test), len(test["attempts"]) or "", f"{test['seconds']:.1f}",
-         told(test)] for test in ordered])
+        [test["name"], mark(test).replace("failed", "FAILED"), len(test["attempts"]) or "", f"{test['seconds']:.1f}", told(test)]
+        for test in ordered])
     lines += [f"  stays: {url} ({why})" for url, why in result["left"].items()]
     return "\n".join(lines)
 

@@ -25,8 +25,8 @@ EVERY_STEP = {"name", "attempts", "pause", "cleanup"}
 REQUEST = {"headers", "secret_headers", "status", "timeout", "key_header"}
 #: Kind -> the fields that a step of it may have besides those of every step.
 FIELDS: dict[str, set[str]] = {
-    "url": REQUEST | {"url", "method", "body", "contains", "json", "max_ms", "upload", "capture", "repeat_until", "give_up_when", "interval",
-                      "limit", "skip_unless", "same_as", "made"},
+    "url": REQUEST | {"url", "method", "body", "contains", "json", "max_ms", "upload", "capture", "repeat_until", "give_up_when",
+                      "interval", "limit", "skip_unless", "same_as", "made"},
     "video": REQUEST | {"video", "codecs", "min_seconds", "max_seconds", "min_bytes", "max_bytes"},
     "program": {"program", "min_version", "version_argument"},
     "disk": {"disk", "min_free_mb", "max_used_pct"},
@@ -81,7 +81,8 @@ def plan(steps: list[dict[str, t.Any]], settings: Settings) -> list[Step]:
         if step["name"] in names:
             raise InputError(f"step {step['name']}", "a name that no other step has", "it twice", "Give it another name")
         if step["same_as"] and step["same_as"] not in {one["name"] for one in full if one["upload"] and one["name"] in names}:
-            raise InputError(f"step {step['name']}", "same_as with the name of an earlier step that uploads", repr(step["same_as"]), "Correct it")
+            raise InputError(f"step {step['name']}", "same_as with the name of an earlier step that uploads", repr(step["same_as"]),
+                             "Correct it")
         names.add(step["name"])
         _require_known(step, known if not step["made"] else known | set(step["capture"]))
         known |= set(step["capture"])
@@ -102,15 +103,16 @@ def _full(number: int, given: dict[str, t.Any], settings: Settings) -> Step:
     [kind] = kinds
     unknown = sorted(set(step) - FIELDS[kind] - EVERY_STEP)
     if unknown:
-        raise InputError(what, f"with {kind} only the fields " + ", ".join(sorted(FIELDS[kind] | EVERY_STEP)), ", ".join(unknown), "Correct it")
+        raise InputError(what, f"with {kind} only the fields " + ", ".join(sorted(FIELDS[kind] | EVERY_STEP)), ", ".join(unknown),
+                         "Correct it")
     step["method"] = str(step.get("method") or ("POST" if step.get("upload") else "GET")).upper()
     safe = step["method"] in SAFE
     full = {**DEFAULTS, **({"attempts": settings.attempts} if safe else {}), **step, "kind": kind, "safe": safe}
     _require_limits(what, full)
     if kind in ("url", "video"):
         fields = {key: step[key] for key in ("method", "headers", "status", "contains", "json", "timeout", "max_ms") if key in step}
-        full["check"] = _probe.normalize({"timeout": settings.timeout, **fields, "name": name, "url": absolute(step[kind], settings.base_url)},
-                                         settings.headers)
+        url = absolute(step[kind], settings.base_url)
+        full["check"] = _probe.normalize({"timeout": settings.timeout, **fields, "name": name, "url": url}, settings.headers)
     if full["upload"] is not None:
         full["upload"] = _upload(what, full["upload"])
     for expression in [*full["capture"].values(), full["repeat_until"], full["give_up_when"], full["skip_unless"]]:
@@ -131,7 +133,8 @@ def _require_limits(what: str, step: Step) -> None:
 def _upload(what: str, given: dict[str, t.Any]) -> dict[str, t.Any]:
     upload = {**UPLOAD, **{key: value for key, value in given.items() if value is not None}}
     if set(upload) != set(UPLOAD) or not upload["field"]:
-        raise InputError(what, "an upload with field and, where wanted, filename, type, text and form", ", ".join(sorted(given)), "Correct it")
+        raise InputError(what, "an upload with field and, where wanted, filename, type, text and form", ", ".join(sorted(given)),
+                         "Correct it")
     return upload
 
 
@@ -140,7 +143,8 @@ def _require_expression(what: str, expression: str) -> None:
         try:
             jmespath.compile(expression)
         except jmespath.exceptions.JMESPathError as error:
-            raise InputError(f"{what}, {expression}", "a JMESPath expression", str(error).split("\n", maxsplit=1)[0], "Correct it") from error
+            told = str(error).split("\n", maxsplit=1)[0]
+            raise InputError(f"{what}, {expression}", "a JMESPath expression", told, "Correct it") from error
 
 
 def _require_known(step: Step, known: set[str]) -> None:
@@ -217,8 +221,9 @@ def why_not(step: Step, state: State, settings: Settings) -> str:
     """Why a step cannot run now; empty when it can."""
     missing = [name for name in step["needs"] if name not in state.values]
     if missing:
-        return "; ".join(f"it needs {{{name}}}, which {repr(step['from'][name]) + ' did not give' if step['from'][name] else 'is not known: give root or release'}"
-                         for name in missing)
+        sources = {name: step["from"][name] for name in missing}
+        return "; ".join(f"it needs {{{name}}}, which " + (f"{source!r} did not give" if source else "is not known: give root or release")
+                         for name, source in sources.items())
     if step["same_as"] and step["same_as"] not in state.uploaded:
         return f"{step['same_as']!r} uploaded nothing to compare with"
     if step["kind"] in ("url", "video") and not step["safe"] and settings.check_mode:

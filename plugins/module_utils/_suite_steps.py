@@ -33,9 +33,9 @@ def sample(name: str, outcome: str, kind: str = "", error: str = "", found: str 
     return {"check": name, "outcome": outcome, "kind": kind, "status": None, "ms": None, "error": error, "evidence": "", "found": found}
 
 
-def failed(one: Sample, kind: str, error: str) -> Sample:
+def failed(one: Sample, kind: str, error: str, evidence: str = "") -> Sample:
     """The sample as one whose answer was not what it should be."""
-    return {**one, "outcome": "failed", "kind": kind, "error": error}
+    return {**one, "outcome": "failed", "kind": kind, "error": error, "evidence": evidence}
 
 
 class Exchange:
@@ -145,10 +145,10 @@ def send(step: Step, state: State, settings: Settings, http: t.Any) -> Sample:
         if one["outcome"] != "ok" or not until or _suite.search(until, document):
             break
         if give_up and _suite.search(give_up, document):
-            one = {**failed(one, "result", f"the answer came to satisfy: {give_up}"), "evidence": _evidence(exchange.body)}
+            one = failed(one, "result", f"the answer came to satisfy: {give_up}", _evidence(exchange.body))
             break
         if time.monotonic() + step["interval"] > deadline:
-            one = {**failed(one, "timeout", f"not within {step['limit']:g} s and {count} requests: {until}"), "evidence": _evidence(exchange.body)}
+            one = failed(one, "timeout", f"not within {step['limit']:g} s and {count} requests: {until}", _evidence(exchange.body))
             break
         time.sleep(step["interval"])
     one["found"] = f"status {one['status']}, {one['ms']:.0f} ms" + (f", {count} requests" if count > 1 else "")
@@ -186,7 +186,7 @@ def _keep(step: Step, state: State, one: Sample, document: t.Any) -> Sample:
         return one
     missing = [f"{name} ({step['capture'][name]})" for name in found if name not in known]
     if missing:
-        return {**failed(one, "capture", "the answer has no " + ", ".join(missing)), "evidence": json.dumps(document)[:_probe.EVIDENCE_LIMIT]}
+        return failed(one, "capture", "the answer has no " + ", ".join(missing), json.dumps(document)[:_probe.EVIDENCE_LIMIT])
     state.values.update(known)
     return one
 
@@ -264,10 +264,12 @@ def space(step: Step, *_others: t.Any) -> Sample:
     found = f"{_files.human_size(usage.free)} free, {percent:.0f} % used"
     errors = []
     if step["min_free_mb"] is not None and usage.free < step["min_free_mb"] * 10**6:
-        errors.append(f"less than {step['min_free_mb']:g} MB free")
+        errors.append(f"less than {step['min_free_mb']:.0f} MB free")
     if step["max_used_pct"] is not None and percent > step["max_used_pct"]:
         errors.append(f"more than {step['max_used_pct']:g} % used")
-    return sample(step["name"], "failed" if errors else "ok", "disk" if errors else "", f"{found}: {', '.join(errors)}" if errors else "", found)
+    if errors:
+        return sample(step["name"], "failed", "disk", f"{found}: {', '.join(errors)}", found)
+    return sample(step["name"], "ok", found=found)
 
 
 KINDS: dict[str, t.Callable[..., Sample]] = {"url": send, "video": watch, "program": version, "disk": space}

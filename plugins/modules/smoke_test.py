@@ -69,7 +69,7 @@ options:
         description: The name of an earlier step; the answer must have exactly the bytes that it uploaded.
         type: str
       capture:
-        description: Names, and for each a JMESPath expression of the value in the JSON answer. An expression that finds nothing fails the test.
+        description: Names, and for each a JMESPath expression of its value in the JSON answer. One that finds nothing fails the test.
         type: dict
       repeat_until:
         description: JMESPath expression; the request is sent again until it is true. An answer with another status ends it.
@@ -175,7 +175,8 @@ options:
     type: dict
     default: {/uploads/: shared/uploads, /out/: shared/out}
   remove:
-    description: Addresses of files that another run made (RV(left)), to be removed from O(root) as those of this one. O(suite) may be empty then.
+    description:
+      - Addresses of files that another run made (RV(left)), to be removed from O(root) as those of this one. O(suite) may be empty then.
     type: list
     elements: str
     default: []
@@ -276,7 +277,7 @@ tests:
       description: How long it took with all its attempts.
       type: float
     attempts:
-      description: Every attempt, with C(outcome), C(kind), C(status), C(ms), C(error) and C(evidence) as RV(mobius.ops.health_check#module:results).
+      description: Every attempt; fields as in RV(mobius.ops.health_check#module:results).
       type: list
       elements: dict
 summary:

@@ -23,7 +23,8 @@ def test_what_failed_comes_first_and_every_attempt_is_told():
     lines = page(
         test("health", "passed", found="status 200, 3 ms"), test("clip", "skipped", "no ffprobe"),
         test("client", "passed", found="status 200, 4 ms", errors=["status 500", "closed"], flaky=True),
-        test("upload", "failed", "status 503", errors=["status 503"]), test("static", "failed", "status 501", errors=["status 500", "status 501"]),
+        test("upload", "failed", "status 503", errors=["status 503"]),
+        test("static", "failed", "status 501", errors=["status 500", "status 501"]),
         left={"/uploads/a.png": "no root was given"}).splitlines()
     assert lines == [
         "FAILED: 2 failed, 2 passed, 1 skipped, 1 flaky; 3.2 s, http://a, release r1", "",

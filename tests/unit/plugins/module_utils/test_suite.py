@@ -25,7 +25,8 @@ def test_quotes_in_an_expression():
 
 
 @pytest.mark.parametrize("url, base, whole", [
-    ("/a", "http://h:1", "http://h:1/a"), ("a", "http://h/p/", "http://h/p/a"), ("https://o/a", "http://h", "https://o/a"), ("/a", "", "/a"),
+    ("/a", "http://h:1", "http://h:1/a"), ("a", "http://h/p/", "http://h/p/a"), ("https://o/a", "http://h", "https://o/a"),
+    ("/a", "", "/a"),
 ])
 def test_addresses(url, base, whole):
     assert _suite.absolute(url, base) == whole

@@ -67,7 +67,8 @@ def app(host, web):
 def smoke(run_module, host, web, app):
     """``smoke(*steps, **options)`` of the application."""
     def run(*steps, check=False, **options):
-        given = {"base_url": web.base, "root": host.root, "secret_headers": {"X-API-Key": KEY}, "suite": list(steps), "timeout": 2, **options}
+        given = {"base_url": web.base, "root": host.root, "secret_headers": {"X-API-Key": KEY}, "timeout": 2,
+                 "suite": list(steps), **options}
         result = run_module(smoke_test, given, check)
         assert KEY not in json.dumps(result)
         return result
@@ -209,7 +210,8 @@ def test_every_attempt_is_kept(smoke, web, tmp_path):
     assert suite.name == "mobius.smoke.staging" and {p.name: p.value for p in suite.properties()} == {
         "env": "staging", "base_url": web.base, "release": "r7"}
     cases = {case.name: case for case in suite}
-    children = {name: [(child.tag, child.get("message")) for child in case._elem if child.tag != "system-out"] for name, case in cases.items()}
+    children = {name: [(child.tag, child.get("message")) for child in case._elem if child.tag != "system-out"]
+                for name, case in cases.items()}
     assert children == {
         "flaky": [("flakyFailure", "status 500 instead of 200"), ("flakyFailure", "status 503 instead of 200")],
         "bad": [("failure", "status 500 instead of 200"), ("rerunFailure", "status 500 instead of 200")],
@@ -254,7 +256,8 @@ def test_secrets_go_to_the_application_only_and_are_shown_nowhere(smoke, run_mod
     web.answers["/echo"] = lambda handler, _body: handler.send(500, " ".join(f"{key}: {value}" for key, value in handler.headers.items()))
     junit = tmp_path / "smoke.xml"
     elsewhere = web.base.replace("127.0.0.1", "localhost")
-    result = smoke({"name": "own", "url": "/echo", "secret_headers": {"B": "sekret-of-one-step"}}, {"name": "other", "url": elsewhere + "/echo"},
+    result = smoke({"name": "own", "url": "/echo", "secret_headers": {"B": "sekret-of-one-step"}},
+                   {"name": "other", "url": elsewhere + "/echo"},
                    {"name": "like it", "url": web.base.replace("//", "//x@") + "/echo"}, junit=str(junit))
     assert [sent[2].get("X-API-Key") for sent in web.seen] == [KEY, None, None] and web.seen[0][2]["B"] == "sekret-of-one-step"
     assert "sekret" not in str(result) + junit.read_text() + junit.with_suffix(".json").read_text()
@@ -380,10 +383,12 @@ def test_programs(smoke):
 
 def test_disks(smoke, tmp_path):
     result = smoke({"name": "fine", "disk": str(tmp_path), "min_free_mb": 0, "max_used_pct": 100},
-                   {"name": "full", "disk": str(tmp_path), "min_free_mb": 10**9}, {"name": "used", "disk": str(tmp_path), "max_used_pct": 0},
+                   {"name": "full", "disk": str(tmp_path), "min_free_mb": 10**9},
+                   {"name": "used", "disk": str(tmp_path), "max_used_pct": 0},
                    {"name": "none", "disk": "/nonexistent", "max_used_pct": 100})
     assert ends(result) == {"fine": "passed", "full": "failed", "used": "failed", "none": "failed"}
-    assert one(result, "full")["reason"].endswith("less than 1e+09 MB free") and one(result, "used")["reason"].endswith("more than 0 % used")
+    assert one(result, "full")["reason"].endswith("less than 1000000000 MB free")
+    assert one(result, "used")["reason"].endswith("more than 0 % used")
     assert one(result, "none")["reason"] == "/nonexistent: No such file or directory"
     usage = shutil.disk_usage(tmp_path)
     assert f"{100 * usage.used / (usage.used + usage.free):.0f} % used" in one(result, "fine")["found"]
@@ -394,7 +399,7 @@ def test_disks(smoke, tmp_path):
     ([{"name": "a"}], "step a: expected a name and one of url, video, program, disk, found name."),
     ([{"name": "", "url": "/"}], "step 1: expected a name and one of"),
     ([{"name": "a", "url": "/", "disk": "/"}], "step a: expected a name and one of"),
-    ([{"name": "a", "disk": "/", "codecs": ["x"], "max_used_pct": 1}], "step a: expected with disk only the fields attempts, cleanup, disk, "),
+    ([{"name": "a", "disk": "/", "codecs": ["x"], "max_used_pct": 1}], "step a: expected with disk only the fields attempts, cleanup, "),
     ([{"name": "a", "disk": "/"}], "step a: expected min_free_mb or max_used_pct, found neither."),
     ([{"name": "a", "url": "/"}, {"name": "a", "url": "/b"}], "step a: expected a name that no other step has, found it twice."),
     ([{"name": "a", "url": "/{who}"}], "step a: expected names in braces that an earlier step captures, found who."),
