@@ -1,0 +1,275 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The steps of a smoke suite at work: an HTTP request with what hangs on it, a video, a program's version, disk space."""
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import struct
+import tempfile
+import time
+import typing as t
+import zlib
+
+from ansible_collections.mobius.ops.plugins.module_utils import _commands, _files, _preflight_host, _probe, _suite
+from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
+from ansible_collections.mobius.ops.plugins.module_utils._suite import Settings, State, Step
+
+try:
+    import requests
+except ImportError:
+    requests = None
+
+Sample = dict[str, t.Any]
+FFPROBE = "ffprobe"
+#: Seconds that ffprobe has to decode a video.
+PATIENCE = 120.0
+
+
+def sample(name: str, outcome: str, kind: str = "", error: str = "", found: str = "") -> Sample:
+    """An attempt of a step that is no HTTP request, in the form of a probe's sample."""
+    return {"check": name, "outcome": outcome, "kind": kind, "status": None, "ms": None, "error": error, "evidence": "", "found": found}
+
+
+def failed(one: Sample, kind: str, error: str, evidence: str = "") -> Sample:
+    """The sample as one whose answer was not what it should be."""
+    return {**one, "outcome": "failed", "kind": kind, "error": error, "evidence": evidence}
+
+
+class Exchange:
+    """Stands between a probe and its HTTP session: sends a form, and keeps the body that the probe judges.
+
+    :param content: the body to send instead of the check's.
+    :param sink: gets the whole body when there is one, however long.
+    """
+
+    def __init__(self, http: t.Any, content: bytes | None = None, sink: t.Any = None) -> None:
+        self.http, self.content, self.sink = http, content, sink
+        self.body = b""
+
+    def request(self, method: str, url: str, **options: t.Any) -> t.Any:
+        """As of a session."""
+        if self.content is not None:
+            options["data"] = self.content
+        answer = self.http.request(method, url, **options)
+        chunks = answer.iter_content
+
+        def kept(size: int) -> t.Iterator[bytes]:
+            for chunk in chunks(size):
+                if self.sink:
+                    self.sink.write(chunk)
+                    chunk = chunk[:max(0, _probe.BODY_LIMIT - 1 - len(self.body))]
+                self.body += chunk
+                yield chunk
+
+        answer.iter_content = kept
+        return answer
+
+    def document(self) -> t.Any:
+        """The body as JSON; ``None`` when it is none."""
+        try:
+            return json.loads(self.body.decode("utf-8", "replace"))
+        except ValueError:
+            return None
+
+
+class Digest:
+    """A sink that knows the SHA-256 of what it got."""
+
+    def __init__(self) -> None:
+        self.sha = hashlib.sha256()
+        self.size = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Take more."""
+        self.sha.update(chunk)
+        self.size += len(chunk)
+
+
+class Limited:
+    """A sink that writes into a file, up to a limit."""
+
+    def __init__(self, stream: t.BinaryIO, limit: int) -> None:
+        self.stream, self.limit, self.size = stream, limit, 0
+
+    def write(self, chunk: bytes) -> None:
+        """Take more. :raises ValueError: over the limit."""
+        self.size += len(chunk)
+        if self.size > self.limit:
+            raise ValueError(f"more than {self.limit} bytes")
+        self.stream.write(chunk)
+
+
+def png(side: int = 64) -> bytes:
+    """A small picture."""
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    rows = b"".join(b"\0" + bytes(part for column in range(side) for part in (4 * column % 256, 4 * row % 256, 128)) for row in range(side))
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def _request(step: Step, state: State, settings: Settings) -> tuple[dict[str, t.Any], bytes | None, bytes]:
+    """The check with all names filled, the body to send when it is a form, and the file in it."""
+    values, check = state.values, step["check"]
+    url = _suite.absolute(_suite.fill(str(step[step["kind"]]), values), settings.base_url)
+    own = settings.base_url and url.startswith(settings.base_url.rstrip("/") + "/")
+    headers = {**check["headers"], **(settings.secret_headers if own else {}), **_suite.fill(step["secret_headers"], values)}
+    body = _suite.fill(step["body"], values)
+    if isinstance(body, (dict, list)):
+        headers = {"Content-Type": "application/json", **headers}
+        body = json.dumps(body)
+    content, file = None, b""
+    if step["upload"]:
+        form = _suite.fill(step["upload"], values)
+        file = png() if form["text"] is None else form["text"].encode("utf-8")
+        ready = requests.Request("POST", url, files={form["field"]: (form["filename"], file, form["type"])}, data=form["form"]).prepare()
+        content, headers = ready.body, {**headers, "Content-Type": ready.headers["Content-Type"]}
+    return {**check, "url": url, "headers": {key: str(value) for key, value in _suite.fill(headers, values).items()},
+            "body": None if body is None else str(body), "contains": _suite.fill(check["contains"], values),
+            "json": _suite.fill(check["json"], values, quoted=True)}, content, file
+
+
+def send(step: Step, state: State, settings: Settings, http: t.Any) -> Sample:
+    """An HTTP request, repeated as long as it has to be; what it captures is in the state then."""
+    check, content, file = _request(step, state, settings)
+    until, give_up = (_suite.fill(step[key], state.values, quoted=True) for key in ("repeat_until", "give_up_when"))
+    deadline, count = time.monotonic() + step["limit"], 0
+    while True:
+        count += 1
+        exchange = Exchange(http, content, Digest() if step["same_as"] else None)
+        one = _probe.probe(check, exchange)
+        document = exchange.document()
+        if one["outcome"] != "ok" or not until or _suite.search(until, document):
+            break
+        if give_up and _suite.search(give_up, document):
+            one = failed(one, "result", f"the answer came to satisfy: {give_up}", _evidence(exchange.body))
+            break
+        if time.monotonic() + step["interval"] > deadline:
+            one = failed(one, "timeout", f"not within {step['limit']:g} s and {count} requests: {until}", _evidence(exchange.body))
+            break
+        time.sleep(step["interval"])
+    one["found"] = f"status {one['status']}, {one['ms']:.0f} ms" + (f", {count} requests" if count > 1 else "")
+    one = _skip(step, one, document, check) or _keep(step, state, one, document)
+    if one["outcome"] == "ok" and step["same_as"]:
+        one = _compare(one, exchange.sink, state.uploaded[step["same_as"]])
+    if one["outcome"] == "ok" and step["upload"]:
+        state.uploaded[step["name"]] = hashlib.sha256(file).hexdigest()
+    return {**one, "outcome": "failed"} if one["outcome"] == "slow" else one
+
+
+def _evidence(body: bytes) -> str:
+    return " ".join(body[:_probe.EVIDENCE_LIMIT].decode("utf-8", "replace").split())
+
+
+def _skip(step: Step, one: Sample, document: t.Any, check: dict[str, t.Any]) -> Sample | None:
+    """The sample with why the test cannot be made; ``None`` when it can."""
+    key = step["key_header"]
+    if key and one["status"] in (401, 403) and key.lower() not in {name.lower() for name in check["headers"]}:
+        return {**one, "skip": f"status {one['status']}: no header {key} was given; set it in mobius_smoke_secret_headers"}
+    if step["skip_unless"] and one["kind"] == "assertion" and not _suite.search(step["skip_unless"], document):
+        return {**one, "skip": f"the answer has no {step['skip_unless']}"}
+    return None
+
+
+def _keep(step: Step, state: State, one: Sample, document: t.Any) -> Sample:
+    """Put into the state what is captured. What a failed request made all the same is noted too."""
+    found = {name: _suite.search(expression, document) for name, expression in step["capture"].items()}
+    known = {name: value for name, value in found.items() if value is not None}
+    for text in step["made"]:
+        filled = _suite.fill(text, {**state.values, **known})
+        if filled != text and filled not in state.made:
+            state.made.append(str(filled))
+    if one["outcome"] != "ok":
+        return one
+    missing = [f"{name} ({step['capture'][name]})" for name in found if name not in known]
+    if missing:
+        return failed(one, "capture", "the answer has no " + ", ".join(missing), json.dumps(document)[:_probe.EVIDENCE_LIMIT])
+    state.values.update(known)
+    return one
+
+
+def _compare(one: Sample, got: Digest, sha256: str) -> Sample:
+    if got.sha.hexdigest() == sha256:
+        return {**one, "found": f"{one['found']}, equal bytes"}
+    return failed(one, "body", f"{got.size} bytes that are not those that were uploaded")
+
+
+def watch(step: Step, state: State, settings: Settings, http: t.Any) -> Sample:
+    """Fetch a video, decode all of it, and hold it against what was asked for."""
+    check = _request(step, state, settings)[0]
+    with tempfile.TemporaryDirectory(prefix="mobius-smoke-") as folder:
+        path = os.path.join(folder, "video")
+        with open(path, "wb") as stream:
+            sink = Limited(stream, step["max_bytes"])
+            one = _probe.probe(check, Exchange(http, sink=sink))
+        if sink.size > sink.limit:
+            return {**failed(one, "size", f"more than {sink.limit} bytes"), "found": ""}
+        if one["outcome"] != "ok":
+            return _skip(step, one, None, check) or {**one, "found": ""}
+        if sink.size < step["min_bytes"]:
+            return {**failed(one, "size", f"{sink.size} bytes, fewer than {step['min_bytes']}"), "found": ""}
+        facts, error = _decode(path)
+    error = error or _unlike(step, facts)
+    found = f"{', '.join(facts.get('codecs', []))}, {facts.get('seconds', 0):.1f} s, {_files.human_size(sink.size)}"
+    return {**(failed(one, "video", error) if error else one), "found": found}
+
+
+def _decode(path: str) -> tuple[dict[str, t.Any], str]:
+    """``codecs``, ``seconds`` and ``frames`` of a video, every frame decoded; and what is wrong with it."""
+    argv = [FFPROBE, "-v", "error", "-count_frames", "-show_entries", "format=duration:stream=codec_type,codec_name,nb_read_frames",
+            "-of", "json", path]
+    try:
+        done = _commands.capture(argv, what="look at the video", timeout=PATIENCE)
+        told = json.loads(done.stdout or "{}")
+    except (OpsError, ValueError) as error:
+        return {}, str(error)
+    said = done.stderr.replace(path, "video").strip().splitlines()
+    if done.returncode or said:
+        return {}, f"it cannot be played: {(said or [f'exit status {done.returncode}'])[-1][:200]}"
+    streams = told.get("streams", [])
+    frames = sum(int(stream.get("nb_read_frames") or 0) for stream in streams if stream.get("codec_type") == "video")
+    facts = {"codecs": [str(stream.get("codec_name")) for stream in streams], "seconds": float(told.get("format", {}).get("duration") or 0)}
+    return facts, "" if frames else "it has no picture"
+
+
+def _unlike(step: Step, facts: dict[str, t.Any]) -> str:
+    """What a playable video has not of what was asked for."""
+    missing = [codec for codec in step["codecs"] if codec not in facts["codecs"]]
+    if missing:
+        return f"the codecs are {', '.join(facts['codecs'])}, without {', '.join(missing)}"
+    least, most = step["min_seconds"], step["max_seconds"]
+    if (least is not None and facts["seconds"] < least) or (most is not None and facts["seconds"] > most):
+        return f"it lasts {facts['seconds']:.2f} s instead of {least or 0:g} to {'any' if most is None else f'{most:g}'} s"
+    return ""
+
+
+def version(step: Step, *_others: t.Any) -> Sample:
+    """A program's version."""
+    row = _preflight_host.program(step["program"], step["version_argument"], step["min_version"])
+    good = row["status"] == "passed"
+    return sample(step["name"], "ok" if good else "failed", "" if good else "program",
+                  "" if good else f"{row['found']} instead of {row['expected']}", row["found"])
+
+
+def space(step: Step, *_others: t.Any) -> Sample:
+    """Free space of a file system, as ``df`` counts it."""
+    try:
+        usage = shutil.disk_usage(step["disk"])
+    except OSError as error:
+        return sample(step["name"], "failed", "disk", f"{step['disk']}: {error.strerror}")
+    percent = 100.0 * usage.used / max(1, usage.used + usage.free)
+    found = f"{_files.human_size(usage.free)} free, {percent:.0f} % used"
+    errors = []
+    if step["min_free_mb"] is not None and usage.free < step["min_free_mb"] * 10**6:
+        errors.append(f"less than {step['min_free_mb']:.0f} MB free")
+    if step["max_used_pct"] is not None and percent > step["max_used_pct"]:
+        errors.append(f"more than {step['max_used_pct']:g} % used")
+    if errors:
+        return sample(step["name"], "failed", "disk", f"{found}: {', '.join(errors)}", found)
+    return sample(step["name"], "ok", found=found)
+
+
+KINDS: dict[str, t.Callable[..., Sample]] = {"url": send, "video": watch, "program": version, "disk": space}

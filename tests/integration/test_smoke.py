@@ -1,0 +1,133 @@
+"""The smoke tests against the real application: all of them, with a fault, from outside, without a key."""
+from __future__ import annotations
+
+import json
+import re
+
+import junitparser
+import pytest
+import yaml
+from support.playbooks import ROOT
+from support.waiting import wait_until
+
+LAST = "no render goes on"
+ALL = ["health", "release", "client", "static", "uploads", "upload", "uploaded picture", "render", "rendered", "clip",
+       "node", "ffmpeg", "disk", LAST]
+
+
+@pytest.fixture(scope="module")
+def live(site):
+    """A site with v1 live."""
+    return site.deployed("v1")
+
+
+def files_of(site):
+    """What lies in the folders that uploads and renders go to."""
+    return sorted(str(path.relative_to(site.root)) for name in ("uploads", "out") for path in (site.root / "shared" / name).iterdir())
+
+
+def report(path):
+    """The JUnit document, and name -> case."""
+    document = junitparser.JUnitXml.fromfile(str(path))
+    return document, {case.name: case for suite in document for case in suite}
+
+
+def smoke(site, *options, **extra):
+    """Run the playbook."""
+    return site.play("smoke_test", *options, mobius_min_versions={"node": "18", "ffmpeg": "4.0"}, **extra)
+
+
+def test_the_whole_suite_passes_and_leaves_nothing(live, says, tmp_path):
+    before, tree = files_of(live), live.tree()
+    junit = tmp_path / "results" / "smoke.xml"
+    result = smoke(live, mobius_smoke_junit=str(junit))
+    assert (result.status, result.outcome, result.changed()) == (0, "smoke_passed", 0), result.output
+    assert says(result, f"PASSED: 0 failed, {len(ALL)} passed, 0 skipped, 0 flaky")
+    assert says(result, "equal bytes") and says(result, "h264, aac, 2.0 s")
+    assert result.stats["mobius_failed_tests"] == result.stats["mobius_skipped_tests"] == []
+    assert result.stats["mobius_release"] == live.live()
+    assert files_of(live) == before
+    assert {name: facts for name, facts in live.tree().items() if not name.startswith("shared")} == {
+        name: facts for name, facts in tree.items() if not name.startswith("shared")}
+    document, cases = report(junit)
+    assert list(cases) == ALL and all(case.is_passed for case in cases.values())
+    assert (document.tests, document.failures, document.errors, document.skipped) == (len(ALL), 0, 0, 0)
+    facts = json.loads(junit.with_suffix(".json").read_text())
+    assert facts["passed"] and len(facts["removed"]) == 2 and facts["left"] == {} and facts["env"] == "local"
+    assert live.secret() not in result.output + junit.read_text() + junit.with_suffix(".json").read_text()
+
+
+def test_check_mode_changes_nothing(live, tmp_path):
+    before, tree = files_of(live), live.tree()
+    result = smoke(live, "--check", mobius_smoke_junit=str(tmp_path / "smoke.xml"))
+    assert (result.outcome, result.changed()) == ("smoke_passed", 0), result.output
+    assert result.stats["mobius_skipped_tests"] == ["upload", "uploaded picture", "render", "rendered", "clip", LAST]
+    assert (files_of(live), live.tree()) == (before, tree) and list(tmp_path.iterdir()) == []
+
+
+def test_without_a_key_the_rest_is_tested(live, says):
+    result = smoke(live, mobius_smoke_secret_headers={})
+    assert result.outcome == "smoke_passed" and result.stats["mobius_skipped_tests"][0] == "upload"
+    assert says(result, "status 401: no header X-API-Key was given; set it in mobius_smoke_secret_headers")
+
+
+def test_a_wrong_key_fails(live, says):
+    result = smoke(live, "-vvv", mobius_smoke_secret_headers={"X-API-Key": "sekret-but-wrong"})
+    assert (result.status, result.outcome, result.stats["mobius_failed_tests"]) == (2, "smoke_failed", ["upload"])
+    assert says(result, "SMOKE_FAILED: 8 of 14 tests passed, 1 failed: upload (status 401 instead of 200 or 201)"), result.output
+    assert "sekret" not in result.output.replace('"X-API-Key": "sekret-but-wrong"', "")  # ansible shows the extra vars as they were given
+    assert live.secret() not in result.output
+
+
+def test_from_the_controller(live, says, tmp_path):
+    before = files_of(live)
+    result = smoke(live, mobius_smoke_from="controller", mobius_smoke_junit=str(tmp_path / "smoke.xml"))
+    assert (result.status, result.outcome, result.changed()) == (0, "smoke_passed", 0), result.output
+    assert result.stats["mobius_skipped_tests"] == ["node", "ffmpeg", "disk"] and says(result, "the tests run outside of the host")
+    assert files_of(live) == before and report(tmp_path / "smoke.xml")[0].tests == len(ALL)
+
+
+def test_the_suite_of_the_guide(live, tmp_path):
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "smoke-tests.md").read_text(encoding="utf-8"), flags=re.M | re.S)
+    (tmp_path / "my-suite.yml").write_text(block, encoding="utf-8")
+    before = files_of(live)
+    result = live.play("smoke_test", "-e", f"@{tmp_path / 'my-suite.yml'}", mobius_smoke_junit=str(tmp_path / "smoke.xml"))
+    assert result.outcome == "smoke_passed", result.output
+    _document, cases = report(tmp_path / "smoke.xml")
+    assert list(cases) == [step["name"] for step in yaml.safe_load(block)["mobius_smoke_suite"]]
+    assert all(case.is_passed for case in cases.values()) and files_of(live) == before
+
+
+def test_with_a_fault_some_tests_fail_and_every_attempt_is_told(live, says, tmp_path):
+    before, fault, junit = files_of(live), live.root / "current" / "fault.json", tmp_path / "smoke.xml"
+    fault.write_text(json.dumps({"kind": "errors", "share": 0.7}))
+    try:
+        log = live.root / "shared" / "logs" / "app.log"
+        wait_until(lambda: "fault active" in log.read_text(), what="the fault is active")
+        result = smoke(live, mobius_smoke_junit=str(junit))
+    finally:
+        fault.unlink()
+    assert (result.status, result.outcome) == (2, "smoke_failed"), result.output
+    document, cases = report(junit)
+    facts = json.loads(junit.with_suffix(".json").read_text())
+    failed = [test["name"] for test in facts["tests"] if test["status"] == "failed"]
+    assert failed and failed == result.stats["mobius_failed_tests"] == [name for name, case in cases.items() if case.is_failure]
+    assert (document.tests, document.failures) == (len(ALL), len(failed)) and cases["disk"].is_passed and cases["node"].is_passed
+    assert says(result, "status 500 instead of 200") and any(len(test["attempts"]) == 2 for test in facts["tests"])
+    for test in facts["tests"]:
+        wrong = sum(one["outcome"] != "ok" for one in test["attempts"])
+        assert wrong == sum(child.tag not in ("system-out", "skipped") for child in cases[test["name"]]._elem), test
+    assert files_of(live) == before and facts["left"] == {}
+
+
+def test_a_service_that_is_down(live, says):
+    assert live.play("stop", mobius_why="a test").outcome == "stopped"
+    result = smoke(live)
+    assert result.outcome == "smoke_failed" and {"health", "client", "upload"} <= set(result.stats["mobius_failed_tests"])
+    assert says(result, "connection refused at http://127.0.0.1:")
+    assert "node" not in result.stats["mobius_failed_tests"] and "uploaded picture" in result.stats["mobius_skipped_tests"]
+
+
+def test_a_suite_with_a_mistake(live, says):
+    result = live.play("smoke_test", mobius_smoke_suite=[{"name": "a", "url": "/", "jsno": ["x"]}])
+    assert (result.status, result.outcome) == (2, "smoke_failed") and says(result, "Unsupported parameters"), result.output
