@@ -16,7 +16,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "settings.md"
-ROLES = ("mobius", "app", "backup", "preflight", "deploy", "rollback", "monitor", "status")
+ROLES = ("mobius", "app", "backup", "preflight", "deploy", "rollback", "monitor", "status", "report")
 HEAD = """\
 # Settings
 

@@ -20,7 +20,7 @@ _EVENTS, _INCIDENTS, _LINES = 100, 5, 20
 _QUOTES = ("application_log", "console", "lines")
 _OF_SPEC = ("duration", "interval", "retry_interval", "failure_threshold", "error_threshold", "restart_limit", "auto_rollback", "service",
             "log_file", "metrics_file")
-_OF_STATE = ("status", "started", "release", "verdict", "trigger", "rounds", "left", "samples", "rollback", "incident", "baseline")
+_OF_STATE = ("status", "started", "release", "verdict", "trigger", "rounds", "left", "samples", "rollback", "incident")
 _OF_INCIDENT = ("id", "title", "severity", "severity_name", "status", "opened", "opened_by", "respond_by", "escalation", "channel",
                 "summary", "path")
 _OF_RECORD = ("id", "version", "status", "source", "sha256", "backup", "migration", "created", "activated", "verified", "failed_reason")
@@ -35,7 +35,7 @@ def gather(layout: Layout, watch_id: str | None = None) -> dict[str, t.Any]:
     folder = _find(layout, watch_id)
     spec, state = folder.spec(), folder.state()
     watch = {"id": folder.id, "env": str(spec.get("env") or "unknown"), **{name: state.get(name) for name in _OF_STATE},
-             **{name: spec.get(name) for name in _OF_SPEC}, "checks": [_told(check) for check in spec.get("checks") or []]}
+             **{name: spec.get(name) for name in _OF_SPEC}, "baseline": _baseline(state.get("baseline")), "checks": [_told(check) for check in spec.get("checks") or []]}
     events = [event for event in _history.events(layout, 5000) if isinstance(event, dict) and _when(event) and event.get("what")]
     chosen = _chosen(events, watch)
     facts = {
@@ -62,6 +62,12 @@ def _told(check: dict[str, t.Any]) -> dict[str, t.Any]:
     parts = urllib.parse.urlsplit(str(check.get("url") or ""))
     plain = urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
     return {"name": check.get("name"), "url": plain, "method": check.get("method"), "max_ms": check.get("max_ms")}
+
+
+def _baseline(given: t.Any) -> dict[str, dict[str, t.Any]]:
+    """Check -> its figures before the deploy, those that are numbers."""
+    rows = given.items() if isinstance(given, dict) else []
+    return {str(name): {"p50_ms": _watch_series.number(row.get("p50_ms"))} for name, row in rows if isinstance(row, dict)}
 
 
 def _limits(spec: dict[str, t.Any]) -> dict[str, tuple[float, float]]:

@@ -75,7 +75,8 @@ def lines(name: str, title: str, told: str, unit: str, curves: list[Line], limit
     :param name: a word that no other chart of the page has.
     :param top: the end of the axis, when it is known.
     """
-    curves = [(key, points) for key, points in curves if points][:COLOURS]
+    unit = _page.clean(unit)
+    curves = [(_page.clean(key), points) for key, points in curves if points][:COLOURS]
     times = [at for _key, points in curves for at, _value in points]
     if not times:
         return ""

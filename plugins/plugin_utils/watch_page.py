@@ -27,7 +27,8 @@ td.number, th.number { padding-right: 1.4rem } td.long { overflow-wrap: anywhere
 td.when { white-space: nowrap; font-variant-numeric: tabular-nums } ol { margin: .8rem 0 0; padding-left: 1.4rem }
 h3 { font-size: 1rem; margin: .9rem 0 .3rem } pre + p, dl + h3 { margin-top: .9rem } figure + .wide { margin-top: .9rem }
 @media (max-width: 40rem) { .stack thead { display: none } .stack tr { display: block; padding: .5rem 0; border-top: 1px solid var(--line) }
-  .stack td, .stack th { display: inline; border: 0; padding: 0 .5rem 0 0 } .stack td.long { display: block } .stack td:empty { display: none } }
+  .stack td, .stack th { display: inline-block; border: 0; padding: 0 .7rem 0 0; text-align: left } .stack td.long { display: block }
+  .stack td:empty { display: none } }
 """
 
 
@@ -42,7 +43,8 @@ def render(facts: Facts) -> str:
     """The page. The same facts give the same page."""
     marks = _marks(facts)
     parts = [_head(facts), watch_charts.PATTERNS, _figures(facts), _latencies(facts, marks), _outcomes(facts), _host(facts, marks),
-             watch_tables.steps(facts), watch_tables.checks(facts), watch_tables.evidence(facts), watch_tables.incidents(facts), watch_tables.releases(facts), watch_tables.ids(facts)]
+             watch_tables.steps(facts), watch_tables.checks(facts), watch_tables.evidence(facts),
+             watch_tables.incidents(facts), watch_tables.releases(facts), watch_tables.ids(facts)]
     watch = facts["watch"]
     return _page.document(f"{summary(facts)} ({watch['env']}, watch {watch['id']})", parts, watch_charts.STYLE + STYLE)
 
@@ -75,7 +77,8 @@ def _figures(facts: Facts) -> str:
              ("response time", f"{p95:,.0f} ms" if p95 is not None else "unknown", "the highest p95 of a round"),
              ("restarts", str(series["restarts"]), "of the service, during the watch")]
     if rollback:
-        tiles.append(("rollback", _page.seconds(rollback.get("elapsed")), f"downtime {_page.seconds(rollback.get('downtime')) or 'unknown'}"))
+        downtime = _page.seconds(rollback.get("downtime")) or "unknown"
+        tiles.append(("rollback", _page.seconds(rollback.get("elapsed")), f"downtime {downtime}"))
     return _page.figures(tiles)
 
 
@@ -120,8 +123,8 @@ def _latencies(facts: Facts, marks: list[Mark]) -> str:
         curves = {key: [(seconds_of(found["when"]), found["checks"][name][f"{key}_ms"]) for found in rounds
                         if found["checks"].get(name, {}).get(f"{key}_ms") is not None] for key in ("p50", "p95", "max")}
         same = curves["p50"] == curves["p95"] == curves["max"]
-        baseline = ((facts["watch"]["baseline"] or {}).get(name) or {}).get("p50_ms")
-        level = [("baseline", baseline)] if isinstance(baseline, (int, float)) else []
+        baseline = facts["watch"]["baseline"].get(name, {}).get("p50_ms")
+        level = [] if baseline is None else [("baseline", baseline)]
         charts.append(watch_charts.lines(
             f"latency-{number}", f"Response time of {name}", f"in milliseconds, {'one request a' if same else 'of each'} round.", "ms",
             [("response time", curves["p50"])] if same else list(curves.items()), level + limits, drawn))
@@ -132,7 +135,8 @@ def _latencies(facts: Facts, marks: list[Mark]) -> str:
 
 def _outcomes(facts: Facts) -> str:
     series = facts["series"]
-    unread = f'<p class="soft small">Left out: {_page.count(series["unread"], "line")} that could not be read.</p>' if series["unread"] else ""
+    lost = _page.count(series["unread"], "line")
+    unread = f'<p class="soft small">Left out: {lost} that could not be read.</p>' if series["unread"] else ""
     drawn = watch_charts.bars("outcomes", "Rounds by outcome", "a bar for some rounds next to each other.", series["rounds"])
     return _page.section("What the checks found", (drawn or "<p>No round was measured.</p>") + unread)
 

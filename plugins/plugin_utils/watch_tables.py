@@ -52,9 +52,9 @@ def steps(facts: Facts) -> str:
 
 def checks(facts: Facts) -> str:
     """Each check's figures over the whole watch."""
-    rows, baseline = [], facts["watch"]["baseline"] or {}
+    rows, baseline = [], facts["watch"]["baseline"]
     for check in facts["series"]["checks"]:
-        before = (baseline.get(check["check"]) or {}).get("p50_ms")
+        before = baseline.get(check["check"], {}).get("p50_ms")
         cells = [*(f"{check[name]:,}" for name in ("requests", "ok", "slow", "failed", "error")),
                  *("" if value is None else f"{value:,.1f}" for value in (before, check["p50_ms"], check["p95_ms"], check["max_ms"]))]
         rows.append(f'<tr><th scope="row">{text(check["check"])}</th>{numbers(cells)}</tr>')
@@ -72,7 +72,8 @@ def evidence(facts: Facts) -> str:
                     f'<td class="long">{text(sample["error"] or "")}{"<br><code>" + text(quoted) + "</code>" if quoted else ""}</td></tr>')
     told = (f'<p class="soft small">{_page.count(len(rows), "sample")} of {facts["series"]["faulty"]:,} that were not well, '
             "the first ones and the last ones.</p>")
-    return _page.section("What went wrong", told + _stack(["when", "check", "outcome", "status", "what it said"], rows, {3})) if rows else ""
+    head = ["when", "check", "outcome", "status", "what it said"]
+    return _page.section("What went wrong", told + _stack(head, rows, {3})) if rows else ""
 
 
 def incidents(facts: Facts) -> str:
@@ -95,9 +96,11 @@ def releases(facts: Facts) -> str:
         roles = [word for word, key in (("serves", "live"), ("watched", "watched"), ("the one before", "previous"),
                                         ("rollback target", "target")) if told[key] == record["id"]]
         rows.append(f'<tr><th scope="row">{text(record["id"])}</th><td>{text(", ".join(roles))}</td>'
-                    f'<td class="status">{text(str(record["status"]).replace("_", " "))}</td><td class="when">{text(record["activated"] or "")}</td>'
+                    f'<td class="status">{text(str(record["status"]).replace("_", " "))}</td>'
+                    f'<td class="when">{text(record["activated"] or "")}</td>'
                     f'<td class="long">{text(record["failed_reason"] or "")}</td></tr>')
-    return _page.section("Releases", _stack(["release", "what it is", "status", "put into service", "what was wrong"], rows)) if rows else ""
+    head = ["release", "what it is", "status", "put into service", "what was wrong"]
+    return _page.section("Releases", _stack(head, rows)) if rows else ""
 
 
 def ids(facts: Facts) -> str:
@@ -110,5 +113,6 @@ def ids(facts: Facts) -> str:
             ("Watch", watch["id"]), ("Begun", watch["started"]), ("Ended", watch["ended"] or ("not yet" if not watch["verdict"] else "")),
             ("Window", window and f"{window}, a round every {watch['interval']:g} s"),
             ("Goes back", "by itself" if watch["auto_rollback"] else "never by itself"), ("Log", watch["log_file"]),
-            ("Metrics", watch["metrics_file"]), *((f"Check {check['name']}", f"{check['method'] or 'GET'} {check['url']}") for check in watch["checks"])]
+            ("Metrics", watch["metrics_file"])]
+    rows += [(f"Check {check['name']}", f"{check['method'] or 'GET'} {check['url']}") for check in watch["checks"]]
     return _page.section("Which and when", _page.definitions(rows))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import select
@@ -34,11 +35,16 @@ class Browser:
         self._folder = tempfile.mkdtemp(prefix="mobius-browser-")
         theirs_in, self._write = os.pipe()
         self._read, theirs_out = os.pipe()
-        launch = ["sh", "-c", f'exec 3<&{theirs_in} 4>&{theirs_out}; exec "$@"', "sh", command, *_FLAGS, f"--user-data-dir={self._folder}"]
-        self._process = subprocess.Popen([*launch, "about:blank"], pass_fds=(theirs_in, theirs_out), stdout=subprocess.DEVNULL,
-                                         stderr=subprocess.DEVNULL, env={**os.environ, "HOME": self._folder})
-        os.close(theirs_in)
-        os.close(theirs_out)
+        ends = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in (theirs_in, theirs_out)]
+
+        def hand_over() -> None:  # it reads commands from 3 and writes to 4
+            os.dup2(ends[0], 3)
+            os.dup2(ends[1], 4)
+        self._process = subprocess.Popen(
+            [command, *_FLAGS, f"--user-data-dir={self._folder}", "about:blank"], close_fds=False, preexec_fn=hand_over,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "HOME": self._folder})
+        for end in (theirs_in, theirs_out, *ends):
+            os.close(end)
         self._session = None
         target = self.ask("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]

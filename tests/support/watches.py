@@ -74,7 +74,8 @@ def put(host: t.Any, lines: t.Iterable[t.Any] | None = None, verdict: str | None
                     "headers": {"Origin": "http://127.0.0.1"}, "secret_headers": {"X-Key": "hidden"}}]})
     spec = folder.spec()
     folder.save_state({"status": "finished" if verdict else "running", "pid": os.getpid(), "ticks": _processes.start_ticks(os.getpid()),
-                       "started": at(0), "release": "v2", "verdict": verdict, "trigger": "", "rounds": 60, "left": 0, "recent": [], "incident": None, "rollback": None,
+                       "started": at(0), "release": "v2", "verdict": verdict, "trigger": "", "rounds": 60, "left": 0,
+                       "recent": [], "incident": None, "rollback": None,
                        "samples": {"ok": 57, "slow": 0, "failed": 3, "error": 0, "no_data": 0, "availability_pct": 95.0}, **state})
     history(host, spec["log_file"], verdict, state)
     _files.write_text(spec["metrics_file"], "".join(
