@@ -27,6 +27,7 @@ BARS = 60
 IN_SIGHT = 1.6
 DASHES = ("", "7,3", "2,3", "9,3,2,3", "4,4", "12,4")
 COLOURS = len(DASHES)
+_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 
 STYLE = """
 :root { --c1: #1d5fbf; --c2: #a2500c; --c3: #6a4ba8; --c4: #0b7569; --c5: #a8264f; --c6: #566172; --grid: #dde2e9;
@@ -68,6 +69,13 @@ def clock(at: float, span: float) -> str:
     return datetime.datetime.fromtimestamp(at, datetime.timezone.utc).strftime(form)
 
 
+def _ticks(first: float, last: float, most: int) -> list[float]:
+    """Round times for an axis, *most* of them at most."""
+    step = next((step for step in _STEPS if (last - first) / step <= most - 1), math.ceil((last - first) / 86400 / most) * 86400)
+    begin = math.ceil(first / step) * step
+    return [begin + step * number for number in range(int((last - begin) // step) + 1)]
+
+
 def lines(name: str, title: str, told: str, unit: str, curves: list[Line], limits: t.Sequence[tuple[str, float]] = (),
           marks: t.Sequence[Mark] = (), top: float | None = None) -> str:
     """Curves over time; limits as level lines where they are in sight, marks as upright ones.
@@ -91,7 +99,7 @@ def lines(name: str, title: str, told: str, unit: str, curves: list[Line], limit
     def draw(width: int, height: int, labels: int) -> t.Any:
         chart = _chart(pygal.XY, width, height, range=(0, end), xrange=(first, last), show_dots=len(times) <= 150, dots_size=2,
                        x_value_formatter=lambda at: clock(at, last - first), value_formatter=lambda value: f"{value:,.4g} {unit}",
-                       x_labels=[first + (last - first) * step / (labels - 1) for step in range(labels)])
+                       x_labels=_ticks(first, last, labels))
         for at, (key, points) in enumerate([*curves, *level]):
             chart.add(key, points, stroke_style={"width": 2, "dasharray": DASHES[at]} if DASHES[at] else {"width": 2})
         return chart
@@ -140,7 +148,7 @@ def _chart(kind: t.Any, width: int, height: int, **options: t.Any) -> t.Any:
                   foreground_subtle="var(--grid)", guide_stroke_color="var(--grid)", major_guide_stroke_color="var(--grid)",
                   guide_stroke_dasharray="none", major_guide_stroke_dasharray="none", colors=colours, value_colors=colours,
                   font_family="system-ui, sans-serif", label_font_size=12, major_label_font_size=12, no_data_font_size=14,
-                  transition="0s", stroke_opacity="1", opacity="1")
+                  transition="0s", stroke_opacity="1", stroke_width="1.8", opacity="1")
     return kind(style=style, width=width, height=height, js=[], show_legend=False, explicit_size=False, disable_xml_declaration=True,
                 margin=4, margin_right=28, truncate_label=-1, **options)
 

@@ -26,10 +26,12 @@ TOO_WIDE = """[...document.querySelectorAll("main *")].filter(node => !node.clos
 #: Elements whose text is drawn in a colour that is too near to that of the ground around it (WCAG AA, 4.5 to 1).
 TOO_FAINT = """(() => {
     const light = text => text.match(/[\\d.]+/g).slice(0, 3).map(part => part / 255)
-        .map(part => part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4).reduce((sum, part, at) => sum + part * [.2126, .7152, .0722][at], 0);
+        .map(part => part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, part, at) => sum + part * [.2126, .7152, .0722][at], 0);
     const ground = node => { while (node) { const found = getComputedStyle(node).backgroundColor;
         if (!/, 0\\)$|transparent/.test(found)) return found; node = node.parentElement } return "rgb(255, 255, 255)" };
-    return [...document.querySelectorAll("main *")].filter(node => [...node.childNodes].some(part => part.nodeType === 3 && part.data.trim()))
+    const said = node => [...node.childNodes].some(part => part.nodeType === 3 && part.data.trim());
+    return [...document.querySelectorAll("main *")].filter(said)
         .filter(node => !["title", "desc", "style"].includes(node.tagName)).filter(node => {
             const style = getComputedStyle(node), inside = node.closest("svg");
             const both = [light(inside ? style.fill : style.color), light(ground(node))].sort((one, other) => other - one);

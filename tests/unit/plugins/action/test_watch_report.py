@@ -45,7 +45,7 @@ def test_the_page_is_copied(host, act, changed):
 
 
 def test_without_pygal_it_says_what_to_install(act):
-    with mock.patch.object(watch_charts, "pygal", None), pytest.raises(AnsibleActionFail, match="expected the package pygal, which draws the charts"):
+    with mock.patch.object(watch_charts, "pygal", None), pytest.raises(AnsibleActionFail, match="expected the package pygal, which draws"):
         act()
 
 

@@ -38,8 +38,8 @@ def test_rounds_host_and_marks(read):
 
 def test_lines_of_one_sample_each_are_rounds_too(read):
     def sample(number, check, outcome, ms, status=200):
-        return {"when": at(number), "round": number, "restarts": 0, "check": check, "outcome": outcome, "kind": "", "status": status, "ms": ms,
-                "error": "" if outcome == "ok" else "late", "evidence": ""}
+        return {"when": at(number), "round": number, "restarts": 0, "check": check, "outcome": outcome, "kind": "", "status": status,
+                "ms": ms, "error": "" if outcome == "ok" else "late", "evidence": ""}
     told = read(sample(1, "health", "ok", 3.5), sample(1, "client", "slow", 900), sample(2, "health", "error", 5000, None),
                 sample(2, "client", "ok", 4))
     assert [{word for word, count in point["outcomes"].items() if count} for point in told["rounds"]] == [{"slow"}, {"error"}]
@@ -63,10 +63,12 @@ def test_what_is_damaged_is_counted_and_passed_over(read, line):
 
 
 def test_figures_that_are_none_are_left_out(read):
-    told = read(b'{"when": "%s", "what": "round", "outcome": "ok", "checks": [{"check": "x", "p50_ms": NaN, "p95_ms": "1", "max_ms": true}]}'
-                % at(0).encode(), {**host_line(1, 5), "metrics": [{"metric": "cpu_pct", "value": None}]})
+    check = b'{"check": "x", "p50_ms": NaN, "p95_ms": "1", "max_ms": true}'
+    head = b'{"when": "%s", "what": "round", "outcome": "ok", "checks": [' % at(0).encode()
+    told = read(head + check + b"]}", {**host_line(1, 5), "metrics": [{"metric": "cpu_pct", "value": None}]})
     assert told["rounds"][0]["checks"]["x"] == dict.fromkeys(("p50_ms", "p95_ms", "max_ms"))
-    assert told["host"] == [{"metric": "cpu_pct", "subject": "", "points": [], "unit": "", "warning": None, "critical": None, "status": "unknown"}]
+    assert told["host"] == [{"metric": "cpu_pct", "subject": "", "points": [], "unit": "", "warning": None, "critical": None,
+                             "status": "unknown"}]
 
 
 @pytest.mark.parametrize("name", ["none.jsonl", "file/none.jsonl"])
@@ -79,8 +81,8 @@ def test_no_file_is_no_figures(tmp_path, name):
 def test_a_day_becomes_few_points_and_no_peak_is_lost(read):
     lines = [round_line(5 * number, number + 1, ms=900 if number == 7000 else 4) for number in range(17_280)]
     lines[9000] = round_line(45_000, 9001, "failed")
-    lines += [{"when": at(number), "what": "host", "metrics": [{"metric": "uptime_pct", "value": 90 if number == 3000 else 100, "warning": 100,
-                                                               "critical": 99.9}]} for number in range(5000)]
+    uptime = {"metric": "uptime_pct", "warning": 100, "critical": 99.9}
+    lines += [{"when": at(number), "what": "host", "metrics": [{**uptime, "value": 100 - 10 * (number == 3000)}]} for number in range(5000)]
     told = read(*lines)
     assert len(told["rounds"]) <= _watch_series.POINTS and len(told["host"][0]["points"]) <= _watch_series.POINTS
     assert max(point["checks"]["health"]["max_ms"] for point in told["rounds"]) == 2160
