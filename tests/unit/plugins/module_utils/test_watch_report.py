@@ -89,6 +89,11 @@ def test_a_wrong_id_is_told_with_the_right_ones(host):
         _watch_report.gather(host.layout, "2020")
 
 
+def test_an_id_is_no_path(host):
+    with pytest.raises(StateError, match="Name one of these"):
+        _watch_report.gather(host.layout, "../watch/" + watches.put(host).id)
+
+
 def test_no_secret_leaves_the_host(host, secret):
     watches.put(host, [watches.round_line(0, 1, "failed", evidence=[watches.fault(f"said {secret}", f"<{secret}>")])], trigger=f"{secret}!")
     told = json.dumps(_watch_report.gather(host.layout))
