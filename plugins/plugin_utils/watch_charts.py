@@ -123,11 +123,11 @@ def bars(name: str, title: str, told: str, rounds: list[dict[str, t.Any]]) -> st
 
     def draw(width: int, height: int, labels: int) -> t.Any:
         step = max(1, math.ceil(len(names) / labels))
-        chart = _chart(pygal.StackedBar, width, height * 2 // 3, show_minor_x_labels=False, x_labels=names,
-                       x_labels_major_every=step, value_formatter=lambda value: f"{value:g}", spacing=4 if len(names) < 30 else 1,
+        chart = _chart(pygal.StackedBar, width, height * 2 // 3, x_labels=[name if at % step == 0 else "" for at, name in enumerate(names)],
+                       value_formatter=lambda value: f"{value:g}", spacing=4 if len(names) < 30 else 1,
                        y_labels_major_count=3, show_minor_y_labels=False)
         for word in shown:
-            chart.add(word, counts[word])
+            chart.add(word, [{"value": count or None, "label": f"{name} {word}"} for name, count in zip(names, counts[word])])
         return chart
 
     def dress(root: t.Any, _width: int) -> None:
@@ -196,7 +196,7 @@ def _titles(root: t.Any) -> None:
         if "value" not in found:
             continue
         told = group.makeelement("title", {})
-        told.text = ", ".join(found[key].text for key in ("x_label", "value") if key in found and found[key].text)
+        told.text = ", ".join(found[key].text for key in ("label", "value") if key in found and found[key].text)
         for node in found.values():
             group.remove(node)
         group.insert(0, told)

@@ -104,6 +104,13 @@ def test_the_same_facts_give_the_same_page(told):
     assert watch_page.render(facts) == page
 
 
+def test_the_pointer_is_told_what_it_points_to(told):
+    _facts, page, _seen = told([watches.round_line(at / 2, at, "failed" if at == 9 else "ok", ms=4) for at in range(10)])
+    assert page.count("<title>16:00:09 failed, 1</title>") == 2 and "<title>16:00:05: 4 ms</title>" in page
+    assert re.findall(r"<text[^>]*>(16:00:\d\d)</text>", page.partition('id="chart-outcomes-wide"')[2].partition("</svg>")[0]) == [
+        "16:00:05", "16:00:06", "16:00:07", "16:00:08", "16:00:09"]
+
+
 def test_it_can_be_read_without_seeing_it(told):
     _facts, _page, seen = told()
     assert seen.all("html") == [{"lang": "en"}] and len(seen.all("h1")) == 1 and seen.says("Healthy: release v2 serves (test, watch ")
