@@ -21,13 +21,13 @@ except ImportError:
     pygal = None
 
 #: Name, width, height, and how many times the axis names.
-SIZES = (("wide", 920, 250, 8), ("narrow", 340, 230, 3))
+SIZES = (("wide", 920, 250, 8), ("narrow", 340, 230, 4))
 BARS = 60
 #: How often the highest value a limit may be to be drawn: farther away it would flatten the curve.
 IN_SIGHT = 1.6
 DASHES = ("", "7,3", "2,3", "9,3,2,3", "4,4", "12,4")
 COLOURS = len(DASHES)
-_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
+_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 180, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 
 STYLE = """
 :root { --c1: #1d5fbf; --c2: #a2500c; --c3: #6a4ba8; --c4: #0b7569; --c5: #a8264f; --c6: #566172; --grid: #dde2e9;
@@ -71,7 +71,7 @@ def clock(at: float, span: float) -> str:
 
 def _ticks(first: float, last: float, most: int) -> list[float]:
     """Round times for an axis, *most* of them at most."""
-    step = next((step for step in _STEPS if (last - first) / step <= most - 1), math.ceil((last - first) / 86400 / most) * 86400)
+    step = next((step for step in _STEPS if (last - first) / step <= most), math.ceil((last - first) / 86400 / most) * 86400)
     begin = math.ceil(first / step) * step
     return [begin + step * number for number in range(int((last - begin) // step) + 1)]
 
