@@ -37,7 +37,8 @@ def gather(layout: Layout, watch_id: str | None = None) -> dict[str, t.Any]:
     watch = {"id": folder.id, "env": str(spec.get("env") or "unknown"), **{name: state.get(name) for name in _OF_STATE},
              **{name: spec.get(name) for name in _OF_SPEC},
              "baseline": _baseline(state.get("baseline")), "checks": [_told(check) for check in spec.get("checks") or []]}
-    events = [event for event in _history.events(layout, 5000) if isinstance(event, dict) and _when(event) and event.get("what")]
+    events = [event for event in _history.events(layout, 5000)
+              if isinstance(event, dict) and _when(event) and isinstance(event.get("what"), str)]
     chosen = _chosen(events, watch)
     facts = {
         "host": os.uname().nodename, "watch": {**watch, "ended": _ended(events, watch)},

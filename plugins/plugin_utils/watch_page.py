@@ -87,7 +87,7 @@ def _marks(facts: Facts) -> list[Mark]:
     told = [(mark["when"], mark["mark"], mark["text"]) for mark in facts["series"]["marks"]]
     known = {mark for _when, mark, _text in told}
     targets = {event.get("target") for event in facts["events"] if event["what"] == "rolled_back"}
-    told += [(event["when"], event["what"], event.get("why") or event.get("release") or "") for event in facts["events"]
+    told += [(event["when"], event["what"], str(event.get("why") or event.get("release") or "")) for event in facts["events"]
              if event["what"] in ("active", "rolled_back") and event["what"] not in known
              and not (event["what"] == "active" and event.get("release") in targets)]
     shown = sorted((when, mark, more) for when, mark, more in told if mark in MARKS)

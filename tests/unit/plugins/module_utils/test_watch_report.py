@@ -103,7 +103,8 @@ def test_no_secret_leaves_the_host(host, secret):
 
 def test_damage_around_it_is_survived(host):
     folder = watches.put(host, ['{"when": "2026-', "", "\x00"], incident="../../etc/passwd", samples=None)
-    for line in ("{", "7", '{"what": "active"}', '{"when": 7, "what": "active"}', '{"when": "soon"}'):
+    for line in ("{", "7", '{"what": "active"}', '{"when": 7, "what": "active"}',
+                 '{"when": "2026-11-23T16:00:06Z", "what": ["active"]}', '{"when": "soon"}'):
         _files.append_line(host.layout.history, line)
     os.unlink(host.layout.current)
     _files.write_json(os.path.join(folder.path, "spec.json"), {**folder.spec(), "thresholds": {"nonsense": 1}, "checks": None})
