@@ -1,0 +1,118 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the page about a watch tells in tables: steps, checks, evidence, incidents, releases, names."""
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _page, _words
+from ansible_collections.mobius.ops.plugins.module_utils._page import text
+
+Facts = dict[str, t.Any]
+#: An event's name, and whether it is good news, bad news or neither.
+STEPS = {
+    "preflight": ("Preflight", ""), "lock_reclaimed": ("Deploy lock taken over", "bad"),
+    "force_unlock": ("Deploy lock removed by hand", "bad"),
+    "backup": ("Backup", "good"), "prepared": ("Release prepared", "good"), "migrated": ("Data migrated", "good"),
+    "migration_undone": ("Migration undone", "bad"), "active": ("Put into service", "good"), "failed": ("Did not become ready", "bad"),
+    "rolled_back": ("Taken out of service", "bad"), "verified": ("Found good", "good"), "incident": ("Incident", "bad"),
+    "watch": ("Watch ended", ""), "pruned": ("Release removed", ""), "restored": ("Data restored", ""),
+    "restore_failed": ("Restore failed", "bad"), "drill": ("Restore drill", ""),
+}
+
+
+def numbers(cells: t.Iterable[str]) -> str:
+    """Cells with figures."""
+    return "".join(f'<td class="number">{text(cell)}</td>' for cell in cells)
+
+
+def _stack(head: t.Sequence[str], rows: list[str], columns: t.Container[int] = ()) -> str:
+    """A table whose rows are broken in a narrow window."""
+    return f'<div class="stack">{_page.table(head, rows, columns)}</div>'
+
+
+def steps(facts: Facts) -> str:
+    """What happened, by the history."""
+    rows = []
+    for event in facts["events"]:
+        name, mood = STEPS.get(event["what"], (str(event["what"]).replace("_", " "), ""))
+        verdict = str(event.get("verdict") or "")
+        mood = {"healthy": "good", "passed": "good"}.get(verdict, "bad") if verdict else mood
+        about = " · ".join(str(part) for part in (verdict.replace("_", " "), event.get("release"), event.get("incident"),
+                                                 os.path.basename(str(event.get("archive") or ""))) if part)
+        took = event.get("elapsed")
+        sign = {"good": "✓ ", "bad": "✗ "}.get(mood, "")
+        rows.append(f'<tr><th scope="row">{text(name)}</th><td class="when">{text(event["when"])}</td>'
+                    f'<td class="number">{text(_page.seconds(took) if isinstance(took, (int, float)) else "")}</td>'
+                    f'<td class="long"><span class="{mood}">{sign}{text(about)}</span> '
+                    f'<span class="soft">{text(event.get("why") or "")}</span></td><td>{text(event.get("who") or "")}</td></tr>')
+    return _page.section("Step by step", _stack(["step", "when", "took", "result", "who"], rows, {2})) if rows else ""
+
+
+def checks(facts: Facts) -> str:
+    """Each check's figures over the whole watch."""
+    rows, baseline = [], facts["watch"]["baseline"]
+    for check in facts["series"]["checks"]:
+        before = baseline.get(check["check"], {}).get("p50_ms")
+        cells = [*(f"{check[name]:,}" for name in ("requests", "ok", "slow", "failed", "error")),
+                 *("" if value is None else f"{value:,.1f}" for value in (before, check["p50_ms"], check["p95_ms"], check["max_ms"]))]
+        rows.append(f'<tr><th scope="row">{text(check["check"])}</th>{numbers(cells)}</tr>')
+    head = ["check", "requests", "ok", "slow", "failed", "error", "baseline p50, ms", "p50, ms", "highest p95", "max"]
+    return _page.section("Checks", _page.table(head, rows, range(1, 10))) if rows else ""
+
+
+def evidence(facts: Facts) -> str:
+    """The samples that were not well."""
+    rows = []
+    for sample in facts["series"]["evidence"]:
+        quoted = sample["evidence"] if isinstance(sample["evidence"], str) else ""
+        rows.append(f'<tr><td class="when">{text(sample["when"])}</td><th scope="row">{text(sample["check"])}</th>'
+                    f'<td class="status bad">{text(sample["outcome"])}</td><td class="number">{text(sample["status"] or "")}</td>'
+                    f'<td class="long">{text(sample["error"] or "")}{"<br><code>" + text(quoted) + "</code>" if quoted else ""}</td></tr>')
+    told = (f'<p class="soft small">{_page.count(len(rows), "sample")} of {facts["series"]["faulty"]:,} that were not well, '
+            "the first ones and the last ones.</p>")
+    head = ["when", "check", "outcome", "status", "what it said"]
+    return _page.section("What went wrong", told + _stack(head, rows, {3})) if rows else ""
+
+
+def incidents(facts: Facts) -> str:
+    """What was opened, and what the application printed last."""
+    parts = []
+    for one in facts["incidents"]:
+        rows = [("Severity", f"{one['severity']} ({one['severity_name']}), {one['status']}"),
+                ("Opened", f"{one['opened']} by {one['opened_by']}"), ("Respond by", one["respond_by"]),
+                ("Escalation", one["escalation"]), ("Summary", one["summary"]), ("File", one["path"])]
+        quotes = "".join(f"<p>{text(name.replace('_', ' ').capitalize())}, the last lines:</p><pre>"
+                         + "\n".join(map(text, quoted)) + "</pre>" for name, quoted in one["lines"].items() if quoted)
+        parts.append(f"<h3>{text(one['id'])}: {text(one['title'])}</h3>" + _page.definitions(rows) + quotes)
+    return _page.section("Incidents", "".join(parts)) if parts else ""
+
+
+def releases(facts: Facts) -> str:
+    """The releases that have to do with it."""
+    told, rows = facts["releases"], []
+    for record in told["records"]:
+        roles = [word for word, key in (("serves", "live"), ("watched", "watched"), ("the one before", "previous"),
+                                        ("rollback target", "target")) if told[key] == record["id"]]
+        rows.append(f'<tr><th scope="row">{text(record["id"])}</th><td>{text(", ".join(roles))}</td>'
+                    f'<td class="status">{text(str(record["status"]).replace("_", " "))}</td>'
+                    f'<td class="when">{text(record["activated"] or "")}</td>'
+                    f'<td class="long">{text(record["failed_reason"] or "")}</td></tr>')
+    head = ["release", "what it is", "status", "put into service", "what was wrong"]
+    return _page.section("Releases", _stack(head, rows)) if rows else ""
+
+
+def ids(facts: Facts) -> str:
+    """All names by which one looks further."""
+    watch = facts["watch"]
+    record = next((record for record in facts["releases"]["records"] if record["id"] == watch["release"]), {})
+    window = _words.duration(watch["duration"]) if isinstance(watch["duration"], (int, float)) else ""
+    rows = [("Release", watch["release"]), ("Source", record.get("source")), ("SHA-256", record.get("sha256")),
+            ("Backup", record.get("backup")), ("Migration", record.get("migration")), ("Incident", watch["incident"]),
+            ("Watch", watch["id"]), ("Begun", watch["started"]), ("Ended", watch["ended"] or ("not yet" if not watch["verdict"] else "")),
+            ("Window", window and f"{window}, a round every {watch['interval']:g} s"),
+            ("Goes back", "by itself" if watch["auto_rollback"] else "never by itself"), ("Log", watch["log_file"]),
+            ("Metrics", watch["metrics_file"])]
+    rows += [(f"Check {check['name']}", f"{check['method'] or 'GET'} {check['url']}") for check in watch["checks"]]
+    return _page.section("Which and when", _page.definitions(rows))
