@@ -26,7 +26,7 @@ def png(width: int = 64, height: int = 64, grey: int = 120) -> bytes:
     """A small PNG image of one colour."""
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    rows = (b"\0" + bytes([grey, 80, 200 - grey]) * width) * height
+    rows = (b"\0" + bytes([grey, 80, 255 - grey]) * width) * height
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
