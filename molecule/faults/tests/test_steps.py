@@ -4,7 +4,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from support.cluster import pause, unpause
+from support.cluster import Cluster
 from support.waiting import when
 
 HOST = "/opt/mobius"
@@ -18,6 +18,8 @@ STEPS = {
 }
 #: Seconds in which all hosts must serve the old release again: a deploy, the time for becoming ready and the way back.
 LIMIT = 120
+#: How a host is lost, and how it comes back: it freezes, or its network is cut and it runs on alone.
+LOSSES = {"frozen": (Cluster.pause, Cluster.unpause), "cut": (Cluster.cut, Cluster.join)}
 
 
 def all_back(cluster, good):
@@ -55,23 +57,25 @@ def test_a_host_that_fails_in_the_watch_takes_all_back(cluster, good, kind):
     assert all_back(cluster, good) and box.incidents()
 
 
-def test_a_host_that_freezes_before_the_switch_stops_the_deploy(cluster, good):
-    box = cluster.boxes[1]
-    with when(box.locked, lambda: pause(box)):
-        result = cluster.deploy("frozen1")
-    unpause(box)
-    assert result.status != 0 and cluster.live() == {good}, result.output
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_host_that_is_lost_before_the_switch_stops_the_deploy(cluster, good, loss):
+    box, (lose, find) = cluster.boxes[1], LOSSES[loss]
+    with when(box.locked, lambda: lose(cluster, box)):
+        result = cluster.deploy(f"{loss}1")
+    find(cluster, box)
+    assert result.status != 0 and cluster.live() == cluster.answers() == {good}, result.output
     assert len(cluster.incidents()) == 1
-    assert cluster.deploy("frozen1").outcome == "deployed" and not any(each.locked() for each in cluster.boxes)
+    assert cluster.deploy(f"{loss}1").outcome == "deployed" and not any(each.locked() for each in cluster.boxes)
 
 
-def test_a_host_that_freezes_after_its_switch_is_put_right_when_it_is_back(cluster, good):
-    box = cluster.boxes[1]
-    with when(lambda: box.live() not in (good, ""), lambda: pause(box)):
-        result = cluster.deploy("frozen2")
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_host_that_is_lost_after_its_switch_is_put_right_when_it_is_back(cluster, good, loss):
+    box, (lose, find) = cluster.boxes[1], LOSSES[loss]
+    with when(lambda: box.live() not in (good, ""), lambda: lose(cluster, box)):
+        result = cluster.deploy(f"{loss}2")
     others = [each for each in cluster.boxes if each is not box]
     assert result.status != 0 and {each.live() for each in others} == {each.answers() for each in others} == {good}, result.output
     assert len([name for each in others for name in each.incidents()]) == 1
-    unpause(box)
+    find(cluster, box)
     assert cluster.operator.run("rollback", mobius_release_id=good).outcome == "rolled_back"
     assert cluster.live() == cluster.answers() == {good}
