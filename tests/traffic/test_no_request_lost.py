@@ -8,6 +8,8 @@ import threading
 import time
 
 import pytest
+from support.application import png
+from support.waiting import wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _gate, _processes
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
@@ -115,6 +117,25 @@ def test_old_instance_of_shared_state_stays_until_it_is_retired(site):
     assert service.serving().status()["pid"] == pid
     assert _blue_green.retire(service) == "r2" and _blue_green.retire(service) is None
     assert service.idle().status()["status"] == "stopped"
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_render_is_never_cut_by_a_deploy(site, state):
+    """It takes six seconds by the clock, so one that was cut and begun anew would not be done when these are over."""
+    host = site(state)
+    host.define()
+    host.verified("r1")
+    host.release("r2")
+    user = host.client()
+    job = user.begin_render(user.upload("a.png", png())["id"], seconds=6, realtime=True)
+    wait_until(lambda: _processes.started_by(host.service().serving().status()["pid"], ["ffmpeg"]))
+    began = time.monotonic()
+    host.activate("r2")
+    if state == "shared":
+        assert user.job(job)["status"] == "running", "the switch itself waits for nothing"
+        assert _blue_green.retire(host.service()) == "r1"
+    assert time.monotonic() - began > 3 and user.job(job)["status"] == "done"
+    assert host.service().status()["release"] == "r2" and user.get(user.job(job)["url"]).status_code == 200
 
 
 def go_back(host):
