@@ -25,8 +25,8 @@ class Box:
 
     @property
     def ssh(self) -> list[str]:
-        return ["ssh", "-i", str(self.folder / "key"), "-o", f"UserKnownHostsFile={self.folder}/known_hosts", "-o", "IdentitiesOnly=yes", "-o",
-                "ConnectTimeout=5", "-l", "deployer", self.address]
+        return ["ssh", "-i", str(self.folder / "key"), "-o", f"UserKnownHostsFile={self.folder}/known_hosts",
+                "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=5", "-l", "deployer", self.address]
 
     def run(self, command: str) -> str:
         """What a shell line of root prints; also when it fails."""

@@ -1,7 +1,7 @@
 """`kill -9` of ansible-playbook at random moments of a deploy to three hosts, then the same command again, under traffic.
 
-MOBIUS_KILLS says how many times, MOBIUS_KILL_CHANCE what the moments hang on. SIGKILL hits the controller's whole process group: playbook, workers and
-the SSH connections that they opened. A module that runs on a host goes on there.
+MOBIUS_KILLS says how many times, MOBIUS_KILL_CHANCE what the moments hang on. SIGKILL hits the controller's whole process group:
+playbook, workers and the SSH connections that they opened. A module that runs on a host goes on there.
 """
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def test_killed_at_random_moments_the_same_command_converges_and_the_site_is_nev
             for answers in answered_since(loads, marks):
                 assert answers <= {old, live}, where
             with capsys.disabled():
-                print(f"\n  {where}: {between.count(live)} of 3 hosts were switched; again: {again.outcome} in {time.monotonic() - begun:.0f} s, "
-                      f"{sum(len(load.failed()) for load in loads)} requests failed", flush=True)
+                print(f"\n  {where}: {between.count(live)} of 3 hosts were switched; again: {again.outcome} in "
+                      f"{time.monotonic() - begun:.0f} s, {sum(len(load.failed()) for load in loads)} requests failed", flush=True)
             old = live
     with capsys.disabled():
         for box, load in zip(cluster.boxes, loads):
