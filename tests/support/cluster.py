@@ -38,6 +38,10 @@ class Box:
     def history(self) -> list[dict[str, t.Any]]:
         return [json.loads(line) for line in self.run("cat /opt/mobius/state/history.jsonl").splitlines()]
 
+    def releases(self, version: str) -> list[str]:
+        """The ids of what is there of a version."""
+        return self.run(f"ls /opt/mobius/releases | grep ^{version}-").split()
+
     def record(self, release_id: str) -> dict[str, t.Any]:
         """What is noted of a release."""
         return json.loads(self.run(f"cat /opt/mobius/releases/{release_id}/.release.json"))
