@@ -56,8 +56,12 @@ test-systemd: setup ## a real systemd host in a container, over SSH (KEEP=1 leav
 	@tools/test-systemd $(ARGS)
 
 .PHONY: test-cluster
-test-cluster: setup ## three systemd hosts in containers, over SSH: deploys under load, and hosts that are lost (KEEP=1, ARGS=verify)
+test-cluster: setup ## three systemd hosts in containers, over SSH: deploys and rollbacks under load, a reboot (KEEP=1, ARGS=verify)
 	@SCENARIO=cluster tools/test-systemd $(ARGS)
+
+.PHONY: test-cluster-faults
+test-cluster-faults: setup ## the same three hosts: every step fails once, hosts are lost, deploys are killed (MOBIUS_KILLS=30, KEEP=1, ARGS=verify)
+	@SCENARIO=faults tools/test-systemd $(ARGS)
 
 .PHONY: test-matrix
 test-matrix: setup ## unit tests, sanity and the main path on other ansible-cores

@@ -113,7 +113,7 @@ def _go_back(store: ReleaseStore, service: Service | None, previous: str | None,
 def choose_target(store: ReleaseStore, release_id: str | None) -> dict[str, t.Any]:
     """The release that a rollback goes to, checked to be there and whole.
 
-    :raises OpsError: when it is unknown, was never good, or lacks its entry point.
+    :raises OpsError: when it is unknown, was never good, or lacks its application or its dependencies.
     """
     record = store.require(release_id) if release_id else store.require_target()
     if record["status"] == "failed" or not record["activated"]:
@@ -122,6 +122,10 @@ def choose_target(store: ReleaseStore, release_id: str | None) -> dict[str, t.An
     folder = store.layout.release(record["id"])
     if not os.path.isfile(os.path.join(folder, "package.json")):
         raise StateError(f"release {record['id']}", f"its application in {folder}", "no package.json there", "Choose another release")
+    modules = os.path.join(folder, "node_modules")
+    if os.path.islink(modules) and not os.path.isdir(modules):
+        raise StateError(f"release {record['id']}", f"its dependencies at {os.path.realpath(modules)}", "nothing there",
+                         "Choose another release")
     return record
 
 

@@ -29,7 +29,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._archive_ahead import A
 from ansible_collections.mobius.ops.plugins.module_utils._archive_manifest import SCHEMA
 from ansible_collections.mobius.ops.plugins.module_utils._archive_paths import MANIFEST
 from ansible_collections.mobius.ops.plugins.module_utils._archive_reuse import Previous
-from ansible_collections.mobius.ops.plugins.module_utils._archive_scan import Plan, Source, note
+from ansible_collections.mobius.ops.plugins.module_utils._archive_scan import Plan, Source, is_draft, note
 from ansible_collections.mobius.ops.plugins.module_utils._archive_source import Content, Unreadable
 from ansible_collections.mobius.ops.plugins.module_utils._archive_zip import DEFLATED, STORED, Member, ZipWriter
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, StateError
@@ -140,7 +140,8 @@ class Writer:
             if ahead:
                 self._add(source, content)
         except Unreadable as error:
-            self._problem(source, f"it cannot be read: {error}")
+            if not (isinstance(error.__cause__, FileNotFoundError) and is_draft(source)):
+                self._problem(source, f"it cannot be read: {error}")
             return
         reason = content.reason
         entry = self._list(source, content, doubtful=bool(reason) or mark)

@@ -94,6 +94,15 @@ class Plan:
         return self.size + spool + 2048 * len(self.sources) + 1024 * 1024
 
 
+def is_draft(source: Source) -> bool:
+    """Whether it is named after a JSON store beside it, as ``projects.json.tmp``: what a program writes there, it renames to the store's
+    name as soon as it is whole. When such a file goes, nothing of the state goes with it.
+    """
+    store, found, rest = source.relative.lower().rpartition(".json")
+    return bool(source.component == "database" and source.type == "file" and found and rest and os.sep not in rest
+                and os.path.isfile(os.path.join(source.base, source.relative[:len(store + found)])))
+
+
 def note(name: str, reason: str) -> dict[str, str]:
     """A file that was skipped or could not be taken, and why."""
     return {"path": _archive_paths.printable(name), "reason": reason}
@@ -205,7 +214,8 @@ def _look_again(plan: Plan, begun: int) -> None:
         order = {component: number for number, component in enumerate(plan.components)}
         plan.sources.sort(key=lambda source: (order[source.component], source.relative.split(os.sep) if source.relative else []))
     names, files = {source.name for source in plan.sources}, {_file(source) for source in plan.sources}
-    lost = {os.path.dirname(name) for name, source in seen.items() if name not in names and _file(source) not in files}
+    lost = {os.path.dirname(name) for name, source in seen.items()
+            if name not in names and _file(source) not in files and not is_draft(source)}
     plan.problems += [note(folder, "names in it changed whenever it was listed") for folder in sorted(lost)]
 
 

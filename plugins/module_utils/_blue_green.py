@@ -146,9 +146,10 @@ def _await_rest(service: SlottedService, instance: Service, age: int, deadline: 
         time.sleep(_LOOK)
 
 
-def retire(service: Service | None) -> str | None:
+def retire(service: Service | None, patience: float | None = None) -> str | None:
     """Stop the instance that does not serve, once it has finished; the release that it ran.
 
+    :param patience: seconds to wait for that; the service's own drain timeout by default.
     :raises StateError: when it does not finish in time; it goes on.
     """
     if not isinstance(service, SlottedService):
@@ -157,12 +158,12 @@ def retire(service: Service | None) -> str | None:
     facts = idle.status()
     if facts["status"] == "stopped":
         return None
-    drain(service, idle)
+    drain(service, idle, patience)
     idle.stop()
     return facts["release"]
 
 
-def drain(service: SlottedService, instance: Service) -> None:
+def drain(service: SlottedService, instance: Service, patience: float | None = None) -> None:
     """Wait until an instance that gets no new requests has finished. :raises StateError: when it does not in time."""
     if not service.spec["drain_force"]:
-        _await_rest(service, instance, 0, time.monotonic() + service.spec["drain_timeout"])
+        _await_rest(service, instance, 0, time.monotonic() + (service.spec["drain_timeout"] if patience is None else patience))

@@ -76,6 +76,14 @@ options:
     description: The reason of a rollback or a failure, for the records.
     type: str
     default: ""
+  retire:
+    description:
+      - With V(rolled_back), where two instances stand behind a proxy, stop the instance that was gone back from.
+      - Meant for a rollback that no watch follows; a watch does it at its end.
+      - It is given ten seconds to finish what it has begun. With longer work it stays, and the next deploy waits for it and stops it.
+    type: bool
+    default: false
+    version_added: 0.1.0
   keep:
     description: How many verified releases V(pruned) keeps. It never removes the live release or the rollback target.
     type: int
@@ -140,6 +148,10 @@ downtime:
   description: Seconds between the stop of the old release and the readiness of the new one.
   returned: when a service was restarted
   type: float
+retired:
+  description: The release whose instance was stopped by O(retire), if any.
+  returned: O(state=rolled_back), when it went back
+  type: str
 removed:
   description: Ids of the removed releases.
   returned: O(state=pruned)
@@ -160,10 +172,13 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _activation, _arguments, _health, _prepare, _service
-from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
+from ansible_collections.mobius.ops.plugins.module_utils import _activation, _arguments, _blue_green, _health, _prepare, _service
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+
+#: Seconds that an instance is given to finish before it is stopped, when nobody waits for longer.
+PATIENCE = 10
 
 
 class Work:
@@ -232,7 +247,14 @@ class Work:
         if self.check_mode:
             return True, {"release": _activation.choose_target(self.store, named)}
         facts = _activation.roll_back(self.store, self.service, self.checks, self.params["ready_timeout"], self.params["why"], named)
-        return True, {**facts, "release": facts["target"]}
+        return True, {**facts, "release": facts["target"], "retired": self._retired() if self.params["retire"] else None}
+
+    def _retired(self) -> str | None:
+        """Stop the instance of before, unless it has long work."""
+        try:
+            return _blue_green.retire(self.service, PATIENCE)
+        except OpsError:
+            return None
 
     def pruned(self) -> tuple[bool, dict[str, t.Any]]:
         """Remove what retention gives up."""
@@ -291,6 +313,7 @@ def main() -> None:
             "secret_headers": _arguments.SECRET_HEADERS,
             "ready_timeout": {"type": "float", "default": 60},
             "why": {"type": "str", "default": ""},
+            "retire": {"type": "bool", "default": False},
             "keep": {"type": "int", "default": 5},
         },
         required_if=[("state", "prepared", ["release_id", "artifact", "sha256"]), ("state", "active", ["release_id"])],

@@ -18,7 +18,7 @@ from support.writers import KINDS
 from ansible_collections.mobius.ops.plugins.module_utils import _archive_scan
 
 #: Kinds whose files are read in one piece whatever happens.
-ALWAYS_GOOD = ("log", "replace")
+ALWAYS_GOOD = ("log", "replace", "draft")
 
 
 @contextlib.contextmanager
@@ -72,7 +72,7 @@ def test_changing_file(full, kind, rest, long):
     outcomes = []
     with writing(full, kind, rest):
         # Reading is quicker than moving: what is missed is missed seldom.
-        for number in range((8 if long else 2) * (6 if kind == "rename" else 1)):
+        for number in range((8 if long else 2) * (6 if kind in ("rename", "draft") else 1)):
             outcomes.append(check(full, full.backup(allow_changed=bool(number % 2)), kind))
     if kind in ALWAYS_GOOD:
         assert set(outcomes) == {"good"}, outcomes

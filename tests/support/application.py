@@ -26,7 +26,7 @@ def png(width: int = 64, height: int = 64, grey: int = 120) -> bytes:
     """A small PNG image of one colour."""
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    rows = (b"\0" + bytes([grey, 80, 200 - grey]) * width) * height
+    rows = (b"\0" + bytes([grey, 80, 255 - grey]) * width) * height
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
@@ -54,13 +54,23 @@ class Client:
         answer.raise_for_status()
         return answer.json()["files"][0]
 
+    def begin_render(self, upload_id: t.Any, seconds: int = 2, realtime: bool = False) -> str:
+        """Begin to render a clip of an uploaded image, in *realtime* for as long as it lasts; the job's id."""
+        asked = {"upload_id": upload_id, "seconds": seconds, "realtime": realtime}
+        answer = self.http.post(self.url + "/api/render", json=asked, timeout=10)
+        answer.raise_for_status()
+        return answer.json()["id"]
+
+    def job(self, job_id: str) -> dict[str, t.Any]:
+        """How a render is going."""
+        return self.get(f"/api/render/{job_id}/status").json()
+
     def render(self, upload_id: t.Any, seconds: int = 2, patience: float = 60) -> str:
         """Render a clip of an uploaded image and wait for it; the clip's path on the server."""
-        answer = self.http.post(self.url + "/api/render", json={"upload_id": upload_id, "seconds": seconds}, timeout=10)
-        answer.raise_for_status()
+        job_id = self.begin_render(upload_id, seconds)
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
-            job = self.get(f"/api/render/{answer.json()['id']}/status").json()
+            job = self.job(job_id)
             if job["status"] == "done":
                 return job["url"]
             if job["status"] == "failed":

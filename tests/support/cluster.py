@@ -1,6 +1,6 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The hosts of the molecule scenario ``cluster``, for its tests."""
+"""The hosts of the molecule scenarios ``cluster`` and ``faults``, for their tests."""
 from __future__ import annotations
 
 import contextlib
@@ -9,23 +9,24 @@ import os
 import shutil
 import subprocess
 import typing as t
+from pathlib import Path
 
 from support.application import make_source
 from support.playbooks import ROOT, Operator, Result
 from support.waiting import wait_until
 
-RUN = ROOT / ".build" / "molecule-cluster"
-NAMES = ("mobius-app1", "mobius-app2", "mobius-app3")
-
 
 class Box:
     """One host, through SSH and through its proxy."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.address = (RUN / f"address-{name}").read_text().strip()
-        self.ssh = ["ssh", "-i", str(RUN / "key"), "-o", f"UserKnownHostsFile={RUN}/known_hosts", "-o", "IdentitiesOnly=yes", "-o",
-                    "ConnectTimeout=5", "-l", "deployer", self.address]
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name, self.folder = name, folder
+        self.address = (folder / f"address-{name}").read_text().strip()
+
+    @property
+    def ssh(self) -> list[str]:
+        return ["ssh", "-i", str(self.folder / "key"), "-o", f"UserKnownHostsFile={self.folder}/known_hosts",
+                "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=5", "-l", "deployer", self.address]
 
     def run(self, command: str) -> str:
         """What a shell line of root prints; also when it fails."""
@@ -36,6 +37,10 @@ class Box:
 
     def history(self) -> list[dict[str, t.Any]]:
         return [json.loads(line) for line in self.run("cat /opt/mobius/state/history.jsonl").splitlines()]
+
+    def releases(self, version: str) -> list[str]:
+        """The ids of what is there of a version."""
+        return self.run(f"ls /opt/mobius/releases | grep ^{version}-").split()
 
     def record(self, release_id: str) -> dict[str, t.Any]:
         """What is noted of a release."""
@@ -59,19 +64,38 @@ class Box:
             return json.loads(said).get("release", "")
         return ""
 
+    def podman(self, *words: str) -> str:
+        """Let podman do something to it; what that printed."""
+        return subprocess.run(["podman", *words, self.name], check=True, capture_output=True, text=True).stdout.strip()
+
+    def find_again(self) -> None:
+        """Podman may have given it another address: know it by that one, and wait until it lets us in."""
+        self.address = self.podman("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")
+        (self.folder / f"address-{self.name}").write_text(self.address + "\n")
+        scan = ["ssh-keyscan", "-t", "ed25519", self.address]
+        known = wait_until(lambda: subprocess.run(scan, capture_output=True, text=True, check=False).stdout, 30)
+        with open(self.folder / "known_hosts", "a") as hosts:
+            hosts.write(known)
+        wait_until(lambda: self.run("echo up") == "up", 30)
+
 
 class Cluster:
-    """All hosts, and the operator who has them in an inventory."""
+    """All hosts of a scenario, and the operator who has them in an inventory."""
 
-    def __init__(self) -> None:
-        self.boxes = [Box(name) for name in NAMES]
-        self.operator = Operator(str(ROOT / "molecule" / "cluster" / "inventory"))
-        self.key = (RUN / "secret").read_text().split()[0]
+    def __init__(self, scenario: str) -> None:
+        self.scenario, self.folder = scenario, ROOT / ".build" / f"molecule-{scenario}"
+        self.boxes = [Box(path.name[len("address-"):], self.folder) for path in sorted(self.folder.glob("address-*"))]
+        self.operator = Operator(str(ROOT / "molecule" / scenario / "inventory"))
+        self.key = (self.folder / "secret").read_text().split()[0]
+
+    def source(self, version: str, fault: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """The settings that deploy a new version."""
+        folder = self.folder / f"source-{version}"
+        shutil.rmtree(folder, ignore_errors=True)
+        return {"mobius_release_source": str(make_source(folder, version, fault)), "mobius_version": version}
 
     def deploy(self, version: str, fault: dict[str, t.Any] | None = None, **extra: t.Any) -> Result:
-        folder = RUN / f"source-{version}"
-        shutil.rmtree(folder, ignore_errors=True)
-        return self.operator.run("deploy", mobius_release_source=str(make_source(folder, version, fault)), mobius_version=version, **extra)
+        return self.operator.run("deploy", **self.source(version, fault), **extra)
 
     def live(self) -> set[str]:
         return {box.live() for box in self.boxes}
@@ -82,11 +106,18 @@ class Cluster:
     def incidents(self) -> list[str]:
         return [name for box in self.boxes for name in box.incidents()]
 
+    def pause(self, box: Box) -> None:
+        """Freeze a host; its connections stay, and nobody answers on them."""
+        box.podman("pause")
 
-def pause(box: Box) -> None:
-    subprocess.run(["podman", "pause", box.name], check=True, stdout=subprocess.DEVNULL)
+    def unpause(self, box: Box) -> None:
+        box.podman("unpause")
+        wait_until(lambda: box.run("echo up") == "up", 30)
 
+    def cut(self, box: Box) -> None:
+        """Take a host's network away; it runs on, alone."""
+        box.podman("network", "disconnect", "--force", f"mobius-{self.scenario}")
 
-def unpause(box: Box) -> None:
-    subprocess.run(["podman", "unpause", box.name], check=True, stdout=subprocess.DEVNULL)
-    wait_until(lambda: box.run("echo up") == "up", 30)
+    def join(self, box: Box) -> None:
+        box.podman("network", "connect", f"mobius-{self.scenario}")
+        box.find_again()

@@ -13,7 +13,7 @@ from pathlib import Path
 from ansible_collections.mobius.ops.plugins.module_utils import _activation, _deps, _files, _health, _prepare, _service
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
-from support.application import APP
+from support.application import APP, Client
 from support.traffic import Traffic
 
 KEY = "key-of-the-traffic-tests"
@@ -96,6 +96,10 @@ class ProxiedRoot:
         self.activate(release_id)
         self.store.mark(release_id, "verified")
         return release_id
+
+    def client(self) -> Client:
+        """A user of the application."""
+        return Client(self.public, KEY)
 
     def traffic(self, **options: t.Any) -> Traffic:
         """Requests to the proxy."""

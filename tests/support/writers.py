@@ -202,8 +202,20 @@ class Store(Writer):
             and len(value["projects"]) == 300 + value["number"] % 50
 
 
+class Draft(Store):
+    """A JSON store that is written under another name beside it and then renamed; that name is there for a moment, again and again."""
+
+    pause = 0.001
+
+    def step(self, number: int) -> None:
+        name, self.path = self.path, self.path + ".tmp"
+        super().step(number)
+        os.replace(self.path, name)
+        self.path = name
+
+
 KINDS: dict[str, type[Writer]] = {kind.__name__.lower(): kind for kind in (
-    Grow, Log, Shrink, Replace, Delete, Rewrite, Truncate, Rename, Rotate, Store)}
+    Grow, Log, Shrink, Replace, Delete, Rewrite, Truncate, Rename, Rotate, Store, Draft)}
 
 
 def main(kind: str, shared: str, rest: str) -> t.NoReturn:

@@ -9,10 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+from support.application import png
 from support.waiting import wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _gate, _processes
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
+from ansible_collections.mobius.ops.plugins.modules import release
 
 STATES = ("shared", "exclusive")
 
@@ -116,6 +118,54 @@ def test_old_instance_of_shared_state_stays_until_it_is_retired(site):
     assert service.serving().status()["pid"] == pid
     assert _blue_green.retire(service) == "r2" and _blue_green.retire(service) is None
     assert service.idle().status()["status"] == "stopped"
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_render_is_never_cut_by_a_deploy(site, state):
+    """It takes six seconds by the clock, so one that was cut and begun anew would not be done when these are over."""
+    host = site(state)
+    host.define()
+    host.verified("r1")
+    host.release("r2")
+    user = host.client()
+    job = user.begin_render(user.upload("a.png", png())["id"], seconds=6, realtime=True)
+    wait_until(lambda: _processes.started_by(host.service().serving().status()["pid"], ["ffmpeg"]))
+    began = time.monotonic()
+    host.activate("r2")
+    if state == "shared":
+        assert user.job(job)["status"] == "running", "the switch itself waits for nothing"
+        assert _blue_green.retire(host.service()) == "r1"
+    assert time.monotonic() - began > 3 and user.job(job)["status"] == "done"
+    assert host.service().status()["release"] == "r2" and user.get(user.job(job)["url"]).status_code == 200
+
+
+def go_back(host):
+    """A rollback as the module does it, that no watch follows."""
+    checks = [{"url": f"http://127.0.0.1:{host.public}/health", "json": ["release == '{release}'"]}]
+    _changed, result, _diff = release.run({
+        "root": host.layout.root, "state": "rolled_back", "release_id": None, "service": "mobius", "checks": checks, "headers": {},
+        "secret_headers": {}, "ready_timeout": 20, "why": "a test", "retire": True}, False)
+    return result
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["at rest", "busy"])
+def test_rollback_without_a_watch_stops_the_instance_that_it_leaves(site, monkeypatch, busy):
+    """Unless that works on something long: it is not cut, and nobody waits for it."""
+    monkeypatch.setattr(release, "PATIENCE", 1)
+    host = site("shared")
+    host.define()
+    host.verified("r1")
+    host.release("r2")
+    host.activate("r2")
+    with host.traffic() as traffic:
+        if busy:
+            traffic.slow(8)
+        time.sleep(1)
+        result = go_back(host)
+        assert (result["target"], result["retired"]) == ("r1", None if busy else "r2")
+        assert host.service().idle().status()["status"] == ("running" if busy else "stopped")
+    check_none_lost(traffic)
+    assert host.service().status()["release"] == "r1"
 
 
 def test_bad_release_of_exclusive_state_fails_on_a_copy_and_holds_nobody(site):

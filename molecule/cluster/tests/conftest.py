@@ -1,4 +1,4 @@
-"""What the tests of the cluster share."""
+"""What the tests of the scenarios cluster and faults share; the latter has this file by a link."""
 from __future__ import annotations
 
 import sys
@@ -12,8 +12,9 @@ from support.cluster import Cluster
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Cluster:
-    return Cluster()
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    """The hosts of the scenario that the test lies in."""
+    return Cluster(request.path.parents[1].name)
 
 
 @pytest.fixture

@@ -3,10 +3,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-import subprocess
 
 import pytest
-from support.cluster import RUN, Box
 from support.traffic import Traffic
 from support.waiting import wait_until
 
@@ -64,14 +62,6 @@ def test_deploys_and_rollbacks_under_load_lose_nothing(cluster, good, state, cap
 
 def test_a_reboot_brings_the_live_release_back(cluster, good):
     box = cluster.boxes[1]
-    subprocess.run(["podman", "restart", "--time", "5", box.name], check=True, stdout=subprocess.DEVNULL)
-    # podman may give another address
-    address = subprocess.run(["podman", "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", box.name],
-                             capture_output=True, text=True, check=True).stdout.strip()
-    (RUN / f"address-{box.name}").write_text(address + "\n")
-    scan = ["ssh-keyscan", "-t", "ed25519", address]
-    known = wait_until(lambda: subprocess.run(scan, capture_output=True, text=True, check=False).stdout, 30)
-    with open(RUN / "known_hosts", "a") as hosts:
-        hosts.write(known)
-    cluster.boxes[1] = box = Box(box.name)
+    box.podman("restart", "--time", "5")
+    box.find_again()
     wait_until(lambda: box.answers() == good, 60)

@@ -351,6 +351,22 @@ def test_a_file_that_vanishes_or_becomes_a_link(state_host, monkeypatch, impatie
     assert "cannot be read" in result["problems"][0]["reason"] and only_kept_aside(state_host, result)
 
 
+@pytest.mark.parametrize("name, good", [("projects.json.tmp", True), ("projects.json.81723", True), ("other.json.tmp", False)])
+def test_the_next_content_of_a_store_is_not_missed_when_it_takes_its_name(state_host, monkeypatch, impatient, name, good):
+    """A file beside a store that is named after it; of another one that goes nobody knows what went with it."""
+    store, draft = state_host.path("database/projects.json"), state_host.path(f"database/{name}")
+    for path in (store, draft):
+        with open(path, "w") as stream:
+            stream.write('{"projects": []}')
+    after_scan(monkeypatch, lambda: os.replace(draft, store))
+    result = state_host.backup(components=["database"])
+    if good:
+        assert result["status"] == "verified" and not result["problems"]
+        assert entry_of(result["archive"], "database/projects.json")
+    else:
+        assert result["failed"] and result["problems"][0]["path"] == f"database/{name}"
+
+
 def test_a_folder_that_becomes_a_link_is_not_followed(state_host, monkeypatch, impatient):
     def act():
         os.rename(state_host.path("uploads/games"), state_host.path("uploads/away"))

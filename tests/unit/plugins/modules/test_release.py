@@ -90,6 +90,17 @@ def test_a_service_is_switched_and_rolled_back(do, host, serving):
     assert result["target"] == "r1" and host.store.live() == "r1"
 
 
+def test_a_target_without_its_dependencies_is_refused_before_anything_stops(do, host, serving):
+    os.symlink("../../deps/gone/node_modules", os.path.join(host.layout.release("r1"), "node_modules"))
+    host.release("r2")
+    do("active", "r2", **serving)
+    pid = host.service().status()["pid"]
+    for check in (True, False):
+        result = do("rolled_back", check=check, **serving)
+        assert result["msg"].startswith("release r1: expected its dependencies at ") and "deps/gone" in result["msg"]
+    assert host.store.live() == "r2" and host.service().status()["pid"] == pid
+
+
 def test_what_does_not_become_ready_fails_with_its_evidence(do, host, serving):
     host.release("r2", mode="bad")
     result = do("active", "r2", **{**serving, "ready_timeout": 0.5})
