@@ -69,8 +69,10 @@ class Batches:
         return self.error_rate() or self.latency()
 
     def error_rate(self) -> str:
-        """The exact binomial test of the last two batches, of the last three, and so on. One batch alone proves nothing: a hiccup of a moment
-        fails many of its requests at once."""
+        """The exact binomial test of the last two batches, of the last three, and so on.
+
+        One batch alone proves nothing: a hiccup of a moment fails many of its requests at once.
+        """
         requests = failed = faulty = 0
         for batch in reversed(self.recent):
             requests, failed, faulty = requests + batch[0], failed + batch[1], faulty + (batch[1] > 0)
@@ -169,7 +171,8 @@ class Decision:
         if self.failed_in_a_row >= rules.failure_threshold:
             return f"{self.failed_in_a_row} consecutive failed checks ({fault})"
         if self.too_large_in_a_row >= rules.failure_threshold:
-            return f"memory: the service has {memory_mb:.0f} MB, over the limit of {rules.memory_mb:g} MB, {self.too_large_in_a_row} times in a row"
+            return (f"memory: the service has {memory_mb:.0f} MB, over the limit of {rules.memory_mb:g} MB, "
+                    f"{self.too_large_in_a_row} times in a row")
         if rules.window_failures and self.failures[-1] and sum(self.failures) >= rules.window_failures:
             return f"{sum(self.failures)} of the last {len(self.failures)} checks failed ({fault})"
         return ""

@@ -43,9 +43,11 @@ class HostLook:
         self.record.metrics("host", **found)
         self.record.save(host=found["status"])
         faulty = [metric for metric in found["metrics"] if metric["status"] in ("warning", "critical")]
-        told = "; ".join(f"{metric['metric']} {metric['subject']} {metric['value']} {metric['unit']} {metric['status']}" for metric in faulty)
+        told = "; ".join(" ".join(str(metric[name]) for name in ("metric", "subject", "value", "unit", "status") if metric[name] != "")
+                         for metric in faulty)
         self.record.log("WARN" if faulty else "INFO", f"host metrics {found['status']}" + (f": {told}" if told else ""))
-        before, self.critical = self.critical, {(metric["metric"], metric["subject"]) for metric in faulty if metric["status"] == "critical"}
+        critical = {(metric["metric"], metric["subject"]) for metric in faulty if metric["status"] == "critical"}
+        before, self.critical = self.critical, critical
         if before & self.critical and not self.told:
             self.told = True
             self.record.incident(3, "The host is short of something", f"{told}. " + " ".join(metric["todo"] for metric in faulty),

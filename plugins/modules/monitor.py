@@ -242,13 +242,22 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _baseline, _health, _service, _thresholds, _verdict, _watch, _watcher
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _arguments,
+    _baseline,
+    _health,
+    _service,
+    _thresholds,
+    _verdict,
+    _watch,
+    _watcher,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 
-SPEC = ("env", "service", "duration", "interval", "retry_interval", "initial_delay", "requests", "keep", "metrics_interval", "auto_rollback",
-        "ready_timeout", "thresholds", *_verdict.Rules._fields)
+SPEC = ("env", "service", "duration", "interval", "retry_interval", "initial_delay", "requests", "keep", "metrics_interval",
+        "auto_rollback", "ready_timeout", "thresholds", *_verdict.Rules._fields)
 
 
 def start(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:

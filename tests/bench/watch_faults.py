@@ -1,8 +1,8 @@
 """`make bench-watch-faults`: how soon the watch finds each fault of the sample application, and how soon the old release serves again.
 
-Every case is an application root of its own on this machine, two instances behind the real proxy; all run at the same time, in the default profile
-(a check every 60 s, confirmed after 5 s). Some seconds into its watch a case gets its fault. *Detected* is counted from there to the decision;
-*back* from the decision until the old release has answered every check.
+Every case is an application root of its own on this machine, two instances behind the real proxy; all run at the same time, in the
+default profile (a check every 60 s, confirmed after 5 s). Some seconds into its watch a case gets its fault. *Detected* is counted from
+there to the decision; *back* from the decision until the old release has answered every check.
 """
 from __future__ import annotations
 
@@ -88,7 +88,8 @@ class Case:
         """Rolled back within two intervals and back in five seconds, or left alone."""
         if not self.fault:
             return bool(self.state["verdict"] == "healthy")
-        return bool(self.state["verdict"] == "rolled_back" and self.decided - self.broken <= 2 * INTERVAL and self.state["rollback"]["elapsed"] <= 5)
+        in_time = self.decided - self.broken <= 2 * INTERVAL
+        return bool(self.state["verdict"] == "rolled_back" and in_time and self.state["rollback"]["elapsed"] <= 5)
 
 
 def cost_of(pid: int) -> tuple[float, float]:
@@ -135,15 +136,15 @@ def main() -> int:
     seconds, peak = idle.cost
     share = 100 * seconds / idle.spec["duration"]
     worst = max(case.decided - case.broken for case in cases if case.fault)
-    lines += ["", f"Worst detection {worst:.0f} s (limit {2 * INTERVAL:.0f} s). The watch without a fault took {share:.2f} % of a core, start "
-                  f"included, and at most {peak:.0f} MB (limits 1 % and 60 MB)."]
+    lines += ["", f"Worst detection {worst:.0f} s (limit {2 * INTERVAL:.0f} s). The watch without a fault took {share:.2f} % of a core, "
+                  f"start included, and at most {peak:.0f} MB (limits 1 % and 60 MB)."]
     print("\n".join(lines))
     if options.write:
         day = datetime.datetime.now(datetime.timezone.utc).date()
         about = "\n".join(__doc__.splitlines()[1:]).strip()
         (ROOT / "docs" / "watch-faults.md").write_text(
-            f"# How soon the watch finds a fault\n\nWritten by `make bench-watch-faults ARGS=--write`, {day}.\n\n{about}\n\n" + "\n".join(lines) + "\n",
-            encoding="utf-8")
+            f"# How soon the watch finds a fault\n\nWritten by `make bench-watch-faults ARGS=--write`, {day}.\n\n{about}\n\n"
+            + "\n".join(lines) + "\n", encoding="utf-8")
     return 0 if all(case.as_it_should() for case in cases) and share < 1 and peak < 60 else 1
 
 

@@ -6,8 +6,8 @@ The real decision code (util ``_verdict``) gets generated rounds. A window is 60
 - *requests fail*: each single request fails by chance.
 - *slower*: answers have log-normal times around a median; the baseline was taken before.
 
-The other rules count failed checks in total, in a row or not: 3 (Flagger's threshold) and 4 (Argo's ``failureLimit: 3`` is exceeded by the fourth).
-Their check is the same batch; it fails when more than 5 % of its requests do, or when its median is more than 50 % over the baseline's.
+The other rules count failed checks in total, in a row or not: 3 (Flagger's threshold) and 4 (Argo's ``failureLimit: 3`` is exceeded by
+the fourth). Their check is the same batch; it fails when more than 5 % of its requests do, or when its median is more than 50 % over the baseline's.
 """
 from __future__ import annotations
 
@@ -128,7 +128,8 @@ ROWS: tuple[tuple[str, t.Callable[[int, random.Random], Tally], int, str, float 
 
 def table(scale: float, chance: str) -> tuple[list[str], bool]:
     """Lines of Markdown, and whether every target is met."""
-    lines = ["| stream | runs | " + " | ".join(f"{rule} %" for rule in RULES) + " | target % | met |", "|---|---:|" + "---:|" * (len(RULES) + 1) + "---|"]
+    lines = ["| stream | runs | " + " | ".join(f"{rule} %" for rule in RULES) + " | target % | met |",
+             "|---|---:|" + "---:|" * (len(RULES) + 1) + "---|"]
     all_met = True
     for name, run, runs, sense, target in ROWS:
         tally = run(max(50, int(runs * scale)), random.Random(f"{chance} {name}"))
@@ -154,8 +155,8 @@ def main() -> int:
         day = datetime.datetime.now(datetime.timezone.utc).date()
         about = "\n".join(__doc__.splitlines()[1:]).strip().replace("``", "`")
         (ROOT / "docs" / "watch-rules.md").write_text(
-            f"# How often the watch errs\n\nWritten by `make bench-watch ARGS=--write`, {day}: {REQUESTS} requests a check, a baseline of {BASELINE} answers, "
-            f"median {MEDIAN_MS:g} ms, sigma {SIGMA:g}.\n\n{about}\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
+            f"# How often the watch errs\n\nWritten by `make bench-watch ARGS=--write`, {day}: {REQUESTS} requests a check, a baseline of "
+            f"{BASELINE} answers, median {MEDIAN_MS:g} ms, sigma {SIGMA:g}.\n\n{about}\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
     return 0 if all_met else 1
 
 

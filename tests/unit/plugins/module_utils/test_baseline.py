@@ -28,5 +28,6 @@ def test_a_service_that_is_not_well_is_no_measure_and_not_asked_for_long(host, w
 
 def test_an_old_one_or_none_says_nothing(host, monkeypatch):
     assert _baseline.read(host.layout) == {}
-    _files.write_json(host.layout.path("state", "baseline.json"), {"release": "r1", "when": _clock.from_epoch(time.time() - 90000), "checks": {"a": [1]}})
+    old = {"release": "r1", "when": _clock.from_epoch(time.time() - 90000), "checks": {"a": [1]}}
+    _files.write_json(host.layout.path("state", "baseline.json"), old)
     assert _baseline.read(host.layout) == {}

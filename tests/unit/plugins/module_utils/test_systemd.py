@@ -232,7 +232,8 @@ def test_the_unit_is_written_once_and_enabled(host, spec, systemctl, tmp_path, m
 
 @needs_systemd
 def test_systemd_accepts_the_unit_of_a_program_of_ours(tmp_path):
-    text = _systemd.program_unit("watch 100 % of $all", [sys.executable, "-m", "watch", "/a path/50%"], {"PYTHONPATH": "/a b.zip"}, "/tmp/a %.log")
+    argv = [sys.executable, "-m", "watch", "/a path/50%"]
+    text = _systemd.program_unit("watch 100 % of $all", argv, {"PYTHONPATH": "/a b.zip"}, "/tmp/a %.log")
     path = tmp_path / "mobius.service"
     path.write_text(text)
     assert [line for line in analyze("verify", "--man=no", str(path)).stderr.splitlines() if "mobius.service" in line] == []
