@@ -7,7 +7,8 @@ The real decision code (util ``_verdict``) gets generated rounds. A window is 60
 - *slower*: answers have log-normal times around a median; the baseline was taken before.
 
 The other rules count failed checks in total, in a row or not: 3 (Flagger's threshold) and 4 (Argo's ``failureLimit: 3`` is exceeded by
-the fourth). Their check is the same batch; it fails when more than 5 % of its requests do, or when its median is more than 50 % over the baseline's.
+the fourth). Their check is the same batch; it fails when more than 5 % of its requests do, or when its median is more than 50 % over the
+baseline's.
 """
 from __future__ import annotations
 
