@@ -155,7 +155,8 @@ class Watcher:
                 self.times.add(value)
         number, left = self.state["rounds"] + 1, max(0.0, self.end - time.monotonic())
         self.record.metrics("round", round=number, outcome=outcome, release=live, restarts=restarts, fault=fault,
-                            evidence=found["evidence"], memory_mb=round(memory_mb, 1), checks=[{"check": name, **figures} for name, figures in found["checks"].items()])
+                            evidence=found["evidence"], memory_mb=round(memory_mb, 1),
+                            checks=[{"check": name, **figures} for name, figures in found["checks"].items()])
         typical, late = (max((figures[name] or 0.0 for figures in found["checks"].values()), default=0.0) for name in ("p50_ms", "p95_ms"))
         recent = (self.state["recent"] + [{"when": _clock.iso(), "outcome": outcome, "ms": typical, "fault": fault}])[-RECENT:]
         self.record.save(rounds=number, recent=recent, left=round(left), samples=self.summary(), restarts=restarts,
