@@ -62,7 +62,7 @@ def classify(error: BaseException) -> tuple[str, str]:
         return "error", "dns"
     if is_a(ConnectionRefusedError):
         return "failed", "refused"
-    if is_a(http.client.LineTooLong) or any(type(one) is http.client.HTTPException for one in found):
+    if is_a(http.client.LineTooLong) or any("got more than" in str(one) for one in found if isinstance(one, http.client.HTTPException)):
         return "failed", "too_large"
     if _broken_off(error) or is_a(urllib3.exceptions.InvalidHeader):
         return "failed", "closed"
