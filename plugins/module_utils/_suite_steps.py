@@ -157,7 +157,7 @@ def send(step: Step, state: State, settings: Settings, http: t.Any) -> Sample:
         one = _compare(one, exchange.sink, state.uploaded[step["same_as"]])
     if one["outcome"] == "ok" and step["upload"]:
         state.uploaded[step["name"]] = hashlib.sha256(file).hexdigest()
-    return {**one, "outcome": "failed"} if one["outcome"] == "slow" else one
+    return one
 
 
 def _evidence(body: bytes) -> str:

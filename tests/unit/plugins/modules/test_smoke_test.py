@@ -249,7 +249,9 @@ def test_when_nothing_could_be_tested_it_has_not_passed(smoke):
 
 def test_a_slow_answer_fails(smoke, web):
     web.answers["/slow"] = lambda handler, _body: (time.sleep(0.05), handler.send(200, ""))
-    assert re.fullmatch(r"\d+ ms, over the limit of 10 ms", one(smoke({"name": "slow", "url": "/slow", "max_ms": 10}))["reason"])
+    test = one(smoke({"name": "slow", "url": "/slow", "max_ms": 10}))
+    assert (test["status"], test["attempts"][0]["outcome"]) == ("failed", "slow")
+    assert re.fullmatch(r"\d+ ms, over the limit of 10 ms", test["reason"])
 
 
 def test_secrets_go_to_the_application_only_and_are_shown_nowhere(smoke, run_module, web, host, tmp_path):
