@@ -184,6 +184,13 @@ def test_a_capture_that_finds_nothing_fails_and_what_needs_it_is_skipped(smoke, 
                  {"name": "me", "url": "/me", "headers": {"Authorization": "Bearer {token}"}, "json": ["by == 'Bearer {token}'"]})["passed"]
 
 
+def test_a_number_in_every_place(smoke, web):
+    web.answers["/who/17"] = lambda handler, _body: handler.send(200, f'{{"id": {handler.headers["Id"]}}}')
+    result = smoke(UPLOAD, {"name": "me", "url": "/who/{id}", "headers": {"Id": "{id}"}, "contains": "{id}",
+                                                         "json": ["to_string(id) == '{id}'"]})
+    assert one(result, "me")["status"] == "passed", result
+
+
 def test_a_value_from_an_answer_cannot_say_how_it_is_judged(smoke, web):
     web.answers["/a"] = (200, json.dumps({"id": "' || 'x' == 'x"}))
     result = smoke({"name": "a", "url": "/a", "capture": {"id": "id"}}, {"name": "b", "url": "/health", "json": ["status == '{id}'"]})
