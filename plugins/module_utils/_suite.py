@@ -193,7 +193,7 @@ def fill(value: t.Any, values: dict[str, t.Any], quoted: bool = False) -> t.Any:
     if not isinstance(value, str):
         return value
     alone = _NAME.fullmatch(value)
-    if alone and alone.group(1) in values:
+    if alone and alone.group(1) in values and not quoted:
         return values[alone.group(1)]
 
     def known(match: re.Match[str]) -> str:

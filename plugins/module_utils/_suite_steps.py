@@ -7,15 +7,14 @@ import hashlib
 import json
 import os
 import shutil
-import struct
 import tempfile
 import time
 import typing as t
-import zlib
 
 from ansible_collections.mobius.ops.plugins.module_utils import _commands, _files, _preflight_host, _probe, _suite
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._suite import Settings, State, Step
+from ansible_collections.mobius.ops.plugins.module_utils._suite_exchange import Digest, Exchange, Limited, png
 
 try:
     import requests
@@ -38,79 +37,6 @@ def failed(one: Sample, kind: str, error: str, evidence: str = "") -> Sample:
     return {**one, "outcome": "failed", "kind": kind, "error": error, "evidence": evidence}
 
 
-class Exchange:
-    """Stands between a probe and its HTTP session: sends a form, and keeps the body that the probe judges.
-
-    :param content: the body to send instead of the check's.
-    :param sink: gets the whole body when there is one, however long.
-    """
-
-    def __init__(self, http: t.Any, content: bytes | None = None, sink: t.Any = None) -> None:
-        self.http, self.content, self.sink = http, content, sink
-        self.body = b""
-
-    def request(self, method: str, url: str, **options: t.Any) -> t.Any:
-        """As of a session."""
-        if self.content is not None:
-            options["data"] = self.content
-        answer = self.http.request(method, url, **options)
-        chunks = answer.iter_content
-
-        def kept(size: int) -> t.Iterator[bytes]:
-            for chunk in chunks(size):
-                if self.sink:
-                    self.sink.write(chunk)
-                    chunk = chunk[:max(0, _probe.BODY_LIMIT - 1 - len(self.body))]
-                self.body += chunk
-                yield chunk
-
-        answer.iter_content = kept
-        return answer
-
-    def document(self) -> t.Any:
-        """The body as JSON; ``None`` when it is none."""
-        try:
-            return json.loads(self.body.decode("utf-8", "replace"))
-        except ValueError:
-            return None
-
-
-class Digest:
-    """A sink that knows the SHA-256 of what it got."""
-
-    def __init__(self) -> None:
-        self.sha = hashlib.sha256()
-        self.size = 0
-
-    def write(self, chunk: bytes) -> None:
-        """Take more."""
-        self.sha.update(chunk)
-        self.size += len(chunk)
-
-
-class Limited:
-    """A sink that writes into a file, up to a limit."""
-
-    def __init__(self, stream: t.BinaryIO, limit: int) -> None:
-        self.stream, self.limit, self.size = stream, limit, 0
-
-    def write(self, chunk: bytes) -> None:
-        """Take more. :raises ValueError: over the limit."""
-        self.size += len(chunk)
-        if self.size > self.limit:
-            raise ValueError(f"more than {self.limit} bytes")
-        self.stream.write(chunk)
-
-
-def png(side: int = 64) -> bytes:
-    """A small picture."""
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    rows = b"".join(b"\0" + bytes(part for column in range(side) for part in (4 * column % 256, 4 * row % 256, 128)) for row in range(side))
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-
-
 def _request(step: Step, state: State, settings: Settings) -> tuple[dict[str, t.Any], bytes | None, bytes]:
     """The check with all names filled, the body to send when it is a form, and the file in it."""
     values, check = state.values, step["check"]
@@ -128,7 +54,7 @@ def _request(step: Step, state: State, settings: Settings) -> tuple[dict[str, t.
         ready = requests.Request("POST", url, files={form["field"]: (form["filename"], file, form["type"])}, data=form["form"]).prepare()
         content, headers = ready.body, {**headers, "Content-Type": ready.headers["Content-Type"]}
     return {**check, "url": url, "headers": {key: str(value) for key, value in _suite.fill(headers, values).items()},
-            "body": None if body is None else str(body), "contains": _suite.fill(check["contains"], values),
+            "body": None if body is None else str(body), "contains": str(_suite.fill(check["contains"], values)),
             "json": _suite.fill(check["json"], values, quoted=True)}, content, file
 
 
@@ -151,13 +77,14 @@ def send(step: Step, state: State, settings: Settings, http: t.Any) -> Sample:
             one = failed(one, "timeout", f"not within {step['limit']:g} s and {count} requests: {until}", _evidence(exchange.body))
             break
         time.sleep(step["interval"])
-    one["found"] = f"status {one['status']}, {one['ms']:.0f} ms" + (f", {count} requests" if count > 1 else "")
+    if one["status"] is not None:
+        one["found"] = f"status {one['status']}, {one['ms']:.0f} ms" + (f", {count} requests" if count > 1 else "")
     one = _skip(step, one, document, check) or _keep(step, state, one, document)
     if one["outcome"] == "ok" and step["same_as"]:
         one = _compare(one, exchange.sink, state.uploaded[step["same_as"]])
     if one["outcome"] == "ok" and step["upload"]:
         state.uploaded[step["name"]] = hashlib.sha256(file).hexdigest()
-    return {**one, "outcome": "failed"} if one["outcome"] == "slow" else one
+    return one
 
 
 def _evidence(body: bytes) -> str:
@@ -179,9 +106,9 @@ def _keep(step: Step, state: State, one: Sample, document: t.Any) -> Sample:
     found = {name: _suite.search(expression, document) for name, expression in step["capture"].items()}
     known = {name: value for name, value in found.items() if value is not None}
     for text in step["made"]:
-        filled = _suite.fill(text, {**state.values, **known})
+        filled = str(_suite.fill(text, {**state.values, **known}))
         if filled != text and filled not in state.made:
-            state.made.append(str(filled))
+            state.made.append(filled)
     if one["outcome"] != "ok":
         return one
     missing = [f"{name} ({step['capture'][name]})" for name in found if name not in known]

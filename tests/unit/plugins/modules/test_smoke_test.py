@@ -184,6 +184,13 @@ def test_a_capture_that_finds_nothing_fails_and_what_needs_it_is_skipped(smoke, 
                  {"name": "me", "url": "/me", "headers": {"Authorization": "Bearer {token}"}, "json": ["by == 'Bearer {token}'"]})["passed"]
 
 
+def test_a_number_in_every_place(smoke, web):
+    web.answers["/who/17"] = lambda handler, _body: handler.send(200, f'{{"id": {handler.headers["Id"]}}}')
+    result = smoke(UPLOAD, {"name": "me", "url": "/who/{id}", "headers": {"Id": "{id}"}, "contains": "{id}",
+                                                         "json": ["to_string(id) == '{id}'"]})
+    assert one(result, "me")["status"] == "passed", result
+
+
 def test_a_value_from_an_answer_cannot_say_how_it_is_judged(smoke, web):
     web.answers["/a"] = (200, json.dumps({"id": "' || 'x' == 'x"}))
     result = smoke({"name": "a", "url": "/a", "capture": {"id": "id"}}, {"name": "b", "url": "/health", "json": ["status == '{id}'"]})
@@ -249,7 +256,9 @@ def test_when_nothing_could_be_tested_it_has_not_passed(smoke):
 
 def test_a_slow_answer_fails(smoke, web):
     web.answers["/slow"] = lambda handler, _body: (time.sleep(0.05), handler.send(200, ""))
-    assert re.fullmatch(r"\d+ ms, over the limit of 10 ms", one(smoke({"name": "slow", "url": "/slow", "max_ms": 10}))["reason"])
+    test = one(smoke({"name": "slow", "url": "/slow", "max_ms": 10}))
+    assert (test["status"], test["attempts"][0]["outcome"]) == ("failed", "slow")
+    assert re.fullmatch(r"\d+ ms, over the limit of 10 ms", test["reason"])
 
 
 def test_secrets_go_to_the_application_only_and_are_shown_nowhere(smoke, run_module, web, host, tmp_path):
