@@ -39,8 +39,8 @@ def steps(facts: Facts) -> str:
         name, mood = STEPS.get(event["what"], (str(event["what"]).replace("_", " "), ""))
         verdict = str(event.get("verdict") or "")
         mood = {"healthy": "good", "passed": "good"}.get(verdict, "bad") if verdict else mood
-        about = " · ".join(str(part) for part in (verdict.replace("_", " "), event.get("release"), event.get("incident"),
-                                                 os.path.basename(str(event.get("archive") or ""))) if part)
+        archive = os.path.basename(str(event.get("archive") or ""))
+        about = " · ".join(str(part) for part in (verdict.replace("_", " "), event.get("release"), event.get("incident"), archive) if part)
         took = event.get("elapsed")
         sign = {"good": "✓ ", "bad": "✗ "}.get(mood, "")
         rows.append(f'<tr><th scope="row">{text(name)}</th><td class="when">{text(event["when"])}</td>'
