@@ -20,6 +20,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _blue_green,
     _clock,
     _files,
+    _health,
     _history,
     _probe,
     _processes,
@@ -111,6 +112,9 @@ class Watcher:
             self.record.mark("resumed", "WARN", f"watch {self.folder.id} goes on after it was interrupted: "
                                                 f"{max(0.0, self.end - time.monotonic()):.0f} s left, what was in a row counts anew")
             self.record.save()
+            # after a reboot the service comes up at the same time: what is seen meanwhile says nothing about the release
+            checks = [_probe.fill(check, self.state["release"]) for check in self.spec["checks"]]
+            _health.wait_for(checks, self.spec["ready_timeout"], give_up=lambda: "told to end" if self.told_to_end() else "")
             return
         self.record.mark("begins", "INFO", f"watch {self.folder.id} of release {self.state['release']} begins: "
                                            f"{self.spec['duration']:g} s, a check every {self.spec['interval']:g} s, rollback "
@@ -186,13 +190,21 @@ class Watcher:
                     {"restarts": self.restarts_before, "pid": None})
         return found, facts
 
+    @property
+    def stop_file(self) -> str:
+        """The file whose being there ends the watch; it says why."""
+        return os.path.join(self.folder.path, "stop")
+
+    def told_to_end(self) -> bool:
+        """Whether somebody ends the watch."""
+        return os.path.exists(self.stop_file)
+
     def pause(self, seconds: float) -> None:
         """Wait. :raises Stopped: as soon as the watch is told to end."""
         deadline = time.monotonic() + seconds
-        path = os.path.join(self.folder.path, "stop")
         while True:
-            if os.path.exists(path):
-                raise Stopped(" ".join(_files.tail(path, 1)) or "stopped")
+            if self.told_to_end():
+                raise Stopped(" ".join(_files.tail(self.stop_file, 1)) or "stopped")
             left = deadline - time.monotonic()
             if left <= 0:
                 return
