@@ -15,12 +15,12 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _clock
 
-OUTCOMES = ("ok", "slow", "failed", "error", "no_data")
+OUTCOMES = ("ok", "slow", "partial", "failed", "error", "no_data")
 LATENCIES = ("p50_ms", "p95_ms", "max_ms")
 #: Points of a series, marks, and faulty samples that are kept.
 POINTS, MARKS, EVIDENCE = 240, 100, 20
 #: Of several samples in one round the outcome that counts, as ``_health.outcome`` has it.
-_WORST_FIRST = ("failed", "error", "slow", "ok", "no_data")
+_WORST_FIRST = ("failed", "error", "partial", "slow", "ok", "no_data")
 _SAMPLE = ("check", "outcome", "kind", "status", "ms", "error", "evidence")
 
 

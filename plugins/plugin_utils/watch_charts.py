@@ -31,9 +31,9 @@ _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 180, 300, 600, 900, 1800, 3600, 7200, 10
 
 STYLE = """
 :root { --c1: #1d5fbf; --c2: #a2500c; --c3: #6a4ba8; --c4: #0b7569; --c5: #a8264f; --c6: #566172; --grid: #dde2e9;
-  --ok: #2f8a5b; --slow: #b98208; --failed: #b3262b; --error: #7b4bb0; --no_data: #8b95a4 }
+  --ok: #2f8a5b; --slow: #b98208; --partial: #c65a1e; --failed: #b3262b; --error: #7b4bb0; --no_data: #8b95a4 }
 @media (prefers-color-scheme: dark) { :root { --c1: #7db1ff; --c2: #f0a35e; --c3: #bda4f5; --c4: #5fd0c0; --c5: #ff8fb0; --c6: #9ba7b8;
-  --grid: #2d3644; --ok: #4fb682; --slow: #e0b13f; --failed: #ff7f79; --error: #b792ea; --no_data: #7b8798 } }
+  --grid: #2d3644; --ok: #4fb682; --slow: #e0b13f; --partial: #f09a5a; --failed: #ff7f79; --error: #b792ea; --no_data: #7b8798 } }
 figure { margin: 0 } figure + figure { margin-top: 1.3rem } figcaption { margin-bottom: .3rem }
 .chart svg { display: block; width: 100%; height: auto } .chart.narrow { display: none }
 @media (max-width: 40rem) { .chart.wide { display: none } .chart.narrow { display: block } }
@@ -44,7 +44,7 @@ figure { margin: 0 } figure + figure { margin-top: 1.3rem } figcaption { margin-
 """ + "".join(f".chart .outcome-{word} rect {{ fill: url(#hatch-{word}) !important; stroke: var(--{word}) !important; fill-opacity: 1 }}\n"
               for word in OUTCOMES)
 
-_HATCHES = {"ok": "", "slow": "M0 3h6", "failed": "M-1 1l2-2M0 6l6-6M5 7l2-2", "error": "M-1 5l2 2M0 0l6 6M5-1l2 2",
+_HATCHES = {"ok": "", "slow": "M0 3h6", "partial": "M3 0v6", "failed": "M-1 1l2-2M0 6l6-6M5 7l2-2", "error": "M-1 5l2 2M0 0l6 6M5-1l2 2",
             "no_data": "M2 2h2v2h-2z"}
 
 #: The patterns that bars are filled with; once in a page.

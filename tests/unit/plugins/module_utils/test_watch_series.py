@@ -8,7 +8,7 @@ import json
 import pytest
 from support.watches import at, fault, host_line, mark_line, round_line
 
-from ansible_collections.mobius.ops.plugins.module_utils import _watch_series
+from ansible_collections.mobius.ops.plugins.module_utils import _round, _verdict, _watch_series
 
 
 @pytest.fixture
@@ -96,3 +96,8 @@ def test_evidence_and_marks_have_an_end(read):
     told = read(*(round_line(number, number, "failed") for number in range(50)), *(mark_line(60, "alarm") for _number in range(150)))
     assert [sample["when"] for sample in told["evidence"]] == [at(number) for number in [*range(10), *range(40, 50)]]
     assert (told["faulty"], len(told["marks"])) == (300, _watch_series.MARKS)
+
+
+def test_every_outcome_of_a_round_has_its_place():
+    """The words of the watch are those of the page."""
+    assert set(_watch_series.OUTCOMES) == {*_round.WORDS, "no_data"} == set(_verdict.Decision().counts)
