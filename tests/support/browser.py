@@ -28,7 +28,7 @@ def program() -> str | None:
 class Browser:
     """One browser with one page."""
 
-    def __init__(self, command: str, timeout: float = 60) -> None:
+    def __init__(self, command: str, timeout: float = 180) -> None:
         self.timeout = timeout
         self.events: list[dict[str, t.Any]] = []
         self._number, self._text = 0, b""
