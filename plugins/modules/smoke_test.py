@@ -339,8 +339,9 @@ from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 STEP = {
     **{name: {"type": "str"} for name in (
-        "url", "method", "contains", "same_as", "repeat_until", "give_up_when", "skip_unless", "key_header", "video", "program",
-        "min_version", "version_argument")},
+        "url", "method", "contains", "same_as", "repeat_until", "give_up_when", "skip_unless", "video", "program", "min_version",
+        "version_argument")},
+    "key_header": {"type": "str", "no_log": False},  # its name, not its value
     **{name: {"type": "float"} for name in (
         "timeout", "max_ms", "interval", "limit", "pause", "min_seconds", "max_seconds", "min_free_mb", "max_used_pct")},
     **{name: {"type": "int"} for name in ("attempts", "min_bytes", "max_bytes")},
