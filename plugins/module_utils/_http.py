@@ -11,7 +11,7 @@ import threading
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _certificate
+from ansible_collections.mobius.ops.plugins.module_utils import _certificate, _http_body
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 
 try:
@@ -126,6 +126,10 @@ class Client:
 
     :param workers: how many threads; as many connections are kept alive.
     """
+
+    #: Bytes after which a body is too large, and who takes all of a body; see ``_http_body.read``.
+    limit: float = _http_body.ANSWER_LIMIT
+    sink: t.Callable[[bytes], t.Any] | None = None
 
     def __init__(self, workers: int) -> None:
         self.workers = workers

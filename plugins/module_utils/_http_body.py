@@ -75,11 +75,13 @@ class _Unpacked:
         return left
 
 
-def read(answer: t.Any, guard: t.Any) -> Body:
+def read(answer: t.Any, guard: t.Any, limit: float = ANSWER_LIMIT, sink: t.Callable[[bytes], t.Any] | None = None) -> Body:
     """The body's beginning; all of it is taken from the connection.
 
     :param answer: a response of requests, whose body was not read yet.
     :param guard: the time for it (``_http.Guard``).
+    :param limit: bytes after which it is too large.
+    :param sink: takes all of it, unpacked, piece by piece.
     :raises Fault: when it is too large, or not packed as it says.
     :raises TimeoutError: when it does not come in time, byte by byte or at all.
     """
@@ -92,9 +94,11 @@ def read(answer: t.Any, guard: t.Any) -> Body:
         sent += len(data)
         for piece in unpacked.pieces(data) if data else [unpacked.rest()] if sent else []:
             size += len(piece)
+            if sink:
+                sink(piece)
             body += piece[:BODY_LIMIT - len(body)]
-            if max(size, sent) > ANSWER_LIMIT:
-                raise Fault("too_large", f"the body is larger than {ANSWER_LIMIT // 1024 ** 2} MB")
+            if max(size, sent) > limit:
+                raise Fault("too_large", f"the body is larger than {limit / 1024 ** 2:.0f} MB")
         if not data:
             break
     if getattr(answer.raw, "length_remaining", None):

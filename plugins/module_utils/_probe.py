@@ -149,7 +149,7 @@ def _attempt(check: dict[str, t.Any], client: _http.Client) -> dict[str, t.Any]:
     with client.guard(check["timeout"]) as guard:
         try:
             with _follow(check, client, sample) as answer:
-                body = _read(check, answer, guard)
+                body = _read(check, answer, guard, client)
             sample["ms"] = _milliseconds(began)
             kind, error = judge(check, sample["status"], body)
             if kind:
@@ -169,10 +169,10 @@ def _milliseconds(began: float) -> float:
     return round((time.monotonic() - began) * 1000, 1)
 
 
-def _read(check: dict[str, t.Any], answer: t.Any, guard: _http.Guard) -> _http_body.Body:
+def _read(check: dict[str, t.Any], answer: t.Any, guard: _http.Guard, client: _http.Client) -> _http_body.Body:
     """The body. A wrong status says more than a body that cannot be read."""
     try:
-        return _http_body.read(answer, guard)
+        return _http_body.read(answer, guard, client.limit, client.sink)
     except Fault as fault:
         kind, error = judge(check, answer.status_code, None)
         raise Fault(kind, error) if kind == "status" else fault from fault

@@ -24,7 +24,8 @@ def take(checks: list[dict[str, t.Any]], requests: int) -> Samples:
     """
     samples: Samples = []
     deadline = time.monotonic() + max((check["timeout"] for check in checks), default=0)
-    with _probe.session() as http, concurrent.futures.ThreadPoolExecutor(max(1, min(_health.WORKERS, len(checks)))) as pool:
+    workers = max(1, min(_health.WORKERS, len(checks)))
+    with _probe.session(workers) as http, concurrent.futures.ThreadPoolExecutor(workers) as pool:
         for _number in range(requests):
             samples += pool.map(lambda check: _probe.probe(check, http), checks)
             if time.monotonic() >= deadline:

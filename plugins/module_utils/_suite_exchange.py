@@ -5,41 +5,41 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import struct
 import typing as t
 import zlib
 
-from ansible_collections.mobius.ops.plugins.module_utils import _probe
+from ansible_collections.mobius.ops.plugins.module_utils import _http, _http_body
 
 
-class Exchange:
-    """Stands between a probe and its HTTP session: sends a form, and keeps the body that the probe judges.
+class Exchange(_http.Client):
+    """Stands between a probe and its client: sends a form, and keeps the body that the probe judges.
 
+    :param client: what sends; it is used and not closed.
     :param content: the body to send instead of the check's.
-    :param sink: gets the whole body when there is one, however long.
+    :param whole: gets the whole body when there is one, however long.
     """
 
-    def __init__(self, http: t.Any, content: bytes | None = None, sink: t.Any = None) -> None:
-        self.http, self.content, self.sink = http, content, sink
+    def __init__(self, client: _http.Client, content: bytes | None = None, whole: t.Any = None) -> None:
+        super().__init__(client.workers)
+        self.client, self.content, self.whole = client, content, whole
+        self.limit = math.inf if whole else client.limit
         self.body = b""
+        self.sink = self._take
 
-    def request(self, method: str, url: str, **options: t.Any) -> t.Any:
-        """As of a session."""
-        if self.content is not None:
-            options["data"] = self.content
-        answer = self.http.request(method, url, **options)
-        chunks = answer.iter_content
+    def guard(self, seconds: float) -> t.Any:
+        """As of the client."""
+        return self.client.guard(seconds)
 
-        def kept(size: int) -> t.Iterator[bytes]:
-            for chunk in chunks(size):
-                if self.sink:
-                    self.sink.write(chunk)
-                    chunk = chunk[:max(0, _probe.BODY_LIMIT - 1 - len(self.body))]
-                self.body += chunk
-                yield chunk
+    def send(self, check: dict[str, t.Any], method: str, url: str, headers: dict[str, str], body: bytes) -> t.Any:
+        """As of the client, with what is to be sent."""
+        return self.client.send(check, method, url, headers, body if self.content is None else self.content)
 
-        answer.iter_content = kept
-        return answer
+    def _take(self, piece: bytes) -> None:
+        if self.whole:
+            self.whole.write(piece)
+        self.body += piece[:max(0, _http_body.BODY_LIMIT - len(self.body))]
 
     def document(self) -> t.Any:
         """The body as JSON; ``None`` when it is none."""

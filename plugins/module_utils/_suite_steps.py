@@ -81,7 +81,7 @@ def send(step: Step, state: State, settings: Settings, http: t.Any) -> Sample:
         one["found"] = f"status {one['status']}, {one['ms']:.0f} ms" + (f", {count} requests" if count > 1 else "")
     one = _skip(step, one, document, check) or _keep(step, state, one, document)
     if one["outcome"] == "ok" and step["same_as"]:
-        one = _compare(one, exchange.sink, state.uploaded[step["same_as"]])
+        one = _compare(one, exchange.whole, state.uploaded[step["same_as"]])
     if one["outcome"] == "ok" and step["upload"]:
         state.uploaded[step["name"]] = hashlib.sha256(file).hexdigest()
     return one
@@ -131,7 +131,7 @@ def watch(step: Step, state: State, settings: Settings, http: t.Any) -> Sample:
         path = os.path.join(folder, "video")
         with open(path, "wb") as stream:
             sink = Limited(stream, step["max_bytes"])
-            one = _probe.probe(check, Exchange(http, sink=sink))
+            one = _probe.probe(check, Exchange(http, whole=sink))
         if sink.size > sink.limit:
             return {**failed(one, "size", f"more than {sink.limit} bytes"), "found": ""}
         if one["outcome"] != "ok":
