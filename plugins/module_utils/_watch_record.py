@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import sys
 import typing as t
 
@@ -71,8 +72,10 @@ class Record:
             self.save(incident=record["id"])
 
     def rotate(self, keep: int) -> int:
-        """Remove the logs and metrics of all but the newest *keep* watches of this environment, this one among them; how many files."""
+        """Remove logs, metrics and state of all but the newest *keep* watches of this environment, this one among them; how many."""
         removed = 0
+        for watch in sorted(os.listdir(os.path.dirname(self.folder.path)))[:-keep] if keep > 0 else []:
+            shutil.rmtree(os.path.join(os.path.dirname(self.folder.path), watch), ignore_errors=True)
         for prefix in ("monitor", "metrics"):
             mine = re.compile(re.escape(f"{prefix}-{self.spec['env']}-") + r"\d{8}_\d{6}\.\w+")
             names = sorted(name for name in os.listdir(self.folder.layout.monitor_logs) if mine.fullmatch(name))

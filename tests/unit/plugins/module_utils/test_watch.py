@@ -398,7 +398,12 @@ def test_old_logs_are_removed_and_those_of_others_are_not(host, two, watch, ende
     others = ["monitor-test-2-20260101_000000.log", "notes.txt"]
     for name in mine + others:
         _files.write_text(os.path.join(logs, name), "")
-    ended(watch(keep=3))
+    watches = host.layout.path("state", "watch")
+    for day in range(1, 5):
+        os.makedirs(os.path.join(watches, f"2026010{day}_000000"))
+    folder = watch(keep=3)
+    ended(folder)
+    assert sorted(os.listdir(watches)) == ["20260103_000000", "20260104_000000", folder.id]
     left = sorted(os.listdir(logs))
     assert set(others) < set(left) and len([name for name in left if name.startswith("monitor-test-20")]) == 3
     assert mine[-2] in left and mine[0] not in left
