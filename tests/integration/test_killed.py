@@ -89,3 +89,12 @@ def test_crash_loop_in_the_watch_is_rolled_back(ready):
     assert (result.status, result.outcome) == (2, "rolled_back")
     assert "crash loop" in result.stats["mobius_trigger"]
     assert ready.live() == good and ready.client().health()["release"] == good
+
+
+def test_a_watch_is_ended_on_demand_and_ending_none_says_so(ready, says):
+    assert ready.play("monitor", monitor_state="started", mobius_watch_duration="300").outcome == "started"
+    ended = ready.play("monitor", mobius_monitor_stop=True, mobius_why="we know better")
+    assert (ended.status, ended.outcome) == (0, "stopped") and says(ended, "we know better"), ended.output
+    assert ready.history()[-1]["what"] == "watch" and ready.history()[-1]["verdict"] == "inconclusive"
+    again = ready.play("monitor", mobius_monitor_stop=True)
+    assert (again.status, again.outcome) == (0, "stopped") and says(again, "no watch ran"), again.output
