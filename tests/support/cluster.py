@@ -38,6 +38,10 @@ class Box:
     def history(self) -> list[dict[str, t.Any]]:
         return [json.loads(line) for line in self.run("cat /opt/mobius/state/history.jsonl").splitlines()]
 
+    def count(self, what: str) -> int:
+        """How many events of a kind its history has."""
+        return len([event for event in self.history() if event["what"] == what])
+
     def releases(self, version: str) -> list[str]:
         """The ids of what is there of a version."""
         return self.run(f"ls /opt/mobius/releases | grep ^{version}-").split()
