@@ -29,11 +29,13 @@ def test_without_a_watch_it_says_so(site, says):
 
 
 def test_the_page_of_a_deploy(deployed, says):
+    page = deployed.root / "reports" / f"watch-local-{newest_watch(deployed)}.html"
+    assert f"Page: {page}" in " ".join(deployed.outputs[-1].split()), "the deploy has written it"
+    page.unlink()
     before = deployed.tree()
     planned = deployed.play("report", "--check")
     assert (planned.outcome, deployed.tree()) == ("planned", before), planned.output
     result = deployed.play("report")
-    page = deployed.root / "reports" / f"watch-local-{newest_watch(deployed)}.html"
     assert (result.status, result.outcome, result.stats["mobius_report_file"]) == (0, "reported", str(page)), result.output
     assert says(result, f"REPORTED: Healthy: release {deployed.live()} serves (watch {newest_watch(deployed)}). Page: {page}")
     text = page.read_text()
