@@ -213,3 +213,18 @@ def test_one_percent_of_failed_requests_is_not_healthy():
     decision = _verdict.Decision()
     feed_batches(decision, batch(failed=1), *[batch()] * 9)
     assert decision.verdict() == "healthy"
+
+
+def test_medians_alone_prove_nothing_when_answers_scatter():
+    """Half of the answers are fast and half are slow, before and after: the medians lie far apart by chance."""
+    decision = _verdict.Decision(baseline={"health": [20.0, 500.0] * 75})
+    scattered = batch(ms=[20.0] * 14 + [420.0] * 16)
+    assert set(feed_batches(decision, *[scattered] * 5, outcome="ok")) == {CONTINUE}
+
+
+def test_a_service_that_grows_over_its_limit_is_rolled_back_after_some_rounds():
+    decision = _verdict.Decision(Rules(memory_mb=300))
+    assert [decision.feed("ok", memory_mb=size) for size in (310, 299, 310, 320)] == [CONTINUE] * 4 and decision.suspicious()
+    assert decision.feed("ok", memory_mb=330) == ROLL_BACK
+    assert decision.trigger == "memory: the service has 330 MB, over the limit of 300 MB, 3 times in a row"
+    assert {_verdict.Decision().feed("ok", memory_mb=10**6) for _number in range(5)} == {CONTINUE}
