@@ -64,10 +64,15 @@ def summarize(samples: list[dict[str, t.Any]], thresholds: dict[str, tuple[float
 
 def endpoints(samples: list[dict[str, t.Any]], thresholds: dict[str, tuple[float, float]]) -> list[dict[str, t.Any]]:
     """The samples by check: counts by outcome, figures, status with the certificate's, and evidence of what was not ok."""
-    by_check: dict[str, list[dict[str, t.Any]]] = {}
+    return [_endpoint(name, some, thresholds) for name, some in by_check(samples).items()]
+
+
+def by_check(samples: list[dict[str, t.Any]]) -> dict[str, list[dict[str, t.Any]]]:
+    """The samples of each check."""
+    found: dict[str, list[dict[str, t.Any]]] = {}
     for sample in samples:
-        by_check.setdefault(sample["check"], []).append(sample)
-    return [_endpoint(name, some, thresholds) for name, some in by_check.items()]
+        found.setdefault(sample["check"], []).append(sample)
+    return found
 
 
 def _endpoint(name: str, samples: list[dict[str, t.Any]], thresholds: dict[str, tuple[float, float]]) -> dict[str, t.Any]:

@@ -14,6 +14,7 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _files, _mounts, _processes, _thresholds, _words
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 try:
     import psutil
@@ -227,6 +228,12 @@ def patient(work: t.Callable[[], t.Any], path: str) -> t.Any:
     if done[0][1]:
         raise done[0][1]
     return done[0][0]
+
+
+def places(layout: Layout) -> list[str]:
+    """The folders of an application that may be on file systems of their own."""
+    below = [os.path.join(layout.shared, name) for name in sorted(os.listdir(layout.shared))] if os.path.isdir(layout.shared) else []
+    return [layout.root, *(path for path in [*below, layout.backups] if os.path.isdir(path) or os.path.islink(path))]
 
 
 def summary(result: dict[str, t.Any]) -> str:

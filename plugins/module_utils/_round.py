@@ -39,9 +39,7 @@ def of(samples: Samples) -> dict[str, t.Any]:
     A check has failed when half or more of its requests that could be measured failed. One request that fails among many is no failed
     round: it counts for the error rate (``_verdict``).
     """
-    by_check: dict[str, Samples] = {}
-    for sample in samples:
-        by_check.setdefault(sample["check"], []).append(sample)
+    by_check = _health.by_check(samples)
     words = {name: _word(found) for name, found in by_check.items()}
     outcome = next((word for word in WORDS if word in words.values()), "no_data")
     culprit = next((name for name, word in words.items() if word == outcome), "")

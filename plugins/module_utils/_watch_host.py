@@ -8,7 +8,6 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _host_metrics, _thresholds
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS
 from ansible_collections.mobius.ops.plugins.module_utils._service import Service
 from ansible_collections.mobius.ops.plugins.module_utils._watch_record import Record
 
@@ -32,10 +31,9 @@ class HostLook:
         if time.monotonic() < self.next:
             return
         self.next += self.interval
-        layout = self.record.folder.layout
         try:
             found = _host_metrics.collect({
-                "window": 1.0, "mounts": [layout.root, layout.backups, *map(layout.component, COMPONENTS)], "pid": facts.get("pid"),
+                "window": 1.0, "mounts": _host_metrics.places(self.record.folder.layout), "pid": facts.get("pid"),
                 "restarts": facts.get("restarts"), "thresholds": _thresholds.merge(self.record.spec.get("thresholds"))})
         except (OpsError, OSError) as error:
             self.record.log("WARN", f"host metrics unknown: {error}")

@@ -136,7 +136,6 @@ metrics:
       type: str
 """
 
-import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -146,19 +145,13 @@ from ansible_collections.mobius.ops.plugins.module_utils._errors import InputErr
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 
-def places(layout: Layout) -> list[str]:
-    """The folders of an application that may be on file systems of their own."""
-    below = [os.path.join(layout.shared, name) for name in sorted(os.listdir(layout.shared))] if os.path.isdir(layout.shared) else []
-    return [layout.root, *(path for path in [*below, layout.backups] if os.path.isdir(path) or os.path.islink(path))]
-
-
 def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Measure, and change nothing."""
     if params["service"] and not params["root"]:
         raise InputError(f"service {params['service']}", "the root that it was set up below", "none", "Give root")
     layout = Layout(params["root"]) if params["root"] else None
     service = _service.load(layout, params["service"]).status() if params["service"] else {}
-    mounts = [*(places(layout) if layout else []), *params["mounts"]] or ["/"]
+    mounts = [*(_host_metrics.places(layout) if layout else []), *params["mounts"]] or ["/"]
     result = _host_metrics.collect({
         "window": params["window"], "mounts": mounts, "ports": params["ports"], "clock_reference": params["clock_reference"],
         "pid": service.get("pid"), "restarts": service.get("restarts"), "thresholds": _thresholds.merge(params["thresholds"])})

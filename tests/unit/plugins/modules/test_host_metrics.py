@@ -58,7 +58,7 @@ def test_the_places_of_an_application(host, tmp_path, measure):
     os.symlink(elsewhere, uploads)
     with open(os.path.join(host.layout.shared, "note"), "w", encoding="utf-8"):
         pass
-    found = host_metrics.places(host.layout)
+    found = _host_metrics.places(host.layout)
     assert found[0] == host.root and found[-1] == host.layout.backups and uploads in found
     assert os.path.join(host.layout.shared, "note") not in found
     elsewhere.rmdir()
@@ -69,7 +69,7 @@ def test_the_places_of_an_application(host, tmp_path, measure):
 def test_a_root_that_was_not_set_up(tmp_path, measure):
     result = measure(root=str(tmp_path / "none"))
     assert result["status"] == "unknown" and "No such file or directory" in result["summary"]
-    assert host_metrics.places(host_metrics.Layout(str(tmp_path))) == [str(tmp_path)]
+    assert _host_metrics.places(host_metrics.Layout(str(tmp_path))) == [str(tmp_path)]
 
 
 @pytest.mark.parametrize("limits, fail_on, fails", [
