@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from support.listening import Listener
 
 from ansible_collections.mobius.ops.plugins.module_utils import _certificate, _health, _probe
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
@@ -175,22 +176,13 @@ def test_bytes_that_are_no_certificate_have_no_end():
 
 # --- a proxy
 
-class Relay:
+class Relay(Listener):
     """A proxy: it answers what is asked in the clear itself, and passes on what is tunnelled."""
 
     def __init__(self, refuse=False):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://ada:pr0xy-sekret@127.0.0.1:{self.listener.getsockname()[1]}"
         self.seen, self.refuse = [], refuse
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            try:
-                line, _address = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.talk, args=(line,), daemon=True).start()
+        super().__init__()
+        self.url = f"http://ada:pr0xy-sekret@127.0.0.1:{self.port}"
 
     def talk(self, line):
         with line:

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import gzip
 import itertools
-import socket
 import threading
 import time
 import tracemalloc
 import zlib
 
 import pytest
+from support.listening import Listener
 
 from ansible_collections.mobius.ops.plugins.module_utils import _http_body, _probe
 
@@ -22,23 +22,14 @@ LATE = 1.5
 MEGABYTE = 1024 * 1024
 
 
-class Hostile:
+class Hostile(Listener):
     """A server that sends what it likes to everybody who connects, once the request was read."""
 
     def __init__(self, answer):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}/"
         self.ending = threading.Event()
         self.answer = answer
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            try:
-                line, _address = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.talk, args=(line,), daemon=True).start()
+        super().__init__()
+        self.url = f"http://127.0.0.1:{self.port}/"
 
     def talk(self, line):
         with line:
