@@ -14,6 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 DAY = datetime.timedelta(days=1)
+# Python 3.13 and later refuse an authority that does not say so, and certificates without key identifiers (RFC 5280)
+SIGNS = x509.KeyUsage(digital_signature=False, content_commitment=False, key_encipherment=False, data_encipherment=False, key_agreement=False,
+                      key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False)
 
 
 class Authority:
@@ -24,13 +27,16 @@ class Authority:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"authority of {folder.name}")])
         basic = x509.BasicConstraints(ca=True, path_length=None)
-        made = self._builder(self.name, self.key, 3650).add_extension(basic, critical=True).sign(self.key, hashes.SHA256())
+        made = (self._builder(self.name, self.key, 3650).add_extension(basic, critical=True).add_extension(SIGNS, critical=True)
+                .sign(self.key, hashes.SHA256()))
         self.ca = self._write("ca.pem", made.public_bytes(serialization.Encoding.PEM))
 
     def _builder(self, name: x509.Name, key: t.Any, days: float) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.timezone.utc)
         return (x509.CertificateBuilder().subject_name(name).issuer_name(self.name).public_key(key.public_key())
-                .serial_number(x509.random_serial_number()).not_valid_before(now - 400 * DAY).not_valid_after(now + days * DAY))
+                .serial_number(x509.random_serial_number()).not_valid_before(now - 400 * DAY).not_valid_after(now + days * DAY)
+                .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+                .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False))
 
     def _write(self, name: str, data: bytes) -> str:
         path = self.folder / name
