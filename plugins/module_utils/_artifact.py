@@ -75,6 +75,11 @@ def read_sidecar(path: str) -> str:
     return word
 
 
+def stored(path: str) -> bool:
+    """Whether an artifact and its checksum are there."""
+    return os.path.isfile(path) and os.path.isfile(path + ".sha256")
+
+
 def verify_file(path: str, sha256: str) -> None:
     """:raises IntegrityError: when the file's content is not what its checksum says."""
     found = _files.sha256_file(path)
@@ -87,17 +92,34 @@ def read_manifest(path: str) -> dict[str, t.Any] | None:
 
     :raises IntegrityError: when the file is no gzipped tar file or its manifest is broken.
     """
+    manifest = first_json(path, MANIFEST)
+    if manifest is not None and (not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA):
+        raise IntegrityError(f"artifact {path}", f"a manifest of schema {SCHEMA}", "another one", "Use a newer mobius.ops")
+    return manifest
+
+
+def first_json(path: str, name: str) -> t.Any:
+    """What the first member of a tar file tells, or ``None`` when it has another name.
+
+    :raises IntegrityError: when the file is no gzipped tar file or that member no JSON.
+    """
     try:
         with tarfile.open(path, "r:gz") as archive:
             first = archive.next()
-            if first is None or first.name != MANIFEST or not first.isfile():
+            if first is None or first.name != name or not first.isfile():
                 return None
-            manifest = json.load(archive.extractfile(first))
+            return json.load(archive.extractfile(first))
     except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
         raise IntegrityError(f"artifact {path}", "a gzipped tar file", str(error), "Build or copy the artifact again") from error
-    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-        raise IntegrityError(f"artifact {path}", f"a manifest of schema {SCHEMA}", "another one", "Use a newer mobius.ops")
-    return manifest
+
+
+def unpack_some(path: str, folder: str, names: t.Collection[str]) -> None:
+    """Unpack only the files at an artifact's top that have one of these names."""
+    with tarfile.open(path, "r:gz") as archive:
+        for member in archive:
+            if member.name in names and member.isfile():
+                with open(os.path.join(folder, member.name), "wb") as stream:
+                    stream.write(archive.extractfile(member).read())  # type: ignore[union-attr]
 
 
 def unpack(path: str, folder: str) -> None:

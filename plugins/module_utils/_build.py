@@ -49,10 +49,6 @@ def release_id(version: str, digest: str) -> str:
     return f"{check_name(version, 'version')[:48]}-{digest[:8]}"
 
 
-def _stored(path: str) -> bool:
-    return os.path.isfile(path) and os.path.isfile(path + ".sha256")
-
-
 class Builder:
     """Builds artifacts into a store on the controller and finds the ones it has built before.
 
@@ -86,13 +82,13 @@ class Builder:
             digest = _artifact.source_digest(tree)
             about = {"version": version, "source": told, "digest": digest, "committed": committed}
             path = os.path.join(self.store, release_id(version, digest) + ".tar.gz")
-            if check_mode and not _stored(path):
+            if check_mode and not _artifact.stored(path):
                 return {"path": None, "sha256": None, "size": None, "release_id": release_id(version, digest), **about, "built": True}
-            if _stored(path):
+            if _artifact.stored(path):
                 return self._ready(path, self._found(path), version, source)
             os.makedirs(self.store, exist_ok=True)
             with _files.locked(os.path.join(self.store, f".{release_id(version, digest)}.lock")):  # of two that build the same, one builds
-                built = not _stored(path)
+                built = not _artifact.stored(path)
                 if built:
                     self._build(tree)
                 manifest = self._pack(tree, path, about) if built else self._found(path)

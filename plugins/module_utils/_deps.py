@@ -7,10 +7,13 @@ import contextlib
 import hashlib
 import os
 import shutil
+import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _commands, _files
 
 LOCK_FILE = "package-lock.json"
+#: What ``npm ci`` reads.
+NAMES = ("package.json", LOCK_FILE, ".npmrc")
 
 
 def lock_hash(folder: str, npm_ci_args: list[str]) -> str | None:
@@ -22,9 +25,10 @@ def lock_hash(folder: str, npm_ci_args: list[str]) -> str | None:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
 
 
-def install(source: str, store: str, npm_ci_args: list[str]) -> tuple[str | None, bool]:
+def install(source: str, store: str, npm_ci_args: list[str], fill: t.Callable[[str, str], None] | None = None) -> tuple[str | None, bool]:
     """The folder below *store* with the dependencies of *source*, installed with ``npm ci`` when it is not there.
 
+    :param fill: puts ``node_modules`` into a folder for a lock hash, instead of ``npm ci``.
     :returns: the path of ``node_modules`` (``None`` without a lock file), and whether it was installed now.
     """
     key = lock_hash(source, npm_ci_args)
@@ -39,10 +43,13 @@ def install(source: str, store: str, npm_ci_args: list[str]) -> tuple[str | None
         work = os.path.join(store, f".installing-{key}")
         shutil.rmtree(work, ignore_errors=True)
         os.makedirs(work)
-        for name in ("package.json", LOCK_FILE, ".npmrc"):
+        for name in NAMES:
             with contextlib.suppress(FileNotFoundError):
                 shutil.copy2(os.path.join(source, name), work)
-        _commands.run(["npm", "ci", *npm_ci_args], work, f"dependencies {key}")
+        if fill:
+            fill(work, key)
+        else:
+            _commands.run(["npm", "ci", *npm_ci_args], work, f"dependencies {key}")
         os.makedirs(os.path.join(work, "node_modules"), exist_ok=True)
         os.rename(work, home)
     return modules, True

@@ -7,7 +7,7 @@ import os
 import shutil
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _assets, _deps, _files, _history
+from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _assets, _deps, _files, _history, _shipped
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import SHARED_LINKS, Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -28,7 +28,7 @@ def is_prepared(store: ReleaseStore, release_id: str, sha256: str) -> bool:
 def prepare(store: ReleaseStore, params: dict[str, t.Any]) -> dict[str, t.Any]:
     """Make ``releases/<id>`` from an artifact on the target, whole or not at all; its record.
 
-    :param params: ``artifact, sha256, release_id, version, source, npm_ci_args, migration, asset_folders`` of the module.
+    :param params: ``artifact, sha256, release_id, version, source, npm_ci_args, dependencies, migration, asset_folders`` of the module.
     """
     layout, release_id, artifact = store.layout, params["release_id"], params["artifact"]
     if release_id == store.live():
@@ -46,11 +46,11 @@ def prepare(store: ReleaseStore, params: dict[str, t.Any]) -> dict[str, t.Any]:
 
 
 def _make(store: ReleaseStore, params: dict[str, t.Any], manifest: dict[str, t.Any]) -> dict[str, t.Any]:
-    layout, release_id, artifact = store.layout, params["release_id"], params["artifact"]
+    layout, release_id = store.layout, params["release_id"]
     work = layout.path("releases", f".preparing-{release_id}")
     try:
         with _files.open_umask():
-            _fill(layout, work, artifact, manifest, params["npm_ci_args"])
+            _fill(layout, work, manifest, params)
         record = store.new_record(id=release_id, version=params["version"], source=params["source"], sha256=params["sha256"],
                                   migration=params["migration"], committed=manifest.get("committed"))
         _files.write_json(os.path.join(work, ".release.json"), record)
@@ -66,13 +66,13 @@ def _make(store: ReleaseStore, params: dict[str, t.Any], manifest: dict[str, t.A
     return record
 
 
-def _fill(layout: Layout, work: str, artifact: str, manifest: dict[str, t.Any], npm_ci_args: list[str]) -> None:
+def _fill(layout: Layout, work: str, manifest: dict[str, t.Any], params: dict[str, t.Any]) -> None:
     """The release's folder with all that it needs; the service user has to be able to read it."""
     os.mkdir(work)
-    _artifact.unpack(artifact, work)
+    _artifact.unpack(params["artifact"], work)
     _artifact.compare(work, manifest)
     link_shared(work)
-    _link_dependencies(layout, work, npm_ci_args)
+    _link_dependencies(layout, work, params)
 
 
 def link_shared(folder: str) -> None:
@@ -84,8 +84,9 @@ def link_shared(folder: str) -> None:
         os.symlink(os.path.join(*[".."] * depth, "shared", shared), link)
 
 
-def _link_dependencies(layout: Layout, folder: str, npm_ci_args: list[str]) -> None:
-    modules, _new = _deps.install(folder, layout.deps, npm_ci_args)
+def _link_dependencies(layout: Layout, folder: str, params: dict[str, t.Any]) -> None:
+    shipped = _shipped.Shipped(**params["dependencies"]).fill if params["dependencies"] else None
+    modules, _new = _deps.install(folder, layout.deps, params["npm_ci_args"], shipped)
     if modules:
         os.symlink(os.path.relpath(modules, os.path.realpath(layout.releases) + "/x"), os.path.join(folder, "node_modules"))
 

@@ -50,6 +50,22 @@ options:
     type: list
     elements: str
     default: [--omit=dev]
+  dependencies:
+    description:
+      - Dependencies that M(mobius.ops.release_artifact) has packed, for a target that reaches no package registry. They are unpacked,
+        once per lock file, and C(npm ci) does not run.
+      - Compiled ones are for the operating system and the processor of the controller.
+    type: dict
+    version_added: 0.1.0
+    suboptions:
+      path:
+        description: Their archive on the target. Not looked at when they are installed already.
+        type: path
+        required: true
+      sha256:
+        description: Its SHA-256.
+        type: str
+        required: true
   asset_folders:
     description:
       - Folders of a release whose files have names that change with their content.
@@ -304,6 +320,8 @@ def main() -> None:
             "artifact": {"type": "path"},
             "sha256": {"type": "str"},
             "npm_ci_args": {"type": "list", "elements": "str", "default": ["--omit=dev"]},
+            "dependencies": {"type": "dict", "options": {"path": {"type": "path", "required": True},
+                                                         "sha256": {"type": "str", "required": True}}},
             "asset_folders": {"type": "list", "elements": "str", "default": ["client/build/assets", "client/build/static"]},
             "migration": {"type": "str", "choices": ["none", "reversible", "forward_only"], "default": "none"},
             "backup": {"type": "str"},

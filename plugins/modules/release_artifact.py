@@ -47,6 +47,14 @@ options:
     type: list
     elements: str
     default: [npm, run, build]
+  ship_npm_ci_args:
+    description:
+      - Also install what the application needs at run time, once per lock file, with C(npm ci) and these arguments, and pack it for
+        hosts that reach no package registry. Not when it is left out.
+      - They have to be the O(mobius.ops.release#module:npm_ci_args) of the hosts.
+    type: list
+    elements: str
+    version_added: 0.1.0
 attributes:
   check_mode:
     support: full
@@ -108,6 +116,27 @@ committed:
   description: When the source was committed, ISO 8601 UTC; of a git source, none otherwise.
   returned: success
   type: str
+dependencies:
+  description:
+    - What was packed for O(ship_npm_ci_args); none without it, without a lock file, and in check mode before the artifact is built.
+  returned: success
+  type: dict
+  contains:
+    key:
+      description: Hash of the lock file and the arguments, the name below C(deps/) on a host.
+      type: str
+    path:
+      description: The archive on the controller; none in check mode when it still has to be packed.
+      type: str
+    sha256:
+      description: Its SHA-256.
+      type: str
+    size:
+      description: Its size in bytes.
+      type: int
+    built:
+      description: Whether it was packed now, or would be.
+      type: bool
 built:
   description: Whether it was built now, or would be.
   returned: success
@@ -118,14 +147,17 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _build, _commands
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _build, _commands, _shipped
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Find or build the artifact."""
     builder = _build.Builder(params["store"], params["npm_ci_args"], params["build_command"])
     artifact = builder.make(params["source"], params["version"], params["ref"], check_mode)
-    return artifact["built"], artifact, {}
+    shipped, wanted = None, params["ship_npm_ci_args"]
+    if wanted is not None and artifact["path"]:
+        shipped = _shipped.pack(artifact["path"], params["store"], wanted, check_mode)
+    return artifact["built"] or bool(shipped and shipped["built"]), {**artifact, "dependencies": shipped}, {}
 
 
 def main() -> None:
@@ -138,6 +170,7 @@ def main() -> None:
             "store": {"type": "path", "required": True},
             "npm_ci_args": {"type": "list", "elements": "str", "default": ["--include=dev"]},
             "build_command": {"type": "list", "elements": "str", "default": ["npm", "run", "build"]},
+            "ship_npm_ci_args": {"type": "list", "elements": "str"},
         },
         supports_check_mode=True,
     )

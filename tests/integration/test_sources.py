@@ -45,3 +45,23 @@ def test_git_repository_and_ref(ready, tmp_path):
     commit = subprocess.run(["git", "rev-parse", "release-2"], cwd=source, check=True, capture_output=True, text=True).stdout.strip()
     assert ready.record(ready.live())["source"] == f"file://{source}@{commit}"
     assert len(list((ready.root / "deps").glob("[0-9a-f]*"))) == 1, "one lock file, one installation"
+
+
+def test_dependencies_are_shipped_once_and_checked(new_site, tmp_path, says):
+    """As to a host over SSH: the archive is copied, unpacked, and removed again; npm does not run there."""
+    site = new_site(tmp_path / "site")
+    site.folder.mkdir()
+    what = {"deploy_is_local": False, "mobius_dependencies": "ship", "mobius_npm_ci_args": ["--omit=dev", "--ignore-scripts"],
+            "mobius_artifact_store": str(site.folder / "store")}
+    assert site.play("setup").outcome == "set_up"
+    first = site.deploy("v1", **what)
+    assert first.outcome == "deployed" and "changed: [" in first.task("Copy its dependencies"), first.output
+    second = site.deploy("v2", **what)
+    assert second.outcome == "deployed" and "changed: [" not in second.task("Copy its dependencies"), second.output
+    (key,) = [path.name for path in (site.root / "deps").iterdir() if path.name[0] != "."]
+    (archive,) = (site.folder / "store").glob("deps-*.tar.gz")
+    assert key in archive.name and not list((site.root / "state").glob("*.tar.gz"))
+    archive.write_bytes(archive.read_bytes()[:-9])
+    result = site.deploy("v3", **what)
+    assert (result.status, result.outcome) == (2, "failed") and says(result, "expected SHA-256"), result.output
+    assert site.live().startswith("v2-") and len(list((site.root / "releases").glob("v*"))) == 2

@@ -15,8 +15,9 @@ from cryptography.x509.oid import NameOID
 
 DAY = datetime.timedelta(days=1)
 # Python 3.13 and later refuse an authority that does not say so, and certificates without key identifiers (RFC 5280)
-SIGNS = x509.KeyUsage(digital_signature=False, content_commitment=False, key_encipherment=False, data_encipherment=False, key_agreement=False,
-                      key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False)
+SIGNS = x509.KeyUsage(
+    digital_signature=False, content_commitment=False, key_encipherment=False, data_encipherment=False, key_agreement=False,
+    key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False)
 
 
 class Authority:

@@ -30,6 +30,10 @@ class Result:
         """The word for what came of it."""
         return self.stats.get("mobius_outcome", "none")
 
+    def task(self, name: str) -> str:
+        """What was printed of a task whose name begins so; empty when it was not reached."""
+        return "".join(re.findall(rf"TASK \[(?:[\w.]+ : )?{re.escape(name)}.*?(?=\n(?:TASK|PLAY) |\Z)", self.output, re.DOTALL))
+
     def changed(self) -> int:
         """The recap's count of changed tasks, over all hosts."""
         return sum(int(number) for number in re.findall(r"changed=(\d+)", self.output))

@@ -17,6 +17,16 @@ def test_two_versions_of_debian(cluster):
     assert len(cluster.live()) == 1 and cluster.answers() == cluster.live()
 
 
+def test_dependencies_were_shipped_once_to_hosts_without_a_registry(cluster, good):
+    again = cluster.deploy("same-lock-file")
+    assert again.outcome == "deployed" and not again.task("Copy its dependencies").count("changed: ["), again.output
+    for box in cluster.boxes:
+        assert box.run("ls /opt/mobius/deps | wc -l") == "1" and box.run("ls /opt/mobius/state | grep tar") == ""
+        links = box.run("readlink -f /opt/mobius/releases/*/node_modules").splitlines()
+        assert len(links) >= 2 and len(set(links)) == 1
+    assert cluster.operator.run("rollback", mobius_release_id=good).outcome == "rolled_back"
+
+
 @pytest.mark.parametrize("pattern", ["mobius@", "mobius-proxy"])
 def test_sandbox(cluster, pattern):
     for box in cluster.boxes:

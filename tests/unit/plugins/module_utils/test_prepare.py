@@ -21,7 +21,7 @@ FILES = {"package.json": "{}", "src/api/index.js": "listen()", "client/build/ind
 def params(tmp_path, artifact):
     path, digest = artifact(tmp_path / "a.tar.gz", FILES)
     return {"artifact": path, "sha256": digest, "release_id": "1.0-dddddddd", "version": "1.0", "source": "test",
-            "npm_ci_args": ["--offline"], "migration": "reversible", "asset_folders": ["client/build/assets"]}
+            "npm_ci_args": ["--offline"], "dependencies": None, "migration": "reversible", "asset_folders": ["client/build/assets"]}
 
 
 def test_a_release_is_unpacked_linked_and_recorded(host, params):
