@@ -170,14 +170,19 @@ def clock(skew: float | None, limit: float) -> Row:
     return row("clock", abs(skew) <= limit, found, expected, "let both keep time (timedatectl set-ntp true, chrony)")
 
 
-def backup(folder: str, env: str, components: list[str], max_age: float, policy: _signature.Policy | None = None) -> Row:
-    """Whether the newest archive that holds all *components* is verified, and at most *max_age* hours old. It is read for that."""
+def backup(layout: Layout, folder: str, env: str, components: list[str], max_age: float, policy: _signature.Policy | None = None) -> Row:
+    """Whether the newest archive that holds all *components* is verified, and at most *max_age* hours old. It is read for that.
+
+    A host that serves nothing yet has nothing to lose, and needs none.
+    """
     if max_age <= 0:
         return skipped("backup", "mobius_preflight_backup_max_age is 0")
     expected = f"a verified backup of {', '.join(components)}, {max_age:g} h old at most"
     remedy = "make one: mobius.ops.backup"
     try:
         newest = next(_backups.telling_of(_backups.find(folder, env), expand_components(components)), None)
+        if newest is None and not os.path.lexists(layout.current):
+            return skipped("backup", "no release is live yet, so there is nothing to lose")
         if newest is None:
             return row("backup", False, f"none of {env} in {folder}", expected, remedy)
         [facts] = _backups.describe([newest], "checksum", policy)
@@ -198,5 +203,6 @@ def check(layout: Layout, params: dict[str, t.Any]) -> list[Row]:
     rows += [encoders(params["encoders"]), port(layout, params["service"], params["port"]), disk(layout, params["min_free_mb"]),
              memory(params["min_memory_mb"]), clock(params["clock_skew"], params["max_clock_skew"])]
     policy = _signature.policy(params["allowed_signers"], params["signer"])
-    return [*rows, backup(params["backup_dir"] or layout.backups, params["env"], params["components"], params["backup_max_age"], policy),
+    folder = params["backup_dir"] or layout.backups
+    return [*rows, backup(layout, folder, params["env"], params["components"], params["backup_max_age"], policy),
             proxy(layout, params["service"]), lock(layout, params["lock"])]

@@ -65,7 +65,9 @@ options:
     description: Folder of the backups, by default C(backups) below the root.
     type: path
   backup_max_age:
-    description: Hours that the newest backup of all O(components) may be old; it must be verified too. Not looked at when 0.
+    description:
+      - Hours that the newest backup of all O(components) may be old; it must be verified too. Not looked at when 0.
+      - A host that has neither a backup nor a live release passes by.
     type: float
     default: 0
   components:

@@ -77,7 +77,6 @@ def test_the_services_own_port_is_fine(check, host):
     ({"min_memory_mb": 10**9}, "memory", "available"),
     ({"max_clock_skew": 5, "clock_skew": -7.04}, "clock", "7.0 s behind"),
     ({"max_clock_skew": 5}, "clock", "it could not be measured"),
-    ({"backup_max_age": 1, "env": "local"}, "backup", "none of local in"),
     ({"backup_max_age": 1, "env": "local", "backup_dir": "/nonexistent"}, "backup", "backup folder /nonexistent: expected a folder"),
     ({"given": [{"name": "ci", "status": "failed", "found": "syntax", "expected": "a", "remedy": "mend it"}]}, "ci", "syntax"),
 ])
@@ -160,9 +159,9 @@ def test_check_mode_writes_nothing(host, run_module, tools, snapshot):
     assert snapshot(host.root) == before
 
 
-def backup_row(run_module, state_host, **options):
-    result = run_module(preflight, {"root": state_host.root, "env": state_host.env, "programs": {}, "encoders": [], "min_free_mb": 0,
-                                    "backup_max_age": 1, **options})
+def backup_row(run_module, some_host, **options):
+    result = run_module(preflight, {"root": some_host.root, "programs": {}, "encoders": [], "min_free_mb": 0, "backup_max_age": 1,
+                                    "env": getattr(some_host, "env", "local"), **options})
     return point(result, "backup")
 
 
@@ -172,6 +171,13 @@ def test_the_last_backup(run_module, state_host, quick_clock):
     assert row["status"] == "passed" and made["archive"] in row["found"] and "verified" in row["found"], row
     state_host.backup(components=["logs"])
     assert made["archive"] in backup_row(run_module, state_host)["found"]  # one of the logs alone does not stand for it
+
+
+def test_a_host_without_a_backup(run_module, host):
+    assert backup_row(run_module, host)["status"] == "skipped"  # nor a release: a first deploy
+    host.live("r1")
+    row = backup_row(run_module, host)
+    assert row["status"] == "failed" and "none of local in" in row["found"]
 
 
 def test_a_backup_that_is_too_old(run_module, state_host, monkeypatch):
