@@ -160,6 +160,29 @@ def roll_back(store: ReleaseStore, service: Service | None, checks: list[dict[st
         return {**facts, "previous": previous, "target": store.get(target["id"])}
 
 
+def finish_roll_back(store: ReleaseStore, service: Service | None, checks: list[dict[str, t.Any]], timeout: float, why: str,
+                     bad: str, target_id: str) -> dict[str, t.Any]:
+    """What is left to do of a rollback that was interrupted after ``current`` was changed.
+
+    :param bad: the release that was gone back from, to *target_id*, the live one.
+    :raises Superseded: when another release is live.
+    :raises ServiceError: when the target is unhealthy.
+    """
+    with store.switching():
+        if store.live() != target_id:
+            raise Superseded(f"release {target_id}", "to be the live release", store.live() or "none", "Nothing was done")
+        target = choose_target(store, target_id)
+        facts: dict[str, t.Any] = {"downtime": None}
+        if not serves(store.layout, service, target_id):
+            facts = switch(store, service, target_id, checks, timeout)
+        elif service:
+            _readiness.ready(service, checks, target_id, timeout)
+        if store.require(bad)["status"] != "rolled_back":
+            store.mark(bad, "rolled_back", why, target=target_id, **facts)
+        _migration.down_after(store, service, bad, target_id)
+        return {**facts, "previous": bad, "target": target}
+
+
 def serves(layout: Layout, service: Service | None, release_id: str) -> bool:
     """Whether a release is live *and* it is what the running service runs."""
     if ReleaseStore(layout).live() != release_id:

@@ -15,18 +15,22 @@ from ansible_collections.mobius.ops.plugins.module_utils._watch_record import Re
 def roll_back(record: Record, store: ReleaseStore, service: Service | None, trigger: str) -> str:
     """Go back to the rollback target; the verdict that this makes, ``rolled_back`` or ``frozen``.
 
+    One that was interrupted, and is begun again with its watch, is finished.
+
     :raises Superseded: when another release is live by now.
     """
-    release, spec = record.state["release"], record.spec
+    release, spec, state = record.state["release"], record.spec, record.state
     if ((store.get(release) if release else None) or {}).get("migration") == "forward_only":
         record.incident(1, f"Release {release} is bad and cannot be rolled back by itself",
                         f"{trigger}. Its migration is forward-only: a person decides.", service, trigger=trigger)
         return "frozen"
     record.mark("rolling_back", "ERROR", f"rolling back release {release}: {trigger}")
-    record.save(rolling_back=True, trigger=trigger)
-    began = time.monotonic()
+    going_to = state["rolling_back"] or (store.target() or {}).get("id") or "none"
+    record.save(rolling_back=going_to, trigger=trigger)
+    began, switched = time.monotonic(), store.live() == going_to
     try:
-        facts = _activation.roll_back(store, service, spec["checks"], spec["ready_timeout"], trigger, bad=release)
+        facts = (_activation.finish_roll_back(store, service, spec["checks"], spec["ready_timeout"], trigger, release, going_to) if switched
+                 else _activation.roll_back(store, service, spec["checks"], spec["ready_timeout"], trigger, bad=release))
     except _activation.Superseded:
         raise
     except (OpsError, OSError) as error:

@@ -69,7 +69,7 @@ class Watcher:
         return {
             "status": "running", **self._process(), "started": _clock.iso(), "release": self.store.live(), "verdict": None, "trigger": "",
             "rounds": 0, "recent": [], "incident": None, "rollback": None, "left": self.spec["duration"],
-            "samples": self.decision.summary(), "rolling_back": False, "resumed": 0, "times": {},
+            "samples": self.decision.summary(), "rolling_back": "", "resumed": 0, "times": {},
             "baseline": _baseline.figures({name: times[name] for name in names if name in times}),
         }
 
@@ -93,7 +93,7 @@ class Watcher:
         """Watch until the end of the window, a rollback, or a stop."""
         try:
             self.begin()
-            verdict = self.rounds()
+            verdict = self.roll_back() if self.state["rolling_back"] else self.rounds()
         except (Stopped, _activation.Superseded) as reason:
             verdict = "inconclusive"
             self.decision.trigger = str(reason)
@@ -112,6 +112,9 @@ class Watcher:
             self.record.mark("resumed", "WARN", f"watch {self.folder.id} goes on after it was interrupted: "
                                                 f"{max(0.0, self.end - time.monotonic()):.0f} s left, what was in a row counts anew")
             self.record.save()
+            if self.state["rolling_back"]:
+                self.decision.trigger = self.state["trigger"]
+                return
             # after a reboot the service comes up at the same time: what is seen meanwhile says nothing about the release
             checks = [_probe.fill(check, self.state["release"]) for check in self.spec["checks"]]
             _health.wait_for(checks, self.spec["ready_timeout"], give_up=lambda: "told to end" if self.told_to_end() else "")
@@ -133,7 +136,7 @@ class Watcher:
             at = time.monotonic()
             action = self.round()
             if action == _verdict.ROLL_BACK and self.spec["auto_rollback"]:
-                return _watch_rollback.roll_back(self.record, self.store, self.service, self.decision.trigger)
+                return self.roll_back()
             if action == _verdict.RECOVERED:
                 told = False
                 self.record.mark("recovered", "INFO", f"{self.decision.good_in_a_row} good checks in a row: the alarm is over")
@@ -144,6 +147,10 @@ class Watcher:
             wait = self.spec["retry_interval"] if self.decision.suspicious() else self.spec["interval"]
             self.pause(min(at + wait, self.end) - time.monotonic())
         return "degraded" if alarmed and self.decision.verdict() == "healthy" else self.decision.verdict()
+
+    def roll_back(self) -> str:
+        """Go back, or finish that; the verdict."""
+        return _watch_rollback.roll_back(self.record, self.store, self.service, self.decision.trigger)
 
     def round(self) -> str:
         """Run every check, write down what was found, and say what to do."""
@@ -226,7 +233,7 @@ class Watcher:
                             watch=self.folder.id)
         with self.record.best_effort():
             self.folder.forget_unit()
-        self.record.save(status="finished", verdict=verdict, trigger=self.decision.trigger, rolling_back=False, left=0)
+        self.record.save(status="finished", verdict=verdict, trigger=self.decision.trigger, rolling_back="", left=0)
         if verdict in ("healthy", "degraded", "rolled_back"):
             with self.record.best_effort():
                 retired = _blue_green.retire(self.service)

@@ -384,6 +384,66 @@ def test_a_watch_that_was_interrupted_goes_on(host, two, watch, ended, wait_unti
     assert [event["verdict"] for event in host.history() if event["what"] == "watch"] == ["rolled_back"]
 
 
+def killed_in_its_rollback(host, folder, wait_until, live):
+    """Kill a watch as soon as it goes back and *live* is the live release."""
+    host.mode("r2", "bad")
+    wait_until(lambda: folder.state().get("rolling_back") and host.store.live() == live, 10)
+    os.kill(folder.state()["pid"], signal.SIGKILL)
+    wait_until(lambda: folder.state()["status"] == "lost")
+
+
+def begun_again(host, folder, ended):
+    _detach.launch(host.layout, _watcher, folder.path, os.path.join(folder.path, "watcher.log"))
+    wait_for_resume = time.monotonic() + 5
+    while not (folder.saved() or {}).get("resumed") and time.monotonic() < wait_for_resume:
+        time.sleep(0.02)
+    return ended(folder)
+
+
+def gone_back(host, two, state):
+    assert (state["verdict"], state["rollback"]["to"], host.store.live()) == ("rolled_back", "r1", "r1"), state
+    assert "3 consecutive failed checks" in state["trigger"] and host.statuses() == {"r1": "verified", "r2": "rolled_back"}
+    assert (two.status()["status"], two.status()["release"]) == ("running", "r1")
+    assert len(incidents(host)) == 1 and last_event(host)["verdict"] == "rolled_back"
+    assert len([event for event in host.history() if event["what"] == "rolled_back"]) == 1
+
+
+def test_a_rollback_that_is_interrupted_before_its_switch_is_done(host, two, watch, ended, wait_until):
+    folder = watch(duration=60)
+    with host.store.switching():  # it waits for this
+        killed_in_its_rollback(host, folder, wait_until, "r2")
+    gone_back(host, two, begun_again(host, folder, ended))
+
+
+@pytest.mark.parametrize("left", ["running", "stopped"])
+def test_a_rollback_that_is_interrupted_in_its_switch_is_finished(host, two, watch, ended, wait_until, left):
+    """The link is changed, and the old release is not known to be well: it runs, or it does not."""
+    host.mode("r1", "bad")  # waited for
+    folder = watch(duration=60, ready_timeout=10.0)
+    killed_in_its_rollback(host, folder, wait_until, "r1")
+    host.mode("r1", "ok")
+    if left == "stopped":
+        two.stop()
+    gone_back(host, two, begun_again(host, folder, ended))
+
+
+def test_a_rollback_that_is_interrupted_and_cannot_be_finished_is_told(host, two, watch, ended, wait_until):
+    host.mode("r1", "bad")
+    folder = watch(duration=60, ready_timeout=2.0)
+    killed_in_its_rollback(host, folder, wait_until, "r1")
+    state = begun_again(host, folder, ended)
+    assert state["verdict"] == "frozen" and incidents(host)[0]["severity"] == 1, state
+
+
+def test_another_release_that_went_live_after_an_interrupted_rollback_is_left_alone(host, two, watch, ended, wait_until):
+    folder = watch(duration=60)
+    with host.store.switching():
+        killed_in_its_rollback(host, folder, wait_until, "r2")
+    host.live("r3", status="active")
+    state = begun_again(host, folder, ended)
+    assert (state["verdict"], host.store.live()) == ("inconclusive", "r3") and "r3" in state["trigger"]
+
+
 def test_a_watch_that_has_ended_does_not_begin_again(host, two, watch, ended):
     folder = watch()
     state = ended(folder)
