@@ -17,7 +17,7 @@ options:
     default: []
     suboptions:
       name:
-        description: What to call the check in results and logs. The URL by default.
+        description: What to call the check in results and logs. The URL by default. Of several with one name the later ones get a number.
         type: str
       url:
         description: Where to send it, with V(http://) or V(https://).

@@ -17,10 +17,15 @@ EVIDENCE = 3
 
 def normalize_all(checks: list[dict[str, t.Any]], headers: dict[str, str] | None = None,
                   secret_headers: dict[str, str] | None = None) -> list[dict[str, t.Any]]:
-    """Every check in full form (``_probe.normalize``). Secret headers win over those that may be shown."""
+    """Every check in full form (``_probe.normalize``), under a name of its own. Secret headers win over those that may be shown."""
     secrets = [str(value) for value in (secret_headers or {}).values()]
-    return [_probe.normalize({**check, "secrets": [*check.get("secrets", []), *secrets]}, {**(headers or {}), **(secret_headers or {})})
-            for check in checks]
+    found = [_probe.normalize({**check, "secrets": [*check.get("secrets", []), *secrets]}, {**(headers or {}), **(secret_headers or {})})
+             for check in checks]
+    names = [check["name"] for check in found]
+    for place, check in enumerate(found):
+        earlier = names[:place].count(names[place])
+        check["name"] += f" ({earlier + 1})" if earlier else ""
+    return found
 
 
 def percentile(values: list[float], percent: float) -> float | None:

@@ -91,6 +91,14 @@ def test_checks_run_at_the_same_time_and_keep_their_order(web):
     assert _health.outcome(samples) == "ok"
 
 
+def test_checks_of_one_name_are_judged_apart(web):
+    """One URL, asked in two ways, has one name by default."""
+    web.answers["/health"] = (200, "ok")
+    checks = _health.normalize_all([{"url": web.base + "/health"}, {"url": web.base + "/health", "contains": "no such words"}])
+    found = {each["check"]: each["outcomes"] for each in _health.endpoints(_health.sample_all(checks), _thresholds.DEFAULTS)}
+    assert [outcomes["ok"] for outcomes in found.values()] == [1, 0] and list(found) == [web.base + "/health", web.base + "/health (2)"]
+
+
 def test_waiting_ends_at_the_first_success(web):
     answers = iter([(500, ""), (500, ""), (200, ""), (200, "")])
     web.answers["/health"] = lambda handler, _body: handler.send(*next(answers))
