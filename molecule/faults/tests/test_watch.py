@@ -17,8 +17,10 @@ def state_of(box):
     return json.loads(box.run(f"cat {WATCH}/$(ls {WATCH} | tail -n 1)/state.json") or "{}")
 
 
-def test_a_watch_goes_on_after_a_kill_and_a_reboot_and_rolls_back(cluster, good):
+def test_a_watch_goes_on_after_a_kill_and_a_reboot_and_rolls_back(cluster):
     box = cluster.boxes[0]
+    assert cluster.deploy("before").outcome == "deployed"  # verified, so that a watch may go back to it
+    (good,) = cluster.live()
     run = cluster.operator.start("deploy", **cluster.source("watched"), mobius_watch_duration=600)
     wait_until(lambda: all(each.live() != good and not each.locked() for each in cluster.boxes), 240)
     os.killpg(run.pid, signal.SIGKILL)
