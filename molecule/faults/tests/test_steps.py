@@ -5,7 +5,7 @@ import time
 
 import pytest
 from support.cluster import Cluster
-from support.waiting import when
+from support.waiting import wait_until, when
 
 HOST = "/opt/mobius"
 #: What happens to the second host, as root, once the release is there: its new instance ends at once, it never says that it is
@@ -39,13 +39,16 @@ def all_back(cluster, good, version):
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_that_fails_on_one_host_takes_all_back(cluster, good, step, capsys):
     box, begun = cluster.boxes[1], time.monotonic()
-    line, failed = STEPS[step].replace("RELEASE", f"{HOST}/releases/{step}-*"), box.count("failed")
-    try:
-        with when(lambda: box.run(f"ls -d {HOST}/releases/{step}-*"), lambda: box.run(line)), \
-                when(lambda: box.count("failed") > failed, lambda: box.run(THAW)):
-            result = cluster.deploy(step, mobius_ready_timeout=8)
-    finally:
-        box.run(THAW)
+    failed = box.count("failed")
+
+    def spoil():
+        box.run(STEPS[step].replace("RELEASE", f"{HOST}/releases/{step}-*"))
+        if step == "switch":
+            wait_until(lambda: box.count("failed") > failed, 120)
+            box.run(THAW)
+
+    with when(lambda: box.run(f"ls -d {HOST}/releases/{step}-*"), spoil):
+        result = cluster.deploy(step, mobius_ready_timeout=8)
     seconds = time.monotonic() - begun
     assert (result.status, result.outcome) in ((2, "failed"), (2, "rolled_back")), result.output
     with capsys.disabled():
