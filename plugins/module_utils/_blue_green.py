@@ -16,7 +16,7 @@ import time
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _processes, _readiness
-from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 from ansible_collections.mobius.ops.plugins.module_utils._service import Service
 from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService
@@ -38,6 +38,8 @@ def switch(store: ReleaseStore, service: SlottedService, release_id: str, checks
     live = service.serving()
     facts = live.status()
     if facts["status"] == "running" and facts["release"] == release_id:
+        with contextlib.suppress(ServiceError):  # a switch that failed may have told it to hold; what it does not hear now it hears later
+            service.proxy.release()
         store.point(release_id)
         return {"downtime": 0.0, "held": 0.0, "ready_after": _readiness.ready(live, service.direct(checks, live.port), release_id, timeout)}
     if service.spec["state"] == "shared":
@@ -95,6 +97,13 @@ def _exclusive(store: ReleaseStore, service: SlottedService, release_id: str, ch
         service.proxy.point(idle.port)
         store.point(release_id)
     return {"held": round(time.monotonic() - began, 2), "ready_after": ready_after}
+
+
+def let_go(store: ReleaseStore, service: Service | None) -> None:
+    """Requests that a switch has held go on, when it was killed, or the proxy did what it was told after that had failed."""
+    if isinstance(service, SlottedService) and service.proxy.holds():
+        with store.switching():
+            service.proxy.release()
 
 
 @contextlib.contextmanager

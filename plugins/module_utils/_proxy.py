@@ -211,6 +211,11 @@ class Proxy:
         """New requests wait, this long at most."""
         self._set("hold", str(int(time.time() + seconds) + 1))
 
+    def holds(self) -> bool:
+        """Whether new requests wait now."""
+        until = self._map().get("hold", "")
+        return until.isdigit() and int(until) > time.time()
+
     def release(self) -> None:
         """Requests that wait go on."""
         self._set("hold", "0")

@@ -232,12 +232,19 @@ class Work:
         if record is None and self.check_mode:
             return True, {"release": {"id": release_id, "status": "active"}}
         record = self.store.require(release_id)
-        if _activation.serves(self.store.layout, self.service, release_id):
+        if self._serves(release_id):
             return False, {"release": record}
         if self.check_mode:
             return True, {"release": {**record, "status": "active"}}
         return True, _activation.activate(self.store, self.service, release_id, self.checks, self.params["ready_timeout"],
                                           self.params["backup"])
+
+    def _serves(self, release_id: str) -> bool:
+        """Whether there is nothing to switch; requests that an earlier switch has left waiting go on then."""
+        serves = _activation.serves(self.store.layout, self.service, release_id)
+        if serves and not self.check_mode:
+            _blue_green.let_go(self.store, self.service)
+        return serves
 
     def _marked(self, status: str) -> tuple[bool, dict[str, t.Any]]:
         record = self.store.require(self.params["release_id"] or self.store.live() or "none")
@@ -258,7 +265,7 @@ class Work:
     def rolled_back(self) -> tuple[bool, dict[str, t.Any]]:
         """Go back, unless the named release serves already."""
         named = self.params["release_id"]
-        if named and _activation.serves(self.store.layout, self.service, self.store.require(named)["id"]):
+        if named and self._serves(self.store.require(named)["id"]):
             return False, {"release": self.store.get(named)}
         if self.check_mode:
             return True, {"release": _activation.choose_target(self.store, named)}

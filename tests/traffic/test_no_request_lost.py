@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from pathlib import Path
 
 import pytest
 from support.application import png
+from support.remains import processes_of
 from support.waiting import wait_until
 
-from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _gate, _processes
+from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _gate, _processes, _proxy
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.mobius.ops.plugins.modules import release
 
@@ -195,6 +197,45 @@ def test_release_that_is_bad_on_the_real_data_only(site, monkeypatch, fault):
     monkeypatch.setattr(_gate, "on_copy", lambda *_words: 0.0)
     check_bad_never_serves(host)
     assert host.service().idle().status()["status"] == "stopped" and host.service().status()["release"] == "r1"
+
+
+def quick(host):
+    """Whether a request goes through at once."""
+    began = time.monotonic()
+    return host.client().health()["release"] == "r1" and time.monotonic() - began < 2
+
+
+def test_a_proxy_that_was_frozen_in_a_switch_holds_nobody_when_it_goes_on(site, monkeypatch):
+    """It does then what it was told meanwhile: it held for a switch that had failed long since."""
+    host = site("exclusive")
+    host.define()
+    host.verified("r1")
+    host.release("r2")
+    monkeypatch.setattr(_gate, "on_copy", lambda *_words: 0.0)
+    monkeypatch.setattr(_proxy, "PATIENCE", 1.0)
+    frozen = processes_of(host.service().proxy.folder)
+    assert len(frozen) >= 2
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(OpsError, match=r"the proxy on port \d+: expected to take 'hold"):
+            host.activate("r2")
+    finally:
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+    time.sleep(0.5)
+    assert quick(host)
+
+
+def test_requests_that_a_killed_switch_has_left_waiting_go_on_with_the_next_run(site):
+    host = site("exclusive")
+    host.define()
+    host.verified("r1")
+    for go_on in (lambda: host.roll_back("r1"), lambda: _blue_green.let_go(host.store, host.service())):
+        host.service().proxy.hold(30)
+        assert host.service().proxy.holds()
+        go_on()
+        assert not host.service().proxy.holds() and quick(host)
 
 
 @pytest.mark.parametrize("state", STATES)
