@@ -173,7 +173,7 @@ def finish_roll_back(store: ReleaseStore, service: Service | None, checks: list[
             raise Superseded(f"release {target_id}", "to be the live release", store.live() or "none", "Nothing was done")
         target = choose_target(store, target_id)
         facts: dict[str, t.Any] = {"downtime": None}
-        if not serves(store.layout, service, target_id):
+        if isinstance(service, SlottedService) or not serves(store.layout, service, target_id):
             facts = switch(store, service, target_id, checks, timeout)
         elif service:
             _readiness.ready(service, checks, target_id, timeout)

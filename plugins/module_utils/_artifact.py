@@ -80,11 +80,11 @@ def stored(path: str) -> bool:
     return os.path.isfile(path) and os.path.isfile(path + ".sha256")
 
 
-def verify_file(path: str, sha256: str) -> None:
+def verify_file(path: str, sha256: str, remedy: str = "Build or copy the artifact again; do not deploy it") -> None:
     """:raises IntegrityError: when the file's content is not what its checksum says."""
     found = _files.sha256_file(path)
     if found != sha256:
-        raise IntegrityError(f"artifact {path}", f"SHA-256 {sha256}", found, "Build or copy the artifact again; do not deploy it")
+        raise IntegrityError(f"artifact {path}", f"SHA-256 {sha256}", found, remedy)
 
 
 def read_manifest(path: str) -> dict[str, t.Any] | None:
@@ -137,6 +137,12 @@ def unpack(path: str, folder: str) -> None:
                 archive.extract(member, folder, **({"filter": "fully_trusted"} if hasattr(tarfile, "data_filter") else {}))
     except (tarfile.TarError, EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:
         raise IntegrityError(f"artifact {path}", "a whole gzipped tar file", str(error), "Build or copy the artifact again") from error
+
+
+def require_safe(path: str) -> None:
+    """:raises IntegrityError: when a tar file has a member that ``unpack`` refuses."""
+    with tarfile.open(path, "r:gz") as archive:
+        _require_safe(path, archive.getmembers())
 
 
 def _require_safe(path: str, members: list[tarfile.TarInfo]) -> None:

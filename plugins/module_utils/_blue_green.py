@@ -38,8 +38,8 @@ def switch(store: ReleaseStore, service: SlottedService, release_id: str, checks
     live = service.serving()
     facts = live.status()
     if facts["status"] == "running" and facts["release"] == release_id:
-        with contextlib.suppress(ServiceError):  # a switch that failed may have told it to hold; what it does not hear now it hears later
-            service.proxy.release()
+        with contextlib.suppress(ServiceError):
+            service.proxy.release()  # those whom a switch that failed or was killed has left waiting
         store.point(release_id)
         return {"downtime": 0.0, "held": 0.0, "ready_after": _readiness.ready(live, service.direct(checks, live.port), release_id, timeout)}
     if service.spec["state"] == "shared":
@@ -47,6 +47,7 @@ def switch(store: ReleaseStore, service: SlottedService, release_id: str, checks
         ready = idle.status()["release"] == release_id or facts["pid"]
         return {"downtime": 0.0 if facts["pid"] else None, **_beside(store, service, idle if ready else live, release_id, checks, timeout)}
     if facts["status"] not in ("running", "restarting"):
+        service.idle().stop()  # a switch that was killed may have started it, and two must never run
         return {"downtime": None, **_beside(store, service, live, release_id, checks, timeout)}
     return {"downtime": 0.0, **_exclusive(store, service, release_id, checks, timeout)}
 
@@ -67,6 +68,7 @@ def _beside(store: ReleaseStore, service: SlottedService, idle: Service, release
         raise
     service.proxy.point(idle.port)
     store.point(release_id)
+    service.proxy.release()  # those whom a switch that was killed has left waiting
     return {"held": 0.0, "ready_after": ready_after}
 
 
@@ -115,7 +117,7 @@ def _held(service: SlottedService, instance: Service, longest: float) -> t.Itera
     deadline = time.monotonic() + service.spec["drain_timeout"]
     while True:
         _await_rest(service, instance, LONG, deadline)
-        service.proxy.hold(longest + SHORT)
+        _hold(service, longest + SHORT)
         try:
             _await_rest(service, instance, 0, time.monotonic() + SHORT)
             break
@@ -127,6 +129,15 @@ def _held(service: SlottedService, instance: Service, longest: float) -> t.Itera
         yield
     finally:
         service.proxy.release()
+
+
+def _hold(service: SlottedService, seconds: float) -> None:
+    try:
+        service.proxy.hold(seconds)
+    except ServiceError:
+        with contextlib.suppress(ServiceError):
+            service.proxy.release()  # one that is frozen does both when it goes on
+        raise
 
 
 def work_of(service: SlottedService, instance: Service, age: int) -> tuple[int, int]:

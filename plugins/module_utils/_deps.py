@@ -43,16 +43,24 @@ def install(source: str, store: str, npm_ci_args: list[str], fill: t.Callable[[s
         work = os.path.join(store, f".installing-{key}")
         shutil.rmtree(work, ignore_errors=True)
         os.makedirs(work)
-        for name in NAMES:
-            with contextlib.suppress(FileNotFoundError):
-                shutil.copy2(os.path.join(source, name), work)
-        if fill:
-            fill(work, key)
-        else:
-            _commands.run(["npm", "ci", *npm_ci_args], work, f"dependencies {key}")
-        os.makedirs(os.path.join(work, "node_modules"), exist_ok=True)
-        os.rename(work, home)
+        try:
+            _fill(source, work, key, npm_ci_args, fill)
+            os.rename(work, home)
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)  # it may have filled the disk
+            raise
     return modules, True
+
+
+def _fill(source: str, work: str, key: str, npm_ci_args: list[str], fill: t.Callable[[str, str], None] | None) -> None:
+    for name in NAMES:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copy2(os.path.join(source, name), work)
+    if fill:
+        fill(work, key)
+    else:
+        _commands.run(["npm", "ci", *npm_ci_args], work, f"dependencies {key}")
+    os.makedirs(os.path.join(work, "node_modules"), exist_ok=True)
 
 
 def unused(store: str, releases: list[str]) -> list[str]:

@@ -21,10 +21,13 @@ def normalize_all(checks: list[dict[str, t.Any]], headers: dict[str, str] | None
     secrets = [str(value) for value in (secret_headers or {}).values()]
     found = [_probe.normalize({**check, "secrets": [*check.get("secrets", []), *secrets]}, {**(headers or {}), **(secret_headers or {})})
              for check in checks]
-    names = [check["name"] for check in found]
-    for place, check in enumerate(found):
-        earlier = names[:place].count(names[place])
-        check["name"] += f" ({earlier + 1})" if earlier else ""
+    taken: set[str] = set()
+    for check in found:
+        name, number = check["name"], 1
+        while check["name"] in taken:
+            number += 1
+            check["name"] = f"{name} ({number})"
+        taken.add(check["name"])
     return found
 
 

@@ -45,6 +45,7 @@ class Shipped(t.NamedTuple):
         if about["native"] and about["machine"] != machine():
             raise InputError(what, f"dependencies for {machine()}", f"{about['native']} for {about['machine']}",
                              "Run the playbook on a controller of the hosts' kind, or set mobius_dependencies to install")
+        _files.require_space(folder, about["bytes"], what)
         _artifact.unpack(self.path, folder)
         os.unlink(os.path.join(folder, MANIFEST))
 
@@ -74,18 +75,25 @@ def pack(artifact: str, store: str, npm_ci_args: list[str], check_mode: bool) ->
                 modules, _new = _deps.install(source, os.path.join(store, "deps"), npm_ci_args)
                 _pack(modules, path, key)
         sha256 = _artifact.read_sidecar(path)
-        _artifact.verify_file(path, sha256)
+        _artifact.verify_file(path, sha256, "Remove it and its .sha256, and run it again: it is packed anew")
         return {"key": key, "path": os.path.abspath(path), "sha256": sha256, "size": os.path.getsize(path), "built": built}
 
 
 def _pack(modules: str, path: str, key: str) -> None:
-    about = {"schema": _artifact.SCHEMA, "key": key, "machine": machine(), "native": _native(modules)}
+    size = sum(os.lstat(os.path.join(folder, name)).st_size for folder, _dirs, names in os.walk(modules) for name in names)
+    about = {"schema": _artifact.SCHEMA, "key": key, "machine": machine(), "native": _native(modules), "bytes": size}
     content = json.dumps(about).encode("utf-8")
     first = tarfile.TarInfo(MANIFEST)
     first.size = len(content)
     with _files.atomic_file(path) as stream, tarfile.open(fileobj=stream, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
         archive.addfile(first, io.BytesIO(content))
-        archive.add(modules, "node_modules")
+
+        def whole(member: tarfile.TarInfo) -> tarfile.TarInfo:
+            """Each name of a file with several is a file of its own."""
+            archive.inodes.clear()  # type: ignore[attr-defined]
+            return member
+        archive.add(modules, "node_modules", filter=whole)
+    _artifact.require_safe(path)  # what hosts would refuse
     _files.write_text(path + ".sha256", f"{_files.sha256_file(path)}  {os.path.basename(path)}\n")
 
 

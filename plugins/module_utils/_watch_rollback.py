@@ -15,12 +15,18 @@ from ansible_collections.mobius.ops.plugins.module_utils._watch_record import Re
 def roll_back(record: Record, store: ReleaseStore, service: Service | None, trigger: str) -> str:
     """Go back to the rollback target; the verdict that this makes, ``rolled_back`` or ``frozen``.
 
-    One that was interrupted, and is begun again with its watch, is finished.
+    One that was interrupted, and is begun again with its watch, is finished; one that was decided stays so.
 
     :raises Superseded: when another release is live by now.
     """
     release, spec, state = record.state["release"], record.spec, record.state
+    if state["decided"]:
+        if not state["incident"]:
+            record.incident(1 if state["decided"] == "frozen" else 2, f"The rollback of release {release} ended: {state['decided']}",
+                            trigger, service, trigger=trigger)
+        return state["decided"]
     if ((store.get(release) if release else None) or {}).get("migration") == "forward_only":
+        record.save(decided="frozen")
         record.incident(1, f"Release {release} is bad and cannot be rolled back by itself",
                         f"{trigger}. Its migration is forward-only: a person decides.", service, trigger=trigger)
         return "frozen"
@@ -34,14 +40,15 @@ def roll_back(record: Record, store: ReleaseStore, service: Service | None, trig
     except _activation.Superseded:
         raise
     except (OpsError, OSError) as error:
+        record.save(decided="frozen")
         record.incident(1, f"Rollback of release {release} failed", f"{trigger}. {error}", service, trigger=trigger,
                         **getattr(error, "facts", {}))
         found = "ended on an unhealthy release" if isinstance(error, ServiceError) else "was not possible"
         record.log("ERROR", f"rollback {found}: {error}")
         return "frozen"
     elapsed, target = round(time.monotonic() - began, 1), facts["target"]["id"]
+    record.save(decided="rolled_back", rollback={"from": release, "to": target, "elapsed": elapsed, "downtime": facts["downtime"]})
     record.mark("rolled_back", "WARN", f"rolled back to release {target} in {elapsed:g} s; it is healthy")
     record.incident(2, f"Release {release} was rolled back to {target}",
                     f"{trigger}. Release {target} serves again after {elapsed:g} s.", service, trigger=trigger)
-    record.save(rollback={"from": release, "to": target, "elapsed": elapsed, "downtime": facts["downtime"]})
     return "rolled_back"

@@ -31,8 +31,10 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _watch_host,
     _watch_rollback,
 )
+from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService
 from ansible_collections.mobius.ops.plugins.module_utils._watch import WatchFolder
 from ansible_collections.mobius.ops.plugins.module_utils._watch_record import Record
 
@@ -69,7 +71,7 @@ class Watcher:
         return {
             "status": "running", **self._process(), "started": _clock.iso(), "release": self.store.live(), "verdict": None, "trigger": "",
             "rounds": 0, "recent": [], "incident": None, "rollback": None, "left": self.spec["duration"],
-            "samples": self.decision.summary(), "rolling_back": "", "resumed": 0, "times": {},
+            "samples": self.decision.summary(), "rolling_back": "", "decided": "", "resumed": 0, "times": {},
             "baseline": _baseline.figures({name: times[name] for name in names if name in times}),
         }
 
@@ -93,7 +95,7 @@ class Watcher:
         """Watch until the end of the window, a rollback, or a stop."""
         try:
             self.begin()
-            verdict = self.roll_back() if self.state["rolling_back"] else self.rounds()
+            verdict = self.roll_back() if self.state["rolling_back"] or self.state["decided"] else self.rounds()
         except (Stopped, _activation.Superseded) as reason:
             verdict = "inconclusive"
             self.decision.trigger = str(reason)
@@ -112,8 +114,11 @@ class Watcher:
             self.record.mark("resumed", "WARN", f"watch {self.folder.id} goes on after it was interrupted: "
                                                 f"{max(0.0, self.end - time.monotonic()):.0f} s left, what was in a row counts anew")
             self.record.save()
-            if self.state["rolling_back"]:
+            if self.state["rolling_back"] or self.state["decided"]:
                 self.decision.trigger = self.state["trigger"]
+                if isinstance(self.service, SlottedService):
+                    with contextlib.suppress(OpsError):
+                        self.service.proxy.wait()  # after a reboot it starts at the same time
                 return
             # after a reboot the service comes up at the same time: what is seen meanwhile says nothing about the release
             checks = [_probe.fill(check, self.state["release"]) for check in self.spec["checks"]]

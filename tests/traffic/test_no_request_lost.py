@@ -238,6 +238,23 @@ def test_requests_that_a_killed_switch_has_left_waiting_go_on_with_the_next_run(
         assert not host.service().proxy.holds() and quick(host)
 
 
+@pytest.mark.parametrize("started", [False, True], ids=["before the start", "after the start"])
+def test_a_switch_that_was_killed_between_two_instances_is_put_right_by_the_next(site, started):
+    """Requests wait, the old instance has ended; the new one was started on the real data, or was not."""
+    host = site("exclusive")
+    host.define()
+    host.verified("r1")
+    host.release("r2")
+    service = host.service()
+    service.proxy.hold(40)
+    service.serving().stop()
+    if started:
+        service.point(service.idle().port, "r2")
+        service.instance(service.idle().port).start()
+    host.roll_back("r1")
+    assert quick(host) and host.service().idle().status()["status"] == "stopped"
+
+
 @pytest.mark.parametrize("state", STATES)
 def test_going_back_from_a_crash_loop_does_not_wait_for_those_who_wait(site, state):
     """Requests that wait in the proxy for an instance that is gone are no work of it: there is nothing to drain."""

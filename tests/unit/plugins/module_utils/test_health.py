@@ -99,6 +99,11 @@ def test_checks_of_one_name_are_judged_apart(web):
     assert [outcomes["ok"] for outcomes in found.values()] == [1, 0] and list(found) == [web.base + "/health", web.base + "/health (2)"]
 
 
+def test_no_name_is_given_twice():
+    checks = [{"url": "http://127.0.0.1/", "name": name} for name in ("a", "a", "a (2)", "a")]
+    assert [check["name"] for check in _health.normalize_all(checks)] == ["a", "a (2)", "a (2) (2)", "a (3)"]
+
+
 def test_waiting_ends_at_the_first_success(web):
     answers = iter([(500, ""), (500, ""), (200, ""), (200, "")])
     web.answers["/health"] = lambda handler, _body: handler.send(*next(answers))

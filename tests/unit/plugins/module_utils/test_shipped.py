@@ -3,14 +3,16 @@
 """Dependencies that the controller installs and packs, for hosts that reach no package registry."""
 from __future__ import annotations
 
+import glob
 import json
 import os
+import pathlib
 import shutil
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _deps, _prepare, _shipped
-from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError
+from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _deps, _files, _prepare, _shipped
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError, OpsError
 from ansible_collections.mobius.ops.plugins.modules import release, release_artifact
 
 ARGS = ["--omit=dev", "--offline"]
@@ -72,7 +74,7 @@ def test_packed_once_and_unpacked_without_npm(host, built, pack, monkeypatch, re
 def refused(host, built, dependencies, kind, words):
     with pytest.raises(kind, match=words):
         _prepare.prepare(host.store, {**built, "dependencies": dependencies})
-    assert os.listdir(host.layout.releases) == [] and [name for name in os.listdir(host.layout.deps) if name[0] != "."] == []
+    assert os.listdir(host.layout.releases) == [] and [name for name in os.listdir(host.layout.deps) if not name.endswith(".lock")] == []
 
 
 def test_a_copy_that_is_missing_or_damaged_is_refused(host, built, pack, tmp_path):
@@ -98,6 +100,34 @@ def test_compiled_ones_are_for_machines_of_the_same_kind(host, built, pack, monk
         assert _prepare.prepare(host.store, {**built, "dependencies": packed})
     else:
         refused(host, built, packed, InputError, f"expected dependencies for sunos-s390, found dep for {here}")
+
+
+def test_a_file_with_two_names_arrives_under_both(host, built, pack, tmp_path):
+    """As the installation of esbuild makes them."""
+    pack(one=b"program")  # the installation that is packed below
+    key = os.path.basename(glob.glob(str(tmp_path / "store" / "deps" / "[0-9a-f]*"))[0])
+    modules = tmp_path / "store" / "deps" / key / "node_modules"
+    os.link(modules / "one", modules / "two")
+    os.unlink(tmp_path / "store" / f"deps-{key}.tar.gz")
+    _prepare.prepare(host.store, {**built, "dependencies": to_host(pack())})
+    arrived = pathlib.Path(host.layout.deps, key, "node_modules")
+    assert [(arrived / name).read_bytes() for name in ("one", "two")] == [b"program"] * 2
+
+
+def test_what_hosts_would_refuse_is_not_packed(pack, tmp_path):
+    pack(one=b"program")
+    (key,) = (os.path.basename(path) for path in glob.glob(str(tmp_path / "store" / "deps" / "[0-9a-f]*")))
+    os.symlink("/etc/passwd", tmp_path / "store" / "deps" / key / "node_modules" / "out")
+    os.unlink(tmp_path / "store" / f"deps-{key}.tar.gz.sha256")
+    with pytest.raises(IntegrityError, match="a symlink to /etc/passwd"):
+        pack()
+
+
+def test_a_disk_without_room_is_told_before_anything_is_unpacked(host, built, pack, monkeypatch):
+    packed = to_host(pack(dep=b"x" * 5000))
+    real = _files.require_space
+    monkeypatch.setattr(_files, "require_space", lambda folder, size, what: real(folder, 2**60 if "packed" in what else size, what))
+    refused(host, built, packed, OpsError, "packed dependencies")
 
 
 def test_an_application_without_lock_file_has_none(artifact, tmp_path):

@@ -435,6 +435,22 @@ def test_a_rollback_that_is_interrupted_and_cannot_be_finished_is_told(host, two
     assert state["verdict"] == "frozen" and incidents(host)[0]["severity"] == 1, state
 
 
+@pytest.mark.parametrize("well", [True, False])
+def test_a_rollback_that_is_interrupted_after_its_end_is_not_done_twice(host, two, watch, ended, wait_until, well):
+    """Killed between its incident and its last line."""
+    host.mode("r1", "ok" if well else "bad")
+    folder = watch(duration=60, ready_timeout=1.0)
+    host.mode("r2", "bad")
+    before = ended(folder)
+    verdict = "rolled_back" if well else "frozen"
+    assert before["verdict"] == before["decided"] == verdict
+    folder.save_state({**before, "status": "running", "rolling_back": "r1", "verdict": None})
+    after, restarts = begun_again(host, folder, ended), two.status()["restarts"]
+    assert (after["verdict"], after["resumed"], after["incident"]) == (verdict, 1, before["incident"])
+    assert len(incidents(host)) == 1 and two.status()["restarts"] == restarts
+    assert len([event for event in host.history() if event["what"] == "rolled_back"]) == 1
+
+
 def test_another_release_that_went_live_after_an_interrupted_rollback_is_left_alone(host, two, watch, ended, wait_until):
     folder = watch(duration=60)
     with host.store.switching():
