@@ -34,6 +34,7 @@ TARGETS = (("no-change, 1 host", 10.0), ("deploy, 1 host", 30.0), ("going back, 
 #: The watch of a measured deploy; its seconds are taken off.
 WATCH = 2.0
 SMALL, LARGE = 10 * 10**6, 5 * 10**9
+PARTS = ("playbooks", "going-back", "proxies")
 
 
 class Fleet:
@@ -123,15 +124,15 @@ class Bench:
                 root.activate("r2")
 
     def run(self) -> dict[str, t.Any]:
-        """Everything; the figures' medians."""
-        print("playbooks", flush=True)
-        self.playbooks()
-        end_all(str(self.scratch))
-        print("going back", flush=True)
-        self.going_back()
-        end_all(str(self.scratch))
-        print("proxies", flush=True)
-        side_by_side = proxies.compare(self.scratch / "proxies", self.options.rounds)
+        """Every part that is asked for; the figures' medians."""
+        side_by_side: list[dict[str, t.Any]] = []
+        for part in self.options.only or PARTS:
+            print(part, flush=True)
+            if part == "proxies":
+                side_by_side = proxies.compare(self.scratch / "proxies", self.options.rounds)
+            else:
+                (self.playbooks if part == "playbooks" else self.going_back)()
+            end_all(str(self.scratch))
         return {"medians": {name: round(statistics.median(found), 2) for name, found in self.figures.items()}, "rounds": self.figures,
                 "tasks": self.tasks, "proxies": side_by_side}
 
@@ -158,8 +159,10 @@ def table(found: dict[str, t.Any]) -> list[str]:
     lines += ["", "| ratio | measured | at most | met |", "|---|---:|---:|---|"]
     for name, ratio, limit in ratios(found["medians"]):
         lines.append(f"| {name} | {ratio:.2f} | {limit:g} | {'yes' if ratio <= limit else 'NO'} |")
-    lines += ["", "Tasks a host: " + ", ".join(f"{name} {count}" for name, count in sorted(found["tasks"].items())) + "."]
-    lines += ["", "| proxy | state | requests | failed | p99 ms | longest ms |", "|---|---|---:|---:|---:|---:|"]
+    if found["tasks"]:
+        lines += ["", "Tasks a host: " + ", ".join(f"{name} {count}" for name, count in sorted(found["tasks"].items())) + "."]
+    if found["proxies"]:
+        lines += ["", "| proxy | state | requests | failed | p99 ms | longest ms |", "|---|---|---:|---:|---:|---:|"]
     lines += [f"| {row['proxy']} | {row['state']} | {row['requests']} | {row['failed']} | {row['p99']:.0f} | {row['longest']:.0f} |"
               for row in found["proxies"]]
     return lines
@@ -199,7 +202,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scratch", help="a folder with 40 GB free; a temporary one by default")
-    parser.add_argument("--write", action="store_true", help="write docs/deploy-benchmark.md and .json")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--only", action="append", choices=PARTS, help="one part of it")
+    what.add_argument("--write", action="store_true", help="write docs/deploy-benchmark.md and .json")
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
         scratch = Path(tempfile.mkdtemp(prefix="bench-deploy-", dir=options.scratch))
