@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import os
 import tarfile
+import time
 import typing as t
 import zlib
 
@@ -137,6 +139,36 @@ def unpack(path: str, folder: str) -> None:
                 archive.extract(member, folder, **({"filter": "fully_trusted"} if hasattr(tarfile, "data_filter") else {}))
     except (tarfile.TarError, EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:
         raise IntegrityError(f"artifact {path}", "a whole gzipped tar file", str(error), "Build or copy the artifact again") from error
+
+
+def pack(path: str, first: str, about: dict[str, t.Any], members: dict[str, str]) -> None:
+    """Write a gzipped tar file and its checksum: what it is, as JSON in its first member, then files or whole folders.
+
+    Each name of a file that has several is a file of its own, for ``unpack`` takes no hard links.
+
+    :param members: where each of them lies, by its name in the archive.
+    """
+    content = json.dumps(about, indent=1, sort_keys=True).encode("utf-8")
+    head = tarfile.TarInfo(first)
+    head.size, head.mtime = len(content), int(time.time())
+    with _files.atomic_file(path) as stream, tarfile.open(fileobj=stream, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(head, io.BytesIO(content))
+
+        def plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+            archive.inodes.clear()  # type: ignore[attr-defined]
+            return _plain(member)
+        for name, where in members.items():
+            archive.add(where, name, filter=plain)
+    _files.write_text(path + ".sha256", f"{_files.sha256_file(path)}  {os.path.basename(path)}\n")
+
+
+def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """No owners, and the build's time: web servers tell files of one size apart by their time."""
+    member.uid = member.gid = 0
+    member.uname = member.gname = "root"
+    member.mtime = int(time.time())
+    member.mode = 0o755 if member.mode & 0o100 else 0o644
+    return member
 
 
 def require_safe(path: str) -> None:

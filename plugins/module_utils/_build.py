@@ -3,13 +3,9 @@
 """Build an artifact from a source, once: a folder, a tar file with its checksum, or a git repository and ref."""
 from __future__ import annotations
 
-import io
-import json
 import os
 import shutil
-import tarfile
 import tempfile
-import time
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _clock, _commands, _deps, _files
@@ -152,24 +148,5 @@ class Builder:
             "schema": _artifact.SCHEMA, "name": "mobius", "created": _clock.iso(), **about,
             "files": {name: _artifact.describe(where) for name, where in files.items()},
         }
-        with _files.atomic_file(path) as stream, tarfile.open(fileobj=stream, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
-            _add(archive, _artifact.MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode("utf-8"))
-            for name, where in files.items():
-                archive.add(where, name, recursive=False, filter=_plain)
-        _files.write_text(path + ".sha256", f"{_files.sha256_file(path)}  {os.path.basename(path)}\n")
+        _artifact.pack(path, _artifact.MANIFEST, manifest, files)
         return manifest
-
-
-def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    member = tarfile.TarInfo(name)
-    member.size, member.mtime = len(content), int(time.time())
-    archive.addfile(member, io.BytesIO(content))
-
-
-def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """No owners, and the build's time: web servers tell files of one size apart by their time."""
-    member.uid = member.gid = 0
-    member.uname = member.gname = "root"
-    member.mtime = int(time.time())
-    member.mode = 0o755 if member.mode & 0o100 else 0o644
-    return member

@@ -26,7 +26,7 @@ Table = dict[str, tuple[float, float]]
 
 UNITS = {"uptime_s": "s", "clock_offset_s": "s", "service_rss_bytes": "bytes"}
 #: What to do about a figure that is not normal; ``{subject}`` and ``{value}`` are its own.
-TODO = {
+REMEDIES = {
     "cpu_pct": "Look for what takes the CPU with: ps aux --sort=-%cpu. When it is ffmpeg, a render runs: wait, or limit the service "
                "by mobius_cpu_quota.",
     "memory_pct": "Look for what takes the memory with: ps aux --sort=-rss. When it is the service, restart it with: ansible-playbook "
@@ -97,7 +97,7 @@ def measured(metric: str, subject: str, how: t.Callable[[], float], table: Table
     value = value if isinstance(value, int) else round(value, 2)
     size = abs(value) if metric == "clock_offset_s" else value
     status = _thresholds.grade(metric, size, table) if metric in table else "normal"
-    todo = "" if status == "normal" else TODO[metric].format(subject=subject, value=value)
+    todo = "" if status == "normal" else REMEDIES[metric].format(subject=subject, value=value)
     return {**unmeasured(metric, subject, None, table), "value": value, "status": status, "todo": todo}
 
 

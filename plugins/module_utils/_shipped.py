@@ -7,10 +7,7 @@ that has ``deps/<lock hash>`` already needs no copy. The first member tells for 
 """
 from __future__ import annotations
 
-import io
-import json
 import os
-import tarfile
 import tempfile
 import typing as t
 
@@ -82,19 +79,12 @@ def pack(artifact: str, store: str, npm_ci_args: list[str], check_mode: bool) ->
 def _pack(modules: str, path: str, key: str) -> None:
     size = sum(os.lstat(os.path.join(folder, name)).st_size for folder, _dirs, names in os.walk(modules) for name in names)
     about = {"schema": _artifact.SCHEMA, "key": key, "machine": machine(), "native": _native(modules), "bytes": size}
-    content = json.dumps(about).encode("utf-8")
-    first = tarfile.TarInfo(MANIFEST)
-    first.size = len(content)
-    with _files.atomic_file(path) as stream, tarfile.open(fileobj=stream, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
-        archive.addfile(first, io.BytesIO(content))
-
-        def whole(member: tarfile.TarInfo) -> tarfile.TarInfo:
-            """Each name of a file with several is a file of its own."""
-            archive.inodes.clear()  # type: ignore[attr-defined]
-            return member
-        archive.add(modules, "node_modules", filter=whole)
-    _artifact.require_safe(path)  # what hosts would refuse
-    _files.write_text(path + ".sha256", f"{_files.sha256_file(path)}  {os.path.basename(path)}\n")
+    _artifact.pack(path, MANIFEST, about, {"node_modules": modules})
+    try:
+        _artifact.require_safe(path)
+    except IntegrityError:  # hosts would refuse it
+        os.unlink(path)
+        raise
 
 
 def _native(modules: str) -> str:
@@ -112,9 +102,8 @@ def _native(modules: str) -> str:
 
 
 def _about(path: str) -> dict[str, t.Any]:
-    what = "packed dependencies"
     about = _artifact.first_json(path, MANIFEST)
     if not isinstance(about, dict) or about.get("schema") != _artifact.SCHEMA:
-        raise IntegrityError(f"{what} {path}", f"{MANIFEST} of schema {_artifact.SCHEMA} at its beginning", "none",
+        raise IntegrityError(f"packed dependencies {path}", f"{MANIFEST} of schema {_artifact.SCHEMA} at its beginning", "none",
                              "Pack them with mobius.ops.release_artifact")
     return about

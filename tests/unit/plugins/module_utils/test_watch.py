@@ -392,11 +392,9 @@ def killed_in_its_rollback(host, folder, wait_until, live):
     wait_until(lambda: folder.state()["status"] == "lost")
 
 
-def begun_again(host, folder, ended):
+def begun_again(host, folder, ended, wait_until):
     _detach.launch(host.layout, _watcher, folder.path, os.path.join(folder.path, "watcher.log"))
-    wait_for_resume = time.monotonic() + 5
-    while not (folder.saved() or {}).get("resumed") and time.monotonic() < wait_for_resume:
-        time.sleep(0.02)
+    wait_until(lambda: (folder.saved() or {}).get("resumed"))
     return ended(folder)
 
 
@@ -412,7 +410,7 @@ def test_a_rollback_that_is_interrupted_before_its_switch_is_done(host, two, wat
     folder = watch(duration=60)
     with host.store.switching():  # it waits for this
         killed_in_its_rollback(host, folder, wait_until, "r2")
-    gone_back(host, two, begun_again(host, folder, ended))
+    gone_back(host, two, begun_again(host, folder, ended, wait_until))
 
 
 @pytest.mark.parametrize("left", ["running", "stopped"])
@@ -424,14 +422,14 @@ def test_a_rollback_that_is_interrupted_in_its_switch_is_finished(host, two, wat
     host.mode("r1", "ok")
     if left == "stopped":
         two.stop()
-    gone_back(host, two, begun_again(host, folder, ended))
+    gone_back(host, two, begun_again(host, folder, ended, wait_until))
 
 
 def test_a_rollback_that_is_interrupted_and_cannot_be_finished_is_told(host, two, watch, ended, wait_until):
     host.mode("r1", "bad")
     folder = watch(duration=60, ready_timeout=2.0)
     killed_in_its_rollback(host, folder, wait_until, "r1")
-    state = begun_again(host, folder, ended)
+    state = begun_again(host, folder, ended, wait_until)
     assert state["verdict"] == "frozen" and incidents(host)[0]["severity"] == 1, state
 
 
@@ -445,7 +443,7 @@ def test_a_rollback_that_is_interrupted_after_its_end_is_not_done_twice(host, tw
     verdict = "rolled_back" if well else "frozen"
     assert before["verdict"] == before["decided"] == verdict
     folder.save_state({**before, "status": "running", "rolling_back": "r1", "verdict": None})
-    after, restarts = begun_again(host, folder, ended), two.status()["restarts"]
+    after, restarts = begun_again(host, folder, ended, wait_until), two.status()["restarts"]
     assert (after["verdict"], after["resumed"], after["incident"]) == (verdict, 1, before["incident"])
     assert len(incidents(host)) == 1 and two.status()["restarts"] == restarts
     assert len([event for event in host.history() if event["what"] == "rolled_back"]) == 1
@@ -456,7 +454,7 @@ def test_another_release_that_went_live_after_an_interrupted_rollback_is_left_al
     with host.store.switching():
         killed_in_its_rollback(host, folder, wait_until, "r2")
     host.live("r3", status="active")
-    state = begun_again(host, folder, ended)
+    state = begun_again(host, folder, ended, wait_until)
     assert (state["verdict"], host.store.live()) == ("inconclusive", "r3") and "r3" in state["trigger"]
 
 
