@@ -29,7 +29,7 @@ test: test-unit test-faults test-traffic test-app test-integration ## unit, faul
 
 .PHONY: test-unit
 test-unit: setup ## unit tests (ARGS="-k name" goes to pytest)
-	.venv/bin/pytest tests/unit -q $(ARGS)
+	.venv/bin/pytest tests/unit -q -n 3 $(ARGS)
 
 .PHONY: test-traffic
 test-traffic: setup ## deploys and rollbacks behind the proxy, under traffic that must lose nothing

@@ -83,23 +83,18 @@ class Bench:
         """Whole playbooks on 1, 3 and 10 hosts. A host of its own builds the artifact of each version first."""
         builder = Fleet(self.scratch / "builder", 1)
         fleets = {count: Fleet(self.scratch / f"fleet{count}", count) for count in (1, 3, 10)}
-        first: dict[str, str] = {}
         for number in range(self.options.rounds + 1):
             source = make_source(self.scratch / f"source-v{number}", f"v{number}")
             what = {"mobius_release_source": str(source), "mobius_version": f"v{number}"}
-            first = first or what
             seconds, _tasks = builder.play("deploy", **what)
             for count, fleet in fleets.items():
                 name = "1 host" if count == 1 else f"{count} hosts"
-                if count < 10 or not number:
-                    spent, tasks = fleet.play("deploy", **what)
-                    if number:  # the first round installs the dependencies
-                        self.note(f"deploy, {name}", spent - WATCH)
-                        self.tasks["deploy"] = tasks
-                again, few = fleet.play("deploy", **(what if count < 10 else first))
-                if number:
+                spent, tasks = fleet.play("deploy", **what)
+                again, few = fleet.play("deploy", **what)
+                if number:  # the first round installs the dependencies
+                    self.note(f"deploy, {name}", spent - WATCH)
                     self.note(f"no-change, {name}", again)
-                    self.tasks["no-change"] = few
+                    self.tasks |= {"deploy": tasks, "no-change": few}
             if number:
                 self.note("deploy, 1 host, with the build", seconds - WATCH)
 
@@ -172,9 +167,8 @@ def ratios(medians: dict[str, float]) -> list[tuple[str, float, float]]:
     """Ratio, measured, at most: going back with much data beside little, and the cost of a host of ten beside one."""
     rows = [(f"going back, 5 GB beside 10 MB, {state}", medians[f"going back, 5 GB, {state}"] / medians[f"going back, 10 MB, {state}"], 1.1)
             for state in ("restart", "exclusive", "shared") if f"going back, 5 GB, {state}" in medians]
-    if "no-change, 10 hosts" in medians:
-        rows.append(("no-change, a host of 10 beside 1", medians["no-change, 10 hosts"] / 10 / medians["no-change, 1 host"], 1.0))
-    return rows
+    return rows + [(f"{what}, a host of 10 beside 1", medians[f"{what}, 10 hosts"] / 10 / medians[f"{what}, 1 host"], 1.0)
+                   for what in ("no-change", "deploy") if f"{what}, 10 hosts" in medians]
 
 
 def page(found: dict[str, t.Any], noise: float) -> str:
