@@ -68,11 +68,11 @@ class ActionModule(ActionBase):
             display.display(DETACH)
         while True:
             self._show(host, result, args.get("progress", "all"))
-            if result.get("verdict"):
+            if result.get("verdict") and not result.get("more"):
                 return result
-            if args.get("together") and self._mark(args["together"]).exists():
+            if not result.get("verdict") and args.get("together") and self._mark(args["together"]).exists():
                 return {**result, "verdict": "elsewhere", "trigger": "the watch of another host went back or was lost"}
-            ask = {"root": args["root"], "state": "followed", "patience": 0}
+            ask = {"patience": 0, **{name: args[name] for name in ("root", "watch_id", "offset") if name in args}, "state": "followed"}
             if result:
                 ask.update(watch_id=result["watch"]["id"], offset=result["offset"], patience=PATIENCE)
             try:

@@ -11,6 +11,8 @@ from ansible_collections.mobius.ops.plugins.module_utils import _probe, _thresho
 
 #: Probes that run at the same time: so many, or one an endpoint when there are more endpoints, up to a limit.
 WORKERS, MOST_WORKERS = 16, 100
+#: Seconds that a probe has at least, when the time to wait is nearly over.
+SHORTEST = 0.2
 #: Samples of an endpoint that are kept as evidence.
 EVIDENCE = 3
 
@@ -114,14 +116,15 @@ def wait_for(checks: list[dict[str, t.Any]], timeout: float, successes: int = 1,
              give_up: t.Callable[[], str] = lambda: "") -> tuple[bool, list[dict[str, t.Any]], str]:
     """Sample until *successes* rounds in a row are well.
 
-    :param timeout: seconds after which it gives up.
+    :param timeout: seconds after which it gives up; the last round has no more time than is left.
     :param give_up: asked after each bad round; what it returns ends the waiting and is the reason.
     :returns: whether it became well, the last round's samples, and why not.
     """
     deadline = time.monotonic() + timeout
     in_a_row = 0
     while True:
-        samples = sample_all(checks)
+        left = max(SHORTEST, deadline - time.monotonic())
+        samples = sample_all([{**check, "timeout": min(check["timeout"], left)} for check in checks])
         well = outcome(samples) in ("ok", "slow")
         in_a_row = in_a_row + 1 if well else 0
         if in_a_row >= successes:

@@ -13,6 +13,7 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _certificate, _http_body
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
+from ansible_collections.mobius.ops.plugins.module_utils._http_faults import Fault
 
 try:
     import requests
@@ -68,6 +69,9 @@ class _Guarded:
 
     def _new_conn(self) -> t.Any:
         line = super()._new_conn()
+        if _current.guard.over():  # to connect takes no longer than what was left, but looking up a name knows no limit
+            line.close()
+            raise Fault("dns", f"the host name {self.host} was found too late")
         line.settimeout(_current.guard.left())
         _current.guard.watch(line)
         return line

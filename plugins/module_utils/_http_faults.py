@@ -22,7 +22,7 @@ UNKNOWN_ISSUER = (2, 18, 19, 20, 21)
 
 
 class Fault(Exception):
-    """The service answered, and wrongly."""
+    """The service answered, and wrongly. With the kind ``dns`` its name was found too late to ask it."""
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)
@@ -49,7 +49,7 @@ def classify(error: BaseException) -> tuple[str, str]:
         return any(isinstance(one, kinds) for one in found)
 
     if isinstance(error, Fault):
-        return "failed", error.kind
+        return "error" if error.kind == "dns" else "failed", error.kind
     if isinstance(error, requests.exceptions.ProxyError):
         return "error", "proxy"
     if is_a(requests.Timeout, TimeoutError, socket.timeout):
@@ -104,7 +104,7 @@ def reason(kind: str, error: BaseException, url: str, seconds: float) -> str:
         words = _certificate_fault(causes(error))[1]
         return f"the certificate of {urlsplit(url).hostname} {words}" if words else f"TLS: {_innermost(error)}"
     if kind == "proxy":
-        return f"the proxy: {_innermost(error)}"
+        return f"the proxy: {_innermost(error)}" if isinstance(error, requests.exceptions.ProxyError) else f"the proxy: {told['timeout']}"
     return told.get(kind) or str(error)
 
 

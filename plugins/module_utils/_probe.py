@@ -104,13 +104,36 @@ def _secrets(full: dict[str, t.Any]) -> list[str]:
     found = {*full.get("secrets", []), *map(str, full["secret_headers"].values()), str(full["password"]), str(full["token"]), *pairs,
              *(pair.partition(":")[2] for pair in pairs), *(_base64(pair) for pair in pairs),
              *(value.partition(" ")[2] for value in _credentials(full).values())}
-    return sorted(found - {""}, key=lambda text: (-len(text), text))
+    return _longest_first(found - {""})
+
+
+def _longest_first(texts: set[str]) -> list[str]:
+    return sorted(texts, key=lambda text: (-len(text), text))
 
 
 def fill(check: dict[str, t.Any], release: str | None) -> dict[str, t.Any]:
     """The check with ``{release}`` in its JSON assertions and text replaced by the release that should answer."""
     return {**check, "json": [text.replace("{release}", release or "") for text in check["json"]],
             "contains": check["contains"].replace("{release}", release or "")}
+
+
+def quoted(text: str, secrets: list[str]) -> str:
+    """A text in one line, cut after all secrets are hidden: no part of one is left."""
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+    return " ".join(text.split())[:EVIDENCE_LIMIT]
+
+
+def hiding(checks: list[dict[str, t.Any]], secrets: t.Iterable[str]) -> list[dict[str, t.Any]]:
+    """The normalized checks, with more texts that no sample may show."""
+    return [{**check, "secrets": _longest_first({*check["secrets"], *secrets})} for check in checks]
+
+
+def require(checks: list[dict[str, t.Any]]) -> None:
+    """:raises StateError: when the target lacks a Python library that these normalized checks take."""
+    session()
+    if jmespath is None and any(check["json"] for check in checks):
+        raise _without_jmespath()
 
 
 def session(workers: int = 1) -> _http.Client:
@@ -132,10 +155,7 @@ def probe(check: dict[str, t.Any], client: _http.Client) -> dict[str, t.Any]:
     earlier: list[str] = []
     while True:
         sample = _attempt(check, client)
-        for secret in check["secrets"]:
-            sample.update({field: sample[field].replace(secret, HIDDEN) for field in ("error", "evidence")})
-        sample.update(error=sample["error"][:EVIDENCE_LIMIT], evidence=" ".join(sample["evidence"].split())[:EVIDENCE_LIMIT],
-                      attempts=len(earlier) + 1, earlier=earlier)
+        sample.update({field: quoted(sample[field], check["secrets"]) for field in ("error", "evidence")}, attempts=len(earlier) + 1, earlier=earlier)
         if sample["outcome"] in ("ok", "slow") or len(earlier) + 1 >= check["attempts"]:
             return sample
         earlier = [*earlier, sample["error"]]
@@ -157,12 +177,21 @@ def _attempt(check: dict[str, t.Any], client: _http.Client) -> dict[str, t.Any]:
             elif check["max_ms"] is not None and sample["ms"] > check["max_ms"]:
                 sample.update(outcome="slow", kind="latency", error=f"{sample['ms']:.0f} ms, over the limit of {check['max_ms']:.0f} ms")
         except (OSError, ValueError, Fault, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
-            outcome, kind = ("failed", "timeout") if guard.over() and not isinstance(error, Fault) else classify(error)
+            outcome, kind = _late(check, sample, guard, error) if guard.over() and not isinstance(error, Fault) else classify(error)
             sample.update(outcome=outcome, kind=kind, ms=_milliseconds(began),
                           error=_commands.without_passwords(reason(kind, error, check["url"], check["timeout"])))
         if guard.certificate_end is not None:
             sample["certificate_days"] = round((guard.certificate_end - time.time()) / 86400, 1)
     return sample
+
+
+def _late(check: dict[str, t.Any], sample: dict[str, t.Any], guard: _http.Guard, error: Exception) -> tuple[str, str]:
+    """``(outcome, kind)`` of an error when the time is up: the service took too long, unless the request has never come to it."""
+    outcome, kind = classify(error)
+    if outcome == "error" and kind in ("dns", "proxy"):
+        return outcome, kind
+    through = not check["proxy"] or sample["status"] is not None or guard.certificate_end is not None
+    return ("failed", "timeout") if through else ("error", "proxy")
 
 
 def _milliseconds(began: float) -> float:
@@ -241,6 +270,11 @@ def judge(check: dict[str, t.Any], status: int, body: _http_body.Body | None) ->
     return "", ""
 
 
+def _without_jmespath() -> StateError:
+    return StateError("health checks", "the Python library jmespath on the target", "none",
+                      "Install the package python3-jmespath there (mobius.ops.setup does)")
+
+
 def _compiled(expression: str) -> t.Any:
     try:
         return jmespath.compile(expression)
@@ -251,8 +285,7 @@ def _compiled(expression: str) -> t.Any:
 
 def _holds(expression: str, document: t.Any) -> bool:
     if jmespath is None:
-        raise StateError("health checks", "the Python library jmespath on the target", "none",
-                         "Install the package python3-jmespath there (mobius.ops.setup does)")
+        raise _without_jmespath()
     try:
         return bool(_compiled(expression).search(document))
     except jmespath.exceptions.JMESPathError:  # it asks of a text what only a number has, or the like

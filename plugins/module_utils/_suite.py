@@ -55,6 +55,8 @@ class Settings:
     release: str = ""
     outside: bool = False
     check_mode: bool = False
+    #: Texts that no sample may show.
+    secrets: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass

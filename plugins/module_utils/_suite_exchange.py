@@ -10,7 +10,7 @@ import struct
 import typing as t
 import zlib
 
-from ansible_collections.mobius.ops.plugins.module_utils import _http, _http_body
+from ansible_collections.mobius.ops.plugins.module_utils import _http, _http_body, _probe
 
 
 class Exchange(_http.Client):
@@ -40,6 +40,10 @@ class Exchange(_http.Client):
         if self.whole:
             self.whole.write(piece)
         self.body += piece[:max(0, _http_body.BODY_LIMIT - len(self.body))]
+
+    def text(self, check: dict[str, t.Any]) -> str:
+        """The beginning of the body, for people."""
+        return _probe.quoted(self.body.decode("utf-8", "replace"), check["secrets"])
 
     def document(self) -> t.Any:
         """The body as JSON; ``None`` when it is none."""

@@ -53,6 +53,7 @@ def _request(step: Step, state: State, settings: Settings) -> tuple[dict[str, t.
         file = png() if form["text"] is None else form["text"].encode("utf-8")
         ready = requests.Request("POST", url, files={form["field"]: (form["filename"], file, form["type"])}, data=form["form"]).prepare()
         content, headers = ready.body, {**headers, "Content-Type": ready.headers["Content-Type"]}
+    (check,) = _probe.hiding([check], settings.secrets)
     return {**check, "url": url, "headers": {key: str(value) for key, value in _suite.fill(headers, values).items()},
             "body": None if body is None else str(body), "contains": str(_suite.fill(check["contains"], values)),
             "json": _suite.fill(check["json"], values, quoted=True)}, content, file
@@ -71,24 +72,20 @@ def send(step: Step, state: State, settings: Settings, http: t.Any) -> Sample:
         if one["outcome"] != "ok" or not until or _suite.search(until, document):
             break
         if give_up and _suite.search(give_up, document):
-            one = failed(one, "result", f"the answer came to satisfy: {give_up}", _evidence(exchange.body))
+            one = failed(one, "result", f"the answer came to satisfy: {give_up}", exchange.text(check))
             break
         if time.monotonic() + step["interval"] > deadline:
-            one = failed(one, "timeout", f"not within {step['limit']:g} s and {count} requests: {until}", _evidence(exchange.body))
+            one = failed(one, "timeout", f"not within {step['limit']:g} s and {count} requests: {until}", exchange.text(check))
             break
         time.sleep(step["interval"])
     if one["status"] is not None:
         one["found"] = f"status {one['status']}, {one['ms']:.0f} ms" + (f", {count} requests" if count > 1 else "")
-    one = _skip(step, one, document, check) or _keep(step, state, one, document)
+    one = _skip(step, one, document, check) or _keep(step, state, one, document, check)
     if one["outcome"] == "ok" and step["same_as"]:
         one = _compare(one, exchange.whole, state.uploaded[step["same_as"]])
     if one["outcome"] == "ok" and step["upload"]:
         state.uploaded[step["name"]] = hashlib.sha256(file).hexdigest()
     return one
-
-
-def _evidence(body: bytes) -> str:
-    return " ".join(body[:_probe.EVIDENCE_LIMIT].decode("utf-8", "replace").split())
 
 
 def _skip(step: Step, one: Sample, document: t.Any, check: dict[str, t.Any]) -> Sample | None:
@@ -101,7 +98,7 @@ def _skip(step: Step, one: Sample, document: t.Any, check: dict[str, t.Any]) -> 
     return None
 
 
-def _keep(step: Step, state: State, one: Sample, document: t.Any) -> Sample:
+def _keep(step: Step, state: State, one: Sample, document: t.Any, check: dict[str, t.Any]) -> Sample:
     """Put into the state what is captured. What a failed request made all the same is noted too."""
     found = {name: _suite.search(expression, document) for name, expression in step["capture"].items()}
     known = {name: value for name, value in found.items() if value is not None}
@@ -113,7 +110,7 @@ def _keep(step: Step, state: State, one: Sample, document: t.Any) -> Sample:
         return one
     missing = [f"{name} ({step['capture'][name]})" for name in found if name not in known]
     if missing:
-        return failed(one, "capture", "the answer has no " + ", ".join(missing), json.dumps(document)[:_probe.EVIDENCE_LIMIT])
+        return failed(one, "capture", "the answer has no " + ", ".join(missing), _probe.quoted(json.dumps(document), check["secrets"]))
     state.values.update(known)
     return one
 

@@ -196,6 +196,7 @@ WorkingDirectory=/
 StandardOutput=append:{_plain(log)}
 StandardError=append:{_plain(log)}
 Restart=on-failure
+RestartForceExitStatus=SIGTERM SIGINT SIGHUP
 RestartSec=2
 KillMode=process
 

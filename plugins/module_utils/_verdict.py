@@ -93,6 +93,13 @@ class Batches:
         return (f"median response time {now:.0f} ms, {100 * (now / before - 1):.0f} % over the baseline of {before:.0f} ms (limit "
                 f"{self.rules.latency_pct:g} %, {len(times)} answers)")
 
+    def comparable(self) -> str:
+        """``judged`` when there are answers enough to compare, else why not."""
+        if not self.baseline:
+            return "inconclusive: there is no baseline"
+        fewest = min(sum(len(batch[2]) for batch in self.recent), len(self.baseline))
+        return "judged" if fewest >= ENOUGH else f"inconclusive: {fewest} answers of the {ENOUGH} that it takes"
+
     def _too_slow(self, times: list[float]) -> bool:
         if not self.rules.latency_pct or not times or not self.baseline:
             return False
@@ -119,7 +126,8 @@ class Decision:
         #: Requests of rounds that did not fail as a whole, and those among them that failed.
         self.requests = self.failed_requests = 0
         self.trigger = ""
-        self.alarmed = False
+        #: Whether an alarm is on, and whether there ever was one.
+        self.alarmed = self.has_alarmed = False
         self.begin_anew()
 
     def begin_anew(self) -> None:
@@ -145,17 +153,18 @@ class Decision:
         self.too_large_in_a_row = self.too_large_in_a_row + 1 if 0 < self.rules.memory_mb < memory_mb else 0
         bad = self._bad_for_sure(restarts, fault, memory_mb) or self._judge(outcome, checks or {})
         if bad:
-            self.trigger = bad
-            self.alarmed = True
-            return ROLL_BACK
+            return self._alarm(bad, ROLL_BACK)
         if self.unmeasured_in_a_row == self.rules.error_threshold:
-            self.trigger = f"{self.unmeasured_in_a_row} checks in a row could not be measured ({fault})"
-            self.alarmed = True
-            return ALARM
+            return self._alarm(f"{self.unmeasured_in_a_row} checks in a row could not be measured ({fault})", ALARM)
         if self.alarmed and self.good_in_a_row >= self.rules.recovery_threshold:
             self.alarmed = False
             return RECOVERED
         return CONTINUE
+
+    def _alarm(self, trigger: str, action: str) -> str:
+        self.trigger = trigger
+        self.alarmed = self.has_alarmed = True
+        return action
 
     def _count(self, outcome: str) -> None:
         self.counts[outcome] += 1
@@ -188,6 +197,21 @@ class Decision:
             found = found or (f"{name}: {bad}" if bad else "")
         return found
 
+    def saved(self) -> dict[str, t.Any]:
+        """What a watch that goes on after an interruption has to know, beside :meth:`summary`. What was in a row does not count any more."""
+        return {name: getattr(self, name) for name in ("requests", "failed_requests", "alarmed", "has_alarmed")}
+
+    def resume(self, summary: dict[str, t.Any], saved: dict[str, t.Any], trigger: str) -> None:
+        """Go on from there."""
+        self.counts.update({name: summary[name] for name in self.counts})
+        self.trigger = trigger
+        for name, value in saved.items():
+            setattr(self, name, value)
+
+    def latency(self) -> dict[str, str]:
+        """Check -> ``judged``, or why its latency could not be held against the baseline."""
+        return {name: batches.comparable() for name, batches in self.batches.items()} if self.rules.latency_pct else {}
+
     def suspicious(self) -> bool:
         """Whether the next round comes at ``retry_interval``."""
         return self.failed_in_a_row + self.too_large_in_a_row > 0 or any(batches.suspicious() for batches in self.batches.values())
@@ -198,8 +222,11 @@ class Decision:
         measured = self.counts["ok"] + self.counts["partial"] + faulty
         if not measured or measured < self.counts["error"] + self.counts["no_data"]:
             return "inconclusive"
-        if self.failed_in_a_row or 100 * faulty > ROUNDS_PCT * measured or 100 * self.failed_requests > REQUESTS_PCT * self.requests:
+        if self.has_alarmed or self.failed_in_a_row or 100 * faulty > ROUNDS_PCT * measured or 100 * self.failed_requests > REQUESTS_PCT * self.requests:
             return "degraded"
+        if measured < self.rules.failure_threshold:  # it could not have been found bad either
+            self.trigger = f"only {measured} rounds were measured, fewer than the {self.rules.failure_threshold} that a rollback takes"
+            return "inconclusive"
         return "healthy"
 
     def summary(self) -> dict[str, t.Any]:

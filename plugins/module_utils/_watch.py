@@ -17,8 +17,12 @@ from ansible_collections.mobius.ops.plugins.module_utils._errors import InputErr
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 VERDICTS = ("healthy", "degraded", "rolled_back", "frozen", "inconclusive")
+#: The statuses of a watch that has not ended.
+GOING = ("starting", "running")
 LAUNCH_TIMEOUT = 15.0
 STOP_TIMEOUT = 30.0
+#: Bytes of the log that one answer has at most.
+CHUNK = 64 * 1024
 #: Seconds within which systemd has a watch going again, at the latest.
 COMES_BACK_WITHIN = 60.0
 
@@ -87,7 +91,7 @@ def latest(layout: Layout) -> WatchFolder | None:
 def unguarded(layout: Layout, record: dict[str, t.Any] | None) -> bool:
     """Whether a release that serves was never found good, and no watch will tell."""
     folder = latest(layout)
-    running = folder is not None and folder.state()["status"] in ("starting", "running")
+    running = folder is not None and folder.state()["status"] in GOING
     return record is not None and record["status"] == "active" and not running
 
 
@@ -135,9 +139,11 @@ def start(layout: Layout, spec: dict[str, t.Any], program: types.ModuleType) -> 
 
     :param program: the util ``_watcher``, which imports this one.
 
+    :raises StateError: when the one that runs guards the release longer, or better.
     :raises ServiceError: when it does not begin.
     """
     check_times(spec)
+    _require_no_weaker(layout, spec)
     stop(layout, "superseded by a new watch")
     folder = create(layout, spec)
     log = os.path.join(folder.path, "watcher.log")
@@ -151,8 +157,33 @@ def start(layout: Layout, spec: dict[str, t.Any], program: types.ModuleType) -> 
         if folder.state()["status"] != "starting":
             return folder
         time.sleep(0.05)
+    _abandon(folder)
     raise ServiceError(f"watch {folder.id}", f"to begin within {LAUNCH_TIMEOUT:.0f} s", " ".join(_files.tail(log, 3)) or "nothing from it",
                        f"Look into {folder.path}")
+
+
+def _require_no_weaker(layout: Layout, spec: dict[str, t.Any]) -> None:
+    """A short look by an operator must not disarm the watch of a deploy, and call its release verified."""
+    folder = latest(layout)
+    state = folder.state() if folder else {"status": "none"}
+    if folder is None or state["status"] != "running":
+        return
+    before, left = folder.spec(), state["left"]
+    if before["auto_rollback"] and (not spec["auto_rollback"] or spec["duration"] < left):
+        found = f"one of {spec['duration']:g} s{'' if spec['auto_rollback'] else ' without rollback'}"
+        raise StateError(f"watch {folder.id}, which guards release {state['release']} for another {left:.0f} s",
+                         "a new watch that rolls back and is as long", found,
+                         "Look at the one that runs with mobius.ops.monitor -e mobius_monitor_attach=true, or end it first with "
+                         "-e mobius_monitor_stop=true")
+
+
+def _abandon(folder: WatchFolder) -> None:
+    """Let a watch that did not begin in time not begin later, when nobody knows of it."""
+    _files.write_text(os.path.join(folder.path, "stop"), "it did not begin in time")
+    unit = folder.spec()["unit"]
+    if unit:
+        folder.forget_unit()
+        _systemd.systemctl("stop", unit, check=False)
 
 
 def _sweep_units(layout: Layout, spec: dict[str, t.Any]) -> None:
@@ -172,14 +203,15 @@ def stop(layout: Layout, why: str) -> str | None:
     if folder is None:
         return None
     state = folder.state()
-    if state["status"] != "running":
+    if state["status"] not in GOING:
         return None
     _files.write_text(os.path.join(folder.path, "stop"), why)
     deadline = time.monotonic() + STOP_TIMEOUT
-    while folder.state()["status"] == "running" and (time.monotonic() < deadline or folder.state().get("rolling_back")):
+    while folder.state()["status"] in GOING and (time.monotonic() < deadline or folder.state().get("rolling_back")):
         time.sleep(0.1)
     with contextlib.suppress(ProcessLookupError):
-        if folder.state()["status"] == "running":
+        state = folder.state()
+        if state["status"] == "running":
             _processes.end_group(state["pid"], state["ticks"], 1.0)
     return folder.id
 
@@ -189,7 +221,7 @@ def follow(layout: Layout, watch_id: str | None, offset: int, patience: float) -
 
     :param watch_id: the latest one by default.
     :param offset: bytes of the log that are known already.
-    :returns: ``state``, ``spec``'s files, the new ``lines`` of the log, and the new ``offset``.
+    :returns: ``state``, ``spec``'s files, the new ``lines`` of the log, the new ``offset``, and whether there are ``more`` lines already.
     :raises StateError: when there is no watch to follow.
     """
     folder = WatchFolder(layout, watch_id) if watch_id else latest(layout)
@@ -199,20 +231,20 @@ def follow(layout: Layout, watch_id: str | None, offset: int, patience: float) -
     deadline = time.monotonic() + patience
     while True:
         state = folder.state()
-        lines, end = _new_lines(spec["log_file"], offset)
+        lines, end, more = _new_lines(spec["log_file"], offset)
         if lines or state["status"] in ("finished", "lost") or time.monotonic() >= deadline:
-            return {"id": folder.id, "state": state, "lines": lines, "offset": end, "log_file": spec["log_file"],
+            return {"id": folder.id, "state": state, "lines": lines, "offset": end, "more": more, "log_file": spec["log_file"],
                     "metrics_file": spec["metrics_file"]}
         time.sleep(0.1)
 
 
-def _new_lines(path: str, offset: int) -> tuple[list[str], int]:
-    """Whole lines after an offset, and the offset behind them."""
+def _new_lines(path: str, offset: int) -> tuple[list[str], int, bool]:
+    """Whole lines after an offset, the offset behind them, and whether that were not all."""
     try:
         with open(path, "rb") as stream:
             stream.seek(offset)
-            text = stream.read(64 * 1024)
+            text = stream.read(CHUNK)
     except FileNotFoundError:
-        return [], offset
+        return [], offset, False
     whole = text[:text.rfind(b"\n") + 1]
-    return whole.decode("utf-8", "replace").splitlines(), offset + len(whole)
+    return whole.decode("utf-8", "replace").splitlines(), offset + len(whole), len(text) == CHUNK

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import time
 import traceback
@@ -27,6 +28,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _round,
     _service,
     _statistics,
+    _thresholds,
     _verdict,
     _watch_host,
     _watch_rollback,
@@ -47,6 +49,10 @@ class Stopped(Exception):
     """The watch was told to end."""
 
 
+def _terminated(_signal: int, _frame: t.Any) -> None:
+    raise Stopped("its process was told to end (SIGTERM)")
+
+
 class Watcher:
     """One watch, from its first round to its verdict. Begun anew after its host was started anew, it goes on where it was."""
 
@@ -61,38 +67,45 @@ class Watcher:
         self.decision = _verdict.Decision(_verdict.Rules(**rules), times)
         self.times = _statistics.Histogram()
         self.restarts_before = self._service_facts()["restarts"]
-        self.state = self._resumed() or self._new_state(times)
+        self.state = self._resumed(times) or self._new_state(times)
         self.record = Record(folder, self.spec, self.state)
-        self.end = time.monotonic() + self.spec["duration"]
+        self.end = time.monotonic() + self.state["left"]
         self.host = _watch_host.HostLook(self.record, self.service)
 
     def _new_state(self, times: dict[str, list[float]]) -> dict[str, t.Any]:
-        names = [check["name"] for check in self.spec["checks"]]
         return {
             "status": "running", **self._process(), "started": _clock.iso(), "release": self.store.live(), "verdict": None, "trigger": "",
             "rounds": 0, "recent": [], "incident": None, "rollback": None, "left": self.spec["duration"],
-            "samples": self.decision.summary(), "rolling_back": "", "decided": "", "resumed": 0, "times": {},
-            "baseline": _baseline.figures({name: times[name] for name in names if name in times}),
+            "samples": self.summary(), "decision": self.decision.saved(), "rolling_back": "", "decided": "", "resumed": 0, "times": {},
+            "baseline": _baseline.figures(self._baseline(times)),
         }
 
     @staticmethod
     def _process() -> dict[str, t.Any]:
         return {"pid": os.getpid(), "ticks": _processes.start_ticks(os.getpid())}
 
-    def _resumed(self) -> dict[str, t.Any] | None:
+    def _baseline(self, times: dict[str, list[float]]) -> dict[str, list[float]]:
+        """What is known of the checks of this watch."""
+        return {check["name"]: times[check["name"]] for check in self.spec["checks"] if check["name"] in times}
+
+    def _resumed(self, times: dict[str, list[float]]) -> dict[str, t.Any] | None:
         """The state of this watch when it has begun already. What was counted goes on, what was in a row does not."""
         state = self.folder.saved()
         if not state:
             return None
-        self.decision.counts.update({name: state["samples"][name] for name in self.decision.counts})
+        self.decision.resume(state["samples"], state["decision"], state["trigger"])
         self.times = _statistics.Histogram(state["times"])
-        return {**state, **self._process(), "resumed": state["resumed"] + 1}
+        # nobody watched meanwhile, so that time does not count; and never is it the end before anything was seen
+        left = max(state["left"], self.spec["interval"])
+        return {**state, **self._process(), "resumed": state["resumed"] + 1, "left": left, "baseline": _baseline.figures(self._baseline(times))}
 
     def _service_facts(self) -> dict[str, t.Any]:
         return self.service.status() if self.service else {"restarts": 0, "pid": None}
 
     def run(self) -> None:
         """Watch until the end of the window, a rollback, or a stop."""
+        if not self.spec["unit"]:  # systemd starts it again, and a host that shuts down does not end it; here it would just be gone
+            signal.signal(signal.SIGTERM, _terminated)
         try:
             self.begin()
             verdict = self.roll_back() if self.state["rolling_back"] or self.state["decided"] else self.rounds()
@@ -110,12 +123,10 @@ class Watcher:
     def begin(self) -> None:
         """Say what is watched, or that it goes on; wait until the first round is due."""
         if self.state["resumed"]:
-            self.end = time.monotonic() + self.spec["duration"] - (_clock.now() - _clock.parse(self.state["started"])).total_seconds()
             self.record.mark("resumed", "WARN", f"watch {self.folder.id} goes on after it was interrupted: "
-                                                f"{max(0.0, self.end - time.monotonic()):.0f} s left, what was in a row counts anew")
+                                                f"{self.state['left']:.0f} s left, what was in a row counts anew")
             self.record.save()
             if self.state["rolling_back"] or self.state["decided"]:
-                self.decision.trigger = self.state["trigger"]
                 if isinstance(self.service, SlottedService):
                     with contextlib.suppress(OpsError):
                         self.service.proxy.wait()  # after a reboot it starts at the same time
@@ -123,6 +134,7 @@ class Watcher:
             # after a reboot the service comes up at the same time: what is seen meanwhile says nothing about the release
             checks = [_probe.fill(check, self.state["release"]) for check in self.spec["checks"]]
             _health.wait_for(checks, self.spec["ready_timeout"], give_up=lambda: "told to end" if self.told_to_end() else "")
+            self.end = time.monotonic() + self.state["left"]
             return
         self.record.mark("begins", "INFO", f"watch {self.folder.id} of release {self.state['release']} begins: "
                                            f"{self.spec['duration']:g} s, a check every {self.spec['interval']:g} s, rollback "
@@ -136,7 +148,7 @@ class Watcher:
 
     def rounds(self) -> str:
         """Round after round; the verdict."""
-        alarmed = told = False
+        told = self.decision.alarmed and bool(self.state["incident"])
         while time.monotonic() < self.end:
             at = time.monotonic()
             action = self.round()
@@ -146,12 +158,12 @@ class Watcher:
                 told = False
                 self.record.mark("recovered", "INFO", f"{self.decision.good_in_a_row} good checks in a row: the alarm is over")
             elif action != _verdict.CONTINUE and not told:
-                alarmed = told = True
+                told = True
                 self.record.mark("alarm", "ERROR", self.decision.trigger)
                 self.record.incident(2, "The watch raised an alarm", self.decision.trigger, self.service)
             wait = self.spec["retry_interval"] if self.decision.suspicious() else self.spec["interval"]
             self.pause(min(at + wait, self.end) - time.monotonic())
-        return "degraded" if alarmed and self.decision.verdict() == "healthy" else self.decision.verdict()
+        return self.decision.verdict()
 
     def roll_back(self) -> str:
         """Go back, or finish that; the verdict."""
@@ -176,7 +188,7 @@ class Watcher:
         typical, late = (max((figures[name] or 0.0 for figures in found["checks"].values()), default=0.0) for name in ("p50_ms", "p95_ms"))
         recent = (self.state["recent"] + [{"when": _clock.iso(), "outcome": outcome, "ms": typical, "fault": fault}])[-RECENT:]
         self.record.save(rounds=number, recent=recent, left=round(left), samples=self.summary(), restarts=restarts,
-                         trigger=self.decision.trigger, times=self.times.to_json())
+                         trigger=self.decision.trigger, times=self.times.to_json(), decision=self.decision.saved())
         self.record.log(LEVELS.get(outcome, "ERROR"),
                         f"round {number} {outcome} response time {typical:.0f} ms" + (f" (p95 {late:.0f} ms)" if late > typical else "")
                         + f", restarts {restarts}, {left:.0f} s left"
@@ -185,8 +197,10 @@ class Watcher:
         return action
 
     def summary(self) -> dict[str, t.Any]:
-        """Counts by outcome, availability and percentiles of the whole watch."""
-        return {**self.decision.summary(), **{f"p{percent}_ms": self.times.percentile(percent) for percent in (50, 95, 99)}}
+        """Counts by outcome, availability with its status, and percentiles of the whole watch."""
+        found = self.decision.summary()
+        status = _thresholds.grade("uptime_pct", found["availability_pct"], _thresholds.merge(self.spec.get("thresholds")))
+        return {**found, "uptime_status": status, **{f"p{percent}_ms": self.times.percentile(percent) for percent in (50, 95, 99)}}
 
     def measure(self, live: str | None) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
         """What one round says (``_round.of``), and the facts of the service.
@@ -194,7 +208,8 @@ class Watcher:
         What goes wrong on this side is an ``error`` of the round, and not the end of the watch.
         """
         try:
-            found = _round.of(_round.take([_probe.fill(check, live) for check in self.spec["checks"]], self.spec.get("requests", 1)))
+            checks = [_probe.fill(check, live) for check in self.spec["checks"]]
+            found = _round.of(_round.take(_probe.hiding(checks, self.record.redactor.secrets), self.spec.get("requests", 1)))
             facts = self._service_facts()
             self.host.take(facts)
         except Exception as error:
@@ -224,7 +239,9 @@ class Watcher:
 
     def finish(self, verdict: str) -> None:
         """The verdict into state, release record, log and history."""
-        release = self.state["release"]
+        release, latency = self.state["release"], self.decision.latency()
+        if any(words != "judged" for words in latency.values()):
+            self.record.log("WARN", "latency against the release before: " + "; ".join(f"{name} {words}" for name, words in latency.items()))
         with self.record.best_effort():
             record = self.store.get(release) if release else None
             if verdict == "healthy" and record and record["status"] == "active" and self.store.live() == release:
@@ -238,7 +255,7 @@ class Watcher:
                             watch=self.folder.id)
         with self.record.best_effort():
             self.folder.forget_unit()
-        self.record.save(status="finished", verdict=verdict, trigger=self.decision.trigger, rolling_back="", left=0)
+        self.record.save(status="finished", verdict=verdict, trigger=self.decision.trigger, rolling_back="", left=0, latency=latency)
         if verdict in ("healthy", "degraded", "rolled_back"):
             with self.record.best_effort():
                 retired = _blue_green.retire(self.service)

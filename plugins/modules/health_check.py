@@ -169,6 +169,7 @@ max_ms:
   type: float
 """
 
+import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -188,28 +189,24 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     full = _health.normalize_all(given, params["headers"], params["secret_headers"])
     checks = [_probe.fill(check, params["release"]) for check in full]
     waited, ready, reason = {}, True, ""
+    redactor = _env_file.Redactor(Layout(params["root"]).env_file if params["root"] else os.devnull)
+    checks = _probe.hiding(checks, redactor.secrets)
+    samples = []
     if params["wait_for"] > 0:
-        ready, _samples, reason = _health.wait_for(checks, params["wait_for"], params["successes"])
+        ready, samples, reason = _health.wait_for(checks, params["wait_for"], params["successes"])
         waited = {"ready": ready}
-    samples = _health.sample_all(checks, params["requests"])
-    redactor = _env_file.Redactor(Layout(params["root"]).env_file) if params["root"] else None
-    if redactor:
-        samples, reason = redactor.value(samples), redactor.text(reason)
+    if ready:  # else the round that was not well is the one that tells why
+        samples = _health.sample_all(checks, params["requests"])
+    samples, reason = redactor.value(samples), redactor.text(reason)
     endpoints = _health.endpoints(samples, table)
     figures = _health.summarize(samples, table)
-    result = {**figures, "status": _thresholds.worst([figures["status"], *certificates(endpoints, table)]),
+    result = {**figures, "status": _thresholds.worst([figures["status"], *(one["status"] for one in endpoints)]),
               "results": samples, "endpoints": endpoints, **waited}
     error = unwell(params, result, reason)
     if error:
         error.facts = result
         raise error
     return False, result, {}
-
-
-def certificates(endpoints: list[dict[str, t.Any]], table: dict[str, tuple[float, float]]) -> list[str]:
-    """The grades of the certificates that were seen."""
-    days = [one["certificate_days"] for one in endpoints if one["certificate_days"] is not None]
-    return [_thresholds.grade("certificate_days", number, table) for number in days]
 
 
 def unwell(params: dict[str, t.Any], result: dict[str, t.Any], reason: str) -> ServiceError | None:
@@ -221,8 +218,10 @@ def unwell(params: dict[str, t.Any], result: dict[str, t.Any], reason: str) -> S
         return None
     faults = sum(sample["outcome"] != "ok" for sample in result["results"])
     days = min((one["certificate_days"] for one in result["endpoints"] if one["certificate_days"] is not None), default=None)
+    ill = [one["check"] for one in result["endpoints"] if one["status"] == result["status"]]
+    worst = f" of {', '.join(ill)}" if 0 < len(ill) < len(result["endpoints"]) else ""
     return ServiceError("health check", "status normal or warning" if params["fail_on"] == "critical" else "status normal",
-                        f"{result['status']}: {faults} of {len(result['results'])} requests not ok, "
+                        f"{result['status']}{worst}: {faults} of {len(result['results'])} requests not ok, "
                         f"first {_health.first_fault(result['results']) or 'none'}, error rate {result['error_rate_pct']} %, "
                         f"p95 {'unknown' if result['p95_ms'] is None else result['p95_ms']} ms"
                         + ("" if days is None else f", {days:g} days left of a certificate"), "Look at the results by endpoint")

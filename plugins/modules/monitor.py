@@ -185,7 +185,8 @@ RETURN = r"""
 verdict:
   description:
     - V(healthy), V(degraded) (it ended with failures, or with more than 5 % of the rounds slow or failed), V(rolled_back),
-      V(frozen) (a rollback was needed and not possible; a person decides), V(inconclusive) (too little was measured, or
+      V(frozen) (a rollback was needed and not possible; a person decides), V(inconclusive) (too little was measured, such as fewer than
+      O(failure_threshold) rounds, or
       the watch was ended), V(elsewhere) (with O(together), another host's watch ended badly). Not set while the watch runs.
   returned: success
   type: str
@@ -200,7 +201,8 @@ lost:
 samples:
   description:
     - Rounds by outcome (C(ok), C(slow), C(partial) (fewer than half of the requests failed), C(failed), C(error), C(no_data)),
-      C(availability_pct), and C(p50_ms), C(p95_ms), C(p99_ms) of all answers, each within 5 %.
+      C(availability_pct) of the rounds that were measured, its C(uptime_status) by the runbook's table (O(thresholds), C(uptime_pct)), and
+      C(p50_ms), C(p95_ms), C(p99_ms) of all answers, each within 5 %.
   returned: success
   type: dict
 rollback:
@@ -219,6 +221,12 @@ baseline:
   description: By check, the median C(p50_ms) and the number of C(requests) that latencies are held against; empty when there is none.
   returned: success
   type: dict
+latency:
+  description:
+    - By check, V(judged), or with V(inconclusive) at its beginning why its latency could not be held against the baseline. Such a check was
+      judged by everything else.
+  returned: success, when the watch has ended
+  type: dict
 metrics_file:
   description: One JSON line a round, on the target.
   returned: success
@@ -236,6 +244,10 @@ offset:
   description: Bytes of the log up to the last of C(lines).
   returned: success
   type: int
+more:
+  description: Whether the log has more lines already.
+  returned: success
+  type: bool
 """
 
 import typing as t
@@ -246,6 +258,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _arguments,
     _baseline,
     _health,
+    _probe,
     _service,
     _thresholds,
     _verdict,
@@ -264,6 +277,7 @@ def start(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple[b
     """Start a watch."""
     check_name(params["env"] or "", "env")
     checks = _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
+    _probe.require(checks)
     spec = {**{name: params[name] for name in SPEC}, "checks": checks}
     if not spec["checks"]:
         raise InputError("watch", "some checks", "none", "Give the checks option, or mobius_checks")
@@ -288,9 +302,9 @@ def baseline(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tupl
 def result_of(found: dict[str, t.Any]) -> dict[str, t.Any]:
     """What the module returns of a watch."""
     state = found["state"]
-    return {**{name: state.get(name) for name in ("verdict", "trigger", "samples", "rollback", "incident", "baseline")},
+    return {**{name: state.get(name) for name in ("verdict", "trigger", "samples", "rollback", "incident", "baseline", "latency")},
             "watch": {"id": found["id"], **{name: state.get(name) for name in ("status", "release", "rounds", "left", "recent")}},
-            **{name: found[name] for name in ("lines", "offset", "log_file", "metrics_file")}}
+            **{name: found[name] for name in ("lines", "offset", "more", "log_file", "metrics_file")}}
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
@@ -304,7 +318,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     if params["state"] == "followed":
         return False, result_of(_watch.follow(layout, params["watch_id"], params["offset"], params["patience"])), {}
     latest = _watch.latest(layout)
-    stopped = latest.id if latest and latest.state()["status"] == "running" else None
+    stopped = latest.id if latest and latest.state()["status"] in _watch.GOING else None
     if stopped and not check_mode:
         _watch.stop(layout, params["why"])
     state = latest.state() if latest else {}

@@ -86,9 +86,11 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     layout.require()
     service, store = _service.load(layout, params["name"]), ReleaseStore(layout)
     live = store.live()
+    redactor = _env_file.Redactor(layout.env_file)
     checks = [_probe.fill(check, live) for check in _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])]
+    checks = _probe.hiding(checks, redactor.secrets)
     facts = service.status()
-    samples = _env_file.Redactor(layout.env_file).value(_health.sample_all(checks)) if checks and facts["pid"] else []
+    samples = redactor.value(_health.sample_all(checks)) if checks and facts["pid"] else []
     health = {**_health.summarize(samples, _thresholds.merge(params["thresholds"])), "results": samples}
     well, message = _words.service_message(service.name, facts, live, _health.first_fault(samples),
                                            _watch.unguarded(layout, store.get(live) if live else None))

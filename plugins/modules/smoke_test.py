@@ -352,14 +352,14 @@ STEP = {
 }
 
 
-def settings_of(params: dict[str, t.Any], check_mode: bool) -> _suite.Settings:
+def settings_of(params: dict[str, t.Any], check_mode: bool, secrets: list[str]) -> _suite.Settings:
     """What the steps share."""
     release = params["release"] or ""
     current = Layout(params["root"]).current if params["root"] else ""
     if not release and os.path.islink(current):
         release = os.path.basename(os.readlink(current))
     return _suite.Settings(params["base_url"], params["headers"], params["secret_headers"], params["timeout"], params["attempts"], release,
-                           params["outside"], check_mode)
+                           params["outside"], check_mode, tuple(secrets))
 
 
 def redactor(params: dict[str, t.Any]) -> _env_file.Redactor:
@@ -374,7 +374,8 @@ def redactor(params: dict[str, t.Any]) -> _env_file.Redactor:
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Run the suite, remove what it made, write the report; then fail when it did not pass."""
     began, clock = time.time(), time.monotonic()
-    settings = settings_of(params, check_mode)
+    hidden = redactor(params)
+    settings = settings_of(params, check_mode, hidden.secrets)
     steps = _suite.plan(params["suite"], settings) if params["suite"] or not params["remove"] else []
     if params["junit"]:
         _suite_report.require(params["junit"])
@@ -388,7 +389,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
               "summary": _suite_run.sentence(tests), "started": _clock.from_epoch(began), "began": began,
               "elapsed": round(time.monotonic() - clock, 3), "base_url": _commands.without_passwords(params["base_url"]),
               "release": settings.release, "env": params["env"], "removed": removed, "left": left}
-    report = redactor(params).value(report)
+    report = hidden.value(report)
     error = refusal(report)
     if params["junit"] and not check_mode:
         try:

@@ -69,10 +69,12 @@ def _head(facts: Facts) -> str:
 def _figures(facts: Facts) -> str:
     watch, series, samples = facts["watch"], facts["series"], facts["watch"]["samples"] or {}
     available = samples.get("availability_pct")
+    status = samples.get("uptime_status", "normal")
+    uptime = "of the rounds that were measured" + (f": {status}" if status in ("warning", "critical") else "")
     p95 = max((check["p95_ms"] for check in series["checks"] if check["p95_ms"] is not None), default=None)
     rollback = watch["rollback"] or {}
     counts = ", ".join(f"{samples[word]:,} {word.replace('_', ' ')}" for word in watch_charts.OUTCOMES if samples.get(word))
-    tiles = [("availability", f"{available:g} %" if available is not None else "unknown", "of the rounds that were measured"),
+    tiles = [("availability", f"{available:g} %" if available is not None else "unknown", uptime),
              ("rounds", f"{watch['rounds'] or 0:,}", counts or "none yet"),
              ("response time", f"{p95:,.0f} ms" if p95 is not None else "unknown", "the highest p95 of a round"),
              ("restarts", str(series["restarts"]), "of the service, during the watch")]

@@ -121,6 +121,14 @@ def test_successes_have_to_be_in_a_row(web):
     assert len(web.seen) == 4
 
 
+def test_waiting_for_what_hangs_takes_no_longer_than_told(web):
+    web.answers["/health"] = lambda handler, _body: handler.server.ending.wait(3)
+    checks = _health.normalize_all([{"url": web.base + "/health", "timeout": 30}])
+    began = time.monotonic()
+    assert not _health.wait_for(checks, 0.5, pause=0.01)[0]
+    assert time.monotonic() - began < 2
+
+
 def test_waiting_gives_up_in_time_and_says_why(web):
     web.answers["/health"] = (500, "")
     checks = _health.normalize_all([{"name": "api", "url": web.base + "/health"}])

@@ -12,8 +12,8 @@ import time
 import pytest
 from support.listening import Listener
 
-from ansible_collections.mobius.ops.plugins.module_utils import _certificate, _health, _probe
-from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
+from ansible_collections.mobius.ops.plugins.module_utils import _certificate, _health, _http, _probe
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
 
 
 def run(**check):
@@ -253,8 +253,65 @@ def test_a_proxy_that_drips_ends_at_the_timeout(relay, monkeypatch):
 
     monkeypatch.setattr(Relay, "talk", drip)
     began = time.monotonic()
-    assert run(url="https://app.invalid/", proxy=relay().url, timeout=1)["kind"] == "timeout"
+    sample = run(url="https://app.invalid/", proxy=relay().url, timeout=1)
+    assert (sample["outcome"], sample["kind"]) == ("error", "proxy")
     assert time.monotonic() - began < 2.5
+
+
+@pytest.mark.parametrize("url", ["http://app.invalid/", "https://app.invalid/"])
+def test_a_proxy_that_is_silent_is_an_error_of_this_side(relay, monkeypatch, url):
+    monkeypatch.setattr(Relay, "talk", lambda _relay, line: line.recv(65536) and line.recv(65536))
+    sample = run(url=url, proxy=relay().url, timeout=0.4)
+    assert (sample["outcome"], sample["kind"]) == ("error", "proxy"), sample
+    assert "sekret" not in str(sample)
+
+
+def test_a_service_that_hangs_behind_a_proxy_is_the_services_fault(relay, tls, authority):
+    web = tls()
+    web.answers["/health"] = lambda handler, _body: handler.server.ending.wait(10)
+    sample = run(url=web.base + "/health", proxy=relay().url, ca=authority.ca, timeout=2)
+    assert (sample["outcome"], sample["kind"]) == ("failed", "timeout")
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_a_name_that_takes_too_long_is_an_error_of_this_side(web, monkeypatch, found):
+    """The resolver of the system has a time limit of its own, and most often it is longer."""
+    real = socket.getaddrinfo
+
+    def slow(host, *args, **options):
+        time.sleep(0.5)
+        if not found:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return real("127.0.0.1", *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    sample = run(url=f"http://slow.invalid:{web.port}/health", timeout=0.3)
+    assert (sample["outcome"], sample["kind"]) == ("error", "dns") and "slow.invalid" in sample["error"], sample
+    assert web.seen == []
+
+
+def test_no_part_of_a_secret_is_left_where_a_sample_is_cut(web):
+    secret = "zekret-" + "x" * 40
+    web.answers["/bad"] = (500, "a" * (_probe.EVIDENCE_LIMIT - 10) + secret)
+    (check,) = _probe.hiding([_probe.normalize({"url": web.base + "/bad"})], [secret])
+    with _probe.session() as http:
+        sample = _probe.probe(check, http)
+    assert "zek" not in str(sample) and sample["evidence"].endswith("a********")
+
+
+@pytest.mark.parametrize("library, checks, words", [
+    ("requests", [{"url": "http://127.0.0.1/"}], "the Python library requests on the target"),
+    ("jmespath", [{"url": "http://127.0.0.1/", "json": ["a"]}], "the Python library jmespath on the target"),
+    ("jmespath", [{"url": "http://127.0.0.1/"}], None),
+])
+def test_what_a_check_takes_is_asked_for_beforehand(monkeypatch, library, checks, words):
+    full = [_probe.normalize(check) for check in checks]
+    monkeypatch.setattr(_http if library == "requests" else _probe, library, None)
+    if words is None:
+        _probe.require(full)
+        return
+    with pytest.raises(StateError, match=words):
+        _probe.require(full)
 
 
 # --- credentials

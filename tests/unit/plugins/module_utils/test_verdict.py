@@ -3,6 +3,8 @@
 """The decision of a watch, over every outcome and state."""
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,7 +72,8 @@ def test_an_alarm_is_raised_once_in_a_row_of_errors():
 
 @pytest.mark.parametrize("outcomes, verdict", [
     ([], "inconclusive"), (["error"] * 3, "inconclusive"), (["no_data"] * 3, "inconclusive"),
-    (["ok", "error", "error"], "inconclusive"), (["ok", "ok", "error"], "healthy"), (["ok", "error"], "healthy"),
+    (["ok", "error", "error"], "inconclusive"), (["ok"] * 3 + ["error"] * 3, "healthy"), (["ok"] * 3 + ["error"] * 4, "inconclusive"),
+    (["ok", "ok"], "inconclusive"), (["ok", "ok", "slow"], "degraded"), (["ok", "ok", "failed"], "degraded"), (["ok"] * 3, "healthy"),
     (["ok"] * 30, "healthy"), (["ok"] * 19 + ["slow"], "healthy"), (["ok"] * 18 + ["slow"], "degraded"),
     (["ok"] * 20 + ["failed"], "degraded"), (["failed"] + ["ok"] * 20, "healthy"),
     (["failed"] + ["ok"] * 10, "degraded"), (["slow"], "degraded"),
@@ -79,6 +82,35 @@ def test_the_verdict_at_the_end(outcomes, verdict):
     decision = _verdict.Decision()
     feed(decision, outcomes)
     assert decision.verdict() == verdict
+
+
+def test_too_few_rounds_say_nothing_good_and_why():
+    decision = _verdict.Decision()
+    feed(decision, ["ok"] * 2)
+    assert decision.verdict() == "inconclusive"
+    assert decision.trigger == "only 2 rounds were measured, fewer than the 3 that a rollback takes"
+
+
+def test_what_is_saved_goes_on_and_what_was_in_a_row_does_not():
+    first, second = (_verdict.Decision(Rules(error_threshold=2)) for _number in range(2))
+    feed(first, ["ok"] * 20 + ["error"] * 2 + ["failed"] * 2)
+    first.requests, first.failed_requests = 100, 2
+    second.resume(first.summary(), json.loads(json.dumps(first.saved())), first.trigger)
+    assert second.summary() == first.summary() and second.trigger == first.trigger and second.alarmed
+    assert (second.requests, second.failed_requests, second.failed_in_a_row) == (100, 2, 0)
+    assert second.verdict() == "degraded"
+    assert feed(second, ["failed"] * 2) == [CONTINUE] * 2 and feed(second, ["ok"] * 2) == [CONTINUE, RECOVERED]
+    assert second.verdict() == "degraded"  # an alarm that is over is no healthy watch
+
+
+def test_whether_latency_could_be_judged():
+    decision = _verdict.Decision(baseline={"a": [10.0] * 150, "b": [10.0] * 150, "c": [10.0] * 20})
+    figures = {"requests": 30, "error": 0, "failed": 0}
+    for _number in range(2):
+        decision.feed("ok", checks={name: {**figures, "ms": [10.0] * count} for name, count in (("a", 30), ("b", 10), ("c", 30), ("d", 30))})
+    assert decision.latency() == {"a": "judged", "b": "inconclusive: 20 answers of the 60 that it takes",
+                                  "c": "inconclusive: 20 answers of the 60 that it takes", "d": "inconclusive: there is no baseline"}
+    assert _verdict.Decision(Rules(latency_pct=0)).latency() == {}
 
 
 def test_suspicion_shortens_the_wait_after_a_failure_only():

@@ -15,7 +15,7 @@ import time
 import pytest
 
 from ansible_collections.mobius.ops.plugins.module_utils import _baseline, _detach, _files, _health, _watch, _watcher
-from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError, StateError
 
 
 @pytest.fixture
@@ -322,12 +322,16 @@ def test_following_gives_each_line_once(host, two, watch, ended):
 
 def test_following_waits_for_whole_lines_and_not_longer_than_told(host, tmp_path):
     path = tmp_path / "log"
-    assert _watch._new_lines(str(path), 0) == ([], 0)
+    assert _watch._new_lines(str(path), 0) == ([], 0, False)
     path.write_bytes(b"eins\nzwei\nhal")
-    assert _watch._new_lines(str(path), 0) == (["eins", "zwei"], 10)
-    assert _watch._new_lines(str(path), 10) == ([], 10)
+    assert _watch._new_lines(str(path), 0) == (["eins", "zwei"], 10, False)
+    assert _watch._new_lines(str(path), 10) == ([], 10, False)
     path.write_bytes("eins\nzwei\nhalb ü\n".encode())
-    assert _watch._new_lines(str(path), 10) == (["halb ü"], path.stat().st_size)
+    assert _watch._new_lines(str(path), 10) == (["halb ü"], path.stat().st_size, False)
+    path.write_bytes(b"0123456789\n" * 6000)
+    lines, end, more = _watch._new_lines(str(path), 0)
+    assert (len(lines), end, more) == (5957, 65527, True)
+    assert _watch._new_lines(str(path), end) == (["0123456789"] * 43, 66000, False)
 
 
 @pytest.mark.parametrize("watch_id", [None, "20260101_000000", ".", "..", "../service"])
@@ -382,6 +386,86 @@ def test_a_watch_that_was_interrupted_goes_on(host, two, watch, ended, wait_unti
     host.mode("r2", "bad")
     assert ended(folder)["verdict"] == "rolled_back" and host.store.live() == "r1"
     assert [event["verdict"] for event in host.history() if event["what"] == "watch"] == ["rolled_back"]
+
+
+def interrupted(host, folder, wait_until, **state):
+    """Kill a watch; what its state is changed to, as if time had passed."""
+    wait_until(lambda: folder.state().get("rounds", 0) >= 2)
+    os.kill(folder.state()["pid"], signal.SIGKILL)
+    wait_until(lambda: folder.state()["status"] == "lost")
+    folder.save_state({**folder.saved(), **state})
+
+
+def test_the_time_in_which_nobody_watched_does_not_count(host, two, watch, ended, wait_until):
+    """The host was down for longer than the window, and what it serves then is bad."""
+    folder = watch(duration=60, ready_timeout=0.5)
+    interrupted(host, folder, wait_until, started="2026-01-01T00:00:00Z")
+    host.mode("r2", "bad")
+    gone_back(host, two, begun_again(host, folder, ended, wait_until))
+
+
+def test_never_is_it_the_end_before_anything_was_seen(host, two, watch, ended, wait_until):
+    folder = watch(duration=60, ready_timeout=0.5, interval=0.6)
+    interrupted(host, folder, wait_until, left=0)
+    host.mode("r2", "bad")
+    gone_back(host, two, begun_again(host, folder, ended, wait_until))
+
+
+def test_an_alarm_is_not_forgotten_by_an_interruption(host, two, watch, ended, wait_until):
+    folder = watch(duration=60, auto_rollback=False)
+    host.mode("r2", "bad")
+    wait_until(lambda: folder.state().get("incident"))
+    host.mode("r2", "ok")
+    interrupted(host, folder, wait_until, left=0.5)
+    state = begun_again(host, folder, ended, wait_until)
+    assert state["verdict"] == "degraded" and "consecutive failed checks" in state["trigger"], state
+    assert host.statuses()["r2"] == "active" and len(incidents(host)) == 1
+
+
+def test_a_process_that_is_told_to_end_says_so(host, two, watch, ended):
+    folder = watch(duration=60)
+    os.kill(folder.state()["pid"], signal.SIGTERM)
+    state = ended(folder)
+    assert (state["status"], state["verdict"]) == ("finished", "inconclusive") and "SIGTERM" in state["trigger"]
+    assert "SIGTERM" in log_of(folder) and "SIGTERM" in last_event(host)["why"]
+
+
+def test_a_watch_that_begins_too_late_is_given_up(host, two, watch, ended, monkeypatch, wait_until):
+    monkeypatch.setattr(_watch, "LAUNCH_TIMEOUT", 0.01)
+    with pytest.raises(ServiceError, match="expected to begin within 0 s"):
+        watch(duration=60)
+    folder = _watch.latest(host.layout)
+    monkeypatch.setattr(_watch, "LAUNCH_TIMEOUT", 15.0)
+    state = ended(folder)
+    assert (state["verdict"], state["rounds"]) == ("inconclusive", 0) and "did not begin in time" in state["trigger"], state
+
+
+def test_a_watch_that_begins_is_stopped_too(host, two, watch, ended, monkeypatch):
+    folder = _watch.create(host.layout, {"env": "test", "service": "mobius", "duration": 60, "interval": 1, "initial_delay": 0})
+    assert folder.state()["status"] == "starting"
+    monkeypatch.setattr(_watch, "STOP_TIMEOUT", 0.2)
+    assert _watch.stop(host.layout, "for a test") == folder.id
+    with open(os.path.join(folder.path, "stop")) as stream:
+        assert stream.read() == "for a test"
+
+
+@pytest.mark.parametrize("weaker, words", [({"duration": 20}, "one of 20 s"), ({"auto_rollback": False}, "one of 60 s without rollback")])
+def test_a_weaker_watch_does_not_take_the_place_of_one_that_guards(host, two, watch, ended, weaker, words):
+    folder = watch(duration=60)
+    with pytest.raises(StateError, match=f"guards release r2 for another .* s: expected a new watch .*, found {words}"):
+        watch(**{"duration": 60, **weaker})
+    assert folder.state()["status"] == "running"
+    _watch.stop(host.layout, "for a test")
+    assert watch(**weaker).state()["status"] in _watch.GOING
+
+
+def test_what_the_summary_says_of_uptime_and_latency(host, two, watch, ended, web):
+    answers = iter(["ok"] * 3 + ["bad"])
+    web.answers["/up"] = lambda handler, _body: handler.send(200 if next(answers, "ok") == "ok" else 500)
+    state = ended(watch(duration=1, checks=_health.normalize_all([{"name": "api", "url": web.base + "/up"}])))
+    assert state["samples"]["failed"] == 1 and state["samples"]["availability_pct"] < 100
+    assert state["samples"]["uptime_status"] == "critical"
+    assert state["latency"] == {"api": "inconclusive: there is no baseline"}
 
 
 def killed_in_its_rollback(host, folder, wait_until, live):

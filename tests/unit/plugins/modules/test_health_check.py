@@ -3,6 +3,8 @@
 """The module health_check against a real server."""
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from ansible_collections.mobius.ops.plugins.modules import health_check
@@ -127,6 +129,30 @@ def test_waiting_that_ends_too_late_is_a_failure_even_when_the_last_answer_is_ri
     assert "health check: expected all checks to pass 2 times in a row, found not healthy within 1 s" in result["msg"]
     assert check(**options, fail_on="never")["ready"] is False
     assert check(**{**options, "successes": 1})["ready"] is True
+
+
+def test_not_ready_in_time_is_told_without_asking_once_more(check, web):
+    web.answers["/health"] = lambda handler, _body: handler.server.ending.wait(4)
+    began = time.monotonic()
+    result = check(url=web.base + "/health", wait_for=0.5, requests=3)
+    assert result["failed"] and result["ready"] is False and [one["kind"] for one in result["results"]] == ["timeout"]
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("ill, status", [({"url": "http://no-such-host.invalid/"}, "unknown"), ({"url": "{}/bad"}, "critical")])
+def test_one_bad_endpoint_among_many_counts(check, web, ill, status):
+    """Its requests alone would not make the rate of all of them critical."""
+    web.answers["/bad"] = (500, "no")
+    good = [{"url": web.base + "/health", "name": f"good {number}"} for number in range(25)]
+    result = check(checks=[*good, {"name": "ill", "url": ill["url"].format(web.base)}])
+    assert (result["failed"], result["status"]) == (True, status) and result["error_rate_pct"] < 5
+    assert f"found {status} of ill: 1 of 26 requests not ok" in result["msg"]
+
+
+def test_no_part_of_a_secret_of_the_application_is_quoted(check, web, host, secret):
+    web.answers["/bad"] = (500, "a" * 190 + secret)
+    result = check(url=web.base + "/bad", root=host.root)
+    assert result["results"][0]["evidence"] == "a" * 190 + "********" and secret[:6] not in str(result)
 
 
 def test_waiting_takes_as_many_rounds_in_a_row_as_asked_for(check, web):

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _watch
+from ansible_collections.mobius.ops.plugins.module_utils import _http, _watch
 from ansible_collections.mobius.ops.plugins.modules import monitor
 
 
@@ -80,6 +80,15 @@ def test_bad_input_starts_nothing_and_leaves_the_watch_that_runs(do, host, optio
         assert words in do("started", check=check, **options)["msg"]
     state = _watch.latest(host.layout).state()
     assert _watch.latest(host.layout).id == running and state["status"] == "running"
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_target_that_cannot_measure_gets_no_watch(do, host, monkeypatch, check):
+    host.live("r1")
+    host.serve()
+    monkeypatch.setattr(_http, "requests", None)
+    assert "expected the Python library requests on the target, found none. Install the package" in do("started", check=check)["msg"]
+    assert _watch.latest(host.layout) is None
 
 
 def test_nothing_to_follow(do, host):

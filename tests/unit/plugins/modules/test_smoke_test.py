@@ -273,6 +273,18 @@ def test_secrets_go_to_the_application_only_and_are_shown_nowhere(smoke, run_mod
     assert "X-API-Key: ********" in one(result, "own")["attempts"][0]["evidence"]
 
 
+def test_no_part_of_a_secret_is_left_where_evidence_is_cut(smoke, web, secret):
+    text = json.dumps({"a": "b" * 180, "key": secret, "header": KEY})
+    web.answers["/who"] = (200, text)
+    web.answers["/bad"] = (500, text)
+    result = smoke({"name": "captured", "url": "/who", "capture": {"x": "nothing"}}, {"name": "wrong", "url": "/bad"},
+                   {"name": "ended", "url": "/who", "repeat_until": "done", "give_up_when": "key"})
+    assert {test["status"] for test in result["tests"]} == {"failed"}
+    for test in result["tests"]:
+        evidence = test["attempts"][0]["evidence"]
+        assert evidence.startswith('{"a": "bbb') and secret[:6] not in evidence and KEY[:6] not in evidence, test
+
+
 def test_what_the_steps_made_is_removed_though_they_failed(smoke, app):
     result = smoke({**UPLOAD, "status": [200]}, BACK)
     assert ends(result) == {"upload": "failed", "back": "skipped"} and app.files() == [] and len(result["removed"]) == 1
