@@ -54,6 +54,8 @@ defaults
   mode http
   option forwardfor
   option idle-close-on-response
+  # A client that has gone has no request at an instance any more: nobody waits for its end.
+  option abortonclose
   timeout http-request 15s
   timeout http-keep-alive 60s
   timeout client {proxy['timeout']}s

@@ -258,7 +258,8 @@ class Watcher:
         self.record.save(status="finished", verdict=verdict, trigger=self.decision.trigger, rolling_back="", left=0, latency=latency)
         if verdict in ("healthy", "degraded", "rolled_back"):
             with self.record.best_effort():
-                retired = _blue_green.retire(self.service)
+                bad = verdict == "rolled_back"  # what it has begun is waited for, but not for as long as a good one's
+                retired = _blue_green.retire(self.service, self.spec.get("drain_timeout", 30) if bad else None, force=bad)
                 if retired:
                     self.record.log("INFO", f"the instance of release {retired}, which no longer serves, was stopped")
 

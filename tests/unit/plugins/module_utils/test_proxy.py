@@ -154,4 +154,4 @@ def test_work_that_does_not_end_is_not_cut(monkeypatch, work):
 def test_work_is_cut_when_that_was_asked_for(monkeypatch):
     monkeypatch.setattr(_blue_green, "work_of", lambda *_words: (1, 1))
     _blue_green.drain(Busy(True), Busy(True))
-    _blue_green._await_rest(Busy(True), Busy(True), _blue_green.LONG, time.monotonic() - 1)
+    _blue_green._await_rest(Busy(True), Busy(True), _blue_green.LONG, time.monotonic() - 1, _blue_green.Drain(0.1, True))
