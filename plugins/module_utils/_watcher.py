@@ -49,10 +49,6 @@ class Stopped(Exception):
     """The watch was told to end."""
 
 
-def _terminated(_signal: int, _frame: t.Any) -> None:
-    raise Stopped("its process was told to end (SIGTERM)")
-
-
 class Watcher:
     """One watch, from its first round to its verdict. Begun anew after its host was started anew, it goes on where it was."""
 
@@ -105,7 +101,7 @@ class Watcher:
     def run(self) -> None:
         """Watch until the end of the window, a rollback, or a stop."""
         if not self.spec["unit"]:  # systemd starts it again, and a host that shuts down does not end it; here it would just be gone
-            signal.signal(signal.SIGTERM, _terminated)
+            signal.signal(signal.SIGTERM, lambda *_: _files.write_text(self.stop_file, "its process was told to end (SIGTERM)"))
         try:
             self.begin()
             verdict = self.roll_back() if self.state["rolling_back"] or self.state["decided"] else self.rounds()
