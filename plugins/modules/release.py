@@ -90,8 +90,8 @@ options:
     default: 60
   drain_timeout:
     description:
-      - Seconds within which long requests and renders must have ended before an instance of exclusive state is stopped, where two stand behind a
-        proxy. By default as the service was set up with (O(mobius.ops.node_service#module:drain_timeout)).
+      - Seconds within which long requests and renders must have ended before an instance of exclusive state is stopped, where two stand
+        behind a proxy. By default as the service was set up with (O(mobius.ops.node_service#module:drain_timeout)).
       - With V(rolled_back), a live release that does not answer its checks within two seconds is not waited for.
     type: float
     version_added: 0.1.0

@@ -174,7 +174,8 @@ def test_a_host_that_missed_a_deploy_gets_it_from_the_same_command(fleet, good):
 
 
 def test_watches_that_nobody_could_follow_at_the_same_time_are_refused(fleet, good):
-    for playbook, extra in (("monitor", {}), ("deploy", {"mobius_release_source": str(fleet.sites["first"].source("v6")), "mobius_version": "v6"})):
+    what = {"mobius_release_source": str(fleet.sites["first"].source("v6")), "mobius_version": "v6"}
+    for playbook, extra in (("monitor", {}), ("deploy", what)):
         result = fleet.operator.run(playbook, "--forks", "2", **extra)
         assert result.status == 2 and "forks: expected as many as hosts (3), found 2" in " ".join(result.output.split()), result.output
     assert fleet.live() == {good} and fleet.locks() == [False] * 3
