@@ -175,13 +175,33 @@ def test_render_is_never_cut_by_a_deploy(site, state):
     assert host.service().status()["release"] == "r2" and user.get(user.job(job)["url"]).status_code == 200
 
 
-def go_back(host):
+def go_back(host, **options):
     """A rollback as the module does it, that no watch follows."""
     checks = [{"url": f"http://127.0.0.1:{host.public}/health", "json": ["release == '{release}'"]}]
     _changed, result, _diff = release.run({
         "root": host.layout.root, "state": "rolled_back", "release_id": None, "service": "mobius", "checks": checks, "headers": {},
-        "secret_headers": {}, "ready_timeout": 20, "why": "a test", "retire": True}, False)
+        "secret_headers": {}, "ready_timeout": 20, "why": "a test", "retire": True, "drain_timeout": None, "drain_force": None, **options},
+        False)
     return result
+
+
+def test_what_a_run_says_of_work_that_does_not_end_counts(site):
+    """The service was set up to wait for a minute, and to cut nothing."""
+    host = site("exclusive")
+    host.define()
+    host.verified("r1")
+    host.release("r2")
+    host.activate("r2")
+    with host.traffic(rate=20) as traffic:
+        traffic.slow(25)
+        wait_until(lambda: _blue_green.work_of(host.service(), host.service().serving(), _blue_green.LONG)[0], 10)
+        began = time.monotonic()
+        with pytest.raises(OpsError, match="to come to rest within 1 s, found 1 long requests"):
+            go_back(host, drain_timeout=1.0)
+        assert host.service().status()["release"] == "r2" and time.monotonic() - began < 8
+        assert go_back(host, drain_timeout=1.0, drain_force=True)["target"] == "r1"
+        assert time.monotonic() - began < 16
+    assert [sample.what for sample in traffic.failed()] == ["slow"]
 
 
 @pytest.mark.parametrize("busy", [False, True], ids=["at rest", "busy"])
