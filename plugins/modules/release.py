@@ -113,7 +113,9 @@ options:
     default: false
     version_added: 0.1.0
   keep:
-    description: How many verified releases V(pruned) keeps. It never removes the live release or the rollback target.
+    description:
+      - How many verified releases V(pruned) keeps. It never removes the live release or the rollback target.
+      - While somebody holds the deploy lock it removes nothing.
     type: int
     default: 5
 attributes:
@@ -200,7 +202,15 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _activation, _arguments, _blue_green, _health, _prepare, _service
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _activation,
+    _arguments,
+    _blue_green,
+    _deploy_lock,
+    _health,
+    _prepare,
+    _service,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._blue_green import Drain
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
@@ -306,6 +316,8 @@ class Work:
         """Remove what retention gives up."""
         if self.params["keep"] < 0:
             raise InputError("keep", "0 or more releases", str(self.params["keep"]), "Correct mobius_keep_releases")
+        if _deploy_lock.DeployLock(self.store.layout).look():
+            return False, {"removed": []}  # whoever deploys now may need what nothing uses yet, and prunes at the end
         doomed = self.store.prunable(self.params["keep"]) if self.check_mode else _prepare.prune(self.store, self.params["keep"])
         return bool(doomed), {"removed": doomed}
 
