@@ -171,3 +171,29 @@ def test_a_host_that_missed_a_deploy_gets_it_from_the_same_command(fleet, good):
     assert result.outcome == "deployed", result.output
     assert fleet.live() == {good} and fleet.versions() == ["v5"] * 3
     assert [site.service()["pid"] for site in list(fleet.sites.values())[:2]] == others
+
+
+def test_a_migration_stays_under_the_hosts_that_serve_it_when_another_one_fails_to_get_it(fleet, good, says):
+    """Two hosts serve the new release; the third, which missed it, fails its start, and then gets it."""
+    log = fleet.folder / "migrations"
+    migration = {"mobius_migration": "reversible", "mobius_migration_up": ["sh", "-c", f"echo up >> {log}"],
+                 "mobius_migration_down": ["sh", "-c", f"echo down >> {log}"]}
+    assert fleet.deploy("v6", **migration).outcome == "deployed" and log.read_text() == "up\n"
+    third = fleet.sites["third"]
+    assert third.play("rollback").outcome == "rolled_back" and log.read_text() == "up\n"
+    data = third.root / "shared" / "data"
+    os.rename(data, third.root / "shared" / "gone")
+    data.write_text("no folder")
+    result = fleet.deploy("v6", mobius_components="config,logs", mobius_ready_timeout=6, **migration)
+    data.unlink()
+    os.rename(third.root / "shared" / "gone", data)
+    assert result.status == 2 and log.read_text() == "up\n", result.output
+    assert [fleet.sites[name].client().health()["version"] for name in NAMES[:2]] == ["v6", "v6"] and third.live() == good
+    mixed = f"serves on first, second and not on third, and its migration was not undone. Mend the cause and run the same deploy again, " \
+            f"or send all to one release with mobius.ops.rollback -e mobius_release_id={good}."
+    assert says(result, mixed) and says(result, "nothing was changed. The fleet is mixed: release"), result.output
+    (incident,) = fleet.incidents()
+    assert incident in third.incidents() and mixed in incident["summary"] and incident["evidence"]["served_it_before"] == ["first", "second"]
+    assert third.play("restart").outcome == "restarted"
+    again = fleet.deploy("v6", **migration)
+    assert again.outcome == "deployed" and fleet.versions() == ["v6"] * 3 and log.read_text() == "up\n", again.output
