@@ -15,6 +15,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _commands,
     _env_file,
     _history,
+    _restore_journal,
     _service,
     _supervisor,
 )
@@ -50,8 +51,10 @@ def up(store: ReleaseStore, service: _service.Service, release_id: str, plan: di
 
     :param plan: ``up, down`` (commands), ``timeout`` (s).
     :param others: hosts that serve the release already.
+    :raises StateError: when a restore of the database was interrupted: nobody knows yet which data stays.
     :raises OpsError: when the command fails; the record says ``running`` then, so that it is undone.
     """
+    _restore_journal.refuse_unsettled(store.layout, "database")
     if not _will_run((store.get(release_id) or {}) if check_mode else store.require(release_id), others):
         return False
     if check_mode:
@@ -78,6 +81,25 @@ def share(store: ReleaseStore, release_id: str, others: list[str], check_mode: b
     if not check_mode:
         store.save({**record, "migrated": {**migrated, "others": others}})
     return True
+
+
+def not_in(store: ReleaseStore, made: str | None) -> list[str]:
+    """Releases that count as migrated, and whose migration is not in the data of an archive.
+
+    :param made: when the archive was begun; ``None`` when that tells nothing, for it comes from another environment.
+    """
+    ran = [record for record in store.all() if (record.get("migrated") or {}).get("state") in ("running", "done")]
+    # Within one second nobody knows. To migrate once too often is allowed, once too little is not.
+    return [record["id"] for record in ran if made is None or record["migrated"]["when"] >= made]
+
+
+def forget(store: ReleaseStore, made: str | None, why: str) -> list[str]:
+    """Take back the word of the records that :func:`not_in` finds, after the database was restored; which ones."""
+    found = not_in(store, made)
+    for release_id in found:
+        _note(store, release_id, {**store.require(release_id)["migrated"], "state": "undone"})
+        _history.record(store.layout, "migration_undone", why, release=release_id)
+    return found
 
 
 def down(store: ReleaseStore, service: _service.Service | None, release_id: str) -> bool:

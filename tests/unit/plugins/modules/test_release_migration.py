@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _activation
+from ansible_collections.mobius.ops.plugins.module_utils import _activation, _restore_journal
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.mobius.ops.plugins.modules import release_migration
 
@@ -193,3 +193,12 @@ def test_one_that_was_undone_from_here_runs_again_and_stays(site):
     again = site.migrate(others=["h1"])["migrated"]
     assert (again["state"], again["others"]) == ("done", ["h1"]) and not site.migrate(state="down")["changed"]
     assert ran(site) == ["up r2 very-secret", "down r2 very-secret", "up r2 very-secret"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_nothing_is_migrated_between_the_two_ends_of_a_restore(site, check):
+    journal = _restore_journal.Journal.begin(site.layout, components=["uploads", "database"])
+    journal.enter("trial")
+    assert "a database that stays, found a restore that was interrupted. Run the playbook mobius.ops.restore" in site.migrate(check)["msg"]
+    journal.update(components=["uploads"])
+    assert site.migrate(check)["changed"]
