@@ -149,7 +149,8 @@ class _Work:
                             f"({note['reason']}), the first of them {note['first']}.")
         return {"safety_backup": self._safety.get("archive"), "safety_problems": self._safety.get("problems", []),
                 "attributes_lost": list(self._lost.values()), "unmigrated": list(self._unmigrated), "downtime": serving.downtime,
-                "watch": serving.watch, "previous": serving.previous, "serving": bool(serving.service and serving.wanted), "kept": self._kept, "warnings": warnings}
+                "watch": serving.watch, "previous": serving.previous, "serving": bool(serving.service and serving.wanted),
+                "kept": self._kept, "warnings": warnings}
 
     def _parts(self) -> list[tuple[list[_swap.Swap], list[dict[str, t.Any]]]]:
         """What goes to each file system."""
