@@ -12,7 +12,7 @@ version_added: 0.1.0
 author: MOBIUS operations (@mobius-ops)
 description:
   - Replaces the beginning of the URL of each check. A check of anything else than that service is left out.
-positional: _input, old, new
+positional: _input, old, new, ca
 options:
   _input:
     description: Checks, as M(mobius.ops.health_check) takes them.
@@ -27,6 +27,10 @@ options:
     description: With what they are to begin.
     type: str
     required: true
+  ca:
+    description: The C(ca) of checks that have none.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -43,11 +47,12 @@ _value:
 """
 
 
-def rebase(checks: list[dict[str, t.Any]], old: str, new: str) -> list[dict[str, t.Any]]:
-    """The checks below *old*, below *new*."""
+def rebase(checks: list[dict[str, t.Any]], old: str, new: str, ca: str = "") -> list[dict[str, t.Any]]:
+    """The checks below *old*, below *new*; with *ca* where they name none."""
     old, new = old.rstrip("/"), new.rstrip("/")
     rests = [(check, check["url"][len(old):]) for check in checks if check["url"].startswith(old)]
-    return [{**check, "url": new + rest} for check, rest in rests if not rest or rest[0] in "/?#"]
+    trust = {"ca": ca} if ca else {}
+    return [{**trust, **check, "url": new + rest} for check, rest in rests if not rest or rest[0] in "/?#"]
 
 
 class FilterModule:

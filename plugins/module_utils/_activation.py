@@ -9,6 +9,7 @@ import time
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _gate, _migration, _readiness, _restore_journal
+from ansible_collections.mobius.ops.plugins.module_utils._blue_green import Drain
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -27,15 +28,16 @@ def _require_startable(store: ReleaseStore, service: Service) -> None:
 
 
 def switch(store: ReleaseStore, service: Service | None, release_id: str, checks: list[dict[str, t.Any]],
-           timeout: float) -> dict[str, t.Any]:
+           timeout: float, drain: Drain | None = None) -> dict[str, t.Any]:
     """Stop the service, point ``current`` at a release, start it, wait until it is ready.
 
+    :param drain: how long work that runs is waited for, where the service has two instances.
     Where the service has two instances behind a proxy, nobody finds it stopped (``_blue_green``).
 
     :returns: ``downtime`` and ``ready_after`` in seconds (``None`` without a service).
     """
     if isinstance(service, SlottedService):
-        return _blue_green.switch(store, service, release_id, checks, timeout)
+        return _blue_green.switch(store, service, release_id, checks, timeout, drain)
     if service is None:
         store.use_reserve()
         store.point(release_id)
@@ -50,7 +52,7 @@ def switch(store: ReleaseStore, service: Service | None, release_id: str, checks
 
 
 def activate(store: ReleaseStore, service: Service | None, release_id: str, checks: list[dict[str, t.Any]],
-             timeout: float, backup: str | None = None) -> dict[str, t.Any]:
+             timeout: float, backup: str | None = None, drain: Drain | None = None) -> dict[str, t.Any]:
     """Put a prepared release into service; when it does not become ready, the previous one serves again.
 
     :raises ServiceError: when it did not become ready; its message says what serves now.
@@ -65,7 +67,7 @@ def activate(store: ReleaseStore, service: Service | None, release_id: str, chec
         store.mark(release_id, "active", previous=previous, backup=backup, **_told(record, "committed"))
         try:
             _gated(store, service, release_id, checks, timeout)
-            facts = switch(store, service, release_id, checks, timeout)
+            facts = switch(store, service, release_id, checks, timeout, drain)
         except (OpsError, OSError) as error:
             serving, after = _go_back(store, service, previous, record, checks, timeout)
             store.mark(release_id, "failed", str(error), previous=previous, serving=serving)
@@ -100,7 +102,7 @@ def _go_back(store: ReleaseStore, service: Service | None, previous: str | None,
                 os.unlink(store.layout.current)
         return False, "No other release was live, so nothing serves now."
     try:
-        switch(store, service, previous, checks, timeout)
+        switch(store, service, previous, checks, timeout, _leaving(service, None))
     except (OpsError, OSError) as error:
         return False, f"Going back to {previous} failed too: {error}"
     try:
@@ -108,6 +110,13 @@ def _go_back(store: ReleaseStore, service: Service | None, previous: str | None,
     except OpsError as error:
         return True, f"Release {previous} serves again. {error}"
     return True, f"Release {previous} serves again."
+
+
+def _leaving(service: Service | None, drain: Drain | None) -> Drain | None:
+    """How long the work of a release that is gone back from is waited for."""
+    if not isinstance(service, SlottedService):
+        return None
+    return (drain or _blue_green.of_definition(service))._replace(unless_ill=True)
 
 
 def choose_target(store: ReleaseStore, release_id: str | None) -> dict[str, t.Any]:
@@ -130,14 +139,14 @@ def choose_target(store: ReleaseStore, release_id: str | None) -> dict[str, t.An
 
 
 def roll_back(store: ReleaseStore, service: Service | None, checks: list[dict[str, t.Any]], timeout: float, why: str,
-              release_id: str | None = None, bad: str | None = None) -> dict[str, t.Any]:
-    """Go back to an earlier release, code only.
+              release_id: str | None = None, bad: str | None = None, drain: Drain | None = None) -> dict[str, t.Any]:
+    """Go back to an earlier release, code only. A live release that does not answer its checks is not waited for.
 
     :param release_id: where to; the newest verified release older than the live one by default.
     :param bad: the release that was judged; another one that went live meanwhile is left alone.
     :raises Superseded: when *bad* is no longer live.
-    :raises ServiceError: when the target is unhealthy too. It stays live, for there is nowhere better to go:
-        a person decides.
+    :raises ServiceError: when the target is unhealthy too: a person decides, for there is nowhere better to go. The target stays live;
+        where two instances stand behind a proxy, the release of before serves on.
     """
     with store.switching():
         previous = store.live()
@@ -148,7 +157,7 @@ def roll_back(store: ReleaseStore, service: Service | None, checks: list[dict[st
             _require_startable(store, service)
         facts: dict[str, t.Any] = {}
         try:
-            facts = switch(store, service, target["id"], checks, timeout)
+            facts = switch(store, service, target["id"], checks, timeout, _leaving(service, drain))
         finally:
             if store.live() == target["id"]:
                 if previous and previous != target["id"]:
@@ -174,7 +183,7 @@ def finish_roll_back(store: ReleaseStore, service: Service | None, checks: list[
         target = choose_target(store, target_id)
         facts: dict[str, t.Any] = {"downtime": None}
         if isinstance(service, SlottedService) or not serves(store.layout, service, target_id):
-            facts = switch(store, service, target_id, checks, timeout)
+            facts = switch(store, service, target_id, checks, timeout, _leaving(service, None))
         elif service:
             _readiness.ready(service, checks, target_id, timeout)
         if store.require(bad)["status"] != "rolled_back":

@@ -15,7 +15,7 @@ import contextlib
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _processes, _readiness
+from ansible_collections.mobius.ops.plugins.module_utils import _health, _probe, _processes, _readiness
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 from ansible_collections.mobius.ops.plugins.module_utils._service import Service
@@ -25,13 +25,27 @@ from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedSe
 LONG = 2
 #: Seconds that held requests wait for the short ones before them.
 SHORT = 1.5
+#: Seconds within which an instance that is gone back from has to answer a check, and that it gets for its work when it does not.
+ANSWERS, ILL = 2.0, 0.5
 _LOOK = 0.02
 
 
+class Drain(t.NamedTuple):
+    """How long the work of an instance that ends is waited for."""
+
+    #: Seconds.
+    timeout: float
+    #: Whether it is cut then; else nothing is switched.
+    force: bool
+    #: Whether an instance that does not answer its checks is waited for a moment only: its work will not end.
+    unless_ill: bool = False
+
+
 def switch(store: ReleaseStore, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]],
-           timeout: float) -> dict[str, t.Any]:
+           timeout: float, drain: Drain | None = None) -> dict[str, t.Any]:
     """Make a release serve; nobody finds the service stopped.
 
+    :param drain: for exclusive state; by default as the service's definition says.
     :returns: ``downtime`` (0), ``ready_after`` and ``held``: for how long new requests waited, in seconds.
     :raises OpsError: when it did not become ready; the instance of before serves then.
     """
@@ -49,7 +63,12 @@ def switch(store: ReleaseStore, service: SlottedService, release_id: str, checks
     if facts["status"] not in ("running", "restarting"):
         service.idle().stop()  # a switch that was killed may have started it, and two must never run
         return {"downtime": None, **_beside(store, service, live, release_id, checks, timeout)}
-    return {"downtime": 0.0, **_exclusive(store, service, release_id, checks, timeout)}
+    return {"downtime": 0.0, **_exclusive(store, service, release_id, checks, timeout, drain or of_definition(service))}
+
+
+def of_definition(service: SlottedService) -> Drain:
+    """What the service was set up with."""
+    return Drain(service.spec["drain_timeout"], service.spec["drain_force"])
 
 
 def _beside(store: ReleaseStore, service: SlottedService, idle: Service, release_id: str, checks: list[dict[str, t.Any]],
@@ -82,23 +101,36 @@ def _started(store: ReleaseStore, service: SlottedService, port: int, release_id
 
 
 def _exclusive(store: ReleaseStore, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]],
-               timeout: float) -> dict[str, t.Any]:
+               timeout: float, drain_as: Drain) -> dict[str, t.Any]:
     live, idle, before = service.serving(), service.idle(), store.live()
     idle.stop()
-    with _held(service, live, 2 * timeout + service.spec["stop_timeout"]):
+    if drain_as.unless_ill and _is_ill(service, live, checks):
+        drain_as = Drain(min(ILL, drain_as.timeout), True)
+    with _held(service, live, 2 * timeout + service.spec["stop_timeout"], drain_as):
         began = time.monotonic()
         live.stop()
         try:
             idle = _started(store, service, idle.port, release_id)
             ready_after = _readiness.ready(idle, service.direct(checks, idle.port), release_id, timeout)
-        except OpsError:
+        except (OpsError, OSError) as error:
             idle.stop()
             live.start()
-            _readiness.ready(live, service.direct(checks, live.port), before, timeout)
+            try:
+                _readiness.ready(live, service.direct(checks, live.port), before, timeout)
+            except OpsError as other:
+                told = error if isinstance(error, OpsError) else ServiceError(f"release {release_id}", "to be put into service", str(error))
+                told.args = (f"{told} Release {before} was started again and is not well either: {other}",)
+                raise told from error
             raise
         service.proxy.point(idle.port)
         store.point(release_id)
     return {"held": round(time.monotonic() - began, 2), "ready_after": ready_after}
+
+
+def _is_ill(service: SlottedService, instance: Service, checks: list[dict[str, t.Any]]) -> bool:
+    """Whether an instance fails a check at this moment, or does not answer it soon."""
+    own = [{**check, "timeout": min(check["timeout"], ANSWERS), "attempts": 1} for check in service.direct(checks, instance.port)]
+    return _health.outcome(_health.sample_all([_probe.fill(check, instance.status()["release"]) for check in own])) == "failed"
 
 
 def let_go(store: ReleaseStore, service: Service | None) -> None:
@@ -109,20 +141,20 @@ def let_go(store: ReleaseStore, service: Service | None) -> None:
 
 
 @contextlib.contextmanager
-def _held(service: SlottedService, instance: Service, longest: float) -> t.Iterator[None]:
+def _held(service: SlottedService, instance: Service, longest: float, drain_as: Drain) -> t.Iterator[None]:
     """While the block runs new requests wait, and none is at the instance.
 
     :raises StateError: when the instance never comes to rest; nothing waits then.
     """
-    deadline = time.monotonic() + service.spec["drain_timeout"]
+    deadline = time.monotonic() + drain_as.timeout
     while True:
-        _await_rest(service, instance, LONG, deadline)
+        _await_rest(service, instance, LONG, deadline, drain_as)
         _hold(service, longest + SHORT)
         try:
-            _await_rest(service, instance, 0, time.monotonic() + SHORT)
+            _await_rest(service, instance, 0, time.monotonic() + min(SHORT, drain_as.timeout), drain_as)
             break
         except StateError:
-            if service.spec["drain_force"] and time.monotonic() > deadline:
+            if drain_as.force and time.monotonic() > deadline:
                 break
             service.proxy.release()
     try:
@@ -152,24 +184,25 @@ def work_of(service: SlottedService, instance: Service, age: int) -> tuple[int, 
     return len(requests), len(_processes.started_by(pid, service.spec["job_programs"]))
 
 
-def _await_rest(service: SlottedService, instance: Service, age: int, deadline: float) -> None:
+def _await_rest(service: SlottedService, instance: Service, age: int, deadline: float, drain_as: Drain) -> None:
     while True:
         requests, renders = work_of(service, instance, age)
         if not requests and not renders:
             return
         if time.monotonic() > deadline:
-            if service.spec["drain_force"] and age:
+            if drain_as.force and age:
                 return
-            raise StateError(f"instance {instance.name}", f"to come to rest within {service.spec['drain_timeout']:g} s",
+            raise StateError(f"instance {instance.name}", f"to come to rest within {drain_as.timeout:g} s",
                              f"{requests} long requests and {renders} renders",
                              "Try again later, raise mobius_drain_timeout, or set mobius_drain_force to cut them")
         time.sleep(_LOOK)
 
 
-def retire(service: Service | None, patience: float | None = None) -> str | None:
+def retire(service: Service | None, patience: float | None = None, force: bool = False) -> str | None:
     """Stop the instance that does not serve, once it has finished; the release that it ran.
 
     :param patience: seconds to wait for that; the service's own drain timeout by default.
+    :param force: cut what has not ended by then.
     :raises StateError: when it does not finish in time; it goes on.
     """
     if not isinstance(service, SlottedService):
@@ -178,12 +211,17 @@ def retire(service: Service | None, patience: float | None = None) -> str | None
     facts = idle.status()
     if facts["status"] == "stopped":
         return None
-    drain(service, idle, patience)
+    try:
+        drain(service, idle, patience)
+    except StateError:
+        if not force:
+            raise
     idle.stop()
     return facts["release"]
 
 
 def drain(service: SlottedService, instance: Service, patience: float | None = None) -> None:
     """Wait until an instance that gets no new requests has finished. :raises StateError: when it does not in time."""
-    if not service.spec["drain_force"]:
-        _await_rest(service, instance, 0, time.monotonic() + (service.spec["drain_timeout"] if patience is None else patience))
+    rules = of_definition(service)
+    if not rules.force:
+        _await_rest(service, instance, 0, time.monotonic() + (rules.timeout if patience is None else patience), rules)

@@ -155,7 +155,8 @@ def probe(check: dict[str, t.Any], client: _http.Client) -> dict[str, t.Any]:
     earlier: list[str] = []
     while True:
         sample = _attempt(check, client)
-        sample.update({field: quoted(sample[field], check["secrets"]) for field in ("error", "evidence")}, attempts=len(earlier) + 1, earlier=earlier)
+        sample.update({field: quoted(sample[field], check["secrets"]) for field in ("error", "evidence")})
+        sample.update(attempts=len(earlier) + 1, earlier=earlier)
         if sample["outcome"] in ("ok", "slow") or len(earlier) + 1 >= check["attempts"]:
             return sample
         earlier = [*earlier, sample["error"]]

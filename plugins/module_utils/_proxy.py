@@ -23,6 +23,8 @@ from ansible_collections.mobius.ops.plugins.module_utils import _commands, _file
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
+#: Where checks reach a proxy that speaks TLS to everybody else.
+LOOPBACK = "127.0.0.1"
 #: Seconds within which the proxy answers on its socket, or has started.
 PATIENCE = 10.0
 _MAP, _SOCKET, _CONFIG = "switch.map", "admin.sock", "haproxy.cfg"
@@ -35,12 +37,14 @@ core.register_action("mobius_hold", {"http-req"}, function(_)
   end
 end, 0)
 """
+_FOR_CHECKS = "  # Without TLS, for checks from this host itself; all else is as for everybody, and the application is told https.\n"
 _AGE = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
 def _config(proxy: dict[str, t.Any], ports: list[int], host: str) -> str:
     secure = f" ssl crt {_quote(proxy['certificate'])} alpn h2,http/1.1 ssl-min-ver TLSv1.2" if proxy["certificate"] else ""
-    transport = '  http-response set-header Strict-Transport-Security "max-age=31536000"\n' if secure else ""
+    transport = '  http-response set-header Strict-Transport-Security "max-age=31536000" if { ssl_fc }\n' if secure else ""
+    checks = f"{_FOR_CHECKS}  bind {LOOPBACK}:{proxy['check_port']}\n" if proxy.get("check_port") else ""
     backends = "".join(f"\nbackend port_{port}\n  server instance {host}:{port}\n" for port in ports)
     return f"""\
 # Written by mobius.ops.node_service; changes are overwritten.
@@ -54,6 +58,8 @@ defaults
   mode http
   option forwardfor
   option idle-close-on-response
+  # A client that has gone has no request at an instance any more: nobody waits for its end.
+  option abortonclose
   timeout http-request 15s
   timeout http-keep-alive 60s
   timeout client {proxy['timeout']}s
@@ -64,7 +70,7 @@ defaults
 
 frontend public
   bind {proxy['host']}:{proxy['port']}{secure}
-  http-request deny deny_status 413 if {{ req.hdr_val(content-length) gt {proxy['max_body']} }}
+{checks}  http-request deny deny_status 413 if {{ req.hdr_val(content-length) gt {proxy['max_body']} }}
   http-request set-header X-Forwarded-Proto {'https' if secure else 'http'}
   http-response del-header X-Powered-By
   http-response set-header X-Content-Type-Options nosniff
@@ -88,7 +94,7 @@ def _seconds(age: str) -> int:
 class Proxy:
     """The proxy of one application root.
 
-    :param settings: ``host, port, certificate, max_body`` (bytes), ``max_connections, timeout`` (s).
+    :param settings: ``host, port, certificate, check_port`` (0: none), ``max_body`` (bytes), ``max_connections, timeout`` (s), ``url``.
     :param ports: of the two instances, on *instance_host*.
     """
 
@@ -98,6 +104,12 @@ class Proxy:
         self.user = user
         self._text = _config(settings, ports, instance_host)
         self.settings = settings
+        self._replaced = ""
+
+    def addresses(self) -> set[str]:
+        """Where checks may ask the proxy, without a path."""
+        ports = {self.settings["port"], self.settings.get("check_port") or self.settings["port"]}
+        return {self.settings["url"]} | {f"http://{host}:{port}" for host in (LOOPBACK, "localhost") for port in ports}
 
     def path(self, name: str) -> str:
         """A file of the proxy."""
@@ -125,6 +137,7 @@ class Proxy:
             changed = True
             if name == _CONFIG:
                 self._check(text)
+                self._replaced = self.current()
             _files.write_text(self.path(name), text)
         return changed
 
@@ -151,8 +164,29 @@ class Proxy:
                              "Correct the settings mobius_proxy_…")
 
     def reload(self, pid: int) -> None:
-        """Make a running proxy read its configuration anew; connections go on."""
+        """Make a running proxy read its configuration anew; connections go on.
+
+        :raises ServiceError: when it goes on with the one of before, which is on disk again then.
+        """
+        before = self._worker()
         os.kill(pid, signal.SIGUSR2)
+        deadline = time.monotonic() + PATIENCE
+        while self._worker() in ("", before):
+            if time.monotonic() > deadline:
+                if self._replaced:
+                    _files.write_text(self.path(_CONFIG), self._replaced)
+                raise ServiceError(f"the proxy on port {self.settings['port']}", f"to take its new configuration within {PATIENCE:.0f} s",
+                                   "it goes on with the one of before", "Look what it printed (shared/logs/proxy.log, or journalctl -u of "
+                                   "its unit): is a port taken, or can mobius_user not read mobius_proxy_certificate?")
+            time.sleep(0.05)
+
+    def _worker(self) -> str:
+        """The process that takes requests now, empty when none answers."""
+        try:
+            found = re.search(r"^Pid: (\d+)", self.tell("show info"), re.MULTILINE)
+        except OSError:
+            return ""
+        return found.group(1) if found else ""
 
     def wait(self) -> None:
         """Until it answers. :raises ServiceError: when it does not."""

@@ -62,13 +62,24 @@ def _two_instances(params: dict[str, t.Any]) -> dict[str, t.Any]:
     if None in ports or len(set(ports)) < 3:
         raise InputError(f"service {params['name']}", "three different ports: of the two instances and of the proxy",
                          ", ".join(map(str, ports)), "Correct mobius_port, mobius_standby_port or mobius_proxy_port")
+    check_port = _check_port(params, ports) if params["proxy_certificate"] else 0
     return {
         "slots": ports[:2], "state": params["application_state"], "drain_timeout": params["drain_timeout"],
         "drain_force": params["drain_force"], "job_programs": params["job_programs"],
         "proxy": {"host": params["proxy_host"], "port": params["proxy_port"], "certificate": params["proxy_certificate"] or "",
+                  "check_port": check_port,
                   "max_body": params["proxy_max_body"], "max_connections": params["proxy_max_connections"],
                   "timeout": params["proxy_timeout"], "url": (params["proxy_url"] or "").rstrip("/")},
     }
+
+
+def _check_port(params: dict[str, t.Any], others: list[int]) -> int:
+    """Where checks ask a proxy that speaks TLS. :raises InputError: when it is none, or somebody else's."""
+    port = params["proxy_check_port"]
+    if port in others or port not in range(1, 65536):
+        raise InputError(f"service {params['name']}", "a port for checks without TLS, other than " + ", ".join(map(str, others)), str(port),
+                         "Correct mobius_proxy_check_port")
+    return port
 
 
 class Service(abc.ABC):
@@ -102,13 +113,17 @@ class Service(abc.ABC):
 
     def require_port(self) -> None:
         """:raises StateError: when another program listens on the port."""
+        self.require_nobody_else(self.port, "mobius_port")
+
+    def require_nobody_else(self, port: int, setting: str) -> None:
+        """:raises StateError: when another program listens on a port that is the service's by a setting."""
         mine = self.status()["pid"]
-        strangers = [pid for pid in _processes.listeners(self.port) if not mine or mine not in _processes.parents(pid)]
+        strangers = [pid for pid in _processes.listeners(port) if not mine or mine not in _processes.parents(pid)]
         if strangers:
             who = ", ".join(f"process {pid} ({_processes.command_line(pid)})" if pid else "another user's process"
                             for pid in strangers)
-            raise StateError(f"port {self.port}", f"nobody or the service {self.name} to listen", who,
-                             "Stop that program or give another mobius_port")
+            raise StateError(f"port {port}", f"nobody or the service {self.name} to listen", who,
+                             f"Stop that program or give another {setting}")
 
     @property
     def console(self) -> str:

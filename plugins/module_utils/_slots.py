@@ -64,7 +64,7 @@ class SlottedService(_service.Service):
 
     def direct(self, checks: list[dict[str, t.Any]], port: int) -> list[dict[str, t.Any]]:
         """The checks of this service, put to one instance instead of the proxy; checks of other addresses are left out."""
-        own = {self.spec["proxy"]["url"]} | {f"http://{host}:{self.spec['proxy']['port']}" for host in ("127.0.0.1", "localhost")}
+        own = self.proxy.addresses()
         found = []
         for check in checks:
             parts = urllib.parse.urlsplit(check["url"])
@@ -74,6 +74,7 @@ class SlottedService(_service.Service):
         return found
 
     def save(self) -> None:
+        self._require_check_port()  # a proxy that does not get a new port in a reload takes nobody's requests for two seconds
         super().save()
         for port in self.ports:
             instance = self.instance(port)
@@ -88,6 +89,10 @@ class SlottedService(_service.Service):
             self.proxy.reload(running)
         self.proxy.wait()
 
+    def _require_check_port(self) -> None:
+        if self.spec["proxy"].get("check_port"):
+            self._front.require_nobody_else(self.spec["proxy"]["check_port"], "mobius_proxy_check_port")
+
     def unit_current(self) -> bool:
         """Whether what lies beside the definition is what it asks for, and the proxy runs."""
         parts = [self._front, *(self.instance(port) for port in self.ports)]
@@ -97,6 +102,7 @@ class SlottedService(_service.Service):
     def require_port(self) -> None:
         for part in (self._front, *map(self.instance, self.ports)):
             part.require_port()
+        self._require_check_port()
 
     @property
     def console(self) -> str:

@@ -198,7 +198,7 @@ class Decision:
         return found
 
     def saved(self) -> dict[str, t.Any]:
-        """What a watch that goes on after an interruption has to know, beside :meth:`summary`. What was in a row does not count any more."""
+        """What a watch that goes on after an interruption has to know, beside :meth:`summary`. What was in a row counts anew."""
         return {name: getattr(self, name) for name in ("requests", "failed_requests", "alarmed", "has_alarmed")}
 
     def resume(self, summary: dict[str, t.Any], saved: dict[str, t.Any], trigger: str) -> None:
@@ -222,10 +222,12 @@ class Decision:
         measured = self.counts["ok"] + self.counts["partial"] + faulty
         if not measured or measured < self.counts["error"] + self.counts["no_data"]:
             return "inconclusive"
-        if self.has_alarmed or self.failed_in_a_row or 100 * faulty > ROUNDS_PCT * measured or 100 * self.failed_requests > REQUESTS_PCT * self.requests:
+        too_often = 100 * faulty > ROUNDS_PCT * measured or 100 * self.failed_requests > REQUESTS_PCT * self.requests
+        if self.has_alarmed or self.failed_in_a_row or too_often:
             return "degraded"
         if measured < self.rules.failure_threshold:  # it could not have been found bad either
-            self.trigger = f"only {measured} rounds were measured, fewer than the {self.rules.failure_threshold} that a rollback takes"
+            self.trigger = (f"only {measured} rounds were measured, fewer than the {self.rules.failure_threshold} that a rollback "
+                            "takes")
             return "inconclusive"
         return "healthy"
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 
 from ansible_collections.mobius.ops.plugins.module_utils import _activation
+from ansible_collections.mobius.ops.plugins.module_utils._blue_green import Drain
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 from ansible_collections.mobius.ops.plugins.module_utils._service import Service
@@ -36,7 +37,8 @@ def roll_back(record: Record, store: ReleaseStore, service: Service | None, trig
     began, switched = time.monotonic(), store.live() == going_to
     try:
         facts = (_activation.finish_roll_back(store, service, spec["checks"], spec["ready_timeout"], trigger, release, going_to) if switched
-                 else _activation.roll_back(store, service, spec["checks"], spec["ready_timeout"], trigger, bad=release))
+                 else _activation.roll_back(store, service, spec["checks"], spec["ready_timeout"], trigger, bad=release,
+                                            drain=Drain(spec.get("drain_timeout", 30), True)))
     except _activation.Superseded:
         raise
     except (OpsError, OSError) as error:

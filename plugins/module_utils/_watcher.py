@@ -49,10 +49,6 @@ class Stopped(Exception):
     """The watch was told to end."""
 
 
-def _terminated(_signal: int, _frame: t.Any) -> None:
-    raise Stopped("its process was told to end (SIGTERM)")
-
-
 class Watcher:
     """One watch, from its first round to its verdict. Begun anew after its host was started anew, it goes on where it was."""
 
@@ -97,7 +93,8 @@ class Watcher:
         self.times = _statistics.Histogram(state["times"])
         # nobody watched meanwhile, so that time does not count; and never is it the end before anything was seen
         left = max(state["left"], self.spec["interval"])
-        return {**state, **self._process(), "resumed": state["resumed"] + 1, "left": left, "baseline": _baseline.figures(self._baseline(times))}
+        return {**state, **self._process(), "resumed": state["resumed"] + 1, "left": left,
+                "baseline": _baseline.figures(self._baseline(times))}
 
     def _service_facts(self) -> dict[str, t.Any]:
         return self.service.status() if self.service else {"restarts": 0, "pid": None}
@@ -105,7 +102,8 @@ class Watcher:
     def run(self) -> None:
         """Watch until the end of the window, a rollback, or a stop."""
         if not self.spec["unit"]:  # systemd starts it again, and a host that shuts down does not end it; here it would just be gone
-            signal.signal(signal.SIGTERM, _terminated)
+            said = "its process was told to end (SIGTERM)"
+            signal.signal(signal.SIGTERM, lambda *_: _files.write_text(self.stop_file, said))
         try:
             self.begin()
             verdict = self.roll_back() if self.state["rolling_back"] or self.state["decided"] else self.rounds()
@@ -241,7 +239,8 @@ class Watcher:
         """The verdict into state, release record, log and history."""
         release, latency = self.state["release"], self.decision.latency()
         if any(words != "judged" for words in latency.values()):
-            self.record.log("WARN", "latency against the release before: " + "; ".join(f"{name} {words}" for name, words in latency.items()))
+            told = "; ".join(f"{name} {words}" for name, words in latency.items())
+            self.record.log("WARN", f"latency against the release before: {told}")
         with self.record.best_effort():
             record = self.store.get(release) if release else None
             if verdict == "healthy" and record and record["status"] == "active" and self.store.live() == release:
@@ -258,7 +257,8 @@ class Watcher:
         self.record.save(status="finished", verdict=verdict, trigger=self.decision.trigger, rolling_back="", left=0, latency=latency)
         if verdict in ("healthy", "degraded", "rolled_back"):
             with self.record.best_effort():
-                retired = _blue_green.retire(self.service)
+                bad = verdict == "rolled_back"  # what it has begun is waited for, but not for as long as a good one's
+                retired = _blue_green.retire(self.service, self.spec.get("drain_timeout", 30) if bad else None, force=bad)
                 if retired:
                     self.record.log("INFO", f"the instance of release {retired}, which no longer serves, was stopped")
 

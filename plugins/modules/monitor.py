@@ -123,6 +123,12 @@ options:
     description: Seconds within which the release that is rolled back to has to become ready.
     type: float
     default: 60
+  drain_timeout:
+    description:
+      - Seconds that long requests and renders of the bad release are waited for before they are cut, when an instance of exclusive state is
+        gone back from. One that does not answer its checks within two seconds is not waited for.
+    type: float
+    default: 30
   watch_id:
     description: The watch to follow; the latest by default.
     type: str
@@ -270,7 +276,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, 
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 
 SPEC = ("env", "service", "duration", "interval", "retry_interval", "initial_delay", "requests", "keep", "metrics_interval",
-        "auto_rollback", "ready_timeout", "thresholds", *_verdict.Rules._fields)
+        "auto_rollback", "ready_timeout", "drain_timeout", "thresholds", *_verdict.Rules._fields)
 
 
 def start(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
@@ -357,6 +363,7 @@ def main() -> None:
             "keep": {"type": "int", "default": 100},
             "auto_rollback": {"type": "bool", "default": True},
             "ready_timeout": {"type": "float", "default": 60},
+            "drain_timeout": {"type": "float", "default": 30},
             "watch_id": {"type": "str"},
             "offset": {"type": "int", "default": 0},
             "patience": {"type": "float", "default": 0},

@@ -118,8 +118,14 @@ options:
     description: The address under which the checks reach the proxy; such checks are put to a new instance before it serves.
     type: str
   proxy_certificate:
-    description: A PEM file on the target with certificate and key. The proxy speaks HTTPS then.
+    description: A PEM file on the target with certificate and key, readable for O(user). The proxy speaks HTTPS then.
     type: path
+  proxy_check_port:
+    description:
+      - With O(proxy_certificate), a further port of the proxy, on 127.0.0.1 only, where checks from the host itself ask without TLS.
+        The application is told C(X-Forwarded-Proto=https) there too.
+    type: int
+    default: 5003
   proxy_max_body:
     description: Bytes of the longest request body; longer ones are answered with 413.
     type: int
@@ -303,6 +309,7 @@ def main() -> None:
             "proxy_host": {"type": "str", "default": "127.0.0.1"},
             "proxy_url": {"type": "str"},
             "proxy_certificate": {"type": "path"},
+            "proxy_check_port": {"type": "int", "default": 5003},
             "proxy_max_body": {"type": "int", "default": 2147483648},
             "proxy_max_connections": {"type": "int", "default": 4000},
             "proxy_timeout": {"type": "int", "default": 300},

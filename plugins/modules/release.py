@@ -88,6 +88,17 @@ options:
     description: Seconds within which the service has to become ready.
     type: float
     default: 60
+  drain_timeout:
+    description:
+      - Seconds within which long requests and renders must have ended before an instance of exclusive state is stopped, where two stand
+        behind a proxy. By default as the service was set up with (O(mobius.ops.node_service#module:drain_timeout)).
+      - With V(rolled_back), a live release that does not answer its checks within two seconds is not waited for.
+    type: float
+    version_added: 0.1.0
+  drain_force:
+    description: Whether what has not ended by then is cut. By default as the service was set up with.
+    type: bool
+    version_added: 0.1.0
   why:
     description: The reason of a rollback or a failure, for the records.
     type: str
@@ -96,12 +107,15 @@ options:
     description:
       - With V(rolled_back), where two instances stand behind a proxy, stop the instance that was gone back from.
       - Meant for a rollback that no watch follows; a watch does it at its end.
-      - It is given ten seconds to finish what it has begun. With longer work it stays, and the next deploy waits for it and stops it.
+      - It is given ten seconds to finish what it has begun. With longer work it stays, and the next deploy waits for it and stops it; with
+        O(drain_force) that work is cut.
     type: bool
     default: false
     version_added: 0.1.0
   keep:
-    description: How many verified releases V(pruned) keeps. It never removes the live release or the rollback target.
+    description:
+      - How many verified releases V(pruned) keeps. It never removes the live release or the rollback target.
+      - While somebody holds the deploy lock it removes nothing.
     type: int
     default: 5
 attributes:
@@ -188,10 +202,20 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _activation, _arguments, _blue_green, _health, _prepare, _service
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _activation,
+    _arguments,
+    _blue_green,
+    _deploy_lock,
+    _health,
+    _prepare,
+    _service,
+)
+from ansible_collections.mobius.ops.plugins.module_utils._blue_green import Drain
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService
 
 #: Seconds that an instance is given to finish before it is stopped, when nobody waits for longer.
 PATIENCE = 10
@@ -237,7 +261,15 @@ class Work:
         if self.check_mode:
             return True, {"release": {**record, "status": "active"}}
         return True, _activation.activate(self.store, self.service, release_id, self.checks, self.params["ready_timeout"],
-                                          self.params["backup"])
+                                          self.params["backup"], self._drain())
+
+    def _drain(self) -> Drain | None:
+        """What this call says of work that runs, and the service's definition where it says nothing."""
+        if not isinstance(self.service, SlottedService):
+            return None
+        rules = _blue_green.of_definition(self.service)
+        given = {name: self.params[f"drain_{name}"] for name in ("timeout", "force") if self.params[f"drain_{name}"] is not None}
+        return rules._replace(**given)
 
     def _serves(self, release_id: str) -> bool:
         """Whether there is nothing to switch; requests that an earlier switch has left waiting go on then."""
@@ -269,13 +301,14 @@ class Work:
             return False, {"release": self.store.get(named)}
         if self.check_mode:
             return True, {"release": _activation.choose_target(self.store, named)}
-        facts = _activation.roll_back(self.store, self.service, self.checks, self.params["ready_timeout"], self.params["why"], named)
+        facts = _activation.roll_back(self.store, self.service, self.checks, self.params["ready_timeout"], self.params["why"], named,
+                                      drain=self._drain())
         return True, {**facts, "release": facts["target"], "retired": self._retired() if self.params["retire"] else None}
 
     def _retired(self) -> str | None:
-        """Stop the instance of before, unless it has long work."""
+        """Stop the instance of before, unless it has long work that may not be cut."""
         try:
-            return _blue_green.retire(self.service, PATIENCE)
+            return _blue_green.retire(self.service, PATIENCE, bool(self.params["drain_force"]))
         except OpsError:
             return None
 
@@ -283,6 +316,8 @@ class Work:
         """Remove what retention gives up."""
         if self.params["keep"] < 0:
             raise InputError("keep", "0 or more releases", str(self.params["keep"]), "Correct mobius_keep_releases")
+        if _deploy_lock.DeployLock(self.store.layout).look():
+            return False, {"removed": []}  # whoever deploys now may need what nothing uses yet, and prunes at the end
         doomed = self.store.prunable(self.params["keep"]) if self.check_mode else _prepare.prune(self.store, self.params["keep"])
         return bool(doomed), {"removed": doomed}
 
@@ -337,6 +372,8 @@ def main() -> None:
             "headers": _arguments.HEADERS,
             "secret_headers": _arguments.SECRET_HEADERS,
             "ready_timeout": {"type": "float", "default": 60},
+            "drain_timeout": {"type": "float"},
+            "drain_force": {"type": "bool"},
             "why": {"type": "str", "default": ""},
             "retire": {"type": "bool", "default": False},
             "keep": {"type": "int", "default": 5},

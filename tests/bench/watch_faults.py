@@ -36,6 +36,7 @@ CASES: tuple[tuple[str, str, dict[str, t.Any], dict[str, t.Any]], ...] = (
     ("20 % answer 500", "shared", {"kind": "errors", "share": 0.2}, {}),
     ("60 % slower", "shared", {"kind": "slow", "ms": 60}, {}),
     ("hang", "shared", {"kind": "hang"}, {}),
+    ("hang, exclusive", "exclusive", {"kind": "hang"}, {}),
     ("crash loop", "shared", {"kind": "crash"}, {}),
     ("leak, 20 MB/s", "shared", {"kind": "leak", "mb_per_s": 20}, {"memory_mb": 300}),
     ("no fault", "shared", {}, {}),

@@ -173,27 +173,73 @@ def test_a_host_that_missed_a_deploy_gets_it_from_the_same_command(fleet, good):
     assert [site.service()["pid"] for site in list(fleet.sites.values())[:2]] == others
 
 
+def test_watches_that_nobody_could_follow_at_the_same_time_are_refused(fleet, good):
+    what = {"mobius_release_source": str(fleet.sites["first"].source("v6")), "mobius_version": "v6"}
+    for playbook, extra in (("monitor", {}), ("deploy", what)):
+        result = fleet.operator.run(playbook, "--forks", "2", **extra)
+        assert result.status == 2 and "forks: expected as many as hosts (3), found 2" in " ".join(result.output.split()), result.output
+    assert fleet.live() == {good} and fleet.locks() == [False] * 3
+
+
+def test_a_host_that_does_not_answer_keeps_nobody_from_going_back(fleet, good):
+    fleet.cut("second")
+    result = fleet.operator.run("rollback")
+    assert (result.status, result.outcome) == (2, "incomplete"), result.output
+    assert "Not reached: second." in result.stats["mobius_message"]
+    assert fleet.versions() == ["v4", "v5", "v4"] and fleet.locks() == [False] * 3
+    (incident,) = fleet.incidents()
+    assert (incident["severity"], incident["evidence"]["not_reached"]) == (2, ["second"])
+    fleet.mend()
+    target = result.stats["mobius_release"]
+    again = fleet.operator.run("rollback", mobius_release_id=target)
+    assert (again.status, again.outcome) == (0, "rolled_back") and fleet.live() == {target}, again.output
+
+
+def test_when_nobody_answers_that_is_said(fleet, good):
+    for name in NAMES:
+        fleet.cut(name)
+    result = fleet.operator.run("rollback")
+    fleet.mend()
+    assert result.status != 0 and "found none of first, second, third" in " ".join(result.output.split()), result.output
+    assert fleet.live() == {good}
+
+
+def test_a_rollback_that_fails_on_one_host_is_no_good_one_on_the_others(fleet, good):
+    assert fleet.deploy("v7").outcome == "deployed"
+    fault = fleet.sites["third"].root / "releases" / good / "fault.json"
+    fault.write_text('{"kind": "crash"}')
+    result = fleet.operator.run("rollback", mobius_ready_timeout=6)
+    fault.unlink()
+    assert (result.status, result.outcome) == (2, "failed"), result.output
+    (incident,) = fleet.incidents()
+    assert incident["severity"] == 1 and list(incident["evidence"]["hosts"]) == ["third"] and incident in fleet.sites["third"].incidents()
+    said = " ".join(result.output.split())
+    assert said.count("The rollback failed on third, so it was not smoke-tested here.") == 2 and "ROLLED_BACK" not in said, result.output
+    assert fleet.versions()[:2] == ["v4", "v4"] and fleet.locks() == [False] * 3
+    assert fleet.operator.run("restart").outcome == "restarted" and back(fleet, good, "v4")
+
+
 def test_a_migration_stays_under_the_hosts_that_serve_it_when_another_one_fails_to_get_it(fleet, good, says):
     """Two hosts serve the new release; the third, which missed it, fails its start, and then gets it."""
     log = fleet.folder / "migrations"
     migration = {"mobius_migration": "reversible", "mobius_migration_up": ["sh", "-c", f"echo up >> {log}"],
                  "mobius_migration_down": ["sh", "-c", f"echo down >> {log}"]}
-    assert fleet.deploy("v6", **migration).outcome == "deployed" and log.read_text() == "up\n"
+    assert fleet.deploy("v8", **migration).outcome == "deployed" and log.read_text() == "up\n"
     third = fleet.sites["third"]
     assert third.play("rollback").outcome == "rolled_back" and log.read_text() == "up\n"
     data = third.root / "shared" / "data"
     os.rename(data, third.root / "shared" / "gone")
     data.write_text("no folder")
-    result = fleet.deploy("v6", mobius_components="config,logs", mobius_ready_timeout=6, **migration)
+    result = fleet.deploy("v8", mobius_components="config,logs", mobius_ready_timeout=6, **migration)
     data.unlink()
     os.rename(third.root / "shared" / "gone", data)
     assert result.status == 2 and log.read_text() == "up\n", result.output
-    assert [fleet.sites[name].client().health()["version"] for name in NAMES[:2]] == ["v6", "v6"] and third.live() == good
+    assert [fleet.sites[name].client().health()["version"] for name in NAMES[:2]] == ["v8", "v8"] and third.live() == good
     mixed = "serves on first, second and not on third, and its migration was not undone. Mend the cause and run the same deploy again, " \
             f"or send all to one release with mobius.ops.rollback -e mobius_release_id={good}."
     assert says(result, mixed) and says(result, "nothing was changed. The fleet is mixed: release"), result.output
     (incident,) = fleet.incidents()
     assert incident in third.incidents() and mixed in incident["summary"] and incident["evidence"]["served_it_before"] == list(NAMES[:2])
     assert third.play("restart").outcome == "restarted"
-    again = fleet.deploy("v6", **migration)
-    assert again.outcome == "deployed" and fleet.versions() == ["v6"] * 3 and log.read_text() == "up\n", again.output
+    again = fleet.deploy("v8", **migration)
+    assert again.outcome == "deployed" and fleet.versions() == ["v8"] * 3 and log.read_text() == "up\n", again.output

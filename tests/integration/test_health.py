@@ -37,7 +37,10 @@ def public(ready, free_port):
         def log_message(self, *words):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", free_port()), Front)
+    class Server(http.server.ThreadingHTTPServer):
+        request_queue_size = 128  # twenty connect at once, and who is turned away tries again in a second or more
+
+    server = Server(("127.0.0.1", free_port()), Front)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://localhost:{server.server_address[1]}"
     server.shutdown()

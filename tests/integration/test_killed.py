@@ -93,8 +93,18 @@ def test_crash_loop_in_the_watch_is_rolled_back(ready):
 
 def test_a_watch_is_ended_on_demand_and_ending_none_says_so(ready, says):
     assert ready.play("monitor", monitor_state="started", mobius_watch_duration="300").outcome == "started"
+    weaker = ready.play("monitor", mobius_watch_duration="60", mobius_auto_rollback=False)
+    assert weaker.status == 2 and says(weaker, "which guards release"), weaker.output
     ended = ready.play("monitor", mobius_monitor_stop=True, mobius_why="we know better")
     assert (ended.status, ended.outcome) == (0, "stopped") and says(ended, "we know better"), ended.output
     assert ready.history()[-1]["what"] == "watch" and ready.history()[-1]["verdict"] == "inconclusive"
     again = ready.play("monitor", mobius_monitor_stop=True)
     assert (again.status, again.outcome) == (0, "stopped") and says(again, "no watch ran"), again.output
+
+
+def test_a_baseline_and_check_mode_of_a_watch_say_what_they_are(ready, says):
+    measured = ready.play("monitor", monitor_state="baseline")
+    assert (measured.status, measured.outcome) == (0, "measured") and says(measured, "'requests': 150"), measured.output
+    tree = ready.tree()
+    planned = ready.play("monitor", "--check")
+    assert (planned.status, planned.outcome) == (0, "planned") and ready.tree() == tree, planned.output

@@ -205,6 +205,8 @@ def test_rollback_to_a_backup_restores_data_only_when_asked(site, memory):
     client = site.client()
     assert client.health()["version"] == "v1"
     assert client.get(late["url"]).status_code == 404
+    safety = site.play("rollback", "--check", "-v", mobius_backup="newest", mobius_rollback_data="true")
+    assert (safety.status, safety.outcome) == (0, "planned"), safety.output
     assert client.get(memory["upload"]["url"]).content == IMAGE
     assert [item["name"] for item in client.get("/api/uploads").json()["uploads"]] == [memory["upload"]["name"]]
 

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import ssl
 import threading
 import time
 import typing as t
@@ -26,10 +27,15 @@ class Sample:
 
 
 class Traffic:
-    """Counts up and asks for the health at a steady rate until it is told to stop; nothing is tried twice."""
+    """Counts up and asks for the health at a steady rate until it is told to stop; nothing is tried twice.
 
-    def __init__(self, port: int, key: str, rate: float = 60, clients: int = 12, host: str = "127.0.0.1") -> None:
+    :param ca: the authority to trust, for traffic over HTTPS.
+    """
+
+    def __init__(self, port: int, key: str, rate: float = 60, clients: int = 12, host: str = "127.0.0.1", ca: str = "") -> None:
         self.host, self.port, self.key, self.rate, self.clients = host, port, key, rate, clients
+        self.trust = ssl.create_default_context(cafile=ca) if ca else None
+        self.origin = f"{'https' if ca else 'http'}://{host}:{port}"
         self.samples: list[Sample] = []
         #: Counter values that the application has acknowledged.
         self.acknowledged: list[int] = []
@@ -106,10 +112,10 @@ class Traffic:
         sample = Sample(time.monotonic(), 0, what)
         self.samples.append(sample)
         try:
-            connection = connection or await asyncio.open_connection(self.host, self.port)
+            connection = connection or await asyncio.open_connection(self.host, self.port, ssl=self.trust)
             reader, writer = connection
             length = sum(map(len, parts))
-            writer.write(f"{method} {path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\nOrigin: http://{self.host}:{self.port}\r\n"
+            writer.write(f"{method} {path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\nOrigin: {self.origin}\r\n"
                          f"X-API-Key: {self.key}\r\n{header}Content-Length: {length}\r\n\r\n".encode())
             for part in parts:
                 writer.write(part)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ from support.application import png
 from support.remains import processes_of
 from support.waiting import wait_until
 
-from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _gate, _processes, _proxy
+from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _gate, _health, _processes, _proxy
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.mobius.ops.plugins.modules import release
 
@@ -83,6 +84,39 @@ def test_bad_release_never_serves(site, state, fault):
     assert host.service().idle().status()["status"] == "stopped"
 
 
+@pytest.mark.parametrize("state", STATES)
+def test_a_release_that_hangs_is_gone_back_from_at_once(site, state):
+    """Its requests never end, and new ones come all the time: there is nothing to wait for."""
+    host = site(state)
+    host.define()
+    host.verified("r1")
+    host.release("r2", '{"kind": "hang", "after": 6}')
+    host.activate("r2")
+    with host.traffic(rate=20) as traffic:
+        health = host.checks[0]["url"]
+        wait_until(lambda: _health.sample_all(_health.normalize_all([{"url": health, "timeout": 0.5}]))[0]["outcome"] == "failed", 20)
+        time.sleep(3)
+        began = time.monotonic()
+        host.roll_back("r1")
+        took = time.monotonic() - began
+        time.sleep(1)
+        if state == "shared":  # it stays up as any old instance does, until the watch has ended
+            assert _blue_green.retire(host.service(), 0.5, force=True) == "r2"
+    assert took < (2 if state == "shared" else 8) and host.service().status()["release"] == "r1"
+    assert [sample.release for sample in traffic.samples if sample.release][-1] == "r1"
+
+
+def test_requests_of_clients_that_have_gone_are_not_waited_for(site):
+    host = site("exclusive")
+    host.define()
+    host.verified("r1")
+    for _number in range(3):
+        with socket.create_connection(("127.0.0.1", host.public)) as line:
+            line.sendall(b"GET /api/slow?ms=60000 HTTP/1.1\r\nHost: a\r\nOrigin: http://a\r\n\r\n")
+            wait_until(lambda: host.service().proxy.requests(host.port))
+    wait_until(lambda: not host.service().proxy.requests(host.port), 5, "nobody is left")
+
+
 def test_instances_of_exclusive_state_never_overlap(site):
     host = site("exclusive")
     service = host.define()
@@ -141,13 +175,33 @@ def test_render_is_never_cut_by_a_deploy(site, state):
     assert host.service().status()["release"] == "r2" and user.get(user.job(job)["url"]).status_code == 200
 
 
-def go_back(host):
+def go_back(host, **options):
     """A rollback as the module does it, that no watch follows."""
     checks = [{"url": f"http://127.0.0.1:{host.public}/health", "json": ["release == '{release}'"]}]
     _changed, result, _diff = release.run({
         "root": host.layout.root, "state": "rolled_back", "release_id": None, "service": "mobius", "checks": checks, "headers": {},
-        "secret_headers": {}, "ready_timeout": 20, "why": "a test", "retire": True}, False)
+        "secret_headers": {}, "ready_timeout": 20, "why": "a test", "retire": True, "drain_timeout": None, "drain_force": None, **options},
+        False)
     return result
+
+
+def test_what_a_run_says_of_work_that_does_not_end_counts(site):
+    """The service was set up to wait for a minute, and to cut nothing."""
+    host = site("exclusive")
+    host.define()
+    host.verified("r1")
+    host.release("r2")
+    host.activate("r2")
+    with host.traffic(rate=20) as traffic:
+        traffic.slow(25)
+        wait_until(lambda: _blue_green.work_of(host.service(), host.service().serving(), _blue_green.LONG)[0], 10)
+        began = time.monotonic()
+        with pytest.raises(OpsError, match="to come to rest within 1 s, found 1 long requests"):
+            go_back(host, drain_timeout=1.0)
+        assert host.service().status()["release"] == "r2" and time.monotonic() - began < 8
+        assert go_back(host, drain_timeout=1.0, drain_force=True)["target"] == "r1"
+        assert time.monotonic() - began < 16
+    assert [sample.what for sample in traffic.failed()] == ["slow"]
 
 
 @pytest.mark.parametrize("busy", [False, True], ids=["at rest", "busy"])

@@ -144,9 +144,11 @@ def outcomes() -> set[str]:
     """Every word that a playbook may end with."""
     chosen = load("roles/deploy/vars/main.yml")["deploy_outcome"]
     words = {*_watch.VERDICTS, *re.findall(r"(?<!== )'([a-z_]+)'", re.sub(r"== '\w+'", "", chosen))}
+    words |= set(re.findall(r"'([a-z_]+)'", load("roles/rollback/vars/main.yml")["rollback_outcome"]))
     for path in (ROOT / "roles").glob("*/tasks/*.yml"):
-        for line in re.findall(r"^ +mobius_outcome: (.+)$", path.read_text(encoding="utf-8"), flags=re.M):
-            words |= set(re.findall(r"'([a-z_]+)'", line)) if "{{" in line else {line}
+        for text in re.findall(r"^ +mobius_outcome: (?:>-\n)?((?:.+\n)(?:(?! +\w+:).+\n)*)", path.read_text(encoding="utf-8"), flags=re.M):
+            chosen = re.sub(r"[!=]= '\w+'", "", text)
+            words |= set(re.findall(r"'([a-z_]+)'", chosen)) if "{{" in text else {text.strip()}
     return words
 
 

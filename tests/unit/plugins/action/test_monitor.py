@@ -11,7 +11,6 @@ from ansible_collections.mobius.ops.plugins.action import monitor
 from ansible_collections.mobius.ops.plugins.action.monitor import BARS, spark
 
 
-
 @pytest.fixture
 def follow(monkeypatch, tmp_path):
     """Follow a watch whose answers are given; the result, what was asked, and what was shown."""
@@ -32,7 +31,8 @@ def answer(*lines, offset=0, **facts):
 
 
 def test_a_watch_that_is_named_is_the_one_that_is_followed(follow):
-    result, asked, shown = follow(answer("one", offset=7), answer("two", offset=9, verdict="healthy"), watch_id="w1", offset=3, state="followed")
+    result, asked, shown = follow(answer("one", offset=7), answer("two", offset=9, verdict="healthy"),
+                                  watch_id="w1", offset=3, state="followed")
     assert asked == [{"root": "/r", "state": "followed", "patience": 0, "watch_id": "w1", "offset": 3},
                      {"root": "/r", "state": "followed", "patience": 10, "watch_id": "w1", "offset": 7}]
     assert result["verdict"] == "healthy" and shown[1:] == ["[h] one", "[h] two"]
@@ -46,7 +46,8 @@ def test_a_long_log_is_shown_to_its_end_though_the_verdict_is_known(follow):
 def test_a_verdict_of_its_own_counts_more_than_another_hosts(follow, tmp_path):
     action = monitor.ActionModule.__new__(monitor.ActionModule)
     action._mark("r1").touch()
-    result, asked, _shown = follow(answer("ends", verdict="rolled_back"), begun=answer("one", verdict="rolled_back", more=True), together="r1")
+    begun = answer("one", verdict="rolled_back", more=True)
+    result, asked, _shown = follow(answer("ends", verdict="rolled_back"), begun=begun, together="r1")
     assert result["verdict"] == "rolled_back" and len(asked) == 1
     result, asked, _shown = follow(begun=answer("one"), together="r1")
     assert result["verdict"] == "elsewhere" and asked == []

@@ -61,4 +61,7 @@ def test_what_could_not_be_measured_has_no_figures():
 def test_checks_of_the_service_are_sent_elsewhere(url, expected):
     moved = rebase.rebase([{"name": "n", "url": url, "timeout": 3}], "http://127.0.0.1:5001/", "https://a.example/x/")
     assert moved == [{"name": "n", "url": one, "timeout": 3} for one in expected]
+    (trusting,) = rebase.rebase([{"url": "http://a/b"}], "http://a", "https://a", "ca.pem")
+    assert trusting == {"url": "https://a/b", "ca": "ca.pem"}
+    assert rebase.rebase([{"url": "http://a", "ca": "own.pem"}], "http://a", "https://a", "ca.pem")[0]["ca"] == "own.pem"
     assert rebase.FilterModule().filters()["rebase"] is rebase.rebase

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import http.server
+import os
+import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -11,9 +14,12 @@ import urllib.error
 import urllib.request
 
 import pytest
+from support.certificates import Authority
+from support.proxied import free_ports
 
 from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _proxy, _service
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService
 
 SETTINGS = {"host": "127.0.0.1", "certificate": "", "max_body": 1000, "max_connections": 100, "timeout": 5, "url": ""}
 
@@ -25,6 +31,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("X-Powered-By", "Express")
         self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("X-Was-Told", self.headers.get("X-Forwarded-Proto", "nothing"))
         self.end_headers()
         self.wfile.write(str(self.server.server_port).encode())
 
@@ -52,18 +59,38 @@ def proxy(host, instances):
 
 
 @pytest.fixture
-def running(proxy):
-    proxy.save()
-    process = subprocess.Popen(proxy.command(), cwd=proxy.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    proxy.wait()
-    yield proxy
-    process.terminate()
-    process.wait(10)
+def started():
+    """Starts proxies; the process of the master."""
+    processes = []
+
+    def start(proxy):
+        proxy.save()
+        processes.append(subprocess.Popen(proxy.command(), cwd=proxy.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        proxy.wait()
+        return processes[-1]
+    yield start
+    for process in processes:
+        process.terminate()
+        process.wait(10)
 
 
-def ask(proxy, **options):
-    request = urllib.request.Request(f"http://127.0.0.1:{proxy.settings['port']}/", **options)
-    with urllib.request.urlopen(request, timeout=8) as answer:
+@pytest.fixture
+def running(proxy, started):
+    started(proxy)
+    return proxy
+
+
+@pytest.fixture
+def secure(proxy, tmp_path):
+    """The settings of the proxy with a certificate, and who trusts it."""
+    authority = Authority(tmp_path)
+    trust = ssl.create_default_context(cafile=authority.ca)
+    return {**proxy.settings, "certificate": authority.certificate("127.0.0.1"), "check_port": free_ports(1)[0]}, trust
+
+
+def ask(proxy, url="", context=None, **options):
+    request = urllib.request.Request(url or f"http://127.0.0.1:{proxy.settings['port']}/", **options)
+    with urllib.request.urlopen(request, timeout=8, context=context) as answer:
         return int(answer.read()), answer.headers
 
 
@@ -107,6 +134,82 @@ def test_a_configuration_that_haproxy_refuses_never_takes_the_place_of_one_that_
     assert running.current() == before and ask(running)[0] == instances[0]
 
 
+def test_with_a_certificate_all_but_checks_from_the_host_speak_tls(started, secure, host, instances):
+    settings, trust = secure
+    proxy = _proxy.Proxy(host.layout, {**settings, "host": "*"}, instances, "127.0.0.1", None)
+    started(proxy)
+    live, public = ask(proxy, f"https://127.0.0.1:{settings['port']}/", trust)
+    assert live == instances[0] and public["Strict-Transport-Security"] == "max-age=31536000" and public["X-Was-Told"] == "https"
+    live, inside = ask(proxy, f"http://127.0.0.1:{settings['check_port']}/")
+    assert live == instances[0] and inside["Strict-Transport-Security"] is None and inside["X-Was-Told"] == "https"
+    assert inside["X-Content-Type-Options"] == "nosniff" and inside["X-Powered-By"] is None
+    with pytest.raises(OSError):
+        ask(proxy)  # no clear text for the public
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", settings["check_port"]), 2).close()  # nor by another address of the host
+    socket.create_connection(("127.0.0.2", settings["port"]), 2).close()
+    proxy.point(instances[1])
+    assert ask(proxy, f"http://127.0.0.1:{settings['check_port']}/")[0] == instances[1]
+
+
+def test_requests_of_checks_are_held_like_all_others(started, secure, host, instances):
+    proxy = _proxy.Proxy(host.layout, secure[0], instances, "127.0.0.1", None)
+    started(proxy)
+    proxy.hold(5)
+    threading.Timer(0.5, proxy.release).start()
+    begun = time.monotonic()
+    ask(proxy, f"http://127.0.0.1:{secure[0]['check_port']}/")
+    assert 0.4 < time.monotonic() - begun < 3
+
+
+def test_without_a_certificate_there_is_no_port_for_checks(proxy):
+    proxy.save()
+    assert proxy.current().count("  bind ") == 1 and "ssl_fc" not in proxy.current()
+
+
+def test_a_running_proxy_takes_a_certificate(started, proxy, secure, host, instances):
+    settings, trust = secure
+    master = started(proxy).pid
+    after = _proxy.Proxy(host.layout, settings, instances, "127.0.0.1", None)
+    assert after.save()
+    after.reload(master)
+    assert ask(after, f"https://127.0.0.1:{settings['port']}/", trust)[0] == instances[0]
+    assert ask(after, f"http://127.0.0.1:{settings['check_port']}/")[0] == instances[0] and not after.differs()
+
+
+def test_a_reload_that_fails_is_told_and_is_tried_again_the_next_time(monkeypatch, started, proxy, secure, host, instances):
+    settings, trust = secure
+    master = started(proxy).pid
+    monkeypatch.setattr(_proxy, "PATIENCE", 4)  # HAProxy itself tries for two seconds
+    after = _proxy.Proxy(host.layout, settings, instances, "127.0.0.1", None)
+    assert after.save()
+    with socket.create_server(("127.0.0.1", settings["check_port"])), pytest.raises(
+            ServiceError, match=r"expected to take its new configuration within 4 s, found it goes on with the one of before\. "
+                                r"Look .*is a port taken, or can mobius_user not read mobius_proxy_certificate"):
+        after.reload(master)
+    assert ask(proxy)[0] == instances[0] and not proxy.differs() and after.differs()
+    assert after.save()
+    after.reload(master)
+    assert ask(after, f"https://127.0.0.1:{settings['port']}/", trust)[0] == instances[0]
+
+
+def test_a_proxy_that_does_not_answer_takes_no_configuration(monkeypatch, proxy):
+    proxy.save()
+    monkeypatch.setattr(_proxy, "PATIENCE", 0.1)
+    monkeypatch.setattr(_proxy.os, "kill", lambda *_words: None)
+    with pytest.raises(ServiceError, match="expected to take its new configuration"):
+        proxy.reload(os.getpid())
+
+
+def test_where_checks_may_ask_it(host, instances):
+    def addresses(**settings):
+        given = {**SETTINGS, "port": 443, "url": "https://a.example", **settings}
+        return _proxy.Proxy(host.layout, given, instances, "h", None).addresses()
+    of_before = {"https://a.example", "http://127.0.0.1:443", "http://localhost:443"}
+    assert addresses() == addresses(check_port=0) == of_before
+    assert addresses(check_port=5003) == of_before | {"http://127.0.0.1:5003", "http://localhost:5003"}
+
+
 def test_without_haproxy(monkeypatch, proxy):
     monkeypatch.setattr(_proxy.shutil, "which", lambda *_words, **_options: None)
     with pytest.raises(InputError, match=r"the program haproxy on the target, found none\. .*set mobius_proxy_port to 0"):
@@ -128,6 +231,27 @@ def test_three_different_ports(host, ports):
     names = dict(zip(("port", "standby_port", "proxy_port"), ports))
     with pytest.raises(InputError, match="three different ports"):
         _service.build_spec(host.layout, host.params(host="127.0.0.1", user=None, environment=None, **names))
+
+
+@pytest.mark.parametrize("check_port", [0, 1, 2, 3, 65536])
+def test_a_port_for_checks_when_there_is_a_certificate(host, check_port):
+    given = host.params(host="127.0.0.1", user=None, environment=None, memory_max=None, port=1, standby_port=2, proxy_port=3,
+                        proxy_certificate="a.pem", proxy_check_port=check_port)
+    words = rf"a port for checks without TLS, other than 1, 2, 3, found {check_port}\. .*mobius_proxy_check_port"
+    with pytest.raises(InputError, match=words):
+        _service.build_spec(host.layout, given)
+
+
+def test_a_stranger_on_the_port_of_the_checks_is_named_before_anything_changes(host):
+    proxy = {**SETTINGS, "port": 3, "certificate": "a.pem", "check_port": free_ports(1)[0]}
+    service = SlottedService(host.layout, {**host.service().spec, "slots": [1, 2], "proxy": proxy})
+    service.require_port()
+    words = rf"port {proxy['check_port']}: expected nobody or .* found process {os.getpid()} .* another mobius_proxy_check_port"
+    with socket.create_server(("127.0.0.1", proxy["check_port"])):
+        for asked in (service.save, service.require_port):
+            with pytest.raises(StateError, match=words):
+                asked()
+    assert service.saved()["slots"] is None and not os.path.exists(service.proxy.folder)
 
 
 @pytest.mark.parametrize("age, seconds", [("3s", 3), ("2m5s", 125), ("1h0m1s", 3601), ("1d2h", 93600), ("", 0)])
@@ -154,4 +278,4 @@ def test_work_that_does_not_end_is_not_cut(monkeypatch, work):
 def test_work_is_cut_when_that_was_asked_for(monkeypatch):
     monkeypatch.setattr(_blue_green, "work_of", lambda *_words: (1, 1))
     _blue_green.drain(Busy(True), Busy(True))
-    _blue_green._await_rest(Busy(True), Busy(True), _blue_green.LONG, time.monotonic() - 1)
+    _blue_green._await_rest(Busy(True), Busy(True), _blue_green.LONG, time.monotonic() - 1, _blue_green.Drain(0.1, True))

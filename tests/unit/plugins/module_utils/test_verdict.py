@@ -107,7 +107,8 @@ def test_whether_latency_could_be_judged():
     decision = _verdict.Decision(baseline={"a": [10.0] * 150, "b": [10.0] * 150, "c": [10.0] * 20})
     figures = {"requests": 30, "error": 0, "failed": 0}
     for _number in range(2):
-        decision.feed("ok", checks={name: {**figures, "ms": [10.0] * count} for name, count in (("a", 30), ("b", 10), ("c", 30), ("d", 30))})
+        counts = {"a": 30, "b": 10, "c": 30, "d": 30}
+        decision.feed("ok", checks={name: {**figures, "ms": [10.0] * count} for name, count in counts.items()})
     assert decision.latency() == {"a": "judged", "b": "inconclusive: 20 answers of the 60 that it takes",
                                   "c": "inconclusive: 20 answers of the 60 that it takes", "d": "inconclusive: there is no baseline"}
     assert _verdict.Decision(Rules(latency_pct=0)).latency() == {}

@@ -8,6 +8,7 @@ import socket
 
 import pytest
 
+from ansible_collections.mobius.ops.plugins.module_utils import _deploy_lock
 from ansible_collections.mobius.ops.plugins.modules import release, release_info
 
 FILES = {"package.json": "{}", "src/api/index.js": "listen()", "client/build/index.html": "x"}
@@ -66,6 +67,23 @@ def test_check_mode_writes_nothing_and_says_what_would_be(do, host, options, sna
     result = do(state, release_id, check=True, **(options if state == "prepared" else {}))
     assert result["changed"] and result["diff"]["after"] == after, result
     assert snapshot(host.root) == before
+
+
+def test_nothing_is_pruned_while_somebody_deploys(do, host):
+    """What that run has prepared, nothing uses yet."""
+    host.release("r1", "verified")
+    host.live("r2")
+    lock = _deploy_lock.DeployLock(host.layout)
+    wish = {"owner": "ada", "reason": "deploy of r3", "env": "test", "host": "laptop", "process": "", "expiry": 60}
+    token = lock.hold(wish)["lock"]["token"]
+    unused = os.path.join(host.layout.deps, "0123456789abcdef")
+    os.makedirs(unused)
+    for check in (True, False):
+        result = do("pruned", check=check, keep=0)
+        assert (result["changed"], result["removed"]) == (False, []) and os.path.isdir(unused)
+    lock.free(token)
+    do("pruned", keep=0)
+    assert not os.path.exists(unused)
 
 
 def test_check_mode_of_pruning(do, host, snapshot):
