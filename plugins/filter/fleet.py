@@ -35,7 +35,9 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - V(wanting), the hosts that the release is to come to. V(broken), whether a task failed or was not reached on one of them.
+    - V(wanting), the hosts that the release is to come to. V(ahead), those that have it already, live and verified. V(behind), those of
+      the former that went back or were never switched, once it was looked what is live. V(migrates), the host that migrates the data of
+      all, or an empty text; see M(mobius.ops.release_migration). V(broken), whether a task failed or was not reached on one of them.
     - V(failed), a dictionary of host and reason. V(went_back), hosts whose watch went back. V(lost), hosts that nobody reaches any more.
       V(culprits), the last three together.
     - V(reporter), the host that writes the incident of all. V(incident), the incident of the fleet, or an empty text.
@@ -53,10 +55,13 @@ def fleet(hosts: list[str], hostvars: t.Any) -> dict[str, t.Any]:
     # Who goes back says so first. A host that nobody reaches has no say.
     present = [host for host in wanting if hostvars[host].get("deploy_present")]
     lost = [host for host in wanting if watches[host].get("lost") or (present and host not in present)]
+    ahead = [host for host in hosts if host not in wanting and hostvars[host].get("deploy_wanted") is not None]
     incidents = [_facts(_facts(hostvars[host], "deploy_incident"), "incident").get("id") for host in wanting]
     incidents += [watches[host].get("incident") for host in went_back]
     return {
-        "wanting": wanting, "broken": any(hostvars[host].get("deploy_rescued") for host in wanting),
+        "wanting": wanting, "ahead": ahead, "behind": [host for host in wanting if host in went_back or _is_behind(hostvars[host])],
+        "migrates": next((host for host in wanting if _has_migrated(hostvars[host])), "" if ahead else next(iter(wanting), "")),
+        "broken": any(hostvars[host].get("deploy_rescued") for host in wanting),
         "failed": failed, "went_back": went_back, "lost": lost,
         "culprits": [host for host in wanting if host in failed or host in went_back or host in lost],
         "reporter": next((host for host in present if host in failed), next((host for host in present if host not in lost), "")),
@@ -69,6 +74,19 @@ def fleet(hosts: list[str], hostvars: t.Any) -> dict[str, t.Any]:
 
 def _facts(found: t.Any, name: str) -> t.Any:
     return found.get(name) or {}
+
+
+def _is_behind(variables: t.Any) -> bool:
+    """Whether another release is live, by what was looked at before and what came of going back."""
+    after, back = _facts(variables, "deploy_after"), _facts(variables, "deploy_went_back")
+    release = _facts(variables, "deploy_artifact").get("release_id")
+    return after.get("live", release) != release or bool(back.get("changed") and not back.get("msg"))
+
+
+def _has_migrated(variables: t.Any) -> bool:
+    """Whether a host's own record tells of the release's migration, whatever became of it."""
+    release = _facts(variables, "deploy_artifact").get("release_id")
+    return any(record.get("migrated") and record["id"] == release for record in _facts(variables, "deploy_before").get("releases", []))
 
 
 def _watch(variables: t.Any) -> dict[str, t.Any]:

@@ -3,13 +3,22 @@
 """Migrations of the data that a release brings: a command that runs once before the switch, and one that undoes it.
 
 The record of the release keeps both and what became of them, so whoever goes back (a deploy, a rollback, a watch without a
-controller) knows what to undo. ``migrated.state`` is ``running``, ``done``, ``undoing`` or ``undone``.
+controller) knows what to undo. ``migrated.state`` is ``running``, ``done``, ``undoing`` or ``undone``. ``migrated.others`` are
+hosts that serve the release already: until it was verified here too, going back from it undoes nothing under them.
 """
 from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _commands, _env_file, _history, _service, _supervisor
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _clock,
+    _commands,
+    _env_file,
+    _history,
+    _restore_journal,
+    _service,
+    _supervisor,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 
@@ -31,14 +40,25 @@ def is_done(record: dict[str, t.Any]) -> bool:
     return (record.get("migrated") or {}).get("state") == "done"
 
 
-def up(store: ReleaseStore, service: _service.Service, release_id: str, plan: dict[str, t.Any]) -> bool:
-    """Migrate, unless that was done; whether it ran. One that was cut short runs again.
+def _will_run(record: dict[str, t.Any], others: list[str]) -> bool:
+    """The data of *others*, who serve the release, is migrated, unless that was undone from here."""
+    return not is_done(record) and bool(record.get("migrated") or not others)
+
+
+def up(store: ReleaseStore, service: _service.Service, release_id: str, plan: dict[str, t.Any],
+       others: list[str], check_mode: bool = False) -> bool:
+    """Migrate, unless that was done; whether it ran, or would run. One that was cut short runs again.
 
     :param plan: ``up, down`` (commands), ``timeout`` (s).
+    :param others: hosts that serve the release already.
+    :raises StateError: when a restore of the database was interrupted: nobody knows yet which data stays.
     :raises OpsError: when the command fails; the record says ``running`` then, so that it is undone.
     """
-    if is_done(store.require(release_id)):
+    _restore_journal.refuse_unsettled(store.layout, "database")
+    if not _will_run((store.get(release_id) or {}) if check_mode else store.require(release_id), others):
         return False
+    if check_mode:
+        return True
     _note(store, release_id, {**plan, "state": "running"})
     _run(store, service, release_id, plan["up"], plan["timeout"], "migration")
     _note(store, release_id, {**plan, "state": "done"})
@@ -49,7 +69,37 @@ def up(store: ReleaseStore, service: _service.Service, release_id: str, plan: di
 def must_undo(record: dict[str, t.Any]) -> bool:
     """Whether something of a release's migration may be in the data that can be taken out."""
     migrated = record.get("migrated") or {}
-    return bool(migrated.get("down")) and migrated["state"] != "undone"
+    return bool(migrated.get("down")) and migrated["state"] != "undone" and not migrated.get("others")
+
+
+def share(store: ReleaseStore, release_id: str, others: list[str], check_mode: bool = False) -> bool:
+    """Note which hosts serve a release already, when a migration of it ran here; whether that is news."""
+    record = store.get(release_id) or {}
+    migrated = record.get("migrated")
+    if not migrated or migrated.get("others", []) == others:
+        return False
+    if not check_mode:
+        store.save({**record, "migrated": {**migrated, "others": others}})
+    return True
+
+
+def not_in(store: ReleaseStore, made: str | None) -> list[str]:
+    """Releases that count as migrated, and whose migration is not in the data of an archive.
+
+    :param made: when the archive was begun; ``None`` when that tells nothing, for it comes from another environment.
+    """
+    ran = [record for record in store.all() if (record.get("migrated") or {}).get("state") in ("running", "done")]
+    # Within one second nobody knows. To migrate once too often is allowed, once too little is not.
+    return [record["id"] for record in ran if made is None or record["migrated"]["when"] >= made]
+
+
+def forget(store: ReleaseStore, made: str | None, why: str) -> list[str]:
+    """Take back the word of the records that :func:`not_in` finds, after the database was restored; which ones."""
+    found = not_in(store, made)
+    for release_id in found:
+        _note(store, release_id, {**store.require(release_id)["migrated"], "state": "undone"})
+        _history.record(store.layout, "migration_undone", why, release=release_id)
+    return found
 
 
 def down(store: ReleaseStore, service: _service.Service | None, release_id: str) -> bool:
@@ -78,7 +128,9 @@ def down_after(store: ReleaseStore, service: _service.Service | None, release_id
 
 
 def _note(store: ReleaseStore, release_id: str, migrated: dict[str, t.Any]) -> None:
-    store.save({**store.require(release_id), "migrated": {**migrated, "when": _clock.iso()}})
+    record = store.require(release_id)
+    others = (record.get("migrated") or {}).get("others")
+    store.save({**record, "migrated": {**({"others": others} if others else {}), **migrated, "when": _clock.iso()}})
 
 
 def _run(store: ReleaseStore, service: _service.Service, release_id: str, command: list[str], timeout: float, what: str) -> None:

@@ -51,8 +51,10 @@ def _make(store: ReleaseStore, params: dict[str, t.Any], manifest: dict[str, t.A
     try:
         with _files.open_umask():
             _fill(layout, work, manifest, params)
+        migrated = (store.get(release_id) or {}).get("migrated")  # it is about the data, and that stays
         record = store.new_record(id=release_id, version=params["version"], source=params["source"], sha256=params["sha256"],
-                                  migration=params["migration"], committed=manifest.get("committed"))
+                                  migration=params["migration"], committed=manifest.get("committed"),
+                                  **({"migrated": migrated} if migrated else {}))
         _files.write_json(os.path.join(work, ".release.json"), record)
         if os.path.isdir(layout.release(release_id)):
             store.remove(release_id)

@@ -93,6 +93,7 @@ class ReleaseStore:
             record.update(activated=_clock.iso(), failed_reason=None, verified=None)
         elif status == "verified":
             record.update(verified=record["verified"] or _clock.iso(), failed_reason=None)
+            (record.get("migrated") or {}).pop("others", None)  # it serves here as well as there now
         elif status in ("failed", "rolled_back"):
             record.update(failed_reason=why)
         record.update({key: value for key, value in facts.items() if key == "backup" and value})

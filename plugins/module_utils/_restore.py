@@ -14,6 +14,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _backup_create,
     _files,
     _history,
+    _migration,
     _restore_journal,
     _settle,
     _signature,
@@ -26,13 +27,15 @@ from ansible_collections.mobius.ops.plugins.module_utils._restore_check import C
 from ansible_collections.mobius.ops.plugins.module_utils._serving import Serving
 
 #: The result of a run that had only an interrupted one to end.
-_NOTHING: dict[str, t.Any] = {"safety_backup": None, "safety_problems": [], "attributes_lost": [], "downtime": None, "watch": None}
+_NOTHING: dict[str, t.Any] = {"safety_backup": None, "safety_problems": [], "attributes_lost": [], "unmigrated": [], "downtime": None,
+                             "watch": None}
 
 
 def restore(layout: Layout, request: Request, serving: Serving | None = None,
             meter: Meter | None = None) -> tuple[dict[str, t.Any], dict[str, dict[str, int]]]:
-    """Restore. On any error everything is as it was before, the service included.
+    """Restore. On any error everything is as it was before, the service included, but for one at the very end.
 
+    :raises StateError: also when a migration could not be undone; code and data went back all the same, and its facts are the result.
     :returns: the result, and what :func:`present` told before.
     """
     started = time.monotonic()
@@ -49,12 +52,15 @@ def restore(layout: Layout, request: Request, serving: Serving | None = None,
             error.facts = {**settled, **getattr(error, "facts", {})}
             raise
     result = {**source.facts(), **settled, **work.result(), "elapsed": round(time.monotonic() - started, 3)}
-    for name in ("kept", "warnings"):
+    for name in ("unmigrated", "kept", "warnings"):
         result[name] += settled[name]
     with contextlib.suppress(OSError):  # the restore stands, on a full disk too
         _history.record(layout, "restored", request.why, archive=request.archive, sha256=source.digest, components=source.components,
                         env=request.env, source_env=result["env"], safety_backup=result["safety_backup"],
                         release=result["release"], downtime=result["downtime"], elapsed=result["elapsed"])
+    if work.problem:
+        work.problem.facts = result
+        raise work.problem
     return result, before
 
 
@@ -88,7 +94,7 @@ def _waiting(layout: Layout) -> dict[str, t.Any]:
     """What :func:`_settle.settle` would have to put back, as far as that can be told before."""
     journal = _restore_journal.Journal.find(layout)
     undone = journal.facts["components"] if journal and journal.phase in ("swapping", "trial") else []
-    return {"undone": undone, "confirmed": [], "kept": [], "warnings": []}
+    return {"undone": undone, "confirmed": [], "unmigrated": [], "kept": [], "warnings": []}
 
 
 class _Work:
@@ -100,6 +106,9 @@ class _Work:
         self._swaps = _swap.plan(layout, source.components)
         self._lost: dict[str, dict[str, t.Any]] = {}
         self._safety: dict[str, t.Any] = {}
+        self._unmigrated = _migration.not_in(serving.store, self._made()) if "database" in source.components else []
+        #: Why a migration could not be undone, after all else was done.
+        self.problem: StateError | None = None
         self._kept: list[str] = []
         self._warnings: list[str] = []
 
@@ -108,8 +117,7 @@ class _Work:
         self.require()
         journal = _restore_journal.Journal.begin(
             self._layout, archive=self._request.archive, env=self._request.env, components=self._source.components,
-            sign_key=self._request.sign_key,
-            **self._serving.facts())
+            sign_key=self._request.sign_key, made=self._made(), **self._serving.facts())
         try:
             _swap.prepare(self._swaps)
             self._stage()
@@ -121,11 +129,17 @@ class _Work:
                 journal.update(safety=self._safety, since=since, **_swap.facts(self._swaps), **self._serving.facts())
                 self._change(journal)
             saved = _settle.save_replaced(self._layout, journal, self._meter)
-            self._safety, self._kept, self._warnings = saved["safety"], saved["kept"], saved["warnings"]
+            self._safety, self._kept = saved["safety"], saved["kept"]
+            self._warnings = saved["warnings"] + self._serving.told(self._unmigrated)
         finally:
             if journal.phase == "staging":  # any later one is for the next run, which finds the journal
                 journal.end()
                 self._kept += _swap.sweep(self._layout)
+
+    def _made(self) -> str | None:
+        """When the archive was made, by the clock that the records go by; none of another environment's."""
+        manifest = self._source.archive.manifest
+        return manifest.get("created") if manifest["env"] == self._request.env else None
 
     def result(self) -> dict[str, t.Any]:
         """What the result of the module says of it."""
@@ -134,8 +148,9 @@ class _Work:
             warnings.append(f"{note['files']} files could not be given their attribute {note['name']} "
                             f"({note['reason']}), the first of them {note['first']}.")
         return {"safety_backup": self._safety.get("archive"), "safety_problems": self._safety.get("problems", []),
-                "attributes_lost": list(self._lost.values()), "downtime": serving.downtime, "watch": serving.watch,
-                "previous": serving.previous, "serving": bool(serving.service and serving.wanted), "kept": self._kept, "warnings": warnings}
+                "attributes_lost": list(self._lost.values()), "unmigrated": list(self._unmigrated), "downtime": serving.downtime,
+                "watch": serving.watch, "previous": serving.previous, "serving": bool(serving.service and serving.wanted),
+                "kept": self._kept, "warnings": warnings}
 
     def _parts(self) -> list[tuple[list[_swap.Swap], list[dict[str, t.Any]]]]:
         """What goes to each file system."""
@@ -183,11 +198,11 @@ class _Work:
         except BaseException as error:
             self._go_back(journal, error)
         journal.enter("saving")
-        serving.mark(self._request.why)
+        self._unmigrated, self.problem = serving.mark(self._request.why, journal.facts)
 
     def _go_back(self, journal: _restore_journal.Journal, error: BaseException) -> t.NoReturn:
         """Put back what was there, the service too. :raises OpsError: the error, with what serves now."""
-        serving, serves = self._serving, False
+        serving, serves, self._unmigrated = self._serving, False, []
         told = error if isinstance(error, OpsError) else StateError("the folders of the components", "to change places", str(error))
         try:
             serving.stop()

@@ -88,6 +88,14 @@ def journal_path(layout: Layout, phase: str) -> str:
     return os.path.join(layout.state, f"restore.{phase}.json")
 
 
+def refuse_unsettled(layout: Layout, component: str) -> None:
+    """:raises StateError: when a restore of a component was interrupted: the next run may put back what was there before."""
+    journal = Journal.find(layout)
+    if journal and journal.phase != "staging" and component in journal.facts["components"]:
+        raise StateError(f"root {layout.root}", f"a {component} that stays", "a restore that was interrupted",
+                         "Run the playbook mobius.ops.restore: it first brings that one to its end")
+
+
 def refuse_interrupted(layout: Layout) -> None:
     """:raises StateError: when a restore was killed in the middle of its swap: the folders are of two times."""
     if os.path.exists(journal_path(layout, "swapping")):

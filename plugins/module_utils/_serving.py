@@ -9,7 +9,7 @@ import threading
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _activation, _env_file, _readiness, _service, _watch
+from ansible_collections.mobius.ops.plugins.module_utils import _activation, _env_file, _migration, _readiness, _service, _watch
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -123,14 +123,34 @@ class Serving:
             return False
         return True
 
-    def mark(self, why: str) -> None:
-        """Enter into the records of releases that another one serves."""
-        if self.target and self.target["id"] != self.previous:
-            record = self.store.get(self.previous) if self.previous else None
-            if record and record["status"] != "rolled_back":
-                self.store.mark(self.previous, "rolled_back", why, target=self.target["id"], downtime=self.downtime)
-            if self.target["status"] != "verified":
-                self.store.mark(self.target["id"], "active", why)
+    def mark(self, why: str, restored: dict[str, t.Any]) -> tuple[list[str], StateError | None]:
+        """Enter into the records of releases that another one serves, on which data. It can be done again after a kill.
+
+        :param restored: of the journal: the ``components`` that stay, and when their archive was ``made``.
+        :returns: releases whose migration is not in the data any more, and why one that was gone back from could not be undone.
+        """
+        unmigrated = []
+        if "database" in restored["components"]:
+            unmigrated = _migration.forget(self.store, restored.get("made"), f"the restored data is from before it: {restored['archive']}")
+        if not self.target or self.target["id"] == self.previous or self.store.live() != self.target["id"]:
+            return unmigrated, None
+        record = self.store.get(self.previous) if self.previous else None
+        if record and record["status"] != "rolled_back":
+            self.store.mark(self.previous, "rolled_back", why, target=self.target["id"], downtime=self.downtime)
+        if self.target["status"] != "verified":
+            self.store.mark(self.target["id"], "active", why)
+        try:
+            if record:
+                _migration.down_after(self.store, self.service, record["id"], self.target["id"])
+        except StateError as error:
+            return unmigrated, error
+        return unmigrated, None
+
+    def told(self, unmigrated: list[str]) -> list[str]:
+        """A warning, when the live release is one whose migration is not in the data."""
+        live = self.store.live()
+        return [f"Release {live} is live and its migration is not in the restored data: deploy it again, which migrates."] \
+            if live in unmigrated else []
 
 
 @contextlib.contextmanager

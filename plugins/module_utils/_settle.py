@@ -80,17 +80,17 @@ def settle(layout: Layout, serving: Serving, meter: Meter) -> dict[str, t.Any]:
     stays when the service is well by now; else what was there before comes back, and what was restored is kept aside.
     After that: it stays.
 
-    :returns: components that were put back (``undone``) or that stay (``confirmed``), ``kept``, ``warnings``.
+    :returns: components that were put back (``undone``) or that stay (``confirmed``), ``unmigrated``, ``kept``, ``warnings``.
     """
     journal = Journal.find(layout)
-    result: dict[str, t.Any] = {"undone": [], "confirmed": [], "kept": [], "warnings": []}
+    result: dict[str, t.Any] = {"undone": [], "confirmed": [], "unmigrated": [], "kept": [], "warnings": []}
     if journal:
         serving = serving.adopt(journal.facts)
         if journal.phase != "staging" or serving.wanted:
             with serving.held("superseded by the end of a restore that was interrupted"):
                 _decide(layout, serving, journal, result)
     if journal and journal.phase == "saving":
-        return {**result, **_confirm(layout, serving, journal, meter)}
+        return _confirm(layout, journal, result, meter)
     keep = [swap.work for swap in _swap.swaps_of(journal)] if journal and journal.facts.get("keep") else []
     if journal:
         journal.end()
@@ -105,15 +105,17 @@ def _decide(layout: Layout, serving: Serving, journal: Journal, result: dict[str
         result["undone"] = _put_back(layout, serving, journal)
     if journal.phase == "staging":
         result["warnings"] += _start_again(serving)
+    if journal.phase == "saving":
+        result["unmigrated"], problem = serving.mark("a restore that was interrupted", journal.facts)
+        result["warnings"] += serving.told(result["unmigrated"]) + ([str(problem)] if problem else [])
 
 
-def _confirm(layout: Layout, serving: Serving, journal: Journal, meter: Meter) -> dict[str, t.Any]:
+def _confirm(layout: Layout, journal: Journal, result: dict[str, t.Any], meter: Meter) -> dict[str, t.Any]:
     facts = journal.facts
-    serving.mark("a restore that was interrupted")
     saved = save_replaced(layout, journal, meter)
     _history.record(layout, "restored", "an earlier restore was interrupted at its end", archive=facts["archive"],
                     components=facts["components"], env=facts["env"], safety_backup=saved["safety"].get("archive"))
-    return {"confirmed": facts["components"], "kept": saved["kept"], "warnings": saved["warnings"]}
+    return {**result, "confirmed": facts["components"], "kept": saved["kept"], "warnings": result["warnings"] + saved["warnings"]}
 
 
 def _put_back(layout: Layout, serving: Serving, journal: Journal) -> list[str]:

@@ -18,6 +18,7 @@ description:
     the service runs again, and takes the place of the first.
   - Owners (as root), modes, times in nanoseconds, symbolic and hard links, extended attributes and ACLs come back. Set-uid and
     set-gid bits of files do not. Databases that were in WAL mode are so again.
+  - With C(database), releases whose migration was done after the archive was made do not count as migrated any more; see RV(unmigrated).
   - When a run was killed, the next one, for whatever archive, first brings it to a known end; see O(archive).
 author:
   - MOBIUS operations (@mobius-ops)
@@ -79,6 +80,8 @@ options:
     description:
       - Put this release live in the same step, as a rollback of code and data. It must have served before. When it does not become
         ready on the restored data, both go back. Needs O(service), which is then started in any case.
+      - What of the migration of the release that was live before is in the data then (M(mobius.ops.release_migration)) is undone, as by
+        any rollback, after this one serves.
     type: str
   why:
     description: The reason, for the history and the records of releases.
@@ -105,6 +108,7 @@ notes:
     anything in it is wrong, it comes from another environment, it does not hold a component that was asked for, there
     is too little space, the safety backup cannot be made, another program has the service's port, or other work on the same
     folders runs.
+  - Fails at its very end, with code and data gone back, when the migration of the release before could not be undone.
 seealso:
   - module: mobius.ops.backup
   - module: mobius.ops.backup_info
@@ -212,6 +216,14 @@ attributes_lost:
   type: list
   elements: dict
   sample: []
+unmigrated:
+  description:
+    - Releases whose migration is not in the data, for it was done after the archive was made, or the archive comes from another
+      environment. Their records say C(undone), and a deploy of them migrates again.
+  returned: success, or after the service was stopped
+  type: list
+  elements: str
+  sample: [1.4.0-5f1d2c3b]
 undone:
   description: Components that were put back first because an earlier restore had been interrupted.
   returned: success, or after an interrupted restore was ended

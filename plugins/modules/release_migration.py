@@ -13,15 +13,19 @@ description:
   - It runs once; the record of the release says so. A command that was cut short runs again, so it has to stand that.
   - Whoever goes back from the release on this host undoes it by O(down_command), after the old release serves again. That holds for
     M(mobius.ops.release) and for the watch of M(mobius.ops.monitor), too.
+  - Hosts that share their data share the migration. When some of them serve the release already (O(others)), another one that gets it
+    neither migrates again nor undoes anything under them.
 author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
   - mobius.ops.shared.root
   - mobius.ops.shared.attributes
 options:
   state:
-    description: V(up) migrates. V(down) undoes what V(up) did on this host, by the command that the record has, unless the release is live.
+    description:
+      - V(up) migrates. V(down) undoes what V(up) did on this host, by the command that the record has, unless the release is live.
+      - V(shared) only notes O(others), before anything is done on this host that may have to be gone back from.
     type: str
-    choices: [up, down]
+    choices: [up, down, shared]
     default: up
   release_id:
     description: The release that brings the migration.
@@ -43,6 +47,14 @@ options:
     default: []
   down_command:
     description: The words of the command that undoes it.
+    type: list
+    elements: str
+    default: []
+  others:
+    description:
+      - Hosts that serve the release already, on the same data. With V(up) and V(shared) the record keeps them, when a migration of the
+        release ever ran on this host; going back from it undoes nothing then, until it was verified here too.
+      - With them V(up) runs only when the record of this host says that the migration was undone here, or cut short.
     type: list
     elements: str
     default: []
@@ -72,7 +84,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 migrated:
-  description: What the record of the release has; C(state) (C(running), C(done), C(undoing), C(undone)), C(when), the commands.
+  description:
+    - What the record of the release has; C(state) (C(running), C(done), C(undoing), C(undone)), C(when), the commands.
+    - C(others), the hosts that served it before, until it was verified here.
   returned: when there was a migration
   type: dict
 """
@@ -95,16 +109,16 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     _migration.check(params["kind"], params["command"], params["down_command"])
     if params["timeout"] <= 0:
         raise InputError("mobius_migration_timeout", "seconds above 0", f"{params['timeout']:g}", "Correct it")
-    service = _service.load(store.layout, params["service"])
+    service, others = _service.load(store.layout, params["service"]), params["others"]
     if params["state"] == "down":
         changed = release_id != store.live() and _migration.must_undo(store.get(release_id) or {})
         if changed and not check_mode:
             _migration.down(store, service, release_id)
-    elif check_mode:
-        changed = bool(params["command"]) and not _migration.is_done(store.get(release_id) or {})
     else:
+        changed = _migration.share(store, release_id, others, check_mode)
+    if params["state"] == "up" and params["command"]:
         plan = {"up": params["command"], "down": params["down_command"], "timeout": params["timeout"]}
-        changed = bool(params["command"]) and _migration.up(store, service, release_id, plan)
+        changed = _migration.up(store, service, release_id, plan, others, check_mode) or changed
     return changed, {"migrated": (store.get(release_id) or {}).get("migrated")}, {}
 
 
@@ -113,12 +127,13 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "root": _arguments.ROOT,
-            "state": {"type": "str", "choices": ["up", "down"], "default": "up"},
+            "state": {"type": "str", "choices": ["up", "down", "shared"], "default": "up"},
             "release_id": {"type": "str", "required": True},
             "service": {"type": "str", "default": "mobius"},
             "kind": {"type": "str", "choices": ["none", "reversible", "forward_only"], "default": "none"},
             "command": {"type": "list", "elements": "str", "default": []},
             "down_command": {"type": "list", "elements": "str", "default": []},
+            "others": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "float", "default": 600},
         },
         supports_check_mode=True,

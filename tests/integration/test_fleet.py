@@ -217,3 +217,29 @@ def test_a_rollback_that_fails_on_one_host_is_no_good_one_on_the_others(fleet, g
     assert said.count("The rollback failed on third, so it was not smoke-tested here.") == 2 and "ROLLED_BACK" not in said, result.output
     assert fleet.versions()[:2] == ["v4", "v4"] and fleet.locks() == [False] * 3
     assert fleet.operator.run("restart").outcome == "restarted" and back(fleet, good, "v4")
+
+
+def test_a_migration_stays_under_the_hosts_that_serve_it_when_another_one_fails_to_get_it(fleet, good, says):
+    """Two hosts serve the new release; the third, which missed it, fails its start, and then gets it."""
+    log = fleet.folder / "migrations"
+    migration = {"mobius_migration": "reversible", "mobius_migration_up": ["sh", "-c", f"echo up >> {log}"],
+                 "mobius_migration_down": ["sh", "-c", f"echo down >> {log}"]}
+    assert fleet.deploy("v8", **migration).outcome == "deployed" and log.read_text() == "up\n"
+    third = fleet.sites["third"]
+    assert third.play("rollback").outcome == "rolled_back" and log.read_text() == "up\n"
+    data = third.root / "shared" / "data"
+    os.rename(data, third.root / "shared" / "gone")
+    data.write_text("no folder")
+    result = fleet.deploy("v8", mobius_components="config,logs", mobius_ready_timeout=6, **migration)
+    data.unlink()
+    os.rename(third.root / "shared" / "gone", data)
+    assert result.status == 2 and log.read_text() == "up\n", result.output
+    assert [fleet.sites[name].client().health()["version"] for name in NAMES[:2]] == ["v8", "v8"] and third.live() == good
+    mixed = "serves on first, second and not on third, and its migration was not undone. Mend the cause and run the same deploy again, " \
+            f"or send all to one release with mobius.ops.rollback -e mobius_release_id={good}."
+    assert says(result, mixed) and says(result, "nothing was changed. The fleet is mixed: release"), result.output
+    (incident,) = fleet.incidents()
+    assert incident in third.incidents() and mixed in incident["summary"] and incident["evidence"]["served_it_before"] == list(NAMES[:2])
+    assert third.play("restart").outcome == "restarted"
+    again = fleet.deploy("v8", **migration)
+    assert again.outcome == "deployed" and fleet.versions() == ["v8"] * 3 and log.read_text() == "up\n", again.output

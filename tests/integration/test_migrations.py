@@ -54,6 +54,18 @@ def test_a_good_one_stays_and_goes_with_a_rollback(ready):
     assert ready.play("rollback").outcome == "rolled_back" and "note" not in columns(ready)
 
 
+def test_data_from_before_it_is_migrated_again_by_the_next_deploy(ready, says):
+    before = ready.play("backup").stats["mobius_backup"]
+    assert ready.deploy("v5", **REVERSIBLE).outcome == "deployed" and "note" in columns(ready)
+    result = ready.play("restore", mobius_backup=before, mobius_components="database")
+    assert result.outcome == "restored" and says(result, "live on data from before its migration: deploy it again"), result.output
+    assert "note" not in columns(ready) and ready.record(ready.live())["migrated"]["state"] == "undone"
+    again = ready.deploy("v5", **REVERSIBLE)
+    assert again.outcome == "deployed" and "note" in columns(ready), again.output
+    result = ready.play("rollback", mobius_backup=before, mobius_rollback_data=True, mobius_components="uploads")
+    assert result.outcome == "rolled_back" and "note" not in columns(ready), "the database was not restored, so it was undone"
+
+
 def test_a_forward_only_one_that_turns_bad_is_left_to_a_person(ready, says):
     result = ready.deploy("v4", fault={"kind": "health", "after": 6}, mobius_watch_duration="40", mobius_migration="forward_only",
                           mobius_migration_up=UP)

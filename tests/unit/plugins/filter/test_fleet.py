@@ -18,8 +18,8 @@ def of(**hosts):
 
 def test_nothing_has_happened_yet():
     found = of(a=dict(WANTED), b=dict(WANTED), c={**ARTIFACT, "deploy_wanted": False})
-    assert found == {"wanting": ["a", "b"], "broken": False, "failed": {}, "went_back": [], "lost": [], "culprits": [], "reporter": "",
-                     "incident": "", "stuck": [], "down": False}
+    assert found == {"wanting": ["a", "b"], "ahead": ["c"], "behind": [], "migrates": "", "broken": False, "failed": {},
+                     "went_back": [], "lost": [], "culprits": [], "reporter": "", "incident": "", "stuck": [], "down": False}
 
 
 def test_one_fails_and_it_writes_the_incident_of_all():
@@ -65,3 +65,39 @@ def test_what_a_rescue_without_a_serving_release_means_when_the_watch_went_back(
     left = {"deploy_failed_here": True, "deploy_failure": "x", "deploy_serving": False,
             "deploy_watch_end": {"verdict": "rolled_back", "watch": {"release": "v2-0"}}}
     assert not of(a={**WANTED, **left})["down"]
+
+
+def knows(state):
+    """A host whose record tells of the release's migration."""
+    return {"deploy_before": {"live": "v1-0", "releases": [{"id": "v1-0", "migrated": None}, {"id": "v2-0", "migrated": {"state": state}}]}}
+
+
+def test_the_first_host_migrates_for_all():
+    assert of(a=dict(WANTED), b=dict(WANTED))["migrates"] == "a" and of()["migrates"] == ""
+
+
+def test_nobody_migrates_under_hosts_that_serve_it_already():
+    found = of(a={**ARTIFACT, "deploy_wanted": False}, b=dict(WANTED), c=dict(WANTED))
+    assert (found["wanting"], found["ahead"], found["migrates"]) == (["b", "c"], ["a"], "")
+
+
+@pytest.mark.parametrize("ahead", [{}, {"c": {**ARTIFACT, "deploy_wanted": False}}])
+def test_the_host_that_has_migrated_before_goes_by_its_own_record(ahead):
+    other = {"deploy_before": {"releases": [{"id": "v1-0", "migrated": {"state": "done"}}, {"id": "v2-0"}]}}
+    assert of(a={**WANTED, **other}, b={**WANTED, **knows("undone")}, **ahead)["migrates"] == "b"
+
+
+def test_a_host_that_nobody_has_asked_yet_is_not_ahead():
+    assert of(a=dict(WANTED), b=dict(ARTIFACT))["ahead"] == []
+
+
+@pytest.mark.parametrize("left, behind", [
+    ({"deploy_after": {"live": "v1-0"}, "deploy_went_back": {"skipped": True, "changed": False}}, ["a"]),
+    ({"deploy_after": {"live": None}}, ["a"]),
+    ({"deploy_after": {"live": "v2-0"}, "deploy_went_back": {"changed": True}}, ["a"]),
+    ({"deploy_after": {"live": "v2-0"}, "deploy_went_back": {"changed": True, "msg": "not healthy"}}, []),
+    ({"monitor_watch": {"verdict": "rolled_back"}}, ["a"]),
+    ({"monitor_watch": {"verdict": "healthy"}}, []),
+])
+def test_who_serves_another_release_in_the_end(left, behind):
+    assert of(a={**WANTED, **left})["behind"] == behind

@@ -102,10 +102,11 @@ def test_the_live_release_is_never_replaced(host, params):
 
 def test_a_failed_release_is_prepared_again(host, params):
     _prepare.prepare(host.store, params)
-    host.store.mark("1.0-dddddddd", "failed", "broken")
+    host.store.save({**host.store.mark("1.0-dddddddd", "failed", "broken"), "migrated": {"state": "done"}})
     assert not _prepare.is_prepared(host.store, "1.0-dddddddd", params["sha256"])
     record = _prepare.prepare(host.store, params)
     assert record["status"] == "prepared" and record["failed_reason"] is None
+    assert record["migrated"] == {"state": "done"}, "what the data has does not go with the folder"
 
 
 def test_when_dependencies_fail_no_half_release_is_left(host, params, tmp_path, artifact):

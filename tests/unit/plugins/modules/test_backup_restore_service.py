@@ -3,10 +3,12 @@
 """The module backup_restore with a service that runs: stopped for the swap only, judged, and put back when it is not well."""
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 import urllib.request
@@ -17,6 +19,8 @@ import pytest
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _activation,
     _backup_create,
+    _clock,
+    _migration,
     _readiness,
     _restore_journal,
     _service,
@@ -430,3 +434,117 @@ def test_bad_input(site, archive, snapshot, options, words):
     result = site.restore(archive, **options)
     assert result["failed"] and words in result["msg"]
     assert snapshot(site.layout.shared) == before and site.health()
+
+
+def migrated(site, release_id, state="done", after=60, **facts):
+    """Let a release count as migrated so many seconds after now; going back from it writes into the data that it was undone."""
+    undo = [sys.executable, "-c", "open('../../shared/data/undone', 'a').write('x')"]
+    when = _clock.iso(_clock.now() + datetime.timedelta(seconds=after))
+    site.host.store.save({**site.host.store.get(release_id), "migrated": {
+        "state": state, "up": ["true"], "down": undo, "timeout": 5, "when": when, **facts}})
+
+
+def state_of(site, release_id):
+    return site.host.store.get(release_id)["migrated"]["state"]
+
+
+def gone_to(site, release_id):
+    site.release(release_id)
+    site.host.store.point(release_id)
+    site.service.restart()
+
+
+@pytest.mark.parametrize("state, after, left", [
+    ("done", 60, "undone"), ("running", 60, "undone"), ("undoing", 60, "undoing"), ("done", -60, "done"), ("undone", 60, "undone")])
+def test_a_release_that_was_migrated_later_does_not_count_as_migrated(site, state, after, left):
+    archive = site.backup()
+    migrated(site, "r1", state, after)
+    lost = ["r1"] if left != state else []
+    assert site.restore(archive, True)["unmigrated"] == lost and state_of(site, "r1") == state, "check mode tells only"
+    result = site.restore(archive)
+    assert result["unmigrated"] == lost and state_of(site, "r1") == left
+    assert ("Release r1 is live and its migration is not in the restored data" in str(result.get("warnings"))) == bool(lost)
+    assert [event["release"] for event in site.host.history() if event["what"] == "migration_undone"] == lost
+
+
+def test_other_components_say_nothing_of_a_migration(site, archive):
+    migrated(site, "r1")
+    assert site.restore(archive, components=["uploads"])["unmigrated"] == [] and state_of(site, "r1") == "done"
+
+
+def test_data_of_another_environment_has_no_migration_of_this_one(site, archive):
+    migrated(site, "r1", after=-60)
+    result = site.restore(archive, env="staging", allow_env="production onto staging")
+    assert result["unmigrated"] == ["r1"] and state_of(site, "r1") == "undone"
+
+
+def test_when_what_was_there_comes_back_the_migration_counts(site, bad):
+    migrated(site, "r1")
+    result = site.restore(bad, ready_timeout=0.5)
+    assert result["failed"] and result["unmigrated"] == [] and state_of(site, "r1") == "done"
+
+
+def test_a_migration_that_is_not_in_the_data_is_not_undone(site, archive):
+    gone_to(site, "r2")
+    migrated(site, "r2")
+    result = site.restore(archive, release_id="r1")
+    assert result["unmigrated"] == ["r2"] and state_of(site, "r2") == "undone" and not os.path.exists(site.path("database/undone"))
+
+
+@pytest.mark.parametrize("options, after", [({"components": ["uploads"]}, 60), ({}, -60)])
+def test_a_migration_that_is_in_the_data_goes_with_the_code(site, archive, options, after):
+    gone_to(site, "r2")
+    migrated(site, "r2", after=after)
+    result = site.restore(archive, release_id="r1", **options)
+    assert result["unmigrated"] == [] and state_of(site, "r2") == "undone" and site.read("database/undone") == "x"
+    assert site.health()["release"] == "r1"
+
+
+def test_when_it_cannot_be_undone_code_and_data_have_gone_back_and_that_is_said(site, archive):
+    gone_to(site, "r2")
+    migrated(site, "r2", down=["false"])
+    result = site.restore(archive, release_id="r1", components=["uploads"])
+    assert result["failed"] and "release r2: expected its migration to be undone; release r1 serves again, found" in result["msg"]
+    assert result["msg"].endswith("Run its mobius_migration_down by hand.") and result["serving"]
+    assert site.health()["release"] == "r1" and site.read("uploads/a.txt") == "first" and site.debris() == []
+    assert state_of(site, "r2") == "undoing" and site.host.history()[-1]["what"] == "restored"
+    assert site.host.statuses() == {"r1": "verified", "r2": "rolled_back"}
+
+
+@pytest.mark.parametrize("owner, name", [(_readiness, "ready"), (Serving, "mark"), (_migration, "_note"), (_settle, "save_replaced")])
+def test_killed_at_its_end_the_migration_does_not_count_in_the_end(site, archive, monkeypatch, owner, name):
+    migrated(site, "r1")
+    site.killed(archive, monkeypatch, owner, name)
+    result = site.restore()
+    assert len(result["confirmed"]) == 5 and state_of(site, "r1") == "undone" and site.debris() == []
+    assert ("Release r1 is live" in str(result.get("warnings"))) == (name != "save_replaced")
+
+
+@pytest.mark.parametrize("owner, name", [(_swap, "exchange"), (_swap, "_sync"), (_service.ProcessService, "start")])
+def test_killed_before_that_it_counts(site, archive, monkeypatch, owner, name):
+    migrated(site, "r1")
+    site.killed(archive, monkeypatch, owner, name)
+    assert not site.restore().get("failed") and state_of(site, "r1") == "done"
+
+
+@pytest.mark.parametrize("down", ["true", "false"])
+def test_killed_while_it_is_undone_the_next_run_does_that(site, archive, monkeypatch, down):
+    gone_to(site, "r2")
+    migrated(site, "r2", down=[down])
+    site.killed(archive, monkeypatch, _migration, "_run", release_id="r1", components=["uploads"])
+    assert state_of(site, "r2") == "undoing"
+    result = site.restore()
+    assert result["confirmed"] == ["uploads"] and state_of(site, "r2") == ("undone" if down == "true" else "undoing")
+    assert ("Run its mobius_migration_down by hand" in str(result.get("warnings"))) == (down == "false")
+    assert site.debris() == [] and site.health()["release"] == "r1"
+
+
+def test_a_release_that_went_live_since_is_left_alone(site, archive, monkeypatch):
+    gone_to(site, "r2")
+    migrated(site, "r2")
+    site.killed(archive, monkeypatch, _settle, "save_replaced", release_id="r1", components=["uploads"])
+    site.host.store.point("r2")
+    site.host.store.mark("r2", "verified")
+    migrated(site, "r2")
+    assert site.restore()["confirmed"] == ["uploads"]
+    assert state_of(site, "r2") == "done" and site.host.statuses()["r2"] == "verified"

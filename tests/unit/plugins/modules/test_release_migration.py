@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _activation
+from ansible_collections.mobius.ops.plugins.module_utils import _activation, _restore_journal
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.mobius.ops.plugins.modules import release_migration
 
@@ -142,3 +142,63 @@ def test_when_it_cannot_be_undone_the_old_release_serves_and_that_is_said(site):
         _activation.roll_back(site.store, site.service(), [], 5, "a test")
     assert site.store.live() == "r1" and site.store.get("r2")["migrated"]["state"] == "undoing"
     assert site.service().status()["status"] == "running"
+
+
+def test_others_serve_it_so_nothing_runs_here(site, snapshot):
+    before = snapshot(site.root)
+    for options in ({"state": "shared"}, {}):
+        for check in (True, False):
+            assert not site.migrate(check, others=["h1"], **options)["changed"]
+    assert ran(site) == [] and snapshot(site.root) == before
+
+
+def test_what_others_use_is_not_undone_until_it_is_good_here_too(site, snapshot):
+    site.store.mark("r1", "verified")
+    site.migrate()
+    before = snapshot(site.root)
+    assert site.migrate(True, state="shared", others=["h1"])["changed"] and snapshot(site.root) == before
+    assert site.migrate(state="shared", others=["h1"])["migrated"]["others"] == ["h1"]
+    assert not site.migrate(state="shared", others=["h1"])["changed"] and not site.migrate(others=["h1"])["changed"]
+    site.store.mark("r2", "active")
+    site.store.point("r2")
+    _activation.roll_back(site.store, site.service(), [], 5, "a test")
+    assert not site.migrate(state="down")["changed"] and ran(site) == ["up r2 very-secret"]
+    site.store.point("r2")
+    site.store.mark("r2", "active")
+    site.store.mark("r2", "verified")
+    _activation.roll_back(site.store, site.service(), [], 5, "a test")
+    assert ran(site) == ["up r2 very-secret", "down r2 very-secret"]
+
+
+def test_a_failed_activation_undoes_nothing_under_others(site):
+    site.serve()
+    site.mode("r2", "crash")
+    site.migrate()
+    site.migrate(state="shared", others=["h1"])
+    with pytest.raises(OpsError, match="Release r1 serves again"):
+        _activation.activate(site.store, site.service(), "r2", [], 1)
+    assert ran(site) == ["up r2 very-secret"] and site.store.get("r2")["migrated"]["state"] == "done"
+
+
+def test_a_deploy_to_all_hosts_undoes_it_again(site):
+    site.migrate()
+    site.migrate(state="shared", others=["h1"])
+    assert site.migrate()["changed"] and ran(site) == ["up r2 very-secret"]
+    assert site.migrate(state="down")["changed"]
+
+
+def test_one_that_was_undone_from_here_runs_again_and_stays(site):
+    site.migrate()
+    site.migrate(state="down")
+    again = site.migrate(others=["h1"])["migrated"]
+    assert (again["state"], again["others"]) == ("done", ["h1"]) and not site.migrate(state="down")["changed"]
+    assert ran(site) == ["up r2 very-secret", "down r2 very-secret", "up r2 very-secret"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_nothing_is_migrated_between_the_two_ends_of_a_restore(site, check):
+    journal = _restore_journal.Journal.begin(site.layout, components=["uploads", "database"])
+    journal.enter("trial")
+    assert "a database that stays, found a restore that was interrupted. Run the playbook mobius.ops.restore" in site.migrate(check)["msg"]
+    journal.update(components=["uploads"])
+    assert site.migrate(check)["changed"]
