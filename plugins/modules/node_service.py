@@ -25,7 +25,8 @@ options:
     description:
       - V(present) only keeps the definition. V(started), V(stopped) and V(restarted) use the one that was kept, and
         keep the given one first when O(port) is given.
-      - Under systemd, units that the new definition does not have are removed.
+      - Another O(proxy_port), O(standby_port) or O(manager), and another O(port) with a proxy, are refused while an instance runs that
+        would be lost by that. Under systemd, units that the new definition does not have are removed.
       - Under systemd a service is enabled when it is started, and stays so when it is stopped. Of two instances a reboot starts the one
         that serves.
     type: str
@@ -275,6 +276,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     checks = _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
     service, differs = service_of(layout, params)
     old = _redefinition.saved(layout, service.name)
+    _redefinition.refuse_loss(old, service)
     before, state = service.status(), params["state"]
     wrong = {"present": False, "started": before["status"] != "running", "restarted": True,
              "stopped": before["status"] != "stopped"}[state]

@@ -49,6 +49,7 @@ class Machine:
                           "proxy_max_body": 1000, "proxy_max_connections": 50, "proxy_timeout": 5, **options})
         service = _service.service_for(self.host.layout, _service.build_spec(self.host.layout, self.host.params(**given)))
         old = _redefinition.saved(self.host.layout, "mobius")
+        _redefinition.refuse_loss(old, service)
         _redefinition.clear(old, service)
         service.save()
         return service
