@@ -94,10 +94,7 @@ def _beside(store: ReleaseStore, service: SlottedService, idle: Service, release
 def _started(store: ReleaseStore, service: SlottedService, port: int, release_id: str) -> Service:
     """An instance, started on a release."""
     store.use_reserve()
-    service.point(port, release_id)
-    idle = service.instance(port)
-    idle.start()
-    return idle
+    return service.launch(port, release_id)
 
 
 def _exclusive(store: ReleaseStore, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]],
@@ -114,6 +111,7 @@ def _exclusive(store: ReleaseStore, service: SlottedService, release_id: str, ch
             ready_after = _readiness.ready(idle, service.direct(checks, idle.port), release_id, timeout)
         except (OpsError, OSError) as error:
             idle.stop()
+            live = service.instance(live.port)  # by its own name, also when it was the service of before
             live.start()
             try:
                 _readiness.ready(live, service.direct(checks, live.port), before, timeout)

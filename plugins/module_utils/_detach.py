@@ -85,6 +85,7 @@ def launch_unit(layout: Layout, util: types.ModuleType, argument: str, log: str,
     """Start a util as a systemd unit that keeps it running until it ends by itself: through a kill, and through a reboot."""
     argv, env = command(layout, util, argument)
     _systemd.write_unit(unit, _systemd.program_unit(_described(argv), argv, env, log))
+    _systemd.enable(unit)
     _systemd.systemctl("start", unit)
 
 

@@ -91,6 +91,12 @@ def _seconds(age: str) -> int:
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
+def _pairs(text: str) -> dict[str, str]:
+    """The keys and values of a map's lines."""
+    found = [line.split() for line in text.splitlines()]
+    return {words[0]: words[1] for words in found if len(words) == 2}
+
+
 class Proxy:
     """The proxy of one application root.
 
@@ -111,6 +117,11 @@ class Proxy:
         ports = {self.settings["port"], self.settings.get("check_port") or self.settings["port"]}
         return {self.settings["url"]} | {f"http://{host}:{port}" for host in (LOOPBACK, "localhost") for port in ports}
 
+    @property
+    def map_path(self) -> str:
+        """The file that says which instance serves."""
+        return self.path(_MAP)
+
     def path(self, name: str) -> str:
         """A file of the proxy."""
         return os.path.join(self.folder, name)
@@ -119,17 +130,22 @@ class Proxy:
         """How it is started: a master that a signal makes reload, with the workers of before serving on."""
         return [program(), "-W", "-f", _CONFIG]
 
-    def save(self) -> bool:
+    def astray(self) -> bool:
+        """Whether the map names none of the ports: there is none yet, or it is of other ports."""
+        return _pairs(self.current(_MAP)).get("live") not in map(str, self.ports)
+
+    def save(self, anew: bool = False) -> bool:
         """Put the configuration in place, checked first; whether it differs from before.
 
+        :param anew: the first port serves, whatever the map says.
         :raises InputError: when HAProxy refuses it; the one of before stays then.
         """
         os.makedirs(self.folder, mode=0o750, exist_ok=True)
         owner = pwd.getpwnam(self.user) if self.user and not os.getuid() else None
         if owner:
             os.chown(self.folder, owner.pw_uid, owner.pw_gid)
-        if not os.path.exists(self.path(_MAP)):
-            self._write_map({"live": str(self.ports[0]), "hold": "0"})
+        if not os.path.exists(self.map_path):
+            self._start_map()
         changed = False
         for name, text in (("hold.lua", _HOLD_LUA), (_CONFIG, self._text)):
             if self.current(name) == text:
@@ -139,7 +155,13 @@ class Proxy:
                 self._check(text)
                 self._replaced = self.current()
             _files.write_text(self.path(name), text)
+        if anew or self.astray():
+            self._start_map()
+            changed = True
         return changed
+
+    def _start_map(self) -> None:
+        self._write_map({"live": str(self.ports[0]), "hold": "0"})
 
     def current(self, name: str = _CONFIG) -> str:
         """A file's text, empty when there is none."""
@@ -220,10 +242,9 @@ class Proxy:
     def _map(self) -> dict[str, str]:
         """The map as the running proxy has it; as the file has it when none runs."""
         try:
-            lines = [line.split()[1:] for line in self.tell(f"show map {_MAP}").splitlines() if len(line.split()) == 3]
+            return _pairs("\n".join(line.partition(" ")[2] for line in self.tell(f"show map {_MAP}").splitlines()))
         except OSError:
-            lines = [line.split() for line in self.current(_MAP).splitlines()]
-        return {words[0]: words[1] for words in lines}
+            return _pairs(self.current(_MAP))
 
     def _write_map(self, values: dict[str, str]) -> None:
         _files.write_text(self.path(_MAP), "".join(f"{key} {value}\n" for key, value in sorted(values.items())))

@@ -155,6 +155,27 @@ class Service(abc.ABC):
         """Stop it for longer, with all that stands in front of it."""
         self.stop()
 
+    def runs(self) -> bool:
+        """Whether a process of it runs, or is about to be started again."""
+        facts = self.status()
+        return bool(facts["pid"]) or facts["status"] == "restarting"
+
+    def instances(self) -> list[Service]:
+        """What may run the application."""
+        return [self]
+
+    def parts(self) -> list[Service]:
+        """All that its manager knows of it by a name."""
+        return [self]
+
+    def discard(self) -> None:
+        """Stop it, and make its manager forget it."""
+        self.stop()
+
+    def forget(self) -> None:
+        """Remove what this definition has beside its parts, when it is no longer the definition."""
+        return
+
 
 class ProcessService(Service):
     """A service that a supervisor of this collection keeps running (``_supervisor``)."""
@@ -239,6 +260,12 @@ class SystemdService(Service):
         super().save()
         if not self.unit_current():
             _systemd.write_unit(self.unit, _systemd.render(self.spec))
+        if not self._started_by_another() and not _systemd.enabled(self.unit) and self.runs():
+            _systemd.enable(self.unit)
+
+    def _started_by_another(self) -> bool:
+        """Whether another unit decides at boot whether this one is started."""
+        return bool(self.spec.get("boot_unit"))
 
     def status(self) -> dict[str, t.Any]:
         facts = _systemd.show(self.unit)
@@ -246,11 +273,17 @@ class SystemdService(Service):
 
     def start(self) -> None:
         self.save()
+        if not self._started_by_another():
+            _systemd.enable(self.unit)
         _systemd.systemctl("reset-failed", self.unit, check=False)
         _systemd.systemctl("start", self.unit)
 
     def stop(self) -> None:
         _systemd.systemctl("stop", self.unit, check=False)
+
+    def discard(self) -> None:
+        super().discard()
+        _systemd.remove_unit(self.unit)
 
 
 def service_for(layout: Layout, spec: dict[str, t.Any]) -> Service:

@@ -4,14 +4,17 @@
 
 ``slots/<port>`` names the release that an instance runs. To all others it is one service: its status is that of the
 instance that serves.
+
+Under systemd neither instance is enabled. What a reboot starts is decided at boot, by the proxy's map (``_boot``).
 """
 from __future__ import annotations
 
+import contextlib
 import os
 import typing as t
 import urllib.parse
 
-from ansible_collections.mobius.ops.plugins.module_utils import _files, _service
+from ansible_collections.mobius.ops.plugins.module_utils import _boot, _files, _service, _systemd
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._proxy import Proxy
 
@@ -26,6 +29,7 @@ class SlottedService(_service.Service):
         #: How the service ran before it had two instances; on the first port.
         self._plain = _service.service_for(layout, {**spec, "slots": None})
         self._front = _service.service_for(layout, self._front_spec())
+        self._boot = _boot.Boot(self.name, self.ports, self.proxy.map_path, layout.current)
 
     def _front_spec(self) -> dict[str, t.Any]:
         spec = self.spec
@@ -38,12 +42,16 @@ class SlottedService(_service.Service):
 
     def instance(self, port: int) -> _service.Service:
         """The instance on a port; the service of before, as long as that runs there."""
-        if port == self.spec["port"] and self._plain.status()["pid"]:
+        if port == self.spec["port"] and self._plain.runs():
             return self._plain
+        return self._named(port)
+
+    def _named(self, port: int) -> _service.Service:
+        """The instance on a port, by its own name."""
         log = os.path.join(self.layout.component("logs"), f"console-{port}.log")
         return _service.service_for(self.layout, {
             **self.spec, "slots": None, "name": f"{self.name}@{port}", "port": port, "working_dir": self.slot(port), "console_log": log,
-            "environment": {**self.spec["environment"], "PORT": str(port)}})
+            "boot_unit": self._boot.unit, "environment": {**self.spec["environment"], "PORT": str(port)}})
 
     def slot(self, port: int) -> str:
         """The link that names the release of an instance."""
@@ -52,6 +60,18 @@ class SlottedService(_service.Service):
     def point(self, port: int, release_id: str) -> None:
         """Make an instance run a release from its next start on."""
         _files.atomic_symlink(os.path.join("..", "releases", release_id), self.slot(port))
+
+    def _live(self) -> str:
+        """The id of the live release."""
+        return os.path.basename(os.readlink(self.layout.current))
+
+    def launch(self, port: int, release_id: str) -> _service.Service:
+        """Start the instance on a port, on a release."""
+        self._settle()
+        self.point(port, release_id)
+        started = self._named(port)
+        started.start()
+        return started
 
     def serving(self) -> _service.Service:
         """The instance that gets the requests."""
@@ -75,12 +95,14 @@ class SlottedService(_service.Service):
 
     def save(self) -> None:
         self._require_check_port()  # a proxy that does not get a new port in a reload takes nobody's requests for two seconds
-        super().save()
+        anew = not (self.saved() or {}).get("slots") or self.proxy.astray()  # then the first port is the one that serves
+        changed = self.proxy.save(anew)
         for port in self.ports:
-            instance = self.instance(port)
-            if instance is not self._plain:
-                instance.save()
-        changed = self.proxy.save()
+            self._named(port).save()
+        if anew and os.path.islink(self.layout.current):
+            self.point(self.ports[0], self._live())
+        super().save()
+        self._settle()
         running = self._front.status()["pid"]
         self._front.save()
         if not running:
@@ -95,9 +117,32 @@ class SlottedService(_service.Service):
 
     def unit_current(self) -> bool:
         """Whether what lies beside the definition is what it asks for, and the proxy runs."""
-        parts = [self._front, *(self.instance(port) for port in self.ports)]
-        current = all(getattr(part, "unit_current", lambda: True)() for part in parts if part is not self._plain)
-        return current and not self.proxy.differs() and self.proxy.answers()
+        parts = [self._front, *map(self._named, self.ports)]
+        current = all(getattr(part, "unit_current", lambda: True)() for part in parts)
+        return current and self._settled() and not self.proxy.differs() and self.proxy.answers()
+
+    def _settle(self) -> None:
+        """From now on a reboot starts the instance that serves and no other one, and not the service of before."""
+        release = self._plain.status()["release"]
+        if release:  # whoever starts the first port from now on starts what runs there
+            self.point(self.spec["port"], release)
+        if self.spec["manager"] != "systemd":
+            return
+        for unit in self._strays():
+            _systemd.disable(unit)
+        if not self._plain.runs():
+            _systemd.remove_unit(self._strays()[0])
+        self._boot.save()
+
+    def _settled(self) -> bool:
+        if self.spec["manager"] != "systemd":
+            return True
+        left = _systemd.read_unit(self._strays()[0]) and not self._plain.runs()
+        return self._boot.current() and not left and not any(map(_systemd.enabled, self._strays()))
+
+    def _strays(self) -> list[str]:
+        """Units that must not be enabled: of the service of before, and of the instances."""
+        return [f"{name}.service" for name in (self.name, *(self._named(port).name for port in self.ports))]
 
     def require_port(self) -> None:
         for part in (self._front, *map(self.instance, self.ports)):
@@ -126,8 +171,7 @@ class SlottedService(_service.Service):
             self.proxy.wait()
         live = self.serving()
         if live.status()["status"] not in ("running", "restarting"):
-            self.point(live.port, os.path.basename(os.readlink(self.layout.current)))
-        live.start()
+            self.launch(live.port, self._live())
 
     def stop(self) -> None:
         """Stop both instances. The proxy stays, and keeps requests waiting for half a minute."""
@@ -137,3 +181,15 @@ class SlottedService(_service.Service):
     def shut_down(self) -> None:
         self._front.stop()
         self.stop()
+
+    def instances(self) -> list[_service.Service]:
+        return [self.instance(port) for port in self.ports]
+
+    def parts(self) -> list[_service.Service]:
+        return [self._plain, *map(self._named, self.ports), self._front]
+
+    def forget(self) -> None:
+        self._boot.discard()
+        for port in self.ports:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.slot(port))

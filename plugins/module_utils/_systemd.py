@@ -15,6 +15,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import _clock, _command
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError, ServiceError
 
 UNIT_DIR = "/etc/systemd/system"
+_WANTS = "multi-user.target.wants"
 #: What the journal calls the end of a unit's process (SD_MESSAGE_UNIT_PROCESS_EXIT).
 PROCESS_EXIT = "98e322203f7a4ed290d09fe03c09fe15"
 #: ``MemoryDenyWriteExecute`` is left out: V8 compiles to memory that it then executes.
@@ -78,14 +79,14 @@ def limits(given: dict[str, t.Any]) -> dict[str, str]:
     return found
 
 
-def _plain(text: str) -> str:
+def literal(text: str) -> str:
     """A path where units take the rest of the line, with ``%`` taken literally."""
     return text.replace("%", "%%")
 
 
 def _quote(text: str) -> str:
     """A word as unit files want it: quoted, with ``%`` taken literally."""
-    return '"' + _plain(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
+    return '"' + literal(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
 
 
 def _argument(text: str) -> str:
@@ -93,12 +94,17 @@ def _argument(text: str) -> str:
     return _quote(text).replace("$", "$$")
 
 
+def command_line(argv: list[str]) -> str:
+    """The words of a command as units want them."""
+    return " ".join(map(_argument, argv))
+
+
 def render(spec: dict[str, t.Any]) -> str:
     """The text of the unit file of a service definition (``_service.build_spec``)."""
     environment = "".join(f"Environment={_quote(f'{key}={value}')}\n" for key, value in sorted(spec["environment"].items()))
     account = f"User={spec['user']}\n" if spec["user"] else ""
     limited = "".join(f"{line}={spec[name]}\n" for name, (line, _form, _words) in LIMITS.items() if spec.get(name))
-    guard = f"AssertPathExists=!{_plain(spec['not_while'])}\n" if spec.get("not_while") else ""
+    guard = f"AssertPathExists=!{literal(spec['not_while'])}\n" if spec.get("not_while") else ""
     low_port = LOW_PORT if spec.get("privileged_port") else ""
     writable = "".join(f"ReadWritePaths={_quote(path)}\n" for path in spec["writable"])
     return f"""\
@@ -112,9 +118,9 @@ StartLimitBurst={spec['restart_limit']}
 {guard}
 [Service]
 Type=exec
-{account}WorkingDirectory={_plain(spec['working_dir'])}
-EnvironmentFile=-{_plain(spec['env_file'])}
-{environment}ExecStart={' '.join(_argument(word) for word in spec['command'])}
+{account}WorkingDirectory={literal(spec['working_dir'])}
+EnvironmentFile=-{literal(spec['env_file'])}
+{environment}ExecStart={command_line(spec['command'])}
 StandardOutput=journal
 StandardError=journal
 Restart=always
@@ -123,9 +129,14 @@ TimeoutStopSec={spec['stop_timeout']}
 KillMode=mixed
 LimitNOFILE=16384
 {limited}{SANDBOX}{low_port}{writable}
-[Install]
-WantedBy=multi-user.target
-"""
+{_at_boot(spec)}"""
+
+
+def _at_boot(spec: dict[str, t.Any]) -> str:
+    """Nothing to enable where another unit decides at boot whether this one is started."""
+    if spec.get("boot_unit"):
+        return f"# Not to be enabled: {spec['boot_unit']} starts the instance that serves.\n"
+    return "[Install]\nWantedBy=multi-user.target\n"
 
 
 def is_init() -> bool:
@@ -163,10 +174,34 @@ def read_unit(unit: str) -> str:
 
 
 def write_unit(unit: str, text: str) -> None:
-    """Put the unit file in place, and make systemd read and enable it."""
+    """Put the unit file in place, and make systemd read it."""
     _files.write_text(os.path.join(UNIT_DIR, unit), text)
     systemctl("daemon-reload")
-    systemctl("enable", unit)
+
+
+def enabled(unit: str) -> bool:
+    """Whether systemd starts the unit at boot."""
+    return os.path.lexists(os.path.join(UNIT_DIR, _WANTS, unit))
+
+
+def enable(unit: str) -> None:
+    """Let systemd start the unit at boot."""
+    if not enabled(unit):
+        systemctl("enable", unit)
+        _keep_wants()
+
+
+def disable(unit: str) -> None:
+    """Let systemd no longer start the unit at boot. What runs goes on."""
+    if enabled(unit):
+        systemctl("disable", unit)
+        _keep_wants()
+
+
+def _keep_wants() -> None:
+    """Links of systemd last through a power failure from now on; it does not see to that itself."""
+    with contextlib.suppress(FileNotFoundError):
+        _files.fsync_dir(os.path.join(UNIT_DIR, _WANTS))
 
 
 def remove_unit(unit: str) -> None:
@@ -184,7 +219,7 @@ def program_unit(description: str, argv: list[str], environment: dict[str, str],
     return f"""\
 # Written by mobius.ops; it removes itself.
 [Unit]
-Description={_plain(description)}
+Description={literal(description)}
 After=network-online.target
 Wants=network-online.target
 StartLimitIntervalSec=0
@@ -192,9 +227,9 @@ StartLimitIntervalSec=0
 [Service]
 Type=exec
 WorkingDirectory=/
-{lines}ExecStart={' '.join(_argument(word) for word in argv)}
-StandardOutput=append:{_plain(log)}
-StandardError=append:{_plain(log)}
+{lines}ExecStart={command_line(argv)}
+StandardOutput=append:{literal(log)}
+StandardError=append:{literal(log)}
 Restart=on-failure
 RestartForceExitStatus=SIGTERM SIGINT SIGHUP
 RestartSec=2

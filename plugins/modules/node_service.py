@@ -25,6 +25,10 @@ options:
     description:
       - V(present) only keeps the definition. V(started), V(stopped) and V(restarted) use the one that was kept, and
         keep the given one first when O(port) is given.
+      - Another O(proxy_port), O(standby_port) or O(manager), and another O(port) with a proxy, are refused while an instance runs that
+        would be lost by that. Under systemd, units that the new definition does not have are removed.
+      - Under systemd a service is enabled when it is started, and stays so when it is stopped. Of two instances a reboot starts the one
+        that serves.
     type: str
     choices: [present, started, stopped, restarted]
     default: started
@@ -228,7 +232,15 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _health, _readiness, _restore_journal, _service, _systemd
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _arguments,
+    _health,
+    _readiness,
+    _redefinition,
+    _restore_journal,
+    _service,
+    _systemd,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -242,7 +254,7 @@ def service_of(layout: Layout, params: dict[str, t.Any]) -> tuple[_service.Servi
     return service, service.saved() != service.spec or not getattr(service, "unit_current", lambda: True)()
 
 
-def bring_about(service: _service.Service, state: str, differs: bool) -> None:
+def bring_about(service: _service.Service, old: _service.Service | None, state: str, differs: bool) -> None:
     """Keep the definition, then start, stop or restart. A running service whose definition changed is restarted."""
     if state in ("started", "restarted"):
         if service.layout.current != service.spec["working_dir"] or ReleaseStore(service.layout).live() is None:
@@ -250,6 +262,7 @@ def bring_about(service: _service.Service, state: str, differs: bool) -> None:
         service.require_port()
         _restore_journal.refuse_interrupted(service.layout)
     if differs:
+        _redefinition.clear(old, service)
         service.save()
     if state == "stopped":
         service.shut_down()
@@ -268,6 +281,8 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     layout.require()
     checks = _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
     service, differs = service_of(layout, params)
+    old = _redefinition.saved(layout, service.name)
+    _redefinition.refuse_loss(old, service)
     before, state = service.status(), params["state"]
     wrong = {"present": False, "started": before["status"] != "running", "restarted": True,
              "stopped": before["status"] != "stopped"}[state]
@@ -276,7 +291,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
                       before["status"] if state == "present" else "running"}}
     result: dict[str, t.Any] = {}
     if (wrong or differs) and not check_mode:
-        bring_about(service, state, differs)
+        bring_about(service, old, state, differs)
         if state in ("started", "restarted") and checks:
             result["ready_after"] = _readiness.ready(service, checks, ReleaseStore(layout).live(), params["ready_timeout"])
     return wrong or differs, {**service.status(), **result}, diff

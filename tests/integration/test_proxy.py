@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from support.traffic import Traffic
 from support.waiting import wait_until
 
@@ -37,3 +38,25 @@ def test_watch_goes_back_by_itself_and_stops_the_bad_instance(proxied):
     log = next(site.root.glob("monitor_logs/monitor-*.log"))
     wait_until(lambda: "which no longer serves, was stopped" in "".join(
         path.read_text() for path in log.parent.glob("monitor-*.log")) or site.state == "exclusive", 20)
+
+
+@pytest.mark.parametrize("proxied", ["exclusive"], indirect=True)
+def test_other_ports_and_back_to_one_service(proxied, says, free_port):
+    """Refused while an instance runs, with the way that works; what serves goes on meanwhile."""
+    site, settings = proxied, proxied.operator.settings
+    assert site.play("setup").outcome == "set_up", site.outputs[-1]
+    assert site.deploy("v2").outcome == "deployed", site.outputs[-1]
+    live, before = site.live(), site.tree()
+    for options, other in (([], "mobius_standby_port"), (["--check"], "mobius_port")):
+        refused = site.play("setup", *options, **{other: free_port()})
+        assert refused.status == 2 and says(refused, "Nothing was changed. End it first: mobius.ops.stop, then"), refused.output
+    assert site.tree() == before and site.client().health()["release"] == live
+    settings["mobius_standby_port"] = free_port()
+    for playbook, outcome in (("stop", "stopped"), ("setup", "set_up"), ("restart", "restarted")):
+        assert site.play(playbook).outcome == outcome, site.outputs[-1]
+    assert site.client().health()["release"] == live and site.play("setup").changed() == 0
+    settings["mobius_proxy_port"], site.port = 0, settings["mobius_port"]
+    for playbook, outcome in (("stop", "stopped"), ("setup", "set_up"), ("restart", "restarted")):
+        assert site.play(playbook).outcome == outcome, site.outputs[-1]
+    assert site.client().health()["release"] == live and site.play("setup").changed() == 0
+    assert not list((site.root / "slots").iterdir())

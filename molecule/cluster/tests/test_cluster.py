@@ -70,8 +70,36 @@ def test_deploys_and_rollbacks_under_load_lose_nothing(cluster, good, state, cap
     assert longest <= ready + 2
 
 
-def test_a_reboot_brings_the_live_release_back(cluster, good):
-    box = cluster.boxes[1]
+def reboot(box):
     box.podman("restart", "--time", "5")
     box.find_again()
-    wait_until(lambda: box.answers() == good, 60)
+
+
+def serves_alone(box, release):
+    """Whether a release answers, and one process of the application runs; only what is wanted is enabled."""
+    wait_until(lambda: box.answers() == release, 60)
+    wait_until(lambda: box.run("systemctl is-system-running") == "running", 30)  # nothing more is about to start
+    active = box.run("systemctl list-units --plain --no-legend --state=active,activating \"mobius@*\"").splitlines()
+    assert len(active) == 1 and len(box.run("pgrep -u mobius -x node").split()) == 1, active
+    enabled = box.run("systemctl list-unit-files --plain --no-legend --state=enabled \"mobius*\" | cut -d\" \" -f1").split()
+    return sorted(enabled) == ["mobius-boot.service", "mobius-proxy.service"]
+
+
+def test_a_reboot_brings_the_live_release_back_and_one_instance_only(cluster, good):
+    """Exclusive state, and both instances have run a release: the idle one must not come up on the same data."""
+    assert cluster.operator.run("setup").status == 0
+    assert cluster.operator.run("restart").status == 0
+    deployed = cluster.deploy("reboot")
+    assert deployed.outcome == "deployed", deployed.output
+    box = cluster.boxes[1]
+    live, serving = box.live(), box.run("sed -n \"s/^live //p\" /opt/mobius/proxy/switch.map")
+    assert live != good and box.run("ls /opt/mobius/slots").split() == ["5001", "5002"]
+    reboot(box)
+    assert serves_alone(box, live)
+    # as a switch leaves it whose host loses its power: the live instance has ended, the idle one runs, nothing points to it yet
+    other = {"5001": "5002", "5002": "5001"}[serving]
+    box.run(f"systemctl stop mobius@{serving}; systemctl start mobius@{other}")
+    assert box.run(f"systemctl is-active mobius@{other}") == "active"
+    reboot(box)
+    assert serves_alone(box, live)
+    assert cluster.operator.run("rollback", mobius_release_id=good).outcome == "rolled_back"

@@ -254,3 +254,35 @@ def test_stop(host):
     assert host.unit("ActiveState") == "inactive" and host.run("pgrep -u mobius") == ""
     assert "_watcher" not in host.run("systemctl list-units --type=scope")
     assert host.play("restart").outcome == "restarted"
+
+
+def units(host, state):
+    """The service's unit files in a state, by name."""
+    return host.run(f"systemctl list-unit-files --plain --no-legend {state} \"mobius*\" | cut -d\" \" -f1").split()
+
+
+def released_by_proxy(host, port):
+    """The release that answers on the proxy's port."""
+    ask = f"import urllib.request; print(urllib.request.urlopen(\\\"http://127.0.0.1:{port}/health\\\").read().decode())"
+    return json.loads(host.run(f"python3 -c \"{ask}\""))["release"]
+
+
+def test_a_proxy_is_given_and_taken_away(host, client):
+    """Nothing but what is wanted is enabled, and what runs is never lost."""
+    proxy = {"mobius_proxy_port": 8080, "mobius_standby_port": 5002, "mobius_service_environment": {"CORS_ORIGINS": "*"}}
+    pid = host.unit("MainPID")
+    assert host.play("setup", **proxy).outcome == "set_up" and host.unit("MainPID") == pid
+    assert units(host, "--state=enabled") == ["mobius-boot.service", "mobius-proxy.service"]
+    deployed = host.play("deploy", **host.source("v6"), **proxy)
+    assert deployed.outcome == "deployed", deployed.output
+    assert host.unit("LoadState") == "not-found" and host.run("pgrep -u mobius -c -x node") == "1"
+    assert host.play("setup", **proxy).changed() == 0
+    for other in ({**proxy, "mobius_standby_port": 5003}, {**proxy, "mobius_port": 5003}, {}):
+        refused = host.play("setup", **other)
+        assert refused.status == 2 and says(refused, "Nothing was changed. End it first"), refused.output
+    assert released_by_proxy(host, 8080) == host.live()
+    assert host.play("stop").outcome == "stopped"
+    assert host.play("setup").outcome == "set_up" and host.play("setup").changed() == 0
+    assert host.play("restart").outcome == "restarted"
+    assert units(host, "") == units(host, "--state=enabled") == ["mobius.service"]
+    assert client.health()["release"] == host.live()

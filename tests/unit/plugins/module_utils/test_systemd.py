@@ -161,6 +161,8 @@ def test_states_in_our_words(facts, state):
 @pytest.fixture
 def systemctl(tmp_path, monkeypatch):
     """A systemctl that says what the test wants: this is no machine that systemd has booted."""
+    monkeypatch.setattr(_systemd, "UNIT_DIR", str(tmp_path))
+
     def says(text, code=0):
         program = tmp_path / "bin" / "systemctl"
         program.parent.mkdir(exist_ok=True)
@@ -215,19 +217,19 @@ def test_a_failing_systemctl_is_told(systemctl):
     assert _systemd.systemctl("stop", "mobius.service", check=False)
 
 
-def test_the_unit_is_written_once_and_enabled(host, spec, systemctl, tmp_path, monkeypatch):
+def test_the_unit_is_written_once_and_enabled_when_it_is_started(host, spec, systemctl):
     calls = systemctl("")
-    monkeypatch.setattr(_systemd, "UNIT_DIR", str(tmp_path))
     service = _service.SystemdService(host.layout, spec)
     assert not service.unit_current()
     service.save()
-    assert service.unit_current() and "daemon-reload" in calls.read_text() and "enable mobius.service" in calls.read_text()
+    assert service.unit_current() and "daemon-reload" in calls.read_text() and "enable" not in calls.read_text()
     calls.unlink()
     service.save()
-    assert not calls.exists()
+    assert "daemon-reload" not in calls.read_text()
     service.start()
     service.stop()
-    assert calls.read_text().splitlines()[-1].endswith("stop mobius.service")
+    words = calls.read_text().splitlines()
+    assert "--no-ask-password enable mobius.service" in words and words[-1].endswith("stop mobius.service") and "disable" not in str(words)
 
 
 @needs_systemd

@@ -3,12 +3,14 @@
 """The modules node_service and node_service_info on real processes."""
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
 
 import pytest
 
+from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _health, _processes, _service, _systemd
 from ansible_collections.mobius.ops.plugins.modules import node_service, node_service_info
 
 
@@ -132,3 +134,91 @@ def test_check_mode_on_a_host_that_was_not_set_up(run_module, tmp_path, state):
     result = run_module(node_service, options, check=True)
     assert result["changed"] if state == "present" else "expected a host that was set up" in result["msg"]
     assert "expected a host that was set up" in run_module(node_service, options)["msg"] and os.listdir(tmp_path) == []
+
+
+@pytest.fixture
+def proxied(do, host, free_port):
+    """A service behind a proxy whose second instance serves; the options that defined it."""
+    options = {"proxy_port": free_port(), "standby_port": free_port()}
+    host.live("r1")
+    host.release("r2")
+    do("present", **options)
+    checks = [{**host.raw_checks[0], "url": f"http://127.0.0.1:{options['proxy_port']}/health"}]
+    for release in ("r1", "r2"):
+        _blue_green.switch(host.store, _service.load(host.layout, "mobius"), release, _health.normalize_all(checks), 10)
+    return {**options, "checks": checks}
+
+
+@pytest.mark.parametrize("changed, words", [
+    (["standby_port"], "to port {port} and {new} behind the proxy on port {proxy_port} under process"),
+    (["port"], "to port {new} and {standby_port} behind the proxy on port {proxy_port} under process"),
+    (["proxy_port"], "to port {port} and {standby_port} behind the proxy on port {new} under process"),
+    ([], "to port {port} under process"),
+], ids=["standby", "first", "proxy", "none"])
+def test_what_runs_is_not_lost_by_other_ports(do, host, snapshot, proxied, free_port, changed, words):
+    new = free_port()
+    numbers = {"port": host.port, **proxied, "new": new}
+    given = {**proxied, **dict.fromkeys(changed, new)} if changed else {}
+    before = snapshot(host.root)
+    for state, check in itertools.product(["present", "started", "restarted", "stopped"], [True, False]):
+        said = do(state, check=check, **given)["msg"]
+        assert (f"service mobius: expected that nothing of it runs when it is moved from port {host.port} and {proxied['standby_port']} "
+                f"behind the proxy on port {proxied['proxy_port']} under process {words.format(**numbers)}, "
+                f"found mobius@{proxied['standby_port']} running on port {proxied['standby_port']}. Nothing was changed.") in said
+        assert said.endswith("End it first: mobius.ops.stop, then mobius.ops.setup, then mobius.ops.restart.")
+        assert snapshot(host.root) == before
+    assert not do("started", check=True, define=False)["changed"]
+
+
+@pytest.mark.parametrize("changed", ["standby_port", "port", "proxy_port"])
+def test_other_ports_after_a_stop(do, host, proxied, free_port, changed):
+    """As the refusal says. Nothing is left of the old ones, and the live release serves."""
+    do("stopped", define=False)
+    old, options = {"port": host.port, **proxied}, {**proxied, changed: free_port()}
+    host.port = options.pop("port", host.port)
+    options["checks"] = [{**host.raw_checks[0], "url": f"http://127.0.0.1:{options['proxy_port']}/health"}]
+    assert do("present", **options)["changed"] and not do("present", **options)["changed"]
+    result = do("restarted", define=False, checks=options["checks"])
+    assert result["release"] == "r2" and result["port"] in (host.port, options["standby_port"]), result
+    kept = {"mobius", "mobius-proxy", f"mobius@{host.port}", f"mobius@{options['standby_port']}"}
+    assert set(os.listdir(host.layout.path("state", "service"))) == kept
+    assert changed == "proxy_port" or str(old[changed]) not in os.listdir(host.layout.slots)
+
+
+def test_from_one_service_to_a_proxy_and_back(do, host, free_port):
+    """The service goes on when it gets a proxy on its own port, and when that is taken back before anything was switched."""
+    host.live("r1")
+    pid = do("started", checks=host.raw_checks)["pid"]
+    options = {"proxy_port": free_port(), "standby_port": free_port()}
+    refused = do("present", **options, port=free_port())
+    assert f"moved from port {host.port} under process to port" in refused["msg"]
+    assert f"found mobius running on port {host.port}." in refused["msg"]
+    assert do("present", **options)["pid"] == pid
+    assert do("present")["pid"] == pid and not do("present")["changed"]
+    assert os.listdir(host.layout.path("state", "service")) == ["mobius"]
+
+
+def test_another_port_of_one_service_takes_effect_with_its_next_start(do, host, free_port):
+    host.live("r1")
+    do("started", checks=host.raw_checks)
+    old, host.port = host.port, free_port()
+    assert do("present")["changed"]
+    assert do("restarted", define=False, checks=host.raw_checks)["port"] == host.port
+    assert not _processes.listeners(old)
+
+
+def test_a_proxy_that_is_refused_leaves_the_definition(do, host, free_port):
+    host.live("r1")
+    before = do("started", checks=host.raw_checks)["pid"]
+    result = do("present", proxy_port=free_port(), standby_port=free_port(), proxy_certificate=host.layout.path("none.pem"))
+    assert "expected one that HAProxy accepts" in result["msg"]
+    again = do("present")
+    assert not again["changed"] and again["pid"] == before and "slots" not in again
+
+
+def test_another_manager_does_not_lose_what_runs(do, host, monkeypatch):
+    host.live("r1")
+    do("started", checks=host.raw_checks)
+    monkeypatch.setattr(_systemd, "show", lambda _unit: {"status": "stopped", "pid": None})
+    result = do("present", manager="systemd")
+    assert f"under process to port {host.port} under systemd, found mobius running" in result["msg"]
