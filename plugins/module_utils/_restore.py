@@ -27,8 +27,8 @@ from ansible_collections.mobius.ops.plugins.module_utils._restore_check import C
 from ansible_collections.mobius.ops.plugins.module_utils._serving import Serving
 
 #: The result of a run that had only an interrupted one to end.
-_NOTHING: dict[str, t.Any] = {"safety_backup": None, "safety_problems": [], "attributes_lost": [], "unmigrated": [], "downtime": None,
-                             "watch": None}
+_NOTHING: dict[str, t.Any] = {
+    "safety_backup": None, "safety_problems": [], "attributes_lost": [], "unmigrated": [], "downtime": None, "watch": None}
 
 
 def restore(layout: Layout, request: Request, serving: Serving | None = None,
