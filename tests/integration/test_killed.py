@@ -104,7 +104,7 @@ def test_a_watch_is_ended_on_demand_and_ending_none_says_so(ready, says):
 
 def test_a_baseline_and_check_mode_of_a_watch_say_what_they_are(ready, says):
     measured = ready.play("monitor", monitor_state="baseline")
-    assert (measured.status, measured.outcome) == (0, "measured") and says(measured, "'requests': 150"), measured.output
+    assert (measured.status, measured.outcome) == (0, "measured") and says(measured, "''requests'': 150"), measured.output
     tree = ready.tree()
     planned = ready.play("monitor", "--check")
     assert (planned.status, planned.outcome) == (0, "planned") and ready.tree() == tree, planned.output
