@@ -178,7 +178,7 @@ def _attempt(check: dict[str, t.Any], client: _http.Client) -> dict[str, t.Any]:
             elif check["max_ms"] is not None and sample["ms"] > check["max_ms"]:
                 sample.update(outcome="slow", kind="latency", error=f"{sample['ms']:.0f} ms, over the limit of {check['max_ms']:.0f} ms")
         except (OSError, ValueError, Fault, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
-            outcome, kind = _late(check, sample, guard, error) if guard.over() and not isinstance(error, Fault) else classify(error)
+            outcome, kind = _blamed(check, sample, guard, error)
             sample.update(outcome=outcome, kind=kind, ms=_milliseconds(began),
                           error=_commands.without_passwords(reason(kind, error, check["url"], check["timeout"])))
         if guard.certificate_end is not None:
@@ -186,13 +186,15 @@ def _attempt(check: dict[str, t.Any], client: _http.Client) -> dict[str, t.Any]:
     return sample
 
 
-def _late(check: dict[str, t.Any], sample: dict[str, t.Any], guard: _http.Guard, error: Exception) -> tuple[str, str]:
-    """``(outcome, kind)`` of an error when the time is up: the service took too long, unless the request has never come to it."""
+def _blamed(check: dict[str, t.Any], sample: dict[str, t.Any], guard: _http.Guard, error: Exception) -> tuple[str, str]:
+    """``(outcome, kind)`` of what a request raised. Who took too long is the service, unless the request has never come to it."""
     outcome, kind = classify(error)
-    if outcome == "error" and kind in ("dns", "proxy"):
+    reached = not check["proxy"] or sample["status"] is not None or guard.certificate_end is not None
+    if kind == "proxy" and reached:  # urllib3 says so of every tunnel that ends
+        outcome, kind = "failed", "closed"
+    if not guard.over() or isinstance(error, Fault) or kind == "dns":
         return outcome, kind
-    through = not check["proxy"] or sample["status"] is not None or guard.certificate_end is not None
-    return ("failed", "timeout") if through else ("error", "proxy")
+    return ("failed", "timeout") if reached else ("error", "proxy")
 
 
 def _milliseconds(began: float) -> float:

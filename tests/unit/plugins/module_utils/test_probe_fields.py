@@ -273,6 +273,13 @@ def test_a_service_that_hangs_behind_a_proxy_is_the_services_fault(relay, tls, a
     assert (sample["outcome"], sample["kind"]) == ("failed", "timeout")
 
 
+def test_a_service_that_hangs_up_behind_a_proxy_is_the_services_fault(relay, tls, authority):
+    web = tls()
+    web.answers["/health"] = lambda handler, _body: handler.connection.shutdown(socket.SHUT_RDWR)
+    sample = run(url=web.base + "/health", proxy=relay().url, ca=authority.ca, timeout=10)
+    assert (sample["outcome"], sample["kind"]) == ("failed", "closed"), sample
+
+
 @pytest.mark.parametrize("found", [True, False])
 def test_a_name_that_takes_too_long_is_an_error_of_this_side(web, monkeypatch, found):
     """The resolver of the system has a time limit of its own, and most often it is longer."""
