@@ -6,10 +6,12 @@ One small map says which instance serves (``live``) and until when new requests 
 proxy over its socket, so a switch costs no reload and no connection; the file beside it is what a restart reads.
 
 A held request waits in the proxy before it is routed, in an action of a few lines of Lua, and looks every 10 ms. It goes on
-by itself when the time of the hold is over: whoever held it may have been killed.
+by itself when the time of the hold is over: whoever held it may have been killed. ``free`` names a hold that has ended: a proxy
+that was frozen carries out what it was told meanwhile in any order, and a hold that comes after its own end holds nobody.
 """
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import re
@@ -32,7 +34,11 @@ _HOLD_LUA = """\
 -- Written by mobius.ops.node_service; changes are overwritten.
 local switch = Map.new("switch.map", Map._str)
 core.register_action("mobius_hold", {"http-req"}, function(_)
-  while (tonumber(switch:lookup("hold")) or 0) > core.now().sec do
+  while true do
+    local hold = switch:lookup("hold")
+    if hold == switch:lookup("free") or (tonumber(hold) or 0) <= core.now().sec then
+      return
+    end
     core.msleep(10)
   end
 end, 0)
@@ -111,6 +117,7 @@ class Proxy:
         self._text = _config(settings, ports, instance_host)
         self.settings = settings
         self._replaced = ""
+        self._until = ""
 
     def addresses(self) -> set[str]:
         """Where checks may ask the proxy, without a path."""
@@ -158,10 +165,13 @@ class Proxy:
         if anew or self.astray():
             self._start_map()
             changed = True
+        elif "free" not in _pairs(self.current(_MAP)):  # written by an earlier version
+            self._write_map({**_pairs(self.current(_MAP)), "free": "0"})
+            changed = True
         return changed
 
     def _start_map(self) -> None:
-        self._write_map({"live": str(self.ports[0]), "hold": "0"})
+        self._write_map({"live": str(self.ports[0]), "hold": "0", "free": "0"})
 
     def current(self, name: str = _CONFIG) -> str:
         """A file's text, empty when there is none."""
@@ -259,20 +269,25 @@ class Proxy:
 
         :raises ServiceError: when the proxy does not do what it is told.
         """
-        self._write_map({"live": str(port), "hold": "0"})
+        self._write_map({"live": str(port), "hold": "0", "free": "0"})
         self._set("live", str(port))
 
     def hold(self, seconds: float) -> None:
         """New requests wait, this long at most."""
-        self._set("hold", str(int(time.time() + seconds) + 1))
+        self._until = f"{time.time() + seconds + 1:.3f}"
+        self._set("hold", self._until)
 
     def holds(self) -> bool:
         """Whether new requests wait now."""
-        until = self._map().get("hold", "")
-        return until.isdigit() and int(until) > time.time()
+        found = self._map()
+        until = found.get("hold", "0")
+        return until != found.get("free") and float(until) > time.time()
 
     def release(self) -> None:
-        """Requests that wait go on."""
+        """Requests that wait go on, also when the proxy comes to hear of the hold after this."""
+        ended = self._until or self._map().get("hold", "0")
+        with contextlib.suppress(OSError):
+            self.tell(f"set map {_MAP} free {ended}")
         self._set("hold", "0")
 
     def _set(self, key: str, value: str) -> None:

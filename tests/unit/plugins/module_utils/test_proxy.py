@@ -119,6 +119,32 @@ def test_held_requests_wait_until_they_are_let_go(running):
     assert 0.4 < time.monotonic() - begun < 3
 
 
+def test_a_hold_that_comes_after_its_own_end_holds_nobody(running):
+    """A proxy that was frozen hears of both at once, and carries them out in any order."""
+    told, tell = [], running.tell
+    running.tell = lambda *commands: told.extend(commands) or tell(*commands)
+    running.hold(9)
+    running.release()
+    (late,) = [command for command in told if " hold " in command and not command.endswith(" 0")]
+    assert running.tell(late).strip() == "" and not running.holds()
+    begun = time.monotonic()
+    ask(running)
+    assert time.monotonic() - begun < 2
+    running.hold(2)  # the next one holds as ever
+    assert running.holds()
+    begun = time.monotonic()
+    ask(running)
+    assert time.monotonic() - begun > 1
+
+
+def test_a_map_of_an_earlier_version_is_completed(running):
+    with open(running.map_path, "w", encoding="utf-8") as stream:
+        stream.write(f"hold 0\nlive {running.ports[1]}\n")
+    assert running.save() is True and running.save() is False
+    with open(running.map_path, encoding="utf-8") as stream:
+        assert stream.read() == f"free 0\nhold 0\nlive {running.ports[1]}\n"
+
+
 def test_nobody_is_held_for_ever_when_the_one_who_held_was_killed(running):
     running.hold(0)
     begun = time.monotonic()
