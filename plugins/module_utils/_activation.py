@@ -10,7 +10,7 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _gate, _migration, _readiness, _restore_journal
 from ansible_collections.mobius.ops.plugins.module_utils._blue_green import Drain
-from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 from ansible_collections.mobius.ops.plugins.module_utils._service import Service
@@ -71,7 +71,7 @@ def activate(store: ReleaseStore, service: Service | None, release_id: str, chec
         except (OpsError, OSError) as error:
             serving, after = _go_back(store, service, previous, record, checks, timeout)
             store.mark(release_id, "failed", str(error), previous=previous, serving=serving)
-            told = error if isinstance(error, OpsError) else ServiceError(f"release {release_id}", "to be put into service", str(error))
+            told = _blue_green.refusal(release_id, error)
             told.args = (f"{told} {after}",)
             told.facts = {**getattr(told, "facts", {}), "serving": serving}
             raise told from error.__cause__

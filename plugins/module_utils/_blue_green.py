@@ -116,13 +116,18 @@ def _exclusive(store: ReleaseStore, service: SlottedService, release_id: str, ch
             try:
                 _readiness.ready(live, service.direct(checks, live.port), before, timeout)
             except OpsError as other:
-                told = error if isinstance(error, OpsError) else ServiceError(f"release {release_id}", "to be put into service", str(error))
+                told = refusal(release_id, error)
                 told.args = (f"{told} Release {before} was started again and is not well either: {other}",)
                 raise told from error
             raise
         service.proxy.point(idle.port)
         store.point(release_id)
     return {"held": round(time.monotonic() - began, 2), "ready_after": ready_after}
+
+
+def refusal(release_id: str, error: OpsError | OSError) -> OpsError:
+    """What kept a release from being put into service, in this collection's words."""
+    return error if isinstance(error, OpsError) else ServiceError(f"release {release_id}", "to be put into service", str(error))
 
 
 def _is_ill(service: SlottedService, instance: Service, checks: list[dict[str, t.Any]]) -> bool:
