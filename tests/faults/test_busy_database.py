@@ -34,7 +34,7 @@ class Bank:
             command = [sys.executable, "-m", "support.bank", what, self.path, self.noted, "50" if checkpoints else "0"]
             self.processes.append(subprocess.Popen(command, env=environment))
         before = bank.acknowledged(self.noted)
-        wait_until(lambda: all(now > then for now, then in zip(bank.acknowledged(self.noted), before)), 30, "the writers write")
+        wait_until(lambda: all(now > then for now, then in zip(bank.acknowledged(self.noted), before)), "the writers write")
 
     def kill(self) -> None:
         """SIGKILL to all: what they left in the WAL or a journal is all that there is."""

@@ -1,7 +1,7 @@
 """A site: the sample application below a root of its own, run by the real playbooks on this machine."""
 from __future__ import annotations
 
-import functools
+import contextlib
 import json
 import os
 import shutil
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.application import Client, make_source
 from support.playbooks import ROOT, Operator, Result
-from support.waiting import wait_until
+from support.waiting import wait_until, when
 
 #: What a running application writes all the time; everything else below a root must stay as it is when nothing changes.
 RESTLESS = ("shared/logs/", "shared/data/")
@@ -71,6 +71,24 @@ class Site:
         for version in versions:
             assert self.deploy(version).outcome == "deployed", self.outputs[-1]
         return self
+
+    @contextlib.contextmanager
+    def spoiled(self, **fault: t.Any) -> t.Iterator[None]:
+        """The release that comes into service within the block turns bad once its watch has found it well.
+
+        :param fault: the fault of the sample application, by default that its health check fails.
+        """
+        good, before = self.live(), len(self.watch_logs())
+
+        def watched() -> bool:
+            logs = self.watch_logs()
+            return self.live() != good and len(logs) > before and "round 1 ok" in logs[-1].read_text()
+
+        def spoil() -> None:
+            (self.root / "current" / "fault.json").write_text(json.dumps({"kind": "health", **fault}))
+
+        with when(watched, spoil):
+            yield
 
     def client(self) -> Client:
         """A user of the application."""
@@ -168,7 +186,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:
 @pytest.fixture
 def eventually() -> t.Callable[..., t.Any]:
     """Wait for a condition as long as playbooks and services take."""
-    return functools.partial(wait_until, timeout=20)
+    return wait_until
 
 
 def says(result: Result, sentence: str) -> bool:

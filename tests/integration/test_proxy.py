@@ -37,7 +37,7 @@ def test_watch_goes_back_by_itself_and_stops_the_bad_instance(proxied):
     assert site.live() == good and site.client().health()["release"] == good
     log = next(site.root.glob("monitor_logs/monitor-*.log"))
     wait_until(lambda: "which no longer serves, was stopped" in "".join(
-        path.read_text() for path in log.parent.glob("monitor-*.log")) or site.state == "exclusive", 20)
+        path.read_text() for path in log.parent.glob("monitor-*.log")) or site.state == "exclusive")
 
 
 @pytest.mark.parametrize("proxied", ["exclusive"], indirect=True)

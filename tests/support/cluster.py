@@ -77,10 +77,10 @@ class Box:
         self.address = self.podman("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")
         (self.folder / f"address-{self.name}").write_text(self.address + "\n")
         scan = ["ssh-keyscan", "-t", "ed25519", self.address]
-        known = wait_until(lambda: subprocess.run(scan, capture_output=True, text=True, check=False).stdout, 30)
+        known = wait_until(lambda: subprocess.run(scan, capture_output=True, text=True, check=False).stdout)
         with open(self.folder / "known_hosts", "a") as hosts:
             hosts.write(known)
-        wait_until(lambda: self.run("echo up") == "up", 30)
+        wait_until(lambda: self.run("echo up") == "up")
 
 
 class Cluster:
@@ -116,7 +116,7 @@ class Cluster:
 
     def unpause(self, box: Box) -> None:
         box.podman("unpause")
-        wait_until(lambda: box.run("echo up") == "up", 30)
+        wait_until(lambda: box.run("echo up") == "up")
 
     def cut(self, box: Box) -> None:
         """Take a host's network away; it runs on, alone."""

@@ -94,7 +94,7 @@ def test_a_release_that_hangs_is_gone_back_from_at_once(site, state):
     host.activate("r2")
     with host.traffic(rate=20) as traffic:
         health = host.checks[0]["url"]
-        wait_until(lambda: _health.sample_all(_health.normalize_all([{"url": health, "timeout": 0.5}]))[0]["outcome"] == "failed", 20)
+        wait_until(lambda: _health.sample_all(_health.normalize_all([{"url": health, "timeout": 0.5}]))[0]["outcome"] == "failed")
         time.sleep(3)
         began = time.monotonic()
         host.roll_back("r1")
@@ -114,7 +114,7 @@ def test_requests_of_clients_that_have_gone_are_not_waited_for(site):
         with socket.create_connection(("127.0.0.1", host.public)) as line:
             line.sendall(b"GET /api/slow?ms=60000 HTTP/1.1\r\nHost: a\r\nOrigin: http://a\r\n\r\n")
             wait_until(lambda: host.service().proxy.requests(host.port))
-    wait_until(lambda: not host.service().proxy.requests(host.port), 5, "nobody is left")
+    wait_until(lambda: not host.service().proxy.requests(host.port), "nobody is left")
 
 
 def test_instances_of_exclusive_state_never_overlap(site):
@@ -194,7 +194,7 @@ def test_what_a_run_says_of_work_that_does_not_end_counts(site):
     host.activate("r2")
     with host.traffic(rate=20) as traffic:
         traffic.slow(25)
-        wait_until(lambda: _blue_green.work_of(host.service(), host.service().serving(), _blue_green.LONG)[0], 10)
+        wait_until(lambda: _blue_green.work_of(host.service(), host.service().serving(), _blue_green.LONG)[0])
         began = time.monotonic()
         with pytest.raises(OpsError, match="to come to rest within 1 s, found 1 long requests"):
             go_back(host, drain_timeout=1.0)
@@ -320,7 +320,7 @@ def test_going_back_from_a_crash_loop_does_not_wait_for_those_who_wait(site, sta
     with host.traffic() as traffic:
         time.sleep(0.5)
         Path(host.layout.release("r2"), "fault.json").write_text('{"kind": "crash"}')
-        wait_until(lambda: host.service().status()["status"] == "failed", 20)
+        wait_until(lambda: host.service().status()["status"] == "failed")
         began = time.monotonic()
         host.roll_back("r1")
         elapsed = time.monotonic() - began

@@ -77,8 +77,8 @@ def reboot(box):
 
 def serves_alone(box, release):
     """Whether a release answers, and one process of the application runs; only what is wanted is enabled."""
-    wait_until(lambda: box.answers() == release, 60)
-    wait_until(lambda: box.run("systemctl is-system-running") == "running", 30)  # nothing more is about to start
+    wait_until(lambda: box.answers() == release)
+    wait_until(lambda: box.run("systemctl is-system-running") == "running")  # nothing more is about to start
     active = box.run("systemctl list-units --plain --no-legend --state=active,activating \"mobius@*\"").splitlines()
     assert len(active) == 1 and len(box.run("pgrep -u mobius -x node").split()) == 1, active
     enabled = box.run("systemctl list-unit-files --plain --no-legend --state=enabled \"mobius*\" | cut -d\" \" -f1").split()

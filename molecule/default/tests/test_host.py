@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import typing as t
 from pathlib import Path
 
@@ -20,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tests"))
 
 from support.application import Client, make_source, png
 from support.playbooks import ROOT, Operator, Result
+from support.waiting import wait_until
 
 RUN = ROOT / ".build" / "molecule"
 SSH = ["ssh", "-i", str(RUN / "key"), "-o", f"UserKnownHostsFile={RUN}/known_hosts", "-o", "IdentitiesOnly=yes", "-l", "deployer"]
@@ -55,14 +55,6 @@ class Host:
         return {"mobius_release_source": str(make_source(folder, version, fault)), "mobius_version": version}
 
 
-def eventually(condition: t.Callable[[], t.Any], patience: float = 30) -> t.Any:
-    """What the condition returns as soon as it is true."""
-    deadline = time.monotonic() + patience
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {patience} s"
-        time.sleep(0.2)
-    return value
-
 
 def says(result: Result, sentence: str) -> bool:
     """Whether a run's output has a sentence, however its lines were folded."""
@@ -83,7 +75,7 @@ def client(host: Host) -> t.Iterator[Client]:
     tunnel = subprocess.Popen([*host.ssh, "-N", "-L", f"{port}:127.0.0.1:5001"])
     user = Client(port, (RUN / "secret").read_text().split()[0])
     user.http.headers["Origin"] = "http://127.0.0.1:5001"
-    eventually(lambda: not socket.socket().connect_ex(("127.0.0.1", port)))
+    wait_until(lambda: not socket.socket().connect_ex(("127.0.0.1", port)))
     yield user
     tunnel.terminate()
     tunnel.wait()
@@ -135,8 +127,8 @@ def test_uploads_and_renders_work_inside_the_sandbox(host, client, tmp_path):
 def test_a_killed_service_is_started_again_and_status_says_so(host):
     pid = host.unit("MainPID")
     host.run(f"kill -9 {pid}")
-    eventually(lambda: host.unit("ActiveState") == "active" and host.unit("MainPID") not in ("0", pid))
-    result = eventually(lambda: (told := host.play("status")).outcome == "not_well" and told)
+    wait_until(lambda: host.unit("ActiveState") == "active" and host.unit("MainPID") not in ("0", pid))
+    result = wait_until(lambda: (told := host.play("status")).outcome == "not_well" and told)
     assert says(result, "its process ended by SIGKILL at") and says(result, "it was restarted (restart 1 since its start)")
 
 
@@ -152,8 +144,8 @@ def test_a_watch_survives_controller_and_session_and_rolls_back(host):
     for line in host.run("loginctl --no-legend list-sessions").splitlines():  # the connection's multiplexer would keep it open
         host.run(f"loginctl terminate-session {line.split()[0]}")
     assert host.live().startswith("v3-")
-    eventually(lambda: host.live() == good)
-    eventually(lambda: json.loads(host.run("tail -n 1 /opt/mobius/state/history.jsonl"))["what"] == "watch")
+    wait_until(lambda: host.live() == good)
+    wait_until(lambda: json.loads(host.run("tail -n 1 /opt/mobius/state/history.jsonl"))["what"] == "watch")
     assert json.loads(host.run("tail -n 1 /opt/mobius/state/history.jsonl"))["verdict"] == "rolled_back"
     told = host.play("monitor", mobius_monitor_attach="true")
     assert (told.status, told.outcome) == (2, "rolled_back")
@@ -241,7 +233,7 @@ def test_a_release_that_crashes_at_once_leaves_the_old_one_serving(host, client)
 
 def test_the_start_limit_of_systemd_does_not_stick(host, client):
     host.run("echo {\\\"kind\\\":\\\"crash\\\"} > /opt/mobius/current/fault.json; systemctl restart mobius")
-    eventually(lambda: host.unit("ActiveState") == "failed", 60)
+    wait_until(lambda: host.unit("ActiveState") == "failed")
     result = host.play("status")
     assert (result.status, result.outcome) == (2, "not_well") and says(result, "mobius is DOWN"), result.output
     host.run("rm /opt/mobius/current/fault.json")

@@ -40,7 +40,7 @@ def killed_after(cluster, what, seconds):
 def answered_since(loads, marks):
     """The releases that have answered on each host since the marks; each has answered."""
     for load, mark in zip(loads, marks):
-        wait_until(lambda load=load, mark=mark: any(sample.release for sample in load.samples[mark:]), 10)
+        wait_until(lambda load=load, mark=mark: any(sample.release for sample in load.samples[mark:]))
     return [{sample.release for sample in load.samples[mark:] if sample.release} for load, mark in zip(loads, marks)]
 
 

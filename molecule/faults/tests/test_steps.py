@@ -44,7 +44,7 @@ def test_a_step_that_fails_on_one_host_takes_all_back(cluster, good, step, capsy
     def spoil():
         box.run(STEPS[step].replace("RELEASE", f"{HOST}/releases/{step}-*"))
         if step == "switch":
-            wait_until(lambda: box.count("failed") > failed, 120)
+            wait_until(lambda: box.count("failed") > failed)
             box.run(THAW)
 
     with when(lambda: box.run(f"ls -d {HOST}/releases/{step}-*"), spoil):

@@ -22,21 +22,21 @@ def test_a_watch_goes_on_after_a_kill_and_a_reboot_and_rolls_back(cluster):
     assert cluster.deploy("before").outcome == "deployed"  # verified, so that a watch may go back to it
     (good,) = cluster.live()
     run = cluster.operator.start("deploy", **cluster.source("watched"), mobius_watch_duration=600)
-    wait_until(lambda: all(each.live() != good and not each.locked() for each in cluster.boxes), 240)
+    wait_until(lambda: all(each.live() != good and not each.locked() for each in cluster.boxes))
     os.killpg(run.pid, signal.SIGKILL)
     run.communicate()
     box.run(f"kill -9 {state_of(box)['pid']}")
-    wait_until(lambda: state_of(box).get("resumed") == 1, 60)
+    wait_until(lambda: state_of(box).get("resumed") == 1)
     box.run(f"kill {state_of(box)['pid']}")  # which systemd takes for a proper end, of most programs
-    wait_until(lambda: state_of(box).get("resumed") == 2, 60)
+    wait_until(lambda: state_of(box).get("resumed") == 2)
     box.podman("restart", "--time", "5")
     box.find_again()
-    wait_until(lambda: state_of(box).get("resumed") == 3, 90)
+    wait_until(lambda: state_of(box).get("resumed") == 3)
     rounds = state_of(box)["rounds"]
-    wait_until(lambda: state_of(box)["rounds"] > rounds, 60)
+    wait_until(lambda: state_of(box)["rounds"] > rounds)
     assert box.live() != good, "a host that comes up is no reason to go back"
     box.run("echo {\\\"kind\\\":\\\"health\\\"} >/opt/mobius/current/fault.json")
-    wait_until(lambda: box.live() == good and state_of(box)["status"] == "finished", 60)
+    wait_until(lambda: box.live() == good and state_of(box)["status"] == "finished")
     assert state_of(box)["verdict"] == "rolled_back" and box.answers() == good
     assert [event["verdict"] for event in box.history() if event["what"] == "watch"][-1] == "rolled_back"
     assert box.run("ls /etc/systemd/system | grep watch") == "", "its unit has removed itself"

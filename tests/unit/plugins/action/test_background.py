@@ -36,7 +36,7 @@ def started(trial, tmp_path):
 
     def start(*options: str, **work: t.Any) -> tuple[Run, int]:
         run = trial.start(*options, pid_file=str(pids), **{"steps": writing(60), **work})
-        runs.append((run, int(wait_until(lambda: pids.exists() and pids.read_text().split(), 30)[0])))
+        runs.append((run, int(wait_until(lambda: pids.exists() and pids.read_text().split())[0])))
         return runs[-1]
 
     yield start
@@ -161,7 +161,7 @@ def test_the_record_lies_in_the_async_dir_and_is_nobody_elses(trial, started):
 def test_the_default_async_dir_is_in_the_home_of_the_user(trial, started, tmp_path):
     run, pid = started(variables={"ansible_async_dir": "~/.ansible_async"}, env={"HOME": str(tmp_path / "home")})
     assert wait_until(lambda: list((tmp_path / "home" / ".ansible_async").glob("mobius.ops-*.json")))
-    wait_until(run.progress, 20)
+    wait_until(run.progress)
     os.kill(pid, signal.SIGKILL)
     run.end()
     assert trial.result()["failed"] and not list((tmp_path / "home" / ".ansible_async").iterdir())
@@ -172,7 +172,7 @@ def test_killed_work_is_noticed_at_once(tmp_path, started, early):
     trial = Trial(tmp_path, patience=30 if early else 0.3)
     run, pid = started()
     if not early:
-        wait_until(run.progress, 20)
+        wait_until(run.progress)
     os.kill(pid, signal.SIGKILL)
     begin = time.monotonic()
     run.end()
@@ -185,9 +185,9 @@ def test_killed_work_is_noticed_at_once(tmp_path, started, early):
 
 def test_a_cut_connection_is_made_again(trial, started):
     run, _pid = started(steps=writing(3), say="hello", variables={"ansible_connection": "mobius.trial.cut"})
-    wait_until(run.progress, 20)
+    wait_until(run.progress)
     trial.cut.write_text("down")
-    wait_until(lambda: "the target cannot be asked (the line is cut)" in run.output, 20)
+    wait_until(lambda: "the target cannot be asked (the line is cut)" in run.output)
     trial.cut.unlink()
     run.end()
     assert trial.result()["said"] == "hello" and not trial.result()["failed"] and trial.left() == []
@@ -212,9 +212,9 @@ def test_a_connection_that_stays_cut_fails_and_the_work_goes_on(tmp_path, starte
     hold = tmp_path / "hold"
     hold.touch()
     run, pid = started(steps=writing(1), say="hello", hold=str(hold), variables={"ansible_connection": "mobius.trial.cut"})
-    wait_until(run.progress, 20)
+    wait_until(run.progress)
     trial.cut.write_text("down")
-    wait_until(lambda: "fatal:" in run.output, 20)
+    wait_until(lambda: "fatal:" in run.output)
     trial.cut.unlink()
     run.end()
     done = trial.result()
@@ -223,7 +223,7 @@ def test_a_connection_that_stays_cut_fails_and_the_work_goes_on(tmp_path, starte
     record = done["msg"].partition("its record is ")[2].partition(",")[0]
     assert json.loads(pathlib.Path(record).read_text(encoding="utf-8"))["pid"] == pid
     hold.unlink()
-    wait_until(lambda: gone(pid), 20)
+    wait_until(lambda: gone(pid))
     with open(record + ".out", encoding="utf-8") as stream:
         assert json.loads(stream.read().rstrip("\0"))["said"] == "hello"
 
@@ -236,12 +236,12 @@ def test_the_work_goes_on_when_the_controller_is_ended(tmp_path, started, number
     hold.touch()
     run, pid = started(steps=writing(1), say="hello", hold=str(hold))
     if not first:
-        wait_until(run.progress, 20)
+        wait_until(run.progress)
     os.killpg(run.process.pid, number)
     run.end()
     assert not gone(pid)
     hold.unlink()
-    wait_until(lambda: gone(pid), 20)
+    wait_until(lambda: gone(pid))
     assert (tmp_path / "pids.end").exists()
     if not first:  # of a first call Ansible's own worker, which newer cores leave behind, may have taken the result
         result = next(name for name in trial.left() if name.endswith(".out"))

@@ -69,7 +69,7 @@ class Machine:
         def ask():
             with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{self.public}/health", timeout=3) as answer:
                 return json.load(answer)["release"]
-        return wait_until(ask, 5, what="the proxy answers")
+        return wait_until(ask, what="the proxy answers")
 
     def unit(self, port):
         return f"mobius@{port}.service"

@@ -32,8 +32,8 @@ def watch(host):
 @pytest.fixture
 def ended(wait_until):
     """Wait for the end of a watch; its state."""
-    def wait(folder, timeout=12.0):
-        wait_until(lambda: folder.state()["status"] not in ("starting", "running"), timeout, "the watch ends")
+    def wait(folder):
+        wait_until(lambda: folder.state()["status"] not in ("starting", "running"), "the watch ends")
         return folder.state()
     return wait
 
@@ -286,7 +286,7 @@ def test_a_release_that_fills_the_disk_is_rolled_back(small_disk, host, two, wat
     fill(small_disk / "shared" / "out" / "endless.mp4")
     assert os.statvfs(small_disk).f_bavail == 0
     os.replace(release / "next", release / "mode")
-    wait_until(lambda: host.store.live() == "r1", 15)
+    wait_until(lambda: host.store.live() == "r1")
     state = ended(folder)
     assert state["verdict"] == "rolled_back" and two.status()["release"] == "r1"
     assert host.statuses()["r2"] == "rolled_back" and incidents(host)[0]["severity"] == 2
@@ -473,7 +473,7 @@ def test_what_the_summary_says_of_uptime_and_latency(host, two, watch, ended, we
 def killed_in_its_rollback(host, folder, wait_until, live):
     """Kill a watch as soon as it goes back and *live* is the live release."""
     host.mode("r2", "bad")
-    wait_until(lambda: folder.state().get("rolling_back") and host.store.live() == live, 10)
+    wait_until(lambda: folder.state().get("rolling_back") and host.store.live() == live)
     os.kill(folder.state()["pid"], signal.SIGKILL)
     wait_until(lambda: folder.state()["status"] == "lost")
 

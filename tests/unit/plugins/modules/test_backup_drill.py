@@ -550,7 +550,7 @@ def application_of(drills):
 
 def test_a_drill_that_is_stopped_clears_away_and_says_so(drills, wait_until):
     process = begin(drills)
-    wait_until(lambda: application_of(drills), timeout=20)
+    wait_until(lambda: application_of(drills))
     process.send_signal(signal.SIGTERM)
     out, _err = process.communicate(timeout=30)
     assert "that it was stopped by SIGTERM" in out
@@ -560,7 +560,7 @@ def test_a_drill_that_is_stopped_clears_away_and_says_so(drills, wait_until):
 
 def test_a_killed_drill_takes_its_application_along_and_the_next_one_sweeps(drills, wait_until):
     process = begin(drills, CHILD="1")
-    [pid] = wait_until(lambda: application_of(drills), timeout=20)
+    [pid] = wait_until(lambda: application_of(drills))
     [folder] = [name for name in os.listdir(drills.layout.root) if name.startswith(".drill-")]
     process.kill()
     process.communicate(timeout=10)
