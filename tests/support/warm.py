@@ -2,24 +2,27 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Playbooks and modules that fork from a process that has Ansible loaded, instead of starting Python every time.
 
-A playbook of thirty tasks starts Python thirty times and compiles the same files each time; that takes most of its CPU time. Two servers avoid it:
+A playbook of thirty tasks starts Python thirty times, and compiles the same files each time. That takes most of its CPU time.
+Two servers avoid it:
 
 - the *controller* has loaded ``ansible-playbook``, and forks one for each run;
-- the *target* has loaded what every module imports. Its interpreter is a script, which runs pass as ``ansible_python_interpreter``: it hands
-  arguments, environment and open files over, and the server forks a process that runs them. The module, and all of the collection's utils,
+- the *target* has loaded what every module imports. Runs pass a small script as ``ansible_python_interpreter``. The script hands its
+  arguments, environment and open files to the server, which forks a process that runs them. The module and the collection's utils
   still come from the zip file that Ansible made; only their bytecode is cached, by the content of the source.
 
-Both are real processes with the caller's environment, folder and files. A call that needs another interpreter (options, other ``PYTHON*``
-variables) gets a new Python. ``MOBIUS_TEST_COLD=1`` does without all of this.
+Both kinds are real processes with the caller's environment, folder and files. A call that needs another interpreter (options, other
+``PYTHON*`` variables) gets a new Python. ``MOBIUS_TEST_COLD=1`` turns all of this off.
 """
 from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import hashlib
+import importlib
 import marshal
 import os
-import select
+import pickle
 import selectors
 import shutil
 import signal
@@ -27,27 +30,31 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 import types
 import typing as t
+import zipimport
 
 COLD = bool(os.environ.get("MOBIUS_TEST_COLD"))
-#: Variables that a process reads only when it uses them. Others may count while Ansible is loaded: each set of them gets a server of its own.
+#: Variables that are read when they are used. Others may count while Ansible is loaded, so each set of them gets its own server.
 LATE = ("MOBIUS_", "PYTEST_", "PATH", "PWD", "OLDPWD", "TRIAL_", "SHLVL", "_")
 #: What modules import of the standard library, of Ansible and of the packages on the target.
 FOR_TARGET = (
-    "ansible.module_utils.basic", "ansible.module_utils._internal._ansiballz._loader", "ansible.module_utils.urls", "concurrent.futures.thread",
-    "csv", "ctypes", "dataclasses", "fractions", "hmac", "html", "http.client", "http.server", "jmespath", "ipaddress", "multiprocessing",
-    "psutil", "requests", "runpy", "secrets", "sqlite3", "ssl", "statistics", "tarfile", "unittest", "urllib.request", "uuid", "xml.sax.saxutils",
-    "zipfile", "zlib", "_strptime", "encodings.idna", "encodings.cp437", "encodings.latin_1")
+    "ansible.module_utils.basic", "ansible.module_utils._internal._ansiballz._loader", "ansible.module_utils.urls", "base64",
+    "concurrent.futures.thread", "csv", "ctypes", "dataclasses", "fractions", "hmac", "html", "http.client", "ipaddress",
+    "jmespath", "psutil", "requests", "runpy", "secrets", "sqlite3", "ssl", "statistics", "tarfile", "urllib.request", "uuid",
+    "xml.sax.saxutils", "zipfile", "zlib", "_strptime", "encodings.idna", "encodings.cp437", "encodings.latin_1")
 FOR_CONTROLLER = (
     "ansible.cli.playbook", "ansible.executor.playbook_executor", "ansible.executor.process.worker", "ansible.executor.task_executor",
     "ansible.executor.module_common", "ansible.plugins.action.copy", "ansible.plugins.action.debug", "ansible.plugins.action.fail",
-    "ansible.plugins.action.include_vars", "ansible.plugins.action.normal", "ansible.plugins.action.set_fact", "ansible.plugins.action.set_stats",
-    "ansible.plugins.action.template", "ansible.plugins.action.validate_argument_spec", "ansible.plugins.callback.default",
-    "ansible.plugins.connection.local", "ansible.plugins.filter.core", "ansible.plugins.filter.mathstuff", "ansible.plugins.shell.sh",
-    "ansible.plugins.strategy.linear", "ansible.plugins.test.core", "ansible.plugins.lookup.env", "ansible.plugins.lookup.password",
-    "ansible.template", "ansible.vars.manager", "cryptography.fernet", "jinja2.ext", "jmespath", "junitparser", "pygal", "requests")
+    "ansible.plugins.action.include_vars", "ansible.plugins.action.normal", "ansible.plugins.action.set_fact",
+    "ansible.plugins.action.set_stats", "ansible.plugins.action.template", "ansible.plugins.action.validate_argument_spec",
+    "ansible.plugins.callback.default", "ansible.plugins.connection.local", "ansible.plugins.filter.core",
+    "ansible.plugins.filter.mathstuff", "ansible.plugins.lookup.env", "ansible.plugins.lookup.password", "ansible.plugins.shell.sh",
+    "ansible.plugins.strategy.linear", "ansible.plugins.test.core", "ansible.template", "ansible.vars.manager", "jinja2.ext", "jmespath",
+    "junitparser", "pygal", "requests")
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 CLIENT = '''#!{python} -IS
 """A Python that lets another process, which has loaded most modules, run what it was asked for."""
@@ -129,10 +136,10 @@ class Warm:
         counts = sorted((name, value) for name, value in env.items() if not name.startswith(LATE))
         name = f"{what}-{hashlib.sha256(repr(counts).encode()).hexdigest()[:12]}"
         if name not in self._servers:
-            path = os.pathsep.join([os.path.dirname(os.path.dirname(os.path.abspath(__file__))), *filter(None, [env.get("PYTHONPATH")])])
-            server = subprocess.Popen([sys.executable, "-c", f"import sys; sys.path.insert(0, {path!r}); from support import warm; warm.serve()",
-                                       what, os.path.join(self.folder, name)],
-                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, start_new_session=True)
+            server = subprocess.Popen(
+                [sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1]); from support import warm; warm.serve()",
+                 TESTS, what, os.path.join(self.folder, name)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, start_new_session=True)
             assert server.stdout.readline() == b"ready\n", f"the {what} server did not start"
             self._servers[name] = server
         return os.path.join(self.folder, name)
@@ -150,13 +157,12 @@ def _receive(line: socket.socket, count: int) -> bytes:
 
 def serve() -> None:
     """Fork a process for each call until standard input ends. Arguments: ``target`` or ``controller``, and the socket's path."""
-    what, address = sys.argv[1:]
+    what, address = sys.argv[2:]
     loaded_with = {name: value for name, value in os.environ.items() if not name.startswith(LATE)}
     run = {"target": _prepare_target, "controller": _prepare_controller}[what](os.path.dirname(address))
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(address)
     listener.listen(64)
-    import gc
     gc.collect()
     gc.freeze()
     os.write(1, b"ready\n")
@@ -214,7 +220,7 @@ def _become(argv: list[str], cwd: str, env: dict[str, str], files: list[int], ru
         os.execve(sys.executable, [sys.executable, *argv], env)
     os.environ.clear()
     os.environ.update(env)
-    sys.stdin, sys.stdout, sys.stderr = (open(number, mode, closefd=False) for number, mode in enumerate("rww"))
+    sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, mode, closefd=False) for number, mode in enumerate("rww"))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     status = 0
@@ -227,7 +233,6 @@ def _become(argv: list[str], cwd: str, env: dict[str, str], files: list[int], ru
     except BaseException:
         traceback.print_exc()
         status = 1
-    import threading
     threading._shutdown()
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -237,7 +242,6 @@ def _become(argv: list[str], cwd: str, env: dict[str, str], files: list[int], ru
 
 
 def _load(names: t.Iterable[str]) -> None:
-    import importlib
     for name in names:
         with contextlib.suppress(ImportError):  # of another version of Ansible
             importlib.import_module(name)
@@ -245,7 +249,6 @@ def _load(names: t.Iterable[str]) -> None:
 
 def _prepare_target(folder: str) -> t.Callable[[list[str]], None]:
     """Load what modules import, and cache the bytecode of what they bring along."""
-    import zipimport
     _load(FOR_TARGET)
     cache = os.path.join(folder, "code")
     os.makedirs(cache, exist_ok=True)
@@ -284,11 +287,15 @@ def _prepare_controller(folder: str) -> t.Callable[[list[str]], None]:
     _load(FOR_CONTROLLER)
     from ansible import constants
     from ansible.cli.playbook import PlaybookCLI
+    from ansible.parsing import dataloader
+    from ansible.utils.path import cleanup_tmp_file
     packed = os.path.join(folder, "packed")
     os.makedirs(packed, exist_ok=True)
+    # a file that roles load again is copied, and pickle copies it three times as fast
+    dataloader.copy = types.SimpleNamespace(deepcopy=lambda value: pickle.loads(pickle.dumps(value)))
+    constants.DEFAULT_INTERNAL_POLL_INTERVAL = 0.005
 
     def run(argv: list[str]) -> None:
-        from ansible.config.manager import cleanup_tmp_file  # type: ignore[attr-defined]
         atexit.unregister(cleanup_tmp_file)
         place = tempfile.mkdtemp(prefix="ansible-local-")
         atexit.register(shutil.rmtree, place, ignore_errors=True)
