@@ -33,6 +33,10 @@ PYTEST := .venv/bin/pytest -q -n $(WORKERS) --dist loadgroup
 test: setup ## all tests but those on systemd hosts: unit, faults, traffic, app, integration (ARGS=--long for all faults)
 	$(PYTEST) tests/unit tests/faults tests/traffic tests/integration $(ARGS)
 
+.PHONY: test-changed
+test-changed: setup ## only the tests that the uncommitted change can affect (BASE=main: the whole branch)
+	@tests=$$(.venv/bin/python tools/changed.py $(BASE)) && if [ -n "$$tests" ]; then $(PYTEST) $$tests $(ARGS); else echo 'nothing has changed'; fi
+
 .PHONY: test-unit
 test-unit: setup ## unit tests (ARGS="-k name" goes to pytest)
 	$(PYTEST) tests/unit $(ARGS)
