@@ -8,26 +8,35 @@ import http.server
 import io
 import json
 import os
+import signal
 import socket
 import ssl
 import sys
 import tarfile
 import threading
+import time
+import types
 import typing as t
 
 import hypothesis
 import pytest
 from support.certificates import Authority
 from support.remains import end_all, processes_of
-from support.waiting import wait_until
+from support.waiting import HANG, wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _artifact,
+    _baseline,
+    _deploy_lock,
     _files,
     _health,
+    _host_metrics,
+    _probe,
     _processes,
+    _proxy,
     _service,
     _supervisor,
+    _watch,
     _watcher,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
@@ -38,6 +47,19 @@ hypothesis.settings.register_profile("quick", deadline=None, max_examples=60, da
 hypothesis.settings.load_profile("quick")
 
 SECRET = "zeKr1t-of-the-core-tests"
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # of a job in the background of a shell script; the processes of tests inherit it, and some of them are interrupted
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits that only a hang reaches, for what a busy machine does slowly. A test of such a limit sets its own."""
+    for util, name in ((_service, "LAUNCH_TIMEOUT"), (_watch, "LAUNCH_TIMEOUT"), (_watch, "STOP_TIMEOUT"), (_proxy, "PATIENCE"),
+                       (_deploy_lock, "PATIENCE"), (_baseline, "PATIENCE"), (_host_metrics, "PATIENCE")):
+        monkeypatch.setattr(util, name, HANG)
+    monkeypatch.setitem(_probe.DEFAULTS, "timeout", HANG)
 
 #: Stands in for MOBIUS: it answers /health with its release id. The file ``mode`` in its folder says how it behaves.
 APP = '''
@@ -56,7 +78,7 @@ if mode() == "crash":
 if mode() == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if mode() == "child" and os.fork() == 0:
-    time.sleep(60)
+    time.sleep(86400)
     os._exit(0)
 server = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
 while True:
@@ -72,6 +94,24 @@ while True:
         head = "HTTP/1.1 %s\\r\\nContent-Length: %d\\r\\nConnection: close\\r\\n\\r\\n" % (status, len(body))
         client.sendall((head + body).encode())
 '''
+
+
+@pytest.fixture
+def by_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time that a service has to become ready goes on with its wrong answers only, a tenth of a second with each.
+
+    So any limit gives up what answers wrongly, and none what the machine starts slowly.
+    """
+    now, sample_all = [0.0], _health.sample_all
+
+    def count(checks: list[dict[str, t.Any]], *words: t.Any) -> list[dict[str, t.Any]]:
+        samples = sample_all([{**check, "timeout": HANG} for check in checks], *words)
+        if any(sample["status"] and sample["outcome"] == "failed" for sample in samples):
+            now[0] += 0.1
+        return samples
+
+    monkeypatch.setattr(_health, "sample_all", count)
+    monkeypatch.setattr(_health, "time", types.SimpleNamespace(monotonic=lambda: now[0], sleep=time.sleep))
 
 
 @pytest.fixture(name="wait_until")
@@ -129,8 +169,8 @@ class Host:
     def params(self, **options: t.Any) -> dict[str, t.Any]:
         """Options of node_service that make the service quick."""
         return {"root": self.root, "name": "mobius", "manager": "process",
-                "command": [sys.executable, "-I", "-S", "app.py"], "port": self.port, "stop_timeout": 1,
-                "restart_delay": 0.05, "restart_limit": 3, "restart_window": 60, "proxy_port": None, **options}
+                "command": [sys.executable, "-I", "-S", "app.py"], "port": self.port, "stop_timeout": HANG,
+                "restart_delay": 0.05, "restart_limit": 3, "restart_window": 10 * HANG, "proxy_port": None, **options}
 
     def service(self, **options: t.Any) -> _service.ProcessService:
         """The service, its definition on disk."""
@@ -143,7 +183,7 @@ class Host:
     @property
     def raw_checks(self) -> list[dict[str, t.Any]]:
         """What asks the service for its health and its release id."""
-        return [{"name": "health", "url": f"http://127.0.0.1:{self.port}/health", "timeout": 2.0,
+        return [{"name": "health", "url": f"http://127.0.0.1:{self.port}/health", "timeout": HANG,
                  "json": ["status == 'ok'", "release == '{release}'"]}]
 
     @property
@@ -203,6 +243,7 @@ def secret() -> str:
 
 class _Answers(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or head and body of an answer on a kept connection are 40 ms apart
 
     def log_message(self, *_words: t.Any) -> None:
         pass

@@ -136,7 +136,8 @@ def test_failures_are_those_of_the_plain_module(trial, hold, end):
 
 
 def test_check_mode(trial, hold):
-    shown(trial.start("--check", "--diff", hosts={"plain": {"progress": "none"}, "long": {"steps": writing(), "hold": str(hold)}}), hold, "long")
+    hosts = {"plain": {"progress": "none"}, "long": {"steps": writing(), "hold": str(hold)}}
+    shown(trial.start("--check", "--diff", hosts=hosts), hold, "long")
     assert trial.result("long") == trial.result("plain") and trial.result("long")["check"] is True
 
 
