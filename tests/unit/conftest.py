@@ -3,16 +3,21 @@
 """Real parts for the tests of the core: hosts with running services, an HTTP server, releases and artifacts."""
 from __future__ import annotations
 
+import atexit
+import collections
 import contextlib
 import http.server
 import io
+import itertools
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
 import sys
 import tarfile
+import tempfile
 import threading
 import time
 import types
@@ -31,6 +36,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _files,
     _health,
     _host_metrics,
+    _preflight_host,
     _probe,
     _processes,
     _proxy,
@@ -48,18 +54,44 @@ hypothesis.settings.load_profile("quick")
 
 SECRET = "zeKr1t-of-the-core-tests"
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # of a job in the background of a shell script; the processes of tests inherit it, and some of them are interrupted
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+def _isolate() -> None:
+    """Take from the tests and their processes what is this machine's, this user's or this shell's own."""
+    for name in list(os.environ):
+        if name.upper().startswith(("GIT_", "ANSIBLE_", "NPM_CONFIG_")) or name.upper().endswith("_PROXY"):
+            del os.environ[name]
+    os.environ["GIT_CONFIG_GLOBAL"] = os.environ["GIT_CONFIG_SYSTEM"] = os.devnull
+    if not os.access(os.environ.get("HOME", ""), os.W_OK):  # ansible, npm and ssh want one
+        home = tempfile.mkdtemp(prefix="mobius-home-")
+        atexit.register(shutil.rmtree, home, ignore_errors=True)
+        os.environ["HOME"] = home
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a job in the background of a shell script; some tests interrupt
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+_isolate()
 
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits that only a hang reaches, for what a busy machine does slowly. A test of such a limit sets its own."""
     for util, name in ((_service, "LAUNCH_TIMEOUT"), (_watch, "LAUNCH_TIMEOUT"), (_watch, "STOP_TIMEOUT"), (_proxy, "PATIENCE"),
-                       (_deploy_lock, "PATIENCE"), (_baseline, "PATIENCE"), (_host_metrics, "PATIENCE")):
+                       (_deploy_lock, "PATIENCE"), (_baseline, "PATIENCE"), (_host_metrics, "PATIENCE"), (_preflight_host, "PATIENCE")):
         monkeypatch.setattr(util, name, HANG)
     monkeypatch.setitem(_probe.DEFAULTS, "timeout", HANG)
+
+
+@pytest.fixture(autouse=True)
+def no_name_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names below ``.invalid`` are unknown at once, whatever the resolver of the machine says, and when."""
+    real = socket.getaddrinfo
+
+    def resolve(host: t.Any, *words: t.Any, **options: t.Any) -> t.Any:
+        if str(host).endswith(".invalid"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return real(host, *words, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
 
 #: Stands in for MOBIUS: it answers /health with its release id. The file ``mode`` in its folder says how it behaves.
 APP = '''
@@ -119,11 +151,19 @@ def _wait_until() -> t.Callable[..., t.Any]:
     return wait_until
 
 
+#: Below the range from which the system takes the other ends of connections, so that none of them is in the way.
+_PORTS = itertools.cycle(range(10_000, 32_000))
+collections.deque(itertools.islice(_PORTS, os.getpid() * 97 % 22_000), maxlen=0)  # each worker begins elsewhere
+
+
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on, and that was not given to a test before."""
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what has ended there is in nobody's way
+            probe.bind(("0.0.0.0", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 @pytest.fixture(name="free_port")

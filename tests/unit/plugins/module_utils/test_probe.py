@@ -106,11 +106,7 @@ def test_a_refused_connection(free_port):
     assert (sample["outcome"], sample["kind"], sample["status"]) == ("failed", "refused", None)
 
 
-def test_a_name_that_does_not_resolve_is_an_error_of_this_side(monkeypatch):
-    def unknown(*_words, **_options):  # whatever the machine's resolver would say
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+def test_a_name_that_does_not_resolve_is_an_error_of_this_side():
     sample = run(url="http://no-such-host.invalid/")
     assert (sample["outcome"], sample["kind"]) == ("error", "dns")
     assert "http://no-such-host.invalid/ cannot be resolved" in sample["error"]

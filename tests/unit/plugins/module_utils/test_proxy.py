@@ -15,7 +15,6 @@ import urllib.request
 
 import pytest
 from support.certificates import Authority
-from support.proxied import free_ports
 from support.waiting import HANG
 
 from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _proxy, _service
@@ -82,11 +81,11 @@ def running(proxy, started):
 
 
 @pytest.fixture
-def secure(proxy, tmp_path):
+def secure(proxy, tmp_path, free_port):
     """The settings of the proxy with a certificate, and who trusts it."""
     authority = Authority(tmp_path)
     trust = ssl.create_default_context(cafile=authority.ca)
-    return {**proxy.settings, "certificate": authority.certificate("127.0.0.1"), "check_port": free_ports(1)[0]}, trust
+    return {**proxy.settings, "certificate": authority.certificate("127.0.0.1"), "check_port": free_port()}, trust
 
 
 def ask(proxy, url="", context=None, **options):
@@ -267,8 +266,8 @@ def test_a_port_for_checks_when_there_is_a_certificate(host, check_port):
         _service.build_spec(host.layout, given)
 
 
-def test_a_stranger_on_the_port_of_the_checks_is_named_before_anything_changes(host):
-    proxy = {**SETTINGS, "port": 3, "certificate": "a.pem", "check_port": free_ports(1)[0]}
+def test_a_stranger_on_the_port_of_the_checks_is_named_before_anything_changes(host, free_port):
+    proxy = {**SETTINGS, "port": 3, "certificate": "a.pem", "check_port": free_port()}
     service = SlottedService(host.layout, {**host.service().spec, "slots": [1, 2], "proxy": proxy})
     service.require_port()
     words = rf"port {proxy['check_port']}: expected nobody or .* found process {os.getpid()} .* another mobius_proxy_check_port"

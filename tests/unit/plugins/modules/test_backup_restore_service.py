@@ -561,5 +561,5 @@ def test_a_release_that_went_live_since_is_left_alone(site, archive, monkeypatch
     site.host.store.point("r2")
     site.host.store.mark("r2", "verified")
     migrated(site, "r2")
-    assert site.restore()["confirmed"] == ["uploads"]
+    assert site.restore(ready_timeout=0.5)["confirmed"] == ["uploads"]
     assert state_of(site, "r2") == "done" and site.host.statuses()["r2"] == "verified"
