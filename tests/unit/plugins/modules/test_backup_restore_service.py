@@ -21,6 +21,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _activation,
     _backup_create,
     _clock,
+    _files,
     _migration,
     _readiness,
     _restore_journal,
@@ -386,6 +387,22 @@ def test_it_waits_for_a_switch_of_releases_with_the_service_up(site, archive, mo
     result = site.restore(archive)
     letting.join()
     assert seen[0]["status"] == "ok" and seen[1:] == ["stopped"] and not result.get("failed"), (seen, result)
+
+
+@pytest.mark.parametrize("phase", ["swapping", "trial"])
+def test_an_interruption_right_after_a_change_of_phase_puts_everything_back(site, archive, monkeypatch, phase):
+    fsync_dir, interrupted = _files.fsync_dir, []
+
+    def interrupt(folder):
+        if not interrupted and os.path.exists(_restore_journal.journal_path(site.layout, phase)):
+            interrupted.append(folder)
+            raise StateError("the restore", "to come to its end", "that it was told to stop (SIGTERM)", "Run it again")
+        fsync_dir(folder)
+
+    monkeypatch.setattr(_files, "fsync_dir", interrupt)
+    result = site.restore(archive)
+    assert interrupted and result["msg"].endswith("(SIGTERM). Run it again. What was there before serves again."), result["msg"]
+    assert site.health()["status"] == "ok" and site.read("uploads/a.txt") == "second" and site.debris() == []
 
 
 def pending(pid):
