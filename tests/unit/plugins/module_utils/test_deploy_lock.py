@@ -253,7 +253,7 @@ def test_force_tells_whose_it_was_and_can_be_held_to_one_lock(lock):
 # --- processes
 
 def test_an_ended_process_is_told_from_one_that_runs_and_from_others_that_cannot_be_judged():
-    child = subprocess.Popen(["sleep", "60"])
+    child = subprocess.Popen(["sleep", "infinity"])
     name = _deploy_lock.process_name(child.pid)
     assert not _deploy_lock.is_gone(name) and not _deploy_lock.is_gone(_deploy_lock.process_name(os.getpid()))
     child.kill()
