@@ -42,6 +42,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _proxy,
     _service,
     _supervisor,
+    _thresholds,
     _watch,
     _watcher,
 )
@@ -144,6 +145,12 @@ def by_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(_health, "sample_all", count)
     monkeypatch.setattr(_health, "time", types.SimpleNamespace(monotonic=lambda: now[0], sleep=time.sleep))
+
+
+@pytest.fixture
+def any_latency(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long an answer takes here has no status."""
+    monkeypatch.setitem(_thresholds.DEFAULTS, "response_time_ms", (1000 * HANG, 1000 * HANG))
 
 
 @pytest.fixture(name="wait_until")

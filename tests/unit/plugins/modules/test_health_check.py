@@ -8,6 +8,8 @@ from support.waiting import HANG
 
 from ansible_collections.mobius.ops.plugins.modules import health_check
 
+pytestmark = pytest.mark.usefixtures("any_latency")
+
 
 @pytest.fixture
 def check(run_module, web):

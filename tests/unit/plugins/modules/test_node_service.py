@@ -14,6 +14,8 @@ from support.waiting import HANG
 from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _health, _processes, _service, _systemd
 from ansible_collections.mobius.ops.plugins.modules import node_service, node_service_info
 
+pytestmark = pytest.mark.usefixtures("any_latency")
+
 
 @pytest.fixture
 def do(host, run_module):
