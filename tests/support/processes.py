@@ -17,7 +17,7 @@ import tempfile
 import time
 import typing as t
 
-from support.waiting import wait_until
+from support.waiting import HANG, wait_until
 
 STRACE = shutil.which("strace")
 
@@ -89,12 +89,12 @@ class Process:
         with open(self._output + ".steps") as stream:
             return json.load(stream)
 
-    def wait(self, timeout: float = 120) -> Ended:
+    def wait(self, timeout: float = HANG) -> Ended:
         """Wait for its end; a process that hangs is killed and fails the test."""
         answer = self._runner.ask(do="wait", pid=self.pid, timeout=timeout)
         if not answer:
             self.signal(signal.SIGKILL)
-            self._runner.ask(do="wait", pid=self.pid, timeout=10)
+            self._runner.ask(do="wait", pid=self.pid, timeout=HANG)
             raise AssertionError(f"a module did not end within {timeout} s: {self._output}")
         seconds = time.monotonic() - self._started
         with open(self._output) as stream, open(self._output + ".err", errors="replace") as errors:
@@ -129,7 +129,7 @@ class Runner:
         """End it."""
         assert self._zygote.stdin
         self._zygote.stdin.close()
-        self._zygote.wait(10)
+        self._zygote.wait(HANG)
 
     def start(self, module: str, options: dict[str, t.Any], check: bool = False, hold: bool = False, **how: t.Any) -> Process:
         """Start a module.
@@ -153,7 +153,7 @@ class Runner:
         pid = self.ask(do="run", module=module, arguments=arguments, output=output, hold=fifo, later=self._count, **how)["pid"]
         return Process(self, pid, output, fifo)
 
-    def run(self, module: str, options: dict[str, t.Any], check: bool = False, timeout: float = 120, **how: t.Any) -> Ended:
+    def run(self, module: str, options: dict[str, t.Any], check: bool = False, timeout: float = HANG, **how: t.Any) -> Ended:
         """Run a module to its end."""
         return self.start(module, options, check, **how).wait(timeout)
 
@@ -171,7 +171,7 @@ def traced(process: Process, *options: str, log: str) -> t.Iterator[None]:
         yield
     finally:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            tracer.wait(10)
+            tracer.wait(HANG)
         if tracer.poll() is None:
             tracer.kill()
         tracer.communicate()

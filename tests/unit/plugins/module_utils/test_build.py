@@ -10,6 +10,7 @@ import sys
 import tarfile
 
 import pytest
+from support.waiting import HANG
 
 from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _build, _clock, _commands, _deps
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError, OpsError, StateError
@@ -338,6 +339,6 @@ def test_two_that_build_the_same_get_the_same_artifact(store, source, builds):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     both = [subprocess.Popen([sys.executable, "-c", code, str(store), str(source), json.dumps(command)], env=environment, text=True,
                              stdout=subprocess.PIPE) for _number in range(2)]
-    made = [json.loads(process.communicate(timeout=30)[0]) for process in both]
+    made = [json.loads(process.communicate(timeout=HANG)[0]) for process in both]
     assert made[0]["sha256"] == made[1]["sha256"] and sorted(one["built"] for one in made) == [False, True]
     assert builds() == 1
