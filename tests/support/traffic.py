@@ -56,7 +56,7 @@ class Traffic:
         self.samples: list[Sample] = []
         #: Counter values that the application has acknowledged.
         self.acknowledged: list[int] = []
-        self._stop = threading.Event()
+        self._stop, self._abandoned = threading.Event(), False
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self._extra: list[t.Callable[[], t.Coroutine[t.Any, t.Any, None]]] = []
         self._held: list[HeldUpload] = []
@@ -81,6 +81,10 @@ class Traffic:
             return sum(sample.what in QUICK and sample.ended for sample in self.samples[first:])
 
         wait_until(lambda: ended() >= count, f"{count} more requests")
+
+    def abandon(self) -> None:
+        """Do not wait for the requests that run when the traffic ends: nobody asks for their answers."""
+        self._abandoned = True
 
     def slow(self, seconds: float) -> None:
         """Ask for an answer that takes so long."""
@@ -137,7 +141,10 @@ class Traffic:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
         for _worker in workers:
             queue.put_nowait(None)
-        await asyncio.gather(*workers, *tasks)
+        if self._abandoned:
+            for task in (*workers, *tasks):
+                task.cancel()
+        await asyncio.gather(*workers, *tasks, return_exceptions=self._abandoned)
 
     async def _worker(self, queue: asyncio.Queue[float | None]) -> None:
         connection = None
