@@ -33,15 +33,15 @@ test-unit: setup ## unit tests (ARGS="-k name" goes to pytest)
 
 .PHONY: test-traffic
 test-traffic: setup ## deploys and rollbacks behind the proxy, under traffic that must lose nothing
-	.venv/bin/pytest tests/traffic -q $(ARGS)
+	.venv/bin/pytest tests/traffic -q -n 3 $(ARGS)
 
 .PHONY: test-faults
 test-faults: setup ## kills, full disks, damage and hostile archives: a minute of them
-	.venv/bin/pytest tests/faults -q -n 2 $(ARGS)
+	.venv/bin/pytest tests/faults -q -n 3 $(ARGS)
 
 .PHONY: test-long
 test-long: setup ## all fault tests of backup and restore, some minutes
-	.venv/bin/pytest tests/faults -v --long -n 2 $(ARGS)
+	.venv/bin/pytest tests/faults -v --long -n 3 $(ARGS)
 
 .PHONY: test-integration
 test-integration: setup ## the real playbooks against the sample application
@@ -49,7 +49,10 @@ test-integration: setup ## the real playbooks against the sample application
 
 .PHONY: test-app
 test-app: setup ## the sample application's own tests
-	cd tests/app && npm ci --no-audit --no-fund --loglevel=error && npm test
+	cd tests/app && for folder in . client; do \
+		[ $$folder/node_modules/.package-lock.json -nt $$folder/package-lock.json ] || \
+		(cd $$folder && npm ci --include=dev --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error) || exit 1; \
+	done && npm test
 
 .PHONY: test-systemd
 test-systemd: setup ## a real systemd host in a container, over SSH (KEEP=1 leaves it up; ARGS=verify for one step)

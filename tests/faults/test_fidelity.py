@@ -218,6 +218,7 @@ def test_extended_attributes(home):
     assert len(found["uploads/tagged"]["xattrs"]) >= 5
 
 
+@pytest.mark.parametrize("home", ["root"], indirect=True)
 def test_what_the_host_decides_does_not_come_back(home):
     """Attributes of the kernel and of security modules, on the way into the archive."""
     state = home.state
@@ -228,8 +229,6 @@ def test_what_the_host_decides_does_not_come_back(home):
         os.setxattr(path, "trusted.mobius", b"1")
     except OSError as error:
         pytest.skip(f"such attributes cannot be set here: {error.strerror}")
-    if home.how:
-        pytest.skip("for files of root")
     archive = state.backup().good()["archive"]
     with zipfile.ZipFile(archive) as opened:
         manifest = opened.read("MANIFEST.json")
