@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,7 @@ def test_instances_of_exclusive_state_never_overlap(site):
             before, other, after = (_processes.listeners(service.ports[number]) for number in (0, 1, 0))
             if before == after:
                 seen.add((bool(before), bool(other)))
+            time.sleep(0.005)  # leave the processor to the switch
 
     looking = threading.Thread(target=look)
     looking.start()
