@@ -38,7 +38,7 @@ _NOISE = re.compile("|".join((
     r"at (?:async |new )?[^()]* ?\(.*\)(?: \{)?$", r"at .*:\d+:\d+\)?(?: \{)?$", r"Node\.js v\d", r"node:internal/", r"throw err;$",
     r"\(node:\d+\) .*Warning:", r"\(Use `node --trace", r"\[cause\]", r"x Build failed in", r"Traceback \(most recent",
     # others
-    r"[@\W]*WARNING: UNPROTECTED", r"Signing data on", r"See \"systemctl", r"config : (?:Error\(s\) found in|Fatal errors found)",
+    r"Shared connection to \S+ closed", r"[@\W]*WARNING: UNPROTECTED", r"Signing data on", r"See \"systemctl", r"config : (?:Error\(s\) found in|Fatal errors found)",
 )))
 #: What the cause is most likely to look like, best first.
 _ERRORS = tuple(re.compile(text) for text in (

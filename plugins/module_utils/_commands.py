@@ -48,7 +48,8 @@ def capture(argv: list[str], folder: str = "/", what: str = "command",
     except subprocess.TimeoutExpired as error:
         raise StateError(f"{what}: {argv[0]}", f"an end within {timeout:g} s", "none", "Run it by hand to see why") from error
     except FileNotFoundError as error:
-        raise StateError(what, f"the program {argv[0]}", "none on the PATH", "Install it (mobius.ops.setup does)") from error
+        raise StateError(what, f"the program {argv[0]}", "none on the PATH",
+                         "Install it on this machine (on targets mobius.ops.setup does), or correct the setting that names it") from error
 
 
 def cause(done: subprocess.CompletedProcess[str], hide: t.Callable[[str], str] = str) -> str:
