@@ -107,7 +107,9 @@ class Site:
 
     @contextlib.contextmanager
     def spoiled(self, **fault: t.Any) -> t.Iterator[None]:
-        """The release that comes into service within the block turns bad once its watch has found it well.
+        """The release that a deploy within the block puts into service turns bad, once its watch is all that the deploy waits for.
+
+        By then it was found well, it has passed the smoke tests, and the deploy has given its lock back.
 
         :param fault: the fault of the sample application, by default that its health check fails.
         """
@@ -115,7 +117,8 @@ class Site:
 
         def watched() -> bool:
             logs = self.watch_logs()
-            return self.live() != good and len(logs) > before and "round 1 ok" in logs[-1].read_text()
+            return (self.live() != good and len(logs) > before and "round 1 ok" in logs[-1].read_text()
+                    and not (self.root / LOCK / "deploy.json").exists())
 
         def spoil() -> None:
             (self.root / "current" / "fault.json").write_text(json.dumps({"kind": "health", **fault}))

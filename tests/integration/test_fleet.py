@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from support.fleet import NAMES
-from support.waiting import when
 
 
 def test_all_serve_it(fleet, good):
@@ -27,13 +26,7 @@ def test_a_host_that_fails_stops_the_next_and_sends_the_ones_before_back(fleet, 
 
 def test_a_watch_that_goes_back_on_one_host_sends_all_back(fleet, good):
     third = fleet.sites["third"]
-    before = len(third.watch_logs())
-
-    def watched():
-        logs = third.watch_logs()
-        return third.live() != good and not fleet.locked("third") and len(logs) > before and "round 1 ok" in logs[-1].read_text()
-
-    with when(watched, lambda: fleet.spoil("third")):
+    with third.spoiled(kind="health"):
         result = fleet.deploy("v3", **third.guarded)
     assert (result.status, result.outcome) == (2, "rolled_back"), result.output
     for name in NAMES[:2]:

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import typing as t
 from pathlib import Path
@@ -119,10 +118,6 @@ class Fleet:
         assert self.live() == {self.base} and self.versions() == [version] * 3
         assert [site.record(self.base)["status"] for site in self.sites.values()] == ["verified"] * 3
         return True
-
-    def spoil(self, name: str) -> None:
-        """Have the live release of a host say that it is not well."""
-        (self.sites[name].root / "current" / "fault.json").write_text(json.dumps({"kind": "health"}))
 
     def cut(self, name: str) -> None:
         """Cut the connection to a host."""
