@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -12,9 +13,13 @@ import shutil
 import typing as t
 from pathlib import Path
 
-from ansible_collections.mobius.ops.plugins.module_utils import _service, _watcher  # noqa: F401 (detached code takes along what is loaded)
+from ansible_collections.mobius.ops.plugins.module_utils import _processes, _service, _watcher
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from support.waiting import wait_until
 
+DETACHED = (_watcher,)  # a supervisor takes along what is loaded
+#: Settings that each site has for itself; a copy gets its own.
+OWN = ("mobius_root", "mobius_port")
 #: Written once and never changed: the copies share these files.
 SHARED = "deps"
 #: Folders of the root whose text names the root and the port.
@@ -51,6 +56,26 @@ def copy(source: Path, folder: Path, port: int) -> None:
                 os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def start(root: Path) -> None:
-    """Start the service of a copy."""
-    _service.load(Layout(str(root)), "mobius").start()
+def service_of(folder: Path) -> t.Any:
+    """The service of a site."""
+    return _service.load(Layout(str(folder / "mobius")), "mobius")
+
+
+def deployed(place: Path, settings: dict[str, t.Any], versions: tuple[str, ...], build: t.Callable[[Path], None], folder: Path) -> None:
+    """Make a site with these settings and versions in *folder*, as a copy of one that was built once below *place*.
+
+    :param build: builds a site in a folder, with a port of its own and the service running.
+    """
+    common = {name: value for name, value in settings.items() if name not in OWN}
+    template = place / hashlib.sha256(json.dumps([common, versions], sort_keys=True).encode()).hexdigest()[:12]
+    with once(template) as first:
+        if first:
+            template.mkdir()
+            build(template)
+            if versions:
+                service_of(template).stop()
+    port = settings["mobius_port"]
+    copy(template, folder, port)
+    if versions:
+        service_of(folder).start()
+        wait_until(lambda: _processes.port_answers(port), "the copied site answers")
