@@ -14,6 +14,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from support import templates
 from support.application import Client, make_source
 from support.fleet import Fleet
 from support.playbooks import ROOT, Operator, Result
@@ -62,6 +63,8 @@ class Site:
     """One root with its operator; windows of seconds."""
 
     artifacts = ROOT / ".build" / "artifacts"
+    #: Where sites are made that others are copies of.
+    templates: t.ClassVar[Path]
     #: Settings for a deploy whose release the watch finds bad: a watch that goes on to its end is a hang.
     guarded: t.ClassVar[dict[str, t.Any]] = {"mobius_watch_duration": "900", "mobius_failure_threshold": "3"}
 
@@ -99,11 +102,16 @@ class Site:
         return self.play("deploy", *options, mobius_release_source=str(self.source(version, fault)), mobius_version=version, **extra)
 
     def deployed(self, *versions: str) -> Site:
-        """Set up, and deploy versions one after the other."""
-        assert self.play("setup").outcome == "set_up", self.outputs[-1]
-        for version in versions:
-            assert self.deploy(version).outcome == "deployed", self.outputs[-1]
+        """Set up, and deploy versions one after the other: a copy of a site with the same settings, which playbooks have made once."""
+        templates.deployed(self.templates, self.operator.settings, versions, lambda folder: self._built(folder, versions), self.folder)
         return self
+
+    def _built(self, folder: Path, versions: tuple[str, ...]) -> None:
+        made = Site(folder)
+        made.operator.settings = {**self.operator.settings, **{name: made.operator.settings[name] for name in templates.OWN}}
+        assert made.play("setup").outcome == "set_up", made.outputs[-1]
+        for version in versions:
+            assert made.deploy(version).outcome == "deployed", made.outputs[-1]
 
     @contextlib.contextmanager
     def spoiled(self, **fault: t.Any) -> t.Iterator[None]:
@@ -228,6 +236,13 @@ def _surroundings() -> t.Iterator[None]:
             patch.setenv(name, ",".join(filter(None, [os.environ.get(name, ""), "127.0.0.1", "localhost"])))
         yield
     os.umask(umask)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _templates(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A place for sites that others are copies of: one for all workers of a run, removed as pytest removes its temporary folders."""
+    base = tmp_path_factory.getbasetemp()
+    Site.templates = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "templates"
 
 
 @pytest.fixture(scope="session", autouse=True)
