@@ -12,6 +12,8 @@ from support.application import png
 
 from ansible_collections.mobius.ops.plugins.module_utils import _checksums, _files
 
+pytestmark = pytest.mark.xdist_group("backups")
+
 
 @pytest.fixture(scope="module")
 def made(shared_served, tmp_path_factory):

@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("bad_input")
+
 
 @pytest.fixture
 def ready(shared_served):

@@ -12,6 +12,8 @@ from support import damage
 from support.application import png
 from support.waiting import HANG
 
+pytestmark = pytest.mark.xdist_group("drill")
+
 
 class Visitor(threading.Thread):
     """Somebody who uses the live service all the time."""

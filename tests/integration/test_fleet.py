@@ -1,7 +1,10 @@
 """Three hosts in one run: they are switched one after the other, and there is one decision for all of them."""
 from __future__ import annotations
 
+import pytest
 from support.fleet import NAMES
+
+pytestmark = pytest.mark.xdist_group("fleet")
 
 
 def test_all_serve_it(fleet, good):

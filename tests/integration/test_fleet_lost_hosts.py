@@ -1,8 +1,11 @@
 """Three hosts in one run, some of which do not answer or fail: nothing is kept from them that the others can have."""
 from __future__ import annotations
 
+import pytest
 from support.fleet import NAMES
 from support.waiting import when
+
+pytestmark = pytest.mark.xdist_group("fleet_lost_hosts")
 
 
 def test_a_host_that_is_lost_before_the_switch_stops_the_deploy(fleet, good):

@@ -9,6 +9,8 @@ import urllib.request
 import pytest
 from support.waiting import HANG
 
+pytestmark = pytest.mark.xdist_group("health")
+
 
 @pytest.fixture
 def ready(shared_served):

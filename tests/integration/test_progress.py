@@ -14,7 +14,7 @@ from support.playbooks import ROOT
 from support.trial import Run
 from support.waiting import HANG, when
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("progress")]
 #: MB that shrink a little and take the hardest compression some seconds, and MB of media that is stored.
 TEXT, FILM = 100, 20
 LINE = re.compile(r"\[\S+\] backup: writing \d+ of 12\d MB \((\d+) %\), \d of [23] files(, [\d.]+ \w+/s)?(, [\w ]+ left)?")

@@ -10,6 +10,8 @@ import yaml
 from support.playbooks import ROOT
 from support.waiting import wait_until
 
+pytestmark = pytest.mark.xdist_group("smoke")
+
 LAST = "no render goes on"
 ALL = ["health", "release", "client", "static", "uploads", "upload", "uploaded picture", "render", "rendered", "clip",
        "node", "ffmpeg", "disk", LAST]

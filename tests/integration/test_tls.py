@@ -9,6 +9,8 @@ from support.certificates import Authority
 from support.traffic import Traffic
 from support.waiting import HANG
 
+pytestmark = pytest.mark.xdist_group("tls")
+
 RATE = 20
 
 
