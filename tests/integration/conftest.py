@@ -73,6 +73,7 @@ class Site:
         self.root = folder / "mobius"
         self.port = free_port()
         self.outputs: list[str] = []
+        self.first = ""
         self.operator = Operator(
             "local", mobius_root=str(self.root), mobius_port=self.port, mobius_artifact_store=str(self.artifacts),
             # a good deploy's watch ends after a second, and one good round is enough however slow the machine is
@@ -295,7 +296,20 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:
 def shared_served(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:
     """The same for all tests of a file that only look, are refused, or leave it as it was."""
     with opened(tmp_path_factory.mktemp("site")) as made:
-        yield made.deployed("v1")
+        made.deployed("v1")
+        made.first = made.live()
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was(request: pytest.FixtureRequest) -> None:
+    """Bring a shared site back to its release when a test that failed has left it otherwise."""
+    if "shared_served" in request.fixturenames:
+        site = request.getfixturevalue("shared_served")
+        if site.live() != site.first:
+            site.play("rollback", mobius_release_id=site.first)
+        if site.service()["state"] != "running":
+            site.play("restart")
 
 
 @pytest.fixture

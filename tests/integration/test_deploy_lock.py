@@ -6,13 +6,12 @@ import fcntl
 import os
 import signal
 import threading
-import time
 from pathlib import Path
 
 import pytest
 import yaml
 from support.playbooks import ROOT, Operator, Result
-from support.waiting import HANG, wait_until
+from support.waiting import HANG, wait_until, when
 
 from ansible_collections.mobius.ops.plugins.module_utils._deploy_lock import DeployLock
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
@@ -127,22 +126,20 @@ def test_a_killed_deploy_does_not_stop_the_same_command(served, eventually):
     assert lock_of(served).look() is None
 
 
-def test_a_deploy_that_lost_its_lock_ends_before_the_switch(served, says, eventually):
+def test_a_deploy_that_lost_its_lock_ends_before_the_switch(served, says):
     """Its lock is removed by force while it works, and somebody else takes it."""
     lock, live = lock_of(served), served.live()
     source = served.source("v4")
     (source / "filler").write_bytes(os.urandom(1_000_000))
 
+    stolen: list[dict] = []
+
     def steal() -> None:
-        while not (lock.look() or {}).get("reason", "").startswith("deploy of v4-"):
-            time.sleep(0.01)
         lock.force("a test")
         stolen.append(lock.hold(BOB)["lock"])
-    stolen: list[dict] = []
-    thief = threading.Thread(target=steal)
-    thief.start()
-    result = served.deploy("v4")
-    thief.join()
+
+    with when(lambda: (lock.look() or {}).get("reason", "").startswith("deploy of v4-"), steal):
+        result = served.deploy("v4")
     assert result.status == 2 and served.live() == live, result.output
     assert says(result, "expected to be held with the token of this run, found that bob on elsewhere holds it")
     assert lock.look()["token"] == stolen[0]["token"]

@@ -39,9 +39,11 @@ def test_killed_controller_does_not_stop_the_watch(served, eventually):
     """`kill -9` of ansible-playbook right after the watch has begun: the target rolls back by itself."""
     good, before = served.live(), len(served.watch_logs())
     run = served.operator.start("deploy", mobius_release_source=str(served.source("v5")), mobius_version="v5", **served.guarded)
-    eventually(lambda: len(served.watch_logs()) > before and "round 1 ok" in served.watch_logs()[-1].read_text())
-    os.killpg(run.pid, signal.SIGKILL)
-    run.wait()
+    try:
+        eventually(lambda: len(served.watch_logs()) > before and "round 1 ok" in served.watch_logs()[-1].read_text(), "the watch begins")
+    finally:
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
     assert served.live().startswith("v5-")
     (served.root / "current" / "fault.json").write_text(json.dumps({"kind": "health"}))
     eventually(lambda: served.live() == good and served.incidents())
