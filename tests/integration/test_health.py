@@ -7,12 +7,15 @@ import urllib.error
 import urllib.request
 
 import pytest
+from support.waiting import HANG
+
+pytestmark = pytest.mark.xdist_group("health")
 
 
-@pytest.fixture(scope="module")
-def ready(site):
+@pytest.fixture
+def ready(shared_served):
     """A site with v1 live."""
-    return site.deployed("v1")
+    return shared_served
 
 
 @pytest.fixture
@@ -25,7 +28,7 @@ def public(ready, free_port):
                 try:
                     url = f"http://127.0.0.1:{ready.port}{self.path}"
                     request = urllib.request.Request(url, headers={"Origin": self.headers["Origin"]})
-                    with urllib.request.urlopen(request, timeout=5) as answer:
+                    with urllib.request.urlopen(request, timeout=HANG) as answer:
                         status, body = answer.status, answer.read()
                 except urllib.error.HTTPError as error:
                     status, body = error.code, error.read()

@@ -8,10 +8,10 @@ import shutil
 import pytest
 
 
-@pytest.fixture(scope="module")
-def ready(site):
+@pytest.fixture
+def ready(shared_served):
     """A site with v1 live."""
-    return site.deployed("v1")
+    return shared_served
 
 
 def without_history(ready):
@@ -65,7 +65,7 @@ def test_production_asks_for_people(ready, says):
 
 
 def test_a_damaged_artifact(ready, says, tmp_path):
-    made = next(ready.artifacts.glob("v1-*.tar.gz"))
+    made = ready.artifact("v1")
     shutil.copy(made, tmp_path / "a.tar.gz")
     (tmp_path / "a.tar.gz.sha256").write_text("0" * 64 + "  a.tar.gz\n")
     result = ready.play("preflight", mobius_release_source=str(tmp_path / "a.tar.gz"))
@@ -74,16 +74,16 @@ def test_a_damaged_artifact(ready, says, tmp_path):
     assert ready.play("preflight", mobius_release_source=str(tmp_path / "a.tar.gz")).outcome == "ready"
 
 
-def test_a_deploy_is_refused_and_a_waiver_lets_it_begin(ready, says):
-    tree = ready.tree()
-    refused = ready.deploy("v2", mobius_min_memory_mb=10**9)
-    assert (refused.status, refused.outcome) == (2, "failed") and says(refused, "1 of 10 that do not: memory (") and ready.tree() == tree
-    result = ready.deploy("v2", mobius_min_memory_mb=10**9, mobius_preflight_skip="memory", mobius_why="a test", mobius_operator="anna")
+def test_a_deploy_is_refused_and_a_waiver_lets_it_begin(served, says):
+    tree = served.tree()
+    refused = served.deploy("v2", mobius_min_memory_mb=10**9)
+    assert (refused.status, refused.outcome) == (2, "failed") and says(refused, "1 of 10 that do not: memory (") and served.tree() == tree
+    result = served.deploy("v2", mobius_min_memory_mb=10**9, mobius_preflight_skip="memory", mobius_why="a test", mobius_operator="anna")
     assert (result.status, result.outcome) == (0, "deployed"), result.output
     assert says(result, "memory waived by anna")
-    (waiver,) = [event for event in ready.history() if event["what"] == "preflight" and event["waived"]]
+    (waiver,) = [event for event in served.history() if event["what"] == "preflight" and event["waived"]]
     assert (waiver["who"], waiver["why"], waiver["waived"]) == ("anna", "a test", ["memory"])
-    assert [event["who"] for event in ready.history() if event["what"] == "active"][-1] == "anna"
+    assert [event["who"] for event in served.history() if event["what"] == "active"][-1] == "anna"
 
 
 @pytest.mark.parametrize(("extra", "sentence"), [

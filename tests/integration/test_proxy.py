@@ -1,8 +1,6 @@
 """The real playbooks with two instances behind the proxy, under traffic."""
 from __future__ import annotations
 
-import time
-
 import pytest
 from support.traffic import Traffic
 from support.waiting import wait_until
@@ -11,7 +9,7 @@ RATE = 30
 
 
 def test_deploys_and_rollbacks_lose_nothing(proxied):
-    site = proxied
+    site, first = proxied, proxied.live()
     assert site.play("setup").outcome == "set_up", site.outputs[-1]
     assert site.play("setup").changed() == 0, site.outputs[-1]
     with Traffic(site.port, site.secret(), RATE) as traffic:
@@ -19,9 +17,10 @@ def test_deploys_and_rollbacks_lose_nothing(proxied):
         assert deployed.outcome == "deployed", deployed.output
         again = site.deploy("v2")
         assert (again.outcome, again.changed()) == ("unchanged", 0), again.output
-        back = site.play("rollback", mobius_release_id=site.history()[0]["release"])
-        assert back.outcome == "rolled_back", back.output
-        time.sleep(0.5)
+        back = site.play("rollback", mobius_release_id=first)
+        assert (back.outcome, site.live()) == ("rolled_back", first), back.output
+        seen = len(traffic.samples)
+        wait_until(lambda: any(sample.release == site.live() for sample in traffic.samples[seen:]), what="the release before answers")
     print(f"\n{site.state}: {traffic.figures()}")
     assert traffic.failed() == []
     assert sorted(traffic.acknowledged) == list(range(1, len(traffic.acknowledged) + 1))
@@ -32,12 +31,12 @@ def test_watch_goes_back_by_itself_and_stops_the_bad_instance(proxied):
     site = proxied
     site.play("setup")
     good = site.live()
-    done = site.deploy("bad", mobius_watch_duration="40", fault={"kind": "health", "after": 12})
+    with site.spoiled(kind="health"):
+        done = site.deploy("bad", **site.guarded)
     assert done.outcome == "rolled_back", done.output
     assert site.live() == good and site.client().health()["release"] == good
-    log = next(site.root.glob("monitor_logs/monitor-*.log"))
-    wait_until(lambda: "which no longer serves, was stopped" in "".join(
-        path.read_text() for path in log.parent.glob("monitor-*.log")) or site.state == "exclusive")
+    if site.state == "shared":
+        wait_until(lambda: any("which no longer serves, was stopped" in path.read_text() for path in site.watch_logs()))
 
 
 @pytest.mark.parametrize("proxied", ["exclusive"], indirect=True)

@@ -10,15 +10,17 @@ import yaml
 from support.playbooks import ROOT
 from support.waiting import wait_until
 
+pytestmark = pytest.mark.xdist_group("smoke")
+
 LAST = "no render goes on"
 ALL = ["health", "release", "client", "static", "uploads", "upload", "uploaded picture", "render", "rendered", "clip",
        "node", "ffmpeg", "disk", LAST]
 
 
-@pytest.fixture(scope="module")
-def live(site):
-    """A site with v1 live."""
-    return site.deployed("v1")
+@pytest.fixture
+def live(shared_served):
+    """A site with v1 live, for tests that leave it so."""
+    return shared_served
 
 
 def files_of(site):
@@ -98,15 +100,12 @@ def test_the_suite_of_the_guide(live, tmp_path):
     assert all(case.is_passed for case in cases.values()) and files_of(live) == before
 
 
-def test_with_a_fault_some_tests_fail_and_every_attempt_is_told(live, says, tmp_path):
-    before, fault, junit = files_of(live), live.root / "current" / "fault.json", tmp_path / "smoke.xml"
-    fault.write_text(json.dumps({"kind": "errors", "share": 0.7}))
-    try:
-        log = live.root / "shared" / "logs" / "app.log"
-        wait_until(lambda: "fault active" in log.read_text(), what="the fault is active")
-        result = smoke(live, mobius_smoke_junit=str(junit))
-    finally:
-        fault.unlink()
+def test_with_a_fault_some_tests_fail_and_every_attempt_is_told_and_so_when_it_is_down(served, says, tmp_path):
+    before, junit = files_of(served), tmp_path / "smoke.xml"
+    (served.root / "current" / "fault.json").write_text(json.dumps({"kind": "errors", "share": 0.7}))
+    log = served.root / "shared" / "logs" / "app.log"
+    wait_until(lambda: "fault active" in log.read_text(), what="the fault is active")
+    result = smoke(served, mobius_smoke_junit=str(junit))
     assert (result.status, result.outcome) == (2, "smoke_failed"), result.output
     document, cases = report(junit)
     facts = json.loads(junit.with_suffix(".json").read_text())
@@ -117,12 +116,10 @@ def test_with_a_fault_some_tests_fail_and_every_attempt_is_told(live, says, tmp_
     for test in facts["tests"]:
         wrong = sum(one["outcome"] != "ok" for one in test["attempts"])
         assert wrong == sum(child.tag not in ("system-out", "skipped") for child in cases[test["name"]]._elem), test
-    assert files_of(live) == before and facts["left"] == {}
+    assert files_of(served) == before and facts["left"] == {}
 
-
-def test_a_service_that_is_down(live, says):
-    assert live.play("stop", mobius_why="a test").outcome == "stopped"
-    result = smoke(live)
+    assert served.play("stop", mobius_why="a test").outcome == "stopped"
+    result = smoke(served)
     assert result.outcome == "smoke_failed" and {"health", "client", "upload"} <= set(result.stats["mobius_failed_tests"])
     assert says(result, "connection refused at http://127.0.0.1:")
     assert "node" not in result.stats["mobius_failed_tests"] and "uploaded picture" in result.stats["mobius_skipped_tests"]

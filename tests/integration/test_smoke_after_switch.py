@@ -6,9 +6,8 @@ import json
 import junitparser
 
 
-def test_a_release_that_cannot_render_is_taken_back(site, says, tmp_path):
-    junit = tmp_path / "smoke.xml"
-    site.deployed()
+def test_a_release_that_cannot_render_is_taken_back(bare, says, tmp_path):
+    site, junit = bare, tmp_path / "smoke.xml"
     site.operator.settings.update(mobius_smoke_after_switch="suite", mobius_smoke_junit=str(junit))
     assert site.deploy("v1").outcome == "deployed", site.outputs[-1]
     document = junitparser.JUnitXml.fromfile(str(junit))

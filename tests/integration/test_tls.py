@@ -6,17 +6,19 @@ import re
 import pytest
 import requests
 from support.certificates import Authority
-from support.proxied import free_ports
 from support.traffic import Traffic
+from support.waiting import HANG
+
+pytestmark = pytest.mark.xdist_group("tls")
 
 RATE = 20
 
 
 @pytest.fixture(scope="module")
-def secured(site, tmp_path_factory):
+def prepared(site, free_port, tmp_path_factory):
     """A site with a certificate, an application that knows its public address only, and v1 live."""
     authority = Authority(tmp_path_factory.mktemp("authority"))
-    site.ca, (site.public, standby, checks) = authority.ca, free_ports(3)
+    site.ca, (site.public, standby, checks) = authority.ca, [free_port() for _port in range(3)]
     site.operator.settings.update(
         mobius_proxy_port=site.public, mobius_standby_port=standby, mobius_proxy_certificate=authority.certificate("127.0.0.1"),
         mobius_proxy_check_port=checks, mobius_smoke_after_switch="suite",
@@ -25,7 +27,16 @@ def secured(site, tmp_path_factory):
     assert site.play("setup").outcome == "set_up", site.outputs[-1]
     assert site.play("setup").changed() == 0, site.outputs[-1]
     assert site.deploy("v1").outcome == "deployed", site.outputs[-1]
+    site.first = site.live()
     return site
+
+
+@pytest.fixture
+def secured(prepared):
+    """That site, with v1 live whatever a test before has left."""
+    if prepared.live() != prepared.first:
+        assert prepared.play("rollback", mobius_release_id=prepared.first).outcome == "rolled_back", prepared.outputs[-1]
+    return prepared
 
 
 def test_deploys_and_rollbacks_lose_nothing_over_https(secured):
@@ -57,8 +68,8 @@ def test_the_certificate_is_checked_through_the_public_address(secured, says):
 
 
 def test_the_public_gets_no_clear_text(secured):
-    answer = requests.get(f"https://127.0.0.1:{secured.public}/", verify=secured.ca, timeout=10,
+    answer = requests.get(f"https://127.0.0.1:{secured.public}/", verify=secured.ca, timeout=HANG,
                           headers={"Origin": f"https://127.0.0.1:{secured.public}"})
     assert answer.status_code == 200 and answer.headers["Strict-Transport-Security"] == "max-age=31536000"
     with pytest.raises(requests.ConnectionError):
-        requests.get(f"http://127.0.0.1:{secured.public}/health", timeout=10)
+        requests.get(f"http://127.0.0.1:{secured.public}/health", timeout=HANG)
