@@ -24,32 +24,42 @@ setup: ## install what is missing: system packages, .venv, the collection's link
 demo: setup ## the main job on a real application, on this machine (KEEP=1 leaves it running)
 	@.venv/bin/python tests/demo/demo.py $(ARGS)
 
+# Tests wait as often as they work, so more of them run at once than there are cores. Those of one group, marked with xdist_group, share
+# what is costly to make and stay together.
+WORKERS ?= $(shell echo $$(($$(nproc) + 2)))
+PYTEST := .venv/bin/pytest -q -n $(WORKERS) --dist loadgroup
+
 .PHONY: test
-test: test-unit test-faults test-traffic test-app test-integration ## unit, fault and traffic tests, the sample application's own, and integration tests
+test: setup ## all tests but those on systemd hosts: unit, faults, traffic, app, integration (ARGS=--long for all faults)
+	$(PYTEST) tests/unit tests/faults tests/traffic tests/integration $(ARGS)
+
+.PHONY: test-changed
+test-changed: setup ## only the tests that the uncommitted change can affect (BASE=main: the whole branch)
+	@tests=$$(.venv/bin/python tools/changed.py $(BASE)) && if [ -n "$$tests" ]; then $(PYTEST) $$tests $(ARGS); else echo 'nothing has changed'; fi
 
 .PHONY: test-unit
 test-unit: setup ## unit tests (ARGS="-k name" goes to pytest)
-	.venv/bin/pytest tests/unit -q -n 3 $(ARGS)
+	$(PYTEST) tests/unit $(ARGS)
 
 .PHONY: test-traffic
 test-traffic: setup ## deploys and rollbacks behind the proxy, under traffic that must lose nothing
-	.venv/bin/pytest tests/traffic -q $(ARGS)
+	$(PYTEST) tests/traffic $(ARGS)
 
 .PHONY: test-faults
 test-faults: setup ## kills, full disks, damage and hostile archives: a minute of them
-	.venv/bin/pytest tests/faults -q -n 2 $(ARGS)
+	$(PYTEST) tests/faults $(ARGS)
 
 .PHONY: test-long
 test-long: setup ## all fault tests of backup and restore, some minutes
-	.venv/bin/pytest tests/faults -v --long -n 2 $(ARGS)
+	$(PYTEST) tests/faults --long $(ARGS)
 
 .PHONY: test-integration
 test-integration: setup ## the real playbooks against the sample application
-	.venv/bin/pytest tests/integration -q -n 2 --dist loadfile $(ARGS)
+	$(PYTEST) tests/integration $(ARGS)
 
 .PHONY: test-app
 test-app: setup ## the sample application's own tests
-	cd tests/app && npm ci --no-audit --no-fund --loglevel=error && npm test
+	$(PYTEST) tests/integration/test_sample_application.py $(ARGS)
 
 .PHONY: test-systemd
 test-systemd: setup ## a real systemd host in a container, over SSH (KEEP=1 leaves it up; ARGS=verify for one step)

@@ -32,3 +32,5 @@ def _install_finder(path: str) -> None:
 
 sys.path.insert(0, str(ROOT / "tests"))  # for tests/support
 _install_finder(_collections_path())
+
+from support.reporting import pytest_runtest_makereport, pytest_sessionstart, pytest_terminal_summary  # noqa: E402, F401 (hooks)

@@ -79,7 +79,7 @@ class _Stage:
         with contextlib.suppress(StateError):  # no such program
             done = _commands.capture(["sync", "--file-system", self._folder])
         if done and done.returncode and "option" not in done.stderr:
-            raise StateError(f"the file system of {self._folder}", "to keep what is written", " ".join(done.stderr.split()),
+            raise StateError(f"the file system of {self._folder}", "to keep what is written", _commands.cause(done),
                              "Look at the disk")
         if not done or done.returncode:
             self._sync_each()

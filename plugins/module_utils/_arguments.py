@@ -39,19 +39,23 @@ def execute(module: AnsibleModule, run: t.Callable[[dict[str, t.Any], bool], tup
     """Call ``run(params, check_mode)`` and leave the module with what it returns.
 
     ``run`` returns ``(changed, result, {"before": …, "after": …})``. An :class:`OpsError` becomes the module's
-    failure message as it is; an operating system error names its file. ``warnings`` in a result are sentences that
-    Ansible shows. With ``progress_file`` the work is done in the background.
+    failure message as it is, and what to do its ``remedy``; an operating system error names its file. ``warnings`` in a
+    result are sentences that Ansible shows. With ``progress_file`` the work is done in the background.
     """
     try:
         if module.params.get("progress_file"):
             _background.step_aside(module)
         changed, result, diff = run(module.params, module.check_mode)
     except OpsError as error:
-        module.fail_json(msg=str(error), **_warned(module, getattr(error, "facts", {})))
+        module.fail_json(msg=str(error), **{**_remedy(error), **_warned(module, getattr(error, "facts", {}))})
     except OSError as error:
         module.fail_json(msg=f"{error.filename or module.params.get('root') or 'the system'}: {error.strerror or error}.")
     else:
         module.exit_json(changed=changed, diff=diff, **_warned(module, result))
+
+
+def _remedy(error: OpsError) -> dict[str, str]:
+    return {"remedy": error.todo} if error.todo else {}
 
 
 def _warned(module: AnsibleModule, result: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -22,7 +22,7 @@ import traceback
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.mobius.ops.plugins.module_utils import _processes, _progress
+from ansible_collections.mobius.ops.plugins.module_utils import _causes, _processes, _progress
 from ansible_collections.mobius.ops.plugins.module_utils._errors import ServiceError, StateError
 
 #: Seconds that the call that begins the work waits for its end.
@@ -207,7 +207,7 @@ def _look(module: t.Any, job: Job, patience: float) -> t.NoReturn:
         result = json.loads(ended.output)
     except ValueError:
         output, errors = (text.decode("utf-8", "replace").strip() for text in (ended.output, ended.errors))
-        module.fail_json(msg=f"The module failed in the background: {(errors or output).splitlines()[-1]}", module_stdout=output,
+        module.fail_json(msg=f"The module failed in the background: {_causes.cause(errors, output)}", module_stdout=output,
                          module_stderr=errors, background=about)
     sys.stdout.write("\n" + json.dumps({**result, "background": about}) + "\n")
     raise SystemExit(int(bool(result.get("failed"))))
@@ -218,7 +218,7 @@ def _killed(job: Job, ended: Ended) -> ServiceError | None:
     if ended.output or b"Traceback" in ended.errors:
         return None
     how = "its process is gone" if ended.status is None else f"it was ended by {_processes.exit_text(ended.status)}"
-    phase, said = job.phases()[-1].get("name"), ended.errors.decode("utf-8", "replace").strip()[-500:]
+    phase, said = job.phases()[-1].get("name"), _causes.cause(ended.errors.decode("utf-8", "replace"))
     return ServiceError(f"the work in the background{f', {phase}' if phase else ''}", "that it leaves a result",
                         f"that {how}{f', its last words: {said}' if said else ''}",
                         "Look who ended it (journalctl -k tells of a process that took too much memory) and run this again")

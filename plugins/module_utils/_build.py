@@ -34,7 +34,7 @@ def kind_of(source: str) -> str:
 
 def git_environment() -> dict[str, str]:
     """The environment of git: it fails where it would ask a person, who is not there."""
-    env = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+    env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}  # the cause of a failure is found by its English words
     if not {"GIT_SSH", "GIT_SSH_COMMAND"} & set(env) and _commands.capture(["git", "config", "--get", "core.sshCommand"]).returncode:
         env["GIT_SSH_COMMAND"] = "ssh -o BatchMode=yes"
     return env
@@ -116,7 +116,7 @@ class Builder:
             branch = f"refs/remotes/origin/{ref}"
             branches = _commands.run(["git", "for-each-ref", "--format=%(refname)", "refs/remotes"], tree, "release source", env).split()
             wanted = branch if branch in branches else ref or "HEAD"
-            _commands.run(["git", "checkout", "--quiet", "--detach", wanted], tree, "release source", env)
+            _commands.run(["git", "checkout", "--quiet", "--detach", wanted, "--"], tree, "release source", env)
             commit = _commands.run(["git", "rev-parse", "HEAD"], tree, "release source", env).strip()
             seconds = _commands.run(["git", "show", "--no-patch", "--format=%ct", "HEAD"], tree, "release source", env)
             return f"{source}@{commit}", _clock.from_epoch(int(seconds))
@@ -136,7 +136,7 @@ class Builder:
             if modules:
                 os.symlink(modules, os.path.join(folder, "node_modules"))
         if self.build_command:
-            _commands.run(self.build_command, tree, "build")
+            _commands.run(self.build_command, tree, "build", todo="Correct the source or mobius_build_command")
         for needed in REQUIRED:
             if not os.path.isfile(os.path.join(tree, needed)):
                 raise InputError("build", f"{needed} in the built application", "none", "Correct the source or mobius_build_command")

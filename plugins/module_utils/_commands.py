@@ -6,12 +6,16 @@ The utils also run detached from Ansible, where there is no ``AnsibleModule.run_
 """
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import typing as t
 
+from ansible_collections.mobius.ops.plugins.module_utils import _causes, _processes
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
 
+#: Environment in which npm and programs like it print no notice of a new version, and do not ask a registry for one.
+QUIET = {"NO_UPDATE_NOTIFIER": "1", "npm_config_update_notifier": "false"}
 _PASSWORD = re.compile(r"(https?://)([^/@\s]+)@")
 
 
@@ -44,19 +48,45 @@ def capture(argv: list[str], folder: str = "/", what: str = "command",
     except subprocess.TimeoutExpired as error:
         raise StateError(f"{what}: {argv[0]}", f"an end within {timeout:g} s", "none", "Run it by hand to see why") from error
     except FileNotFoundError as error:
-        raise StateError(what, f"the program {argv[0]}", "none on the PATH", "Install it (mobius.ops.setup does)") from error
+        raise StateError(what, f"the program {argv[0]}", "none on the PATH",
+                         "Install it on this machine (on targets mobius.ops.setup does), or correct the setting that names it") from error
 
 
-def run(argv: list[str], folder: str, what: str, env: dict[str, str] | None = None) -> str:
+def cause(done: subprocess.CompletedProcess[str], hide: t.Callable[[str], str] = str) -> str:
+    """Why a command failed, in one line of bounded length, by what it printed; ``no output`` when that is nothing.
+
+    :param hide: returns a text without secrets other than those in web addresses.
+    """
+    return _causes.cause(*(without_passwords(hide(text)) for text in (done.stderr, done.stdout))) or "no output"
+
+
+def ending(done: subprocess.CompletedProcess[str], hide: t.Callable[[str], str] = str) -> str:
+    """How a failed command ended, and why: ``exit status 1 (…)`` or ``SIGKILL (…)``."""
+    how = _processes.exit_text(done.returncode)
+    return f"{'exit ' if done.returncode >= 0 else ''}{how} ({cause(done, hide)})"
+
+
+def failure(done: subprocess.CompletedProcess[str], what: str, todo: str = "Correct the cause and run it again",
+            hide: t.Callable[[str], str] = str) -> OpsError:
+    """The error that states why a command failed, and what to do.
+
+    :param what: what the command is for, in words.
+    :param todo: what to do when the cause is not a known one, such as a full disk.
+    :param hide: returns a text without secrets other than those in web addresses.
+    """
+    found, command = ending(done, hide), without_passwords(hide(" ".join(done.args)))
+    return OpsError(f"{what}: {command}", "exit status 0", found.removeprefix("exit status "), _causes.remedy(command, found) or todo)
+
+
+def run(argv: list[str], folder: str, what: str, env: dict[str, str] | None = None, todo: str = "Correct the cause and run it again") -> str:
     """Run a command that has to succeed and return what it prints.
 
-    :raises OpsError: when it cannot be started or fails; the message has its last lines.
+    :param todo: what to do when it fails for another cause than a known one, such as a full disk.
+    :raises OpsError: when it cannot be started or fails; the message states the cause.
     """
-    done = capture(argv, folder, what, env)
+    done = capture(argv, folder, what, {**QUIET, **(os.environ if env is None else env)})
     if done.returncode:
-        last = " | ".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-6:])
-        raise OpsError(without_passwords(f"{what}: {' '.join(argv)}"), "exit status 0",
-                       without_passwords(f"{done.returncode} ({last})"), "Correct the cause and run it again")
+        raise failure(done, what, todo)
     return done.stdout
 
 

@@ -14,6 +14,8 @@ from ansible_collections.mobius.ops.plugins.module_utils import _commands, _file
 LOCK_FILE = "package-lock.json"
 #: What ``npm ci`` reads.
 NAMES = ("package.json", LOCK_FILE, ".npmrc")
+#: It states its errors whatever a user's .npmrc says, and asks the registry for packages alone.
+_NPM = {"npm_config_loglevel": "error", "npm_config_audit": "false", "npm_config_fund": "false"}
 
 
 def lock_hash(folder: str, npm_ci_args: list[str]) -> str | None:
@@ -59,7 +61,7 @@ def _fill(source: str, work: str, key: str, npm_ci_args: list[str], fill: t.Call
     if fill:
         fill(work, key)
     else:
-        _commands.run(["npm", "ci", *npm_ci_args], work, f"dependencies {key}")
+        _commands.run(["npm", "ci", *npm_ci_args], work, f"dependencies {key}", {**os.environ, **_NPM})
     os.makedirs(os.path.join(work, "node_modules"), exist_ok=True)
 
 

@@ -122,7 +122,7 @@ class UnitInstance(Instance):
         argv += [f"--property={line}" for line in [*_systemd.SANDBOX.splitlines(), *self._properties(env_file)]]
         done = _commands.capture([*argv, "--", *self.spec["command"]], "/", "the drill's instance")
         if done.returncode:
-            raise ServiceError(f"unit {self.unit}", "to be started", " ".join(done.stderr.split()) or f"status {done.returncode}",
+            raise ServiceError(f"unit {self.unit}", "to be started", _commands.ending(done),
                                f"Look at: journalctl -u {self.unit}")
 
     def evidence(self, lines: int = 15) -> list[str]:

@@ -136,9 +136,8 @@ def _note(store: ReleaseStore, release_id: str, migrated: dict[str, t.Any]) -> N
 def _run(store: ReleaseStore, service: _service.Service, release_id: str, command: list[str], timeout: float, what: str) -> None:
     """In the release's folder, as the service's user and with its environment; its output is told without secrets."""
     what = f"{what} of release {release_id}"
-    done = _commands.capture(command, store.layout.release(release_id), what, _supervisor.environment(service.spec), timeout=timeout,
+    env = {**_commands.QUIET, **_supervisor.environment(service.spec)}
+    done = _commands.capture(command, store.layout.release(release_id), what, env, timeout=timeout,
                              **_supervisor.account(service.spec.get("user")))
     if done.returncode:
-        last = " | ".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-6:])
-        found = _env_file.Redactor(service.spec["env_file"]).text(f"{done.returncode} ({last})")
-        raise OpsError(f"{what}: {' '.join(command)}", "exit status 0", found, "Correct the cause and run it again")
+        raise _commands.failure(done, what, hide=_env_file.Redactor(service.spec["env_file"]).text)

@@ -61,7 +61,7 @@ def program(name: str, argument: str, least: str) -> Row:
         return of_error(name, error)
     first = (done.stdout.splitlines() or [""])[0].split(" Copyright ", 1)[0][:100]
     if done.returncode or (least and not version(first)):
-        return row(name, False, f"exit status {done.returncode}" if done.returncode else f"no version in {first!r}", expected,
+        return row(name, False, _commands.ending(done) if done.returncode else f"no version in {first!r}", expected,
                    f"repair the installation of {name}")
     return row(name, not least or _at_least(version(first), version(least)), first, expected, f"install {name} {least} or newer")
 
@@ -71,6 +71,8 @@ def encoders(wanted: list[str]) -> Row:
     if not wanted or not shutil.which("ffmpeg"):
         return skipped("encoders", "there is no ffmpeg to ask" if wanted else "none is asked for")
     done = _commands.capture(["ffmpeg", "-hide_banner", "-encoders"], timeout=PATIENCE)
+    if done.returncode:
+        return row("encoders", False, f"ffmpeg: {_commands.ending(done)}", "ffmpeg with " + ", ".join(wanted), "repair the installation of ffmpeg")
     kinds = {words[1]: words[0][0] for words in (line.split() for line in done.stdout.splitlines()) if len(words) > 1}
     expected, remedy = "ffmpeg with " + ", ".join(wanted), "install an ffmpeg that has them"
     missing = [name for name in wanted if name not in kinds]
@@ -89,7 +91,7 @@ def _encode(encoder: str, kind: str) -> str:
         done = _commands.capture(command, what=f"encoder {encoder}", timeout=PATIENCE)
     except OpsError as error:
         return str(error)
-    return ((done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1])[:200] if done.returncode else ""
+    return _commands.cause(done) if done.returncode else ""
 
 
 def port(layout: Layout, name: str, wanted: int | None) -> Row:

@@ -35,8 +35,9 @@ def ci(source: t.Any) -> Row:
 
 def _of_command(argv: list[str]) -> tuple[bool, str]:
     done = _commands.capture(argv, what="mobius_preflight_ci", timeout=PATIENCE)
-    last = ([""] + (done.stdout.strip() or done.stderr.strip()).splitlines())[-1][:200]
-    return done.returncode == 0, f"{os.path.basename(argv[0])}: exit status {done.returncode}" + (f" ({last})" if last else "")
+    last = (done.stdout.strip().splitlines() or [""])[-1][:200]
+    found = _commands.ending(done) if done.returncode else "exit status 0" + (f" ({last})" if last else "")
+    return done.returncode == 0, f"{os.path.basename(argv[0])}: {found}"
 
 
 def _of_file(path: str) -> tuple[bool, str]:
@@ -139,8 +140,9 @@ def artifact(facts: dict[str, t.Any]) -> Row:
     if facts.get("skipped") or not facts:
         return skipped("artifact", "mobius_release_source is empty")
     if not facts.get("release_id"):
-        said = str(facts.get("msg") or "no answer").strip()
-        return row("artifact", False, said, "a source that makes a release, all of it right", "correct mobius_release_source")
+        said, remedy = str(facts.get("msg") or "no answer").strip(), str(facts.get("remedy") or "")
+        found = said.removesuffix(f" {remedy}.") if remedy else said
+        return row("artifact", False, found, "a source that makes a release, all of it right", remedy or "correct the cause and run it again")
     if not facts.get("path"):
         return skipped("artifact", f"release {facts['release_id']} is built by the deploy")
     return row("artifact", True, f"release {facts['release_id']}, SHA-256 {facts['sha256'][:16]}…", "its checksum and manifest", "")

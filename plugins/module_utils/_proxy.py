@@ -191,8 +191,7 @@ class Proxy:
         done = _commands.capture([program(), "-c", "-f", "candidate.cfg"], self.folder, "the check of the proxy's configuration")
         os.unlink(candidate)
         if done.returncode:
-            said = " ".join(line for line in (done.stdout + done.stderr).splitlines() if "ALERT" in line)
-            raise InputError("the proxy's configuration", "one that HAProxy accepts", said[:500] or f"status {done.returncode}",
+            raise InputError("the proxy's configuration", "one that HAProxy accepts", _commands.ending(done),
                              "Correct the settings mobius_proxy_…")
 
     def reload(self, pid: int) -> None:

@@ -204,6 +204,7 @@ class _Work:
         """Put back what was there, the service too. :raises OpsError: the error, with what serves now."""
         serving, serves, self._unmigrated = self._serving, False, []
         told = error if isinstance(error, OpsError) else StateError("the folders of the components", "to change places", str(error))
+        journal.reread()
         try:
             serving.stop()
             if journal.phase != "staging":

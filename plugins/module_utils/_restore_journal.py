@@ -76,6 +76,10 @@ class Journal:
             _files.fsync_dir(self._layout.state)
             self.phase = phase
 
+    def reread(self) -> None:
+        """Take the phase from the disk: an interruption may have come right after a rename."""
+        self.phase = next((phase for phase in PHASES if os.path.exists(journal_path(self._layout, phase))), self.phase)
+
     def end(self) -> None:
         """Nothing is left to do or to undo."""
         os.unlink(journal_path(self._layout, self.phase))

@@ -206,8 +206,9 @@ class ProcessService(Service):
         self._end_remains()
         self.save()
         pid = _detach.launch(self.layout, _supervisor, self.folder, os.path.join(self.folder, "supervisor.log"))
-        deadline = time.monotonic() + LAUNCH_TIMEOUT
-        while time.monotonic() < deadline:
+        deadline, ended = time.monotonic() + LAUNCH_TIMEOUT, False
+        while time.monotonic() < deadline and not ended:
+            ended = _processes.start_ticks(pid) is None
             facts = self._read()
             if facts.get("supervisor_pid") == pid and facts.get("state") != "starting":
                 return

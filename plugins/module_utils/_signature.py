@@ -14,7 +14,7 @@ import stat
 import tempfile
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _checksums, _commands
+from ansible_collections.mobius.ops.plugins.module_utils import _causes, _checksums, _commands
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError, OpsError, StateError
 
 #: What the name of a signature ends with; ``ssh-keygen -Y sign`` of a sidecar gives it the same name.
@@ -128,5 +128,4 @@ def _run(arguments: list[str], content: bytes = b"") -> tuple[int, str, str]:
         stream.seek(0)
         done = _commands.capture(["ssh-keygen", *arguments], stdin=t.cast(t.BinaryIO, stream),
                                  env={**environment, "SSH_ASKPASS_REQUIRE": "never", "LC_ALL": "C"})
-    words = [line.strip() for line in done.stderr.splitlines() if line.strip() and not line.startswith("Signing data")]
-    return done.returncode, done.stdout, words[-1] if words else ""
+    return done.returncode, done.stdout, _causes.cause(done.stderr)

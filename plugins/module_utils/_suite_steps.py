@@ -150,9 +150,8 @@ def _decode(path: str) -> tuple[dict[str, t.Any], str]:
         told = json.loads(done.stdout or "{}")
     except (OpsError, ValueError) as error:
         return {}, str(error)
-    said = done.stderr.replace(path, "video").strip().splitlines()
-    if done.returncode or said:
-        return {}, f"it cannot be played: {(said or [f'exit status {done.returncode}'])[-1][:200]}"
+    if done.returncode or done.stderr.strip():
+        return {}, f"it cannot be played: {_commands.cause(done, lambda text: text.replace(path, 'video'))}"
     streams = told.get("streams", [])
     frames = sum(int(stream.get("nb_read_frames") or 0) for stream in streams if stream.get("codec_type") == "video")
     facts = {"codecs": [str(stream.get("codec_name")) for stream in streams], "seconds": float(told.get("format", {}).get("duration") or 0)}

@@ -159,7 +159,7 @@ def systemctl(*words: str, check: bool = True) -> str:
     """Run ``systemctl`` and return what it prints. :raises ServiceError: when it fails and *check* is set."""
     done = _commands.capture(["systemctl", "--no-ask-password", *words])
     if check and done.returncode:
-        raise ServiceError("systemctl " + " ".join(words), "success", (done.stderr or done.stdout).strip(),
+        raise ServiceError("systemctl " + " ".join(words), "success", _commands.cause(done),
                            f"Look at: journalctl -u {words[-1]}")
     return done.stdout
 

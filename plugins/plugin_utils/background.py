@@ -19,6 +19,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.mobius.ops.plugins.module_utils import _causes
 from ansible_collections.mobius.ops.plugins.plugin_utils.progress_lines import SELDOM, Lines, pause
 
 display = Display()
@@ -85,7 +86,7 @@ class BackgroundAction(ActionBase):
                 answer = {"msg": str(error)}
             if answer.get("background"):
                 return answer
-            reason = str(answer.get("module_stderr") or answer.get("msg", "no reason given")).strip()[-300:]
+            reason = _causes.cause(str(answer.get("module_stderr") or answer.get("msg") or "no reason given"))
             if time.monotonic() - since > LOST_AFTER:
                 return {"failed": True, "changed": True, "msg": self._lost(args["progress_file"], reason)}
             if time.monotonic() - told > SELDOM:

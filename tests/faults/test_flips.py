@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import random
 import shutil
 import sqlite3
 import struct
@@ -28,10 +29,10 @@ STAMP = b"20250101_000000.zip"
 class Sound:
     """A sound archive beside a root that is in another state, and what surrounds both."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, chance: random.Random) -> None:
         self.state = state
         state.put("config/.env", b"KEY=1\n", 0o600)
-        state.put("uploads/a.png", os.urandom(30_000))
+        state.put("uploads/a.png", chance.randbytes(30_000))
         state.put("uploads/text.txt", b"roll the dice\n" * 200)
         state.put("logs/empty.log", b"")
         os.symlink("a.png", state.path("uploads/link"))
@@ -144,9 +145,9 @@ def bodies(content: bytes, methods: tuple[int, ...] = (zipfile.ZIP_STORED, zipfi
 
 
 @pytest.fixture
-def sound(state: State) -> Sound:
+def sound(state: State, chance: random.Random) -> Sound:
     """A sound archive."""
-    return Sound(state)
+    return Sound(state, chance)
 
 
 def flipped(chance: t.Any, content: bytes, offset: int) -> bytes:

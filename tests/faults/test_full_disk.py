@@ -3,17 +3,16 @@
 """Disks that are full from the beginning, or become so in the middle, or fail: a clear sentence, and nothing is lost."""
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
-import time
 import typing as t
 
 import pytest
 from support import processes, trees
 from support.processes import Ended, Process
 from support.state import State
+from support.waiting import wait_until
 
 #: How a message may say that there is no space.
 NO_SPACE = re.compile(r"free for|room for|No space left")
@@ -29,25 +28,18 @@ def data(state: State, chance: t.Any) -> None:
     state.settle()
 
 
-def filled(process: Process, begun: t.Callable[[], bool], fill: t.Callable[[], t.Any]) -> Ended:
-    """Let a module go on until *begun*, stop it there, fill the disk, and let it go on to its end."""
-    process.release()
-    deadline = time.monotonic() + 30
-    while process.running() and not begun():
-        assert time.monotonic() < deadline
-    process.signal(signal.SIGSTOP)
-    try:
-        fill()
-    finally:
-        process.signal(signal.SIGCONT)
+def filled(process: Process, fill: t.Callable[[], t.Any]) -> Ended:
+    """Wait until a module has stopped itself (``stop``), fill the disk, and let it go on to its end."""
+    wait_until(lambda: process.stopped() or not process.running(), "the module begins to write")
+    assert process.stopped(), process.wait()
+    fill()
+    process.signal(signal.SIGCONT)
     return process.wait()
 
 
-def names(folder: str, pattern: str) -> list[str]:
-    """Names in a folder that fit."""
-    with contextlib.suppress(FileNotFoundError):
-        return [name for name in os.listdir(folder) if re.search(pattern, name)]
-    return []
+def check_outcomes(outcomes: list[bool], least: int) -> None:
+    """The first runs failed, *least* at least, and those with more room succeeded."""
+    assert outcomes == sorted(outcomes, reverse=True) and sum(outcomes) >= least and not outcomes[-1], outcomes
 
 
 class SmallDest:
@@ -85,7 +77,7 @@ def test_backup_onto_a_small_disk(state, new_disk, chance, long):
     for room in [0, 4096, *(small.size * step // steps for step in range(1, steps)), small.size * 3]:
         assert small.disk.resize(small.disk.used + room)
         outcomes.append(small.check(state.backup(dest=small.disk.path)))
-    assert outcomes[0] and not outcomes[-1] and outcomes == sorted(outcomes, reverse=True)
+    check_outcomes(outcomes, 1)
 
 
 def test_backup_disk_fills_while_it_is_written(state, new_disk, chance, long):
@@ -94,10 +86,9 @@ def test_backup_disk_fills_while_it_is_written(state, new_disk, chance, long):
     steps = 24 if long else 5
     for step in [*range(steps), steps * 3]:
         room = small.size * step // steps
-        process = state.runner.start("backup", state.options(dest=small.disk.path), hold=True)
-        outcomes.append(small.check(filled(process, lambda: bool(names(small.disk.path, r"\.partial$")),
-                                           lambda room=room: small.disk.resize(small.disk.used + room))))
-    assert not outcomes[-1] and sum(outcomes) >= steps // 2  # on a busy machine the stop may come too late
+        process = state.runner.start("backup", state.options(dest=small.disk.path), stop=r"\.partial$")
+        outcomes.append(small.check(filled(process, lambda room=room: small.disk.resize(small.disk.used + room))))
+    check_outcomes(outcomes, steps // 2)
 
 
 class SmallRoot:
@@ -147,21 +138,20 @@ def test_restore_onto_a_small_disk(tmp_path, runner, new_disk, chance, long):
     for room in [0, 4096, *(small.size * step // steps for step in range(1, steps)), small.size * 4]:
         assert small.disk.resize(small.disk.used + room)
         outcomes.append(small.check(small.state.restore(small.archive)))
-    assert outcomes[0] and not outcomes[-1] and outcomes == sorted(outcomes, reverse=True)
+    check_outcomes(outcomes, 1)
 
 
 @pytest.mark.parametrize("what", ["stage", "safety backup"])
 def test_restore_disk_fills_while_it_is_written(tmp_path, runner, new_disk, chance, long, what):
     small = SmallRoot(tmp_path, runner, new_disk, chance)
-    folder, pattern = {"stage": (small.state.shared, r"^\.restore-"), "safety backup": (small.state.backups, r"\.partial$")}[what]
+    pattern = {"stage": r"^\.restore-", "safety backup": r"\.partial$"}[what]
     outcomes = []
     steps = 20 if long else 4
     for step in [*range(steps), steps * 4]:
         room = small.size * step // steps
-        process = small.state.runner.start("backup_restore", small.state.options(archive=small.archive), hold=True)
-        outcomes.append(small.check(filled(process, lambda: bool(names(folder, pattern)),
-                                           lambda room=room: small.disk.resize(small.disk.used + room))))
-    assert not outcomes[-1] and sum(outcomes) >= steps // 3  # on a busy machine the stop may come too late
+        process = small.state.runner.start("backup_restore", small.state.options(archive=small.archive), stop=pattern)
+        outcomes.append(small.check(filled(process, lambda room=room: small.disk.resize(small.disk.used + room))))
+    check_outcomes(outcomes, steps // 2)
 
 
 def failing_calls(process: Process, log: str, calls: str, often: int) -> list[tuple[str, int]]:

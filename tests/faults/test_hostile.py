@@ -23,10 +23,11 @@ from support import trees
 from support.processes import Ended, Runner
 from support.raw_zip import CENTRAL_FIELDS, END64_FIELDS, END_FIELDS, LOCAL_FIELDS, Forged, Member, entry, forged
 from support.state import State
+from support.waiting import HANG
 
 NAME = "dhash_production_20260101_000000.zip"
-#: What an archive must not make of memory (bytes, all of the process) and time (seconds).
-MEMORY, TIME = 200 << 20, 30
+#: Bytes of memory that no archive makes a process need.
+MEMORY = 200 << 20
 EVIL = "mobius-evil"
 
 Draw = t.Callable[[st.SearchStrategy[t.Any]], t.Any]
@@ -584,13 +585,13 @@ class Box:
 
     def restore(self) -> Ended:
         """Restore it within bounds."""
-        ended = self.runner.run("backup_restore", self.state.options(archive=self.archive, safety_backup=False), timeout=TIME)
+        ended = self.runner.run("backup_restore", self.state.options(archive=self.archive, safety_backup=False))
         assert ended.peak < MEMORY, ended.peak
         return ended
 
     def listed(self) -> dict[str, t.Any]:
         """What backup_info says of it after it has read every member."""
-        ended = self.runner.run("backup_info", {"dest": os.path.dirname(self.archive), "verify": "deep"}, timeout=TIME)
+        ended = self.runner.run("backup_info", {"dest": os.path.dirname(self.archive), "verify": "deep"})
         assert ended.peak < MEMORY, ended.peak
         return ended.good()["backups"][0]
 
@@ -696,7 +697,7 @@ def test_hostile_archives_as_ansible_does(box, part, request, tmp_path):
     def offer(made):
         hypothesis.assume(made.must_refuse)
         box.write(made.content())
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIME, env=environment, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=HANG, env=environment, check=False)
         assert "Traceback" not in done.stdout + done.stderr
         result = json.loads(done.stdout)
         assert done.returncode == 1 and result["failed"] and result["msg"].startswith(f"archive {box.archive}: "), result

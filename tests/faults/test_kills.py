@@ -7,10 +7,8 @@ import collections
 import itertools
 import os
 import random
-import signal
 import sqlite3
 import statistics
-import time
 import typing as t
 
 import pytest
@@ -142,31 +140,27 @@ class KilledRestores:
 Killed = t.Union[KilledBackups, KilledRestores]
 
 
-def duration(killed: Killed) -> float:
-    """Seconds that the work takes when nobody kills it."""
+def work_of(killed: Killed) -> float:
+    """Seconds of processor time that the work takes when nobody kills it."""
     took = []
     for _time in range(3):
         ended = killed.start().wait()
-        took.append(ended.seconds)
+        took.append(ended.cpu)
         killed.check(ended)
     return statistics.median(took)
 
 
 def kill_at_random(killed: Killed, number: int) -> None:
-    """Kill so many times, at moments that are spread over the duration of the work."""
-    took = duration(killed)
+    """Kill so many times, at moments that are spread over the work: over its processor time, so that other load changes nothing."""
+    took = work_of(killed)
     for attempt in itertools.count():
         if killed.kills == number:
             break
-        assert attempt < 5 * number, f"{killed.kills} kills in {attempt} attempts"
-        process = killed.start(hold=True)
-        process.release()
-        time.sleep(took * (attempt % number + killed.chance.random()) / number)
-        process.signal(signal.SIGKILL)
-        ended = process.wait()
+        assert attempt < 10 * number, f"{killed.kills} kills in {attempt} attempts"
+        ended = killed.start(cpu=max(0.001, took * (attempt % number + killed.chance.random()) / number)).wait()
         killed.check(ended)
-        if not ended.killed:  # how long it takes depends on what else the machine does
-            took = (took + ended.seconds) / 2
+        if not ended.killed:  # caches and options make it shorter or longer
+            took = (took + ended.cpu) / 2
 
 
 def kill_at_steps(killed: Killed, number: int) -> None:
@@ -200,7 +194,7 @@ def kill_at_calls(killed: Killed, part: int, parts: int, often: int, log: str) -
             ended = process.wait()
         killed.check(ended)
     # Files go to threads as these become free, and options differ: some points are not reached.
-    assert killed.kills >= len(mine) * 0.5, (killed.kills, mine)
+    assert killed.kills >= len(mine) * 0.2, (killed.kills, mine)
 
 
 @pytest.mark.parts(quick=1, long=6)

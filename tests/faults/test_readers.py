@@ -17,6 +17,7 @@ import pytest
 from hypothesis import strategies as st
 from support import trees
 from support.state import State
+from support.waiting import HANG
 
 #: Program -> what it is asked, so that it reads every byte of an archive.
 READERS = {"unzip": ["unzip", "-tqq"], "zipinfo": ["zipinfo", "-1"], "bsdtar": ["bsdtar", "-xOf"], "7z": ["7z", "t", "-bso0", "-bsp0"]}
@@ -61,7 +62,7 @@ def check_readers(archive: str, extract: bool = True) -> None:
         entries = json.loads(opened.read("MANIFEST.json"))["entries"]
     for program, command in READERS.items():
         if shutil.which(program) and (extract or program == "unzip"):
-            done = subprocess.run([*command, archive], capture_output=True, check=False, env=UTF8, timeout=300)
+            done = subprocess.run([*command, archive], capture_output=True, check=False, env=UTF8, timeout=HANG)
             assert done.returncode == 0, (program, done.stderr[-600:], done.stdout[-600:])
             if program == "zipinfo" and not any("\n" in item["path"] for item in entries):
                 assert len(done.stdout.splitlines()) == len(entries) + 1 == len(infos)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import requests
 
+from support.waiting import HANG
+
 APP = Path(__file__).resolve().parent.parent / "app"
 
 
@@ -42,7 +44,7 @@ class Client:
 
     def get(self, path: str) -> requests.Response:
         """GET a path."""
-        return self.http.get(self.url + path, timeout=10)
+        return self.http.get(self.url + path, timeout=HANG)
 
     def health(self) -> dict[str, t.Any]:
         """What `/health` answers."""
@@ -50,14 +52,14 @@ class Client:
 
     def upload(self, name: str, content: bytes) -> dict[str, t.Any]:
         """Upload an image; its record."""
-        answer = self.http.post(self.url + "/upload-images", files={"images": (name, content, "image/png")}, timeout=30)
+        answer = self.http.post(self.url + "/upload-images", files={"images": (name, content, "image/png")}, timeout=HANG)
         answer.raise_for_status()
         return answer.json()["files"][0]
 
     def begin_render(self, upload_id: t.Any, seconds: int = 2, realtime: bool = False) -> str:
         """Begin to render a clip of an uploaded image, in *realtime* for as long as it lasts; the job's id."""
         asked = {"upload_id": upload_id, "seconds": seconds, "realtime": realtime}
-        answer = self.http.post(self.url + "/api/render", json=asked, timeout=10)
+        answer = self.http.post(self.url + "/api/render", json=asked, timeout=HANG)
         answer.raise_for_status()
         return answer.json()["id"]
 
@@ -65,7 +67,7 @@ class Client:
         """How a render is going."""
         return self.get(f"/api/render/{job_id}/status").json()
 
-    def render(self, upload_id: t.Any, seconds: int = 2, patience: float = 60) -> str:
+    def render(self, upload_id: t.Any, seconds: int = 2, patience: float = HANG) -> str:
         """Render a clip of an uploaded image and wait for it; the clip's path on the server."""
         job_id = self.begin_render(upload_id, seconds)
         deadline = time.monotonic() + patience

@@ -17,8 +17,11 @@ import struct
 import sys
 import time
 
+from support.waiting import HANG
+
 ACCOUNTS, TOTAL, WRITERS = 2000, 2_000_000, 2
-_BUSY = 20.0
+#: Seconds that a writer rests at most after a transaction; without WAL a reader gets in between only then.
+_RESTS, _LONGER_REST = {"wal": 0.002}, 0.01
 
 
 def create(path: str, journal: str) -> None:
@@ -58,10 +61,11 @@ def check(path: str) -> list[int]:
 
 
 def write(path: str, number: int, noted: str, pages: int) -> None:
-    """Transfers, as fast as it goes, some of them rolled back; a WAL of so many pages is taken into the database, of 0 never."""
+    """Transfers with short rests between them, some of them rolled back; a WAL of so many pages is taken into the database, of 0 never."""
     chance = random.Random(number)
-    database = sqlite3.connect(path, isolation_level=None, timeout=_BUSY)
+    database = sqlite3.connect(path, isolation_level=None, timeout=HANG)
     database.execute("PRAGMA synchronous=NORMAL")
+    rest = _RESTS.get(database.execute("PRAGMA journal_mode").fetchone()[0], _LONGER_REST)
     database.execute(f"PRAGMA wal_autocheckpoint={pages}")
     with open(f"{noted}.{number}", "r+b") as stream, mmap.mmap(stream.fileno(), 8) as place:
         while True:
@@ -77,13 +81,12 @@ def write(path: str, number: int, noted: str, pages: int) -> None:
                 continue
             database.execute("COMMIT")
             place[:8] = struct.pack("<Q", count)
-            if chance.random() < 0.02:
-                time.sleep(0.002)
+            time.sleep(chance.random() * rest)
 
 
 def checkpoint(path: str) -> None:
     """Checkpoints of every kind, one after another."""
-    database = sqlite3.connect(path, isolation_level=None, timeout=_BUSY)
+    database = sqlite3.connect(path, isolation_level=None, timeout=HANG)
     while True:
         for kind in ("PASSIVE", "FULL", "RESTART", "TRUNCATE"):
             database.execute(f"PRAGMA wal_checkpoint({kind})").fetchall()

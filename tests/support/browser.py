@@ -15,6 +15,8 @@ import tempfile
 import time
 import typing as t
 
+from support.waiting import HANG
+
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
           "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-pipe")
@@ -28,7 +30,7 @@ def program() -> str | None:
 class Browser:
     """One browser with one page."""
 
-    def __init__(self, command: str, timeout: float = 180) -> None:
+    def __init__(self, command: str, timeout: float = HANG) -> None:
         self.timeout = timeout
         self.events: list[dict[str, t.Any]] = []
         self._number, self._text = 0, b""
@@ -110,7 +112,7 @@ class Browser:
             self._session = None
             self.ask("Browser.close")
         try:
-            self._process.wait(10)
+            self._process.wait(HANG)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

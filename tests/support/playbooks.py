@@ -13,8 +13,11 @@ import typing as t
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from support import warm
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 BIN = Path(sys.executable).parent
+WARM = None if warm.COLD else warm.Warm()
 
 
 @dataclass
@@ -45,6 +48,9 @@ class Operator:
     :param settings: extra vars of every run; an operator's inventory holds them otherwise.
     """
 
+    #: Whether its hosts are this machine, where modules may be forked too.
+    on_this_machine = True
+
     def __init__(self, inventory: str, **settings: t.Any) -> None:
         self.inventory = ROOT / "inventories" / inventory
         self.settings = settings
@@ -53,9 +59,8 @@ class Operator:
 
     def command(self, playbook: str, *options: str, **extra: t.Any) -> list[str]:
         """The argv of one run."""
-        values = {**self.settings, **extra}
         return [str(BIN / "ansible-playbook"), "-i", str(self.inventory), f"mobius.ops.{playbook}",
-                "--extra-vars", json.dumps(values), *options]
+                "--extra-vars", json.dumps({**self.settings, **extra}), *options]
 
     def environment(self) -> dict[str, str]:
         """The environment of a run: the tools of the virtual environment first, and `set_stats` kept."""
@@ -65,16 +70,24 @@ class Operator:
                 "ANSIBLE_CALLBACKS_ENABLED": "stats_file", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PYTHONUNBUFFERED": "1"}
 
     def start(self, playbook: str, *options: str, **extra: t.Any) -> subprocess.Popen:
-        """A run in a process group of its own, output in a pipe."""
+        """A run in a process group of its own, with its own Python on both sides, output in a pipe: one that a test may kill."""
         return subprocess.Popen(self.command(playbook, *options, **extra), cwd=ROOT, env=self.environment(), text=True,
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                 start_new_session=True)
 
+    def fork(self, playbook: str, *options: str, **extra: t.Any) -> subprocess.Popen | warm.Forked:
+        """The same, forked from a process that has loaded Ansible, where there is one."""
+        if WARM is None:
+            return self.start(playbook, *options, **extra)
+        if self.on_this_machine:
+            extra = {"ansible_python_interpreter": WARM.interpreter(), **extra}
+        return WARM.playbook(self.command(playbook, *options, **extra), str(ROOT), self.environment())
+
     def run(self, playbook: str, *options: str, show: bool = False, **extra: t.Any) -> Result:
         """One run to its end; with *show*, its output appears line by line."""
-        process = self.start(playbook, *options, **extra)
-        lines = []
         Path(self.stats_file).write_text("{}")
+        process = self.fork(playbook, *options, **extra)
+        lines = []
         try:
             for line in process.stdout:
                 lines.append(line)

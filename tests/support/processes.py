@@ -14,10 +14,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import typing as t
 
-from support.waiting import wait_until
+from support.waiting import HANG, wait_until
 
 STRACE = shutil.which("strace")
 
@@ -33,12 +32,13 @@ class Ended:
     errors: str
     #: The most memory that it had, in bytes.
     peak: int
-    seconds: float
+    #: Seconds of processor time that it took.
+    cpu: float
 
     @property
     def killed(self) -> bool:
-        """Whether SIGKILL ended it."""
-        return self.status == -signal.SIGKILL
+        """Whether a signal that it could not handle ended it: SIGKILL, or the one that says that its processor time is over."""
+        return self.status in (-signal.SIGKILL, -signal.SIGPROF)
 
     def good(self) -> dict[str, t.Any]:
         """The result of a module that succeeded; the test fails when it did not."""
@@ -60,11 +60,9 @@ class Process:
 
     def __init__(self, runner: Runner, pid: int, output: str, hold: str | None) -> None:
         self._runner, self.pid, self._output, self._hold = runner, pid, output, hold
-        self._started = time.monotonic()
 
     def release(self) -> None:
         """Let a process go on that was started with ``hold=True``."""
-        self._started = time.monotonic()
         wait_until(self._let_go, what="a module that waits")
 
     def _let_go(self) -> bool:
@@ -79,31 +77,37 @@ class Process:
         """Send it a signal; a process that has ended is not yet reaped, so its number is still its own."""
         os.kill(self.pid, number)
 
+    def _state(self) -> str:
+        with open(f"/proc/{self.pid}/stat") as stream:
+            return stream.read().rpartition(")")[2].split()[0]
+
     def running(self) -> bool:
         """Whether it has not ended yet."""
-        with open(f"/proc/{self.pid}/stat") as stream:
-            return stream.read().rpartition(")")[2].split()[0] != "Z"
+        return self._state() != "Z"
+
+    def stopped(self) -> bool:
+        """Whether it waits for SIGCONT."""
+        return self._state() == "T"
 
     def steps(self) -> list[str]:
         """The steps that a process took that was started with ``step=0``."""
         with open(self._output + ".steps") as stream:
             return json.load(stream)
 
-    def wait(self, timeout: float = 120) -> Ended:
+    def wait(self, timeout: float = HANG) -> Ended:
         """Wait for its end; a process that hangs is killed and fails the test."""
         answer = self._runner.ask(do="wait", pid=self.pid, timeout=timeout)
         if not answer:
             self.signal(signal.SIGKILL)
-            self._runner.ask(do="wait", pid=self.pid, timeout=10)
+            self._runner.ask(do="wait", pid=self.pid, timeout=HANG)
             raise AssertionError(f"a module did not end within {timeout} s: {self._output}")
-        seconds = time.monotonic() - self._started
         with open(self._output) as stream, open(self._output + ".err", errors="replace") as errors:
             text, said = stream.read(), errors.read()
         try:
             result = json.loads(text)
         except ValueError:
             result = None
-        return Ended(answer["status"], result, said, answer["peak"], seconds)
+        return Ended(answer["status"], result, said, answer["peak"], answer["cpu"])
 
 
 class Runner:
@@ -114,7 +118,8 @@ class Runner:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        self._count = 0
+        #: How many seconds later than it is the newest run believed it to be.
+        self.ahead = 0
         self._zygote = subprocess.Popen(
             [sys.executable, "-m", "support.zygote"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONDONTWRITEBYTECODE": "1"})
@@ -129,16 +134,17 @@ class Runner:
         """End it."""
         assert self._zygote.stdin
         self._zygote.stdin.close()
-        self._zygote.wait(10)
+        self._zygote.wait(HANG)
 
     def start(self, module: str, options: dict[str, t.Any], check: bool = False, hold: bool = False, **how: t.Any) -> Process:
         """Start a module.
 
         :param hold: wait for :meth:`Process.release` before the work begins.
         :param how: ``uid``, ``memory`` (bytes of address space), ``environment``, ``step`` (it kills itself there) and ``event``
-            (of that kind only).
+            (of that kind only), ``cpu`` (it is killed after so many seconds of processor time), ``stop`` (it stops just before it makes
+            the first file whose name fits this pattern).
         """
-        self._count += 1
+        self.ahead += 1
         place = tempfile.mkdtemp(dir=self.folder)
         os.chmod(place, 0o755)
         arguments, output = os.path.join(place, "arguments.json"), os.path.join(place, "output")
@@ -146,14 +152,15 @@ class Runner:
             json.dump({"ANSIBLE_MODULE_ARGS": {**options, "_ansible_check_mode": check, "_ansible_diff": True}}, stream)
         for path in (output, output + ".err"):
             open(path, "w").close()
+        os.chmod(arguments, 0o644)  # other users read it, whatever the umask
         fifo = os.path.join(place, "hold") if hold else None
         if fifo:
             os.mkfifo(fifo)
             os.chmod(fifo, 0o644)
-        pid = self.ask(do="run", module=module, arguments=arguments, output=output, hold=fifo, later=self._count, **how)["pid"]
+        pid = self.ask(do="run", module=module, arguments=arguments, output=output, hold=fifo, later=self.ahead, **how)["pid"]
         return Process(self, pid, output, fifo)
 
-    def run(self, module: str, options: dict[str, t.Any], check: bool = False, timeout: float = 120, **how: t.Any) -> Ended:
+    def run(self, module: str, options: dict[str, t.Any], check: bool = False, timeout: float = HANG, **how: t.Any) -> Ended:
         """Run a module to its end."""
         return self.start(module, options, check, **how).wait(timeout)
 
@@ -171,7 +178,7 @@ def traced(process: Process, *options: str, log: str) -> t.Iterator[None]:
         yield
     finally:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            tracer.wait(10)
+            tracer.wait(HANG)
         if tracer.poll() is None:
             tracer.kill()
         tracer.communicate()

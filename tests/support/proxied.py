@@ -3,8 +3,8 @@
 """Application roots with the real sample application behind the real proxy, without Ansible around them."""
 from __future__ import annotations
 
+import json
 import os
-import socket
 import subprocess
 import sys
 import typing as t
@@ -14,7 +14,9 @@ from ansible_collections.mobius.ops.plugins.module_utils import _activation, _de
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 from support.application import APP, Client
+from support.ports import free_ports
 from support.traffic import Traffic
+from support.waiting import HANG
 
 KEY = "key-of-the-traffic-tests"
 
@@ -24,17 +26,6 @@ def install_modules(folder: str) -> str:
     found, _new = _deps.install(str(APP), folder, ["--omit=dev", "--ignore-scripts"])
     assert found
     return found
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    probes = [socket.socket() for _number in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 class ProxiedRoot:
@@ -52,14 +43,14 @@ class ProxiedRoot:
         self.params: dict[str, t.Any] = {
             "name": "mobius", "manager": "process", "command": ["node", "src/api/index.js"], "port": self.port, "host": "127.0.0.1",
             "user": None, "environment": {"MOBIUS_STORE": "sqlite" if state == "shared" else "json"}, "stop_timeout": 2,
-            "restart_delay": 0.2, "restart_limit": 5, "restart_window": 60, "memory_max": None,
+            "restart_delay": 0.2, "restart_limit": 5, "restart_window": 10 * HANG, "memory_max": None,
             "proxy_port": None if state == "restart" else self.public,
             "standby_port": standby, "application_state": "shared" if state == "shared" else "exclusive",
-            "drain_timeout": 60.0, "drain_force": False, "job_programs": ["ffmpeg"],
+            "drain_timeout": 2 * HANG, "drain_force": False, "job_programs": ["ffmpeg"],
             "proxy_host": "127.0.0.1", "proxy_url": None, "proxy_certificate": None, "proxy_max_body": 2 ** 31,
-            "proxy_max_connections": 2000, "proxy_timeout": 120}
+            "proxy_max_connections": 2000, "proxy_timeout": int(3 * HANG)}
         self.checks = _health.normalize_all([{
-            "url": f"http://127.0.0.1:{self.public}/health", "json": ["status == 'ok'", "release == '{release}'"], "timeout": 5}])
+            "url": f"http://127.0.0.1:{self.public}/health", "json": ["status == 'ok'", "release == '{release}'"], "timeout": HANG}])
 
     def define(self, **params: t.Any) -> t.Any:
         """The service, its definition on disk and its proxy running."""
@@ -72,6 +63,15 @@ class ProxiedRoot:
         """The service as a later run finds it."""
         return _service.load(self.layout, "mobius")
 
+    def turn_bad(self, release_id: str, kind: str, **options: t.Any) -> None:
+        """Give a release a fault of the sample application, also while it runs."""
+        _files.write_text(os.path.join(self.layout.release(release_id), "fault.json"), json.dumps({"kind": kind, **options}))
+
+    def application_log(self) -> str:
+        """What the application has logged, of all releases."""
+        with open(os.path.join(self.layout.component("logs"), "app.log"), encoding="utf-8") as stream:
+            return stream.read()
+
     def release(self, release_id: str, fault: str = "", **facts: t.Any) -> str:
         """A prepared release."""
         folder = Path(self.layout.release(release_id))
@@ -82,13 +82,13 @@ class ProxiedRoot:
         self.store.save(self.store.new_record(id=release_id, version=release_id, source="test", sha256="0" * 64, **facts))
         return release_id
 
-    def activate(self, release_id: str, timeout: float = 20) -> dict[str, t.Any]:
+    def activate(self, release_id: str, timeout: float = HANG) -> dict[str, t.Any]:
         """Put a release into service."""
         return _activation.activate(self.store, self.service(), release_id, self.checks, timeout)
 
     def roll_back(self, release_id: str | None = None) -> dict[str, t.Any]:
         """Go back."""
-        return _activation.roll_back(self.store, self.service(), self.checks, 20, "a test", release_id)
+        return _activation.roll_back(self.store, self.service(), self.checks, HANG, "a test", release_id)
 
     def verified(self, release_id: str) -> str:
         """A release that serves, and that a rollback may go to."""

@@ -8,6 +8,8 @@ import os
 import signal
 import time
 
+from support.waiting import HANG
+
 
 def processes_of(root: str) -> list[int]:
     """Every process that runs below a folder, or names it in its command."""
@@ -24,7 +26,7 @@ def processes_of(root: str) -> list[int]:
 
 def end_all(root: str) -> None:
     """Kill every process of a root, supervisors before services, and see that none is left."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + HANG
     while time.monotonic() < deadline:
         left = processes_of(root)
         if not left:

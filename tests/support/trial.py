@@ -12,6 +12,8 @@ import time
 import typing as t
 from pathlib import Path
 
+from support.waiting import HANG
+
 ROOT = Path(__file__).resolve().parents[2]
 
 ACTION = '''
@@ -25,7 +27,8 @@ class ActionModule(background.BackgroundAction):
     """Work."""
 '''
 
-#: Does what ``steps`` say: ``{name, bytes, files, seconds}`` each, waits until there is no file ``hold``, and ends as ``end`` says.
+#: Does what ``steps`` say: ``{name, bytes, files, seconds, hold}`` each, waits until there is no file ``hold``, and ends as ``end`` says.
+#: A step with a ``hold`` of its own is half done until there is no such file.
 MODULE = '''#!/usr/bin/python
 from __future__ import annotations
 import os, signal, time
@@ -44,7 +47,10 @@ def run(params, check_mode):
     for step in params["steps"]:
         seconds, size, files = float(step.get("seconds", 0)), int(step.get("bytes", 0)), int(step.get("files", 0))
         meter.phase(step["name"], size, files)
-        begin, did, done = time.monotonic(), 0, 0.0
+        while step.get("hold") and os.path.exists(step["hold"]):
+            meter.add(size // 2 - meter.bytes, files // 2 - meter.files)
+            time.sleep(0.02)
+        begin, done = time.monotonic(), 0.0
         while done < 1:
             time.sleep(min(0.02, seconds))
             done = min(1.0, (time.monotonic() - begin) / seconds) if seconds else 1.0
@@ -139,7 +145,7 @@ class Run:
         for line in self.process.stdout:
             self.lines.append(Line(time.monotonic() - self._begin, line.rstrip("\n")))
 
-    def end(self, timeout: float = 60) -> Run:
+    def end(self, timeout: float = HANG) -> Run:
         """Wait for its end."""
         self.process.wait(timeout)
         self._reader.join(timeout)
@@ -162,7 +168,7 @@ class Trial:
     :param pace: seconds between two lines.
     """
 
-    def __init__(self, folder: Path, patience: float = 0.3, pace: float = 0.3, lost_after: float = 30) -> None:
+    def __init__(self, folder: Path, patience: float = 0.3, pace: float = 0.3, lost_after: float = HANG) -> None:
         self.folder, self.jobs, self.cut = folder, folder / "jobs", folder / "cut"
         collection = folder / "collections" / "ansible_collections" / "mobius" / "trial"
         for path, text in (("plugins/modules/work.py", MODULE.replace("{patience}", str(patience))),

@@ -12,6 +12,7 @@ import datetime
 import importlib
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -19,7 +20,8 @@ import time
 import traceback
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _sqlite
+from support.waiting import HANG
 
 MODULES = ("backup", "backup_info", "backup_restore", "checksum")
 #: What Python loads at its first use only. A child may have become a user by then who may not read the interpreter's folder.
@@ -47,6 +49,21 @@ def kill_at(event: str, step: int, output: str) -> None:
         atexit.register(lambda: os.write(descriptor, json.dumps(made).encode()))
 
 
+def stop_at(pattern: str) -> None:
+    """Stop this process (SIGSTOP) just before it makes the first file or folder whose name fits."""
+    wanted, stopped = re.compile(pattern), False
+
+    def hook(name: str, arguments: tuple[t.Any, ...]) -> None:
+        nonlocal stopped
+        if stopped or name not in ("open", "os.mkdir") or not isinstance(arguments[0], (str, bytes)):
+            return
+        if wanted.search(os.path.basename(os.fsdecode(arguments[0]))):
+            stopped = True
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    sys.addaudithook(hook)
+
+
 def child(command: dict[str, t.Any]) -> int:
     """Become the module; the exit status."""
     for number, path in ((1, command["output"]), (2, command["output"] + ".err")):
@@ -68,6 +85,10 @@ def child(command: dict[str, t.Any]) -> int:
     if command.get("hold"):
         with open(command["hold"], "rb"):  # a FIFO: goes on when somebody opens its other end
             pass
+    if command.get("cpu"):  # its default action ends the process, as SIGKILL does
+        signal.setitimer(signal.ITIMER_PROF, command["cpu"])
+    if command.get("stop"):
+        stop_at(command["stop"])
     if "step" in command:
         kill_at(command.get("event", ""), command["step"], command["output"])
     try:
@@ -101,7 +122,7 @@ def wait(command: dict[str, t.Any]) -> dict[str, t.Any]:
     while True:
         pid, status, usage = os.wait4(command["pid"], os.WNOHANG)
         if pid:
-            return {"status": os.waitstatus_to_exitcode(status), "peak": usage.ru_maxrss * 1024}
+            return {"status": os.waitstatus_to_exitcode(status), "peak": usage.ru_maxrss * 1024, "cpu": usage.ru_utime + usage.ru_stime}
         if time.monotonic() > deadline:
             return {}
         time.sleep(0.002)
@@ -111,6 +132,7 @@ def serve() -> None:
     """Answer commands until there are no more."""
     for name in (*LATE, *(PACKAGE + module for module in MODULES)):
         importlib.import_module(name)
+    _sqlite.PATIENCE = HANG
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     for line in sys.stdin:
         command = json.loads(line)

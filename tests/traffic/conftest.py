@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from support.proxied import ProxiedRoot, install_modules
 from support.remains import end_all
+from support.waiting import HANG
+
+from ansible_collections.mobius.ops.plugins.module_utils import _blue_green
 
 DEPS = Path(__file__).resolve().parents[2] / ".build" / "traffic"
 
@@ -22,8 +25,12 @@ def modules() -> str:
 
 
 @pytest.fixture
-def site(tmp_path: Path, modules: str) -> t.Iterator[t.Callable[..., ProxiedRoot]]:
-    """Makes sites; all of their processes end with the test."""
+def site(tmp_path: Path, modules: str, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[t.Callable[..., ProxiedRoot]]:
+    """Makes sites; all of their processes end with the test.
+
+    An instance that answers late on a busy machine is not ill.
+    """
+    monkeypatch.setattr(_blue_green, "ANSWERS", HANG)
     assert shutil.which("haproxy", path=os.environ["PATH"] + ":/usr/sbin"), "install haproxy (make setup does)"
 
     def make(state: str) -> ProxiedRoot:

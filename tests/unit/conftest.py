@@ -3,31 +3,47 @@
 """Real parts for the tests of the core: hosts with running services, an HTTP server, releases and artifacts."""
 from __future__ import annotations
 
+import atexit
+import collections
 import contextlib
 import http.server
 import io
+import itertools
 import json
 import os
+import shutil
+import signal
 import socket
 import ssl
 import sys
 import tarfile
+import tempfile
 import threading
+import time
+import types
 import typing as t
 
 import hypothesis
 import pytest
 from support.certificates import Authority
 from support.remains import end_all, processes_of
-from support.waiting import wait_until
+from support.waiting import HANG, wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _artifact,
+    _baseline,
+    _deploy_lock,
     _files,
     _health,
+    _host_metrics,
+    _preflight_host,
+    _probe,
     _processes,
+    _proxy,
     _service,
     _supervisor,
+    _thresholds,
+    _watch,
     _watcher,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
@@ -38,6 +54,45 @@ hypothesis.settings.register_profile("quick", deadline=None, max_examples=60, da
 hypothesis.settings.load_profile("quick")
 
 SECRET = "zeKr1t-of-the-core-tests"
+
+
+def _isolate() -> None:
+    """Take from the tests and their processes what is this machine's, this user's or this shell's own."""
+    for name in list(os.environ):
+        if name.upper().startswith(("GIT_", "ANSIBLE_", "NPM_CONFIG_")) or name.upper().endswith("_PROXY"):
+            del os.environ[name]
+    os.environ["GIT_CONFIG_GLOBAL"] = os.environ["GIT_CONFIG_SYSTEM"] = os.devnull
+    if not os.access(os.environ.get("HOME", ""), os.W_OK):  # ansible, npm and ssh want one
+        home = tempfile.mkdtemp(prefix="mobius-home-")
+        atexit.register(shutil.rmtree, home, ignore_errors=True)
+        os.environ["HOME"] = home
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a job in the background of a shell script; some tests interrupt
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+_isolate()
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits that only a hang reaches, for what a busy machine does slowly. A test of such a limit sets its own."""
+    for util, name in ((_service, "LAUNCH_TIMEOUT"), (_watch, "LAUNCH_TIMEOUT"), (_watch, "STOP_TIMEOUT"), (_proxy, "PATIENCE"),
+                       (_deploy_lock, "PATIENCE"), (_baseline, "PATIENCE"), (_host_metrics, "PATIENCE"), (_preflight_host, "PATIENCE")):
+        monkeypatch.setattr(util, name, HANG)
+    monkeypatch.setitem(_probe.DEFAULTS, "timeout", HANG)
+
+
+@pytest.fixture(autouse=True)
+def no_name_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names below ``.invalid`` are unknown at once, whatever the resolver of the machine says, and when."""
+    real = socket.getaddrinfo
+
+    def resolve(host: t.Any, *words: t.Any, **options: t.Any) -> t.Any:
+        if str(host).endswith(".invalid"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return real(host, *words, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
 
 #: Stands in for MOBIUS: it answers /health with its release id. The file ``mode`` in its folder says how it behaves.
 APP = '''
@@ -56,7 +111,7 @@ if mode() == "crash":
 if mode() == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if mode() == "child" and os.fork() == 0:
-    time.sleep(60)
+    time.sleep(86400)
     os._exit(0)
 server = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
 while True:
@@ -74,16 +129,48 @@ while True:
 '''
 
 
+@pytest.fixture
+def by_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time that a service has to become ready goes on with its wrong answers only, a tenth of a second with each.
+
+    So any limit gives up what answers wrongly, and none what the machine starts slowly.
+    """
+    now, sample_all = [0.0], _health.sample_all
+
+    def count(checks: list[dict[str, t.Any]], *words: t.Any) -> list[dict[str, t.Any]]:
+        samples = sample_all([{**check, "timeout": HANG} for check in checks], *words)
+        if any(sample["status"] and sample["outcome"] == "failed" for sample in samples):
+            now[0] += 0.1
+        return samples
+
+    monkeypatch.setattr(_health, "sample_all", count)
+    monkeypatch.setattr(_health, "time", types.SimpleNamespace(monotonic=lambda: now[0], sleep=time.sleep))
+
+
+@pytest.fixture
+def any_latency(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long an answer takes here has no status."""
+    monkeypatch.setitem(_thresholds.DEFAULTS, "response_time_ms", (1000 * HANG, 1000 * HANG))
+
+
 @pytest.fixture(name="wait_until")
 def _wait_until() -> t.Callable[..., t.Any]:
     return wait_until
 
 
+#: Below the range from which the system takes the other ends of connections, so that none of them is in the way.
+_PORTS = itertools.cycle(range(10_000, 32_000))
+collections.deque(itertools.islice(_PORTS, os.getpid() * 97 % 22_000), maxlen=0)  # each worker begins elsewhere
+
+
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on, and that was not given to a test before."""
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what has ended there is in nobody's way
+            probe.bind(("0.0.0.0", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 @pytest.fixture(name="free_port")
@@ -129,8 +216,8 @@ class Host:
     def params(self, **options: t.Any) -> dict[str, t.Any]:
         """Options of node_service that make the service quick."""
         return {"root": self.root, "name": "mobius", "manager": "process",
-                "command": [sys.executable, "-I", "-S", "app.py"], "port": self.port, "stop_timeout": 1,
-                "restart_delay": 0.05, "restart_limit": 3, "restart_window": 60, "proxy_port": None, **options}
+                "command": [sys.executable, "-I", "-S", "app.py"], "port": self.port, "stop_timeout": HANG,
+                "restart_delay": 0.05, "restart_limit": 3, "restart_window": 10 * HANG, "proxy_port": None, **options}
 
     def service(self, **options: t.Any) -> _service.ProcessService:
         """The service, its definition on disk."""
@@ -143,7 +230,7 @@ class Host:
     @property
     def raw_checks(self) -> list[dict[str, t.Any]]:
         """What asks the service for its health and its release id."""
-        return [{"name": "health", "url": f"http://127.0.0.1:{self.port}/health", "timeout": 2.0,
+        return [{"name": "health", "url": f"http://127.0.0.1:{self.port}/health", "timeout": HANG,
                  "json": ["status == 'ok'", "release == '{release}'"]}]
 
     @property
@@ -203,6 +290,7 @@ def secret() -> str:
 
 class _Answers(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or head and body of an answer on a kept connection are 40 ms apart
 
     def log_message(self, *_words: t.Any) -> None:
         pass

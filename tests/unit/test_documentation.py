@@ -1,6 +1,7 @@
 """The documentation says what the code does: links, playbooks, settings, defaults, outcomes."""
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
 import sys
@@ -25,9 +26,10 @@ def page_id(path: Path) -> str:
 
 def load(path: str) -> dict:
     """A YAML file of the collection."""
-    return yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
+    return yaml.load((ROOT / path).read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
+@functools.cache
 def defaults() -> dict:
     """Every shared setting with its default."""
     return load("roles/mobius/defaults/main.yml")
@@ -40,6 +42,7 @@ def specs() -> Iterator[tuple[str, str, dict]]:
             yield path.parent.parent.name, entry, spec.get("options") or {}
 
 
+@functools.cache
 def described() -> dict[str, list[dict]]:
     """Setting -> its descriptions."""
     found: dict[str, list[dict]] = {}

@@ -8,7 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 export const source = fileURLToPath(new URL('../..', import.meta.url));
-const START_LIMIT_MS = 15_000;
+/** Milliseconds that only a hang reaches; MOBIUS_TEST_PATIENCE scales it, as in the other tests. */
+export const HANG_MS = 120_000 * Number(process.env.MOBIUS_TEST_PATIENCE || 1);
 
 /** A release folder as a deploy lays it out: node_modules and all state are links. */
 export function makeRelease(t, { version = 'v7', fault, files = {} } = {}) {
@@ -34,9 +35,24 @@ export function put(root, name, text) {
   writeFileSync(file, text);
 }
 
-/** Starts `node src/api/index.js` in the release; `wait: false` when it is not expected to answer. */
-export async function start(t, root, { env = {}, wait = true, port } = {}) {
-  port ??= await freePort();
+/**
+ * Starts `node src/api/index.js` in the release; `wait: false` when it is not expected to answer.
+ * Another process may take the port between its choice and its use: then it is started again with another one.
+ */
+export async function start(t, root, options = {}) {
+  for (;;) {
+    const app = await startOn(t, root, await freePort(), options);
+    if (options.wait === false) return app;
+    try {
+      await app.logged('listens on');
+      return app;
+    } catch (error) {
+      if (!app.output.includes('EADDRINUSE')) throw error;
+    }
+  }
+}
+
+async function startOn(t, root, port, { env = {} }) {
   const clean = Object.fromEntries(['PATH', 'HOME', 'TMPDIR'].filter((name) => process.env[name])
     .map((name) => [name, process.env[name]]));
   const child = spawn(process.execPath, ['src/api/index.js'], {
@@ -46,7 +62,6 @@ export async function start(t, root, { env = {}, wait = true, port } = {}) {
   });
   const app = new App(child, root, `http://127.0.0.1:${port}`);
   t.after(() => app.stop());
-  if (wait) await app.logged('listens on');
   return app;
 }
 
@@ -64,17 +79,17 @@ class App {
   }
 
   async logged(text) {
-    const limit = Date.now() + START_LIMIT_MS;
+    const limit = performance.now() + HANG_MS;
     while (!this.output.includes(text)) {
       if (this.child.exitCode !== null) throw new Error(`the application ended: ${this.output}`);
-      if (Date.now() > limit) throw new Error(`'${text}' was not logged: ${this.output}`);
+      if (performance.now() > limit) throw new Error(`'${text}' was not logged: ${this.output}`);
       await sleep(20);
     }
   }
 
   /** {status, headers, body, text} */
   async get(url, options = {}) {
-    const response = await fetch(this.url + url, { signal: AbortSignal.timeout(10_000), ...options });
+    const response = await fetch(this.url + url, { signal: AbortSignal.timeout(HANG_MS), ...options });
     const text = await response.text();
     let body;
     try {
@@ -124,12 +139,12 @@ export function form(field, ...files) {
   return data;
 }
 
-export async function until(check, { limit = 10_000, every = 50 } = {}) {
-  const end = Date.now() + limit;
+export async function until(check, { limit = HANG_MS, every = 50 } = {}) {
+  const end = performance.now() + limit;
   for (;;) {
     const value = await check();
     if (value) return value;
-    if (Date.now() > end) throw new Error(`not within ${limit} ms: ${check}`);
+    if (performance.now() > end) throw new Error(`not within ${limit} ms: ${check}`);
     await sleep(every);
   }
 }

@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 from support.fake_systemd import WANTS, FakeSystemd
 from support.remains import end_all
-from support.waiting import wait_until
+from support.waiting import HANG, wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _blue_green,
@@ -37,16 +37,16 @@ class Machine:
     def __init__(self, host, systemd, ports):
         self.host, self.systemd = host, systemd
         host.port, self.standby, self.public = ports
-        check = {"url": f"http://127.0.0.1:{self.public}/health", "timeout": 2.0, "json": ["release == '{release}'"]}
+        check = {"url": f"http://127.0.0.1:{self.public}/health", "timeout": HANG, "json": ["release == '{release}'"]}
         self.checks = _health.normalize_all([check])
 
     def define(self, proxied=True, **options):
         """Save the definition, as the module does."""
-        given = {"host": "127.0.0.1", "user": None, "environment": None, "manager": "systemd", "stop_timeout": 1, **options}
+        given = {"host": "127.0.0.1", "user": None, "environment": None, "manager": "systemd", "stop_timeout": HANG, **options}
         if proxied:
-            given.update({"proxy_port": self.public, "standby_port": self.standby, "application_state": "exclusive", "drain_timeout": 5,
+            given.update({"proxy_port": self.public, "standby_port": self.standby, "application_state": "exclusive", "drain_timeout": HANG,
                           "drain_force": False, "job_programs": [], "proxy_host": "127.0.0.1", "proxy_url": None, "proxy_certificate": None,
-                          "proxy_max_body": 1000, "proxy_max_connections": 50, "proxy_timeout": 5, **options})
+                          "proxy_max_body": 1000, "proxy_max_connections": 50, "proxy_timeout": 60, **options})
         service = _service.service_for(self.host.layout, _service.build_spec(self.host.layout, self.host.params(**given)))
         old = _redefinition.saved(self.host.layout, "mobius")
         _redefinition.refuse_loss(old, service)
@@ -58,7 +58,7 @@ class Machine:
         return _service.load(self.host.layout, "mobius")
 
     def switch(self, release_id):
-        return _blue_green.switch(self.host.store, self.service(), release_id, self.checks, 5)
+        return _blue_green.switch(self.host.store, self.service(), release_id, self.checks, HANG)
 
     def instances(self):
         """The units of which a process runs, without the proxy."""
@@ -67,7 +67,7 @@ class Machine:
     def answers(self):
         """The release that answers through the proxy."""
         def ask():
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{self.public}/health", timeout=3) as answer:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{self.public}/health", timeout=HANG) as answer:
                 return json.load(answer)["release"]
         return wait_until(ask, what="the proxy answers")
 

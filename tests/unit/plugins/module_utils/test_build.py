@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tarfile
 
 import pytest
+from support.waiting import HANG
 
 from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _build, _clock, _commands, _deps
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError, OpsError, StateError
@@ -179,8 +181,8 @@ def test_a_source_without_package_json(make, source):
         make(source)
 
 
-def test_a_failing_build_tells_its_last_lines_and_leaves_no_artifact(make, source, store):
-    with pytest.raises(OpsError, match=r"build: sh .* found 7 \(no such plugin\)"):
+def test_a_failing_build_tells_its_cause_and_leaves_no_artifact(make, source, store):
+    with pytest.raises(OpsError, match=r"build: sh .* found 7 \(no such plugin\)\. Correct the source or mobius_build_command"):
         make(source, command=["sh", "-c", "echo no such plugin >&2; exit 7"])
     assert not store.exists() or not [name for name in os.listdir(store) if "tar" in name]
 
@@ -194,7 +196,7 @@ def test_a_build_that_makes_no_client_is_no_artifact(make, source, store):
 
 
 def test_a_missing_build_program_is_named(make, source):
-    with pytest.raises(StateError, match="build: expected the program no-such-tool"):
+    with pytest.raises(StateError, match="build: expected the program no-such-tool, found none .* correct the setting that names it"):
         make(source, command=["no-such-tool"])
 
 
@@ -247,16 +249,40 @@ def test_a_git_ref_may_be_a_commit_and_the_url_have_a_scheme(make, repository):
 
 def test_bad_git_refs(make, repository, builds):
     url, _commits = repository
-    with pytest.raises(OpsError, match="no-such-branch"):
+    with pytest.raises(OpsError, match=r"found 128 \(fatal: invalid reference: no-such-branch\)\. Correct mobius_release_ref: no branch"):
         make(url, ref="no-such-branch")
     with pytest.raises(InputError, match="mobius_release_ref: expected a branch, tag or commit, found '--upload-pack=x'"):
         make(url, ref="--upload-pack=x")
     assert builds() == 0
 
 
-def test_an_unreachable_git_repository(make, tmp_path):
-    with pytest.raises(OpsError, match="release source: git clone"):
+def test_a_missing_git_repository_is_the_sources_fault(make, tmp_path):
+    with pytest.raises(OpsError, match=r"^release source: git clone .* found 128 \(fatal: '.*gone\.git' does not appear to be a git "
+                                       r"repository\)\. Correct mobius_release_source\.$"):
         make(f"file://{tmp_path}/gone.git")
+
+
+def test_a_git_server_that_cannot_be_reached_is_not_the_sources_fault(make):
+    with socket.socket() as holder:  # bound, so that nobody else takes the port, and not listening
+        holder.bind(("127.0.0.1", 0))
+        with pytest.raises(OpsError, match=r"found 128 \(fatal: unable to access .*Check that the controller reaches the git server") as caught:
+            make(f"http://127.0.0.1:{holder.getsockname()[1]}/app.git")
+    assert "mobius_release_source" not in str(caught.value)
+
+
+def test_a_damaged_git_repository_names_the_damage_first(make, repository):
+    url, commits = repository
+    damaged = os.path.join(url, "objects", commits["1"][:2], commits["1"][2:])
+    os.chmod(damaged, 0o600)
+    with open(damaged, "w") as stream:
+        stream.write("garbage")
+    with pytest.raises(OpsError, match=r"found 128 \(fatal: loose object .* is corrupt .*\)\. Repair the repository \(git fsck\)"):
+        make("file://" + url)
+
+
+def test_messages_of_git_are_english_whatever_the_locale(monkeypatch):
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    assert _build.git_environment()["LC_ALL"] == "C"
 
 
 @pytest.mark.parametrize("url, shown", [
@@ -290,7 +316,7 @@ def test_git_asks_nobody(make, web, tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     web.answers["/app.git/info/refs"] = lambda handler, _body: handler.send(401, WWW_Authenticate='Basic realm="x"')
-    with pytest.raises(OpsError, match="terminal prompts disabled"):
+    with pytest.raises(OpsError, match=r"terminal prompts disabled.*\. Give the controller's user access to the repository"):
         make(web.base + "/app.git")
     assert _build.git_environment()["GIT_SSH_COMMAND"] == "ssh -o BatchMode=yes"
     (tmp_path / ".gitconfig").write_text("[core]\n\tsshCommand = ssh -i key\n")
@@ -338,6 +364,6 @@ def test_two_that_build_the_same_get_the_same_artifact(store, source, builds):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     both = [subprocess.Popen([sys.executable, "-c", code, str(store), str(source), json.dumps(command)], env=environment, text=True,
                              stdout=subprocess.PIPE) for _number in range(2)]
-    made = [json.loads(process.communicate(timeout=30)[0]) for process in both]
+    made = [json.loads(process.communicate(timeout=HANG)[0]) for process in both]
     assert made[0]["sha256"] == made[1]["sha256"] and sorted(one["built"] for one in made) == [False, True]
     assert builds() == 1

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.waiting import HANG, wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils import _deploy_lock, _files, _history
 from ansible_collections.mobius.ops.plugins.module_utils._deploy_lock import DeployLock
@@ -80,8 +81,10 @@ def racer(root, folder, rounds, expiry):
     _deploy_lock.PAUSE = 0.001
     mine, said = DeployLock(Layout(root)), os.open(os.path.join(folder, "said"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     random.seed(os.getpid())
-    for _number in range(rounds):
-        held = mine.hold(wish(str(os.getpid()), expiry=expiry), wait=120)["lock"]
+    number = 0
+    while number < rounds or not os.path.exists(os.path.join(folder, "enough")):
+        number += 1
+        held = mine.hold(wish(str(os.getpid()), expiry=expiry), wait=10 * HANG)["lock"]
         record = _files.read_json(mine.path) or {}  # of somebody who was slow, by now another one's
         deadline = record["at"] + expiry if record.get("token") == held["token"] else 0
         outcome = witness(folder, deadline) if in_time(deadline) else "late"
@@ -96,15 +99,18 @@ def race(layout, folder, processes, rounds, expiry, kills=0):
     running = [FORK.Process(target=racer, args=(layout.root, str(folder), rounds, expiry)) for _number in range(processes)]
     for process in running:
         process.start()
-    while kills and any(process.is_alive() for process in running):
-        time.sleep(0.05)
+
+    def holder():
         held = DeployLock(layout).look()  # the one that holds it now, as far as anybody can tell
-        if held and int(held["owner"]) in [process.pid for process in running if process.is_alive()]:
-            os.kill(int(held["owner"]), signal.SIGKILL)
-            kills -= 1
-            time.sleep(0.5)
+        return next((process for process in running if held and process.pid == int(held["owner"]) and process.is_alive()), None)
+
+    for _number in range(kills):
+        killed = wait_until(holder, "one of them holds the lock")
+        killed.kill()
+        killed.join()
+    (folder / "enough").touch()
     for process in running:
-        process.join(150)
+        process.join(10 * HANG)
     return collections.Counter((folder / "said").read_text().split()), [process.exitcode for process in running]
 
 
@@ -118,7 +124,7 @@ def test_holders_that_are_killed_strand_the_lock_until_its_expiry_only(layout, l
     said, ends = race(layout, tmp_path, processes=8, rounds=60, expiry=2, kills=3)
     assert said["double"] == 0 and said["once"] + said["late"] >= 60 * ends.count(0) > 0
     assert set(ends) <= {0, -signal.SIGKILL} and ends.count(-signal.SIGKILL) == 3
-    lock.hold(wish(), wait=10)  # whatever the last one left
+    lock.hold(wish(), wait=HANG)  # whatever the last one left
     assert not [name for name in os.listdir(lock.folder) if name.endswith(".tmp")]
 
 
@@ -196,18 +202,32 @@ def test_after_a_reboot_only_the_time_since_boot_counts(lock, monkeypatch):
 
 # --- waiting, giving back, force
 
-def test_waiting_ends_when_the_lock_is_given_back(lock, monkeypatch):
-    monkeypatch.setattr(_deploy_lock, "PAUSE", 0.02)
+@pytest.fixture
+def pauses(monkeypatch):
+    """``pauses(act)``: the pauses of those who wait; *act* is done in each in place of waiting, and time goes on by it."""
+    real, made = time.monotonic, []
+
+    def start(act=lambda: None):
+        made.clear()
+        monkeypatch.setattr(_deploy_lock.time, "monotonic", lambda: real() + sum(made))
+        monkeypatch.setattr(_deploy_lock.time, "sleep", lambda seconds: made.append(seconds) or act())
+        return made
+    return start
+
+
+def test_waiting_ends_when_the_lock_is_given_back(lock, pauses):
     held = lock.hold(wish())["lock"]
-    giver = FORK.Process(target=lambda: (time.sleep(0.4), lock.free(held["token"])))
-    giver.start()
-    result = lock.hold(wish("bob"), wait=20)
-    giver.join()
-    assert 0.2 < result["waited"] < 15 and result["reclaimed"] is None
-    began = time.monotonic()
+    made = pauses(lambda: lock.free(held["token"]) if len(made) == 3 else None)
+    result = lock.hold(wish("bob"), wait=10 * HANG)
+    assert made == [_deploy_lock.PAUSE] * 3 and result["waited"] >= 3 * _deploy_lock.PAUSE and result["reclaimed"] is None
+
+
+def test_waiting_ends_when_its_time_is_up(lock, pauses):
+    lock.hold(wish(expiry=100 * HANG))
+    made = pauses()
     with pytest.raises(StateError):
-        lock.hold(wish("eve"), wait=0.3)
-    assert 0.3 <= time.monotonic() - began < 5
+        lock.hold(wish("eve"), wait=10 * HANG)
+    assert 10 * HANG - HANG < sum(made) <= 10 * HANG
 
 
 def test_only_ones_own_lock_is_given_back(lock):
@@ -233,7 +253,7 @@ def test_force_tells_whose_it_was_and_can_be_held_to_one_lock(lock):
 # --- processes
 
 def test_an_ended_process_is_told_from_one_that_runs_and_from_others_that_cannot_be_judged():
-    child = subprocess.Popen(["sleep", "60"])
+    child = subprocess.Popen(["sleep", "infinity"])
     name = _deploy_lock.process_name(child.pid)
     assert not _deploy_lock.is_gone(name) and not _deploy_lock.is_gone(_deploy_lock.process_name(os.getpid()))
     child.kill()

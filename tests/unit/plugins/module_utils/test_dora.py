@@ -112,9 +112,9 @@ def test_a_commit_of_a_clock_that_is_ahead_took_no_time():
 
 def test_the_history_is_read_to_its_beginning(host):
     _history.record(host.layout, "active", release="r1", previous=None, committed=_clock.iso())
-    for number in range(2000):
-        _history.record(host.layout, "backup", f"the what of \"what\": \"active\" {number}")
-    with open(host.layout.history, "a", encoding="utf-8") as stream:
+    _history.record(host.layout, "backup", "the what of \"what\": \"active\"")
+    with open(host.layout.history, "r+", encoding="utf-8") as stream:
+        stream.write(stream.readlines()[-1] * 2000)
         stream.write('{"what": "active", "rel\n')
     assert [one["release"] for one in _history.of_kinds(host.layout, _dora.KINDS)] == ["r1"]
     assert _dora.figures(_history.of_kinds(host.layout, _dora.KINDS), _clock.now())["deploys"] == 1

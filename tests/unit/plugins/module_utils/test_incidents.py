@@ -47,7 +47,9 @@ def test_the_record_is_on_disk_for_programs_and_for_people(host):
     assert host.history()[-1]["incident"] == record["id"]
 
 
-def test_ids_count_up_and_two_at_once_get_two(host):
+def test_ids_count_up_and_two_at_once_get_two(host, monkeypatch):
+    noon = _clock.now().replace(hour=12)
+    monkeypatch.setattr(_clock, "now", lambda: noon)
     threads = [threading.Thread(target=_incidents.open_incident, args=(host.layout, facts())) for _number in range(8)]
     for thread in threads:
         thread.start()

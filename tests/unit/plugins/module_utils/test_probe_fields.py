@@ -11,6 +11,7 @@ import time
 
 import pytest
 from support.listening import Listener
+from support.waiting import HANG
 
 from ansible_collections.mobius.ops.plugins.module_utils import _certificate, _health, _http, _probe
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
@@ -18,7 +19,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._errors import InputErr
 
 def run(**check):
     with _probe.session() as client:
-        return _probe.probe(_probe.normalize({"timeout": 5, **check}), client)
+        return _probe.probe(_probe.normalize({"timeout": HANG, **check}), client)
 
 
 def to(target, status=302):
@@ -89,9 +90,8 @@ def test_a_slow_chain_ends_at_the_timeout(web):
         handler.send(302, "", Location=handler.path + "x")
 
     web.answers.update({"/s" + "x" * number: slowly for number in range(30)})
-    began = time.monotonic()
     sample = run(url=web.base + "/s", redirects=25, timeout=1)
-    assert sample["kind"] == "timeout" and time.monotonic() - began < 2.5
+    assert sample["kind"] == "timeout" and len(web.seen) < 25
 
 
 # --- TLS
@@ -158,9 +158,7 @@ def test_a_file_that_is_no_certificate_is_an_error_of_this_side(tls, tmp_path):
 
 
 def test_a_handshake_that_never_ends(hung):
-    began = time.monotonic()
     assert run(url=f"https://127.0.0.1:{hung}/", timeout=0.5)["kind"] == "timeout"
-    assert time.monotonic() - began < 2
 
 
 @pytest.fixture
@@ -247,15 +245,16 @@ def test_a_proxy_that_drips_ends_at_the_timeout(relay, monkeypatch):
     def drip(_relay, line):
         with line, contextlib.suppress(OSError):  # they hang up
             line.recv(65536)
-            for _number in range(100):
+            while not gone.wait(0.05):
                 line.sendall(b"H")
-                time.sleep(0.05)
 
+    gone = threading.Event()
     monkeypatch.setattr(Relay, "talk", drip)
-    began = time.monotonic()
-    sample = run(url="https://app.invalid/", proxy=relay().url, timeout=1)
+    try:
+        sample = run(url="https://app.invalid/", proxy=relay().url, timeout=0.5)
+    finally:
+        gone.set()
     assert (sample["outcome"], sample["kind"]) == ("error", "proxy")
-    assert time.monotonic() - began < 2.5
 
 
 @pytest.mark.parametrize("url", ["http://app.invalid/", "https://app.invalid/"])
@@ -268,15 +267,18 @@ def test_a_proxy_that_is_silent_is_an_error_of_this_side(relay, monkeypatch, url
 
 def test_a_service_that_hangs_behind_a_proxy_is_the_services_fault(relay, tls, authority):
     web = tls()
-    web.answers["/health"] = lambda handler, _body: handler.server.ending.wait(10)
-    sample = run(url=web.base + "/health", proxy=relay().url, ca=authority.ca, timeout=2)
-    assert (sample["outcome"], sample["kind"]) == ("failed", "timeout")
+    web.answers["/health"] = lambda handler, _body: handler.server.ending.wait()
+    timeout = 0.5
+    while not web.seen:  # on a busy machine the request needs longer to get through the tunnel
+        sample = run(url=web.base + "/health", proxy=relay().url, ca=authority.ca, timeout=timeout)
+        timeout *= 2
+    assert (sample["outcome"], sample["kind"]) == ("failed", "timeout"), sample
 
 
 def test_a_service_that_hangs_up_behind_a_proxy_is_the_services_fault(relay, tls, authority):
     web = tls()
     web.answers["/health"] = lambda handler, _body: handler.connection.shutdown(socket.SHUT_RDWR)
-    sample = run(url=web.base + "/health", proxy=relay().url, ca=authority.ca, timeout=10)
+    sample = run(url=web.base + "/health", proxy=relay().url, ca=authority.ca)
     assert (sample["outcome"], sample["kind"]) == ("failed", "closed"), sample
 
 
@@ -359,14 +361,15 @@ def test_no_cookie_is_kept(web):
 
 # --- further attempts
 
-def test_an_attempt_that_succeeds_ends_them_and_tells_why_others_failed(web):
+def test_an_attempt_that_succeeds_ends_them_and_tells_why_others_failed(web, monkeypatch):
     answers = iter([(500, "a"), (503, "b"), (200, "c"), (200, "d")])
     web.answers["/health"] = lambda handler, _body: handler.send(*next(answers))
-    began = time.monotonic()
+    pauses = []
+    monkeypatch.setattr(_probe.time, "sleep", pauses.append)
     sample = run(url=web.base + "/health", attempts=4, backoff=0.1)
     assert (sample["outcome"], sample["attempts"]) == ("ok", 3)
     assert sample["earlier"] == ["status 500 instead of 200", "status 503 instead of 200"]
-    assert time.monotonic() - began >= 0.3  # 0.1 and 0.2
+    assert pauses == [0.1, 0.2]
 
 
 def test_the_last_attempt_counts(web):

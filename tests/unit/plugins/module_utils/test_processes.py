@@ -10,6 +10,7 @@ import socket
 import subprocess
 
 import pytest
+from support.waiting import HANG
 
 from ansible_collections.mobius.ops.plugins.module_utils import _processes
 
@@ -31,7 +32,7 @@ def spawn():
 
 
 def test_a_process_is_itself_only_with_its_start_time(spawn):
-    process = spawn("exec sleep 30")
+    process = spawn("exec sleep 86430")
     ticks = _processes.start_ticks(process.pid)
     assert _processes.is_alive(process.pid, ticks)
     assert not _processes.is_alive(process.pid, ticks + 1)
@@ -40,7 +41,7 @@ def test_a_process_is_itself_only_with_its_start_time(spawn):
 
 
 def test_a_zombie_is_not_alive(spawn, wait_until):
-    process = spawn("exec sleep 30")
+    process = spawn("exec sleep 86430")
     ticks = _processes.start_ticks(process.pid)
     process.kill()
     wait_until(lambda: not _processes.is_alive(process.pid, ticks))
@@ -50,8 +51,8 @@ def test_a_zombie_is_not_alive(spawn, wait_until):
 
 
 def test_folder_command_and_parents(spawn, wait_until):
-    process = spawn("exec sleep 31")
-    wait_until(lambda: _processes.command_line(process.pid) == "sleep 31")
+    process = spawn("exec sleep 86431")
+    wait_until(lambda: _processes.command_line(process.pid) == "sleep 86431")
     assert _processes.working_dir(process.pid) == os.path.realpath("/tmp")
     assert list(_processes.parents(process.pid))[:2] == [process.pid, os.getpid()]
     gone = 2**22 + 1
@@ -60,7 +61,7 @@ def test_folder_command_and_parents(spawn, wait_until):
 
 
 def test_a_group_ends_with_what_ignores_the_gentle_way(spawn, wait_until, tmp_path):
-    process = spawn(f"trap '' TERM; sleep 32 & echo $! > {tmp_path}/child; while :; do sleep 0.05; done")
+    process = spawn(f"trap '' TERM; sleep 86432 & echo $! > {tmp_path}/child; while :; do sleep 0.05; done")
     wait_until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text().strip())
     child = int((tmp_path / "child").read_text())
     _processes.end_group(process.pid, _processes.start_ticks(process.pid), 0.2)
@@ -71,7 +72,7 @@ def test_a_group_ends_with_what_ignores_the_gentle_way(spawn, wait_until, tmp_pa
 def test_the_gentle_way_comes_first(spawn, wait_until, tmp_path):
     process = spawn(f"trap 'echo bye > {tmp_path}/bye; exit 0' TERM; echo > {tmp_path}/ready; while :; do sleep 0.02; done")
     wait_until((tmp_path / "ready").exists)
-    _processes.end_group(process.pid, _processes.start_ticks(process.pid), 5)
+    _processes.end_group(process.pid, _processes.start_ticks(process.pid), HANG)
     assert process.wait() == 0 and (tmp_path / "bye").exists()
 
 

@@ -3,8 +3,6 @@
 """One round: what its samples say, and that a service that hangs is not asked for ever."""
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from ansible_collections.mobius.ops.plugins.module_utils import _health, _round
@@ -43,7 +41,6 @@ def test_each_check_is_sent_so_often_over_kept_connections(web):
 
 
 def test_a_service_that_hangs_is_not_asked_any_more(web):
-    web.answers["/health"] = lambda handler, _body: handler.server.ending.wait(30)
-    began = time.monotonic()
+    web.answers["/health"] = lambda handler, _body: handler.server.ending.wait()
     found = _round.of(_round.take(_health.normalize_all([{"url": web.base + "/health", "timeout": 0.3}]), 30))
-    assert found["outcome"] == "failed" and len(found["evidence"]) == 1 and time.monotonic() - began < 5
+    assert found["outcome"] == "failed" and len(found["evidence"]) == 1

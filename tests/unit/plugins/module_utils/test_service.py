@@ -13,6 +13,7 @@ import stat
 import urllib.request
 
 import pytest
+from support.waiting import HANG
 
 from ansible_collections.mobius.ops.plugins.module_utils import _processes, _service, _supervisor
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError, StateError
@@ -34,7 +35,7 @@ def test_it_starts_from_the_live_release_and_is_described(host):
     assert facts["status"] == "running" and facts["release"] == "r1" and facts["port"] == host.port
     assert facts["restarts"] == 0 and facts["last_exit"] is None and facts["uptime"] >= 0
     assert _processes.working_dir(facts["pid"]) == os.path.realpath(host.layout.release("r1"))
-    with urllib.request.urlopen(f"http://127.0.0.1:{host.port}/health", timeout=2) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{host.port}/health", timeout=HANG) as answer:
         assert json.load(answer)["release"] == "r1"
 
 
@@ -222,12 +223,11 @@ def test_a_restart_takes_the_release_that_is_live_then(host, wait_until):
     assert service.status()["release"] == "r2"
 
 
-def test_a_supervisor_that_cannot_work_is_told_with_its_last_lines(host, monkeypatch):
+def test_a_supervisor_that_cannot_work_is_told_with_its_last_lines(host):
     host.live("r1")
     service = host.service()
-    monkeypatch.setattr(_service, "LAUNCH_TIMEOUT", 1.0)
     service.spec["console_log"] = host.layout.path("no", "such", "console.log")
-    with pytest.raises(ServiceError, match=r"its supervisor to start within 1 s, found .*No such file"):
+    with pytest.raises(ServiceError, match=r"its supervisor to start within .* s, found .*No such file"):
         service.start()
 
 

@@ -11,6 +11,7 @@ import subprocess
 import time
 
 import pytest
+from support.waiting import HANG
 
 from ansible_collections.mobius.ops.plugins.module_utils import _checksums, _files, _signature
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError, OpsError, StateError
@@ -165,7 +166,7 @@ def test_no_passphrase_is_asked_for_on_a_terminal(keys, tmp_path):
             os._exit(7)
         finally:
             os._exit(1)
-    deadline, said = time.monotonic() + 10, b""
+    deadline, said = time.monotonic() + HANG, b""
     while time.monotonic() < deadline and select.select([terminal], [], [], deadline - time.monotonic())[0]:
         try:
             piece = os.read(terminal, 1000)

@@ -396,7 +396,7 @@ def test_what_was_written_is_read_back(state_host, monkeypatch):
 
 WRITER = """
 import random, sqlite3, sys
-database = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
+database = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=3600)
 database.execute("PRAGMA journal_mode=" + sys.argv[2])
 print("ready", flush=True)
 while True:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from support import damage
+from support.waiting import HANG, wait_until, when
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _archive_stage,
@@ -30,6 +31,8 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, StateError
 from ansible_collections.mobius.ops.plugins.modules import backup, backup_drill
+
+pytestmark = pytest.mark.usefixtures("by_answers")
 
 #: Tells what it found and what it may do; TRY names files that it tries to write to.
 APP = '''
@@ -51,12 +54,12 @@ for path in filter(None, os.environ.get("TRY", "").split(":")):
         told["wrote"][path] = "yes"
     except OSError as error:
         told["wrote"][path] = error.strerror
-with open("logs/seen.json", "w") as stream:
-    json.dump(told, stream)
 if os.environ.get("CHILD"):
-    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"], start_new_session=True)
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(86400)"], start_new_session=True)
 if os.environ.get("DEAF"):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+with open("logs/seen.json", "w") as stream:  # last: who sees it finds the child too
+    json.dump(told, stream)
 
 class Answer(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_words):
@@ -104,7 +107,7 @@ class DrillHost:
 
     def drill(self, check: bool = False, **options):
         return self.run_module(backup_drill, {
-            "root": self.host.root, "env": "production", "service": "mobius", "checks": self.host.raw_checks, "ready_timeout": 15,
+            "root": self.host.root, "env": "production", "service": "mobius", "checks": self.host.raw_checks, "ready_timeout": HANG,
             "base_url": f"http://127.0.0.1:{self.host.port}", **options}, check)
 
     def debris(self):
@@ -169,7 +172,7 @@ def test_the_live_service_is_left_alone_and_keeps_answering(drills, snapshot):
     before, pid, tree = drills.service.status(), drills.service.status()["pid"], live_tree(snapshot, drills)
     answers, asking = [], subprocess.Popen(
         [sys.executable, "-c", "import sys, time, urllib.request\nwhile True:\n"
-         f"    print(urllib.request.urlopen('http://127.0.0.1:{drills.host.port}/health', timeout=5).status, flush=True)\n"
+         f"    print(urllib.request.urlopen('http://127.0.0.1:{drills.host.port}/health', timeout={HANG}).status, flush=True)\n"
          "    time.sleep(0.02)"], stdout=subprocess.PIPE, text=True)
     try:
         result = drills.drill()
@@ -352,11 +355,11 @@ def test_a_database_that_only_the_integrity_check_finds_damaged(tmp_path):
     with contextlib.closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as made:
         made.execute("CREATE TABLE note (text TEXT)")
         made.execute("INSERT INTO note VALUES (NULL)")
-        assert _drill_check.databases(str(tmp_path), time.monotonic() + 9, _progress.Meter())[0]["rows"] == 1
+        assert _drill_check.databases(str(tmp_path), time.monotonic() + HANG, _progress.Meter())[0]["rows"] == 1
         made.execute("PRAGMA writable_schema=ON")
         made.execute("UPDATE sqlite_master SET sql = 'CREATE TABLE note (text TEXT NOT NULL)'")
     with pytest.raises(IntegrityError, match="integrity_check to say ok, found NULL value in note"):
-        _drill_check.databases(str(tmp_path), time.monotonic() + 9, _progress.Meter())
+        _drill_check.databases(str(tmp_path), time.monotonic() + HANG, _progress.Meter())
 
 
 def test_a_database_that_takes_too_long(tmp_path):
@@ -403,20 +406,30 @@ def test_the_files_on_the_disk_are_read_again(drills, monkeypatch, harm, path, w
 
 
 def test_an_ill_application_fails(drills):
-    result = drills.drill(environment={"EXTRA": "ill"}, ready_timeout=5)
+    result = drills.drill(environment={"EXTRA": "ill"}, ready_timeout=1)
     assert result["step"] == "application" and "status 503 instead of 200" in result["reason"]
     proof(result, drills, "failed")
 
 
 def test_children_and_the_deaf_are_ended(drills):
+    drills.host.service(stop_timeout=0.3)
     result = drills.drill(environment={"CHILD": "1", "DEAF": "1"})
     assert result["verdict"] == "passed"
     proof(result, drills, "passed")
 
 
 def test_the_time_limit(drills):
-    result = drills.drill(environment={"EXTRA": "ill"}, ready_timeout=60, timeout=2)
-    assert result["step"] == "application" and "to end within 2 s" in result["reason"] and result["elapsed"] < 20
+    """It is up in the moment that the application is there, as far as the drill can tell."""
+    left = []
+
+    def time_is_up():
+        left.append(signal.getitimer(signal.ITIMER_REAL)[0])
+        os.kill(os.getpid(), signal.SIGALRM)
+
+    with when(lambda: application_of(drills), time_is_up):
+        result = drills.drill(environment={"EXTRA": "ill"}, ready_timeout=100 * HANG, timeout=1000 * HANG)
+    assert result["step"] == "application" and f"to end within {1000 * HANG:g} s" in result["reason"]
+    assert 0 < left[0] <= 1000 * HANG
     proof(result, drills, "failed")
 
 
@@ -531,8 +544,8 @@ def begin(drills, **environment):
                "try:\n    facts = backup_drill.run(json.loads(sys.argv[1]), False)\nexcept Exception as error:\n    print(error)\n")
     params = {"root": drills.host.root, "env": "production", "archive": None, "dest": None, "allow_env": None, "scratch": None,
               "service": "mobius", "port": 0, "environment": {"EXTRA": "ill", **environment}, "checks": drills.host.raw_checks,
-              "headers": {}, "secret_headers": {}, "base_url": "", "ready_timeout": 60, "timeout": 60, "allowed_signers": None,
-              "signer": None}
+              "headers": {}, "secret_headers": {}, "base_url": "", "ready_timeout": 10 * HANG, "timeout": 10 * HANG,
+              "allowed_signers": None, "signer": None}
     process = subprocess.Popen([sys.executable, "-c", program, json.dumps(params)], env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
                                stdout=subprocess.PIPE, text=True)
     return process
@@ -552,7 +565,7 @@ def test_a_drill_that_is_stopped_clears_away_and_says_so(drills, wait_until):
     process = begin(drills)
     wait_until(lambda: application_of(drills))
     process.send_signal(signal.SIGTERM)
-    out, _err = process.communicate(timeout=30)
+    out, _err = process.communicate(timeout=HANG)
     assert "that it was stopped by SIGTERM" in out
     assert drills.debris() == [] and drills.host.processes() == []
     assert drills.last()["verdict"] == "failed" and drills.last()["step"] == "application"
@@ -563,11 +576,11 @@ def test_a_killed_drill_takes_its_application_along_and_the_next_one_sweeps(dril
     [pid] = wait_until(lambda: application_of(drills))
     [folder] = [name for name in os.listdir(drills.layout.root) if name.startswith(".drill-")]
     process.kill()
-    process.communicate(timeout=10)
+    process.communicate(timeout=HANG)
     wait_until(lambda: _processes.start_ticks(pid) is None, what="the application is gone with its drill")
     stray = _drill_instance.processes_of(drills.layout.path(folder))
     assert len(stray) == 1  # its child, which is in a session of its own
-    bystander = subprocess.Popen(["sleep", "300"], cwd=drills.layout.path(folder))  # a person who looks around there
+    bystander = subprocess.Popen(["sleep", "infinity"], cwd=drills.layout.path(folder))  # a person who looks around there
     try:
         result = drills.drill(service=None)
         assert result["verdict"] == "passed"
@@ -590,7 +603,7 @@ def test_killed_at_other_moments(drills, moment):
                "backup_drill.run(json.loads(sys.argv[1]), False)")
     params = {"root": drills.host.root, "env": "production", "archive": None, "dest": None, "allow_env": None, "scratch": None,
               "service": "mobius", "port": 0, "environment": {}, "checks": [], "headers": {}, "secret_headers": {}, "base_url": "",
-              "ready_timeout": 60, "timeout": 60, "allowed_signers": None, "signer": None}
+              "ready_timeout": 10 * HANG, "timeout": 10 * HANG, "allowed_signers": None, "signer": None}
     done = subprocess.run([sys.executable, "-c", program, json.dumps(params)], env={**os.environ, "PYTHONPATH": ":".join(sys.path)})
     assert done.returncode == -signal.SIGKILL and len(drills.debris()) == 2
     result = drills.drill(service=None)
@@ -656,6 +669,4 @@ def test_a_mount_below_the_root_is_guarded_too(drills, witness, tmp_path):
         assert result["application"]["isolation"] == "mount_namespace"
         assert witness["wrote"] == {os.path.join(drills.layout.deps, "x"): "Read-only file system"}
     finally:
-        deadline = time.monotonic() + 5
-        while subprocess.run(["umount", drills.layout.deps], capture_output=True).returncode and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_until(lambda: subprocess.run(["umount", drills.layout.deps], capture_output=True).returncode == 0, "it is unmounted")

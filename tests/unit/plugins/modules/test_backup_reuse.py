@@ -236,9 +236,15 @@ def test_a_json_store_that_is_rewritten_in_place_is_a_whole_document(filled):
     with subprocess.Popen([sys.executable, "-c", REWRITER, path], stdout=subprocess.PIPE) as writer:
         try:
             writer.stdout.readline()
-            for _run in range(8):
-                with zipfile.ZipFile(made(filled, components=["database"])["archive"]) as archive:
+            whole = 0
+            while whole < 8:
+                result = filled.backup(components=["database"])
+                if result["status"] == "incomplete":  # on a busy machine it may be torn whenever it is looked at; that is said
+                    assert [problem["path"] for problem in result["problems"]] == ["database/projects.json"]
+                    continue
+                with zipfile.ZipFile(result["archive"]) as archive:
                     assert len(json.loads(archive.read("database/projects.json"))["projects"]) == 3000
+                whole += 1
         finally:
             writer.kill()
 

@@ -9,15 +9,18 @@ import signal
 import socket
 
 import pytest
+from support.waiting import HANG
 
 from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _health, _processes, _service, _systemd
 from ansible_collections.mobius.ops.plugins.modules import node_service, node_service_info
+
+pytestmark = pytest.mark.usefixtures("any_latency")
 
 
 @pytest.fixture
 def do(host, run_module):
     def run(state, check=False, define=True, **options):
-        given = host.params(**options) if define else {"root": host.root, **options}
+        given = host.params(**{"ready_timeout": HANG, **options}) if define else {"root": host.root, "ready_timeout": HANG, **options}
         return run_module(node_service, {**given, "state": state}, check)
     return run
 
@@ -66,7 +69,7 @@ def test_check_mode_does_not_stop_what_runs(do, host):
 
 def test_one_that_does_not_become_ready_fails_with_its_last_lines(do, host, secret):
     host.live("r1", mode="crash")
-    result = do("started", checks=host.raw_checks, ready_timeout=5)
+    result = do("started", checks=host.raw_checks, ready_timeout=HANG)
     assert "expected every readiness check to pass" in result["msg"] and "last: status 3" in result["msg"]
     assert "starts with key ********" in result["evidence"] and secret not in str(result)
 
@@ -145,7 +148,7 @@ def proxied(do, host, free_port):
     do("present", **options)
     checks = [{**host.raw_checks[0], "url": f"http://127.0.0.1:{options['proxy_port']}/health"}]
     for release in ("r1", "r2"):
-        _blue_green.switch(host.store, _service.load(host.layout, "mobius"), release, _health.normalize_all(checks), 10)
+        _blue_green.switch(host.store, _service.load(host.layout, "mobius"), release, _health.normalize_all(checks), HANG)
     return {**options, "checks": checks}
 
 

@@ -3,7 +3,11 @@
 """How a real service is told to be."""
 from __future__ import annotations
 
+import pytest
+
 from ansible_collections.mobius.ops.plugins.modules import node_service_info
+
+pytestmark = pytest.mark.usefixtures("any_latency")
 
 
 def test_a_verified_release_is_well(host, run_module, snapshot):

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from ansible_collections.mobius.ops.plugins.module_utils import _clock, _preflight_request
-from ansible_collections.mobius.ops.plugins.modules import preflight_request
+from ansible_collections.mobius.ops.plugins.modules import preflight_request, release_artifact
 
 #: A Wednesday.
 NOON = datetime.datetime(2026, 11, 25, 12, 0, tzinfo=datetime.timezone.utc)
@@ -142,3 +142,20 @@ def test_a_freeze(ask, days, status, words):
 def test_the_artifact(ask, facts, status, words):
     row = ask("artifact", artifact=facts)
     assert row["status"] == status and words in row["found"], row
+
+
+def test_what_to_do_about_the_artifact_is_what_its_error_says(ask, run_module, tmp_path):
+    wrong = run_module(release_artifact, {"source": "/nonexistent", "version": "1", "store": str(tmp_path)})
+    row = ask("artifact", artifact=wrong)
+    assert row["remedy"] == "Correct mobius_release_source" and row["found"].endswith("none of them on the controller."), row
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "package.json").write_text("{}")
+    full = run_module(release_artifact, {"source": str(tmp_path / "app"), "version": "1", "store": str(tmp_path / "store"),
+                                         "build_command": ["sh", "-c", "echo 'ENOSPC: no space left on device, write' >&2; exit 1"]})
+    row = ask("artifact", artifact=full)
+    assert row["remedy"] == "Free disk space on this machine, then run it again", row
+    assert row["found"].endswith("found 1 (ENOSPC: no space left on device, write)."), row
+
+
+def test_an_artifact_that_failed_without_a_remedy_does_not_blame_the_source(ask):
+    assert ask("artifact", artifact={"msg": "/srv/store: Permission denied."})["remedy"] == "correct the cause and run it again"

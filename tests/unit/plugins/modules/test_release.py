@@ -7,10 +7,12 @@ import os
 import socket
 
 import pytest
+from support.waiting import HANG
 
 from ansible_collections.mobius.ops.plugins.module_utils import _deploy_lock
 from ansible_collections.mobius.ops.plugins.modules import release, release_info
 
+pytestmark = pytest.mark.usefixtures("by_answers")
 FILES = {"package.json": "{}", "src/api/index.js": "listen()", "client/build/index.html": "x"}
 
 
@@ -34,7 +36,7 @@ def serving(host):
     """r1 serves; the options that switch its service."""
     host.live("r1")
     host.serve()
-    return {"service": "mobius", "checks": host.raw_checks, "ready_timeout": 2}
+    return {"service": "mobius", "checks": host.raw_checks, "ready_timeout": HANG}
 
 
 def test_a_life_of_releases_without_a_service(do, host, options):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 
 import pytest
+from support.waiting import HANG
 
 from ansible_collections.mobius.ops.plugins.module_utils import _activation, _restore_journal
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
@@ -94,7 +95,7 @@ def test_one_that_was_cut_short_runs_again(site):
 
 
 def test_one_that_does_not_end(site):
-    result = site.migrate(command=[sys.executable, "-c", "import time; time.sleep(60)"], timeout=0.3)
+    result = site.migrate(command=[sys.executable, "-c", "import time; time.sleep(86400)"], timeout=0.3)
     assert "expected an end within 0.3 s" in result["msg"]
 
 
@@ -120,7 +121,7 @@ def test_a_rollback_undoes_it_after_the_switch(site):
     site.migrate()
     site.store.mark("r2", "active")
     site.store.point("r2")
-    _activation.roll_back(site.store, site.service(), [], 5, "a test")
+    _activation.roll_back(site.store, site.service(), [], HANG, "a test")
     assert ran(site) == ["up r2 very-secret", "down r2 very-secret"] and site.store.live() == "r1"
 
 
@@ -129,7 +130,7 @@ def test_a_failed_activation_undoes_it(site):
     site.mode("r2", "crash")
     site.migrate()
     with pytest.raises(OpsError, match="Release r1 serves again"):
-        _activation.activate(site.store, site.service(), "r2", [], 1)
+        _activation.activate(site.store, site.service(), "r2", [], HANG)
     assert ran(site) == ["up r2 very-secret", "down r2 very-secret"]
 
 
@@ -139,7 +140,7 @@ def test_when_it_cannot_be_undone_the_old_release_serves_and_that_is_said(site):
     site.store.mark("r2", "active")
     site.store.point("r2")
     with pytest.raises(OpsError, match=r"its migration to be undone; release r1 serves again, found .*no column \*+"):
-        _activation.roll_back(site.store, site.service(), [], 5, "a test")
+        _activation.roll_back(site.store, site.service(), [], HANG, "a test")
     assert site.store.live() == "r1" and site.store.get("r2")["migrated"]["state"] == "undoing"
     assert site.service().status()["status"] == "running"
 
@@ -161,12 +162,12 @@ def test_what_others_use_is_not_undone_until_it_is_good_here_too(site, snapshot)
     assert not site.migrate(state="shared", others=["h1"])["changed"] and not site.migrate(others=["h1"])["changed"]
     site.store.mark("r2", "active")
     site.store.point("r2")
-    _activation.roll_back(site.store, site.service(), [], 5, "a test")
+    _activation.roll_back(site.store, site.service(), [], HANG, "a test")
     assert not site.migrate(state="down")["changed"] and ran(site) == ["up r2 very-secret"]
     site.store.point("r2")
     site.store.mark("r2", "active")
     site.store.mark("r2", "verified")
-    _activation.roll_back(site.store, site.service(), [], 5, "a test")
+    _activation.roll_back(site.store, site.service(), [], HANG, "a test")
     assert ran(site) == ["up r2 very-secret", "down r2 very-secret"]
 
 
@@ -176,7 +177,7 @@ def test_a_failed_activation_undoes_nothing_under_others(site):
     site.migrate()
     site.migrate(state="shared", others=["h1"])
     with pytest.raises(OpsError, match="Release r1 serves again"):
-        _activation.activate(site.store, site.service(), "r2", [], 1)
+        _activation.activate(site.store, site.service(), "r2", [], HANG)
     assert ran(site) == ["up r2 very-secret"] and site.store.get("r2")["migrated"]["state"] == "done"
 
 
