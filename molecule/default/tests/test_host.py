@@ -136,7 +136,7 @@ def test_a_killed_service_is_started_again_and_status_says_so(host):
 def test_a_watch_survives_controller_and_session_and_rolls_back(host):
     assert host.play("deploy", **host.source("v2")).outcome == "deployed"
     good = host.live()
-    run = host.operator.start("deploy", **host.source("v3"), mobius_watch_duration="600")
+    run = host.operator.start("deploy", **host.source("v3"), mobius_watch_duration="600", mobius_failure_threshold="3")
     for line in run.stdout:
         if "round 1 ok" in line:
             break

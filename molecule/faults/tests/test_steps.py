@@ -57,7 +57,7 @@ def test_a_host_that_fails_in_the_watch_takes_all_back(cluster, good, kind):
     """It says that it is not well, or its processes die, again and again."""
     box = cluster.boxes[2]
     with box.once(f"{switched_from(good)} && test ! -e {HOST}/state/lock/deploy.json", fault(kind)):
-        result = cluster.deploy(f"spoilt-{kind}", mobius_watch_duration=600)
+        result = cluster.deploy(f"spoilt-{kind}", mobius_watch_duration=600, mobius_failure_threshold=3)
     assert (result.status, result.outcome) == (2, "rolled_back"), result.output
     assert all_back(cluster, good, f"spoilt-{kind}") and box.incidents()
 

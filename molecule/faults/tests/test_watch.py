@@ -22,7 +22,7 @@ def test_a_watch_goes_on_after_a_kill_and_a_reboot_and_rolls_back(cluster):
     box = cluster.boxes[0]
     assert cluster.deploy("before").outcome == "deployed"  # verified, so that a watch may go back to it
     (good,) = cluster.live()
-    run = cluster.operator.start("deploy", **cluster.source("watched"), mobius_watch_duration=3600)
+    run = cluster.operator.start("deploy", **cluster.source("watched"), mobius_watch_duration=3600, mobius_failure_threshold=3)
     wait_until(lambda: all(each.live() != good and not each.locked() for each in cluster.boxes), "the watch begins", 10 * HANG)
     os.killpg(run.pid, signal.SIGKILL)
     run.communicate()
