@@ -19,7 +19,8 @@ from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 VERDICTS = ("healthy", "degraded", "rolled_back", "frozen", "inconclusive")
 #: The statuses of a watch that has not ended.
 GOING = ("starting", "running")
-LAUNCH_TIMEOUT = 15.0
+#: Seconds. A host that just took a deploy may be busy: starting Python took 20 s at a load of 18 a core.
+LAUNCH_TIMEOUT = 60.0
 STOP_TIMEOUT = 30.0
 #: Bytes of the log that one answer has at most.
 CHUNK = 64 * 1024

@@ -8,12 +8,18 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 import typing as t
 from pathlib import Path
 
 from support.application import make_source
 from support.playbooks import ROOT, Operator, Result
-from support.waiting import wait_until
+from support.waiting import HANG, wait_until
+
+
+def fault(kind: str, folder: str = "/opt/mobius/current") -> str:
+    """The shell line that makes a release break while it runs: it writes the application's control file."""
+    return f'echo {{\\"kind\\":\\"{kind}\\"}} >{folder}/fault.json'
 
 
 class Box:
@@ -26,11 +32,42 @@ class Box:
     @property
     def ssh(self) -> list[str]:
         return ["ssh", "-i", str(self.folder / "key"), "-o", f"UserKnownHostsFile={self.folder}/known_hosts",
-                "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=5", "-l", "deployer", self.address]
+                "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=30", "-l", "deployer", self.address]
 
     def run(self, command: str) -> str:
         """What a shell line of root prints; also when it fails."""
         return subprocess.run([*self.ssh, "sudo", "bash", "-c", f"'{command}'"], capture_output=True, text=True, check=False).stdout.strip()
+
+    @contextlib.contextmanager
+    def once(self, happens: str, then: str | t.Callable[[], t.Any]) -> t.Iterator[None]:
+        """As soon as a condition holds on the host do something, there or here, while the block runs.
+
+        The test fails when the condition never held. The host itself looks, fifty times a second: a new SSH connection for each look
+        would be late on a busy machine.
+
+        :param happens: a shell line of root, as *then* is when it is a text.
+        """
+        there, here = (then, lambda: None) if isinstance(then, str) else ("true", then)
+        line = f"echo looks; until {happens}; do read -r -t 0.02; test $? -gt 128 || exit; done; {there}; echo done"
+        looker = subprocess.Popen([*self.ssh, "sudo", "bash", "-c", f"'{line}'"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        happened: list[bool] = []
+
+        def act() -> None:
+            if looker.stdout.readline() == "done\n":  # type: ignore[union-attr]
+                here()
+                happened.append(True)
+
+        actor = threading.Thread(target=act, daemon=True)
+        try:
+            assert looker.stdout.readline() == "looks\n"  # type: ignore[union-attr]
+            actor.start()
+            yield
+            looker.stdin.close()  # type: ignore[union-attr]  # which ends the looking
+            actor.join(HANG)
+            assert happened, f"{self.name}: {happens}: the moment never came"
+        finally:
+            looker.kill()
+            looker.wait()
 
     def live(self) -> str:
         return os.path.basename(self.run("readlink /opt/mobius/current"))
@@ -62,7 +99,7 @@ class Box:
 
     def answers(self) -> str:
         """The release that answers through the proxy; empty when nobody does."""
-        asked = ["curl", "-s", "-m", "3", f"http://{self.address}/health"]
+        asked = ["curl", "-s", "-m", "30", f"http://{self.address}/health"]
         said = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
         with contextlib.suppress(ValueError):
             return json.loads(said).get("release", "")
@@ -77,10 +114,10 @@ class Box:
         self.address = self.podman("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")
         (self.folder / f"address-{self.name}").write_text(self.address + "\n")
         scan = ["ssh-keyscan", "-t", "ed25519", self.address]
-        known = wait_until(lambda: subprocess.run(scan, capture_output=True, text=True, check=False).stdout)
+        known = wait_until(lambda: subprocess.run(scan, capture_output=True, text=True, check=False).stdout, f"{self.name} shows its key")
         with open(self.folder / "known_hosts", "a") as hosts:
             hosts.write(known)
-        wait_until(lambda: self.run("echo up") == "up")
+        wait_until(lambda: self.run("echo up") == "up", f"{self.name} lets us in")
 
 
 class Cluster:
@@ -116,7 +153,7 @@ class Cluster:
 
     def unpause(self, box: Box) -> None:
         box.podman("unpause")
-        wait_until(lambda: box.run("echo up") == "up")
+        wait_until(lambda: box.run("echo up") == "up", f"{box.name} lets us in")
 
     def cut(self, box: Box) -> None:
         """Take a host's network away; it runs on, alone."""

@@ -1,7 +1,8 @@
 """`kill -9` of ansible-playbook at random moments of a deploy to three hosts, then the same command again, under traffic.
 
-MOBIUS_KILLS says how many times, MOBIUS_KILL_CHANCE what the moments hang on. SIGKILL hits the controller's whole process group:
-playbook, workers and the SSH connections that they opened. A module that runs on a host goes on there.
+MOBIUS_KILLS sets the number of kills, MOBIUS_KILL_CHANCE seeds their random moments: each is a place in the output of a whole deploy.
+SIGKILL hits the controller's whole process group: playbook, workers and the SSH connections that they opened. A module that runs on a
+host continues there.
 """
 from __future__ import annotations
 
@@ -14,33 +15,49 @@ import threading
 import time
 
 from support.traffic import Traffic
-from support.waiting import wait_until
+from support.waiting import HANG, wait_until
 
 COUNT, CHANCE = int(os.environ.get("MOBIUS_KILLS") or 3), os.environ.get("MOBIUS_KILL_CHANCE") or "2026"
 #: Requests a second on each host.
 RATE = 20
 
 
-def killed_after(cluster, what, seconds):
-    """Begin a deploy and kill it; whether it still ran, and its last task."""
-    run = cluster.operator.start("deploy", **what)
-    said = []
-    reader = threading.Thread(target=lambda: said.extend(run.stdout))
-    reader.start()
-    time.sleep(seconds)
-    running = run.poll() is None
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(run.pid, signal.SIGKILL)
-    run.wait()
-    reader.join(60)  # a connection that is kept open for later runs may hold the pipe for a while
-    tasks = re.findall(r"TASK \[(?:[\w.]+ : )?(.*?)\]", "".join(said))
-    return running, tasks[-1] if tasks else "before its first task"
+class Deploy:
+    """A deploy that runs, and what it has printed so far, each line with its time since the start."""
+
+    def __init__(self, cluster, what):
+        self.begun = time.monotonic()
+        self.run = cluster.operator.start("deploy", **what)
+        self.said = []
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        for line in self.run.stdout:
+            self.said.append((time.monotonic() - self.begun, line))
+
+    def moment(self, seconds):
+        """A moment of this run as a number of lines and the seconds since the last of them, so that slower runs have it too."""
+        before = [at for at, _line in self.said if at <= seconds]
+        return len(before), seconds - (before[-1] if before else 0)
+
+    def killed_at(self, lines, seconds):
+        """Kill it at a moment; whether it still ran, and its last task."""
+        wait_until(lambda: len(self.said) >= lines or self.run.poll() is not None, f"it prints {lines} lines", 10 * HANG)
+        time.sleep(seconds)
+        running = self.run.poll() is None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.run.pid, signal.SIGKILL)
+        self.run.wait()
+        self.reader.join(5)  # for the last lines; an SSH connection that is kept open for later runs may hold the pipe longer
+        tasks = re.findall(r"TASK \[(?:[\w.]+ : )?(.*?)\]", "".join(line for _at, line in self.said))
+        return running, tasks[-1] if tasks else "before its first task"
 
 
 def answered_since(loads, marks):
     """The releases that have answered on each host since the marks; each has answered."""
     for load, mark in zip(loads, marks):
-        wait_until(lambda load=load, mark=mark: any(sample.release for sample in load.samples[mark:]))
+        wait_until(lambda load=load, mark=mark: any(sample.release for sample in load.samples[mark:]), f"{load.host} answers")
     return [{sample.release for sample in load.samples[mark:] if sample.release} for load, mark in zip(loads, marks)]
 
 
@@ -56,22 +73,22 @@ def check_converged(cluster, version):
 
 def test_killed_at_random_moments_the_same_command_converges_and_the_site_is_never_down(cluster, good, capsys):
     chance, old, killed = random.Random(CHANCE), good, 0
-    begun = time.monotonic()
-    result = cluster.deploy("whole")
-    whole = time.monotonic() - begun
-    assert result.outcome == "deployed", result.output
+    whole = Deploy(cluster, cluster.source("whole"))
+    assert whole.run.wait() == 0
+    whole.reader.join(5)
+    length = whole.said[-1][0]
     (old,) = cluster.live()
     with contextlib.ExitStack() as stack:
         loads = [stack.enter_context(Traffic(80, cluster.key, RATE, host=box.address)) for box in cluster.boxes]
         for number in range(1, COUNT + 1):
             what, marks = cluster.source(f"kill{number}"), [len(load.samples) for load in loads]
-            after = chance.uniform(0, whole)
-            running, task = killed_after(cluster, what, after)
+            after = chance.uniform(0, length)
+            running, task = Deploy(cluster, what).killed_at(*whole.moment(after))
             killed += running
             between = [box.live() for box in cluster.boxes]
             begun = time.monotonic()
             again = cluster.operator.run("deploy", **what)
-            where = f"kill {number} of {COUNT}, after {after:.1f} of {whole:.0f} s ({task})"
+            where = f"kill {number} of {COUNT}, at {after:.1f} of {length:.0f} s ({task})"
             assert again.outcome in ("deployed", "unchanged"), f"{where}: {again.output}"
             live = check_converged(cluster, f"kill{number}")
             assert set(between) <= {old, live}, where

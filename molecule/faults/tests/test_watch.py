@@ -7,7 +7,8 @@ import json
 import os
 import signal
 
-from support.waiting import wait_until
+from support.cluster import fault
+from support.waiting import HANG, wait_until
 
 WATCH = "/opt/mobius/state/watch"
 
@@ -21,22 +22,22 @@ def test_a_watch_goes_on_after_a_kill_and_a_reboot_and_rolls_back(cluster):
     box = cluster.boxes[0]
     assert cluster.deploy("before").outcome == "deployed"  # verified, so that a watch may go back to it
     (good,) = cluster.live()
-    run = cluster.operator.start("deploy", **cluster.source("watched"), mobius_watch_duration=600)
-    wait_until(lambda: all(each.live() != good and not each.locked() for each in cluster.boxes))
+    run = cluster.operator.start("deploy", **cluster.source("watched"), mobius_watch_duration=3600, mobius_failure_threshold=3)
+    wait_until(lambda: all(each.live() != good and not each.locked() for each in cluster.boxes), "the watch begins", 10 * HANG)
     os.killpg(run.pid, signal.SIGKILL)
     run.communicate()
     box.run(f"kill -9 {state_of(box)['pid']}")
-    wait_until(lambda: state_of(box).get("resumed") == 1)
+    wait_until(lambda: state_of(box).get("resumed") == 1, "it goes on after SIGKILL")
     box.run(f"kill {state_of(box)['pid']}")  # which systemd takes for a proper end, of most programs
-    wait_until(lambda: state_of(box).get("resumed") == 2)
+    wait_until(lambda: state_of(box).get("resumed") == 2, "it goes on after SIGTERM")
     box.podman("restart", "--time", "5")
     box.find_again()
-    wait_until(lambda: state_of(box).get("resumed") == 3)
+    wait_until(lambda: state_of(box).get("resumed") == 3, "it goes on after a reboot")
     rounds = state_of(box)["rounds"]
-    wait_until(lambda: state_of(box)["rounds"] > rounds)
+    wait_until(lambda: state_of(box)["rounds"] > rounds, "a round after the reboot")
     assert box.live() != good, "a host that comes up is no reason to go back"
-    box.run("echo {\\\"kind\\\":\\\"health\\\"} >/opt/mobius/current/fault.json")
-    wait_until(lambda: box.live() == good and state_of(box)["status"] == "finished")
+    box.run(fault("health"))
+    wait_until(lambda: box.live() == good and state_of(box)["status"] == "finished", "it rolls back")
     assert state_of(box)["verdict"] == "rolled_back" and box.answers() == good
     assert [event["verdict"] for event in box.history() if event["what"] == "watch"][-1] == "rolled_back"
     assert box.run("ls /etc/systemd/system | grep watch") == "", "its unit has removed itself"
