@@ -312,8 +312,9 @@ def test_a_password_in_what_git_prints_is_not_shown(tmp_path):
 
 
 def test_git_asks_nobody(make, web, tmp_path, monkeypatch):
-    for name in ("GIT_SSH", "GIT_SSH_COMMAND", "GIT_ASKPASS", "SSH_ASKPASS", "GIT_TERMINAL_PROMPT"):
+    for name in ("GIT_SSH", "GIT_SSH_COMMAND", "GIT_ASKPASS", "SSH_ASKPASS", "GIT_TERMINAL_PROMPT", "GIT_CONFIG_GLOBAL"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)  # a checkout has settings of its own
     monkeypatch.setenv("HOME", str(tmp_path))
     web.answers["/app.git/info/refs"] = lambda handler, _body: handler.send(401, WWW_Authenticate='Basic realm="x"')
     with pytest.raises(OpsError, match=r"terminal prompts disabled.*\. Give the controller's user access to the repository"):
