@@ -78,7 +78,8 @@ def failure(done: subprocess.CompletedProcess[str], what: str, todo: str = "Corr
     return OpsError(f"{what}: {command}", "exit status 0", found.removeprefix("exit status "), _causes.remedy(command, found) or todo)
 
 
-def run(argv: list[str], folder: str, what: str, env: dict[str, str] | None = None, todo: str = "Correct the cause and run it again") -> str:
+def run(argv: list[str], folder: str, what: str, env: dict[str, str] | None = None,
+        todo: str = "Correct the cause and run it again") -> str:
     """Run a command that has to succeed and return what it prints.
 
     :param todo: what to do when it fails for another cause than a known one, such as a full disk.

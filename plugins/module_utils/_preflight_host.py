@@ -71,16 +71,16 @@ def encoders(wanted: list[str]) -> Row:
     if not wanted or not shutil.which("ffmpeg"):
         return skipped("encoders", "there is no ffmpeg to ask" if wanted else "none is asked for")
     done = _commands.capture(["ffmpeg", "-hide_banner", "-encoders"], timeout=PATIENCE)
+    expected, remedy, repair = "ffmpeg with " + ", ".join(wanted), "install an ffmpeg that has them", "repair the installation of ffmpeg"
     if done.returncode:
-        return row("encoders", False, f"ffmpeg: {_commands.ending(done)}", "ffmpeg with " + ", ".join(wanted), "repair the installation of ffmpeg")
+        return row("encoders", False, f"ffmpeg: {_commands.ending(done)}", expected, repair)
     kinds = {words[1]: words[0][0] for words in (line.split() for line in done.stdout.splitlines()) if len(words) > 1}
-    expected, remedy = "ffmpeg with " + ", ".join(wanted), "install an ffmpeg that has them"
     missing = [name for name in wanted if name not in kinds]
     if missing:
         return row("encoders", False, "missing: " + ", ".join(missing), expected, remedy)
     broken = [f"{name} fails: {said}" for name in wanted for said in [_encode(name, kinds[name])] if said]
     found = "; ".join(broken) or ", ".join(wanted) + (" encoded a moment of picture and sound" if len(wanted) > 1 else " encoded a moment")
-    return row("encoders", not broken, found, expected, "repair the installation of ffmpeg")
+    return row("encoders", not broken, found, expected, repair)
 
 
 def _encode(encoder: str, kind: str) -> str:

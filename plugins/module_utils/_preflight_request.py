@@ -142,7 +142,8 @@ def artifact(facts: dict[str, t.Any]) -> Row:
     if not facts.get("release_id"):
         said, remedy = str(facts.get("msg") or "no answer").strip(), str(facts.get("remedy") or "")
         found = said.removesuffix(f" {remedy}.") if remedy else said
-        return row("artifact", False, found, "a source that makes a release, all of it right", remedy or "correct the cause and run it again")
+        return row("artifact", False, found, "a source that makes a release, all of it right",
+                   remedy or "correct the cause and run it again")
     if not facts.get("path"):
         return skipped("artifact", f"release {facts['release_id']} is built by the deploy")
     return row("artifact", True, f"release {facts['release_id']}, SHA-256 {facts['sha256'][:16]}…", "its checksum and manifest", "")

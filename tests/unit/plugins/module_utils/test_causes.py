@@ -13,8 +13,8 @@ from ansible_collections.mobius.ops.plugins.module_utils import _causes
 RECORDED = Path(__file__).parent / "recorded"
 IN_SYNC = ("code EUSAGE | `npm ci` can only install packages when your package.json and package-lock.json or npm-shrinkwrap.json are in "
            "sync. Please update your lock file with `npm install` before continuing. | Missing: left-pad@1.3.0 from lock file")
-NOT_CACHED = ("code ENOTCACHED | request to https://registry.example/left-pad failed: cache mode is 'only-if-cached' but no cached response "
-              "is available.")
+NOT_CACHED = ("code ENOTCACHED | request to https://registry.example/left-pad failed: cache mode is 'only-if-cached' but no cached "
+              "response is available.")
 NOT_FOUND = ("code E404 | 404 Not Found - GET https://registry.example/mobius-no-such-package-xyz | "
              "404  'mobius-no-such-package-xyz@1.0.0' is not in this registry.")
 REFUSED = ("code ECONNREFUSED | FetchError: request to http://127.0.0.1:9/left-pad failed, reason: connect ECONNREFUSED 127.0.0.1:9")
@@ -37,8 +37,8 @@ WHOLE = [
     ("npm ci", "npm11-disk-full", "code ENOSPC | nospc ENOSPC: no space left on device, write", "Free disk space"),
     ("npm ci", "npm11-engine", 'code EBADENGINE | engine Not compatible with your version of node/npm: app@1.0.0 | notsup Required: '
      '{"node":">=99"} | notsup Actual:   {"node":"v20.20.2","npm":"11.19.1"}', "Install the Node.js and npm versions"),
-    ("npm ci", "npm11-own-script", "cannot download the binary | path /srv/app | command sh -c node -e \"console.error('cannot download the "
-     "binary'); process.exit(3)\"", "add --ignore-scripts to mobius_npm_ci_args"),
+    ("npm ci", "npm11-own-script", "cannot download the binary | path /srv/app | command sh -c node -e \"console.error('cannot download "
+     "the binary'); process.exit(3)\"", "add --ignore-scripts to mobius_npm_ci_args"),
     ("npm run nosuch", "npm11-missing-script", 'Missing script: "nosuch"', "correct mobius_build_command"),
     ("npm run build", "build-tool-missing", "sh: 1: nosuchtool: not found", "Add that program to the dependencies of the source"),
     ("npm run build", "node-missing-module", "Error: Cannot find module '/srv/app/build.js'", ""),
@@ -51,7 +51,8 @@ WHOLE = [
     ("git clone", "git-missing-repository", "fatal: '/srv/missing.git' does not appear to be a git repository",
      "Correct mobius_release_source"),
     ("git checkout", "git-missing-ref", "fatal: invalid reference: nosuch", "Correct mobius_release_ref"),
-    ("git clone", "git-ssh-unknown-host", "ssh: Could not resolve hostname git.invalid: Name or service not known", "reaches the git server"),
+    ("git clone", "git-ssh-unknown-host", "ssh: Could not resolve hostname git.invalid: Name or service not known",
+     "reaches the git server"),
     ("git clone", "git-unknown-host", "fatal: unable to access 'https://git.invalid/x.git/': Could not resolve host: git.invalid",
      "reaches the git server"),
     ("git clone", "git-refused", "fatal: unable to access 'https://127.0.0.1:9/x.git/': Failed to connect to 127.0.0.1 port 9 after 0 ms: "
@@ -63,8 +64,10 @@ WHOLE = [
     ("ffprobe", "ffprobe-video", "[mov,mp4,m4a,3gp,3g2,mj2] moov atom not found | v.mp4: Invalid data found when processing input", ""),
 ]
 BEGINS = [
-    ("npm ci", "npm11-broken-lock", "code EUSAGE | The `npm ci` command can only install with an existing package-lock.json or | ", "commit its"),
-    ("npm ci", "npm11-eresolve", "code ERESOLVE | ERESOLVE could not resolve | While resolving: react-dom@17.0.0 | ", "conflicting versions"),
+    ("npm ci", "npm11-broken-lock", "code EUSAGE | The `npm ci` command can only install with an existing package-lock.json or | ",
+     "commit its"),
+    ("npm ci", "npm11-eresolve", "code ERESOLVE | ERESOLVE could not resolve | While resolving: react-dom@17.0.0 | ",
+     "conflicting versions"),
     ("npm ci", "npm11-integrity", "code EINTEGRITY | Integrity checksum failed when using sha512: wanted sha512-AAAA", "npm cache verify"),
     ("npm ci", "npm11-missing-package", "code E404 | 404 Not Found - GET ", "Correct the dependency in the source"),
     ("npm ci", "npm11-read-only-cache", "code EACCES | path /srv/app/_cacache | ", NO_ACCESS),
@@ -75,14 +78,16 @@ BEGINS = [
      "(1:0): Failed to parse source", ""),
     ("npm run build", "rollup-syntax", "[!] RollupError: src/main.js (2:0): Expected ',', got '<eof>' | src/main.js (2:0) | ", ""),
     ("npm run build", "webpack-syntax", "ERROR in ./src/main.js 2:0 | Module parse failed: Unexpected token (2:0) | ", ""),
-    ("npm run build", "webpack-missing-file", "ERROR in ./src/main.js 1:0-31 | Module not found: Error: Can't resolve './missing.js' in ", ""),
+    ("npm run build", "webpack-missing-file", "ERROR in ./src/main.js 1:0-31 | Module not found: Error: Can't resolve './missing.js' in ",
+     ""),
     ("esbuild", "esbuild", "✘ [ERROR] Unexpected end of file | s.js:2:0:", ""),
     ("node", "node-exception", "TypeError: x is not a function | ", ""),
     ("node", "node-rejection", "UnhandledPromiseRejection: This error originated either by throwing inside of an async function", ""),
     ("git clone", "git-corrupt", "fatal: loose object 533fb61e49b27ef81961ec5f4b8b6b4290c948cc (stored in ./objects/", "git fsck"),
     ("git clone", "git-dubious-owner", "fatal: detected dubious ownership in repository at '/srv/app/.git' | ", "safe.directory"),
     ("git clone", "git-disk-full", "fatal: cannot copy ", "Free disk space"),
-    ("haproxy", "haproxy-config", "[ALERT] parsing [h.cfg:2] : unknown keyword 'nosuch' in 'global' section | [ALERT] parsing [h.cfg:4]", ""),
+    ("haproxy", "haproxy-config", "[ALERT] parsing [h.cfg:2] : unknown keyword 'nosuch' in 'global' section | [ALERT] parsing [h.cfg:4]",
+     ""),
     ("ffmpeg", "ffmpeg-encoder", "[h264_nvenc] Cannot load libcuda.so.1 | ", ""),
     ("ssh-keygen", "ssh-keygen-open-key", "Permissions 0644 for 'v.mp4' are too open. | ", ""),
 ]
@@ -112,14 +117,13 @@ def test_the_cause_comes_first(command, name, text, todo):
 @pytest.mark.parametrize("name", [name for _command, name, _text, _todo in WHOLE + BEGINS])
 def test_no_notice_help_or_stack_frame_is_shown(name):
     shown = cause(name)
-    assert not re.search(r"notice|complete log|Usage|Options|--install-strategy|proxy' config|\[NOTICE\]|correct access rights|node:internal",
-                         shown)
+    assert not re.search(r"notice|complete log|Usage|Options|--install-|proxy' config|\[NOTICE\]|access rights|node:internal", shown)
     assert "\x1b" not in shown and "\n" not in shown and not re.search(r"(^|\| )at ", shown)
     assert len(shown) <= _causes.LONGEST and shown.count(" | ") <= _causes.LINES
 
 
 @pytest.mark.parametrize("errors", [
-    "npm notice\nnpm notice New minor version of npm available! 11.19.1 -> 11.21.2\n{}\nnpm notice To update run: npm install -g npm@11.21.2\n",
+    "npm notice\nnpm notice New minor version of npm available! 11.19.1 -> 11.21.2\n{}\nnpm notice To update run: npm i -g npm\n",
     "npm warn deprecated left-pad@1.3.0: use String.prototype.padStart()\n{}\n",
     "hint: Pulling without specifying how to reconcile\n{}\nhint: see git help pull\n",
     "[NOTICE]   (1) : haproxy version is 2.6.12\n{}\n[WARNING]  (1) : config : missing timeouts\n",
@@ -139,7 +143,8 @@ def test_without_an_output_there_is_no_cause():
 
 def test_the_error_in_the_output_counts_before_what_the_error_output_repeats():
     errors = "npm ERR! code ELIFECYCLE\nnpm ERR! errno 1\nnpm ERR! app@1.0.0 build: `webpack`\nnpm ERR! Exit status 1\n"
-    assert _causes.cause(errors, "built a\nERROR in ./a.js 1:0\nModule parse failed\n").startswith("ERROR in ./a.js 1:0 | Module parse failed")
+    shown = _causes.cause(errors, "built a\nERROR in ./a.js 1:0\nModule parse failed\n")
+    assert shown.startswith("ERROR in ./a.js 1:0 | Module parse failed")
 
 
 def test_without_an_error_line_the_last_lines_are_shown():
@@ -168,7 +173,7 @@ def test_long_lines_are_cut():
     ("npm ci", "code E503 | 503 Service Unavailable", "run it again later"),
     ("npm ci", "code SELF_SIGNED_CERT_IN_CHAIN", "NODE_EXTRA_CA_CERTS"),
     ("npm ci", "code EROFS | EROFS: read-only file system, mkdir '/opt'", "Make the file system of that path writable"),
-    ("npm run build", "SIGKILL (no output)", "more memory"),
+    ("npm run build", "SIGKILL (no output)", "Find out what killed it"),
     ("npm run build", "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", "more memory"),
     ("git clone", "git@git.example: Permission denied (publickey).", "an SSH key"),
     ("git clone", "fatal: could not read Username for 'https://git.example': terminal prompts disabled", "git credential helper"),

@@ -78,7 +78,8 @@ def test_a_lock_file_that_is_no_json(source, tmp_path):
 def test_a_package_that_is_not_in_the_cache(source, tmp_path):
     said = refused(source(), tmp_path, "--offline")
     assert "found 1 (code ENOTCACHED | request to " in said
-    assert said.endswith("no cached response is available.). Remove --offline from mobius_npm_ci_args, or fill npm's cache on this machine first.")
+    assert said.endswith("no cached response is available.). "
+                         "Remove --offline from mobius_npm_ci_args, or fill npm's cache on this machine first.")
 
 
 def test_a_registry_that_refuses(source, tmp_path, closed_port):
@@ -131,8 +132,8 @@ def test_npm_is_asked_for_no_notice_audit_or_funding(source, tmp_path, program):
     program("npm", f"env > {tmp_path}/env; exit 1\n")
     refused(source(), tmp_path)
     seen = dict(line.split("=", 1) for line in (tmp_path / "env").read_text().splitlines() if "=" in line)
-    assert {name: seen.get(name) for name in ("NO_UPDATE_NOTIFIER", "npm_config_update_notifier", "npm_config_audit", "npm_config_fund")} == {
-        "NO_UPDATE_NOTIFIER": "1", "npm_config_update_notifier": "false", "npm_config_audit": "false", "npm_config_fund": "false"}
+    wanted = {"NO_UPDATE_NOTIFIER": "1", **dict.fromkeys(("npm_config_update_notifier", "npm_config_audit", "npm_config_fund"), "false")}
+    assert {name: seen.get(name) for name in wanted} == wanted
 
 
 def test_an_environment_that_is_given_keeps_its_own_word(tmp_path):
@@ -163,9 +164,9 @@ def test_a_build_whose_program_is_not_installed(tmp_path):
 
 
 def test_a_command_that_prints_nothing_and_one_that_is_killed():
-    with pytest.raises(OpsError, match=r"^check: false: expected exit status 0, found 1 \(no output\)\. Correct the cause and run it again\.$"):
+    with pytest.raises(OpsError, match=r"^check: false: expected exit status 0, found 1 \(no output\)\. Correct the cause"):
         _commands.run(["false"], "/", "check")
-    with pytest.raises(OpsError, match=r"expected exit status 0, found SIGKILL \(no output\)\. Give this machine more memory"):
+    with pytest.raises(OpsError, match=r"expected exit status 0, found SIGKILL \(no output\)\. Find out what killed it"):
         _commands.run(["sh", "-c", "kill -KILL $$"], "/", "check")
 
 
