@@ -22,18 +22,21 @@ def test_a_host_that_is_lost_before_the_switch_stops_the_deploy(fleet, good):
 
 
 def test_a_host_that_is_lost_after_its_switch_is_named_and_put_right_when_it_is_back(fleet, good):
-    second = fleet.sites["second"]
+    """All of them have an earlier release to go back to; which one is not the same on each."""
+    assert fleet.deploy("v10").outcome == "deployed"
+    (live,), second = fleet.live(), fleet.sites["second"]
+    assert live != good
     with when(lambda: second.live().startswith("v5"), lambda: fleet.cut("second")):
         result = fleet.deploy("v5")
     assert result.status != 0 and result.outcome in ("failed", "rolled_back"), result.output
-    assert fleet.versions() == ["v1", "v5", "v1"]
+    assert fleet.versions() == ["v10", "v5", "v10"]
     (incident,) = fleet.incidents()
     assert incident["evidence"]["not_reached"] == ["second"] and "second" in incident["summary"]
     fleet.mend()
     refused = fleet.play("rollback")
     assert refused.status == 2 and "different releases" in refused.output, refused.output
-    assert fleet.play("rollback", mobius_release_id=good).outcome == "rolled_back"
-    assert fleet.versions() == ["v1"] * 3 and fleet.live() == {good}
+    assert fleet.play("rollback", mobius_release_id=live).outcome == "rolled_back"
+    assert fleet.versions() == ["v10"] * 3 and fleet.live() == {live}
     result = fleet.deploy("v5")
     assert (result.status, result.outcome) == (0, "deployed"), result.output
     assert fleet.versions() == ["v5"] * 3 and fleet.locks() == [False] * 3
