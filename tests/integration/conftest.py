@@ -4,11 +4,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import random
 import secrets
 import shutil
 import signal
-import socket
 import string
 import typing as t
 from pathlib import Path
@@ -18,6 +16,7 @@ from support import templates
 from support.application import Client, make_source
 from support.fleet import Fleet
 from support.playbooks import ROOT, Operator, Result
+from support.ports import free_port
 from support.waiting import HANG, wait_until, when
 
 from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _build
@@ -35,30 +34,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kill-chance", default="2026", metavar="TEXT", help="what the random moments hang on")
 
 
-def _ports() -> t.Iterator[int]:
-    """Ports below those that the kernel gives to clients, which would take one before its server starts; each worker has its own part."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8
-    start, count = 12_000 + 2_500 * worker, 2_500
-    offset = random.SystemRandom().randrange(count)  # another run of the tests may go on beside this one
-    while True:
-        yield start + offset % count
-        offset += 1
-
-
-_PORTS = _ports()
-
-
-def free_port() -> int:
-    """A TCP port that is not in use, and that this run gives once."""
-    for port in _PORTS:
-        with socket.socket() as listener, contextlib.suppress(OSError):
-            listener.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("unreachable")
-
-
 #: Neither a slow machine nor its full disk makes a site unwell.
 THRESHOLDS = {"response_time_ms": [20_000, 20_000], "disk_pct": [100, 100], "inodes_pct": [100, 100]}
+
+
 class Site:
     """One root with its operator; windows of seconds."""
 

@@ -3,14 +3,16 @@
 """Free TCP ports that no other test takes before they are used."""
 from __future__ import annotations
 
+import collections
 import os
 import random
 import socket
 
 #: Ports that the kernel gives to nobody who asks for any port start below this one.
 _LOWEST = 10_000
-#: One abstract socket a port, held until this process ends: other test processes, of any user, see that the port is reserved.
-_reserved: list[socket.socket] = []
+#: One abstract socket a port: other test processes, of any user, see that the port is reserved. The oldest are given up, because files
+#: that are open at once are limited; their tests have ended long since.
+_reserved: collections.deque[socket.socket] = collections.deque(maxlen=256)
 
 
 def _range() -> range:
@@ -38,7 +40,7 @@ def _reserve(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Free ports, reserved until this process ends."""
+    """Free ports, reserved for the test that asked."""
     found: list[int] = []
     chance = random.Random(os.urandom(8))  # never the same order as another worker, whatever seeded the tests
     for port in chance.sample(_range(), len(_range())):
@@ -51,5 +53,5 @@ def free_ports(count: int) -> list[int]:
 
 
 def free_port() -> int:
-    """One free port, reserved until this process ends."""
+    """One free port, reserved for the test that asked."""
     return free_ports(1)[0]

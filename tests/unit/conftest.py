@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import atexit
-import collections
 import contextlib
 import http.server
 import io
-import itertools
 import json
 import os
 import shutil
@@ -26,6 +24,7 @@ import typing as t
 import hypothesis
 import pytest
 from support.certificates import Authority
+from support.ports import free_port
 from support.remains import end_all, processes_of
 from support.waiting import HANG, wait_until
 
@@ -156,21 +155,6 @@ def any_latency(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(name="wait_until")
 def _wait_until() -> t.Callable[..., t.Any]:
     return wait_until
-
-
-#: Below the range from which the system takes the other ends of connections, so that none of them is in the way.
-_PORTS = itertools.cycle(range(10_000, 32_000))
-collections.deque(itertools.islice(_PORTS, os.getpid() * 97 % 22_000), maxlen=0)  # each worker begins elsewhere
-
-
-def free_port() -> int:
-    """A port that nobody listens on, and that was not given to a test before."""
-    for port in _PORTS:
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what has ended there is in nobody's way
-            probe.bind(("0.0.0.0", port))
-            return port
-    raise AssertionError("no port is free")
 
 
 @pytest.fixture(name="free_port")
