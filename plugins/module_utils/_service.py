@@ -21,7 +21,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, 
 
 MANAGERS = ("auto", "systemd", "process")
 #: Seconds within which a supervisor must have said that it runs.
-LAUNCH_TIMEOUT = 10.0
+LAUNCH_TIMEOUT = 60.0
 
 
 def default_manager() -> str:
