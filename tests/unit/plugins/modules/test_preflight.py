@@ -239,6 +239,15 @@ def test_the_real_ffmpeg_encodes_a_moment():
     assert _preflight_host.encoders(["libx264", "aac"])["found"] == "libx264, aac encoded a moment of picture and sound"
 
 
+def test_an_ffmpeg_that_does_not_start_is_not_called_one_without_encoders(tmp_path, monkeypatch):
+    (tmp_path / "ffmpeg").write_text("#!/bin/sh\necho 'ffmpeg: error while loading shared libraries: libavdevice.so.59' >&2; exit 127\n")
+    (tmp_path / "ffmpeg").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    row = _preflight_host.encoders(["libx264"])
+    assert row["found"] == "ffmpeg: exit status 127 (ffmpeg: error while loading shared libraries: libavdevice.so.59)"
+    assert row["remedy"] == "repair the installation of ffmpeg"
+
+
 def test_a_proxy_that_does_not_run_or_was_set_up_otherwise(host, check, monkeypatch):
     host.live("r1")
     service = host.service()
