@@ -184,8 +184,9 @@ class Host:
     def __init__(self, root: str) -> None:
         self.root = root
         self.layout = Layout(root)
-        for folder in self.layout.folders():
-            os.makedirs(folder, exist_ok=True)
+        with _files.open_umask():  # as the product does, for the service's user
+            for folder in self.layout.folders():
+                os.makedirs(folder, exist_ok=True)
         _files.write_text(self.layout.env_file, f"MOBIUS_API_KEYS={SECRET}\n", 0o600)
         self.store = ReleaseStore(self.layout)
         self.port = free_port()
@@ -193,9 +194,10 @@ class Host:
     def release(self, release_id: str, status: str = "prepared", mode: str = "ok", **facts: t.Any) -> dict[str, t.Any]:
         """Put a release on disk that is newer than all others."""
         folder = self.layout.release(release_id)
-        os.makedirs(folder)
-        for name, text in (("app.py", APP), ("package.json", "{}"), ("mode", mode)):
-            _files.write_text(os.path.join(folder, name), text)
+        with _files.open_umask():
+            os.makedirs(folder)
+            for name, text in (("app.py", APP), ("package.json", "{}"), ("mode", mode)):
+                _files.write_text(os.path.join(folder, name), text)
         record = self.store.new_record(id=release_id, version=release_id, source="test", sha256="0" * 64, status=status,
                                        **facts)
         if status != "prepared" and not record["activated"]:

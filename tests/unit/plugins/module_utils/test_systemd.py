@@ -23,8 +23,8 @@ LIMITS = {"memory_max": "4G", "cpu_quota": "150%", "cpu_weight": "50", "io_weigh
 @pytest.fixture
 def spec(host):
     """A definition whose every text has something to quote."""
-    options = host.params(command=[sys.executable, "-c", 'print("a $HOME 100% \\ b")'], host="127.0.0.1", user="daemon", stop_timeout=1, restart_window=60,
-                          **LIMITS, environment={"TOKEN_FORMAT": 'a$b "q" 5% \\', "PLAIN": 1})
+    options = host.params(command=[sys.executable, "-c", 'print("a $HOME 100% \\ b")'], host="127.0.0.1", user="daemon",
+                          stop_timeout=1, restart_window=60, **LIMITS, environment={"TOKEN_FORMAT": 'a$b "q" 5% \\', "PLAIN": 1})
     return _service.build_spec(host.layout, options)
 
 

@@ -40,7 +40,9 @@ def altered(monkeypatch):
         def with_code(layout, util, argument):
             argv, env = command(layout, util, argument)
             if util is _watcher:
-                argv = [sys.executable, "-c", f"{textwrap.dedent(code)}\nsys.argv = [{util.__name__!r}, {argument!r}]\n_watcher.main()"]
+                lines = ["import os, sys, time, types", f"from {_detach.PACKAGE} import _health, _watch_host, _watcher",
+                         f"sys.argv = ['watch', {argument!r}]", textwrap.dedent(code), "_watcher.main()"]
+                argv = [sys.executable, "-c", "\n".join(lines)]
             return argv, env
         monkeypatch.setattr(_detach, "command", with_code)
     return alter
@@ -49,9 +51,7 @@ def altered(monkeypatch):
 @pytest.fixture
 def own_clock(altered):
     """Watches live through their window by their pauses alone: so many rounds however long each takes."""
-    altered(f"""
-        import sys, types
-        from {_detach.PACKAGE} import _watch_host, _watcher
+    altered("""
         now = [0.0]
         _watcher.time = _watch_host.time = types.SimpleNamespace(
             monotonic=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds))
@@ -429,9 +429,7 @@ def interrupted(host, folder, wait_until, **state):
 @pytest.fixture
 def impatient(altered):
     """Watches that go on do not wait for long until the service is well; where they go back they are patient."""
-    altered(f"""
-        import sys
-        from {_detach.PACKAGE} import _health, _watcher
+    altered("""
         wait_for, first = _health.wait_for, [0.3]
 
         def wait(checks, timeout, *words, **options):
@@ -477,7 +475,11 @@ def test_a_process_that_is_told_to_end_says_so(host, two, watch, ended):
     assert "SIGTERM" in log_of(folder) and "SIGTERM" in last_event(host)["why"]
 
 
-def test_a_watch_that_begins_too_late_is_given_up(host, two, watch, ended, monkeypatch, wait_until):
+def test_a_watch_that_begins_too_late_is_given_up(host, two, watch, altered, ended, monkeypatch):
+    altered("""
+        while not os.path.exists(os.path.join(sys.argv[1], "stop")):
+            time.sleep(0.02)
+    """)
     monkeypatch.setattr(_watch, "LAUNCH_TIMEOUT", 0.01)
     with pytest.raises(ServiceError, match="expected to begin within 0 s"):
         watch(duration=10 * HANG)
