@@ -28,7 +28,7 @@ class ActionModule(background.BackgroundAction):
 '''
 
 #: Does what ``steps`` say: ``{name, bytes, files, seconds, hold}`` each, waits until there is no file ``hold``, and ends as ``end`` says.
-#: A step with a ``hold`` of its own gets on, and to no end until there is no such file.
+#: A step with its own ``hold`` keeps progressing, but does not end while that file exists.
 MODULE = '''#!/usr/bin/python
 from __future__ import annotations
 import os, signal, time
