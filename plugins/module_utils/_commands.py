@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import typing as t
 
@@ -47,7 +48,11 @@ def capture(argv: list[str], folder: str = "/", what: str = "command",
                               **account)
     except subprocess.TimeoutExpired as error:
         raise StateError(f"{what}: {argv[0]}", f"an end within {timeout:g} s", "none", "Run it by hand to see why") from error
-    except FileNotFoundError as error:
+    except (FileNotFoundError, PermissionError) as error:
+        # a folder of the PATH that may not be looked into makes "no such program" a "permission denied"
+        path = (os.environ if env is None else env).get("PATH")
+        if isinstance(error, PermissionError) and (os.sep in argv[0] or shutil.which(argv[0], path=path)):
+            raise
         raise StateError(what, f"the program {argv[0]}", "none on the PATH",
                          "Install it on this machine (on targets mobius.ops.setup does), or correct the setting that names it") from error
 

@@ -28,7 +28,7 @@ class ActionModule(background.BackgroundAction):
 '''
 
 #: Does what ``steps`` say: ``{name, bytes, files, seconds, hold}`` each, waits until there is no file ``hold``, and ends as ``end`` says.
-#: A step with a ``hold`` of its own is half done until there is no such file.
+#: A step with its own ``hold`` keeps progressing, but does not end while that file exists.
 MODULE = '''#!/usr/bin/python
 from __future__ import annotations
 import os, signal, time
@@ -48,7 +48,7 @@ def run(params, check_mode):
         seconds, size, files = float(step.get("seconds", 0)), int(step.get("bytes", 0)), int(step.get("files", 0))
         meter.phase(step["name"], size, files)
         while step.get("hold") and os.path.exists(step["hold"]):
-            meter.add(size // 2 - meter.bytes, files // 2 - meter.files)
+            meter.add((size - meter.bytes) // 1000, (files - meter.files) // 1000)
             time.sleep(0.02)
         begin, done = time.monotonic(), 0.0
         while done < 1:

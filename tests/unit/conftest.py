@@ -56,16 +56,16 @@ SECRET = "zeKr1t-of-the-core-tests"
 
 
 def _isolate() -> None:
-    """Take from the tests and their processes what is this machine's, this user's or this shell's own."""
+    """Remove settings of the machine, the user and the shell from the environment of the tests and their processes."""
     for name in list(os.environ):
         if name.upper().startswith(("GIT_", "ANSIBLE_", "NPM_CONFIG_")) or name.upper().endswith("_PROXY"):
             del os.environ[name]
     os.environ["GIT_CONFIG_GLOBAL"] = os.environ["GIT_CONFIG_SYSTEM"] = os.devnull
-    if not os.access(os.environ.get("HOME", ""), os.W_OK):  # ansible, npm and ssh want one
+    if not os.access(os.environ.get("HOME", ""), os.W_OK):  # ansible, npm and ssh need one
         home = tempfile.mkdtemp(prefix="mobius-home-")
         atexit.register(shutil.rmtree, home, ignore_errors=True)
         os.environ["HOME"] = home
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a job in the background of a shell script; some tests interrupt
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # set for background jobs of shell scripts, and inherited
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -74,7 +74,7 @@ _isolate()
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limits that only a hang reaches, for what a busy machine does slowly. A test of such a limit sets its own."""
+    """Raise the product's own limits to HANG, so that a busy machine does not reach them. A test of such a limit sets its own value."""
     for util, name in ((_service, "LAUNCH_TIMEOUT"), (_watch, "LAUNCH_TIMEOUT"), (_watch, "STOP_TIMEOUT"), (_proxy, "PATIENCE"),
                        (_deploy_lock, "PATIENCE"), (_baseline, "PATIENCE"), (_host_metrics, "PATIENCE"), (_preflight_host, "PATIENCE")):
         monkeypatch.setattr(util, name, HANG)
@@ -83,7 +83,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def no_name_servers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names below ``.invalid`` are unknown at once, whatever the resolver of the machine says, and when."""
+    """Resolve no name below ``.invalid``, independent of the machine's resolver."""
     real = socket.getaddrinfo
 
     def resolve(host: t.Any, *words: t.Any, **options: t.Any) -> t.Any:
@@ -130,9 +130,9 @@ while True:
 
 @pytest.fixture
 def by_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time that a service has to become ready goes on with its wrong answers only, a tenth of a second with each.
+    """Advance the readiness clock by 0.1 s per wrong answer, and by nothing else.
 
-    So any limit gives up what answers wrongly, and none what the machine starts slowly.
+    A short ``ready_timeout`` then gives up a service that answers wrongly, but never one that starts slowly.
     """
     now, sample_all = [0.0], _health.sample_all
 
@@ -148,7 +148,7 @@ def by_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def any_latency(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How long an answer takes here has no status."""
+    """Accept any response time, because it depends on the machine."""
     monkeypatch.setitem(_thresholds.DEFAULTS, "response_time_ms", (1000 * HANG, 1000 * HANG))
 
 
@@ -168,8 +168,9 @@ class Host:
     def __init__(self, root: str) -> None:
         self.root = root
         self.layout = Layout(root)
-        for folder in self.layout.folders():
-            os.makedirs(folder, exist_ok=True)
+        with _files.open_umask():  # like the product: the service user must be able to read them
+            for folder in self.layout.folders():
+                os.makedirs(folder, exist_ok=True)
         _files.write_text(self.layout.env_file, f"MOBIUS_API_KEYS={SECRET}\n", 0o600)
         self.store = ReleaseStore(self.layout)
         self.port = free_port()
@@ -177,9 +178,10 @@ class Host:
     def release(self, release_id: str, status: str = "prepared", mode: str = "ok", **facts: t.Any) -> dict[str, t.Any]:
         """Put a release on disk that is newer than all others."""
         folder = self.layout.release(release_id)
-        os.makedirs(folder)
-        for name, text in (("app.py", APP), ("package.json", "{}"), ("mode", mode)):
-            _files.write_text(os.path.join(folder, name), text)
+        with _files.open_umask():
+            os.makedirs(folder)
+            for name, text in (("app.py", APP), ("package.json", "{}"), ("mode", mode)):
+                _files.write_text(os.path.join(folder, name), text)
         record = self.store.new_record(id=release_id, version=release_id, source="test", sha256="0" * 64, status=status,
                                        **facts)
         if status != "prepared" and not record["activated"]:
@@ -274,7 +276,7 @@ def secret() -> str:
 
 class _Answers(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # or head and body of an answer on a kept connection are 40 ms apart
+    disable_nagle_algorithm = True  # avoids 40 ms between head and body on a kept connection
 
     def log_message(self, *_words: t.Any) -> None:
         pass

@@ -29,14 +29,14 @@ def trial(tmp_path):
 
 @pytest.fixture
 def hold(tmp_path):
-    """A file while which is there the work that has it as its option goes on."""
+    """A file; work with this option does not end while it exists."""
     path = tmp_path / "hold"
     path.touch()
     return path
 
 
 def shown(run: Run, hold: pathlib.Path, *hosts: str) -> Run:
-    """Let work go on until there is a line of each host, and wait for the end."""
+    """Release the work once every host has shown a line, and wait for the end of the playbook."""
     for host in hosts or ("localhost",):
         wait_until(lambda host=host: run.progress(host) or run.process.poll() is not None, f"a line of {host}")
     hold.unlink()
@@ -93,7 +93,7 @@ def test_lines_come_while_the_work_goes_on(trial, tmp_path):
     lines = run.end().progress()
     shown = [line.text for line in lines]
     assert shown[0].startswith("[localhost] work: writing ") and " of 498 MB (" in shown[0] and " of 5,070 files, " in shown[0], shown
-    assert shown[0].endswith(" s left") and "B/s" in shown[0]
+    assert shown[0].endswith(" left") and "B/s" in shown[0]
     assert any("work: writing done: 498 MB, 5,070 files in " in line for line in shown), shown
     assert shown[-1].startswith("[localhost] work: verifying done: 300 MB in ") and not any("scanning" in line for line in shown)
     assert any(line.text.startswith("changed:") for line in run.lines)
@@ -154,7 +154,7 @@ def test_no_lines_when_none_are_wanted(trial, started, hold):
 
 
 def test_hosts_work_at_the_same_time(trial, hold):
-    """The work of none of them ends before there is a line of each."""
+    """No host's work ends before every host has shown a line."""
     hosts = [f"host{number}" for number in range(4)]
     run = shown(trial.start(hosts={host: {} for host in hosts}, steps=writing(), hold=str(hold)), hold, *hosts)
     assert all(trial.result(host)["changed"] for host in hosts) and trial.left() == [], run.output
@@ -196,7 +196,7 @@ def test_the_default_async_dir_is_in_the_home_of_the_user(trial, started, tmp_pa
 
 @pytest.mark.parametrize("early", [True, False])
 def test_killed_work_is_noticed_at_once(tmp_path, started, early):
-    trial = Trial(tmp_path, patience=10 * HANG if early else 0.3)  # it ends before its patience, or the test fails
+    trial = Trial(tmp_path, patience=10 * HANG if early else 0.3)  # longer than the test waits
     run, pid = started()
     if not early:
         wait_until(run.progress)

@@ -200,6 +200,19 @@ def test_a_missing_build_program_is_named(make, source):
         make(source, command=["no-such-tool"])
 
 
+def test_a_program_that_is_missing_is_told_from_one_that_may_not_be_run(tmp_path, monkeypatch):
+    """A folder of the PATH that may not be looked into makes the system say "permission denied" of a program that is nowhere."""
+    def refuse(argv, **_options):
+        raise PermissionError(13, "Permission denied", argv[0])
+
+    monkeypatch.setattr(_commands.subprocess, "run", refuse)
+    with pytest.raises(StateError, match="a test: expected the program no-such-tool, found none on the PATH"):
+        _commands.capture(["no-such-tool"], what="a test")
+    for there in ("sh", str(tmp_path / "file")):
+        with pytest.raises(PermissionError):
+            _commands.capture([there], what="a test")
+
+
 @pytest.fixture
 def repository(tmp_path, source):
     """A bare repository: v1 is a tag, main says 2, the branch ``feature/x`` says 3."""

@@ -204,7 +204,7 @@ def test_after_a_reboot_only_the_time_since_boot_counts(lock, monkeypatch):
 
 @pytest.fixture
 def pauses(monkeypatch):
-    """``pauses(act)``: the pauses of those who wait; *act* is done in each in place of waiting, and time goes on by it."""
+    """``pauses(act)``: record the pauses of a waiting process. Each calls *act* instead of sleeping, and advances the clock."""
     real, made = time.monotonic, []
 
     def start(act=lambda: None):

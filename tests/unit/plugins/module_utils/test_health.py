@@ -131,7 +131,7 @@ def test_waiting_for_what_hangs_takes_no_longer_than_told(web):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The time of those who wait, which goes on while they pause only; ``[seconds]``."""
+    """The clock of ``wait_for``, which only its pauses advance; ``[seconds]``."""
     now = [0.0]
     monkeypatch.setattr(_health, "time", types.SimpleNamespace(
         monotonic=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds)))

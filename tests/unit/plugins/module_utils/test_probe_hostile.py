@@ -35,7 +35,7 @@ class Hostile(Listener):
         with line:
             try:
                 line.recv(65536)
-                end = time.monotonic() + HANG  # a probe without a limit fails the test instead of blocking it
+                end = time.monotonic() + HANG  # so that a probe without a limit fails instead of hanging
                 for piece in itertools.takewhile(lambda _piece: time.monotonic() < end, self.answer(self)):
                     line.sendall(piece)
             except OSError:
@@ -190,7 +190,7 @@ def test_a_wrong_status_says_more_than_a_body_that_cannot_be_read(hostile):
 
 
 def test_hostile_servers_do_not_hold_up_each_other(hostile):
-    """All twenty drip until the last one is asked: a probe that waited for another one would never get its answer."""
+    """Each of 20 answers ends only once all 20 requests have arrived, so a probe that waits for another one never ends."""
     talking = []
 
     def drip_until_all_talk(server):

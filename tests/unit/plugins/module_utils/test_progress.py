@@ -65,14 +65,14 @@ def test_threads_lose_nothing_and_a_reader_sees_whole_records(path, monkeypatch)
 
 @pytest.fixture
 def written(monkeypatch):
-    """What was put in its place."""
+    """The files that were written, by ``os.replace``."""
     paths, replace = [], os.replace
     monkeypatch.setattr(os, "replace", lambda source, target: (replace(source, target), paths.append(target)))
     return paths
 
 
 def test_it_is_cheap(path, written):
-    """To count costs no more than it does where nobody looks."""
+    """``add`` is that of the silent meter, and writes nothing."""
     assert _progress.Recorder.add is _progress.Meter.add
     meter = _progress.Recorder(path)
     for _time in range(10_000):
@@ -81,7 +81,7 @@ def test_it_is_cheap(path, written):
 
 
 def test_it_is_written_twice_a_second_at_most(path, written, monkeypatch):
-    """Once after each pause of half a second, whatever was counted meanwhile."""
+    """Once per pause of 0.5 s, however much is counted."""
     pauses, go_on = [], threading.Semaphore(0)
     monkeypatch.setattr(_progress, "time", types.SimpleNamespace(
         monotonic=time.monotonic, sleep=lambda seconds: (pauses.append(seconds), go_on.acquire())))

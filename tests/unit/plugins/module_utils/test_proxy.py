@@ -112,7 +112,7 @@ def test_headers_and_limits(running):
 
 
 def held_until_released(proxy, url=""):
-    """A request is answered after the release, and not before: unless it was released it would be held for longer than it waits."""
+    """Check that a request is answered after the release and not before. The hold lasts longer than the request waits."""
     marks = []
     proxy.hold(10 * HANG)
     asker = threading.Thread(target=lambda: marks.append(("answered", ask(proxy, url)[0])))

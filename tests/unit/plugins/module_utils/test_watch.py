@@ -33,14 +33,16 @@ def watch(host):
 
 @pytest.fixture
 def altered(monkeypatch):
-    """``altered(code)``: watches that are started from now on run this first."""
+    """``altered(code)``: run this code at the start of every watch process."""
     command = _detach.command
 
     def alter(code):
         def with_code(layout, util, argument):
             argv, env = command(layout, util, argument)
             if util is _watcher:
-                argv = [sys.executable, "-c", f"{textwrap.dedent(code)}\nsys.argv = [{util.__name__!r}, {argument!r}]\n_watcher.main()"]
+                lines = ["import os, sys, time, types", f"from {_detach.PACKAGE} import _health, _watch_host, _watcher",
+                         f"sys.argv = ['watch', {argument!r}]", textwrap.dedent(code), "_watcher.main()"]
+                argv = [sys.executable, "-c", "\n".join(lines)]
             return argv, env
         monkeypatch.setattr(_detach, "command", with_code)
     return alter
@@ -48,10 +50,8 @@ def altered(monkeypatch):
 
 @pytest.fixture
 def own_clock(altered):
-    """Watches live through their window by their pauses alone: so many rounds however long each takes."""
-    altered(f"""
-        import sys, types
-        from {_detach.PACKAGE} import _watch_host, _watcher
+    """Advance the clock of a watch by its pauses only: the number of rounds does not depend on the machine."""
+    altered("""
         now = [0.0]
         _watcher.time = _watch_host.time = types.SimpleNamespace(
             monotonic=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds))
@@ -271,7 +271,7 @@ def test_stop_waits_for_a_rollback_that_goes_on(host, two, watch, wait_until, mo
     with host.store.switching():
         folder = watch(duration=10 * HANG)
         wait_until(lambda: folder.state().get("rolling_back"))
-        monkeypatch.setattr(_watch, "STOP_TIMEOUT", 0)  # what it waits for is the rollback
+        monkeypatch.setattr(_watch, "STOP_TIMEOUT", 0)  # so it can only wait for the rollback
         stopper = threading.Thread(target=_watch.stop, args=(host.layout, "x"))
         stopper.start()
         stopper.join(0.3)
@@ -394,7 +394,7 @@ def test_answers_that_are_slower_than_before_are_rolled_back(host, two, watch, e
     web.answers["/health"] = lambda handler, _body: (time.sleep(late[0]), handler.send(200, ""))
     checks = _health.normalize_all([{"name": "api", "url": web.base + "/health"}])
     before = _baseline.take(host.layout, checks, "r1")
-    late[0] = max(0.1, max(before["checks"]["api"]) / 1000 * 4)  # whatever else the machine does
+    late[0] = max(0.1, max(before["checks"]["api"]) / 1000 * 4)  # far above what the machine's load explains
     folder = watch(checks=checks, requests=30, duration=10 * HANG)
     state = ended(folder)
     assert state["verdict"] == "rolled_back" and "over the baseline of" in state["trigger"], state
@@ -428,10 +428,8 @@ def interrupted(host, folder, wait_until, **state):
 
 @pytest.fixture
 def impatient(altered):
-    """Watches that go on do not wait for long until the service is well; where they go back they are patient."""
-    altered(f"""
-        import sys
-        from {_detach.PACKAGE} import _health, _watcher
+    """Shorten the wait for a healthy service after a resume. The wait in a rollback keeps its limit."""
+    altered("""
         wait_for, first = _health.wait_for, [0.3]
 
         def wait(checks, timeout, *words, **options):
@@ -477,7 +475,11 @@ def test_a_process_that_is_told_to_end_says_so(host, two, watch, ended):
     assert "SIGTERM" in log_of(folder) and "SIGTERM" in last_event(host)["why"]
 
 
-def test_a_watch_that_begins_too_late_is_given_up(host, two, watch, ended, monkeypatch, wait_until):
+def test_a_watch_that_begins_too_late_is_given_up(host, two, watch, altered, ended, monkeypatch):
+    altered("""
+        while not os.path.exists(os.path.join(sys.argv[1], "stop")):
+            time.sleep(0.02)
+    """)
     monkeypatch.setattr(_watch, "LAUNCH_TIMEOUT", 0.01)
     with pytest.raises(ServiceError, match="expected to begin within 0 s"):
         watch(duration=10 * HANG)
@@ -608,7 +610,7 @@ def test_old_logs_are_removed_and_those_of_others_are_not(host, two, own_clock, 
     watches = host.layout.path("state", "watch")
     for day in range(1, 5):
         os.makedirs(os.path.join(watches, f"2026010{day}_000000"))
-        os.utime(os.path.join(watches, f"2026010{day}_000000"), (0, 0))  # of a watch that begins it would be waited for
+        os.utime(os.path.join(watches, f"2026010{day}_000000"), (0, 0))  # a fresh one counts as starting
     folder = watch(keep=3)
     ended(folder)
     assert sorted(os.listdir(watches)) == ["20260103_000000", "20260104_000000", folder.id]

@@ -58,7 +58,7 @@ if os.environ.get("CHILD"):
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(86400)"], start_new_session=True)
 if os.environ.get("DEAF"):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-with open("logs/seen.json", "w") as stream:  # last: who sees it finds the child too
+with open("logs/seen.json", "w") as stream:  # last, because tests wait for this file
     json.dump(told, stream)
 
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -419,7 +419,7 @@ def test_children_and_the_deaf_are_ended(drills):
 
 
 def test_the_time_limit(drills):
-    """It is up in the moment that the application is there, as far as the drill can tell."""
+    """The timer fires as soon as the application runs."""
     left = []
 
     def time_is_up():

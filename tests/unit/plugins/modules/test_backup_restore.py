@@ -127,10 +127,11 @@ def test_fidelity(state_host):
     os.makedirs(state_host.path("uploads/empty"))
     os.symlink("/nowhere/at/all", state_host.path("uploads/dangling"))
     os.symlink("games", state_host.path("uploads/to folder"))
-    state_host.put("uploads/readonly", b"1", 0o400)
+    state_host.put("uploads/readonly", b"1", 0o600)
     for name in ("uploads/first name", "generated/another component"):
         os.link(state_host.path("uploads/readonly"), state_host.path(name))
     os.setxattr(state_host.path("uploads/readonly"), "user.origin", b"\0binary\xff")
+    os.chmod(state_host.path("uploads/readonly"), 0o400)
     os.setxattr(state_host.path("uploads/empty"), "user.folder", b"")
     os.setxattr(state_host.path("uploads/games"), "system.posix_acl_default", acl(bob=7))
     os.setxattr(state_host.path("uploads/rules.txt"), "system.posix_acl_access", acl(bob=6))

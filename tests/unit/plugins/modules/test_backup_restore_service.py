@@ -406,7 +406,7 @@ def test_an_interruption_right_after_a_change_of_phase_puts_everything_back(site
 
 
 def pending(pid):
-    """Signals that a process has not got yet, as bits."""
+    """The pending signals of a process, as bits."""
     with open(f"/proc/{pid}/status") as stream:
         return sum(int(line.split()[1], 16) for line in stream if line.startswith(("SigPnd:", "ShdPnd:")))
 

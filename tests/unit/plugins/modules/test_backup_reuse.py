@@ -239,7 +239,7 @@ def test_a_json_store_that_is_rewritten_in_place_is_a_whole_document(filled):
             whole = 0
             while whole < 8:
                 result = filled.backup(components=["database"])
-                if result["status"] == "incomplete":  # on a busy machine it may be torn whenever it is looked at; that is said
+                if result["status"] == "incomplete":  # every attempt read a torn file, as on a busy machine
                     assert [problem["path"] for problem in result["problems"]] == ["database/projects.json"]
                     continue
                 with zipfile.ZipFile(result["archive"]) as archive:
