@@ -56,7 +56,6 @@ class Host:
         return {"mobius_release_source": str(make_source(folder, version, fault)), "mobius_version": version}
 
 
-
 def says(result: Result, sentence: str) -> bool:
     """Whether a run's output has a sentence, however its lines were folded."""
     return sentence in " ".join(result.output.split())
