@@ -18,7 +18,7 @@ def test_artifact_that_was_built_elsewhere_is_deployed_as_it_is(shared_served, t
     for path in (made, made.with_name(made.name + ".sha256")):
         shutil.copy(path, tmp_path)
     again = shared_served.play("deploy", mobius_release_source=str(tmp_path / made.name))
-    assert (again.outcome, again.stats["mobius_release"]) == ("unchanged", record["id"])
+    assert again.outcome == "unchanged" and again.stats["mobius_release"] == record["id"], again.output
 
 
 def test_git_repository_and_ref(served, tmp_path):
