@@ -73,7 +73,7 @@ def client(host: Host) -> t.Iterator[Client]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    tunnel = subprocess.Popen([*host.ssh, "-N", "-L", f"{port}:127.0.0.1:5001"])
+    tunnel = subprocess.Popen([*host.ssh, "-N", "-L", f"{port}:127.0.0.1:5001"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     user = Client(port, (RUN / "secret").read_text().split()[0])
     user.http.headers["Origin"] = "http://127.0.0.1:5001"
     wait_until(lambda: not socket.socket().connect_ex(("127.0.0.1", port)), "the tunnel listens")
