@@ -25,8 +25,8 @@ from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedSe
 
 MEMINFO = "/proc/meminfo"
 _VERSION = re.compile(r"\d+(?:\.\d+)*")
-#: Seconds that a program has to print its version.
-PATIENCE = 30.0
+#: Seconds that a program has to print its version; npm took 30 s on a host at a load of twelve a core.
+PATIENCE = 120.0
 
 
 def write(layout: Layout) -> Row:

@@ -49,7 +49,8 @@ class Box:
         """
         there, here = (then, lambda: None) if isinstance(then, str) else ("true", then)
         line = f"echo looks; until {happens}; do read -r -t 0.02; test $? -gt 128 || exit; done; {there}; echo done"
-        looker = subprocess.Popen([*self.ssh, "sudo", "bash", "-c", f"'{line}'"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        looker = subprocess.Popen([*self.ssh, "sudo", "bash", "-c", f"'{line}'"], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL)  # ssh would make a shared one non-blocking, which Ansible refuses
         happened: list[bool] = []
 
         def act() -> None:
