@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import typing as t
 from pathlib import Path
 
@@ -65,6 +66,9 @@ class Fleet:
         for site in self.sites.values():
             for path in (site.root / "incidents").glob("*.json"):
                 path.unlink()
+            for path in (site.root / "releases").iterdir():  # else a rollback would go to one of them
+                if path.name != self.base:
+                    shutil.rmtree(path)
         return self.base
 
     @staticmethod
