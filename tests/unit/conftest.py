@@ -60,6 +60,9 @@ def _isolate() -> None:
     for name in list(os.environ):
         if name.upper().startswith(("GIT_", "ANSIBLE_", "NPM_CONFIG_")) or name.upper().endswith("_PROXY"):
             del os.environ[name]
+    for name in ("LANG", "LANGUAGE", *(name for name in os.environ if name.startswith("LC_"))):
+        os.environ.pop(name, None)
+    os.environ["LC_ALL"] = "C.UTF-8"  # Ansible accepts UTF-8 only
     os.environ["GIT_CONFIG_GLOBAL"] = os.environ["GIT_CONFIG_SYSTEM"] = os.devnull
     if not os.access(os.environ.get("HOME", ""), os.W_OK):  # ansible, npm and ssh need one
         home = tempfile.mkdtemp(prefix="mobius-home-")

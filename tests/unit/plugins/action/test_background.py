@@ -49,9 +49,17 @@ def started(trial, tmp_path):
     runs: list[tuple[Run, int]] = []
     pids = tmp_path / "pids"
 
+    def begun(run: Run) -> list[str]:
+        for path in (pids, tmp_path / "pids.end"):
+            with contextlib.suppress(FileNotFoundError):
+                if words := path.read_text().split():
+                    return words
+        assert run.process.poll() is None, run.output
+        return []
+
     def start(*options: str, **work: t.Any) -> tuple[Run, int]:
         run = trial.start(*options, pid_file=str(pids), **{"steps": writing(10 * HANG), **work})
-        runs.append((run, int(wait_until(lambda: pids.exists() and pids.read_text().split())[0])))
+        runs.append((run, int(wait_until(lambda: begun(run), "the work begins")[0])))
         return runs[-1]
 
     yield start
