@@ -82,9 +82,20 @@ def _tried(instance: _drill_instance.Instance, checks: list[dict[str, t.Any]], r
 def copy(source: str, target: str) -> None:
     """Copy a component while the application writes to it: databases by SQLite, JSON stores when they are whole.
 
+    Leaves out what is removed or renamed meanwhile, as a temporary file is that becomes a store.
+
     :raises StateError: when a JSON store is never found whole.
     """
     def one(path: str, to: str) -> None:
+        try:
+            still(path, to)
+        except FileNotFoundError as error:
+            if error.filename != path:
+                raise
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(to)
+
+    def still(path: str, to: str) -> None:
         if _sqlite.is_database(path):
             _sqlite.copy(path, to)
             status = os.stat(path)
@@ -104,8 +115,8 @@ def copy(source: str, target: str) -> None:
 
     shutil.copytree(source, target, symlinks=True, ignore=left_out, copy_function=one)
     for folder, _dirs, _names in os.walk(target):
-        status = os.stat(os.path.join(source, os.path.relpath(folder, target)))
-        with contextlib.suppress(PermissionError):
+        with contextlib.suppress(PermissionError, FileNotFoundError):
+            status = os.stat(os.path.join(source, os.path.relpath(folder, target)))
             os.chown(folder, status.st_uid, status.st_gid)
 
 
