@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 STAGES = ("integration", "traffic", "faults", "unit")
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def stays_together(path: str) -> bool:
     """Whether the tests of a file share what is costly to make."""
     return "xdist_group(" in (ROOT / path).read_text(encoding="utf-8")
