@@ -2,11 +2,13 @@
 import { spawn } from 'node:child_process';
 
 const RENDER_LIMIT_MS = 15 * 60_000;
+// Only a hang reaches it: a busy machine takes more than ten seconds.
+const VERSION_LIMIT_MS = 120_000;
 const FRAME = 'scale=1280:720:force_original_aspect_ratio=decrease,pad=1280:720:-1:-1:color=0x14161c';
 
 /** Resolves to ffmpeg's version, rejects when it cannot be run. */
 export async function ffmpegVersion(program) {
-  const { stdout } = await run(program, ['-hide_banner', '-version'], { timeout: 10_000 });
+  const { stdout } = await run(program, ['-hide_banner', '-version'], { timeout: VERSION_LIMIT_MS });
   return /^ffmpeg version (\S+)/.exec(stdout)?.[1] ?? 'unknown';
 }
 
