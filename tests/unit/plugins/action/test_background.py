@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import signal
+import subprocess
 import tempfile
 import typing as t
 
@@ -267,7 +268,11 @@ def test_the_work_goes_on_when_the_controller_is_ended(tmp_path, started, hold, 
     run, pid = started(steps=writing(), say="hello", hold=str(hold))
     if not first:
         wait_until(run.progress)
-    os.killpg(run.process.pid, number)
+    for _time in range(10):  # ansible-playbook may miss an interruption that comes while it starts a worker: a person repeats it
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(run.process.pid, number)
+            run.process.wait(HANG / 10)
+            break
     run.end()
     assert not gone(pid)
     hold.unlink()
