@@ -12,7 +12,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from support import templates
+from support import playbooks, templates, warm
 from support.application import Client, make_source
 from support.fleet import Fleet
 from support.playbooks import ROOT, Operator, Result
@@ -216,6 +216,12 @@ def _surroundings() -> t.Iterator[None]:
             patch.setenv(name, ",".join(filter(None, [os.environ.get(name, ""), "127.0.0.1", "localhost"])))
         yield
     os.umask(umask)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm(_surroundings: None) -> None:
+    """Playbooks fork from a loaded Ansible, once the environment is the one that they see."""
+    playbooks.WARM = None if warm.COLD else warm.Warm()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -121,19 +121,13 @@ class Box:
         wait_until(lambda: self.run("echo up") == "up", f"{self.name} lets us in")
 
 
-class RemoteOperator(Operator):
-    """Runs playbooks on hosts that are reached over SSH, with their own Python."""
-
-    on_this_machine = False
-
-
 class Cluster:
     """All hosts of a scenario, and the operator who has them in an inventory."""
 
     def __init__(self, scenario: str) -> None:
         self.scenario, self.folder = scenario, ROOT / ".build" / f"molecule-{scenario}"
         self.boxes = [Box(path.name[len("address-"):], self.folder) for path in sorted(self.folder.glob("address-*"))]
-        self.operator = RemoteOperator(str(ROOT / "molecule" / scenario / "inventory"))
+        self.operator = Operator(str(ROOT / "molecule" / scenario / "inventory"))
         self.key = (self.folder / "secret").read_text().split()[0]
 
     def source(self, version: str, fault: dict[str, t.Any] | None = None) -> dict[str, t.Any]:

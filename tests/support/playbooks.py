@@ -17,7 +17,8 @@ from support import warm
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BIN = Path(sys.executable).parent
-WARM = None if warm.COLD else warm.Warm()
+#: What playbooks are forked from; the integration tests set it. Demo, benchmarks and systemd hosts run as users run them.
+WARM: warm.Warm | None = None
 
 
 @dataclass
@@ -48,9 +49,6 @@ class Operator:
     :param settings: extra vars of every run; an operator's inventory holds them otherwise.
     """
 
-    #: Whether its hosts are this machine, where modules may be forked too.
-    on_this_machine = True
-
     def __init__(self, inventory: str, **settings: t.Any) -> None:
         self.inventory = ROOT / "inventories" / inventory
         self.settings = settings
@@ -79,8 +77,7 @@ class Operator:
         """The same, forked from a process that has loaded Ansible, where there is one."""
         if WARM is None:
             return self.start(playbook, *options, **extra)
-        if self.on_this_machine:
-            extra = {"ansible_python_interpreter": WARM.interpreter(), **extra}
+        extra = {"ansible_python_interpreter": WARM.interpreter(), **extra}
         return WARM.playbook(self.command(playbook, *options, **extra), str(ROOT), self.environment())
 
     def run(self, playbook: str, *options: str, show: bool = False, **extra: t.Any) -> Result:

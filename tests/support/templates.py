@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -13,7 +12,7 @@ import shutil
 import typing as t
 from pathlib import Path
 
-from ansible_collections.mobius.ops.plugins.module_utils import _processes, _service, _watcher
+from ansible_collections.mobius.ops.plugins.module_utils import _files, _processes, _service, _watcher
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from support.waiting import wait_until
 
@@ -30,8 +29,7 @@ TEXTS = ("state", "releases/*/.release.json")
 def once(folder: Path) -> t.Iterator[bool]:
     """Whether this process is the one that is to make *folder*; others wait meanwhile. What a failed one left is removed."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{folder}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _files.locked(f"{folder}.lock"):
         done = Path(f"{folder}.done")
         if done.exists():
             yield False

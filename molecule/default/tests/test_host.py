@@ -18,8 +18,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tests"))
 
 from support.application import Client, make_source, png
-from support.cluster import RemoteOperator, fault
-from support.playbooks import ROOT, Result
+from support.cluster import fault
+from support.playbooks import ROOT, Operator, Result
 from support.waiting import HANG, wait_until
 
 RUN = ROOT / ".build" / "molecule"
@@ -31,7 +31,7 @@ class Host:
 
     def __init__(self) -> None:
         self.ssh = [*SSH, (RUN / "address-mobius-systemd").read_text().strip()]
-        self.operator = RemoteOperator(str(ROOT / "molecule" / "default" / "inventory"))
+        self.operator = Operator(str(ROOT / "molecule" / "default" / "inventory"))
 
     def run(self, command: str) -> str:
         """What a shell line of root prints; also when it fails."""
