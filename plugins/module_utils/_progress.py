@@ -84,9 +84,9 @@ class Recorder(Meter):
     seen too. A record that cannot be written, on a full disk say, is none of the work's concern.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, sleep: t.Callable[[float], t.Any] = time.sleep) -> None:
         super().__init__()
-        self.path = path
+        self.path, self._sleep = path, sleep
         self._writing = threading.Lock()
         self._ended: list[dict[str, t.Any]] = []
         self._number, self._since = 0, time.monotonic()
@@ -110,7 +110,7 @@ class Recorder(Meter):
 
     def _keep(self) -> None:
         while True:
-            time.sleep(PERIOD)
+            self._sleep(PERIOD)
             self.write()
 
     def _begin(self) -> None:

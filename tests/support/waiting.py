@@ -10,7 +10,7 @@ import typing as t
 #: Scales every limit of the tests; on a machine that is slower than any seen so far: ``MOBIUS_TEST_PATIENCE=3 make test``.
 PATIENCE = float(os.environ.get("MOBIUS_TEST_PATIENCE", "1"))
 #: Seconds that only a hang reaches, also for a whole playbook on a machine that does twenty other things.
-HANG = 300 * PATIENCE
+HANG = int(300 * PATIENCE)
 
 
 def wait_until(condition: t.Callable[[], t.Any], what: str = "", timeout: float = HANG) -> t.Any:

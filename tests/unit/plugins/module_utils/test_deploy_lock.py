@@ -14,6 +14,7 @@ import random
 import signal
 import subprocess
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -205,12 +206,12 @@ def test_after_a_reboot_only_the_time_since_boot_counts(lock, monkeypatch):
 @pytest.fixture
 def pauses(monkeypatch):
     """``pauses(act)``: record the pauses of a waiting process. Each calls *act* instead of sleeping, and advances the clock."""
-    real, made = time.monotonic, []
+    made = []
 
     def start(act=lambda: None):
         made.clear()
-        monkeypatch.setattr(_deploy_lock.time, "monotonic", lambda: real() + sum(made))
-        monkeypatch.setattr(_deploy_lock.time, "sleep", lambda seconds: made.append(seconds) or act())
+        monkeypatch.setattr(_deploy_lock, "time", types.SimpleNamespace(**{
+            **vars(time), "monotonic": lambda: time.monotonic() + sum(made), "sleep": lambda seconds: made.append(seconds) or act()}))
         return made
     return start
 

@@ -8,6 +8,7 @@ import contextlib
 import socket
 import threading
 import time
+import types
 
 import pytest
 from support.listening import Listener
@@ -365,7 +366,7 @@ def test_an_attempt_that_succeeds_ends_them_and_tells_why_others_failed(web, mon
     answers = iter([(500, "a"), (503, "b"), (200, "c"), (200, "d")])
     web.answers["/health"] = lambda handler, _body: handler.send(*next(answers))
     pauses = []
-    monkeypatch.setattr(_probe.time, "sleep", pauses.append)
+    monkeypatch.setattr(_probe, "time", types.SimpleNamespace(**{**vars(time), "sleep": pauses.append}))
     sample = run(url=web.base + "/health", attempts=4, backoff=0.1)
     assert (sample["outcome"], sample["attempts"]) == ("ok", 3)
     assert sample["earlier"] == ["status 500 instead of 200", "status 503 instead of 200"]
