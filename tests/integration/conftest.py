@@ -218,17 +218,23 @@ def _surroundings() -> t.Iterator[None]:
     os.umask(umask)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _warm(_surroundings: None) -> None:
-    """Playbooks fork from a loaded Ansible, once the environment is the one that they see."""
-    playbooks.WARM = None if warm.COLD else warm.Warm()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _templates(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A place for sites that others are copies of: one for all workers of a run, removed as pytest removes its temporary folders."""
+@pytest.fixture(scope="session")
+def _common(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for what all workers of a run share, removed as pytest removes its temporary folders."""
     base = tmp_path_factory.getbasetemp()
-    Site.templates = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "templates"
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm(_surroundings: None, _common: Path) -> None:
+    """Playbooks fork from a loaded Ansible, once the environment is the one that they see."""
+    playbooks.WARM = None if warm.COLD else warm.Warm(str(_common / "warm"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _templates(_common: Path) -> None:
+    """The place for sites that others are copies of."""
+    Site.templates = _common / "templates"
 
 
 @pytest.fixture(scope="session", autouse=True)
