@@ -12,7 +12,7 @@ import shutil
 import typing as t
 from pathlib import Path
 
-from ansible_collections.mobius.ops.plugins.module_utils import _files, _processes, _service, _watcher
+from ansible_collections.mobius.ops.plugins.module_utils import _files, _processes, _service, _watch, _watcher
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from support.waiting import wait_until
 
@@ -59,6 +59,12 @@ def service_of(folder: Path) -> t.Any:
     return _service.load(Layout(str(folder / "mobius")), "mobius")
 
 
+def stop(folder: Path) -> None:
+    """End what runs in a site, as the playbook ``stop`` does."""
+    _watch.stop(Layout(str(folder / "mobius")), "the test is over")
+    service_of(folder).stop()
+
+
 def deployed(place: Path, settings: dict[str, t.Any], versions: tuple[str, ...], build: t.Callable[[Path], None], folder: Path) -> None:
     """Make a site with these settings and versions in *folder*, as a copy of one that was built once below *place*.
 
@@ -71,7 +77,7 @@ def deployed(place: Path, settings: dict[str, t.Any], versions: tuple[str, ...],
             template.mkdir()
             build(template)
             if versions:
-                service_of(template).stop()
+                stop(template)
     port = settings["mobius_port"]
     copy(template, folder, port)
     if versions:

@@ -3,6 +3,7 @@
 """Code that goes on when its task has ended."""
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -27,6 +28,20 @@ def test_it_runs_from_the_archive_alone(host):
     _argv, env = _detach.command(host.layout, _watcher, "x")
     done = subprocess.run([sys.executable, "-c", code], env=env, cwd="/", check=True, capture_output=True, text=True)
     assert done.stdout.startswith(_detach.code_archive(host.layout))
+
+
+def test_it_starts_from_bytecode_and_another_python_from_the_source(host, monkeypatch):
+    def origin():
+        _argv, env = _detach.command(host.layout, _watcher, "x")
+        code = f"import {_watcher.__name__} as watcher; print(watcher.__file__); print(watcher.Watcher.run.__code__.co_filename)"
+        done = subprocess.run([sys.executable, "-c", code], env=env, cwd="/", check=True, capture_output=True, text=True)
+        return done.stdout.split()
+
+    path = _detach.code_archive(host.layout)
+    assert origin() == [f"{path}/{NAME}_watcher.pyc", f"{path}/{NAME}_watcher.py"]
+    os.unlink(path)
+    monkeypatch.setattr(importlib.util, "MAGIC_NUMBER", b"\0\0\r\n")
+    assert origin() == [f"{path}/{NAME}_watcher.py"] * 2
 
 
 def test_its_environment_holds_nothing_of_the_task(host, monkeypatch):
