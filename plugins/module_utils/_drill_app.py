@@ -13,7 +13,7 @@ import socket
 import sys
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _env_file, _files, _prepare, _sandbox
+from ansible_collections.mobius.ops.plugins.module_utils import _app_path, _env_file, _files, _prepare, _sandbox
 from ansible_collections.mobius.ops.plugins.module_utils._layout import SHARED_LINKS, Layout
 
 #: Names the scratch folder in the instance's environment: by it a process is known as one of a drill.
@@ -44,8 +44,9 @@ def copy_release(live: Layout, scratch: Layout, release_id: str) -> None:
     with _files.open_umask():
         os.makedirs(scratch.releases, exist_ok=True)
         shutil.copytree(source, scratch.release(release_id), symlinks=True, ignore=left_out)
-        _prepare.link_shared(scratch.release(release_id))
+        _prepare.link_shared(scratch, scratch.release(release_id))
         os.symlink(live.deps, scratch.deps)
+        _app_path.make_absolute(scratch.release(release_id))
 
 
 def size_of_code(live: Layout, release_id: str | None) -> int:
@@ -65,11 +66,13 @@ def build_spec(live: Layout, scratch: Layout, service: dict[str, t.Any], release
     named = sorted(key for key, value in {**_env_file.read(scratch.env_file), **told}.items()
                    if live.root in str(value).replace(scratch.root, ""))
     used = (live.root, scratch.root, sys.prefix, service["command"][0])
+    app = service.get("app") if os.path.isdir(service.get("app") or "") else None
     private = [folder for folder in TEMPORARY if not any(_sandbox.below(path, folder) for path in used)]
     return {
         **service, "name": f"{service['name']}-drill", "working_dir": scratch.release(release_id), "environment": told,
         "env_file": scratch.env_file, "port": port, "host": LOOPBACK, "console_log": scratch.path("console.log"),
         "writable": scratch.root, "guarded": live.root, "parent": os.getpid(),
-        "instead": {live.shared: scratch.shared, **dict.fromkeys(private, temporary)},
+        "instead": {live.shared: scratch.shared, **({app: scratch.release(release_id)} if app else {}), **dict.fromkeys(private, temporary)},
+        "app": app,
         "required": f"{', '.join(named)} name {live.root}, where the live data is" if named else "",
     }

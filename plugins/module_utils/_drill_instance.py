@@ -15,6 +15,7 @@ import time
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
+    _app_path,
     _clock,
     _commands,
     _detach,
@@ -130,7 +131,7 @@ class UnitInstance(Instance):
 
     def _properties(self, env_file: str) -> list[str]:
         spec, log = self.spec, self.spec["console_log"]
-        found = [f"WorkingDirectory={spec['working_dir']}", f"EnvironmentFile=-{spec['env_file']}", f"EnvironmentFile={env_file}",
+        found = [f"WorkingDirectory={spec['app'] or spec['working_dir']}", f"EnvironmentFile=-{spec['env_file']}", f"EnvironmentFile={env_file}",
                  f"StandardOutput=append:{log}", f"StandardError=append:{log}", f"RuntimeMaxSec={self.lifetime:.0f}",
                  f"TimeoutStopSec={spec['stop_timeout']}", "KillMode=mixed", f"ReadWritePaths={_quoted(spec['writable'], _IN_PATHS)}"]
         binds = {path: folder for path, folder in spec["instead"].items() if path not in _drill_app.TEMPORARY}
@@ -178,12 +179,19 @@ def processes_of(scratch: str) -> list[int]:
     mark = f"{MARK}={scratch}".encode()
     leader = "".join(_files.tail(os.path.join(scratch, _LEADER), 1))
     family = _processes.group(int(leader)) if leader else []
-    found = [pid for pid in family if _sandbox.below(_processes.working_dir(pid) or "", scratch)]
+    found = [pid for pid in family if _works_in(pid, scratch)]
     for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
         with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as stream:
             if mark in stream.read().split(b"\0"):
                 found.append(pid)
     return sorted(set(found) - {os.getpid()})
+
+
+def _works_in(pid: int, scratch: str) -> bool:
+    """Whether a process works below the scratch folder, or where it sees the release from there."""
+    if _sandbox.below(_processes.working_dir(pid) or "", scratch):
+        return True
+    return os.path.isdir(Layout(scratch).releases) and _app_path.release_of(pid, Layout(scratch), None) is not None
 
 
 def end_strays(scratch: str, patience: float = 5.0) -> list[int]:

@@ -56,7 +56,7 @@ class Layout:
 
     def __getattr__(self, name: str) -> str:
         if name in ("releases", "current", "slots", "shared", "deps", "backups", "monitor_logs", "incidents",
-                    "reports", "state"):
+                    "reports", "state", "app"):
             return self.path(name)
         raise AttributeError(name)
 
@@ -80,7 +80,7 @@ class Layout:
 
     def folders(self) -> list[str]:
         """Every folder that a set-up host has, parents first."""
-        top = ["releases", "slots", "shared", "deps", "backups", "monitor_logs", "incidents", "reports", "state"]
+        top = ["app", "releases", "slots", "shared", "deps", "backups", "monitor_logs", "incidents", "reports", "state"]
         return [self.root] + [self.path(name) for name in top] + [self.component(name) for name in COMPONENTS]
 
     def require(self) -> None:

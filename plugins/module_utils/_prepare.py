@@ -73,24 +73,23 @@ def _fill(layout: Layout, work: str, manifest: dict[str, t.Any], params: dict[st
     os.mkdir(work)
     _artifact.unpack(params["artifact"], work)
     _artifact.compare(work, manifest)
-    link_shared(work)
+    link_shared(layout, work)
     _link_dependencies(layout, work, params)
 
 
-def link_shared(folder: str) -> None:
-    """Relative links from the release to what it shares with all others."""
+def link_shared(layout: Layout, folder: str) -> None:
+    """Links from the release to what it shares with all others: absolute, for the service sees the release at another place."""
     for inside, shared in SHARED_LINKS.items():
         link = os.path.join(folder, inside)
         os.makedirs(os.path.dirname(link), exist_ok=True)
-        depth = inside.count("/") + 2
-        os.symlink(os.path.join(*[".."] * depth, "shared", shared), link)
+        os.symlink(os.path.join(layout.shared, shared), link)
 
 
 def _link_dependencies(layout: Layout, folder: str, params: dict[str, t.Any]) -> None:
     shipped = _shipped.Shipped(**params["dependencies"]).fill if params["dependencies"] else None
     modules, _new = _deps.install(folder, layout.deps, params["npm_ci_args"], shipped)
     if modules:
-        os.symlink(os.path.relpath(modules, os.path.realpath(layout.releases) + "/x"), os.path.join(folder, "node_modules"))
+        os.symlink(modules, os.path.join(folder, "node_modules"))
 
 
 def prune(store: ReleaseStore, keep: int) -> list[str]:

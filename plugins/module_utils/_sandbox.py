@@ -7,39 +7,19 @@ guards against mistakes of a program, such as an absolute path in its settings; 
 """
 from __future__ import annotations
 
-import ctypes
 import os
 import pwd
 import signal
 import sys
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _env_file, _files
+from ansible_collections.mobius.ops.plugins.module_utils import _env_file, _files, _namespaces
 
-CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
-MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
-#: Flags of a mount that a remount has to repeat, as ``statvfs`` tells them: nosuid, nodev, noexec, noatime, nodiratime, relatime.
-_KEPT = {2: 2, 4: 4, 8: 8, 1024: 1024, 2048: 2048, 4096: 1 << 21}
 PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, CAP_SYS_ADMIN = 1, 24, 38, 21
 #: Trees of the kernel's own, which hold no data.
 _KERNEL = ("/proc", "/sys", "/dev")
 #: Exit status when it must not run without a namespace.
 REFUSED = 78
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _call(name: str, *arguments: t.Any) -> None:
-    plain = [os.fsencode(value) if isinstance(value, str) else ctypes.c_ulong(value) if isinstance(value, int) else value
-             for value in arguments]
-    if getattr(_libc, name)(*plain):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), str(arguments[1] if name == "mount" else name))
-
-
-def _mount(source: str | None, target: str, flags: int) -> None:
-    _call("mount", source, target, None, flags, None)
-
 
 def below(path: str, folder: str) -> bool:
     """Whether a path is a folder or lies in it."""
@@ -53,17 +33,6 @@ def mount_points() -> list[str]:
     return [os.fsdecode(field.decode("unicode_escape").encode("latin-1")) for field in fields]
 
 
-def _enter_namespaces() -> None:
-    uid, gid = os.getuid(), os.getgid()
-    if not uid:
-        _call("unshare", CLONE_NEWNS)
-        return
-    _call("unshare", CLONE_NEWUSER | CLONE_NEWNS)
-    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-        with open(f"/proc/self/{name}", "w", encoding="ascii") as stream:
-            stream.write(text)
-
-
 def isolate(writable: str, guarded: str, instead: dict[str, str]) -> None:
     """Make everything read-only for this process but *writable*, and show other folders in place of some.
 
@@ -71,21 +40,18 @@ def isolate(writable: str, guarded: str, instead: dict[str, str]) -> None:
     :param instead: path -> folder (in *writable*) that is seen there.
     :raises OSError: when this system does not allow it.
     """
-    _enter_namespaces()
-    _mount(None, "/", MS_REC | MS_PRIVATE)
-    _mount(writable, writable, MS_BIND | MS_REC)
+    _namespaces.enter()
+    _namespaces.mount(writable, writable, _namespaces.MS_BIND | _namespaces.MS_REC)
     for point in sorted(set(mount_points())):
         if any(below(point, folder) for folder in (*_KERNEL, writable)):
             continue
         try:
-            told = os.statvfs(point).f_flag
-            flags = sum(flag for bit, flag in _KEPT.items() if told & bit)
-            _mount(None, point, MS_BIND | MS_REMOUNT | MS_RDONLY | flags)
+            _namespaces.make_read_only(point)
         except OSError:
             if below(point, guarded) or below(guarded, point):
                 raise
     for path, folder in instead.items():
-        _mount(folder, path, MS_BIND | MS_REC)
+        _namespaces.mount(folder, path, _namespaces.MS_BIND | _namespaces.MS_REC)
     if not os.statvfs(guarded).f_flag & os.ST_RDONLY:
         raise OSError(30, "it can still be written to", guarded)
 
@@ -93,13 +59,13 @@ def isolate(writable: str, guarded: str, instead: dict[str, str]) -> None:
 def _become(user: str | None) -> None:
     """Another user, for good; root keeps no right to mount."""
     if not os.getuid():
-        _call("prctl", PR_CAPBSET_DROP, CAP_SYS_ADMIN, 0, 0, 0)
+        _namespaces.call("prctl", PR_CAPBSET_DROP, CAP_SYS_ADMIN, 0, 0, 0)
         if user:
             entry = pwd.getpwnam(user)
             os.setgroups([])
             os.setgid(entry.pw_gid)
             os.setuid(entry.pw_uid)
-    _call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    _namespaces.call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 def _say(text: str) -> None:
@@ -115,20 +81,22 @@ def environment(spec: dict[str, t.Any]) -> dict[str, str]:
 def run(spec: dict[str, t.Any]) -> None:
     """Become the program. It dies with the process that started it.
 
-    :param spec: ``command, working_dir, env_file, environment, user, writable, guarded, instead, parent``, and
-        ``required``: why it must not run without a namespace; empty when it may.
+    :param spec: ``command, working_dir, env_file, environment, user, writable, guarded, instead, parent``,
+        ``app``: where it works in a namespace, or ``None``, and ``required``: why it must not run without one; empty when it may.
     """
     env = environment(spec)
+    folder = spec["working_dir"]
     try:
         isolate(spec["writable"], spec["guarded"], spec["instead"])
+        folder = spec["app"] or folder
     except OSError as error:
         _say(f"no mount namespace: {error.filename}: {error.strerror}")
         if spec["required"]:
             _say(f"refused to start without one: {spec['required']}")
             raise SystemExit(REFUSED) from error
     _become(spec["user"])
-    os.chdir(spec["working_dir"])  # anew, for the folder of before is outside of the namespace
-    _call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    os.chdir(folder)  # anew, for the folder of before is outside of the namespace
+    _namespaces.call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != spec["parent"]:
         raise SystemExit(REFUSED)
     os.umask(0o027)

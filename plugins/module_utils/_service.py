@@ -15,7 +15,16 @@ import signal
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _detach, _files, _processes, _restore_journal, _supervisor, _systemd
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _app_path,
+    _clock,
+    _detach,
+    _files,
+    _processes,
+    _restore_journal,
+    _supervisor,
+    _systemd,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
 
@@ -46,6 +55,7 @@ def build_spec(layout: Layout, params: dict[str, t.Any]) -> dict[str, t.Any]:
     environment.update({key: str(value) for key, value in (params["environment"] or {}).items()})
     return {
         "name": name, "manager": manager, "command": [program, *command[1:]], "working_dir": layout.current,
+        "app": _app_path.checked(layout, params.get("app_path")),
         "environment": environment, "env_file": layout.env_file, "port": params["port"], "host": params["host"],
         "user": params["user"], "console_log": os.path.join(layout.component("logs"), "console.log"),
         "stop_timeout": params["stop_timeout"], "restart_delay": params["restart_delay"],
@@ -103,13 +113,16 @@ class Service(abc.ABC):
     def save(self) -> None:
         """Put the definition on disk."""
         os.makedirs(self.folder, exist_ok=True)
+        _app_path.prepare(self.spec)
         _files.write_json(os.path.join(self.folder, "spec.json"), self.spec)
 
     def release_of(self, pid: int | None) -> str | None:
         """The id of the release that a process runs from, told by its working folder."""
-        folder = _processes.working_dir(pid) if pid else None
-        parent, release_id = os.path.split(folder or "")
-        return release_id if os.path.realpath(parent) == os.path.realpath(self.layout.releases) else None
+        return _app_path.release_of(pid, self.layout, self.spec.get("app")) if pid else None
+
+    def way(self) -> str:
+        """How the application gets to the folder in which it sees its release (``_app_path``)."""
+        return _app_path.way(self.spec)
 
     def require_port(self) -> None:
         """:raises StateError: when another program listens on the port."""
@@ -253,6 +266,9 @@ class SystemdService(Service):
     def evidence(self, lines: int = 15) -> list[str]:
         return _systemd.printed(self.unit, lines)
 
+    def way(self) -> str:
+        return "mounted"
+
     def unit_current(self) -> bool:
         """Whether the unit file on disk is the one that the definition asks for."""
         return _systemd.read_unit(self.unit) == _systemd.render(self.spec)
@@ -302,4 +318,4 @@ def load(layout: Layout, name: str) -> Service:
     spec = _files.read_json(path)
     if spec is None:
         raise StateError(f"service {name}", "a service that was set up", f"no {path}", "Run the playbook mobius.ops.setup first")
-    return service_for(layout, spec)
+    return service_for(layout, {"app": layout.app, **spec})  # one of before that folder has it from its next start on

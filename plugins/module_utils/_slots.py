@@ -35,6 +35,7 @@ class SlottedService(_service.Service):
         spec = self.spec
         return {
             **spec, "slots": None, "name": f"{self.name}-proxy", "command": self.proxy.command(), "working_dir": self.proxy.folder,
+            "app": None,
             "environment": {}, "env_file": os.devnull, "port": spec["proxy"]["port"], "host": spec["proxy"]["host"],
             "console_log": os.path.join(self.layout.component("logs"), "proxy.log"), "writable": [self.proxy.folder],
             "memory_max": None, "not_while": None, "privileged_port": spec["proxy"]["port"] < 1024,
@@ -143,6 +144,9 @@ class SlottedService(_service.Service):
     def _strays(self) -> list[str]:
         """Units that must not be enabled: of the service of before, and of the instances."""
         return [f"{name}.service" for name in (self.name, *(self._named(port).name for port in self.ports))]
+
+    def way(self) -> str:
+        return self._plain.way()
 
     def require_port(self) -> None:
         for part in (self._front, *map(self.instance, self.ports)):

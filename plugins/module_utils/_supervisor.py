@@ -17,7 +17,7 @@ import sys
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _commands, _env_file, _files, _processes
+from ansible_collections.mobius.ops.plugins.module_utils import _app_path, _clock, _commands, _env_file, _files, _processes
 
 POLL = 0.1
 
@@ -79,8 +79,7 @@ class Supervisor:
         """Start the service and wait for its end (or end it, when this is to stop); its exit code."""
         with _files.append_stream(self.spec["console_log"]) as console:
             try:
-                child = _commands.start(self.spec["command"], os.path.realpath(self.spec["working_dir"]), environment(self.spec),
-                                        console, **account(self.spec.get("user")))
+                child = self._start(console)
             except OSError as error:
                 console.write(f"{_clock.iso()} cannot start {self.spec['command'][0]}: {error}\n".encode())
                 return 127
@@ -90,6 +89,17 @@ class Supervisor:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return child.wait(timeout=POLL)
         return self.end(child)
+
+    def _start(self, console: t.BinaryIO) -> subprocess.Popen[bytes]:
+        spec, user = self.spec, account(self.spec.get("user"))
+        release, way = os.path.realpath(spec["working_dir"]), _app_path.way(spec)
+        self.status["app_path"] = way
+        if way == _app_path.BOUND:
+            return _commands.start(spec["command"], "/", environment(spec), console,
+                                   preexec_fn=lambda: _app_path.enter(release, spec["app"], user))
+        if way == _app_path.LINKED:
+            _app_path.link(release, spec["app"])
+        return _commands.start(spec["command"], spec["app"] if way == _app_path.LINKED else release, environment(spec), console, **user)
 
     def end(self, child: subprocess.Popen) -> int:
         """SIGTERM to the service, SIGKILL after ``stop_timeout``, and SIGKILL to what it left behind."""

@@ -105,6 +105,9 @@ def render(spec: dict[str, t.Any]) -> str:
     account = f"User={spec['user']}\n" if spec["user"] else ""
     limited = "".join(f"{line}={spec[name]}\n" for name, (line, _form, _words) in LIMITS.items() if spec.get(name))
     guard = f"AssertPathExists=!{literal(spec['not_while'])}\n" if spec.get("not_while") else ""
+    place = f"WorkingDirectory={literal(spec.get('app') or spec['working_dir'])}"
+    if spec.get("app"):
+        place += f"\nBindReadOnlyPaths={_bound(spec['working_dir'])}:{_bound(spec['app'])}"
     low_port = LOW_PORT if spec.get("privileged_port") else ""
     writable = "".join(f"ReadWritePaths={_quote(path)}\n" for path in spec["writable"])
     return f"""\
@@ -118,7 +121,7 @@ StartLimitBurst={spec['restart_limit']}
 {guard}
 [Service]
 Type=exec
-{account}WorkingDirectory={literal(spec['working_dir'])}
+{account}{place}
 EnvironmentFile=-{literal(spec['env_file'])}
 {environment}ExecStart={command_line(spec['command'])}
 StandardOutput=journal
@@ -130,6 +133,11 @@ KillMode=mixed
 LimitNOFILE=16384
 {limited}{SANDBOX}{low_port}{writable}
 {_at_boot(spec)}"""
+
+
+def _bound(path: str) -> str:
+    """A path in a pair of paths, where a colon would end it."""
+    return _quote(path).replace(":", "\\:")
 
 
 def _at_boot(spec: dict[str, t.Any]) -> str:

@@ -37,8 +37,16 @@ options:
     type: str
     choices: [auto, systemd, process]
     default: auto
+  app_path:
+    description:
+      - The folder in which the application sees its release, whichever that is, so that absolute paths that it stores stay valid.
+        C(app) below O(root) by default.
+      - Under systemd the release is mounted there for the service alone, without systemd in a mount namespace. Where the kernel allows
+        none, the folder gets links to the release; two instances at once (O(application_state=shared)) run in their releases' own
+        folders then, and RV(app_path) says V(moving).
+    type: path
   command:
-    description: The command, run in the release's folder. Its first word is looked up on the PATH of the target.
+    description: The command, run in the folder O(app_path). Its first word is looked up on the PATH of the target.
     type: list
     elements: str
     default: [node, src/api/index.js]
@@ -225,6 +233,12 @@ evidence:
   returned: when it did not become ready
   type: list
   elements: str
+app_path:
+  description:
+    - How the application gets to O(app_path). V(mounted) by systemd, V(bound) in a mount namespace, V(linked) by links in the folder.
+    - With V(moving) it runs in the folder of its release, and absolute paths that it stores break with the next one.
+  returned: success
+  type: str
 """
 
 import os
@@ -294,7 +308,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
         bring_about(service, old, state, differs)
         if state in ("started", "restarted") and checks:
             result["ready_after"] = _readiness.ready(service, checks, ReleaseStore(layout).live(), params["ready_timeout"])
-    return wrong or differs, {**service.status(), **result}, diff
+    return wrong or differs, {**service.status(), **result, "app_path": service.way()}, diff
 
 
 def main() -> None:
@@ -305,6 +319,7 @@ def main() -> None:
             "name": {"type": "str", "default": "mobius"},
             "state": {"type": "str", "choices": ["present", "started", "stopped", "restarted"], "default": "started"},
             "manager": {"type": "str", "choices": list(_service.MANAGERS), "default": "auto"},
+            "app_path": {"type": "path"},
             "command": {"type": "list", "elements": "str", "default": ["node", "src/api/index.js"]},
             "port": {"type": "int"},
             "host": {"type": "str", "default": "127.0.0.1"},

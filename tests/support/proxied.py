@@ -77,7 +77,7 @@ class ProxiedRoot:
         folder = Path(self.layout.release(release_id))
         subprocess.run([sys.executable, APP / "make_version.py", folder, "--version", release_id,
                         *(["--fault", fault] if fault else [])], check=True, stdout=subprocess.DEVNULL)
-        _prepare.link_shared(str(folder))
+        _prepare.link_shared(self.layout, str(folder))
         (folder / "node_modules").symlink_to(self.modules)
         self.store.save(self.store.new_record(id=release_id, version=release_id, source="test", sha256="0" * 64, **facts))
         return release_id

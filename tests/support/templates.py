@@ -46,6 +46,10 @@ def copy(source: Path, folder: Path, port: int) -> None:
     shutil.copytree(old, root, symlinks=True, ignore=lambda path, names: [SHARED] if path == str(old) else [])
     shutil.copytree(old / SHARED, root / SHARED, symlinks=True, copy_function=os.link)
     was = json.loads((old / "state" / "service" / "mobius" / "spec.json").read_text())["port"]
+    for link in [path for path in [*root.glob("releases/*/*"), *root.glob("releases/*/src/api/*")] if path.is_symlink()]:
+        target = os.readlink(link).replace(str(source), str(folder))
+        link.unlink()
+        link.symlink_to(target)
     for pattern in TEXTS:
         for found in root.glob(pattern):
             for path in [found] if found.is_file() else found.rglob("*.json*"):

@@ -100,6 +100,10 @@ def no_name_servers(monkeypatch: pytest.MonkeyPatch) -> None:
 APP = '''
 import os, signal, socket, sys, time
 
+def release():
+    with open(".release.json") as stream:
+        return stream.read().split('"id": "')[1].split('"')[0]
+
 def mode():
     try:
         with open("mode") as stream:
@@ -107,6 +111,7 @@ def mode():
     except OSError:
         return "ok"
 
+own = release()
 print("starts with key " + os.environ.get("MOBIUS_API_KEYS", "none"), flush=True)
 if mode() == "crash":
     sys.exit(3)
@@ -125,7 +130,7 @@ while True:
             os._exit(4)
         status = "500 Broken" if now == "bad" else "200 OK"
         body = '{"status": "%s", "release": "%s", "key": "%s"}' % (
-            now, os.path.basename(os.getcwd()), os.environ.get("MOBIUS_API_KEYS"))
+            now, own, os.environ.get("MOBIUS_API_KEYS"))
         head = "HTTP/1.1 %s\\r\\nContent-Length: %d\\r\\nConnection: close\\r\\n\\r\\n" % (status, len(body))
         client.sendall((head + body).encode())
 '''

@@ -34,7 +34,7 @@ def test_it_starts_from_the_live_release_and_is_described(host):
     facts = service.status()
     assert facts["status"] == "running" and facts["release"] == "r1" and facts["port"] == host.port
     assert facts["restarts"] == 0 and facts["last_exit"] is None and facts["uptime"] >= 0
-    assert _processes.working_dir(facts["pid"]) == os.path.realpath(host.layout.release("r1"))
+    assert _processes.working_dir(facts["pid"]) == os.path.realpath(host.layout.app)
     with urllib.request.urlopen(f"http://127.0.0.1:{host.port}/health", timeout=HANG) as answer:
         assert json.load(answer)["release"] == "r1"
 
