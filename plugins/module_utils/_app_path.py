@@ -19,9 +19,11 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _files, _namespaces
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import SHARED_LINKS, Layout
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 BOUND, LINKED, MOVING = "bound", "linked", "moving"
+#: Where earlier versions have put relative links into a release.
+_RELATIVE = ("data", "src/api/uploads", "out", "logs", ".env", "node_modules")
 #: In every release: by the link to it the release behind the links is known.
 _RECORD = ".release.json"
 #: Exit status when the service could not be brought to its folder.
@@ -79,7 +81,7 @@ def prepare(spec: dict[str, t.Any]) -> None:
 
 def make_absolute(release: str) -> None:
     """Replace the relative links that an earlier version of this collection has put into a release."""
-    for inside in (*SHARED_LINKS, "node_modules"):
+    for inside in _RELATIVE:
         link = os.path.join(release, inside)
         if os.path.islink(link) and not os.path.isabs(os.readlink(link)):
             _files.atomic_symlink(os.path.normpath(os.path.join(os.path.dirname(link), os.readlink(link))), link)

@@ -13,7 +13,7 @@ import shutil
 import signal
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _drill_instance, _files, _trees
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _drill_instance, _files, _shared, _trees
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS, Layout
 
@@ -122,6 +122,7 @@ def furnish(live: Layout, scratch: Layout, restored: str, user: str | None) -> l
         else:
             folder(scratch.component(component), 0o750)
             lacking.append(f"the archive has no component {component}: the application started with an empty one")
+        _shared.complete(scratch.component(component), _shared.load(live), component)
     if not os.path.isfile(scratch.env_file) and os.path.isfile(live.env_file):
         shutil.copy2(live.env_file, scratch.env_file)
         os.chown(scratch.env_file, os.stat(live.env_file).st_uid, os.stat(live.env_file).st_gid)

@@ -11,14 +11,6 @@ from ansible_collections.mobius.ops.plugins.module_utils._errors import InputErr
 COMPONENTS = ("config", "database", "uploads", "generated", "logs")
 #: Folder of each component below ``shared/``.
 COMPONENT_DIRS = {"config": "config", "database": "data", "uploads": "uploads", "generated": "out", "logs": "logs"}
-#: What a release links to: path inside the release -> path below ``shared/``.
-SHARED_LINKS = {
-    "src/api/uploads": "uploads",
-    "data": "data",
-    "out": "out",
-    "logs": "logs",
-    ".env": "config/.env",
-}
 #: How names begin of what a restore puts beside the components, or into one that is a mount point: work, and what it kept.
 WORK, KEPT = ".restore-", ".kept-"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

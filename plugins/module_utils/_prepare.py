@@ -7,9 +7,9 @@ import os
 import shutil
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _assets, _deps, _files, _history, _shipped
+from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _assets, _deps, _files, _history, _shared, _shipped
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import SHARED_LINKS, Layout
+from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS, Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 
 #: Unpacked bytes per byte of artifact that are asked to be free before unpacking.
@@ -73,16 +73,20 @@ def _fill(layout: Layout, work: str, manifest: dict[str, t.Any], params: dict[st
     os.mkdir(work)
     _artifact.unpack(params["artifact"], work)
     _artifact.compare(work, manifest)
+    for component in COMPONENTS:
+        _shared.complete(layout.component(component), _shared.load(layout), component)
     link_shared(layout, work)
     _link_dependencies(layout, work, params)
 
 
 def link_shared(layout: Layout, folder: str) -> None:
     """Links from the release to what it shares with all others: absolute, for the service sees the release at another place."""
-    for inside, shared in SHARED_LINKS.items():
+    for inside, shared in _shared.links(layout, _shared.load(layout)).items():
         link = os.path.join(folder, inside)
         os.makedirs(os.path.dirname(link), exist_ok=True)
-        os.symlink(os.path.join(layout.shared, shared), link)
+        if os.path.isdir(link) and not os.path.islink(link):
+            shutil.rmtree(link)  # the artifact's own files there, which nobody would see
+        os.symlink(shared, link)
 
 
 def _link_dependencies(layout: Layout, folder: str, params: dict[str, t.Any]) -> None:

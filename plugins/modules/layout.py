@@ -22,6 +22,31 @@ options:
       - The user that the service runs as; it must exist.
       - By default the user who runs the module.
     type: str
+  shared_folders:
+    description:
+      - The folders that all releases share. Everything that the application writes has to be in one of them.
+      - By default those of MOBIUS.
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description: Where the application sees it, below its working folder.
+        type: str
+        required: true
+      component:
+        description: The part of the state that keeps it, which is backed up and restored with it.
+        type: str
+        choices: [database, uploads, generated, logs]
+        required: true
+      folder:
+        description: Where it is below the component's folder, when that holds more than one; the component's folder itself by default.
+        type: str
+        default: ""
+      create:
+        description: Folders that must be in it.
+        type: list
+        elements: str
+        default: []
 attributes:
   check_mode:
     support: full
@@ -39,6 +64,14 @@ EXAMPLES = r"""
   mobius.ops.layout:
     root: /opt/mobius
     owner: mobius
+
+- name: Let the application write to two folders only
+  mobius.ops.layout:
+    root: /opt/shop
+    owner: shop
+    shared_folders:
+      - {path: var/db, component: database}
+      - {path: public/uploads, component: uploads, create: [small]}
 """
 
 RETURN = r"""
@@ -56,12 +89,13 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _shared
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 PRIVATE = ("backups", "state")
 QUOTING = ("incidents", "monitor_logs")  # they quote what the application printed
+CHOICES = ("database", "uploads", "generated", "logs")
 WRITABLE = ("uploads", "database", "generated", "logs")
 
 
@@ -113,16 +147,39 @@ def apply(wanted: dict[str, dict[str, t.Any]]) -> None:
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Plan, compare, apply."""
     layout = Layout(params["root"])
+    shared = _shared.normalize(params["shared_folders"])
     wanted = plan(layout, params["owner"], check_mode and not os.path.isdir(layout.state))
     before = found(wanted)
-    if before != wanted and not check_mode:
-        apply(wanted)
-    return before != wanted, {"folders": list(wanted)}, {"before": before, "after": wanted}
+    lacking = [os.path.join(layout.component(name), path) for name in WRITABLE
+               for path in _shared.missing(layout.component(name), shared, name)]
+    kept = os.path.isdir(layout.state) and _shared.load(layout) == shared
+    if not check_mode:
+        if before != wanted:
+            apply(wanted)
+        for name in WRITABLE:
+            _shared.complete(layout.component(name), shared, name)
+        if not kept:
+            _shared.save(layout, shared)
+    changed = before != wanted or bool(lacking) or not kept
+    return changed, {"folders": list(wanted)}, {"before": before, "after": {**wanted, **dict.fromkeys(lacking, "made")}}
 
 
 def main() -> None:
     """Run as an Ansible module."""
-    module = AnsibleModule(argument_spec={"root": _arguments.ROOT, "owner": {"type": "str"}}, supports_check_mode=True)
+    shared = {
+        "path": {"type": "str", "required": True},
+        "component": {"type": "str", "choices": list(CHOICES), "required": True},
+        "folder": {"type": "str", "default": ""},
+        "create": {"type": "list", "elements": "str", "default": []},
+    }
+    module = AnsibleModule(
+        argument_spec={
+            "root": _arguments.ROOT,
+            "owner": {"type": "str"},
+            "shared_folders": {"type": "list", "elements": "dict", "options": shared},
+        },
+        supports_check_mode=True,
+    )
     _arguments.execute(module, run)
 
 

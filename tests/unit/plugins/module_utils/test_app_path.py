@@ -106,7 +106,8 @@ try:
     for release in ("r1", "r2"):
         ReleaseStore(layout).point(release)
         service.restart()
-        wait_until(lambda: service.status()["release"] == release and sum(1 for _line in open(service.spec["console_log"])) == (2 if release == "r1" else 4))
+        lines = 2 if release == "r1" else 4
+        wait_until(lambda: service.status()["release"] == release and sum(1 for _line in open(service.spec["console_log"])) == lines)
 finally:
     service.stop()
 """
@@ -149,7 +150,7 @@ def test_a_service_of_before_gets_the_folder_with_its_next_start(host):
 
 @pytest.mark.parametrize("path", ["app", "/", "{root}", "{root}/releases", "{root}/shared/data/app", "{root}/state/x"])
 def test_a_folder_that_is_used_for_something_else_is_refused(host, path):
-    with pytest.raises(InputError, match="^mobius_app_path .*expected an absolute path of a folder that nothing else uses"):
+    with pytest.raises(InputError, match=r"^mobius_app_path .*expected an absolute path of a folder that nothing else uses"):
         _app_path.checked(host.layout, path.format(root=host.root))
 
 
