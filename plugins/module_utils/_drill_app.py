@@ -78,7 +78,8 @@ def build_spec(live: Layout, scratch: Layout, service: dict[str, t.Any], release
         **service, "name": f"{service['name']}-drill", "working_dir": scratch.release(release_id), "environment": told,
         "env_file": scratch.env_file, "port": port, "host": LOOPBACK, "console_log": scratch.path("console.log"),
         "writable": scratch.root, "guarded": live.root, "parent": os.getpid(),
-        "instead": {live.shared: scratch.shared, **({app: scratch.release(release_id)} if app else {}), **dict.fromkeys(private, temporary)},
+        "instead": {live.shared: scratch.shared, **dict.fromkeys(private, temporary),
+                    **({app: scratch.release(release_id)} if app else {})},
         "app": app,
         "required": f"{', '.join(named)} name {live.root}, where the live data is" if named else "",
     }

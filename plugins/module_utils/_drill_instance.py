@@ -131,7 +131,8 @@ class UnitInstance(Instance):
 
     def _properties(self, env_file: str) -> list[str]:
         spec, log = self.spec, self.spec["console_log"]
-        found = [f"WorkingDirectory={spec['app'] or spec['working_dir']}", f"EnvironmentFile=-{spec['env_file']}", f"EnvironmentFile={env_file}",
+        found = [f"WorkingDirectory={spec['app'] or spec['working_dir']}",
+                 f"EnvironmentFile=-{spec['env_file']}", f"EnvironmentFile={env_file}",
                  f"StandardOutput=append:{log}", f"StandardError=append:{log}", f"RuntimeMaxSec={self.lifetime:.0f}",
                  f"TimeoutStopSec={spec['stop_timeout']}", "KillMode=mixed", f"ReadWritePaths={_quoted(spec['writable'], _IN_PATHS)}"]
         binds = {path: folder for path, folder in spec["instead"].items() if path not in _drill_app.TEMPORARY}

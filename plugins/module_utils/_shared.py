@@ -48,11 +48,14 @@ def _entry(number: int, entry: dict[str, t.Any]) -> dict[str, t.Any]:
     name = f"mobius_shared_folders, entry {number}"
     unknown = set(full) - {"path", "component", "folder", "create"}
     if unknown or not full.get("path") or not full.get("component"):
-        raise InputError(name, "path and component, and if need be folder and create", ", ".join(sorted(entry)) or "nothing", "Correct it")
+        raise InputError(name, "path and component, and if need be folder and create", ", ".join(sorted(entry)) or "nothing",
+                         "Correct it")
     if full["component"] not in COMPONENTS or full["component"] == "config":
-        raise InputError(f"{name} ({full['path']})", "one of the components " + ", ".join(COMPONENTS[1:]), repr(full["component"]), "Correct it")
+        raise InputError(f"{name} ({full['path']})", "one of the components " + ", ".join(COMPONENTS[1:]), repr(full["component"]),
+                         "Correct it")
     for path in [full["path"], full["folder"] or "x", *full["create"]]:
-        if path != os.path.normpath(path) or os.path.isabs(path) or path.split("/")[0] in ("..", ".") or any(ord(sign) < 32 for sign in path):
+        strange = os.path.isabs(path) or path.split("/")[0] in ("..", ".") or any(ord(sign) < 32 for sign in path)
+        if strange or path != os.path.normpath(path):
             raise InputError(f"{name} ({full['path']})", "paths below the release or the component's folder", repr(path), "Correct it")
     if full["path"].split("/")[0] in ("node_modules", ".env", ".release.json"):
         raise InputError(f"{name} ({full['path']})", "a folder that the application writes to", "one of this collection's", "Leave it out")

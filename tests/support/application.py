@@ -56,6 +56,18 @@ class Client:
         answer.raise_for_status()
         return answer.json()["files"][0]
 
+    def add_image(self, project: str, name: str, content: bytes) -> dict[str, t.Any]:
+        """Store an image of a project; MOBIUS keeps its absolute path."""
+        answer = self.http.post(f"{self.url}/api/projects/{project}/images/manual", files={"file": (name, content)}, timeout=HANG)
+        assert answer.status_code == 201, answer.text
+        return answer.json()["image"]
+
+    def images(self, project: str) -> dict[str, tuple[bytes, bytes]]:
+        """What users see of a project's images: name -> content and thumbnail."""
+        base = f"/api/projects/{project}/images"
+        return {image["name"]: (self.get(f"{base}/{image['id']}/file").content, self.get(f"{base}/{image['id']}/thumbnail").content)
+                for image in self.get(base).json()["images"]}
+
     def begin_render(self, upload_id: t.Any, seconds: int = 2, realtime: bool = False) -> str:
         """Begin to render a clip of an uploaded image, in *realtime* for as long as it lasts; the job's id."""
         asked = {"upload_id": upload_id, "seconds": seconds, "realtime": realtime}

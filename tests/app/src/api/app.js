@@ -7,7 +7,7 @@ import { accessLog } from './logging.js';
 
 const MAX_SLOW_MS = 60_000;
 
-export function createApp({ config, store, uploads, renders, health, faults, log }) {
+export function createApp({ config, store, images, uploads, renders, health, faults, log }) {
   const { folders } = config;
   const app = express();
   app.disable('x-powered-by');
@@ -21,7 +21,7 @@ export function createApp({ config, store, uploads, renders, health, faults, log
   app.get('/health', noStore, health.answer);
   app.post('/upload-images', uploads.images);
   app.post('/upload-pdf', uploads.pdf);
-  app.use('/api', noStore, api({ store, uploads, renders }));
+  app.use('/api', noStore, api({ store, images, uploads, renders }));
   app.use(['/static', '/uploads'], files(folders.uploads));
   app.use('/out', files(folders.out));
   app.use(express.static(folders.client, { setHeaders: cacheClient }));
@@ -31,10 +31,14 @@ export function createApp({ config, store, uploads, renders, health, faults, log
   return app;
 }
 
-function api({ store, uploads, renders }) {
+function api({ store, images, uploads, renders }) {
   const router = express.Router();
   router.use(express.json({ limit: '16kb' }));
   router.get('/uploads', uploads.list);
+  router.post('/projects/:id/images/manual', images.keep);
+  router.get('/projects/:id/images', images.list);
+  router.get('/projects/:id/images/:imageId/file', images.file);
+  router.get('/projects/:id/images/:imageId/thumbnail', images.thumbnail);
   router.post('/render', renders.submit);
   router.get('/render/:id/status', renders.status);
   router.get('/counter', (req, res) => res.json({ value: store.counter() }));

@@ -5,6 +5,7 @@ import { createApp } from './app.js';
 import { ConfigError, loadConfig } from './config.js';
 import { createFaults } from './faults.js';
 import { createHealth } from './health.js';
+import { createImages } from './images.js';
 import { createLog } from './logging.js';
 import { createRenders } from './renders.js';
 import { openStore } from './store.js';
@@ -29,12 +30,13 @@ async function start() {
   faults.beforeListen();
 
   const store = openStore(config);
+  const images = createImages({ config, log });
   const uploads = createUploads({ config, store, log });
   const renders = createRenders({ config, store, log });
   const health = createHealth({ config, store, faults, log });
   await health.start();
 
-  await listen(createApp({ config, store, uploads, renders, health, faults, log }), config);
+  await listen(createApp({ config, store, images, uploads, renders, health, faults, log }), config);
   renders.start();
   faults.watch();
   log.info(`MOBIUS ${config.version} (release ${config.release}) listens on ${config.host}:${config.port}, `

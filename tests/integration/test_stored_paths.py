@@ -1,0 +1,50 @@
+"""What the application has stored by absolute path stays listed and served, whichever release runs, behind a proxy too."""
+from __future__ import annotations
+
+import json
+
+from support.application import png
+
+FIRST, SECOND, THIRD = (png(grey=grey) for grey in (11, 99, 180))
+
+
+def changes(site):
+    """Deploy v2 and go back, with an image of each moment; nothing that users have seen disappears."""
+    client = site.client()
+    client.add_image("chess", "first.png", FIRST)
+    assert client.images("chess") == {"first.png": (FIRST, FIRST)}
+    before = site.live()
+    assert site.deploy("v2").outcome == "deployed", site.outputs[-1]
+    assert client.images("chess") == {"first.png": (FIRST, FIRST)}
+    client.add_image("chess", "second.png", SECOND)
+    assert site.play("rollback").outcome == "rolled_back", site.outputs[-1]
+    assert site.live() == before and client.images("chess") == {"first.png": (FIRST, FIRST), "second.png": (SECOND, SECOND)}
+
+
+def test_images_survive_a_deploy_a_rollback_and_a_restore(served):
+    changes(served)
+    backup = served.play("backup").stats["mobius_backup"]
+    client = served.client()
+    client.add_image("chess", "third.png", THIRD)
+    (served.root / "shared" / "uploads" / ".root" / "thumbnails").rename(served.root / "lost")
+    assert served.play("restore", mobius_backup=backup, mobius_components="database,uploads").outcome == "restored", served.outputs[-1]
+    assert client.images("chess") == {"first.png": (FIRST, FIRST), "second.png": (SECOND, SECOND)}
+    client.add_image("go", "first.png", FIRST)
+    stored = json.loads((served.root / "shared" / "data" / "images.json").read_text())
+    assert {image["fileKey"].split("/data/")[0] for image in stored} == {str(served.root / "app")}
+
+
+def test_images_survive_behind_a_proxy(proxied):
+    assert proxied.play("setup").outcome == "set_up", proxied.outputs[-1]
+    changes(proxied)
+
+
+def test_an_archive_from_before_a_shared_folder_gets_it(bare):
+    """An archive of a host of before has no folder for thumbnails; the application finds one after the restore of it."""
+    folder = bare.root / "shared" / "uploads" / ".root"
+    assert (folder / "thumbnails").is_dir()
+    (folder / "thumbnails").rmdir()
+    folder.rmdir()
+    backup = bare.play("backup").stats["mobius_backup"]
+    assert bare.play("restore", mobius_backup=backup, mobius_components="uploads").outcome == "restored", bare.outputs[-1]
+    assert (folder / "thumbnails").is_dir() and (folder / "thumbnails").owner() == (bare.root / "shared" / "uploads").owner()
