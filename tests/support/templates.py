@@ -66,7 +66,7 @@ def service_of(folder: Path) -> t.Any:
 def stop(folder: Path) -> None:
     """End what runs in a site, as the playbook ``stop`` does."""
     _watch.stop(Layout(str(folder / "mobius")), "the test is over")
-    service_of(folder).stop()
+    service_of(folder).shut_down()
 
 
 def deployed(place: Path, settings: dict[str, t.Any], versions: tuple[str, ...], build: t.Callable[[Path], None], folder: Path) -> None:
