@@ -16,6 +16,10 @@ import time
 
 WANTS = "multi-user.target.wants"
 
+#: Mounts a folder at another place for one program, which is what systemd does for ``BindReadOnlyPaths=``.
+UNSHARE = ["unshare", "--mount", "--propagation", "private"]
+BIND = 'mount --bind "$1" "$2" && cd "$2" && shift 2 && exec "$@"'
+
 
 class FakeSystemd:
     """The units of a folder, and what runs of them.
@@ -98,6 +102,9 @@ class FakeSystemd:
         environment = dict(shlex.split(value)[0].split("=", 1) for value in values("Environment"))
         argv = [word.replace("$$", "$").replace("%%", "%") for word in shlex.split(values("ExecStart")[0])]
         path = os.pathsep.join([os.path.dirname(self.program), os.environ["PATH"]])
+        for pair in values("BindReadOnlyPaths"):
+            source, _colon, target = shlex.split(pair)[0].partition(":")
+            argv = [*UNSHARE, *([] if os.geteuid() == 0 else ["--user", "--map-root-user"]), "sh", "-c", BIND, "sh", source, target, *argv]
         process = subprocess.Popen(argv, cwd=(values("WorkingDirectory") or ["/"])[0], env={"PATH": path, **environment},
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         if values("Type") == ["oneshot"]:

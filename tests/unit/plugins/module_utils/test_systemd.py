@@ -35,7 +35,8 @@ def lines(text, name):
 def test_each_option_has_its_line(host, spec):
     text = _systemd.render(spec)
     assert lines(text, "User") == ["daemon"] and lines(text, "MemoryMax") == ["4G"]
-    assert lines(text, "WorkingDirectory") == [host.layout.current]
+    assert lines(text, "WorkingDirectory") == [host.layout.app]
+    assert lines(text, "BindReadOnlyPaths") == [f'"{host.layout.current}":"{host.layout.app}"']
     assert lines(text, "EnvironmentFile") == ["-" + host.layout.env_file]
     assert lines(text, "StandardOutput") == ["journal"]
     assert lines(text, "RestartSec") == ["0.05"] and lines(text, "TimeoutStopSec") == ["1"]
@@ -95,11 +96,15 @@ def test_an_environment_is_taken_literally(spec):
 
 def test_folders_are_taken_literally(spec):
     root = "/srv/100%/mo bius"
-    changed = {**spec, "working_dir": root + "/current", "env_file": root + "/.env",
+    changed = {**spec, "working_dir": root + "/current", "app": root + "/a:b/app", "env_file": root + "/.env",
                "writable": [root + "/$out"]}
     text = _systemd.render(changed)
     assert lines(text, "ReadWritePaths") == ['"/srv/100%%/mo bius/$out"']
-    assert lines(text, "WorkingDirectory") == ["/srv/100%%/mo bius/current"]
+    assert lines(text, "WorkingDirectory") == ["/srv/100%%/mo bius/a:b/app"]
+    assert lines(text, "BindReadOnlyPaths") == [r'"/srv/100%%/mo bius/current":"/srv/100%%/mo bius/a\:b/app"']
+    old = {key: value for key, value in changed.items() if key != "app"}  # a definition from before there was that folder
+    assert lines(_systemd.render(old), "WorkingDirectory") == ["/srv/100%%/mo bius/current"]
+    assert not lines(_systemd.render(old), "BindReadOnlyPaths")
     assert lines(text, "EnvironmentFile") == ["-/srv/100%%/mo bius/.env"]
 
 
