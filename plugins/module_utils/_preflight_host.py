@@ -16,6 +16,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _files,
     _service,
     _signature,
+    _stores,
     _words,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError
@@ -135,6 +136,19 @@ def lock(layout: Layout, look: bool) -> Row:
     return row("lock", False, found, expected, "wait, or give mobius_lock_wait; mobius.ops.force_unlock when that run is dead")
 
 
+def stores(layout: Layout) -> Row:
+    """Whether the application can read each JSON file in which it keeps its state, and what its next start corrects in them."""
+    found, expected = _stores.settled(layout), "JSON stores that are whole"
+    if not found:
+        return skipped("stores", f"no JSON file in {layout.component('database')}")
+    torn = [f"{store.name}: {store.torn}" for store in found if store.torn]
+    stale = [f"{store.name} has {store.stale} paths below releases/, which the next start of the service corrects" for store in found
+             if store.stale]
+    whole = f"{', '.join(store.name for store in found)}: whole" if not torn else "; ".join(torn)
+    return row("stores", not torn, "; ".join([whole, *stale]), expected,
+               "restore them (mobius.ops.restore) or repair them: the application would begin with nothing and overwrite them")
+
+
 def disk(layout: Layout, megabytes: int) -> Row:
     """Whether enough of the disk is free."""
     if megabytes <= 0:
@@ -202,8 +216,8 @@ def check(layout: Layout, params: dict[str, t.Any]) -> list[Row]:
     programs = {**dict.fromkeys(least, "--version"), **params["programs"]}
     rows = [write(layout)]
     rows += [program(name, str(argument), least.get(name, "")) for name, argument in programs.items()]
-    rows += [encoders(params["encoders"]), port(layout, params["service"], params["port"]), disk(layout, params["min_free_mb"]),
-             memory(params["min_memory_mb"]), clock(params["clock_skew"], params["max_clock_skew"])]
+    rows += [encoders(params["encoders"]), port(layout, params["service"], params["port"]), stores(layout),
+             disk(layout, params["min_free_mb"]), memory(params["min_memory_mb"]), clock(params["clock_skew"], params["max_clock_skew"])]
     policy = _signature.policy(params["allowed_signers"], params["signer"])
     folder = params["backup_dir"] or layout.backups
     return [*rows, backup(layout, folder, params["env"], params["components"], params["backup_max_age"], policy),

@@ -22,6 +22,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _files,
     _processes,
     _restore_journal,
+    _stores,
     _supervisor,
     _systemd,
 )
@@ -143,6 +144,11 @@ class Service(abc.ABC):
         """Where an operator reads what the service printed."""
         return "shared/logs/console.log"
 
+    def _correct_paths(self) -> None:
+        """Stored paths below a release of before lead to the folder that stays, while nobody else writes them."""
+        if self.spec.get("app") and self.spec.get("state", "exclusive") == "exclusive":
+            _stores.repair(self.layout, self.spec["app"])
+
     def evidence(self, lines: int = 15) -> list[str]:
         """The last lines that the service printed."""
         return _files.tail(self.spec["console_log"], lines)
@@ -218,6 +224,7 @@ class ProcessService(Service):
             return
         self._end_remains()
         self.save()
+        self._correct_paths()
         pid = _detach.launch(self.layout, _supervisor, self.folder, os.path.join(self.folder, "supervisor.log"))
         deadline, ended = time.monotonic() + LAUNCH_TIMEOUT, False
         while time.monotonic() < deadline and not ended:
@@ -290,6 +297,8 @@ class SystemdService(Service):
 
     def start(self) -> None:
         self.save()
+        if not self.runs():
+            self._correct_paths()
         if not self._started_by_another():
             _systemd.enable(self.unit)
         _systemd.systemctl("reset-failed", self.unit, check=False)

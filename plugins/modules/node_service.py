@@ -94,6 +94,12 @@ options:
   tasks_max:
     description: How many processes and threads they may have under systemd.
     type: str
+  allow_torn_stores:
+    description:
+      - Whether it is started although a JSON file in which the application keeps its state is no JSON document. MOBIUS begins with nothing
+        then, and overwrites it with its next write.
+    type: bool
+    default: false
   proxy_port:
     description:
       - The port of the proxy (HAProxy) in front of two instances, of which one serves; a switch then loses no request.
@@ -253,6 +259,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _redefinition,
     _restore_journal,
     _service,
+    _stores,
     _systemd,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
@@ -268,13 +275,16 @@ def service_of(layout: Layout, params: dict[str, t.Any]) -> tuple[_service.Servi
     return service, service.saved() != service.spec or not getattr(service, "unit_current", lambda: True)()
 
 
-def bring_about(service: _service.Service, old: _service.Service | None, state: str, differs: bool) -> None:
+def bring_about(service: _service.Service, old: _service.Service | None, state: str, differs: bool,
+                allow_torn: bool = False) -> None:
     """Keep the definition, then start, stop or restart. A running service whose definition changed is restarted."""
     if state in ("started", "restarted"):
         if service.layout.current != service.spec["working_dir"] or ReleaseStore(service.layout).live() is None:
             raise StateError(f"service {service.name}", "a live release to run", "none", "Deploy one with mobius.ops.deploy")
         service.require_port()
         _restore_journal.refuse_interrupted(service.layout)
+        if not allow_torn and (state == "restarted" or not service.runs()):
+            _stores.require_whole(service.layout)
     if differs:
         _redefinition.clear(old, service)
         service.save()
@@ -305,7 +315,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
                       before["status"] if state == "present" else "running"}}
     result: dict[str, t.Any] = {}
     if (wrong or differs) and not check_mode:
-        bring_about(service, old, state, differs)
+        bring_about(service, old, state, differs, params["allow_torn_stores"])
         if state in ("started", "restarted") and checks:
             result["ready_after"] = _readiness.ready(service, checks, ReleaseStore(layout).live(), params["ready_timeout"])
     return wrong or differs, {**service.status(), **result, "app_path": service.way()}, diff
@@ -330,6 +340,7 @@ def main() -> None:
             "restart_limit": {"type": "int", "default": 10},
             "restart_window": {"type": "int", "default": 60},
             **{name: {"type": "str"} for name in _systemd.LIMITS},
+            "allow_torn_stores": {"type": "bool", "default": False},
             "proxy_port": {"type": "int"},
             "standby_port": {"type": "int"},
             "application_state": {"type": "str", "choices": ["exclusive", "shared"], "default": "exclusive"},

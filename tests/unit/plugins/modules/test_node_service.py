@@ -11,7 +11,7 @@ import socket
 import pytest
 from support.waiting import HANG
 
-from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _health, _processes, _service, _systemd
+from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _health, _processes, _service, _stores, _systemd
 from ansible_collections.mobius.ops.plugins.modules import node_service, node_service_info
 
 pytestmark = pytest.mark.usefixtures("any_latency")
@@ -98,6 +98,18 @@ def test_a_port_in_use_by_a_stranger_changes_nothing(do, host, snapshot):
     assert f"port {host.port}: expected nobody or the service mobius to listen, found process {os.getpid()}" in result["msg"]
     assert result["msg"].endswith("Stop that program or give another mobius_port.")
     assert snapshot(host.root) == before
+
+
+@pytest.mark.parametrize("state", ["started", "restarted"])
+def test_a_torn_store_is_not_started_on(do, host, snapshot, monkeypatch, state):
+    host.live("r1")
+    with open(os.path.join(host.layout.component("database"), "projects.json"), "w") as stream:
+        stream.write('{"projects": [')
+    monkeypatch.setattr(_stores, "PATIENCE", 0)
+    before = snapshot(host.root)
+    result = do(state, checks=host.raw_checks)
+    assert "projects.json: expected a JSON document, found none: " in result["msg"] and snapshot(host.root) == before
+    assert do(state, checks=host.raw_checks, allow_torn_stores=True)["status"] == "running"
 
 
 def test_info_is_well(do, info, host, snapshot):

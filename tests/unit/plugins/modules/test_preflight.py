@@ -10,7 +10,7 @@ import socket
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _deploy_lock, _history, _preflight_host, _proxy
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _deploy_lock, _history, _preflight_host, _proxy, _stores
 from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService
 from ansible_collections.mobius.ops.plugins.modules import preflight
 
@@ -50,11 +50,25 @@ def test_a_host_that_can_take_a_deploy(check, host, snapshot):
     result = check()
     assert not result["changed"] and result["passed"] and result["waived_by"] is None
     assert {row["name"]: row["status"] for row in result["checks"]} == {
-        "write": "passed", "node": "passed", "ffmpeg": "passed", "encoders": "passed", "port": "passed", "disk": "passed",
-        "memory": "skipped", "clock": "skipped", "backup": "skipped", "proxy": "skipped", "lock": "passed"}
+        "write": "passed", "node": "passed", "ffmpeg": "passed", "encoders": "passed", "port": "passed", "stores": "skipped",
+        "disk": "passed", "memory": "skipped", "clock": "skipped", "backup": "skipped", "proxy": "skipped", "lock": "passed"}
     assert [row for row in result["checks"] if not row["found"] or row["remedy"]] == []
     assert point(result, "node")["found"] == "v20.1.0"
     assert snapshot(host.root) == before
+
+
+def test_json_stores(check, host, monkeypatch):
+    host.live("r1")
+    host.service()
+    path = os.path.join(host.layout.component("database"), "images.json")
+    with open(path, "w") as stream:
+        stream.write(f'["{host.root}/releases/r1/data/x"]')
+    assert point(check(), "stores")["found"] == \
+        "images.json: whole; images.json has 1 paths below releases/, which the next start of the service corrects"
+    os.truncate(path, 9)
+    monkeypatch.setattr(_stores, "PATIENCE", 0)
+    result = check()
+    assert result["failed"] and "stores (images.json: none: Unterminated string" in result["msg"] and "restore them" in result["msg"]
 
 
 def test_the_services_own_port_is_fine(check, host):
