@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import json
+import os
 
+from support import templates
 from support.application import png
 
 FIRST, SECOND, THIRD = (png(grey=grey) for grey in (11, 99, 180))
@@ -37,6 +39,34 @@ def test_images_survive_a_deploy_a_rollback_and_a_restore(served):
 def test_images_survive_behind_a_proxy(proxied):
     assert proxied.play("setup").outcome == "set_up", proxied.outputs[-1]
     changes(proxied)
+
+
+def as_of_before(site):
+    """Make a site what an earlier version of the collection has left: no folder that stays, relative links, stored paths below a release."""
+    release = site.root / "releases" / site.live()
+    templates.stop(site.folder)
+    images = site.root / "shared" / "data" / "images.json"
+    images.write_text(images.read_text().replace(str(site.root / "app"), str(release)))
+    for link in [path for path in [*release.iterdir(), *(release / "src" / "api").iterdir()] if path.is_symlink()]:
+        target = os.path.relpath(os.readlink(link), link.parent)
+        link.unlink()
+        link.symlink_to(target)
+    spec = site.root / "state" / "service" / "mobius" / "spec.json"
+    spec.write_text(json.dumps({name: value for name, value in json.loads(spec.read_text()).items() if name != "app"}))
+    (site.root / "app").rmdir()
+    (site.root / "state" / "shared.json").unlink()
+
+
+def test_a_host_of_before_gets_its_images_back_with_the_next_deploy(served):
+    client, first = served.client(), served.live()
+    client.add_image("chess", "first.png", FIRST)
+    as_of_before(served)
+    done = served.deploy("v2")
+    assert done.outcome == "deployed", done.output
+    assert client.images("chess") == {"first.png": (FIRST, FIRST)}
+    assert [event["stores"] for event in served.history() if event["what"] == "paths_corrected"] == [{"images.json": 1}]
+    assert served.play("rollback").outcome == "rolled_back", served.outputs[-1]
+    assert served.live() == first and client.images("chess") == {"first.png": (FIRST, FIRST)}
 
 
 def test_an_archive_from_before_a_shared_folder_gets_it(bare):
