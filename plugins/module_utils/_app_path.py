@@ -17,13 +17,11 @@ import contextlib
 import os
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _files, _namespaces
+from ansible_collections.mobius.ops.plugins.module_utils import _files, _namespaces, _shared
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 BOUND, LINKED, MOVING = "bound", "linked", "moving"
-#: Where earlier versions have put relative links into a release.
-_RELATIVE = ("data", "src/api/uploads", "out", "logs", ".env", "node_modules")
 #: In every release: by the link to it the release behind the links is known.
 _RECORD = ".release.json"
 #: Exit status when the service could not be brought to its folder.
@@ -64,8 +62,8 @@ def possible() -> bool:
     return os.waitpid(child, 0)[1] == 0
 
 
-def prepare(spec: dict[str, t.Any]) -> None:
-    """Have the folder, and links in the release that lead to the same place from there.
+def prepare(layout: Layout, spec: dict[str, t.Any]) -> None:
+    """Have the folder, and in the release the links to all that is shared now, which lead to the same place from there.
 
     :raises StateError: when something else is in the folder's place.
     """
@@ -76,15 +74,26 @@ def prepare(spec: dict[str, t.Any]) -> None:
             raise StateError(f"mobius_app_path {spec['app']}", "a folder or nothing", "something else",
                              "Move it away, or give another mobius_app_path") from error
         if os.path.isdir(spec["working_dir"]):
-            make_absolute(os.path.realpath(spec["working_dir"]))
+            mend(layout, os.path.realpath(spec["working_dir"]))
 
 
-def make_absolute(release: str) -> None:
-    """Replace the relative links that an earlier version of this collection has put into a release."""
-    for inside in _RELATIVE:
+def mend(layout: Layout, release: str) -> None:
+    """Give a release the links that one has which is prepared now: earlier versions made relative ones, and fewer."""
+    for inside, target in _shared.links(layout, _shared.load(layout)).items():
         link = os.path.join(release, inside)
-        if os.path.islink(link) and not os.path.isabs(os.readlink(link)):
-            _files.atomic_symlink(os.path.normpath(os.path.join(os.path.dirname(link), os.readlink(link))), link)
+        if os.path.islink(link) and os.readlink(link) != target:
+            _files.atomic_symlink(target, link)
+        elif not os.path.lexists(link):
+            with _files.open_umask():
+                os.makedirs(os.path.dirname(link), exist_ok=True)
+            os.symlink(target, link)
+    make_absolute(os.path.join(release, "node_modules"))
+
+
+def make_absolute(link: str) -> None:
+    """Let a relative link lead to the same place from everywhere."""
+    if os.path.islink(link) and not os.path.isabs(os.readlink(link)):
+        _files.atomic_symlink(os.path.normpath(os.path.join(os.path.dirname(link), os.readlink(link))), link)
 
 
 def enter(release: str, path: str, account: dict[str, t.Any]) -> None:

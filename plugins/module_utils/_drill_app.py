@@ -52,7 +52,7 @@ def copy_release(live: Layout, scratch: Layout, release_id: str) -> None:
         for inside, target in shared.items():
             os.symlink(os.path.join(scratch.shared, target), os.path.join(scratch.release(release_id), inside))
         os.symlink(live.deps, scratch.deps)
-        _app_path.make_absolute(scratch.release(release_id))
+        _app_path.make_absolute(os.path.join(scratch.release(release_id), "node_modules"))
 
 
 def size_of_code(live: Layout, release_id: str | None) -> int:

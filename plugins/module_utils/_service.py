@@ -114,7 +114,7 @@ class Service(abc.ABC):
     def save(self) -> None:
         """Put the definition on disk."""
         os.makedirs(self.folder, exist_ok=True)
-        _app_path.prepare(self.spec)
+        _app_path.prepare(self.layout, self.spec)
         _files.write_json(os.path.join(self.folder, "spec.json"), self.spec)
 
     def release_of(self, pid: int | None) -> str | None:

@@ -42,7 +42,7 @@ def test_images_survive_behind_a_proxy(proxied):
 
 
 def as_of_before(site):
-    """Make a site what an earlier version of the collection has left: no folder that stays, relative links, stored paths below a release."""
+    """Make a site what an earlier version has left: no folder that stays, relative links, stored paths below a release."""
     release = site.root / "releases" / site.live()
     templates.stop(site.folder)
     images = site.root / "shared" / "data" / "images.json"
@@ -50,7 +50,8 @@ def as_of_before(site):
     for link in [path for path in [*release.iterdir(), *(release / "src" / "api").iterdir()] if path.is_symlink()]:
         target = os.path.relpath(os.readlink(link), link.parent)
         link.unlink()
-        link.symlink_to(target)
+        if link.name not in ("uploads", "output", "saved-matches") or link.parent.name == "api":
+            link.symlink_to(target)
     spec = site.root / "state" / "service" / "mobius" / "spec.json"
     spec.write_text(json.dumps({name: value for name, value in json.loads(spec.read_text()).items() if name != "app"}))
     (site.root / "app").rmdir()

@@ -120,7 +120,7 @@ finally:
     assert "package.json" not in os.listdir(host.layout.app) and os.path.islink(os.path.join(host.layout.app, "app.py"))
 
 
-def test_a_release_of_before_gets_links_that_lead_there_from_everywhere(host):
+def test_a_release_of_before_gets_the_links_of_one_that_is_prepared_now(host):
     folder = host.layout.release("r1")
     host.live("r1")
     os.makedirs(os.path.join(folder, "src", "api"))
@@ -133,6 +133,7 @@ def test_a_release_of_before_gets_links_that_lead_there_from_everywhere(host):
     for inside in links:
         assert os.path.isabs(os.readlink(os.path.join(folder, inside)))
         assert os.path.realpath(os.path.join(folder, inside)) == before[inside] and os.path.isdir(before[inside])
+    assert os.readlink(os.path.join(folder, "uploads")) == os.path.join(host.layout.component("uploads"), ".root")
 
 
 def test_a_service_of_before_gets_the_folder_with_its_next_start(host):

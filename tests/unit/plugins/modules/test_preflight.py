@@ -145,8 +145,8 @@ def test_only_what_is_named_is_waived(check, host):
 
 
 @pytest.mark.parametrize(("options", "sentence"), [
-    ({"skip": ["dsik"], "why": "x"}, "mobius_preflight_skip: expected some of node, ffmpeg, encoders, stores, disk, memory, clock, backup, proxy, "
-                                     "found 'dsik'. Correct it."),
+    ({"skip": ["dsik"], "why": "x"}, "mobius_preflight_skip: expected some of node, ffmpeg, encoders, stores, disk, memory, clock, backup, "
+                                     "proxy, found 'dsik'. Correct it."),
     ({"skip": ["port"], "why": "x"}, "a deploy cannot do without port"),
     ({"skip": ["disk"], "why": " "}, "mobius_why: expected why disk may be waived, found nothing"),
     ({"given": [{"name": "ci"}]}, "given checks: expected rows with name"),
