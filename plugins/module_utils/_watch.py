@@ -155,7 +155,7 @@ def start(layout: Layout, spec: dict[str, t.Any], program: types.ModuleType) -> 
         _detach.launch(layout, program, folder.path, log)
     deadline = time.monotonic() + LAUNCH_TIMEOUT
     while time.monotonic() < deadline:
-        if folder.state()["status"] != "starting":
+        if folder.saved():
             return folder
         time.sleep(0.05)
     _abandon(folder)
