@@ -71,6 +71,11 @@ def load(layout: Layout) -> list[dict[str, t.Any]]:
     return normalize(_files.read_json(_kept(layout)))
 
 
+def made(layout: Layout) -> list[dict[str, t.Any]]:
+    """What the host was set up with; nothing on one of before, whose components have no further folders."""
+    return load(layout) if os.path.exists(_kept(layout)) else []
+
+
 def save(layout: Layout, entries: list[dict[str, t.Any]]) -> None:
     """Keep the list for those who prepare, restore or try a release later."""
     _files.write_json(_kept(layout), entries)
@@ -105,9 +110,9 @@ def complete(base: str, entries: list[dict[str, t.Any]], component: str) -> list
     :returns: the folders that were made.
     :raises StateError: when something else than a folder is in a folder's place.
     """
-    made: list[str] = []
+    new: list[str] = []
     if not wanted(entries, component):
-        return made
+        return new
     with contextlib.ExitStack() as stack:
         top = _opened(stack, base, None)
         status = os.fstat(top)
@@ -119,18 +124,18 @@ def complete(base: str, entries: list[dict[str, t.Any]], component: str) -> list
                     folder = _opened(stack, parent, folder)
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(name, 0o750, dir_fd=folder)
-                    made.append(path)
+                    new.append(path)
                 own = _opened(stack, name, folder)
             except OSError as error:
                 raise StateError(os.path.join(base, path), "a folder, or nothing", "something else", "Move it away") from error
-            if made and made[-1] == path:
+            if new and new[-1] == path:
                 os.fchmod(own, 0o750)
                 if os.geteuid() == 0:
                     os.fchown(own, status.st_uid, status.st_gid)
-        if made:
+        if new:
             with contextlib.suppress(PermissionError):
                 os.utime(top, ns=(status.st_atime_ns, status.st_mtime_ns))
-    return made
+    return new
 
 
 def _opened(stack: contextlib.ExitStack, name: str, parent: int | None) -> int:
