@@ -38,7 +38,9 @@ pytestmark = pytest.mark.usefixtures("by_answers")
 APP = '''
 import http.server, json, os, signal, sqlite3, subprocess, sys
 
-told = {"status": "ok", "release": os.path.basename(os.getcwd()), "drill": os.environ.get("MOBIUS_DRILL", ""), "cwd": os.getcwd(),
+with open(".release.json") as stream:
+    release = json.load(stream)["id"]
+told = {"status": "ok", "release": release, "drill": os.environ.get("MOBIUS_DRILL", ""), "cwd": os.getcwd(),
         "extra": os.environ.get("EXTRA", ""), "wrote": {}, "asked": 0, "uid": os.getuid()}
 if os.environ["MOBIUS_API_KEYS"] == "none":
     sys.exit("a key is needed, not " + os.environ["MOBIUS_API_KEYS"])
@@ -213,7 +215,7 @@ def test_the_application_cannot_write_to_live_data(drills, witness, snapshot):
     assert {witness["wrote"][path] for path in live[3:]} == {"yes"}  # it saw the copy there
     assert live_tree(snapshot, drills) == before and not os.path.exists(outside)
     assert witness["state"] == {"projects": 2} and witness["rows"] == 61
-    assert witness["cwd"].startswith(drills.layout.path(".drill-"))
+    assert witness["cwd"] == drills.layout.app and witness["drill"].startswith(drills.layout.path(".drill-"))
 
 
 @pytest.fixture
@@ -477,7 +479,7 @@ def test_another_scratch_folder(drills, tmp_path, witness):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     assert drills.drill(scratch=str(scratch))["verdict"] == "passed"
-    assert witness["cwd"].startswith(str(scratch) + "/.drill-") and os.listdir(scratch) == []
+    assert witness["drill"].startswith(str(scratch) + "/.drill-") and os.listdir(scratch) == []
 
 
 def test_a_given_port(drills, free_port):
