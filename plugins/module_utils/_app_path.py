@@ -77,9 +77,12 @@ def prepare(layout: Layout, spec: dict[str, t.Any]) -> None:
             mend(layout, os.path.realpath(spec["working_dir"]))
 
 
-def mend(layout: Layout, release: str) -> None:
-    """Give a release the links that one has which is prepared now: earlier versions made relative ones, and fewer."""
-    for inside, target in _shared.links(layout, _shared.load(layout)).items():
+def mend(layout: Layout, release: str, entries: list[dict[str, t.Any]] | None = None) -> None:
+    """Give a release the links that one has which is prepared now: earlier versions made relative ones, and fewer.
+
+    :param entries: what is shared; by default what the host was set up with.
+    """
+    for inside, target in _shared.links(layout, _shared.load(layout) if entries is None else entries).items():
         link = os.path.join(release, inside)
         if os.path.islink(link) and os.readlink(link) != target:
             _files.atomic_symlink(target, link)

@@ -13,7 +13,7 @@ import socket
 import sys
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _app_path, _env_file, _files, _sandbox
+from ansible_collections.mobius.ops.plugins.module_utils import _app_path, _env_file, _files, _sandbox, _shared
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 #: Names the scratch folder in the instance's environment: by it a process is known as one of a drill.
@@ -36,23 +36,18 @@ def copy_release(live: Layout, scratch: Layout, release_id: str) -> None:
     Node finds its files by their real path, so that links to the live code would lead to the live data.
     """
     source = live.release(release_id)
-    shared: dict[str, str] = {}
 
     def left_out(folder: str, names: list[str]) -> set[str]:
-        """The links to what is shared, whichever the release has; noted for the copy."""
+        """The links to what is shared, whichever the release has."""
         paths = [os.path.join(folder, name) for name in names if os.path.islink(os.path.join(folder, name))]
-        targets = {path: os.path.normpath(os.path.join(folder, os.readlink(path))) for path in paths}
-        found = {path: target for path, target in targets.items() if _sandbox.below(target, live.shared)}
-        shared.update({os.path.relpath(path, source): os.path.relpath(target, live.shared) for path, target in found.items()})
-        return {os.path.basename(path) for path in found}
+        return {os.path.basename(path) for path in paths
+                if _sandbox.below(os.path.normpath(os.path.join(folder, os.readlink(path))), live.shared)}
 
     with _files.open_umask():
         os.makedirs(scratch.releases, exist_ok=True)
         shutil.copytree(source, scratch.release(release_id), symlinks=True, ignore=left_out)
-        for inside, target in shared.items():
-            os.symlink(os.path.join(scratch.shared, target), os.path.join(scratch.release(release_id), inside))
         os.symlink(live.deps, scratch.deps)
-        _app_path.make_absolute(os.path.join(scratch.release(release_id), "node_modules"))
+        _app_path.mend(scratch, scratch.release(release_id), _shared.load(live))
 
 
 def size_of_code(live: Layout, release_id: str | None) -> int:
