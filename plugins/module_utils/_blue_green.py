@@ -25,6 +25,8 @@ from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedSe
 LONG = 2
 #: Seconds that held requests wait for the short ones before them.
 SHORT = 1.5
+#: A process that has run for so many seconds is a render.
+BRIEF = 0.5
 #: Seconds within which an instance that is gone back from has to answer a check, and that it gets for its work when it does not.
 ANSWERS, ILL = 2.0, 0.5
 _LOOK = 0.02
@@ -39,6 +41,8 @@ class Drain(t.NamedTuple):
     force: bool
     #: Whether an instance that does not answer its checks is waited for a moment only: its work will not end.
     unless_ill: bool = False
+    #: Seconds for which there must be no work before it counts as done: between two renders that were asked for nothing runs for a moment.
+    quiet: float = 0.0
 
 
 def switch(store: ReleaseStore, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]],
@@ -68,7 +72,7 @@ def switch(store: ReleaseStore, service: SlottedService, release_id: str, checks
 
 def of_definition(service: SlottedService) -> Drain:
     """What the service was set up with."""
-    return Drain(service.spec["drain_timeout"], service.spec["drain_force"])
+    return Drain(service.spec["drain_timeout"], service.spec["drain_force"], quiet=service.spec.get("drain_quiet", 0.0))
 
 
 def _beside(store: ReleaseStore, service: SlottedService, idle: Service, release_id: str, checks: list[dict[str, t.Any]],
@@ -151,7 +155,7 @@ def _held(service: SlottedService, instance: Service, longest: float, drain_as: 
     """
     deadline = time.monotonic() + drain_as.timeout
     while True:
-        _await_rest(service, instance, LONG, deadline, drain_as)
+        _await_rest(service, instance, LONG, deadline, drain_as, drain_as.quiet)
         _hold(service, longest + SHORT)
         try:
             _await_rest(service, instance, 0, time.monotonic() + min(SHORT, drain_as.timeout), drain_as)
@@ -184,15 +188,19 @@ def work_of(service: SlottedService, instance: Service, age: int) -> tuple[int, 
     if not pid:
         return 0, 0
     requests = [each for each in service.proxy.requests(instance.port) if each >= age]
-    return len(requests), len(_processes.started_by(pid, service.spec["job_programs"]))
+    brief = BRIEF if age else 0.0  # a program that a short request starts is none of those that are waited for before others are held
+    renders = [each for each in _processes.started_by(pid, service.spec["job_programs"]) if _processes.age(each) >= brief]
+    return len(requests), len(renders)
 
 
-def _await_rest(service: SlottedService, instance: Service, age: int, deadline: float, drain_as: Drain) -> None:
+def _await_rest(service: SlottedService, instance: Service, age: int, deadline: float, drain_as: Drain, quiet: float = 0.0) -> None:
+    since = None
     while True:
         requests, renders = work_of(service, instance, age)
-        if not requests and not renders:
+        since = None if requests or renders else since or time.monotonic()
+        if since and time.monotonic() - since >= quiet:
             return
-        if time.monotonic() > deadline:
+        if not since and time.monotonic() > deadline:
             if drain_as.force and age:
                 return
             raise StateError(f"instance {instance.name}", f"to come to rest within {drain_as.timeout:g} s",
@@ -227,4 +235,4 @@ def drain(service: SlottedService, instance: Service, patience: float | None = N
     """Wait until an instance that gets no new requests has finished. :raises StateError: when it does not in time."""
     rules = of_definition(service)
     if not rules.force:
-        _await_rest(service, instance, 0, time.monotonic() + (rules.timeout if patience is None else patience), rules)
+        _await_rest(service, instance, 0, time.monotonic() + (rules.timeout if patience is None else patience), rules, rules.quiet)

@@ -26,6 +26,12 @@ def start_ticks(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
+def age(pid: int) -> float:
+    """For how many seconds a process has run; 0 when there is none."""
+    ticks = start_ticks(pid)
+    return 0.0 if ticks is None else max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"))
+
+
 def is_alive(pid: int | None, ticks: int | None) -> bool:
     """Whether the very process that had this id and start time still runs."""
     return bool(pid) and ticks is not None and start_ticks(pid) == ticks
@@ -70,15 +76,18 @@ def group(leader: int) -> list[int]:
 
 
 def started_by(pid: int, names: list[str]) -> list[int]:
-    """Ids of the processes that a process has started, of these programs."""
+    """Ids of the processes that a process has started, and that these have, and so on.
+
+    :param names: programs that count; all of them when there is none.
+    """
     found = []
     for other in (int(name) for name in os.listdir("/proc") if name.isdigit()):
         try:
             with open(f"/proc/{other}/comm", encoding="utf-8", errors="replace") as stream:
-                known = stream.read().strip() in names
+                known = not names or stream.read().strip() in names
         except OSError:
             continue
-        if known and pid in parents(other):
+        if known and other != pid and pid in parents(other) and start_ticks(other) is not None:
             found.append(other)
     return found
 

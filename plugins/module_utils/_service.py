@@ -77,6 +77,7 @@ def _two_instances(params: dict[str, t.Any]) -> dict[str, t.Any]:
     return {
         "slots": ports[:2], "state": params["application_state"], "drain_timeout": params["drain_timeout"],
         "drain_force": params["drain_force"], "job_programs": params["job_programs"],
+        "drain_quiet": params.get("drain_quiet") or 0.0,
         "proxy": {"host": params["proxy_host"], "port": params["proxy_port"], "certificate": params["proxy_certificate"] or "",
                   "check_port": check_port,
                   "max_body": params["proxy_max_body"], "max_connections": params["proxy_max_connections"],

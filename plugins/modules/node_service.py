@@ -123,11 +123,17 @@ options:
     description: Whether what has not ended by then is cut.
     type: bool
     default: false
+  drain_quiet:
+    description:
+      - Seconds without long requests and renders after which the old instance counts as at rest. The requests of others go on meanwhile.
+      - An application that renders one job after the other does nothing for a moment between two of them.
+    type: float
+    default: 0
   job_programs:
-    description: Names of the programs that the application starts for work that is not to be cut.
+    description: Names of the programs that the application starts for work that is not to be cut; all that it starts by default.
     type: list
     elements: str
-    default: [ffmpeg]
+    default: []
   proxy_host:
     description: The address that the proxy binds to.
     type: str
@@ -346,7 +352,8 @@ def main() -> None:
             "application_state": {"type": "str", "choices": ["exclusive", "shared"], "default": "exclusive"},
             "drain_timeout": {"type": "float", "default": 900},
             "drain_force": {"type": "bool", "default": False},
-            "job_programs": {"type": "list", "elements": "str", "default": ["ffmpeg"]},
+            "drain_quiet": {"type": "float", "default": 0},
+            "job_programs": {"type": "list", "elements": "str", "default": []},
             "proxy_host": {"type": "str", "default": "127.0.0.1"},
             "proxy_url": {"type": "str"},
             "proxy_certificate": {"type": "path"},

@@ -59,7 +59,8 @@ class Site:
             # a good deploy's watch ends after a second, and one good round is enough however slow the machine is
             mobius_watch_duration="1", mobius_watch_interval="0.5", mobius_watch_retry_interval="0.2", mobius_failure_threshold=1,
             mobius_watch_requests=5, mobius_watch_latency_floor_ms=60_000, mobius_thresholds=THRESHOLDS,
-            mobius_rollback_watch_duration=0, mobius_check_timeout=20, mobius_ready_timeout=int(HANG), mobius_smoke_timeout=60,
+            mobius_drain_quiet=0, mobius_rollback_watch_duration=0, mobius_check_timeout=20, mobius_ready_timeout=int(HANG),
+            mobius_smoke_timeout=60,
             mobius_min_free_mb=100)
 
     def play(self, playbook: str, *options: str, **extra: t.Any) -> Result:

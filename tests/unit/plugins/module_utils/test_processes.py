@@ -40,6 +40,11 @@ def test_a_process_is_itself_only_with_its_start_time(spawn):
     assert not _processes.is_alive(None, ticks)
 
 
+def name_of(pid):
+    with open(f"/proc/{pid}/comm") as stream:
+        return stream.read().strip()
+
+
 def test_a_zombie_is_not_alive(spawn, wait_until):
     process = spawn("exec sleep 86430")
     ticks = _processes.start_ticks(process.pid)
@@ -58,6 +63,16 @@ def test_folder_command_and_parents(spawn, wait_until):
     gone = 2**22 + 1
     assert _processes.working_dir(gone) is None and _processes.command_line(gone) == ""
     assert list(_processes.parents(gone)) == [gone]
+
+
+def test_everything_that_a_process_has_started_counts(spawn, wait_until):
+    process = spawn("sh -c 'sleep 86433 & wait' & wait")
+    wait_until(lambda: "sleep" in map(name_of, _processes.started_by(process.pid, [])))
+    found = _processes.started_by(process.pid, [])
+    assert sorted(map(name_of, found)) == ["sh", "sleep"] and process.pid not in found
+    assert [name_of(pid) for pid in _processes.started_by(process.pid, ["sleep", "ffmpeg"])] == ["sleep"]
+    assert _processes.started_by(process.pid, ["ffmpeg"]) == []
+    assert all(0 <= _processes.age(pid) < HANG for pid in found) and _processes.age(2**22 + 1) == 0
 
 
 def test_a_group_ends_with_what_ignores_the_gentle_way(spawn, wait_until, tmp_path):

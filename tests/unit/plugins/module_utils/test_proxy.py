@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import threading
 import time
+import types
 import urllib.error
 import urllib.request
 
@@ -297,6 +298,19 @@ def test_work_that_does_not_end_is_not_cut(monkeypatch, work):
     monkeypatch.setattr(_blue_green, "work_of", lambda *_words: work)
     with pytest.raises(StateError, match=rf"come to rest within 0\.1 s, found {work[0]} long requests and {work[1]} renders"):
         _blue_green.drain(Busy(False), Busy(False))
+
+
+def test_an_instance_is_at_rest_after_quiet_seconds_only(monkeypatch):
+    """Between two renders that wait in the application's queue nothing runs for a moment."""
+    now, work = [100.0], iter([(0, 1), (0, 0), (0, 1), (0, 1), *[(0, 0)] * 10])
+    monkeypatch.setattr(_blue_green, "work_of", lambda *_words: next(work))
+    monkeypatch.setattr(_blue_green, "time", types.SimpleNamespace(
+        monotonic=lambda: now[0], sleep=lambda _seconds: now.__setitem__(0, now[0] + 1)))
+    service = Busy(False)
+    service.spec.update(drain_timeout=60, drain_quiet=3)
+    _blue_green.drain(service, service)
+    assert now[0] == 107 and len(list(work)) == 6
+    assert _blue_green.of_definition(service).quiet == 3 and _blue_green.of_definition(Busy(False)).quiet == 0
 
 
 def test_work_is_cut_when_that_was_asked_for(monkeypatch):
