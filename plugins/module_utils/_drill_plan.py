@@ -8,7 +8,14 @@ import dataclasses
 import os
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _backups, _drill_app, _processes, _service, _signature
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _backup_purpose,
+    _backups,
+    _drill_app,
+    _processes,
+    _service,
+    _signature,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS, Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -35,14 +42,19 @@ class Request:
     timeout: float = 14400.0
 
 
-def choose(request: Request) -> str:
-    """The archive to drill, by itself the newest one of all components. :raises StateError: when there is none."""
+def choose(layout: Layout, request: Request) -> str:
+    """The archive to drill, by itself the newest one of all components, safety backups left out.
+
+    :raises StateError: when there is none.
+    """
     if request.archive:
         return request.archive
-    archives = _backups.find(request.dest, request.env)
-    found = next(_backups.telling_of(archives, COMPONENTS), archives[0] if archives else None)
+    archives, past = _backups.find(request.dest, request.env), _backup_purpose.Past(layout)
+    found = next(_backups.telling_of(archives, COMPONENTS, past), None) or next(_backups.telling_of(archives, past=past), None)
     if not found:
-        raise StateError(f"backup folder {request.dest}", f"an archive of env {request.env}", "none", "Make one: mobius.ops.backup")
+        raise StateError(f"backup folder {request.dest}", f"an archive of env {request.env}",
+                         "only safety backups of restores" if archives else "none",
+                         "Make one: mobius.ops.backup" + (", or name one by its path" if archives else ""))
     return found.archive
 
 

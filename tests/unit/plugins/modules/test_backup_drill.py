@@ -30,7 +30,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _sandbox,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, StateError
-from ansible_collections.mobius.ops.plugins.modules import backup, backup_drill
+from ansible_collections.mobius.ops.plugins.modules import backup, backup_drill, backup_restore
 
 pytestmark = pytest.mark.usefixtures("by_answers")
 
@@ -165,6 +165,14 @@ def test_the_newest_archive_is_taken_and_a_given_one_too(drills, quick_clock):
     assert drills.drill(service=None, archive=drills.archive)["archive"] == drills.archive
     drills.backup(components=["logs"])  # is no backup of everything
     assert drills.drill(service=None)["archive"] == newer
+
+
+def test_the_newest_archive_is_no_safety_backup(drills, quick_clock):
+    done = drills.run_module(backup_restore, {"root": drills.host.root, "env": "production", "archive": drills.archive})
+    assert drills.drill(service=None)["archive"] == drills.archive
+    os.unlink(drills.archive)
+    assert "found only safety backups of restores" in drills.drill(service=None)["reason"]
+    assert drills.drill(service=None, archive=done["safety_backup"])["verdict"] == "passed"
 
 
 def test_the_live_service_is_left_alone_and_keeps_answering(drills, snapshot):
