@@ -59,7 +59,8 @@ def choose(layout: Layout, request: Request) -> str:
 
 
 def redirect(checks: list[dict[str, t.Any]], base_url: str, live: dict[str, t.Any], port: int) -> list[dict[str, t.Any]]:
-    """The checks as the instance on *port* gets them. A header that is the live service's own address follows, too.
+    """The checks as the instance on *port* gets them. A header that is the live service's own address follows, too, but for
+    ``Origin``: the instance has the live service's settings, and with them the origins that it allows.
 
     :param live: the definition of the live service.
     :raises InputError: when a check would ask somebody else: then it would say nothing about the restored data.
@@ -75,7 +76,7 @@ def redirect(checks: list[dict[str, t.Any]], base_url: str, live: dict[str, t.An
         if not url.startswith(tuple(mine + mark for mark in "/?#")) and url != mine:
             raise InputError(f"check {check['name']}", "a url that begins with base_url or has the port {port} on 127.0.0.1",
                              check["url"], "Correct mobius_drill_checks: the drill asks its own instance only")
-        headers = {key: mine if value in own else value.replace("{port}", str(port))
+        headers = {key: mine if value in own and key.lower() != "origin" else value.replace("{port}", str(port))
                    for key, value in check["headers"].items()}
         found.append({**check, "url": url, "headers": headers, "redirects": 0, "proxy": ""})  # either would ask somebody else
     return found
