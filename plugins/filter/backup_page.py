@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.filter.status_page import table
+from ansible_collections.mobius.ops.plugins.filter.status_page import made_for, table
 from ansible_collections.mobius.ops.plugins.module_utils._files import human_size
 
 DOCUMENTATION = r"""
@@ -40,9 +40,10 @@ _value:
 def backup_page(backups: list[dict[str, t.Any]]) -> str:
     """The folder, and below it a line an archive."""
     folders = sorted({os.path.dirname(backup["archive"]) for backup in backups})
-    return "\n".join([*(f"In {folder}" for folder in folders), *table(["archive", "created", "size", "release", "status", "reason"], [
+    head = ["archive", "created", "size", "release", "status", "reason", "for"]
+    return "\n".join([*(f"In {folder}" for folder in folders), *table(head, [
         [os.path.basename(backup["archive"]), backup["created"], human_size(backup["size"]) if backup["size"] is not None else "-",
-         backup["release"], backup["status"], backup["reason"]] for backup in backups])])
+         backup["release"], backup["status"], backup["reason"], made_for(backup)] for backup in backups])])
 
 
 class FilterModule:

@@ -72,6 +72,11 @@ def marks(record: dict[str, t.Any], releases: dict[str, t.Any]) -> str:
     return "<- live" if record["id"] == releases["live"] else "<- rollback target" if record["id"] == releases["target"] else ""
 
 
+def made_for(backup: dict[str, t.Any]) -> str:
+    """What a backup is for, such as ``deploy: before the deploy of v2``."""
+    return ": ".join(filter(None, [backup.get("purpose") or "unknown", (backup.get("why") or "")[:100]]))
+
+
 def drill_line(event: dict[str, t.Any] | None) -> str:
     """When it was last tried whether a backup can be restored."""
     todo = "Run: ansible-playbook mobius.ops.drill."
@@ -132,9 +137,9 @@ def status_page(service: dict[str, t.Any], releases: dict[str, t.Any], backups: 
         [record["id"], record["status"], record["activated"], record["verified"], marks(record, releases)]
         for record in releases["releases"]])]
     lines += ["  " + dora_line(releases.get("dora"))]
-    lines += ["", "Backups", *(["  " + backups_fault] if backups_fault else table(["archive", "status", "size", "created"], [
+    lines += ["", "Backups", *(["  " + backups_fault] if backups_fault else table(["archive", "status", "size", "created", "for"], [
         [backup["archive"], backup["status"] + (f" ({backup['reason']})" if backup.get("reason") else ""),
-         human_size(backup["size"]), backup["created"]] for backup in backups]))]
+         human_size(backup["size"]), backup["created"], made_for(backup)] for backup in backups]))]
     lines += ["  " + drill_line(releases.get("drill"))]
     lines += ["", "Last events", *table(["when", "who", "what", "release", "why"], [
         [event["when"], event["who"], event["what"] + (": " + event["verdict"] if event.get("verdict") else ""),

@@ -55,7 +55,8 @@ class Draft:
     @property
     def stamp(self) -> str:
         """The time in the name."""
-        return self.name[-len("YYYYMMDD_HHMMSS.zip"):-len(".zip")]
+        made = _backups.parse(self.name)
+        return made.stamp if made else ""
 
     def beside(self, kind: str) -> str:
         """A hidden path of this draft."""
@@ -103,9 +104,11 @@ class Draft:
 
     def keep_aside(self) -> None:
         """Keep an incomplete archive, the newest one only, under a name that is never offered for a restore."""
-        pattern = re.compile(re.escape(self.name[:-len("YYYYMMDD_HHMMSS.zip")]) + r"\d{8}_\d{6}\.zip" + re.escape(_backups.INCOMPLETE))
-        for name in filter(pattern.fullmatch, os.listdir(self.folder)):
-            _unlink(os.path.join(self.folder, name))
+        mine = _backups.parse(self.name)
+        for name in os.listdir(self.folder):
+            other = _backups.parse(name[:-len(_backups.INCOMPLETE)]) if name.endswith(_backups.INCOMPLETE) else None
+            if mine and other and (other.env, other.safety) == (mine.env, mine.safety):
+                _unlink(os.path.join(self.folder, name))
         os.rename(self.partial, self.aside)
         _files.fsync_dir(self.folder)
 
@@ -139,14 +142,15 @@ class Draft:
 
 
 @contextlib.contextmanager
-def drafted(folder: str, env: str) -> t.Iterator[Draft]:
+def drafted(folder: str, env: str, safety: bool = False) -> t.Iterator[Draft]:
     """A new draft, which leaves nothing when it is not published.
 
+    :param safety: whether its name is to say that it is a safety backup.
     :raises StateError: when every name is taken for a minute, or the disk is full.
     """
     deadline = time.monotonic() + NAME_PATIENCE
     while True:
-        draft = Draft(folder, _backups.file_name(env, _clock.stamp()))
+        draft = Draft(folder, _backups.file_name(env, _clock.stamp(), safety))
         if draft.reserve():
             break
         if time.monotonic() > deadline:

@@ -25,7 +25,8 @@ _MODE = re.compile(r"[0-7]{4}")
 _ENV = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 #: What is passed on of the general facts, and of which kinds it may be.
 _HEAD = {"release": (str, type(None)), "problems": (int,), "empty": (list,), "name": (str,), "created": (str,), "full": (str,),
-         "level": (int,), "reused": (int,), "incomplete": (bool,), "posix_names": (bool,)}
+         "level": (int,), "reused": (int,), "incomplete": (bool,), "posix_names": (bool,), "purpose": (str,),
+         "why": (str,)}
 #: Files of the year 1677 to 2262: what a time in nanoseconds can say in 64 bits.
 _MOST_TIME = 2 ** 63
 #: The highest user or group number; the one above it means "do not change" to the system.

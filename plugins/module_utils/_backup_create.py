@@ -12,6 +12,7 @@ import typing as t
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _archive_draft,
     _archive_scan,
+    _backup_purpose,
     _backups,
     _checksums,
     _clock,
@@ -46,7 +47,9 @@ class Request:
     isal: bool = True
     #: Private key that signs the archive; no signature without one.
     sign_key: str | None = None
-    #: Goes into the history.
+    #: One of :data:`_backup_purpose.PURPOSES`. It goes into the manifest, and that of a safety backup into the name too.
+    purpose: str = _backup_purpose.ORDINARY
+    #: Goes into the manifest and the history.
     why: str = ""
 
 
@@ -85,10 +88,11 @@ def create(layout: Layout, request: Request, meter: Meter | None = None) -> dict
     meter.phase("look")
     found = plan(layout, request)
     _archive_draft.sweep(request.dest)
-    with _archive_draft.drafted(request.dest, request.env) as draft, _previous(request, draft.stamp) as previous:
+    safety = request.purpose == _backup_purpose.SAFETY
+    with _archive_draft.drafted(request.dest, request.env, safety) as draft, _previous(request, draft.stamp) as previous:
         created = _clock.iso(_clock.from_stamp(draft.stamp))
         facts = {"name": draft.name, "env": request.env, "created": created, "full": previous.full or created,
-                 "level": request.level, "release": live_release(layout)}
+                 "level": request.level, "release": live_release(layout), "purpose": request.purpose, "why": request.why}
         deflater = _deflate.Deflater(request.level, request.isal)
         writer = Writer(draft.stream, draft.beside("spool"), deflater, previous, meter)
         manifest = writer.write(found, facts, request.allow_changed)
@@ -104,13 +108,14 @@ def create(layout: Layout, request: Request, meter: Meter | None = None) -> dict
         "archive": draft.final, "signature": draft.final + _signature.SUFFIX if request.sign_key else None, "sha256": digest,
         "size": os.stat(draft.final).st_size, "entries": len(writer.entries),
         "reused": len(writer.copied), "full": facts["full"], "components": found.components, "empty": found.empty,
-        "status": "verified", "release": facts["release"], "problems": writer.problems, "skipped": found.skipped,
+        "status": "verified", "purpose": request.purpose,
+        "release": facts["release"], "problems": writer.problems, "skipped": found.skipped,
         "warnings": [f"{path} in an earlier archive is damaged, so it was read anew: verify the archives of {request.dest}"
                      for path in sorted(previous.damaged)],
         "elapsed": round(time.monotonic() - started, 3),
     }
     _history.record(layout, "backup", request.why, env=request.env,
-                    **{key: result[key] for key in ("archive", "sha256", "size", "elapsed", "components", "release", "reused")})
+                    **{key: result[key] for key in ("archive", "sha256", "size", "elapsed", "components", "release", "reused", "purpose")})
     return result
 
 

@@ -1,8 +1,9 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The backups in a folder: their names, what state they are in, and which is the newest."""
+"""The backups in a folder: their names, what they are for, what state they are in, and which is the newest."""
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import os
@@ -10,6 +11,7 @@ import re
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
+    _backup_purpose,
     _checksums,
     _clock,
     _files,
@@ -19,9 +21,8 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
 )
 from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, OpsError, StateError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
-_NAME = re.compile(r"dhash_([A-Za-z0-9][A-Za-z0-9._-]{0,63})_(\d{8}_\d{6})\.zip")
+_NAME = re.compile(r"dhash_([A-Za-z0-9][A-Za-z0-9._-]{0,63})_(\d{8}_\d{6})(_safety)?\.zip")
 #: What the names of the files beside an archive end with; they get their names before it, and lose them after it.
 BESIDE = (_signature.SUFFIX, _checksums.SUFFIX)
 #: An archive that some file could not be taken into is kept under a name with this end, for a person to look at.
@@ -40,6 +41,8 @@ class Backup:
     archive: str
     env: str
     stamp: str
+    #: Whether the name says that it is a safety backup. Those made before names said so have an ordinary one.
+    safety: bool = False
 
     @property
     def created(self) -> str:
@@ -47,9 +50,9 @@ class Backup:
         return _clock.iso(_clock.from_stamp(self.stamp))
 
 
-def file_name(env: str, stamp: str) -> str:
-    """``dhash_<env>_<stamp>.zip``."""
-    return f"dhash_{env}_{stamp}.zip"
+def file_name(env: str, stamp: str, safety: bool = False) -> str:
+    """``dhash_<env>_<stamp>.zip``, and ``dhash_<env>_<stamp>_safety.zip`` for a safety backup."""
+    return f"dhash_{env}_{stamp}{'_safety' if safety else ''}.zip"
 
 
 def parse(path: str) -> Backup | None:
@@ -61,7 +64,7 @@ def parse(path: str) -> Backup | None:
         _clock.from_stamp(match.group(2))
     except ValueError:
         return None
-    return Backup(path, match.group(1), match.group(2))
+    return Backup(path, match.group(1), match.group(2), bool(match.group(3)))
 
 
 def find(folder: str, env: str | None = None) -> list[Backup]:
@@ -71,31 +74,26 @@ def find(folder: str, env: str | None = None) -> list[Backup]:
                          "Run the playbook mobius.ops.setup, or correct the path")
     found = [parse(os.path.join(folder, name)) for name in os.listdir(folder)]
     chosen = [backup for backup in found if backup and (env is None or backup.env == env)]
-    return sorted(chosen, key=lambda backup: (backup.stamp, backup.env), reverse=True)
+    return sorted(chosen, key=lambda backup: (backup.stamp, backup.env, backup.safety), reverse=True)
 
 
-def latest(layout: Layout, env: str) -> str | None:
-    """The newest archive of an environment that has a sidecar. It was verified when it was made, not now."""
-    for backup in find(layout.backups, env):
-        if os.path.exists(backup.archive + _checksums.SUFFIX):
-            return backup.archive
-    return None
-
-
-def telling_of(backups: t.Iterable[Backup], components: t.Collection[str]) -> t.Iterator[Backup]:
+def telling_of(backups: t.Iterable[Backup], components: t.Collection[str] = (),
+               past: _backup_purpose.Past | None = None) -> t.Iterator[Backup]:
     """Those archives that hold all these components, or found that the host has no folder for one.
 
     So a backup of the logs alone does not stand for the others. A damaged archive is not passed over: who asks is to
     learn of it.
+
+    :param past: with it, safety backups are left out: they hold the data that a restore replaced, which is often the bad
+        data. It gives the purpose of archives whose manifest has none.
     """
     for backup in backups:
-        try:
-            with Archive(backup.archive) as archive:
-                told = {*archive.manifest["components"], *archive.manifest.get("empty", [])}
-        except OpsError:
-            yield backup
+        manifest = None
+        with contextlib.suppress(OpsError, OSError), Archive(backup.archive) as archive:
+            manifest = archive.manifest
+        if past and _backup_purpose.of(backup.archive, backup.safety, manifest, past)[0] == _backup_purpose.SAFETY:
             continue
-        if told.issuperset(components):
+        if manifest is None or {*manifest["components"], *manifest.get("empty", [])}.issuperset(components):
             yield backup
 
 
@@ -114,17 +112,18 @@ def remove(archive: str) -> None:
 
 
 def describe(backups: t.Sequence[Backup], verify: str = "none", policy: _signature.Policy | None = None,
-             meter: _progress.Meter | None = None) -> list[dict[str, t.Any]]:
+             meter: _progress.Meter | None = None, past: _backup_purpose.Past | None = None) -> list[dict[str, t.Any]]:
     """Facts and status of each backup, several at once.
 
     :param policy: whose signature an archive must have to be verified; nobody's by default.
+    :param past: gives the purpose of archives whose manifest has none.
     """
     meter = meter or _progress.Meter()
     meter.phase("verify", sum(map(_size, backups)), len(backups))
 
     def work(backup: Backup) -> dict[str, t.Any]:
         share = _progress.Share(meter, _size(backup))
-        facts = _describe(backup, verify, policy, share)
+        facts = _describe(backup, verify, policy, share, past)
         share.end()
         return facts
 
@@ -138,7 +137,9 @@ def _size(backup: Backup) -> int:
         return 0
 
 
-def _describe(backup: Backup, verify: str, policy: _signature.Policy | None, meter: _progress.Meter) -> dict[str, t.Any]:
+def _describe(backup: Backup, verify: str, policy: _signature.Policy | None, meter: _progress.Meter,
+              past: _backup_purpose.Past | None) -> dict[str, t.Any]:
+    manifest = None
     facts = {"archive": backup.archive, "env": backup.env, "created": backup.created, "size": None, "components": [],
              "release": None, "problems": 0}
     try:
@@ -158,7 +159,8 @@ def _describe(backup: Backup, verify: str, policy: _signature.Policy | None, met
         status, reason = "corrupt", str(error)
     except OSError as error:
         status, reason = "unverified", f"it cannot be read: {error.strerror}"
-    return {**facts, "status": status, "reason": reason}
+    purpose, why = _backup_purpose.of(backup.archive, backup.safety, manifest, past)
+    return {**facts, "purpose": purpose, "why": why, "status": status, "reason": reason}
 
 
 def _status(archive: Archive, verify: str, policy: _signature.Policy | None, meter: _progress.Meter) -> tuple[str, str]:
@@ -204,16 +206,18 @@ def verdict(described: t.Sequence[dict[str, t.Any]], max_age: float = 0) -> dict
     """Whether backups that were read are such that one could go back to them: ``well``, and the ``message``.
 
     The age is that of the component whose newest verified archive is the oldest: a backup of the logs alone does not
-    make the others younger.
+    make the others younger. Safety backups do not count: they hold what a restore replaced.
 
     :param described: what :func:`describe` told, newest first.
     :param max_age: how many hours old the newest verified archive of each component may be; any when 0.
     """
     by_status = {status: [facts for facts in described if facts["status"] == status] for status in STATUSES}
-    sound, corrupt = by_status["verified"], by_status["corrupt"]
+    verified, corrupt = by_status["verified"], by_status["corrupt"]
+    sound = [facts for facts in verified if facts["purpose"] != _backup_purpose.SAFETY]
     said = [f"{len(corrupt)} of {len(described)} archives corrupt, the newest of them: {corrupt[0]['reason']}"] if corrupt else []
     if not sound:
-        said.append("no archive is verified" + ("" if described else ", there is none at all") + ". Make one: mobius.ops.backup.")
+        found = "only safety backups are verified" if verified else "no archive is verified"
+        said.append(found + ("" if described else ", there is none at all") + ". Make one: mobius.ops.backup.")
         return {"well": False, "message": " ".join(said), "newest_verified": None, "age": None}
     newest: dict[str, dict[str, t.Any]] = {}
     for facts in sound:
@@ -224,6 +228,8 @@ def verdict(described: t.Sequence[dict[str, t.Any]], max_age: float = 0) -> dict
     age = _age(oldest, now)
     old = 0 < max_age * 3600 < age
     counts = ", ".join(f"{len(found)} {status}" for status, found in by_status.items() if found)
+    if len(sound) < len(verified):
+        counts = counts.replace(" verified", f" verified ({len(verified) - len(sound)} safety)", 1)
     said.append(f"{counts}; the newest verified archive is {sound[0]['archive']}, {_words.duration(_age(sound[0], now))} old")
     if oldest is not sound[0]:
         behind = ", ".join(component for component, facts in newest.items() if facts is oldest)

@@ -100,7 +100,7 @@ class Drill:
 
     def verify(self) -> None:
         """The sidecar, the signature where one is asked for, the environment, and every member."""
-        self.facts["archive"] = path = _drill_plan.choose(self.request)
+        self.facts["archive"] = path = _drill_plan.choose(self.layout, self.request)
         self.archive = self.stack.enter_context(Archive(path))
         manifest = self.archive.manifest
         self.facts.update(created=manifest.get("created"), release=manifest.get("release"), components=manifest["components"],

@@ -8,7 +8,14 @@ import dataclasses
 import os
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _backups, _drill_app, _processes, _service, _signature
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _backup_purpose,
+    _backups,
+    _drill_app,
+    _processes,
+    _service,
+    _signature,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS, Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -35,19 +42,25 @@ class Request:
     timeout: float = 14400.0
 
 
-def choose(request: Request) -> str:
-    """The archive to drill, by itself the newest one of all components. :raises StateError: when there is none."""
+def choose(layout: Layout, request: Request) -> str:
+    """The archive to drill, by itself the newest one of all components, safety backups left out.
+
+    :raises StateError: when there is none.
+    """
     if request.archive:
         return request.archive
-    archives = _backups.find(request.dest, request.env)
-    found = next(_backups.telling_of(archives, COMPONENTS), archives[0] if archives else None)
+    archives, past = _backups.find(request.dest, request.env), _backup_purpose.Past(layout)
+    found = next(_backups.telling_of(archives, COMPONENTS, past), None) or next(_backups.telling_of(archives, past=past), None)
     if not found:
-        raise StateError(f"backup folder {request.dest}", f"an archive of env {request.env}", "none", "Make one: mobius.ops.backup")
+        raise StateError(f"backup folder {request.dest}", f"an archive of env {request.env}",
+                         "only safety backups of restores" if archives else "none",
+                         "Make one: mobius.ops.backup" + (", or name one by its path" if archives else ""))
     return found.archive
 
 
 def redirect(checks: list[dict[str, t.Any]], base_url: str, live: dict[str, t.Any], port: int) -> list[dict[str, t.Any]]:
-    """The checks as the instance on *port* gets them. A header that is the live service's own address follows, too.
+    """The checks as the instance on *port* gets them. A header that is the live service's own address follows, too, but for
+    ``Origin``: the instance has the live service's settings, and with them the origins that it allows.
 
     :param live: the definition of the live service.
     :raises InputError: when a check would ask somebody else: then it would say nothing about the restored data.
@@ -63,7 +76,7 @@ def redirect(checks: list[dict[str, t.Any]], base_url: str, live: dict[str, t.An
         if not url.startswith(tuple(mine + mark for mark in "/?#")) and url != mine:
             raise InputError(f"check {check['name']}", "a url that begins with base_url or has the port {port} on 127.0.0.1",
                              check["url"], "Correct mobius_drill_checks: the drill asks its own instance only")
-        headers = {key: mine if value in own else value.replace("{port}", str(port))
+        headers = {key: mine if value in own and key.lower() != "origin" else value.replace("{port}", str(port))
                    for key, value in check["headers"].items()}
         found.append({**check, "url": url, "headers": headers, "redirects": 0, "proxy": ""})  # either would ask somebody else
     return found

@@ -9,6 +9,7 @@ import shutil
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
+    _backup_purpose,
     _backups,
     _clock,
     _commands,
@@ -189,14 +190,14 @@ def clock(skew: float | None, limit: float) -> Row:
 def backup(layout: Layout, folder: str, env: str, components: list[str], max_age: float, policy: _signature.Policy | None = None) -> Row:
     """Whether the newest archive that holds all *components* is verified, and at most *max_age* hours old. It is read for that.
 
-    A host that serves nothing yet has nothing to lose, and needs none.
+    Safety backups of restores do not count. A host that serves nothing yet has nothing to lose, and needs none.
     """
     if max_age <= 0:
         return skipped("backup", "mobius_preflight_backup_max_age is 0")
     expected = f"a verified backup of {', '.join(components)}, {max_age:g} h old at most"
     remedy = "make one: mobius.ops.backup"
     try:
-        newest = next(_backups.telling_of(_backups.find(folder, env), expand_components(components)), None)
+        newest = next(_backups.telling_of(_backups.find(folder, env), expand_components(components), _backup_purpose.Past(layout)), None)
         if newest is None and not os.path.lexists(layout.current):
             return skipped("backup", "no release is live yet, so there is nothing to lose")
         if newest is None:

@@ -12,6 +12,7 @@ import typing as t
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _archive_stage,
     _backup_create,
+    _backup_purpose,
     _files,
     _history,
     _migration,
@@ -185,8 +186,8 @@ class _Work:
             return {}
         return _backup_create.create(self._layout, _backup_create.Request(
             env=self._request.env, components=self._source.components, dest=self._layout.backups, allow_changed=True,
-            sign_key=self._request.sign_key,
-            why=f"before the restore of {os.path.basename(self._request.archive)}"), _settle.SafetyMeter(self._meter))
+            sign_key=self._request.sign_key, purpose=_backup_purpose.SAFETY,
+            why=_backup_purpose.BEFORE + os.path.basename(self._request.archive)), _settle.SafetyMeter(self._meter))
 
     def _change(self, journal: _restore_journal.Journal) -> None:
         """The part in which the service is down."""

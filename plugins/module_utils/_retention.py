@@ -4,6 +4,7 @@
 
 An archive counts only when it is verified. What is not verified is neither counted nor removed: a person looks at it.
 Archives of different components are counted apart: one of the logs alone does not take the place of one of everything.
+So are safety backups: what a restore replaced does not take the place of what it restored.
 """
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ import os
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
+    _backup_purpose,
     _backups,
     _clock,
     _files,
@@ -104,7 +106,7 @@ def plan(layout: Layout, request: Request, meter: _progress.Meter | None = None)
     :raises StateError: when there are archives and none of them is verified: then each may be the last hope.
     """
     request.keep.require()
-    described = _examined(request, meter)
+    described = _examined(layout, request, meter)
     sound = [facts for facts in described if facts["status"] == "verified"]
     unsound = [facts for facts in described if facts["status"] != "verified"]
     if unsound and not sound:
@@ -158,18 +160,18 @@ def alone(folder: str) -> t.Iterator[None]:
         os.close(descriptor)
 
 
-def _examined(request: Request, meter: _progress.Meter | None) -> list[dict[str, t.Any]]:
+def _examined(layout: Layout, request: Request, meter: _progress.Meter | None) -> list[dict[str, t.Any]]:
     """Facts of every archive, newest first; none is ``verified`` that was not looked at as the request asks for."""
-    backups = _backups.find(request.dest, request.env)
+    backups, past = _backups.find(request.dest, request.env), _backup_purpose.Past(layout)
     if request.verify == "all":
-        return _backups.describe(backups, "checksum", request.policy, meter)
-    described = _backups.describe(backups, "none", request.policy, meter)
+        return _backups.describe(backups, "checksum", request.policy, meter, past)
+    described = _backups.describe(backups, "none", request.policy, meter, past)
     read = set()
     for index, facts in enumerate(described):
         if facts["reason"] == _backups.NOT_CHECKED:
-            group = tuple(facts["components"])
+            group = _group(facts)
             if group not in read:
-                [facts] = _backups.describe([backups[index]], "checksum", request.policy, meter)
+                [facts] = _backups.describe([backups[index]], "checksum", request.policy, meter, past)
             described[index] = {**facts, "status": "verified"} if group in read else facts
             if described[index]["status"] == "verified":
                 read.add(group)
@@ -177,11 +179,16 @@ def _examined(request: Request, meter: _progress.Meter | None) -> list[dict[str,
 
 
 def _groups(sound: list[dict[str, t.Any]]) -> list[list[dict[str, t.Any]]]:
-    """Archives that hold the same components, newest first."""
-    found: dict[tuple[str, ...], list[dict[str, t.Any]]] = {}
+    """Archives that count together, newest first."""
+    found: dict[tuple[t.Any, ...], list[dict[str, t.Any]]] = {}
     for facts in sound:
-        found.setdefault(tuple(facts["components"]), []).append(facts)
+        found.setdefault(_group(facts), []).append(facts)
     return list(found.values())
+
+
+def _group(facts: dict[str, t.Any]) -> tuple[t.Any, ...]:
+    """The key of the archives that count together: the same components, safety backups apart from all others."""
+    return facts["purpose"] == _backup_purpose.SAFETY, *facts["components"]
 
 
 def _named(layout: Layout, sound: list[dict[str, t.Any]]) -> t.Iterator[tuple[str, str]]:

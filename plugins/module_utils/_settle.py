@@ -7,7 +7,13 @@ import contextlib
 import os
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _backup_create, _backups, _history, _swap
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _backup_create,
+    _backup_purpose,
+    _backups,
+    _history,
+    _swap,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._progress import Meter
@@ -57,8 +63,8 @@ def save_replaced(layout: Layout, journal: Journal, meter: Meter) -> dict[str, t
         try:
             taken = _backup_create.create(_Replaced(layout, places), _backup_create.Request(
                 env=journal.facts["env"], components=list(places), dest=layout.backups, allow_changed=True,
-                sign_key=journal.facts.get("sign_key"),
-                why=f"what the restore of {os.path.basename(journal.facts['archive'])} replaced, as of the stop"), SafetyMeter(meter))
+                sign_key=journal.facts.get("sign_key"), purpose=_backup_purpose.SAFETY,
+                why=f"{_backup_purpose.REPLACED}{os.path.basename(journal.facts['archive'])} replaced, as of the stop"), SafetyMeter(meter))
         except (OpsError, OSError) as error:
             keep = [swap.work for swap in _swap.swaps_of(journal)]
             warnings.append(f"What was written since the safety backup was begun could not be added to it ({error}).")

@@ -56,6 +56,18 @@ options:
         sidecar's line for the purpose V(mobius-backup); M(mobius.ops.backup_info) and C(ssh-keygen -Y verify) check it.
       - The key must be readable by its owner only, and have no passphrase. No signature is made when it is not given.
     type: path
+  purpose:
+    description:
+      - What the backup is made for. The manifest has it, M(mobius.ops.backup_info) and the status show it.
+      - Safety backups, the third kind, are made by M(mobius.ops.backup_restore) only.
+    type: str
+    choices: [ordinary, deploy]
+    default: ordinary
+  why:
+    description:
+      - The reason in words, for the manifest and the history, such as V(before the deploy of v2).
+    type: str
+    default: ''
 attributes:
   check_mode:
     support: full
@@ -150,6 +162,11 @@ status:
   returned: success, and failure because of RV(problems)
   type: str
   sample: verified
+purpose:
+  description: What the backup is for, as O(purpose) says.
+  returned: success
+  type: str
+  sample: deploy
 release:
   description: Id of the release that served when the backup was made; none when none did.
   returned: success
@@ -187,6 +204,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _arguments,
     _backup_create,
+    _backup_purpose,
     _backups,
     _clock,
     _files,
@@ -206,7 +224,7 @@ def request_of(params: dict[str, t.Any], layout: Layout) -> _backup_create.Reque
     return _backup_create.Request(
         env=check_name(params["env"], "env"), components=expand_components(params["components"]),
         dest=params["dest"] or layout.backups, level=params["level"], full_every=params["full_every"],
-        allow_changed=params["allow_changed"], sign_key=params["sign_key"])
+        allow_changed=params["allow_changed"], sign_key=params["sign_key"], purpose=params["purpose"], why=params["why"])
 
 
 def planned(layout: Layout, request: _backup_create.Request) -> dict[str, t.Any]:
@@ -216,7 +234,7 @@ def planned(layout: Layout, request: _backup_create.Request) -> dict[str, t.Any]
     return {
         "archive": os.path.join(request.dest, _backups.file_name(request.env, _clock.stamp())), "signature": None, "sha256": None,
         "size": plan.size, "entries": len(plan.sources), "reused": 0, "full": None, "components": plan.components, "empty": plan.empty,
-        "status": "planned", "release": _backup_create.live_release(layout), "problems": plan.problems,
+        "status": "planned", "purpose": request.purpose, "release": _backup_create.live_release(layout), "problems": plan.problems,
         "skipped": plan.skipped, "elapsed": round(time.monotonic() - started, 3),
     }
 
@@ -246,6 +264,8 @@ def main() -> None:
         "full_every": {"type": "int", "default": 7},
         "allow_changed": {"type": "bool", "default": False},
         "sign_key": {"type": "path", "no_log": False},
+        "purpose": {"type": "str", "choices": [_backup_purpose.ORDINARY, _backup_purpose.DEPLOY], "default": _backup_purpose.ORDINARY},
+        "why": {"type": "str", "default": ""},
         **_arguments.PROGRESS,
     }
     _arguments.execute(AnsibleModule(argument_spec=spec, supports_check_mode=True), run)

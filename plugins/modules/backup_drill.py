@@ -24,7 +24,8 @@ options:
   archive:
     description:
       - Path of the archive on the target, with its C(.sha256) beside it.
-      - The newest one of O(env) in O(dest) when it is not given, whether or not it has a sidecar. One without fails the drill.
+      - The newest one of O(env) in O(dest) that is no safety backup when it is not given, whether or not it has a sidecar. One without
+        fails the drill.
     type: path
   dest:
     description:

@@ -8,13 +8,15 @@ module: backup_info
 short_description: Lists the archives in a folder and tells which are sound
 version_added: 0.1.0
 description:
-  - Lists the archives C(dhash_<env>_<YYYYMMDD_HHMMSS>.zip) in a folder, newest first, several of them examined at once.
+  - Lists the archives C(dhash_<env>_<YYYYMMDD_HHMMSS>.zip) in a folder, newest first, several of them examined at once. A safety
+    backup of a restore has C(_safety) before C(.zip).
   - A damaged archive, or a file of another kind with such a name, is listed as V(corrupt) with the reason. It never
     makes the module fail.
 options:
   root:
     description:
-      - The application's root folder on the target. Its C(backups) folder is listed.
+      - The application's root folder on the target. Its C(backups) folder is listed when there is no O(dest). Its history and its
+        release records say what an archive is for that was made before manifests had a purpose.
       - One of O(root) and O(dest) is needed.
     type: path
   dest:
@@ -41,6 +43,12 @@ options:
       - All archives by default.
     type: list
     elements: str
+  skip_safety:
+    description:
+      - Leave out the safety backups that restores made, of the data that they replaced. The newest archive may be one of the very
+        data that was bad.
+    type: bool
+    default: false
   limit:
     description:
       - Examine and list only so many, the newest.
@@ -49,7 +57,7 @@ options:
     description:
       - How many hours old the newest verified archive may be for RV(well). Any number of hours when V(0).
       - It is asked of each component that a verified archive holds, so a backup of some components does not hide that there is none
-        of the others.
+        of the others. Safety backups do not count.
     type: float
     default: 0
 attributes:
@@ -88,6 +96,7 @@ EXAMPLES = r"""
     env: production
     verify: deep
     limit: 1
+    skip_safety: true
   register: newest
 
 - name: Stop when it is not sound
@@ -133,6 +142,17 @@ backups:
       type: list
       elements: str
       sample: [config, database]
+    purpose:
+      description:
+        - What the archive is for. V(safety) when a restore made it of what it replaced, V(deploy) when a deploy made it, V(ordinary)
+          when it was made by itself.
+        - V(unknown) for an archive whose manifest does not say it and that the history of O(root) does not know.
+      type: str
+      sample: deploy
+    why:
+      description: The reason that was given for it, such as V(before the deploy of v2); empty when there was none or it is not known.
+      type: str
+      sample: before the deploy of v2
     release:
       description: Id of the release that served when it was made; none when none did or it is not known.
       type: str
@@ -154,7 +174,7 @@ backups:
       description: Why the status is not V(verified), such as V(no sidecar) or V(not checked); empty when it is.
       type: str
 well:
-  description: Whether no archive is corrupt, and there is a verified one that is not older than O(max_age).
+  description: Whether no archive is corrupt, and there is a verified one, no safety backup, that is not older than O(max_age).
   returned: when O(verify) is not V(none)
   type: bool
 message:
@@ -163,7 +183,7 @@ message:
   type: str
   sample: 7 verified; the newest verified archive is /opt/mobius/backups/dhash_production_20261123_160000.zip, 3 h old.
 newest_verified:
-  description: Path of the newest verified archive; none when there is none.
+  description: Path of the newest verified archive that is no safety backup; none when there is none.
   returned: when O(verify) is not V(none)
   type: str
   sample: /opt/mobius/backups/dhash_production_20261123_160000.zip
@@ -179,7 +199,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _backups, _progress, _signature
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _backup_purpose, _backups, _progress, _signature
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, expand_components
 
@@ -192,9 +212,13 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     if params["max_age"] < 0:
         raise InputError("max_age", "0 or more hours", f"{params['max_age']:g}", "Correct it")
     policy = _signature.policy(params["allowed_signers"], params["signer"])
-    backups = _backups.find(params["dest"] or Layout(params["root"]).backups, params["env"])
-    chosen = _backups.telling_of(backups, expand_components(params["components"])) if params["components"] else backups
-    described = _backups.describe(list(itertools.islice(chosen, limit)), params["verify"], policy, _progress.meter(params))
+    layout = Layout(params["root"]) if params["root"] else None
+    past = _backup_purpose.Past(layout)
+    backups: t.Iterable[_backups.Backup] = _backups.find(params["dest"] or t.cast(Layout, layout).backups, params["env"])
+    if params["components"] or params["skip_safety"]:
+        components = expand_components(params["components"]) if params["components"] else []
+        backups = _backups.telling_of(backups, components, past if params["skip_safety"] else None)
+    described = _backups.describe(list(itertools.islice(backups, limit)), params["verify"], policy, _progress.meter(params), past)
     judged = {} if params["verify"] == "none" else _backups.verdict(described, params["max_age"])
     return False, {"backups": described, **judged}, {}
 
@@ -207,6 +231,7 @@ def main() -> None:
         "env": {"type": "str"},
         "verify": {"type": "str", "choices": list(_backups.LEVELS), "default": "none"},
         "components": {"type": "list", "elements": "str"},
+        "skip_safety": {"type": "bool", "default": False},
         "limit": {"type": "int"},
         "max_age": {"type": "float", "default": 0},
         **_arguments.SIGNATURES,

@@ -9,7 +9,8 @@ short_description: Removes old archives, and keeps the last, and one a day, week
 version_added: 0.1.0
 description:
   - Keeps an archive when at least one rule does, and removes the others with their C(.sha256) and C(.sha256.sig), the oldest
-    first. Only archives C(dhash_<env>_<YYYYMMDD_HHMMSS>.zip) of the one O(env) are looked at.
+    first. Only archives C(dhash_<env>_<YYYYMMDD_HHMMSS>.zip) and C(dhash_<env>_<YYYYMMDD_HHMMSS>_safety.zip) of the one O(env) are
+    looked at.
   - A rule that keeps one a day keeps the newest archive of each of the last so many days that have one, and likewise for
     weeks (of ISO 8601, from Monday) and months. Days without an archive do not count. An archive's time is the one in its
     name, in UTC. One archive can be the one of its day, its week and its month.
@@ -17,7 +18,8 @@ description:
     sidecar, damaged, or with O(allowed_signers) without a right signature) is not removed. It is listed in RV(unsound), and
     there is a warning, until a person has removed it.
   - Archives that hold different components are counted apart, so that one of the logs alone never takes the place of one of
-    everything.
+    everything. The safety backups of restores are counted apart as well, by the same rules, so that what a restore replaced never takes
+    the place of what it restored.
   - Never removed, whatever the rules say, are the newest verified archive of each such set of components, and those that the record
     of the live release or of the rollback target names.
   - Files that a killed run left (a sidecar or signature without its archive) are removed too, and archives that were kept aside as

@@ -168,7 +168,7 @@ safety_backup:
   description: Path of the archive of what was replaced; none in check mode and without O(safety_backup).
   returned: success, or after the service was stopped
   type: str
-  sample: /opt/mobius/backups/dhash_production_20261123_160000.zip
+  sample: /opt/mobius/backups/dhash_production_20261123_160000_safety.zip
 safety_problems:
   description: Files that the safety backup could not take as one state of them, each with the reason.
   returned: success, or after the service was stopped

@@ -157,7 +157,7 @@ options:
     default: {}
   secret_headers:
     description:
-      - Headers that are secrets, such as C(X-API-Key). They win over O(headers) and are never shown.
+      - Headers that are secrets, such as C(X-Mobius-API-Key). They win over O(headers) and are never shown.
       - They are sent to addresses below O(base_url) only.
     type: dict
     default: {}
@@ -223,7 +223,7 @@ EXAMPLES = r"""
     timeout: 5
     junit: /var/lib/mobius/smoke.xml
     secret_headers:
-      X-API-Key: "{{ vault_mobius_api_key }}"
+      X-Mobius-API-Key: "{{ vault_mobius_api_key }}"
     suite:
       - name: health
         url: /health

@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / ".build" / "collections")]
 
-from support.proxied import ProxiedRoot, install_modules  # noqa: E402
+from support.proxied import KEY, ProxiedRoot, install_modules  # noqa: E402
 from support.remains import end_all  # noqa: E402
 
 from ansible_collections.mobius.ops.plugins.module_utils import _baseline, _health, _verdict, _watch, _watcher  # noqa: E402
@@ -53,7 +53,8 @@ class Case:
         slow = self.fault.get("kind") == "slow"
         # what is to be 60 % slower takes 100 ms before
         url = f"http://127.0.0.1:{self.root.public}" + ("/api/slow?ms=100" if slow else "/health")
-        checks = _health.normalize_all([{"name": "slow" if slow else "health", "url": url, "json": [] if slow else ["status == 'ok'"]}])
+        checks = _health.normalize_all([{"name": "slow" if slow else "health", "url": url, "json": [] if slow else ["status == 'ok'"]}],
+                                       secret_headers={"X-Mobius-API-Key": KEY})
         self.root.verified("v1")
         _baseline.take(self.root.layout, checks, "v1")
         self.root.release("v2")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from support.application import Client, make_source, png
+from support.application import ORIGIN, Client, make_source, png
 from support.playbooks import ROOT, Operator, Result
 
 HOME = ROOT / ".build" / "demo"
@@ -144,7 +144,7 @@ def main() -> int:
             stop()
     print("\n" + demo.table())
     if keep:
-        print(f"\nThe application runs at http://127.0.0.1:{PORT}/ (it wants the header Origin: http://127.0.0.1:{PORT}).\n"
+        print(f"\nThe application runs at http://127.0.0.1:{PORT}/ (it wants the header Origin: {ORIGIN}).\n"
               "Stop it with: .venv/bin/ansible-playbook -i inventories/demo mobius.ops.stop")
     if failure:
         print(f"\nUNEXPECTED: {failure}", file=sys.stderr)

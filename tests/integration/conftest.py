@@ -327,7 +327,7 @@ def proxied(request, tmp_path_factory, free_port):
     with opened(tmp_path_factory.mktemp("site")) as site:
         site.state = request.param
         site.operator.settings["mobius_service_environment"] = {
-            "MOBIUS_STORE": "json" if site.state == "exclusive" else "sqlite", "CORS_ORIGINS": "*"}
+            "MOBIUS_STORE": "json" if site.state == "exclusive" else "sqlite", "MOBIUS_CORS_ORIGINS": "*"}
         site.deployed("v1")
         public = free_port()
         site.operator.settings.update(mobius_proxy_port=public, mobius_standby_port=free_port(), mobius_state=site.state)

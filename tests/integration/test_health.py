@@ -66,10 +66,18 @@ def test_a_site_that_is_well(ready, says):
     assert result.stats["mobius_failed_checks"] == [] and ready.tree() == tree
 
 
+@pytest.mark.parametrize("key", ["{}", "{}-not"])
+def test_a_key_makes_no_difference_to_the_default_checks(ready, says, key):
+    """The application answers 401 to a folder without a key, 403 with a wrong one, 404 with a right one."""
+    result = ready.play("health", mobius_check_secret_headers={"X-Mobius-API-Key": key.format(ready.secret())})
+    assert (result.status, result.outcome) == (0, "healthy_now") and says(result, "all 4 endpoints are well."), result.output
+
+
 def test_one_bad_endpoint_is_named_with_its_evidence(ready, says):
     checks = [{"name": "health", "url": f"http://127.0.0.1:{ready.port}/health"},
               {"name": "gone", "url": f"http://127.0.0.1:{ready.port}/no/such/page.json"}]
-    result = ready.play("health", mobius_smoke_checks=checks, mobius_health_requests="3")
+    result = ready.play("health", mobius_smoke_checks=checks, mobius_health_requests="3",
+                        mobius_check_secret_headers={"X-Mobius-API-Key": ready.secret()})
     assert (result.status, result.outcome, result.changed()) == (2, "unhealthy_now", 0), result.output
     assert result.stats["mobius_failed_checks"] == ["gone"]
     assert says(result, "gone from the instance is critical (3 of 3: status 404 instead of 200), of 2 endpoints.")
@@ -79,7 +87,7 @@ def test_one_bad_endpoint_is_named_with_its_evidence(ready, says):
 def test_the_public_address_is_asked_too(ready, public, says):
     result = ready.play("health", mobius_public_url=public)
     assert (result.status, result.outcome) == (2, "unhealthy_now"), result.output
-    assert says(result, "static from outside is critical (5 of 5: status 502 instead of 200 or 301 or 403 or 404), of 8 endpoints.")
+    assert says(result, "static from outside is critical (5 of 5: status 502 instead of 200 or 301 or 401 or 403 or 404), of 8 endpoints.")
     inside, outside = lines_of(result, "static")
     assert inside[3] == "normal" and outside[1:3] == ["outside", "critical"]
     assert [line[1] for line in lines_of(result, "health")] == ["the", "outside"]
@@ -87,7 +95,7 @@ def test_the_public_address_is_asked_too(ready, public, says):
 
 def test_a_slow_endpoint_is_a_warning(ready):
     checks = [{"name": "slow", "url": f"http://127.0.0.1:{ready.port}/api/slow?ms=200", "max_ms": "50"}]
-    result = ready.play("health", mobius_smoke_checks=checks)
+    result = ready.play("health", mobius_smoke_checks=checks, mobius_check_secret_headers={"Authorization": f"Bearer {ready.secret()}"})
     assert (result.status, result.outcome) == (0, "impaired_now"), result.output
 
 

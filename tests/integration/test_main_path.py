@@ -181,6 +181,7 @@ def test_rollback_to_a_backup_restores_data_only_when_asked(served):
     assert client.get(late["url"]).status_code == 404
     safety = served.play("rollback", "--check", "-v", mobius_backup="newest", mobius_rollback_data="true")
     assert (safety.status, safety.outcome) == (0, "planned"), safety.output
+    assert backup in safety.output and "_safety.zip" not in safety.output  # newest is not what was replaced
     assert client.get(upload["url"]).content == IMAGE
     assert [item["name"] for item in client.get("/api/uploads").json()["uploads"]] == [upload["name"]]
 

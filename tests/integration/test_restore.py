@@ -66,7 +66,11 @@ def test_uploads_and_database_are_back_and_the_service_is_well(served, archive, 
     assert result.stats["mobius_restored"] == ["database", "uploads"] and debris(served) == []
     again = served.play("restore", mobius_backup=result.stats["mobius_safety_backup"])
     assert (again.outcome, uploads(served)) == ("restored", before)
-    assert served.play("status").outcome == "well"
+    newest = served.play("restore", "--check", mobius_backup="newest")  # not what a restore replaced
+    assert (newest.outcome, newest.stats["mobius_backup"]) == ("planned", archive)
+    status = served.play("status")
+    assert status.outcome == "well" and says(status, "_safety.zip verified") and says(status, "deploy: before the deploy of")
+    assert says(status, f"the restore of {os.path.basename(archive)}")  # before it, or what it replaced
 
 
 def test_data_that_the_application_is_not_well_on_is_not_kept(served, env_file, says):

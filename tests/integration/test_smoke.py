@@ -70,14 +70,15 @@ def test_check_mode_changes_nothing(live, tmp_path):
 def test_without_a_key_the_rest_is_tested(live, says):
     result = smoke(live, mobius_smoke_secret_headers={})
     assert result.outcome == "smoke_passed" and result.stats["mobius_skipped_tests"][0] == "upload"
-    assert says(result, "status 401: no header X-API-Key was given; set it in mobius_smoke_secret_headers")
+    assert says(result, "status 401: no header X-Mobius-API-Key was given; set it in mobius_smoke_secret_headers")
 
 
 def test_a_wrong_key_fails(live, says):
-    result = smoke(live, "-vvv", mobius_smoke_secret_headers={"X-API-Key": "sekret-but-wrong"})
+    result = smoke(live, "-vvv", mobius_smoke_secret_headers={"X-Mobius-API-Key": "sekret-but-wrong"})
     assert (result.status, result.outcome, result.stats["mobius_failed_tests"]) == (2, "smoke_failed", ["upload"])
-    assert says(result, "SMOKE_FAILED: 8 of 14 tests passed, 1 failed: upload (status 401 instead of 200 or 201)"), result.output
-    assert "sekret" not in result.output.replace('"X-API-Key": "sekret-but-wrong"', "")  # ansible shows the extra vars as they were given
+    assert says(result, "SMOKE_FAILED: 8 of 14 tests passed, 1 failed: upload (status 403 instead of 200 or 201)"), result.output
+    shown = '"X-Mobius-API-Key": "sekret-but-wrong"'  # ansible shows the extra vars as they were given
+    assert "sekret" not in result.output.replace(shown, "")
     assert live.secret() not in result.output
 
 

@@ -22,8 +22,7 @@ def prepared(site, free_port, tmp_path_factory):
     site.operator.settings.update(
         mobius_proxy_port=site.public, mobius_standby_port=standby, mobius_proxy_certificate=authority.certificate("127.0.0.1"),
         mobius_proxy_check_port=checks, mobius_smoke_after_switch="suite",
-        mobius_service_environment={"CORS_ORIGINS": f"https://127.0.0.1:{site.public}"},
-        mobius_check_headers={"Origin": f"https://127.0.0.1:{site.public}"})
+        mobius_service_environment={"MOBIUS_CORS_ORIGINS": f"https://127.0.0.1:{site.public}"})
     assert site.play("setup").outcome == "set_up", site.outputs[-1]
     assert site.play("setup").changed() == 0, site.outputs[-1]
     assert site.deploy("v1").outcome == "deployed", site.outputs[-1]

@@ -15,6 +15,8 @@ import requests
 from support.waiting import HANG
 
 APP = Path(__file__).resolve().parent.parent / "app"
+#: An origin that the application allows by default.
+ORIGIN = "http://localhost:5001"
 
 
 def make_source(folder: Path, version: str, fault: dict[str, t.Any] | None = None) -> Path:
@@ -40,7 +42,7 @@ class Client:
         self.url = f"http://127.0.0.1:{port}"
         self.http = requests.Session()
         self.http.trust_env = False
-        self.http.headers.update({"Origin": self.url, "X-API-Key": key})
+        self.http.headers.update({"Origin": ORIGIN, "X-Mobius-API-Key": key})
 
     def get(self, path: str) -> requests.Response:
         """GET a path."""

@@ -38,7 +38,7 @@ class ProxiedRoot:
         self.port, standby, self.public = free_ports(3)
         if state == "restart":
             self.public = self.port
-        _files.write_text(self.layout.env_file, f"MOBIUS_API_KEYS={KEY}\nCORS_ORIGINS=*\n", 0o600)
+        _files.write_text(self.layout.env_file, f"MOBIUS_API_KEYS={KEY}\nMOBIUS_CORS_ORIGINS=*\n", 0o600)
         self.store = ReleaseStore(self.layout)
         self.params: dict[str, t.Any] = {
             "name": "mobius", "manager": "process", "command": ["node", "src/api/index.js"], "port": self.port, "host": "127.0.0.1",

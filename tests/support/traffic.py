@@ -172,7 +172,7 @@ class Traffic:
             reader, writer = connection
             length = sum(map(len, parts))
             writer.write(f"{method} {path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\nOrigin: {self.origin}\r\n"
-                         f"X-API-Key: {self.key}\r\n{header}Content-Length: {length}\r\n\r\n".encode())
+                         f"X-Mobius-API-Key: {self.key}\r\n{header}Content-Length: {length}\r\n\r\n".encode())
             for number, part in enumerate(parts, 1):
                 while ends and number == len(parts) and not ends.is_set():
                     await asyncio.sleep(0.02)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.application import png
+from support.proxied import KEY
 from support.remains import processes_of
 from support.waiting import HANG, wait_until
 
@@ -139,7 +140,7 @@ def test_requests_of_clients_that_have_gone_are_not_waited_for(site):
     host.verified("r1")
     for _number in range(3):
         with socket.create_connection(("127.0.0.1", host.public)) as line:
-            line.sendall(b"GET /api/slow?ms=60000 HTTP/1.1\r\nHost: a\r\nOrigin: http://a\r\n\r\n")
+            line.sendall(b"GET /api/slow?ms=60000 HTTP/1.1\r\nHost: a\r\nOrigin: http://a\r\nX-Mobius-API-Key: %s\r\n\r\n" % KEY.encode())
             wait_until(lambda: host.service().proxy.requests(host.port))
     wait_until(lambda: not host.service().proxy.requests(host.port), "nobody is left")
 

@@ -1,13 +1,15 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What roles give to modules: only options that those have."""
+"""What roles give to modules: only options that those have, and what the shared defaults come to."""
 from __future__ import annotations
 
 import ast
 from pathlib import Path
 
+import ansible.template
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "mobius.ops."
@@ -43,3 +45,56 @@ def uses(tasks):
 def test_options_exist(path):
     unknown = {(name, module): options - options_of(module) for name, module, options in uses(yaml.safe_load(path.read_text()))}
     assert {key: names for key, names in unknown.items() if names} == {}
+
+
+#: From 2.19 on, ansible-core fills in only text that is marked as a template.
+trusted = getattr(ansible.template, "trust_as_template", str)
+
+
+def templates(value):
+    """A value with all text in it as a template."""
+    if isinstance(value, dict):
+        return {key: templates(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [templates(one) for one in value]
+    return trusted(value) if isinstance(value, str) else value
+
+
+def default(name, **settings):
+    """What a setting comes to, with others set."""
+    defaults = yaml.safe_load((ROOT / "roles" / "mobius" / "defaults" / "main.yml").read_text())
+    templar = ansible.template.Templar(loader=DataLoader(), variables=templates({**defaults, **settings}))
+    return templar.template(trusted(f"{{{{ {name} }}}}"))
+
+
+@pytest.mark.parametrize(("settings", "origin"), [
+    ({}, "http://localhost:5001"),
+    ({"mobius_port": 5077, "mobius_proxy_port": 80}, "http://localhost:5001"),
+    ({"mobius_dotenv": {"MOBIUS_CORS_ORIGINS": "https://a.example"}}, "https://a.example"),
+    ({"mobius_service_environment": {"MOBIUS_CORS_ORIGINS": " https://b.example , https://c.example"},
+      "mobius_dotenv": {"MOBIUS_CORS_ORIGINS": "https://a.example"}}, "https://b.example"),
+    ({"mobius_service_environment": {"MOBIUS_CORS_ORIGINS": "*"}}, "http://localhost:5001"),
+    ({"mobius_service_environment": {"MOBIUS_CORS_ORIGINS": "*,https://b.example"}}, "https://b.example"),
+    ({"mobius_service_environment": {"MOBIUS_CORS_ORIGINS": ""}, "mobius_dotenv": {"CORS_ORIGINS": "https://a.example"}},
+     "http://localhost:5001"),
+    ({"mobius_check_origin": "https://d.example", "mobius_dotenv": {"MOBIUS_CORS_ORIGINS": "https://a.example"}}, "https://d.example"),
+])
+def test_checks_send_an_origin_that_the_application_allows(settings, origin):
+    assert default("mobius_check_headers", **settings) == {"Origin": origin}
+
+
+@pytest.mark.parametrize(("settings", "headers"), [
+    ({}, {}),
+    ({"mobius_dotenv": {"MOBIUS_API_KEYS": "one, two"}}, {"X-Mobius-API-Key": "one"}),
+    ({"mobius_dotenv": {"MOBIUS_API_KEYS": "one"}, "mobius_check_secret_headers": {"X-Mobius-API-Key": "mine"}},
+     {"X-Mobius-API-Key": "mine"}),
+])
+def test_smoke_tests_send_the_first_key(settings, headers):
+    assert default("mobius_smoke_secret_headers", **settings) == headers
+
+
+def test_folders_that_are_not_listed_are_right_with_and_without_a_key():
+    """MOBIUS answers 401 there without a key, 403 with a wrong one, and the client with a right one."""
+    for setting in ("mobius_smoke_checks", "mobius_smoke_suite"):
+        found = {step["name"]: step["status"] for step in default(setting) if step["name"] in ("static", "uploads")}
+        assert found == {name: [200, 301, 401, 403, 404] for name in ("static", "uploads")}

@@ -74,7 +74,6 @@ def client(host: Host) -> t.Iterator[Client]:
         port = listener.getsockname()[1]
     tunnel = subprocess.Popen([*host.ssh, "-N", "-L", f"{port}:127.0.0.1:5001"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     user = Client(port, (RUN / "secret").read_text().split()[0])
-    user.http.headers["Origin"] = "http://127.0.0.1:5001"
     wait_until(lambda: not socket.socket().connect_ex(("127.0.0.1", port)), "the tunnel listens")
     yield user
     tunnel.terminate()
@@ -266,7 +265,7 @@ def released_by_proxy(host, port):
 
 def test_a_proxy_is_given_and_taken_away(host, client):
     """Nothing but what is wanted is enabled, and what runs is never lost."""
-    proxy = {"mobius_proxy_port": 8080, "mobius_standby_port": 5002, "mobius_service_environment": {"CORS_ORIGINS": "*"}}
+    proxy = {"mobius_proxy_port": 8080, "mobius_standby_port": 5002, "mobius_service_environment": {"MOBIUS_CORS_ORIGINS": "*"}}
     pid = host.unit("MainPID")
     assert host.play("setup", **proxy).outcome == "set_up" and host.unit("MainPID") == pid
     assert units(host, "--state=enabled") == ["mobius-boot.service", "mobius-proxy.service"]

@@ -14,9 +14,12 @@ describe('who is let in', { concurrency: 3 }, () => {
     assert.match(app.output, /^\S+ ERROR refusing to start: .*MOBIUS_API_KEYS.*\n$/);
   });
 
-  test('production asks for a listed Origin, writes ask for a key, and no key leaks', async (t) => {
+  test('production asks for a listed Origin, all but health and files for a key, and no key leaks', async (t) => {
     const app = await startNew(t, {
-      files: { '.env': `# secrets\nMOBIUS_API_KEYS="other, ${KEY}"\nCORS_ORIGINS=${ORIGIN.Origin}\n` },
+      files: {
+        '.env': `# secrets\nMOBIUS_API_KEYS="other, ${KEY}"\nMOBIUS_CORS_ORIGINS=${ORIGIN.Origin}\n`,
+        'src/api/uploads/a.png': PNG,
+      },
       env: { NODE_ENV: 'production' },
     });
     const answers = [];
@@ -26,16 +29,26 @@ describe('who is let in', { concurrency: 3 }, () => {
     };
 
     await expect(403, app.get('/health'));
-    assert.ok(answers.at(-1).body.error);
+    assert.deepEqual(answers.at(-1).body, { error: 'CORS origin not allowed' });
     await expect(403, app.get('/'));
     await expect(403, app.get('/health', { headers: { Origin: 'https://elsewhere.example' } }));
     await expect(200, app.get('/health', { headers: ORIGIN }));
     assert.equal(answers.at(-1).headers.get('access-control-allow-origin'), ORIGIN.Origin);
 
+    for (const url of ['/', '/uploads/a.png', '/static/a.png']) await expect(200, app.get(url, { headers: ORIGIN }));
+    for (const url of ['/uploads/', '/static/', '/uploads/b.png', '/api/uploads', '/api/counter', '/nothing']) {
+      await expect(401, app.get(url, { headers: ORIGIN }));
+    }
+    const wrong = { ...ORIGIN, 'X-Mobius-API-Key': `${KEY}x` };
     await expect(401, app.post('/api/counter', {}, ORIGIN));
-    await expect(401, app.post('/upload-images', form('images', ['a.png', PNG]), { ...ORIGIN, 'X-API-Key': `${KEY}x` }));
-    await expect(200, app.post('/api/counter', {}, { ...ORIGIN, 'X-API-Key': KEY }));
-    await expect(400, app.post('/api/render', {}, { ...ORIGIN, 'X-API-Key': KEY }));
+    await expect(401, app.post('/api/counter', {}, { ...ORIGIN, 'X-API-Key': KEY }));
+    await expect(403, app.post('/upload-images', form('images', ['a.png', PNG]), wrong));
+    await expect(403, app.get('/api/counter', { headers: wrong }));
+    for (const key of [{ 'X-Mobius-API-Key': KEY }, { Authorization: `Bearer ${KEY}` }]) {
+      await expect(200, app.post('/api/counter', {}, { ...ORIGIN, ...key }));
+      await expect(400, app.post('/api/render', {}, { ...ORIGIN, ...key }));
+      await expect(404, app.get('/uploads/', { headers: { ...ORIGIN, ...key } }));
+    }
 
     const places = { output: app.output, answers: answers.map(({ text, headers }) => text + [...headers]).join() };
     for (const folder of ['logs', 'data']) {
@@ -47,18 +60,20 @@ describe('who is let in', { concurrency: 3 }, () => {
     for (const [place, text] of Object.entries(places)) assert.ok(!text.includes(KEY), `the key is in ${place}`);
   });
 
-  test('CORS_ORIGINS=* lets a request without Origin in; the environment wins over .env', async (t) => {
+  test('MOBIUS_CORS_ORIGINS=* lets a request without Origin in; the environment wins over .env', async (t) => {
     const app = await startNew(t, {
-      files: { '.env': 'MOBIUS_API_KEYS=\nCORS_ORIGINS=https://nobody.example\n' },
-      env: { NODE_ENV: 'production', MOBIUS_API_KEYS: KEY, CORS_ORIGINS: '*' },
+      files: { '.env': 'MOBIUS_API_KEYS=\nMOBIUS_CORS_ORIGINS=https://nobody.example\n' },
+      env: { NODE_ENV: 'production', MOBIUS_API_KEYS: KEY, MOBIUS_CORS_ORIGINS: '*' },
     });
     assert.equal((await app.get('/health')).status, 200);
   });
 
-  test('without CORS_ORIGINS the own addresses are allowed', async (t) => {
-    const app = await startNew(t, { env: { NODE_ENV: 'production', MOBIUS_API_KEYS: KEY } });
-    const own = [app.url, app.url.replace('127.0.0.1', 'localhost')];
-    for (const Origin of own) assert.equal((await app.get('/health', { headers: { Origin } })).status, 200);
+  test('without MOBIUS_CORS_ORIGINS three addresses are allowed, whatever the port is', async (t) => {
+    const app = await startNew(t, { env: { NODE_ENV: 'production', MOBIUS_API_KEYS: KEY, CORS_ORIGINS: '*' } });
+    for (const [port, status] of [[3000, 200], [5001, 200], [8000, 200], [new URL(app.url).port, 403]]) {
+      const { status: found } = await app.get('/health', { headers: { Origin: `http://localhost:${port}` } });
+      assert.equal(found, status, String(port));
+    }
   });
 
   test('.env lines', () => {

@@ -5,8 +5,8 @@ export const savedKey = () => sessionStorage.getItem(KEY) ?? '';
 export const saveKey = (key) => sessionStorage.setItem(KEY, key);
 
 async function call(path, { headers = {}, ...options } = {}) {
-  const key = options.method === 'POST' && savedKey();
-  const response = await fetch(path, { ...options, headers: key ? { ...headers, 'X-API-Key': key } : headers });
+  const key = savedKey();
+  const response = await fetch(path, { ...options, headers: key ? { ...headers, 'X-Mobius-API-Key': key } : headers });
   const body = await response.json().catch(() => ({}));
   if (!response.ok && !body.status) throw new Error(body.error ?? `the server answered ${response.status}`);
   return body;

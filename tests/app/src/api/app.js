@@ -16,15 +16,16 @@ export function createApp({ config, store, images, uploads, renders, health, fau
   app.use(accessLog(folders.logs));
   app.use(faults.middleware);
   app.use(cors(config));
-  app.use(requireKey(config));
 
   app.get('/health', noStore, health.answer);
-  app.post('/upload-images', uploads.images);
-  app.post('/upload-pdf', uploads.pdf);
-  app.use('/api', noStore, api({ store, images, uploads, renders }));
   app.use(['/static', '/uploads'], files(folders.uploads));
   app.use('/out', files(folders.out));
   app.use(express.static(folders.client, { setHeaders: cacheClient }));
+
+  app.use(requireKey(config)); // of everything but health and the files that are there
+  app.post('/upload-images', uploads.images);
+  app.post('/upload-pdf', uploads.pdf);
+  app.use('/api', noStore, api({ store, images, uploads, renders }));
 
   app.use(notFound);
   app.use(errorHandler(log));

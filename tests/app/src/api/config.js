@@ -5,6 +5,9 @@ import path from 'node:path';
 
 export class ConfigError extends Error {}
 
+/** Whatever PORT is. */
+const DEFAULT_ORIGINS = ['http://localhost:3000', 'http://localhost:5001', 'http://localhost:8000'];
+
 export function loadConfig(root = process.cwd(), environment = process.env) {
   const env = { ...readDotEnv(path.join(root, '.env')), ...environment };
   const production = env.NODE_ENV === 'production';
@@ -19,7 +22,7 @@ export function loadConfig(root = process.cwd(), environment = process.env) {
     port,
     host: env.HOST || '127.0.0.1',
     keyMatches: keyMatcher(keys),
-    origins: originList(env.CORS_ORIGINS, port),
+    origins: originList(env.MOBIUS_CORS_ORIGINS),
     store: oneOf(env.MOBIUS_STORE || 'sqlite', 'MOBIUS_STORE', ['sqlite', 'json']),
     maxUploadBytes: integer(env.MOBIUS_MAX_UPLOAD_MB || '50', 'MOBIUS_MAX_UPLOAD_MB', 1, 4096) * 1024 * 1024,
     ffmpeg: env.MOBIUS_FFMPEG || 'ffmpeg',
@@ -67,9 +70,9 @@ function keyMatcher(keys) {
 
 const digest = (text) => createHash('sha256').update(String(text)).digest();
 
-function originList(text, port) {
+function originList(text) {
   const origins = list(text);
-  return new Set(origins.length > 0 ? origins : [`http://localhost:${port}`, `http://127.0.0.1:${port}`]);
+  return new Set(origins.length > 0 ? origins : DEFAULT_ORIGINS);
 }
 
 const list = (text) => (text || '').split(',').map((item) => item.trim()).filter(Boolean);

@@ -7,18 +7,20 @@ from ansible_collections.mobius.ops.plugins.filter import backup_page
 
 
 def backup(name, **facts):
-    return {"archive": f"/b/{name}.zip", "created": "C", "size": 1500, "release": "v1", "status": "verified", "reason": "", **facts}
+    return {"archive": f"/b/{name}.zip", "created": "C", "size": 1500, "release": "v1", "status": "verified", "reason": "",
+            "purpose": "ordinary", "why": "", **facts}
 
 
 def test_a_line_an_archive_in_columns():
     page = backup_page.backup_page([backup("new"), backup("a_longer_name", status="corrupt", reason="bad CRC", release=None),
-                                    backup("gone", size=None, status="unverified", reason="it cannot be read")])
+                                    backup("gone", size=None, status="unverified", reason="it cannot be read", purpose="safety",
+                                           why="before the restore of a.zip")])
     assert page.splitlines() == [
         "In /b",
-        "  archive            created  size    release  status      reason",
-        "  new.zip            C        1.5 kB  v1       verified",
-        "  a_longer_name.zip  C        1.5 kB  -        corrupt     bad CRC",
-        "  gone.zip           C        -       v1       unverified  it cannot be read",
+        "  archive            created  size    release  status      reason             for",
+        "  new.zip            C        1.5 kB  v1       verified                       ordinary",
+        "  a_longer_name.zip  C        1.5 kB  -        corrupt     bad CRC            ordinary",
+        "  gone.zip           C        -       v1       unverified  it cannot be read  safety: before the restore of a.zip",
     ]
 
 

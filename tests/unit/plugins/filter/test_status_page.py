@@ -22,12 +22,15 @@ def test_the_page_names_what_an_operator_looks_for():
         "live": "r2", "target": "r1", "releases": [record("r2"), record("r1"), record("r0", "failed")],
         "history": [{"when": "W", "who": "ada", "what": "active", "why": "x" * 200, "release": "r2"},
                     {"when": "W", "who": "ada", "what": "watch", "why": "", "verdict": "healthy"}]},
-        [{"archive": "/b/1.zip", "status": "corrupt", "reason": "bad CRC", "size": 1500, "created": "C"}])
+        [{"archive": "/b/1.zip", "status": "corrupt", "reason": "bad CRC", "size": 1500, "created": "C", "purpose": "deploy",
+          "why": "before v2"}, {"archive": "/b/0.zip", "status": "verified", "reason": "", "size": 1, "created": "C"}])
     lines = page.splitlines()
     assert lines[0] == "mobius runs." and "Health: normal, error rate 0.0 %, p95 5 ms" in lines
     (live,) = [line for line in lines if "<- live" in line]
     (target,) = [line for line in lines if "<- rollback target" in line]
     assert live.split()[0] == "r2" and target.split()[0] == "r1" and live.index("<-") == target.index("<-")
+    assert any(line.split()[0] == "/b/1.zip" and line.endswith("deploy: before v2") for line in lines if line.strip())
+    assert any(line.split()[0] == "/b/0.zip" and line.endswith("unknown") for line in lines if line.strip())
     assert "corrupt (bad CRC)" in page and "1.5 kB" in page and "healthy" in page and "x" * 101 not in page
 
 

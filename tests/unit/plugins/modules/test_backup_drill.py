@@ -30,7 +30,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _sandbox,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, StateError
-from ansible_collections.mobius.ops.plugins.modules import backup, backup_drill
+from ansible_collections.mobius.ops.plugins.modules import backup, backup_drill, backup_restore
 
 pytestmark = pytest.mark.usefixtures("by_answers")
 
@@ -70,7 +70,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         told["asked"] += 1
         ill = told["extra"] == "ill" or told["extra"] == "turns ill" and told["asked"] > 1
-        body = json.dumps({**told, "origin": self.headers.get("Origin")}).encode()
+        body = json.dumps({**told, "origin": self.headers.get("Origin"), "referer": self.headers.get("Referer")}).encode()
         self.send_response(503 if ill else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -169,6 +169,14 @@ def test_the_newest_archive_is_taken_and_a_given_one_too(drills, quick_clock):
     assert drills.drill(service=None)["archive"] == newer
 
 
+def test_the_newest_archive_is_no_safety_backup(drills, quick_clock):
+    done = drills.run_module(backup_restore, {"root": drills.host.root, "env": "production", "archive": drills.archive})
+    assert drills.drill(service=None)["archive"] == drills.archive
+    os.unlink(drills.archive)
+    assert "found only safety backups of restores" in drills.drill(service=None)["reason"]
+    assert drills.drill(service=None, archive=done["safety_backup"])["verdict"] == "passed"
+
+
 def test_the_live_service_is_left_alone_and_keeps_answering(drills, snapshot):
     drills.host.serve()
     before, pid, tree = drills.service.status(), drills.service.status()["pid"], live_tree(snapshot, drills)
@@ -260,9 +268,11 @@ def test_a_drill_asks_nobody_else_by_a_proxy(drills, free_port):
     assert drills.drill(checks=checks)["verdict"] == "passed"
 
 
-def test_the_origin_follows_the_port(drills):
-    checks = [{**drills.host.raw_checks[0], "json": ["origin == 'http://127.0.0.1:{port}' || origin != null"]}]
-    result = drills.drill(checks=checks, headers={"Origin": f"http://127.0.0.1:{drills.host.port}"})
+def test_the_origin_stays_one_that_the_application_allows(drills):
+    """Also when it is the live service's own address: the restored settings do not know the spare port."""
+    live = f"http://127.0.0.1:{drills.host.port}"
+    checks = [{**drills.host.raw_checks[0], "json": [f"origin == '{live}'", f"referer != '{live}'", "referer != null"]}]
+    result = drills.drill(checks=checks, headers={"Origin": live, "Referer": live})
     assert result["verdict"] == "passed", result
 
 

@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _backups, _clock, _files, _signature
+from ansible_collections.mobius.ops.plugins.module_utils import _archive_manifest, _backups, _clock, _files, _signature
 from ansible_collections.mobius.ops.plugins.modules import backup_info, checksum
 
 
@@ -117,11 +117,72 @@ def test_bad_input(run_module, options, words):
     assert result["failed"] and words in result["msg"]
 
 
-def test_latest(state_host, three):
-    assert _backups.latest(state_host.layout, "production") == three[2]
-    os.unlink(three[2] + ".sha256")
-    assert _backups.latest(state_host.layout, "production") == three[0]
-    assert _backups.latest(state_host.layout, "nothing") is None
+# --- what an archive is for
+
+
+@pytest.fixture
+def restored(state_host, quick_clock):
+    """A backup, and the safety backup of the bad data that a restore of it replaced; their paths."""
+    good = state_host.backup()["archive"]
+    state_host.put("database/projects.json", b'{"projects": "bad"}')
+    return good, state_host.restore(good)["safety_backup"]
+
+
+@pytest.fixture
+def as_before(monkeypatch):
+    """Archives are made as they were before their manifests and names said what they are for."""
+    encode, name = _archive_manifest.encode, _backups.file_name
+    monkeypatch.setattr(_archive_manifest, "encode", lambda manifest: encode(
+        {key: value for key, value in manifest.items() if key not in ("purpose", "why")}))
+    monkeypatch.setattr(_backups, "file_name", lambda env, stamp, _safety=False: name(env, stamp))
+
+
+def test_each_archive_says_what_it_is_for(state_host, restored):
+    good, bad = restored
+    deploy = state_host.backup(purpose="deploy", why="before the deploy of v2")["archive"]
+    assert [(backup["archive"], backup["purpose"], backup["why"]) for backup in state_host.info()] == [
+        (deploy, "deploy", "before the deploy of v2"),
+        (bad, "safety", f"before the restore of {os.path.basename(good)}"),
+        (good, "ordinary", "")]
+    assert bad.endswith("_safety.zip") and os.path.exists(bad + ".sha256")
+    assert not any(made.endswith("_safety.zip") for made in (good, deploy))
+    assert {backup["purpose"] for backup in state_host.info(verify="deep")} == {"deploy", "safety", "ordinary"}
+
+
+def test_the_newest_one_is_no_safety_backup(state_host, restored):
+    good, bad = restored
+    assert [backup["archive"] for backup in state_host.info(limit=1)] == [bad]
+    assert [backup["archive"] for backup in state_host.info(limit=1, skip_safety=True)] == [good]
+    assert [backup["archive"] for backup in state_host.info(skip_safety=True, components=["database"])] == [good]
+    flip(bad, 40)
+    assert [backup["archive"] for backup in state_host.info(skip_safety=True)] == [good]  # damaged, it is known by its name
+
+
+def test_old_safety_backups_are_known_by_the_history(state_host, as_before, restored, run_module):
+    good, bad = restored
+    assert "safety" not in os.path.basename(bad)
+    assert [(backup["archive"], backup["purpose"]) for backup in state_host.info()] == [(bad, "safety"), (good, "ordinary")]
+    assert [backup["archive"] for backup in state_host.info(skip_safety=True)] == [good]
+    listed = run_module(backup_info, {"dest": state_host.layout.backups, "skip_safety": True})["backups"]
+    assert [backup["purpose"] for backup in listed] == ["unknown", "unknown"]  # without a root there is no history
+
+
+def test_a_safety_backup_that_is_named_is_restored(state_host, restored):
+    bad = restored[1]
+    assert state_host.restore(bad)["restored"]
+    with open(state_host.path("database/projects.json"), encoding="utf-8") as stream:
+        assert "bad" in stream.read()
+
+
+def test_a_safety_backup_does_not_make_the_backups_well(state_host, restored, run_module):
+    good = restored[0]
+    result = judged(state_host, run_module)
+    assert (result["well"], result["newest_verified"]) == (True, good)
+    assert result["message"].startswith(f"2 verified (1 safety); the newest verified archive is {good}, ")
+    os.unlink(good + ".sha256")
+    result = judged(state_host, run_module)
+    assert (result["well"], result["newest_verified"]) == (False, None)
+    assert result["message"] == "only safety backups are verified. Make one: mobius.ops.backup."
 
 
 def sign(archive, key):

@@ -192,6 +192,17 @@ def test_an_empty_folder_is_no_fault(state_host, prune):
     assert not result.get("failed") and not result["changed"] and result["kept"] == []
 
 
+@pytest.mark.parametrize("verify", ["all", "newest"])
+def test_safety_backups_are_counted_apart(state_host, six, prune, verify, monkeypatch):
+    monkeypatch.setattr(_clock, "now", lambda: _clock.from_stamp("20261105_060000"))
+    first = state_host.restore(six[4])["safety_backup"]
+    monkeypatch.setattr(_clock, "now", lambda: _clock.from_stamp("20261106_060000"))
+    second = state_host.restore(six[4])["safety_backup"]
+    result = prune(keep_last=1, verify=verify)
+    assert of(result["kept"]) == [second, six[5]] and first in of(result["removed"])
+    assert left(state_host) == names(six[5], second)
+
+
 def test_newest_reads_no_more_than_it_must(six, prune, monkeypatch):
     real, read = Archive.sha256, []
     monkeypatch.setattr(Archive, "sha256", lambda self: (read.append(self.path), real(self))[1])

@@ -66,6 +66,7 @@ def test_everything_comes_back(state_host, archive):
     assert state_host.debris() == []
     event = _history.events(state_host.layout)[-1]
     assert event["what"] == "restored" and event["safety_backup"] == result["safety_backup"]
+    assert result["safety_backup"].endswith("_safety.zip")
 
 
 def test_the_safety_backup_brings_back_what_was_replaced(state_host, archive):

@@ -185,6 +185,8 @@ def test_the_last_backup(run_module, state_host, quick_clock):
     assert row["status"] == "passed" and made["archive"] in row["found"] and "verified" in row["found"], row
     state_host.backup(components=["logs"])
     assert made["archive"] in backup_row(run_module, state_host)["found"]  # one of the logs alone does not stand for it
+    state_host.restore(made["archive"])
+    assert made["archive"] in backup_row(run_module, state_host)["found"]  # nor one of what a restore replaced
 
 
 def test_a_host_without_a_backup(run_module, host):

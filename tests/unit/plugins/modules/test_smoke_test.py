@@ -18,7 +18,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import _suite_report, _
 from ansible_collections.mobius.ops.plugins.modules import smoke_test
 
 KEY = "sekret-key-of-the-tests"
-UPLOAD = {"name": "upload", "url": "/upload", "upload": {"field": "images"}, "status": [201], "key_header": "X-API-Key",
+UPLOAD = {"name": "upload", "url": "/upload", "upload": {"field": "images"}, "status": [201], "key_header": "X-Mobius-API-Key",
           "capture": {"id": "files[0].id", "file": "files[0].url"}, "made": ["{file}"]}
 BACK = {"name": "back", "url": "{file}", "same_as": "upload"}
 
@@ -38,7 +38,7 @@ class Application:
         return sorted(os.listdir(self.host.layout.component("uploads")))
 
     def upload(self, handler, body):
-        if self.key and handler.headers["X-API-Key"] != self.key:
+        if self.key and handler.headers["X-Mobius-API-Key"] != self.key:
             handler.send(401, '{"error": "key"}')
             return
         boundary = handler.headers["Content-Type"].partition("boundary=")[2]
@@ -68,7 +68,7 @@ def app(host, web):
 def smoke(run_module, host, web, app):
     """``smoke(*steps, **options)`` of the application."""
     def run(*steps, check=False, **options):
-        given = {"base_url": web.base, "root": host.root, "secret_headers": {"X-API-Key": KEY}, "timeout": HANG,
+        given = {"base_url": web.base, "root": host.root, "secret_headers": {"X-Mobius-API-Key": KEY}, "timeout": HANG,
                  "suite": list(steps), **options}
         result = run_module(smoke_test, given, check)
         assert KEY not in json.dumps(result)
@@ -134,8 +134,8 @@ def test_more_bytes_than_a_probe_reads_are_compared(smoke, web, app):
 
 
 @pytest.mark.parametrize("headers, key, status, reason", [
-    ({}, KEY, "skipped", "status 401: no header X-API-Key was given; set it in mobius_smoke_secret_headers"),
-    ({"X-API-Key": "a wrong one"}, KEY, "failed", "status 401 instead of 201"),
+    ({}, KEY, "skipped", "status 401: no header X-Mobius-API-Key was given; set it in mobius_smoke_secret_headers"),
+    ({"X-Mobius-API-Key": "a wrong one"}, KEY, "failed", "status 401 instead of 201"),
     ({}, "", "passed", ""),
 ])
 def test_without_a_key_an_upload_is_skipped_and_with_a_wrong_one_it_fails(smoke, app, headers, key, status, reason):
@@ -270,9 +270,9 @@ def test_secrets_go_to_the_application_only_and_are_shown_nowhere(smoke, run_mod
     result = smoke({"name": "own", "url": "/echo", "secret_headers": {"B": "sekret-of-one-step"}},
                    {"name": "other", "url": elsewhere + "/echo"},
                    {"name": "like it", "url": web.base.replace("//", "//x@") + "/echo"}, junit=str(junit))
-    assert [sent[2].get("X-API-Key") for sent in web.seen] == [KEY, None, None] and web.seen[0][2]["B"] == "sekret-of-one-step"
+    assert [sent[2].get("X-Mobius-API-Key") for sent in web.seen] == [KEY, None, None] and web.seen[0][2]["B"] == "sekret-of-one-step"
     assert "sekret" not in str(result) + junit.read_text() + junit.with_suffix(".json").read_text()
-    assert "X-API-Key: ********" in one(result, "own")["attempts"][0]["evidence"]
+    assert "X-Mobius-API-Key: ********" in one(result, "own")["attempts"][0]["evidence"]
 
 
 def test_no_part_of_a_secret_is_left_where_evidence_is_cut(smoke, web, secret):
