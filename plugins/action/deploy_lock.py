@@ -19,7 +19,7 @@ PATIENCE = 10.0
 
 
 class ActionModule(ActionBase):
-    """Run the module; when the lock is stranded by an earlier run on this controller, take it over."""
+    """Run the module; a lock that is stranded by an earlier run on this controller is taken over, or counts as available."""
 
     _requires_connection = True
 
@@ -27,7 +27,8 @@ class ActionModule(ActionBase):
         """Ask for the lock until it is had, or the time is up."""
         super().run(tmp, task_vars)
         args = dict(self._task.args)
-        if args.get("state", "held") != "held" or self._task.check_mode:
+        state = args.get("state", "held")
+        if state not in ("held", "available") or (state == "held" and self._task.check_mode):
             return self._module(args, task_vars)
         # the parent of this worker is the run itself, and lives as long as the lock is needed
         args = {"host": _deploy_lock.here(), "process": _deploy_lock.process_name(os.getppid()), **args}
@@ -35,6 +36,7 @@ class ActionModule(ActionBase):
             wait = float(args.pop("wait", 0) or 0)
         except (TypeError, ValueError):
             return self._module(self._task.args, task_vars)  # the module says what is wrong with it
+        wait = wait if state == "held" else 0
         began, first = time.monotonic(), self._module(args, task_vars)
         result = first
         while result.get("failed") and (lock := result.get("lock")) and not args.get("token"):

@@ -3,17 +3,30 @@
 """Build an artifact from a source, once: a folder, a tar file with its checksum, or a git repository and ref."""
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import re
 import shutil
-import tempfile
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _clock, _commands, _deps, _files
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _artifact,
+    _build_output,
+    _clock,
+    _commands,
+    _deps,
+    _files,
+    _scratch,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import check_name
 
 #: What an artifact must have to be worth deploying.
 REQUIRED = ("src/api/index.js", "client/build/index.html")
+#: Variables that only a client's bundler reads. npm does not get them, so that builds that differ in these share their dependencies.
+_CLIENT = ("REACT_APP_", "VITE_", "NEXT_PUBLIC_")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _GIT = ("git@", "git://", "ssh://", "http://", "https://", "git+", "file://")
 
 
@@ -45,21 +58,63 @@ def release_id(version: str, digest: str) -> str:
     return f"{check_name(version, 'version')[:48]}-{digest[:8]}"
 
 
+class Settings(t.NamedTuple):
+    """What a build depends on besides the source, and its command.
+
+    :param npm_ci_args: further arguments of ``npm ci``. It always gets ``--include=dev``, too.
+    :param environment: further variables of ``npm ci`` and the build command.
+    """
+
+    npm_ci_args: list[str]
+    environment: dict[str, str]
+
+    @classmethod
+    def of(cls, npm_ci_args: list[str], environment: dict[str, t.Any] | None) -> Settings:
+        """The settings, normalized. :raises InputError: when a variable cannot be one of an environment."""
+        found = {}
+        for name, value in (environment or {}).items():
+            text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+            if not _NAME.fullmatch(str(name)) or "\0" in text:
+                raise InputError(f"mobius_build_environment {name!r}", "names of letters, digits and _, and values of text", "another",
+                                 "Correct it")
+            found[str(name)] = text
+        return cls([word for word in npm_ci_args if word != _deps.INCLUDE], found)
+
+    def npm(self, output: _build_output.Output) -> _deps.Npm:
+        """How the build installs dependencies."""
+        variables = {name: value for name, value in self.environment.items() if not name.startswith(_CLIENT)}
+        return _deps.Npm([_deps.INCLUDE, *self.npm_ci_args], variables, output, setting="mobius_build_npm_ci_args")
+
+    def digest(self, source: str) -> str:
+        """What the release id is made of: the digest of the source, and of the settings unless they are empty."""
+        if not self.npm_ci_args and not self.environment:
+            return source
+        return hashlib.sha256(f"{source} {json.dumps([self.npm_ci_args, self.environment], sort_keys=True)}".encode()).hexdigest()
+
+    def manifest(self) -> dict[str, t.Any]:
+        """What the artifact's manifest states about them: no values, because those may be private."""
+        return {"build_settings": {"environment": sorted(self.environment), "sha256": self.digest("")}} if self.digest("") else {}
+
+
 class Builder:
     """Builds artifacts into a store on the controller and finds the ones it has built before.
 
     :param store: folder of artifacts, and of the build's dependencies below ``deps/``.
+    :param output: what shows the build while it runs.
     """
 
-    def __init__(self, store: str, npm_ci_args: list[str], build_command: list[str]) -> None:
+    def __init__(self, store: str, npm_ci_args: list[str], build_command: list[str], environment: dict[str, t.Any] | None = None,
+                 output: _build_output.Output | None = None) -> None:
         self.store = store
-        self.npm_ci_args = npm_ci_args
+        self.settings = Settings.of(npm_ci_args, environment)
         self.build_command = build_command
+        self.output = output or _build_output.Output(self.settings.environment)
 
     def make(self, source: str, version: str, ref: str, check_mode: bool) -> dict[str, t.Any]:
         """The artifact of a source: ``path, sha256, release_id, version, size, source, digest, built``.
 
-        In check mode nothing is built; ``path`` is then ``None`` unless the artifact is there already.
+        In check mode nothing is built; ``path`` is then ``None`` unless the artifact is there already. Otherwise what killed builds left
+        behind is removed first.
         """
         kind = kind_of(source)
         if kind == "tarball":
@@ -69,26 +124,39 @@ class Builder:
                 return self._ready(source, manifest, version, source)
         if not version:
             raise InputError("mobius_version", "the version of the release", "nothing", "Give one, such as -e mobius_version=1.4.0")
-        with tempfile.TemporaryDirectory(prefix="mobius-build-") as work:
-            tree = os.path.join(work, "tree")
-            told, committed = self._fetch(kind, source, ref, tree)
-            if not os.path.isfile(os.path.join(tree, "package.json")):
-                raise InputError(f"release source '{source}'", "a Node application with a package.json", "none at its top",
-                                 "Correct mobius_release_source")
-            digest = _artifact.source_digest(tree)
-            about = {"version": version, "source": told, "digest": digest, "committed": committed}
-            path = os.path.join(self.store, release_id(version, digest) + ".tar.gz")
-            if check_mode and not _artifact.stored(path):
-                return {"path": None, "sha256": None, "size": None, "release_id": release_id(version, digest), **about, "built": True}
-            if _artifact.stored(path):
-                return self._ready(path, self._found(path), version, source)
+        if check_mode and kind == "directory":
+            return self._look(source, version, (source, None), source)[0]
+        if not check_mode:
+            _scratch.sweep()
+            _scratch.sweep_store(self.store)
+        with _scratch.scratch("mobius-ops-build-") as work:
+            tree = os.path.join(work.path, "tree")
+            self.output.phase("fetching the source")
+            found, about = self._look(tree, version, self._fetch(kind, source, ref, tree), source)
+            if check_mode or found["path"]:
+                return found
+            path = os.path.join(self.store, found["release_id"] + ".tar.gz")
             os.makedirs(self.store, exist_ok=True)
-            with _files.locked(os.path.join(self.store, f".{release_id(version, digest)}.lock")):  # of two that build the same, one builds
+            with _files.locked(os.path.join(self.store, f".{found['release_id']}.lock")):  # of two that build the same, one builds
                 built = not _artifact.stored(path)
                 if built:
-                    self._build(tree)
-                manifest = self._pack(tree, path, about) if built else self._found(path)
+                    self._build(tree, work.lock)
+                    self.output.phase("packing the artifact")
+                manifest = self._pack(tree, path, {**about, **self.settings.manifest()}) if built else self._found(path)
                 return {**self._ready(path, manifest, version, source), "built": built}
+
+    def _look(self, tree: str, version: str, fetched: tuple[str, str | None], source: str) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+        """The artifact of a source that was fetched, with ``path: None`` when it is not in the store, and what its manifest says of it."""
+        if not os.path.isfile(os.path.join(tree, "package.json")):
+            raise InputError(f"release source '{source}'", "a Node application with a package.json", "none at its top",
+                             "Correct mobius_release_source")
+        told, committed = fetched
+        digest = self.settings.digest(_artifact.source_digest(tree))
+        about = {"version": version, "source": told, "digest": digest, "committed": committed}
+        path = os.path.join(self.store, release_id(version, digest) + ".tar.gz")
+        if _artifact.stored(path):
+            return self._ready(path, self._found(path), version, source), about
+        return {"path": None, "sha256": None, "size": None, "release_id": release_id(version, digest), **about, "built": True}, about
 
     @staticmethod
     def _found(path: str) -> dict[str, t.Any]:
@@ -129,14 +197,21 @@ class Builder:
                 shutil.copy2(path, os.path.join(tree, name), follow_symlinks=False)
         return source, None
 
-    def _build(self, tree: str) -> None:
-        for part in (".", "client"):
+    def _build(self, tree: str, lock: int) -> None:
+        """Run the build command in a tree with its dependencies; without a command neither is needed.
+
+        :param lock: the descriptor that the command inherits, so that the tree is in use as long as it runs.
+        """
+        for part in (".", "client") if self.build_command else ():
             folder = os.path.join(tree, part)
-            modules, _new = _deps.install(folder, os.path.join(self.store, "deps"), self.npm_ci_args)
+            self.output.phase("installing the dependencies of " + ("the application" if part == "." else part))
+            modules, _new = _deps.install(folder, os.path.join(self.store, "deps"), self.settings.npm(self.output))
             if modules:
                 os.symlink(modules, os.path.join(folder, "node_modules"))
         if self.build_command:
-            _commands.run(self.build_command, tree, "build", todo="Correct the source or mobius_build_command")
+            self.output.phase("running " + " ".join(self.build_command))
+            _commands.run_live(self.build_command, tree, "build", {**os.environ, **self.settings.environment},
+                               "Correct the source or mobius_build_command", self.output.line, self.output.hide, (lock,))
         for needed in REQUIRED:
             if not os.path.isfile(os.path.join(tree, needed)):
                 raise InputError("build", f"{needed} in the built application", "none", "Correct the source or mobius_build_command")

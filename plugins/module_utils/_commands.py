@@ -10,13 +10,18 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _causes, _processes
+from ansible_collections.mobius.ops.plugins.module_utils import _causes, _interrupt, _processes
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
 
 #: Environment in which npm and programs like it print no notice of a new version, and do not ask a registry for one.
 QUIET = {"NO_UPDATE_NOTIFIER": "1", "npm_config_update_notifier": "false"}
+#: What to do about a failure whose cause is not a known one.
+AGAIN = "Correct the cause and run it again"
+#: Seconds that an interrupted command has to end, and that the output of an ended one may stay open.
+GRACE = 5.0
 _PASSWORD = re.compile(r"(https?://)([^/@\s]+)@")
 
 
@@ -49,10 +54,17 @@ def capture(argv: list[str], folder: str = "/", what: str = "command",
     except subprocess.TimeoutExpired as error:
         raise StateError(f"{what}: {argv[0]}", f"an end within {timeout:g} s", "none", "Run it by hand to see why") from error
     except (FileNotFoundError, PermissionError) as error:
-        # a folder of the PATH that may not be looked into makes "no such program" a "permission denied"
-        path = (os.environ if env is None else env).get("PATH")
-        if isinstance(error, PermissionError) and (os.sep in argv[0] or shutil.which(argv[0], path=path)):
-            raise
+        _require_program(error, argv, what, env)
+        raise
+
+
+def _require_program(error: OSError, argv: list[str], what: str, env: dict[str, str] | None) -> None:
+    """:raises StateError: when a program could not be started because it is not there.
+
+    A folder of the PATH that may not be looked into makes "no such program" a "permission denied".
+    """
+    path = (os.environ if env is None else env).get("PATH")
+    if not isinstance(error, PermissionError) or not (os.sep in argv[0] or shutil.which(argv[0], path=path)):
         raise StateError(what, f"the program {argv[0]}", "none on the PATH",
                          "Install it on this machine (on targets mobius.ops.setup does), or correct the setting that names it") from error
 
@@ -71,7 +83,7 @@ def ending(done: subprocess.CompletedProcess[str], hide: t.Callable[[str], str] 
     return f"{'exit ' if done.returncode >= 0 else ''}{how} ({cause(done, hide)})"
 
 
-def failure(done: subprocess.CompletedProcess[str], what: str, todo: str = "Correct the cause and run it again",
+def failure(done: subprocess.CompletedProcess[str], what: str, todo: str = AGAIN,
             hide: t.Callable[[str], str] = str) -> OpsError:
     """The error that states why a command failed, and what to do.
 
@@ -84,7 +96,7 @@ def failure(done: subprocess.CompletedProcess[str], what: str, todo: str = "Corr
 
 
 def run(argv: list[str], folder: str, what: str, env: dict[str, str] | None = None,
-        todo: str = "Correct the cause and run it again") -> str:
+        todo: str = AGAIN) -> str:
     """Run a command that has to succeed and return what it prints.
 
     :param todo: what to do when it fails for another cause than a known one, such as a full disk.
@@ -94,6 +106,55 @@ def run(argv: list[str], folder: str, what: str, env: dict[str, str] | None = No
     if done.returncode:
         raise failure(done, what, todo)
     return done.stdout
+
+
+def run_live(argv: list[str], folder: str, what: str, env: dict[str, str], todo: str, show: t.Callable[[str], None],
+             hide: t.Callable[[str], str], held: t.Sequence[int] = ()) -> None:
+    """Run a command that has to succeed, and hand over each line while it runs.
+
+    It runs in a session of its own. When this process is interrupted, the command and all that it started are ended.
+
+    :param show: takes a line that the command printed.
+    :param hide: returns a text without secrets other than those in web addresses.
+    :param held: descriptors that the command inherits, with the locks on them.
+    :raises OpsError: when it cannot be started or fails; the message states the cause.
+    """
+    env, texts = {**QUIET, **env}, ([], [])
+    started: list[subprocess.Popen[str]] = []
+    try:
+        with _interrupt.undivided():
+            started.append(_start_live(argv, folder, what, env, held))
+        [process] = started
+        readers = [threading.Thread(target=_read, args=(stream, lines, show), daemon=True)
+                   for stream, lines in zip((process.stdout, process.stderr), texts)]
+        for reader in readers:
+            reader.start()
+        status = process.wait()
+    except BaseException:
+        for process in started:
+            _processes.end_group(process.pid, _processes.start_ticks(process.pid), GRACE)
+            process.wait()
+        raise
+    for reader in readers:
+        reader.join(GRACE)  # what the command left running may keep its output open
+    if status:
+        raise failure(subprocess.CompletedProcess(argv, status, *("".join(list(lines)) for lines in texts)), what, todo, hide)
+
+
+def _start_live(argv: list[str], folder: str, what: str, env: dict[str, str], held: t.Sequence[int]) -> subprocess.Popen[str]:
+    try:
+        return subprocess.Popen(argv, cwd=folder, env=env, stdin=subprocess.DEVNULL,  # pylint: disable=ansible-bad-function
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
+                                pass_fds=held)
+    except (FileNotFoundError, PermissionError) as error:
+        _require_program(error, argv, what, env)
+        raise
+
+
+def _read(stream: t.TextIO, lines: list[str], show: t.Callable[[str], None]) -> None:
+    for line in stream:
+        lines.append(line)
+        show(without_passwords(line.rstrip()))
 
 
 def start(argv: list[str], folder: str, env: dict[str, str], output: t.BinaryIO, **account: t.Any) -> subprocess.Popen[bytes]:

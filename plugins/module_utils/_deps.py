@@ -5,64 +5,124 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _commands, _files
+from ansible_collections.mobius.ops.plugins.module_utils import _build_output, _commands, _files
+from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 
 LOCK_FILE = "package-lock.json"
+#: The arguments by which an installation for a build and one for running the application differ.
+INCLUDE, OMIT = "--include=dev", "--omit=dev"
 #: What ``npm ci`` reads.
 NAMES = ("package.json", LOCK_FILE, ".npmrc")
 #: It states its errors whatever a user's .npmrc says, and asks the registry for packages alone.
 _NPM = {"npm_config_loglevel": "error", "npm_config_audit": "false", "npm_config_fund": "false"}
 
 
-def lock_hash(folder: str, npm_ci_args: list[str]) -> str | None:
+def lock_hash(folder: str, npm_ci_args: list[str], environment: dict[str, str] | None = None) -> str | None:
     """What the installed dependencies of a folder depend on, or ``None`` when it has no lock file."""
     path = os.path.join(folder, LOCK_FILE)
     if not os.path.isfile(path):
         return None
     text = _files.sha256_file(path) + "\0" + "\0".join(npm_ci_args)
+    if environment:
+        text += "\0\0" + json.dumps(environment, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
 
 
-def install(source: str, store: str, npm_ci_args: list[str], fill: t.Callable[[str, str], None] | None = None) -> tuple[str | None, bool]:
-    """The folder below *store* with the dependencies of *source*, installed with ``npm ci`` when it is not there.
+class Npm(t.NamedTuple):
+    """How ``npm ci`` installs dependencies.
 
-    :param fill: puts ``node_modules`` into a folder for a lock hash, instead of ``npm ci``.
+    :param environment: further variables of it.
+    :param output: what shows its lines while it runs.
+    :param whole: the arguments of an installation that may be in the same store and has the development dependencies too. It is copied
+        and they are removed from the copy, when it differs in nothing else.
+    :param setting: the setting that has the arguments.
+    """
+
+    args: list[str]
+    environment: dict[str, str] | None = None
+    output: _build_output.Output = _build_output.Output()
+    whole: list[str] | None = None
+    setting: str = "mobius_npm_ci_args"
+
+    def fill(self, work: str, store: str, lock: int) -> None:
+        """Put ``node_modules`` into a folder with the files that npm reads.
+
+        :param lock: the descriptor that npm inherits, so that one that outlives this process still has the folder for itself.
+        """
+        whole = self._whole_modules(work, store)
+        if whole:
+            self.output.phase("copying the installed dependencies without those for development")
+            with contextlib.suppress(OpsError):
+                shutil.copytree(whole, os.path.join(work, "node_modules"), symlinks=True)
+                self._run("prune", work, lock)
+                return
+            shutil.rmtree(os.path.join(work, "node_modules"))
+        self._run("ci", work, lock)
+
+    def _run(self, command: str, work: str, lock: int) -> None:
+        env = {**os.environ, **_NPM, **(self.environment or {})}
+        try:
+            _commands.run_live(["npm", command, *self.args], work, f"dependencies {os.path.basename(work).rpartition('-')[2]}", env,
+                               _commands.AGAIN, self.output.line, self.output.hide, (lock,))
+        except OpsError as error:
+            remedy = error.todo.replace("mobius_npm_ci_args", self.setting)
+            raise type(error)(error.subject, error.expected, error.found, remedy) from error
+
+    def _whole_modules(self, work: str, store: str) -> str | None:
+        """The installation of the same lock file that has the development dependencies too; ``None`` when there is none."""
+        if self.whole is None or self.environment or OMIT not in self.args:
+            return None
+        if [word for word in self.args if word != OMIT] != [word for word in self.whole if word != INCLUDE]:
+            return None
+        modules = os.path.join(store, lock_hash(work, self.whole) or "", "node_modules")
+        return modules if os.path.isdir(modules) and _lock_version(work) >= 2 else None
+
+
+def _lock_version(folder: str) -> int:
+    """The version of a lock file's format; 0 when it cannot be told. Only 2 and newer tell which dependencies are for development."""
+    try:
+        with open(os.path.join(folder, LOCK_FILE), encoding="utf-8") as stream:
+            return int(json.load(stream)["lockfileVersion"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
+def install(source: str, store: str, npm: Npm | list[str], fill: t.Callable[[str, str], None] | None = None) -> tuple[str | None, bool]:
+    """The folder below *store* with the dependencies of *source*, installed when it is not there.
+
+    :param npm: how they are installed, or only the arguments of ``npm ci``.
+    :param fill: puts ``node_modules`` into a folder for a lock hash, instead of npm.
     :returns: the path of ``node_modules`` (``None`` without a lock file), and whether it was installed now.
     """
-    key = lock_hash(source, npm_ci_args)
+    npm = npm if isinstance(npm, Npm) else Npm(npm)
+    key = lock_hash(source, npm.args, npm.environment)
     if key is None:
         return None, False
     home = os.path.join(store, key)
     modules = os.path.join(home, "node_modules")
     os.makedirs(store, exist_ok=True)
-    with _files.locked(os.path.join(store, f".{key}.lock")):
+    with _files.locked(os.path.join(store, f".{key}.lock")) as lock:
         if os.path.isdir(modules):
             return modules, False
         work = os.path.join(store, f".installing-{key}")
         shutil.rmtree(work, ignore_errors=True)
         os.makedirs(work)
         try:
-            _fill(source, work, key, npm_ci_args, fill)
+            for name in NAMES:
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.copy2(os.path.join(source, name), work)
+            fill(work, key) if fill else npm.fill(work, store, lock)
+            os.makedirs(os.path.join(work, "node_modules"), exist_ok=True)
             os.rename(work, home)
         except BaseException:
             shutil.rmtree(work, ignore_errors=True)  # it may have filled the disk
             raise
     return modules, True
-
-
-def _fill(source: str, work: str, key: str, npm_ci_args: list[str], fill: t.Callable[[str, str], None] | None) -> None:
-    for name in NAMES:
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copy2(os.path.join(source, name), work)
-    if fill:
-        fill(work, key)
-    else:
-        _commands.run(["npm", "ci", *npm_ci_args], work, f"dependencies {key}", {**os.environ, **_NPM})
-    os.makedirs(os.path.join(work, "node_modules"), exist_ok=True)
 
 
 def unused(store: str, releases: list[str]) -> list[str]:

@@ -20,11 +20,14 @@ CHUNK = 1024 * 1024
 
 
 @contextlib.contextmanager
-def locked(path: str) -> t.Iterator[None]:
-    """While the block runs no other process is in a block of the same lock file; another one waits."""
+def locked(path: str) -> t.Iterator[int]:
+    """While the block runs no other process is in a block of the same lock file; another one waits.
+
+    The block gets the descriptor. A program that inherits it holds the lock too, until it ends.
+    """
     with open(path, "a", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield lock.fileno()
 
 
 def fsync_dir(path: str) -> None:

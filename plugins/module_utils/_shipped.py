@@ -8,10 +8,9 @@ that has ``deps/<lock hash>`` already needs no copy. The first member tells for 
 from __future__ import annotations
 
 import os
-import tempfile
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _commands, _deps, _files
+from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _commands, _deps, _files, _scratch
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError
 
 MANIFEST = "DEPENDENCIES.json"
@@ -52,14 +51,18 @@ def machine() -> str:
     return _commands.run(["node", "-p", "process.platform + '-' + process.arch"], "/", "Node").strip()
 
 
-def pack(artifact: str, store: str, npm_ci_args: list[str], check_mode: bool) -> dict[str, t.Any] | None:
+def pack(artifact: str, store: str, npm: _deps.Npm | list[str], check_mode: bool) -> dict[str, t.Any] | None:
     """The dependencies of an artifact, installed and packed when they are not in the store: ``key, path, sha256, size, built``.
 
     In check mode nothing is installed; ``path`` is then ``None`` unless they are there already. ``None`` without a lock file.
+
+    :param npm: how they are installed, or only the arguments of ``npm ci``.
     """
-    with tempfile.TemporaryDirectory(prefix="mobius-deps-") as source:
+    npm = npm if isinstance(npm, _deps.Npm) else _deps.Npm(npm)
+    with _scratch.scratch("mobius-ops-deps-") as work:
+        source = work.path
         _artifact.unpack_some(artifact, source, _deps.NAMES)
-        key = _deps.lock_hash(source, npm_ci_args)
+        key = _deps.lock_hash(source, npm.args)
         if key is None:
             return None
         path = os.path.join(store, f"deps-{key}.tar.gz")
@@ -69,7 +72,9 @@ def pack(artifact: str, store: str, npm_ci_args: list[str], check_mode: bool) ->
         with _files.locked(os.path.join(store, f".deps-{key}.lock")):
             built = not _artifact.stored(path)
             if built:
-                modules, _new = _deps.install(source, os.path.join(store, "deps"), npm_ci_args)
+                npm.output.phase("installing the dependencies for the hosts")
+                modules, _new = _deps.install(source, os.path.join(store, "deps"), npm)
+                npm.output.phase("packing the dependencies for the hosts")
                 _pack(modules, path, key)
         sha256 = _artifact.read_sidecar(path)
         _artifact.verify_file(path, sha256, "Remove it and its .sha256, and run it again: it is packed anew")

@@ -23,10 +23,11 @@ options:
     description:
       - V(held) takes the lock. With O(token) it renews that one lock, and fails when it was lost. The same run of
         C(ansible-playbook) may take it again; that renews it.
+      - V(available) takes nothing. It fails when somebody else holds the lock, with the message of V(held).
       - V(free) gives back the lock with that O(token). Nothing happens when nobody holds it; somebody else's is left, and the task fails.
       - V(forced) removes the lock whoever holds it, and writes who, whose and O(reason) into the history. With O(token) only that one.
     type: str
-    choices: [held, free, forced]
+    choices: [held, available, free, forced]
     default: held
   env:
     description: The environment's name, for the record. The lock itself is one a root, and so one an environment.
@@ -90,7 +91,7 @@ EXAMPLES = r"""
 RETURN = r"""
 lock:
   description:
-    - The lock as it is now (V(held)), as it was (V(free) and V(forced)), or the one that is in the way. None without one.
+    - The lock as it is now (V(held)), as it was (V(available), V(free) and V(forced)), or the one that is in the way. None without one.
     - One whose record is damaged has C(fault), a sentence, and nothing else.
   returned: always
   type: dict
@@ -154,6 +155,9 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     if state == "forced" and not params["reason"].strip():
         raise InputError("deploy lock", "a reason for its removal", "none", "Give one with -e mobius_why=REASON")
     before = lock.look()
+    if state == "available":
+        lock.check_hold(_wish(params))
+        return False, {"lock": before}, {}
     changed, result = (_plan if check_mode else _apply)(lock, params, before)
     after = result["lock"] if state == "held" else None if changed else before
     return changed, result, {"before": {"lock": before}, "after": {"lock": after}}
@@ -193,7 +197,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "root": _arguments.ROOT,
-            "state": {"type": "str", "choices": ["held", "free", "forced"], "default": "held"},
+            "state": {"type": "str", "choices": ["held", "available", "free", "forced"], "default": "held"},
             "env": {"type": "str", "default": ""},
             "owner": {"type": "str"},
             "reason": {"type": "str", "default": ""},

@@ -99,6 +99,11 @@ options:
     description: Whether the result goes into the history. A waiver always does.
     type: bool
     default: false
+  recorded:
+    description: Names of checks whose waiver this run has put into the history already.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     support: full
@@ -181,8 +186,8 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     rows = _preflight.waive(made, params["skip"], params["why"])
     result = _preflight.report(rows, params["why"])
     bad = [one["name"] for one in _preflight.failures(rows)]
-    if not check_mode and (params["record"] or result["waived_by"]):
-        waived = (result["waived_by"] or {}).get("checks", [])
+    waived = (result["waived_by"] or {}).get("checks", [])
+    if not check_mode and (params["record"] or set(waived) - set(params["recorded"])):
         _history.record(layout, "preflight", params["why"], verdict="failed" if bad else "passed", failed=bad, waived=waived)
     if bad:
         error = _preflight.refusal(rows)
@@ -214,6 +219,7 @@ def main() -> None:
             "why": {"type": "str", "default": ""},
             "lock": {"type": "bool", "default": True},
             "record": {"type": "bool", "default": False},
+            "recorded": {"type": "list", "elements": "str", "default": []},
             "checks": _arguments.CHECKS,
             "headers": _arguments.HEADERS,
             "secret_headers": _arguments.SECRET_HEADERS,

@@ -10,8 +10,12 @@ version_added: 0.1.0
 description:
   - Turns a source into one gzipped tar file with a manifest (every file with its SHA-256) and a C(.sha256) beside it.
     That file is what every host gets. It is built on the controller.
-  - The same source and version give the same release id. An artifact that was built before is used again.
-  - A build installs the dependencies of each C(package-lock.json) once, with C(npm ci), and keeps them for later builds.
+  - The same source, version, O(npm_ci_args) and O(environment) give the same release id. An artifact that was built before is used again.
+  - A build installs the dependencies of each C(package-lock.json) once, with C(npm ci), and keeps them for later builds. Without
+    O(build_command) it installs none.
+  - A build that takes longer than some seconds is shown live, with the lines that npm and the build command print.
+  - A build that is interrupted (SIGINT, SIGTERM or SIGHUP) ends its programs and removes its temporary folders. What a killed one leaves
+    behind is removed by the next build.
 author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
   - mobius.ops.shared.attributes
@@ -38,10 +42,22 @@ options:
     type: path
     required: true
   npm_ci_args:
-    description: Further arguments of C(npm ci) in the build.
+    description:
+      - Further arguments of C(npm ci) in the build, such as V(--ignore-scripts). C(--include=dev) is always given.
+      - They are a part of the release id, unless there are none.
     type: list
     elements: str
-    default: [--include=dev]
+    default: []
+  environment:
+    description:
+      - Further environment variables of the build command and of C(npm ci), such as C(REACT_APP_BACKEND_URL). C(npm ci) does not get those
+        that begin with C(REACT_APP_), C(VITE_) or C(NEXT_PUBLIC_), which only bundlers of clients read.
+      - They are a part of the release id, unless there are none. The artifact states their names, and of the values a common digest only.
+      - B(Not for secrets.) A client's bundler writes the values into files that every visitor gets. Values of variables that are named like
+        secrets (such as C(…_KEY) or C(…_TOKEN)) are hidden in messages and in the live output all the same.
+    type: dict
+    default: {}
+    version_added: 0.1.0
   build_command:
     description: The command that builds the client, run at the top of the source. None when empty.
     type: list
@@ -52,8 +68,16 @@ options:
       - Also install what the application needs at run time, once per lock file, with C(npm ci) and these arguments, and pack it for
         hosts that reach no package registry. Not when it is left out.
       - They have to be the O(mobius.ops.release#module:npm_ci_args) of the hosts.
+      - When they differ from the build's arguments in C(--omit=dev) only, and O(environment) has nothing that C(npm ci) gets, the build's
+        installation is copied and its development dependencies are removed (C(npm prune)), instead of another C(npm ci).
     type: list
     elements: str
+    version_added: 0.1.0
+  output_file:
+    description:
+      - A file that gets what the build does and prints while it runs.
+      - Set by the collection itself.
+    type: path
     version_added: 0.1.0
 attributes:
   check_mode:
@@ -109,7 +133,7 @@ source:
   returned: success
   type: str
 digest:
-  description: SHA-256 over the names and contents of the source's files.
+  description: SHA-256 over the names and contents of the source's files, and over O(npm_ci_args) and O(environment) unless both are empty.
   returned: success
   type: str
 committed:
@@ -147,16 +171,29 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _build, _commands, _shipped
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _arguments,
+    _build,
+    _build_output,
+    _commands,
+    _deps,
+    _interrupt,
+    _shipped,
+)
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Find or build the artifact."""
-    builder = _build.Builder(params["store"], params["npm_ci_args"], params["build_command"])
-    artifact = builder.make(params["source"], params["version"], params["ref"], check_mode)
+    settings = _build.Settings.of(params["npm_ci_args"], params["environment"])
+    output = _build_output.output(params["output_file"], settings.environment)
+    builder = _build.Builder(params["store"], params["npm_ci_args"], params["build_command"], params["environment"], output)
     shipped, wanted = None, params["ship_npm_ci_args"]
-    if wanted is not None and artifact["path"]:
-        shipped = _shipped.pack(artifact["path"], params["store"], wanted, check_mode)
+    with _interrupt.interruptible("the build"):
+        artifact = builder.make(params["source"], params["version"], params["ref"], check_mode)
+        if wanted is not None and artifact["path"]:
+            npm = settings.npm(output)
+            npm = _deps.Npm(wanted, output=output, whole=None if npm.environment else npm.args)
+            shipped = _shipped.pack(artifact["path"], params["store"], npm, check_mode)
     return artifact["built"] or bool(shipped and shipped["built"]), {**artifact, "dependencies": shipped}, {}
 
 
@@ -168,9 +205,11 @@ def main() -> None:
             "version": {"type": "str", "default": ""},
             "ref": {"type": "str", "default": ""},
             "store": {"type": "path", "required": True},
-            "npm_ci_args": {"type": "list", "elements": "str", "default": ["--include=dev"]},
+            "npm_ci_args": {"type": "list", "elements": "str", "default": []},
+            "environment": {"type": "dict", "default": {}},
             "build_command": {"type": "list", "elements": "str", "default": ["npm", "run", "build"]},
             "ship_npm_ci_args": {"type": "list", "elements": "str"},
+            "output_file": {"type": "path"},
         },
         supports_check_mode=True,
     )

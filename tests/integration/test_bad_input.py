@@ -6,8 +6,11 @@ import os
 import shutil
 import socket
 import sys
+from pathlib import Path
 
 import pytest
+
+from ansible_collections.mobius.ops.plugins.module_utils import _build
 
 pytestmark = pytest.mark.xdist_group("bad_input")
 
@@ -21,10 +24,8 @@ def ready(shared_served):
 @pytest.fixture(scope="module")
 def built(shared_served):
     """A good artifact of v8, with its sidecar; nothing was deployed."""
-    result = shared_served.play("deploy", mobius_release_source=str(shared_served.source("v8")), mobius_version="v8",
-                                mobius_root="/nonexistent/mobius")
-    assert result.status == 2
-    return shared_served.artifact("v8")
+    made = _build.Builder(str(shared_served.artifacts), [], ["npm", "run", "build"]).make(str(shared_served.source("v8")), "v8", "", False)
+    return Path(made["path"])
 
 
 @pytest.fixture

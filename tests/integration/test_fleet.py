@@ -1,6 +1,8 @@
 """Three hosts in one run: they are switched one after the other, and there is one decision for all of them."""
 from __future__ import annotations
 
+import os
+
 import pytest
 from support.fleet import NAMES
 
@@ -54,12 +56,14 @@ def test_a_host_that_missed_a_deploy_gets_it_from_the_same_command(fleet, good):
     assert [site.service()["pid"] for site in list(fleet.sites.values())[:2]] == others
 
 
-def test_watches_that_nobody_could_follow_at_the_same_time_are_refused(fleet, good):
-    what = {"mobius_release_source": str(fleet.sites["first"].source("v6")), "mobius_version": "v6"}
+def test_watches_that_nobody_could_follow_at_the_same_time_are_refused_before_the_build(fleet, good, tmp_path):
+    source, built = fleet.sites["first"].source("v6-unbuilt"), tmp_path / "built"
+    (source / "src" / "api" / f"only-here-{os.urandom(8).hex()}.js").write_text("// bits that no earlier run has built\n")
+    what = {"mobius_release_source": str(source), "mobius_version": "v6", "mobius_build_command": ["touch", str(built)]}
     for playbook, extra in (("monitor", {}), ("deploy", what)):
         result = fleet.play(playbook, "--forks", "2", **extra)
         assert result.status == 2 and "forks: expected as many as hosts (3), found 2" in " ".join(result.output.split()), result.output
-    assert fleet.live() == {good} and fleet.locks() == [False] * 3
+    assert fleet.live() == {good} and fleet.locks() == [False] * 3 and not built.exists()
 
 
 def test_a_migration_stays_under_the_hosts_that_serve_it_when_another_one_fails_to_get_it(fleet, good, says, tmp_path):

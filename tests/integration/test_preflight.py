@@ -3,9 +3,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 
 import pytest
+
+from ansible_collections.mobius.ops.plugins.module_utils._deploy_lock import DeployLock
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 
 @pytest.fixture
@@ -77,7 +81,7 @@ def test_a_damaged_artifact(ready, says, tmp_path):
 def test_a_deploy_is_refused_and_a_waiver_lets_it_begin(served, says):
     tree = served.tree()
     refused = served.deploy("v2", mobius_min_memory_mb=10**9)
-    assert (refused.status, refused.outcome) == (2, "failed") and says(refused, "1 of 10 that do not: memory (") and served.tree() == tree
+    assert (refused.status, refused.outcome) == (2, "failed") and says(refused, " that do not: memory (") and served.tree() == tree
     result = served.deploy("v2", mobius_min_memory_mb=10**9, mobius_preflight_skip="memory", mobius_why="a test", mobius_operator="anna")
     assert (result.status, result.outcome) == (0, "deployed"), result.output
     assert says(result, "memory waived by anna")
@@ -96,3 +100,75 @@ def test_a_waiver_that_is_refused(ready, says, extra, sentence):
     result = ready.deploy("v8", **extra)
     assert (result.status, result.outcome) == (2, "failed") and says(result, sentence), result.output
     assert ready.tree() == tree
+
+
+BOB = {"owner": "bob", "reason": "deploy of v9", "env": "local", "host": "elsewhere", "process": "", "expiry": 600}
+
+
+@pytest.fixture
+def unbuilt(ready, tmp_path):
+    """``unbuilt(command, **extra)``: a deploy whose source no run has built, and whether its build ran."""
+    def deploy(command="npm run build", **extra):
+        source = ready.source("v2")
+        (source / "src" / "api" / f"only-here-{os.urandom(8).hex()}.js").write_text("// new bits\n")
+        mark = tmp_path / "built"
+        result = ready.play("deploy", mobius_release_source=str(source), mobius_version="v2",
+                            mobius_build_command=["sh", "-c", f"touch {mark}; {command}"], **extra)
+        return result, mark.exists()
+    return deploy
+
+
+@pytest.mark.parametrize(("extra", "sentence"), [
+    ({"mobius_preflight_min_approvals": "1"}, "approvals (nobody)"),
+    ({"mobius_deploy_freeze": "2020-01-01/ forever"}, "freeze (2020-01-01/ forever)"),
+    ({"mobius_min_free_mb": 10**12}, "disk ("),
+    ({"mobius_watch_interval": "0"}, "watch option"),
+])
+def test_what_needs_no_build_is_checked_before_it(ready, unbuilt, says, extra, sentence):
+    tree = ready.tree()
+    result, built = unbuilt(**extra)
+    assert (result.status, result.outcome, built) == (2, "failed", False) and says(result, sentence), result.output
+    assert ready.tree() == tree
+
+
+def test_a_lock_that_is_held_refuses_before_the_build(ready, unbuilt, says):
+    lock = DeployLock(Layout(str(ready.root)))
+    bob = lock.hold(BOB)["lock"]
+    try:
+        result, built = unbuilt()
+        assert (result.status, built) == (2, False), result.output
+        assert says(result, f"expected nobody to hold it, found that bob on elsewhere holds it since {bob['since']} for 'deploy of v9'")
+        assert unbuilt("false", mobius_lock_wait="1")[1], "one that may wait builds meanwhile"
+    finally:
+        lock.free(bob["token"])
+
+
+def test_a_build_that_fails_is_a_row_of_the_table(ready, unbuilt, says):
+    tree = ready.tree()
+    result, built = unbuilt("echo broken >&2; exit 7")
+    assert (result.status, result.outcome, built) == (2, "failed", True), result.output
+    assert says(result, "1 of 10 that do not: artifact (build: sh -c") and says(result, "found 7 (broken)"), result.output
+    assert ready.tree() == tree
+
+
+def test_checks_are_made_again_after_the_build_and_a_waiver_is_written_once(served, says, tmp_path):
+    """A freeze begins while the build runs."""
+    ci = tmp_path / "ci"
+    ci.write_text("success")
+    source = served.source("v2")
+    (source / "src" / "api" / f"only-here-{os.urandom(8).hex()}.js").write_text("// new bits\n")
+    what = {"mobius_release_source": str(source), "mobius_version": "v2", "mobius_preflight_ci": str(ci), "mobius_min_memory_mb": 10**9,
+            "mobius_preflight_skip": "memory", "mobius_why": "a test", "mobius_operator": "anna"}
+    result = served.play("deploy", **what, mobius_build_command=["sh", "-c", f"npm run build && echo failure > {ci}"])
+    assert (result.status, result.outcome) == (2, "failed") and says(result, "ci (status failure)"), result.output
+    assert served.live().startswith("v1-")
+    assert [event["waived"] for event in served.history() if event["what"] == "preflight"] == [["memory"]]
+
+
+def test_build_settings_make_another_release(ready):
+    source = str(ready.source("v2"))
+    plain = ready.play("deploy", "--check", mobius_release_source=source, mobius_version="v2")
+    other = ready.play("deploy", "--check", mobius_release_source=source, mobius_version="v2", mobius_build_npm_ci_args="--ignore-scripts")
+    third = ready.play("deploy", "--check", mobius_release_source=source, mobius_version="v2", mobius_build_environment={"A": "b"})
+    assert [result.outcome for result in (plain, other, third)] == ["planned"] * 3, third.output
+    assert len({result.stats["mobius_release"] for result in (plain, other, third)}) == 3

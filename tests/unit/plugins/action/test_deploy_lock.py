@@ -59,6 +59,12 @@ def test_one_that_lives_or_is_unknown_is_waited_for_and_then_told(ask, ended):
     assert [args.get("wait") for args in asked] == [None, 10.0, 10.0, None] and asked[3]["gone"] == "t1" and "failed" not in result
 
 
+def test_a_look_does_not_wait_and_a_stranded_lock_is_available(ask, ended):
+    assert ask([refused(_deploy_lock.process_name(os.getpid()))], state="available", root="/r", wait=60)[0]["failed"]
+    result, asked = ask([refused(ended), {"lock": {}}], state="available", root="/r")
+    assert [args.get("gone") for args in asked] == [None, "t1"] and "failed" not in result
+
+
 @pytest.mark.parametrize("options, check", [({"state": "free", "token": "t"}, False), ({"state": "forced"}, False), ({}, True),
                                             ({"wait": "soon"}, False)])
 def test_everything_else_is_the_modules(ask, options, check):

@@ -3,17 +3,33 @@
 """Building artifacts from folders, tar files and real git repositories."""
 from __future__ import annotations
 
+import base64
+import contextlib
+import fcntl
+import gzip
+import hashlib
+import io
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tarfile
 
 import pytest
-from support.waiting import HANG
+from support.waiting import HANG, wait_until
 
-from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _build, _clock, _commands, _deps
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _artifact,
+    _build,
+    _build_output,
+    _clock,
+    _commands,
+    _deps,
+    _processes,
+    _scratch,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError, OpsError, StateError
 from ansible_collections.mobius.ops.plugins.modules import release_artifact
 
@@ -58,8 +74,9 @@ def builds(tmp_path):
 
 @pytest.fixture
 def make(store):
-    def run(source, version="1.0", ref="", check_mode=False, command=COMMAND):
-        return _build.Builder(str(store), [], command).make(str(source), version, ref, check_mode)
+    def run(source, version="1.0", ref="", check_mode=False, command=COMMAND, args=(), environment=None, output=None):
+        builder = _build.Builder(str(store), list(args), command, environment, output)
+        return builder.make(str(source), version, ref, check_mode)
     return run
 
 
@@ -381,3 +398,254 @@ def test_two_that_build_the_same_get_the_same_artifact(store, source, builds):
     made = [json.loads(process.communicate(timeout=HANG)[0]) for process in both]
     assert made[0]["sha256"] == made[1]["sha256"] and sorted(one["built"] for one in made) == [False, True]
     assert builds() == 1
+
+
+def test_without_settings_the_release_id_is_that_of_the_source(make, source):
+    digest = _artifact.source_digest(str(source))
+    made = make(source)
+    assert (made["digest"], made["release_id"]) == (digest, f"1.0-{digest[:8]}")
+    assert make(source, args=["--include=dev"], environment={})["release_id"] == made["release_id"]  # what every build has
+    assert "build_settings" not in _artifact.read_manifest(made["path"])
+
+
+@pytest.mark.parametrize("settings", [{"args": ["--ignore-scripts"]}, {"environment": {"REACT_APP_BACKEND_URL": "https://a.example"}}])
+def test_each_build_setting_is_a_part_of_the_release_id(make, source, builds, settings):
+    plain, planned, made = make(source), make(source, check_mode=True, **settings), make(source, **settings)
+    assert made["release_id"] == planned["release_id"] != plain["release_id"] and made["path"] != plain["path"] and builds() == 2
+    assert not make(source, **settings)["built"] and not make(source)["built"]
+    other = {"args": ["--ignore-scripts", "--foo"]} if "args" in settings else {"environment": {"REACT_APP_BACKEND_URL": "https://b.example"}}
+    assert make(source, **other)["release_id"] not in (plain["release_id"], made["release_id"])
+
+
+def test_text_from_a_survey_makes_the_same_release_id(make, source):
+    typed = make(source, environment={"DEBUG": True, "PORT": 5000, "EMPTY": None})
+    assert make(source, environment={"PORT": "5000", "EMPTY": "", "DEBUG": "true"})["release_id"] == typed["release_id"]
+
+
+@pytest.mark.parametrize("environment", [{"A B": "x"}, {"": "x"}, {"A": "x\0y"}])
+def test_a_variable_that_is_none_is_refused(make, source, environment, builds):
+    with pytest.raises(InputError, match=r"mobius_build_environment .*: expected names of letters"):
+        make(source, environment=environment)
+    assert builds() == 0
+
+
+SECRET = "sekret-of-the-build"
+
+
+def test_values_that_look_like_secrets_are_not_printed_nor_written(make, run_module, source, store, tmp_path):
+    environment = {"API_TOKEN": SECRET, "REACT_APP_BACKEND_URL": "https://private.example"}
+    made = make(source, environment=environment)
+    with gzip.open(made["path"]) as stream:
+        assert SECRET.encode() not in (content := stream.read()) and b"private.example" not in content
+    settings = _artifact.read_manifest(made["path"])["build_settings"]
+    assert settings["environment"] == ["API_TOKEN", "REACT_APP_BACKEND_URL"] and len(settings["sha256"]) == 64
+    record = tmp_path / "record"
+    record.touch()
+    result = run_module(release_artifact, {
+        "source": str(source), "version": "2", "store": str(store), "environment": environment, "output_file": str(record),
+        "build_command": ["sh", "-c", 'echo "with $API_TOKEN to $REACT_APP_BACKEND_URL"; echo "bad $API_TOKEN" >&2; exit 3']})
+    assert "found 3 (bad ********)" in result["msg"] and SECRET not in result["msg"]
+    assert SECRET not in record.read_text() and "with ******** to https://private.example" in record.read_text()
+
+
+def test_what_a_build_does_and_prints_is_recorded(make, source, tmp_path):
+    (source / "package-lock.json").write_text(json.dumps(LOCK))
+    record = tmp_path / "record"
+    record.touch()
+    command = ["sh", "-c", "echo one; echo two >&2; " + COMMAND[-1]]
+    make(source, command=command, output=_build_output.Recorded(str(record)))
+    found = list(_build_output.entries(record.read_text()))
+    assert [text for kind, text in found if kind == "phase"] == [
+        "fetching the source", "installing the dependencies of the application", "installing the dependencies of client",
+        "running " + " ".join(command), "packing the artifact"]
+    assert {text for kind, text in found if kind == "line"} >= {"one", "two"}
+
+
+def test_a_record_that_cannot_be_written_fails_no_build(make, source, tmp_path):
+    assert make(source, output=_build_output.Recorded(str(tmp_path / "none" / "record")))["built"]
+
+
+@pytest.fixture
+def registry(web, tmp_path, monkeypatch):
+    """Packages ``runtime`` and ``tool``, whose install scripts count themselves, and a source that needs both."""
+    monkeypatch.setenv("npm_config_cache", str(tmp_path / "cache"))
+    monkeypatch.setenv("INSTALLS", str(tmp_path / "installs"))
+    packages = {"": {"name": "app", "version": "1.0.0", "dependencies": {"runtime": "1.0.0"}, "devDependencies": {"tool": "1.0.0"}}}
+    for name in ("runtime", "tool"):
+        about = {"name": name, "version": "1.0.0", "scripts": {"install": f"echo {name} $MODE >> $INSTALLS"}, "bin": {name: "run.js"}}
+        content = io.BytesIO()
+        with tarfile.open(fileobj=content, mode="w:gz") as archive:
+            for path, text in (("package/package.json", json.dumps(about)), ("package/run.js", "#!/usr/bin/env node\n")):
+                member = tarfile.TarInfo(path)
+                member.size = len(text)
+                archive.addfile(member, io.BytesIO(text.encode()))
+        web.answers[f"/{name}.tgz"] = (200, content.getvalue())
+        packages[f"node_modules/{name}"] = {
+            "version": "1.0.0", "resolved": f"{web.base}/{name}.tgz", "hasInstallScript": True, "bin": {name: "run.js"},
+            "integrity": "sha512-" + base64.b64encode(hashlib.sha512(content.getvalue()).digest()).decode(),
+            **({"dev": True} if name == "tool" else {})}
+    source = tmp_path / "source"
+    (source / "src/api").mkdir(parents=True)
+    (source / "src/api/index.js").write_text("listen()")
+    (source / "package.json").write_text(json.dumps(packages[""]))
+    (source / "package-lock.json").write_text(json.dumps({**LOCK, "packages": packages}))
+    return source
+
+
+def test_an_install_script_that_fails_in_the_build_names_the_builds_setting(make, registry, monkeypatch):
+    monkeypatch.setenv("INSTALLS", "/nonexistent/installs")
+    with pytest.raises(OpsError, match=r"npm ci --include=dev: .* or add --ignore-scripts to mobius_build_npm_ci_args\.$"):
+        make(registry)
+    assert make(registry, args=["--ignore-scripts"])["built"]
+
+
+@pytest.fixture
+def installs(tmp_path):
+    """The packages whose install scripts ran, in order."""
+    return lambda: sorted((tmp_path / "installs").read_text().split()) if (tmp_path / "installs").exists() else []
+
+
+def both(run_module, source, store, **options):
+    return run_module(release_artifact, {"source": str(source), "version": "1.0", "store": str(store), "build_command": COMMAND,
+                                         "ship_npm_ci_args": ["--omit=dev"], **options})
+
+
+def test_dependencies_for_hosts_come_from_the_builds_installation(run_module, registry, store, installs, tmp_path):
+    made = both(run_module, registry, store)
+    assert made["dependencies"]["built"] and installs() == ["runtime", "tool"]
+    names = members(made["dependencies"]["path"])
+    assert "node_modules/runtime/package.json" in names and "node_modules/.bin/runtime" in names
+    assert not [name for name in names if "tool" in name]
+    build = _deps.lock_hash(str(registry), ["--include=dev"])
+    assert sorted(name for name in os.listdir(store / "deps" / build / "node_modules") if name[0] != ".") == ["runtime", "tool"]
+    subprocess.run(["npm", "ci", "--omit=dev", "--ignore-scripts"], cwd=registry, check=True, capture_output=True)
+    (tmp_path / "shipped").mkdir()
+    _artifact.unpack(made["dependencies"]["path"], str(tmp_path / "shipped"))
+    shipped, installed = ({name: content.read_bytes() for content in (folder / "node_modules").rglob("*") if content.is_file()
+                           for name in [str(content.relative_to(folder))]} for folder in (tmp_path / "shipped", registry))
+    assert shipped.keys() == installed.keys()
+    assert {name: text for name, text in shipped.items() if ".package-lock" not in name} == {
+        name: text for name, text in installed.items() if ".package-lock" not in name}
+
+
+@pytest.mark.parametrize("options", [
+    {"ship_npm_ci_args": ["--omit=dev", "--no-bin-links"]}, {"npm_ci_args": ["--no-bin-links"]}, {"environment": {"MODE": "x"}}])
+def test_those_that_differ_in_more_are_installed_by_themselves(run_module, registry, store, installs, options):
+    both(run_module, registry, store, **options)
+    assert [word for word in installs() if word != "x"] == ["runtime", "runtime", "tool"]
+    assert installs().count("x") == (2 if "environment" in options else 0)
+
+
+def test_when_the_copy_cannot_be_pruned_they_are_installed(run_module, registry, store, installs, tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    npm = subprocess.run(["which", "npm"], check=True, capture_output=True, text=True).stdout.strip()
+    (tmp_path / "bin" / "npm").write_text(f'#!/bin/sh\n[ "$1" = prune ] && exit 1\nexec {npm} "$@"\n')
+    (tmp_path / "bin" / "npm").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    names = members(both(run_module, registry, store)["dependencies"]["path"])
+    assert installs() == ["runtime", "runtime", "tool"] and not [name for name in names if "tool" in name]
+
+
+def test_npm_gets_its_arguments_and_variables_and_shares_what_only_a_client_reads(make, registry, installs):
+    make(registry, args=["--ignore-scripts"])
+    assert installs() == []
+    make(registry, environment={"MODE": "fast", "REACT_APP_URL": "https://a.example"})
+    assert installs() == ["fast", "fast", "runtime", "tool"]
+    made = make(registry, environment={"MODE": "fast", "REACT_APP_URL": "https://b.example"}, command=[
+        "sh", "-c", "mkdir -p client/build && echo $MODE $REACT_APP_URL > client/build/index.html"])
+    assert installs() == ["fast", "fast", "runtime", "tool"]
+    with tarfile.open(made["path"]) as archive:
+        assert archive.extractfile("client/build/index.html").read() == b"fast https://b.example\n"
+
+
+def test_without_a_build_command_no_dependencies_are_installed(make, registry, installs, store):
+    (registry / "client/build").mkdir(parents=True)
+    (registry / "client/build/index.html").write_text("built before")
+    assert make(registry, command=[])["built"] and installs() == [] and not (store / "deps").exists()
+
+
+HOLD = ["sh", "-c", "echo $$ > $STARTED.new; mv $STARTED.new $STARTED; sleep 1000 & wait"]
+
+
+@pytest.fixture
+def building(store, source, tmp_path):
+    """``building()``: the process of a build that goes on, and the process of its command; both are ended after the test."""
+    (tmp_path / "tmp").mkdir()
+    code = ("import json, sys; from ansible_collections.mobius.ops.plugins.modules import release_artifact\n"
+            "try: release_artifact.run(json.loads(sys.argv[1]), False)\nexcept Exception as error: sys.exit(str(error))")
+    params = {"source": str(source), "version": "1.0", "ref": "", "store": str(store), "build_command": HOLD, "npm_ci_args": [],
+              "environment": {}, "ship_npm_ci_args": None, "output_file": None}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "TMPDIR": str(tmp_path / "tmp"),
+                   "STARTED": str(tmp_path / "started")}
+    pids = []
+
+    def start():
+        process = subprocess.Popen([sys.executable, "-c", code, json.dumps(params)], env=environment, stderr=subprocess.PIPE, text=True)
+        pids.append(process.pid)
+        wait_until(lambda: (tmp_path / "started").exists() or process.poll() is not None, "the build command runs")
+        pids.append(int((tmp_path / "started").read_text()))
+        return process, pids[-1]
+    yield start
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL) if pid == pids[-1] else os.kill(pid, signal.SIGKILL)
+
+
+def running(leader):
+    """The processes of a group, without zombies."""
+    return [pid for pid in _processes.group(leader) if _processes.start_ticks(pid) is not None]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_an_interrupted_build_ends_its_programs_and_removes_its_folders(building, tmp_path, store, number):
+    process, command = building()
+    assert [name[:17] for name in os.listdir(tmp_path / "tmp")] == ["mobius-ops-build-"]
+    process.send_signal(number)
+    _output, errors = process.communicate(timeout=HANG)
+    assert errors.strip() == (f"the build: expected to run to its end, found {number.name}. "
+                              "Its temporary files were removed. Run it again.")
+    assert os.listdir(tmp_path / "tmp") == [] and running(command) == []
+    assert not [name for name in os.listdir(store) if not name.endswith(".lock")]
+
+
+def test_what_a_killed_build_left_is_swept_by_the_next_one(building, make, source, tmp_path, store, monkeypatch):
+    process, command = building()
+    process.kill()
+    process.wait()
+    monkeypatch.setattr(_scratch.tempfile, "tempdir", str(tmp_path / "tmp"))
+    (left,) = os.listdir(tmp_path / "tmp")
+    assert make(source)["built"] and os.listdir(tmp_path / "tmp") == [left], "its command still runs in it"
+    os.killpg(command, signal.SIGKILL)
+    wait_until(lambda: not running(command), "the command has ended")
+    make(source)
+    assert os.listdir(tmp_path / "tmp") == []
+
+
+def test_unfinished_files_in_the_store_are_swept_unless_they_are_in_use(make, source, store):
+    (store / "deps").mkdir(parents=True)
+    left = [store / ".1.0-aaaaaaaa.tar.gz.x1y2z3.tmp", store / ".deps-0123.tar.gz.abc.tmp", store / "deps" / ".installing-0123"]
+    used = [store / ".1.0-bbbbbbbb.tar.gz.x1y2z3.tmp", store / "deps" / ".installing-4567"]
+    other = [store / ".1.0-aaaaaaaa.lock", store / "1.0-cccccccc.tar.gz", store / "note.tmp"]
+    for path in (*left, *used, *other):
+        (path / "node_modules").mkdir(parents=True) if "installing" in path.name else path.write_text("x")
+    with contextlib.ExitStack() as stack:
+        for lock in (store / ".1.0-bbbbbbbb.lock", store / "deps" / ".4567.lock"):
+            fcntl.flock(stack.enter_context(open(lock, "w")), fcntl.LOCK_EX)
+        assert make(source, check_mode=True)["built"] and all(path.exists() for path in left)
+        make(source)
+        assert not any(path.exists() for path in left) and all(path.exists() for path in (*used, *other))
+
+
+def test_folders_of_others_and_links_are_not_swept(tmp_path, monkeypatch):
+    monkeypatch.setattr(_scratch.tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "mobius-ops-build-link").symlink_to("elsewhere")
+    (tmp_path / "mobius-ops-build-file").write_text("x")
+    with _scratch.scratch("mobius-ops-deps-") as inside:
+        assert _scratch.sweep() == [] and os.path.isdir(inside.path)
+    assert not os.path.exists(inside.path) and len(os.listdir(tmp_path)) == 3
+
+
+def test_a_folder_in_check_mode_is_not_copied(make, source, monkeypatch):
+    monkeypatch.setattr(_build.Builder, "_fetch", None)
+    assert make(source, check_mode=True)["release_id"].startswith("1.0-")

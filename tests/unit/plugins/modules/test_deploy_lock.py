@@ -53,6 +53,20 @@ def test_check_mode_writes_nothing_and_tells_who_holds_it(call, host, snapshot):
     assert snapshot(host.root) == before
 
 
+@pytest.mark.parametrize("check", [False, True])
+def test_available_takes_nothing_and_fails_when_somebody_else_holds_it(call, host, snapshot, check):
+    before = snapshot(host.root)
+    free = call(check=check, state="available")
+    assert not free["changed"] and free["lock"] is None and snapshot(host.root) == before
+    token = call(owner="ada", host="laptop", process="p")["lock"]["token"]
+    before = snapshot(host.root)
+    refused = call(check=check, state="available", owner="bob")
+    assert refused["failed"] and refused["lock"]["token"] == token and refused["msg"] == call(owner="bob")["msg"]
+    for own in ({"process": "p"}, {"gone": token}):
+        assert not call(check=check, state="available", **own).get("failed")
+    assert snapshot(host.root) == before
+
+
 def test_a_damaged_record_in_check_mode(call, host):
     call(owner="ada")
     (host_lock := f"{host.root}/state/lock/deploy.json") and open(host_lock, "w").close()

@@ -138,6 +138,16 @@ def test_a_waiver_is_kept_with_who_and_why(check, host, monkeypatch):
         "preflight", "anna", "the new disk comes at noon", ["disk"], [], "passed")
 
 
+def test_a_waiver_that_is_in_the_history_already_is_not_written_again(check, host):
+    host.service()
+    options = {"min_free_mb": 10**12, "min_memory_mb": 10**9, "skip": ["disk", "memory"], "why": "x"}
+    check(**options, recorded=["disk", "memory"])
+    assert list(_history.events(host.layout)) == []
+    check(**options, recorded=["disk"])
+    (event,) = _history.events(host.layout)
+    assert event["waived"] == ["disk", "memory"]
+
+
 def test_only_what_is_named_is_waived(check, host):
     host.service()
     result = check(min_free_mb=10**12, min_memory_mb=10**9, skip=["disk"], why="x")
