@@ -24,6 +24,8 @@ MANIFEST = "MANIFEST.json"
 SCHEMA = 1
 #: Never a part of a release: state, secrets, version control, and what is installed from the lock file.
 EXCLUDED = frozenset({".git", "node_modules", ".env", "data", "out", "logs", "src/api/uploads", MANIFEST, ".release.json"})
+#: Files that only make version control keep an empty folder.
+PLACEHOLDERS = (".gitkeep", ".keep", ".gitignore")
 #: Built anew from the rest, so no part of what the source *is*.
 BUILT = frozenset({"client/build"})
 
@@ -42,6 +44,19 @@ def walk(root: str, excluded: frozenset[str] = EXCLUDED) -> t.Iterator[tuple[str
 
 def _left_out(path: str, excluded: frozenset[str]) -> bool:
     return path in excluded or os.path.basename(path) in ("node_modules", ".git")
+
+
+def hidden(root: str, shared: list[str]) -> list[str]:
+    """Files of a source in folders that all releases share: what is in those of the host is seen in their place.
+
+    :param shared: paths in the release.
+    """
+    found = []
+    for folder in shared:
+        for place, names, files in os.walk(os.path.join(root, folder)):
+            names[:] = sorted(name for name in names if name not in ("node_modules", ".git"))
+            found += [os.path.relpath(os.path.join(place, name), root) for name in sorted(files) if name not in PLACEHOLDERS]
+    return found
 
 
 def describe(path: str) -> dict[str, t.Any]:

@@ -101,17 +101,19 @@ class Builder:
 
     :param store: folder of artifacts, and of the build's dependencies below ``deps/``.
     :param output: what shows the build while it runs.
+    :param shared: paths in a release that all releases share; files of the source there are listed as ``hidden``.
     """
 
     def __init__(self, store: str, npm_ci_args: list[str], build_command: list[str], environment: dict[str, t.Any] | None = None,
-                 output: _build_output.Output | None = None) -> None:
+                 output: _build_output.Output | None = None, shared: t.Sequence[str] = ()) -> None:
         self.store = store
         self.settings = Settings.of(npm_ci_args, environment)
         self.build_command = build_command
+        self.shared = list(shared)
         self.output = output or _build_output.Output(self.settings.environment)
 
     def make(self, source: str, version: str, ref: str, check_mode: bool) -> dict[str, t.Any]:
-        """The artifact of a source: ``path, sha256, release_id, version, size, source, digest, built``.
+        """The artifact of a source: ``path, sha256, release_id, version, size, source, digest, built, hidden``.
 
         In check mode nothing is built; ``path`` is then ``None`` unless the artifact is there already. Otherwise what killed builds left
         behind is removed first.
@@ -121,7 +123,7 @@ class Builder:
             _artifact.verify_file(source, _artifact.read_sidecar(source))
             manifest = _artifact.read_manifest(source)
             if manifest:
-                return self._ready(source, manifest, version, source)
+                return {**self._ready(source, manifest, version, source), "hidden": []}
         if not version:
             raise InputError("mobius_version", "the version of the release", "nothing", "Give one, such as -e mobius_version=1.4.0")
         if check_mode and kind == "directory":
@@ -143,7 +145,7 @@ class Builder:
                     self._build(tree, work.lock)
                     self.output.phase("packing the artifact")
                 manifest = self._pack(tree, path, {**about, **self.settings.manifest()}) if built else self._found(path)
-                return {**self._ready(path, manifest, version, source), "built": built}
+                return {**self._ready(path, manifest, version, source), "built": built, "hidden": found["hidden"]}
 
     def _look(self, tree: str, version: str, fetched: tuple[str, str | None], source: str) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
         """The artifact of a source that was fetched, with ``path: None`` when it is not in the store, and what its manifest says of it."""
@@ -154,9 +156,11 @@ class Builder:
         digest = self.settings.digest(_artifact.source_digest(tree))
         about = {"version": version, "source": told, "digest": digest, "committed": committed}
         path = os.path.join(self.store, release_id(version, digest) + ".tar.gz")
+        hidden = _artifact.hidden(source if os.path.isdir(source) else tree, self.shared)
         if _artifact.stored(path):
-            return self._ready(path, self._found(path), version, source), about
-        return {"path": None, "sha256": None, "size": None, "release_id": release_id(version, digest), **about, "built": True}, about
+            return {**self._ready(path, self._found(path), version, source), "hidden": hidden}, about
+        return {"path": None, "sha256": None, "size": None, "release_id": release_id(version, digest), **about, "built": True,
+                "hidden": hidden}, about
 
     @staticmethod
     def _found(path: str) -> dict[str, t.Any]:

@@ -73,6 +73,12 @@ options:
     type: list
     elements: str
     version_added: 0.1.0
+  shared_folders:
+    description: Paths in a release that all releases share. Files of the source there are never seen by the application, and are listed.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.1.0
   output_file:
     description:
       - A file that gets what the build does and prints while it runs.
@@ -161,6 +167,12 @@ dependencies:
     built:
       description: Whether it was packed now, or would be.
       type: bool
+hidden:
+  description: Files of the source in O(shared_folders), which the application will not see; none for an artifact that was given as one.
+  returned: success
+  type: list
+  elements: str
+  sample: [data/games.json]
 built:
   description: Whether it was built now, or would be.
   returned: success
@@ -186,7 +198,8 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     """Find or build the artifact."""
     settings = _build.Settings.of(params["npm_ci_args"], params["environment"])
     output = _build_output.output(params["output_file"], settings.environment)
-    builder = _build.Builder(params["store"], params["npm_ci_args"], params["build_command"], params["environment"], output)
+    builder = _build.Builder(params["store"], params["npm_ci_args"], params["build_command"], params["environment"], output,
+                             params["shared_folders"])
     shipped, wanted = None, params["ship_npm_ci_args"]
     with _interrupt.interruptible("the build"):
         artifact = builder.make(params["source"], params["version"], params["ref"], check_mode)
@@ -209,6 +222,7 @@ def main() -> None:
             "environment": {"type": "dict", "default": {}},
             "build_command": {"type": "list", "elements": "str", "default": ["npm", "run", "build"]},
             "ship_npm_ci_args": {"type": "list", "elements": "str"},
+            "shared_folders": {"type": "list", "elements": "str", "default": []},
             "output_file": {"type": "path"},
         },
         supports_check_mode=True,

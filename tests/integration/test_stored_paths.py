@@ -58,12 +58,16 @@ def as_of_before(site):
     (site.root / "state" / "shared.json").unlink()
 
 
-def test_a_host_of_before_gets_its_images_back_with_the_next_deploy(served):
+def test_a_host_of_before_gets_its_images_back_with_the_next_deploy(served, says):
     client, first = served.client(), served.live()
     client.add_image("chess", "first.png", FIRST)
     as_of_before(served)
+    (served.source("v2") / "data").mkdir()
+    (served.source("v2") / "data" / "games.json").write_text("[]")
     done = served.deploy("v2")
     assert done.outcome == "deployed", done.output
+    assert says(done, "WARNING: 1 files of the source are in folders that all releases share, so the application will not see them: "
+                      "data/games.json."), done.output
     assert client.images("chess") == {"first.png": (FIRST, FIRST)}
     assert [event["stores"] for event in served.history() if event["what"] == "paths_corrected"] == [{"images.json": 1}]
     assert served.play("rollback").outcome == "rolled_back", served.outputs[-1]

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -95,6 +96,24 @@ def test_a_folder_becomes_an_artifact_that_lists_every_file(make, source, store)
     done = subprocess.run(["sha256sum", "-c", os.path.basename(made["path"]) + ".sha256"], cwd=store, check=False)
     assert done.returncode == 0 and made["size"] == os.path.getsize(made["path"])
     assert not (source / "client").exists()
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_files_that_a_shared_folder_would_hide_are_listed(source, store, tmp_path, check_mode):
+    """Of a folder, and of a repository that was fetched; before it is built, when it is, and when it was built before."""
+    for name in ("data/.gitkeep", "data/deep/node_modules/x", "uploads/a.png"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).touch()
+    shared = ["data", "out", "uploads"]
+    repository = tmp_path / "repository"
+    shutil.copytree(source, repository)
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "one"]):
+        git(*words, folder=repository)
+    for given in (str(source), "file://" + str(repository)):
+        for _time in range(2):
+            builder = _build.Builder(str(store), [], COMMAND, shared=shared)
+            assert builder.make(given, "1.0", "", check_mode)["hidden"] == ["data/mobius.db", "uploads/a.png"]
+    assert _build.Builder(str(store), [], COMMAND).make(str(source), "1.0", "", True)["hidden"] == []
 
 
 def test_the_same_source_and_version_are_built_once(make, source, builds):

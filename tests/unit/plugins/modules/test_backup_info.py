@@ -141,7 +141,7 @@ def test_each_archive_says_what_it_is_for(state_host, restored):
     good, bad = restored
     deploy = state_host.backup(purpose="deploy", why="before the deploy of v2")["archive"]
     name = os.path.basename(good)
-    reasons = (f"before the restore of {name}", f"what the restore of {name} replaced, as of the stop")  # the later one when a tick is unsure
+    reasons = (f"before the restore of {name}", f"what the restore of {name} replaced, as of the stop")  # when a tick is unsure
     why = [backup["why"] for backup in state_host.info()]
     assert [(backup["archive"], backup["purpose"]) for backup in state_host.info()] == [
         (deploy, "deploy"), (bad, "safety"), (good, "ordinary")]
