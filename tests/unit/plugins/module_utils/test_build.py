@@ -593,7 +593,7 @@ def building(store, source, tmp_path):
     code = ("import json, sys; from ansible_collections.mobius.ops.plugins.modules import release_artifact\n"
             "try: release_artifact.run(json.loads(sys.argv[1]), False)\nexcept Exception as error: sys.exit(str(error))")
     params = {"source": str(source), "version": "1.0", "ref": "", "store": str(store), "build_command": HOLD, "npm_ci_args": [],
-              "environment": {}, "ship_npm_ci_args": None, "output_file": None}
+              "environment": {}, "ship_npm_ci_args": None, "shared_folders": [], "output_file": None}
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "TMPDIR": str(tmp_path / "tmp"),
                    "STARTED": str(tmp_path / "started")}
     pids = []
