@@ -21,6 +21,7 @@ _KERNEL = ("/proc", "/sys", "/dev")
 #: Exit status when it must not run without a namespace.
 REFUSED = 78
 
+
 def below(path: str, folder: str) -> bool:
     """Whether a path is a folder or lies in it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
