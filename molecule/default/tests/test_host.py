@@ -23,6 +23,8 @@ from support.playbooks import ROOT, Operator, Result
 from support.waiting import HANG, wait_until
 
 RUN = ROOT / ".build" / "molecule"
+#: Stored by absolute path, as MOBIUS does.
+IMAGE = png(grey=11)
 SSH = ["ssh", "-i", str(RUN / "key"), "-o", f"UserKnownHostsFile={RUN}/known_hosts", "-o", "IdentitiesOnly=yes", "-l", "deployer"]
 
 
@@ -123,6 +125,14 @@ def test_uploads_and_renders_work_inside_the_sandbox(host, client, tmp_path):
     assert len(owners.splitlines()) >= 2 and set(owners.splitlines()) == {"mobius 640"}
 
 
+def test_the_service_sees_its_release_in_the_folder_that_stays(host, client):
+    pid = host.unit("MainPID")
+    assert host.run(f"readlink /proc/{pid}/cwd") == "/opt/mobius/app" and host.run("ls -A /opt/mobius/app") == ""
+    assert "Read-only file system" in host.run(f"nsenter -t {pid} -m touch /opt/mobius/app/x 2>&1")
+    client.add_image("chess", "first.png", IMAGE)
+    assert client.images("chess") == {"first.png": (IMAGE, IMAGE)}
+
+
 def test_a_killed_service_is_started_again_and_status_says_so(host):
     pid = host.unit("MainPID")
     host.run(f"kill -9 {pid}")
@@ -153,9 +163,11 @@ def test_a_watch_survives_controller_and_session_and_rolls_back(host):
 
 
 def test_a_rollback_by_hand(host, client):
+    assert client.images("chess") == {"first.png": (IMAGE, IMAGE)}, "the images are lost with another release"
     result = host.play("rollback")
     assert (result.status, result.outcome) == (0, "rolled_back"), result.output
     assert host.live().startswith("v1-") and client.health()["release"] == host.live()
+    assert client.images("chess") == {"first.png": (IMAGE, IMAGE)}
 
 
 def test_data_that_is_restored_belongs_to_the_service_again(host, client, tmp_path):
