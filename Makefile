@@ -61,6 +61,11 @@ test-integration: setup ## the real playbooks against the sample application
 test-app: setup ## the sample application's own tests
 	$(PYTEST) tests/integration/test_sample_application.py $(ARGS)
 
+.PHONY: test-mobius
+test-mobius: setup ## the real MOBIUS: nothing that it acknowledged is lost (MOBIUS_SOURCE=a checkout of it)
+	@[ -f "$(MOBIUS_SOURCE)/src/api/index.js" ] || { echo 'test-mobius: MOBIUS_SOURCE: expected the folder of a checkout of MOBIUS. Give it: make test-mobius MOBIUS_SOURCE=…' >&2; exit 2; }
+	MOBIUS_SOURCE="$(abspath $(MOBIUS_SOURCE))" .venv/bin/pytest -q -s -p no:randomly tests/mobius $(ARGS)
+
 .PHONY: test-systemd
 test-systemd: setup ## a real systemd host in a container, over SSH (KEEP=1 leaves it up; ARGS=verify for one step)
 	@tools/test-systemd $(ARGS)
