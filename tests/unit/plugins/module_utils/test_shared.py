@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import stat
 
 import pytest
+import yaml
 
 from ansible_collections.mobius.ops.plugins.module_utils import _shared
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
@@ -18,6 +20,11 @@ def test_the_default_covers_what_mobius_writes(host):
     assert below == {
         "data": "data", "src/api/uploads": "uploads", "out": "out", "logs": "logs", ".env": "config/.env", "uploads": "uploads/.root",
         "src/api/saved-matches": "data/.saved-matches", "output": "out/.output"}
+
+
+def test_the_setting_has_the_same_default():
+    defaults = pathlib.Path(__file__).parents[4] / "roles" / "mobius" / "defaults" / "main.yml"
+    assert yaml.safe_load(defaults.read_text())["mobius_shared_folders"] == _shared.DEFAULT
 
 
 @pytest.mark.parametrize("entries, words", [
