@@ -73,7 +73,7 @@ def _fill(layout: Layout, work: str, manifest: dict[str, t.Any], params: dict[st
     os.mkdir(work)
     _artifact.unpack(params["artifact"], work)
     _artifact.compare(work, manifest)
-    for component in COMPONENTS:
+    for component in filter(lambda name: os.path.isdir(layout.component(name)), COMPONENTS):
         _shared.complete(layout.component(component), _shared.load(layout), component)
     link_shared(layout, work)
     _link_dependencies(layout, work, params)

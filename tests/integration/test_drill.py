@@ -41,7 +41,7 @@ def live(site: t.Any) -> dict[str, t.Any]:
     kept = ("reports", "state/history.jsonl", "state/drill.lock", "state")
     tree = {name: facts for name, facts in site.tree().items() if not name.startswith("reports") and name not in kept}
     data = {path.name: path.read_bytes() for path in (site.root / "shared" / "data").iterdir()
-            if not path.name.endswith("-shm")}  # locks, which every reader moves
+            if path.is_file() and not path.name.endswith("-shm")}  # locks, which every reader moves
     return {"tree": tree, "data": data, "pid": site.service()["pid"], "restarts": site.service()["restarts"]}
 
 

@@ -5,12 +5,15 @@ import json
 import os
 import signal
 
+from ansible_collections.mobius.ops.plugins.module_utils import _processes
+
 
 def test_what_is_killed_is_told_by_status_and_put_right(served, says, eventually):
     """The application, its supervisor, and then both of them."""
     pid = served.service()["pid"]
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: served.service()["state"] == "running" and served.service()["pid"] not in (None, pid))
+    eventually(lambda: _processes.port_answers(served.port), "the application answers again")
     result = served.play("status")
     assert (result.status, result.outcome) == (2, "not_well")
     assert says(result, "its process ended by SIGKILL at") and says(result, "it was restarted (restart 1 since its start)")

@@ -189,7 +189,7 @@ class Trial:
                              "hosts": {host: {"work": {**work, **own}} for host, own in hosts.items()}}}
         tasks = [{"mobius.trial.work": "{{ work }}", "register": "done", "ignore_errors": True, **(task or {})},
                  {"ansible.builtin.copy": {"content": "{{ done | to_json }}", "dest": f"{self.folder}/{{{{ inventory_hostname }}}}.done"},
-                  "check_mode": False, "diff": False, "become": False}]
+                  "check_mode": False, "diff": False, "become": False, "vars": {"ansible_connection": "local"}}]
         (self.folder / "hosts.json").write_text(json.dumps(inventory))
         (self.folder / "play.yml").write_text(json.dumps([{"hosts": "all", "gather_facts": False, **(play or {}), "tasks": tasks}]))
         argv = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts.json", "play.yml", *options]

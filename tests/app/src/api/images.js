@@ -12,7 +12,10 @@ export function createImages({ config, log }) {
   const { root, folders } = config;
   const register = path.join(folders.data, 'images.json');
   const thumbnails = path.join(root, 'uploads/thumbnails');
-  const receive = multer({ dest: path.join(folders.data, '.source-upload-tmp'), limits: { fileSize: config.maxUploadBytes, files: 1 } });
+  const receive = multer({
+    storage: multer.diskStorage({ destination: folders.data, filename: (req, file, done) => done(null, `.incoming-${newId()}`) }),
+    limits: { fileSize: config.maxUploadBytes, files: 1 },
+  });
 
   const all = () => {
     try {

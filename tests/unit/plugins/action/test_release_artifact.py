@@ -6,8 +6,10 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shutil
 import signal
 import sys
+import tempfile
 
 import pytest
 from support.trial import Run
@@ -76,7 +78,8 @@ def playbook(tmp_path):
     (source / "src/api").mkdir(parents=True)
     (source / "src/api/index.js").write_text("listen()")
     (source / "package.json").write_text("{}")
-    (tmp_path / "tmp").mkdir()
+    short = tempfile.mkdtemp(prefix="b-")  # newer versions of Ansible have a socket in it, whose path must not be long
+    (tmp_path / "tmp").symlink_to(short)
 
     def start(command, *options):
         task = {"mobius.ops.release_artifact": {
@@ -85,13 +88,14 @@ def playbook(tmp_path):
         play = {"hosts": "localhost", "gather_facts": False, "connection": "local",
                 "vars": {"ansible_python_interpreter": sys.executable}, "tasks": [task, {"debug": {"var": "made.digest"}}]}
         (tmp_path / "play.yml").write_text(json.dumps([play]))
-        environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp"), "ANSIBLE_NOCOLOR": "1", "PYTHONUNBUFFERED": "1",
+        environment = {**os.environ, "TMPDIR": short, "ANSIBLE_NOCOLOR": "1", "PYTHONUNBUFFERED": "1",
                        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
                        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build" / "collections"), "ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote"),
                        "HOLD": str(tmp_path / "hold"), "STARTED": str(tmp_path / "started")}
         return Run([str(pathlib.Path(sys.executable).parent / "ansible-playbook"), "-i", "localhost,", "play.yml", *options], environment,
                    tmp_path)
-    return start
+    yield start
+    shutil.rmtree(short)
 
 
 HELD = ["sh", "-c", "echo begin to $URL with $API_TOKEN; touch $STARTED; while [ -e $HOLD ]; do sleep 0.1; done; "

@@ -599,7 +599,8 @@ def building(store, source, tmp_path):
     pids = []
 
     def start():
-        process = subprocess.Popen([sys.executable, "-c", code, json.dumps(params)], env=environment, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen([sys.executable, "-c", code, json.dumps(params)], env=environment, stderr=subprocess.PIPE, text=True,
+                                   preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))  # it is ignored below nohup
         pids.append(process.pid)
         wait_until(lambda: (tmp_path / "started").exists() or process.poll() is not None, "the build command runs")
         pids.append(int((tmp_path / "started").read_text()))
