@@ -48,10 +48,10 @@ class Mobius:
         self.url = f"http://127.0.0.1:{proxy}"
         self.http = requests.Session()
         self.http.trust_env = False
-        self.http.headers.update({"Origin": self.url, "X-Mobius-API-Key": KEY})
+        self.http.headers.update({"Origin": self.url, "X-Mobius-API-Key": KEY, "X-API-Key": KEY})  # the latter for /load-project
         self.operator = playbooks.Operator(
             "local", mobius_root=str(self.root), mobius_port=free_port(), mobius_standby_port=free_port(), mobius_proxy_port=proxy,
-            mobius_artifact_store=str(folder / "artifacts"), mobius_dotenv={"MOBIUS_API_KEYS": KEY},
+            mobius_artifact_store=str(folder / "artifacts"), mobius_dotenv={"MOBIUS_API_KEYS": KEY, "API_KEY": KEY},
             mobius_service_environment={"MOBIUS_CORS_ORIGINS": self.url}, mobius_health_assertions=["status == 'ok'"],
             mobius_npm_ci_args=["--omit=dev", "--ignore-scripts"], mobius_build_npm_ci_args=["--ignore-scripts"],
             mobius_watch_duration="5", mobius_watch_interval="1", mobius_rollback_watch_duration=0, mobius_min_free_mb=100,
@@ -79,6 +79,10 @@ class Mobius:
     def get(self, path: str) -> requests.Response:
         """GET a path."""
         return self.http.get(self.url + path, timeout=HANG)
+
+    def save(self, name: str) -> int:
+        """Save a project; the id that it was given."""
+        return self.post("/save-project", json={"name": name})["projectId"]
 
     def render(self) -> str:
         """Ask for a render; its id."""
@@ -111,7 +115,7 @@ class Writer(threading.Thread):
     def __init__(self, mobius: Mobius) -> None:
         super().__init__(daemon=True)
         self.mobius, self.over = mobius, threading.Event()
-        self.saved: list[str] = []
+        self.saved: dict[int, str] = {}
         self.failed: list[str] = []
 
     def run(self) -> None:
@@ -121,8 +125,7 @@ class Writer(threading.Thread):
             number += 1
             name = f"w{number}"
             try:
-                self.mobius.post("/save-project", json={"id": name, "name": name})
-                self.saved.append(name)
+                self.saved[self.mobius.save(name)] = name
             except (AssertionError, requests.RequestException) as error:
                 self.failed.append(f"{name}: {error}")
             time.sleep(0.02)
@@ -140,9 +143,7 @@ class Writer(threading.Thread):
 
 def test_nothing_is_lost(mobius):
     mobius.deploy("1")
-    projects = [f"p{number}" for number in range(PROJECTS)]
-    for name in projects:
-        mobius.post("/save-project", json={"id": name, "name": name})
+    projects = {mobius.save(f"p{number}"): f"p{number}" for number in range(PROJECTS)}
     pictures = {f"a{number}.png": png(grey=10 + number) for number in range(IMAGES)}
     for name, content in pictures.items():
         mobius.post("/api/projects/p0/images/manual", files={"file": (name, content, "image/png")})
@@ -157,8 +158,7 @@ def test_nothing_is_lost(mobius):
         assert mobius.job(job)["status"] == "completed", mobius.job(job)
 
     def all_there() -> None:
-        for name in projects:
-            assert mobius.get(f"/load-project/{name}").ok, name
+        assert {number: mobius.get(f"/load-project/{number}").json().get("name") for number in projects} == projects
         images = mobius.get("/api/projects/p0/images").json()["images"]
         files = {image["name"]: mobius.get(f"/api/projects/p0/images/{image['id']}/file").content for image in images}
         assert files == pictures
@@ -174,12 +174,12 @@ def test_nothing_is_lost(mobius):
         jobs += [mobius.render(), mobius.render()]  # one runs and one waits in the application's queue while the release changes
         mobius.deploy("2")
     assert writer.failed == [] and len(writer.saved) > 10
-    projects += writer.saved
+    projects.update(writer.saved)
     all_there()
     mobius.play("rollback", "rolled_back")
     all_there()
     backup = mobius.play("backup", "backed_up").stats["mobius_backup"]
-    mobius.post("/save-project", json={"id": "late", "name": "late"})
+    mobius.save("late")
     mobius.play("restore", "restored", mobius_backup=backup, mobius_components="database,uploads,generated")
     all_there()
     print(f"{len(projects)} projects, {len(pictures) + len(uploaded)} images and {len(jobs)} renders are there; "
