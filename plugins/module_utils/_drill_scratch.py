@@ -106,7 +106,7 @@ def remove(layout: Layout, scratch: Layout) -> None:
 def furnish(live: Layout, scratch: Layout, restored: str, user: str | None) -> list[str]:
     """Put restored components where an application expects them, and let the service user in. What was lacking, in words."""
     account = pwd.getpwnam(user) if user and not os.getuid() else None
-    lacking = []
+    lacking, shared = [], _shared.made(live)
 
     def folder(path: str, mode: int) -> None:
         os.mkdir(path)
@@ -122,7 +122,7 @@ def furnish(live: Layout, scratch: Layout, restored: str, user: str | None) -> l
         else:
             folder(scratch.component(component), 0o750)
             lacking.append(f"the archive has no component {component}: the application started with an empty one")
-        _shared.complete(scratch.component(component), _shared.made(live), component)
+        _shared.complete(scratch.component(component), shared, component)
     if not os.path.isfile(scratch.env_file) and os.path.isfile(live.env_file):
         shutil.copy2(live.env_file, scratch.env_file)
         os.chown(scratch.env_file, os.stat(live.env_file).st_uid, os.stat(live.env_file).st_gid)

@@ -7,7 +7,7 @@ import os
 import shutil
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _assets, _deps, _files, _history, _shared, _shipped
+from ansible_collections.mobius.ops.plugins.module_utils import _app_path, _artifact, _assets, _deps, _files, _history, _shared, _shipped
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS, Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -73,20 +73,27 @@ def _fill(layout: Layout, work: str, manifest: dict[str, t.Any], params: dict[st
     os.mkdir(work)
     _artifact.unpack(params["artifact"], work)
     _artifact.compare(work, manifest)
+    entries = _shared.load(layout)
     for component in filter(lambda name: os.path.isdir(layout.component(name)), COMPONENTS):
-        _shared.complete(layout.component(component), _shared.load(layout), component)
+        _shared.complete(layout.component(component), entries, component)
     link_shared(layout, work)
     _link_dependencies(layout, work, params)
 
 
 def link_shared(layout: Layout, folder: str) -> None:
-    """Links from the release to what it shares with all others: absolute, for the service sees the release at another place."""
-    for inside, shared in _shared.links(layout, _shared.load(layout)).items():
-        link = os.path.join(folder, inside)
-        os.makedirs(os.path.dirname(link), exist_ok=True)
-        if os.path.isdir(link) and not os.path.islink(link):
-            shutil.rmtree(link)  # the artifact's own files there, which nobody would see
-        os.symlink(shared, link)
+    """Links from the release to what it shares with all others: absolute, for the service sees the release at another place.
+
+    :raises InputError: when the artifact has something else than a folder there.
+    """
+    entries = _shared.load(layout)
+    for inside in _shared.links(layout, entries):
+        path = os.path.join(folder, inside)
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)  # the artifact's own files there, which the application would not see
+        elif os.path.lexists(path):
+            raise InputError(f"artifact, {inside}", "a folder or nothing, for it is a shared folder", "a file or link",
+                             "Remove it from the source, or the folder from mobius_shared_folders")
+    _app_path.mend(layout, folder, entries)
 
 
 def _link_dependencies(layout: Layout, folder: str, params: dict[str, t.Any]) -> None:

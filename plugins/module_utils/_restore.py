@@ -177,8 +177,9 @@ class _Work:
         self._meter.phase("extract", sum(entry["size"] for entry in files), len(files))
         for swaps, entries in self._parts():
             self._lost.update(_archive_stage.extract(self._source.archive, entries, os.path.join(swaps[0].work, "new"), self._meter))
+        shared = _shared.made(self._layout)
         for swap in self._swaps:  # an archive of before may lack folders that the application needs
-            _shared.complete(swap.staged, _shared.made(self._layout), swap.component)
+            _shared.complete(swap.staged, shared, swap.component)
 
     def _safety_backup(self) -> dict[str, t.Any]:
         """What is there now. It may be damaged, which can be why it is replaced: so it is taken as it is."""

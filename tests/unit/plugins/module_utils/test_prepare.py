@@ -152,3 +152,18 @@ def test_the_order_is_kept_when_releases_are_prepared(host, params):
     assert host.store.ids() == ["c", "a", "b"]
     with pytest.raises(StateError):
         host.store.require_target()
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "link"])
+def test_what_the_artifact_has_in_place_of_a_shared_folder(host, tmp_path, kind):
+    release = tmp_path / "release"
+    release.mkdir()
+    if kind == "folder":
+        (release / "uploads").mkdir()
+        (release / "uploads" / "own").touch()
+        _prepare.link_shared(host.layout, str(release))
+        assert os.readlink(release / "uploads") == os.path.join(host.layout.component("uploads"), ".root")
+        return
+    (release / "uploads").touch() if kind == "file" else (release / "uploads").symlink_to("elsewhere")
+    with pytest.raises(InputError, match=r"^artifact, uploads: expected a folder or nothing, for it is a shared folder, found a file"):
+        _prepare.link_shared(host.layout, str(release))
