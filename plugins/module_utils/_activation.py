@@ -8,13 +8,14 @@ import os
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _gate, _migration, _readiness, _restore_journal
-from ansible_collections.mobius.ops.plugins.module_utils._blue_green import Drain
+from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _drain, _gate, _migration, _readiness, _restore_journal
+from ansible_collections.mobius.ops.plugins.module_utils._drain import Drain
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 from ansible_collections.mobius.ops.plugins.module_utils._service import Service
 from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService
+from ansible_collections.mobius.ops.plugins.module_utils._work import Work
 
 
 class Superseded(StateError):
@@ -31,10 +32,11 @@ def switch(store: ReleaseStore, service: Service | None, release_id: str, checks
            timeout: float, drain: Drain | None = None) -> dict[str, t.Any]:
     """Stop the service, point ``current`` at a release, start it, wait until it is ready.
 
-    :param drain: how long work that runs is waited for, where the service has two instances.
     Where the service has two instances behind a proxy, nobody finds it stopped (``_blue_green``).
 
-    :returns: ``downtime`` and ``ready_after`` in seconds (``None`` without a service).
+    :param drain: how long work that runs is waited for; by default as the service's definition says.
+    :returns: ``downtime`` and ``ready_after`` in seconds (``None`` without a service), and the work that was ``cut``.
+    :raises StateError: when work does not end in time and may not be cut; nothing has changed then.
     """
     if isinstance(service, SlottedService):
         return _blue_green.switch(store, service, release_id, checks, timeout, drain)
@@ -42,13 +44,16 @@ def switch(store: ReleaseStore, service: Service | None, release_id: str, checks
         store.use_reserve()
         store.point(release_id)
         return {"downtime": None, "ready_after": None}
+    facts = service.status()
+    rules = _blue_green.patience(service, service, checks, drain or _drain.of_definition(service))
+    cut = _drain.rest(service, service, rules) if facts["pid"] else Work()
     began = time.monotonic()
     service.stop()
     store.use_reserve()
     store.point(release_id)
     service.start()
     ready_after = _readiness.ready(service, checks, release_id, timeout)
-    return {"downtime": round(time.monotonic() - began, 2), "ready_after": ready_after}
+    return {"downtime": round(time.monotonic() - began, 2), "ready_after": ready_after, "cut": cut.facts()}
 
 
 def activate(store: ReleaseStore, service: Service | None, release_id: str, checks: list[dict[str, t.Any]],
@@ -101,6 +106,8 @@ def _go_back(store: ReleaseStore, service: Service | None, previous: str | None,
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(store.layout.current)
         return False, "No other release was live, so nothing serves now."
+    if service and not isinstance(service, SlottedService) and serves(store.layout, service, previous):
+        return True, f"Release {previous} serves on."  # it was not stopped, for its work did not end
     try:
         switch(store, service, previous, checks, timeout, _leaving(service, None))
     except (OpsError, OSError) as error:
@@ -114,9 +121,7 @@ def _go_back(store: ReleaseStore, service: Service | None, previous: str | None,
 
 def _leaving(service: Service | None, drain: Drain | None) -> Drain | None:
     """How long the work of a release that is gone back from is waited for."""
-    if not isinstance(service, SlottedService):
-        return None
-    return (drain or _blue_green.of_definition(service))._replace(unless_ill=True)
+    return (drain or _drain.of_definition(service))._replace(unless_ill=True) if service else None
 
 
 def choose_target(store: ReleaseStore, release_id: str | None) -> dict[str, t.Any]:

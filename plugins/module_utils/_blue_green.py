@@ -15,34 +15,16 @@ import contextlib
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _health, _probe, _processes, _readiness
-from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils import _drain, _health, _probe, _readiness
+from ansible_collections.mobius.ops.plugins.module_utils._drain import Drain
+from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 from ansible_collections.mobius.ops.plugins.module_utils._service import Service
 from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService
+from ansible_collections.mobius.ops.plugins.module_utils._work import Work
 
-#: A request that runs for so many seconds is a long one, whose end is awaited before others are held.
-LONG = 2
-#: Seconds that held requests wait for the short ones before them.
-SHORT = 1.5
-#: A process that has run for so many seconds is a render.
-BRIEF = 0.5
 #: Seconds within which an instance that is gone back from has to answer a check, and that it gets for its work when it does not.
 ANSWERS, ILL = 2.0, 0.5
-_LOOK = 0.02
-
-
-class Drain(t.NamedTuple):
-    """How long the work of an instance that ends is waited for."""
-
-    #: Seconds.
-    timeout: float
-    #: Whether it is cut then; else nothing is switched.
-    force: bool
-    #: Whether an instance that does not answer its checks is waited for a moment only: its work will not end.
-    unless_ill: bool = False
-    #: Seconds for which there must be no work before it counts as done: between two renders that were asked for nothing runs for a moment.
-    quiet: float = 0.0
 
 
 def switch(store: ReleaseStore, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]],
@@ -50,7 +32,7 @@ def switch(store: ReleaseStore, service: SlottedService, release_id: str, checks
     """Make a release serve; nobody finds the service stopped.
 
     :param drain: for exclusive state; by default as the service's definition says.
-    :returns: ``downtime`` (0), ``ready_after`` and ``held``: for how long new requests waited, in seconds.
+    :returns: ``downtime`` (0), ``ready_after`` and ``held``: for how long new requests waited, in seconds; and what was ``cut``.
     :raises OpsError: when it did not become ready; the instance of before serves then.
     """
     live = service.serving()
@@ -67,12 +49,7 @@ def switch(store: ReleaseStore, service: SlottedService, release_id: str, checks
     if facts["status"] not in ("running", "restarting"):
         service.idle().stop()  # a switch that was killed may have started it, and two must never run
         return {"downtime": None, **_beside(store, service, live, release_id, checks, timeout)}
-    return {"downtime": 0.0, **_exclusive(store, service, release_id, checks, timeout, drain or of_definition(service))}
-
-
-def of_definition(service: SlottedService) -> Drain:
-    """What the service was set up with."""
-    return Drain(service.spec["drain_timeout"], service.spec["drain_force"], quiet=service.spec.get("drain_quiet", 0.0))
+    return {"downtime": 0.0, **_exclusive(store, service, release_id, checks, timeout, drain or _drain.of_definition(service))}
 
 
 def _beside(store: ReleaseStore, service: SlottedService, idle: Service, release_id: str, checks: list[dict[str, t.Any]],
@@ -81,7 +58,7 @@ def _beside(store: ReleaseStore, service: SlottedService, idle: Service, release
     facts = idle.status()
     if facts["status"] != "running" or facts["release"] != release_id:
         if facts["status"] != "stopped":
-            drain(service, idle)
+            _drain.rest(service, idle, _drain.of_definition(service))
             idle.stop()
         idle = _started(store, service, idle.port, release_id)
     try:
@@ -105,9 +82,8 @@ def _exclusive(store: ReleaseStore, service: SlottedService, release_id: str, ch
                timeout: float, drain_as: Drain) -> dict[str, t.Any]:
     live, idle, before = service.serving(), service.idle(), store.live()
     idle.stop()
-    if drain_as.unless_ill and _is_ill(service, live, checks):
-        drain_as = Drain(min(ILL, drain_as.timeout), True)
-    with _held(service, live, 2 * timeout + service.spec["stop_timeout"], drain_as):
+    drain_as = patience(service, live, checks, drain_as)
+    with _drain.held(service, live, 2 * timeout + service.spec["stop_timeout"], drain_as) as cut:
         began = time.monotonic()
         live.stop()
         try:
@@ -126,7 +102,7 @@ def _exclusive(store: ReleaseStore, service: SlottedService, release_id: str, ch
             raise
         service.proxy.point(idle.port)
         store.point(release_id)
-    return {"held": round(time.monotonic() - began, 2), "ready_after": ready_after}
+    return {"held": round(time.monotonic() - began, 2), "ready_after": ready_after, "cut": cut.facts()}
 
 
 def refusal(release_id: str, error: OpsError | OSError) -> OpsError:
@@ -134,9 +110,15 @@ def refusal(release_id: str, error: OpsError | OSError) -> OpsError:
     return error if isinstance(error, OpsError) else ServiceError(f"release {release_id}", "to be put into service", str(error))
 
 
-def _is_ill(service: SlottedService, instance: Service, checks: list[dict[str, t.Any]]) -> bool:
+def patience(service: Service, instance: Service, checks: list[dict[str, t.Any]], drain: Drain) -> Drain:
+    """How long the work of an instance is really waited for: hardly, when it is ill and need not be."""
+    return Drain(min(ILL, drain.timeout), True) if drain.unless_ill and _is_ill(service, instance, checks) else drain
+
+
+def _is_ill(service: Service, instance: Service, checks: list[dict[str, t.Any]]) -> bool:
     """Whether an instance fails a check at this moment, or does not answer it soon."""
-    own = [{**check, "timeout": min(check["timeout"], ANSWERS), "attempts": 1} for check in service.direct(checks, instance.port)]
+    asked = service.direct(checks, instance.port) if isinstance(service, SlottedService) else checks
+    own = [{**check, "timeout": min(check["timeout"], ANSWERS), "attempts": 1} for check in asked]
     return _health.outcome(_health.sample_all([_probe.fill(check, instance.status()["release"]) for check in own])) == "failed"
 
 
@@ -147,73 +129,18 @@ def let_go(store: ReleaseStore, service: Service | None) -> None:
             service.proxy.release()
 
 
-@contextlib.contextmanager
-def _held(service: SlottedService, instance: Service, longest: float, drain_as: Drain) -> t.Iterator[None]:
-    """While the block runs new requests wait, and none is at the instance.
+class Retired(t.NamedTuple):
+    """An instance that was stopped."""
 
-    :raises StateError: when the instance never comes to rest; nothing waits then.
-    """
-    deadline = time.monotonic() + drain_as.timeout
-    while True:
-        _await_rest(service, instance, LONG, deadline, drain_as, drain_as.quiet)
-        _hold(service, longest + SHORT)
-        try:
-            _await_rest(service, instance, 0, time.monotonic() + min(SHORT, drain_as.timeout), drain_as)
-            break
-        except StateError:
-            if drain_as.force and time.monotonic() > deadline:
-                break
-            service.proxy.release()
-    try:
-        yield
-    finally:
-        service.proxy.release()
+    #: The release that it ran, and the work that was cut.
+    release: str | None
+    cut: Work
 
 
-def _hold(service: SlottedService, seconds: float) -> None:
-    try:
-        service.proxy.hold(seconds)
-    except ServiceError:
-        with contextlib.suppress(ServiceError):
-            service.proxy.release()  # one that is frozen does both when it goes on
-        raise
+def retire(service: Service | None, seconds: float | None = None, force: bool | None = None) -> Retired | None:
+    """Stop the instance that does not serve, once it has finished; ``None`` when there is none.
 
-
-def work_of(service: SlottedService, instance: Service, age: int) -> tuple[int, int]:
-    """How many requests of this age at least, and how many renders, an instance works on.
-
-    One that does not run works on none: requests that are counted for it wait in the proxy, for whoever serves next.
-    """
-    pid = instance.status()["pid"]
-    if not pid:
-        return 0, 0
-    requests = [each for each in service.proxy.requests(instance.port) if each >= age]
-    brief = BRIEF if age else 0.0  # a program that a short request starts is none of those that are waited for before others are held
-    renders = [each for each in _processes.started_by(pid, service.spec["job_programs"]) if _processes.age(each) >= brief]
-    return len(requests), len(renders)
-
-
-def _await_rest(service: SlottedService, instance: Service, age: int, deadline: float, drain_as: Drain, quiet: float = 0.0) -> None:
-    since = None
-    while True:
-        requests, renders = work_of(service, instance, age)
-        since = None if requests or renders else since or time.monotonic()
-        if since and time.monotonic() - since >= quiet:
-            return
-        if not since and time.monotonic() > deadline:
-            if drain_as.force and age:
-                return
-            raise StateError(f"instance {instance.name}", f"to come to rest within {drain_as.timeout:g} s",
-                             f"{requests} long requests and {renders} renders",
-                             "Try again later, raise mobius_drain_timeout, or set mobius_drain_force to cut them")
-        time.sleep(_LOOK)
-
-
-def retire(service: Service | None, patience: float | None = None, force: bool = False) -> str | None:
-    """Stop the instance that does not serve, once it has finished; the release that it ran.
-
-    :param patience: seconds to wait for that; the service's own drain timeout by default.
-    :param force: cut what has not ended by then.
+    :param seconds: how long to wait for that, and *force* whether to cut what has not ended by then; as the definition says by default.
     :raises StateError: when it does not finish in time; it goes on.
     """
     if not isinstance(service, SlottedService):
@@ -222,17 +149,8 @@ def retire(service: Service | None, patience: float | None = None, force: bool =
     facts = idle.status()
     if facts["status"] == "stopped":
         return None
-    try:
-        drain(service, idle, patience)
-    except StateError:
-        if not force:
-            raise
+    rules = _drain.of_definition(service)
+    cut = _drain.rest(service, idle, rules._replace(timeout=rules.timeout if seconds is None else seconds,
+                                                    force=rules.force if force is None else force))
     idle.stop()
-    return facts["release"]
-
-
-def drain(service: SlottedService, instance: Service, patience: float | None = None) -> None:
-    """Wait until an instance that gets no new requests has finished. :raises StateError: when it does not in time."""
-    rules = of_definition(service)
-    if not rules.force:
-        _await_rest(service, instance, 0, time.monotonic() + (rules.timeout if patience is None else patience), rules, rules.quiet)
+    return Retired(facts["release"], cut)

@@ -45,11 +45,11 @@ def working_dir(pid: int) -> str | None:
         return None
 
 
-def command_line(pid: int) -> str:
-    """A process's command, at most 120 characters; empty when it cannot be told."""
+def command_line(pid: int, limit: int = 120) -> str:
+    """A process's command, at most *limit* characters; empty when it cannot be told."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as stream:
-            return stream.read().replace(b"\0", b" ").decode("utf-8", "replace").strip()[:120]
+            return stream.read(4 * limit).replace(b"\0", b" ").decode("utf-8", "replace").strip()[:limit]
     except OSError:
         return ""
 

@@ -30,19 +30,42 @@ LOOPBACK = "127.0.0.1"
 #: Seconds within which the proxy answers on its socket, or has started.
 PATIENCE = 10.0
 _MAP, _SOCKET, _CONFIG = "switch.map", "admin.sock", "haproxy.cfg"
+#: What the map says, and what it says at first. A hold has an end by the clock; beside it stands the hold that ended before.
+_KEYS = {"hold": "free", "renders": "renders_free"}
+_FIRST = {"hold": "0", "free": "0", "renders": "0", "renders_free": "0"}
 _HOLD_LUA = """\
 -- Written by mobius.ops.node_service; changes are overwritten.
 local switch = Map.new("switch.map", Map._str)
+
+local function held(key, free)
+  local hold = switch:lookup(key)
+  return hold ~= switch:lookup(free) and (tonumber(hold) or 0) > core.now().sec
+end
+
 core.register_action("mobius_hold", {"http-req"}, function(_)
-  while true do
-    local hold = switch:lookup("hold")
-    if hold == switch:lookup("free") or (tonumber(hold) or 0) <= core.now().sec then
-      return
-    end
+  while held("hold", "free") do
     core.msleep(10)
   end
 end, 0)
+
+-- New renders wait while the ones before them are worked off, but not for ever.
+core.register_action("mobius_hold_renders", {"http-req"}, function(txn, patience)
+  local over = core.now().sec + tonumber(patience)
+  while held("renders", "renders_free") do
+    if core.now().sec >= over then
+      local reply = txn:reply()
+      reply:set_status(503)
+      reply:add_header("Retry-After", "30")
+      reply:add_header("Content-Type", "text/plain")
+      reply:set_body("A new version is being put into service. Ask again in half a minute.\\n")
+      txn:done(reply)
+    end
+    core.msleep(50)
+  end
+end, 1)
 """
+#: A request that can be held: its method and its path, with an asterisk at the end for all that begin so.
+ROUTE = re.compile(r"([A-Z]{3,7}) (/[\w./~-]*)(\*?)")
 _FOR_CHECKS = "  # Without TLS, for checks from this host itself; all else is as for everybody, and the application is told https.\n"
 _AGE = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
@@ -51,6 +74,10 @@ def _config(proxy: dict[str, t.Any], ports: list[int], host: str) -> str:
     secure = f" ssl crt {_quote(proxy['certificate'])} alpn h2,http/1.1 ssl-min-ver TLSv1.2" if proxy["certificate"] else ""
     transport = '  http-response set-header Strict-Transport-Security "max-age=31536000" if { ssl_fc }\n' if secure else ""
     checks = f"{_FOR_CHECKS}  bind {LOOPBACK}:{proxy['check_port']}\n" if proxy.get("check_port") else ""
+    renders = "".join(
+        f"  http-request lua.mobius_hold_renders {proxy['timeout']} if {{ method {method} }} {{ path{'_beg' if star else ''} {path} }}"
+        f" !{{ str(renders),map_str({_MAP},0) -m str 0 }}\n"
+        for method, path, star in (ROUTE.fullmatch(route).groups() for route in proxy.get("held_routes", ())))  # type: ignore[union-attr]
     backends = "".join(f"\nbackend port_{port}\n  server instance {host}:{port}\n" for port in ports)
     return f"""\
 # Written by mobius.ops.node_service; changes are overwritten.
@@ -83,7 +110,7 @@ frontend public
   http-response set-header X-Frame-Options SAMEORIGIN
   http-response set-header Referrer-Policy strict-origin-when-cross-origin
 {transport}  http-response set-header Cache-Control no-cache if {{ res.hdr(content-type) -m beg text/html }}
-  http-request lua.mobius_hold if !{{ str(hold),map_str({_MAP},0) -m str 0 }}
+{renders}  http-request lua.mobius_hold if !{{ str(hold),map_str({_MAP},0) -m str 0 }}
   use_backend port_%[str(live),map_str({_MAP},{ports[0]})]
 {backends}"""
 
@@ -106,7 +133,8 @@ def _pairs(text: str) -> dict[str, str]:
 class Proxy:
     """The proxy of one application root.
 
-    :param settings: ``host, port, certificate, check_port`` (0: none), ``max_body`` (bytes), ``max_connections, timeout`` (s), ``url``.
+    :param settings: ``host, port, certificate, check_port`` (0: none), ``max_body`` (bytes), ``max_connections, timeout`` (s), ``url``,
+        ``held_routes`` (each as :data:`ROUTE`).
     :param ports: of the two instances, on *instance_host*.
     """
 
@@ -117,7 +145,7 @@ class Proxy:
         self._text = _config(settings, ports, instance_host)
         self.settings = settings
         self._replaced = ""
-        self._until = ""
+        self._until: dict[str, str] = {}
 
     def addresses(self) -> set[str]:
         """Where checks may ask the proxy, without a path."""
@@ -165,13 +193,13 @@ class Proxy:
         if anew or self.astray():
             self._start_map()
             changed = True
-        elif "free" not in _pairs(self.current(_MAP)):  # written by an earlier version
-            self._write_map({**_pairs(self.current(_MAP)), "free": "0"})
+        elif set(_FIRST) - set(_pairs(self.current(_MAP))):  # written by an earlier version
+            self._write_map({**_FIRST, **_pairs(self.current(_MAP))})
             changed = True
         return changed
 
     def _start_map(self) -> None:
-        self._write_map({"live": str(self.ports[0]), "hold": "0", "free": "0"})
+        self._write_map({"live": str(self.ports[0]), **_FIRST})
 
     def current(self, name: str = _CONFIG) -> str:
         """A file's text, empty when there is none."""
@@ -268,26 +296,26 @@ class Proxy:
 
         :raises ServiceError: when the proxy does not do what it is told.
         """
-        self._write_map({"live": str(port), "hold": "0", "free": "0"})
+        self._write_map({"live": str(port), **_FIRST})
         self._set("live", str(port))
 
-    def hold(self, seconds: float) -> None:
-        """New requests wait, this long at most."""
-        self._until = f"{time.time() + seconds + 1:.3f}"
-        self._set("hold", self._until)
+    def hold(self, seconds: float, key: str = "hold") -> None:
+        """New requests wait, this long at most; with *key* ``renders`` only those of ``held_routes``."""
+        self._until[key] = f"{time.time() + seconds + 1:.3f}"
+        self._set(key, self._until[key])
 
     def holds(self) -> bool:
-        """Whether new requests wait now."""
+        """Whether new requests wait now, all or some."""
         found = self._map()
-        until = found.get("hold", "0")
-        return until != found.get("free") and float(until) > time.time()
+        return any(found.get(key, "0") != found.get(free) and float(found.get(key, "0")) > time.time() for key, free in _KEYS.items())
 
     def release(self) -> None:
         """Requests that wait go on, also when the proxy comes to hear of the hold after this."""
-        ended = self._until or self._map().get("hold", "0")
-        with contextlib.suppress(OSError):
-            self.tell(f"set map {_MAP} free {ended}")
-        self._set("hold", "0")
+        found = {} if self._until else self._map()
+        for key, ended in (self._until or {key: found[key] for key in _KEYS if key in found}).items():
+            with contextlib.suppress(OSError):
+                self.tell(f"set map {_MAP} {_KEYS[key]} {ended}")
+            self._set(key, "0")
 
     def _set(self, key: str, value: str) -> None:
         try:

@@ -21,16 +21,18 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _shared,
     _signature,
     _swap,
+    _work,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._progress import Meter
 from ansible_collections.mobius.ops.plugins.module_utils._restore_check import Checked, Request, checked, present, summary
 from ansible_collections.mobius.ops.plugins.module_utils._serving import Serving
+from ansible_collections.mobius.ops.plugins.module_utils._work import Work
 
 #: The result of a run that had only an interrupted one to end.
 _NOTHING: dict[str, t.Any] = {
-    "safety_backup": None, "safety_problems": [], "attributes_lost": [], "unmigrated": [], "downtime": None, "watch": None}
+    "safety_backup": None, "safety_problems": [], "attributes_lost": [], "unmigrated": [], "downtime": None, "watch": None, "cut": Work().facts(), "cut_text": ""}
 
 
 def restore(layout: Layout, request: Request, serving: Serving | None = None,
@@ -132,7 +134,8 @@ class _Work:
                 self._change(journal)
             saved = _settle.save_replaced(self._layout, journal, self._meter)
             self._safety, self._kept = saved["safety"], saved["kept"]
-            self._warnings = saved["warnings"] + self._serving.told(self._unmigrated)
+            lost = _work.lost(self._serving.cut.facts())
+            self._warnings = saved["warnings"] + self._serving.told(self._unmigrated) + ([lost] if lost else [])
         finally:
             if journal.phase == "staging":  # any later one is for the next run, which finds the journal
                 journal.end()
@@ -151,6 +154,7 @@ class _Work:
                             f"({note['reason']}), the first of them {note['first']}.")
         return {"safety_backup": self._safety.get("archive"), "safety_problems": self._safety.get("problems", []),
                 "attributes_lost": list(self._lost.values()), "unmigrated": list(self._unmigrated), "downtime": serving.downtime,
+                "cut": serving.cut.facts(), "cut_text": _work.lost(serving.cut.facts()),
                 "watch": serving.watch, "previous": serving.previous, "serving": bool(serving.service and serving.wanted),
                 "kept": self._kept, "warnings": warnings}
 

@@ -21,6 +21,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _detach,
     _files,
     _processes,
+    _proxy,
     _restore_journal,
     _stores,
     _supervisor,
@@ -63,6 +64,8 @@ def build_spec(layout: Layout, params: dict[str, t.Any]) -> dict[str, t.Any]:
         "restart_limit": params["restart_limit"], "restart_window": params["restart_window"],
         "writable": [layout.component(part) for part in ("uploads", "database", "generated", "logs")],
         "memory_max": None, **limits, "not_while": _restore_journal.journal_path(layout, "swapping"),
+        "drain_timeout": params["drain_timeout"], "drain_force": params["drain_force"], "drain_quiet": params.get("drain_quiet") or 0.0,
+        "job_programs": params["job_programs"], "job_id_pattern": params.get("job_id_pattern") or "",
         "slots": None, **(_two_instances(params) if params["proxy_port"] else {}),
     }
 
@@ -75,14 +78,21 @@ def _two_instances(params: dict[str, t.Any]) -> dict[str, t.Any]:
                          ", ".join(map(str, ports)), "Correct mobius_port, mobius_standby_port or mobius_proxy_port")
     check_port = _check_port(params, ports) if params["proxy_certificate"] else 0
     return {
-        "slots": ports[:2], "state": params["application_state"], "drain_timeout": params["drain_timeout"],
-        "drain_force": params["drain_force"], "job_programs": params["job_programs"],
-        "drain_quiet": params.get("drain_quiet") or 0.0,
+        "slots": ports[:2], "state": params["application_state"],
         "proxy": {"host": params["proxy_host"], "port": params["proxy_port"], "certificate": params["proxy_certificate"] or "",
-                  "check_port": check_port,
+                  "check_port": check_port, "held_routes": _held_routes(params.get("held_routes") or []),
                   "max_body": params["proxy_max_body"], "max_connections": params["proxy_max_connections"],
                   "timeout": params["proxy_timeout"], "url": (params["proxy_url"] or "").rstrip("/")},
     }
+
+
+def _held_routes(routes: list[str]) -> list[str]:
+    """Requests that wait while renders are worked off. :raises InputError: for one that is none."""
+    for route in routes:
+        if not _proxy.ROUTE.fullmatch(route):
+            raise InputError("held_routes", "a method and a path, such as 'POST /api/render'", repr(route),
+                             "Correct mobius_drain_held_routes")
+    return routes
 
 
 def _check_port(params: dict[str, t.Any], others: list[int]) -> int:

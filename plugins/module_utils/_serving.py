@@ -9,10 +9,12 @@ import threading
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _activation, _env_file, _migration, _readiness, _service, _watch
+from ansible_collections.mobius.ops.plugins.module_utils import _activation, _env_file, _migration, _readiness, _service, _watch, _work
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService
+from ansible_collections.mobius.ops.plugins.module_utils._work import Work
 
 
 class Serving:
@@ -36,6 +38,8 @@ class Serving:
         self.wanted = False
         #: The watch that was ended, and the seconds from the stop until it was ready.
         self.watch: str | None = None
+        #: What it worked on when it was stopped.
+        self.cut = Work()
         self.downtime: float | None = None
         self._began: float | None = None
         self._redactor = _env_file.Redactor(layout.env_file)
@@ -83,9 +87,11 @@ class Serving:
         return bool(self.service) and self.service.status()["status"] != "stopped"
 
     def stop(self) -> None:
-        """Stop it; the downtime begins."""
+        """Stop it; the downtime begins, and what it works on is cut."""
         if self.service:
             if self.wanted and self._began is None:
+                serving = self.service.serving() if isinstance(self.service, SlottedService) else self.service
+                self.cut = _work.of(self.service, serving)
                 self._began = time.monotonic()
             self.service.stop()
 

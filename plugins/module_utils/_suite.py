@@ -12,13 +12,8 @@ import json
 import re
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _preflight_host, _probe
+from ansible_collections.mobius.ops.plugins.module_utils import _expressions, _preflight_host, _probe
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
-
-try:
-    import jmespath
-except ImportError:
-    jmespath = None
 
 Step = dict[str, t.Any]
 EVERY_STEP = {"name", "attempts", "pause", "cleanup"}
@@ -118,7 +113,7 @@ def _full(number: int, given: dict[str, t.Any], settings: Settings) -> Step:
     if full["upload"] is not None:
         full["upload"] = _upload(what, full["upload"])
     for expression in [*full["capture"].values(), full["repeat_until"], full["give_up_when"], full["skip_unless"]]:
-        _require_expression(what, expression)
+        _expressions.require(what, expression)
     return full
 
 
@@ -138,15 +133,6 @@ def _upload(what: str, given: dict[str, t.Any]) -> dict[str, t.Any]:
         raise InputError(what, "an upload with field and, where wanted, filename, type, text and form", ", ".join(sorted(given)),
                          "Correct it")
     return upload
-
-
-def _require_expression(what: str, expression: str) -> None:
-    if expression and jmespath:
-        try:
-            jmespath.compile(expression)
-        except jmespath.exceptions.JMESPathError as error:
-            told = str(error).split("\n", maxsplit=1)[0]
-            raise InputError(f"{what}, {expression}", "a JMESPath expression", told, "Correct it") from error
 
 
 def _require_known(step: Step, known: set[str]) -> None:
@@ -206,17 +192,6 @@ def fill(value: t.Any, values: dict[str, t.Any], quoted: bool = False) -> t.Any:
         return text.replace("'", "\\'") if quoted and match.group(1) in values else text
 
     return _NAME.sub(known, value)
-
-
-def search(expression: str, document: t.Any) -> t.Any:
-    """What a JMESPath expression finds; ``None`` when it finds nothing or does not fit. :raises StateError: without the library."""
-    if jmespath is None:
-        raise StateError("smoke tests", "the Python library jmespath where they run", "none",
-                         "Install the package python3-jmespath there (mobius.ops.setup does)")
-    try:
-        return jmespath.search(expression, document)
-    except jmespath.exceptions.JMESPathError:
-        return None
 
 
 def why_not(step: Step, state: State, settings: Settings) -> str:

@@ -11,7 +11,7 @@ import tempfile
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _commands, _files, _preflight_host, _probe, _suite
+from ansible_collections.mobius.ops.plugins.module_utils import _commands, _expressions, _files, _preflight_host, _probe, _suite
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._suite import Settings, State, Step
 from ansible_collections.mobius.ops.plugins.module_utils._suite_exchange import Digest, Exchange, Limited, png
@@ -69,9 +69,9 @@ def send(step: Step, state: State, settings: Settings, http: t.Any) -> Sample:
         exchange = Exchange(http, content, Digest() if step["same_as"] else None)
         one = _probe.probe(check, exchange)
         document = exchange.document()
-        if one["outcome"] != "ok" or not until or _suite.search(until, document):
+        if one["outcome"] != "ok" or not until or _expressions.search(until, document):
             break
-        if give_up and _suite.search(give_up, document):
+        if give_up and _expressions.search(give_up, document):
             one = failed(one, "result", f"the answer came to satisfy: {give_up}", exchange.text(check))
             break
         if time.monotonic() + step["interval"] > deadline:
@@ -93,14 +93,14 @@ def _skip(step: Step, one: Sample, document: t.Any, check: dict[str, t.Any]) -> 
     key = step["key_header"]
     if key and one["status"] in (401, 403) and key.lower() not in {name.lower() for name in check["headers"]}:
         return {**one, "skip": f"status {one['status']}: no header {key} was given; set it in mobius_smoke_secret_headers"}
-    if step["skip_unless"] and one["kind"] == "assertion" and not _suite.search(step["skip_unless"], document):
+    if step["skip_unless"] and one["kind"] == "assertion" and not _expressions.search(step["skip_unless"], document):
         return {**one, "skip": f"the answer has no {step['skip_unless']}"}
     return None
 
 
 def _keep(step: Step, state: State, one: Sample, document: t.Any, check: dict[str, t.Any]) -> Sample:
     """Put into the state what is captured. What a failed request made all the same is noted too."""
-    found = {name: _suite.search(expression, document) for name, expression in step["capture"].items()}
+    found = {name: _expressions.search(expression, document) for name, expression in step["capture"].items()}
     known = {name: value for name, value in found.items() if value is not None}
     for text in step["made"]:
         filled = str(_suite.fill(text, {**state.values, **known}))

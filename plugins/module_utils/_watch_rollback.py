@@ -3,14 +3,18 @@
 """The rollback that a watch does by itself: once, to a release that was verified, or not at all."""
 from __future__ import annotations
 
+import contextlib
 import time
+import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _activation
-from ansible_collections.mobius.ops.plugins.module_utils._blue_green import Drain
+from ansible_collections.mobius.ops.plugins.module_utils import _activation, _work
+from ansible_collections.mobius.ops.plugins.module_utils._drain import Drain
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 from ansible_collections.mobius.ops.plugins.module_utils._service import Service
+from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService
 from ansible_collections.mobius.ops.plugins.module_utils._watch_record import Record
+from ansible_collections.mobius.ops.plugins.module_utils._work import Work
 
 
 def roll_back(record: Record, store: ReleaseStore, service: Service | None, trigger: str) -> str:
@@ -31,7 +35,7 @@ def roll_back(record: Record, store: ReleaseStore, service: Service | None, trig
         record.incident(1, f"Release {release} is bad and cannot be rolled back by itself",
                         f"{trigger}. Its migration is forward-only: a person decides.", service, trigger=trigger)
         return "frozen"
-    record.mark("rolling_back", "ERROR", f"rolling back release {release}: {trigger}")
+    record.mark("rolling_back", "ERROR", f"rolling back release {release}: {trigger}{_announced(service, spec)}")
     going_to = state["rolling_back"] or (store.target() or {}).get("id") or "none"
     record.save(rolling_back=going_to, trigger=trigger)
     began, switched = time.monotonic(), store.live() == going_to
@@ -49,8 +53,21 @@ def roll_back(record: Record, store: ReleaseStore, service: Service | None, trig
         record.log("ERROR", f"rollback {found}: {error}")
         return "frozen"
     elapsed, target = round(time.monotonic() - began, 1), facts["target"]["id"]
-    record.save(decided="rolled_back", rollback={"from": release, "to": target, "elapsed": elapsed, "downtime": facts["downtime"]})
-    record.mark("rolled_back", "WARN", f"rolled back to release {target} in {elapsed:g} s; it is healthy")
+    cut = facts.get("cut") or Work().facts()
+    told = _work.lost(cut)
+    lost = f" {told}" if told else ""
+    record.save(decided="rolled_back", rollback={"from": release, "to": target, "elapsed": elapsed, "downtime": facts["downtime"],
+                                                 "cut": cut, "cut_text": told})
+    record.mark("rolled_back", "WARN", f"rolled back to release {target} in {elapsed:g} s; it is healthy.{lost}")
     record.incident(2, f"Release {release} was rolled back to {target}",
-                    f"{trigger}. Release {target} serves again after {elapsed:g} s.", service, trigger=trigger)
+                    f"{trigger}. Release {target} serves again after {elapsed:g} s.{lost}", service, trigger=trigger, cut=cut)
     return "rolled_back"
+
+
+def _announced(service: Service | None, spec: dict[str, t.Any]) -> str:
+    """What the bad release works on at this moment, and how long that is waited for."""
+    with contextlib.suppress(OpsError, OSError):
+        work = _work.of(service, service.serving() if isinstance(service, SlottedService) else service) if service else Work()
+        if work:
+            return f" ({work} get up to {spec.get('drain_timeout', 30):g} s, then they are cut)"
+    return ""

@@ -32,6 +32,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _verdict,
     _watch_host,
     _watch_rollback,
+    _work,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
@@ -258,9 +259,10 @@ class Watcher:
         if verdict in ("healthy", "degraded", "rolled_back"):
             with self.record.best_effort():
                 bad = verdict == "rolled_back"  # what it has begun is waited for, but not for as long as a good one's
-                retired = _blue_green.retire(self.service, self.spec.get("drain_timeout", 30) if bad else None, force=bad)
+                retired = _blue_green.retire(self.service, self.spec.get("drain_timeout", 30) if bad else None, True if bad else None)
                 if retired:
-                    self.record.log("INFO", f"the instance of release {retired}, which no longer serves, was stopped")
+                    self.record.log("WARN" if retired.cut else "INFO", f"the instance of release {retired.release}, which no longer serves, "
+                                    f"was stopped. {_work.lost(retired.cut.facts())}".rstrip())
 
 
 def main() -> None:

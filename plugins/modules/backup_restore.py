@@ -196,6 +196,16 @@ put_back:
   description: Whether what was there before is back.
   returned: failure after the service was stopped
   type: bool
+cut:
+  description: What the service worked on when it was stopped, C(requests) (a number) and C(renders) (a list of names).
+  returned: success
+  type: dict
+  version_added: 0.1.0
+cut_text:
+  description: The same as a sentence, empty when nothing was cut.
+  returned: success
+  type: str
+  version_added: 0.1.0
 downtime:
   description: Seconds from the stop of the service until it was ready; none when it was not stopped.
   returned: success, or after the service was stopped

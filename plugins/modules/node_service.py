@@ -116,7 +116,9 @@ options:
     choices: [exclusive, shared]
     default: exclusive
   drain_timeout:
-    description: Seconds within which long requests and renders of the old instance must have ended, or nothing is switched.
+    description:
+      - Seconds within which long requests and renders of the old instance must have ended, or nothing is switched.
+      - Without O(proxy_port) requests are not seen, and a switch waits for renders only.
     type: float
     default: 900
   drain_force:
@@ -134,6 +136,28 @@ options:
     type: list
     elements: str
     default: []
+  job_id_pattern:
+    description:
+      - A regular expression that finds the id of a render in the command of a program that works on it, in its group where it has one.
+        Messages and records name renders by it; by default C(render-jobs/ID), as MOBIUS names the folder of a render.
+    type: str
+    version_added: 0.1.0
+  busy_check:
+    description:
+      - A question to the application before an instance is stopped, for jobs that wait in its memory and that no process shows. A check as in
+        O(checks), and V(jobs), a JMESPath expression that finds their number or the list of their ids in the JSON answer.
+      - An instance that does not answer it counts as busy. It is kept for root only, with O(secret_headers).
+    type: dict
+    version_added: 0.1.0
+  held_routes:
+    description:
+      - Requests that wait in the proxy while the renders of an instance of exclusive state are worked off, each a method and a path such as
+        V(POST /api/render); an asterisk at the end stands for all paths that begin so.
+      - One that has waited for O(proxy_timeout) is answered with 503 and C(Retry-After).
+    type: list
+    elements: str
+    default: []
+    version_added: 0.1.0
   proxy_host:
     description: The address that the proxy binds to.
     type: str
@@ -267,6 +291,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _service,
     _stores,
     _systemd,
+    _work,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
@@ -277,13 +302,20 @@ def service_of(layout: Layout, params: dict[str, t.Any]) -> tuple[_service.Servi
     """The service that the options define (or the one on disk), and whether its definition on disk differs."""
     if params["port"] is None:
         return _service.load(layout, params["name"]), False
+    _work.check_pattern(params["job_id_pattern"] or "")
     service = _service.service_for(layout, _service.build_spec(layout, params))
-    return service, service.saved() != service.spec or not getattr(service, "unit_current", lambda: True)()
+    current = getattr(service, "unit_current", lambda: True)() and _work.check_of(service) == _busy_check(params)
+    return service, service.saved() != service.spec or not current
 
 
-def bring_about(service: _service.Service, old: _service.Service | None, state: str, differs: bool,
-                allow_torn: bool = False) -> None:
+def _busy_check(params: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The question to the application, in full form."""
+    return _work.normalize(params["busy_check"], params["headers"], params["secret_headers"])
+
+
+def bring_about(service: _service.Service, old: _service.Service | None, params: dict[str, t.Any], differs: bool) -> None:
     """Keep the definition, then start, stop or restart. A running service whose definition changed is restarted."""
+    state, allow_torn = params["state"], params["allow_torn_stores"]
     if state in ("started", "restarted"):
         if service.layout.current != service.spec["working_dir"] or ReleaseStore(service.layout).live() is None:
             raise StateError(f"service {service.name}", "a live release to run", "none", "Deploy one with mobius.ops.deploy")
@@ -294,6 +326,7 @@ def bring_about(service: _service.Service, old: _service.Service | None, state: 
     if differs:
         _redefinition.clear(old, service)
         service.save()
+        _work.save_check(service, _busy_check(params))
     if state == "stopped":
         service.shut_down()
     elif state in ("started", "restarted"):
@@ -321,7 +354,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
                       before["status"] if state == "present" else "running"}}
     result: dict[str, t.Any] = {}
     if (wrong or differs) and not check_mode:
-        bring_about(service, old, state, differs, params["allow_torn_stores"])
+        bring_about(service, old, params, differs)
         if state in ("started", "restarted") and checks:
             result["ready_after"] = _readiness.ready(service, checks, ReleaseStore(layout).live(), params["ready_timeout"])
     return wrong or differs, {**service.status(), **result, "app_path": service.way()}, diff
@@ -354,6 +387,9 @@ def main() -> None:
             "drain_force": {"type": "bool", "default": False},
             "drain_quiet": {"type": "float", "default": 0},
             "job_programs": {"type": "list", "elements": "str", "default": []},
+            "job_id_pattern": {"type": "str"},
+            "busy_check": {"type": "dict"},
+            "held_routes": {"type": "list", "elements": "str", "default": []},
             "proxy_host": {"type": "str", "default": "127.0.0.1"},
             "proxy_url": {"type": "str"},
             "proxy_certificate": {"type": "path"},

@@ -90,8 +90,8 @@ options:
     default: 60
   drain_timeout:
     description:
-      - Seconds within which long requests and renders must have ended before an instance of exclusive state is stopped, where two stand
-        behind a proxy. By default as the service was set up with (O(mobius.ops.node_service#module:drain_timeout)).
+      - Seconds within which long requests and renders must have ended before an instance is stopped; without a proxy requests are not
+        seen, and renders are waited for only. By default as the service was set up with (O(mobius.ops.node_service#module:drain_timeout)).
       - With V(rolled_back), a live release that does not answer its checks within two seconds is not waited for.
     type: float
     version_added: 0.1.0
@@ -182,6 +182,23 @@ retired:
   description: The release whose instance was stopped by O(retire), if any.
   returned: O(state=rolled_back), when it went back
   type: str
+cut:
+  description:
+    - Work that was not waited for any longer, C(requests) (a number) and C(renders) (a list of names). A name is the id of the render
+      where the command of its program tells it.
+  returned: when a service was switched
+  type: dict
+  version_added: 0.1.0
+cut_text:
+  description: The same as a sentence, empty when nothing was cut.
+  returned: when a service was switched
+  type: str
+  version_added: 0.1.0
+work:
+  description: What the live release works on, in the form of RV(cut); the rollback would wait for it.
+  returned: O(state=rolled_back) in check mode
+  type: dict
+  version_added: 0.1.0
 removed:
   description: Ids of the removed releases.
   returned: O(state=pruned)
@@ -207,11 +224,13 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _arguments,
     _blue_green,
     _deploy_lock,
+    _drain,
     _health,
     _prepare,
     _service,
+    _work,
 )
-from ansible_collections.mobius.ops.plugins.module_utils._blue_green import Drain
+from ansible_collections.mobius.ops.plugins.module_utils._drain import Drain
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -260,14 +279,15 @@ class Work:
             return False, {"release": record}
         if self.check_mode:
             return True, {"release": {**record, "status": "active"}}
-        return True, _activation.activate(self.store, self.service, release_id, self.checks, self.params["ready_timeout"],
-                                          self.params["backup"], self._drain())
+        facts = _activation.activate(self.store, self.service, release_id, self.checks, self.params["ready_timeout"],
+                                     self.params["backup"], self._drain())
+        return True, {**facts, "cut_text": _work.lost(facts.get("cut"))}
 
     def _drain(self) -> Drain | None:
         """What this call says of work that runs, and the service's definition where it says nothing."""
-        if not isinstance(self.service, SlottedService):
+        if not self.service:
             return None
-        rules = _blue_green.of_definition(self.service)
+        rules = _drain.of_definition(self.service)
         given = {name: self.params[f"drain_{name}"] for name in ("timeout", "force") if self.params[f"drain_{name}"] is not None}
         return rules._replace(**given)
 
@@ -300,17 +320,25 @@ class Work:
         if named and self._serves(self.store.require(named)["id"]):
             return False, {"release": self.store.get(named)}
         if self.check_mode:
-            return True, {"release": _activation.choose_target(self.store, named)}
+            return True, {"release": _activation.choose_target(self.store, named), "work": self._work()}
         facts = _activation.roll_back(self.store, self.service, self.checks, self.params["ready_timeout"], self.params["why"], named,
                                       drain=self._drain())
-        return True, {**facts, "release": facts["target"], "retired": self._retired() if self.params["retire"] else None}
+        retired = self._retired() if self.params["retire"] else None
+        cut = retired.cut.facts() if retired and retired.cut else facts.get("cut")
+        return True, {**facts, "release": facts["target"], "retired": retired.release if retired else None, "cut": cut,
+                      "cut_text": _work.lost(cut)}
 
-    def _retired(self) -> str | None:
+    def _retired(self) -> _blue_green.Retired | None:
         """Stop the instance of before, unless it has long work that may not be cut."""
         try:
             return _blue_green.retire(self.service, PATIENCE, bool(self.params["drain_force"]))
         except OpsError:
             return None
+
+    def _work(self) -> dict[str, t.Any]:
+        """What the instance that serves works on now."""
+        instance = self.service.serving() if isinstance(self.service, SlottedService) else self.service
+        return (_work.of(self.service, instance) if self.service and instance else _work.Work()).facts()
 
     def pruned(self) -> tuple[bool, dict[str, t.Any]]:
         """Remove what retention gives up."""

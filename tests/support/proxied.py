@@ -46,7 +46,7 @@ class ProxiedRoot:
             "restart_delay": 0.2, "restart_limit": 5, "restart_window": 10 * HANG, "memory_max": None,
             "proxy_port": None if state == "restart" else self.public,
             "standby_port": standby, "application_state": "shared" if state == "shared" else "exclusive",
-            "drain_timeout": 2 * HANG, "drain_force": False, "job_programs": ["ffmpeg"],
+            "drain_timeout": 2 * HANG, "drain_force": False, "job_programs": ["ffmpeg"], "held_routes": [],
             "proxy_host": "127.0.0.1", "proxy_url": None, "proxy_certificate": None, "proxy_max_body": 2 ** 31,
             "proxy_max_connections": 2000, "proxy_timeout": int(3 * HANG)}
         self.checks = _health.normalize_all([{

@@ -18,7 +18,7 @@ from support.proxied import KEY
 from support.remains import processes_of
 from support.waiting import HANG, wait_until
 
-from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _gate, _processes, _proxy, _readiness
+from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _drain, _gate, _history, _processes, _proxy, _readiness, _work
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.mobius.ops.plugins.modules import release
 
@@ -26,6 +26,8 @@ STATES = ("shared", "exclusive")
 #: Longer than any wait of a test: what waits for it to be over fails.
 FOREVER = 10 * HANG
 #: Stands in for ffmpeg: it notes each render and waits until the test opens the other end of a FIFO.
+#: Finds the id of a render in the command of the sample application's ffmpeg.
+JOB_ID = r"out/\.([\w-]+)\.part"
 HELD_FFMPEG = """\
 #!/bin/sh
 case "$*" in
@@ -76,7 +78,7 @@ def limit_readiness(monkeypatch, release_id, seconds):
 
 def long_work(host):
     """How many long requests the instance that serves works on."""
-    return _blue_green.work_of(host.service(), host.service().serving(), _blue_green.LONG)[0]
+    return _work.of(host.service(), host.service().serving(), _drain.LONG).requests
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -129,7 +131,7 @@ def test_rollback_from_a_hanging_release_does_not_wait_for_its_requests(site, st
         host.roll_back("r1")
         assert host.service().status()["release"] == "r1"
         if state == "shared":  # it stays up as any old instance does, until the watch has ended
-            assert _blue_green.retire(host.service(), 0.5, force=True) == "r2"
+            assert _blue_green.retire(host.service(), 0.5, force=True).release == "r2"
         traffic.flow()
     assert [sample.release for sample in traffic.samples if sample.release][-1] == "r1"
 
@@ -184,61 +186,141 @@ def test_old_instance_of_shared_state_stays_until_it_is_retired(site):
     assert pid and service.status()["slots"][str(host.port)]["release"] == "r1"
     assert host.roll_back("r1")["downtime"] == 0
     assert service.serving().status()["pid"] == pid
-    assert _blue_green.retire(service) == "r2" and _blue_green.retire(service) is None
+    assert _blue_green.retire(service).release == "r2" and _blue_green.retire(service) is None
     assert service.idle().status()["status"] == "stopped"
 
 
-@pytest.mark.parametrize("state", STATES)
-def test_render_is_never_cut_by_a_deploy(site, state, tmp_path, monkeypatch):
-    """It ends when the test says so, and is begun once."""
+@pytest.fixture
+def held_render(tmp_path):
+    """The ffmpeg of a service whose renders end when the test says so; the folder, with a line for each in ``renders``."""
     folder = tmp_path / "held"
     folder.mkdir()
     os.mkfifo(folder / "go")
     program = folder / "ffmpeg"
     program.write_text(HELD_FFMPEG.format(folder=folder))
     program.chmod(0o755)
-    looks, work_of = [], _blue_green.work_of
+    return folder
+
+
+def begin(folder):
+    """Let one render end."""
+    (folder / "go").write_text("go\n")
+
+
+def rendering(host, folder, **params):
+    """A host on r1, with r2 prepared, that works on a render; a user and the render's id."""
+    host.define(environment={**host.params["environment"], "MOBIUS_FFMPEG": str(folder / "ffmpeg")}, **params)
+    host.verified("r1")
+    host.release("r2")
+    user = host.client()
+    job = user.begin_render(user.upload("a.png", png())["id"], seconds=1)
+    wait_until((folder / "renders").exists, "the render runs")
+    return user, job
+
+
+@pytest.mark.parametrize("state", [*STATES, "restart"])
+def test_render_is_never_cut_by_a_deploy(site, state, held_render, monkeypatch):
+    """It ends when the test says so, and is begun once."""
+    looks, work_of = [], _work.of
 
     def counted(*words):
         looks.append(work_of(*words))
         return looks[-1]
 
     host = site(state)
-    host.define(environment={**host.params["environment"], "MOBIUS_FFMPEG": str(program)})
-    host.verified("r1")
-    host.release("r2")
-    user = host.client()
-    job = user.begin_render(user.upload("a.png", png())["id"], seconds=1)
-    wait_until((folder / "renders").exists, "the render runs")
+    user, job = rendering(host, held_render)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         try:
             if state == "shared":
                 host.activate("r2")
                 assert user.job(job)["status"] == "running", "the switch itself waits for nothing"
-            monkeypatch.setattr(_blue_green, "work_of", counted)
+            monkeypatch.setattr(_work, "of", counted)
             waits = pool.submit(_blue_green.retire, host.service()) if state == "shared" else pool.submit(host.activate, "r2")
-            wait_until(lambda: sum(renders for _requests, renders in looks) >= 5 or waits.done(), "the render is waited for")
+            wait_until(lambda: sum(len(work.jobs) for work in looks) >= 5 or waits.done(), "the render is waited for")
             assert not waits.done() and user.job(job)["status"] == "running"
         finally:
-            (folder / "go").write_text("go\n")
-        assert waits.result() == "r1" or state == "exclusive"
-    assert user.job(job)["status"] == "done" and len((folder / "renders").read_text().splitlines()) == 1
+            begin(held_render)
+        assert state != "shared" or waits.result() == _blue_green.Retired("r1", _work.Work())
+        assert state == "shared" or waits.result()["cut"] == _work.Work().facts()
+    assert user.job(job)["status"] == "done" and len((held_render / "renders").read_text().splitlines()) == 1
     assert host.service().status()["release"] == "r2" and user.get(user.job(job)["url"]).status_code == 200
 
 
-def go_back(host, **options):
+def test_without_a_proxy_a_render_that_does_not_end_keeps_the_release(site, held_render):
+    host = site("restart")
+    user, job = rendering(host, held_render, drain_timeout=0.2)
+    pid = host.service().status()["pid"]
+    with pytest.raises(OpsError, match=r"to come to rest within 0\.2 s, found 0 long requests and 1 renders .*Release r1 serves on\."):
+        host.activate("r2")
+    assert host.service().status()["pid"] == pid and host.store.live() == "r1" and user.job(job)["status"] == "running"
+    begin(held_render)
+
+
+def test_new_renders_wait_in_the_proxy_while_those_before_are_worked_off(site, held_render):
+    """Else a queue that is never empty would keep a deploy waiting, or a queued render would be lost. All other requests go on."""
+    host = site("exclusive")
+    user, job = rendering(host, held_render, held_routes=["POST /api/render"])
+    upload = user.upload("b.png", png())["id"]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        try:
+            deploy = pool.submit(host.activate, "r2")
+            wait_until(lambda: host.service().proxy.holds() or deploy.done(), "new renders are held")
+            late = pool.submit(host.client().begin_render, upload, 1)
+            for _number in range(20):
+                assert user.job(job)["status"] == "running" and user.upload("c.png", png())
+            assert not late.done() and not deploy.done() and len((held_render / "renders").read_text().splitlines()) == 1
+        finally:
+            begin(held_render)
+        deploy.result()
+        asked = late.result()
+    assert host.service().status()["release"] == "r2"
+    wait_until(lambda: user.job(asked)["status"] == "running", "the render that waited is begun by the new release")
+    begin(held_render)
+    wait_until(lambda: user.job(asked)["status"] == "done", "it is done")
+
+
+def test_what_waits_too_long_for_a_render_is_told_to_come_back(site, held_render):
+    host = site("exclusive")
+    user, _job = rendering(host, held_render, held_routes=["POST /api/rend*"], proxy_timeout=1)
+    host.service().proxy.hold(HANG, "renders")
+    answer = user.http.post(f"{user.url}/api/render", json={}, timeout=HANG)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
+    host.service().proxy.release()
+    assert user.http.post(f"{user.url}/api/render", json={}, timeout=HANG).status_code == 400
+    begin(held_render)
+
+
+@pytest.mark.parametrize("state", ["exclusive", "restart"])
+def test_a_rollback_that_cuts_renders_says_which(site, state, held_render):
+    host = site(state)
+    user, job = rendering(host, held_render, job_id_pattern=JOB_ID)
+    begin(held_render)
+    wait_until(lambda: user.job(job)["status"] == "done", "it is done")
+    host.store.mark("r1", "verified")
+    host.activate("r2")
+    cut = user.begin_render(user.upload("b.png", png())["id"], seconds=1)
+    wait_until(lambda: len((held_render / "renders").read_text().splitlines()) == 2, "the render runs")
+    planned = go_back(host, check_mode=True)
+    assert planned["work"]["renders"] == [cut] and host.store.live() == "r2"
+    result = go_back(host, drain_timeout=0.5, drain_force=True)
+    assert result["cut"]["renders"] == [cut]
+    assert result["cut_text"].endswith(f"1 renders ({cut}). Ask for the renders again.")
+    assert _history.last(host.layout, "rolled_back")["cut"]["renders"] == [cut]
+
+
+def go_back(host, check_mode=False, **options):
     """A rollback as the module does it, that no watch follows."""
     checks = [{"url": f"http://127.0.0.1:{host.public}/health", "json": ["release == '{release}'"], "timeout": HANG}]
     _changed, result, _diff = release.run({
         "root": host.layout.root, "state": "rolled_back", "release_id": None, "service": "mobius", "checks": checks, "headers": {},
         "secret_headers": {}, "ready_timeout": HANG, "why": "a test", "retire": True, "drain_timeout": None, "drain_force": None,
-        **options}, False)
+        **options}, check_mode)
     return result
 
 
 def test_what_a_run_says_of_work_that_does_not_end_counts(site, monkeypatch):
     """The service was set up to wait for longer than the request takes, and to cut nothing."""
-    monkeypatch.setattr(_blue_green, "SHORT", 3.0)  # for short requests on a busy machine
+    monkeypatch.setattr(_drain, "SHORT", 3.0)  # for short requests on a busy machine
     host = site("exclusive")
     host.define()
     host.verified("r1")

@@ -211,7 +211,8 @@ class Host:
         """Options of node_service that make the service quick."""
         return {"root": self.root, "name": "mobius", "manager": "process",
                 "command": [sys.executable, "-I", "-S", "app.py"], "port": self.port, "stop_timeout": HANG,
-                "restart_delay": 0.05, "restart_limit": 3, "restart_window": 10 * HANG, "proxy_port": None, **options}
+                "restart_delay": 0.05, "restart_limit": 3, "restart_window": 10 * HANG, "proxy_port": None,
+                "drain_timeout": HANG, "drain_force": False, "job_programs": [], **options}
 
     def service(self, **options: t.Any) -> _service.ProcessService:
         """The service, its definition on disk."""

@@ -18,7 +18,7 @@ import pytest
 from support.certificates import Authority
 from support.waiting import HANG
 
-from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _proxy, _service
+from ansible_collections.mobius.ops.plugins.module_utils import _proxy, _service
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService
 
@@ -146,7 +146,7 @@ def test_a_map_of_an_earlier_version_is_completed(running):
         stream.write(f"hold 0\nlive {running.ports[1]}\n")
     assert running.save() is True and running.save() is False
     with open(running.map_path, encoding="utf-8") as stream:
-        assert stream.read() == f"free 0\nhold 0\nlive {running.ports[1]}\n"
+        assert stream.read() == f"free 0\nhold 0\nlive {running.ports[1]}\nrenders 0\nrenders_free 0\n"
 
 
 def test_nobody_is_held_for_ever_when_the_one_who_held_was_killed(running):
@@ -282,38 +282,3 @@ def test_a_stranger_on_the_port_of_the_checks_is_named_before_anything_changes(h
 @pytest.mark.parametrize("age, seconds", [("3s", 3), ("2m5s", 125), ("1h0m1s", 3601), ("1d2h", 93600), ("", 0)])
 def test_ages_as_haproxy_writes_them(age, seconds):
     assert _proxy._seconds(age) == seconds
-
-
-class Busy:
-    """A service whose instance never comes to rest."""
-
-    name = "mobius@1"
-
-    def __init__(self, force):
-        self.spec = {"drain_timeout": 0.1, "drain_force": force}
-
-
-@pytest.mark.parametrize("work", [(1, 0), (0, 2)])
-def test_work_that_does_not_end_is_not_cut(monkeypatch, work):
-    monkeypatch.setattr(_blue_green, "work_of", lambda *_words: work)
-    with pytest.raises(StateError, match=rf"come to rest within 0\.1 s, found {work[0]} long requests and {work[1]} renders"):
-        _blue_green.drain(Busy(False), Busy(False))
-
-
-def test_an_instance_is_at_rest_after_quiet_seconds_only(monkeypatch):
-    """Between two renders that wait in the application's queue nothing runs for a moment."""
-    now, work = [100.0], iter([(0, 1), (0, 0), (0, 1), (0, 1), *[(0, 0)] * 10])
-    monkeypatch.setattr(_blue_green, "work_of", lambda *_words: next(work))
-    monkeypatch.setattr(_blue_green, "time", types.SimpleNamespace(
-        monotonic=lambda: now[0], sleep=lambda _seconds: now.__setitem__(0, now[0] + 1)))
-    service = Busy(False)
-    service.spec.update(drain_timeout=60, drain_quiet=3)
-    _blue_green.drain(service, service)
-    assert now[0] == 107 and len(list(work)) == 6
-    assert _blue_green.of_definition(service).quiet == 3 and _blue_green.of_definition(Busy(False)).quiet == 0
-
-
-def test_work_is_cut_when_that_was_asked_for(monkeypatch):
-    monkeypatch.setattr(_blue_green, "work_of", lambda *_words: (1, 1))
-    _blue_green.drain(Busy(True), Busy(True))
-    _blue_green._await_rest(Busy(True), Busy(True), _blue_green.LONG, time.monotonic() - 1, _blue_green.Drain(0.1, True))

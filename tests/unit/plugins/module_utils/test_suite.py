@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _suite
+from ansible_collections.mobius.ops.plugins.module_utils import _expressions, _suite
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
 
 
@@ -19,7 +19,7 @@ def test_what_is_known_is_filled_in(value, filled):
 
 def test_quotes_in_an_expression():
     assert _suite.fill("a == '{x}'", {"x": "it's"}, quoted=True) == "a == 'it\\'s'"
-    assert _suite.search(_suite.fill("a == '{x}'", {"x": "it's"}, quoted=True), {"a": "it's"}) is True
+    assert _expressions.search(_suite.fill("a == '{x}'", {"x": "it's"}, quoted=True), {"a": "it's"}) is True
     with pytest.raises(InputError, match="a value without a backslash"):
         _suite.fill("a == '{x}'", {"x": "\\"}, quoted=True)
 
@@ -41,7 +41,7 @@ def test_what_a_method_that_changes_something_gets():
 
 
 def test_expressions_that_find_nothing_and_a_library_that_is_not_there(monkeypatch):
-    assert _suite.search("a.b", {"a": 1}) is None and _suite.search("length(a)", {"a": 1}) is None
-    monkeypatch.setattr(_suite, "jmespath", None)
+    assert _expressions.search("a.b", {"a": 1}) is None and _expressions.search("length(a)", {"a": 1}) is None
+    monkeypatch.setattr(_expressions, "jmespath", None)
     with pytest.raises(StateError, match="python3-jmespath"):
-        _suite.search("a", {})
+        _expressions.search("a", {})

@@ -1,0 +1,103 @@
+"""What an instance works on: its programs by the ids of their renders, and what the application says of its queue."""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import types
+
+import pytest
+from ansible_collections.mobius.ops.plugins.module_utils import _work
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
+from ansible_collections.mobius.ops.plugins.module_utils._work import Work
+from support.waiting import HANG, wait_until
+
+SLEEP = "import sys; sys.stdin.read()"
+
+
+@pytest.fixture
+def started():
+    """Programs of this process that end with the test."""
+    programs = []
+
+    def start(*words):
+        programs.append(subprocess.Popen([sys.executable, "-c", SLEEP, *words], stdin=subprocess.PIPE))
+        return programs[-1]
+    yield start
+    for program in programs:
+        program.stdin.close()
+        program.wait()
+
+
+@pytest.fixture
+def service(tmp_path):
+    """A service whose only instance is this process."""
+    def status():
+        return {"pid": os.getpid()}
+    return types.SimpleNamespace(spec={"job_programs": []}, folder=str(tmp_path), status=status, port=1, name="mobius")
+
+
+def test_a_render_is_named_by_its_id_once_whatever_works_on_it(service, started):
+    scene = started("/opt/mobius/app/src/api/uploads/render-jobs/3f-1/3f-1-config.json")
+    started("--out", "/opt/mobius/app/src/api/uploads/render-jobs/3f-1/scene.mp4")
+    wait_until(lambda: len(_work.of(service, service).jobs) == 1, HANG)
+    assert _work.of(service, service) == Work(0, ("3f-1",))
+    wait_until(lambda: _work.of(service, service, age=2).jobs == ("3f-1",), HANG)  # not in its first half second
+    service.spec["job_id_pattern"] = "job=nothing"
+    assert any(name.endswith(f" {scene.pid}") for name in _work.of(service, service).jobs)
+
+
+def test_one_that_does_not_run_works_on_nothing(service, started):
+    started("render-jobs/a")
+    service.status = lambda: {"pid": None}
+    assert not _work.of(service, service)
+
+
+@pytest.mark.parametrize("answer, jobs, names", [
+    ({"jobs": [{"id": "a", "status": "queued"}, {"id": "b", "status": "completed"}]}, "jobs[?status != 'completed'].id", ("a",)),
+    ({"queue": 2}, "queue", ("queued 1", "queued 2")),
+    ({"queue": 0}, "queue", ()),
+    ({"queue": "none"}, "queue", ("some, for the busy check found neither a number nor a list",)),
+    ({"other": 1}, "queue", ("some, for the busy check found neither a number nor a list",)),
+])
+def test_the_application_is_asked_for_what_no_process_shows(service, web, answer, jobs, names):
+    web.answers["/api/jobs"] = (200, json.dumps(answer))
+    check = _work.normalize({"url": f"{web.base}/api/jobs", "jobs": jobs}, {}, {"X-Key": "secret"})
+    _work.save_check(service, check)
+    assert _work.of(service, service).jobs == names and web.seen[0][2]["X-Key"] == "secret"
+    path = os.path.join(service.folder, "busy.json")
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    assert _work.check_of(service) == check
+    _work.save_check(service, {})
+    assert not os.path.exists(path) and not _work.is_asked(service) and not _work.of(service, service)
+
+
+def test_one_that_does_not_answer_counts_as_busy(service, web):
+    web.answers["/api/jobs"] = (500, "no")
+    _work.save_check(service, _work.normalize({"url": f"{web.base}/api/jobs", "jobs": "queue"}, {}, {}))
+    assert str(_work.of(service, service)) == (
+        "0 long requests and 1 renders (some, for the busy check failed: status 500 instead of 200)")
+
+
+@pytest.mark.parametrize("given, words", [
+    ({"url": "http://127.0.0.1/"}, "busy_check: expected jobs, a JMESPath expression .*, found none. Correct mobius_busy_check"),
+    ({"url": "http://127.0.0.1/", "jobs": "a["}, r"busy_check, a\[: expected a JMESPath expression"),
+])
+def test_mistakes_in_the_question(given, words):
+    with pytest.raises(InputError, match=words):
+        _work.normalize(given, {}, {})
+
+
+def test_a_pattern_that_is_none():
+    assert _work.check_pattern("a(b)") == "a(b)"
+    with pytest.raises(InputError, match=r"job_id_pattern: expected a regular expression, found 'a\(' .*Correct mobius_job_id_pattern"):
+        _work.check_pattern("a(")
+
+
+def test_what_is_cut_as_a_sentence():
+    assert _work.lost(None) == _work.lost(Work().facts()) == ""
+    assert _work.lost(Work(1).facts()) == "Work was cut: 1 long requests and 0 renders."
+    many = Work(0, tuple(str(number) for number in range(12)))
+    assert _work.lost(many.facts()) == (
+        "Work was cut: 0 long requests and 12 renders (0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more). Ask for the renders again.")
