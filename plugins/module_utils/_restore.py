@@ -32,7 +32,8 @@ from ansible_collections.mobius.ops.plugins.module_utils._work import Work
 
 #: The result of a run that had only an interrupted one to end.
 _NOTHING: dict[str, t.Any] = {
-    "safety_backup": None, "safety_problems": [], "attributes_lost": [], "unmigrated": [], "downtime": None, "watch": None, "cut": Work().facts(), "cut_text": ""}
+    "safety_backup": None, "safety_problems": [], "attributes_lost": [], "unmigrated": [], "downtime": None, "watch": None,
+    "cut": Work().facts(), "cut_text": ""}
 
 
 def restore(layout: Layout, request: Request, serving: Serving | None = None,

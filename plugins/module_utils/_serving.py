@@ -9,7 +9,16 @@ import threading
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _activation, _env_file, _migration, _readiness, _service, _watch, _work
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _activation,
+    _canary,
+    _env_file,
+    _migration,
+    _readiness,
+    _service,
+    _watch,
+    _work,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -135,6 +144,7 @@ class Serving:
         :param restored: of the journal: the ``components`` that stay, and when their archive was ``made``.
         :returns: releases whose migration is not in the data any more, and why one that was gone back from could not be undone.
         """
+        _canary.after_restore(self.layout, restored["components"], restored.get("made"))
         unmigrated = []
         if "database" in restored["components"]:
             unmigrated = _migration.forget(self.store, restored.get("made"), f"the restored data is from before it: {restored['archive']}")

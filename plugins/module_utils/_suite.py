@@ -12,8 +12,8 @@ import json
 import re
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _expressions, _preflight_host, _probe
-from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils import _env_file, _expressions, _preflight_host, _probe
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 
 Step = dict[str, t.Any]
 EVERY_STEP = {"name", "attempts", "pause", "cleanup"}
@@ -63,29 +63,41 @@ class State:
     made: list[str] = dataclasses.field(default_factory=list)
 
 
-def plan(steps: list[dict[str, t.Any]], settings: Settings) -> list[Step]:
+def redactor(env_file: str, headers: list[dict[str, t.Any]], steps: list[dict[str, t.Any]]) -> _env_file.Redactor:
+    """Hides the values of a ``.env`` and of all secret headers, those of the steps too."""
+    made = _env_file.Redactor(env_file)
+    every = [*headers, *[step.get("secret_headers") or {} for step in steps]]
+    words = {word for some in every for value in some.values() for word in [str(value), *str(value).split()]}
+    made.secrets = sorted({*made.secrets, *(word for word in words if len(word) >= _env_file.SHORTEST_SECRET)}, key=len, reverse=True)
+    return made
+
+
+def plan(steps: list[dict[str, t.Any]], settings: Settings, before: t.Sequence[Step] = ()) -> list[Step]:
     """The steps in full form, those of the clean-up last.
 
+    :param before: planned steps that ran at another time; what they captured and uploaded is known.
     :raises InputError: for a mistake in one; nothing was sent then.
     """
     if not steps:
         raise InputError("suite", "a list of steps", "an empty one", "Give it steps, or look whether mobius_smoke_suite is set")
     full = [_full(number, step, settings) for number, step in enumerate(steps, 1)]
     full.sort(key=lambda step: step["cleanup"])
-    names: set[str] = set()
-    known = {"release"}
+    names = {step["name"] for step in before}
+    uploads = {step["name"] for step in before if step["upload"]}
+    known = {"release"} | {name for step in before for name in step["capture"]}
     for step in full:
         if step["name"] in names:
             raise InputError(f"step {step['name']}", "a name that no other step has", "it twice", "Give it another name")
-        if step["same_as"] and step["same_as"] not in {one["name"] for one in full if one["upload"] and one["name"] in names}:
+        if step["same_as"] and step["same_as"] not in uploads:
             raise InputError(f"step {step['name']}", "same_as with the name of an earlier step that uploads", repr(step["same_as"]),
                              "Correct it")
         names.add(step["name"])
+        uploads |= {step["name"]} if step["upload"] else set()
         _require_known(step, known if not step["made"] else known | set(step["capture"]))
         known |= set(step["capture"])
     for step in full:
         step["needs"] = sorted(name for name in _used(step) if name in known and name not in step["capture"])
-        step["from"] = {name: next((one["name"] for one in full if name in one["capture"]), "") for name in step["needs"]}
+        step["from"] = {name: next((one["name"] for one in [*before, *full] if name in one["capture"]), "") for name in step["needs"]}
     return full
 
 

@@ -19,9 +19,12 @@ from ansible_collections.mobius.ops.plugins.module_utils._suite import Settings,
 GRAIN = 60.0
 
 
-def perform(steps: list[Step], settings: Settings) -> tuple[list[dict[str, t.Any]], list[str]]:
-    """Run planned steps; their tests, and the addresses of what they made."""
-    state = State(values={"release": settings.release} if settings.release else {})
+def perform(steps: list[Step], settings: Settings, state: State | None = None) -> tuple[list[dict[str, t.Any]], list[str]]:
+    """Run planned steps; their tests, and the addresses of what they made.
+
+    :param state: what is known before the first step; the release by default.
+    """
+    state = state or State(values={"release": settings.release} if settings.release else {})
     with contextlib.ExitStack() as stack:
         speaks = any(step["kind"] in ("url", "video") for step in steps)
         http = stack.enter_context(_probe.session()) if speaks else None

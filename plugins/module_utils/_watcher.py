@@ -261,8 +261,8 @@ class Watcher:
                 bad = verdict == "rolled_back"  # what it has begun is waited for, but not for as long as a good one's
                 retired = _blue_green.retire(self.service, self.spec.get("drain_timeout", 30) if bad else None, True if bad else None)
                 if retired:
-                    self.record.log("WARN" if retired.cut else "INFO", f"the instance of release {retired.release}, which no longer serves, "
-                                    f"was stopped. {_work.lost(retired.cut.facts())}".rstrip())
+                    told = f"the instance of release {retired.release}, which no longer serves, was stopped"
+                    self.record.log("WARN" if retired.cut else "INFO", ". ".join(filter(None, [told, _work.lost(retired.cut.facts())])))
 
 
 def main() -> None:

@@ -144,8 +144,8 @@ options:
     version_added: 0.1.0
   busy_check:
     description:
-      - A question to the application before an instance is stopped, for jobs that wait in its memory and that no process shows. A check as in
-        O(checks), and V(jobs), a JMESPath expression that finds their number or the list of their ids in the JSON answer.
+      - A question to the application before an instance is stopped, for jobs that wait in its memory and that no process shows. A check
+        as in O(checks), and V(jobs), a JMESPath expression that finds their number or the list of their ids in the JSON answer.
       - An instance that does not answer it counts as busy. It is kept for root only, with O(secret_headers).
     type: dict
     version_added: 0.1.0

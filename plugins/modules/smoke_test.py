@@ -329,27 +329,12 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _arguments,
     _clock,
     _commands,
-    _env_file,
     _suite,
     _suite_report,
     _suite_run,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import ServiceError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
-
-STEP = {
-    **{name: {"type": "str"} for name in (
-        "url", "method", "contains", "same_as", "repeat_until", "give_up_when", "skip_unless", "video", "program", "min_version",
-        "version_argument")},
-    "key_header": {"type": "str", "no_log": False},  # its name, not its value
-    **{name: {"type": "float"} for name in (
-        "timeout", "max_ms", "interval", "limit", "pause", "min_seconds", "max_seconds", "min_free_mb", "max_used_pct")},
-    **{name: {"type": "int"} for name in ("attempts", "min_bytes", "max_bytes")},
-    **{name: {"type": "dict"} for name in ("headers", "upload", "capture")},
-    **{name: {"type": "list", "elements": "str"} for name in ("json", "made", "codecs")},
-    "name": {"type": "str", "required": True}, "secret_headers": {"type": "dict", "no_log": True}, "body": {"type": "raw"},
-    "status": {"type": "list", "elements": "int"}, "cleanup": {"type": "bool"}, "disk": {"type": "path"},
-}
 
 
 def settings_of(params: dict[str, t.Any], check_mode: bool, secrets: list[str]) -> _suite.Settings:
@@ -362,19 +347,11 @@ def settings_of(params: dict[str, t.Any], check_mode: bool, secrets: list[str]) 
                            params["outside"], check_mode, tuple(secrets))
 
 
-def redactor(params: dict[str, t.Any]) -> _env_file.Redactor:
-    """Hides the values of the ``.env`` and of all secret headers."""
-    made = _env_file.Redactor(Layout(params["root"]).env_file if params["root"] else os.devnull)
-    headers = [params["secret_headers"], *[step["secret_headers"] or {} for step in params["suite"]]]
-    words = {word for some in headers for value in some.values() for word in [str(value), *str(value).split()]}
-    made.secrets = sorted({*made.secrets, *(word for word in words if len(word) >= _env_file.SHORTEST_SECRET)}, key=len, reverse=True)
-    return made
-
-
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Run the suite, remove what it made, write the report; then fail when it did not pass."""
     began, clock = time.time(), time.monotonic()
-    hidden = redactor(params)
+    env_file = Layout(params["root"]).env_file if params["root"] else os.devnull
+    hidden = _suite.redactor(env_file, [params["secret_headers"]], params["suite"])
     settings = settings_of(params, check_mode, hidden.secrets)
     steps = _suite.plan(params["suite"], settings) if params["suite"] or not params["remove"] else []
     if params["junit"]:
@@ -416,7 +393,7 @@ def main() -> None:
     """Run as an Ansible module."""
     module = AnsibleModule(
         argument_spec={
-            "suite": {"type": "list", "elements": "dict", "required": True, "options": STEP},
+            "suite": {"type": "list", "elements": "dict", "required": True, "options": _arguments.STEP},
             "base_url": {"type": "str", "default": ""},
             "timeout": {"type": "float", "default": 5},
             "attempts": {"type": "int", "default": 1},

@@ -5,6 +5,7 @@ import time
 import types
 
 import pytest
+
 from ansible_collections.mobius.ops.plugins.module_utils import _drain
 from ansible_collections.mobius.ops.plugins.module_utils._errors import ServiceError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._work import Work
@@ -52,7 +53,8 @@ def rest(service):
     return _drain.rest(service, service, _drain.of_definition(service))
 
 
-@pytest.mark.parametrize("work, words", [(Work(1), "1 long requests and 0 renders"), (Work(0, ("a", "b")), r"0 long requests and 2 renders \(a, b\)")])
+@pytest.mark.parametrize("work, words", [
+    (Work(1), "1 long requests and 0 renders"), (Work(0, ("a", "b")), r"0 long requests and 2 renders \(a, b\)")])
 def test_work_that_does_not_end_is_not_cut(monkeypatch, work, words):
     works_on(monkeypatch, work)
     with pytest.raises(StateError, match=rf"come to rest within 0\.1 s, found {words}\. Try again later, raise mobius_drain_timeout"):

@@ -9,8 +9,6 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
-import types
 import urllib.error
 import urllib.request
 

@@ -8,10 +8,11 @@ import sys
 import types
 
 import pytest
+from support.waiting import HANG, wait_until
+
 from ansible_collections.mobius.ops.plugins.module_utils import _work
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._work import Work
-from support.waiting import HANG, wait_until
 
 SLEEP = "import sys; sys.stdin.read()"
 

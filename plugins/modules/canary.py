@@ -1,0 +1,212 @@
+#!/usr/bin/python
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: canary
+short_description: Store data once, and see after every switch that it is still there for users
+version_added: 0.1.0
+description:
+  - A release can answer every check and show none of what users stored before it. So the steps of O(leave) store something by the ways
+    that users have, once, and those of O(look) look for it, now and after every later switch.
+  - What O(leave) captures, and the checksums of what it uploads, are kept in C(state/canary.json), for root only.
+  - A restore of data from before it forgets it. It is left anew then.
+author: MOBIUS operations (@mobius-ops)
+extends_documentation_fragment:
+  - mobius.ops.shared.root
+  - mobius.ops.shared.attributes
+options:
+  state:
+    description:
+      - V(left) makes sure before a switch that there is one which is shown now. One that is not is told as RV(lost), and left anew.
+      - V(found) fails when what was left is not shown. When nothing was left, it is left.
+    type: str
+    choices: [left, found]
+    default: found
+  leave:
+    description: Steps that store something, as in O(mobius.ops.smoke_test#module:suite). When one is skipped or fails, nothing is left.
+    type: list
+    elements: dict
+    required: true
+  look:
+    description: Steps that look for it. C({name}) and C(same_as) know what O(leave) has captured and uploaded.
+    type: list
+    elements: dict
+    required: true
+  base_url:
+    description: The beginning of all addresses without a scheme.
+    type: str
+    default: ""
+  timeout:
+    description: Seconds within which an answer must be there.
+    type: float
+    default: 5
+  attempts:
+    description: How often a step that changes nothing is tried.
+    type: int
+    default: 1
+  headers:
+    description: Headers of all requests.
+    type: dict
+    default: {}
+  secret_headers:
+    description: Headers of the requests below O(base_url) that are secrets.
+    type: dict
+    default: {}
+attributes:
+  check_mode:
+    support: full
+    details: It looks for what was left, and leaves nothing.
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+seealso:
+  - module: mobius.ops.smoke_test
+"""
+
+EXAMPLES = r"""
+- name: See that images of before are still there
+  mobius.ops.canary:
+    root: /opt/mobius
+    base_url: http://127.0.0.1:5001
+    secret_headers: {X-Mobius-API-Key: "{{ key }}"}
+    leave:
+      - name: canary picture
+        url: /api/projects/mobius-canary/images/manual
+        upload: {field: file, filename: mobius-canary.png}
+        capture: {image: "images[-1].id"}
+    look:
+      - name: canary listed
+        url: /api/projects/mobius-canary/images
+        json: ["images[?id == '{image}']"]
+      - name: canary served
+        url: /api/projects/mobius-canary/images/{image}/file
+        same_as: canary picture
+"""
+
+RETURN = r"""
+canary:
+  description: V(found), V(left) (for the first time, or anew), or V(none) when nothing could be left.
+  returned: success
+  type: str
+reason:
+  description: Why nothing could be left; empty otherwise.
+  returned: success
+  type: str
+lost:
+  description: What was not shown any more before it was left anew; empty otherwise.
+  returned: success
+  type: str
+created:
+  description: When it was left, ISO 8601 UTC.
+  returned: when there is one
+  type: str
+tests:
+  description: The last steps that ran, as of M(mobius.ops.smoke_test).
+  returned: always
+  type: list
+  elements: dict
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _canary, _suite
+from ansible_collections.mobius.ops.plugins.module_utils._errors import ServiceError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+
+
+class Canary:
+    """One call of the module."""
+
+    def __init__(self, params: dict[str, t.Any], check_mode: bool) -> None:
+        self.layout = Layout(params["root"])
+        self.layout.require()
+        self.hidden = _suite.redactor(self.layout.env_file, [params["secret_headers"]], [*params["leave"], *params["look"]])
+        given = {name: params[name] for name in ("base_url", "headers", "secret_headers", "timeout", "attempts")}
+        self.settings = _suite.Settings(**given, release=ReleaseStore(self.layout).live() or "", check_mode=check_mode,
+                                        secrets=tuple(self.hidden.secrets))
+        self.steps = _canary.plan(params["leave"], params["look"], self.settings)
+
+    def found(self) -> tuple[bool, dict[str, t.Any]]:
+        """Look for it, or leave one when there is none. :raises ServiceError: when it is not shown."""
+        record = _canary.read(self.layout)
+        if not record:
+            return self._leave("")
+        tests, problem, unseen = self._look(record)
+        if problem:
+            error = ServiceError(
+                f"what release {record['release']} stored on {record['created']}", f"to be shown by release {self.settings.release}",
+                problem, "What users stored before is lost to them, though it is on the disk: look at mobius_app_path and mobius_shared_folders")
+            error.facts = {"tests": self.hidden.value(tests)}
+            raise error
+        return False, self._result("none" if unseen else "found", tests, record, unseen)
+
+    def left(self) -> tuple[bool, dict[str, t.Any]]:
+        """Make sure that there is one that is shown now."""
+        record = _canary.read(self.layout)
+        tests, problem, unseen = self._look(record) if record else ([], "", "")
+        if not record or (problem and not self.settings.check_mode):
+            return self._leave(problem)
+        return False, self._result("none" if unseen else "found", tests, record, unseen, problem)
+
+    def _look(self, record: dict[str, t.Any]) -> tuple[list[dict[str, t.Any]], str, str]:
+        """The tests, what is not shown, and what could not be looked for."""
+        tests = _canary.look(record, self.steps, self.settings)
+        return tests, _told(tests, "failed"), _told(tests, "skipped")
+
+    def _leave(self, lost: str) -> tuple[bool, dict[str, t.Any]]:
+        if self.settings.check_mode:
+            return True, self._result("none", [], None, "check mode leaves nothing", lost)
+        _canary.forget(self.layout)
+        tests = _canary.leave(self.layout, self.steps, self.settings)
+        record = _canary.read(self.layout)
+        return bool(record), self._result("left" if record else "none", tests, record, _told(tests, "failed", "skipped"), lost)
+
+    def _result(self, canary: str, tests: list[dict[str, t.Any]], record: dict[str, t.Any] | None, reason: str = "",
+                lost: str = "") -> dict[str, t.Any]:
+        created = {"created": record["created"]} if record else {}
+        warnings = [f"What was stored to be looked for after a switch is not shown by release {self.settings.release} any more: {lost}. "
+                    "What users stored may be lost to them, too."] if lost else []
+        if canary == "none" and not self.settings.check_mode:
+            warnings.append(f"Whether data of before is still shown cannot be told: {reason}.")
+        found: dict[str, t.Any] = self.hidden.value({"canary": canary, "reason": reason, "lost": lost, "tests": tests, "warnings": warnings,
+                                                     **created})
+        return found
+
+
+def _told(tests: list[dict[str, t.Any]], *statuses: str) -> str:
+    return "; ".join(f"{test['name']} ({test['reason']})" for test in tests if test["status"] in statuses)
+
+
+def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+    """Bring about the state."""
+    changed, result = getattr(Canary(params, check_mode), params["state"])()
+    return changed, result, {}
+
+
+def main() -> None:
+    """Run as an Ansible module."""
+    module = AnsibleModule(
+        argument_spec={
+            "root": _arguments.ROOT,
+            "state": {"type": "str", "choices": ["left", "found"], "default": "found"},
+            "leave": {"type": "list", "elements": "dict", "required": True, "options": _arguments.STEP},
+            "look": {"type": "list", "elements": "dict", "required": True, "options": _arguments.STEP},
+            "base_url": {"type": "str", "default": ""},
+            "timeout": {"type": "float", "default": 5},
+            "attempts": {"type": "int", "default": 1},
+            "headers": _arguments.HEADERS,
+            "secret_headers": _arguments.SECRET_HEADERS,
+        },
+        supports_check_mode=True,
+    )
+    _arguments.execute(module, run)
+
+
+if __name__ == "__main__":
+    main()
