@@ -141,7 +141,8 @@ class Canary:
         if problem:
             error = ServiceError(
                 f"what release {record['release']} stored on {record['created']}", f"to be shown by release {self.settings.release}",
-                problem, "What users stored before is lost to them, though it is on the disk: look at mobius_app_path and mobius_shared_folders")
+                problem, "What users stored before is lost to them, though it is on the disk: look at mobius_app_path and "
+                "mobius_shared_folders")
             error.facts = {"tests": self.hidden.value(tests)}
             raise error
         return False, self._result("none" if unseen else "found", tests, record, unseen)
