@@ -30,7 +30,7 @@ export function createImages({ config, log }) {
   async function keep(req, res) {
     if (!req.file) throw new HttpError(400, "send a multipart form with a file in the field 'file'");
     const { id: projectId } = req.params;
-    if (!/^\w{1,40}$/.test(projectId)) throw new HttpError(400, 'a project id has letters and digits only');
+    if (!/^[\w-]{1,40}$/.test(projectId)) throw new HttpError(400, 'a project id has letters, digits and hyphens only');
     const folder = path.join(folders.data, projectId, 'manual-images');
     await mkdir(folder, { recursive: true });
     const image = { id: newId(), projectId, name: path.basename(req.file.originalname), size: req.file.size };

@@ -44,6 +44,29 @@ def test_defined_started_restarted_stopped(do, host, secret):
     assert secret not in str([first, third])
 
 
+def test_what_is_asked_of_the_application_is_kept_for_root_and_is_part_of_the_definition(do, host):
+    host.live("r1")
+    check = {"url": f"http://127.0.0.1:{host.port}/jobs", "jobs": "length(jobs)"}
+    do("present")
+    for more, path in (({"busy_check": check, "secret_headers": {"X-Key": "secret-key"}}, True), ({}, False)):
+        assert do("present", **more)["changed"] and not do("present", **more)["changed"]
+        kept = os.path.join(host.layout.state, "service", "mobius", "busy.json")
+        assert os.path.exists(kept) == path and (not path or os.stat(kept).st_mode & 0o777 == 0o600)
+    assert "secret-key" not in str(do("present", busy_check=check, secret_headers={"X-Key": "secret-key"}))
+
+
+@pytest.mark.parametrize("options, words", [
+    ({"busy_check": {"url": "http://127.0.0.1/"}}, "busy_check: expected jobs, a JMESPath expression"),
+    ({"job_id_pattern": "a("}, "job_id_pattern: expected a regular expression"),
+    ({"held_routes": ["/api/render"], "proxy_port": 1, "standby_port": 2}, "held_routes: expected a method and a path, such as 'POST /api/r"),
+    ({"held_routes": ["POST /a }\n bind :1"], "proxy_port": 1, "standby_port": 2}, "held_routes: expected a method and a path"),
+])
+def test_mistakes_in_what_is_waited_for_change_nothing(do, host, snapshot, options, words):
+    host.live("r1")
+    before = snapshot(host.root)
+    assert words in do("present", **options)["msg"] and snapshot(host.root) == before
+
+
 def test_a_running_service_is_restarted_when_its_definition_changed(do, host):
     host.live("r1")
     first = do("started", checks=host.raw_checks)
