@@ -66,6 +66,11 @@ test-mobius: setup ## the real MOBIUS: nothing that it acknowledged is lost (MOB
 	@[ -f "$(MOBIUS_SOURCE)/src/api/index.js" ] || { echo 'test-mobius: MOBIUS_SOURCE: expected the folder of a checkout of MOBIUS. Give it: make test-mobius MOBIUS_SOURCE=…' >&2; exit 2; }
 	MOBIUS_SOURCE="$(abspath $(MOBIUS_SOURCE))" .venv/bin/pytest -q -s -p no:randomly tests/mobius $(ARGS)
 
+.PHONY: test-mobius-systemd
+test-mobius-systemd: setup ## the same on a systemd host in a container, over SSH (MOBIUS_SOURCE=…, KEEP=1)
+	@[ -f "$(MOBIUS_SOURCE)/src/api/index.js" ] || { echo 'test-mobius-systemd: MOBIUS_SOURCE: expected the folder of a checkout of MOBIUS. Give it: make test-mobius-systemd MOBIUS_SOURCE=…' >&2; exit 2; }
+	@MOBIUS_SOURCE="$(abspath $(MOBIUS_SOURCE))" MOBIUS_WHERE=systemd SCENARIO=mobius tools/test-systemd $(ARGS)
+
 .PHONY: test-systemd
 test-systemd: setup ## a real systemd host in a container, over SSH (KEEP=1 leaves it up; ARGS=verify for one step)
 	@tools/test-systemd $(ARGS)
