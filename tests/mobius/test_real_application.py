@@ -1,7 +1,7 @@
 """The real MOBIUS, checked out elsewhere: ``make test-mobius MOBIUS_SOURCE=<checkout>``, and ``make test-mobius-systemd`` on a host.
 
-Nothing that it has acknowledged is lost in a deploy, a rollback and a restore: projects, images with their thumbnails, renders. Bad versions
-of it do not stay. Its install scripts download from hosts that not every machine reaches, so they are left out.
+Nothing that it has acknowledged is lost in a deploy, a rollback and a restore: projects, images with their thumbnails, renders. Bad
+versions of it do not stay. Its install scripts download from hosts that not every machine reaches, so they are left out.
 """
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ import requests
 
 from support.cluster import Box
 from support.playbooks import ROOT, Operator, Result
-from support.ports import free_port
+from support.ports import free_ports
 from support.waiting import HANG
 
 SOURCE = Path(os.environ.get("MOBIUS_SOURCE", ""))
@@ -49,8 +49,8 @@ class Mobius:
     @classmethod
     def here(cls, folder: Path) -> Mobius:
         """On this machine, under the process manager."""
-        root, proxy = folder / "mobius", free_port()
-        operator = Operator("local", mobius_root=str(root), mobius_port=free_port(), mobius_standby_port=free_port(), mobius_proxy_port=proxy)
+        root, (port, standby, proxy) = folder / "mobius", free_ports(3)
+        operator = Operator("local", mobius_root=str(root), mobius_port=port, mobius_standby_port=standby, mobius_proxy_port=proxy)
         return cls(folder, operator, f"http://127.0.0.1:{proxy}", root / "shared")
 
     @classmethod
