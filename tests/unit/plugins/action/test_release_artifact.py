@@ -95,7 +95,12 @@ def playbook(tmp_path):
         return Run([str(pathlib.Path(sys.executable).parent / "ansible-playbook"), "-i", "localhost,", "play.yml", *options], environment,
                    tmp_path)
     yield start
-    shutil.rmtree(short)
+
+    def removed():
+        """What a playbook that was ended has started may be removing its own files at this moment."""
+        shutil.rmtree(short, ignore_errors=True)
+        return not os.path.exists(short)
+    wait_until(removed, "the folder is gone")
 
 
 HELD = ["sh", "-c", "echo begin to $URL with $API_TOKEN; touch $STARTED; while [ -e $HOLD ]; do sleep 0.1; done; "
