@@ -28,6 +28,7 @@ RENDER = {"config": {"projectId": "p0", "video": {"resolution": {"width": 320, "
 #: What the real one needs of an operator: keys, an origin, no install scripts (they download), and a client that is built already stays.
 SETTINGS: dict[str, t.Any] = {
     "mobius_dotenv": {"MOBIUS_API_KEYS": KEY, "API_KEY": KEY}, "mobius_service_environment": {"MOBIUS_CORS_ORIGINS": ORIGIN},
+    "mobius_health_assertions": ["status == 'ok'"],
     "mobius_npm_ci_args": ["--omit=dev", "--ignore-scripts"], "mobius_build_npm_ci_args": ["--ignore-scripts"],
     "mobius_watch_duration": 5, "mobius_watch_interval": 1, "mobius_rollback_watch_duration": 0, "mobius_min_free_mb": 100}
 
