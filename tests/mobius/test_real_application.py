@@ -65,7 +65,7 @@ def test_nothing_is_lost(mobius):
         assert files == pictures
         for image in uploaded:
             assert mobius.get(image["path"]).content in sent
-            assert (mobius.shared / ".root" / "thumbnails" / os.path.basename(image["preview"])).stat().st_size > 0, image
+            assert (mobius.shared / "uploads" / ".root" / "thumbnails" / os.path.basename(image["preview"])).stat().st_size > 0, image
         for job in jobs:
             assert mobius.clip(job).headers["Content-Type"] == "video/mp4", job
 
