@@ -14,7 +14,7 @@ import typing as t
 WIDTH = 300
 #: Lines behind an exception's first line that may be its frames, and lines before it that may name its file.
 _BEHIND, _BEFORE = 40, 6
-_HEADER = re.compile(r"(?!\s)(?:.{0,200}?[\s\[(])??((?:[A-Z]\w*)?(?:Error|Exception|Rejection)(?: \[\w+\])?: .+)")
+_HEADER = re.compile(r"(?!\s)(?:.{0,200}?[\s\[(])??((?:[A-Z]\w{0,60})?(?:Error|Exception|Rejection)(?: \[\w+\])?: .+)")
 _FRAME = re.compile(r"\s*at (?:.{0,300} \()?((?:file://)?[^\s():][^():]*):(\d+):(\d+)\)?(?: \{)?$")
 _PLACE = re.compile(r"((?:file://)?/[^\s:][^:]*):(\d+)$")
 _FOREIGN = re.compile(r"node:|internal/|<anonymous>|(?:.*/)?node_modules/")
@@ -61,7 +61,7 @@ def ending(text: str, place: Place) -> str:
 def _lines(text: str) -> list[str]:
     """The lines; a logger's line that has a whole stack in it is taken apart."""
     found: list[str] = []
-    for line in text.splitlines():
+    for line in (line[:4000] for line in text.splitlines()):
         found += re.split(r" \| (?=\s*at )|(?<=\)) \| ", line) if " | at " in line else [line]
     return found
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _env_file, _exceptions, _health, _probe, _processes
+from ansible_collections.mobius.ops.plugins.module_utils import _env_file, _exceptions, _health, _probe, _processes, _write_attempts
 from ansible_collections.mobius.ops.plugins.module_utils._errors import ServiceError
 from ansible_collections.mobius.ops.plugins.module_utils._service import Service
 
@@ -52,7 +52,8 @@ def _refusal(service: Service, release_id: str | None, reason: str, cause: str, 
     error = ServiceError(f"release {release_id or 'of service ' + service.name} on port {service.port}", "every readiness check to pass",
                          f"{cause}; {reason}" if cause else reason,
                          (remedy + ". " if remedy else "") + f"Its last lines are in this result and in {service.log}")
-    error.facts = {"evidence": redactor.value(service.evidence()), "log": service.log}
+    error.facts = {"evidence": redactor.value(service.evidence()), "log": service.log, "write_attempts": _write_attempts.of(service)}
+    error.args = (f"{error} {_write_attempts.told(error.facts['write_attempts'])}".rstrip(),)
     return error
 
 

@@ -32,6 +32,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _verdict,
     _watch_host,
     _watch_rollback,
+    _watch_writes,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
@@ -210,6 +211,7 @@ class Watcher:
             found = _round.of(_round.take(_probe.hiding(checks, self.record.redactor.secrets), self.spec.get("requests", 1)))
             facts = self._service_facts()
             self.host.take(facts)
+            _watch_writes.look(self.record, self.service)
         except Exception as error:
             return ({"outcome": "error", "fault": f"the watch could not measure: {error}", "checks": {}, "evidence": []},
                     {"restarts": self.restarts_before, "pid": None})
@@ -238,6 +240,8 @@ class Watcher:
     def finish(self, verdict: str) -> None:
         """The verdict into state, release record, log and history."""
         release, latency = self.state["release"], self.decision.latency()
+        if self.store.live() == release:
+            _watch_writes.look(self.record, self.service)
         if any(words != "judged" for words in latency.values()):
             told = "; ".join(f"{name} {words}" for name, words in latency.items())
             self.record.log("WARN", f"latency against the release before: {told}")
