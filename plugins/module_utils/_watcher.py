@@ -31,8 +31,8 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _thresholds,
     _verdict,
     _watch_host,
+    _watch_log,
     _watch_rollback,
-    _watch_writes,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
@@ -166,6 +166,8 @@ class Watcher:
 
     def roll_back(self) -> str:
         """Go back, or finish that; the verdict."""
+        if not self.state["rolling_back"] and not self.state["decided"]:
+            self.decision.trigger += _watch_log.exception(self.record, self.service)
         return _watch_rollback.roll_back(self.record, self.store, self.service, self.decision.trigger)
 
     def round(self) -> str:
@@ -211,7 +213,7 @@ class Watcher:
             found = _round.of(_round.take(_probe.hiding(checks, self.record.redactor.secrets), self.spec.get("requests", 1)))
             facts = self._service_facts()
             self.host.take(facts)
-            _watch_writes.look(self.record, self.service)
+            _watch_log.look(self.record, self.service)
         except Exception as error:
             return ({"outcome": "error", "fault": f"the watch could not measure: {error}", "checks": {}, "evidence": []},
                     {"restarts": self.restarts_before, "pid": None})
@@ -241,7 +243,7 @@ class Watcher:
         """The verdict into state, release record, log and history."""
         release, latency = self.state["release"], self.decision.latency()
         if self.store.live() == release:
-            _watch_writes.look(self.record, self.service)
+            _watch_log.look(self.record, self.service)
         if any(words != "judged" for words in latency.values()):
             told = "; ".join(f"{name} {words}" for name, words in latency.items())
             self.record.log("WARN", f"latency against the release before: {told}")
