@@ -22,14 +22,16 @@ from ansible_collections.mobius.ops.plugins.module_utils._service import Service
 FINDINGS, PATHS, LONGEST = 10, 3, 200
 #: Findings that a message names.
 TOLD = 3
-_CALL = re.compile(r"\b(EACCES|EROFS|ENOENT): [a-z -]{1,60}, ([a-z]{1,20}) '([^'\n]{1,4096})'(?: -> '([^'\n]{1,4096})')?(.*(?:\n[ \t]+at .*){0,8})")
+_CALL = re.compile(r"\b(EACCES|EROFS|ENOENT): [a-z -]{1,60}, ([a-z]{1,20}) '([^'\n]{1,4096})'(?: -> '([^'\n]{1,4096})')?"
+                   r"(.*(?:\n[ \t]+at .*){0,8})")
 _SHARP = re.compile(r": unable to open for write\s+(?:system|unix) error: ([A-Z][a-z -]{1,60})")
 _UNIX = {"Permission denied": "EACCES", "Read-only file system": "EROFS", "No such file or directory": "ENOENT"}
 #: Calls that may write, and functions in a stack that only read.
 _WRITES = ("open", "mkdir", "mkdtemp", "copyfile", "rename", "link", "symlink", "unlink", "rmdir", "utime", "futime", "chmod", "truncate")
 _READS = re.compile(r"\b(?:readFile|readFileSync|ReadStream|readdir)\b")
 #: Words in a folder's name, and the component that such folders belong to; the others are generated.
-_COMPONENTS = (("uploads", re.compile("upload|media")), ("logs", re.compile(r"\blogs?\b")), ("database", re.compile(r"data|\bdb\b|store|session")))
+_COMPONENTS = (("uploads", re.compile("upload|media")), ("logs", re.compile(r"\blogs?\b")),
+               ("database", re.compile(r"data|\bdb\b|store|session")))
 _PLAIN = re.compile(r"[A-Za-z0-9_./-]+")
 
 

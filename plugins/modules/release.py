@@ -197,7 +197,8 @@ evidence:
   type: list
   elements: str
 log:
-  description: Where all that it printed is found, an absolute path or a command; of an instance that was tried on a copy, what is kept of it.
+  description:
+    - Where all that it printed is found, an absolute path or a command; of an instance that was tried on a copy, what is kept of it.
   returned: with a service, when it was switched or a release did not become ready
   type: str
 write_attempts:

@@ -76,3 +76,13 @@ def test_a_write_outside_the_shared_folders_is_a_warning_with_the_line_that_help
     mended = site.deploy("v3", fault={"kind": "writes"})
     assert (mended.outcome, mended.stats["mobius_write_attempts"]) == ("deployed", []), mended.output
     assert (site.root / "shared" / "out" / ".reports" / "today.json").read_text() == "{}"
+
+
+def test_a_smoke_test_that_fails_names_the_log_and_what_the_watch_found_by_then(served, says):
+    site, good = served, served.live()
+    result = site.deploy("v2", fault={"kind": "writes"}, mobius_smoke_checks=[
+        {"name": "client", "url": f"http://127.0.0.1:{site.port}/nothing"}])
+    assert (result.outcome, site.live()) == ("rolled_back", good), result.output
+    assert says(result, "first client: status 404 instead of 200 ("), result.output
+    assert says(result, f"The application's log: {site.root}/shared/logs/console.log."), result.output
+    assert says(result, "WARNING: The application could not open reports/today.json"), result.output

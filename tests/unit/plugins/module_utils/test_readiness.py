@@ -84,7 +84,8 @@ def test_the_exception_of_a_process_that_ended_comes_first_with_its_place_in_the
 ANSWERS = [
     ("origin", 403, '{"error":"CORS origin not allowed"}', "health: status 403 instead of 200 (CORS origin not allowed)",
      f"The checks send the Origin of mobius_check_origin ({ORIGIN}): put it into MOBIUS_CORS_ORIGINS"),
-    ("origin in plain text", 403, "CORS origin not allowed\n", "status 403 instead of 200 (CORS origin not allowed)", "MOBIUS_CORS_ORIGINS"),
+    ("origin in plain text", 403, "CORS origin not allowed\n", "status 403 instead of 200 (CORS origin not allowed)",
+     "MOBIUS_CORS_ORIGINS"),
     ("no key", 401, '{"error":"Unauthorized"}', "status 401 instead of 200 (Unauthorized)", "set mobius_check_secret_headers"),
     ("wrong key", 403, '{"error":"the API key is not valid"}', "status 403 instead of 200 (the API key is not valid)",
      "set mobius_check_secret_headers"),
