@@ -8,7 +8,15 @@ import os
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _drain, _gate, _migration, _readiness, _restore_journal
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _blue_green,
+    _drain,
+    _gate,
+    _migration,
+    _readiness,
+    _restore_journal,
+    _write_attempts,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._drain import Drain
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
@@ -71,7 +79,7 @@ def activate(store: ReleaseStore, service: Service | None, release_id: str, chec
             store.save({**record, "sequence": store.new_record()["sequence"]})
         store.mark(release_id, "active", previous=previous, backup=backup, **_told(record, "committed"))
         try:
-            _gated(store, service, release_id, checks, timeout)
+            gated = _gated(store, service, release_id, checks, timeout)
             facts = switch(store, service, release_id, checks, timeout, drain)
         except (OpsError, OSError) as error:
             serving, after = _go_back(store, service, previous, record, checks, timeout)
@@ -80,13 +88,20 @@ def activate(store: ReleaseStore, service: Service | None, release_id: str, chec
             told.args = (f"{told} {after}",)
             told.facts = {**getattr(told, "facts", {}), "serving": serving}
             raise told from error.__cause__
-        return {**facts, "previous": previous, "release": store.get(release_id)}
+        return {**facts, **_seen(service, gated), "previous": previous, "release": store.get(release_id)}
 
 
-def _gated(store: ReleaseStore, service: Service | None, release_id: str, checks: list[dict[str, t.Any]], timeout: float) -> None:
+def _seen(service: Service | None, gated: list[dict[str, t.Any]] | None = None) -> dict[str, t.Any]:
+    """Where the log of what serves is, and what it tells of writing elsewhere."""
+    return {"log": service.log, "write_attempts": _write_attempts.joined(gated, _write_attempts.of(service))} if service else {}
+
+
+def _gated(store: ReleaseStore, service: Service | None, release_id: str, checks: list[dict[str, t.Any]],
+           timeout: float) -> list[dict[str, t.Any]]:
     """A release whose state only one instance may have is tried on a copy, as long as the old one serves."""
     if isinstance(service, SlottedService) and service.spec["state"] == "exclusive" and store.live() not in (None, release_id):
-        _gate.on_copy(store.layout, service, release_id, checks, timeout)
+        return _gate.on_copy(store.layout, service, release_id, checks, timeout)
+    return []
 
 
 def _told(record: dict[str, t.Any], name: str) -> dict[str, t.Any]:
@@ -171,7 +186,7 @@ def roll_back(store: ReleaseStore, service: Service | None, checks: list[dict[st
                     store.mark(target["id"], "active", why)
         if previous and previous != target["id"]:
             _migration.down_after(store, service, previous, target["id"])
-        return {**facts, "previous": previous, "target": store.get(target["id"])}
+        return {**facts, **_seen(service), "previous": previous, "target": store.get(target["id"])}
 
 
 def finish_roll_back(store: ReleaseStore, service: Service | None, checks: list[dict[str, t.Any]], timeout: float, why: str,

@@ -18,6 +18,7 @@ _FOLLOW, _LAST = 2, 2
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|[\x00-\x08\x0b-\x1f\x7f]")
 _NPM = re.compile(r"npm (?:error|ERR!) ?")
 _USAGE, _USAGE_END = re.compile(r"Clean install a project$|Usage:$"), re.compile(r"Run \"?npm help")
+_LOG_FILE = re.compile(r"A complete log of this run can be found in:\s*(?:npm (?:error|ERR!)\s+)?(/\S.{0,500}\.log)$", re.MULTILINE)
 _LOG_PATH = re.compile(r"(?:A complete log of this run can be found in|For a full report see):$")
 
 #: Lines that never state a cause.
@@ -100,6 +101,12 @@ _REMEDIES = tuple((command, re.compile(text), todo) for command, text, todo in (
 def remedy(command: str, cause: str) -> str:
     """What to do about the cause of a command's failure, a sentence without its full stop; empty when it is not a known one."""
     return next((todo for begin, pattern, todo in _REMEDIES if command.startswith(begin) and pattern.search(cause)), "")
+
+
+def log_file(errors: str) -> str:
+    """The file that npm names for its whole log; empty when it names none."""
+    found = _LOG_FILE.search(errors)
+    return found.group(1) if found else ""
 
 
 def cause(errors: str, output: str = "") -> str:

@@ -92,7 +92,9 @@ def failure(done: subprocess.CompletedProcess[str], what: str, todo: str = AGAIN
     :param hide: returns a text without secrets other than those in web addresses.
     """
     found, command = ending(done, hide), without_passwords(hide(" ".join(done.args)))
-    return OpsError(f"{what}: {command}", "exit status 0", found.removeprefix("exit status "), _causes.remedy(command, found) or todo)
+    todo, log = _causes.remedy(command, found) or todo, _causes.log_file(done.stderr)
+    return OpsError(f"{what}: {command}", "exit status 0", found.removeprefix("exit status "),
+                    f"{todo}. npm's whole log: {log}" if os.path.isfile(log) else todo)
 
 
 def run(argv: list[str], folder: str, what: str, env: dict[str, str] | None = None,

@@ -41,6 +41,8 @@ class Instance(_service.Service):
 
     #: How it is kept from the live data, when it is.
     mechanism = ""
+    #: Where what it printed is kept beyond its end.
+    log = "the report"
 
     @property
     def console(self) -> str:

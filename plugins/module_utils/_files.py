@@ -117,18 +117,26 @@ def append_stream(path: str) -> t.BinaryIO:
 
 
 def tail(path: str, lines: int, limit: int = 64 * 1024) -> list[str]:
-    """The last lines of a text file, reading at most *limit* bytes; none when there is no file.
+    """The last lines of a text file, reading at most *limit* bytes; none when there is no file."""
+    return read_end(path, limit).splitlines()[-lines:]
+
+
+def read_end(path: str, limit: int, since: int = 0) -> str:
+    """The end of a text file; empty when there is no file.
 
     A link or a pipe is no file: root reads logs of a service that may have been broken into.
+
+    :param limit: bytes at most.
+    :param since: bytes at the file's beginning to leave out; none of a file that is shorter, because it was begun anew.
     """
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)) as stream:
             size = stream.seek(0, os.SEEK_END)
-            stream.seek(max(0, size - limit))
-            return stream.read().decode("utf-8", "replace").splitlines()[-lines:]
+            stream.seek(max(0, size - limit, since if since <= size else 0))
+            return stream.read(limit).decode("utf-8", "replace")
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ELOOP, errno.ESPIPE):
-            return []
+            return ""
         raise
 
 

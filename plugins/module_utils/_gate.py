@@ -18,8 +18,11 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _drill_app,
     _drill_instance,
     _drill_scratch,
+    _env_file,
+    _files,
     _readiness,
     _sqlite,
+    _write_attempts,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
@@ -29,10 +32,13 @@ from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedSe
 COPIED = ("config", "database")
 #: Seconds within which a JSON store must be found whole.
 _PATIENCE = 5.0
+#: File among the logs of watches with what the last instance printed that did not become well on a copy.
+LOG = "gate.log"
 
 
-def on_copy(layout: Layout, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]], timeout: float) -> float:
-    """Start a release on a copy of the data and wait until it is well; seconds that it took.
+def on_copy(layout: Layout, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]],
+            timeout: float) -> list[dict[str, t.Any]]:
+    """Start a release on a copy of the data and wait until it is well; where it tried to write elsewhere (``_write_attempts``).
 
     :raises OpsError: when it does not become well, or cannot be kept from the live data. Nothing is left of it.
     """
@@ -43,9 +49,12 @@ def on_copy(layout: Layout, service: SlottedService, release_id: str, checks: li
         instance = None
         try:
             instance = _instance(layout, scratch, service, release_id, timeout)
+            instance.log = layout.path("monitor_logs", LOG)
             return _tried(instance, service.direct(checks, instance.port), release_id, timeout)
         except OpsError as error:
             error.args = (f"On a copy of the data: {error}",)
+            if instance:
+                _keep_log(instance)
             raise
         finally:
             if instance:
@@ -65,18 +74,25 @@ def _instance(layout: Layout, scratch: Layout, service: SlottedService, release_
     return _drill_instance.instance_for(scratch, spec, timeout * 2 + 60)
 
 
-def _tried(instance: _drill_instance.Instance, checks: list[dict[str, t.Any]], release_id: str, timeout: float) -> float:
+def _tried(instance: _drill_instance.Instance, checks: list[dict[str, t.Any]], release_id: str,
+           timeout: float) -> list[dict[str, t.Any]]:
     instance.require_port()
     instance.start()
     try:
-        ready_after = _readiness.ready(instance, checks, release_id, timeout)
+        _readiness.ready(instance, checks, release_id, timeout)
     except OpsError as error:
         error.facts = {"evidence": instance.evidence(), **getattr(error, "facts", {})}
         raise
     pid = instance.status()["pid"]
     if pid:
         instance.require_isolation(pid)
-    return ready_after
+    return _write_attempts.of(instance)
+
+
+def _keep_log(instance: _drill_instance.Instance) -> None:
+    """Keep what the instance printed beyond its scratch folder, for the message names that file. A full disk is no other failure."""
+    with contextlib.suppress(OSError):
+        _files.write_text(instance.log, _env_file.Redactor(instance.spec["env_file"]).text(instance.printed()))
 
 
 def copy(source: str, target: str) -> None:

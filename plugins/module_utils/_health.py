@@ -7,7 +7,7 @@ import concurrent.futures
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _probe, _thresholds
+from ansible_collections.mobius.ops.plugins.module_utils import _http_faults, _probe, _thresholds
 
 #: Probes that run at the same time: so many, or one an endpoint when there are more endpoints, up to a limit.
 WORKERS, MOST_WORKERS = 16, 100
@@ -109,7 +109,23 @@ def first_fault(samples: list[dict[str, t.Any]]) -> str:
     """What the worst sample of a round says, ``check: error``; empty when all is well."""
     word = outcome(samples)
     faulty = [sample for sample in samples if sample["outcome"] == word and word != "ok"]
-    return f"{faulty[0]['check']}: {faulty[0]['error']}" if faulty else ""
+    return f"{faulty[0]['check']}: {told(faulty[0])}" if faulty else ""
+
+
+def told(sample: dict[str, t.Any]) -> str:
+    """What was wrong with a sample, a wrong status with what the answer said."""
+    said = _http_faults.said(sample.get("evidence") or "") if sample.get("kind") == "status" else ""
+    return sample["error"] + (f" ({said})" if said else "")
+
+
+def remedy(samples: list[dict[str, t.Any]], checks: list[dict[str, t.Any]]) -> str:
+    """The setting that helps against the worst sample of a round; empty when none is known to.
+
+    :param checks: the normalized checks that were sampled.
+    """
+    worst = next((sample for sample in samples if sample["outcome"] == outcome(samples) and sample["kind"] == "status"), None)
+    headers = next((check["headers"] for check in checks if worst and check["name"] == worst["check"]), {})
+    return _http_faults.remedy(worst["status"], worst["evidence"], headers) if worst else ""
 
 
 def wait_for(checks: list[dict[str, t.Any]], timeout: float, successes: int = 1, pause: float = 0.05,

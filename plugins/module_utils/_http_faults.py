@@ -3,7 +3,10 @@
 """What went wrong with an HTTP request: whose fault it is, its kind, and one sentence."""
 from __future__ import annotations
 
+import contextlib
 import http.client
+import json
+import re
 import socket
 import ssl
 import typing as t
@@ -15,6 +18,9 @@ try:
 except ImportError:
     requests = urllib3 = None
 
+#: Characters of a body that a sentence quotes.
+SAID = 120
+_MARKUP = re.compile(r"(?is)<(head|style|script)\b.*?</\1>|<[^>]*>")
 #: OpenSSL's numbers for what the owner of a certificate did wrong.
 EXPIRED, NOT_YET, OTHER_HOST = 10, 9, (62, 64)
 #: For what this side does not know: the issuer.
@@ -106,6 +112,37 @@ def reason(kind: str, error: BaseException, url: str, seconds: float) -> str:
     if kind == "proxy":
         return f"the proxy: {_innermost(error)}" if isinstance(error, requests.exceptions.ProxyError) else f"the proxy: {told['timeout']}"
     return told.get(kind) or str(error)
+
+
+def said(body: str) -> str:
+    """What an answer's body says, in a few words: the error in a JSON document, the text of a page, else its beginning.
+
+    :param body: its beginning, in one line of printable characters.
+    """
+    with contextlib.suppress(ValueError, RecursionError):
+        document = json.loads(body)
+        found = [document[name] for name in ("error", "message", "detail") if document.get(name)] if isinstance(document, dict) else []
+        body = next((each for each in found if isinstance(each, str)), body)
+    if body.startswith("<"):
+        body = " ".join(_MARKUP.sub(" ", body).split())
+    return body if len(body) <= SAID else body[:SAID - 1] + "…"
+
+
+def remedy(status: int, body: str, headers: dict[str, str]) -> str:
+    """The setting that helps against an answer that refuses a check, a sentence without its full stop; empty for other answers.
+
+    Source: mobius-app.md, "Start and environment": 403 without an allowed Origin, 401 without a key.
+
+    :param headers: that the check sent.
+    """
+    if status == 403 and re.search(r"(?i)\b(?:cors|origin)\b", body):
+        origin = next((value for name, value in headers.items() if name.lower() == "origin"), "none")
+        return (f"The checks send the Origin of mobius_check_origin ({origin}): put it into MOBIUS_CORS_ORIGINS in shared/config/.env "
+                "(mobius_dotenv), or name one that is there")
+    if status == 401 or (status == 403 and re.search(r"(?i)\bkey\b", body)):
+        return ("The checks need a key of the application: set mobius_check_secret_headers to X-Mobius-API-Key and one of "
+                "MOBIUS_API_KEYS in shared/config/.env")
+    return ""
 
 
 def _innermost(error: BaseException) -> str:

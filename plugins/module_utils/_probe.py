@@ -118,10 +118,10 @@ def fill(check: dict[str, t.Any], release: str | None) -> dict[str, t.Any]:
 
 
 def quoted(text: str, secrets: list[str]) -> str:
-    """A text in one line, cut after all secrets are hidden: no part of one is left."""
+    """A text in one line of printable characters, cut after all secrets are hidden: no part of one is left."""
     for secret in secrets:
         text = text.replace(secret, HIDDEN)
-    return " ".join(text.split())[:EVIDENCE_LIMIT]
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())[:EVIDENCE_LIMIT]
 
 
 def hiding(checks: list[dict[str, t.Any]], secrets: t.Iterable[str]) -> list[dict[str, t.Any]]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _env_file, _health, _probe, _processes
+from ansible_collections.mobius.ops.plugins.module_utils import _env_file, _exceptions, _health, _probe, _processes, _write_attempts
 from ansible_collections.mobius.ops.plugins.module_utils._errors import ServiceError
 from ansible_collections.mobius.ops.plugins.module_utils._service import Service
 
@@ -22,17 +22,19 @@ def ready(service: Service, checks: list[dict[str, t.Any]], release_id: str | No
     :raises ServiceError: with what was found and the last lines that the service printed.
     """
     began = time.monotonic()
-    filled = [_probe.fill(check, release_id) for check in checks]
+    redactor = _env_file.Redactor(service.spec["env_file"])
+    filled = _probe.hiding([_probe.fill(check, release_id) for check in checks], redactor.secrets)
 
     def give_up() -> str:
         facts = service.status()
         if facts["status"] in ("failed", "stopped", "killed") or facts["restarts"] >= CRASHES:
             last = facts["last_exit"]
-            return f"the service {facts['status']}, ended {facts['restarts'] or 1} times" + (f" (last: {last['how']})" if last else "")
+            return f"the service is {facts['status']}, ended {facts['restarts'] or 1} times" + (f" (last: {last['how']})" if last else "")
         return ""
 
+    samples: list[dict[str, t.Any]] = []
     if filled:
-        well, _samples, reason = _health.wait_for(filled, timeout, give_up=give_up)
+        well, samples, reason = _health.wait_for(filled, timeout, give_up=give_up)
     else:
         well, reason = _port_answers(service, timeout, give_up)
     facts = service.status()
@@ -41,11 +43,27 @@ def ready(service: Service, checks: list[dict[str, t.Any]], release_id: str | No
     elif well and release_id and facts["release"] not in (release_id, None):
         well, reason = False, f"release {facts['release']} answers instead"
     if not well:
-        error = ServiceError(f"release {release_id or 'of service ' + service.name} on port {service.port}",
-                             "every readiness check to pass", reason, f"Its last lines are in this result and in {service.console}")
-        error.facts = {"evidence": _env_file.Redactor(service.spec["env_file"]).value(service.evidence())}
-        raise error
+        raise _refusal(service, release_id, reason, _cause(service, samples, redactor), _health.remedy(samples, filled), redactor)
     return round(time.monotonic() - began, 2)
+
+
+def _refusal(service: Service, release_id: str | None, reason: str, cause: str, remedy: str, redactor: _env_file.Redactor) -> ServiceError:
+    """The error: the cause first, then what was found, what to set, and where to read on."""
+    error = ServiceError(f"release {release_id or 'of service ' + service.name} on port {service.port}", "every readiness check to pass",
+                         f"{cause}; {reason}" if cause else reason,
+                         (remedy + ". " if remedy else "") + f"Its last lines are in this result and in {service.log}")
+    error.facts = {"evidence": redactor.value(service.evidence()), "log": service.log, "write_attempts": _write_attempts.of(service)}
+    error.args = (f"{error} {_write_attempts.told(error.facts['write_attempts'])}".rstrip(),)
+    return error
+
+
+def _cause(service: Service, samples: list[dict[str, t.Any]], redactor: _env_file.Redactor) -> str:
+    """What the application printed about it, without secrets, which are hidden before anything is cut; empty when its answer says more."""
+    facts, answered = service.status(), any(sample["status"] and sample["status"] < 500 for sample in samples)
+    if answered and facts["pid"] and not facts["restarts"]:
+        return ""
+    ended, printed = not facts["pid"] or facts["restarts"], redactor.text(service.printed())
+    return (_exceptions.ending if ended else _exceptions.last)(printed, service.place())
 
 
 def _port_answers(service: Service, timeout: float, give_up: t.Callable[[], str]) -> tuple[bool, str]:

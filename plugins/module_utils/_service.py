@@ -19,6 +19,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _app_path,
     _clock,
     _detach,
+    _exceptions,
     _files,
     _processes,
     _proxy,
@@ -33,6 +34,8 @@ from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, 
 MANAGERS = ("auto", "systemd", "process")
 #: Seconds within which a supervisor must have said that it runs.
 LAUNCH_TIMEOUT = 60.0
+#: Bytes, and lines of a journal, that are read of what a service printed.
+PRINTED, PRINTED_LINES = 256 * 1024, 1000
 
 
 def default_manager() -> str:
@@ -152,8 +155,13 @@ class Service(abc.ABC):
 
     @property
     def console(self) -> str:
-        """Where an operator reads what the service printed."""
-        return "shared/logs/console.log"
+        """Where an operator reads what the service printed: a path below the root, or words."""
+        return os.path.relpath(self.spec["console_log"], self.layout.root)
+
+    @property
+    def log(self) -> str:
+        """The same, complete: an absolute path, or a command."""
+        return self.spec["console_log"]
 
     def _correct_paths(self) -> None:
         """Stored paths below a release of before lead to the folder that stays, while nobody else writes them."""
@@ -163,6 +171,15 @@ class Service(abc.ABC):
     def evidence(self, lines: int = 15) -> list[str]:
         """The last lines that the service printed."""
         return _files.tail(self.spec["console_log"], lines)
+
+    def printed(self) -> str:
+        """What the service printed since it was started on purpose: the last ``PRINTED`` bytes of it, which the service's user chose."""
+        return _files.read_end(self.spec["console_log"], PRINTED)
+
+    def place(self) -> _exceptions.Place:
+        """The folders in which the application sees its files."""
+        folder = self.spec["working_dir"]
+        return _exceptions.Place([self.spec.get("app") or "", folder, os.path.realpath(folder), self.layout.current])
 
     @abc.abstractmethod
     def status(self) -> dict[str, t.Any]:
@@ -212,6 +229,9 @@ class ProcessService(Service):
 
     def _read(self) -> dict[str, t.Any]:
         return _files.read_json(os.path.join(self.folder, "status.json")) or {}
+
+    def printed(self) -> str:
+        return _files.read_end(self.spec["console_log"], PRINTED, self._read().get("console_from", 0))
 
     def status(self) -> dict[str, t.Any]:
         facts = self._read()
@@ -281,8 +301,21 @@ class SystemdService(Service):
     def console(self) -> str:
         return f"the journal (journalctl -u {self.name})"
 
+    @property
+    def log(self) -> str:
+        return f"journalctl -u {self.name}"
+
     def evidence(self, lines: int = 15) -> list[str]:
         return _systemd.printed(self.unit, lines)
+
+    def printed(self) -> str:
+        started = "".join(_files.tail(self._started_file, 1))
+        return "\n".join(_systemd.printed(self.unit, PRINTED_LINES, started))[-PRINTED:]
+
+    @property
+    def _started_file(self) -> str:
+        """When it was started on purpose; systemd remembers the last restart only."""
+        return os.path.join(self.folder, "started")
 
     def way(self) -> str:
         return "mounted"
@@ -310,6 +343,7 @@ class SystemdService(Service):
         self.save()
         if not self.runs():
             self._correct_paths()
+            _files.write_text(self._started_file, f"{time.time():.3f}\n")
         if not self._started_by_another():
             _systemd.enable(self.unit)
         _systemd.systemctl("reset-failed", self.unit, check=False)

@@ -14,7 +14,7 @@ import os
 import typing as t
 import urllib.parse
 
-from ansible_collections.mobius.ops.plugins.module_utils import _boot, _files, _service, _systemd
+from ansible_collections.mobius.ops.plugins.module_utils import _boot, _exceptions, _files, _service, _systemd
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._proxy import Proxy
 
@@ -157,8 +157,18 @@ class SlottedService(_service.Service):
     def console(self) -> str:
         return self.serving().console
 
+    @property
+    def log(self) -> str:
+        return self.serving().log
+
     def evidence(self, lines: int = 15) -> list[str]:
         return self.serving().evidence(lines)
+
+    def printed(self) -> str:
+        return self.serving().printed()
+
+    def place(self) -> _exceptions.Place:
+        return self.serving().place()
 
     def status(self) -> dict[str, t.Any]:
         live = self.serving()

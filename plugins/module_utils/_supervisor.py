@@ -59,12 +59,18 @@ class Supervisor:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self._stop)
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
-            self.write(supervisor_pid=os.getpid(), supervisor_ticks=_processes.start_ticks(os.getpid()))
+            self.write(supervisor_pid=os.getpid(), supervisor_ticks=_processes.start_ticks(os.getpid()), console_from=self._printed())
             while not self.stopping:
                 code = self.run_once()
                 if not self.stopping and not self.may_restart(code):
                     return
             self.write(state="stopped", pid=None)
+
+    def _printed(self) -> int:
+        """Bytes that the console log has already: of what was started before."""
+        with contextlib.suppress(OSError):
+            return os.lstat(self.spec["console_log"]).st_size
+        return 0
 
     def _stop(self, _number: int, _frame: t.Any) -> None:
         self.stopping = True

@@ -277,9 +277,12 @@ def _last_exit(unit: str, facts: dict[str, str]) -> dict[str, t.Any] | None:
         return {"when": None, "how": f"{facts['Result']}, status {facts.get('ExecMainStatus')}"} if failed else None
 
 
-def printed(unit: str, lines: int) -> list[str]:
-    """The last lines that a unit's processes printed."""
-    return _journal("cat", lines, f"_SYSTEMD_UNIT={unit}")
+def printed(unit: str, lines: int, since: str = "") -> list[str]:
+    """The last lines that a unit's processes printed.
+
+    :param since: seconds since 1970 from which on; from the journal's beginning by default.
+    """
+    return _journal("cat", lines, *([f"--since=@{since}"] if since else []), f"_SYSTEMD_UNIT={unit}")
 
 
 def _journal(output: str, lines: int, *matches: str) -> list[str]:

@@ -20,7 +20,8 @@ _EVENTS, _INCIDENTS, _LINES = 100, 5, 20
 _QUOTES = ("application_log", "console", "lines")
 _OF_SPEC = ("duration", "interval", "retry_interval", "failure_threshold", "error_threshold", "restart_limit", "auto_rollback", "service",
             "log_file", "metrics_file")
-_OF_STATE = ("status", "started", "release", "verdict", "trigger", "rounds", "left", "samples", "rollback", "incident")
+_OF_STATE = ("status", "started", "release", "verdict", "trigger", "rounds", "left", "samples", "rollback", "incident",
+             "write_attempts")
 _OF_INCIDENT = ("id", "title", "severity", "severity_name", "status", "opened", "opened_by", "respond_by", "escalation", "channel",
                 "summary", "path")
 _OF_RECORD = ("id", "version", "status", "source", "sha256", "backup", "migration", "created", "activated", "verified", "failed_reason")

@@ -31,6 +31,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _thresholds,
     _verdict,
     _watch_host,
+    _watch_log,
     _watch_rollback,
     _work,
 )
@@ -166,6 +167,8 @@ class Watcher:
 
     def roll_back(self) -> str:
         """Go back, or finish that; the verdict."""
+        if not self.state["rolling_back"] and not self.state["decided"]:
+            self.decision.trigger += _watch_log.exception(self.record, self.service)
         return _watch_rollback.roll_back(self.record, self.store, self.service, self.decision.trigger)
 
     def round(self) -> str:
@@ -211,6 +214,7 @@ class Watcher:
             found = _round.of(_round.take(_probe.hiding(checks, self.record.redactor.secrets), self.spec.get("requests", 1)))
             facts = self._service_facts()
             self.host.take(facts)
+            _watch_log.look(self.record, self.service)
         except Exception as error:
             return ({"outcome": "error", "fault": f"the watch could not measure: {error}", "checks": {}, "evidence": []},
                     {"restarts": self.restarts_before, "pid": None})
@@ -239,6 +243,8 @@ class Watcher:
     def finish(self, verdict: str) -> None:
         """The verdict into state, release record, log and history."""
         release, latency = self.state["release"], self.decision.latency()
+        if self.store.live() == release:
+            _watch_log.look(self.record, self.service)
         if any(words != "judged" for words in latency.values()):
             told = "; ".join(f"{name} {words}" for name, words in latency.items())
             self.record.log("WARN", f"latency against the release before: {told}")

@@ -202,18 +202,17 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     figures = _health.summarize(samples, table)
     result = {**figures, "status": _thresholds.worst([figures["status"], *(one["status"] for one in endpoints)]),
               "results": samples, "endpoints": endpoints, **waited}
-    error = unwell(params, result, reason)
+    error = unwell(params, result, reason, _health.remedy(samples, checks) or "Look at the results by endpoint")
     if error:
         error.facts = result
         raise error
     return False, result, {}
 
 
-def unwell(params: dict[str, t.Any], result: dict[str, t.Any], reason: str) -> ServiceError | None:
+def unwell(params: dict[str, t.Any], result: dict[str, t.Any], reason: str, todo: str) -> ServiceError | None:
     """Why the module fails, if it does."""
     if reason and params["fail_on"] != "never":
-        return ServiceError("health check", f"all checks to pass {params['successes']} times in a row", reason,
-                            "Look at the results by endpoint")
+        return ServiceError("health check", f"all checks to pass {params['successes']} times in a row", reason, todo)
     if result["status"] not in _thresholds.FAILING[params["fail_on"]]:
         return None
     faults = sum(sample["outcome"] != "ok" for sample in result["results"])
@@ -224,7 +223,7 @@ def unwell(params: dict[str, t.Any], result: dict[str, t.Any], reason: str) -> S
                         f"{result['status']}{worst}: {faults} of {len(result['results'])} requests not ok, "
                         f"first {_health.first_fault(result['results']) or 'none'}, error rate {result['error_rate_pct']} %, "
                         f"p95 {'unknown' if result['p95_ms'] is None else result['p95_ms']} ms"
-                        + ("" if days is None else f", {days:g} days left of a certificate"), "Look at the results by endpoint")
+                        + ("" if days is None else f", {days:g} days left of a certificate"), todo)
 
 
 def main() -> None:

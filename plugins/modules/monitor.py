@@ -219,6 +219,12 @@ incident:
   description: The id of the incident that was opened.
   returned: success
   type: str
+write_attempts:
+  description:
+    - Where the application tried to write outside its shared folders, as RV(mobius.ops.release#module:write_attempts).
+  returned: success
+  type: list
+  elements: dict
 log_file:
   description: The watch's log on the target.
   returned: success
@@ -309,6 +315,7 @@ def result_of(found: dict[str, t.Any]) -> dict[str, t.Any]:
     """What the module returns of a watch."""
     state = found["state"]
     return {**{name: state.get(name) for name in ("verdict", "trigger", "samples", "rollback", "incident", "baseline", "latency")},
+            "write_attempts": state.get("write_attempts") or [],
             "watch": {"id": found["id"], **{name: state.get(name) for name in ("status", "release", "rounds", "left", "recent")}},
             **{name: found[name] for name in ("lines", "offset", "more", "log_file", "metrics_file")}}
 
@@ -329,7 +336,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
         _watch.stop(layout, params["why"])
     state = latest.state() if latest else {}
     return bool(stopped), {"watch": {"id": stopped, "release": state.get("release")},
-                           **{name: state.get(name) for name in ("verdict", "trigger", "incident")}}, {}
+                           **{name: state.get(name) for name in ("verdict", "trigger", "incident", "write_attempts")}}, {}
 
 
 def main() -> None:

@@ -269,6 +269,15 @@ evidence:
   returned: when it did not become ready
   type: list
   elements: str
+log:
+  description: Where all that it printed is found, an absolute path or a command.
+  returned: when it did not become ready
+  type: str
+write_attempts:
+  description: Where the application tried to write outside its shared folders, as RV(mobius.ops.release#module:write_attempts).
+  returned: when it did not become ready
+  type: list
+  elements: dict
 app_path:
   description:
     - How the application gets to O(app_path). V(mounted) by systemd, V(bound) in a mount namespace, V(linked) by links in the folder.

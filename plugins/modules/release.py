@@ -213,6 +213,19 @@ evidence:
   returned: when a release did not become ready
   type: list
   elements: str
+log:
+  description:
+    - Where all that it printed is found, an absolute path or a command; of an instance that was tried on a copy, what is kept of it.
+  returned: with a service, when it was switched or a release did not become ready
+  type: str
+write_attempts:
+  description:
+    - Where the application tried to write outside its shared folders, by what it printed since its start: a warning, which fails nothing.
+      C(folder), C(paths) (at most three, relative to the application's folder), C(error), C(message), and C(line), the entry for
+      C(mobius_shared_folders) that helps, or an empty text.
+  returned: with a service, when it was switched or a release did not become ready
+  type: list
+  elements: dict
 """
 
 import typing as t

@@ -196,6 +196,9 @@ options:
     description: The environment's name, for the report.
     type: str
     default: ""
+  service:
+    description: Name of the service below O(root) that is tested. What it printed is searched for writes outside its shared folders.
+    type: str
 requirements:
   - requests where it runs
   - jmespath where it runs, for expressions
@@ -249,6 +252,11 @@ counts:
   description: How many tests are V(passed), V(failed) and V(skipped), and how many passed only when tried again (V(flaky)).
   returned: always
   type: dict
+write_attempts:
+  description: Where the application tried to write outside its shared folders, as RV(mobius.ops.release#module:write_attempts).
+  returned: always; empty without O(service)
+  type: list
+  elements: dict
 tests:
   description: A record a step, in the order in which they ran.
   returned: always
@@ -319,6 +327,7 @@ left:
   type: dict
 """
 
+import contextlib
 import os
 import time
 import typing as t
@@ -329,11 +338,13 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _arguments,
     _clock,
     _commands,
+    _service,
     _suite,
     _suite_report,
     _suite_run,
+    _write_attempts,
 )
-from ansible_collections.mobius.ops.plugins.module_utils._errors import ServiceError
+from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 
@@ -367,6 +378,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
               "elapsed": round(time.monotonic() - clock, 3), "base_url": _commands.without_passwords(params["base_url"]),
               "release": settings.release, "env": params["env"], "removed": removed, "left": left}
     report = hidden.value(report)
+    report["write_attempts"] = write_attempts(params)
     error = refusal(report)
     if params["junit"] and not check_mode:
         try:
@@ -379,6 +391,14 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
         error.facts = report
         raise error
     return bool(left), report, {}
+
+
+def write_attempts(params: dict[str, t.Any]) -> list[dict[str, t.Any]]:
+    """Where the service tried to write elsewhere; nothing of one that was not set up."""
+    with contextlib.suppress(OpsError):
+        if params["root"] and params["service"]:
+            return _write_attempts.of(_service.load(Layout(params["root"]), params["service"]))
+    return []
 
 
 def refusal(report: dict[str, t.Any]) -> ServiceError | None:
@@ -407,6 +427,7 @@ def main() -> None:
             "outside": {"type": "bool", "default": False},
             "junit": {"type": "path"},
             "env": {"type": "str", "default": ""},
+            "service": {"type": "str"},
         },
         supports_check_mode=True,
     )

@@ -76,6 +76,21 @@ def evidence(facts: Facts) -> str:
     return _page.section("What went wrong", told + _stack(head, rows, {3})) if rows else ""
 
 
+def writes(facts: Facts) -> str:
+    """Where the application tried to write outside its shared folders."""
+    rows = []
+    for one in facts["watch"].get("write_attempts") or []:
+        if isinstance(one, dict):
+            rows.append(f'<tr><th scope="row">{text(one.get("folder") or "(its own folder)")}</th>'
+                        f'<td class="status">{text(one.get("error") or "")}</td>'
+                        f'<td class="long">{text(", ".join(map(str, one.get("paths") or [])))}</td>'
+                        f'<td class="long"><code>{text(one.get("line") or "")}</code></td></tr>')
+    told = ('<p class="soft small">Releases are read-only. Add a line to <code>mobius_shared_folders</code>, beside those that are there, '
+            "then run setup and deploy.</p>")
+    head = ["folder", "error", "paths", "line"]
+    return _page.section("Writes outside the shared folders", told + _stack(head, rows)) if rows else ""
+
+
 def incidents(facts: Facts) -> str:
     """What was opened, and what the application printed last."""
     parts = []

@@ -18,7 +18,7 @@ GENERATED = {
     "node_modules", "client/node_modules", "client/build", "data", "out", "logs", "src/api/uploads",
     ".env", ".release.json", "fault.json",
 }
-FAULTS = ("health", "slow", "errors", "leak", "crash", "hang")
+FAULTS = ("health", "slow", "errors", "leak", "crash", "hang", "writes")
 
 
 def main():

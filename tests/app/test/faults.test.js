@@ -73,6 +73,12 @@ describe('faults', { concurrency: 3 }, () => {
     assert.equal(await later.exited, 1);
   });
 
+  test('writes: outside the folders for that, and the error is logged', async (t) => {
+    const app = await startNew(t, { fault: { kind: 'writes' } });
+    await app.logged(`ENOENT: no such file or directory, open '${path.join(app.root, 'reports', 'today.json')}'`);
+    assert.equal(await health(app), 200);
+  });
+
   test('hang: connections are accepted and not answered, until it is over', async (t) => {
     const file = 'elsewhere.json';
     const app = await startNew(t, { env: { MOBIUS_FAULT_FILE: file } });

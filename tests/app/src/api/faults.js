@@ -1,6 +1,7 @@
 // Faults on demand, so that deploys, watches and rollbacks can be tried against something real.
 // One fault at a time, from the control file (looked at every 250 ms) or else from MOBIUS_FAULT.
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFile } from 'node:fs';
+import path from 'node:path';
 import { HttpError } from './errors.js';
 
 const TICK_MS = 250;
@@ -12,6 +13,7 @@ const DEFAULTS = {
   leak: { mb_per_s: 20, max_mb: 1024 },
   crash: {},
   hang: {},
+  writes: {},
 };
 
 export function createFaults({ faultFile, faultInline, log }) {
@@ -20,6 +22,7 @@ export function createFaults({ faultFile, faultInline, log }) {
   let announced = null;
   let requests = 0;
   let leaked = [];
+  let written = null;
 
   function reload() {
     const file = readFile(faultFile);
@@ -53,6 +56,7 @@ export function createFaults({ faultFile, faultInline, log }) {
     if (active('crash')) process.exit(1);
     if (active('hang')) hang();
     leak();
+    write();
   }
 
   /** Blocks the event loop: the kernel goes on to accept connections, nobody answers them. */
@@ -70,6 +74,15 @@ export function createFaults({ faultFile, faultInline, log }) {
     const perTick = (current?.mb_per_s ?? 0) * TICK_MS / 1000;
     if (!current) leaked = [];
     else if (leaked.length * perTick < current.max_mb) leaked.push(Buffer.alloc(Math.round(perTick * MB), 1));
+  }
+
+  /** Once, as a careless release does: into a folder that nobody has made, and the error into the log. */
+  function write() {
+    const current = active('writes');
+    if (current === written) return;
+    written = current;
+    const file = path.join(process.cwd(), 'reports', 'today.json');
+    if (current) writeFile(file, '{}', (error) => error && log.error(`the report is lost: ${error.message}`));
   }
 
   /** Multiples of the golden ratio: any run of requests gets its share, and no endpoint gets it all. */

@@ -122,6 +122,14 @@ def test_no_notice_help_or_stack_frame_is_shown(name):
     assert len(shown) <= _causes.LONGEST and shown.count(" | ") <= _causes.LINES
 
 
+@pytest.mark.parametrize("text", [
+    "npm error code 1\nnpm error A complete log of this run can be found in: /root/.npm/_logs/2026-debug-0.log\n",
+    "npm ERR! A complete log of this run can be found in:\nnpm ERR!     /root/.npm/_logs/2026-debug-0.log\n",
+])
+def test_the_log_that_npm_names(text):
+    assert _causes.log_file(text) == "/root/.npm/_logs/2026-debug-0.log" and _causes.log_file("") == ""
+
+
 @pytest.mark.parametrize("errors", [
     "npm notice\nnpm notice New minor version of npm available! 11.19.1 -> 11.21.2\n{}\nnpm notice To update run: npm i -g npm\n",
     "npm warn deprecated left-pad@1.3.0: use String.prototype.padStart()\n{}\n",

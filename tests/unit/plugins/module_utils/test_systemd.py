@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _service, _systemd
+from ansible_collections.mobius.ops.plugins.module_utils import _files, _service, _systemd
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError
 
 #: In continuous integration these tests fail without the tool, instead of being left out unseen.
@@ -197,6 +197,17 @@ def test_the_journal_tells_how_it_ended_before_it_was_restarted(systemctl, code,
                        "\"__REALTIME_TIMESTAMP\": \"1795456392673202\"}'\n")
     program.chmod(0o755)
     assert _systemd.show("mobius.service")["last_exit"] == {"when": "2026-11-23T17:53:12Z", "how": how}
+
+
+def test_what_a_unit_printed_since_it_was_started_on_purpose(systemctl, host):
+    program = systemctl("").parent / "bin" / "journalctl"
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    program.chmod(0o755)
+    service = _service.SystemdService(host.layout, {"name": "mobius@5002"})
+    os.makedirs(service.folder)
+    assert service.log == "journalctl -u mobius@5002" and "--since" not in service.printed()
+    _files.write_text(os.path.join(service.folder, "started"), "1795456392.250\n")
+    assert service.printed().splitlines()[-3:] == ["--lines=1000", "--since=@1795456392.250", "_SYSTEMD_UNIT=mobius@5002.service"]
 
 
 def test_a_program_leaves_the_login_session(systemctl, monkeypatch):

@@ -88,6 +88,11 @@ def incidents(host):
     return found
 
 
+def metrics_of(folder):
+    with open(folder.spec()["metrics_file"], encoding="utf-8") as stream:
+        return [json.loads(line) for line in stream]
+
+
 def last_event(host, what="watch"):
     return [event for event in host.history() if event["what"] == what][-1]
 
@@ -209,6 +214,49 @@ def test_a_crash_loop_is_rolled_back_though_checks_pass_in_between(host, two, wa
         wait_until(lambda number=number: two.status()["restarts"] >= number or host.store.live() == "r1")
     state = ended(folder)
     assert state["verdict"] == "rolled_back" and "crash loop: the service was restarted 2 times" in state["trigger"]
+
+
+DENIED = "Error: EACCES: permission denied, open 'cache/x.json'"
+
+
+def prints(host, release_id, text):
+    """Let a release print something when it starts."""
+    path = os.path.join(host.layout.release(release_id), "app.py")
+    with open(path, encoding="utf-8") as stream:
+        _files.write_text(path, f"print({text!r}, flush=True)\n" + stream.read())
+
+
+def test_a_write_outside_the_shared_folders_is_recorded_once_and_moves_no_verdict(host, own_clock, watch, ended):
+    host.live("r1")
+    prints(host, "r1", DENIED)
+    host.serve()
+    folder = watch()
+    state = ended(folder)
+    assert state["verdict"] == "healthy" and state["rounds"] > 1
+    (found,) = state["write_attempts"]
+    assert (found["folder"], found["paths"]) == ("cache", ["cache/x.json"])
+    assert log_of(folder).count(found["message"]) == 1 and "- {path: cache, component: generated, folder: .cache}" in log_of(folder)
+    (mark,) = [row for row in metrics_of(folder) if row.get("mark") == "write_attempt"]
+    assert mark["text"] == found["message"]
+
+
+def test_a_write_is_recorded_by_a_watch_that_is_ended_before_its_first_round(host, watch):
+    host.live("r1")
+    prints(host, "r1", DENIED)
+    host.serve()
+    folder = watch(duration=10 * HANG, initial_delay=10 * HANG)
+    _watch.stop(host.layout, "the deploy failed")
+    assert [one["folder"] for one in folder.state()["write_attempts"]] == ["cache"]
+
+
+def test_the_exception_behind_a_failure_is_in_the_reason_of_a_rollback(host, two, watch, ended, secret):
+    prints(host, "r2", f"TypeError: no table {secret}\n    at load ({host.layout.release('r2')}/src/api/store.js:7:3)")
+    two.restart()
+    host.mode("r2", "bad")
+    state = ended(watch(duration=10 * HANG))
+    assert state["verdict"] == "rolled_back"
+    assert state["trigger"].endswith("; the last exception in its log: TypeError: no table ******** (src/api/store.js:7:3)")
+    assert incidents(host)[0]["evidence"]["trigger"] == state["trigger"]
 
 
 def test_it_stops_when_told_and_says_why(host, two, watch, ended):

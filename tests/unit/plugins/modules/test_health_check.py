@@ -28,7 +28,7 @@ def test_a_healthy_service(check, web, mode):
 def test_an_unhealthy_one_fails_in_one_sentence_with_every_result(check, web):
     result = check(checks=[{"name": "api", "url": web.base + "/bad"}, {"url": web.base + "/health"}])
     assert result["failed"] and result["status"] == "critical" and result["error_rate_pct"] == 50.0
-    assert "1 of 2 requests not ok, first api: status 500 instead of 200, error rate 50.0 %" in result["msg"]
+    assert "1 of 2 requests not ok, first api: status 500 instead of 200 (broken), error rate 50.0 %" in result["msg"]
     assert result["results"][0]["evidence"] == "broken"
 
 
@@ -46,6 +46,13 @@ def test_thresholds_and_fail_on(check, web):
 def test_what_cannot_be_measured_is_unknown_and_no_success(check):
     result = check(url=f"http://{'x' * 70}.example/")
     assert result["failed"] and result["status"] == "unknown" and result["error_rate_pct"] is None
+
+
+def test_the_setting_that_helps_against_a_refusal_is_named(check, web):
+    web.answers["/health"] = (401, '{"error":"Unauthorized"}')
+    result = check(url=web.base + "/health")
+    assert "status 401 instead of 200 (Unauthorized)" in result["msg"]
+    assert result["msg"].endswith("set mobius_check_secret_headers to X-Mobius-API-Key and one of MOBIUS_API_KEYS in shared/config/.env.")
 
 
 def test_it_waits_for_readiness(check, web):

@@ -14,13 +14,23 @@ import junitparser
 import pytest
 from support.waiting import HANG
 
-from ansible_collections.mobius.ops.plugins.module_utils import _suite_report, _suite_run
+from ansible_collections.mobius.ops.plugins.module_utils import _files, _suite_report, _suite_run
 from ansible_collections.mobius.ops.plugins.modules import smoke_test
 
 KEY = "sekret-key-of-the-tests"
 UPLOAD = {"name": "upload", "url": "/upload", "upload": {"field": "images"}, "status": [201], "key_header": "X-Mobius-API-Key",
           "capture": {"id": "files[0].id", "file": "files[0].url"}, "made": ["{file}"]}
 BACK = {"name": "back", "url": "{file}", "same_as": "upload"}
+
+
+def test_writes_outside_the_shared_folders_are_found_in_what_the_service_printed(host, web):
+    params = {"root": host.root, "service": "mobius"}
+    assert smoke_test.write_attempts(params) == []  # it was not set up
+    host.live("r1")
+    service = host.service()
+    _files.write_text(service.spec["console_log"], "Error: EROFS: read-only file system, mkdir 'previews'\n")
+    (found,) = smoke_test.write_attempts(params)
+    assert found["folder"] == "previews" and smoke_test.write_attempts({**params, "service": None}) == []
 
 
 class Application:

@@ -83,6 +83,14 @@ def test_each_verdict_has_its_headline(told, verdict, mood, sentence):
     assert watch_page.summary(facts) in seen.text
 
 
+def test_writes_outside_the_shared_folders_have_their_line_and_text_stays_text(told):
+    found = {"folder": HOSTILE, "paths": [HOSTILE + "/x", 7], "error": "EACCES", "line": "- {path: cache, component: generated}"}
+    _facts, _page, seen = told(write_attempts=[found, "damaged", {"folder": ""}])
+    assert seen.says("Writes outside the shared folders") and seen.says("- {path: cache, component: generated}")
+    assert not seen.all("script") and seen.says("(its own folder)")
+    assert not told()[2].says("Writes outside the shared folders")
+
+
 def test_what_serves_now_is_told(host):
     watches.put(host)
     host.store.point("v1")
