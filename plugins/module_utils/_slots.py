@@ -186,6 +186,9 @@ class SlottedService(_service.Service):
         self._front.stop()
         self.stop()
 
+    def restart_needed(self, changes: bool = False) -> list[str]:
+        return self.serving().restart_needed(changes)
+
     def instances(self) -> list[_service.Service]:
         return [self.instance(port) for port in self.ports]
 
