@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Which settings and secrets the running process of a service does not have yet, because they changed after its start.
 
-The kernel has the environment that a process was started with. It is compared with the ``.env`` and the definition of now, so no secret is
-kept, and an instance that earlier code or systemd has started can be asked too. What else a start used is recorded (``started.json``, no values
-of the ``.env``). Only files that are newer than the process count: it has read all others.
+The kernel has the environment that a process was started with. It is compared with the ``.env`` and the definition of now, so no secret
+is kept, and an instance that earlier code or systemd has started can be asked too. What else a start used is recorded (``started.json``,
+without values of the ``.env``). Only files that are newer than the process count: it has read all others.
 """
 from __future__ import annotations
 

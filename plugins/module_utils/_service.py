@@ -127,6 +127,10 @@ class Service(abc.ABC):
         """How the application gets to the folder in which it sees its release (``_app_path``)."""
         return _app_path.way(self.spec)
 
+    def way_now(self) -> str:
+        """How the process that runs got there."""
+        return self.way()
+
     def require_port(self) -> None:
         """:raises StateError: when another program listens on the port."""
         self.require_nobody_else(self.port, "mobius_port")
@@ -250,6 +254,12 @@ class ProcessService(Service):
         log = " ".join(_files.tail(os.path.join(self.folder, "supervisor.log"), 3))
         raise ServiceError(f"service {self.name}", f"its supervisor to start within {LAUNCH_TIMEOUT:.0f} s",
                            log or "nothing from it", "Look into state/service/ below the root")
+
+    def way_now(self) -> str:
+        facts = self._read()
+        if not _processes.is_alive(facts.get("pid"), facts.get("ticks")):
+            return self.way()
+        return facts.get("app_path", _app_path.MOVING)  # a supervisor of before that folder
 
     def _reader(self) -> int | None:
         facts = self._read()

@@ -148,6 +148,9 @@ class SlottedService(_service.Service):
     def way(self) -> str:
         return self._plain.way()
 
+    def way_now(self) -> str:
+        return self.serving().way_now()
+
     def require_port(self) -> None:
         for part in (self._front, *map(self.instance, self.ports)):
             part.require_port()
