@@ -116,7 +116,7 @@ def dora_line(dora: dict[str, t.Any] | None) -> str:
 #: How the application gets to the folder in which it sees its release.
 WAYS = {"mounted": "{}, where systemd mounts its release", "bound": "{}, where its release is mounted in a mount namespace of its own",
         "linked": "{}, which has links to all that is in its release",
-        "moving": "the release's own, so paths that it stores break with the next release; {} from its next start on where the host allows it"}
+        "moving": "that of its release, so paths that it stores break with the next one. Where the host allows it, a restart brings {}"}
 
 
 def place_lines(service: dict[str, t.Any]) -> list[str]:

@@ -57,7 +57,7 @@ status:
   returned: success
   type: str
 restart_needed:
-  description: Names of settings and variables that changed after its process was started; see M(mobius.ops.node_service). RV(message) says so.
+  description: Names of settings and variables that changed after its process was started; see M(mobius.ops.node_service).
   returned: success
   type: list
   elements: str
