@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from unittest import mock
 
 import pytest
@@ -163,3 +164,17 @@ def test_systemd_applies_a_changed_unit_when_it_starts_the_service_again(host, s
     assert changed.restart_needed() == ["mobius_memory_max"]
     systemd.reboot()
     assert changed.restart_needed() == []
+    dotenv(host, "NEW=1\n")
+    assert changed.restart_needed() == ["NEW"], "the record is of the start before"
+
+
+@pytest.mark.parametrize("manager", ["process", "systemd"])
+def test_a_variable_that_is_set_twice(host, systemd, manager):
+    """systemd prefers the file, the supervisor the definition."""
+    host.live("r1")
+    dotenv(host, "BOTH=of the file\n")
+    service = host.service(manager=manager, environment={"BOTH": "of the definition"})
+    service.start()
+    os.utime(host.layout.env_file)
+    assert _drift.newer([host.layout.env_file], time.time() - 5) and service.restart_needed() == []
+    service.stop()
