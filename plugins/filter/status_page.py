@@ -113,6 +113,27 @@ def dora_line(dora: dict[str, t.Any] | None) -> str:
     return ", ".join(parts)
 
 
+#: How the application gets to the folder in which it sees its release.
+WAYS = {"mounted": "{}, where systemd mounts its release", "bound": "{}, where its release is mounted in a mount namespace of its own",
+        "linked": "{}, which has links to all that is in its release",
+        "moving": "that of its release, so paths that it stores break with the next one. Where the host allows it, a restart brings {}"}
+
+
+def place_lines(service: dict[str, t.Any]) -> list[str]:
+    """Where the application sees its release, its instances, and the folders that all releases share."""
+    lines = ["Application folder: " + WAYS[service["app_path"]].format(service["app_folder"])] if service.get("app_path") else []
+    if service.get("slots"):
+        lines += ["", "Instances", *table(["port", "status", "release", ""], [
+            [port, facts["status"], facts["release"], "<- serves" if facts["serves"] else ""] for port, facts in service["slots"].items()])]
+    if service.get("shared_folders"):
+        lines += ["", "Shared folders", *table(["path in the release", "kept in", "component", ""], [
+            [entry["path"], entry["place"], entry["component"], "" if entry["exists"] else "MISSING: run mobius.ops.setup"]
+            for entry in service["shared_folders"]])]
+    elif "shared_folders" in service:
+        lines += ["", "Shared folders", "  unknown: an earlier version has set this host up. Run: ansible-playbook mobius.ops.setup."]
+    return lines
+
+
 def host_lines(host: dict[str, t.Any] | None) -> list[str]:
     """The host's key metrics and what is not normal, or why there are none."""
     if not host:
@@ -132,6 +153,7 @@ def status_page(service: dict[str, t.Any], releases: dict[str, t.Any], backups: 
     if health["results"]:
         lines.append(f"Health: {health['status']}, error rate {health['error_rate_pct']} %, p95 {health['p95_ms']} ms")
     lines += lock_lines(releases.get("lock"))
+    lines += place_lines(service)
     lines += host_lines(host)
     lines += ["", "Releases", *table(["id", "status", "activated", "verified", ""], [
         [record["id"], record["status"], record["activated"], record["verified"], marks(record, releases)]

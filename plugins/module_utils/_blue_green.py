@@ -52,6 +52,23 @@ def switch(store: ReleaseStore, service: SlottedService, release_id: str, checks
     return {"downtime": 0.0, **_exclusive(store, service, release_id, checks, timeout, drain or _drain.of_definition(service))}
 
 
+def restart(store: ReleaseStore, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]], timeout: float,
+            drain_as: Drain) -> dict[str, t.Any]:
+    """Let the live release serve from a new process, the other instance; nobody finds the service stopped.
+
+    :param drain_as: for the instance that ends; of shared state, for what still runs of an earlier release.
+    :returns: ``ready_after`` and ``held`` as of :func:`switch`.
+    :raises OpsError: when it did not become ready; the instance of before serves then, or was started again.
+    """
+    idle = service.idle()
+    if service.spec["state"] == "exclusive":
+        return _exclusive(store, service, release_id, checks, timeout, drain_as)
+    if idle.status()["status"] != "stopped":
+        _drain.rest(service, idle, patience(service, idle, checks, drain_as))
+        idle.stop()
+    return _beside(store, service, idle, release_id, checks, timeout)
+
+
 def _beside(store: ReleaseStore, service: SlottedService, idle: Service, release_id: str, checks: list[dict[str, t.Any]],
             timeout: float) -> dict[str, t.Any]:
     """Start an instance that does not serve, and let it serve."""
@@ -112,10 +129,10 @@ def refusal(release_id: str, error: OpsError | OSError) -> OpsError:
 
 def patience(service: Service, instance: Service, checks: list[dict[str, t.Any]], drain: Drain) -> Drain:
     """How long the work of an instance is really waited for: hardly, when it is ill and need not be."""
-    return Drain(min(ILL, drain.timeout), True) if drain.unless_ill and _is_ill(service, instance, checks) else drain
+    return Drain(min(ILL, drain.timeout), True) if drain.unless_ill and is_ill(service, instance, checks) else drain
 
 
-def _is_ill(service: Service, instance: Service, checks: list[dict[str, t.Any]]) -> bool:
+def is_ill(service: Service, instance: Service, checks: list[dict[str, t.Any]]) -> bool:
     """Whether an instance fails a check at this moment, or does not answer it soon."""
     asked = service.direct(checks, instance.port) if isinstance(service, SlottedService) else checks
     own = [{**check, "timeout": min(check["timeout"], ANSWERS), "attempts": 1} for check in asked]

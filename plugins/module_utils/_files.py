@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, StateError
@@ -20,13 +21,24 @@ CHUNK = 1024 * 1024
 
 
 @contextlib.contextmanager
-def locked(path: str) -> t.Iterator[int]:
+def locked(path: str, patience: float | None = None) -> t.Iterator[int]:
     """While the block runs no other process is in a block of the same lock file; another one waits.
 
     The block gets the descriptor. A program that inherits it holds the lock too, until it ends.
+
+    :param patience: seconds to wait; as long as it takes by default.
+    :raises BlockingIOError: when another process still has it then.
     """
+    deadline = time.monotonic() + (patience or 0)
     with open(path, "a", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | (0 if patience is None else fcntl.LOCK_NB))
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.02)
         yield lock.fileno()
 
 

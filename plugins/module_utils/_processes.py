@@ -11,6 +11,8 @@ import time
 import typing as t
 
 _LISTEN = "0A"
+#: Bytes that are read of an environment; the kernel passes fewer.
+_ENVIRONMENT = 8 * 1024 * 1024
 
 
 def start_ticks(pid: int) -> int | None:
@@ -52,6 +54,16 @@ def command_line(pid: int, limit: int = 120) -> str:
             return stream.read(4 * limit).replace(b"\0", b" ").decode("utf-8", "replace").strip()[:limit]
     except OSError:
         return ""
+
+
+def environment(pid: int) -> dict[str, str] | None:
+    """The environment that a process was started with, or ``None`` when it cannot be told. The process may have changed it since."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as stream:
+            words = os.fsdecode(stream.read(_ENVIRONMENT)).split("\0")
+    except OSError:
+        return None
+    return dict(word.split("=", 1) for word in words if "=" in word)
 
 
 def parents(pid: int) -> t.Iterator[int]:

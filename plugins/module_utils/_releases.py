@@ -115,13 +115,13 @@ class ReleaseStore:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.layout.path("state", "reserve"))
 
-    def locked(self, what: str) -> contextlib.AbstractContextManager[None]:
-        """While the block runs no one else does the same on this target; another one waits."""
-        return _files.locked(self.layout.path("state", what + ".lock"))
+    def locked(self, what: str, patience: float | None = None) -> contextlib.AbstractContextManager[None]:
+        """While the block runs no one else does the same on this target; another one waits (``_files.locked``)."""
+        return _files.locked(self.layout.path("state", what + ".lock"), patience)
 
-    def switching(self) -> contextlib.AbstractContextManager[None]:
+    def switching(self, patience: float | None = None) -> contextlib.AbstractContextManager[None]:
         """While the block runs no one else switches releases: not a deploy, a rollback, or a watch."""
-        return self.locked("switch")
+        return self.locked("switch", patience)
 
     def prunable(self, keep: int) -> list[str]:
         """Ids that retention would remove: *keep* verified releases stay, the live one and the target always."""

@@ -19,6 +19,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _app_path,
     _clock,
     _detach,
+    _drift,
     _exceptions,
     _files,
     _processes,
@@ -139,6 +140,10 @@ class Service(abc.ABC):
         """How the application gets to the folder in which it sees its release (``_app_path``)."""
         return _app_path.way(self.spec)
 
+    def way_now(self) -> str:
+        """How the process that runs got there."""
+        return self.way()
+
     def require_port(self) -> None:
         """:raises StateError: when another program listens on the port."""
         self.require_nobody_else(self.port, "mobius_port")
@@ -202,6 +207,17 @@ class Service(abc.ABC):
         """Stop it for longer, with all that stands in front of it."""
         self.stop()
 
+    def restart_needed(self, changes: bool = False) -> list[str]:
+        """Names of settings and variables that its process does not have yet (``_drift``).
+
+        :param changes: whether this definition is about to be saved.
+        """
+        return _drift.restart_needed(self.spec, self.folder, self.status()["pid"], self._reader(), changes)
+
+    def _reader(self) -> int | None:
+        """The process that has read the definition, when it is not the service's own."""
+        return None
+
     def runs(self) -> bool:
         """Whether a process of it runs, or is about to be started again."""
         facts = self.status()
@@ -255,6 +271,7 @@ class ProcessService(Service):
             return
         self._end_remains()
         self.save()
+        _drift.note(self.spec, self.folder)
         self._correct_paths()
         pid = _detach.launch(self.layout, _supervisor, self.folder, os.path.join(self.folder, "supervisor.log"))
         deadline, ended = time.monotonic() + LAUNCH_TIMEOUT, False
@@ -267,6 +284,16 @@ class ProcessService(Service):
         log = " ".join(_files.tail(os.path.join(self.folder, "supervisor.log"), 3))
         raise ServiceError(f"service {self.name}", f"its supervisor to start within {LAUNCH_TIMEOUT:.0f} s",
                            log or "nothing from it", "Look into state/service/ below the root")
+
+    def way_now(self) -> str:
+        facts = self._read()
+        if not _processes.is_alive(facts.get("pid"), facts.get("ticks")):
+            return self.way()
+        return facts.get("app_path", _app_path.MOVING)  # a supervisor of before that folder
+
+    def _reader(self) -> int | None:
+        facts = self._read()
+        return facts["supervisor_pid"] if _processes.is_alive(facts.get("supervisor_pid"), facts.get("supervisor_ticks")) else None
 
     def _end_remains(self) -> None:
         """End a service that lost its supervisor, and the children of one that was killed with it."""
@@ -342,6 +369,7 @@ class SystemdService(Service):
     def start(self) -> None:
         self.save()
         if not self.runs():
+            _drift.note(self.spec, self.folder)
             self._correct_paths()
             _files.write_text(self._started_file, f"{time.time():.3f}\n")
         if not self._started_by_another():

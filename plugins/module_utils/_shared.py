@@ -76,6 +76,14 @@ def made(layout: Layout) -> list[dict[str, t.Any]]:
     return load(layout) if os.path.exists(_kept(layout)) else []
 
 
+def described(layout: Layout) -> list[dict[str, t.Any]]:
+    """Each folder that the host was set up with: ``path``, ``component``, ``place`` below the root, whether it ``exists``."""
+    entries = made(layout)
+    places = links(layout, entries)
+    return [{"path": entry["path"], "component": entry["component"], "place": os.path.relpath(places[entry["path"]], layout.root),
+             "exists": os.path.isdir(places[entry["path"]])} for entry in entries]
+
+
 def save(layout: Layout, entries: list[dict[str, t.Any]]) -> None:
     """Keep the list for those who prepare, restore or try a release later."""
     _files.write_json(_kept(layout), entries)

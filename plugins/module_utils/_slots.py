@@ -148,6 +148,9 @@ class SlottedService(_service.Service):
     def way(self) -> str:
         return self._plain.way()
 
+    def way_now(self) -> str:
+        return self.serving().way_now()
+
     def require_port(self) -> None:
         for part in (self._front, *map(self.instance, self.ports)):
             part.require_port()
@@ -195,6 +198,9 @@ class SlottedService(_service.Service):
     def shut_down(self) -> None:
         self._front.stop()
         self.stop()
+
+    def restart_needed(self, changes: bool = False) -> list[str]:
+        return self.serving().restart_needed(changes)
 
     def instances(self) -> list[_service.Service]:
         return [self.instance(port) for port in self.ports]

@@ -19,6 +19,19 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def restart_needed(names: list[str]) -> str:
+    """That a process lacks changed settings, and what to do; empty when it lacks none."""
+    return f"Restart needed: the running process does not have the current {listed(names)}. Run: ansible-playbook mobius.ops.restart." \
+        if names else ""
+
+
+def listed(names: list[str], most: int = 10) -> str:
+    """``a``, ``a and b``, ``a, b and c``, ``a, b and 9 more``."""
+    if len(names) > most:
+        names = [*names[:most], f"{len(names) - most} more"]
+    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + "".join(names[-1:])
+
+
 def service_message(name: str, facts: dict[str, t.Any], live: str | None, fault: str, unguarded: bool = False) -> tuple[bool, str]:
     """Whether a service is well, and how it is in words, with what to do.
 

@@ -27,6 +27,9 @@ options:
         keep the given one first when O(port) is given.
       - Another O(proxy_port), O(standby_port) or O(manager), and another O(port) with a proxy, are refused while an instance runs that
         would be lost by that. Under systemd, units that the new definition does not have are removed.
+      - V(restarted) behind a proxy loses no request. With O(application_state=shared) the other instance starts, then the proxy switches;
+        with V(exclusive) new requests wait in the proxy meanwhile, and changed settings are tried on a copy of the data before.
+      - A restart while a deploy or a rollback switches, or of a service that does not run, stops and starts it.
       - Under systemd a service is enabled when it is started, and stays so when it is stopped. Of two instances a reboot starts the one
         that serves.
     type: str
@@ -117,14 +120,13 @@ options:
     default: exclusive
   drain_timeout:
     description:
-      - Seconds within which long requests and renders of the old instance must have ended, or nothing is switched.
+      - Seconds within which long requests and renders of the old instance must have ended, or nothing is switched. 900 by default.
       - Without O(proxy_port) requests are not seen, and a switch waits for renders only.
+      - V(restarted) of a service that was defined before uses what is given here, and the definition's where nothing is.
     type: float
-    default: 900
   drain_force:
-    description: Whether what has not ended by then is cut.
+    description: Whether what has not ended by then is cut; by default it is not. See O(drain_timeout) for V(restarted).
     type: bool
-    default: false
   drain_quiet:
     description:
       - Seconds without long requests and renders after which the old instance counts as at rest. The requests of others go on meanwhile.
@@ -260,6 +262,26 @@ slots:
   description: What the two instances do, by port (C(status), C(release), C(serves)).
   returned: with a proxy
   type: dict
+restart_needed:
+  description:
+    - Names of environment variables and settings that changed after its process was started, which does not have them yet. C(unit) is
+      something else in the systemd unit.
+    - Empty as well where it cannot be known, as of a definition that changed before this version first started the service.
+  returned: success
+  type: list
+  elements: str
+restart_message:
+  description: RV(restart_needed) in a sentence, with what to do; empty when it is not needed.
+  returned: success
+  type: str
+downtime:
+  description: Seconds between the stop of the old process and the readiness of the new one; 0 when no request was lost.
+  returned: when a running service was restarted
+  type: float
+held:
+  description: Seconds that new requests waited in the proxy.
+  returned: when the service was restarted
+  type: float
 ready_after:
   description: Seconds that it took to satisfy O(checks).
   returned: when it was waited for
@@ -293,18 +315,27 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _arguments,
+    _drain,
     _health,
     _readiness,
     _redefinition,
+    _restart,
     _restore_journal,
     _service,
     _stores,
     _systemd,
+    _words,
     _work,
 )
+from ansible_collections.mobius.ops.plugins.module_utils._drain import Drain
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+
+
+def asked(params: dict[str, t.Any]) -> dict[str, t.Any]:
+    """What the call says of work that runs."""
+    return {name: params[name] for name in ("drain_timeout", "drain_force") if params[name] is not None}
 
 
 def service_of(layout: Layout, params: dict[str, t.Any]) -> tuple[_service.Service, bool]:
@@ -312,7 +343,8 @@ def service_of(layout: Layout, params: dict[str, t.Any]) -> tuple[_service.Servi
     if params["port"] is None:
         return _service.load(layout, params["name"]), False
     _work.check_pattern(params["job_id_pattern"] or "")
-    service = _service.service_for(layout, _service.build_spec(layout, params))
+    rules = {"drain_timeout": 900.0, "drain_force": False, **asked(params)}
+    service = _service.service_for(layout, _service.build_spec(layout, {**params, **rules}))
     current = getattr(service, "unit_current", lambda: True)() and _work.check_of(service) == _busy_check(params)
     return service, service.saved() != service.spec or not current
 
@@ -322,27 +354,40 @@ def _busy_check(params: dict[str, t.Any]) -> dict[str, t.Any]:
     return _work.normalize(params["busy_check"], params["headers"], params["secret_headers"])
 
 
-def bring_about(service: _service.Service, old: _service.Service | None, params: dict[str, t.Any], differs: bool) -> None:
+def bring_about(service: _service.Service, old: _service.Service | None, params: dict[str, t.Any], differs: bool,
+                checks: list[dict[str, t.Any]]) -> dict[str, t.Any]:
     """Keep the definition, then start, stop or restart. A running service whose definition changed is restarted."""
-    state, allow_torn = params["state"], params["allow_torn_stores"]
+    state, store = params["state"], ReleaseStore(service.layout)
     if state in ("started", "restarted"):
-        if service.layout.current != service.spec["working_dir"] or ReleaseStore(service.layout).live() is None:
-            raise StateError(f"service {service.name}", "a live release to run", "none", "Deploy one with mobius.ops.deploy")
-        service.require_port()
-        _restore_journal.refuse_interrupted(service.layout)
-        if not allow_torn and (state == "restarted" or not service.runs()):
-            _stores.require_whole(service.layout)
+        require_startable(service, params)
     if differs:
         _redefinition.clear(old, service)
         service.save()
         _work.save_check(service, _busy_check(params))
     if state == "stopped":
         service.shut_down()
-    elif state in ("started", "restarted"):
-        if state == "restarted" or differs:
-            service.restart()
-        else:
-            service.start()
+    elif state == "restarted" or (state == "started" and differs):
+        return _restart.restart(store, service, checks, params["ready_timeout"], drain_of(service, params))
+    elif state == "started":
+        service.start()
+        return {"ready_after": _readiness.ready(service, checks, store.live(), params["ready_timeout"])} if checks else {}
+    return {}
+
+
+def require_startable(service: _service.Service, params: dict[str, t.Any]) -> None:
+    """:raises StateError: when there is nothing to start, or it must not be started now."""
+    if service.layout.current != service.spec["working_dir"] or ReleaseStore(service.layout).live() is None:
+        raise StateError(f"service {service.name}", "a live release to run", "none", "Deploy one with mobius.ops.deploy")
+    service.require_port()
+    _restore_journal.refuse_interrupted(service.layout)
+    if not params["allow_torn_stores"] and (params["state"] == "restarted" or not service.runs()):
+        _stores.require_whole(service.layout)
+
+
+def drain_of(service: _service.Service, params: dict[str, t.Any]) -> Drain:
+    """The rules of the definition for work that runs, but for what this call says."""
+    given = {name.replace("drain_", ""): value for name, value in asked(params).items()}
+    return _drain.of_definition(service)._replace(**given)  # type: ignore[arg-type]
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
@@ -363,9 +408,9 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
                       before["status"] if state == "present" else "running"}}
     result: dict[str, t.Any] = {}
     if (wrong or differs) and not check_mode:
-        bring_about(service, old, params, differs)
-        if state in ("started", "restarted") and checks:
-            result["ready_after"] = _readiness.ready(service, checks, ReleaseStore(layout).live(), params["ready_timeout"])
+        result = {name: value for name, value in bring_about(service, old, params, differs, checks).items() if value is not None}
+    lacking = service.restart_needed(changes=differs and check_mode)
+    result.update(restart_needed=lacking, restart_message=_words.restart_needed(lacking))
     return wrong or differs, {**service.status(), **result, "app_path": service.way()}, diff
 
 
@@ -392,8 +437,8 @@ def main() -> None:
             "proxy_port": {"type": "int"},
             "standby_port": {"type": "int"},
             "application_state": {"type": "str", "choices": ["exclusive", "shared"], "default": "exclusive"},
-            "drain_timeout": {"type": "float", "default": 900},
-            "drain_force": {"type": "bool", "default": False},
+            "drain_timeout": {"type": "float"},
+            "drain_force": {"type": "bool"},
             "drain_quiet": {"type": "float", "default": 0},
             "job_programs": {"type": "list", "elements": "str", "default": []},
             "job_id_pattern": {"type": "str"},

@@ -56,6 +56,34 @@ status:
   description: As M(mobius.ops.node_service) returns it, with C(pid), C(port), C(uptime), C(restarts), C(last_exit), C(release), C(console).
   returned: success
   type: str
+restart_needed:
+  description: Names of settings and variables that changed after its process was started; see M(mobius.ops.node_service).
+  returned: success
+  type: list
+  elements: str
+restart_message:
+  description: RV(restart_needed) in a sentence, with what to do; empty when it is not needed.
+  returned: success
+  type: str
+app_path:
+  description: How its process gets to RV(app_folder), as M(mobius.ops.node_service) returns it.
+  returned: success
+  type: str
+app_folder:
+  description: The folder in which the application sees its release.
+  returned: success
+  type: str
+shared_folders:
+  description:
+    - The folders that all releases share, as the host was set up; C(path) in the release, C(component) that backs it up, C(place) below the
+      root, and whether it C(exists). Empty on a host that an earlier version has set up.
+  returned: success
+  type: list
+  elements: dict
+slots:
+  description: What the two instances do, by port (C(status), C(release), C(serves)).
+  returned: with a proxy
+  type: dict
 health:
   description: What the checks said; C(status), C(error_rate_pct), C(p50_ms), C(p95_ms), and the samples as C(results).
   returned: success
@@ -72,6 +100,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _health,
     _probe,
     _service,
+    _shared,
     _thresholds,
     _watch,
     _words,
@@ -94,7 +123,11 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     health = {**_health.summarize(samples, _thresholds.merge(params["thresholds"])), "results": samples}
     well, message = _words.service_message(service.name, facts, live, _health.first_fault(samples),
                                            _watch.unguarded(layout, store.get(live) if live else None))
-    return False, {**facts, "health": health, "well": well, "message": message}, {}
+    lacking = service.restart_needed()
+    restart = _words.restart_needed(lacking)
+    return False, {**facts, "health": health, "well": well, "message": f"{message} {restart}".rstrip(),
+                   "restart_needed": lacking, "restart_message": restart, "app_path": service.way_now(), "app_folder": service.spec["app"],
+                   "shared_folders": _shared.described(layout)}, {}
 
 
 def main() -> None:

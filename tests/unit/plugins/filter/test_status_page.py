@@ -115,3 +115,31 @@ def test_a_host_that_cannot_be_measured(host, said):
 
 def test_no_host_was_asked_for():
     assert "Host" not in status_page.status_page(SERVICE, {"live": None, "target": None, "releases": [], "history": []}, [])
+
+
+EMPTY = {"live": None, "target": None, "releases": [], "history": []}
+
+
+@pytest.mark.parametrize(("way", "said"), [
+    ("mounted", "Application folder: /m/app, where systemd mounts its release"),
+    ("bound", "Application folder: /m/app, where its release is mounted in a mount namespace of its own"),
+    ("linked", "Application folder: /m/app, which has links to all that is in its release"),
+    ("moving", "Application folder: that of its release, so paths that it stores break with the next one. Where the host allows it, "
+               "a restart brings /m/app"),
+])
+def test_how_the_application_gets_to_its_folder(way, said):
+    assert said in status_page.status_page({**SERVICE, "app_path": way, "app_folder": "/m/app"}, EMPTY, []).splitlines()
+
+
+def test_instances_and_shared_folders():
+    slots = {"5001": {"status": "running", "release": "r2", "serves": True},
+             "5002": {"status": "stopped", "release": None, "serves": False}}
+    shared = [{"path": "uploads", "component": "uploads", "place": "shared/uploads/.root", "exists": True},
+              {"path": "out", "component": "generated", "place": "shared/out", "exists": False}]
+    page = status_page.status_page({**SERVICE, "slots": slots, "shared_folders": shared}, EMPTY, [])
+    lines = [line.split() for line in page.splitlines()]
+    assert ["5001", "running", "r2", "<-", "serves"] in lines and ["5002", "stopped", "-"] in lines
+    assert ["uploads", "shared/uploads/.root", "uploads"] in lines
+    assert ["out", "shared/out", "generated", "MISSING:", "run", "mobius.ops.setup"] in lines
+    old = status_page.status_page({**SERVICE, "shared_folders": []}, EMPTY, [])
+    assert "unknown: an earlier version has set this host up. Run: ansible-playbook mobius.ops.setup." in old

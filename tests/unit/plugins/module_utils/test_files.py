@@ -114,3 +114,11 @@ def test_space(tmp_path):
                                         (3 * 10**9, "3.0 GB"), (4.2e12, "4.2 TB")])
 def test_human_size(size, text):
     assert _files.human_size(size) == text
+
+
+def test_a_lock_that_another_has_is_waited_for_so_long(tmp_path):
+    path = str(tmp_path / "lock")
+    with _files.locked(path), pytest.raises(BlockingIOError), _files.locked(path, 0.05):
+        pass
+    with _files.locked(path, 0.05) as descriptor:
+        assert descriptor > 2

@@ -25,6 +25,12 @@ def test_duration(seconds, text):
     assert _words.duration(seconds) == text
 
 
+@pytest.mark.parametrize("count, text", [(0, ""), (1, "n0"), (2, "n0 and n1"), (3, "n0, n1 and n2"),
+                                         (12, "n0, n1, n2, n3, n4, n5, n6, n7, n8, n9 and 2 more")])
+def test_listed(count, text):
+    assert _words.listed([f"n{number}" for number in range(count)]) == text
+
+
 DOWN = {"pid": None, "uptime": 0, "release": None}
 
 

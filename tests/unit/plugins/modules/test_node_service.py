@@ -11,7 +11,15 @@ import socket
 import pytest
 from support.waiting import HANG
 
-from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _health, _processes, _service, _stores, _systemd
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _blue_green,
+    _files,
+    _health,
+    _processes,
+    _service,
+    _stores,
+    _systemd,
+)
 from ansible_collections.mobius.ops.plugins.modules import node_service, node_service_info
 
 pytestmark = pytest.mark.usefixtures("any_latency")
@@ -260,3 +268,28 @@ def test_another_manager_does_not_lose_what_runs(do, host, monkeypatch):
     monkeypatch.setattr(_systemd, "show", lambda _unit: {"status": "stopped", "pid": None})
     result = do("present", manager="systemd")
     assert f"under process to port {host.port} under systemd, found mobius running" in result["msg"]
+
+
+def test_it_names_what_a_running_process_lacks(do, host, secret):
+    host.live("r1")
+    first = do("started", checks=host.raw_checks)
+    assert first["restart_needed"] == [] and first["restart_message"] == ""
+    _files.write_text(host.layout.env_file, "MOBIUS_API_KEYS=rotated-key\n", 0o600)
+    planned = do("present", check=True, environment={"MORE": "1"}, stop_timeout=7)
+    assert planned["changed"] and planned["restart_needed"] == ["MOBIUS_API_KEYS", "MORE", "mobius_stop_timeout"]
+    assert do("present")["restart_needed"] == ["MOBIUS_API_KEYS"]
+    again = do("restarted", define=False, checks=host.raw_checks)
+    assert again["restart_needed"] == [] and again["downtime"] > 0 and again["pid"] != first["pid"]
+    assert secret not in str([planned, again]) and "rotated-key" not in str([planned, again])
+
+
+def test_of_two_instances_the_one_that_serves_counts(do, host, proxied):
+    assert do("present", **proxied)["restart_needed"] == []
+    _files.write_text(host.layout.env_file, "MOBIUS_API_KEYS=rotated-key\n", 0o600)
+    assert do("present", **proxied)["restart_needed"] == ["MOBIUS_API_KEYS"]
+    assert do("restarted", define=False, checks=proxied["checks"])["restart_needed"] == []
+
+
+def test_a_restart_behind_the_proxy_without_checks(do, host, proxied):
+    pid = do("started", **proxied)["pid"]
+    assert do("restarted", define=False)["pid"] not in (None, pid)

@@ -3,8 +3,12 @@
 """How a real service is told to be."""
 from __future__ import annotations
 
+import os
+import shutil
+
 import pytest
 
+from ansible_collections.mobius.ops.plugins.module_utils import _files, _shared
 from ansible_collections.mobius.ops.plugins.modules import node_service_info
 
 pytestmark = pytest.mark.usefixtures("any_latency")
@@ -26,3 +30,35 @@ def test_a_release_that_was_never_verified_and_is_not_watched_is_not_well(host, 
     result = run_module(node_service_info, {"root": host.root})
     assert not result["well"]
     assert "its release was never verified and nobody watches it. Run: ansible-playbook mobius.ops.monitor" in result["message"]
+
+
+def test_a_service_that_lacks_changed_settings_is_well_and_says_so(host, run_module, secret):
+    host.live("r1")
+    host.serve()
+    first = run_module(node_service_info, {"root": host.root})
+    assert (first["restart_needed"], first["restart_message"]) == ([], "") and first["message"].endswith("release r1).")
+    _files.write_text(host.layout.env_file, "MOBIUS_API_KEYS=rotated-key\nNEW=new-value\n", 0o600)
+    result = run_module(node_service_info, {"root": host.root})
+    assert result["well"] and result["restart_needed"] == ["MOBIUS_API_KEYS", "NEW"]
+    assert result["message"].endswith("Restart needed: the running process does not have the current MOBIUS_API_KEYS and NEW. "
+                                      "Run: ansible-playbook mobius.ops.restart.")
+    assert not [text for text in ("rotated-key", "new-value", secret) if text in str(result)]
+
+
+def test_where_the_application_works(host, run_module):
+    host.live("r1")
+    service = host.serve()
+    result = run_module(node_service_info, {"root": host.root})
+    assert (result["app_path"], result["app_folder"], result["shared_folders"]) == (service.way(), host.layout.app, [])
+    _shared.save(host.layout, _shared.normalize(None))
+    shutil.rmtree(host.layout.component("generated"))
+    found = {entry["path"]: entry for entry in run_module(node_service_info, {"root": host.root})["shared_folders"]}
+    assert found["data"] == {"path": "data", "component": "database", "place": "shared/data", "exists": True}
+    assert (found["output"]["place"], found["output"]["exists"]) == ("shared/out/.output", False)
+
+
+def test_a_process_that_an_earlier_version_has_started_has_no_folder_of_its_own(host, run_module):
+    host.live("r1")
+    path = os.path.join(host.serve().folder, "status.json")
+    _files.write_json(path, {name: value for name, value in _files.read_json(path).items() if name != "app_path"})
+    assert run_module(node_service_info, {"root": host.root})["app_path"] == "moving"

@@ -1,0 +1,96 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which settings and secrets the running process of a service does not have yet, because they changed after its start.
+
+The kernel has the environment that a process was started with. It is compared with the ``.env`` and the definition of now, so no secret
+is kept, and an instance that earlier code or systemd has started can be asked too. What else a start used is recorded (``started.json``,
+without values of the ``.env``). Only files that are newer than the process count: it has read all others.
+"""
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import time
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _env_file, _files, _processes, _systemd
+
+RECORD = "started.json"
+#: Seconds by which a file may be older than a process that has not read it.
+SLACK = 1.0
+#: Facts of a definition that take effect with a start only -> the settings that they come from.
+SETTINGS = {"command": "mobius_command", "app": "mobius_app_path", "user": "mobius_user", "stop_timeout": "mobius_stop_timeout",
+            **{name: f"mobius_{name}" for name in _systemd.LIMITS}}
+#: What is named when the unit differs in something that is none of the settings.
+UNIT = "unit"
+
+
+def definition_file(spec: dict[str, t.Any], folder: str) -> str:
+    """The file from which the manager of a service takes its definition."""
+    return os.path.join(_systemd.UNIT_DIR, spec["name"] + ".service") if spec["manager"] == "systemd" else os.path.join(folder, "spec.json")
+
+
+def environment(spec: dict[str, t.Any]) -> dict[str, str]:
+    """The variables that the next start passes: of the ``.env`` and of the definition, in the order of precedence of the manager."""
+    secrets, plain = _env_file.read(spec["env_file"]), spec["environment"]
+    return {**plain, **secrets} if spec["manager"] == "systemd" else {**secrets, **plain}
+
+
+def note(spec: dict[str, t.Any], folder: str) -> None:
+    """Record what a start uses, right before it. On a full disk there is no record, and the start goes on."""
+    path = os.path.join(folder, RECORD)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    with contextlib.suppress(OSError):
+        _files.write_json(path, {"names": sorted(environment(spec)), **_facts(spec)}, 0o600)
+
+
+def _facts(spec: dict[str, t.Any]) -> dict[str, t.Any]:
+    unit = _systemd.render(spec) if spec["manager"] == "systemd" else ""
+    return {"settings": {name: spec.get(name) for name in SETTINGS},
+            "unit": hashlib.sha256(unit.encode("utf-8", "surrogateescape")).hexdigest()}
+
+
+def newer(paths: list[str], moment: float) -> bool:
+    """Whether a file was changed after a moment (epoch seconds), or is gone."""
+    for path in paths:
+        try:
+            if os.stat(path).st_ctime >= moment:
+                return True
+        except FileNotFoundError:
+            return True
+    return False
+
+
+def restart_needed(spec: dict[str, t.Any], folder: str, pid: int | None, reader: int | None, changes: bool = False) -> list[str]:
+    """Names of environment variables and settings that changed after a process was started; never values.
+
+    :param pid: the process of the service; without one nothing lacks.
+    :param reader: the process that has read the definition: the supervisor, or the same.
+    :param changes: whether *spec* is about to become the definition.
+    :returns: sorted names; empty as well when it cannot be known.
+    """
+    if not pid:
+        return []
+    since = time.time() - _processes.age(reader or pid) - SLACK
+    if not changes and not newer([spec["env_file"], definition_file(spec, folder)], since):
+        return []
+    record = _files.read_json(os.path.join(folder, RECORD)) or {}
+    names = _variables(environment(spec), _processes.environment(pid) or {}, record.get("names", []))
+    if record and (changes or newer([definition_file(spec, folder)], since)):
+        names |= _settings(record, _facts(spec), not names)
+    return sorted(names)
+
+
+def _variables(wanted: dict[str, str], found: dict[str, str], names: list[str]) -> set[str]:
+    """Variables that differ, that are new, or that were removed. Of an environment that could not be read, none."""
+    if not found:
+        return set()
+    removed = {name for name in names if name in found and name not in wanted}
+    return removed | {name for name, value in wanted.items() if found.get(name) != value}
+
+
+def _settings(record: dict[str, t.Any], facts: dict[str, t.Any], alone: bool) -> set[str]:
+    changed = {setting for name, setting in SETTINGS.items() if record["settings"].get(name) != facts["settings"][name]}
+    return changed or ({UNIT} if alone and record["unit"] != facts["unit"] else set())
