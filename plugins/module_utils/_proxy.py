@@ -64,7 +64,8 @@ core.register_action("mobius_hold_renders", {"http-req"}, function(txn, patience
   end
 end, 1)
 """
-#: A request that can be held: its method and its path, with an asterisk at the end for all that begin so.
+#: A request that can be held: its method and its path, with an asterisk at the end for all that begin so. Express takes a path in
+#: capital letters, and with a slash at its end, for the same.
 ROUTE = re.compile(r"([A-Z]{3,7}) (/[\w./~-]*)(\*?)")
 _FOR_CHECKS = "  # Without TLS, for checks from this host itself; all else is as for everybody, and the application is told https.\n"
 _AGE = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
@@ -75,7 +76,7 @@ def _config(proxy: dict[str, t.Any], ports: list[int], host: str) -> str:
     transport = '  http-response set-header Strict-Transport-Security "max-age=31536000" if { ssl_fc }\n' if secure else ""
     checks = f"{_FOR_CHECKS}  bind {LOOPBACK}:{proxy['check_port']}\n" if proxy.get("check_port") else ""
     renders = "".join(
-        f"  http-request lua.mobius_hold_renders {proxy['timeout']} if {{ method {method} }} {{ path{'_beg' if star else ''} {path} }}"
+        f"  http-request lua.mobius_hold_renders {proxy['timeout']} if {{ method {method} }} {{ path{'_beg' if star else ''} -i {path}{'' if star else f' {path}/'} }}"
         f" !{{ str(renders),map_str({_MAP},0) -m str 0 }}\n"
         for method, path, star in (ROUTE.fullmatch(route).groups() for route in proxy.get("held_routes", ())))  # type: ignore[union-attr]
     backends = "".join(f"\nbackend port_{port}\n  server instance {host}:{port}\n" for port in ports)
