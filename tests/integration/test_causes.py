@@ -22,7 +22,7 @@ def test_the_exception_of_a_release_that_does_not_start_is_in_the_outcome(served
     result = site.deploy(broken(site, "v2", "const broken = ;\n"))
     assert (result.outcome, site.live()) == ("failed", good), result.output
     log = site.root / "shared" / "logs" / "console.log"
-    assert says(result, "found SyntaxError: Unexpected token ';' (src/api/health.js:1); the service is "), result.output
+    assert says(result, "found SyntaxError: Unexpected token ';' (src/api/health.js:1); the service "), result.output
     assert says(result, f"Its last lines are in this result and in {log}. Release {good} serves again."), result.output
     (incident,) = site.incidents()
     assert "SyntaxError: Unexpected token" in incident["summary"] and any("SyntaxError" in line for line in incident["evidence"]["lines"])
@@ -52,7 +52,7 @@ def test_the_log_of_a_release_that_fails_on_a_copy_of_the_data_is_kept_and_named
     assert (result.outcome, site.live()) == ("failed", good), result.output
     log = site.root / "monitor_logs" / "gate.log"
     assert says(result, "On a copy of the data: release v2-"), result.output
-    assert says(result, "found TypeError: cannot read the copy (src/api/health.js:1:37); the service is "), result.output
+    assert says(result, "found TypeError: cannot read the copy (src/api/health.js:1:37); the service "), result.output
     assert says(result, f"in this result and in {log}."), result.output
     assert "TypeError: cannot read the copy" in log.read_text()
 
