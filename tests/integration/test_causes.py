@@ -86,3 +86,17 @@ def test_a_smoke_test_that_fails_names_the_log_and_what_the_watch_found_by_then(
     assert says(result, "first client: status 404 instead of 200 ("), result.output
     assert says(result, f"The application's log: {site.root}/shared/logs/console.log."), result.output
     assert says(result, "WARNING: The application could not open reports/today.json"), result.output
+
+
+def test_a_rollback_warns_of_what_the_older_release_writes_elsewhere(served, says):
+    site, good = served, served.live()
+    code = ("import { writeFileSync } from 'node:fs';\n"
+            "try { writeFileSync('reports/x.json', '{}'); } catch (error) { console.error(error.message); }\n")
+    assert site.deploy(broken(site, "v2", code)).outcome == "deployed", site.outputs[-1]
+    writes = site.live()
+    back = site.play("rollback", mobius_release_id=good)
+    assert (back.outcome, back.stats["mobius_write_attempts"]) == ("rolled_back", []), back.output
+    again = site.play("rollback", mobius_release_id=writes)
+    assert again.outcome == "rolled_back", again.output
+    (message,) = again.stats["mobius_write_attempts"]
+    assert "could not open reports/x.json" in message and says(again, f"WARNING: {message}."), again.output
