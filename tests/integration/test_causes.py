@@ -83,8 +83,8 @@ def test_a_smoke_test_that_fails_names_the_log_and_what_the_watch_found_by_then(
     result = site.deploy("v2", fault={"kind": "writes"}, mobius_smoke_checks=[
         {"name": "client", "url": f"http://127.0.0.1:{site.port}/nothing"}])
     assert (result.outcome, site.live()) == ("rolled_back", good), result.output
-    assert says(result, "first client: status 404 instead of 200 ("), result.output
-    assert says(result, f"The application's log: {site.root}/shared/logs/console.log."), result.output
+    assert says(result, "first client: status 401 instead of 200 (this request needs the header X-Mobius-API-Key or"), result.output
+    assert says(result, f"The log of the application: {site.root}/shared/logs/console.log."), result.output
     assert says(result, "WARNING: The application could not open reports/today.json"), result.output
 
 
