@@ -112,9 +112,12 @@ def first_fault(samples: list[dict[str, t.Any]]) -> str:
     return f"{faulty[0]['check']}: {told(faulty[0])}" if faulty else ""
 
 
-def told(sample: dict[str, t.Any]) -> str:
-    """What was wrong with a sample, a wrong status with what the answer said."""
-    said = _http_faults.said(sample.get("evidence") or "") if sample.get("kind") == "status" else ""
+def told(sample: dict[str, t.Any], documents: bool = True) -> str:
+    """What was wrong with a sample, a wrong status with what the answer said.
+
+    :param documents: whether JSON without an error message is quoted; it may differ in each answer.
+    """
+    said = _http_faults.said(sample.get("evidence") or "", documents) if sample.get("kind") == "status" else ""
     return sample["error"] + (f" ({said})" if said else "")
 
 

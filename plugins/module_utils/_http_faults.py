@@ -114,15 +114,18 @@ def reason(kind: str, error: BaseException, url: str, seconds: float) -> str:
     return told.get(kind) or str(error)
 
 
-def said(body: str) -> str:
+def said(body: str, documents: bool = True) -> str:
     """What an answer's body says, in a few words: the error in a JSON document, the text of a page, else its beginning.
 
     :param body: its beginning, in one line of printable characters.
+    :param documents: whether a JSON document without an error message is quoted.
     """
     with contextlib.suppress(ValueError, RecursionError):
         document = json.loads(body)
         found = [document[name] for name in ("error", "message", "detail") if document.get(name)] if isinstance(document, dict) else []
-        body = next((each for each in found if isinstance(each, str)), body)
+        body = next((each for each in found if isinstance(each, str)), body if documents else "")
+    if not documents and body.startswith(("{", "[")):  # one that was cut
+        body = ""
     if body.startswith("<"):
         body = " ".join(_MARKUP.sub(" ", body).split())
     return body if len(body) <= SAID else body[:SAID - 1] + "…"

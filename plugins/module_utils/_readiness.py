@@ -29,7 +29,7 @@ def ready(service: Service, checks: list[dict[str, t.Any]], release_id: str | No
         facts = service.status()
         if facts["status"] in ("failed", "stopped", "killed") or facts["restarts"] >= CRASHES:
             last = facts["last_exit"]
-            return f"the service is {facts['status']}, ended {facts['restarts'] or 1} times" + (f" (last: {last['how']})" if last else "")
+            return f"the service {facts['status']}, ended {facts['restarts'] or 1} times" + (f" (last: {last['how']})" if last else "")
         return ""
 
     samples: list[dict[str, t.Any]] = []

@@ -69,7 +69,7 @@ def _fault(outcome: str, samples: Samples) -> str:
     if not faulty:
         return ""
     share = f"{len(faulty)} of {len(samples)} requests: " if len(samples) > len(faulty) else ""
-    return f"{faulty[0]['check']}: {share}{_health.told(faulty[0])}"
+    return f"{faulty[0]['check']}: {share}{_health.told(faulty[0], documents=False)}"
 
 
 def _figures(samples: Samples) -> dict[str, t.Any]:

@@ -22,7 +22,7 @@ def test_the_exception_of_a_release_that_does_not_start_is_in_the_outcome(served
     result = site.deploy(broken(site, "v2", "const broken = ;\n"))
     assert (result.outcome, site.live()) == ("failed", good), result.output
     log = site.root / "shared" / "logs" / "console.log"
-    assert says(result, "found SyntaxError: Unexpected token ';' (src/api/health.js:1); the service is "), result.output
+    assert says(result, "found SyntaxError: Unexpected token ';' (src/api/health.js:1); the service "), result.output
     assert says(result, f"Its last lines are in this result and in {log}. Release {good} serves again."), result.output
     (incident,) = site.incidents()
     assert "SyntaxError: Unexpected token" in incident["summary"] and any("SyntaxError" in line for line in incident["evidence"]["lines"])
@@ -52,7 +52,7 @@ def test_the_log_of_a_release_that_fails_on_a_copy_of_the_data_is_kept_and_named
     assert (result.outcome, site.live()) == ("failed", good), result.output
     log = site.root / "monitor_logs" / "gate.log"
     assert says(result, "On a copy of the data: release v2-"), result.output
-    assert says(result, "found TypeError: cannot read the copy (src/api/health.js:1:37); the service is "), result.output
+    assert says(result, "found TypeError: cannot read the copy (src/api/health.js:1:37); the service "), result.output
     assert says(result, f"in this result and in {log}."), result.output
     assert "TypeError: cannot read the copy" in log.read_text()
 
@@ -83,6 +83,20 @@ def test_a_smoke_test_that_fails_names_the_log_and_what_the_watch_found_by_then(
     result = site.deploy("v2", fault={"kind": "writes"}, mobius_smoke_checks=[
         {"name": "client", "url": f"http://127.0.0.1:{site.port}/nothing"}])
     assert (result.outcome, site.live()) == ("rolled_back", good), result.output
-    assert says(result, "first client: status 404 instead of 200 ("), result.output
-    assert says(result, f"The application's log: {site.root}/shared/logs/console.log."), result.output
+    assert says(result, "first client: status 401 instead of 200 (this request needs the header X-Mobius-API-Key or"), result.output
+    assert says(result, f"The log of the application: {site.root}/shared/logs/console.log."), result.output
     assert says(result, "WARNING: The application could not open reports/today.json"), result.output
+
+
+def test_a_rollback_warns_of_what_the_older_release_writes_elsewhere(served, says):
+    site, good = served, served.live()
+    code = ("import { writeFileSync } from 'node:fs';\n"
+            "try { writeFileSync('reports/x.json', '{}'); } catch (error) { console.error(error.message); }\n")
+    assert site.deploy(broken(site, "v2", code)).outcome == "deployed", site.outputs[-1]
+    writes = site.live()
+    back = site.play("rollback", mobius_release_id=good)
+    assert (back.outcome, back.stats["mobius_write_attempts"]) == ("rolled_back", []), back.output
+    again = site.play("rollback", mobius_release_id=writes)
+    assert again.outcome == "rolled_back", again.output
+    (message,) = again.stats["mobius_write_attempts"]
+    assert "could not open reports/x.json" in message and says(again, f"WARNING: {message}."), again.output

@@ -78,7 +78,7 @@ ENDED = [
 @pytest.mark.parametrize("files, cause", [case[1:] for case in ENDED], ids=[case[0] for case in ENDED])
 def test_the_exception_of_a_process_that_ended_comes_first_with_its_place_in_the_application(host, files, cause):
     error = refusal(host, files)
-    assert f"found {cause}; the service is " in str(error), str(error)
+    assert f"found {cause}; the service " in str(error), str(error)
 
 
 ANSWERS = [
@@ -122,19 +122,19 @@ def test_what_was_printed_before_this_start_is_no_cause(host):
     service.start()
     with pytest.raises(ServiceError) as caught:
         _readiness.ready(service, [], "r1", HANG)
-    assert "found the service is " in str(caught.value)
+    assert "found the service " in str(caught.value)
 
 
 def test_a_port_in_use_is_named(host):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         text = str(refusal(host, {"src/api/index.js": f"\nrequire('http').createServer().listen({port}, '127.0.0.1');\n"}))
-    assert f"found Error: listen EADDRINUSE: address already in use 127.0.0.1:{port}; the service is" in text
+    assert f"found Error: listen EADDRINUSE: address already in use 127.0.0.1:{port}; the service " in text
 
 
 def test_a_refused_connection_is_explained_by_the_end_of_the_process(host):
     error = refusal(host, {"src/api/index.js": "throw new Error('no disk');\n"}, 0.2, restart_delay=10 * HANG, restart_limit=0)
-    assert "found Error: no disk (src/api/index.js:1:7); the service is failed, ended 1 times (last: status 1)" in str(error)
+    assert "found Error: no disk (src/api/index.js:1:7); the service failed, ended 1 times (last: status 1)" in str(error)
 
 
 def test_no_secret_is_in_the_cause(host, secret):

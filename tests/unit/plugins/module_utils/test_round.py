@@ -44,3 +44,13 @@ def test_a_service_that_hangs_is_not_asked_any_more(web):
     web.answers["/health"] = lambda handler, _body: handler.server.ending.wait()
     found = _round.of(_round.take(_health.normalize_all([{"url": web.base + "/health", "timeout": 0.3}]), 30))
     assert found["outcome"] == "failed" and len(found["evidence"]) == 1
+
+
+@pytest.mark.parametrize("body, said", [
+    ('{"error": "CORS origin not allowed"}', " (CORS origin not allowed)"), ("<h1>Bad gateway</h1>", " (Bad gateway)"),
+    ('{"status": "failing", "uptime_s": 3.1}', ""), ('{"status": "failing", "depend', ""), ("[1, 2]", ""), ("", ""),
+])
+def test_a_fault_quotes_the_words_of_an_answer_and_no_document_that_differs_each_time(body, said):
+    (sample,) = samples("failed")
+    found = _round.of([{**sample, "kind": "status", "error": "status 503 instead of 200", "evidence": body}])
+    assert found["fault"] == f"health: status 503 instead of 200{said}"

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.mobius.ops.plugins.module_utils import _exceptions, _files, _shared, _write_attempts
 
 RECORDED = Path(__file__).parent / "recorded" / "writes"
-#: Of both recordings: how many of the 16 ways to write elsewhere are found, and what is only read is not.
+#: Where the writes of both recordings go; what is only read is not among them.
 FOLDERS = ["reports", "", "cache", "src/api", "previews", "previews2", "thumbs", "moved", "copies", "messages", "pino", "pictures",
            "pictures2", "incoming", "incoming2"]
 
