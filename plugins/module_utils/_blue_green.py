@@ -70,24 +70,6 @@ def switch(store: ReleaseStore, service: SlottedService, release_id: str, checks
     return {"downtime": 0.0, **_exclusive(store, service, release_id, checks, timeout, drain or of_definition(service))}
 
 
-def restart(store: ReleaseStore, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]], timeout: float,
-            drain_as: Drain) -> dict[str, t.Any]:
-    """Let the live release serve from a new process, the other instance; nobody finds the service stopped.
-
-    :param drain_as: for the instance that ends; of shared state, for what still runs of an earlier release.
-    :returns: ``ready_after`` and ``held`` as of :func:`switch`.
-    :raises OpsError: when it did not become ready; the instance of before serves then, or was started again.
-    """
-    idle = service.idle()
-    if service.spec["state"] == "exclusive":
-        return _exclusive(store, service, release_id, checks, timeout, drain_as)
-    if idle.status()["status"] != "stopped":
-        if not drain_as.force and not is_ill(service, idle, checks):
-            _await_rest(service, idle, 0, time.monotonic() + drain_as.timeout, drain_as, drain_as.quiet)
-        idle.stop()
-    return _beside(store, service, idle, release_id, checks, timeout)
-
-
 def of_definition(service: SlottedService) -> Drain:
     """What the service was set up with."""
     return Drain(service.spec["drain_timeout"], service.spec["drain_force"], quiet=service.spec.get("drain_quiet", 0.0))
@@ -113,6 +95,29 @@ def _beside(store: ReleaseStore, service: SlottedService, idle: Service, release
     return {"held": 0.0, "ready_after": ready_after}
 
 
+def restart(store: ReleaseStore, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]], timeout: float,
+            drain_as: Drain) -> dict[str, t.Any]:
+    """Let the live release serve from a new process, the other instance; nobody finds the service stopped.
+
+    :param drain_as: for the instance that ends; of shared state, for what still runs of an earlier release.
+    :returns: ``ready_after`` and ``held`` as of :func:`switch`.
+    :raises OpsError: when it did not become ready; the instance of before serves then, or was started again.
+    """
+    idle = service.idle()
+    if service.spec["state"] == "exclusive":
+        return _exclusive(store, service, release_id, checks, timeout, drain_as)
+    if idle.status()["status"] != "stopped":
+        if not drain_as.force and not _is_ill(service, idle, checks):
+            drain(service, idle, drain_as.timeout)
+        idle.stop()
+    return _beside(store, service, idle, release_id, checks, timeout)
+
+
+def serves_ill(service: SlottedService, checks: list[dict[str, t.Any]]) -> bool:
+    """Whether the instance that serves fails a check at this moment, or does not answer it soon."""
+    return _is_ill(service, service.serving(), checks)
+
+
 def _started(store: ReleaseStore, service: SlottedService, port: int, release_id: str) -> Service:
     """An instance, started on a release."""
     store.use_reserve()
@@ -123,7 +128,7 @@ def _exclusive(store: ReleaseStore, service: SlottedService, release_id: str, ch
                timeout: float, drain_as: Drain) -> dict[str, t.Any]:
     live, idle, before = service.serving(), service.idle(), store.live()
     idle.stop()
-    if drain_as.unless_ill and is_ill(service, live, checks):
+    if drain_as.unless_ill and _is_ill(service, live, checks):
         drain_as = Drain(min(ILL, drain_as.timeout), True)
     with _held(service, live, 2 * timeout + service.spec["stop_timeout"], drain_as):
         began = time.monotonic()
@@ -152,7 +157,7 @@ def refusal(release_id: str, error: OpsError | OSError) -> OpsError:
     return error if isinstance(error, OpsError) else ServiceError(f"release {release_id}", "to be put into service", str(error))
 
 
-def is_ill(service: SlottedService, instance: Service, checks: list[dict[str, t.Any]]) -> bool:
+def _is_ill(service: SlottedService, instance: Service, checks: list[dict[str, t.Any]]) -> bool:
     """Whether an instance fails a check at this moment, or does not answer it soon."""
     own = [{**check, "timeout": min(check["timeout"], ANSWERS), "attempts": 1} for check in service.direct(checks, instance.port)]
     return _health.outcome(_health.sample_all([_probe.fill(check, instance.status()["release"]) for check in own])) == "failed"

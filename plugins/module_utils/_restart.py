@@ -58,7 +58,7 @@ def _alone(store: ReleaseStore) -> t.Iterator[bool]:
 def _lossless(store: ReleaseStore, service: SlottedService, live: str, checks: list[dict[str, t.Any]], timeout: float,
               drain: Drain) -> dict[str, t.Any]:
     before = service.serving().status()["pid"]
-    ill = _blue_green.is_ill(service, service.serving(), checks)
+    ill = _blue_green.serves_ill(service, checks)
     try:
         if service.spec["state"] == "exclusive" and not ill and service.restart_needed():
             _gate.on_copy(store.layout, service, live, checks, timeout)  # settings of which no process is known that starts with them
