@@ -21,24 +21,19 @@ from support.waiting import HANG, wait_until
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _blue_green,
     _drain,
-    _files,
     _gate,
     _history,
     _processes,
     _proxy,
     _readiness,
-    _restart,
     _work,
 )
-from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError
-from ansible_collections.mobius.ops.plugins.modules import node_service, release
+from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
+from ansible_collections.mobius.ops.plugins.modules import release
 
 STATES = ("shared", "exclusive")
 #: Longer than any wait of a test: what waits for it to be over fails.
 FOREVER = 10 * HANG
-#: What the module node_service has beside the options of a test.
-NODE_SERVICE = {"name": "mobius", "port": None, "headers": {}, "secret_headers": {}, "allow_torn_stores": False, "drain_timeout": None,
-                "drain_force": None}
 #: Finds the id of a render in the command of the sample application's ffmpeg.
 JOB_ID = r"out/\.([\w-]+)\.part"
 #: Stands in for ffmpeg: it notes each render and waits until the test opens the other end of a FIFO.
@@ -484,142 +479,3 @@ def test_going_back_from_a_crash_loop_does_not_wait_for_those_who_wait(site, sta
         assert host.service().status()["release"] == "r1"
         assert host.client().health()["release"] == "r1"
         traffic.abandon()  # the proxy refuses them when it has tried for half a minute
-
-
-def restart(host, **options):
-    """A restart as the playbook does it."""
-    checks = [{"url": f"http://127.0.0.1:{host.public}/health", "json": ["release == '{release}'"], "timeout": HANG}]
-    given = {"root": host.layout.root, "state": "restarted", "checks": checks, "ready_timeout": HANG, **options}
-    return node_service.run({**NODE_SERVICE, **given}, False)[1]
-
-
-def rotate(host, key=KEY):
-    """Set another environment for the next start."""
-    _files.write_text(host.layout.env_file, f"MOBIUS_API_KEYS={key}\nMOBIUS_CORS_ORIGINS=*\nROTATED=yes\n", 0o600)
-
-
-@pytest.mark.parametrize("state", STATES)
-def test_restart_loses_nothing_and_brings_changed_secrets(site, state, capsys):
-    host = site(state)
-    host.define()
-    host.verified("r1")
-    first = host.service().status()["pid"]
-    with host.traffic() as traffic:
-        traffic.slow(4)
-        traffic.upload(4_000_000, 4)
-        traffic.flow()
-        wait_until(lambda: long_work(host) or not traffic.running("slow"), "a long request runs")
-        rotate(host)
-        assert host.service().restart_needed() == ["ROTATED"]
-        result = restart(host)
-        traffic.flow()
-        assert result["pid"] not in (None, first) and result["release"] == "r1" and result["restart_needed"] == []
-        assert host.service().idle().status()["status"] == "stopped"
-        again = restart(host)
-        assert again["pid"] != result["pid"] and again["port"] != result["port"]
-        traffic.flow()
-    with capsys.disabled():
-        check_none_lost(traffic)
-    check_counts(traffic)
-    assert {sample.what for sample in traffic.samples} == {"count", "health", "slow", "upload"}
-    assert result["downtime"] == 0 and (result["held"] > 0) == (state == "exclusive")
-    assert host.store.live() == "r1" and host.service().status()["release"] == "r1"
-
-
-@pytest.mark.parametrize("state", STATES)
-def test_restart_with_settings_that_do_not_start_leaves_the_old_process(site, state, monkeypatch):
-    """The application refuses an empty key. With exclusive state that is found on a copy of the data, and nothing is held."""
-    holds, hold = [], _proxy.Proxy.hold
-    monkeypatch.setattr(_proxy.Proxy, "hold", lambda proxy, seconds: (holds.append(seconds), hold(proxy, seconds)))
-    host = site(state)
-    host.define()
-    host.verified("r1")
-    first = host.service().status()["pid"]
-    with host.traffic() as traffic:
-        traffic.flow()
-        rotate(host, "")
-        with pytest.raises(OpsError, match=r"expected every readiness check to pass.* Nothing was stopped: the old process serves on\."):
-            restart(host)
-        traffic.flow()
-    check_none_lost(traffic)
-    assert host.service().status()["pid"] == first and host.service().idle().status()["status"] == "stopped"
-    assert holds == [] and not host.service().proxy.holds()
-
-
-def test_restart_whose_new_process_fails_starts_the_old_one_again(site, monkeypatch):
-    ready = _readiness.ready
-
-    def fails_once(service, checks, wanted, timeout):
-        monkeypatch.setattr(_readiness, "ready", ready)
-        raise ServiceError(f"release {wanted}", "every readiness check to pass", "a test", "Wait")
-
-    host = site("exclusive")
-    host.define()
-    host.verified("r1")
-    port, first = host.service().status()["port"], host.service().status()["pid"]
-    with host.traffic() as traffic:
-        traffic.flow()
-        monkeypatch.setattr(_readiness, "ready", fails_once)
-        with pytest.raises(OpsError, match=rf"found a test\. Wait\. Release r1 was started again on port {port} and serves\."):
-            restart(host)
-        traffic.flow()
-    check_none_lost(traffic)
-    check_counts(traffic)
-    assert host.service().status()["port"] == port and host.service().status()["pid"] not in (None, first)
-    assert not host.service().proxy.holds()
-
-
-def test_restart_that_nothing_survives_holds_nobody(site, monkeypatch):
-    """The copy told nothing: neither the new process nor the old one starts with these settings."""
-    monkeypatch.setattr(_gate, "on_copy", lambda *_words: 0.0)
-    host = site("exclusive")
-    host.define(restart_limit=1)
-    host.verified("r1")
-    rotate(host, "")
-    with pytest.raises(OpsError, match="Release r1 was started again and is not well either"):
-        restart(host)
-    assert not host.service().proxy.holds()
-    rotate(host)
-    assert restart(host)["release"] == "r1" and serves(host)
-
-
-def test_restart_waits_for_long_work_or_says_what_runs(site, monkeypatch):
-    monkeypatch.setattr(_blue_green, "SHORT", 3.0)  # for short requests on a busy machine
-    host = site("exclusive")
-    host.define()
-    host.verified("r1")
-    first = host.service().status()["pid"]
-    with host.traffic(rate=20) as traffic:
-        traffic.slow(60)
-        traffic.flow()
-        wait_until(lambda: long_work(host), "a long request runs")
-        with pytest.raises(OpsError, match=r"to come to rest within 1 s, found \d+ long requests.* Nothing was stopped"):
-            restart(host, drain_timeout=1.0)
-        assert host.service().status()["pid"] == first and traffic.running("slow")
-        assert restart(host, drain_timeout=3.0, drain_force=True)["pid"] != first
-        traffic.flow()
-    assert [sample.what for sample in traffic.failed()] == ["slow"]
-
-
-@pytest.mark.parametrize("state", STATES)
-def test_restart_of_a_hanging_process_does_not_wait_for_its_requests(site, state, monkeypatch):
-    monkeypatch.setattr(_blue_green, "ANSWERS", 1.0)
-    host = site(state)
-    host.define()
-    host.verified("r1")
-    first = host.service().status()["pid"]
-    os.kill(first, signal.SIGSTOP)
-    assert restart(host)["pid"] not in (None, first) and serves(host)
-    assert host.service().idle().status()["status"] == "stopped"
-
-
-def test_restart_in_the_midst_of_a_switch_waits_for_nobody(site, monkeypatch):
-    """It is the emergency brake: it stops both instances and starts the one that serves."""
-    monkeypatch.setattr(_restart, "PATIENCE", 0.1)
-    host = site("exclusive")
-    host.define()
-    host.verified("r1")
-    first = host.service().status()["pid"]
-    with host.store.switching():
-        result = restart(host)
-    assert result["pid"] not in (None, first) and result["downtime"] > 0 and serves(host)

@@ -156,7 +156,7 @@ def test_systemd_names_settings_and_the_unit(host, systemd, wait_until, monkeypa
     assert other.restart_needed() == []
 
 
-def test_systemd_applies_a_changed_unit_when_it_starts_the_service_again(host, systemd, wait_until):
+def test_systemd_applies_a_changed_unit_when_it_starts_the_service_again(host, systemd, secret):
     """After a crash or a reboot, which leave no trace in the record."""
     host.live("r1")
     host.service(manager="systemd").start()
@@ -164,7 +164,7 @@ def test_systemd_applies_a_changed_unit_when_it_starts_the_service_again(host, s
     assert changed.restart_needed() == ["mobius_memory_max"]
     systemd.reboot()
     assert changed.restart_needed() == []
-    dotenv(host, "NEW=1\n")
+    dotenv(host, f"MOBIUS_API_KEYS={secret}\nNEW=1\n")
     assert changed.restart_needed() == ["NEW"], "the record is of the start before"
 
 
