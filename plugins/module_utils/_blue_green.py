@@ -89,29 +89,6 @@ def _beside(store: ReleaseStore, service: SlottedService, idle: Service, release
     return {"held": 0.0, "ready_after": ready_after}
 
 
-def restart(store: ReleaseStore, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]], timeout: float,
-            drain_as: Drain) -> dict[str, t.Any]:
-    """Let the live release serve from a new process, the other instance; nobody finds the service stopped.
-
-    :param drain_as: for the instance that ends; of shared state, for what still runs of an earlier release.
-    :returns: ``ready_after`` and ``held`` as of :func:`switch`.
-    :raises OpsError: when it did not become ready; the instance of before serves then, or was started again.
-    """
-    idle = service.idle()
-    if service.spec["state"] == "exclusive":
-        return _exclusive(store, service, release_id, checks, timeout, drain_as)
-    if idle.status()["status"] != "stopped":
-        if not drain_as.force and not _is_ill(service, idle, checks):
-            drain(service, idle, drain_as.timeout)
-        idle.stop()
-    return _beside(store, service, idle, release_id, checks, timeout)
-
-
-def serves_ill(service: SlottedService, checks: list[dict[str, t.Any]]) -> bool:
-    """Whether the instance that serves fails a check at this moment, or does not answer it soon."""
-    return _is_ill(service, service.serving(), checks)
-
-
 def _started(store: ReleaseStore, service: SlottedService, port: int, release_id: str) -> Service:
     """An instance, started on a release."""
     store.use_reserve()

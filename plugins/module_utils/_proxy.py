@@ -75,10 +75,7 @@ def _config(proxy: dict[str, t.Any], ports: list[int], host: str) -> str:
     secure = f" ssl crt {_quote(proxy['certificate'])} alpn h2,http/1.1 ssl-min-ver TLSv1.2" if proxy["certificate"] else ""
     transport = '  http-response set-header Strict-Transport-Security "max-age=31536000" if { ssl_fc }\n' if secure else ""
     checks = f"{_FOR_CHECKS}  bind {LOOPBACK}:{proxy['check_port']}\n" if proxy.get("check_port") else ""
-    renders = "".join(
-        f"  http-request lua.mobius_hold_renders {proxy['timeout']} if {{ method {method} }} {{ path{'_beg' if star else ''} -i {path}{'' if star else f' {path}/'} }}"
-        f" !{{ str(renders),map_str({_MAP},0) -m str 0 }}\n"
-        for method, path, star in (ROUTE.fullmatch(route).groups() for route in proxy.get("held_routes", ())))  # type: ignore[union-attr]
+    renders = "".join(_held_route(route, proxy["timeout"]) for route in proxy.get("held_routes", ()))
     backends = "".join(f"\nbackend port_{port}\n  server instance {host}:{port}\n" for port in ports)
     return f"""\
 # Written by mobius.ops.node_service; changes are overwritten.
@@ -114,6 +111,14 @@ frontend public
 {renders}  http-request lua.mobius_hold if !{{ str(hold),map_str({_MAP},0) -m str 0 }}
   use_backend port_%[str(live),map_str({_MAP},{ports[0]})]
 {backends}"""
+
+
+def _held_route(route: str, patience: int) -> str:
+    """What makes requests of a route wait while renders are held."""
+    method, path, star = ROUTE.fullmatch(route).groups()  # type: ignore[union-attr]
+    paths = f"path_beg -i {path}" if star else f"path -i {path} {path}/"
+    held = f"!{{ str(renders),map_str({_MAP},0) -m str 0 }}"
+    return f"  http-request lua.mobius_hold_renders {patience} if {{ method {method} }} {{ {paths} }} {held}\n"
 
 
 def _quote(text: str) -> str:
