@@ -66,6 +66,14 @@ def _cause(service: Service, samples: list[dict[str, t.Any]], redactor: _env_fil
     return (_exceptions.ending if ended else _exceptions.last)(printed, service.place())
 
 
+def end_of(service: Service, samples: list[dict[str, t.Any]], redactor: _env_file.Redactor) -> str:
+    """Why the application ended, when it refused a connection of some samples because it had; empty otherwise."""
+    facts = service.status()
+    if not any(sample["kind"] in ("refused", "closed") for sample in samples) or (facts["pid"] and not facts["restarts"]):
+        return ""
+    return _exceptions.ending(redactor.text(service.printed()), service.place())
+
+
 def _port_answers(service: Service, timeout: float, give_up: t.Callable[[], str]) -> tuple[bool, str]:
     deadline = time.monotonic() + timeout
     while not _processes.port_answers(service.port, service.spec["host"]):

@@ -25,6 +25,11 @@ options:
       - The folder that holds everything of the application on the target, as in M(mobius.ops.layout).
       - When it is given, the values of its C(.env) are replaced by asterisks in the results, which quote answers.
     type: path
+  service:
+    description:
+      - Name of the service below O(root) that is checked. When it refused a connection because it had ended, the message begins with the
+        exception that ended it.
+    type: str
   requests:
     description: How often each check is sent.
     type: int
@@ -169,13 +174,22 @@ max_ms:
   type: float
 """
 
+import contextlib
 import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _env_file, _health, _probe, _thresholds
-from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _arguments,
+    _env_file,
+    _health,
+    _probe,
+    _readiness,
+    _service,
+    _thresholds,
+)
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError, ServiceError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 
@@ -202,17 +216,27 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     figures = _health.summarize(samples, table)
     result = {**figures, "status": _thresholds.worst([figures["status"], *(one["status"] for one in endpoints)]),
               "results": samples, "endpoints": endpoints, **waited}
-    error = unwell(params, result, reason, _health.remedy(samples, checks) or "Look at the results by endpoint")
+    todo = _health.remedy(samples, checks) or "Look at the results by endpoint"
+    error = unwell(params, result, reason, todo, cause(params, samples, redactor))
     if error:
         error.facts = result
         raise error
     return False, result, {}
 
 
-def unwell(params: dict[str, t.Any], result: dict[str, t.Any], reason: str, todo: str) -> ServiceError | None:
+def cause(params: dict[str, t.Any], samples: list[dict[str, t.Any]], redactor: _env_file.Redactor) -> str:
+    """Why the service ended that refused a connection, for the beginning of a message; empty when it did not, or is not known here."""
+    with contextlib.suppress(OpsError, OSError):
+        service = _service.load(Layout(params["root"]), params["service"]) if params["root"] and params["service"] else None
+        found = _readiness.end_of(service, samples, redactor) if service else ""
+        return f"{found} (log: {service.log}); " if service and found else ""
+    return ""
+
+
+def unwell(params: dict[str, t.Any], result: dict[str, t.Any], reason: str, todo: str, ended: str) -> ServiceError | None:
     """Why the module fails, if it does."""
     if reason and params["fail_on"] != "never":
-        return ServiceError("health check", f"all checks to pass {params['successes']} times in a row", reason, todo)
+        return ServiceError("health check", f"all checks to pass {params['successes']} times in a row", ended + reason, todo)
     if result["status"] not in _thresholds.FAILING[params["fail_on"]]:
         return None
     faults = sum(sample["outcome"] != "ok" for sample in result["results"])
@@ -220,7 +244,7 @@ def unwell(params: dict[str, t.Any], result: dict[str, t.Any], reason: str, todo
     ill = [one["check"] for one in result["endpoints"] if one["status"] == result["status"]]
     worst = f" of {', '.join(ill)}" if 0 < len(ill) < len(result["endpoints"]) else ""
     return ServiceError("health check", "status normal or warning" if params["fail_on"] == "critical" else "status normal",
-                        f"{result['status']}{worst}: {faults} of {len(result['results'])} requests not ok, "
+                        f"{ended}{result['status']}{worst}: {faults} of {len(result['results'])} requests not ok, "
                         f"first {_health.first_fault(result['results']) or 'none'}, error rate {result['error_rate_pct']} %, "
                         f"p95 {'unknown' if result['p95_ms'] is None else result['p95_ms']} ms"
                         + ("" if days is None else f", {days:g} days left of a certificate"), todo)
@@ -235,6 +259,7 @@ def main() -> None:
             "secret_headers": _arguments.SECRET_HEADERS,
             "url": {"type": "str"},
             "root": {"type": "path"},
+            "service": {"type": "str"},
             "requests": {"type": "int", "default": 1},
             "thresholds": {"type": "dict", "default": {}},
             "release": {"type": "str"},

@@ -220,8 +220,8 @@ log:
   type: str
 write_attempts:
   description:
-    - Where the application tried to write outside its shared folders, by what it printed since its start: a warning, which fails nothing.
-      C(folder), C(paths) (at most three, relative to the application's folder), C(error), C(message), and C(line), the entry for
+    - Where the application tried to write outside its shared folders, by what it printed since its start. A warning; nothing fails for it.
+    - C(folder), C(paths) (at most three, relative to the application's folder), C(error), C(message), and C(line), the entry for
       C(mobius_shared_folders) that helps, or an empty text.
   returned: with a service, when it was switched or a release did not become ready
   type: list

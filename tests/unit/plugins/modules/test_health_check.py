@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 from support.waiting import HANG
 
+from ansible_collections.mobius.ops.plugins.module_utils import _files
 from ansible_collections.mobius.ops.plugins.modules import health_check
 
 pytestmark = pytest.mark.usefixtures("any_latency")
@@ -53,6 +54,17 @@ def test_the_setting_that_helps_against_a_refusal_is_named(check, web):
     result = check(url=web.base + "/health")
     assert "status 401 instead of 200 (Unauthorized)" in result["msg"]
     assert result["msg"].endswith("set mobius_check_secret_headers to X-Mobius-API-Key and one of MOBIUS_API_KEYS in shared/config/.env.")
+
+
+def test_a_refused_connection_is_explained_by_the_end_of_the_service(check, web, host, free_port, secret):
+    refused = {"url": f"http://127.0.0.1:{free_port()}/", "root": host.root, "service": "mobius"}
+    assert "found critical: 1 of 1 requests not ok" in check(**refused)["msg"]  # the service was not set up
+    host.live("r1")
+    service = host.service()
+    _files.write_text(service.spec["console_log"], f"TypeError: no {secret}\n    at load ({host.layout.app}/src/api/store.js:7:3)\n")
+    words = f"found TypeError: no ******** (src/api/store.js:7:3) (log: {service.log}); critical: 1 of 1 requests not ok"
+    assert words in check(**refused)["msg"]
+    assert "TypeError" not in check(**{**refused, "url": web.base + "/bad"})["msg"]
 
 
 def test_it_waits_for_readiness(check, web):
