@@ -49,8 +49,10 @@ def note(spec: dict[str, t.Any], folder: str) -> None:
 def claim(folder: str, pid: int | None) -> None:
     """Record which process was started so. systemd starts others by itself, after a crash or a reboot, from the unit of then."""
     path = os.path.join(folder, RECORD)
-    with contextlib.suppress(OSError):
-        _files.write_json(path, {**(_files.read_json(path) or {}), "process": _identity(pid)}, 0o600)
+    record = _files.read_json(path)
+    if record:
+        with contextlib.suppress(OSError):
+            _files.write_json(path, {**record, "process": _identity(pid)}, 0o600)
 
 
 def _identity(pid: int | None) -> list[int | None] | None:

@@ -109,6 +109,7 @@ def test_a_full_disk_keeps_nobody_from_starting(host, monkeypatch):
     host.serve().stop()
     monkeypatch.setattr(_files, "write_json", mock.Mock(side_effect=OSError(28, "No space left on device")))
     _drift.note(_service.load(host.layout, "mobius").spec, host.layout.path("state", "service", "mobius"))
+    _drift.claim(host.layout.path("state", "service", "mobius"), os.getpid())
     assert _drift.RECORD not in os.listdir(host.layout.path("state", "service", "mobius")), "the one of before would be wrong"
 
 
