@@ -82,7 +82,7 @@ def test_restart_loses_nothing_and_brings_changed_secrets(site, state, capsys):
 def test_restart_with_settings_that_do_not_start_leaves_the_old_process(site, state, monkeypatch):
     """The application refuses an empty key. With exclusive state that is found on a copy of the data, and nothing is held."""
     holds, hold = [], _proxy.Proxy.hold
-    monkeypatch.setattr(_proxy.Proxy, "hold", lambda proxy, seconds: (holds.append(seconds), hold(proxy, seconds)))
+    monkeypatch.setattr(_proxy.Proxy, "hold", lambda proxy, *words: (holds.append(words), hold(proxy, *words)))
     host = site(state)
     host.define()
     host.verified("r1")
