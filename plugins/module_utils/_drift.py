@@ -22,7 +22,7 @@ SLACK = 1.0
 #: Facts of a definition that take effect with a start only -> the settings that they come from.
 SETTINGS = {"command": "mobius_command", "app": "mobius_app_path", "user": "mobius_user", "stop_timeout": "mobius_stop_timeout",
             **{name: f"mobius_{name}" for name in _systemd.LIMITS}}
-#: What is named when the unit differs in something that is none of the settings.
+#: What is named when the unit differs in something that is none of the settings, or in what is not known.
 UNIT = "unit"
 
 
@@ -46,21 +46,31 @@ def note(spec: dict[str, t.Any], folder: str) -> None:
         _files.write_json(path, {"names": sorted(environment(spec)), **_facts(spec)}, 0o600)
 
 
+def claim(folder: str, pid: int | None) -> None:
+    """Record which process was started so. systemd starts others by itself, after a crash or a reboot, from the unit of then."""
+    path = os.path.join(folder, RECORD)
+    record = _files.read_json(path)
+    if record:
+        with contextlib.suppress(OSError):
+            _files.write_json(path, {**record, "process": _identity(pid)}, 0o600)
+
+
+def _identity(pid: int | None) -> list[int | None] | None:
+    return [pid, _processes.start_ticks(pid)] if pid else None
+
+
 def _facts(spec: dict[str, t.Any]) -> dict[str, t.Any]:
     unit = _systemd.render(spec) if spec["manager"] == "systemd" else ""
     return {"settings": {name: spec.get(name) for name in SETTINGS},
             "unit": hashlib.sha256(unit.encode("utf-8", "surrogateescape")).hexdigest()}
 
 
-def newer(paths: list[str], moment: float) -> bool:
+def newer(path: str, moment: float) -> bool:
     """Whether a file was changed after a moment (epoch seconds), or is gone."""
-    for path in paths:
-        try:
-            if os.stat(path).st_ctime >= moment:
-                return True
-        except FileNotFoundError:
-            return True
-    return False
+    try:
+        return os.stat(path).st_ctime >= moment
+    except FileNotFoundError:
+        return True
 
 
 def restart_needed(spec: dict[str, t.Any], folder: str, pid: int | None, reader: int | None, changes: bool = False) -> list[str]:
@@ -74,21 +84,19 @@ def restart_needed(spec: dict[str, t.Any], folder: str, pid: int | None, reader:
     if not pid:
         return []
     since = time.time() - _processes.age(reader or pid) - SLACK
-    if not changes and not newer([spec["env_file"], definition_file(spec, folder)], since):
+    secrets, unit = newer(spec["env_file"], since), changes or newer(definition_file(spec, folder), since)
+    if not (secrets or unit or newer(os.path.join(folder, "spec.json"), since)):
         return []
     record = _files.read_json(os.path.join(folder, RECORD)) or {}
-    names = _variables(environment(spec), _processes.environment(pid) or {}, record.get("names", []))
-    if record and (changes or newer([definition_file(spec, folder)], since)):
-        names |= _settings(record, _facts(spec), not names)
+    wanted, found = environment(spec), _processes.environment(pid) or {}
+    names = {name for name, value in wanted.items() if (secrets or name in spec["environment"]) and found.get(name) != value}
+    names |= {name for name in record.get("names", []) if name in found and name not in wanted}
+    if not found:  # it could not be read
+        names = set()
+    if record and unit:
+        of_it = record.get("process") in (None, _identity(pid))
+        names |= _settings(record, _facts(spec), not names) if of_it else {UNIT}
     return sorted(names)
-
-
-def _variables(wanted: dict[str, str], found: dict[str, str], names: list[str]) -> set[str]:
-    """Variables that differ, that are new, or that were removed. Of an environment that could not be read, none."""
-    if not found:
-        return set()
-    removed = {name for name in names if name in found and name not in wanted}
-    return removed | {name for name, value in wanted.items() if found.get(name) != value}
 
 
 def _settings(record: dict[str, t.Any], facts: dict[str, t.Any], alone: bool) -> set[str]:

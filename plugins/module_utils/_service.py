@@ -368,7 +368,8 @@ class SystemdService(Service):
 
     def start(self) -> None:
         self.save()
-        if not self.runs():
+        runs = self.runs()
+        if not runs:
             _drift.note(self.spec, self.folder)
             self._correct_paths()
             _files.write_text(self._started_file, f"{time.time():.3f}\n")
@@ -376,6 +377,8 @@ class SystemdService(Service):
             _systemd.enable(self.unit)
         _systemd.systemctl("reset-failed", self.unit, check=False)
         _systemd.systemctl("start", self.unit)
+        if not runs:
+            _drift.claim(self.folder, self.status()["pid"])
 
     def stop(self) -> None:
         _systemd.systemctl("stop", self.unit, check=False)

@@ -257,6 +257,22 @@ def test_the_start_limit_of_systemd_does_not_stick(host, client):
     assert client.health()["status"] == "ok"
 
 
+def test_changed_settings_are_reported_until_a_start(host):
+    lacking = "Restart needed: the running process does not have the current {}. Run: ansible-playbook mobius.ops.restart."
+    done = host.play("setup", mobius_memory_max="3G")
+    assert says(done, lacking.format("mobius_memory_max")), done.output
+    host.run("echo NEW_FLAG=1 >>/opt/mobius/shared/config/.env")
+    done = host.play("status")
+    assert says(done, lacking.format("NEW_FLAG and mobius_memory_max")) and says(done, "where systemd mounts its release"), done.output
+    pid = host.unit("MainPID")
+    host.run(f"kill -9 {pid}")
+    wait_until(lambda: host.unit("ActiveState") == "active" and host.unit("MainPID") not in ("0", pid), "systemd starts it again")
+    assert "Restart needed" not in host.play("status").output
+    assert says(host.play("setup"), lacking.format("unit"))
+    assert host.play("restart").outcome == "restarted"
+    assert "Restart needed" not in host.play("status").output and host.play("setup").changed() == 0
+
+
 def test_stop(host):
     assert host.play("stop").outcome == "stopped"
     assert host.unit("ActiveState") == "inactive" and host.run("pgrep -u mobius") == ""

@@ -109,6 +109,7 @@ def test_a_full_disk_keeps_nobody_from_starting(host, monkeypatch):
     host.serve().stop()
     monkeypatch.setattr(_files, "write_json", mock.Mock(side_effect=OSError(28, "No space left on device")))
     _drift.note(_service.load(host.layout, "mobius").spec, host.layout.path("state", "service", "mobius"))
+    _drift.claim(host.layout.path("state", "service", "mobius"), os.getpid())
     assert _drift.RECORD not in os.listdir(host.layout.path("state", "service", "mobius")), "the one of before would be wrong"
 
 
@@ -166,6 +167,23 @@ def test_systemd_applies_a_changed_unit_when_it_starts_the_service_again(host, s
     assert changed.restart_needed() == []
     dotenv(host, f"MOBIUS_API_KEYS={secret}\nNEW=1\n")
     assert changed.restart_needed() == ["NEW"], "the record is of the start before"
+    other = host.service(manager="systemd")
+    assert other.restart_needed() == ["NEW", "unit"], "which is as in the record, and not as in the process"
+
+
+def test_a_definition_that_is_kept_again_is_no_change(host, systemd, monkeypatch, secret):
+    """Of a unit that stayed the same, neither the record nor the secrets are compared."""
+    host.live("r1")
+    service = host.service(manager="systemd")
+    service.start()
+    path = os.path.join(service.folder, _drift.RECORD)
+    record = _files.read_json(path)
+    _files.write_json(path, {**record, "settings": {**record["settings"], "memory_max": "1G"}})
+    monkeypatch.setattr(_drift, "environment", lambda spec: {**spec["environment"], "MOBIUS_API_KEYS": "read in another way"})
+    _files.write_json(os.path.join(service.folder, "spec.json"), service.spec)
+    assert service.restart_needed() == []
+    service.spec["environment"]["FLAG"] = "1"
+    assert service.restart_needed() == ["FLAG"], "as when a proxy is set up in front of it, and its own unit stays"
 
 
 @pytest.mark.parametrize("manager", ["process", "systemd"])
@@ -176,5 +194,5 @@ def test_a_variable_that_is_set_twice(host, systemd, manager):
     service = host.service(manager=manager, environment={"BOTH": "of the definition"})
     service.start()
     os.utime(host.layout.env_file)
-    assert _drift.newer([host.layout.env_file], time.time() - 5) and service.restart_needed() == []
+    assert _drift.newer(host.layout.env_file, time.time() - 5) and service.restart_needed() == []
     service.stop()
