@@ -159,7 +159,7 @@ def test_dependencies_without_a_lock_file_of_npm_are_refused_before_the_build(ma
 def test_a_client_without_a_lock_file_is_refused_when_it_is_built(make, source):
     (source / "client").mkdir()
     (source / "client/package.json").write_text(PACKAGE)
-    with pytest.raises(InputError, match="Run npm install --package-lock-only in client, .* and commit client/package-lock.json"):
+    with pytest.raises(InputError, match=r"Run npm install --package-lock-only in client, .* and commit client/package-lock.json"):
         make(source, check_mode=True)
     assert make(source, check_mode=True, command=[])["release_id"]
     (source / "client/package-lock.json").write_text(json.dumps(LOCK))
@@ -184,7 +184,7 @@ def test_an_artifact_of_another_package_manager_is_refused(make, source, tmp_pat
     about = {"schema": _artifact.SCHEMA, "version": "1.0", "digest": "0" * 64, "source": "x",
              "files": {name: _artifact.describe(where) for name, where in files.items()}}
     _artifact.pack(str(path), _artifact.MANIFEST, about, files)
-    with pytest.raises(InputError, match="found pnpm-lock.yaml of pnpm"):
+    with pytest.raises(InputError, match=r"found pnpm-lock.yaml of pnpm"):
         make(path)
 
 
