@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import typing as t
 from pathlib import Path
@@ -158,7 +159,9 @@ def test_a_fastify_service_by_the_ten_lines(service):
     assert site.play("smoke_test").outcome == "smoke_passed", site.output
     assert site.play("status").outcome == "well", site.output
     assert site.play("rollback", mobius_why="a test").outcome == "rolled_back" and site.live() == first, site.output
-    assert site.play("backup").outcome == "backed_up", site.output
+    told = site.play("backup")
+    assert told.outcome == "backed_up" and "(unverified, " in told.stats["mobius_message"], told.output
+    assert "it holds no state of the service" in told.stats["mobius_message"] and "mobius_stateless" in told.stats["mobius_message"]
     assert site.play("drill").outcome == "drill_passed", site.output
     assert site.get("/health").ok
 
@@ -181,6 +184,46 @@ def test_a_service_with_a_build_as_next_has_it(service):
     assert site.deploy(source, "3").outcome == "failed" and site.live() == before
     assert ".next/BUILD_ID in the built application, found none" in " ".join(site.output.split())
     assert site.play("backup").outcome == "backed_up", site.output
+
+
+STORE = """
+import os, sys
+path = os.environ["STORE"]
+if sys.argv[1] == "dump":
+    with open(path) as stream:
+        print(stream.read(), end="")
+else:
+    with open(path, "w") as stream:
+        stream.write(sys.stdin.read())
+"""
+
+
+def test_state_elsewhere_is_dumped_and_restored(service):
+    """A script stands for pg_dump and pg_restore, and a file outside of the root for the database."""
+    (lines,) = blocks("2. Ten lines of inventory", "yaml")
+    site = service(lines)
+    store, script = site.home / "elsewhere", site.home / "store.py"
+    script.write_text(STORE)
+    store.write_text("three orders")
+    if site.operator.user is not None:
+        os.chown(store, site.operator.user, site.operator.user)
+    command = [sys.executable, "-I", "-S", str(script)]
+    site.operator.settings.update(mobius_service_environment={"STORE": str(store)}, mobius_external_state={
+        "dump": [*command, "dump"], "restore": [*command, "restore"]})
+    source = copied(SERVICES / "pages", site.home / "source")
+    assert site.play("setup").outcome == "set_up", site.output
+    assert site.deploy(source, "1").outcome == "deployed", site.output
+    told = site.play("backup")
+    assert told.outcome == "backed_up" and "(verified, " in told.stats["mobius_message"], told.output
+    store.write_text("nothing")
+    told = site.play("restore", mobius_backup="newest")
+    assert told.outcome == "restored" and store.read_text() == "three orders" and site.get("/health").ok, told.output
+    before = site.live()
+    store.unlink()
+    told = site.deploy(source, "2")
+    assert told.outcome == "failed" and site.live() == before, told.output
+    assert "Take a backup and verify it: dump of the external state" in told.stats["mobius_message"]
+    assert "No such file or directory" in told.stats["mobius_message"] and "2-" not in " ".join(os.listdir(site.root / "releases"))
 
 
 @pytest.mark.parametrize("service", ["runner"], indirect=True)
