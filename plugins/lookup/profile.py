@@ -8,7 +8,7 @@ name: profile
 short_description: The default of a setting in the profile of the application
 version_added: 0.1.0
 description:
-  - Defaults of the role M(mobius.ops.mobius) that differ from one kind of application to another take their values by this lookup.
+  - Defaults of the role C(mobius.ops.mobius) that differ from one kind of application to another take their values by this lookup.
   - The profiles are the files in C(roles/mobius/defaults/profiles). The variable C(mobius_profile) names one of them.
 author: MOBIUS operations (@mobius-ops)
 options:

@@ -3,7 +3,7 @@
 """State that the service keeps elsewhere, such as in PostgreSQL: one command dumps it, another one restores it.
 
 Setup keeps the commands in ``state/external.json``. They run as the service's user, with its environment. What a dump prints is, for the
-time of the backup, the file :data:`FILE` in the component ``database``: so it is hashed, verified, compared and restored as every other file.
+time of the backup, the file :data:`FILE` in the component ``database``: so it is hashed, verified, compared and restored as any other.
 """
 from __future__ import annotations
 
