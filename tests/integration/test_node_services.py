@@ -160,8 +160,12 @@ def test_a_fastify_service_by_the_ten_lines(service):
     assert site.play("status").outcome == "well", site.output
     assert site.play("rollback", mobius_why="a test").outcome == "rolled_back" and site.live() == first, site.output
     told = site.play("backup")
-    assert told.outcome == "backed_up" and "(unverified, " in told.stats["mobius_message"], told.output
+    assert told.outcome == "not_pruned" and "(unverified, " in told.stats["mobius_message"], told.output
     assert "it holds no state of the service" in told.stats["mobius_message"] and "mobius_stateless" in told.stats["mobius_message"]
+    site.operator.settings["mobius_stateless"] = "true"
+    assert site.play("setup").outcome == "set_up", site.output
+    told = site.play("backup")
+    assert told.outcome == "backed_up" and "(verified, " in told.stats["mobius_message"], told.output
     assert site.play("drill").outcome == "drill_passed", site.output
     assert site.get("/health").ok
 
