@@ -54,9 +54,10 @@ def quoted(tree: ast.Module) -> set[str]:
 
 
 def yaml_names(text: str) -> set[str]:
-    """The names of modules, roles, filters and playbooks that a role or a playbook uses."""
+    """The names of modules, roles, filters, lookups and playbooks that a role or a playbook uses."""
     return set(re.findall(r"^[ -]*mobius\.ops\.(\w+):|(?:name|role): mobius\.ops\.(\w+)|\| *mobius\.ops\.(\w+)|"
-                          r"import_playbook: (?:mobius\.ops\.)?(\w+)|- mobius\.ops\.(\w+)$", text, re.MULTILINE))
+                          r"lookup\('mobius\.ops\.(\w+)'|import_playbook: (?:mobius\.ops\.)?(\w+)|- mobius\.ops\.(\w+)$",
+                          text, re.MULTILINE))
 
 
 def dependencies(texts: dict[str, str]) -> dict[str, set[str]]:

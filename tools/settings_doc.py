@@ -50,13 +50,26 @@ def paragraphs(text: str | list[str]) -> str:
     return markdown(" ".join(text if isinstance(text, list) else [text]))
 
 
-def default_of(option: dict[str, Any]) -> str:
-    """The default as it would be written in YAML."""
+def profiles() -> dict[str, dict[str, Any]]:
+    """Each profile's defaults, by the profile's name."""
+    folder = ROOT / "roles" / "mobius" / "defaults" / "profiles"
+    return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.yml"))}
+
+
+def default_of(name: str, option: dict[str, Any]) -> str:
+    """The default as it would be written in YAML; of a long one only that it is there."""
     if option.get("required"):
         return "required"
-    if "default" not in option:
-        return "see meaning"
-    value = option["default"]
+    if "default" in option:
+        return written(option["default"])
+    own = {profile: values[name] for profile, values in profiles().items() if name in values}
+    if own and not any("{{" in json.dumps(value) for value in own.values()):
+        return ", ".join(f"{profile}: {written(value)}" for profile, value in own.items())
+    return "see meaning"
+
+
+def written(value: Any) -> str:
+    """A value as code in a table cell."""
     text = value if isinstance(value, str) and value else json.dumps(value)
     return "`" + text.replace("|", "\\|") + "`"
 
@@ -66,7 +79,7 @@ def row(name: str, option: dict[str, Any]) -> str:
     kind = option["type"] + (f" of {option['elements']}" if "elements" in option else "")
     if "choices" in option:
         kind = ", ".join(f"`{choice}`" for choice in option["choices"])
-    return f"| `{name}` | {kind} | {default_of(option)} | {paragraphs(option['description'])} |"
+    return f"| `{name}` | {kind} | {default_of(name, option)} | {paragraphs(option['description'])} |"
 
 
 def groups(role: str, names: list[str]) -> Iterator[tuple[str, list[str]]]:

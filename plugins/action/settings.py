@@ -61,6 +61,10 @@ def mistake(name: str, value: t.Any, option: dict[str, t.Any]) -> str:
     return ""
 
 
+#: Settings on which the defaults of others depend, which cannot be told while these are wrong.
+FIRST = ("mobius_profile",)
+
+
 class ActionModule(ActionBase):
     """Template each setting that the specification names, and check it."""
 
@@ -71,6 +75,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         entry_points = self._loader.load_from_file(self._task.args["spec"])["argument_specs"]
         options = entry_points[self._task.args.get("entry_point", "main")].get("options", {})
+        self._require(task_vars, options, [name for name in FIRST if name in options])
         given = {name: self._templar.template(task_vars[name]) for name in options if name in task_vars}
         mistakes = [mistake(name, value, options[name]) for name, value in sorted(given.items())]
         if given.get("mobius_dotenv") and not any(told.startswith("mobius_dotenv:") for told in mistakes):
@@ -80,3 +85,8 @@ class ActionModule(ActionBase):
         if any(mistakes):
             raise AnsibleActionFail(" ".join(filter(None, mistakes)))
         return {"changed": False, "checked": len(given)}
+
+    def _require(self, task_vars: dict[str, t.Any], options: dict[str, t.Any], names: list[str]) -> None:
+        told = "".join(mistake(name, self._templar.template(task_vars[name]), options[name]) for name in names if name in task_vars)
+        if told:
+            raise AnsibleActionFail(told)

@@ -22,16 +22,18 @@ from ansible_collections.mobius.ops.plugins.module_utils._errors import InputErr
 
 MANIFEST = "MANIFEST.json"
 SCHEMA = 1
-#: Never a part of a release: state, secrets, version control, and what is installed from the lock file.
-EXCLUDED = frozenset({".git", "node_modules", ".env", "data", "out", "logs", "src/api/uploads", MANIFEST, ".release.json"})
+#: Never a part of a release: secrets, version control, and what is installed from the lock file.
+EXCLUDED = frozenset({".git", "node_modules", ".env", MANIFEST, ".release.json"})
 #: Files that only make version control keep an empty folder.
 PLACEHOLDERS = (".gitkeep", ".keep", ".gitignore")
-#: Built anew from the rest, so no part of what the source *is*.
-BUILT = frozenset({"client/build"})
 
 
-def walk(root: str, excluded: frozenset[str] = EXCLUDED) -> t.Iterator[tuple[str, str]]:
-    """``(relative path, path)`` of every file and symlink below a folder, sorted; excluded folders are left out."""
+def walk(root: str, without: t.Iterable[str] = ()) -> t.Iterator[tuple[str, str]]:
+    """``(relative path, path)`` of every file and symlink below a folder that belongs to a release, sorted.
+
+    :param without: further paths that are left out, such as folders that all releases share.
+    """
+    excluded = EXCLUDED.union(without)
     for folder, names, files in os.walk(root):
         inside = os.path.relpath(folder, root)
         prefix = "" if inside == "." else inside + "/"
@@ -67,10 +69,13 @@ def describe(path: str) -> dict[str, t.Any]:
     return {"type": "file", "sha256": _files.sha256_file(path), "size": os.path.getsize(path), "mode": f"{mode:04o}"}
 
 
-def source_digest(root: str) -> str:
-    """SHA-256 over every source file's path, kind, content and executable bit."""
+def source_digest(root: str, without: t.Iterable[str] = ()) -> str:
+    """SHA-256 over every source file's path, kind, content and executable bit.
+
+    :param without: paths that are no part of what the source *is*: shared folders, and what is built anew from the rest.
+    """
     digest = hashlib.sha256()
-    for name, path in walk(root, EXCLUDED | BUILT):
+    for name, path in walk(root, without):
         digest.update(json.dumps([name, describe(path)], sort_keys=True).encode("utf-8"))
     return digest.hexdigest()
 

@@ -17,6 +17,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _checksums,
     _clock,
     _deflate,
+    _external,
     _files,
     _history,
     _signature,
@@ -51,6 +52,8 @@ class Request:
     purpose: str = _backup_purpose.ORDINARY
     #: Goes into the manifest and the history.
     why: str = ""
+    #: Whether the service's external state is dumped; not when its dump is among the files already.
+    dump: bool = True
 
 
 def plan(layout: Layout, request: Request) -> _archive_scan.Plan:
@@ -82,17 +85,30 @@ def create(layout: Layout, request: Request, meter: Meter | None = None) -> dict
 
     :raises IntegrityError: when some file could not be taken as one piece (the archive is kept aside then), or what
         was written is not what was read.
+    :raises OpsError: when the service's external state could not be dumped.
     """
     started = time.monotonic()
-    meter = meter or Meter()
+    safety = request.purpose == _backup_purpose.SAFETY
+    with _external.dumped(layout, request.components if request.dump else [], safety) as problems:
+        result = _create(layout, request, meter or Meter(), problems)
+    result["elapsed"] = round(time.monotonic() - started, 3)
+    _history.record(layout, "backup", request.why, env=request.env,
+                    **{key: result[key] for key in ("archive", "sha256", "size", "elapsed", "components", "release", "reused", "purpose")})
+    return result
+
+
+def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[str, str]]) -> dict[str, t.Any]:
     meter.phase("look")
     found = plan(layout, request)
+    found.problems += problems
+    lacks = _external.lacks_state(layout, request.components, (source.component for source in found.sources if source.type != "dir"))
     _archive_draft.sweep(request.dest)
     safety = request.purpose == _backup_purpose.SAFETY
     with _archive_draft.drafted(request.dest, request.env, safety) as draft, _previous(request, draft.stamp) as previous:
         created = _clock.iso(_clock.from_stamp(draft.stamp))
         facts = {"name": draft.name, "env": request.env, "created": created, "full": previous.full or created,
-                 "level": request.level, "release": live_release(layout), "purpose": request.purpose, "why": request.why}
+                 "level": request.level, "release": live_release(layout), "purpose": request.purpose, "why": request.why,
+                 **({"no_state": True} if lacks else {})}
         deflater = _deflate.Deflater(request.level, request.isal)
         writer = Writer(draft.stream, draft.beside("spool"), deflater, previous, meter)
         manifest = writer.write(found, facts, request.allow_changed)
@@ -104,19 +120,15 @@ def create(layout: Layout, request: Request, meter: Meter | None = None) -> dict
             draft.keep_aside()
             raise _incomplete(layout, draft.aside, writer.problems, found.skipped)
         draft.publish(digest, _signature.sign(request.sign_key, draft.final, digest) if request.sign_key else None)
-    result = {
+    return {
         "archive": draft.final, "signature": draft.final + _signature.SUFFIX if request.sign_key else None, "sha256": digest,
         "size": os.stat(draft.final).st_size, "entries": len(writer.entries),
         "reused": len(writer.copied), "full": facts["full"], "components": found.components, "empty": found.empty,
-        "status": "verified", "purpose": request.purpose,
+        "status": "unverified" if lacks else "verified", "missing": _external.MISSING if lacks else "", "purpose": request.purpose,
         "release": facts["release"], "problems": writer.problems, "skipped": found.skipped,
         "warnings": [f"{path} in an earlier archive is damaged, so it was read anew: verify the archives of {request.dest}"
                      for path in sorted(previous.damaged)],
-        "elapsed": round(time.monotonic() - started, 3),
     }
-    _history.record(layout, "backup", request.why, env=request.env,
-                    **{key: result[key] for key in ("archive", "sha256", "size", "elapsed", "components", "release", "reused", "purpose")})
-    return result
 
 
 @contextlib.contextmanager

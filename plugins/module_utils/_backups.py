@@ -14,6 +14,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _backup_purpose,
     _checksums,
     _clock,
+    _external,
     _files,
     _progress,
     _signature,
@@ -172,6 +173,8 @@ def _status(archive: Archive, verify: str, policy: _signature.Policy | None, met
     if lacks:
         whole = "; every member agrees with the manifest" if verify == "deep" else ""
         return "unverified", "no " + " and no ".join(lacks) + whole
+    if archive.manifest.get("no_state"):
+        return "unverified", _external.MISSING
     return ("unverified", NOT_CHECKED) if verify == "none" else ("verified", "")
 
 

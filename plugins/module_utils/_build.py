@@ -22,8 +22,8 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import check_name
 
-#: What an artifact must have to be worth deploying.
-REQUIRED = ("src/api/index.js", "client/build/index.html")
+#: What an artifact of MOBIUS must have to be worth deploying, and the folders that its build makes.
+REQUIRED, BUILT = ("src/api/index.js", "client/build/index.html"), ("client/build",)
 #: Variables that only a client's bundler reads. npm does not get them, so that builds that differ in these share their dependencies.
 _CLIENT = ("REACT_APP_", "VITE_", "NEXT_PUBLIC_")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -101,15 +101,18 @@ class Builder:
 
     :param store: folder of artifacts, and of the build's dependencies below ``deps/``.
     :param output: what shows the build while it runs.
-    :param shared: paths in a release that all releases share; files of the source there are listed as ``hidden``.
+    :param shared: paths in a release that all releases share; files of the source there are no part of it, and listed as ``hidden``.
+    :param required: files that an artifact must have to be worth deploying.
+    :param made: folders that the build command makes; what a source has there does not count for the release id.
     """
 
     def __init__(self, store: str, npm_ci_args: list[str], build_command: list[str], environment: dict[str, t.Any] | None = None,
-                 output: _build_output.Output | None = None, shared: t.Sequence[str] = ()) -> None:
+                 output: _build_output.Output | None = None, shared: t.Sequence[str] = (), required: t.Sequence[str] = REQUIRED,
+                 made: t.Sequence[str] = BUILT) -> None:
         self.store = store
         self.settings = Settings.of(npm_ci_args, environment)
         self.build_command = build_command
-        self.shared = list(shared)
+        self.shared, self.required, self.made = list(shared), list(required), list(made)
         self.output = output or _build_output.Output(self.settings.environment)
 
     def make(self, source: str, version: str, ref: str, check_mode: bool) -> dict[str, t.Any]:
@@ -123,6 +126,7 @@ class Builder:
             _artifact.verify_file(source, _artifact.read_sidecar(source))
             manifest = _artifact.read_manifest(source)
             if manifest:
+                _deps.require_lock(source, manifest["files"], {})
                 return {**self._ready(source, manifest, version, source), "hidden": []}
         if not version:
             raise InputError("mobius_version", "the version of the release", "nothing", "Give one, such as -e mobius_version=1.4.0")
@@ -152,8 +156,10 @@ class Builder:
         if not os.path.isfile(os.path.join(tree, "package.json")):
             raise InputError(f"release source '{source}'", "a Node application with a package.json", "none at its top",
                              "Correct mobius_release_source")
+        for part in self._packages(tree):
+            _deps.require_lock_in(tree, part, source)
         told, committed = fetched
-        digest = self.settings.digest(_artifact.source_digest(tree))
+        digest = self.settings.digest(_artifact.source_digest(tree, [*self.shared, *self.made]))
         about = {"version": version, "source": told, "digest": digest, "committed": committed}
         path = os.path.join(self.store, release_id(version, digest) + ".tar.gz")
         hidden = _artifact.hidden(source if os.path.isdir(source) else tree, self.shared)
@@ -161,6 +167,10 @@ class Builder:
             return {**self._ready(path, self._found(path), version, source), "hidden": hidden}, about
         return {"path": None, "sha256": None, "size": None, "release_id": release_id(version, digest), **about, "built": True,
                 "hidden": hidden}, about
+
+    def _packages(self, tree: str) -> list[str]:
+        """Folders of a source whose dependencies are installed: its top, and the client where it is built."""
+        return ["", "client"] if self.build_command and os.path.isfile(os.path.join(tree, "client", "package.json")) else [""]
 
     @staticmethod
     def _found(path: str) -> dict[str, t.Any]:
@@ -196,7 +206,7 @@ class Builder:
         if kind == "tarball":
             _artifact.unpack(source, tree)
         else:
-            for name, path in _artifact.walk(source):
+            for name, path in _artifact.walk(source, self.shared):
                 os.makedirs(os.path.dirname(os.path.join(tree, name)), exist_ok=True)
                 shutil.copy2(path, os.path.join(tree, name), follow_symlinks=False)
         return source, None
@@ -206,9 +216,9 @@ class Builder:
 
         :param lock: the descriptor that the command inherits, so that the tree is in use as long as it runs.
         """
-        for part in (".", "client") if self.build_command else ():
+        for part in self._packages(tree) if self.build_command else ():
             folder = os.path.join(tree, part)
-            self.output.phase("installing the dependencies of " + ("the application" if part == "." else part))
+            self.output.phase("installing the dependencies of " + (part or "the application"))
             modules, _new = _deps.install(folder, os.path.join(self.store, "deps"), self.settings.npm(self.output))
             if modules:
                 os.symlink(modules, os.path.join(folder, "node_modules"))
@@ -216,13 +226,13 @@ class Builder:
             self.output.phase("running " + " ".join(self.build_command))
             _commands.run_live(self.build_command, tree, "build", {**os.environ, **self.settings.environment},
                                "Correct the source or mobius_build_command", self.output.line, self.output.hide, (lock,))
-        for needed in REQUIRED:
+        for needed in self.required:
             if not os.path.isfile(os.path.join(tree, needed)):
-                raise InputError("build", f"{needed} in the built application", "none", "Correct the source or mobius_build_command")
+                raise InputError("build", f"{needed} in the built application", "none",
+                                 "Correct the source, mobius_build_command or mobius_required_files")
 
-    @staticmethod
-    def _pack(tree: str, path: str, about: dict[str, t.Any]) -> dict[str, t.Any]:
-        files = dict(_artifact.walk(tree))
+    def _pack(self, tree: str, path: str, about: dict[str, t.Any]) -> dict[str, t.Any]:
+        files = dict(_artifact.walk(tree, self.shared))
         manifest = {
             "schema": _artifact.SCHEMA, "name": "mobius", "created": _clock.iso(), **about,
             "files": {name: _artifact.describe(where) for name, where in files.items()},

@@ -11,9 +11,13 @@ import shutil
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _build_output, _commands, _files
-from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError
 
 LOCK_FILE = "package-lock.json"
+#: Lock files of other package managers, which ``npm ci`` does not read.
+FOREIGN = {"pnpm-lock.yaml": "pnpm", "yarn.lock": "Yarn", "bun.lock": "Bun", "bun.lockb": "Bun"}
+#: What makes a package.json need a lock file.
+_NEEDS = ("dependencies", "devDependencies", "optionalDependencies", "workspaces")
 #: The arguments by which an installation for a build and one for running the application differ.
 INCLUDE, OMIT = "--include=dev", "--omit=dev"
 #: What ``npm ci`` reads.
@@ -31,6 +35,42 @@ def lock_hash(folder: str, npm_ci_args: list[str], environment: dict[str, str] |
     if environment:
         text += "\0\0" + json.dumps(environment, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+
+
+def require_lock(source: str, names: t.Collection[str], package: dict[str, t.Any], part: str = "") -> None:
+    """Refuse dependencies that ``npm ci`` cannot install.
+
+    :param source: how the source is called in the message.
+    :param names: the files in the folder of the package.
+    :param package: its package.json; may be empty when it is not known.
+    :param part: the folder of the package in the source, empty for its top.
+    :raises InputError: when there is no package-lock.json, and either dependencies or another package manager's lock file.
+    """
+    foreign = sorted(set(names) & set(FOREIGN))
+    if LOCK_FILE in names or not (foreign or any(package.get(key) for key in _NEEDS)):
+        return
+    path = os.path.join(part, LOCK_FILE)
+    found = f"{foreign[0]} of {FOREIGN[foreign[0]]}, which npm ci does not read" if foreign else "none, and package.json has dependencies"
+    where = f" in {part}" if part else ""
+    raise InputError(f"release source '{source}'", path, found,
+                     f"Run npm install --package-lock-only{where}, try the service with it, and commit {path}")
+
+
+def require_lock_in(tree: str, part: str, source: str) -> None:
+    """The same for a folder of a source, when it has a package.json.
+
+    :raises InputError: also when its package.json cannot be read.
+    """
+    folder = os.path.join(tree, part)
+    path = os.path.join(folder, "package.json")
+    if not os.path.isfile(path):
+        return
+    try:
+        with open(path, encoding="utf-8") as stream:
+            package = json.load(stream)
+    except (OSError, ValueError) as error:
+        raise InputError(f"release source '{source}'", f"JSON in {os.path.join(part, 'package.json')}", str(error), "Correct it") from error
+    require_lock(source, os.listdir(folder), package if isinstance(package, dict) else {}, part)
 
 
 class Npm(t.NamedTuple):

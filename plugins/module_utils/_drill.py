@@ -22,6 +22,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _drill_report,
     _drill_scratch,
     _env_file,
+    _external_restore,
     _health,
     _history,
     _probe,
@@ -134,10 +135,11 @@ class Drill:
         self.facts.update(_drill_check.compare(entries, self.restored, self.meter))
 
     def database(self) -> None:
-        """Every SQLite database is opened and read."""
+        """Every SQLite database is opened and read, and a dump of external state is restored to a place for drills."""
         self.meter.phase("database")
         deadline = self.began + self.request.timeout
         self.facts["databases"] = _drill_check.databases(self.restored, deadline, self.meter)
+        self.facts["notes"] += _external_restore.tried(self.layout, self.restored, self.request.environment)
 
     def application(self) -> str:
         """The application is started on the restored data and asked how it is."""

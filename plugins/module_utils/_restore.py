@@ -13,6 +13,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _archive_stage,
     _backup_create,
     _backup_purpose,
+    _external_restore,
     _files,
     _history,
     _migration,
@@ -116,6 +117,7 @@ class _Work:
         self.problem: StateError | None = None
         self._kept: list[str] = []
         self._warnings: list[str] = []
+        self._external = False
 
     def run(self) -> None:
         """All of it."""
@@ -136,9 +138,9 @@ class _Work:
             saved = _settle.save_replaced(self._layout, journal, self._meter)
             self._safety, self._kept = saved["safety"], saved["kept"]
             lost = _work.lost(self._serving.cut.facts())
-            self._warnings = saved["warnings"] + self._serving.told(self._unmigrated) + ([lost] if lost else [])
+            self._warnings += saved["warnings"] + self._serving.told(self._unmigrated) + ([lost] if lost else [])
         finally:
-            if journal.phase == "staging":  # any later one is for the next run, which finds the journal
+            if self._is_back(journal):  # any later one is for the next run, which finds the journal
                 journal.end()
                 self._kept += _swap.sweep(self._layout)
 
@@ -172,6 +174,7 @@ class _Work:
         """:raises OpsError: when something can be told now that would stop it later."""
         if self._request.safety_backup and self._request.sign_key:
             _signature.require_key(self._request.sign_key)
+        self._external, self._warnings = _external_restore.require(self._layout, self._request.archive, self._source)
         self._serving.look()
         for swaps, entries in self._parts():
             needed = sum(entry["size"] + 4096 for entry in entries)
@@ -201,7 +204,10 @@ class _Work:
         self._meter.phase("swap", 0, len(self._swaps))
         try:
             serving.stop()
+            self._warnings += _external_restore.set_aside(self._layout) if self._external else []
             _swap.exchange(journal, self._swaps, {entry["path"]: entry for entry in self._source.entries if "/" not in entry["path"]})
+            if self._external:
+                _external_restore.replace(self._layout, journal)
             if serving.wanted:
                 journal.enter("trial")
             serving.start()
@@ -219,17 +225,24 @@ class _Work:
             serving.stop()
             if journal.phase != "staging":
                 _swap.undo(journal)
+            if self._external:
+                _external_restore.put_back(self._layout, journal)
             serving.start(back=True)
         except (OpsError, OSError) as second:
-            after = "What was there before is back, and is not well either" if journal.phase == "staging" else \
+            after = "What was there before is back, and is not well either" if self._is_back(journal) else \
                 "Putting back what was there failed too, the next run tries it again"
             after += f": {second}"
         else:
             serves = serving.wanted
             after = "What was there before serves again." if serves else "Everything is as it was."
         told.args = (f"{told} {after}",)
-        told.facts = {**getattr(told, "facts", {}), **self.result(), "serving": serves, "put_back": journal.phase == "staging"}
+        told.facts = {**getattr(told, "facts", {}), **self.result(), "serving": serves, "put_back": self._is_back(journal)}
         with contextlib.suppress(OSError):
             _history.record(self._layout, "restore_failed", str(told), archive=self._request.archive, env=self._request.env,
                             components=self._source.components, safety_backup=self._safety.get("archive"), downtime=serving.downtime)
         raise told from error
+
+    @staticmethod
+    def _is_back(journal: _restore_journal.Journal) -> bool:
+        """Whether what was there before is there again, the external state too."""
+        return journal.phase == "staging" and not journal.facts.get("external")

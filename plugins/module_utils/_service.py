@@ -40,8 +40,8 @@ PRINTED, PRINTED_LINES = 256 * 1024, 1000
 
 
 def default_manager() -> str:
-    """``systemd`` where it is the init system, else ``process``."""
-    return "systemd" if _systemd.is_init() else "process"
+    """``systemd`` where it is the init system and this is root, who may write its units, else ``process``."""
+    return "systemd" if _systemd.is_init() and os.getuid() == 0 else "process"
 
 
 def build_spec(layout: Layout, params: dict[str, t.Any]) -> dict[str, t.Any]:

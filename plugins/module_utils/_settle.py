@@ -11,6 +11,8 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _backup_create,
     _backup_purpose,
     _backups,
+    _external,
+    _external_restore,
     _history,
     _swap,
 )
@@ -63,7 +65,7 @@ def save_replaced(layout: Layout, journal: Journal, meter: Meter) -> dict[str, t
         try:
             taken = _backup_create.create(_Replaced(layout, places), _backup_create.Request(
                 env=journal.facts["env"], components=list(places), dest=layout.backups, allow_changed=True,
-                sign_key=journal.facts.get("sign_key"), purpose=_backup_purpose.SAFETY,
+                sign_key=journal.facts.get("sign_key"), dump=False, purpose=_backup_purpose.SAFETY,
                 why=f"{_backup_purpose.REPLACED}{os.path.basename(journal.facts['archive'])} replaced, as of the stop"), SafetyMeter(meter))
         except (OpsError, OSError) as error:
             keep = [swap.work for swap in _swap.swaps_of(journal)]
@@ -92,7 +94,7 @@ def settle(layout: Layout, serving: Serving, meter: Meter) -> dict[str, t.Any]:
     result: dict[str, t.Any] = {"undone": [], "confirmed": [], "unmigrated": [], "kept": [], "warnings": []}
     if journal:
         serving = serving.adopt(journal.facts)
-        if journal.phase != "staging" or serving.wanted:
+        if journal.phase != "staging" or serving.wanted or journal.facts.get("external"):
             with serving.held("superseded by the end of a restore that was interrupted"):
                 _decide(layout, serving, journal, result)
     if journal and journal.phase == "saving":
@@ -110,6 +112,8 @@ def _decide(layout: Layout, serving: Serving, journal: Journal, result: dict[str
     if journal.phase in ("swapping", "trial"):
         result["undone"] = _put_back(layout, serving, journal)
     if journal.phase == "staging":
+        if _external.COMPONENT in journal.facts["components"]:
+            _external_restore.put_back(layout, journal)
         result["warnings"] += _start_again(serving)
     if journal.phase == "saving":
         result["unmigrated"], problem = serving.mark("a restore that was interrupted", journal.facts)

@@ -158,10 +158,18 @@ empty:
   type: list
   elements: str
 status:
-  description: V(verified), V(planned) in check mode, or V(incomplete) when it failed because of RV(problems).
+  description:
+    - V(verified), V(unverified) when RV(missing) says why, V(planned) in check mode, or V(incomplete) when it failed because of
+      RV(problems).
   returned: success, and failure because of RV(problems)
   type: str
   sample: verified
+missing:
+  description:
+    - Why the backup cannot hold the state of the service; empty when it does. Its database is somewhere else, and neither a folder nor
+      a dump command was named (O(mobius.ops.layout#module:shared_folders), O(mobius.ops.layout#module:external_state)).
+  returned: success
+  type: str
 purpose:
   description: What the backup is for, as O(purpose) says.
   returned: success
@@ -234,8 +242,8 @@ def planned(layout: Layout, request: _backup_create.Request) -> dict[str, t.Any]
     return {
         "archive": os.path.join(request.dest, _backups.file_name(request.env, _clock.stamp())), "signature": None, "sha256": None,
         "size": plan.size, "entries": len(plan.sources), "reused": 0, "full": None, "components": plan.components, "empty": plan.empty,
-        "status": "planned", "purpose": request.purpose, "release": _backup_create.live_release(layout), "problems": plan.problems,
-        "skipped": plan.skipped, "elapsed": round(time.monotonic() - started, 3),
+        "status": "planned", "missing": "", "purpose": request.purpose, "release": _backup_create.live_release(layout),
+        "problems": plan.problems, "skipped": plan.skipped, "elapsed": round(time.monotonic() - started, 3),
     }
 
 

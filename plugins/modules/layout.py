@@ -47,6 +47,26 @@ options:
         type: list
         elements: str
         default: []
+  external_state:
+    description:
+      - State that the service keeps elsewhere, such as in PostgreSQL. With it, every backup of the component V(database) holds a dump.
+      - C(dump) is the command that prints it, C(restore) the one that reads it from its standard input and replaces what is there,
+        C(drill) one that does so in a place of its own, for drills. Each is a list of words; there is no shell.
+      - They run as the service's user, with its environment, in the folder of the live release. C(timeout) is the seconds that
+        each may take (600), C(max_mb) the megabytes that a dump may have (10000).
+    type: dict
+    default: {}
+    version_added: 0.1.0
+  stateless:
+    description: Whether the service keeps no state anywhere. A backup without any is right then; otherwise it is not called verified.
+    type: bool
+    default: false
+    version_added: 0.1.0
+  service:
+    description: The service whose user runs the commands of O(external_state).
+    type: str
+    default: mobius
+    version_added: 0.1.0
 attributes:
   check_mode:
     support: full
@@ -89,7 +109,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _shared
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _external, _files, _shared
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
@@ -152,7 +172,9 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     before = found(wanted)
     lacking = [os.path.join(layout.component(name), path) for name in WRITABLE
                for path in _shared.missing(layout.component(name), shared, name)]
+    external = _external.normalize(params["external_state"], params["service"], params["stateless"])
     kept = os.path.isdir(layout.state) and _shared.load(layout) == shared
+    told = _external.load(layout) == external
     if not check_mode:
         if before != wanted:
             apply(wanted)
@@ -160,7 +182,9 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
             _shared.complete(layout.component(name), shared, name)
         if not kept:
             _shared.save(layout, shared)
-    changed = before != wanted or bool(lacking) or not kept
+        if not told:
+            _files.write_json(_external.kept(layout), external)
+    changed = before != wanted or bool(lacking) or not kept or not told
     return changed, {"folders": list(wanted)}, {"before": before, "after": {**wanted, **dict.fromkeys(lacking, "made")}}
 
 
@@ -177,6 +201,9 @@ def main() -> None:
             "root": _arguments.ROOT,
             "owner": {"type": "str"},
             "shared_folders": {"type": "list", "elements": "dict", "options": shared},
+            "external_state": {"type": "dict", "default": {}},
+            "stateless": {"type": "bool", "default": False},
+            "service": {"type": "str", "default": "mobius"},
         },
         supports_check_mode=True,
     )

@@ -36,7 +36,7 @@ options:
     choices: [present, started, stopped, restarted]
     default: started
   manager:
-    description: Who keeps it running; V(auto) is V(systemd) where that is the init system, else V(process).
+    description: Who keeps it running; V(auto) is V(systemd) for root where that is the init system, else V(process).
     type: str
     choices: [auto, systemd, process]
     default: auto

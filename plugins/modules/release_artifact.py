@@ -13,6 +13,8 @@ description:
   - The same source, version, O(npm_ci_args) and O(environment) give the same release id. An artifact that was built before is used again.
   - A build installs the dependencies of each C(package-lock.json) once, with C(npm ci), and keeps them for later builds. Without
     O(build_command) it installs none.
+  - A C(package.json) with dependencies and without a C(package-lock.json) is refused before the build, and so is the lock file of another
+    package manager, such as C(pnpm-lock.yaml) or C(yarn.lock).
   - A build that takes longer than some seconds is shown live, with the lines that npm and the build command print.
   - A build that is interrupted (SIGINT, SIGTERM or SIGHUP) ends its programs and removes its temporary folders. What a killed one leaves
     behind is removed by the next build.
@@ -59,7 +61,7 @@ options:
     default: {}
     version_added: 0.1.0
   build_command:
-    description: The command that builds the client, run at the top of the source. None when empty.
+    description: The command that builds the application or its client, run at the top of the source. None when empty.
     type: list
     elements: str
     default: [npm, run, build]
@@ -74,10 +76,26 @@ options:
     elements: str
     version_added: 0.1.0
   shared_folders:
-    description: Paths in a release that all releases share. Files of the source there are never seen by the application, and are listed.
+    description:
+      - Paths in a release that all releases share. Files of the source there are no part of the release, because the application would
+        never see them. They are listed.
     type: list
     elements: str
     default: []
+    version_added: 0.1.0
+  required_files:
+    description: Files that the application must have after the build. None when empty.
+    type: list
+    elements: str
+    default: [src/api/index.js, client/build/index.html]
+    version_added: 0.1.0
+  built_folders:
+    description:
+      - Folders that O(build_command) makes. What a source has there is no part of the release id, and is overwritten by the build.
+      - Do not name a folder that O(build_command) does not make anew. Versions that differ there only would have the same id.
+    type: list
+    elements: str
+    default: [client/build]
     version_added: 0.1.0
   output_file:
     description:
@@ -199,7 +217,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     settings = _build.Settings.of(params["npm_ci_args"], params["environment"])
     output = _build_output.output(params["output_file"], settings.environment)
     builder = _build.Builder(params["store"], params["npm_ci_args"], params["build_command"], params["environment"], output,
-                             params["shared_folders"])
+                             params["shared_folders"], params["required_files"], params["built_folders"])
     shipped, wanted = None, params["ship_npm_ci_args"]
     with _interrupt.interruptible("the build"):
         artifact = builder.make(params["source"], params["version"], params["ref"], check_mode)
@@ -223,6 +241,8 @@ def main() -> None:
             "build_command": {"type": "list", "elements": "str", "default": ["npm", "run", "build"]},
             "ship_npm_ci_args": {"type": "list", "elements": "str"},
             "shared_folders": {"type": "list", "elements": "str", "default": []},
+            "required_files": {"type": "list", "elements": "str", "default": list(_build.REQUIRED)},
+            "built_folders": {"type": "list", "elements": "str", "default": list(_build.BUILT)},
             "output_file": {"type": "path"},
         },
         supports_check_mode=True,

@@ -134,6 +134,25 @@ def test_described_defaults_are_the_defaults():
                 assert "By default" in str(option["description"]), f"{name}: its default is not described"
 
 
+def profiles() -> dict[str, dict]:
+    """Each profile's settings, by its name."""
+    folder = ROOT / "roles" / "mobius" / "defaults" / "profiles"
+    return {path.stem: load(str(path)) for path in sorted(folder.glob("*.yml"))}
+
+
+def test_each_profile_has_every_setting_that_depends_on_the_profile():
+    wanted = {name for name, value in defaults().items() if value == f"{{{{ lookup('mobius.ops.profile', '{name}') }}}}"}
+    assert wanted and {name: set(settings) for name, settings in profiles().items()} == dict.fromkeys(profiles(), wanted)
+    for name in wanted:
+        texts = [str(option["description"]) for option in described()[name]]
+        assert all("of the profile" in text for text in texts), f"{name}: say that its default is that of the profile"
+
+
+def test_the_profiles_are_the_choices():
+    (option,) = described()["mobius_profile"]
+    assert option["choices"] == sorted(profiles())
+
+
 def test_every_entry_point_is_described():
     found = {(role, entry) for role, entry, _options in specs()}
     expected = {(path.name, "settings" if path.name == "mobius" else "main") for path in (ROOT / "roles").iterdir() if path.is_dir()}

@@ -98,3 +98,28 @@ def test_folders_that_are_not_listed_are_right_with_and_without_a_key():
     for setting in ("mobius_smoke_checks", "mobius_smoke_suite"):
         found = {step["name"]: step["status"] for step in default(setting) if step["name"] in ("static", "uploads")}
         assert found == {name: [200, 301, 401, 403, 404] for name in ("static", "uploads")}
+
+
+SERVICE = {"mobius_profile": "node", "mobius_port": 3000}
+
+
+def test_the_profile_node_wants_nothing_that_is_peculiar_to_mobius():
+    assert default("mobius_command", **SERVICE) == ["node", "."]
+    assert default("mobius_packages", **SERVICE) and "ffmpeg" not in default("mobius_packages", **SERVICE)
+    for setting in ("mobius_shared_folders", "mobius_required_files", "mobius_encoders", "mobius_health_assertions", "mobius_check_headers",
+                    "mobius_asset_folders", "mobius_smoke_folders"):
+        assert not default(setting, **SERVICE), setting
+    assert sorted(default("mobius_programs", **SERVICE)) == ["node", "npm"]
+    assert default("mobius_smoke_checks", **SERVICE) == [{"name": "health", "url": "http://127.0.0.1:3000/health", "json": []}]
+    assert [step["name"] for step in default("mobius_smoke_suite", **SERVICE)] == ["health", "node", "disk"]
+
+
+def test_settings_of_a_user_win_over_the_profile():
+    own = {"mobius_command": ["node", "src/api/index.js"], "mobius_health_path": "/healthz", "mobius_health_assertions": ["up"]}
+    assert default("mobius_command", **SERVICE, **own) == own["mobius_command"], "though it is the default of another profile"
+    assert default("mobius_smoke_checks", **SERVICE, **own) == [{"name": "health", "url": "http://127.0.0.1:3000/healthz", "json": ["up"]}]
+
+
+def test_a_profile_that_does_not_exist_is_refused():
+    with pytest.raises(Exception, match="mobius_profile: expected one of mobius, node, found 'deno'"):
+        default("mobius_command", mobius_profile="deno")

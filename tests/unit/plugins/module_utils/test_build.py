@@ -35,6 +35,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._errors import InputErr
 from ansible_collections.mobius.ops.plugins.modules import release_artifact
 
 COMMAND = ["sh", "-c", "echo build >> $BUILDS; mkdir -p client/build && echo built > client/build/index.html"]
+SHARED = ("data", "src/api/uploads")
 LOCK = {"name": "app", "version": "1.0.0", "lockfileVersion": 3, "requires": True,
         "packages": {"": {"name": "app", "version": "1.0.0"}}}
 
@@ -76,7 +77,7 @@ def builds(tmp_path):
 @pytest.fixture
 def make(store):
     def run(source, version="1.0", ref="", check_mode=False, command=COMMAND, args=(), environment=None, output=None):
-        builder = _build.Builder(str(store), list(args), command, environment, output)
+        builder = _build.Builder(str(store), list(args), command, environment, output, SHARED)
         return builder.make(str(source), version, ref, check_mode)
     return run
 
@@ -114,6 +115,77 @@ def test_files_that_a_shared_folder_would_hide_are_listed(source, store, tmp_pat
             builder = _build.Builder(str(store), [], COMMAND, shared=shared)
             assert builder.make(given, "1.0", "", check_mode)["hidden"] == ["data/mobius.db", "uploads/a.png"]
     assert _build.Builder(str(store), [], COMMAND).make(str(source), "1.0", "", True)["hidden"] == []
+
+
+def test_a_service_needs_the_files_that_the_settings_name_and_keeps_folders_that_it_does_not_share(store, source):
+    """A folder `data` is state for MOBIUS; for another service it may be a part of its source."""
+    command = ["sh", "-c", "mkdir .next && echo built > .next/BUILD_ID"]
+    plain = _build.Builder(str(store), [], command, shared=["state"], required=[".next/BUILD_ID"], made=[".next"])
+    (source / "state").mkdir()
+    (source / "state/db").write_text("kept on the host")
+    made = plain.make(str(source), "1.0", "", False)
+    assert members(made["path"]) == ["MANIFEST.json", "package.json", ".next/BUILD_ID", "data/mobius.db", "src/api/index.js"]
+    (source / ".next").mkdir()
+    (source / ".next/BUILD_ID").write_text("built by a developer")
+    assert plain.make(str(source), "1.0", "", True)["release_id"] == made["release_id"]
+    with pytest.raises(InputError) as caught:
+        _build.Builder(str(store), [], ["true"], required=["dist/server.js"]).make(str(source), "1.1", "", False)
+    assert str(caught.value) == ("build: expected dist/server.js in the built application, found none. "
+                                 "Correct the source, mobius_build_command or mobius_required_files.")
+
+
+PACKAGE = json.dumps({"name": "app", "version": "1.0.0", "dependencies": {"express": "^5.0.0"}})
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+@pytest.mark.parametrize(("files", "found"), [
+    ({"package.json": PACKAGE}, "none, and package.json has dependencies"),
+    ({"package.json": PACKAGE, "pnpm-lock.yaml": ""}, "pnpm-lock.yaml of pnpm, which npm ci does not read"),
+    ({"package.json": PACKAGE, "yarn.lock": ""}, "yarn.lock of Yarn, which npm ci does not read"),
+    ({"yarn.lock": ""}, "yarn.lock of Yarn, which npm ci does not read"),
+    ({"package.json": json.dumps({"devDependencies": {"vite": "5"}})}, "none, and package.json has dependencies"),
+])
+def test_dependencies_without_a_lock_file_of_npm_are_refused_before_the_build(make, source, builds, check_mode, files, found):
+    for name, text in files.items():
+        (source / name).write_text(text)
+    with pytest.raises(InputError) as caught:
+        make(source, check_mode=check_mode)
+    assert str(caught.value) == (
+        f"release source '{source}': expected package-lock.json, found {found}. "
+        "Run npm install --package-lock-only, try the service with it, and commit package-lock.json.")
+    assert builds() == 0
+
+
+def test_a_client_without_a_lock_file_is_refused_when_it_is_built(make, source):
+    (source / "client").mkdir()
+    (source / "client/package.json").write_text(PACKAGE)
+    with pytest.raises(InputError, match=r"Run npm install --package-lock-only in client, .* and commit client/package-lock.json"):
+        make(source, check_mode=True)
+    assert make(source, check_mode=True, command=[])["release_id"]
+    (source / "client/package-lock.json").write_text(json.dumps(LOCK))
+    assert make(source, check_mode=True)["release_id"]
+
+
+def test_a_service_without_dependencies_needs_no_lock_file(make, source):
+    assert make(source)["built"]
+
+
+def test_a_package_file_that_is_no_json_is_refused(make, source):
+    (source / "package.json").write_text("{")
+    with pytest.raises(InputError, match=r"release source '.*': expected JSON in package\.json, found Expecting"):
+        make(source, check_mode=True)
+
+
+def test_an_artifact_of_another_package_manager_is_refused(make, source, tmp_path):
+    """One that an earlier version built; its service would start without dependencies."""
+    path = tmp_path / "old.tar.gz"
+    (source / "pnpm-lock.yaml").write_text("")
+    files = dict(_artifact.walk(str(source)))
+    about = {"schema": _artifact.SCHEMA, "version": "1.0", "digest": "0" * 64, "source": "x",
+             "files": {name: _artifact.describe(where) for name, where in files.items()}}
+    _artifact.pack(str(path), _artifact.MANIFEST, about, files)
+    with pytest.raises(InputError, match=r"found pnpm-lock.yaml of pnpm"):
+        make(path)
 
 
 def test_the_same_source_and_version_are_built_once(make, source, builds):
@@ -420,7 +492,7 @@ def test_two_that_build_the_same_get_the_same_artifact(store, source, builds):
 
 
 def test_without_settings_the_release_id_is_that_of_the_source(make, source):
-    digest = _artifact.source_digest(str(source))
+    digest = _artifact.source_digest(str(source), SHARED)
     made = make(source)
     assert (made["digest"], made["release_id"]) == (digest, f"1.0-{digest[:8]}")
     assert make(source, args=["--include=dev"], environment={})["release_id"] == made["release_id"]  # what every build has
@@ -475,7 +547,7 @@ def test_what_a_build_does_and_prints_is_recorded(make, source, tmp_path):
     make(source, command=command, output=_build_output.Recorded(str(record)))
     found = list(_build_output.entries(record.read_text()))
     assert [text for kind, text in found if kind == "phase"] == [
-        "fetching the source", "installing the dependencies of the application", "installing the dependencies of client",
+        "fetching the source", "installing the dependencies of the application",
         "running " + " ".join(command), "packing the artifact"]
     assert {text for kind, text in found if kind == "line"} >= {"one", "two"}
 
@@ -593,7 +665,8 @@ def building(store, source, tmp_path):
     code = ("import json, sys; from ansible_collections.mobius.ops.plugins.modules import release_artifact\n"
             "try: release_artifact.run(json.loads(sys.argv[1]), False)\nexcept Exception as error: sys.exit(str(error))")
     params = {"source": str(source), "version": "1.0", "ref": "", "store": str(store), "build_command": HOLD, "npm_ci_args": [],
-              "environment": {}, "ship_npm_ci_args": None, "shared_folders": [], "output_file": None}
+              "environment": {}, "ship_npm_ci_args": None, "shared_folders": [], "output_file": None,
+              "required_files": [], "built_folders": []}
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "TMPDIR": str(tmp_path / "tmp"),
                    "STARTED": str(tmp_path / "started")}
     pids = []

@@ -283,7 +283,11 @@ def test_a_command_that_is_not_there_is_told(host):
 
 def test_managers(host, monkeypatch):
     monkeypatch.setattr(os.path, "isdir", lambda path: path == "/run/systemd/system")
+    monkeypatch.setattr(os, "getuid", lambda: 0)
     assert _service.default_manager() == "systemd"
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    assert _service.default_manager() == "process", "an ordinary user cannot write units of the system"
+    monkeypatch.setattr(os, "getuid", lambda: 0)
     monkeypatch.setattr(os.path, "isdir", lambda path: False)
     assert _service.default_manager() == "process"
     assert isinstance(_service.service_for(host.layout, {"name": "a", "manager": "systemd"}), _service.SystemdService)

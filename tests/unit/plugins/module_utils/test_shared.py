@@ -23,7 +23,7 @@ def test_the_default_covers_what_mobius_writes(host):
 
 
 def test_the_setting_has_the_same_default():
-    defaults = pathlib.Path(__file__).parents[4] / "roles" / "mobius" / "defaults" / "main.yml"
+    defaults = pathlib.Path(__file__).parents[4] / "roles" / "mobius" / "defaults" / "profiles" / "mobius.yml"
     assert yaml.safe_load(defaults.read_text())["mobius_shared_folders"] == _shared.DEFAULT
 
 

@@ -24,6 +24,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _drill_check,
     _drill_instance,
     _drill_scratch,
+    _external,
     _files,
     _processes,
     _progress,
@@ -682,3 +683,20 @@ def test_a_mount_below_the_root_is_guarded_too(drills, witness, tmp_path):
         assert witness["wrote"] == {os.path.join(drills.layout.deps, "x"): "Read-only file system"}
     finally:
         wait_until(lambda: subprocess.run(["umount", drills.layout.deps], capture_output=True).returncode == 0, "it is unmounted")
+
+
+@pytest.mark.parametrize(("code", "verdict", "told"), [
+    ("import os, sys; open(os.environ['TRIED'], 'w').write(sys.stdin.read())", "passed", ""),
+    ("import sys; sys.exit('relation orders is broken')", "failed", "relation orders is broken"),
+    (None, "passed", "compared and not tried: mobius_external_state has no command drill"),
+])
+def test_a_dump_of_external_state_is_restored_to_the_place_for_drills_only(drills, tmp_path, code, verdict, told):
+    live, tried = tmp_path / "live", tmp_path / "tried"
+    live.write_text("the live orders")
+    commands = {"dump": [sys.executable, "-c", "print('orders', end='')"], "restore": ["rm", str(live)],
+                "drill": [sys.executable, "-c", code] if code else []}
+    _files.write_json(_external.kept(drills.layout), _external.normalize(commands, "mobius", False))
+    drills.backup()
+    result = drills.drill(environment={"TRIED": str(tried)})
+    assert result["verdict"] == verdict and told in json.dumps(result), result
+    assert live.exists() and (tried.read_text() == "orders" if tried.exists() else told)

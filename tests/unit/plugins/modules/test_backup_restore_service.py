@@ -21,6 +21,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _activation,
     _backup_create,
     _clock,
+    _external,
     _files,
     _migration,
     _readiness,
@@ -580,3 +581,100 @@ def test_a_release_that_went_live_since_is_left_alone(site, archive, monkeypatch
     migrated(site, "r2")
     assert site.restore(ready_timeout=0.5)["confirmed"] == ["uploads"]
     assert state_of(site, "r2") == "done" and site.host.statuses()["r2"] == "verified"
+
+
+class External:
+    """State in a file elsewhere, that commands dump and restore; the restore fails on the word ``refused``."""
+
+    def __init__(self, site, folder):
+        self.site, self.path = site, folder / "elsewhere"
+        self.command = folder / "store.py"
+        self.command.write_text("import sys\nname, path = sys.argv[1:]\nif name == 'dump': print(open(path).read(), end='')\nelse:\n"
+                                " text = sys.stdin.read()\n if 'refused' in text: sys.exit('role shop does not exist')\n"
+                                " open(path, 'w').write(text)\n")
+        self.set()
+
+    def set(self, **other):
+        told = {name: [sys.executable, "-I", "-S", str(self.command), name, str(self.path)] for name in ("dump", "restore")}
+        _files.write_json(_external.kept(self.site.layout), _external.normalize({**told, **other}, "mobius", False))
+
+    def backup(self, text, then="second"):
+        """An archive that has this in its dump; what is there then is another one."""
+        self.path.write_text(text)
+        made = self.site.backup()
+        self.path.write_text(then)
+        return made
+
+
+@pytest.fixture
+def external(site, tmp_path):
+    return External(site, tmp_path)
+
+
+def dump_in(archive):
+    with zipfile.ZipFile(archive) as opened:
+        return opened.read(_external.MEMBER).decode()
+
+
+def test_external_state_is_restored_and_what_was_replaced_is_in_the_safety_backup(site, external):
+    result = site.restore(external.backup("first"))
+    assert not result.get("failed") and result["serving"], result
+    assert external.path.read_text() == "first" and dump_in(result["safety_backup"]) == "second"
+    assert site.debris() == [] and not os.path.exists(site.path("database/" + _external.FILE))
+    back = site.restore(result["safety_backup"])
+    assert not back.get("failed") and external.path.read_text() == "second"
+
+
+def test_when_the_external_state_cannot_be_restored_everything_is_as_before(site, external):
+    result = site.restore(external.backup("refused"))
+    assert "role shop does not exist" in result["msg"] and result["msg"].endswith("What was there before serves again."), result["msg"]
+    assert external.path.read_text() == "second" and site.health()["status"] == "ok" and site.debris() == []
+
+
+def test_when_the_service_is_not_well_the_external_state_comes_back_too(site, external):
+    site.put("database/mode", "bad")
+    bad = external.backup("first")
+    site.put("database/mode", "ok")
+    result = site.restore(bad, ready_timeout=0.5)
+    assert result["failed"] and result["put_back"] and external.path.read_text() == "second" and site.debris() == []
+
+
+def test_when_the_external_state_cannot_be_put_back_the_next_run_does_it(site, external):
+    site.put("database/mode", "bad")
+    bad = external.backup("first", then="refused for now")
+    site.put("database/mode", "ok")
+    result = site.restore(bad, ready_timeout=0.5)
+    assert "Putting back what was there failed too, the next run tries it again" in result["msg"] and not result["put_back"]
+    assert external.path.read_text() == "first" and site.health() is None
+    external.command.write_text(external.command.read_text().replace("'refused' in text", "not text"))
+    result = site.restore()
+    assert result["serving"] and external.path.read_text() == "refused for now" and site.debris() == []
+
+
+@pytest.mark.parametrize(("owner", "name"), [(_external, "restore"), (_readiness, "ready")])
+def test_killed_with_the_external_state_replaced_it_comes_back(site, external, monkeypatch, owner, name):
+    site.put("database/mode", "bad")
+    bad = external.backup("first")
+    site.put("database/mode", "ok")
+    site.killed(bad, monkeypatch, owner, name)
+    result = site.restore(ready_timeout=0.5)
+    assert len(result["undone"]) == 5 and result["serving"] and external.path.read_text() == "second"
+    assert [name for name in site.debris() if not name.startswith(".kept-")] == []
+
+
+def test_external_state_that_is_broken_keeps_nobody_from_a_restore(site, external):
+    archive = external.backup("first")
+    os.unlink(external.path)
+    result = site.restore(archive)
+    assert not result.get("failed") and external.path.read_text() == "first"
+    assert "could not be dumped before it was replaced" in " ".join(result["warnings"])
+
+
+def test_a_dump_without_a_command_is_refused_before_anything_happens(site, external):
+    archive = external.backup("first")
+    _files.write_json(_external.kept(site.layout), _external.normalize({}, "mobius", False))
+    for check in (True, False):
+        result = site.restore(archive, check)
+        assert "expected the command restore in mobius_external_state, for it has a dump, found none." in result["msg"]
+    assert site.health()["status"] == "ok" and len(site.archives()) == 1
+    assert not site.restore(archive, components=["uploads"]).get("failed") and external.path.read_text() == "second"
