@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.application import png
+from support.application import Client, clip_of, png
 from support.proxied import KEY
 from support.remains import processes_of
 from support.waiting import HANG, wait_until
@@ -25,12 +25,13 @@ from ansible_collections.mobius.ops.plugins.modules import release
 STATES = ("shared", "exclusive")
 #: Longer than any wait of a test: what waits for it to be over fails.
 FOREVER = 10 * HANG
-#: Stands in for ffmpeg: it notes each render and waits until the test opens the other end of a FIFO.
+#: Stands in for ffmpeg: it notes each scene and, the first time, waits until the test opens the other end of a FIFO.
 HELD_FFMPEG = """\
 #!/bin/sh
 case "$*" in
   *-version*) ;;
-  *) echo $$ >> "{folder}/renders"; read -r _ < "{folder}/go" ;;
+  *) echo $$ >> "{folder}/scenes"
+     [ -e "{folder}/went" ] || read -r _ < "{folder}/go" && touch "{folder}/went" ;;
 esac
 exec ffmpeg "$@"
 """
@@ -207,23 +208,24 @@ def test_render_is_never_cut_by_a_deploy(site, state, tmp_path, monkeypatch):
     host.define(environment={**host.params["environment"], "MOBIUS_FFMPEG": str(program)})
     host.verified("r1")
     host.release("r2")
-    user = host.client()
-    job = user.begin_render(user.upload("a.png", png())["id"], seconds=1)
-    wait_until((folder / "renders").exists, "the render runs")
+    user, old = host.client(), Client(host.port, KEY)  # another instance knows nothing of the job
+    job = user.begin_render(user.upload("a.png", png())["path"], seconds=1)
+    wait_until((folder / "scenes").exists, "the render runs")
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         try:
             if state == "shared":
                 host.activate("r2")
-                assert user.job(job)["status"] == "running", "the switch itself waits for nothing"
+                assert old.job(job)["status"] == "running", "the switch itself waits for nothing"
             monkeypatch.setattr(_blue_green, "work_of", counted)
             waits = pool.submit(_blue_green.retire, host.service()) if state == "shared" else pool.submit(host.activate, "r2")
             wait_until(lambda: sum(renders for _requests, renders in looks) >= 5 or waits.done(), "the render is waited for")
-            assert not waits.done() and user.job(job)["status"] == "running"
+            assert not waits.done() and old.job(job)["status"] == "running"
         finally:
             (folder / "go").write_text("go\n")
         assert waits.result() == "r1" or state == "exclusive"
-    assert user.job(job)["status"] == "done" and len((folder / "renders").read_text().splitlines()) == 1
-    assert host.service().status()["release"] == "r2" and user.get(user.job(job)["url"]).status_code == 200
+    assert len((folder / "scenes").read_text().splitlines()) == 2, "its scene, and the joining of all scenes"
+    assert host.service().status()["release"] == "r2"
+    assert user.clip(clip_of(job), tmp_path / "clip.mp4")["codecs"] == ["aac", "h264"]
 
 
 def go_back(host, **options):
@@ -270,7 +272,7 @@ def test_rollback_without_a_watch_stops_the_instance_that_it_leaves(site, monkey
         if busy:
             traffic.held_upload()
             uploads = Path(host.layout.component("uploads"))
-            wait_until(lambda: list(uploads.glob(".incoming-*")), "the upload reaches the application")
+            wait_until(lambda: list(uploads.glob("*_a.png")), "the upload reaches the application")
         traffic.flow()
         result = go_back(host)
         assert (result["target"], result["retired"]) == ("r1", None if busy else "r2")
