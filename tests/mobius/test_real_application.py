@@ -185,6 +185,9 @@ def test_nothing_is_lost(mobius):
     assert writer.failed == [] and len(writer.saved) > 10
     projects.update(writer.saved)
     all_there()
+    smoke = mobius.play("smoke_test", "smoke_passed", mobius_smoke_timeout=HANG).stats
+    assert smoke["mobius_failed_tests"] == smoke["mobius_skipped_tests"] == []
+    all_there()
     mobius.play("rollback", "rolled_back")
     all_there()
     backup = mobius.play("backup", "backed_up").stats["mobius_backup"]
