@@ -36,7 +36,7 @@ CHECKS = {
 #: A step of a smoke suite.
 STEP = {
     **{name: {"type": "str"} for name in (
-        "url", "method", "contains", "same_as", "repeat_until", "give_up_when", "skip_unless", "video", "program", "min_version",
+        "url", "method", "contains", "same_as", "repeat_until", "give_up_when", "skip_unless", "video", "file", "program", "min_version",
         "version_argument")},
     "key_header": {"type": "str", "no_log": False},  # its name, not its value
     **{name: {"type": "float"} for name in (

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A suite of smoke tests: its steps as data, in full form, and what one learns for the next.
 
-A step is of one kind: ``url`` (an HTTP request), ``video``, ``program`` or ``disk``. Values that a step captures from its answer fill
-``{name}`` in later ones. A test ends ``passed``, ``failed`` or ``skipped``; every attempt of it is kept.
+A step is of one kind: ``url`` (an HTTP request), ``video``, ``file`` (on the host), ``program`` or ``disk``. Values that a step captures
+from its answer fill ``{name}`` in later ones. A test ends ``passed``, ``failed`` or ``skipped``; every attempt of it is kept.
 """
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ FIELDS: dict[str, set[str]] = {
     "url": REQUEST | {"url", "method", "body", "contains", "json", "max_ms", "upload", "capture", "repeat_until", "give_up_when",
                       "interval", "limit", "skip_unless", "same_as", "made"},
     "video": REQUEST | {"video", "codecs", "min_seconds", "max_seconds", "min_bytes", "max_bytes"},
+    "file": {"file", "min_bytes"},
     "program": {"program", "min_version", "version_argument"},
     "disk": {"disk", "min_free_mb", "max_used_pct"},
 }
@@ -50,6 +51,9 @@ class Settings:
     release: str = ""
     outside: bool = False
     check_mode: bool = False
+    #: Where files of the application lie: the root, and part of an address -> folder below it.
+    root: str = ""
+    folders: dict[str, str] = dataclasses.field(default_factory=dict)
     #: Texts that no sample may show.
     secrets: tuple[str, ...] = ()
 
@@ -149,7 +153,7 @@ def _upload(what: str, given: dict[str, t.Any]) -> dict[str, t.Any]:
 
 def _require_known(step: Step, known: set[str]) -> None:
     """In an address a name in braces is always meant to be filled."""
-    used = set(_NAME.findall(" ".join([str(step.get("url") or step.get("video") or ""), *step["made"]])))
+    used = set(_NAME.findall(" ".join([str(step.get("url") or step.get("video") or step.get("file") or ""), *step["made"]])))
     if used - known:
         raise InputError(f"step {step['name']}", "names in braces that an earlier step captures", ", ".join(sorted(used - known)),
                          "Correct the name, or capture it before")
@@ -168,8 +172,8 @@ def _texts(value: t.Any) -> t.Iterator[str]:
 
 def _used(step: Step) -> set[str]:
     """Names in braces in all that is filled."""
-    told = [step.get("check", {}), step["body"], step["repeat_until"], step["give_up_when"], step["made"], step["upload"] or {},
-            step["secret_headers"]]
+    told = [step.get("check", {}), step.get("file"), step["body"], step["repeat_until"], step["give_up_when"], step["made"],
+            step["upload"] or {}, step["secret_headers"]]
     return {name for text in _texts(told) for name in _NAME.findall(text)}
 
 
@@ -217,6 +221,8 @@ def why_not(step: Step, state: State, settings: Settings) -> str:
         return f"{step['same_as']!r} uploaded nothing to compare with"
     if step["kind"] in ("url", "video") and not step["safe"] and settings.check_mode:
         return f"check mode sends no {step['method']}"
-    if step["kind"] in ("program", "disk") and settings.outside:
+    if step["kind"] in ("file", "program", "disk") and settings.outside:
         return "the tests run outside of the host"
+    if step["kind"] == "file" and not settings.root:
+        return "no root was given"
     return ""

@@ -1,22 +1,16 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A run of a smoke suite: step after step, every attempt kept, what it made removed at the end."""
+"""A run of a smoke suite: step after step, every attempt kept."""
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import stat
 import time
 import typing as t
-import urllib.parse
 
 from ansible_collections.mobius.ops.plugins.module_utils import _probe, _suite, _suite_steps
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._suite import Settings, State, Step
-
-#: Seconds by which a file's time may seem to lie before the run that made it: the run's clock may be another one.
-GRAIN = 60.0
 
 
 def perform(steps: list[Step], settings: Settings, state: State | None = None) -> tuple[list[dict[str, t.Any]], list[str]]:
@@ -74,47 +68,3 @@ def sentence(tests: list[dict[str, t.Any]]) -> str:
         parts += [f"{len(told)} {status}: {'; '.join(told)}"] if told else []
     flaky = [test["name"] for test in tests if test["flaky"]]
     return ", ".join(parts + ([f"{len(flaky)} only when tried again: {', '.join(flaky)}"] if flaky else []))
-
-
-def remove(urls: list[str], root: str | None, folders: dict[str, str], began: float) -> tuple[list[str], dict[str, str]]:
-    """Remove the files that a run made, each by the name that an answer gave it.
-
-    :param folders: beginning of an address -> the folder below *root* that it is served from.
-    :param began: when the run began, in seconds since 1970; an older file is nobody's to remove.
-    :returns: the paths that were removed, and address -> why of those that stay.
-    """
-    removed, left = [], {}
-    for url in urls:
-        path = _path(url, root, folders)
-        why = "no root was given" if not root else "it is no file right below one of the folders" if not path else _refuse(path, began)
-        if why:
-            left[url] = why
-        elif os.path.lexists(path):
-            os.unlink(path)
-            removed.append(path)
-    return removed, left
-
-
-def _path(url: str, root: str | None, folders: dict[str, str]) -> str:
-    """The file behind an address; empty when it is not known."""
-    path = urllib.parse.unquote(urllib.parse.urlsplit(url).path)
-    for prefix, folder in folders.items():
-        name = path[len(prefix):]
-        if path.startswith(prefix) and name not in ("", ".", "..") and "/" not in name and "\0" not in name:
-            return os.path.join(root or "/", folder, name)
-    return ""
-
-
-def _refuse(path: str, began: float) -> str:
-    """Why a file must not be removed; empty when it may be, or is gone."""
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        return f"{path}: {error.strerror}"
-    if not stat.S_ISREG(found.st_mode):
-        return f"{path} is no plain file"
-    if found.st_mtime < began - GRAIN:
-        return f"{path} is older than this run"
-    return "" if os.access(os.path.dirname(path), os.W_OK) else f"{os.path.dirname(path)} may not be written to"

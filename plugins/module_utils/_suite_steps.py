@@ -1,6 +1,6 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The steps of a smoke suite at work: an HTTP request with what hangs on it, a video, a program's version, disk space."""
+"""The steps of a smoke suite at work: an HTTP request with what hangs on it, a video, a file, a program's version, disk space."""
 from __future__ import annotations
 
 import hashlib
@@ -11,7 +11,15 @@ import tempfile
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _commands, _expressions, _files, _preflight_host, _probe, _suite
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _commands,
+    _expressions,
+    _files,
+    _preflight_host,
+    _probe,
+    _suite,
+    _suite_made,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._suite import Settings, State, Step
 from ansible_collections.mobius.ops.plugins.module_utils._suite_exchange import Digest, Exchange, Limited, png
@@ -169,6 +177,17 @@ def _unlike(step: Step, facts: dict[str, t.Any]) -> str:
     return ""
 
 
+def look(step: Step, state: State, settings: Settings, _http: t.Any) -> Sample:
+    """A file on the host, by the name that an answer gave it."""
+    try:
+        size = _suite_made.size(str(_suite.fill(step["file"], state.values)), settings.root, settings.folders)
+    except _suite_made.Stays as error:
+        return sample(step["name"], "failed", "file", str(error))
+    if size < step["min_bytes"]:
+        return sample(step["name"], "failed", "size", f"{size} bytes, fewer than {step['min_bytes']}")
+    return sample(step["name"], "ok", found=_files.human_size(size))
+
+
 def version(step: Step, *_others: t.Any) -> Sample:
     """A program's version."""
     row = _preflight_host.program(step["program"], step["version_argument"], step["min_version"])
@@ -195,4 +214,4 @@ def space(step: Step, *_others: t.Any) -> Sample:
     return sample(step["name"], "ok", found=found)
 
 
-KINDS: dict[str, t.Callable[..., Sample]] = {"url": send, "video": watch, "program": version, "disk": space}
+KINDS: dict[str, t.Callable[..., Sample]] = {"url": send, "video": watch, "file": look, "program": version, "disk": space}

@@ -7,6 +7,7 @@ nobody sees them; an application that tells of them is asked (``busy_check``).
 """
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import typing as t
@@ -65,15 +66,17 @@ def of(service: Service, instance: Service, age: int = 0) -> Work:
     requests = [each for each in service.proxy.requests(instance.port) if each >= age] if isinstance(service, SlottedService) else []
     brief = BRIEF if age else 0.0
     renders = [each for each in _processes.started_by(pid, service.spec.get("job_programs") or []) if _processes.age(each) >= brief]
-    jobs = dict.fromkeys(_name(each, service.spec.get("job_id_pattern") or ID_PATTERN) for each in renders)
+    jobs = dict.fromkeys(_name(each, pid, service.spec.get("job_id_pattern") or ID_PATTERN) for each in renders)
     return Work(len(requests), tuple(jobs) or _told(service, instance))
 
 
-def _name(pid: int, pattern: str) -> str:
-    """What a render is called in messages."""
-    command = _processes.command_line(pid, limit=4096)
-    found = re.search(pattern, command)
-    return found.group(found.lastindex or 0)[:80] if found else f"{os.path.basename(command.split(' ')[0])[:40] or 'process'} {pid}"
+def _name(pid: int, service: int, pattern: str) -> str:
+    """What a render is called in messages: by the program or one that has started it, up to the process of the service."""
+    line = list(itertools.takewhile(lambda each: each != service, _processes.parents(pid)))
+    commands = [_processes.command_line(each, limit=4096) for each in line]
+    for found in filter(None, (re.search(pattern, command) for command in commands)):
+        return found.group(found.lastindex or 0)[:80]
+    return f"{os.path.basename(commands[-1].split(' ')[0])[:40] or 'process'} {line[-1]}"
 
 
 def check_pattern(pattern: str) -> str:

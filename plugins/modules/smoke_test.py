@@ -90,7 +90,9 @@ options:
         description: The header that carries the key. When none was given, an answer of 401 or 403 skips the test instead of failing it.
         type: str
       made:
-        description: Addresses of files that this step makes, mostly a captured one; see O(root).
+        description:
+          - Addresses of files that this step makes, or their paths as the application sees them; mostly a captured one. See O(root).
+          - One that ends with a slash is a folder; it is removed with all that is in it.
         type: list
         elements: str
       cleanup:
@@ -116,11 +118,16 @@ options:
         description: Seconds that it may last.
         type: float
       min_bytes:
-        description: Bytes that it must have, by default 1.
+        description: Bytes that the video or the file must have, by default 1.
         type: int
       max_bytes:
         description: Bytes that it may have, by default 200 MB. No more are fetched.
         type: int
+      file:
+        description:
+          - The address of a file that lies in one of O(folders), served or not. It must be there as a plain file.
+          - Without O(root), and with O(outside), the test is skipped.
+        type: str
       program:
         description: A program on the PATH.
         type: str
@@ -171,9 +178,16 @@ options:
     description: The id of the release that should answer; it fills C({release}). By default the live one of O(root).
     type: str
   folders:
-    description: Where below O(root) the files are that are served below an address.
+    description:
+      - Parts of addresses and paths as the application tells them, and where below O(root) the files are that have them.
+      - What follows the last such part is a name right below that folder.
     type: dict
-    default: {/uploads/: shared/uploads, /out/: shared/out}
+    default:
+      /uploads/: shared/uploads
+      /uploads/render-jobs/: shared/uploads/render-jobs
+      /uploads/thumbnails/: shared/uploads/.root/thumbnails
+      /uploads/images/: shared/uploads/.root/images
+      /data/: shared/data
   remove:
     description:
       - Addresses of files that another run made (RV(left)), to be removed from O(root) as those of this one. O(suite) may be empty then.
@@ -184,7 +198,7 @@ options:
     description: When that other run began (RV(began)).
     type: float
   outside:
-    description: The tests do not run on the application's host; steps about programs and disks are skipped.
+    description: The tests do not run on the application's host; steps about files, programs and disks are skipped.
     type: bool
     default: false
   junit:
@@ -235,9 +249,8 @@ EXAMPLES = r"""
       - name: upload
         url: /upload-images
         upload: {field: images}
-        status: [201]
-        capture: {picture: "files[0].url"}
-        made: ["{picture}"]
+        capture: {picture: "images[0].path", thumbnail: "images[0].preview"}
+        made: ["{picture}", "{thumbnail}"]
       - name: the same bytes come back
         url: "{picture}"
         same_as: upload
@@ -267,7 +280,7 @@ tests:
       description: The step's name.
       type: str
     kind:
-      description: V(url), V(video), V(program) or V(disk).
+      description: V(url), V(video), V(file), V(program) or V(disk).
       type: str
     status:
       description: V(passed), V(failed) or V(skipped).
@@ -340,6 +353,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _commands,
     _service,
     _suite,
+    _suite_made,
     _suite_report,
     _suite_run,
     _write_attempts,
@@ -347,6 +361,10 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
+FOLDERS = {
+    "/uploads/": "shared/uploads", "/uploads/render-jobs/": "shared/uploads/render-jobs",
+    "/uploads/thumbnails/": "shared/uploads/.root/thumbnails", "/uploads/images/": "shared/uploads/.root/images", "/data/": "shared/data",
+}
 
 def settings_of(params: dict[str, t.Any], check_mode: bool, secrets: list[str]) -> _suite.Settings:
     """What the steps share."""
@@ -355,7 +373,7 @@ def settings_of(params: dict[str, t.Any], check_mode: bool, secrets: list[str]) 
     if not release and os.path.islink(current):
         release = os.path.basename(os.readlink(current))
     return _suite.Settings(params["base_url"], params["headers"], params["secret_headers"], params["timeout"], params["attempts"], release,
-                           params["outside"], check_mode, tuple(secrets))
+                           params["outside"], check_mode, params["root"] or "", params["folders"], tuple(secrets))
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
@@ -371,7 +389,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
             os.makedirs(os.path.dirname(params["junit"]), exist_ok=True)
     tests, made = _suite_run.perform(steps, settings)
     since = began if params["began"] is None else params["began"]
-    removed, left = ([], {}) if check_mode else _suite_run.remove([*params["remove"], *made], params["root"], params["folders"], since)
+    removed, left = ([], {}) if check_mode else _suite_made.remove([*params["remove"], *made], params["root"], params["folders"], since)
     counts = _suite_run.counts(tests)
     report = {"passed": not counts["failed"] and (counts["passed"] > 0 or not steps), "counts": counts, "tests": tests,
               "summary": _suite_run.sentence(tests), "started": _clock.from_epoch(began), "began": began,
@@ -421,7 +439,7 @@ def main() -> None:
             "secret_headers": _arguments.SECRET_HEADERS,
             "root": {"type": "path"},
             "release": {"type": "str"},
-            "folders": {"type": "dict", "default": {"/uploads/": "shared/uploads", "/out/": "shared/out"}},
+            "folders": {"type": "dict", "default": FOLDERS},
             "remove": {"type": "list", "elements": "str", "default": []},
             "began": {"type": "float"},
             "outside": {"type": "bool", "default": False},

@@ -15,7 +15,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent
 GENERATED = {
-    "node_modules", "client/node_modules", "client/build", "data", "out", "logs", "src/api/uploads",
+    "node_modules", "client/node_modules", "client/build", "data", "out", "logs", "src/api/uploads", "uploads",
     ".env", ".release.json", "fault.json",
 }
 FAULTS = ("health", "slow", "errors", "leak", "crash", "hang", "writes")

@@ -68,14 +68,14 @@ class Demo:
         self.client = Client(PORT, (ROOT / ".build" / "secrets" / "demo").read_text().split()[0])
         self.image = png()
         self.uploaded = self.client.upload("board.png", self.image)
-        facts = self.client.clip(self.client.render(self.uploaded["id"]), HOME / "clip.mp4")
-        print(f"uploaded {self.uploaded['url']}; rendered a clip of {facts['duration']:g} s, {' and '.join(facts['codecs'])}")
+        facts = self.client.clip(self.client.render(self.uploaded["path"]), HOME / "clip.mp4")
+        print(f"uploaded {self.uploaded['path']}; rendered a clip of {facts['duration']:g} s, {' and '.join(facts['codecs'])}")
         return "playable" if facts["codecs"] == ["aac", "h264"] and 1.5 <= facts["duration"] <= 2.5 else str(facts)
 
     def still_there(self) -> str:
         """The upload, byte for byte, from the release that serves now."""
-        body = self.client.get(self.uploaded["url"]).content
-        print(f"{self.client.health()['version']} serves {self.uploaded['url']}, SHA-256 {hashlib.sha256(body).hexdigest()[:16]}…")
+        body = self.client.get(self.uploaded["path"]).content
+        print(f"{self.client.health()['version']} serves {self.uploaded['path']}, SHA-256 {hashlib.sha256(body).hexdigest()[:16]}…")
         return "identical" if body == self.image else "lost"
 
     def check_backup(self) -> str:

@@ -9,11 +9,11 @@ def test_a_release_that_loses_images_is_taken_back(bare, says):
     site = bare
     assert site.deploy("v1").outcome == "deployed", site.outputs[-1]
     good, register = site.live(), site.root / "shared" / "data" / "images.json"
-    (image,) = json.loads(register.read_text())
-    assert image["projectId"] == "mobius-canary"
+    stored = json.loads(register.read_text())
+    assert len(stored["imagesByProject"]["mobius-canary"]) == 1
 
     code = site.source("v2") / "src" / "api" / "images.js"
-    code.write_text(code.read_text().replace("folders.data + path.sep", "'/elsewhere/'"))
+    code.write_text(code.read_text().replace("[folders.data, folders.uploads]", "['/elsewhere']"))
     result = site.deploy("v2")
     assert (result.status, result.outcome, site.live()) == (2, "rolled_back", good), result.output
     assert says(result, f"what release {good} stored on"), result.output
@@ -21,8 +21,8 @@ def test_a_release_that_loses_images_is_taken_back(bare, says):
     assert says(result, "canary listed ("), result.output
     (incident,) = site.incidents()
     assert incident["severity"] == 2 and {test["name"] for test in incident["evidence"]["lines"]} == {"canary listed", "canary served"}
-    assert json.loads(register.read_text()) == [image], "one is enough"
+    assert json.loads(register.read_text()) == stored, "one is enough"
 
     assert site.deploy("v3").outcome == "deployed", site.outputs[-1]
     assert site.play("rollback").outcome == "rolled_back", site.outputs[-1]
-    assert json.loads(register.read_text()) == [image]
+    assert json.loads(register.read_text()) == stored

@@ -68,14 +68,14 @@ def test_a_site_that_is_well(ready, says):
 
 @pytest.mark.parametrize("key", ["{}", "{}-not"])
 def test_a_key_makes_no_difference_to_the_default_checks(ready, says, key):
-    """The application answers 401 to a folder without a key, 403 with a wrong one, 404 with a right one."""
+    """The application answers 401 to a folder without a key, 403 with a wrong one, and with the page when it is right."""
     result = ready.play("health", mobius_check_secret_headers={"X-Mobius-API-Key": key.format(ready.secret())})
     assert (result.status, result.outcome) == (0, "healthy_now") and says(result, "all 4 endpoints are well."), result.output
 
 
 def test_one_bad_endpoint_is_named_with_its_evidence(ready, says):
     checks = [{"name": "health", "url": f"http://127.0.0.1:{ready.port}/health"},
-              {"name": "gone", "url": f"http://127.0.0.1:{ready.port}/no/such/page.json"}]
+              {"name": "gone", "url": f"http://127.0.0.1:{ready.port}/api/render/none/status"}]
     result = ready.play("health", mobius_smoke_checks=checks, mobius_health_requests="3",
                         mobius_check_secret_headers={"X-Mobius-API-Key": ready.secret()})
     assert (result.status, result.outcome, result.changed()) == (2, "unhealthy_now", 0), result.output

@@ -34,7 +34,7 @@ def test_status_without_a_release_says_what_to_do_and_the_first_deploy_serves(ba
 
 def test_upload_and_render(shared_served, tmp_path):
     client = shared_served.client()
-    facts = client.clip(client.render(client.upload("board.png", IMAGE)["id"], patience=600), tmp_path / "clip.mp4")
+    facts = client.clip(client.render(client.upload("board.png", IMAGE)["path"], patience=600), tmp_path / "clip.mp4")
     assert facts["codecs"] == ["aac", "h264"]
     assert 1.5 <= facts["duration"] <= 2.5
 
@@ -63,7 +63,7 @@ def test_second_deploy_keeps_uploads_and_rollback_without_input_goes_to_the_rele
     assert (result.status, result.outcome, result.stats["mobius_previous"]) == (0, "deployed", before)
     assert float(result.stats["mobius_downtime"]) > 0
     assert served.client().health()["version"] == "v2"
-    assert served.client().get(upload["url"]).content == IMAGE
+    assert served.client().file(upload["path"]) == IMAGE
     assert served.record(served.live())["backup"] == result.stats["mobius_backup"]
 
     tree = served.tree()
@@ -112,7 +112,7 @@ def test_release_that_turns_bad_is_rolled_back_by_itself_with_evidence(served):
     assert served.client().health()["release"] == good
     bad = served.record(result.stats["mobius_release"])
     assert (bad["status"], bad["failed_reason"]) == ("rolled_back", result.stats["mobius_trigger"])
-    assert served.client().get(upload["url"]).content == IMAGE
+    assert served.client().file(upload["path"]) == IMAGE
 
     [incident] = served.incidents()
     assert incident["id"] == result.stats["mobius_incident"]
@@ -172,17 +172,17 @@ def test_rollback_to_a_backup_restores_data_only_when_asked(served):
     late = client.upload("late.png", png(grey=200))
     kept = served.play("rollback", mobius_backup=backup)
     assert (kept.status, kept.outcome) == (0, "unchanged")
-    assert client.get(late["url"]).status_code == 200
+    assert client.file(late["path"])
     result = served.play("rollback", mobius_backup=backup, mobius_rollback_data="true")
     assert (result.status, result.outcome) == (0, "rolled_back"), result.output
     assert "every write since then is lost" in " ".join(result.output.split())
     client = served.client()
     assert client.health()["version"] == "v1"
-    assert client.get(late["url"]).status_code == 404
+    assert client.file(late["path"]) is None
     safety = served.play("rollback", "--check", "-v", mobius_backup="newest", mobius_rollback_data="true")
     assert (safety.status, safety.outcome) == (0, "planned"), safety.output
     assert backup in safety.output and "_safety.zip" not in safety.output  # newest is not what was replaced
-    assert client.get(upload["url"]).content == IMAGE
+    assert client.file(upload["path"]) == IMAGE
     assert [item["name"] for item in client.get("/api/uploads").json()["uploads"]] == [upload["name"]]
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 
 import junitparser
@@ -13,8 +14,9 @@ from support.waiting import wait_until
 pytestmark = pytest.mark.xdist_group("smoke")
 
 LAST = "no render goes on"
-ALL = ["health", "release", "client", "static", "uploads", "upload", "uploaded picture", "render", "rendered", "clip",
-       "node", "ffmpeg", "disk", LAST]
+MADE = ["save a project", "load the project", "upload", "uploaded picture", "thumbnail", "add an image", "image listed", "image",
+        "image as a thumbnail", "PDF", "render", "rendered", "clip"]
+ALL = ["health", "client", "static", "uploads", *MADE, "node", "ffmpeg", "disk", LAST]
 
 
 @pytest.fixture
@@ -24,8 +26,10 @@ def live(shared_served):
 
 
 def files_of(site):
-    """What lies in the folders that uploads and renders go to."""
-    return sorted(str(path.relative_to(site.root)) for name in ("uploads", "out") for path in (site.root / "shared" / name).iterdir())
+    """The files that users have left, without those in which the application keeps its records."""
+    shared = site.root / "shared"
+    return sorted(str(path.relative_to(shared)) for name in ("uploads", "data", "out") for path in (shared / name).rglob("*")
+                  if path.is_file() and path.parent != shared / "data")
 
 
 def report(path):
@@ -55,7 +59,9 @@ def test_the_whole_suite_passes_and_leaves_nothing(live, says, tmp_path):
     assert list(cases) == ALL and all(case.is_passed for case in cases.values())
     assert (document.tests, document.failures, document.errors, document.skipped) == (len(ALL), 0, 0, 0)
     facts = json.loads(junit.with_suffix(".json").read_text())
-    assert facts["passed"] and len(facts["removed"]) == 2 and facts["left"] == {} and facts["env"] == "local"
+    assert facts["passed"] and facts["left"] == {} and facts["env"] == "local"
+    assert [os.path.basename(os.path.dirname(path)) for path in facts["removed"]] == [
+        "data", "uploads", "thumbnails", "uploads", "images", "render-jobs"]
     assert live.secret() not in result.output + junit.read_text() + junit.with_suffix(".json").read_text()
 
 
@@ -63,20 +69,27 @@ def test_check_mode_changes_nothing(live, tmp_path):
     before, tree = files_of(live), live.tree()
     result = smoke(live, "--check", mobius_smoke_junit=str(tmp_path / "smoke.xml"))
     assert (result.outcome, result.changed()) == ("smoke_passed", 0), result.output
-    assert result.stats["mobius_skipped_tests"] == ["upload", "uploaded picture", "render", "rendered", "clip", LAST]
+    assert result.stats["mobius_skipped_tests"] == [*MADE, LAST]
     assert (files_of(live), live.tree()) == (before, tree) and list(tmp_path.iterdir()) == []
 
 
 def test_without_a_key_the_rest_is_tested(live, says):
     result = smoke(live, mobius_smoke_secret_headers={})
-    assert result.outcome == "smoke_passed" and result.stats["mobius_skipped_tests"][0] == "upload"
+    assert result.outcome == "smoke_passed" and result.stats["mobius_skipped_tests"] == [*MADE, LAST]
     assert says(result, "status 401: no header X-Mobius-API-Key was given; set it in mobius_smoke_secret_headers")
+
+
+def test_without_the_key_for_loading_the_rest_is_tested(live, says):
+    result = smoke(live, mobius_smoke_secret_headers={"X-Mobius-API-Key": live.secret()})
+    assert result.outcome == "smoke_passed" and result.stats["mobius_skipped_tests"] == ["load the project"]
+    assert says(result, "status 401: no header X-API-Key was given; set it in mobius_smoke_secret_headers")
 
 
 def test_a_wrong_key_fails(live, says):
     result = smoke(live, "-vvv", mobius_smoke_secret_headers={"X-Mobius-API-Key": "sekret-but-wrong"})
-    assert (result.status, result.outcome, result.stats["mobius_failed_tests"]) == (2, "smoke_failed", ["upload"])
-    assert says(result, "SMOKE_FAILED: 8 of 14 tests passed, 1 failed: upload (status 403 instead of 200 or 201)"), result.output
+    assert (result.status, result.outcome, result.stats["mobius_failed_tests"]) == (
+        2, "smoke_failed", ["save a project", "upload", "PDF", "render"])
+    assert says(result, "SMOKE_FAILED: 7 of 21 tests passed, 4 failed: save a project (status 403 instead of 200); upload"), result.output
     shown = '"X-Mobius-API-Key": "sekret-but-wrong"'  # ansible shows the extra vars as they were given
     assert "sekret" not in result.output.replace(shown, "")
     assert live.secret() not in result.output
@@ -86,7 +99,8 @@ def test_from_the_controller(live, says, tmp_path):
     before = files_of(live)
     result = smoke(live, mobius_smoke_from="controller", mobius_smoke_junit=str(tmp_path / "smoke.xml"))
     assert (result.status, result.outcome, result.changed()) == (0, "smoke_passed", 0), result.output
-    assert result.stats["mobius_skipped_tests"] == ["node", "ffmpeg", "disk"] and says(result, "the tests run outside of the host")
+    assert result.stats["mobius_skipped_tests"] == ["thumbnail", "node", "ffmpeg", "disk"]
+    assert says(result, "the tests run outside of the host")
     assert files_of(live) == before and report(tmp_path / "smoke.xml")[0].tests == len(ALL)
 
 

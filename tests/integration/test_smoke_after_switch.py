@@ -11,10 +11,10 @@ def test_a_release_that_cannot_render_is_taken_back(bare, says, tmp_path):
     site.operator.settings.update(mobius_smoke_after_switch="suite", mobius_smoke_junit=str(junit))
     assert site.deploy("v1").outcome == "deployed", site.outputs[-1]
     document = junitparser.JUnitXml.fromfile(str(junit))
-    assert (document.tests, document.failures, document.skipped) == (14, 0, 0)
+    assert (document.tests, document.failures, document.skipped) == (21, 0, 0)
     good = site.live()
 
-    code = site.source("v2") / "src" / "api" / "ffmpeg.js"  # its answers are right, its clips are not made
+    code = site.source("v2") / "scripts" / "render-scenes.mjs"  # its answers are right, its clips are not made
     code.write_text(code.read_text().replace("'libx264'", "'no-such-codec'"))
     result = site.deploy("v2")
     assert (result.status, result.outcome, site.live()) == (2, "rolled_back", good), result.output
@@ -23,7 +23,7 @@ def test_a_release_that_cannot_render_is_taken_back(bare, says, tmp_path):
     evidence = [test["name"] for test in incident["evidence"]["lines"]]
     assert evidence == ["rendered"] and incident["severity"] == 2
     assert "no-such-codec" in json.dumps(incident) or "status == 'failed'" in json.dumps(incident)
-    assert [path for name in ("uploads", "out") for path in (site.root / "shared" / name).rglob("*") if path.is_file()] == []
+    assert [path for path in (site.root / "shared" / "uploads").rglob("*") if path.is_file()] == []
     assert site.play("status").stats["mobius_release"] == good
 
     assert site.deploy("v3").outcome == "deployed", site.outputs[-1]

@@ -25,15 +25,19 @@ def changes(site):
 
 def test_images_survive_a_deploy_a_rollback_and_a_restore(served):
     changes(served)
-    backup = served.play("backup").stats["mobius_backup"]
     client = served.client()
+    thumbnail = served.root / "shared" / "uploads" / ".root" / client.upload("board.png", FIRST)["preview"].removeprefix("/uploads/")
+    assert thumbnail.read_bytes() == FIRST
+    backup = served.play("backup").stats["mobius_backup"]
     client.add_image("chess", "third.png", THIRD)
     (served.root / "shared" / "uploads" / ".root" / "thumbnails").rename(served.root / "lost")
     assert served.play("restore", mobius_backup=backup, mobius_components="database,uploads").outcome == "restored", served.outputs[-1]
     assert client.images("chess") == {"first.png": (FIRST, FIRST), "second.png": (SECOND, SECOND)}
+    assert thumbnail.read_bytes() == FIRST and client.upload("after.png", SECOND)
     client.add_image("go", "first.png", FIRST)
     stored = json.loads((served.root / "shared" / "data" / "images.json").read_text())
-    assert {image["fileKey"].split("/data/")[0] for image in stored} == {str(served.root / "app")}
+    assert {image["fileKey"].split("/data/")[0] for images in stored["imagesByProject"].values() for image in images} == {
+        str(served.root / "app")}
 
 
 def test_images_survive_behind_a_proxy(proxied):

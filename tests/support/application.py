@@ -35,6 +35,11 @@ def png(width: int = 64, height: int = 64, grey: int = 120) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
+def clip_of(job_id: str) -> str:
+    """Where the clip of a render is served, and where it lies below ``src/api`` of the application."""
+    return f"/uploads/render-jobs/{job_id}/{job_id}-preview.mp4"
+
+
 class Client:
     """Talks to the application at a port of this machine."""
 
@@ -42,7 +47,7 @@ class Client:
         self.url = f"http://127.0.0.1:{port}"
         self.http = requests.Session()
         self.http.trust_env = False
-        self.http.headers.update({"Origin": ORIGIN, "X-Mobius-API-Key": key})
+        self.http.headers.update({"Origin": ORIGIN, "X-Mobius-API-Key": key, "X-API-Key": key})
 
     def get(self, path: str) -> requests.Response:
         """GET a path."""
@@ -52,43 +57,57 @@ class Client:
         """What `/health` answers."""
         return self.get("/health").json()
 
+    def file(self, path: str) -> bytes | None:
+        """A file that is served; ``None`` when the page is in its place, which answers whatever is not there."""
+        answer = self.get(path)
+        return None if answer.headers["Content-Type"].startswith("text/html") else answer.content
+
+    def post(self, path: str, **body: t.Any) -> dict[str, t.Any]:
+        """A request that has to be acknowledged; its answer."""
+        answer = self.http.post(self.url + path, timeout=HANG, **body)
+        assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text[:300]}"
+        return answer.json()
+
     def upload(self, name: str, content: bytes) -> dict[str, t.Any]:
         """Upload an image; its record."""
-        answer = self.http.post(self.url + "/upload-images", files={"images": (name, content, "image/png")}, timeout=HANG)
-        answer.raise_for_status()
-        return answer.json()["files"][0]
+        return self.post("/upload-images", files={"images": (name, content, "image/png")})["images"][0]
 
     def add_image(self, project: str, name: str, content: bytes) -> dict[str, t.Any]:
         """Store an image of a project; MOBIUS keeps its absolute path."""
-        answer = self.http.post(f"{self.url}/api/projects/{project}/images/manual", files={"file": (name, content)}, timeout=HANG)
-        assert answer.status_code == 201, answer.text
-        return answer.json()["image"]
+        return self.post(f"/api/projects/{project}/images/manual", files={"file": (name, content, "image/png")})["images"][-1]
 
     def images(self, project: str) -> dict[str, tuple[bytes, bytes]]:
         """What users see of a project's images: name -> content and thumbnail."""
         base = f"/api/projects/{project}/images"
-        return {image["name"]: (self.get(f"{base}/{image['id']}/file").content, self.get(f"{base}/{image['id']}/thumbnail").content)
-                for image in self.get(base).json()["images"]}
+        files = {image["name"]: f"{base}/{image['id']}/file" for image in self.get(base).json()["images"]}
+        return {name: (self.get(file).content, self.get(file + "?variant=thumbnail").content) for name, file in files.items()}
 
-    def begin_render(self, upload_id: t.Any, seconds: int = 2, realtime: bool = False) -> str:
-        """Begin to render a clip of an uploaded image, in *realtime* for as long as it lasts; the job's id."""
-        asked = {"upload_id": upload_id, "seconds": seconds, "realtime": realtime}
-        answer = self.http.post(self.url + "/api/render", json=asked, timeout=HANG)
-        answer.raise_for_status()
-        return answer.json()["id"]
+    def begin_render(self, picture: str = "", seconds: float = 2, scenes: int = 1, realtime: bool = False) -> str:
+        """Begin to render a clip of so many seconds, of an uploaded picture or of colours; the job's id.
+
+        :param picture: its path, as the upload told it.
+        :param realtime: take as long as the clip lasts.
+        """
+        background = {"background": {"image": f"src/api{picture}"}} if picture else {}
+        told = [{"id": f"scene-{number}", "durationSec": seconds / scenes, **background} for number in range(scenes)]
+        video = {"resolution": {"width": 320, "height": 180}, "fps": 10}
+        return self.post("/api/render", json={"config": {
+            "projectId": "p0", "video": video, "timing": {"scenes": told}, "realtime": realtime}})["jobId"]
 
     def job(self, job_id: str) -> dict[str, t.Any]:
         """How a render is going."""
-        return self.get(f"/api/render/{job_id}/status").json()
+        answer = self.get(f"/api/render/{job_id}/status")
+        assert answer.status_code == 200, answer.text
+        return answer.json()["job"]
 
-    def render(self, upload_id: t.Any, seconds: int = 2, patience: float = HANG) -> str:
-        """Render a clip of an uploaded image and wait for it; the clip's path on the server."""
-        job_id = self.begin_render(upload_id, seconds)
+    def render(self, picture: str = "", seconds: float = 2, scenes: int = 1, patience: float = HANG) -> str:
+        """Render a clip and wait for it; its path on the server."""
+        job_id = self.begin_render(picture, seconds, scenes)
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             job = self.job(job_id)
-            if job["status"] == "done":
-                return job["url"]
+            if job["status"] == "completed":
+                return clip_of(job_id)
             if job["status"] == "failed":
                 raise RuntimeError(f"the render failed: {job}")
             time.sleep(0.2)

@@ -10,7 +10,7 @@ import sys
 import typing as t
 from pathlib import Path
 
-from ansible_collections.mobius.ops.plugins.module_utils import _activation, _deps, _files, _health, _prepare, _service
+from ansible_collections.mobius.ops.plugins.module_utils import _activation, _deps, _files, _health, _prepare, _service, _shared
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 from support.application import APP, Client
@@ -35,6 +35,7 @@ class ProxiedRoot:
         self.layout, self.modules = Layout(str(root)), modules
         for folder in self.layout.folders():
             os.makedirs(folder, exist_ok=True)
+        _shared.complete(self.layout.component("uploads"), _shared.load(self.layout), "uploads")
         self.port, standby, self.public = free_ports(3)
         if state == "restart":
             self.public = self.port
@@ -46,7 +47,7 @@ class ProxiedRoot:
             "restart_delay": 0.2, "restart_limit": 5, "restart_window": 10 * HANG, "memory_max": None,
             "proxy_port": None if state == "restart" else self.public,
             "standby_port": standby, "application_state": "shared" if state == "shared" else "exclusive",
-            "drain_timeout": 2 * HANG, "drain_force": False, "job_programs": ["ffmpeg"], "held_routes": [],
+            "drain_timeout": 2 * HANG, "drain_force": False, "job_programs": [], "held_routes": [],
             "proxy_host": "127.0.0.1", "proxy_url": None, "proxy_certificate": None, "proxy_max_body": 2 ** 31,
             "proxy_max_connections": 2000, "proxy_timeout": int(3 * HANG)}
         self.checks = _health.normalize_all([{

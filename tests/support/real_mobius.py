@@ -106,6 +106,10 @@ class Mobius:
         """Ask for a render; its id."""
         return self.post("/api/render", json=RENDER)["jobId"]
 
+    def thumbnail(self, image: dict[str, t.Any]) -> bytes:
+        """Of an uploaded image. It is not served: the page answers in its place."""
+        return (self.shared / "uploads" / ".root" / image["preview"].removeprefix("/uploads/")).read_bytes()
+
     def job(self, job_id: str) -> dict[str, t.Any]:
         """How a render is going."""
         return self.get(f"/api/render/{job_id}/status").json()["job"]

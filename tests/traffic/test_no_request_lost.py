@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.application import png
+from support.application import Client, clip_of, png
 from support.proxied import KEY
 from support.remains import processes_of
 from support.waiting import HANG, wait_until
@@ -34,14 +34,13 @@ from ansible_collections.mobius.ops.plugins.modules import release
 STATES = ("shared", "exclusive")
 #: Longer than any wait of a test: what waits for it to be over fails.
 FOREVER = 10 * HANG
-#: Finds the id of a render in the command of the sample application's ffmpeg.
-JOB_ID = r"out/\.([\w-]+)\.part"
-#: Stands in for ffmpeg: it notes each render and waits until the test opens the other end of a FIFO.
+#: Stands in for ffmpeg: it notes each scene and, the first time, waits until the test opens the other end of a FIFO.
 HELD_FFMPEG = """\
 #!/bin/sh
 case "$*" in
   *-version*) ;;
-  *) echo $$ >> "{folder}/renders"; read -r _ < "{folder}/go" ;;
+  *) echo $$ >> "{folder}/scenes"
+     [ -e "{folder}/went" ] || read -r _ < "{folder}/go" && touch "{folder}/went" ;;
 esac
 exec ffmpeg "$@"
 """
@@ -201,7 +200,7 @@ def test_old_instance_of_shared_state_stays_until_it_is_retired(site):
 
 @pytest.fixture
 def held_render(tmp_path):
-    """The ffmpeg of a service whose renders end when the test says so; the folder, with a line for each in ``renders``."""
+    """The ffmpeg of a service whose first scene ends when the test says so; the folder, with a line for each in ``scenes``."""
     folder = tmp_path / "held"
     folder.mkdir()
     os.mkfifo(folder / "go")
@@ -211,24 +210,29 @@ def held_render(tmp_path):
     return folder
 
 
-def begin(folder):
-    """Let one render end."""
+def go_on(folder):
+    """Let it end, and those after it."""
     (folder / "go").write_text("go\n")
 
 
+def scenes(folder):
+    """How many scenes were begun."""
+    return len((folder / "scenes").read_text().splitlines())
+
+
 def rendering(host, folder, **params):
-    """A host on r1, with r2 prepared, that works on a render; a user and the render's id."""
+    """A host on r1, with r2 prepared, that works on a render; a user, one who asks that very instance, and the render's id."""
     host.define(environment={**host.params["environment"], "MOBIUS_FFMPEG": str(folder / "ffmpeg")}, **params)
     host.verified("r1")
     host.release("r2")
     user = host.client()
-    job = user.begin_render(user.upload("a.png", png())["id"], seconds=1)
-    wait_until((folder / "renders").exists, "the render runs")
-    return user, job
+    job = user.begin_render(user.upload("a.png", png())["path"], seconds=1)
+    wait_until((folder / "scenes").exists, "the render runs")
+    return user, Client(host.port, KEY), job
 
 
 @pytest.mark.parametrize("state", [*STATES, "restart"])
-def test_render_is_never_cut_by_a_deploy(site, state, held_render, monkeypatch):
+def test_render_is_never_cut_by_a_deploy(site, state, held_render, monkeypatch, tmp_path):
     """It ends when the test says so, and is begun once."""
     looks, work_of = [], _work.of
 
@@ -237,80 +241,82 @@ def test_render_is_never_cut_by_a_deploy(site, state, held_render, monkeypatch):
         return looks[-1]
 
     host = site(state)
-    user, job = rendering(host, held_render)
+    user, old, job = rendering(host, held_render)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         try:
             if state == "shared":
                 host.activate("r2")
-                assert user.job(job)["status"] == "running", "the switch itself waits for nothing"
+                assert old.job(job)["status"] == "running", "the switch itself waits for nothing"
             monkeypatch.setattr(_work, "of", counted)
             waits = pool.submit(_blue_green.retire, host.service()) if state == "shared" else pool.submit(host.activate, "r2")
             wait_until(lambda: sum(len(work.jobs) for work in looks) >= 5 or waits.done(), "the render is waited for")
-            assert not waits.done() and user.job(job)["status"] == "running"
+            assert not waits.done() and old.job(job)["status"] == "running"
         finally:
-            begin(held_render)
+            go_on(held_render)
         assert state != "shared" or waits.result() == _blue_green.Retired("r1", _work.Work())
         assert state == "shared" or waits.result()["cut"] == _work.Work().facts()
-    assert user.job(job)["status"] == "done" and len((held_render / "renders").read_text().splitlines()) == 1
-    assert host.service().status()["release"] == "r2" and user.get(user.job(job)["url"]).status_code == 200
+    assert scenes(held_render) == 2, "its scene, and the joining of all scenes"
+    assert host.service().status()["release"] == "r2"
+    assert user.clip(clip_of(job), tmp_path / "clip.mp4")["codecs"] == ["aac", "h264"]
 
 
 def test_without_a_proxy_a_render_that_does_not_end_keeps_the_release(site, held_render):
     host = site("restart")
-    user, job = rendering(host, held_render, drain_timeout=0.2)
+    user, _old, job = rendering(host, held_render, drain_timeout=0.2)
     pid = host.service().status()["pid"]
-    with pytest.raises(OpsError, match=r"to come to rest within 0\.2 s, found 0 long requests and 1 renders .*Release r1 serves on\."):
+    told = rf"to come to rest within 0\.2 s, found 0 long requests and 1 renders \({job}\).*Release r1 serves on\."
+    with pytest.raises(OpsError, match=told):
         host.activate("r2")
     assert host.service().status()["pid"] == pid and host.store.live() == "r1" and user.job(job)["status"] == "running"
-    begin(held_render)
+    go_on(held_render)
 
 
 def test_new_renders_wait_in_the_proxy_while_those_before_are_worked_off(site, held_render):
     """Else a queue that is never empty would keep a deploy waiting, or a queued render would be lost. All other requests go on."""
     host = site("exclusive")
-    user, job = rendering(host, held_render, held_routes=["POST /api/render"])
-    upload = user.upload("b.png", png())["id"]
+    user, _old, job = rendering(host, held_render, held_routes=["POST /api/render"])
+    picture = user.upload("b.png", png())["path"]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         try:
             deploy = pool.submit(host.activate, "r2")
             wait_until(lambda: host.service().proxy.holds() or deploy.done(), "new renders are held")
-            late = pool.submit(host.client().begin_render, upload, 1)
+            late = pool.submit(host.client().begin_render, picture, 1)
             for _number in range(20):
                 assert user.job(job)["status"] == "running" and user.upload("c.png", png())
-            assert not late.done() and not deploy.done() and len((held_render / "renders").read_text().splitlines()) == 1
+            assert not late.done() and not deploy.done() and scenes(held_render) == 1
         finally:
-            begin(held_render)
+            go_on(held_render)
         deploy.result()
         asked = late.result()
     assert host.service().status()["release"] == "r2"
-    wait_until(lambda: user.job(asked)["status"] == "running", "the render that waited is begun by the new release")
-    begin(held_render)
-    wait_until(lambda: user.job(asked)["status"] == "done", "it is done")
+    wait_until(lambda: user.job(asked)["status"] == "completed", "the new release has made what waited")
 
 
 @pytest.mark.parametrize("route", ["POST /api/render", "POST /api/rend*"])
 def test_what_waits_too_long_for_a_render_is_told_to_come_back(site, held_render, route):
     host = site("exclusive")
-    user, _job = rendering(host, held_render, held_routes=[route], proxy_timeout=1)
+    user, _old, _job = rendering(host, held_render, held_routes=[route], proxy_timeout=1)
     host.service().proxy.hold(HANG, "renders")
     for path in ("/api/render", "/API/render/"):  # Express takes one for the other
         answer = user.http.post(user.url + path, json={}, timeout=HANG)
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
     host.service().proxy.release()
     assert user.http.post(f"{user.url}/api/render", json={}, timeout=HANG).status_code == 400
-    begin(held_render)
+    go_on(held_render)
 
 
 @pytest.mark.parametrize("state", ["exclusive", "restart"])
 def test_a_rollback_that_cuts_renders_says_which(site, state, held_render):
     host = site(state)
-    user, job = rendering(host, held_render, job_id_pattern=JOB_ID)
-    begin(held_render)
-    wait_until(lambda: user.job(job)["status"] == "done", "it is done")
+    user, _old, job = rendering(host, held_render)
+    go_on(held_render)
+    wait_until(lambda: user.job(job)["status"] == "completed", "it is done")
     host.store.mark("r1", "verified")
     host.activate("r2")
-    cut = user.begin_render(user.upload("b.png", png())["id"], seconds=1)
-    wait_until(lambda: len((held_render / "renders").read_text().splitlines()) == 2, "the render runs")
+    (held_render / "went").unlink()
+    before = scenes(held_render)
+    cut = user.begin_render(user.upload("b.png", png())["path"], seconds=1)
+    wait_until(lambda: scenes(held_render) > before, "the render runs")
     planned = go_back(host, check_mode=True)
     assert planned["work"]["renders"] == [cut] and host.store.live() == "r2"
     result = go_back(host, drain_timeout=0.5, drain_force=True)
@@ -363,7 +369,7 @@ def test_rollback_without_a_watch_stops_the_instance_that_it_leaves(site, monkey
         if busy:
             traffic.held_upload()
             uploads = Path(host.layout.component("uploads"))
-            wait_until(lambda: list(uploads.glob(".incoming-*")), "the upload reaches the application")
+            wait_until(lambda: list(uploads.glob("*_a.png")), "the upload reaches the application")
         traffic.flow()
         result = go_back(host)
         assert (result["target"], result["retired"]) == ("r1", None if busy else "r2")

@@ -88,8 +88,11 @@ def test_checks_send_an_origin_that_the_application_allows(settings, origin):
     ({"mobius_dotenv": {"MOBIUS_API_KEYS": "one, two"}}, {"X-Mobius-API-Key": "one"}),
     ({"mobius_dotenv": {"MOBIUS_API_KEYS": "one"}, "mobius_check_secret_headers": {"X-Mobius-API-Key": "mine"}},
      {"X-Mobius-API-Key": "mine"}),
+    ({"mobius_dotenv": {"API_KEY": "two"}}, {"X-API-Key": "two"}),
+    ({"mobius_dotenv": {"MOBIUS_API_KEYS": "one", "API_KEY": "two"}, "mobius_check_secret_headers": {"X-More": "3"}},
+     {"X-Mobius-API-Key": "one", "X-API-Key": "two", "X-More": "3"}),
 ])
-def test_smoke_tests_send_the_first_key(settings, headers):
+def test_smoke_tests_send_the_first_key_and_the_one_for_loading(settings, headers):
     assert default("mobius_smoke_secret_headers", **settings) == headers
 
 

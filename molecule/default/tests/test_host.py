@@ -119,10 +119,10 @@ def test_secrets_code_and_records_are_out_of_reach(host):
 
 def test_uploads_and_renders_work_inside_the_sandbox(host, client, tmp_path):
     upload = client.upload("board.png", png())
-    clip = client.clip(client.render(upload["id"]), tmp_path / "clip.mp4")
+    clip = client.clip(client.render(upload["path"]), tmp_path / "clip.mp4")
     assert clip["codecs"] == ["aac", "h264"] and 1.5 < clip["duration"] < 2.5
-    owners = host.run("find -L /opt/mobius/shared/uploads /opt/mobius/shared/out -type f -printf '%u %m\\n'".replace("'", '"'))
-    assert len(owners.splitlines()) >= 2 and set(owners.splitlines()) == {"mobius 640"}
+    owners = host.run("find -L /opt/mobius/shared/uploads -type f -printf '%u %m\\n'".replace("'", '"'))
+    assert len(owners.splitlines()) >= 4 and set(owners.splitlines()) == {"mobius 640"}
 
 
 def test_the_service_sees_its_release_in_the_folder_that_stays(host, client):
@@ -175,10 +175,10 @@ def test_data_that_is_restored_belongs_to_the_service_again(host, client, tmp_pa
     upload = client.upload("late.png", png(grey=200))
     result = host.play("rollback", mobius_backup=backup, mobius_rollback_data=True)
     assert result.status == 0, result.output
-    assert client.get(upload["url"]).status_code == 404
+    assert client.file(upload["path"]) is None
     assert host.run("find /opt/mobius/shared/*/ ! -user mobius ! -path */config/*") == ""
     upload = client.upload("after.png", png())
-    assert client.clip(client.render(upload["id"]), tmp_path / "clip.mp4")["codecs"] == ["aac", "h264"]
+    assert client.clip(client.render(upload["path"]), tmp_path / "clip.mp4")["codecs"] == ["aac", "h264"]
 
 
 def test_a_restore_stops_the_unit_for_the_swap_only(host, client):
@@ -186,7 +186,7 @@ def test_a_restore_stops_the_unit_for_the_swap_only(host, client):
     upload, pid = client.upload("later.png", png(grey=210)), host.unit("MainPID")
     result = host.play("restore", mobius_backup=backup)
     assert (result.status, result.outcome) == (0, "restored"), result.output
-    assert client.get(upload["url"]).status_code == 404 and client.health()["status"] == "ok"
+    assert client.file(upload["path"]) is None and client.health()["status"] == "ok"
     assert host.unit("MainPID") not in (pid, "0") and float(result.stats["mobius_downtime"]) > 0
     print(f"the service was down for {result.stats['mobius_downtime']} s")
     assert host.run("find /opt/mobius/shared/*/ ! -user mobius ! -path */config/*") == ""

@@ -6,6 +6,7 @@ import { parseDotEnv } from '../src/api/config.js';
 import { form, PNG, startNew } from './helpers/app.js';
 
 const KEY = 'k3y-that-nobody-may-see';
+const LOAD_KEY = 'another-that-nobody-may-see';
 const ORIGIN = { Origin: 'https://mobius.example' };
 describe('who is let in', { concurrency: 3 }, () => {
   test('production does not start without API keys', async (t) => {
@@ -17,7 +18,7 @@ describe('who is let in', { concurrency: 3 }, () => {
   test('production asks for a listed Origin, all but health and files for a key, and no key leaks', async (t) => {
     const app = await startNew(t, {
       files: {
-        '.env': `# secrets\nMOBIUS_API_KEYS="other, ${KEY}"\nMOBIUS_CORS_ORIGINS=${ORIGIN.Origin}\n`,
+        '.env': `# secrets\nMOBIUS_API_KEYS="other, ${KEY}"\nMOBIUS_CORS_ORIGINS=${ORIGIN.Origin}\nAPI_KEY=${LOAD_KEY}\n`,
         'src/api/uploads/a.png': PNG,
       },
       env: { NODE_ENV: 'production' },
@@ -47,7 +48,12 @@ describe('who is let in', { concurrency: 3 }, () => {
     for (const key of [{ 'X-Mobius-API-Key': KEY }, { Authorization: `Bearer ${KEY}` }]) {
       await expect(200, app.post('/api/counter', {}, { ...ORIGIN, ...key }));
       await expect(400, app.post('/api/render', {}, { ...ORIGIN, ...key }));
-      await expect(404, app.get('/uploads/', { headers: { ...ORIGIN, ...key } }));
+      await expect(200, app.get('/uploads/', { headers: { ...ORIGIN, ...key } })); // the page
+    }
+
+    const project = `/load-project/${(await app.post('/save-project', { name: 'chess' }, { ...ORIGIN, 'X-Mobius-API-Key': KEY })).body.projectId}`;
+    for (const [status, second] of [[401, {}], [401, { 'X-API-Key': KEY }], [200, { 'X-API-Key': LOAD_KEY }]]) {
+      await expect(status, app.get(project, { headers: { ...ORIGIN, 'X-Mobius-API-Key': KEY, ...second } }));
     }
 
     const places = { output: app.output, answers: answers.map(({ text, headers }) => text + [...headers]).join() };
@@ -57,7 +63,9 @@ describe('who is let in', { concurrency: 3 }, () => {
       }
     }
     assert.ok(places['access.log'].includes('POST /api/counter 200'));
-    for (const [place, text] of Object.entries(places)) assert.ok(!text.includes(KEY), `the key is in ${place}`);
+    for (const [place, text] of Object.entries(places)) {
+      for (const key of [KEY, LOAD_KEY]) assert.ok(!text.includes(key), `a key is in ${place}`);
+    }
   });
 
   test('MOBIUS_CORS_ORIGINS=* lets a request without Origin in; the environment wins over .env', async (t) => {

@@ -15,19 +15,22 @@ print(*(copy.execute(sql).fetchone()[0] for sql in ('PRAGMA integrity_check', 'S
 print(live.execute('PRAGMA journal_mode').fetchone()[0])`;
 
 describe('stores', { concurrency: 3 }, () => {
-  for (const [kind, env] of [['sqlite', {}], ['json', JSON_STORE]]) {
-    test(`${kind}: uploads and the counter outlive a restart`, async (t) => {
+  for (const [kind, env] of [['sqlite', { API_KEY: 'k' }], ['json', { ...JSON_STORE, API_KEY: 'k' }]]) {
+    test(`${kind}: projects, uploads and the counter outlive a restart`, async (t) => {
       const root = makeRelease(t);
       const first = await start(t, root, { env });
       await first.post('/upload-images', form('images', ['a.png', PNG]));
       await first.post('/api/counter');
       await first.post('/api/counter');
+      const { projectId } = (await first.post('/save-project', { name: 'chess', scenes: [{ id: 'one' }] })).body;
       const before = (await first.get('/api/uploads')).body;
       await first.stop();
 
       const second = await start(t, root, { env });
       assert.deepEqual((await second.get('/api/uploads')).body, before);
       assert.deepEqual((await second.post('/api/counter')).body, { value: 3 });
+      const project = (await second.get(`/load-project/${projectId}`, { headers: { 'X-API-Key': 'k' } })).body;
+      assert.deepEqual([project.id, project.name, project.scenes, project.components], [projectId, 'chess', [{ id: 'one' }], []]);
       assert.equal((await second.get('/health')).body.dependencies.database, 'ok');
     });
   }
@@ -47,17 +50,18 @@ describe('stores', { concurrency: 3 }, () => {
     assert.deepEqual((await first.post('/api/counter')).body, { value: 6 });
     assert.deepEqual((await second.post('/api/counter')).body, { value: 6 });
     assert.deepEqual(JSON.parse(second.read('data/projects.json')),
-      { uploads: [], renders: [], counter: 6, projects: ['kept'] });
+      { projects: ['kept'], nextId: 1, uploads: [], counter: 6 });
     assert.deepEqual(readdirSync(path.join(root, 'data')), ['projects.json']);
   });
 
-  test('json: a broken file stops the start and is left alone', async (t) => {
+  test('json: a broken file is taken for none and overwritten, as MOBIUS does', async (t) => {
     const root = makeRelease(t);
     put(root, 'data/projects.json', '{"counter": 5');
-    const app = await start(t, root, { env: JSON_STORE, wait: false });
-    assert.equal(await app.exited, 1);
-    assert.match(app.output, /ERROR refusing to start: data\/projects\.json/);
-    assert.equal(app.read('data/projects.json'), '{"counter": 5');
+    put(root, 'data/images.json', '{"imagesByProject": ');
+    const app = await start(t, root, { env: JSON_STORE });
+    assert.match(app.output, /WARN data\/projects\.json cannot be read/);
+    assert.match(app.output, /WARN data\/images\.json cannot be read/);
+    assert.deepEqual(JSON.parse(app.read('data/projects.json')), { projects: [], nextId: 1, uploads: [], counter: 0 });
   });
 
   test('an unknown store is refused', async (t) => {

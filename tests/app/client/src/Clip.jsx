@@ -1,10 +1,10 @@
 import { useEffect, useState } from 'react';
-import { renderStatus, startRender } from './api.js';
+import { clipOf, renderStatus, startRender } from './api.js';
 
 const EVERY_MS = 500;
 
 /** Renders one picture: length, progress, the finished video. */
-export function Clip({ uploadId }) {
+export function Clip({ picture }) {
   const [seconds, setSeconds] = useState(2);
   const [job, setJob] = useState(null);
   const [error, setError] = useState('');
@@ -20,8 +20,7 @@ export function Clip({ uploadId }) {
   async function render() {
     setError('');
     try {
-      const { id } = await startRender(uploadId, seconds);
-      setJob({ id, status: 'queued', progress: 0 });
+      setJob({ id: await startRender(picture, seconds), status: 'queued', progress: 0 });
     } catch (problem) {
       setError(problem.message);
     }
@@ -43,7 +42,7 @@ export function Clip({ uploadId }) {
         <button type="button" disabled={running} onClick={render}>{running ? job.status : 'Render'}</button>
       </div>
       {running && <progress max="100" value={job.progress} />}
-      {job?.status === 'done' && <video src={job.url} controls playsInline preload="metadata" />}
+      {job?.status === 'completed' && <video src={clipOf(job.id)} controls playsInline preload="metadata" />}
       {(error || job?.error) && <p className="problem" role="alert">{error || job.error}</p>}
     </div>
   );

@@ -6,12 +6,10 @@ export function Library({ uploads }) {
     <section className="library" aria-label="Library">
       {uploads.map((upload) => (
         <article className="card" key={upload.id}>
-          {upload.kind === 'image'
-            ? <img src={upload.url} alt={upload.name} loading="lazy" />
-            : <a className="document" href={upload.url}>PDF</a>}
+          <img src={upload.path} alt={upload.name} loading="lazy" />
           <h3 title={upload.name}>{upload.name}</h3>
-          <p className="quiet">{size(upload.size)} · {new Date(upload.created).toLocaleString()}</p>
-          {upload.kind === 'image' && <Clip uploadId={upload.id} />}
+          <p className="quiet">{size(upload.size)} · {new Date(upload.uploadedAt).toLocaleString()}</p>
+          <Clip picture={upload.path} />
         </article>
       ))}
     </section>

@@ -14,13 +14,22 @@ async function call(path, { headers = {}, ...options } = {}) {
 
 export const health = () => call('/health');
 export const listUploads = async () => (await call('/api/uploads')).uploads;
-export const renderStatus = (id) => call(`/api/render/${id}/status`);
+export const renderStatus = async (id) => (await call(`/api/render/${id}/status`)).job;
 
-export const startRender = (uploadId, seconds) => call('/api/render', {
+/** A clip of one scene: an uploaded picture. */
+export const startRender = async (picture, durationSec) => (await call('/api/render', {
   method: 'POST',
   headers: { 'Content-Type': 'application/json' },
-  body: JSON.stringify({ upload_id: uploadId, seconds }),
-});
+  body: JSON.stringify({
+    config: {
+      projectId: 'library',
+      video: { resolution: { width: 1280, height: 720 }, fps: 25 },
+      timing: { scenes: [{ id: 'picture', durationSec, background: { image: `src/api${picture}` } }] },
+    },
+  }),
+})).jobId;
+
+export const clipOf = (id) => `/uploads/render-jobs/${id}/${id}-preview.mp4`;
 
 export async function upload(files) {
   const isPdf = (file) => file.type === 'application/pdf';

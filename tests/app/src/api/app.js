@@ -1,4 +1,5 @@
 // What is served where.
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import express from 'express';
 import { cors, requireKey } from './cors.js';
@@ -7,7 +8,7 @@ import { accessLog } from './logging.js';
 
 const MAX_SLOW_MS = 60_000;
 
-export function createApp({ config, store, images, uploads, renders, health, faults, log }) {
+export function createApp({ config, store, projects, images, uploads, renders, health, faults, log }) {
   const { folders } = config;
   const app = express();
   app.disable('x-powered-by');
@@ -19,13 +20,16 @@ export function createApp({ config, store, images, uploads, renders, health, fau
 
   app.get('/health', noStore, health.answer);
   app.use(['/static', '/uploads'], files(folders.uploads));
-  app.use('/out', files(folders.out));
   app.use(express.static(folders.client, { setHeaders: cacheClient }));
 
   app.use(requireKey(config)); // of everything but health and the files that are there
+  app.use(express.json({ limit: '25mb' }));
+  app.post('/save-project', projects.save);
+  app.get('/load-project/:id', projects.load);
   app.post('/upload-images', uploads.images);
   app.post('/upload-pdf', uploads.pdf);
   app.use('/api', noStore, api({ store, images, uploads, renders }));
+  app.get('/{*any}', (req, res) => res.sendFile(path.join(folders.client, 'index.html'))); // the page, whatever was asked for
 
   app.use(notFound);
   app.use(errorHandler(log));
@@ -34,12 +38,10 @@ export function createApp({ config, store, images, uploads, renders, health, fau
 
 function api({ store, images, uploads, renders }) {
   const router = express.Router();
-  router.use(express.json({ limit: '16kb' }));
   router.get('/uploads', uploads.list);
   router.post('/projects/:id/images/manual', images.keep);
   router.get('/projects/:id/images', images.list);
   router.get('/projects/:id/images/:imageId/file', images.file);
-  router.get('/projects/:id/images/:imageId/thumbnail', images.thumbnail);
   router.post('/render', renders.submit);
   router.get('/render/:id/status', renders.status);
   router.get('/counter', (req, res) => res.json({ value: store.counter() }));

@@ -1,6 +1,6 @@
 // GET /health: 200 when every dependency answers, 503 otherwise.
 import { accessSync, constants, statSync } from 'node:fs';
-import { ffmpegVersion } from './ffmpeg.js';
+import { findFfmpeg } from './ffmpeg.js';
 
 const FFMPEG_EVERY_MS = { ok: 30_000, failing: 5_000 };
 
@@ -35,7 +35,7 @@ export function createHealth({ config, store, faults, log }) {
   /** ffmpeg is run in the background, never for a request. */
   async function watchFfmpeg() {
     try {
-      await ffmpegVersion(config.ffmpeg);
+      await findFfmpeg(config.ffmpeg);
       ffmpegProblem = '';
     } catch (error) {
       ffmpegProblem = error.message;

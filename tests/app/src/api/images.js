@@ -1,57 +1,67 @@
-// The images of a project, as the real MOBIUS keeps them: `data/images.json` names each file by its absolute path below the working
-// folder of that moment, is rewritten whole, and only files below the present working folder are listed and served.
-// A thumbnail goes into `uploads/thumbnails`, which must be there.
-import { readFileSync, writeFileSync } from 'node:fs';
-import { copyFile, mkdir, rename, stat } from 'node:fs/promises';
+// The images of a project, as the real MOBIUS keeps them: `data/images.json` is read at the start, held in memory and rewritten whole, and
+// names each file by its absolute path below the working folder of that moment. Only files below the present one are listed and served.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFile, mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
-import multer from 'multer';
-import { HttpError } from './errors.js';
 import { newId } from './ids.js';
+import { receiver } from './uploads.js';
+
+const KINDS = ['.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tiff'];
+const PROJECT = /^[a-z0-9]+(-[a-z0-9]+)*$/;
 
 export function createImages({ config, log }) {
-  const { root, folders } = config;
+  const { folders } = config;
   const register = path.join(folders.data, 'images.json');
-  const thumbnails = path.join(root, 'uploads/thumbnails');
-  const receive = multer({
-    storage: multer.diskStorage({ destination: folders.data, filename: (req, file, done) => done(null, `.incoming-${newId()}`) }),
-    limits: { fileSize: config.maxUploadBytes, files: 1 },
-  });
+  const byProject = read(register, log);
 
-  const all = () => {
-    try {
-      return JSON.parse(readFileSync(register, 'utf8'));
-    } catch {
-      return [];
-    }
-  };
-  const reachable = (image) => image.fileKey.startsWith(folders.data + path.sep);
-  const open = ({ id, projectId, name, size }) => ({ id, projectId, name, size });
+  const of = (project) => byProject[project] ?? [];
+  const allowed = ({ fileKey }) => [folders.data, folders.uploads].some((folder) => fileKey.startsWith(folder + path.sep));
+  const told = ({ fileKey, ...image }) => image;
 
   async function keep(req, res) {
-    if (!req.file) throw new HttpError(400, "send a multipart form with a file in the field 'file'");
-    const { id: projectId } = req.params;
-    if (!/^[\w-]{1,40}$/.test(projectId)) throw new HttpError(400, 'a project id has letters, digits and hyphens only');
-    const folder = path.join(folders.data, projectId, 'manual-images');
-    await mkdir(folder, { recursive: true });
-    const image = { id: newId(), projectId, name: path.basename(req.file.originalname), size: req.file.size };
-    image.fileKey = path.join(folder, image.id);
-    await copyFile(req.file.path, path.join(thumbnails, image.id));
-    await rename(req.file.path, image.fileKey);
-    writeFileSync(register, JSON.stringify([...all(), image]));
-    log.info(`stored image ${image.id} of project ${projectId}: ${image.fileKey}`);
-    res.status(201).json({ image: open(image) });
+    const { id: project } = req.params;
+    const { path: staged, originalname: name } = req.file ?? {};
+    const kind = path.extname(name ?? '').toLowerCase();
+    if (!staged || !KINDS.includes(kind) || !PROJECT.test(project)) {
+      return res.status(400).json({ error: "send a picture in the field 'file', for a project of small letters, digits and dashes" });
+    }
+    const id = `manual-${newId()}`;
+    const fileKey = path.join(folders.data, project, 'manual-images', id + kind);
+    await mkdir(path.dirname(fileKey), { recursive: true });
+    await copyFile(staged, fileKey);
+    await rm(staged);
+    byProject[project] = [...of(project), { id, source: 'manual', name, fileKey }];
+    writeFileSync(register, JSON.stringify({ imagesByProject: byProject }));
+    log.info(`stored image ${id} of project ${project}: ${fileKey}`);
+    res.json({ images: of(project), componentImages: {} });
   }
 
-  async function file(req, res) {
-    const image = all().filter(reachable).find(({ id }) => id === req.params.imageId);
-    if (!image || !(await stat(image.fileKey).catch(() => null))) throw new HttpError(404, 'there is no such image');
-    res.type('application/octet-stream').sendFile(image.fileKey, { dotfiles: 'allow' });
+  function list(req, res) {
+    const { id: project } = req.params;
+    if (!PROJECT.test(project)) return refuse(res, 400, 'PROJECT_ID_INVALID');
+    res.json({ images: of(project).filter((image) => allowed(image) && existsSync(image.fileKey)).map(told), componentImages: {} });
   }
 
-  return {
-    keep: [receive.single('file'), keep],
-    list: (req, res) => res.json({ images: all().filter((image) => image.projectId === req.params.id && reachable(image)).map(open) }),
-    file,
-    thumbnail: (req, res) => res.sendFile(path.join(thumbnails, path.basename(req.params.imageId)), { dotfiles: 'allow' }),
-  };
+  /** `?variant=thumbnail` too: such an image has no thumbnail of its own. */
+  function file(req, res) {
+    const image = of(req.params.id).find(({ id }) => id === req.params.imageId);
+    if (!image) return refuse(res, 404, 'IMAGE_NOT_FOUND');
+    if (!allowed(image)) return refuse(res, 403, 'IMAGE_FILE_FORBIDDEN');
+    if (!existsSync(image.fileKey)) return refuse(res, 404, 'IMAGE_FILE_UNAVAILABLE');
+    res.set('Cache-Control', 'private').sendFile(image.fileKey, { dotfiles: 'allow' });
+  }
+
+  return { keep: [receiver(config).single('file'), keep], list, file };
+}
+
+const refuse = (res, status, code) => res.status(status).json({ code, error: 'the image cannot be had' });
+
+/** As MOBIUS does: what cannot be read is taken for none, and overwritten. */
+function read(file, log) {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')).imagesByProject ?? {};
+  } catch (error) {
+    if (error.code !== 'ENOENT') log.warn(`data/images.json cannot be read, so there are no images: ${error.message}`);
+    return {};
+  }
 }

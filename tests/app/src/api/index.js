@@ -7,6 +7,7 @@ import { createFaults } from './faults.js';
 import { createHealth } from './health.js';
 import { createImages } from './images.js';
 import { createLog } from './logging.js';
+import { createProjects } from './projects.js';
 import { createRenders } from './renders.js';
 import { openStore } from './store.js';
 import { createUploads } from './uploads.js';
@@ -23,21 +24,21 @@ try {
 
 async function start() {
   const config = loadConfig();
-  const { data, uploads: uploadFolder, out, logs } = config.folders;
-  for (const folder of [data, uploadFolder, out, logs]) mkdirSync(folder, { recursive: true });
+  const { data, uploads: uploadFolder, logs } = config.folders;
+  for (const folder of [data, uploadFolder, logs]) mkdirSync(folder, { recursive: true });
 
   const faults = createFaults({ ...config, log });
   faults.beforeListen();
 
-  const store = openStore(config);
+  const store = openStore({ ...config, log });
+  const projects = createProjects({ config, store });
   const images = createImages({ config, log });
   const uploads = createUploads({ config, store, log });
   const renders = createRenders({ config, store, log });
   const health = createHealth({ config, store, faults, log });
   await health.start();
 
-  await listen(createApp({ config, store, images, uploads, renders, health, faults, log }), config);
-  renders.start();
+  await listen(createApp({ config, store, projects, images, uploads, renders, health, faults, log }), config);
   faults.watch();
   log.info(`MOBIUS ${config.version} (release ${config.release}) listens on ${config.host}:${config.port}, `
     + `store ${store.kind}, pid ${process.pid}`);

@@ -1,118 +1,104 @@
-// The render queue: one clip at a time in each instance, every job recorded in the store.
-import { readFileSync } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
+// The render queue of the real MOBIUS: in memory, one job at a time. A job is a node process of its own, which starts ffmpeg scene by scene;
+// then the API packages what came of it. A restart loses the queue and all that is known of earlier jobs.
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { HttpError } from './errors.js';
-import { renderClip } from './ffmpeg.js';
 import { newId } from './ids.js';
 
-const RECOVER_EVERY_MS = 5000;
+const SCRIPT = 'scripts/render-scenes.mjs';
+const BACKGROUNDS = ['#1a1a2e', '#16213e'];
 
 export function createRenders({ config, store, log }) {
-  const me = processName(process.pid);
+  const jobs = new Map();
+  const queue = [];
   let busy = false;
 
   function submit(req, res) {
-    const { upload_id: uploadId, seconds = 2, realtime = false } = req.body ?? {};
-    const upload = typeof uploadId === 'string' ? store.upload(uploadId) : undefined;
-    if (!uploadId) throw new HttpError(400, "send JSON with 'upload_id'");
-    if (!upload) throw new HttpError(404, 'there is no upload with this id');
-    if (upload.kind !== 'image') throw new HttpError(400, 'only an image can be rendered');
-    if (typeof seconds !== 'number' || !(seconds >= 1 && seconds <= 60)) {
-      throw new HttpError(400, "'seconds' must be a number from 1 to 60");
-    }
-    if (typeof realtime !== 'boolean') throw new HttpError(400, "'realtime' must be true or false");
-    const id = newId();
-    store.addRender({
-      id, upload_id: uploadId, seconds, realtime, status: 'queued', progress: 0,
-      file: null, error: null, owner: me, created: new Date().toISOString(),
-    });
-    log.info(`queued render ${id} of upload ${uploadId}, ${seconds} s`);
+    const { config: asked, projectId, lang } = req.body ?? {};
+    if (!asked && !(projectId && lang)) return refuse(res, 400, 'RENDER_REQUEST_INVALID');
+    if (!asked) return store.project(Number(projectId)) ? refuse(res, 400, 'RENDER_PROJECT_INCOMPLETE') : refuse(res, 404, 'RENDER_PROJECT_NOT_FOUND');
+    const job = {
+      id: newId(), status: 'queued', progress: 0, error: null, resultPaths: [], manifest: null, manifestPath: null, zipPath: null,
+      packagingError: null, configPath: null, outputFilePath: null,
+    };
+    jobs.set(job.id, job);
+    queue.push([job, scenesOf(asked)]);
+    log.info(`queued render ${job.id}`);
     work();
-    res.status(202).json({ id });
+    res.json({ ok: true, jobId: job.id, status: job.status, progress: job.progress });
   }
 
   function status(req, res) {
-    const job = store.render(req.params.id);
-    if (!job) throw new HttpError(404, 'there is no render with this id');
-    const { id, status: state, file, error, progress } = job;
-    res.json({ id, status: state, url: file && `/out/${file}`, error, progress });
+    const job = jobs.get(req.params.id);
+    if (!job) return res.status(404).json({ ok: false, error: 'there is no render with this id' });
+    res.json({ ok: true, job });
   }
 
-  /** Runs this instance's jobs until none is queued. */
   async function work() {
     if (busy) return;
     busy = true;
+    for (let next = queue.shift(); next; next = queue.shift()) await render(...next);
+    busy = false;
+  }
+
+  async function render(job, scenes) {
+    const folder = path.join(config.folders.renders, job.id);
+    const clip = path.join(folder, `${job.id}-preview.mp4`);
+    job.status = 'running';
     try {
-      for (let job = next(); job; job = next()) await render(job);
+      await mkdir(folder, { recursive: true });
+      const configPath = path.join(folder, `${job.id}-config.json`);
+      await writeFile(configPath, JSON.stringify(scenes));
+      await run([SCRIPT, '--config', configPath, '--out', clip], (progress) => { job.progress = progress; });
+      await pack(job, folder, clip);
+      Object.assign(job, { status: 'completed', progress: 100, configPath, outputFilePath: clip });
+      log.info(`finished render ${job.id}`);
     } catch (error) {
-      log.error(`the render queue stopped: ${error.stack}`);
-    } finally {
-      busy = false;
+      Object.assign(job, { status: 'failed', error: error.message });
+      log.error(`render ${job.id} failed: ${error.message}`);
     }
   }
 
-  const next = () => store.renders('queued').find((job) => job.owner === me);
-
-  async function render({ id, upload_id: uploadId, seconds, realtime }) {
-    const file = `${id}.mp4`;
-    const partial = partialFile(id);
-    store.updateRender(id, { status: 'running' });
-    try {
-      await renderClip(config.ffmpeg, {
-        image: path.join(config.folders.uploads, store.upload(uploadId).file),
-        output: partial,
-        seconds,
-        realtime: Boolean(realtime),
-        onProgress: (progress) => store.updateRender(id, { progress }),
+  /** Only what the script needs is handed down: the API's secrets stay with the API. */
+  function run(args, onProgress) {
+    return new Promise((resolve, reject) => {
+      const env = { PATH: process.env.PATH, MOBIUS_FFMPEG: config.ffmpeg };
+      const child = spawn('node', args, { cwd: config.root, env, stdio: ['ignore', 'pipe', 'pipe'] });
+      let stderr = '';
+      child.stdout.setEncoding('utf8').on('data', (text) => {
+        const last = [...text.matchAll(/^progress: (\d+)$/gm)].pop();
+        if (last) onProgress(Number(last[1]));
       });
-      await rename(partial, path.join(config.folders.out, file));
-      store.updateRender(id, { status: 'done', progress: 100, file });
-      log.info(`finished render ${id}: ${file}`);
-    } catch (error) {
-      await rm(partial, { force: true });
-      const reason = error.message.replaceAll(`${config.root}${path.sep}`, '');
-      store.updateRender(id, { status: 'failed', error: reason });
-      log.error(`render ${id} failed: ${reason}`);
-    }
+      child.stderr.setEncoding('utf8').on('data', (text) => { stderr = (stderr + text).slice(-4096); });
+      child.on('error', reject);
+      child.on('close', (code, signal) => (code === 0 ? resolve()
+        : reject(new Error(`the render process ended with ${signal ?? `code ${code}`}: ${stderr.trim()}`))));
+    });
   }
 
-  /** Jobs of an instance that is gone: a running one was cut, a queued one is taken over. */
-  function recover() {
-    for (const job of store.renders('running').filter(orphaned)) {
-      store.updateRender(job.id, { status: 'failed', error: 'interrupted' });
-      rm(partialFile(job.id), { force: true }).catch(() => {});
-      log.warn(`render ${job.id} was interrupted`);
-    }
-    for (const job of store.renders('queued').filter(orphaned)) store.updateRender(job.id, { owner: me });
-    work();
+  async function pack(job, folder, clip) {
+    const content = await readFile(clip);
+    const sha256 = createHash('sha256').update(content).digest('hex');
+    job.manifest = { jobId: job.id, media: [{ file: path.basename(clip), bytes: content.length, sha256 }] };
+    await writeFile(path.join(folder, 'container.json'), JSON.stringify(job.manifest));
+    const address = (name) => `/uploads/render-jobs/${job.id}/${name}`;
+    job.manifestPath = address('container.json');
+    job.resultPaths = (await readdir(folder)).map(address);
   }
 
-  const partialFile = (id) => path.join(config.folders.out, `.${id}.part.mp4`);
-  const orphaned = ({ owner }) => owner !== me && owner !== processName(Number(owner.split(':')[0]));
+  return { submit, status };
+}
 
+/** What the script is told; without scenes it renders one. */
+function scenesOf({ video = {}, timing = {}, realtime = false }) {
+  const scenes = timing.scenes?.length ? timing.scenes : [{ id: 'placeholder', durationSec: timing.totalDurationSec ?? 6 }];
   return {
-    submit,
-    status,
-    start() {
-      recover();
-      setInterval(() => {
-        try {
-          recover();
-        } catch (error) {
-          log.error(`cannot look for interrupted renders: ${error.message}`);
-        }
-      }, RECOVER_EVERY_MS);
-    },
+    resolution: { width: 1920, height: 1080, ...video.resolution },
+    fps: video.fps ?? 30,
+    realtime,
+    scenes: scenes.map(({ id, durationSec = 3, background }, n) => ({ id, durationSec, background: background ?? { color: BACKGROUNDS[Math.min(n, 1)] } })),
   };
 }
 
-/** `pid:start time`, which no later process repeats; `pid:` when there is no such process. */
-function processName(pid) {
-  try {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').pop().split(' ');
-    return `${pid}:${fields[19]}`;
-  } catch {
-    return `${pid}:`;
-  }
-}
+const refuse = (res, status, code) => res.status(status).json({ ok: false, code, error: 'the render cannot be begun' });

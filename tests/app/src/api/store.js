@@ -1,19 +1,16 @@
-// The store keeps uploads, renders and one counter. Two kinds with the same methods, all synchronous:
+// The store keeps projects, uploads and one counter. Two kinds with the same methods, all synchronous:
 //
 //   check()                     throws when the store cannot answer
+//   addProject(project)         its id, a number
+//   project(id)                 or undefined
 //   addUploads(uploads)         all or none
 //   uploads()                   newest first
-//   upload(id)                  or undefined
-//   addRender(render)
-//   updateRender(id, fields)
-//   render(id)                  or undefined
-//   renders(status)             oldest first
 //   counter()  increment()      the value
 //
 // sqlite: instances may overlap. json: one instance only, as in MOBIUS itself.
 import { openSqlite } from './store_sqlite.js';
 import { openJson } from './store_json.js';
 
-export function openStore({ store, folders }) {
-  return store === 'json' ? openJson(folders.data) : openSqlite(folders.data);
+export function openStore({ store, folders, log }) {
+  return store === 'json' ? openJson(folders.data, log) : openSqlite(folders.data);
 }

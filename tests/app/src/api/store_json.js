@@ -1,17 +1,12 @@
-// data/projects.json, as MOBIUS keeps it: read once, held in memory, written as a whole at every change.
-// Two instances that run side by side overwrite each other's work.
-import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+// data/projects.json, as MOBIUS keeps it: read once, held in memory, and at every change written anew as a whole, in its place. Two
+// instances that run side by side overwrite each other's work, and who reads it at the wrong moment finds half of it.
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { ConfigError } from './config.js';
 
-export function openJson(folder) {
+export function openJson(folder, log) {
   const file = path.join(folder, 'projects.json');
-  const state = { uploads: [], renders: [], counter: 0, ...read(file) };
-  const save = () => {
-    const partial = `${file}.tmp`;
-    writeFileSync(partial, `${JSON.stringify(state, null, 2)}\n`);
-    renameSync(partial, file);
-  };
+  const state = { projects: [], nextId: 1, uploads: [], counter: 0, ...read(file, log) };
+  const save = () => writeFileSync(file, `${JSON.stringify(state, null, 2)}\n`);
   const changing = (change) => (...args) => {
     const result = change(...args);
     save();
@@ -22,25 +17,24 @@ export function openJson(folder) {
   return {
     kind: 'json',
     check: () => void statSync(file),
+    addProject: changing((project) => {
+      state.projects.push({ id: state.nextId, ...project });
+      return state.nextId++;
+    }),
+    project: (id) => state.projects.find((project) => project.id === id),
     addUploads: changing((uploads) => void state.uploads.push(...uploads)),
     uploads: () => [...state.uploads].reverse(),
-    upload: (id) => state.uploads.find((upload) => upload.id === id),
-    addRender: changing((render) => void state.renders.push(render)),
-    updateRender: changing((id, fields) =>
-      void Object.assign(state.renders.find((render) => render.id === id), fields)),
-    render: (id) => state.renders.find((render) => render.id === id),
-    renders: (status) => state.renders.filter((render) => render.status === status),
     counter: () => state.counter,
     increment: changing(() => (state.counter += 1)),
   };
 }
 
-/** A broken file stops the start: going on would overwrite what can still be repaired. */
-function read(file) {
+/** As MOBIUS does: what cannot be read is taken for none, and the next write makes the loss permanent. */
+function read(file, log) {
   try {
     return JSON.parse(readFileSync(file, 'utf8'));
   } catch (error) {
-    if (error.code === 'ENOENT') return {};
-    throw new ConfigError(`refusing to start: data/projects.json cannot be read: ${error.message}`);
+    if (error.code !== 'ENOENT') log.warn(`data/projects.json cannot be read, so there are no projects: ${error.message}`);
+    return {};
   }
 }

@@ -2,18 +2,13 @@
 import path from 'node:path';
 import Database from 'libsql';
 
-const UPLOAD = ['id', 'kind', 'name', 'file', 'size', 'sha256', 'created'];
-const RENDER = ['id', 'upload_id', 'seconds', 'realtime', 'status', 'progress', 'file', 'error', 'owner', 'created'];
+const UPLOAD = ['id', 'name', 'path', 'preview', 'size', 'uploadedAt'];
 
 const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS projects (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, content TEXT NOT NULL, created_at TEXT NOT NULL);
   CREATE TABLE IF NOT EXISTS uploads (
-    id TEXT PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, file TEXT NOT NULL,
-    size INTEGER NOT NULL, sha256 TEXT NOT NULL, created TEXT NOT NULL);
-  CREATE TABLE IF NOT EXISTS renders (
-    id TEXT PRIMARY KEY, upload_id TEXT NOT NULL REFERENCES uploads(id), seconds REAL NOT NULL,
-    realtime INTEGER NOT NULL, status TEXT NOT NULL, progress INTEGER NOT NULL, file TEXT, error TEXT,
-    owner TEXT NOT NULL, created TEXT NOT NULL);
-  CREATE INDEX IF NOT EXISTS renders_status ON renders (status, created);
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, path TEXT NOT NULL, preview TEXT NOT NULL, size INTEGER NOT NULL, uploadedAt TEXT NOT NULL);
   CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 `;
 
@@ -23,12 +18,10 @@ export function openSqlite(folder) {
   db.pragma('journal_mode = WAL');
   db.exec(SCHEMA);
 
-  const insertUpload = db.prepare(insert('uploads', UPLOAD));
-  const insertRender = db.prepare(insert('renders', RENDER));
-  const allUploads = db.prepare(`SELECT ${UPLOAD} FROM uploads ORDER BY created DESC, id DESC`);
-  const oneUpload = db.prepare(`SELECT ${UPLOAD} FROM uploads WHERE id = ?`);
-  const oneRender = db.prepare(`SELECT ${RENDER} FROM renders WHERE id = ?`);
-  const someRenders = db.prepare(`SELECT ${RENDER} FROM renders WHERE status = ? ORDER BY created, id`);
+  const insertProject = db.prepare('INSERT INTO projects (name, content, created_at) VALUES (?, ?, ?) RETURNING id');
+  const oneProject = db.prepare('SELECT id, name, content, created_at FROM projects WHERE id = ?');
+  const insertUpload = db.prepare(`INSERT INTO uploads (${UPLOAD}) VALUES (${UPLOAD.map(() => '?')})`);
+  const allUploads = db.prepare(`SELECT ${UPLOAD} FROM uploads ORDER BY uploadedAt DESC, id DESC`);
   const readCounter = db.prepare("SELECT value FROM counters WHERE name = 'main'");
   const addToCounter = db.prepare(`
     INSERT INTO counters VALUES ('main', 1)
@@ -37,27 +30,13 @@ export function openSqlite(folder) {
   return {
     kind: 'sqlite',
     check: () => void readCounter.get(),
+    addProject: ({ name, content, created_at: createdAt }) => insertProject.get([name, content, createdAt]).id,
+    project: (id) => oneProject.get(id),
     addUploads: db.transaction((uploads) => {
-      for (const upload of uploads) insertUpload.run(values(upload, UPLOAD));
+      for (const upload of uploads) insertUpload.run(UPLOAD.map((name) => upload[name]));
     }),
     uploads: () => allUploads.all(),
-    upload: (id) => oneUpload.get(id),
-    addRender: (render) => void insertRender.run(values(render, RENDER)),
-    updateRender(id, fields) {
-      const names = Object.keys(fields);
-      const set = names.map((name) => `${name} = ?`).join(', ');
-      db.prepare(`UPDATE renders SET ${set} WHERE id = ?`).run([...values(fields, names), id]);
-    },
-    render: (id) => oneRender.get(id),
-    renders: (status) => someRenders.all(status),
     counter: () => readCounter.get()?.value ?? 0,
     increment: () => addToCounter.get().value,
   };
 }
-
-const insert = (table, columns) =>
-  `INSERT INTO ${table} (${columns}) VALUES (${columns.map(() => '?')})`;
-
-/** SQLite has no boolean. */
-const values = (record, columns) =>
-  columns.map((name) => (typeof record[name] === 'boolean' ? Number(record[name]) : record[name] ?? null));

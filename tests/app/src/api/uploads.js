@@ -1,124 +1,78 @@
-// POST /upload-images and /upload-pdf: what is sent is stored, hashed and recorded.
-// A file has a hidden name until it is known to be good, so a cut upload is never served.
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
+// POST /upload-images and /upload-pdf, with the answers of the real MOBIUS. Files lie in src/api/uploads. Thumbnails go into uploads/thumbnails,
+// which must be there, and the pages of a PDF into uploads/images. Neither of the two is served.
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import multer from 'multer';
-import { HttpError } from './errors.js';
 import { newId } from './ids.js';
 
-const MAX_FILES = 20;
-const ALLOWED = { image: ['png', 'jpg', 'gif', 'webp'], pdf: ['pdf'] };
+const MAX_IMAGES = 10;
+// No page is drawn here: each becomes one grey pixel.
+const PAGE = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==', 'base64');
+
+/** Takes the files of a form into src/api/uploads. */
+export const receiver = ({ folders }) => multer({
+  storage: multer.diskStorage({
+    destination: folders.uploads,
+    filename: (req, { originalname }, done) => done(null, `${Date.now()}_${originalname.replace(/[^\w.]/g, '_')}`),
+  }),
+  defParamCharset: 'utf8',
+});
 
 export function createUploads({ config, store, log }) {
-  const folder = config.folders.uploads;
-  const receive = multer({
-    storage: multer.diskStorage({
-      destination: folder,
-      filename: (req, file, done) => done(null, `.incoming-${newId()}`),
-    }),
-    limits: { fileSize: config.maxUploadBytes, files: MAX_FILES },
-    defParamCharset: 'utf8',
-  });
+  const { root, folders } = config;
+  const receive = receiver(config);
 
-  async function keep(kind, received) {
-    const uploads = await Promise.all(received.map((file) => describe(kind, file)));
-    try {
-      await Promise.all(uploads.map((upload, n) => rename(received[n].path, path.join(folder, upload.file))));
-      store.addUploads(uploads);
-    } catch (error) {
-      await Promise.all(uploads.map((upload) => rm(path.join(folder, upload.file), { force: true })));
-      throw error;
-    }
-    for (const { id, file, size } of uploads) log.info(`stored upload ${id}: ${file}, ${size} bytes`);
-    return uploads;
-  }
-
-  /** The handlers of one upload endpoint. */
-  function endpoint(kind, field) {
-    const parse = receive.array(field, kind === 'pdf' ? 1 : MAX_FILES);
-    const answer = async (req, res) => {
-      const received = req.files ?? [];
-      try {
-        if (received.length === 0) throw new HttpError(400, `send a multipart form with a file in the field '${field}'`);
-        const uploads = await keep(kind, received);
-        res.status(201).json({ files: uploads.map(publicUpload) });
-      } finally {
-        await Promise.all(received.map((file) => rm(file.path, { force: true })));
-      }
+  async function describe({ filename, originalname, path: file, size }) {
+    const thumbnail = path.join(folders.thumbnails, `thumb_${Date.now()}_${filename}`);
+    await copyFile(file, thumbnail);
+    log.info(`stored upload ${filename}, ${size} bytes`);
+    return {
+      id: `uploaded-${newId()}`,
+      name: originalname,
+      path: `/uploads/${filename}`,
+      preview: `/uploads/thumbnails/${path.basename(thumbnail)}`,
+      size,
+      uploadedAt: new Date().toISOString(),
     };
-    return [
-      (req, res, next) => parse(req, res, (error) => next(error && readable(error, field, config))),
-      answer,
-    ];
+  }
+
+  async function images(req, res) {
+    const files = req.files ?? [];
+    if (files.length === 0) return res.status(400).json({ success: false, error: "no image in the field 'images'" });
+    try {
+      const stored = await Promise.all(files.map(describe));
+      store.addUploads(stored);
+      res.json({ success: true, images: stored, count: stored.length });
+    } catch (error) {
+      log.error(`an upload failed: ${error.message}`);
+      res.status(500).json({ success: false, error: error.message });
+    }
+  }
+
+  /** A picture for each page; their paths below the working folder. The pages of the next PDF take their places. */
+  async function draw(file) {
+    const text = (await readFile(file)).toString('latin1');
+    if (!text.startsWith('%PDF-')) throw new Error('the file is no PDF');
+    await mkdir(folders.pages, { recursive: true });
+    const pages = (text.match(/\/Type\s*\/Page\b/g) ?? []).map((_page, n) => path.join(folders.pages, `page${n + 1}.png`));
+    await Promise.all(pages.map((page) => writeFile(page, PAGE)));
+    return pages.map((page) => path.relative(root, page));
+  }
+
+  async function pdf(req, res) {
+    if (!req.file) return res.status(400).json({ error: "no file in the field 'pdf'" });
+    const { path: pdfPath, originalname: originalName, size } = req.file;
+    try {
+      res.json({ pdfPath, originalName, size, images: await draw(pdfPath) });
+    } catch (error) {
+      log.error(`a PDF failed: ${error.message}`);
+      res.status(500).json({ error: 'the PDF cannot be taken', details: error.message });
+    }
   }
 
   return {
-    images: endpoint('image', 'images'),
-    pdf: endpoint('pdf', 'pdf'),
-    list: (req, res) => res.json({ uploads: store.uploads().map(publicUpload) }),
+    images: [receive.array('images', MAX_IMAGES), images],
+    pdf: [receive.single('pdf'), pdf],
+    list: (req, res) => res.json({ uploads: store.uploads() }),
   };
-}
-
-export const publicUpload = ({ id, kind, name, file, size, sha256, created }) =>
-  ({ id, kind, name, url: `/uploads/${file}`, size, sha256, created });
-
-async function describe(kind, file) {
-  const name = path.basename(file.originalname).replace(/[\u0000-\u001f\u007f]/g, '').slice(0, 120) || 'unnamed';
-  const type = await typeOf(file.path);
-  if (!ALLOWED[kind].includes(type)) {
-    throw new HttpError(415, `'${name}' is not one of: ${ALLOWED[kind].join(', ')}`);
-  }
-  const id = newId();
-  const stem = slug(path.parse(name).name);
-  return {
-    id,
-    kind,
-    name,
-    file: `${id}${stem && `-${stem}`}.${type}`,
-    size: file.size,
-    sha256: await sha256(file.path),
-    created: new Date().toISOString(),
-  };
-}
-
-const slug = (text) => text.normalize('NFKD').replace(/\p{M}/gu, '').toLowerCase()
-  .replace(/[^a-z0-9]+/g, '-').slice(0, 40).replace(/^-|-$/g, '');
-
-/** The content decides, not the name. */
-async function typeOf(file) {
-  const handle = await open(file);
-  try {
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(12), 0, 12, 0);
-    const head = buffer.toString('latin1', 0, bytesRead);
-    if (head.startsWith('\x89PNG\r\n')) return 'png';
-    if (head.startsWith('\xff\xd8\xff')) return 'jpg';
-    if (head.startsWith('GIF8')) return 'gif';
-    if (head.startsWith('RIFF') && head.endsWith('WEBP')) return 'webp';
-    if (head.startsWith('%PDF-')) return 'pdf';
-    return 'unknown';
-  } finally {
-    await handle.close();
-  }
-}
-
-async function sha256(file) {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(file), hash);
-  return hash.digest('hex');
-}
-
-/** Multer's errors in words that help; a trouble of the disk stays our own error. */
-function readable(error, field, { maxUploadBytes }) {
-  switch (error.code) {
-    case 'LIMIT_FILE_SIZE':
-      return new HttpError(413, `a file may have at most ${maxUploadBytes / 1024 / 1024} MB`);
-    case 'LIMIT_FILE_COUNT':
-    case 'LIMIT_UNEXPECTED_FILE':
-      return new HttpError(400, `only the field '${field}' is taken, with at most ${field === 'pdf' ? 'one file' : `${MAX_FILES} files`}`);
-    default:
-      return error.syscall ? error : new HttpError(400, `the form cannot be read: ${error.message}`);
-  }
 }

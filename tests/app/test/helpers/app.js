@@ -19,10 +19,11 @@ export function makeRelease(t, { version = 'v7', fault, files = {} } = {}) {
   execFileSync('python3', [path.join(source, 'make_version.py'), root, '--version', version,
     ...(fault ? ['--fault', JSON.stringify(fault)] : [])]);
   symlinkSync(path.join(source, 'node_modules'), path.join(root, 'node_modules'));
-  for (const [name, link] of [['uploads', 'src/api/uploads'], ['data', 'data'], ['out', 'out'], ['logs', 'logs']]) {
+  for (const [name, link] of [['uploads', 'src/api/uploads'], ['data', 'data'], ['root', 'uploads'], ['logs', 'logs']]) {
     mkdirSync(path.join(base, 'shared', name), { recursive: true });
     symlinkSync(path.join(base, 'shared', name), path.join(root, link));
   }
+  mkdirSync(path.join(root, 'uploads/thumbnails'));
   put(root, 'client/build/index.html', '<title>MOBIUS</title>');
   put(root, 'client/build/assets/index-abc123.js', '// built');
   for (const [name, text] of Object.entries(files)) put(root, name, text);
@@ -128,10 +129,10 @@ export function freePort() {
   });
 }
 
-// A small grey square, and the smallest thing that calls itself a PDF.
+// A small grey square, and the smallest thing that calls itself a PDF of one page.
 export const PNG = Buffer.from(
   'iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAADklEQVR42mNogAIGyhgAgIQgARDoahcAAAAASUVORK5CYII=', 'base64');
-export const PDF = Buffer.from('%PDF-1.4\n%%EOF\n');
+export const PDF = Buffer.from('%PDF-1.4\n<</Type/Pages>> <</Type/Page>>\n%%EOF\n');
 
 export function form(field, ...files) {
   const data = new FormData();

@@ -14,7 +14,7 @@ import junitparser
 import pytest
 from support.waiting import HANG
 
-from ansible_collections.mobius.ops.plugins.module_utils import _files, _suite_report, _suite_run
+from ansible_collections.mobius.ops.plugins.module_utils import _files, _suite_made, _suite_report
 from ansible_collections.mobius.ops.plugins.modules import smoke_test
 
 KEY = "sekret-key-of-the-tests"
@@ -314,14 +314,23 @@ def test_clean_up_steps_run_last_whatever_came_before(smoke, app, web):
 
 
 @pytest.mark.parametrize("url, why", [
-    ("/other/a.png", "it is no file right below one of the folders"),
-    ("/uploads/../data/a.png", "it is no file right below one of the folders"),
-    ("/uploads/%2e%2e%2fdata%2fa.png", "it is no file right below one of the folders"),
-    ("/uploads/", "it is no file right below one of the folders"),
-    ("/uploads/..", "it is no file right below one of the folders"),
+    ("/other/a.png", "it is nothing right below one of the folders"),
+    ("/uploads/../x/a.png", "it is nothing right below one of the folders"),
+    ("/uploads/%2e%2e%2fx%2fa.png", "it is nothing right below one of the folders"),
+    ("/uploads/", "it is nothing right below one of the folders"),
+    ("/uploads//", "it is nothing right below one of the folders"),
+    ("/uploads/..", "it is nothing right below one of the folders"),
+    ("/uploads/../", "it is nothing right below one of the folders"),
+    ("/uploads/folder/new.png", "it is nothing right below one of the folders"),
+    ("/uploads/render-jobs/", "it is nothing right below one of the folders"),
     ("/uploads/old.png", "old.png is older than this run"),
     ("/uploads/link.png", "link.png is no plain file"),
+    ("/uploads/link/", "link is no folder"),
+    ("/uploads/pipe", "pipe is no plain file"),
     ("/uploads/folder", "folder is no plain file"),
+    ("/uploads/new.png/", "new.png is no folder"),
+    ("/uploads/old/", "old is older than this run"),
+    ("/uploads/render-jobs/7/", "7: Not a directory"),
 ])
 def test_nothing_else_is_ever_removed(smoke, app, host, web, snapshot, url, why):
     uploads = host.layout.component("uploads")
@@ -330,7 +339,13 @@ def test_nothing_else_is_ever_removed(smoke, app, host, web, snapshot, url, why)
             stream.write("x")
     os.utime(os.path.join(uploads, "old.png"), (1, 1))
     os.symlink("new.png", os.path.join(uploads, "link.png"))
-    os.mkdir(os.path.join(uploads, "folder"))
+    os.symlink("folder", os.path.join(uploads, "link"))
+    os.symlink(host.layout.releases, os.path.join(uploads, "render-jobs"))  # what is below it is not the service's
+    os.mkdir(os.path.join(host.layout.releases, "7"))
+    os.mkfifo(os.path.join(uploads, "pipe"))
+    for name in ("folder", "old"):
+        os.mkdir(os.path.join(uploads, name))
+    os.utime(os.path.join(uploads, "old"), (1, 1))
     web.answers["/said"] = (200, json.dumps({"url": url}))
     before = snapshot(host.root)
     result = smoke({"name": "said", "url": "/said", "capture": {"file": "url"}, "made": ["{file}"]})
@@ -346,13 +361,106 @@ def test_without_a_root_what_stays_is_told_and_another_run_removes_it(smoke, app
     assert smoke(remove=list(result["left"]), began=result["began"])["left"] == {}
 
 
-def test_a_folder_that_may_not_be_written_to(monkeypatch, host):
+def test_what_cannot_be_removed(monkeypatch, host):
     path = os.path.join(host.layout.component("uploads"), "a.png")
     with open(path, "w", encoding="ascii"):
         pass
-    monkeypatch.setattr(os, "access", lambda *_words: False)  # root may do everything
-    assert _suite_run.remove(["/uploads/a.png"], host.root, {"/uploads/": "shared/uploads"}, time.time()) == (
-        [], {"/uploads/a.png": f"{host.layout.component('uploads')} may not be written to"})
+
+    def refused(*_words, **_options):
+        raise PermissionError(13, "Permission denied")
+    monkeypatch.setattr(os, "unlink", refused)  # root may do everything
+    assert _suite_made.remove(["/uploads/a.png"], host.root, {"/uploads/": "shared/uploads"}, time.time()) == (
+        [], {"/uploads/a.png": f"{path}: Permission denied"})
+
+
+@pytest.fixture
+def job(host):
+    """The folder of a render, with what is left of it."""
+    folder = os.path.join(host.layout.component("uploads"), "render-jobs", "7")
+    os.makedirs(os.path.join(folder, "parts"))
+    for name in ("7-config.json", "parts/0.mp4"):
+        with open(os.path.join(folder, name), "w", encoding="ascii"):
+            pass
+    return folder
+
+
+def remove_job(host, began=None):
+    """Remove the render of that job, as one that this run made."""
+    return _suite_made.remove(["/uploads/render-jobs/7/"], host.root, smoke_test.FOLDERS, time.time() if began is None else began)
+
+
+def test_a_folder_goes_with_all_that_is_in_it(host, job):
+    assert remove_job(host) == ([job], {})
+    assert os.listdir(os.path.dirname(job)) == [] and remove_job(host) == ([], {})
+
+
+def test_a_folder_with_something_old_or_strange_in_it_stays(host, job):
+    old = os.path.join(job, "parts", "old")
+    with open(old, "w", encoding="ascii"):
+        pass
+    os.utime(old, (1, 1))
+    assert remove_job(host) == ([], {"/uploads/render-jobs/7/": f"{old} is older than this run"})
+    os.unlink(old)
+    os.symlink(host.layout.releases, old)
+    assert remove_job(host) == ([], {"/uploads/render-jobs/7/": f"{old} is no plain file"}) and os.path.isdir(host.layout.releases)
+
+
+def test_folders_without_end_are_not_gone_down_into(host, job):
+    os.makedirs(os.path.join(job, *(["x"] * (_suite_made.DEPTH + 2))))
+    [why] = remove_job(host)[1].values()
+    assert why.endswith("/x/x lies too deep")
+
+
+def test_a_link_that_takes_the_place_of_a_folder_meanwhile_is_not_followed(host, job, monkeypatch):
+    """The service's user may do so between the look at it and its opening."""
+    release = os.path.join(host.layout.releases, "r1")
+    os.mkdir(release)
+    with open(os.path.join(release, "code.js"), "w", encoding="ascii"):
+        pass
+    looked = os.stat
+
+    def swapped(path, **options):
+        found = looked(path, **options)
+        if path == "parts" and os.path.isdir(os.path.join(job, "parts")):
+            os.rename(os.path.join(job, "parts"), os.path.join(job, "away"))
+            os.symlink(release, os.path.join(job, "parts"))
+        return found
+    monkeypatch.setattr(os, "stat", swapped)
+    removed, left = remove_job(host)
+    assert removed == [] and left == {"/uploads/render-jobs/7/": f"{job}: Not a directory"}
+    assert os.listdir(release) == ["code.js"]
+
+
+@pytest.mark.parametrize("address, folder, name, tree", [
+    ("http://a.example/base/uploads/a.png", "u", "a.png", False),
+    ("/opt/uploads/app/src/api/uploads/1_a%20b.pdf", "u", "1_a b.pdf", False),
+    ("/uploads/images/page1.png", "i", "page1.png", False),
+    ("/data/17/", "d", "17", True),
+])
+def test_where_something_that_was_made_lies(address, folder, name, tree):
+    folders = {"/uploads/": "u", "/uploads/images/": "i", "/data/": "d"}
+    assert _suite_made.place(address, folders) == (folder, name, tree)
+
+
+def test_a_file_that_is_not_served(smoke, app, host, job, web):
+    step = {"name": "file", "file": "/uploads/{name}", "min_bytes": 3}
+    for name, content in (("a.jpg", "abc"), ("b.jpg", "ab")):
+        with open(os.path.join(host.layout.component("uploads"), name), "w", encoding="ascii") as stream:
+            stream.write(content)
+    os.symlink("a.jpg", os.path.join(host.layout.component("uploads"), "link.jpg"))
+    uploads = host.layout.component("uploads")
+    for name, status, why in [
+            ("a.jpg", "passed", ""), ("b.jpg", "failed", "2 bytes, fewer than 3"),
+            ("none.jpg", "failed", f"{uploads}/none.jpg: No such file or directory"),
+            ("link.jpg", "failed", f"{uploads}/link.jpg is no plain file"),
+            ("render-jobs", "failed", f"{uploads}/render-jobs is no plain file"),
+            ("x/a.jpg", "failed", "/uploads/x/a.jpg is no file right below one of the folders")]:
+        web.answers["/said"] = (200, json.dumps({"name": name}))
+        test = one(smoke({"name": "said", "url": "/said", "capture": {"name": "name"}}, step), "file")
+        assert (test["status"], test["reason"]) == (status, why), test
+    for options, why in (({"root": None}, "no root was given"), ({"outside": True}, "the tests run outside of the host")):
+        test = one(smoke({"name": "health", "url": "/health"}, {**step, "file": "/uploads/a.jpg"}, **options), "file")
+        assert (test["status"], test["reason"]) == ("skipped", why)
 
 
 @pytest.fixture
@@ -429,7 +537,7 @@ def test_disks(smoke, tmp_path):
 
 @pytest.mark.parametrize("suite, words", [
     ([], "suite: expected a list of steps, found an empty one."),
-    ([{"name": "a"}], "step a: expected a name and one of url, video, program, disk, found name."),
+    ([{"name": "a"}], "step a: expected a name and one of url, video, file, program, disk, found name."),
     ([{"name": "", "url": "/"}], "step 1: expected a name and one of"),
     ([{"name": "a", "url": "/", "disk": "/"}], "step a: expected a name and one of"),
     ([{"name": "a", "disk": "/", "codecs": ["x"], "max_used_pct": 1}], "step a: expected with disk only the fields attempts, cleanup, "),
