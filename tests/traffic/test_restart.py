@@ -69,11 +69,12 @@ def test_restart_loses_nothing_and_brings_changed_secrets(site, state, capsys):
         assert result["pid"] not in (None, first) and result["release"] == "r1" and result["restart_needed"] == []
         assert host.service().idle().status()["status"] == "stopped"
         again = restart(host)
-        assert again["pid"] != result["pid"] and again["port"] != result["port"]
+        assert again["pid"] != result["pid"]
         traffic.flow()
     with capsys.disabled():
         check_none_lost(traffic)
     assert {sample.what for sample in traffic.samples} == {"count", "health", "slow", "upload"}
+    assert again["port"] != result["port"]
     assert result["downtime"] == 0 and (result["held"] > 0) == (state == "exclusive")
     assert host.store.live() == "r1" and host.service().status()["release"] == "r1"
 
