@@ -33,20 +33,6 @@ CHECKS = {
         "password": {"type": "str", "no_log": True}, "token": {"type": "str", "no_log": True},
     },
 }
-#: A step of a smoke suite.
-STEP = {
-    **{name: {"type": "str"} for name in (
-        "url", "method", "contains", "same_as", "repeat_until", "give_up_when", "skip_unless", "video", "file", "program", "min_version",
-        "version_argument")},
-    "key_header": {"type": "str", "no_log": False},  # its name, not its value
-    **{name: {"type": "float"} for name in (
-        "timeout", "max_ms", "interval", "limit", "pause", "min_seconds", "max_seconds", "min_free_mb", "max_used_pct")},
-    **{name: {"type": "int"} for name in ("attempts", "min_bytes", "max_bytes")},
-    **{name: {"type": "dict"} for name in ("headers", "upload", "capture")},
-    **{name: {"type": "list", "elements": "str"} for name in ("json", "made", "codecs")},
-    "name": {"type": "str", "required": True}, "secret_headers": {"type": "dict", "no_log": True}, "body": {"type": "raw"},
-    "status": {"type": "list", "elements": "int"}, "cleanup": {"type": "bool"}, "disk": {"type": "path"},
-}
 
 
 def execute(module: AnsibleModule, run: t.Callable[[dict[str, t.Any], bool], tuple[bool, dict[str, t.Any], dict]]) -> None:

@@ -50,7 +50,10 @@ def scratch(prefix: str) -> t.Iterator[Scratch]:
 def _create(prefix: str) -> tuple[str, int]:
     while True:
         path = tempfile.mkdtemp(prefix=prefix)
-        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:  # another run swept it at once
+            continue
         fcntl.flock(lock, fcntl.LOCK_EX)
         if os.fstat(lock).st_nlink and os.path.isdir(path):
             return path, lock

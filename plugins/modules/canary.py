@@ -25,7 +25,9 @@ options:
     choices: [left, found]
     default: found
   leave:
-    description: Steps that store something, as in O(mobius.ops.smoke_test#module:suite). When one is skipped or fails, nothing is left.
+    description:
+      - Steps that store something, as in O(mobius.ops.smoke_test#module:suite). When one is skipped or fails, nothing is left.
+      - Headers that are secrets belong into O(secret_headers); a step with such of its own is refused.
     type: list
     elements: dict
     required: true
@@ -115,7 +117,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _canary, _suite
-from ansible_collections.mobius.ops.plugins.module_utils._errors import ServiceError
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 
@@ -126,7 +128,10 @@ class Canary:
     def __init__(self, params: dict[str, t.Any], check_mode: bool) -> None:
         self.layout = Layout(params["root"])
         self.layout.require()
-        self.hidden = _suite.redactor(self.layout.env_file, [params["secret_headers"]], [*params["leave"], *params["look"]])
+        for step in [*params["leave"], *params["look"]]:
+            if step.get("secret_headers"):
+                raise InputError(f"step {step.get('name')}", "no secret_headers of its own", "some", "Give them as secret_headers of all")
+        self.hidden = _suite.redactor(self.layout.env_file, [params["secret_headers"]], [])
         given = {name: params[name] for name in ("base_url", "headers", "secret_headers", "timeout", "attempts")}
         self.settings = _suite.Settings(**given, release=ReleaseStore(self.layout).live() or "", check_mode=check_mode,
                                         secrets=tuple(self.hidden.secrets))
@@ -196,8 +201,8 @@ def main() -> None:
         argument_spec={
             "root": _arguments.ROOT,
             "state": {"type": "str", "choices": ["left", "found"], "default": "found"},
-            "leave": {"type": "list", "elements": "dict", "required": True, "options": _arguments.STEP},
-            "look": {"type": "list", "elements": "dict", "required": True, "options": _arguments.STEP},
+            "leave": {"type": "list", "elements": "dict", "required": True},
+            "look": {"type": "list", "elements": "dict", "required": True},
             "base_url": {"type": "str", "default": ""},
             "timeout": {"type": "float", "default": 5},
             "attempts": {"type": "int", "default": 1},

@@ -365,6 +365,20 @@ FOLDERS = {
     "/uploads/": "shared/uploads", "/uploads/render-jobs/": "shared/uploads/render-jobs",
     "/uploads/thumbnails/": "shared/uploads/.root/thumbnails", "/uploads/images/": "shared/uploads/.root/images", "/data/": "shared/data",
 }
+STEP = {
+    **{name: {"type": "str"} for name in (
+        "url", "method", "contains", "same_as", "repeat_until", "give_up_when", "skip_unless", "video", "file", "program", "min_version",
+        "version_argument")},
+    "key_header": {"type": "str", "no_log": False},  # its name, not its value
+    **{name: {"type": "float"} for name in (
+        "timeout", "max_ms", "interval", "limit", "pause", "min_seconds", "max_seconds", "min_free_mb", "max_used_pct")},
+    **{name: {"type": "int"} for name in ("attempts", "min_bytes", "max_bytes")},
+    **{name: {"type": "dict"} for name in ("headers", "upload", "capture")},
+    **{name: {"type": "list", "elements": "str"} for name in ("json", "made", "codecs")},
+    "name": {"type": "str", "required": True}, "secret_headers": {"type": "dict", "no_log": True}, "body": {"type": "raw"},
+    "status": {"type": "list", "elements": "int"}, "cleanup": {"type": "bool"}, "disk": {"type": "path"},
+}
+
 
 def settings_of(params: dict[str, t.Any], check_mode: bool, secrets: list[str]) -> _suite.Settings:
     """What the steps share."""
@@ -431,7 +445,7 @@ def main() -> None:
     """Run as an Ansible module."""
     module = AnsibleModule(
         argument_spec={
-            "suite": {"type": "list", "elements": "dict", "required": True, "options": _arguments.STEP},
+            "suite": {"type": "list", "elements": "dict", "required": True, "options": STEP},
             "base_url": {"type": "str", "default": ""},
             "timeout": {"type": "float", "default": 5},
             "attempts": {"type": "int", "default": 1},

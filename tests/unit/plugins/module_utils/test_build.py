@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import types
 
 import pytest
 from support.waiting import HANG, wait_until
@@ -585,7 +586,7 @@ def registry(web, tmp_path, monkeypatch):
 
 def test_an_install_script_that_fails_in_the_build_names_the_builds_setting(make, registry, monkeypatch):
     monkeypatch.setenv("INSTALLS", "/nonexistent/installs")
-    with pytest.raises(OpsError, match=r"npm ci --include=dev: .* or add --ignore-scripts to mobius_build_npm_ci_args\.$"):
+    with pytest.raises(OpsError, match=r"npm ci --include=dev: .* or add --ignore-scripts to mobius_build_npm_ci_args\. npm's whole log: "):
         make(registry)
     assert make(registry, args=["--ignore-scripts"])["built"]
 
@@ -727,6 +728,25 @@ def test_unfinished_files_in_the_store_are_swept_unless_they_are_in_use(make, so
         assert make(source, check_mode=True)["built"] and all(path.exists() for path in left)
         make(source)
         assert not any(path.exists() for path in left) and all(path.exists() for path in (*used, *other))
+
+
+@pytest.mark.parametrize("moment", ["made", "opened"])
+def test_a_folder_that_another_run_sweeps_before_it_is_locked_is_made_again(tmp_path, monkeypatch, moment):
+    monkeypatch.setattr(_scratch.tempfile, "tempdir", str(tmp_path))
+    swept = []
+
+    def once(path, flags):
+        if moment == "made" and not swept:
+            swept.append(path)
+            os.rmdir(path)
+        lock = os.open(path, flags)
+        if moment == "opened" and not swept:
+            swept.append(path)
+            os.rmdir(path)
+        return lock
+    monkeypatch.setattr(_scratch, "os", types.SimpleNamespace(**{**vars(os), "open": once}))
+    with _scratch.scratch("mobius-ops-build-") as made:
+        assert len(swept) == 1 and os.path.isdir(made.path) and made.path not in swept
 
 
 def test_folders_of_others_and_links_are_not_swept(tmp_path, monkeypatch):

@@ -151,7 +151,7 @@ def test_a_stranded_lock_is_reclaimed_after_its_expiry_and_not_before(lock, late
     later(2)
     assert lock.look()["expired"]
     second = lock.hold(wish("bob"))
-    assert second["reclaimed"]["token"] == first["token"] and second["lock"]["owner"] == "bob" and second["waited"] == 0
+    assert second["reclaimed"]["token"] == first["token"] and second["lock"]["owner"] == "bob"
     [event] = events(lock)
     assert (event["what"], event["why"], event["lock"]["owner"]) == ("lock_reclaimed", "it had expired", "ada")
 

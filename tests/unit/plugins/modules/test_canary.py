@@ -109,7 +109,7 @@ def test_check_mode_leaves_nothing(ask, application):
 
 
 def test_a_mistake_in_a_step_is_told_before_anything_is_sent(ask, application):
-    for wrong in ({"url": "/images/{other}"}, {"same_as": "nothing"}, {"name": "canary picture"}):
+    for wrong in ({"url": "/images/{other}"}, {"same_as": "nothing"}, {"name": "canary picture"}, {"secret_headers": {"X": "y"}}):
         with pytest.raises(InputError, match="step "):
             ask(look=[LOOK[0], {**LOOK[1], **wrong}])
     assert not application.pictures
