@@ -29,7 +29,7 @@ def test_status_without_a_release_says_what_to_do_and_the_first_deploy_serves(ba
     assert (result.status, result.outcome, result.stats["mobius_verdict"]) == (0, "deployed", "healthy")
     assert bare.client().health()["release"] == bare.live() == result.stats["mobius_release"]
     assert bare.record(bare.live())["status"] == "verified"
-    assert [event["what"] for event in bare.history()] == ["backup", "prepared", "active", "verified", "watch"]
+    assert [event["what"] for event in bare.history()] == ["backup", "prepared", "active", "canary", "verified", "watch"]
 
 
 def test_upload_and_render(shared_served, tmp_path):
@@ -156,7 +156,7 @@ def test_status_on_a_host_without_psutil(shared_served, says, monkeypatch, tmp_p
 
 def test_rollback_to_the_live_release_changes_nothing(shared_served):
     result = shared_served.play("rollback", mobius_release_id=shared_served.live())
-    assert (result.status, result.outcome, result.changed()) == (0, "unchanged", 0)
+    assert (result.status, result.outcome, result.changed()) == (0, "unchanged", 0), result.output
 
 
 def test_rollback_to_an_unknown_release_is_refused(shared_served, says):

@@ -21,8 +21,8 @@ DETACHED = (_watcher,)  # a supervisor takes along what is loaded
 OWN = ("mobius_root", "mobius_port")
 #: Written once and never changed: the copies share these files.
 SHARED = "deps"
-#: Folders of the root whose text names the root and the port.
-TEXTS = ("state", "releases/*/.release.json")
+#: Folders and files of the root whose text names the root and the port.
+TEXTS = ("state", "releases/*/.release.json", "shared/data/images.json")
 
 
 @contextlib.contextmanager
