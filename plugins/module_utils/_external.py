@@ -175,7 +175,8 @@ def _run(layout: Layout, name: str, streams: dict[str, int], environment: dict[s
     what, argv = f"{name} of the external state", told[name]
     env = {**_supervisor.environment(spec), **{key: str(value) for key, value in (environment or {}).items()}}
     try:
-        process = subprocess.Popen(argv, cwd=layout.current if os.path.isdir(layout.current) else "/", env=env, start_new_session=True,
+        folder = layout.current if os.path.isdir(layout.current) else "/"
+        process = subprocess.Popen(argv, cwd=folder, env=env, start_new_session=True,  # pylint: disable=ansible-bad-function
                                    preexec_fn=_limited(limit),  # pylint: disable=subprocess-popen-preexec-fn
                                    **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, **streams}, stderr=subprocess.PIPE,
                                    **_supervisor.account(spec.get("user")))
