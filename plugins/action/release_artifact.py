@@ -7,6 +7,7 @@ The module writes what it does into a file on this machine, and a thread shows i
 from __future__ import annotations
 
 import contextlib
+import signal
 import tempfile
 import threading
 import time
@@ -87,6 +88,8 @@ class ActionModule(ActionBase):
         ended, live = threading.Event(), Live(path, lambda line: display.display(f"[build] {line}"))
 
         def follow() -> None:
+            # A signal that the kernel gives to this thread would not wake the main one, which waits for the module and has to end it.
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             while not ended.wait(LOOK):
                 live.look()
             live.look()
