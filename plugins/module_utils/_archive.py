@@ -218,19 +218,25 @@ class Writer:
         return content
 
     def _stream(self, source: Source, descriptor: int, status: os.stat_result) -> tuple[Member, Content, tuple[bytes, bytes]]:
-        """Write a member block by block; it is neither kept nor discarded yet. With it the first and the last block."""
+        """Write a member block by block; it is neither kept nor discarded yet.
+
+        :returns: with it the ends of a JSON store: its beginning, which is all of it up to ``PARSED`` bytes, and its last block.
+        """
         sample = os.pread(descriptor, 64 * 1024, status.st_size // 2)
         deflates = bool(sample) and _archive_source.compressible(source) and self._deflater.shrinks(sample)
         member = self._member(source, status, status.st_size, DEFLATED if deflates else STORED)
         self._zip.begin(member)
         digest, packed_digest = hashlib.sha256(), hashlib.sha256()
-        ends = [b"", b""]
+        store, head, tail = _archive_source.is_json_store(source), bytearray(), b""
 
         def content() -> t.Iterator[bytes]:
+            nonlocal tail
             for block in _archive_source.blocks(descriptor, status.st_size):
                 digest.update(block)
                 member.crc, member.size = _deflate.crc32(block, member.crc), member.size + len(block)
-                ends[0], ends[1] = ends[0] or block, block
+                if store and len(head) < _archive_source.PARSED:
+                    head.extend(block)
+                tail = block
                 self._share.add(len(block))
                 yield block
 
@@ -244,7 +250,7 @@ class Writer:
             raise
         sha256 = digest.hexdigest()
         packed = packed_digest.hexdigest() if deflates else sha256
-        return member, Content(status, member.size, sha256, member.crc, member.method, packed), (ends[0], ends[1])
+        return member, Content(status, member.size, sha256, member.crc, member.method, packed), (bytes(head), tail)
 
     def _database(self, source: Source) -> None:
         content = self._copied(source)

@@ -24,7 +24,7 @@ SETTLE_NS = 20_000_000
 #: Files up to this size are read in one piece, several at once; larger ones one after another, a block at a time.
 SMALL = _deflate.BLOCK
 #: JSON up to this size is parsed; of a larger text only the two ends are looked at.
-_PARSED = 4 * 1024 * 1024
+PARSED = 4 * 1024 * 1024
 #: Content that deflating does not make smaller.
 PACKED = frozenset((
     "7z", "aac", "avi", "avif", "br", "bz2", "docx", "flac", "gif", "gz", "heic", "jpeg", "jpg", "lz4", "m4a",
@@ -151,7 +151,7 @@ def is_json_store(source: Source) -> bool:
 
 def torn_json(head: bytes, tail: bytes, size: int) -> bool:
     """Whether a JSON text is cut. *head* and *tail* are its ends, each all of it when it is a small one."""
-    if size <= _PARSED:
+    if size <= PARSED:
         try:
             json.loads(head)
         except (ValueError, RecursionError):

@@ -249,7 +249,16 @@ def test_a_json_store_that_is_rewritten_in_place_is_a_whole_document(filled):
             writer.kill()
 
 
-@pytest.mark.parametrize("content", [b'{"half": ', b"[" + b"1," * 3_000_000, b"[" * 200_000])
+@pytest.mark.parametrize("megabytes", [0.5, 1, 1.5, 3, 4, 4.5, 9])
+def test_a_whole_json_store_of_any_size_is_taken_without_a_word(filled, megabytes):
+    """Parsed as one block, as several, or judged by its ends; once, ten thousand projects were taken for a torn file."""
+    project = json.dumps({"name": "x" * 200}).encode()
+    filled.put("database/projects.json", b'{"projects": [' + b",".join([project] * int(megabytes * 2 ** 20 / len(project))) + b"]}\n")
+    assert made(filled)["problems"] == []
+
+
+@pytest.mark.parametrize("content", [
+    b'{"half": ', b"[" + b"1," * 3_000_000, b"[" * 200_000, b"[" + b"1," * 1_000_000 + b"1", b"[" + b"1," * 1_000_000 + b"}]"])
 def test_a_json_store_that_stays_torn_makes_the_backup_incomplete(filled, monkeypatch, content):
     monkeypatch.setattr(_archive_source, "PAUSE", 0)
     filled.put("database/projects.json", content)
