@@ -12,7 +12,8 @@ KEY = "rotated-key-of-the-test"
 
 def rotate(site, **settings):
     """Another key, beside the one that clients have, and other settings; setup brings them to the host."""
-    site.operator.settings.update(mobius_dotenv={"MOBIUS_API_KEYS": f"{site.secret()},{KEY}"}, **settings)
+    keys = {"MOBIUS_API_KEYS": f"{site.secret()},{KEY}", "API_KEY": site.secret()}
+    site.operator.settings.update(mobius_dotenv=keys, **settings)
     return site.play("setup")
 
 
@@ -58,7 +59,7 @@ def test_deploying_the_live_version_behind_the_proxy_applies_them(proxied, says)
     assert traffic.failed() == []
     done = site.play("status")
     assert done.outcome == "well" and "<- serves" in done.output and "Restart needed" not in done.output, done.output
-    site.operator.settings["mobius_dotenv"] = {"MOBIUS_API_KEYS": ""}
+    site.operator.settings["mobius_dotenv"] = {"MOBIUS_API_KEYS": "", "API_KEY": site.secret()}
     site.play("setup")
     done = site.deploy("v2")
     assert (done.outcome, done.status) == ("failed", 2), done.output
