@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import types
@@ -14,39 +16,45 @@ from ansible_collections.mobius.ops.plugins.module_utils import _work
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._work import Work
 
-SLEEP = "import sys; sys.stdin.read()"
+#: A service that starts a program for each line that it is told.
+SERVICE = """import subprocess, sys
+for line in sys.stdin:
+    subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()", *line.split()])
+"""
 
 
 @pytest.fixture
-def started():
-    """Programs of this process that end with the test."""
-    programs = []
-
-    def start(*words):
-        programs.append(subprocess.Popen([sys.executable, "-c", SLEEP, *words], stdin=subprocess.PIPE))
-        return programs[-1]
-    yield start
-    for program in programs:
-        program.stdin.close()
-        program.wait()
+def process():
+    """The process of a service; it and what it has started end with the test."""
+    made = subprocess.Popen([sys.executable, "-c", SERVICE], stdin=subprocess.PIPE, text=True, bufsize=1, start_new_session=True)
+    yield made
+    os.killpg(made.pid, signal.SIGKILL)
+    made.stdin.close()
+    made.wait()
 
 
 @pytest.fixture
-def service(tmp_path):
-    """A service whose only instance is this process."""
+def started(process):
+    """Let the service start a program."""
+    return lambda *words: process.stdin.write(" ".join(words) + "\n")
+
+
+@pytest.fixture
+def service(tmp_path, process):
+    """A service of one instance."""
     def status():
-        return {"pid": os.getpid()}
+        return {"pid": process.pid}
     return types.SimpleNamespace(spec={"job_programs": []}, folder=str(tmp_path), status=status, port=1, name="mobius")
 
 
 def test_a_render_is_named_by_its_id_once_whatever_works_on_it(service, started):
-    scene = started("/opt/mobius/app/src/api/uploads/render-jobs/3f-1/3f-1-config.json")
+    started("/opt/mobius/app/src/api/uploads/render-jobs/3f-1/3f-1-config.json")
     started("--out", "/opt/mobius/app/src/api/uploads/render-jobs/3f-1/scene.mp4")
     wait_until(lambda: len(_work.of(service, service).jobs) == 1, HANG)
     assert _work.of(service, service) == Work(0, ("3f-1",))
     wait_until(lambda: _work.of(service, service, age=2).jobs == ("3f-1",), HANG)  # not in its first half second
     service.spec["job_id_pattern"] = "job=nothing"
-    assert any(name.endswith(f" {scene.pid}") for name in _work.of(service, service).jobs)
+    assert all(re.fullmatch(r"python\S* \d+", name) for name in _work.of(service, service).jobs)
 
 
 def test_one_that_does_not_run_works_on_nothing(service, started):
