@@ -85,9 +85,13 @@ def held(service: SlottedService, instance: Service, longest: float, rules: Drai
     :param longest: seconds that the block may take.
     :raises StateError: when the instance never comes to rest; nothing waits then.
     """
-    deadline = time.monotonic() + rules.timeout
     try:
-        left = _quiet_moment(service, instance, longest, deadline, rules)
+        left = _quiet_moment(service, instance, longest, time.monotonic() + rules.timeout, rules)
+    except BaseException:
+        with contextlib.suppress(ServiceError):
+            service.proxy.release()  # one that is frozen does both when it goes on
+        raise
+    try:
         yield left
     finally:
         service.proxy.release()
@@ -97,7 +101,7 @@ def _quiet_moment(service: SlottedService, instance: Service, longest: float, de
     """Hold all requests in a moment in which nothing is cut; what is cut all the same."""
     while True:
         await_rest(service, instance, LONG, deadline, rules, rules.quiet, _renders_holder(service))
-        _hold(service, longest + SHORT)
+        service.proxy.hold(longest + SHORT)
         try:
             return await_rest(service, instance, 0, time.monotonic() + min(SHORT, rules.timeout), rules._replace(force=False))
         except StateError:
@@ -115,12 +119,3 @@ def _renders_holder(service: SlottedService) -> t.Callable[[], None]:
             service.proxy.hold(RENEWED, "renders")
             until[0] = time.monotonic() + RENEWED
     return hold
-
-
-def _hold(service: SlottedService, seconds: float) -> None:
-    try:
-        service.proxy.hold(seconds)
-    except ServiceError:
-        with contextlib.suppress(ServiceError):
-            service.proxy.release()  # one that is frozen does both when it goes on
-        raise

@@ -32,7 +32,7 @@ PATIENCE = 10.0
 _MAP, _SOCKET, _CONFIG = "switch.map", "admin.sock", "haproxy.cfg"
 #: What the map says, and what it says at first. A hold has an end by the clock; beside it stands the hold that ended before.
 _KEYS = {"hold": "free", "renders": "renders_free"}
-_FIRST = {"hold": "0", "free": "0", "renders": "0", "renders_free": "0"}
+_FIRST = dict.fromkeys([*_KEYS, *_KEYS.values()], "0")
 _HOLD_LUA = """\
 -- Written by mobius.ops.node_service; changes are overwritten.
 local switch = Map.new("switch.map", Map._str)
@@ -317,10 +317,11 @@ class Proxy:
 
     def release(self) -> None:
         """Requests that wait go on, also when the proxy comes to hear of the hold after this."""
-        found = {} if self._until else self._map()
-        for key, ended in (self._until or {key: found[key] for key in _KEYS if key in found}).items():
-            with contextlib.suppress(OSError):
-                self.tell(f"set map {_MAP} {_KEYS[key]} {ended}")
+        found = self._until or self._map()
+        ended = {key: found[key] for key in _KEYS if key in found}
+        with contextlib.suppress(OSError):  # all ends first: one that is frozen refuses what comes after
+            self.tell(*(f"set map {_MAP} {_KEYS[key]} {until}" for key, until in ended.items()))
+        for key in ended:
             self._set(key, "0")
 
     def _set(self, key: str, value: str) -> None:

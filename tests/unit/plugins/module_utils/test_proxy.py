@@ -139,6 +139,27 @@ def test_a_hold_that_comes_after_its_own_end_holds_nobody(running):
     held_until_released(running)  # the next one holds as ever
 
 
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_proxy_that_froze_while_renders_were_held_holds_nobody_when_it_goes_on(running, backwards):
+    """It did not take the second hold, and hears of the end of both when it carries out what it was told."""
+    running.hold(10 * HANG, "renders")
+    late, tell = [], running.tell
+
+    def frozen(*commands):
+        late.extend(commands)
+        raise TimeoutError("timed out")
+
+    running.tell = frozen
+    for told in (lambda: running.hold(10 * HANG), running.release):
+        with pytest.raises(ServiceError, match="found timed out"):
+            told()
+    running.tell = tell
+    for command in reversed(late) if backwards else late:
+        running.tell(command)
+    assert not running.holds()
+    ask(running)
+
+
 def test_a_map_of_an_earlier_version_is_completed(running):
     with open(running.map_path, "w", encoding="utf-8") as stream:
         stream.write(f"hold 0\nlive {running.ports[1]}\n")
