@@ -3,14 +3,12 @@
 """Names inside an archive, and folders that are reached without following a link."""
 from __future__ import annotations
 
-import contextlib
 import os
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS
 
 MANIFEST = "MANIFEST.json"
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def to_text(name: str) -> str:
@@ -56,17 +54,3 @@ def wrong_with(path: str) -> str | None:
     if max(len(part.encode("utf-8", "surrogateescape")) for part in parts) > 255:
         return "a name of more than 255 bytes"
     return None
-
-
-@contextlib.contextmanager
-def folder_beneath(root: str, relative: str) -> t.Iterator[int]:
-    """A descriptor of the folder *relative* below *root*, reached step by step without following a symbolic link."""
-    descriptor = os.open(root, _FOLDER)
-    try:
-        for part in filter(None, relative.split("/")):
-            step = os.open(part, _FOLDER, dir_fd=descriptor)
-            os.close(descriptor)
-            descriptor = step
-        yield descriptor
-    finally:
-        os.close(descriptor)

@@ -12,7 +12,7 @@ import os
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_paths, _deflate
+from ansible_collections.mobius.ops.plugins.module_utils import _deflate, _files
 from ansible_collections.mobius.ops.plugins.module_utils._archive_scan import Source
 from ansible_collections.mobius.ops.plugins.module_utils._archive_zip import DEFLATED, STORED
 
@@ -83,7 +83,7 @@ class Folders:
         try:
             if self._name != (source.base, folder):
                 self._leave()
-                with _archive_paths.folder_beneath(source.base, folder) as descriptor:
+                with _files.folder(source.base, folder) as descriptor:
                     self._descriptor = os.dup(descriptor)
                 self._name = (source.base, folder)
             descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._descriptor)

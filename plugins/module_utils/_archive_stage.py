@@ -70,7 +70,7 @@ class _Stage:
         # What is written into a folder changes its time, and a folder may be one that its owner cannot write to.
         for entry in reversed(entries):
             if entry["type"] == "dir":
-                with _archive_paths.folder_beneath(self._folder, _archive_paths.to_disk(entry["path"])) as descriptor:
+                with _files.folder(self._folder, _archive_paths.to_disk(entry["path"])) as descriptor:
                     self._dress(entry, descriptor)
 
     def sync(self) -> None:
@@ -95,7 +95,7 @@ class _Stage:
     @contextlib.contextmanager
     def _parent(self, entry: Entry) -> t.Iterator[tuple[int, str]]:
         folder, _slash, name = _archive_paths.to_disk(entry["path"]).rpartition("/")
-        with _archive_paths.folder_beneath(self._folder, folder) as parent:
+        with _files.folder(self._folder, folder) as parent:
             yield parent, name
 
     @staticmethod
@@ -109,7 +109,7 @@ class _Stage:
     def _write_batch(self, batch: list[Entry]) -> None:
         window = self._archive.window()
         for folder, entries in itertools.groupby(batch, lambda entry: entry["path"].rpartition("/")[0]):
-            with _archive_paths.folder_beneath(self._folder, _archive_paths.to_disk(folder)) as parent:
+            with _files.folder(self._folder, _archive_paths.to_disk(folder)) as parent:
                 for entry in entries:
                     self._write(entry, parent, window)
 

@@ -29,7 +29,7 @@ MEMBER = f"{COMPONENT}/{FILE}"
 STATE = ("database", "uploads", "generated")
 MISSING = ("it holds no state of the service: no file in database, uploads and generated, and no dump. Name its folders in "
            "mobius_shared_folders, its dump and restore commands in mobius_external_state, or say that it has none with mobius_stateless")
-_SETTING = "mobius_external_state"
+SETTING = "mobius_external_state"
 _DEFAULTS: dict[str, t.Any] = {"dump": [], "restore": [], "drill": [], "timeout": 600.0, "max_mb": 10_000}
 #: How much of what a command printed last an error is made of: so many chunks of so many bytes.
 _LAST, _CHUNK = 16, 4096
@@ -42,21 +42,21 @@ def normalize(given: dict[str, t.Any] | None, service: str, stateless: bool) -> 
     found = {**_DEFAULTS, **(given or {})}
     unknown = sorted(set(found) - set(_DEFAULTS))
     if unknown:
-        raise InputError(_SETTING, "some of " + ", ".join(_DEFAULTS), ", ".join(unknown), "Correct it")
+        raise InputError(SETTING, "some of " + ", ".join(_DEFAULTS), ", ".join(unknown), "Correct it")
     for name in ("dump", "restore", "drill"):
         if not isinstance(found[name], list) or not all(isinstance(word, (str, int)) for word in found[name]):
-            raise InputError(f"{_SETTING}.{name}", "a command as a list of words", repr(found[name])[:80], "Correct it; there is no shell")
+            raise InputError(f"{SETTING}.{name}", "a command as a list of words", repr(found[name])[:80], "Correct it; there is no shell")
         found[name] = [str(word) for word in found[name]]
     if bool(found["dump"]) != bool(found["restore"]) or (found["drill"] and not found["dump"]):
         there = ", ".join(name for name in ("dump", "restore", "drill") if found[name])
-        raise InputError(_SETTING, "the commands dump and restore", f"only {there}",
+        raise InputError(SETTING, "the commands dump and restore", f"only {there}",
                          "Name both: nobody can go back to a dump without a command that restores it")
     try:
         found.update(timeout=float(found["timeout"]), max_mb=int(found["max_mb"]))
     except (TypeError, ValueError) as error:
-        raise InputError(_SETTING, "timeout and max_mb as numbers", str(error), "Correct it") from error
+        raise InputError(SETTING, "timeout and max_mb as numbers", str(error), "Correct it") from error
     if found["timeout"] <= 0 or found["max_mb"] <= 0:
-        raise InputError(_SETTING, "timeout and max_mb above 0", f"{found['timeout']:g} and {found['max_mb']}", "Correct it")
+        raise InputError(SETTING, "timeout and max_mb above 0", f"{found['timeout']:g} and {found['max_mb']}", "Correct it")
     return {**found, "service": service, "stateless": stateless}
 
 
@@ -110,7 +110,7 @@ def dump(layout: Layout) -> None:
     told = load(layout)
     limit = max(1, min(told["max_mb"] * 10**6, shutil.disk_usage(layout.root).free // 2))
     discard(layout)
-    with _folder(layout) as folder:
+    with _files.folder(layout.component(COMPONENT)) as folder:
         descriptor = os.open(FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
         try:
             _run(layout, "dump", {"stdout": descriptor}, limit=limit)
@@ -128,7 +128,7 @@ def restore(layout: Layout, command: str = "restore", place: str = "", environme
     :param environment: further variables.
     :raises StateError: when the command fails.
     """
-    with _folder(layout, place) as folder:
+    with _files.folder(place or layout.component(COMPONENT)) as folder:
         try:
             descriptor = os.open(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
         except FileNotFoundError:
@@ -146,23 +146,13 @@ def restore(layout: Layout, command: str = "restore", place: str = "", environme
 
 def discard(layout: Layout) -> None:
     """Remove the dump from the component."""
-    with contextlib.suppress(FileNotFoundError), _folder(layout) as folder:
+    with contextlib.suppress(FileNotFoundError), _files.folder(layout.component(COMPONENT)) as folder:
         os.unlink(FILE, dir_fd=folder)
-
-
-@contextlib.contextmanager
-def _folder(layout: Layout, place: str = "") -> t.Iterator[int]:
-    """The component's folder, which is the service user's, so that no link in it is followed."""
-    descriptor = os.open(place or layout.component(COMPONENT), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _too_large(limit: int) -> StateError:
     return StateError("dump of the external state", f"{_files.human_size(limit)} at most", "more",
-                      f"Raise max_mb in {_SETTING}, or free some space")
+                      f"Raise max_mb in {SETTING}, or free some space")
 
 
 def _run(layout: Layout, name: str, streams: dict[str, int], environment: dict[str, t.Any] | None = None, limit: int = 0) -> None:
@@ -182,16 +172,16 @@ def _run(layout: Layout, name: str, streams: dict[str, int], environment: dict[s
                                    **_supervisor.account(spec.get("user")))
     except (FileNotFoundError, PermissionError) as error:
         raise StateError(what, f"the program {argv[0]}", "none that may be run",
-                         f"Install it on this host, or correct {_SETTING}") from error
+                         f"Install it on this host, or correct {SETTING}") from error
     in_time, printed = _ended(process, told["timeout"])
     if not in_time:
         raise StateError(f"{what}: {argv[0]}", f"an end within {told['timeout']:g} s", "none",
-                         f"Run it by hand to see why, or raise timeout in {_SETTING}")
+                         f"Run it by hand to see why, or raise timeout in {SETTING}")
     if process.returncode == -signal.SIGXFSZ:
         raise _too_large(limit)
     if process.returncode:
         done = subprocess.CompletedProcess(argv, process.returncode, "", printed)
-        raise _commands.failure(done, what, f"Correct the cause, or {_SETTING}", _env_file.Redactor(spec["env_file"]).text)
+        raise _commands.failure(done, what, f"Correct the cause, or {SETTING}", _env_file.Redactor(spec["env_file"]).text)
 
 
 def _ended(process: subprocess.Popen[bytes], timeout: float) -> tuple[bool, str]:

@@ -16,8 +16,6 @@ from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._restore_check import Checked
 from ansible_collections.mobius.ops.plugins.module_utils._restore_journal import Journal
 
-_SETTING = "mobius_external_state"
-
 
 def require(layout: Layout, archive: str, source: Checked) -> tuple[bool, list[str]]:
     """Whether a restore has a dump to restore, and warnings.
@@ -26,7 +24,7 @@ def require(layout: Layout, archive: str, source: Checked) -> tuple[bool, list[s
     """
     there, commands = any(entry["path"] == _external.MEMBER for entry in source.entries), _external.load(layout)
     if there and not commands.get("restore"):
-        raise InputError(f"archive {archive}", f"the command restore in {_SETTING}, for it has a dump", "none",
+        raise InputError(f"archive {archive}", f"the command restore in {_external.SETTING}, for it has a dump", "none",
                          "Set it and run mobius.ops.setup, or restore other components than database")
     lacks = bool(commands.get("dump")) and _external.COMPONENT in source.components and not there
     return there, [f"{archive} has no dump of the external state, which stays as it is."] if lacks else []
@@ -74,6 +72,6 @@ def tried(layout: Layout, restored: str, environment: dict[str, t.Any]) -> list[
     if not os.path.lexists(os.path.join(place, _external.FILE)):
         return []
     if not _external.load(layout).get("drill"):
-        return [f"the dump of the external state was compared and not tried: {_SETTING} has no command drill"]
+        return [f"the dump of the external state was compared and not tried: {_external.SETTING} has no command drill"]
     _external.restore(layout, "drill", place, environment)
     return []

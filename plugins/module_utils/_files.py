@@ -18,6 +18,8 @@ import typing as t
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, StateError
 
 CHUNK = 1024 * 1024
+#: How a folder is opened that is not root's: a link in its place is refused.
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextlib.contextmanager
@@ -126,6 +128,24 @@ def append_line(path: str, line: str, mode: int = 0o644) -> None:
 def append_stream(path: str) -> t.BinaryIO:
     """A file to append to, never through a link: its folder may belong to a service that was broken into."""
     return open(path, "ab", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o644))
+
+
+@contextlib.contextmanager
+def folder(path: str, beneath: str = "") -> t.Iterator[int]:
+    """A descriptor of a folder, for work in it that follows no link.
+
+    :param beneath: a relative path below it; the folder there is reached step by step.
+    :raises OSError: when there is none, or a link on the way.
+    """
+    descriptor = os.open(path, FOLDER)
+    try:
+        for part in filter(None, beneath.split("/")):
+            step = os.open(part, FOLDER, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = step
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def tail(path: str, lines: int, limit: int = 64 * 1024) -> list[str]:

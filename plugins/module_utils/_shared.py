@@ -26,7 +26,6 @@ DEFAULT: list[dict[str, t.Any]] = [
 ]
 #: The file that every release has of its own component; setup writes it.
 ENV = (".env", "config/.env")
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def normalize(given: list[dict[str, t.Any]] | None) -> list[dict[str, t.Any]]:
@@ -147,6 +146,6 @@ def complete(base: str, entries: list[dict[str, t.Any]], component: str) -> list
 
 
 def _opened(stack: contextlib.ExitStack, name: str, parent: int | None) -> int:
-    descriptor = os.open(name, _FOLDER, dir_fd=parent)
+    descriptor = os.open(name, _files.FOLDER, dir_fd=parent)
     stack.callback(os.close, descriptor)
     return descriptor

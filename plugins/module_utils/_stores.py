@@ -48,7 +48,7 @@ def _moving(layout: Layout) -> re.Pattern[bytes]:
 def look(layout: Layout) -> list[Store]:
     """Every JSON store of the host, by name; those that are too large or no files are left out."""
     found = []
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), _folder(layout) as folder:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), _files.folder(layout.component("database")) as folder:
         for name in sorted(os.listdir(folder)):
             content = _content(folder, name) if name.lower().endswith(".json") and not name.startswith(".") else None
             if content is not None:
@@ -96,15 +96,6 @@ def repair(layout: Layout, app: str) -> dict[str, int]:
     return changed
 
 
-@contextlib.contextmanager
-def _folder(layout: Layout) -> t.Iterator[int]:
-    descriptor = os.open(layout.component("database"), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
 def _content(folder: int, name: str) -> bytes | None:
     try:
         descriptor = os.open(name, _READ, dir_fd=folder)
@@ -131,7 +122,7 @@ def _fault(content: bytes) -> str:
 def _replace(layout: Layout, store: Store, content: bytes) -> bool:
     """Put new content in a store's place, as its owner's; not when somebody has changed it meanwhile."""
     name = f".{store.name}.{os.getpid()}.tmp"
-    with _folder(layout) as folder:
+    with _files.folder(layout.component("database")) as folder:
         if _content(folder, store.name) != store.content:
             return False
         status = os.stat(store.name, dir_fd=folder, follow_symlinks=False)

@@ -13,11 +13,12 @@ import stat
 import typing as t
 import urllib.parse
 
+from ansible_collections.mobius.ops.plugins.module_utils import _files
+
 #: Seconds by which a file's time may seem to lie before the run that made it: the run's clock may be another one.
 GRAIN = 60.0
 #: Folders in folders that are gone down into.
 DEPTH = 10
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Stays(Exception):
@@ -91,16 +92,9 @@ def remove(addresses: list[str], root: str | None, folders: dict[str, str], bega
     return removed, left
 
 
-@contextlib.contextmanager
-def _folder(root: str, below: str) -> t.Iterator[int]:
-    """A descriptor of a folder below the root. :raises OSError: when there is none, or a link on the way."""
-    with contextlib.ExitStack() as stack:
-        current = os.open("/" if os.path.isabs(below) else root, _FOLDER & ~os.O_NOFOLLOW)  # the way to the root is the operator's
-        stack.callback(os.close, current)
-        for name in filter(None, below.split("/")):
-            current = os.open(name, _FOLDER, dir_fd=current)
-            stack.callback(os.close, current)
-        yield current
+def _folder(root: str, below: str) -> contextlib.AbstractContextManager[int]:
+    """A descriptor of a folder below the root. The way to the root is the operator's, who may have links in it."""
+    return _files.folder("/" if os.path.isabs(below) else os.path.realpath(root), below)
 
 
 def _remove(folder: int, name: str, path: str, tree: bool, oldest: float, depth: int) -> None:
@@ -118,7 +112,7 @@ def _remove(folder: int, name: str, path: str, tree: bool, oldest: float, depth:
         raise Stays(f"{path} lies too deep")
     if not tree or not stat.S_ISDIR(found.st_mode):
         raise Stays(f"{path} is no plain file" if depth or not tree else f"{path} is no folder")
-    own = os.open(name, _FOLDER, dir_fd=folder)
+    own = os.open(name, _files.FOLDER, dir_fd=folder)
     try:
         for inner in os.listdir(own):
             _remove(own, inner, os.path.join(path, inner), tree, oldest, depth + 1)

@@ -136,9 +136,9 @@ def exchange(journal: Journal, swaps: list[Swap], entries: dict[str, dict[str, t
             if staged:
                 os.rename(staged, target)
         if swap.mounted:
-            with _trees.opened(swap.replaced) as descriptor:
+            with _files.folder(swap.replaced) as descriptor:
                 _trees.dress(swap.before, descriptor)
-            with _trees.opened(swap.target) as descriptor:
+            with _files.folder(swap.target) as descriptor:
                 _trees.dress(entries[swap.component], descriptor)
     _sync(swaps)
 
@@ -161,7 +161,7 @@ def undo(journal: Journal, keep: bool = False) -> None:
         for target, staged, replaced in reversed(swap.moves()):
             _put_back(target, staged, replaced, os.path.join(swap.work, "found", f"{swap.component}-{os.path.basename(target)}"))
         if swap.mounted:
-            with _trees.opened(swap.target) as descriptor:
+            with _files.folder(swap.target) as descriptor:
                 _trees.dress(swap.before, descriptor)
     _sync(swaps)
     journal.enter("staging")

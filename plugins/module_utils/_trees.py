@@ -15,7 +15,7 @@ import stat
 import struct
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_scan
+from ansible_collections.mobius.ops.plugins.module_utils import _archive_scan, _files
 
 #: Read, write and execute bits and the sticky bit; of folders also set-gid, which only says who owns what is made in them.
 #: Set-uid and set-gid of files do not come back.
@@ -24,22 +24,11 @@ _ACL, _DEFAULT_ACL = _archive_scan.XATTR_LISTS
 #: An ACL as the kernel stores it: a version, then entries of tag, permissions and id.
 _ACL_ENTRY = struct.Struct("<HHI")
 _ACL_GROUP, _ACL_MASK = 0x04, 0x10
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-@contextlib.contextmanager
-def opened(folder: str) -> t.Iterator[int]:
-    """A descriptor of a folder."""
-    descriptor = os.open(folder, _FOLDER)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def facts(folder: str) -> dict[str, t.Any]:
     """What a folder is like, as :func:`dress` takes it."""
-    with opened(folder) as descriptor:
+    with _files.folder(folder) as descriptor:
         status = os.fstat(descriptor)
         found = {name: base64.b64encode(os.getxattr(descriptor, name)).decode() for name in _attributes(descriptor)}
     return {"type": "dir", "mode": f"{stat.S_IMODE(status.st_mode):04o}", "uid": status.st_uid, "gid": status.st_gid,

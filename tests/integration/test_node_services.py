@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 import yaml
+from support.external import STORE
 from support.playbooks import BIN, ROOT, Operator, Result
 from support.ports import free_port
 from support.waiting import HANG
@@ -188,18 +189,6 @@ def test_a_service_with_a_build_as_next_has_it(service):
     assert site.deploy(source, "3").outcome == "failed" and site.live() == before
     assert ".next/BUILD_ID in the built application, found none" in " ".join(site.output.split())
     assert site.play("backup").outcome == "backed_up", site.output
-
-
-STORE = """
-import os, sys
-path = os.environ["STORE"]
-if sys.argv[1] == "dump":
-    with open(path) as stream:
-        print(stream.read(), end="")
-else:
-    with open(path, "w") as stream:
-        stream.write(sys.stdin.read())
-"""
 
 
 def test_state_elsewhere_is_dumped_and_restored(service):

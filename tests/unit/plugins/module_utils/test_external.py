@@ -8,24 +8,13 @@ import sys
 import zipfile
 
 import pytest
+from support.external import STORE
 from support.waiting import HANG, wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils import _external, _files, _shared
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.modules import backup, backup_info, layout
-
-#: Stands for pg_dump and pg_restore: the store is a file somewhere else.
-STORE = """
-import os, sys
-path = os.environ["STORE"]
-if sys.argv[1] == "dump":
-    with open(path) as stream:
-        print(stream.read(), end="")
-else:
-    with open(path, "w") as stream:
-        stream.write(sys.stdin.read())
-"""
 
 
 class Store:
