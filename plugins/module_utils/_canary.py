@@ -44,7 +44,7 @@ def read(layout: Layout) -> dict[str, t.Any] | None:
 
 def leave(layout: Layout, steps: Plan, settings: Settings) -> list[dict[str, t.Any]]:
     """Store the data, and note what it is known by when all of that went well; the tests."""
-    state = State(values={"release": settings.release} if settings.release else {})
+    state = State.at_first(settings)
     tests, _made = _suite_run.perform(steps.leave, settings, state)
     if all(test["status"] == "passed" for test in tests):
         _files.write_json(_path(layout), {"created": _clock.iso(), "release": settings.release, "values": state.values,

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible_collections.mobius.ops.plugins.module_utils import _words
+
 #: Characters of an exception's message, or of a line.
 WIDTH = 300
 #: Lines behind an exception's first line that may be its frames, and lines before it that may name its file.
@@ -36,8 +38,7 @@ class Place:
 
 def printable(text: str, limit: int = WIDTH) -> str:
     """The text in one line, without control characters, cut to a number of characters."""
-    plain = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
-    return plain if len(plain) <= limit else plain[:limit - 1] + "…"
+    return _words.cut(_words.one_line(text), limit)
 
 
 def last(text: str, place: Place) -> str:

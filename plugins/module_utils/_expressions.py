@@ -13,22 +13,26 @@ except ImportError:
     jmespath = None
 
 
-def require(what: str, expression: str) -> None:
+def require_library(what: str, where: str) -> None:
+    """:raises StateError: when the library is not there."""
+    if jmespath is None:
+        raise StateError(what, f"the Python library jmespath {where}", "none",
+                         "Install the package python3-jmespath there (mobius.ops.setup does)")
+
+
+def require(subject: str, expression: str) -> None:
     """:raises InputError: when an expression is none. Without the library nothing can be told; :func:`search` says so."""
     if expression and jmespath:
         try:
             jmespath.compile(expression)
         except jmespath.exceptions.JMESPathError as error:
-            told = str(error).split("\n", maxsplit=1)[0]
-            raise InputError(f"{what}, {expression}", "a JMESPath expression", told, "Correct it") from error
+            raise InputError(subject, "a JMESPath expression", str(error).split("\n", maxsplit=1)[0], "Correct it") from error
 
 
-def search(expression: str, document: t.Any, what: str = "smoke tests") -> t.Any:
+def search(expression: str, document: t.Any, what: str = "smoke tests", where: str = "where they run") -> t.Any:
     """What an expression finds; ``None`` when it finds nothing or does not fit. :raises StateError: without the library."""
-    if jmespath is None:
-        raise StateError(what, "the Python library jmespath where they run", "none",
-                         "Install the package python3-jmespath there (mobius.ops.setup does)")
+    require_library(what, where)
     try:
         return jmespath.search(expression, document)
-    except jmespath.exceptions.JMESPathError:
+    except jmespath.exceptions.JMESPathError:  # it asks of a text what only a number has, or the like
         return None

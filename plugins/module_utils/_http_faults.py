@@ -12,6 +12,8 @@ import ssl
 import typing as t
 from urllib.parse import urlsplit
 
+from ansible_collections.mobius.ops.plugins.module_utils import _words
+
 try:
     import requests
     import urllib3
@@ -128,7 +130,7 @@ def said(body: str, documents: bool = True) -> str:
         body = ""
     if body.startswith("<"):
         body = " ".join(_MARKUP.sub(" ", body).split())
-    return body if len(body) <= SAID else body[:SAID - 1] + "…"
+    return _words.cut(body, SAID)
 
 
 def remedy(status: int, body: str, headers: dict[str, str]) -> str:

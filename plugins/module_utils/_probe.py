@@ -14,8 +14,8 @@ import time
 import typing as t
 from urllib.parse import urljoin
 
-from ansible_collections.mobius.ops.plugins.module_utils import _commands, _http, _http_body
-from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils import _commands, _expressions, _http, _http_body, _words
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._http_faults import Fault, classify, reason
 
 try:
@@ -23,12 +23,10 @@ try:
     import urllib3
 except ImportError:
     requests = urllib3 = None
-try:
-    import jmespath
-except ImportError:
-    jmespath = None
 
 EVIDENCE_LIMIT = 200
+#: Whose library is lacking when there is no JMESPath, and where.
+_LIBRARY_OF = ("health checks", "on the target")
 HIDDEN = "********"
 DEFAULTS: dict[str, t.Any] = {
     "method": "GET", "headers": {}, "secret_headers": {}, "body": None, "status": [200], "contains": "", "json": [],
@@ -60,8 +58,8 @@ def normalize(check: dict[str, t.Any], headers: dict[str, str] | None = None) ->
             raise InputError(f"check {name}", f"a {field} with http:// or https://", repr(full.get(field)), f"Correct the {field}")
     full.update(_numbers(full))
     full["json"] = [full["json"]] if isinstance(full["json"], str) else list(full["json"])
-    for expression in full["json"] if jmespath else []:
-        _compiled(expression.replace("{release}", "id"))
+    for expression in full["json"]:
+        _require_expression(expression.replace("{release}", "id"))
     own = {**full["headers"], **full["secret_headers"], **_credentials(full)}
     full["headers"] = {key: str(value) for key, value in {**(headers or {}), **own}.items()}
     full["secrets"] = _secrets(full)
@@ -121,7 +119,7 @@ def quoted(text: str, secrets: list[str]) -> str:
     """A text in one line of printable characters, cut after all secrets are hidden: no part of one is left."""
     for secret in secrets:
         text = text.replace(secret, HIDDEN)
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())[:EVIDENCE_LIMIT]
+    return _words.one_line(text)[:EVIDENCE_LIMIT]
 
 
 def hiding(checks: list[dict[str, t.Any]], secrets: t.Iterable[str]) -> list[dict[str, t.Any]]:
@@ -132,8 +130,8 @@ def hiding(checks: list[dict[str, t.Any]], secrets: t.Iterable[str]) -> list[dic
 def require(checks: list[dict[str, t.Any]]) -> None:
     """:raises StateError: when the target lacks a Python library that these normalized checks take."""
     session()
-    if jmespath is None and any(check["json"] for check in checks):
-        raise _without_jmespath()
+    if any(check["json"] for check in checks):
+        _expressions.require_library(*_LIBRARY_OF)
 
 
 def session(workers: int = 1) -> _http.Client:
@@ -273,23 +271,10 @@ def judge(check: dict[str, t.Any], status: int, body: _http_body.Body | None) ->
     return "", ""
 
 
-def _without_jmespath() -> StateError:
-    return StateError("health checks", "the Python library jmespath on the target", "none",
-                      "Install the package python3-jmespath there (mobius.ops.setup does)")
-
-
-def _compiled(expression: str) -> t.Any:
-    try:
-        return jmespath.compile(expression)
-    except jmespath.exceptions.JMESPathError as error:
-        raise InputError(f"JSON assertion {expression}", "a JMESPath expression", str(error).split("\n", maxsplit=1)[0],
-                         "Correct it") from error
+def _require_expression(expression: str) -> None:
+    _expressions.require(f"JSON assertion {expression}", expression)
 
 
 def _holds(expression: str, document: t.Any) -> bool:
-    if jmespath is None:
-        raise _without_jmespath()
-    try:
-        return bool(_compiled(expression).search(document))
-    except jmespath.exceptions.JMESPathError:  # it asks of a text what only a number has, or the like
-        return False
+    _require_expression(expression)
+    return bool(_expressions.search(expression, document, *_LIBRARY_OF))

@@ -66,6 +66,11 @@ class State:
     uploaded: dict[str, str] = dataclasses.field(default_factory=dict)
     made: list[str] = dataclasses.field(default_factory=list)
 
+    @classmethod
+    def at_first(cls, settings: Settings) -> State:
+        """What is known before the first step."""
+        return cls(values={"release": settings.release} if settings.release else {})
+
 
 def redactor(env_file: str, headers: list[dict[str, t.Any]], steps: list[dict[str, t.Any]]) -> _env_file.Redactor:
     """Hides the values of a ``.env`` and of all secret headers, those of the steps too."""
@@ -129,7 +134,7 @@ def _full(number: int, given: dict[str, t.Any], settings: Settings) -> Step:
     if full["upload"] is not None:
         full["upload"] = _upload(what, full["upload"])
     for expression in [*full["capture"].values(), full["repeat_until"], full["give_up_when"], full["skip_unless"]]:
-        _expressions.require(what, expression)
+        _expressions.require(f"{what}, {expression}", expression)
     return full
 
 

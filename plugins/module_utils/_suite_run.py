@@ -18,7 +18,7 @@ def perform(steps: list[Step], settings: Settings, state: State | None = None) -
 
     :param state: what is known before the first step; the release by default.
     """
-    state = state or State(values={"release": settings.release} if settings.release else {})
+    state = state or State.at_first(settings)
     with contextlib.ExitStack() as stack:
         speaks = any(step["kind"] in ("url", "video") for step in steps)
         http = stack.enter_context(_probe.session()) if speaks else None

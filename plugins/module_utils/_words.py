@@ -19,6 +19,16 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def one_line(text: str) -> str:
+    """A text in one line, without control characters."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
+def cut(text: str, limit: int) -> str:
+    """A text of so many characters at most; where some are left out it ends with an ellipsis."""
+    return text if len(text) <= limit else text[:limit - 1] + "…"
+
+
 def restart_needed(names: list[str]) -> str:
     """That a process lacks changed settings, and what to do; empty when it lacks none."""
     return f"Restart needed: the running process does not have the current {listed(names)}. Run: ansible-playbook mobius.ops.restart." \

@@ -9,7 +9,7 @@ import time
 import pytest
 from support.waiting import HANG
 
-from ansible_collections.mobius.ops.plugins.module_utils import _http, _probe
+from ansible_collections.mobius.ops.plugins.module_utils import _expressions, _http, _probe
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
 
 
@@ -177,7 +177,7 @@ def test_an_expression_that_does_not_fit_the_body_is_not_satisfied(web):
 
 
 def test_missing_libraries_are_named_with_their_package(monkeypatch, web):
-    monkeypatch.setattr(_probe, "jmespath", None)
+    monkeypatch.setattr(_expressions, "jmespath", None)
     with pytest.raises(StateError, match="python3-jmespath"):
         run(url=web.base + "/json", json=["status"])
     monkeypatch.setattr(_http, "requests", None)

@@ -14,7 +14,7 @@ import pytest
 from support.listening import Listener
 from support.waiting import HANG
 
-from ansible_collections.mobius.ops.plugins.module_utils import _certificate, _health, _http, _probe
+from ansible_collections.mobius.ops.plugins.module_utils import _certificate, _expressions, _health, _http, _probe
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
 
 
@@ -316,7 +316,7 @@ def test_no_part_of_a_secret_is_left_where_a_sample_is_cut(web):
 ])
 def test_what_a_check_takes_is_asked_for_beforehand(monkeypatch, library, checks, words):
     full = [_probe.normalize(check) for check in checks]
-    monkeypatch.setattr(_http if library == "requests" else _probe, library, None)
+    monkeypatch.setattr(_http if library == "requests" else _expressions, library, None)
     if words is None:
         _probe.require(full)
         return
