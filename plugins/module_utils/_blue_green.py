@@ -134,8 +134,7 @@ def patience(service: Service, instance: Service, checks: list[dict[str, t.Any]]
 
 def is_ill(service: Service, instance: Service, checks: list[dict[str, t.Any]]) -> bool:
     """Whether an instance fails a check at this moment, or does not answer it soon."""
-    asked = service.direct(checks, instance.port) if isinstance(service, SlottedService) else checks
-    own = [{**check, "timeout": min(check["timeout"], ANSWERS), "attempts": 1} for check in asked]
+    own = [{**check, "timeout": min(check["timeout"], ANSWERS), "attempts": 1} for check in service.direct(checks, instance.port)]
     return _health.outcome(_health.sample_all([_probe.fill(check, instance.status()["release"]) for check in own])) == "failed"
 
 

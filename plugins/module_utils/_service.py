@@ -218,6 +218,18 @@ class Service(abc.ABC):
         """The process that has read the definition, when it is not the service's own."""
         return None
 
+    def serving(self) -> Service:
+        """The instance that gets the requests: itself, where it has only one."""
+        return self
+
+    def direct(self, checks: list[dict[str, t.Any]], port: int) -> list[dict[str, t.Any]]:
+        """The checks of this service, as they are put to the instance on a port."""
+        return checks
+
+    def requests(self, port: int) -> list[int]:
+        """The ages in seconds of the requests that the instance on a port works on; without a proxy nobody sees them."""
+        return []
+
     def runs(self) -> bool:
         """Whether a process of it runs, or is about to be started again."""
         facts = self.status()

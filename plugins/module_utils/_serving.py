@@ -22,7 +22,6 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
-from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService
 from ansible_collections.mobius.ops.plugins.module_utils._work import Work
 
 
@@ -99,8 +98,7 @@ class Serving:
         """Stop it; the downtime begins, and what it works on is cut."""
         if self.service:
             if self.wanted and self._began is None:
-                serving = self.service.serving() if isinstance(self.service, SlottedService) else self.service
-                self.cut = _work.of(self.service, serving)
+                self.cut = _work.of(self.service, self.service.serving())
                 self._began = time.monotonic()
             self.service.stop()
 

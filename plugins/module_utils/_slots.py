@@ -75,7 +75,6 @@ class SlottedService(_service.Service):
         return started
 
     def serving(self) -> _service.Service:
-        """The instance that gets the requests."""
         return self.instance(self.proxy.live())
 
     def idle(self) -> _service.Service:
@@ -93,6 +92,9 @@ class SlottedService(_service.Service):
                 url = parts._replace(scheme="http", netloc=f"{self.spec['host']}:{port}").geturl()
                 found.append({**check, "url": url})
         return found
+
+    def requests(self, port: int) -> list[int]:
+        return self.proxy.requests(port)
 
     def save(self) -> None:
         self._require_check_port()  # a proxy that does not get a new port in a reload takes nobody's requests for two seconds

@@ -12,7 +12,6 @@ from ansible_collections.mobius.ops.plugins.module_utils._drain import Drain
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 from ansible_collections.mobius.ops.plugins.module_utils._service import Service
-from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService
 from ansible_collections.mobius.ops.plugins.module_utils._watch_record import Record
 from ansible_collections.mobius.ops.plugins.module_utils._work import Work
 
@@ -67,7 +66,7 @@ def roll_back(record: Record, store: ReleaseStore, service: Service | None, trig
 def _announced(service: Service | None, spec: dict[str, t.Any]) -> str:
     """What the bad release works on at this moment, and how long that is waited for."""
     with contextlib.suppress(OpsError, OSError):
-        work = _work.of(service, service.serving() if isinstance(service, SlottedService) else service) if service else Work()
+        work = _work.of(service, service.serving()) if service else Work()
         if work:
             return f" ({work} get up to {spec.get('drain_timeout', 30):g} s, then they are cut)"
     return ""

@@ -15,7 +15,6 @@ import typing as t
 from ansible_collections.mobius.ops.plugins.module_utils import _expressions, _files, _health, _probe, _processes
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._service import Service
-from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService
 from ansible_collections.mobius.ops.plugins.module_utils._suite_exchange import Exchange
 
 #: A program that has run for so many seconds is a render, where short work does not count.
@@ -63,7 +62,7 @@ def of(service: Service, instance: Service, age: int = 0) -> Work:
     pid = instance.status()["pid"]
     if not pid:
         return Work()
-    requests = [each for each in service.proxy.requests(instance.port) if each >= age] if isinstance(service, SlottedService) else []
+    requests = [each for each in service.requests(instance.port) if each >= age]
     brief = BRIEF if age else 0.0
     renders = [each for each in _processes.started_by(pid, service.spec.get("job_programs") or []) if _processes.age(each) >= brief]
     jobs = dict.fromkeys(_name(each, pid, service.spec.get("job_id_pattern") or ID_PATTERN) for each in renders)
@@ -97,7 +96,7 @@ def normalize(given: dict[str, t.Any] | None, headers: dict[str, str] | None, se
     if not expression:
         raise InputError("busy_check", "jobs, a JMESPath expression that finds the number or the ids of the jobs", "none",
                          "Correct mobius_busy_check")
-    _expressions.require("busy_check", expression)
+    _expressions.require(f"busy_check, {expression}", expression)
     (full,) = _health.normalize_all([{"name": "busy", **check}], headers, secret_headers)
     return {**full, "jobs": expression}
 
@@ -126,8 +125,7 @@ def _told(service: Service, instance: Service) -> tuple[str, ...]:
     check = check_of(service)
     if not check:
         return ()
-    if isinstance(service, SlottedService):
-        [check] = service.direct([check], instance.port) or [check]
+    [check] = service.direct([check], instance.port) or [check]
     with _probe.session() as http:
         answer = Exchange(http)
         sample = _probe.probe({key: value for key, value in check.items() if key != "jobs"}, answer)

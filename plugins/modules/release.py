@@ -247,7 +247,6 @@ from ansible_collections.mobius.ops.plugins.module_utils._drain import Drain
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
-from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService
 
 #: Seconds that an instance is given to finish before it is stopped, when nobody waits for longer.
 PATIENCE = 10
@@ -350,8 +349,7 @@ class Work:
 
     def _work(self) -> dict[str, t.Any]:
         """What the instance that serves works on now."""
-        instance = self.service.serving() if isinstance(self.service, SlottedService) else self.service
-        return (_work.of(self.service, instance) if self.service and instance else _work.Work()).facts()
+        return (_work.of(self.service, self.service.serving()) if self.service else _work.Work()).facts()
 
     def pruned(self) -> tuple[bool, dict[str, t.Any]]:
         """Remove what retention gives up."""

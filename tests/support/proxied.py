@@ -10,7 +10,17 @@ import sys
 import typing as t
 from pathlib import Path
 
-from ansible_collections.mobius.ops.plugins.module_utils import _activation, _deps, _files, _health, _prepare, _service, _shared
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _activation,
+    _deps,
+    _drain,
+    _files,
+    _health,
+    _prepare,
+    _service,
+    _shared,
+    _work,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 from support.application import APP, Client
@@ -97,6 +107,16 @@ class ProxiedRoot:
         self.activate(release_id)
         self.store.mark(release_id, "verified")
         return release_id
+
+    def long_work(self) -> int:
+        """How many long requests the instance that serves works on."""
+        service = self.service()
+        return _work.of(service, service.serving(), _drain.LONG).requests
+
+    def serves(self) -> bool:
+        """Whether a request to r1 goes through; one that is held fails when it has waited for as long as a hang."""
+        assert not self.service().proxy.holds()
+        return self.client().health()["release"] == "r1"
 
     def client(self) -> Client:
         """A user of the application."""

@@ -204,3 +204,9 @@ class Traffic:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {name.strip().lower(): value.strip() for name, _colon, value in (line.partition(":") for line in head[1:] if line)}
         return int(head[0].split()[1]), headers, await reader.readexactly(int(headers.get("content-length", "0")))
+
+
+def check_none_lost(traffic: Traffic) -> None:
+    """Show the figures; no request failed."""
+    print(f"\n{traffic.figures()}")
+    assert traffic.failed() == []

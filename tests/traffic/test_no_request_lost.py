@@ -16,6 +16,7 @@ import pytest
 from support.application import Client, clip_of, png
 from support.proxied import KEY
 from support.remains import processes_of
+from support.traffic import check_none_lost
 from support.waiting import HANG, wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
@@ -53,11 +54,6 @@ def check_counts(traffic, before=0):
     assert max(found) == before + len(found), "the counter fell behind what it acknowledged"
 
 
-def check_none_lost(traffic):
-    print(f"\n{traffic.figures()}")
-    assert traffic.failed() == []
-
-
 def check_bad_never_serves(host, monkeypatch, fault):
     """Activate the release ``bad`` under traffic: r1 answers all the time, and nothing is lost."""
     host.release("bad", json.dumps({"kind": fault}))
@@ -84,11 +80,6 @@ def limit_readiness(monkeypatch, release_id, seconds):
     monkeypatch.setattr(_readiness, "ready", limited)
 
 
-def long_work(host):
-    """How many long requests the instance that serves works on."""
-    return _work.of(host.service(), host.service().serving(), _drain.LONG).requests
-
-
 @pytest.mark.parametrize("state", STATES)
 def test_deploy_and_rollback_lose_nothing(site, state, capsys):
     host = site(state)
@@ -99,7 +90,7 @@ def test_deploy_and_rollback_lose_nothing(site, state, capsys):
         traffic.slow(4)
         traffic.upload(4_000_000, 4)
         traffic.flow()
-        wait_until(lambda: long_work(host) or not traffic.running("slow"), "a long request runs")
+        wait_until(lambda: host.long_work() or not traffic.running("slow"), "a long request runs")
         host.activate("r2")
         traffic.flow()
         host.roll_back("r1")
@@ -135,7 +126,7 @@ def test_rollback_from_a_hanging_release_does_not_wait_for_its_requests(site, st
     with host.traffic(rate=20) as traffic:
         traffic.flow()
         host.turn_bad("r2", "hang")
-        wait_until(lambda: long_work(host), "a request hangs")
+        wait_until(host.long_work, "a request hangs")
         host.roll_back("r1")
         assert host.service().status()["release"] == "r1"
         if state == "shared":  # it stays up as any old instance does, until the watch has ended
@@ -346,7 +337,7 @@ def test_what_a_run_says_of_work_that_does_not_end_counts(site, monkeypatch):
     with host.traffic(rate=20) as traffic:
         traffic.slow(60)
         traffic.flow()
-        wait_until(lambda: long_work(host), "a long request runs")
+        wait_until(host.long_work, "a long request runs")
         with pytest.raises(OpsError, match=r"to come to rest within 1 s, found \d+ long requests"):
             go_back(host, drain_timeout=1.0)
         assert host.service().status()["release"] == "r2" and traffic.running("slow")
@@ -412,12 +403,6 @@ def test_release_that_is_bad_on_the_real_data_only(site, monkeypatch, fault):
     assert host.service().status()["release"] == "r1"
 
 
-def serves(host):
-    """Whether a request goes through; one that is held fails when it has waited for as long as a hang."""
-    assert not host.service().proxy.holds()
-    return host.client().health()["release"] == "r1"
-
-
 def test_a_proxy_that_was_frozen_in_a_switch_holds_nobody_when_it_goes_on(site, monkeypatch):
     """It does then what it was told meanwhile: it held for a switch that had failed long since."""
     host = site("exclusive")
@@ -438,7 +423,7 @@ def test_a_proxy_that_was_frozen_in_a_switch_holds_nobody_when_it_goes_on(site, 
             os.kill(pid, signal.SIGCONT)
     wait_until(host.service().proxy.answers, "the proxy goes on")
     for _time in range(20):  # whatever the order in which it takes what it was told
-        assert serves(host)
+        assert host.serves()
 
 
 def test_requests_that_a_killed_switch_has_left_waiting_go_on_with_the_next_run(site):
@@ -449,7 +434,7 @@ def test_requests_that_a_killed_switch_has_left_waiting_go_on_with_the_next_run(
         host.service().proxy.hold(FOREVER)
         assert host.service().proxy.holds()
         go_on()
-        assert serves(host)
+        assert host.serves()
 
 
 @pytest.mark.parametrize("started", [False, True], ids=["before the start", "after the start"])
@@ -466,7 +451,7 @@ def test_a_switch_that_was_killed_between_two_instances_is_put_right_by_the_next
         service.point(service.idle().port, "r2")
         service.instance(service.idle().port).start()
     host.roll_back("r1")
-    assert serves(host) and host.service().idle().status()["status"] == "stopped"
+    assert host.serves() and host.service().idle().status()["status"] == "stopped"
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -8,6 +8,7 @@ import signal
 
 import pytest
 from support.proxied import KEY
+from support.traffic import check_none_lost
 from support.waiting import HANG, wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _files, _gate, _proxy, _readiness, _restart
@@ -20,23 +21,10 @@ NODE_SERVICE = {"name": "mobius", "port": None, "headers": {}, "secret_headers":
                 "drain_force": None}
 
 
-def check_none_lost(traffic):
+def check_all_counted(traffic):
     """No request failed, and no number was given twice or left out."""
-    print(f"\n{traffic.figures()}")
-    assert traffic.failed() == []
+    check_none_lost(traffic)
     assert sorted(traffic.acknowledged) == list(range(1, len(traffic.acknowledged) + 1))
-
-
-def works_long(host):
-    """Whether the instance that serves works on a request that began two seconds ago or earlier."""
-    service = host.service()
-    return any(age >= 2 for age in service.proxy.requests(service.serving().port))
-
-
-def serves(host):
-    """Whether a request goes through; one that is held fails when it has waited for as long as a hang."""
-    assert not host.service().proxy.holds()
-    return host.client().health()["release"] == "r1"
 
 
 def restart(host, **options):
@@ -61,7 +49,7 @@ def test_restart_loses_nothing_and_brings_changed_secrets(site, state, capsys):
         traffic.slow(4)
         traffic.upload(4_000_000, 4)
         traffic.flow()
-        wait_until(lambda: works_long(host) or not traffic.running("slow"), "a long request runs")
+        wait_until(lambda: host.long_work() or not traffic.running("slow"), "a long request runs")
         rotate(host)
         assert host.service().restart_needed() == ["ROTATED"]
         result = restart(host)
@@ -72,7 +60,7 @@ def test_restart_loses_nothing_and_brings_changed_secrets(site, state, capsys):
         assert again["pid"] != result["pid"]
         traffic.flow()
     with capsys.disabled():
-        check_none_lost(traffic)
+        check_all_counted(traffic)
     assert {sample.what for sample in traffic.samples} == {"count", "health", "slow", "upload"}
     assert again["port"] != result["port"]
     assert result["downtime"] == 0 and (result["held"] > 0) == (state == "exclusive")
@@ -94,7 +82,7 @@ def test_restart_with_settings_that_do_not_start_leaves_the_old_process(site, st
         with pytest.raises(OpsError, match=r"expected every readiness check to pass.* Nothing was stopped: the old process serves on\."):
             restart(host)
         traffic.flow()
-    check_none_lost(traffic)
+    check_all_counted(traffic)
     assert host.service().status()["pid"] == first and host.service().idle().status()["status"] == "stopped"
     assert holds == [] and not host.service().proxy.holds()
 
@@ -116,7 +104,7 @@ def test_restart_whose_new_process_fails_starts_the_old_one_again(site, monkeypa
         with pytest.raises(OpsError, match=rf"found a test\. Wait\. Release r1 was started again on port {port} and serves\."):
             restart(host)
         traffic.flow()
-    check_none_lost(traffic)
+    check_all_counted(traffic)
     assert host.service().status()["port"] == port and host.service().status()["pid"] not in (None, first)
     assert not host.service().proxy.holds()
 
@@ -132,7 +120,7 @@ def test_restart_that_nothing_survives_holds_nobody(site, monkeypatch):
         restart(host)
     assert not host.service().proxy.holds()
     rotate(host)
-    assert restart(host)["release"] == "r1" and serves(host)
+    assert restart(host)["release"] == "r1" and host.serves()
 
 
 def test_restart_waits_for_long_work_or_says_what_runs(site):
@@ -143,7 +131,7 @@ def test_restart_waits_for_long_work_or_says_what_runs(site):
     with host.traffic(rate=20) as traffic:
         traffic.slow(60)
         traffic.flow()
-        wait_until(lambda: works_long(host), "a long request runs")
+        wait_until(host.long_work, "a long request runs")
         with pytest.raises(OpsError, match=r"to come to rest within 1 s, found \d+ long requests.* Nothing was stopped"):
             restart(host, drain_timeout=1.0)
         assert host.service().status()["pid"] == first and traffic.running("slow")
@@ -160,7 +148,7 @@ def test_restart_of_a_hanging_process_does_not_wait_for_its_requests(site, state
     host.verified("r1")
     first = host.service().status()["pid"]
     os.kill(first, signal.SIGSTOP)
-    assert restart(host)["pid"] not in (None, first) and serves(host)
+    assert restart(host)["pid"] not in (None, first) and host.serves()
     assert host.service().idle().status()["status"] == "stopped"
 
 
@@ -173,4 +161,4 @@ def test_restart_in_the_midst_of_a_switch_waits_for_nobody(site, monkeypatch):
     first = host.service().status()["pid"]
     with host.store.switching():
         result = restart(host)
-    assert result["pid"] not in (None, first) and result["downtime"] > 0 and serves(host)
+    assert result["pid"] not in (None, first) and result["downtime"] > 0 and host.serves()

@@ -44,7 +44,8 @@ def service(tmp_path, process):
     """A service of one instance."""
     def status():
         return {"pid": process.pid}
-    return types.SimpleNamespace(spec={"job_programs": []}, folder=str(tmp_path), status=status, port=1, name="mobius")
+    return types.SimpleNamespace(spec={"job_programs": []}, folder=str(tmp_path), status=status, port=1, name="mobius",
+                                 requests=lambda _port: [], direct=lambda checks, _port: checks)
 
 
 def test_a_render_is_named_by_its_id_once_whatever_works_on_it(service, started):
