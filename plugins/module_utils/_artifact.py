@@ -72,7 +72,7 @@ def describe(path: str) -> dict[str, t.Any]:
 def source_digest(root: str, without: t.Iterable[str] = ()) -> str:
     """SHA-256 over every source file's path, kind, content and executable bit.
 
-    :param without: paths that are no part of what the source *is*: shared folders, and what is built anew from the rest.
+    :param without: paths that do not count: shared folders, and folders that every build recreates.
     """
     digest = hashlib.sha256()
     for name, path in walk(root, without):

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: canary
-short_description: Store data once, and see after every switch that it is still there for users
+short_description: Store data once, and check after every switch that users still see it
 version_added: 0.1.0
 description:
-  - A release can answer every check and show none of what users stored before it. So the steps of O(leave) store something by the ways
-    that users have, once, and those of O(look) look for it, now and after every later switch.
-  - What O(leave) captures, and the checksums of what it uploads, are kept in C(state/canary.json), for root only.
-  - A restore of data from before it forgets it. It is left anew then.
+  - A release can pass every check and still hide what users stored earlier. The steps of O(leave) store data once through the public API.
+    The steps of O(look) check that it is still there, now and after every later switch.
+  - The values that O(leave) captures, and the checksums of its uploads, are kept in C(state/canary.json), readable by root only.
+  - A restore of data from before the canary removes that record. The next run stores new data.
 author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
   - mobius.ops.shared.root
@@ -19,8 +19,8 @@ extends_documentation_fragment:
 options:
   state:
     description:
-      - V(left) makes sure before a switch that there is one which is shown now. One that is not is told as RV(lost), and left anew.
-      - V(found) fails when what was left is not shown. When nothing was left, it is left.
+      - V(left), for use before a switch, stores the data if it is missing. RV(lost) says why earlier data was not found.
+      - V(found), for use after a switch, fails when the data is missing. If nothing was stored yet, it stores the data.
     type: str
     choices: [left, found]
     default: found
@@ -59,7 +59,7 @@ options:
 attributes:
   check_mode:
     support: full
-    details: It looks for what was left, and leaves nothing.
+    details: It checks the stored data, and stores nothing.
   diff_mode:
     support: none
   idempotent:
@@ -69,7 +69,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: See that images of before are still there
+- name: Check that earlier images are still there
   mobius.ops.canary:
     root: /opt/mobius
     base_url: http://127.0.0.1:5001
@@ -90,19 +90,19 @@ EXAMPLES = r"""
 
 RETURN = r"""
 canary:
-  description: V(found), V(left) (for the first time, or anew), or V(none) when nothing could be left.
+  description: V(found), V(left) (stored now), or V(none) when the data could not be stored or checked.
   returned: success
   type: str
 reason:
-  description: Why nothing could be left; empty otherwise.
+  description: Why the data could not be stored or checked; empty otherwise.
   returned: success
   type: str
 lost:
-  description: What was not shown any more before it was left anew; empty otherwise.
+  description: Why earlier data was not found; empty otherwise.
   returned: success
   type: str
 created:
-  description: When it was left, ISO 8601 UTC.
+  description: When the data was stored, ISO 8601 UTC.
   returned: when there is one
   type: str
 tests:
