@@ -21,108 +21,17 @@ import socket
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _commands, _files
+from ansible_collections.mobius.ops.plugins.module_utils import _commands, _files, _proxy_config
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._proxy_config import CONFIG, HOLD_LUA, LOOPBACK, MAP, SOCKET
 
-#: Where checks reach a proxy that speaks TLS to everybody else.
-LOOPBACK = "127.0.0.1"
 #: Seconds within which the proxy answers on its socket, or has started.
 PATIENCE = 10.0
-_MAP, _SOCKET, _CONFIG = "switch.map", "admin.sock", "haproxy.cfg"
 #: What the map says, and what it says at first. A hold has an end by the clock; beside it stands the hold that ended before.
 _KEYS = {"hold": "free", "renders": "renders_free"}
 _FIRST = dict.fromkeys([*_KEYS, *_KEYS.values()], "0")
-_HOLD_LUA = """\
--- Written by mobius.ops.node_service; changes are overwritten.
-local switch = Map.new("switch.map", Map._str)
-
-local function held(key, free)
-  local hold = switch:lookup(key)
-  return hold ~= switch:lookup(free) and (tonumber(hold) or 0) > core.now().sec
-end
-
-core.register_action("mobius_hold", {"http-req"}, function(_)
-  while held("hold", "free") do
-    core.msleep(10)
-  end
-end, 0)
-
--- New renders wait while the ones before them are worked off, but not for ever.
-core.register_action("mobius_hold_renders", {"http-req"}, function(txn, patience)
-  local over = core.now().sec + tonumber(patience)
-  while held("renders", "renders_free") do
-    if core.now().sec >= over then
-      local reply = txn:reply()
-      reply:set_status(503)
-      reply:add_header("Retry-After", "30")
-      reply:add_header("Content-Type", "text/plain")
-      reply:set_body("A new version is being put into service. Ask again in half a minute.\\n")
-      txn:done(reply)
-    end
-    core.msleep(50)
-  end
-end, 1)
-"""
-#: A request that can be held: its method and its path, with an asterisk at the end for all that begin so. Express takes a path in
-#: capital letters, and with a slash at its end, for the same.
-ROUTE = re.compile(r"([A-Z]{3,7}) (/[\w./~-]*)(\*?)")
-_FOR_CHECKS = "  # Without TLS, for checks from this host itself; all else is as for everybody, and the application is told https.\n"
 _AGE = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
-
-
-def _config(proxy: dict[str, t.Any], ports: list[int], host: str) -> str:
-    secure = f" ssl crt {_quote(proxy['certificate'])} alpn h2,http/1.1 ssl-min-ver TLSv1.2" if proxy["certificate"] else ""
-    transport = '  http-response set-header Strict-Transport-Security "max-age=31536000" if { ssl_fc }\n' if secure else ""
-    checks = f"{_FOR_CHECKS}  bind {LOOPBACK}:{proxy['check_port']}\n" if proxy.get("check_port") else ""
-    renders = "".join(_held_route(route, proxy["timeout"]) for route in proxy.get("held_routes", ()))
-    backends = "".join(f"\nbackend port_{port}\n  server instance {host}:{port}\n" for port in ports)
-    return f"""\
-# Written by mobius.ops.node_service; changes are overwritten.
-global
-  stats socket unix@{_SOCKET} mode 600 level admin expose-fd listeners
-  lua-load hold.lua
-  maxconn {proxy['max_connections']}
-  hard-stop-after 1h
-
-defaults
-  mode http
-  option forwardfor
-  option idle-close-on-response
-  # A client that has gone has no request at an instance any more: nobody waits for its end.
-  option abortonclose
-  timeout http-request 15s
-  timeout http-keep-alive 60s
-  timeout client {proxy['timeout']}s
-  timeout server {proxy['timeout']}s
-  # An instance that is started again is waited for: a connection that was refused is tried anew, four times a second.
-  timeout connect 250ms
-  retries 120
-
-frontend public
-  bind {proxy['host']}:{proxy['port']}{secure}
-{checks}  http-request deny deny_status 413 if {{ req.hdr_val(content-length) gt {proxy['max_body']} }}
-  http-request set-header X-Forwarded-Proto {'https' if secure else 'http'}
-  http-response del-header X-Powered-By
-  http-response set-header X-Content-Type-Options nosniff
-  http-response set-header X-Frame-Options SAMEORIGIN
-  http-response set-header Referrer-Policy strict-origin-when-cross-origin
-{transport}  http-response set-header Cache-Control no-cache if {{ res.hdr(content-type) -m beg text/html }}
-{renders}  http-request lua.mobius_hold if !{{ str(hold),map_str({_MAP},0) -m str 0 }}
-  use_backend port_%[str(live),map_str({_MAP},{ports[0]})]
-{backends}"""
-
-
-def _held_route(route: str, patience: int) -> str:
-    """What makes requests of a route wait while renders are held."""
-    method, path, star = ROUTE.fullmatch(route).groups()  # type: ignore[union-attr]
-    paths = f"path_beg -i {path}" if star else f"path -i {path} {path}/"
-    held = f"!{{ str(renders),map_str({_MAP},0) -m str 0 }}"
-    return f"  http-request lua.mobius_hold_renders {patience} if {{ method {method} }} {{ {paths} }} {held}\n"
-
-
-def _quote(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$") + '"'
 
 
 def _seconds(age: str) -> int:
@@ -140,7 +49,7 @@ class Proxy:
     """The proxy of one application root.
 
     :param settings: ``host, port, certificate, check_port`` (0: none), ``max_body`` (bytes), ``max_connections, timeout`` (s), ``url``,
-        ``held_routes`` (each as :data:`ROUTE`).
+        ``held_routes`` (each as ``_proxy_config.ROUTE``).
     :param ports: of the two instances, on *instance_host*.
     """
 
@@ -148,7 +57,7 @@ class Proxy:
         self.folder = layout.path("proxy")
         self.ports = ports
         self.user = user
-        self._text = _config(settings, ports, instance_host)
+        self._text = _proxy_config.text(settings, ports, instance_host)
         self.settings = settings
         self._replaced = ""
         self._until: dict[str, str] = {}
@@ -161,7 +70,7 @@ class Proxy:
     @property
     def map_path(self) -> str:
         """The file that says which instance serves."""
-        return self.path(_MAP)
+        return self.path(MAP)
 
     def path(self, name: str) -> str:
         """A file of the proxy."""
@@ -169,11 +78,11 @@ class Proxy:
 
     def command(self) -> list[str]:
         """How it is started: a master that a signal makes reload, with the workers of before serving on."""
-        return [program(), "-W", "-f", _CONFIG]
+        return [program(), "-W", "-f", CONFIG]
 
     def astray(self) -> bool:
         """Whether the map names none of the ports: there is none yet, or it is of other ports."""
-        return _pairs(self.current(_MAP)).get("live") not in map(str, self.ports)
+        return _pairs(self.current(MAP)).get("live") not in map(str, self.ports)
 
     def save(self, anew: bool = False) -> bool:
         """Put the configuration in place, checked first; whether it differs from before.
@@ -188,26 +97,26 @@ class Proxy:
         if not os.path.exists(self.map_path):
             self._start_map()
         changed = False
-        for name, text in (("hold.lua", _HOLD_LUA), (_CONFIG, self._text)):
+        for name, text in (("hold.lua", HOLD_LUA), (CONFIG, self._text)):
             if self.current(name) == text:
                 continue
             changed = True
-            if name == _CONFIG:
+            if name == CONFIG:
                 self._check(text)
                 self._replaced = self.current()
             _files.write_text(self.path(name), text)
         if anew or self.astray():
             self._start_map()
             changed = True
-        elif set(_FIRST) - set(_pairs(self.current(_MAP))):  # written by an earlier version
-            self._write_map({**_FIRST, **_pairs(self.current(_MAP))})
+        elif set(_FIRST) - set(_pairs(self.current(MAP))):  # written by an earlier version
+            self._write_map({**_FIRST, **_pairs(self.current(MAP))})
             changed = True
         return changed
 
     def _start_map(self) -> None:
         self._write_map({"live": str(self.ports[0]), **_FIRST})
 
-    def current(self, name: str = _CONFIG) -> str:
+    def current(self, name: str = CONFIG) -> str:
         """A file's text, empty when there is none."""
         try:
             with open(self.path(name), encoding="utf-8") as stream:
@@ -217,7 +126,7 @@ class Proxy:
 
     def differs(self) -> bool:
         """Whether the configuration on disk is another one."""
-        return self.current() != self._text or self.current("hold.lua") != _HOLD_LUA
+        return self.current() != self._text or self.current("hold.lua") != HOLD_LUA
 
     def _check(self, text: str) -> None:
         candidate = self.path("candidate.cfg")
@@ -239,7 +148,7 @@ class Proxy:
         while self._worker() in ("", before):
             if time.monotonic() > deadline:
                 if self._replaced:
-                    _files.write_text(self.path(_CONFIG), self._replaced)
+                    _files.write_text(self.path(CONFIG), self._replaced)
                 raise ServiceError(f"the proxy on port {self.settings['port']}", f"to take its new configuration within {PATIENCE:.0f} s",
                                    "it goes on with the one of before", "Look what it printed (shared/logs/proxy.log, or journalctl -u of "
                                    "its unit): is a port taken, or can mobius_user not read mobius_proxy_certificate?")
@@ -276,7 +185,7 @@ class Proxy:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as admin:
                 admin.settimeout(PATIENCE)
-                admin.connect(f"/proc/self/fd/{folder}/{_SOCKET}")
+                admin.connect(f"/proc/self/fd/{folder}/{SOCKET}")
                 admin.sendall((";".join(commands) + "\n").encode())
                 return b"".join(iter(lambda: admin.recv(65536), b"")).decode("utf-8", "replace")
         finally:
@@ -285,12 +194,12 @@ class Proxy:
     def _map(self) -> dict[str, str]:
         """The map as the running proxy has it; as the file has it when none runs."""
         try:
-            return _pairs("\n".join(line.partition(" ")[2] for line in self.tell(f"show map {_MAP}").splitlines()))
+            return _pairs("\n".join(line.partition(" ")[2] for line in self.tell(f"show map {MAP}").splitlines()))
         except OSError:
-            return _pairs(self.current(_MAP))
+            return _pairs(self.current(MAP))
 
     def _write_map(self, values: dict[str, str]) -> None:
-        _files.write_text(self.path(_MAP), "".join(f"{key} {value}\n" for key, value in sorted(values.items())))
+        _files.write_text(self.path(MAP), "".join(f"{key} {value}\n" for key, value in sorted(values.items())))
 
     def live(self) -> int:
         """The port of the instance that gets the requests."""
@@ -320,13 +229,13 @@ class Proxy:
         found = self._until or self._map()
         ended = {key: found[key] for key in _KEYS if key in found}
         with contextlib.suppress(OSError):  # all ends first: one that is frozen refuses what comes after
-            self.tell(*(f"set map {_MAP} {_KEYS[key]} {until}" for key, until in ended.items()))
+            self.tell(*(f"set map {MAP} {_KEYS[key]} {until}" for key, until in ended.items()))
         for key in ended:
             self._set(key, "0")
 
     def _set(self, key: str, value: str) -> None:
         try:
-            said = self.tell(f"set map {_MAP} {key} {value}").strip()
+            said = self.tell(f"set map {MAP} {key} {value}").strip()
         except OSError as error:
             said = str(error)
         if said:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import abc
 import contextlib
 import os
-import shutil
 import signal
 import time
 import typing as t
@@ -23,89 +22,17 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _exceptions,
     _files,
     _processes,
-    _proxy,
-    _restore_journal,
     _stores,
     _supervisor,
     _systemd,
 )
-from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._errors import ServiceError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
 
-MANAGERS = ("auto", "systemd", "process")
 #: Seconds within which a supervisor must have said that it runs.
 LAUNCH_TIMEOUT = 60.0
 #: Bytes, and lines of a journal, that are read of what a service printed.
 PRINTED, PRINTED_LINES = 256 * 1024, 1000
-
-
-def default_manager() -> str:
-    """``systemd`` where it is the init system and this is root, who may write its units, else ``process``."""
-    return "systemd" if _systemd.is_init() and os.getuid() == 0 else "process"
-
-
-def build_spec(layout: Layout, params: dict[str, t.Any]) -> dict[str, t.Any]:
-    """A service definition from the options of ``node_service``.
-
-    :raises InputError: when the command cannot be found on the target, or a limit is none.
-    """
-    name = check_name(params["name"], "service name")
-    command = list(params["command"])
-    program = shutil.which(command[0])
-    if not program:
-        raise InputError(f"service {name}", f"the program '{command[0]}' on the target", "none on its PATH",
-                         "Install it (mobius.ops.setup does) or correct mobius_command")
-    manager = params["manager"] if params["manager"] != "auto" else default_manager()
-    limits = _systemd.limits(params)
-    environment = {"NODE_ENV": "production", "HOST": params["host"], "PORT": str(params["port"])}
-    environment.update({key: str(value) for key, value in (params["environment"] or {}).items()})
-    return {
-        "name": name, "manager": manager, "command": [program, *command[1:]], "working_dir": layout.current,
-        "app": _app_path.checked(layout, params.get("app_path")),
-        "environment": environment, "env_file": layout.env_file, "port": params["port"], "host": params["host"],
-        "user": params["user"], "console_log": os.path.join(layout.component("logs"), "console.log"),
-        "stop_timeout": params["stop_timeout"], "restart_delay": params["restart_delay"],
-        "restart_limit": params["restart_limit"], "restart_window": params["restart_window"],
-        "writable": [layout.component(part) for part in ("uploads", "database", "generated", "logs")],
-        "memory_max": None, **limits, "not_while": _restore_journal.journal_path(layout, "swapping"),
-        "drain_timeout": params["drain_timeout"], "drain_force": params["drain_force"], "drain_quiet": params.get("drain_quiet") or 0.0,
-        "job_programs": params["job_programs"], "job_id_pattern": params.get("job_id_pattern") or "",
-        "slots": None, **(_two_instances(params) if params["proxy_port"] else {}),
-    }
-
-
-def _two_instances(params: dict[str, t.Any]) -> dict[str, t.Any]:
-    """What a definition says more when a proxy stands in front of two instances."""
-    ports = [params["port"], params["standby_port"], params["proxy_port"]]
-    if None in ports or len(set(ports)) < 3:
-        raise InputError(f"service {params['name']}", "three different ports: of the two instances and of the proxy",
-                         ", ".join(map(str, ports)), "Correct mobius_port, mobius_standby_port or mobius_proxy_port")
-    check_port = _check_port(params, ports) if params["proxy_certificate"] else 0
-    return {
-        "slots": ports[:2], "state": params["application_state"],
-        "proxy": {"host": params["proxy_host"], "port": params["proxy_port"], "certificate": params["proxy_certificate"] or "",
-                  "check_port": check_port, "held_routes": _held_routes(params.get("held_routes") or []),
-                  "max_body": params["proxy_max_body"], "max_connections": params["proxy_max_connections"],
-                  "timeout": params["proxy_timeout"], "url": (params["proxy_url"] or "").rstrip("/")},
-    }
-
-
-def _held_routes(routes: list[str]) -> list[str]:
-    """Requests that wait while renders are worked off. :raises InputError: for one that is none."""
-    for route in routes:
-        if not _proxy.ROUTE.fullmatch(route):
-            raise InputError("held_routes", "a method and a path, such as 'POST /api/render'", repr(route),
-                             "Correct mobius_drain_held_routes")
-    return routes
-
-
-def _check_port(params: dict[str, t.Any], others: list[int]) -> int:
-    """Where checks ask a proxy that speaks TLS. :raises InputError: when it is none, or somebody else's."""
-    port = params["proxy_check_port"]
-    if port in others or port not in range(1, 65536):
-        raise InputError(f"service {params['name']}", "a port for checks without TLS, other than " + ", ".join(map(str, others)), str(port),
-                         "Correct mobius_proxy_check_port")
-    return port
 
 
 class Service(abc.ABC):

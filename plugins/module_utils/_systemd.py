@@ -100,7 +100,7 @@ def command_line(argv: list[str]) -> str:
 
 
 def render(spec: dict[str, t.Any]) -> str:
-    """The text of the unit file of a service definition (``_service.build_spec``)."""
+    """The text of the unit file of a service definition (``_service_spec.build_spec``)."""
     environment = "".join(f"Environment={_quote(f'{key}={value}')}\n" for key, value in sorted(spec["environment"].items()))
     account = f"User={spec['user']}\n" if spec["user"] else ""
     limited = "".join(f"{line}={spec[name]}\n" for name, (line, _form, _words) in LIMITS.items() if spec.get(name))

@@ -322,6 +322,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _restart,
     _restore_journal,
     _service,
+    _service_spec,
     _stores,
     _systemd,
     _words,
@@ -344,7 +345,7 @@ def service_of(layout: Layout, params: dict[str, t.Any]) -> tuple[_service.Servi
         return _service.load(layout, params["name"]), False
     _work.check_pattern(params["job_id_pattern"] or "")
     rules = {"drain_timeout": 900.0, "drain_force": False, **asked(params)}
-    service = _service.service_for(layout, _service.build_spec(layout, {**params, **rules}))
+    service = _service.service_for(layout, _service_spec.build_spec(layout, {**params, **rules}))
     current = getattr(service, "unit_current", lambda: True)() and _work.check_of(service) == _busy_check(params)
     return service, service.saved() != service.spec or not current
 
@@ -421,7 +422,7 @@ def main() -> None:
             "root": _arguments.ROOT,
             "name": {"type": "str", "default": "mobius"},
             "state": {"type": "str", "choices": ["present", "started", "stopped", "restarted"], "default": "started"},
-            "manager": {"type": "str", "choices": list(_service.MANAGERS), "default": "auto"},
+            "manager": {"type": "str", "choices": list(_service_spec.MANAGERS), "default": "auto"},
             "app_path": {"type": "path"},
             "command": {"type": "list", "elements": "str", "default": ["node", "src/api/index.js"]},
             "port": {"type": "int"},

@@ -18,6 +18,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _health,
     _prepare,
     _service,
+    _service_spec,
     _shared,
     _work,
 )
@@ -66,7 +67,7 @@ class ProxiedRoot:
     def define(self, **params: t.Any) -> t.Any:
         """The service, its definition on disk and its proxy running."""
         self.params.update(params)
-        service = _service.service_for(self.layout, _service.build_spec(self.layout, self.params))
+        service = _service.service_for(self.layout, _service_spec.build_spec(self.layout, self.params))
         service.save()
         return service
 

@@ -40,6 +40,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _processes,
     _proxy,
     _service,
+    _service_spec,
     _supervisor,
     _thresholds,
     _watch,
@@ -217,7 +218,7 @@ class Host:
     def service(self, **options: t.Any) -> _service.ProcessService:
         """The service, its definition on disk."""
         defaults = {"host": "127.0.0.1", "user": None, "environment": None, "memory_max": None}
-        spec = _service.build_spec(self.layout, {**defaults, **self.params(**options)})
+        spec = _service_spec.build_spec(self.layout, {**defaults, **self.params(**options)})
         made = _service.service_for(self.layout, spec)
         made.save()
         return made

@@ -16,7 +16,7 @@ import pytest
 from support.certificates import Authority
 from support.waiting import HANG
 
-from ansible_collections.mobius.ops.plugins.module_utils import _proxy, _service
+from ansible_collections.mobius.ops.plugins.module_utils import _proxy, _service_spec
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService
 
@@ -274,7 +274,7 @@ def test_a_proxy_that_does_not_run(monkeypatch, proxy, instances):
 def test_three_different_ports(host, ports):
     names = dict(zip(("port", "standby_port", "proxy_port"), ports))
     with pytest.raises(InputError, match="three different ports"):
-        _service.build_spec(host.layout, host.params(host="127.0.0.1", user=None, environment=None, **names))
+        _service_spec.build_spec(host.layout, host.params(host="127.0.0.1", user=None, environment=None, **names))
 
 
 @pytest.mark.parametrize("check_port", [0, 1, 2, 3, 65536])
@@ -283,7 +283,7 @@ def test_a_port_for_checks_when_there_is_a_certificate(host, check_port):
                         proxy_certificate="a.pem", proxy_check_port=check_port)
     words = rf"a port for checks without TLS, other than 1, 2, 3, found {check_port}\. .*mobius_proxy_check_port"
     with pytest.raises(InputError, match=words):
-        _service.build_spec(host.layout, given)
+        _service_spec.build_spec(host.layout, given)
 
 
 def test_a_stranger_on_the_port_of_the_checks_is_named_before_anything_changes(host, free_port):

@@ -15,7 +15,7 @@ import urllib.request
 import pytest
 from support.waiting import HANG
 
-from ansible_collections.mobius.ops.plugins.module_utils import _processes, _service, _supervisor
+from ansible_collections.mobius.ops.plugins.module_utils import _processes, _service, _service_spec, _supervisor
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError, StateError
 
 
@@ -284,12 +284,12 @@ def test_a_command_that_is_not_there_is_told(host):
 def test_managers(host, monkeypatch):
     monkeypatch.setattr(os.path, "isdir", lambda path: path == "/run/systemd/system")
     monkeypatch.setattr(os, "getuid", lambda: 0)
-    assert _service.default_manager() == "systemd"
+    assert _service_spec.default_manager() == "systemd"
     monkeypatch.setattr(os, "getuid", lambda: 1000)
-    assert _service.default_manager() == "process", "an ordinary user cannot write units of the system"
+    assert _service_spec.default_manager() == "process", "an ordinary user cannot write units of the system"
     monkeypatch.setattr(os, "getuid", lambda: 0)
     monkeypatch.setattr(os.path, "isdir", lambda path: False)
-    assert _service.default_manager() == "process"
+    assert _service_spec.default_manager() == "process"
     assert isinstance(_service.service_for(host.layout, {"name": "a", "manager": "systemd"}), _service.SystemdService)
 
 

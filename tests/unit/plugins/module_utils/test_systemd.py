@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _files, _service, _systemd
+from ansible_collections.mobius.ops.plugins.module_utils import _files, _service, _service_spec, _systemd
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError
 
 #: In continuous integration these tests fail without the tool, instead of being left out unseen.
@@ -25,7 +25,7 @@ def spec(host):
     """A definition whose every text has something to quote."""
     options = host.params(command=[sys.executable, "-c", 'print("a $HOME 100% \\ b")'], host="127.0.0.1", user="daemon",
                           stop_timeout=1, restart_window=60, **LIMITS, environment={"TOKEN_FORMAT": 'a$b "q" 5% \\', "PLAIN": 1})
-    return _service.build_spec(host.layout, options)
+    return _service_spec.build_spec(host.layout, options)
 
 
 def lines(text, name):
@@ -57,7 +57,7 @@ def test_optional_lines_are_left_out(host, spec):
     assert not lines(text, "User") and not any(lines(text, line) for line, _form, _words in _systemd.LIMITS.values())
     old = {key: value for key, value in spec.items() if key not in LIMITS}  # a definition from before there were limits
     assert not lines(_systemd.render(old), "CPUQuota")
-    without = _service.build_spec(host.layout, host.params(host="127.0.0.1", user=None, environment=None, memory_max=None))
+    without = _service_spec.build_spec(host.layout, host.params(host="127.0.0.1", user=None, environment=None, memory_max=None))
     assert without["memory_max"] is None and "cpu_quota" not in without
 
 

@@ -1,0 +1,117 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The configuration of HAProxy in front of two instances, and its Lua actions, as text."""
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
+
+#: Where checks reach a proxy that speaks TLS to everybody else.
+LOOPBACK = "127.0.0.1"
+#: Files in the folder of the proxy.
+MAP, SOCKET, CONFIG = "switch.map", "admin.sock", "haproxy.cfg"
+HOLD_LUA = """\
+-- Written by mobius.ops.node_service; changes are overwritten.
+local switch = Map.new("switch.map", Map._str)
+
+local function held(key, free)
+  local hold = switch:lookup(key)
+  return hold ~= switch:lookup(free) and (tonumber(hold) or 0) > core.now().sec
+end
+
+core.register_action("mobius_hold", {"http-req"}, function(_)
+  while held("hold", "free") do
+    core.msleep(10)
+  end
+end, 0)
+
+-- New renders wait while the ones before them are worked off, but not for ever.
+core.register_action("mobius_hold_renders", {"http-req"}, function(txn, patience)
+  local over = core.now().sec + tonumber(patience)
+  while held("renders", "renders_free") do
+    if core.now().sec >= over then
+      local reply = txn:reply()
+      reply:set_status(503)
+      reply:add_header("Retry-After", "30")
+      reply:add_header("Content-Type", "text/plain")
+      reply:set_body("A new version is being put into service. Ask again in half a minute.\\n")
+      txn:done(reply)
+    end
+    core.msleep(50)
+  end
+end, 1)
+"""
+#: A request that can be held: its method and its path, with an asterisk at the end for all that begin so. Express takes a path in
+#: capital letters, and with a slash at its end, for the same.
+ROUTE = re.compile(r"([A-Z]{3,7}) (/[\w./~-]*)(\*?)")
+_FOR_CHECKS = "  # Without TLS, for checks from this host itself; all else is as for everybody, and the application is told https.\n"
+
+
+def text(proxy: dict[str, t.Any], ports: list[int], host: str) -> str:
+    """The configuration file.
+
+    :param proxy: the settings of ``_proxy.Proxy``.
+    :param ports: of the two instances, on *host*.
+    """
+    secure = f" ssl crt {_quote(proxy['certificate'])} alpn h2,http/1.1 ssl-min-ver TLSv1.2" if proxy["certificate"] else ""
+    transport = '  http-response set-header Strict-Transport-Security "max-age=31536000" if { ssl_fc }\n' if secure else ""
+    checks = f"{_FOR_CHECKS}  bind {LOOPBACK}:{proxy['check_port']}\n" if proxy.get("check_port") else ""
+    renders = "".join(_held_route(route, proxy["timeout"]) for route in proxy.get("held_routes", ()))
+    backends = "".join(f"\nbackend port_{port}\n  server instance {host}:{port}\n" for port in ports)
+    return f"""\
+# Written by mobius.ops.node_service; changes are overwritten.
+global
+  stats socket unix@{SOCKET} mode 600 level admin expose-fd listeners
+  lua-load hold.lua
+  maxconn {proxy['max_connections']}
+  hard-stop-after 1h
+
+defaults
+  mode http
+  option forwardfor
+  option idle-close-on-response
+  # A client that has gone has no request at an instance any more: nobody waits for its end.
+  option abortonclose
+  timeout http-request 15s
+  timeout http-keep-alive 60s
+  timeout client {proxy['timeout']}s
+  timeout server {proxy['timeout']}s
+  # An instance that is started again is waited for: a connection that was refused is tried anew, four times a second.
+  timeout connect 250ms
+  retries 120
+
+frontend public
+  bind {proxy['host']}:{proxy['port']}{secure}
+{checks}  http-request deny deny_status 413 if {{ req.hdr_val(content-length) gt {proxy['max_body']} }}
+  http-request set-header X-Forwarded-Proto {'https' if secure else 'http'}
+  http-response del-header X-Powered-By
+  http-response set-header X-Content-Type-Options nosniff
+  http-response set-header X-Frame-Options SAMEORIGIN
+  http-response set-header Referrer-Policy strict-origin-when-cross-origin
+{transport}  http-response set-header Cache-Control no-cache if {{ res.hdr(content-type) -m beg text/html }}
+{renders}  http-request lua.mobius_hold if !{{ str(hold),map_str({MAP},0) -m str 0 }}
+  use_backend port_%[str(live),map_str({MAP},{ports[0]})]
+{backends}"""
+
+
+def _held_route(route: str, patience: int) -> str:
+    """What makes requests of a route wait while renders are held."""
+    method, path, star = ROUTE.fullmatch(route).groups()  # type: ignore[union-attr]
+    paths = f"path_beg -i {path}" if star else f"path -i {path} {path}/"
+    held = f"!{{ str(renders),map_str({MAP},0) -m str 0 }}"
+    return f"  http-request lua.mobius_hold_renders {patience} if {{ method {method} }} {{ {paths} }} {held}\n"
+
+
+def _quote(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$") + '"'
+
+
+def require_routes(routes: list[str]) -> list[str]:
+    """The routes as they are. :raises InputError: for one that is not a method and a path."""
+    for route in routes:
+        if not ROUTE.fullmatch(route):
+            raise InputError("held_routes", "a method and a path, such as 'POST /api/render'", repr(route),
+                             "Correct mobius_drain_held_routes")
+    return routes
