@@ -65,8 +65,8 @@ def of(service: Service, instance: Service, age: int = 0) -> Work:
     requests = [each for each in service.requests(instance.port) if each >= age]
     brief = BRIEF if age else 0.0
     renders = [each for each in _processes.started_by(pid, service.spec.get("job_programs") or []) if _processes.age(each) >= brief]
-    jobs = dict.fromkeys(_name(each, pid, service.spec.get("job_id_pattern") or ID_PATTERN) for each in renders)
-    return Work(len(requests), tuple(jobs) or _told(service, instance))
+    running = [_name(each, pid, service.spec.get("job_id_pattern") or ID_PATTERN) for each in renders]
+    return Work(len(requests), tuple(dict.fromkeys([*running, *_told(service, instance)])))
 
 
 def _name(pid: int, service: int, pattern: str) -> str:

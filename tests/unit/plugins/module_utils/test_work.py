@@ -83,6 +83,15 @@ def test_the_application_is_asked_for_what_no_process_shows(service, web, answer
     assert not os.path.exists(path) and not _work.is_asked(service) and not _work.of(service, service)
 
 
+def test_jobs_that_wait_are_known_while_another_one_runs(service, started, web):
+    """Each once, though the application tells of the running one too."""
+    web.answers["/api/jobs"] = (200, json.dumps({"jobs": ["a", "b", "c"]}))
+    _work.save_check(service, _work.normalize({"url": f"{web.base}/api/jobs", "jobs": "jobs"}, {}, {}))
+    started("render-jobs/a")
+    wait_until(lambda: len(_work._processes.started_by(service.status()["pid"], [])) == 1, HANG)
+    assert _work.of(service, service) == Work(0, ("a", "b", "c"))
+
+
 def test_one_that_does_not_answer_counts_as_busy(service, web):
     web.answers["/api/jobs"] = (500, "no")
     _work.save_check(service, _work.normalize({"url": f"{web.base}/api/jobs", "jobs": "queue"}, {}, {}))
