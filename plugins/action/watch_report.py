@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.mobius.ops.plugins.plugin_utils import watch_charts, watch_page
@@ -20,8 +19,9 @@ class ActionModule(ActionBase):
         """The path of the page, and whether it is another one than before."""
         super().run(tmp, task_vars)
         if watch_charts.pygal is None:
-            raise AnsibleActionFail("Python of the controller: expected the package pygal, which draws the charts, found none. "
-                                    "Install it there, with pip install pygal, or leave pages out with mobius_report: false.")
+            # A result instead of an exception, which failed_when does not reach: a page never changes what became of a deploy.
+            return {"failed": True, "msg": "Python of the controller: expected the package pygal, which draws the charts, found none. "
+                                           "Install it there, with pip install pygal, or leave pages out with mobius_report: false."}
         told = self._execute_module(module_name="mobius.ops.watch_report", module_args=dict(self._task.args), task_vars=task_vars)
         if told.get("failed") or "facts" not in told:
             return told

@@ -125,7 +125,7 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
         "size": os.stat(draft.final).st_size, "entries": len(writer.entries),
         "reused": len(writer.copied), "full": facts["full"], "components": found.components, "empty": found.empty,
         "status": "unverified" if lacks else "verified", "missing": _external.MISSING if lacks else "", "purpose": request.purpose,
-        "release": facts["release"], "problems": writer.problems, "skipped": found.skipped,
+        "release": facts["release"], "problems": writer.problems, "left_out": found.skipped,
         "warnings": [f"{path} in an earlier archive is damaged, so it was read anew: verify the archives of {request.dest}"
                      for path in sorted(previous.damaged)],
     }
@@ -170,5 +170,5 @@ def _incomplete(layout: Layout, aside: str, problems: list[dict[str, str]], skip
                            f"{len(problems)} that could not, the first {first['path']} ({first['reason']})",
                            "Try again when it is at rest, or accept it as it is: allow_changed. What could be taken was kept "
                            f"aside in {aside}")
-    error.facts = {"status": "incomplete", "aside": aside, "problems": problems, "skipped": skipped}
+    error.facts = {"status": "incomplete", "aside": aside, "problems": problems, "left_out": skipped}
     return error

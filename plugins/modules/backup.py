@@ -190,7 +190,7 @@ problems:
   type: list
   elements: dict
   sample: [{path: uploads/big.mp4, reason: it changed while it was read}]
-skipped:
+left_out:
   description: Sockets, named pipes and devices, each with the reason.
   returned: success, and failure because of RV(problems)
   type: list
@@ -243,7 +243,7 @@ def planned(layout: Layout, request: _backup_create.Request) -> dict[str, t.Any]
         "archive": os.path.join(request.dest, _backups.file_name(request.env, _clock.stamp())), "signature": None, "sha256": None,
         "size": plan.size, "entries": len(plan.sources), "reused": 0, "full": None, "components": plan.components, "empty": plan.empty,
         "status": "planned", "missing": "", "purpose": request.purpose, "release": _backup_create.live_release(layout),
-        "problems": plan.problems, "skipped": plan.skipped, "elapsed": round(time.monotonic() - started, 3),
+        "problems": plan.problems, "left_out": plan.skipped, "elapsed": round(time.monotonic() - started, 3),
     }
 
 

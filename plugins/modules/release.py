@@ -287,10 +287,13 @@ class Work:
         if record is None and self.check_mode:
             return True, {"release": {"id": release_id, "status": "active"}}
         record = self.store.require(release_id)
-        if self._serves(release_id):
+        again = record["status"] == "failed"  # there was no other one to go back to, so it serves; now it is tried once more
+        if self._serves(release_id) and not again:
             return False, {"release": record}
         if self.check_mode:
             return True, {"release": {**record, "status": "active"}}
+        if again and self._serves(release_id):
+            return True, {"release": self.store.mark(release_id, "active", "it serves, and is tried once more")}
         facts = _activation.activate(self.store, self.service, release_id, self.checks, self.params["ready_timeout"],
                                      self.params["backup"], self._drain())
         return True, {**facts, "cut_text": _work.lost(facts.get("cut"))}

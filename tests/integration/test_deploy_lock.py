@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support import listening
 from support.playbooks import ROOT, Operator, Result
 from support.waiting import HANG, wait_until, when
 
+from ansible_collections.mobius.ops.plugins.module_utils import _activation, _service
 from ansible_collections.mobius.ops.plugins.module_utils._deploy_lock import DeployLock
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 
 BOB = {"owner": "bob", "reason": "deploy of v9", "env": "local", "host": "elsewhere", "process": "", "expiry": 600}
 
@@ -107,6 +110,50 @@ def test_it_waits_as_long_as_it_is_told(served):
     [result] = results
     assert (result.status, result.outcome) == (0, "deployed"), result.output
     assert lock.look() is None and served.live().startswith("v2-")
+
+
+def test_what_another_run_did_while_it_waited_counts(served):
+    """v2 is live when the deploy of v2 looks, and somebody else, who has the lock, goes back to v1."""
+    assert served.deploy("v2").outcome == "deployed"
+    lock, layout = lock_of(served), Layout(str(served.root))
+    bob = lock.hold(BOB)["lock"]
+    results: list[Result] = []
+    run = threading.Thread(target=lambda: results.append(served.deploy("v2", mobius_lock_wait=int(10 * HANG))))
+    run.start()
+    for _time in range(3):
+        asked(Path(lock.folder) / "guard")
+    _activation.roll_back(ReleaseStore(layout), _service.load(layout, "mobius"), [], HANG, "bob went back")
+    assert served.live().startswith("v1-")
+    lock.free(bob["token"])
+    run.join()
+    [result] = results
+    assert (result.status, result.outcome) == (0, "deployed"), result.output
+    assert served.live().startswith("v2-") and lock.look() is None
+
+
+def test_what_another_run_does_after_the_look_is_told(served, says):
+    """Nothing is to be done, so nothing is locked; and while the service is asked whether it is well, another release is put in its place."""
+    assert served.deploy("v2").outcome == "deployed"
+    live, layout = served.live(), Layout(str(served.root))
+
+    class Asked(listening.Listener):
+        """Goes back to v1 before it answers the first time."""
+
+        def talk(self, line):
+            line.recv(65536)
+            if served.live() == live:
+                _activation.roll_back(ReleaseStore(layout), _service.load(layout, "mobius"), [], HANG, "bob went back")
+            line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+            line.close()
+
+    asked_here = Asked()
+    try:
+        checks = [{"name": "health", "url": f"http://127.0.0.1:{asked_here.port}/", "timeout": HANG}]
+        result = served.deploy("v2", mobius_checks=checks)
+    finally:
+        asked_here.listener.close()
+    assert (result.status, result.outcome) == (2, "failed"), result.output
+    assert says(result, f"release {live} was live and verified when this run began, and another run has replaced it: {served.live()} serves now.")
 
 
 def test_a_killed_deploy_does_not_stop_the_same_command(served, eventually):

@@ -1,11 +1,12 @@
 """What happens when something is killed: the application, its supervisor, the controller."""
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import signal
 
-from ansible_collections.mobius.ops.plugins.module_utils import _processes
+from ansible_collections.mobius.ops.plugins.module_utils import _dora, _processes
 
 
 def test_what_is_killed_is_told_by_status_and_put_right(served, says, eventually):
@@ -76,6 +77,27 @@ def test_release_that_fails_its_smoke_test_is_rolled_back(served, says):
     assert says(result, "the body does not contain '<div'")
     assert served.live() == good and served.client().health()["release"] == good
     assert served.record(result.stats["mobius_release"])["status"] == "rolled_back"
+
+
+def test_a_first_release_that_fails_its_smoke_test_is_a_failed_deployment_and_serves_on(bare, says):
+    page = bare.source("v1") / "client" / "index.html"
+    page.write_text("<!doctype html><title>broken</title><p>nothing here</p>\n")
+    result = bare.deploy("v1")
+    bad = result.stats["mobius_release"]
+    assert (result.status, result.outcome, bare.live()) == (2, "failed", bad), result.output
+    assert says(result, f"Release {bad} is bad and still serves.")
+    assert bare.record(bad)["status"] == "failed"
+    assert (figures(bare)["deploys"], figures(bare)["failed"], figures(bare)["unrestored"]) == (1, 1, 1)
+    again = bare.deploy("v1")
+    assert (again.outcome, bare.record(bad)["status"]) == ("failed", "failed"), again.output
+    result = bare.deploy("v2")
+    assert result.outcome == "deployed", result.output
+    assert (figures(bare)["deploys"], figures(bare)["failed"], figures(bare)["unrestored"]) == (2, 1, 0)
+
+
+def figures(site):
+    """DORA's figures of a site."""
+    return _dora.figures(site.history(), datetime.datetime.now(datetime.timezone.utc))
 
 
 def test_crash_loop_in_the_watch_is_rolled_back(served):

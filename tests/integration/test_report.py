@@ -6,6 +6,8 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+from support import playbooks
+
 
 def newest_watch(site):
     """The id of the last watch."""
@@ -58,3 +60,12 @@ def test_a_release_that_was_taken_back_and_the_watch_before_it(served):
     assert served.incidents()[-1]["id"] in text and "What went wrong" in text and served.secret() not in text
     earlier = served.play("report", mobius_report_watch=first)
     assert earlier.stats["mobius_report_file"].endswith(f"watch-local-{first}.html"), earlier.output
+
+
+def test_a_deploy_is_a_good_one_though_the_controller_cannot_draw(served, says, monkeypatch, tmp_path):
+    (tmp_path / "pygal.py").write_text("raise ImportError('no pygal here')\n")
+    monkeypatch.setattr(playbooks, "WARM", None)  # Python has to begin without it
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    result = served.deploy("v2", **served.guarded)
+    assert (result.status, result.outcome, result.stats["mobius_report_file"]) == (0, "deployed", ""), result.output
+    assert says(result, "no page was written: Python of the controller: expected the package pygal")

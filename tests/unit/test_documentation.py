@@ -199,3 +199,14 @@ def test_tasks_that_send_headers_send_the_secret_ones_too():
         text = path.read_text(encoding="utf-8")
         pairs = re.findall(r'"{{ mobius_check_headers }}"\n +secret_headers: "{{ mobius_(?:check|smoke)_secret_headers }}"\n', text)
         assert text.count("{{ mobius_check_headers }}") == len(pairs), path
+
+
+#: What Ansible itself reads in a result. A module that returns one of them under another meaning makes a warning, or a false "skipping".
+RESERVED = {"ansible_facts", "changed", "deprecations", "diff", "exception", "failed", "invocation", "skip_reason", "skipped", "unreachable",
+            "warnings"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "plugins" / "modules").glob("*.py")), ids=lambda path: path.stem)
+def test_modules_return_no_key_that_ansible_reads_itself(path):
+    text = re.search(r'^RETURN = r"""\n(.*?)^"""', path.read_text(encoding="utf-8"), re.M | re.S).group(1)
+    assert not RESERVED & set(yaml.safe_load(text) or {})

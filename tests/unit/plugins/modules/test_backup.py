@@ -128,7 +128,7 @@ def test_result_and_what_other_tools_say(state_host):
     state_host.database().close()
     result = state_host.backup()
     assert result["changed"] and result["status"] == "verified" and result["release"] == "r-1"
-    assert result["components"] == ALL and result["problems"] == result["skipped"] == result["empty"] == []
+    assert result["components"] == ALL and result["problems"] == result["left_out"] == result["empty"] == []
     assert result["size"] == os.path.getsize(result["archive"]) and result["elapsed"] > 0
     assert result["sha256"] == _files.sha256_file(result["archive"])
     name, folder = os.path.basename(result["archive"]), state_host.layout.backups
@@ -180,7 +180,7 @@ def test_missing_component_folder_is_noted(state_host):
 def test_specials_are_skipped_and_listed(state_host):
     os.mkfifo(state_host.path("uploads/pipe"))
     result = state_host.backup()
-    assert result["skipped"] == [{"path": "uploads/pipe", "reason": "a named pipe has no content"}]
+    assert result["left_out"] == [{"path": "uploads/pipe", "reason": "a named pipe has no content"}]
 
 
 def test_check_mode_writes_nothing(state_host, snapshot):
