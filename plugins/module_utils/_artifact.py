@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import tarfile
 import time
 import typing as t
@@ -26,6 +27,8 @@ SCHEMA = 1
 EXCLUDED = frozenset({".git", "node_modules", ".env", MANIFEST, ".release.json"})
 #: Files that only make version control keep an empty folder.
 PLACEHOLDERS = (".gitkeep", ".keep", ".gitignore")
+#: A secret in an npm configuration; ``${NAME}`` is none.
+_TOKEN = re.compile(r"^[^#;\n]*_(?:auth|authToken|password)\s*=\s*(?!\$\{)\S", re.MULTILINE)
 
 
 def walk(root: str, without: t.Iterable[str] = ()) -> t.Iterator[tuple[str, str]]:
@@ -141,6 +144,7 @@ def unpack_some(path: str, folder: str, names: t.Collection[str]) -> None:
         for member in archive:
             if member.name in names and member.isfile():
                 with open(os.path.join(folder, member.name), "wb") as stream:
+                    os.fchmod(stream.fileno(), 0o600 if _is_private(member) else 0o644)
                     stream.write(archive.extractfile(member).read())  # type: ignore[union-attr]
 
 
@@ -155,7 +159,7 @@ def unpack(path: str, folder: str) -> None:
             _require_safe(path, members)
             for member in members:
                 member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
-                member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+                member.mode = 0o600 if _is_private(member) else 0o755 if member.isdir() or member.mode & 0o100 else 0o644
                 archive.extract(member, folder, **({"filter": "fully_trusted"} if hasattr(tarfile, "data_filter") else {}))
     except (tarfile.TarError, EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:
         raise IntegrityError(f"artifact {path}", "a whole gzipped tar file", str(error), "Build or copy the artifact again") from error
@@ -164,30 +168,45 @@ def unpack(path: str, folder: str) -> None:
 def pack(path: str, first: str, about: dict[str, t.Any], members: dict[str, str]) -> None:
     """Write a gzipped tar file and its checksum: what it is, as JSON in its first member, then files or whole folders.
 
-    Each name of a file that has several is a file of its own, for ``unpack`` takes no hard links.
+    Each name of a file that has several is a file of its own, for ``unpack`` takes no hard links. Others may not read a tar file with an
+    .npmrc that has a token or a password, nor that .npmrc where it is unpacked.
 
     :param members: where each of them lies, by its name in the archive.
     """
+    private = {name for name, where in members.items() if _has_token(name, where)}
     content = json.dumps(about, indent=1, sort_keys=True).encode("utf-8")
     head = tarfile.TarInfo(first)
     head.size, head.mtime = len(content), int(time.time())
-    with _files.atomic_file(path) as stream, tarfile.open(fileobj=stream, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
+    with _files.atomic_file(path, 0o600 if private else 0o644) as stream, \
+            tarfile.open(fileobj=stream, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
         archive.addfile(head, io.BytesIO(content))
 
         def plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
             archive.inodes.clear()  # type: ignore[attr-defined]
-            return _plain(member)
+            return _plain(member, member.name in private)
         for name, where in members.items():
             archive.add(where, name, filter=plain)
     _files.write_text(path + ".sha256", f"{_files.sha256_file(path)}  {os.path.basename(path)}\n")
 
 
-def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+def _has_token(name: str, path: str) -> bool:
+    """Whether a file is an npm configuration with a secret of its own in it, and not only the name of a variable that has one."""
+    if os.path.basename(name) != ".npmrc" or not os.path.isfile(path):
+        return False
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        return bool(_TOKEN.search(stream.read(_files.CHUNK)))
+
+
+def _is_private(member: tarfile.TarInfo) -> bool:
+    return os.path.basename(member.name) == ".npmrc" and not member.mode & 0o077
+
+
+def _plain(member: tarfile.TarInfo, private: bool) -> tarfile.TarInfo:
     """No owners, and the build's time: web servers tell files of one size apart by their time."""
     member.uid = member.gid = 0
     member.uname = member.gname = "root"
     member.mtime = int(time.time())
-    member.mode = 0o755 if member.mode & 0o100 else 0o644
+    member.mode = 0o600 if private else 0o755 if member.mode & 0o100 else 0o644
     return member
 
 
@@ -195,6 +214,22 @@ def require_safe(path: str) -> None:
     """:raises IntegrityError: when a tar file has a member that ``unpack`` refuses."""
     with tarfile.open(path, "r:gz") as archive:
         _require_safe(path, archive.getmembers())
+
+
+def require_links(names: dict[str, str], what: str) -> None:
+    """Refuse, before anything is packed, links that no host would unpack.
+
+    :param names: where each file and symlink lies, by its name in the release.
+    :raises InputError: for one that leads out of the release, or through another one.
+    """
+    links = {name: os.readlink(path) for name, path in names.items() if os.path.islink(path)}
+    for name, target in links.items():
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = tarfile.SYMTYPE, target
+        reason = _danger(member, os.path.normpath(name), set(links))
+        if reason:
+            raise InputError(what, "links within it only, and to real folders", f"{name}, {reason}",
+                             "Put what it leads to there, or leave the link out")
 
 
 def _require_safe(path: str, members: list[tarfile.TarInfo]) -> None:

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
@@ -18,6 +17,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _deps,
     _files,
     _scratch,
+    _source,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import check_name
@@ -27,30 +27,6 @@ REQUIRED, BUILT = ("src/api/index.js", "client/build/index.html"), ("client/buil
 #: Variables that only a client's bundler reads. npm does not get them, so that builds that differ in these share their dependencies.
 _CLIENT = ("REACT_APP_", "VITE_", "NEXT_PUBLIC_")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_GIT = ("git@", "git://", "ssh://", "http://", "https://", "git+", "file://")
-
-
-def kind_of(source: str) -> str:
-    """``git``, ``directory`` or ``tarball``. :raises InputError: when the source is none of them, or tells a password."""
-    if _commands.passwords(source):
-        raise InputError(f"release source '{_commands.without_passwords(source)}'", "a URL without user, password and token", "one with",
-                         "Use a git credential helper, GIT_ASKPASS or an SSH key instead")
-    if source.startswith(_GIT):
-        return "git"
-    if os.path.isdir(source):
-        return "git" if source.endswith(".git") else "directory"
-    if source.endswith((".tar.gz", ".tgz")):
-        return "tarball"
-    raise InputError(f"release source '{source}'", "a folder, a .tar.gz or .tgz file with its .sha256, or a git URL",
-                     "none of them on the controller", "Correct mobius_release_source")
-
-
-def git_environment() -> dict[str, str]:
-    """The environment of git: it fails where it would ask a person, who is not there."""
-    env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}  # the cause of a failure is found by its English words
-    if not {"GIT_SSH", "GIT_SSH_COMMAND"} & set(env) and _commands.capture(["git", "config", "--get", "core.sshCommand"]).returncode:
-        env["GIT_SSH_COMMAND"] = "ssh -o BatchMode=yes"
-    return env
 
 
 def release_id(version: str, digest: str) -> str:
@@ -121,11 +97,13 @@ class Builder:
         In check mode nothing is built; ``path`` is then ``None`` unless the artifact is there already. Otherwise what killed builds left
         behind is removed first.
         """
-        kind = kind_of(source)
+        source = _source.expand(source)
+        kind = _source.kind_of(source, ref)
         if kind == "tarball":
             _artifact.verify_file(source, _artifact.read_sidecar(source))
             manifest = _artifact.read_manifest(source)
             if manifest:
+                _artifact.require_safe(source)
                 _deps.require_lock(source, manifest["files"], {})
                 return {**self._ready(source, manifest, version, source), "hidden": []}
         if not version:
@@ -138,7 +116,7 @@ class Builder:
         with _scratch.scratch("mobius-ops-build-") as work:
             tree = os.path.join(work.path, "tree")
             self.output.phase("fetching the source")
-            found, about = self._look(tree, version, self._fetch(kind, source, ref, tree), source)
+            found, about = self._look(tree, version, _source.fetch(kind, source, ref, tree, self.shared), source)
             if check_mode or found["path"]:
                 return found
             path = os.path.join(self.store, found["release_id"] + ".tar.gz")
@@ -158,6 +136,7 @@ class Builder:
                              "Correct mobius_release_source")
         for part in self._packages(tree):
             _deps.require_lock_in(tree, part, source)
+        _source.require_whole(tree, source, self.shared)
         told, committed = fetched
         digest = self.settings.digest(_artifact.source_digest(tree, [*self.shared, *self.made]))
         about = {"version": version, "source": told, "digest": digest, "committed": committed}
@@ -187,30 +166,6 @@ class Builder:
                 "source": manifest["source"] or source, "digest": manifest["digest"], "committed": manifest.get("committed"),
                 "built": False}
 
-    def _fetch(self, kind: str, source: str, ref: str, tree: str) -> tuple[str, str | None]:
-        """Put the source into an empty folder; what it was, in words, and when it was committed, where git tells."""
-        if kind == "git":
-            if ref.startswith("-"):
-                raise InputError("mobius_release_ref", "a branch, tag or commit", repr(ref), "Correct it")
-            url = source[4:] if source.startswith("git+") else source
-            env = git_environment()
-            _commands.run(["git", "clone", "--quiet", "--", url, tree], "/", "release source", env)
-            branch = f"refs/remotes/origin/{ref}"
-            branches = _commands.run(["git", "for-each-ref", "--format=%(refname)", "refs/remotes"], tree, "release source", env).split()
-            wanted = branch if branch in branches else ref or "HEAD"
-            _commands.run(["git", "checkout", "--quiet", "--detach", wanted, "--"], tree, "release source", env)
-            commit = _commands.run(["git", "rev-parse", "HEAD"], tree, "release source", env).strip()
-            seconds = _commands.run(["git", "show", "--no-patch", "--format=%ct", "HEAD"], tree, "release source", env)
-            return f"{source}@{commit}", _clock.from_epoch(int(seconds))
-        os.mkdir(tree)
-        if kind == "tarball":
-            _artifact.unpack(source, tree)
-        else:
-            for name, path in _artifact.walk(source, self.shared):
-                os.makedirs(os.path.dirname(os.path.join(tree, name)), exist_ok=True)
-                shutil.copy2(path, os.path.join(tree, name), follow_symlinks=False)
-        return source, None
-
     def _build(self, tree: str, lock: int) -> None:
         """Run the build command in a tree with its dependencies; without a command neither is needed.
 
@@ -224,7 +179,7 @@ class Builder:
                 os.symlink(modules, os.path.join(folder, "node_modules"))
         if self.build_command:
             self.output.phase("running " + " ".join(self.build_command))
-            _commands.run_live(self.build_command, tree, "build", {**os.environ, **self.settings.environment},
+            _commands.run_live(self.build_command, tree, "build", {**_commands.environment(), **self.settings.environment},
                                "Correct the source or mobius_build_command", self.output.line, self.output.hide, (lock,))
         for needed in self.required:
             if not os.path.isfile(os.path.join(tree, needed)):
@@ -233,6 +188,7 @@ class Builder:
 
     def _pack(self, tree: str, path: str, about: dict[str, t.Any]) -> dict[str, t.Any]:
         files = dict(_artifact.walk(tree, self.shared))
+        _artifact.require_links(files, "build")
         manifest = {
             "schema": _artifact.SCHEMA, "name": "mobius", "created": _clock.iso(), **about,
             "files": {name: _artifact.describe(where) for name, where in files.items()},

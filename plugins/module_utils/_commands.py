@@ -18,11 +18,22 @@ from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 
 #: Environment in which npm and programs like it print no notice of a new version, and do not ask a registry for one.
 QUIET = {"NO_UPDATE_NOTIFIER": "1", "npm_config_update_notifier": "false"}
+#: Variables by which git, called from a hook or by a script, is bound to one repository (``git rev-parse --local-env-vars``, git 2.47, and
+#: two that hooks of a push have). Settings that are given by environment, ``GIT_CONFIG_COUNT`` and ``GIT_CONFIG_PARAMETERS``, are none.
+_OF_ONE_REPOSITORY = frozenset((
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_CONFIG", "GIT_OBJECT_DIRECTORY", "GIT_DIR", "GIT_WORK_TREE", "GIT_IMPLICIT_WORK_TREE",
+    "GIT_GRAFT_FILE", "GIT_INDEX_FILE", "GIT_NO_REPLACE_OBJECTS", "GIT_REPLACE_REF_BASE", "GIT_PREFIX", "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_SHALLOW_FILE", "GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_QUARANTINE_PATH"))
 #: What to do about a failure whose cause is not a known one.
 AGAIN = "Correct the cause and run it again"
 #: Seconds that an interrupted command has to end, and that the output of an ended one may stay open.
 GRACE = 5.0
 _PASSWORD = re.compile(r"(https?://)([^/@\s]+)@")
+
+
+def environment() -> dict[str, str]:
+    """This process's environment, for git, npm and builds: not bound to the repository whose hook may have started it."""
+    return {name: value for name, value in os.environ.items() if name not in _OF_ONE_REPOSITORY}
 
 
 def without_passwords(text: str) -> str:

@@ -105,7 +105,7 @@ class Npm(t.NamedTuple):
         self._run("ci", work, lock)
 
     def _run(self, command: str, work: str, lock: int) -> None:
-        env = {**os.environ, **_NPM, **(self.environment or {})}
+        env = {**_commands.environment(), **_NPM, **(self.environment or {})}
         try:
             _commands.run_live(["npm", command, *self.args], work, f"dependencies {os.path.basename(work).rpartition('-')[2]}", env,
                                _commands.AGAIN, self.output.line, self.output.hide, (lock,))

@@ -24,7 +24,10 @@ extends_documentation_fragment:
 options:
   source:
     description:
-      - A folder with the application, a C(.tar.gz) or C(.tgz) file with its C(.sha256) beside it, or a git URL.
+      - A folder with the application, a C(.tar.gz) or C(.tgz) file with its C(.sha256) beside it, or a git URL, also as C(user@host:path).
+      - A folder is taken with what is not committed in it, unless O(ref) is given. A bare repository is asked for its branch.
+      - Submodules of a git source are fetched. A source whose submodules or Git LFS files are missing is refused, and so is one with links
+        that lead out of it.
       - A tar file that this module built is used as it is. Another one is taken as source and built.
       - A URL must not have a user, password or token in it. Use a git credential helper, C(GIT_ASKPASS) or an SSH key. Git never
         asks for a password; it fails.
@@ -36,7 +39,9 @@ options:
     type: str
     default: ""
   ref:
-    description: Branch, tag or commit of a git source; its default branch when empty.
+    description:
+      - Branch, tag or commit of a git source; its default branch when empty. With the folder of a checkout, what was committed there.
+      - C(refs/heads/NAME) or C(refs/tags/NAME) where a branch and a tag have one name.
     type: str
     default: ""
   store:

@@ -31,6 +31,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _deps,
     _processes,
     _scratch,
+    _source,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError, OpsError, StateError
 from ansible_collections.mobius.ops.plugins.modules import release_artifact
@@ -404,7 +405,7 @@ def test_a_damaged_git_repository_names_the_damage_first(make, repository):
 
 def test_messages_of_git_are_english_whatever_the_locale(monkeypatch):
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
-    assert _build.git_environment()["LC_ALL"] == "C"
+    assert _source.git_environment()["LC_ALL"] == "C"
 
 
 @pytest.mark.parametrize("url, shown", [
@@ -441,11 +442,11 @@ def test_git_asks_nobody(make, web, tmp_path, monkeypatch):
     web.answers["/app.git/info/refs"] = lambda handler, _body: handler.send(401, WWW_Authenticate='Basic realm="x"')
     with pytest.raises(OpsError, match=r"terminal prompts disabled.*\. Give the controller's user access to the repository"):
         make(web.base + "/app.git")
-    assert _build.git_environment()["GIT_SSH_COMMAND"] == "ssh -o BatchMode=yes"
+    assert _source.git_environment()["GIT_SSH_COMMAND"] == "ssh -o BatchMode=yes"
     (tmp_path / ".gitconfig").write_text("[core]\n\tsshCommand = ssh -i key\n")
-    assert "GIT_SSH_COMMAND" not in _build.git_environment()
+    assert "GIT_SSH_COMMAND" not in _source.git_environment()
     monkeypatch.setenv("GIT_SSH_COMMAND", "my-ssh")
-    assert _build.git_environment()["GIT_SSH_COMMAND"] == "my-ssh"
+    assert _source.git_environment()["GIT_SSH_COMMAND"] == "my-ssh"
 
 
 def test_dependencies_are_installed_once_per_lock_file_and_arguments(source, tmp_path):
@@ -760,5 +761,5 @@ def test_folders_of_others_and_links_are_not_swept(tmp_path, monkeypatch):
 
 
 def test_a_folder_in_check_mode_is_not_copied(make, source, monkeypatch):
-    monkeypatch.setattr(_build.Builder, "_fetch", None)
+    monkeypatch.setattr(_source, "fetch", None)
     assert make(source, check_mode=True)["release_id"].startswith("1.0-")
