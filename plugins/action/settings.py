@@ -3,13 +3,16 @@
 """Check a role's settings on the controller; documented as the module C(settings)."""
 from __future__ import annotations
 
+import os
 import typing as t
 
 from ansible.errors import AnsibleActionFail, AnsibleFilterError
 from ansible.module_utils.common import validation
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.mobius.ops.plugins.filter.dotenv import dotenv
+from ansible_collections.mobius.ops.plugins.filter.dotenv import dotenv, left_out
+from ansible_collections.mobius.ops.plugins.module_utils import _probe, _shared, _suite
+from ansible_collections.mobius.ops.plugins.plugin_utils import setting_names
 
 KINDS: dict[str, tuple[str, t.Callable[..., t.Any]]] = {
     "bool": ("true or false", validation.check_type_bool),
@@ -61,6 +64,24 @@ def mistake(name: str, value: t.Any, option: dict[str, t.Any]) -> str:
     return ""
 
 
+_OF_STEPS = _suite.EVERY_STEP.union(*_suite.FIELDS.values())
+#: Lists of dictionaries whose fields are known here, and read later only.
+FIELDS: dict[str, t.Collection[str]] = {
+    "mobius_checks": {"name", "url", *_probe.DEFAULTS}, "mobius_smoke_checks": {"name", "url", *_probe.DEFAULTS},
+    "mobius_smoke_suite": _OF_STEPS, "mobius_canary_leave": _OF_STEPS, "mobius_canary_look": _OF_STEPS,
+    "mobius_shared_folders": _shared.FIELDS,
+}
+
+
+def doubtful(values: dict[str, t.Any]) -> list[str]:
+    """What is no mistake, and probably not what was meant."""
+    found = [f"mobius_dotenv: {name} has no value (null) and is left out." for name in left_out(values.get("mobius_dotenv"))]
+    version = values.get("mobius_version")
+    if isinstance(version, (int, float)):
+        found.append(f"mobius_version is the number {version}. YAML drops zeros at the end of a number (1.10 is 1.1): write it in quotes.")
+    return found
+
+
 #: Settings on which the defaults of others depend, which cannot be told while these are wrong.
 FIRST = ("mobius_profile",)
 
@@ -82,9 +103,13 @@ class ActionModule(ActionBase):
             mistakes.append(unfit_secrets(given["mobius_dotenv"]))
         mistakes += [f"{name}: expected a value, found none. Set it in the inventory or with -e."
                      for name in sorted(options) if options[name].get("required") and name not in task_vars]
+        mistakes += setting_names.unknown(task_vars, os.path.abspath(os.path.join(self._task.args["spec"], *[os.pardir] * 4)))
+        mistakes += [told for name, allowed in FIELDS.items() for told in setting_names.fields(name, given.get(name), allowed)]
         if any(mistakes):
             raise AnsibleActionFail(" ".join(filter(None, mistakes)))
-        return {"changed": False, "checked": len(given)}
+        if "mobius_version" in task_vars:
+            given["mobius_version"] = self._templar.template(task_vars["mobius_version"])
+        return {"changed": False, "checked": len(given), "warnings": doubtful(given)}
 
     def _require(self, task_vars: dict[str, t.Any], options: dict[str, t.Any], names: list[str]) -> None:
         told = "".join(mistake(name, self._templar.template(task_vars[name]), options[name]) for name in names if name in task_vars)

@@ -17,6 +17,7 @@ author: MOBIUS operations (@mobius-ops)
 description:
   - Makes one C(NAME=value) line of each key, sorted. Values are written so that systemd, dotenv and the collection's
     supervisor read them alike.
+  - Booleans are written as C(true) and C(false). A key without a value (null) is left out.
 positional: _input
 options:
   _input:
@@ -45,8 +46,9 @@ def dotenv(values: dict[str, t.Any]) -> str:
     if not isinstance(values, Mapping):
         raise AnsibleFilterError(f"mobius_dotenv: expected a dictionary of names and values, found {type(values).__name__}. Correct it.")
     lines = []
-    for name in sorted(values, key=str):
-        text = str(values[name])
+    for name in sorted(set(values) - set(left_out(values)), key=str):
+        value = values[name]
+        text = str(value).lower() if isinstance(value, bool) else str(value)
         if not NAME.fullmatch(str(name)):
             raise AnsibleFilterError(f"mobius_dotenv: expected names of letters, digits and _, found {name!r}. Correct it.")
         if any(letter in text for letter in "\0\n\r'\"\\") or text != text.strip():
@@ -55,6 +57,11 @@ def dotenv(values: dict[str, t.Any]) -> str:
         quote = "'" if "#" in text or "`" in text else ""  # the npm package dotenv ends a value at them
         lines.append(f"{name}={quote}{text}{quote}\n")
     return "".join(lines)
+
+
+def left_out(values: t.Any) -> list[str]:
+    """Names without a value."""
+    return [name for name in values if values[name] is None] if isinstance(values, Mapping) else []
 
 
 class FilterModule:

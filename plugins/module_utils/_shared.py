@@ -24,6 +24,7 @@ DEFAULT: list[dict[str, t.Any]] = [
     {"path": "src/api/saved-matches", "component": "database", "folder": ".saved-matches"},
     {"path": "output", "component": "generated", "folder": ".output"},
 ]
+FIELDS = ("path", "component", "folder", "create")
 #: The file that every release has of its own component; setup writes it.
 ENV = (".env", "config/.env")
 
@@ -45,7 +46,7 @@ def normalize(given: list[dict[str, t.Any]] | None) -> list[dict[str, t.Any]]:
 def _entry(number: int, entry: dict[str, t.Any]) -> dict[str, t.Any]:
     full = {"folder": "", "create": [], **{key: value for key, value in entry.items() if value is not None}}
     name = f"mobius_shared_folders, entry {number}"
-    unknown = set(full) - {"path", "component", "folder", "create"}
+    unknown = set(full) - set(FIELDS)
     if unknown or not full.get("path") or not full.get("component"):
         raise InputError(name, "path and component, and if need be folder and create", ", ".join(sorted(entry)) or "nothing",
                          "Correct it")

@@ -11,6 +11,8 @@ description:
   - Holds the variables of a run against a role's C(meta/argument_specs.yml), on the controller.
   - It checks what Ansible's own validation checks (types, as strings from surveys too, elements and choices), and
     leaves the specification out of the message.
+  - It refuses variables that begin with C(mobius_) and that no role or playbook of the collection has, and unknown fields in lists such as
+    C(mobius_checks), and names the one that was probably meant.
 author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
   - mobius.ops.shared.reads_only

@@ -60,6 +60,12 @@ def test_mistyped_settings(ready, says):
     assert len(result.output.splitlines()) < 40  # not the whole specification
 
 
+def test_settings_that_nothing_reads(ready, says):
+    refused(ready, says, ["mobius_prot: expected a setting of mobius.ops, found none of this name (did you mean mobius_port?). Correct it",
+                          "mobius_checks, entry 1: expected the fields", "found ulr (did you mean url?). Correct the name."], "setup",
+            mobius_prot=99, mobius_checks=[{"name": "health", "ulr": "http://127.0.0.1:1/"}])
+
+
 def test_settings_of_the_watch_are_checked_before_anything_changes(ready, says):
     refused(ready, says, ["watch option interval: expected a number above 0, found 0"], mobius_watch_interval=0,
             mobius_release_source=str(ready.source("v4")), mobius_version="v4")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.mobius.ops.plugins.action.settings import mistake, unfit_secrets
+from ansible_collections.mobius.ops.plugins.action.settings import FIELDS, doubtful, mistake, unfit_secrets
+from ansible_collections.mobius.ops.plugins.plugin_utils import setting_names
 
 
 @pytest.mark.parametrize(("value", "option"), [
@@ -66,3 +67,53 @@ def test_secrets_that_cannot_be_written_are_told_without_them(values, part):
 
 def test_secrets_that_can_be_written():
     assert unfit_secrets({"KEY": SECRET, "PORT": 5001}) == ""
+
+
+COLLECTION = str(Path(__file__).parents[4])
+
+
+@pytest.mark.parametrize(("name", "meant"), [
+    ("mobius_prot", " (did you mean mobius_port?)"), ("mobius_auto_rolback", " (did you mean mobius_auto_rollback?)"), ("mobius_zzz", "")])
+def test_a_variable_that_nothing_reads_is_told(name, meant):
+    (told,) = setting_names.unknown([name, "mobius_port", "other"], COLLECTION)
+    assert told.startswith(f"{name}: expected a setting of mobius.ops, found none of this name{meant}. Correct it, or")
+
+
+@pytest.mark.parametrize("name", ["mobius_hosts", "mobius_become", "mobius_operator", "mobius_report_watch", "mobius_outcome", "mobius_backup",
+                                  "mobius_lock", "mobius_release_id", "mobius_why"])
+def test_variables_of_playbooks_and_what_a_workflow_passes_on_are_known(name):
+    assert setting_names.unknown([name], COLLECTION) == []
+
+
+def test_every_setting_is_known():
+    assert setting_names.unknown(settings_options(), COLLECTION) == []
+
+
+def settings_options():
+    specs = yaml.safe_load((Path(COLLECTION) / "roles" / "mobius" / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
+    return specs["argument_specs"]["settings"]["options"]
+
+
+@pytest.mark.parametrize(("entries", "told"), [
+    ([{"name": "a", "url": "/"}, {"name": "b", "ulr": "/"}], ["mobius_checks, entry 2: expected the fields "]),
+    ([{"name": "a", "url": "/", "secret": SECRET}], ["mobius_checks, entry 1: expected the fields "]),
+    ([], []), ("[]", []), (["text"], []), ([{"url": "/", "json": "a", "secret_headers": {}}], [])])
+def test_unknown_fields_are_told_without_values(entries, told):
+    found = setting_names.fields("mobius_checks", entries, FIELDS["mobius_checks"])
+    assert [sentence[:len(told[0])] for sentence in found] == told and SECRET not in str(found)
+    assert "ulr" not in str(entries) or found[0].endswith("found ulr (did you mean url?). Correct the name.")
+
+
+def test_the_fields_of_the_defaults_are_known():
+    defaults = yaml.safe_load((Path(COLLECTION) / "roles" / "mobius" / "defaults" / "profiles" / "mobius.yml").read_text(encoding="utf-8"))
+    lists = [name for name in FIELDS if isinstance(defaults.get(name), list)]
+    assert len(lists) >= 3
+    assert [setting_names.fields(name, defaults[name], FIELDS[name]) for name in lists] == [[]] * len(lists)
+
+
+@pytest.mark.parametrize(("values", "told"), [
+    ({"mobius_version": 1.1}, "mobius_version is the number 1.1. YAML drops zeros"), ({"mobius_version": "1.10"}, ""),
+    ({"mobius_dotenv": {"A": None, "B": ""}}, "mobius_dotenv: A has no value (null) and is left out."), ({"mobius_dotenv": "x"}, ""), ({}, "")])
+def test_what_is_probably_not_meant_is_a_warning(values, told):
+    found = doubtful(values)
+    assert len(found) == bool(told) and "".join(found).startswith(told)

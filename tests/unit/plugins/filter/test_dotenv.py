@@ -38,7 +38,7 @@ def test_what_is_written_is_read_back_or_refused(values):
 
 
 def test_lines_are_sorted_and_values_are_texts():
-    assert dotenv.dotenv({"PORT": 5001, "DEBUG": True, "A": ""}) == "A=\nDEBUG=True\nPORT=5001\n"
+    assert dotenv.dotenv({"PORT": 5001, "DEBUG": True, "TRACE": False, "A": "", "B": None}) == "A=\nDEBUG=true\nPORT=5001\nTRACE=false\n"
     assert dotenv.dotenv({"A": "a#b", "B": "`b`", "C": "a $b"}) == "A='a#b'\nB='`b`'\nC=a $b\n"
     assert dotenv.dotenv({}) == ""
     assert dotenv.FilterModule().filters()["dotenv"] is dotenv.dotenv
