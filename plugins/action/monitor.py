@@ -25,6 +25,8 @@ RETRY = 5
 DETACH = ("Ctrl-C detaches; the watch goes on, and rolls back by itself. See it again: mobius.ops.monitor -e mobius_monitor_attach=true. "
           "End it: mobius.ops.monitor -e mobius_monitor_stop=true.")
 BARS = "▁▂▃▄▅▆▇█"
+#: Of the log's levels; what is as it should be has none.
+COLORS = {" ERROR ": C.COLOR_ERROR, " WARN ": C.COLOR_WARN, " ends: healthy": C.COLOR_OK}
 MEASURED = ("ok", "slow", "partial")
 
 
@@ -99,4 +101,5 @@ class ActionModule(ActionBase):
         lines = [line for line in result.get("lines", []) if progress == "all" or (progress == "changes" and " INFO round " not in line)]
         for number, line in enumerate(lines):
             last = number == len(lines) - 1 and " round " in line
-            display.display(f"[{host}] {line}" + (f"  {spark(result['watch']['recent'] or [])}" if last else ""))
+            color = next((color for word, color in COLORS.items() if word in line), None)
+            display.display(f"[{host}] {line}" + (f"  {spark(result['watch']['recent'] or [])}" if last else ""), color=color)

@@ -58,6 +58,15 @@ def test_a_host_that_missed_a_deploy_gets_it_from_the_same_command(fleet, good):
     assert [site.service()["pid"] for site in list(fleet.sites.values())[:2]] == others
 
 
+def test_what_became_of_it_is_a_table(fleet, good, monkeypatch, tmp_path):
+    monkeypatch.setenv("MOBIUS_TEST_OUTPUT", "mobius.ops.steps")
+    monkeypatch.setenv("MOBIUS_LOG_FOLDER", str(tmp_path))
+    result = fleet.play("status")
+    words = [line.split() for line in result.output.splitlines()]
+    assert ["Look"] in words and all([name, "✓"] in words for name in NAMES), result.output
+    assert words[-1][0] == "WELL:"
+
+
 def test_watches_that_nobody_could_follow_at_the_same_time_are_refused_before_the_build(fleet, good, tmp_path):
     source, built = fleet.sites["first"].source("v6-unbuilt"), tmp_path / "built"
     (source / "src" / "api" / f"only-here-{os.urandom(8).hex()}.js").write_text("// bits that no earlier run has built\n")

@@ -64,6 +64,7 @@ class Operator:
         """The environment of a run: the tools of the virtual environment first, and `set_stats` kept."""
         paths = [str(BIN), *[path for path in os.environ["PATH"].split(os.pathsep) if "shims" not in path]]
         return {**os.environ, "PATH": os.pathsep.join(paths), "MOBIUS_STATS_FILE": self.stats_file,
+                "ANSIBLE_STDOUT_CALLBACK": os.environ.get("MOBIUS_TEST_OUTPUT", "default"),
                 "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "support" / "callbacks"),
                 "ANSIBLE_CALLBACKS_ENABLED": "stats_file", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PYTHONUNBUFFERED": "1"}
 
