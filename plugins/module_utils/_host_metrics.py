@@ -263,4 +263,11 @@ def shown(metric: Metric) -> str:
         return "listening" if value else "nobody listens"
     if metric["metric"] == "uptime_s":
         return _words.duration(value)
-    return _files.human_size(value) if metric["unit"] == "bytes" else f"{value:g} {metric['unit']}".rstrip()
+    return quantity(value, metric["unit"])
+
+
+def quantity(value: float, unit: str) -> str:
+    """A figure as people read it: ``70 MB``, ``27 min``, ``8.94 %``."""
+    if unit == "bytes":
+        return _files.human_size(value)
+    return _words.duration(value) if unit == "s" and abs(value) >= 60 else f"{value:,g} {unit}".rstrip()

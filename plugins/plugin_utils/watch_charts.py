@@ -11,7 +11,7 @@ import datetime
 import math
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _page
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _host_metrics, _page
 from ansible_collections.mobius.ops.plugins.module_utils._watch_series import OUTCOMES
 
 try:
@@ -78,19 +78,19 @@ def _ticks(first: float, last: float, most: int) -> list[float]:
 
 def lines(name: str, title: str, told: str, unit: str, curves: list[Line], limits: t.Sequence[tuple[str, float]] = (),
           marks: t.Sequence[Mark] = (), top: float | None = None) -> str:
-    """Curves over time; limits as level lines where they are in sight, marks as upright ones.
+    """Curves over time; limits as level lines where they are in sight, marks as upright ones. Single points make no chart.
 
     :param name: a word that no other chart of the page has.
     :param top: the end of the axis, when it is known.
     """
     unit = _page.clean(unit)
-    curves = [(_page.clean(key), points) for key, points in curves if points][:COLOURS]
+    curves = [(_page.clean(key), points) for key, points in curves if len(points) > 1][:COLOURS]
     times = [at for _key, points in curves for at, _value in points]
     if not times:
         return ""
     highest = max(value for _key, points in curves for _at, value in points)
     seen = [(key, limit) for key, limit in limits if limit <= max(highest, 1e-9) * IN_SIGHT]
-    hidden = [f"{key} {limit:,g} {unit}" for key, limit in limits if (key, limit) not in seen]
+    hidden = [f"{key} {_host_metrics.quantity(limit, unit)}" for key, limit in limits if (key, limit) not in seen]
     first, last = (edge([*times, *(mark["at"] for mark in marks)]) for edge in (min, max))
     first, last = (first, last) if last > first else (first - 1, last + 1)
     end = top or max([highest, *(limit for _key, limit in seen)]) * 1.25 or 1
@@ -98,7 +98,7 @@ def lines(name: str, title: str, told: str, unit: str, curves: list[Line], limit
 
     def draw(width: int, height: int, labels: int) -> t.Any:
         chart = _chart(pygal.XY, width, height, range=(0, end), xrange=(first, last), show_dots=len(times) <= 150, dots_size=2,
-                       x_value_formatter=lambda at: clock(at, last - first), value_formatter=lambda value: f"{value:,.4g} {unit}",
+                       x_value_formatter=lambda at: clock(at, last - first), value_formatter=lambda value: _host_metrics.quantity(float(f"{value:.4g}"), unit),
                        x_labels=_ticks(first, last, labels))
         for at, (key, points) in enumerate([*curves, *level]):
             chart.add(key, points, stroke_style={"width": 2, "dasharray": DASHES[at]} if DASHES[at] else {"width": 2})

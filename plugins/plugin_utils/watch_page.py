@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _page
+from ansible_collections.mobius.ops.plugins.module_utils import _host_metrics, _page
 from ansible_collections.mobius.ops.plugins.module_utils._page import text
 from ansible_collections.mobius.ops.plugins.plugin_utils import watch_charts, watch_tables
 from ansible_collections.mobius.ops.plugins.plugin_utils.watch_charts import Mark, seconds_of
@@ -42,9 +42,8 @@ def summary(facts: Facts) -> str:
 def render(facts: Facts) -> str:
     """The page. The same facts give the same page."""
     marks = _marks(facts)
-    parts = [_head(facts), watch_charts.PATTERNS, _figures(facts), _latencies(facts, marks), _outcomes(facts), _host(facts, marks),
-             watch_tables.steps(facts), watch_tables.checks(facts), watch_tables.evidence(facts),
-             watch_tables.writes(facts), watch_tables.incidents(facts), watch_tables.releases(facts), watch_tables.ids(facts)]
+    parts = [_head(facts), watch_charts.PATTERNS, _figures(facts), watch_tables.steps(facts), _latencies(facts, marks), _outcomes(facts),
+             _host(facts, marks), watch_tables.checks(facts), watch_tables.evidence(facts), watch_tables.writes(facts), watch_tables.incidents(facts), watch_tables.releases(facts), watch_tables.ids(facts)]
     watch = facts["watch"]
     return _page.document(f"{summary(facts)} ({watch['env']}, watch {watch['id']})", parts, watch_charts.STYLE + STYLE)
 
@@ -98,13 +97,14 @@ def _marks(facts: Facts) -> list[Mark]:
 
 
 def _drawn(facts: Facts, marks: list[Mark]) -> list[Mark]:
-    """Those near to the rounds; one far away would flatten the rest."""
+    """Those near to the rounds, numbered from 1; one far away would flatten the rest."""
     rounds = facts["series"]["rounds"]
     if not rounds:
         return []
     first, last = seconds_of(rounds[0]["when"]), seconds_of(rounds[-1]["until"])
     room = max(15.0, (last - first) * 0.25)
-    return [mark for mark in marks if first - room <= mark["at"] <= last + room]
+    near = [mark for mark in marks if first - room <= mark["at"] <= last + room]
+    return [{**mark, "sign": str(number)} for number, mark in enumerate(near, 1)]
 
 
 def _listed(marks: list[Mark]) -> str:
@@ -155,13 +155,14 @@ def _host(facts: Facts, marks: list[Mark]) -> str:
     rows = []
     for metric in metrics:
         values = [point["value"] for point in metric["points"]]
-        span = f"{min(values):,g} to {max(values):,g}" if values and min(values) < max(values) else ""
-        cells = [f"{values[-1]:,g}" if values else "unknown", span]
-        limits = ["" if metric[key] is None else f"{metric[key]:,g}" for key in ("warning", "critical")]
+        read = [_host_metrics.quantity(value, metric["unit"]) for value in values]
+        span = f"{read[values.index(min(values))]} to {read[values.index(max(values))]}" if len(set(read)) > 1 else ""
+        cells = [read[-1] if read else "unknown", span]
+        limits = ["" if metric[key] is None else _host_metrics.quantity(metric[key], metric["unit"]) for key in ("warning", "critical")]
         mood = {"normal": "good", "critical": "bad"}.get(metric["status"], "")
         rows.append(f'<tr><th scope="row">{text(_named(metric))}</th><td class="status {mood}">{text(metric["status"])}</td>'
-                    + numbers([*cells, *limits]) + f"<td>{text(metric['unit'])}</td></tr>")
-    head = ["metric", "status", "last", "range", "warning", "critical", "unit"]
+                    + numbers([*cells, *limits]) + "</tr>")
+    head = ["metric", "status", "last", "range", "warning", "critical"]
     return _page.section("The host", "".join(charts) + _page.table(head, rows, {2, 3, 4, 5})) if metrics else ""
 
 

@@ -34,6 +34,7 @@ class Demo:
     """The steps in order; each notes its time and verdict."""
 
     def __init__(self) -> None:
+        os.environ.setdefault("MOBIUS_TEST_OUTPUT", "mobius.ops.steps")
         self.operator = Operator("demo", mobius_port=PORT)
         self.rows: list[tuple[str, float, str, bool]] = []
         self.files: dict[str, str] = {}

@@ -194,6 +194,7 @@ class Trial:
         (self.folder / "play.yml").write_text(json.dumps([{"hosts": "all", "gather_facts": False, **(play or {}), "tasks": tasks}]))
         argv = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts.json", "play.yml", *options]
         return Run(argv, {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PYTHONUNBUFFERED": "1",
+                          "ANSIBLE_STDOUT_CALLBACK": "default",
                           "ANSIBLE_COLLECTIONS_PATH": f"{self.folder / 'collections'}:{ROOT / '.build' / 'collections'}",
                           "ANSIBLE_NOCOLOR": "1", "ANSIBLE_INJECT_FACT_VARS": "0", "TRIAL_CUT": str(self.cut), **(env or {})}, self.folder)
 

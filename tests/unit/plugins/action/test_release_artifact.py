@@ -88,7 +88,7 @@ def playbook(tmp_path):
         play = {"hosts": "localhost", "gather_facts": False, "connection": "local",
                 "vars": {"ansible_python_interpreter": sys.executable}, "tasks": [task, {"debug": {"var": "made.digest"}}]}
         (tmp_path / "play.yml").write_text(json.dumps([play]))
-        environment = {**os.environ, "TMPDIR": short, "ANSIBLE_NOCOLOR": "1", "PYTHONUNBUFFERED": "1",
+        environment = {**os.environ, "TMPDIR": short, "ANSIBLE_NOCOLOR": "1", "PYTHONUNBUFFERED": "1", "ANSIBLE_STDOUT_CALLBACK": "default",
                        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
                        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build" / "collections"), "ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote"),
                        "HOLD": str(tmp_path / "hold"), "STARTED": str(tmp_path / "started")}

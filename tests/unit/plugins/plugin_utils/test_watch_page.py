@@ -148,10 +148,11 @@ def test_a_threshold_far_away_does_not_flatten_the_curve(told, ms, drawn):
 
 def test_hostile_text_is_nothing_but_text(host):
     sample = {**watches.fault(HOSTILE, HOSTILE), "check": HOSTILE, "status": HOSTILE}
-    line = watches.round_line(5, 2, "failed", fault=HOSTILE, evidence=[sample])
-    line["checks"][0]["check"] = HOSTILE
+    hostile = [watches.round_line(at, number, "failed", fault=HOSTILE, evidence=[sample]) for at, number in ((5, 2), (8, 3))]
+    for line in hostile:
+        line["checks"][0]["check"] = HOSTILE
     metric = {"metric": HOSTILE, "subject": HOSTILE, "value": 1, "unit": HOSTILE, "status": HOSTILE, "warning": 2, "critical": 3}
-    watches.put(host, [watches.round_line(0, 1), line, watches.mark_line(6, "alarm", HOSTILE),
+    watches.put(host, [watches.round_line(0, 1), watches.round_line(2, 1), *hostile, watches.mark_line(9, "alarm", HOSTILE),
                        *({**watches.host_line(at, 3), "metrics": [metric]} for at in (0, 5))],
                 trigger=HOSTILE, baseline={HOSTILE: {"p50_ms": HOSTILE}})
     for what in ("incident", "active", HOSTILE):
@@ -190,3 +191,25 @@ def test_marks_come_from_the_history_when_the_metrics_have_none(told):
     _facts, _page, seen = told([watches.round_line(at, at) for at in range(0, 600, 10)], verdict="rolled_back")
     assert seen.says("deploy 2026-11-23T16:00:04Z v2") and seen.says("rollback 2026-11-23T16:09:59Z 3 consecutive failed rounds")
     assert not seen.says("deploy 2026-11-23T16:09:59Z")
+
+
+def test_figures_have_units_that_a_person_reads_and_steps_come_first(told):
+    units = [("service_rss_bytes", 64_700_000, "bytes", "64.7 MB"), ("uptime_s", 1620, "s", "27 min"), ("load_per_core", 0.5, "", "0.5")]
+    lines = [{**watches.host_line(at, 3), "metrics": [{"metric": name, "subject": "", "value": value + at, "unit": unit, "status": "normal",
+                                                         "warning": value * 2, "critical": value * 3} for name, value, unit, _text in units]}
+             for at in (0, 0)]
+    _facts, page, seen = told([watches.round_line(0, 1), watches.round_line(5, 2), *lines])
+    assert all(seen.says(text) for _name, _value, _unit, text in units) and not seen.says("64700000") and not seen.says("64,700,000")
+    order = [page.index(f">{title}<") for title in ("Step by step", "How fast it answered", "The host")]
+    assert order == sorted(order)
+
+
+def test_one_point_makes_no_chart(told):
+    _facts, page, seen = told([watches.round_line(0, 1)])
+    assert not seen.says("Response time of") and "chart-latency" not in page and seen.says("Rounds by outcome")
+
+
+def test_marks_in_the_charts_are_numbered_from_1(told):
+    far = [watches.mark_line(-5000, "alarm", "long ago")]
+    _facts, page, _seen = told([*far, *[watches.round_line(at, at) for at in range(0, 600, 10)], watches.mark_line(300, "alarm", "now")])
+    assert '<li value="1">' in page and page.count("<li value=") >= 1 and "long ago" not in page
