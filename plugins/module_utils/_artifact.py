@@ -27,6 +27,8 @@ SCHEMA = 1
 EXCLUDED = frozenset({".git", "node_modules", ".env", MANIFEST, ".release.json"})
 #: Files that only make version control keep an empty folder.
 PLACEHOLDERS = (".gitkeep", ".keep", ".gitignore")
+#: What reading a damaged tar file raises.
+_DAMAGE = (tarfile.TarError, EOFError, ValueError, gzip.BadGzipFile, zlib.error)
 #: A secret in an npm configuration; ``${NAME}`` is none.
 _TOKEN = re.compile(r"^[^#;\n]*_(?:auth|authToken|password)\s*=\s*(?!\$\{)\S", re.MULTILINE)
 
@@ -161,8 +163,12 @@ def unpack(path: str, folder: str) -> None:
                 member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
                 member.mode = 0o600 if _is_private(member) else 0o755 if member.isdir() or member.mode & 0o100 else 0o644
                 archive.extract(member, folder, **({"filter": "fully_trusted"} if hasattr(tarfile, "data_filter") else {}))
-    except (tarfile.TarError, EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:
-        raise IntegrityError(f"artifact {path}", "a whole gzipped tar file", str(error), "Build or copy the artifact again") from error
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: str, error: Exception) -> IntegrityError:
+    return IntegrityError(f"artifact {path}", "a whole gzipped tar file", str(error), "Build or copy the artifact again")
 
 
 def pack(path: str, first: str, about: dict[str, t.Any], members: dict[str, str]) -> None:
@@ -211,9 +217,12 @@ def _plain(member: tarfile.TarInfo, private: bool) -> tarfile.TarInfo:
 
 
 def require_safe(path: str) -> None:
-    """:raises IntegrityError: when a tar file has a member that ``unpack`` refuses."""
-    with tarfile.open(path, "r:gz") as archive:
-        _require_safe(path, archive.getmembers())
+    """:raises IntegrityError: when a tar file is damaged, or has a member that ``unpack`` refuses."""
+    try:
+        with tarfile.open(path, "r:gz") as archive:
+            _require_safe(path, archive.getmembers())
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
 
 
 def require_links(names: dict[str, str], what: str) -> None:

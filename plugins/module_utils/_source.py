@@ -122,10 +122,11 @@ def require_whole(tree: str, source: str, shared: t.Sequence[str]) -> None:
     :param source: how the source is called in the message.
     :raises InputError: for what Git LFS or a submodule keeps and is not there, and for links that lead out of the source.
     """
-    modules = [path for path in _submodules(tree) if not os.path.isdir(os.path.join(tree, path)) or not os.listdir(os.path.join(tree, path))]
-    if modules:
-        raise InputError(f"release source '{source}'", f"the files of its submodule {modules[0]}", "none",
-                         "Fetch them: git submodule update --init --recursive")
+    for path in _submodules(tree):
+        folder = os.path.join(tree, path)
+        if not os.path.isdir(folder) or not os.listdir(folder):
+            raise InputError(f"release source '{source}'", f"the files of its submodule {path}", "none",
+                             "Fetch them: git submodule update --init --recursive")
     names = dict(_artifact.walk(tree, shared))
     pointers = [name for name, path in names.items() if _is_pointer(path)]
     if pointers:

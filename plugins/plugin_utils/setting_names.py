@@ -29,8 +29,8 @@ def unknown(given: t.Iterable[str], collection: str) -> list[str]:
     """A sentence for each variable that has the prefix and that the collection does not have."""
     strange = sorted(name for name in given if name.startswith(PREFIX))
     names = known(collection) if strange else set()
-    return [f"{name}: expected a setting of mobius.ops, found none of this name{_meant(name, names)}. Correct it, or, when it is a variable "
-            f"of your own, give it a name that does not begin with {PREFIX}." for name in strange if name not in names]
+    return [f"{name}: expected a setting of mobius.ops, found none of this name{_meant(name, names)}. Correct it, or, when it is a "
+            f"variable of your own, give it a name that does not begin with {PREFIX}." for name in strange if name not in names]
 
 
 def fields(setting: str, entries: t.Any, allowed: t.Collection[str]) -> list[str]:
@@ -38,8 +38,8 @@ def fields(setting: str, entries: t.Any, allowed: t.Collection[str]) -> list[str
     found = []
     for number, entry in enumerate(entries if isinstance(entries, (list, tuple)) else [], 1):
         for field in sorted(set(map(str, entry)) - set(allowed)) if isinstance(entry, dict) else []:
-            found.append(f"{setting}, entry {number}: expected the fields {', '.join(sorted(allowed))}, found {field}{_meant(field, allowed)}. "
-                         "Correct the name.")
+            found.append(f"{setting}, entry {number}: expected the fields {', '.join(sorted(allowed))}, "
+                         f"found {field}{_meant(field, allowed)}. Correct the name.")
     return found
 
 

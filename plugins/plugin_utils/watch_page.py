@@ -43,7 +43,8 @@ def render(facts: Facts) -> str:
     """The page. The same facts give the same page."""
     marks = _marks(facts)
     parts = [_head(facts), watch_charts.PATTERNS, _figures(facts), watch_tables.steps(facts), _latencies(facts, marks), _outcomes(facts),
-             _host(facts, marks), watch_tables.checks(facts), watch_tables.evidence(facts), watch_tables.writes(facts), watch_tables.incidents(facts), watch_tables.releases(facts), watch_tables.ids(facts)]
+             _host(facts, marks), watch_tables.checks(facts), watch_tables.evidence(facts),
+             watch_tables.writes(facts), watch_tables.incidents(facts), watch_tables.releases(facts), watch_tables.ids(facts)]
     watch = facts["watch"]
     return _page.document(f"{summary(facts)} ({watch['env']}, watch {watch['id']})", parts, watch_charts.STYLE + STYLE)
 

@@ -132,7 +132,7 @@ def test_what_another_run_did_while_it_waited_counts(served):
 
 
 def test_what_another_run_does_after_the_look_is_told(served, says):
-    """Nothing is to be done, so nothing is locked; and while the service is asked whether it is well, another release is put in its place."""
+    """Nothing is to be done, so nothing is locked; while the service is asked whether it is well, another release takes its place."""
     assert served.deploy("v2").outcome == "deployed"
     live, layout = served.live(), Layout(str(served.root))
 
@@ -153,7 +153,8 @@ def test_what_another_run_does_after_the_look_is_told(served, says):
     finally:
         asked_here.listener.close()
     assert (result.status, result.outcome) == (2, "failed"), result.output
-    assert says(result, f"release {live} was live and verified when this run began, and another run has replaced it: {served.live()} serves now.")
+    told = f"release {live} was live and verified when this run began, and another run has replaced it: {served.live()} serves now."
+    assert says(result, told)
 
 
 def test_a_killed_deploy_does_not_stop_the_same_command(served, eventually):

@@ -202,8 +202,8 @@ def test_tasks_that_send_headers_send_the_secret_ones_too():
 
 
 #: What Ansible itself reads in a result. A module that returns one of them under another meaning makes a warning, or a false "skipping".
-RESERVED = {"ansible_facts", "changed", "deprecations", "diff", "exception", "failed", "invocation", "skip_reason", "skipped", "unreachable",
-            "warnings"}
+RESERVED = {"ansible_facts", "changed", "deprecations", "diff", "exception", "failed", "invocation", "skip_reason", "skipped",
+            "unreachable", "warnings"}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "plugins" / "modules").glob("*.py")), ids=lambda path: path.stem)

@@ -79,8 +79,8 @@ def test_a_variable_that_nothing_reads_is_told(name, meant):
     assert told.startswith(f"{name}: expected a setting of mobius.ops, found none of this name{meant}. Correct it, or")
 
 
-@pytest.mark.parametrize("name", ["mobius_hosts", "mobius_become", "mobius_operator", "mobius_report_watch", "mobius_outcome", "mobius_backup",
-                                  "mobius_lock", "mobius_release_id", "mobius_why"])
+@pytest.mark.parametrize("name", ["mobius_hosts", "mobius_become", "mobius_operator", "mobius_report_watch", "mobius_outcome",
+                                  "mobius_backup", "mobius_lock", "mobius_release_id", "mobius_why"])
 def test_variables_of_playbooks_and_what_a_workflow_passes_on_are_known(name):
     assert setting_names.unknown([name], COLLECTION) == []
 
@@ -113,7 +113,8 @@ def test_the_fields_of_the_defaults_are_known():
 
 @pytest.mark.parametrize(("values", "told"), [
     ({"mobius_version": 1.1}, "mobius_version is the number 1.1. YAML drops zeros"), ({"mobius_version": "1.10"}, ""),
-    ({"mobius_dotenv": {"A": None, "B": ""}}, "mobius_dotenv: A has no value (null) and is left out."), ({"mobius_dotenv": "x"}, ""), ({}, "")])
+    ({"mobius_dotenv": {"A": None, "B": ""}}, "mobius_dotenv: A has no value (null) and is left out."), ({"mobius_dotenv": "x"}, ""),
+    ({}, "")])
 def test_what_is_probably_not_meant_is_a_warning(values, told):
     found = doubtful(values)
     assert len(found) == bool(told) and "".join(found).startswith(told)

@@ -105,6 +105,7 @@ def test_every_file_of_tasks_that_is_named_is_there_and_every_role_has_a_step():
 
 @pytest.mark.parametrize(("path", "step"), [
     ("/x/mobius/ops/roles/deploy/tasks/switch.yml:12", "Switch…"), ("/x/roles/deploy/tasks/main.yml:3", ""),
-    ("/x/roles/mobius/tasks/outcome.yml:3", "outcome"), ("/x/roles/monitor/tasks/follow.yml:3", "Watch…"), ("/x/playbooks/hosts.yml:3", "")])
+    ("/x/roles/mobius/tasks/outcome.yml:3", "outcome"), ("/x/roles/monitor/tasks/follow.yml:3", "Watch…"),
+    ("/x/playbooks/hosts.yml:3", "")])
 def test_the_step_of_a_file(path, step):
     assert step_lines.step_at(path) == step
