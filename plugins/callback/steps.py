@@ -24,7 +24,7 @@ version_added: 0.1.0
 author: MOBIUS operations (@mobius-ops)
 description:
   - Shows each step of a playbook of this collection as one line with its hosts and its time, messages as they are, failures at once,
-    a table of hosts and steps for a fleet, and as the last line what came of it. Live lines of builds, backups and watches appear as always.
+    a table of hosts and steps for a fleet, and as the last line what came of it. Live lines of builds, backups and watches appear too.
   - The step of a task is what the variable C(mobius_step) of the task, its block or its include says, or else its file in the collection.
     A step whose name ends in C(…) is announced when it begins. Tasks of other collections are steps of their own.
   - What Ansible's default callback would print goes into a file. With C(-v) it is shown instead, and differences are shown with C(--diff).
@@ -47,7 +47,8 @@ requirements:
 
 KEPT = 50
 #: Actions that do nothing on a host.
-_QUIET = frozenset(prefix + name for name in ("include_tasks", "include_role", "set_fact", "set_stats") for prefix in ("", "ansible.builtin."))
+_QUIET = frozenset(f"{prefix}{name}" for prefix in ("", "ansible.builtin.")
+                   for name in ("include_tasks", "include_role", "set_fact", "set_stats"))
 
 
 class Recorder:

@@ -99,7 +99,8 @@ def lines(name: str, title: str, told: str, unit: str, curves: list[Line], limit
     def draw(width: int, height: int, labels: int) -> t.Any:
         chart = _chart(pygal.XY, width, height, range=(0, end), xrange=(first, last), show_dots=len(times) <= 150, dots_size=2,
                        x_value_formatter=lambda at: clock(at, last - first),
-                       value_formatter=lambda value: _host_metrics.quantity(float(f"{value:.4g}"), unit), x_labels=_ticks(first, last, labels))
+                       value_formatter=lambda value: _host_metrics.quantity(float(f"{value:.4g}"), unit),
+                       x_labels=_ticks(first, last, labels))
         for at, (key, points) in enumerate([*curves, *level]):
             chart.add(key, points, stroke_style={"width": 2, "dasharray": DASHES[at]} if DASHES[at] else {"width": 2})
         return chart

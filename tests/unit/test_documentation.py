@@ -92,9 +92,9 @@ def test_playbooks_and_plugins_that_are_named_exist(page):
     text = page.read_text(encoding="utf-8")
     for name in re.findall(r"(?:ansible-playbook|^ops|`ops)\b[^\n`]*? mobius\.ops\.(\w+)", text, flags=re.M):
         assert (ROOT / "playbooks" / f"{name}.yml").is_file(), f"there is no playbook {name}"
-    known = {path.stem for kind in ("playbooks", "plugins/modules", "roles") for path in (ROOT / kind).iterdir()}
+    known = {path.stem for kind in ("playbooks", "plugins/modules", "plugins/callback", "roles") for path in (ROOT / kind).iterdir()}
     for name in re.findall(r"\bmobius\.ops\.([a-z_]+)", text):
-        assert name in known, f"mobius.ops.{name} is no playbook, module or role"
+        assert name in known, f"mobius.ops.{name} is no playbook, module, callback or role"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

@@ -195,7 +195,7 @@ def test_marks_come_from_the_history_when_the_metrics_have_none(told):
 
 def test_figures_have_units_that_a_person_reads_and_steps_come_first(told):
     units = [("service_rss_bytes", 64_700_000, "bytes", "64.7 MB"), ("uptime_s", 1620, "s", "27 min"), ("load_per_core", 0.5, "", "0.5")]
-    metrics = [{"metric": name, "subject": "", "value": value, "unit": unit, "status": "normal", "warning": value * 2, "critical": value * 3}
+    metrics = [{"metric": name, "subject": "", "value": value, "unit": unit, "status": "normal", "warning": 2 * value, "critical": None}
                for name, value, unit, _text in units]
     lines = [{**watches.host_line(at, 3), "metrics": metrics} for at in (0, 5)]
     _facts, page, seen = told([watches.round_line(0, 1), watches.round_line(5, 2), *lines])
