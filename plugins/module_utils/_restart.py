@@ -13,6 +13,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 from ansible_collections.mobius.ops.plugins.module_utils._service import Service
 from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService
+from ansible_collections.mobius.ops.plugins.module_utils._work import Work
 
 #: Seconds for which a deploy or a rollback that switches is waited for. A restart is the emergency brake too.
 PATIENCE = 2.0
@@ -29,7 +30,8 @@ def restart(store: ReleaseStore, service: Service, checks: list[dict[str, t.Any]
 
     :param timeout: seconds until it must be ready.
     :param drain: how long the work of the old process is waited for; by the service's definition when it is ``None``.
-    :returns: seconds: ``ready_after``, ``downtime`` (``None`` when it did not run before), ``held`` (requests waited in the proxy).
+    :returns: seconds: ``ready_after``, ``downtime`` (``None`` when it did not run before), ``held`` (requests waited in the proxy); the work
+        that was ``cut``.
     :raises OpsError: when work does not end in time and may not be cut, or it does not become ready; the sentence says what serves.
     """
     live, rules = store.live(), (drain or _drain.of_definition(service))._replace(unless_ill=True)
@@ -37,13 +39,14 @@ def restart(store: ReleaseStore, service: Service, checks: list[dict[str, t.Any]
         with _alone(store) as alone:
             if alone:
                 return _lossless(store, service, live, checks, timeout, rules)
-    ran = service.status()["pid"]
+    ran, cut = service.status()["pid"], Work()
     if ran and not isinstance(service, SlottedService):
-        _drain.rest(service, service, _blue_green.patience(service, service, checks, rules))
+        cut = _drain.rest(service, service, _blue_green.patience(service, service, checks, rules))
     began = time.monotonic()
     service.restart()
     ready_after = _readiness.ready(service, checks, live, timeout) if checks else None
-    return {"ready_after": ready_after, "held": 0.0, "downtime": round(time.monotonic() - began, 2) if ran else None}
+    downtime = round(time.monotonic() - began, 2) if ran else None
+    return {"ready_after": ready_after, "held": 0.0, "downtime": downtime, "cut": cut.facts()}
 
 
 @contextlib.contextmanager
@@ -68,7 +71,8 @@ def _lossless(store: ReleaseStore, service: SlottedService, live: str, checks: l
         facts = _blue_green.restart(store, service, live, checks, timeout, drain)
         if service.spec["state"] == "shared":
             with contextlib.suppress(OpsError):  # it has long work: the next deploy or restart waits for it and stops it
-                _blue_green.retire(service, FINISH, ill or drain.force)
+                retired = _blue_green.retire(service, FINISH, ill or drain.force)
+                facts["cut"] = (retired.cut if retired else Work()).facts()
     except (OpsError, OSError) as error:
         told = _blue_green.refusal(live, error)
         told.args = (f"{told} {_after(service, live, before)}".rstrip(),)

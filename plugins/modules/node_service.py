@@ -282,6 +282,14 @@ held:
   description: Seconds that new requests waited in the proxy.
   returned: when the service was restarted
   type: float
+cut:
+  description: Work that was not waited for any longer, C(requests) and the names of C(renders).
+  returned: when the service was restarted
+  type: dict
+cut_text:
+  description: The same as a sentence, empty when nothing was cut.
+  returned: when the service was restarted
+  type: str
 ready_after:
   description: Seconds that it took to satisfy O(checks).
   returned: when it was waited for
@@ -368,7 +376,8 @@ def bring_about(service: _service.Service, old: _service.Service | None, params:
     if state == "stopped":
         service.shut_down()
     elif state == "restarted" or (state == "started" and differs):
-        return _restart.restart(store, service, checks, params["ready_timeout"], drain_of(service, params))
+        facts = _restart.restart(store, service, checks, params["ready_timeout"], drain_of(service, params))
+        return {**facts, "cut_text": _work.lost(facts.get("cut"))}
     elif state == "started":
         service.start()
         return {"ready_after": _readiness.ready(service, checks, store.live(), params["ready_timeout"])} if checks else {}
