@@ -243,12 +243,13 @@ class Proxy:
                                "Start it: mobius.ops.setup does")
 
     def requests(self, port: int) -> list[int]:
-        """The ages of the requests that an instance works on, in seconds."""
+        """The ages of the requests that an instance works on, in seconds; server-sent events and WebSockets are none."""
         try:
             lines = self.tell("show sess").splitlines()
         except OSError:
             return []
-        mine = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in lines if f" be=port_{port} " in line]
+        backend = f" be={_proxy_config.REQUESTS}_{port} "
+        mine = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in lines if backend in line]
         return [_seconds(words.get("age", "")) for words in mine]
 
 

@@ -14,23 +14,31 @@ import urllib.request
 
 import pytest
 from support.certificates import Authority
-from support.waiting import HANG
+from support.waiting import HANG, wait_until
 
-from ansible_collections.mobius.ops.plugins.module_utils import _proxy, _service_spec
+from ansible_collections.mobius.ops.plugins.module_utils import _proxy, _proxy_config, _service_spec
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService
 
 SETTINGS = {"host": "127.0.0.1", "certificate": "", "max_body": 1000, "max_connections": 100, "timeout": 60, "url": ""}
 
 
+OWN = {"Cache-Control": "no-store, private", "X-Frame-Options": "DENY", "Strict-Transport-Security": "max-age=63072000",
+       "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+
+
 class Answer(http.server.BaseHTTPRequestHandler):
     """Says which instance it is."""
 
     def do_GET(self):
+        if self.path == "/hang":
+            self.server.hang.wait(HANG)
         self.send_response(200)
         self.send_header("X-Powered-By", "Express")
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("X-Was-Told", self.headers.get("X-Forwarded-Proto", "nothing"))
+        for name, value in OWN.items() if self.path == "/own" else ():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(str(self.server.server_port).encode())
 
@@ -44,9 +52,11 @@ class Answer(http.server.BaseHTTPRequestHandler):
 def instances():
     servers = [http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) for _number in range(2)]
     for server in servers:
+        server.hang = threading.Event()
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     yield [server.server_port for server in servers]
     for server in servers:
+        server.hang.set()
         server.shutdown()
         server.server_close()
 
@@ -108,6 +118,44 @@ def test_headers_and_limits(running):
     with pytest.raises(urllib.error.HTTPError, match="413"):
         ask(running, data=b"x" * 1001)
     ask(running, data=b"x" * 1000)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_what_the_application_says_itself_is_not_weakened(proxy, secure, started, host, instances, tls):
+    settings, trust = secure
+    if tls:
+        proxy = _proxy.Proxy(host.layout, settings, instances, "127.0.0.1", None)
+    started(proxy)
+    _answer, headers = ask(proxy, f"http{'s' * tls}://127.0.0.1:{host.port}/own", trust if tls else None)
+    assert {name: headers.get_all(name) for name in OWN} == {name: [value] for name, value in OWN.items()}
+
+
+@pytest.mark.parametrize(("headers", "waited_for"), [
+    ({"Accept": "text/html"}, True), ({"Accept": "text/event-stream"}, False),
+    ({"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Key": "c2FtcGxlIG5vbmNlIGhlcmU=", "Sec-WebSocket-Version": "13"},
+     False)])
+def test_nobody_waits_for_streams(running, instances, headers, waited_for):
+    with socket.create_connection(("127.0.0.1", running.settings["port"])) as client:
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        client.sendall(f"GET /hang HTTP/1.1\r\nHost: x\r\n{lines}\r\n".encode())
+        wait_until(lambda: f"_{instances[0]} " in running.tell("show sess"), "it is with the instance")
+        assert len(running.requests(instances[0])) == waited_for
+
+
+def test_headers_that_node_takes_pass(running):
+    assert ask(running, headers={"Cookie": "x" * 15_900})[0] == running.live()
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
+def test_addresses_of_ipv6(host, instances, started):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no address ::1")
+    proxy = _proxy.Proxy(host.layout, {**SETTINGS, "host": "::1", "port": host.port}, instances, "127.0.0.1", None)
+    started(proxy)
+    assert ask(proxy, f"http://[::1]:{host.port}/")[0] == instances[0]
+    assert "server instance [::1]:5001" in _proxy_config.text({**SETTINGS, "port": 80}, [5001, 5002], "::1")
 
 
 def held_until_released(proxy, url=""):
