@@ -13,7 +13,7 @@ import os
 import secrets
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _mounts, _trees
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _mounts, _trees, _walk
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS, KEPT, WORK, Layout
 from ansible_collections.mobius.ops.plugins.module_utils._restore_journal import Journal
@@ -204,7 +204,7 @@ def sweep(layout: Layout, kept: t.Iterable[str] = ()) -> list[str]:
                     found.append(os.path.join(base, KEPT + name[len(WORK):]))
                     os.rename(work, found[-1])
                 else:
-                    _trees.remove(work)
+                    _walk.remove(work)
     return found
 
 

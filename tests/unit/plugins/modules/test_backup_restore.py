@@ -17,6 +17,7 @@ import tempfile
 import zipfile
 
 import pytest
+from support import trees
 from support.raw_zip import forged
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
@@ -31,6 +32,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _signature,
     _sqlite,
     _trees,
+    _walk,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._serving import Serving
@@ -734,3 +736,17 @@ def test_what_was_written_later_is_signed_too_and_nothing_of_the_first_backup_is
     assert {name for name in os.listdir(state_host.layout.backups) if os.path.basename(archive) not in name} == names
     listed = state_host.info(verify="deep", allowed_signers=keys.allowed())
     assert listed[0]["archive"] == result["safety_backup"] and listed[0]["status"] == "verified"
+
+
+def test_deeply_nested_folders_come_back(state_host, quick_clock):
+    os.mkdir(state_host.path("uploads/deep"))
+    trees.nest(state_host.path("uploads/deep"), 1100, b"bottom")
+    path = state_host.backup()["archive"]
+    _walk.remove(state_host.path("uploads/deep"))
+    result = state_host.restore(path)
+    assert not result.get("failed") and result["kept"] == [], result
+    with open(state_host.path("uploads/deep/" + "d/" * 1100 + "file"), "rb") as stream:
+        assert stream.read() == b"bottom"
+    assert not state_host.restore(path).get("failed")  # what it replaces is as deep
+    assert [name for name in os.listdir(state_host.layout.shared) if name.startswith(".")] == []
+    _walk.remove(state_host.path("uploads/deep"))
