@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import shutil
 import stat
+import threading
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _account, _as_user, _files, _scratch, _sqlite
@@ -38,7 +40,8 @@ class Databases:
         self._account, self._places, self._needed = account, places, needed
         self._helper = _as_user.Helper(account)
         self._stack = contextlib.ExitStack()
-        self._path, self._outer, self._inner, self._number = "", -1, -1, 0
+        self._path, self._outer, self._inner, self._numbers = "", -1, -1, itertools.count(1)
+        self._opening = threading.Lock()
 
     def __enter__(self) -> Databases:
         return self
@@ -112,18 +115,20 @@ class Databases:
             raise
 
     def _open(self) -> None:
-        """Make the helper's folder: ``w`` belongs to its user, what is around it does not."""
-        if self._path:
-            return
-        self._path, self._outer = self._stack.enter_context(_scratch.scratch(PREFIX, _place(self._account, self._places, self._needed)))
-        self._stack.callback(setattr, self, "_path", "")
-        os.mkdir("w", 0o700, dir_fd=self._outer)
-        self._inner = os.open("w", _files.FOLDER, dir_fd=self._outer)
-        self._stack.callback(os.close, self._inner)
-        if self._account.drops:
-            os.fchown(self._outer, -1, self._account.gid)
-            os.fchmod(self._outer, 0o710)
-            os.fchown(self._inner, self._account.uid, self._account.gid)
+        """Make the helper's folder, once: ``w`` belongs to its user, what is around it does not."""
+        with self._opening:
+            if self._path:
+                return
+            made = self._stack.enter_context(_scratch.scratch(PREFIX, _place(self._account, self._places, self._needed)))
+            self._outer = made.lock
+            os.mkdir("w", 0o700, dir_fd=self._outer)
+            self._inner = os.open("w", _files.FOLDER, dir_fd=self._outer)
+            self._stack.callback(os.close, self._inner)
+            if self._account.drops:
+                os.fchown(self._outer, -1, self._account.gid)
+                os.fchmod(self._outer, 0o710)
+                os.fchown(self._inner, self._account.uid, self._account.gid)
+            self._path = made.path
 
     @contextlib.contextmanager
     def _result(self, name: str, most: int) -> t.Iterator[int]:
@@ -143,8 +148,7 @@ class Databases:
     @contextlib.contextmanager
     def _put(self, content: t.Iterable[bytes | memoryview]) -> t.Iterator[tuple[str, int]]:
         """A file that the helper can read and nobody but this process can replace; its path and size."""
-        self._number += 1
-        name, size = f"database{self._number}", 0
+        name, size = f"database{next(self._numbers)}", 0
         descriptor = os.open(name, _NEW, 0o600, dir_fd=self._outer)
         try:
             try:

@@ -16,7 +16,15 @@ import pytest
 from support.damage import hot_journal
 from support.waiting import HANG
 
-from ansible_collections.mobius.ops.plugins.module_utils import _account, _as_user, _databases, _drill_check, _progress, _sqlite
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _account,
+    _as_user,
+    _checksums,
+    _databases,
+    _drill_check,
+    _progress,
+    _sqlite,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to read another user's databases")
@@ -198,6 +206,14 @@ def test_names_that_are_no_text_are_counted_as_tables(data):
     make(data / "a.db", *ODD[:1], *ODD[2:3], ODD[3].replace(" NOT NULL", ""))
     [found] = _drill_check.databases(str(data), _account.stranger(), time.monotonic() + HANG, _progress.Meter())
     assert found["tables"] == 1 and found["counts"] == {"t\ufffd": None}
+
+
+def test_several_threads_check_databases_at_once(data, databases):
+    make(data / "a.db")
+    content = (data / "a.db").read_bytes()
+    _checksums.in_threads(lambda number: databases.check([content], f"{number}.db"), range(40))
+    with pytest.raises(IntegrityError, match=r"^7\.db: "):
+        _checksums.in_threads(lambda number: databases.check([content[:4096] + b"x" * 4096 if number == 7 else content], f"{number}.db"), range(9))
 
 
 def test_a_helper_that_ends_is_a_problem_of_its_database(data, databases, monkeypatch):
