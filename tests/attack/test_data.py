@@ -45,6 +45,27 @@ import os, sys
 {inspect.getsource(damage.hot_journal)}
 hot_journal(sys.argv[1] + "/hot.db", sys.argv[2])
 """
+#: Leaves what a rehearsal must not stumble over in a folder, then writes stores under another name and renames them, 20 times a second.
+BUSY = """
+import json, os, socket, sys, time
+os.chdir(sys.argv[1])
+os.mkfifo("pipe")
+os.mkfifo("store.json")
+socket.socket(socket.AF_UNIX).bind("socket")
+for _level in range(1100):
+    os.mkdir("d")
+    os.chdir("d")
+os.chdir(sys.argv[1])
+print("ready", flush=True)
+number = 0
+while True:
+    number += 1
+    for name in ("projects.json", "renders.json"):
+        with open(f"{name}.{number}.tmp", "w") as stream:
+            json.dump([number] * 20_000, stream)
+        os.rename(f"{name}.{number}.tmp", name)
+    time.sleep(0.05)
+"""
 #: The rehearsal's copy of a component, by the checkout that is attacked, old or new.
 COPY = """
 import inspect, sys
@@ -129,6 +150,20 @@ def test_no_file_is_removed_for_a_journal_by_a_deploy(hot, decoys):
     done = hot.activate("v2").settled()
     decoys.require_unharmed()
     assert "super-journal" in done.result["msg"]
+
+
+def test_a_good_release_passes_the_rehearsal_beside_busy_data(host, attacker):
+    host.deploy("v1")
+    busy = attacker.python(BUSY, host.shared("data"), stdout=subprocess.PIPE)
+    try:
+        assert busy.stdout.readline() == "ready\n"
+        for release in ("v2", "v3", "v4"):
+            host.deploy(release)
+        assert busy.poll() is None
+    finally:
+        attacker.end(busy)
+        subprocess.run(["rm", "-rf", host.shared("data", "d")], check=True)  # too deep for shutil
+    assert not [name for name in os.listdir(host.root) if name.startswith((".drill-", ".mobius-ops-work-"))]
 
 
 def test_no_database_of_another_user_gets_into_an_archive(host, attacker, race, decoys, open_folder):
