@@ -76,7 +76,7 @@ def own_link(entry: dict[str, t.Any], name: str, parent: int) -> None:
     os.utime(name, ns=(entry["mtime_ns"],) * 2, dir_fd=parent, follow_symlinks=False)
 
 
-def without_defaults(folder: str) -> None:
+def without_defaults(folder: int) -> None:
     """Let a folder pass on no ACL to what is made in it."""
     with contextlib.suppress(OSError):
         os.removexattr(folder, _DEFAULT_ACL)

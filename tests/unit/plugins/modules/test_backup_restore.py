@@ -23,6 +23,7 @@ from support.raw_zip import forged
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _archive_reader,
     _archive_source,
+    _archive_stage,
     _backup_create,
     _checksums,
     _commands,
@@ -533,6 +534,31 @@ def test_a_mount_point_goes_back_from_any_state(state_host, archive, mount, monk
     assert fidelity_of(state_host.path("uploads")) == before and state_host.debris() == []
     after = os.stat(state_host.path("uploads"))
     assert (after.st_mode, after.st_mtime_ns) == (folder.st_mode, folder.st_mtime_ns)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: the folder belongs to another user")
+@pytest.mark.parametrize("late", [False, True])
+def test_a_mount_points_user_who_exchanges_the_work_folder_leads_root_nowhere(state_host, archive, mount, monkeypatch, tmp_path, late):
+    mount(state_host.path("uploads"))
+    refill(state_host, "uploads")
+    os.chown(state_host.path("uploads"), 65534, 65534)
+    decoy = tmp_path / "decoy"
+    for name in ("new", "old", "found"):
+        (decoy / name).mkdir(parents=True)
+    before, real = trees.facts(str(decoy)), (_archive_stage.extract if late else _trees.without_defaults)
+
+    def exchange(*words):
+        [name] = [name for name in os.listdir(state_host.path("uploads")) if name.startswith(".restore-")] or [""]
+        if name and not os.path.islink(state_host.path(f"uploads/{name}")):
+            os.rename(state_host.path(f"uploads/{name}"), state_host.path("uploads/moved"))
+            os.symlink(decoy, state_host.path(f"uploads/{name}"))
+        return real(*words)
+
+    monkeypatch.setattr(*((_archive_stage, "extract") if late else (_trees, "without_defaults")), exchange)
+    result = state_host.restore(archive, components=["uploads"], safety_backup=False)
+    assert "Traceback" not in str(result), result
+    assert trees.facts(str(decoy)) == before
+    assert os.path.exists(state_host.path("uploads/only here.txt")) or not result.get("failed"), os.listdir(state_host.path("uploads"))
 
 
 def test_what_a_killed_restore_left_in_a_mount_point_is_in_no_backup(state_host, archive, mount, monkeypatch):
