@@ -211,9 +211,10 @@ def test_names_that_are_no_text_are_counted_as_tables(data):
 def test_several_threads_check_databases_at_once(data, databases):
     make(data / "a.db")
     content = (data / "a.db").read_bytes()
+    damaged = content[:4096] + b"x" * 4096
     _checksums.in_threads(lambda number: databases.check([content], f"{number}.db"), range(40))
     with pytest.raises(IntegrityError, match=r"^7\.db: "):
-        _checksums.in_threads(lambda number: databases.check([content[:4096] + b"x" * 4096 if number == 7 else content], f"{number}.db"), range(9))
+        _checksums.in_threads(lambda number: databases.check([damaged if number == 7 else content], f"{number}.db"), range(9))
 
 
 def test_a_helper_that_ends_is_a_problem_of_its_database(data, databases, monkeypatch):
