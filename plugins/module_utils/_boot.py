@@ -25,7 +25,7 @@ ExecStart={command}
 [Install]
 WantedBy=multi-user.target
 """
-#: The map lies in a folder of the service's user: nothing of it gets into the command, it only chooses between two.
+#: Nothing of the map gets into the command, it only chooses between two. On a host of an earlier version the service's user can change it.
 _SCRIPT = 'port={first}; grep -qsx "live {second}" "$0" && port={second}; exec systemctl start --no-block "{name}@$port.service"'
 
 

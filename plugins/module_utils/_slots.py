@@ -17,6 +17,7 @@ import urllib.parse
 from ansible_collections.mobius.ops.plugins.module_utils import _boot, _exceptions, _files, _service, _systemd
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._proxy import Proxy
+from ansible_collections.mobius.ops.plugins.module_utils._proxy_config import RUN
 
 
 class SlottedService(_service.Service):
@@ -37,7 +38,7 @@ class SlottedService(_service.Service):
             **spec, "slots": None, "name": f"{self.name}-proxy", "command": self.proxy.command(), "working_dir": self.proxy.folder,
             "app": None,
             "environment": {}, "env_file": os.devnull, "port": spec["proxy"]["port"], "host": spec["proxy"]["host"],
-            "console_log": os.path.join(self.layout.component("logs"), "proxy.log"), "writable": [self.proxy.folder],
+            "console_log": os.path.join(self.layout.component("logs"), "proxy.log"), "writable": [self.proxy.path(RUN)],
             "memory_max": None, "not_while": None, "privileged_port": spec["proxy"]["port"] < 1024,
         }
 
@@ -106,6 +107,10 @@ class SlottedService(_service.Service):
             self.point(self.ports[0], self._live())
         super().save()
         self._settle()
+        self._load(changed)
+
+    def _load(self, changed: bool) -> None:
+        """Let the proxy run with the configuration on disk."""
         running = self._front.status()["pid"]
         self._front.save()
         if not running:
@@ -113,6 +118,12 @@ class SlottedService(_service.Service):
         elif changed:
             self.proxy.reload(running)
         self.proxy.wait()
+        self.proxy.place.finish()
+
+    def bring_up_to_date(self) -> None:
+        """Before a switch: the files of a proxy that an earlier version has set up belong to root from now on. No request is lost."""
+        if not self.proxy.place.is_taken():
+            self._load(self.proxy.save())
 
     def _require_check_port(self) -> None:
         if self.spec["proxy"].get("check_port"):
