@@ -227,7 +227,7 @@ def tail(path: str, lines: int, limit: int = 64 * 1024) -> list[str]:
 
 
 def read_end(path: str, limit: int, since: int = 0) -> str:
-    """The end of a text file; empty when there is no regular file.
+    """The end of a text file; empty when there is no regular file, and for one with a second name, which may be that of another's file.
 
     :param limit: bytes at most.
     :param since: bytes at the file's beginning to leave out; none of a file that is shorter, because it was begun anew.
@@ -237,6 +237,8 @@ def read_end(path: str, limit: int, since: int = 0) -> str:
     except (FileNotFoundError, NotRegularError):
         return ""
     with os.fdopen(descriptor, "rb") as stream:
+        if os.fstat(descriptor).st_nlink > 1:
+            return ""
         size = stream.seek(0, os.SEEK_END)
         stream.seek(max(0, size - limit, since if since <= size else 0))
         return stream.read(limit).decode("utf-8", "replace")

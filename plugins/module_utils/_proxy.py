@@ -167,10 +167,7 @@ class Proxy:
 
     def answers(self) -> bool:
         """Whether it runs, by its socket."""
-        try:
-            return bool(self.tell("show info"))
-        except OSError:
-            return False
+        return bool(self._worker())
 
     def tell(self, *commands: str) -> str:
         """What it answers on its socket. :raises OSError: when there is nobody."""

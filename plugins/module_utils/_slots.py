@@ -15,6 +15,7 @@ import typing as t
 import urllib.parse
 
 from ansible_collections.mobius.ops.plugins.module_utils import _boot, _exceptions, _files, _service, _systemd
+from ansible_collections.mobius.ops.plugins.module_utils._errors import ServiceError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._proxy import Proxy
 from ansible_collections.mobius.ops.plugins.module_utils._proxy_config import RUN
@@ -110,8 +111,14 @@ class SlottedService(_service.Service):
         self._load(changed)
 
     def _load(self, changed: bool) -> None:
-        """Let the proxy run with the configuration on disk."""
+        """Let the proxy run with the configuration on disk. One that can be told nothing, such as one whose socket is gone, starts anew."""
         running = self._front.status()["pid"]
+        if running:
+            try:
+                self.proxy.wait()
+            except ServiceError:
+                self._front.stop()
+                running = None
         self._front.save()
         if not running:
             self._front.start()

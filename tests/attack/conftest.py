@@ -17,9 +17,23 @@ import pytest
 from support.attack import Attacker, Decoys, Target
 from support.remains import end_all
 
+#: Exchanges of a full run.
+FULL = 2000
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--exchanges", type=int, default=50, metavar="N", help="how often each attack exchanges names while an operation runs")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "full: only with as many exchanges as make test-attack makes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--exchanges") < FULL:
+        left_out = [item for item in items if item.get_closest_marker("full")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture

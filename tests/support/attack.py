@@ -209,6 +209,10 @@ class Target:
         #: Everything that modules printed.
         self.printed: list[str] = []
 
+    def definition_ports(self) -> list[int]:
+        """The ports of the instances."""
+        return [self.definition[name] for name in ("port", "standby_port") if name in self.definition]
+
     def path(self, *parts: str) -> Path:
         """A path below the root."""
         return self.root.joinpath(*parts)
