@@ -27,6 +27,8 @@ AGAIN = "Correct the cause and run it again"
 GRACE = 5.0
 #: How much of what a command printed last is kept of one that may print without end: so many chunks of so many bytes.
 _LAST, _CHUNK = 16, 4096
+#: Lines that are kept at least of the beginning and of the end of what a command printed, and characters of a line.
+_KEPT, _LONGEST = 1000, 4096
 #: Seconds between two looks whether a command has ended.
 _LOOK = 0.02
 _PASSWORD = re.compile(r"(https?://)([^/@\s]+)@")
@@ -161,8 +163,11 @@ def _start_live(argv: list[str], folder: str, what: str, env: dict[str, str], he
 
 
 def _read(stream: t.TextIO, lines: list[str], show: t.Callable[[str], None]) -> None:
-    for line in stream:
+    """Show each line and keep the first and the last ones: scripts of packages may print without end, and without a line's end."""
+    for line in iter(lambda: stream.readline(_LONGEST), ""):
         lines.append(line)
+        if len(lines) > 4 * _KEPT:
+            del lines[_KEPT:-_KEPT]
         show(without_passwords(line.rstrip()))
 
 

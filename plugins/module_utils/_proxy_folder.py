@@ -107,6 +107,11 @@ class ProxyFolder:
             with contextlib.suppress(StateError):  # its owner goes on filling it
                 _commands.capture(["rm", "-rf", "--one-file-system", "--", os.path.join(self.path, left)], timeout=PATIENCE)
 
+    def free_socket(self) -> None:
+        """Before a start: whatever is in the socket's place, a proxy could not put its own there."""
+        with contextlib.suppress(FileNotFoundError), _files.folder(self.path, RUN) as run:
+            _files.clear(os.path.basename(SOCKET), run)
+
     def finish(self) -> None:
         """Let a watch of an earlier version, which still runs, find the socket where it was."""
         old = os.path.join(self.path, OLD_SOCKET)

@@ -121,11 +121,15 @@ class SlottedService(_service.Service):
                 running = None
         self._front.save()
         if not running:
-            self._front.start()
+            self._start_front()
         elif changed:
             self.proxy.reload(running)
         self.proxy.wait()
         self.proxy.place.finish()
+
+    def _start_front(self) -> None:
+        self.proxy.place.free_socket()
+        self._front.start()
 
     def bring_up_to_date(self) -> None:
         """Before a switch: the files of a proxy that an earlier version has set up belong to root from now on. No request is lost."""
@@ -204,7 +208,7 @@ class SlottedService(_service.Service):
     def start(self) -> None:
         """Start the instance that serves, on the live release, and the proxy when it does not run."""
         if not self._front.status()["pid"]:
-            self._front.start()
+            self._start_front()
             self.proxy.wait()
         live = self.serving()
         if live.status()["status"] not in ("running", "restarting"):

@@ -178,11 +178,13 @@ def test_a_socket_of_another_user_is_not_asked(served, open_folder):
     account = {"user": stranger.pw_uid, "group": stranger.pw_gid, "extra_groups": []}
     command = ["/usr/bin/python3", "-c", ANSWER, place / "socket", "worker"]
     with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, **account) as program:
-        assert program.stdout.readline() == "ready\n"
-        path.unlink()
-        os.rename(place / "socket", path)
-        check_not_asked(host)
-        program.kill()
+        try:
+            assert program.stdout.readline() == "ready\n"
+            path.unlink()
+            os.rename(place / "socket", path)
+            check_not_asked(host)
+        finally:
+            program.kill()
 
 
 def check_not_asked(host):
