@@ -190,8 +190,8 @@ def test_what_prints_without_end_is_kept_in_part(monkeypatch):
     monkeypatch.setattr(_commands, "_KEPT", 10)
     shown = []
     with pytest.raises(OpsError, match=r"first error"):
-        _commands.run_live(["sh", "-c", "echo first error; yes | head -n 5000; head -c 100000 /dev/zero | tr '\\0' x; exit 3"], "/", "a flood",
-                           dict(os.environ), "todo", shown.append, str)
+        flood = "echo first error; yes | head -n 5000; head -c 100000 /dev/zero | tr '\\0' x; exit 3"
+        _commands.run_live(["sh", "-c", flood], "/", "a flood", dict(os.environ), "todo", shown.append, str)
     assert len(shown) > 5000 and max(map(len, shown)) <= _commands._LONGEST
 
 
