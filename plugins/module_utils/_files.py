@@ -182,14 +182,17 @@ def append_stream(path: str) -> t.BinaryIO:
     return os.fdopen(descriptor, "ab")
 
 
-def clear(name: str, at: int) -> None:
-    """Free a name in a folder that another user may write to: a folder is renamed, everything else removed."""
+def clear(name: str, at: int) -> str:
+    """Free a name in a folder that another user may write to: a folder is renamed, everything else removed; the folder's new name."""
     try:
         os.unlink(name, dir_fd=at)
     except FileNotFoundError:
-        return
+        return ""
     except (IsADirectoryError, PermissionError):
-        os.rename(name, f".{name}.{time.time_ns()}.aside", src_dir_fd=at, dst_dir_fd=at)
+        aside = f".aside-{time.time_ns()}"
+        os.rename(name, aside, src_dir_fd=at, dst_dir_fd=at)
+        return aside
+    return ""
 
 
 def settle(descriptor: int, uid: int, gid: int, mode: int) -> None:

@@ -90,10 +90,11 @@ class Proxy:
         """Whether the map names none of the ports: there is none yet, or it is of other ports."""
         return _pairs(self.current(MAP)).get("live") not in map(str, self.ports)
 
-    def save(self, anew: bool = False) -> bool:
+    def save(self, anew: bool = False, first: int = 0) -> bool:
         """Put the configuration in place, checked first; whether it differs from before.
 
-        :param anew: the first port serves, whatever the map says.
+        :param anew: a port serves, whatever the map says.
+        :param first: the port that serves when the map does not say it; by default the first one.
         :raises InputError: when HAProxy refuses it; everything is as before then.
         """
         before, changed = self.current(), self.differs()
@@ -101,22 +102,22 @@ class Proxy:
             self._check()
         self.place.take()
         if not self.current(MAP):
-            self._start_map()
+            self._start_map(first)
         if self.current(LUA) != HOLD_LUA:
             self.place.write(LUA, HOLD_LUA)
         if before != self._text:
             self._replaced = before.replace(f"unix@{OLD_SOCKET} ", f"unix@{SOCKET} ")
             self.place.write(CONFIG, self._text)
         if anew or self.astray():
-            self._start_map()
+            self._start_map(first)
             changed = True
         elif set(_FIRST) - set(_pairs(self.current(MAP))):  # written by an earlier version
             self._write_map({**_FIRST, **_pairs(self.current(MAP))})
             changed = True
         return changed
 
-    def _start_map(self) -> None:
-        self._write_map({"live": str(self.ports[0]), **_FIRST})
+    def _start_map(self, first: int = 0) -> None:
+        self._write_map({"live": str(first or self.ports[0]), **_FIRST})
 
     def current(self, name: str = CONFIG) -> str:
         """A file's text, empty when there is none that only this user can have written."""

@@ -85,10 +85,13 @@ class ProxyFolder:
 
     def _clean(self, place: int) -> None:
         with os.scandir(place) as entries:
-            for entry in entries:
-                status = os.stat(entry.name, dir_fd=place, follow_symlinks=False)
-                if not self._stays(entry.name, status):
-                    self._remove(entry.name, place, stat.S_ISDIR(status.st_mode))
+            status = ((entry.name, os.stat(entry.name, dir_fd=place, follow_symlinks=False)) for entry in entries)
+            foreign = [name for name, found in status if not self._stays(name, found)]
+        for name in foreign:
+            folder = _files.clear(name, place)  # its name is free at once, however much there is in it
+            if folder:
+                with contextlib.suppress(StateError):  # its owner goes on filling it; the next setup tries again
+                    _commands.capture(["rm", "-rf", "--one-file-system", "--", os.path.join(self.path, folder)], timeout=PATIENCE)
 
     def _stays(self, name: str, status: os.stat_result) -> bool:
         mine = status.st_uid == os.geteuid()
@@ -97,15 +100,6 @@ class ProxyFolder:
         if name == OLD_SOCKET and stat.S_ISSOCK(status.st_mode):
             return True
         return mine or (name == RUN and stat.S_ISDIR(status.st_mode))
-
-    def _remove(self, name: str, place: int, is_folder: bool) -> None:
-        if not is_folder:
-            os.unlink(name, dir_fd=place)
-            return
-        _files.clear(name, place)  # a folder's name is free at once, however much there is in it
-        for left in [left for left in os.listdir(place) if left.startswith(f".{name}.") and left.endswith(".aside")]:
-            with contextlib.suppress(StateError):  # its owner goes on filling it
-                _commands.capture(["rm", "-rf", "--one-file-system", "--", os.path.join(self.path, left)], timeout=PATIENCE)
 
     def free_socket(self) -> None:
         """Before a start: whatever is in the socket's place, a proxy could not put its own there."""

@@ -101,14 +101,20 @@ class SlottedService(_service.Service):
     def save(self) -> None:
         self._require_check_port()  # a proxy that does not get a new port in a reload takes nobody's requests for two seconds
         anew = not (self.saved() or {}).get("slots") or self.proxy.astray()  # then the first port is the one that serves
-        changed = self.proxy.save(anew)
+        first = self._first()
+        changed = self.proxy.save(anew, first)
         for port in self.ports:
             self._named(port).save()
         if anew and os.path.islink(self.layout.current):
-            self.point(self.ports[0], self._live())
+            self.point(first, self._live())
         super().save()
         self._settle()
         self._load(changed)
+
+    def _first(self) -> int:
+        """The port that serves when no map can be trusted: of the instance that runs alone, else the first one."""
+        running = [port for port in self.ports if self._named(port).runs()] if (self.saved() or {}).get("slots") == self.ports else []
+        return running[0] if len(running) == 1 else self.ports[0]
 
     def _load(self, changed: bool) -> None:
         """Let the proxy run with the configuration on disk. One that can be told nothing, such as one whose socket is gone, starts anew."""
@@ -134,7 +140,7 @@ class SlottedService(_service.Service):
     def bring_up_to_date(self) -> None:
         """Before a switch: the files of a proxy that an earlier version has set up belong to root from now on. No request is lost."""
         if not self.proxy.place.is_taken():
-            self._load(self.proxy.save())
+            self._load(self.proxy.save(first=self._first()))
 
     def _require_check_port(self) -> None:
         if self.spec["proxy"].get("check_port"):

@@ -69,6 +69,48 @@ def test_root_runs_no_code_of_the_folder(host, attacker, race, traces, decoys):
         ("hold.lua", "evil.lua"), ("candidate.cfg", "evil.cfg"), ("haproxy.cfg", "evil.cfg"))))
 
 
+#: Plants one thing in place of each name: ``plant(folder, kind, decoy, names…)``.
+PLANT = """
+import os, socket, sys
+folder, kind, decoy, *names = sys.argv[1:]
+os.chdir(folder)
+for name in names:
+    new = ".new." + name
+    if kind == "pipe":
+        os.mkfifo(new)
+    elif kind in ("link", "device"):
+        os.symlink(decoy if kind == "link" else "/dev/zero", new)
+    elif kind == "folder":
+        os.makedirs(new + "/a" * 300)
+    elif kind == "own":
+        with open(new, "w") as stream:
+            stream.write("live 1\\n")
+    else:
+        with open(new, "wb") as stream:
+            stream.truncate(100 * 10**9)
+    if os.path.lexists(name):
+        os.rename(name, ".old." + name)
+    os.rename(new, name)
+"""
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", *(
+    pytest.param(kind, marks=pytest.mark.full) for kind in ("link", "device", "own", "sparse"))])
+def test_what_was_planted_in_the_folder_of_an_earlier_version(served, attacker, decoys, kind):
+    """It is neither read nor waited for, and gone after the next setup, while the service goes on."""
+    host, folder = served, served.path("proxy")
+    os.chown(folder, attacker.uid, attacker.gid)
+    attacker.does(PLANT, folder, kind, decoys.secret, "haproxy.cfg", "hold.lua", "switch.map", "candidate.cfg", "run", "more")
+    for operation in (lambda: host.module("node_service_info", checks=host.checks), lambda: preflight(host), host.define):
+        assert operation().settled().peak < MEMORY
+    assert host.last.good() and host.module("node_service_info", checks=host.checks).good()["well"]
+    left = {path.name: path.lstat() for path in folder.iterdir()}
+    named = {name for name in left if not name.startswith(".old.")}  # root's own files, which were renamed, stay
+    assert named == {"haproxy.cfg", "hold.lua", "switch.map", "run"}, left
+    assert {name: status.st_uid for name, status in left.items()} == {**dict.fromkeys(left, 0), "run": attacker.uid}
+    decoys.require_unread(*host.printed)
+
+
 #: In the socket's place: ``answer(path, how)``. It answers every connection, until it is ended.
 ANSWER = """
 import os, random, socket, sys, time
