@@ -30,8 +30,8 @@ WORKERS ?= $(shell echo $$(($$(nproc) + 2)))
 PYTEST := .venv/bin/pytest -q -n $(WORKERS)
 
 .PHONY: test
-test: setup ## all tests but those on systemd hosts: unit, faults, traffic, app, integration (ARGS=--long for all faults)
-	$(PYTEST) tests/unit tests/faults tests/traffic tests/integration $(ARGS)
+test: setup ## all tests but those on systemd hosts: unit, faults, attacks, traffic, app, integration (ARGS=--long for all faults)
+	$(PYTEST) tests/unit tests/faults tests/attack tests/traffic tests/integration $(ARGS)
 
 .PHONY: test-changed
 test-changed: setup ## only the tests that the uncommitted change can affect (BASE=main: the whole branch)
@@ -48,6 +48,10 @@ test-traffic: setup ## deploys and rollbacks behind the proxy, under traffic tha
 .PHONY: test-faults
 test-faults: setup ## kills, full disks, damage and hostile archives: a minute of them
 	$(PYTEST) tests/faults $(ARGS)
+
+.PHONY: test-attack
+test-attack: setup ## a second user attacks root through every operation, 2,000 exchanges each; needs root (ARGS="-k proxy")
+	$(PYTEST) tests/attack --exchanges 2000 $(ARGS)
 
 .PHONY: test-long
 test-long: setup ## all fault tests of backup and restore, some minutes
@@ -108,7 +112,7 @@ bench-health: setup ## a hundred endpoints by health_check, beside a loop of cur
 	@.venv/bin/python tests/bench/health.py $(ARGS)
 
 .PHONY: lint
-lint: setup ## every lint step; one alone: lint-sanity -ansible -docs -changelog -ruff -house
+lint: setup ## every lint step; one alone: lint-sanity -ansible -docs -changelog -ruff -house -root
 	@.venv/bin/python tools/lint.py
 
 lint-%: setup

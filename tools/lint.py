@@ -36,6 +36,7 @@ def steps(copy: Path) -> dict[str, tuple[str, list[str], Path]]:
         "changelog": ("antsibull-changelog", [f"{BIN}/antsibull-changelog", "lint"], copy),
         "ruff": ("ruff", [f"{BIN}/ruff", "check", "--quiet", "--output-format=concise", "."], ROOT),
         "house": ("action group and role argument specs", [python, f"{ROOT}/tools/house.py"], ROOT),
+        "root": ("code that runs as root follows no path of another user", [python, f"{ROOT}/tools/root_code.py"], ROOT),
     }
 
 

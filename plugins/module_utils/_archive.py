@@ -9,6 +9,7 @@ One thread writes; ``_archive_ahead`` has a pool that reads and deflates for it.
 """
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -21,6 +22,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _archive_paths,
     _archive_source,
     _checksums,
+    _databases,
     _deflate,
     _files,
     _sqlite,
@@ -42,13 +44,14 @@ _GROWTH = 16 * 1024
 class Writer:
     """Writes a plan's sources, one after another, and keeps account of what could not be taken.
 
-    :param spool: a folder for copies of databases, made when it is needed.
+    :param databases: copies databases that may be in use.
     :param previous: the archive to copy unchanged members from.
     """
 
-    def __init__(self, stream: t.BinaryIO, spool: str, deflater: _deflate.Deflater, previous: Previous, meter: Meter) -> None:
+    def __init__(self, stream: t.BinaryIO, databases: _databases.PerOwner, deflater: _deflate.Deflater, previous: Previous,
+                 meter: Meter) -> None:
         self._zip = ZipWriter(stream)
-        self._spool = spool
+        self._databases = databases
         self._deflater = deflater
         self._previous = previous
         self._meter = meter
@@ -72,6 +75,8 @@ class Writer:
                     "skipped": plan.skipped}
         if _archive_paths.posix_only(source.name for source in plan.sources):
             manifest["posix_names"] = True
+        for base in {source.base for source in plan.sources if source.sqlite}:
+            self._databases.of(base)  # before there are threads
         self._meter.phase("write", plan.size, plan.files)
         room = self._reserve(manifest, plan)
         try:
@@ -259,25 +264,20 @@ class Writer:
             if _sqlite.in_wal_mode(source.path):
                 entry["journal_mode"] = "wal"
             return
-        copy = os.path.join(self._spool, "database")
-        os.makedirs(self._spool, 0o700, exist_ok=True)
-        try:
-            before, rested = _archive_source.settled(functools.partial(os.lstat, source.path))
-            wal = _sqlite.in_wal_mode(source.path)
-            _sqlite.copy(source.path, copy)
+        with contextlib.ExitStack() as stack:
+            try:
+                with _archive_source.Folders() as folders, folders.opened(source) as live:
+                    before, rested = _archive_source.settled(functools.partial(os.fstat, live))
+                copy, wal = stack.enter_context(self._databases.of(source.base).copied(source.base, source.relative, before.st_size))
+            except (OSError, Unreadable) as error:
+                self._problem(source, "it cannot be read: " + _why(error))
+                return
+            except IntegrityError as error:
+                self._damaged_database(source, error.found)
+                return
             os.utime(copy, ns=(before.st_atime_ns, before.st_mtime_ns))
-        except FileNotFoundError:
-            self._problem(source, "it cannot be read: it is gone")
-            return
-        except IntegrityError as error:
-            self._damaged_database(source, error.found)
-            return
-        try:
-            with open(copy, "rb") as stream:
-                member, content, _ends = self._stream(source, stream.fileno(), os.fstat(stream.fileno()))
-            self._zip.keep(member)
-        finally:
-            os.unlink(copy)
+            member, content, _ends = self._stream(source, copy, os.fstat(copy))
+        self._zip.keep(member)
         content.status = before
         content.rested = rested and _same(before, source.path) and not _sqlite.in_use(source.path)
         entry = self._list(source, content, doubtful=False)
@@ -292,6 +292,11 @@ class Writer:
         source.sqlite = False
         for part in [source] + source.companions:
             self._plain(part, None, mark=doubtful)
+
+
+def _why(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    return "it is gone" if isinstance(cause, FileNotFoundError) else getattr(cause, "strerror", "") or str(error)
 
 
 def _same(before: os.stat_result, path: str) -> bool:

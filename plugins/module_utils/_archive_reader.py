@@ -10,20 +10,20 @@ from __future__ import annotations
 import concurrent.futures
 import hashlib
 import os
-import shutil
 import tempfile
 import typing as t
 import zipfile
 import zlib
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
+    _account,
     _checksums,
     _deflate,
     _files,
-    _sqlite,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._archive_structure import Structure
 from ansible_collections.mobius.ops.plugins.module_utils._archive_zip import STORED
+from ansible_collections.mobius.ops.plugins.module_utils._databases import Databases
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError
 from ansible_collections.mobius.ops.plugins.module_utils._progress import Meter, Share
 
@@ -126,10 +126,16 @@ class Archive:
             window = self.window()
             for entry in batch:
                 share = Share(meter, entry["size"])
-                self._check(entry, entry["path"] in copied, window, share)
+                self._check(entry, entry["path"] in copied, window, share, checks)
                 share.end(files=int(entry["type"] != "dir"))
 
-        _checksums.in_threads(check, list(_batches(self.entries)))
+        sizes = [entry["size"] for entry in self.entries if entry.get("sqlite") and entry["path"] not in copied]
+        folder = os.path.dirname(os.path.abspath(self.path))
+        places = [tempfile.gettempdir(), folder, os.path.dirname(folder), "/tmp", "/var/tmp"]
+        with Databases(_account.stranger(), places, 2 * max(sizes, default=0)) as checks:
+            if sizes:
+                checks.start()
+            _checksums.in_threads(check, list(_batches(self.entries)))
 
     def method_and_crc(self, entry: dict[str, t.Any]) -> tuple[int, int]:
         """How a file is stored, and the CRC-32 of its content."""
@@ -173,7 +179,7 @@ class Archive:
         if size != info.file_size or crc != info.CRC or wrong:
             self._structure.refuse(entry["path"], "content that is not what was backed up (its checksum differs)")
 
-    def _check(self, entry: dict[str, t.Any], copied: bool, window: Window, share: Share) -> None:
+    def _check(self, entry: dict[str, t.Any], copied: bool, window: Window, share: Share, checks: Databases) -> None:
         kind = entry["type"]
         if kind == "dir":
             return
@@ -181,22 +187,24 @@ class Archive:
             if b"".join(self.read(entry)) != entry["target"].encode("utf-8", "surrogateescape"):
                 self._structure.refuse(entry["path"], "a link target that is not the manifest's")
         elif entry.get("sqlite") and not copied:
-            self._check_database(entry, share)
+            self._check_database(entry, share, checks)
         else:
             for chunk in self.stored(entry, window) if copied else self.read(entry, window):
                 share.add(len(chunk))
 
-    def _check_database(self, entry: dict[str, t.Any], share: Share) -> None:
+    def _check_database(self, entry: dict[str, t.Any], share: Share, checks: Databases) -> None:
         """A database is looked at by SQLite itself, in a copy that is gone afterwards."""
-        with tempfile.NamedTemporaryFile(prefix=".mobius-database-", dir=_scratch(self.path, entry["size"])) as copy:
+        def content() -> t.Iterator[Buffer]:
             for chunk in self.read(entry):
-                copy.write(chunk)
+                yield chunk
                 share.add(len(chunk))
-            copy.flush()
-            try:
-                _sqlite.check(copy.name, entry["path"])
-            except IntegrityError as error:
-                self._structure.refuse(entry["path"], f"a damaged database ({error.found})")
+
+        try:
+            checks.check(content(), entry["path"])
+        except IntegrityError as error:
+            if error.subject != entry["path"]:
+                raise
+            self._structure.refuse(entry["path"], f"a damaged database ({error.found})")
 
     def _raw(self, info: zipfile.ZipInfo, start: int, window: Window | None) -> t.Iterator[Buffer]:
         window = window or Window(self._stream.fileno())
@@ -235,9 +243,3 @@ def _batches(entries: list[dict[str, t.Any]]) -> t.Iterator[list[dict[str, t.Any
             batch, size = [], 0
     if batch:
         yield batch
-
-
-def _scratch(archive: str, size: int) -> str:
-    """Where a copy of a database has room: where temporary files go, or else beside the archive."""
-    usual = tempfile.gettempdir()
-    return usual if shutil.disk_usage(usual).free > 2 * size else os.path.dirname(os.path.abspath(archive))

@@ -11,7 +11,7 @@ import stat
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_paths, _sqlite
+from ansible_collections.mobius.ops.plugins.module_utils import _archive_paths, _sqlite, _walk
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import KEPT, WORK, Layout
 
@@ -127,32 +127,35 @@ def scan(layout: Layout, components: list[str]) -> Plan:
             raise StateError(f"component {component}", f"a folder at {base}", found,
                              "Mount or move the data there; a link is never followed")
         plan.components.append(component)
-        _walk(plan, Source(component, base, "", "dir", status))
+        _list(plan, Source(component, base, "", "dir", status, xattrs=_xattrs(base)))
     _look_again(plan, begun)
     _number_links(plan)
     return plan
 
 
-def _walk(plan: Plan, top: Source) -> None:
+def _list(plan: Plan, top: Source) -> None:
     waiting = [top]
-    while waiting:
-        source = waiting.pop()
-        source.xattrs = _xattrs(source)
-        plan.sources.append(source)
-        if source.type == "dir":
-            waiting.extend(reversed(_children(plan, source)))
+    with contextlib.ExitStack() as stack:
+        held = _walk.Held(top.base, stack)
+        while waiting:
+            source = waiting.pop()
+            plan.sources.append(source)
+            if source.type == "dir":
+                waiting.extend(reversed(_children(plan, source, held)))
 
 
-def _children(plan: Plan, folder: Source) -> list[Source]:
+def _children(plan: Plan, folder: Source, held: _walk.Held) -> list[Source]:
     """What a folder holds. When a name goes between the listing and the look at it, it is listed again: it may have a new name."""
     found: dict[str, Source] = {}
     try:
         for _attempt in range(_LOOKS):
-            names = sorted(os.listdir(folder.path))
+            descriptor = held.enter(folder.relative)
+            names = sorted(os.listdir(descriptor))
             there = set(names)
             found = {name: source for name, source in found.items() if name in there}
-            if _look(folder, names, found):
+            if _look(folder, names, found, descriptor):
                 break
+            held.leave()  # it may be another folder by now
         else:
             plan.problems.append(note(folder.name, "names in it changed whenever it was listed"))
     except OSError as error:
@@ -165,24 +168,24 @@ def _children(plan: Plan, folder: Source) -> list[Source]:
     return _without_companions(plan, dict(sorted(found.items())))
 
 
-def _look(folder: Source, names: list[str], found: dict[str, Source]) -> bool:
-    """Add what is not *found* yet; whether all of it was still there."""
+def _look(folder: Source, names: list[str], found: dict[str, Source], descriptor: int) -> bool:
+    """Add what is not *found* yet; whether all of it was still there. It looks below the folder's descriptor, through no link."""
     complete = True
     for name in names:
         hidden = not folder.relative and name.startswith((WORK, KEPT))  # of a restore that was killed: no part of the state
         if hidden or name in found:
             continue
         relative = os.path.join(folder.relative, name) if folder.relative else name
-        path = os.path.join(folder.path, name)
         try:
-            status = os.lstat(path)
+            status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
             kind = _TYPES.get(stat.S_IFMT(status.st_mode), "other")
-            target = _archive_paths.to_text(os.readlink(path)) if kind == "symlink" else ""
+            target = _archive_paths.to_text(os.readlink(name, dir_fd=descriptor)) if kind == "symlink" else ""
         except OSError:
             complete = False
             continue
         found[name] = Source(folder.component, folder.base, relative, kind, status, target)
-        found[name].sqlite = kind == "file" and _sqlite.is_database(path)
+        found[name].sqlite = kind == "file" and _sqlite.is_database(name, descriptor)
+        found[name].xattrs = _xattrs(f"/proc/self/fd/{descriptor}/{name}")
     return complete
 
 
@@ -253,20 +256,20 @@ def _list_anew(plan: Plan, folder: Source) -> None:
     gone = {source.name for source in _inside(plan, folder)}
     with contextlib.suppress(OSError):  # gone: then the folder that it was in has changed, too
         folder.status = os.lstat(folder.path)
-        _walk(part, folder)
+        _list(part, folder)
     plan.sources = [source for source in plan.sources if source.name not in gone] + part.sources
     printed = _archive_paths.printable(folder.name), _archive_paths.printable(folder.name + "/")
     for notes, found in ((plan.skipped, part.skipped), (plan.problems, part.problems)):
         notes[:] = [one for one in notes if one["path"] != printed[0] and not one["path"].startswith(printed[1])] + found
 
 
-def _xattrs(source: Source) -> dict[str, str]:
+def _xattrs(path: str) -> dict[str, str]:
     """User attributes and access lists. What the kernel or a security module keeps there belongs to the host."""
     found = {}
     with contextlib.suppress(OSError):  # a file system without them, or a file that went; the reading will tell
-        for name in os.listxattr(source.path, follow_symlinks=False):
+        for name in os.listxattr(path, follow_symlinks=False):
             if name.startswith(XATTR_PREFIX) or name in XATTR_LISTS:
-                value = os.getxattr(source.path, name, follow_symlinks=False)
+                value = os.getxattr(path, name, follow_symlinks=False)
                 found[_archive_paths.to_text(name)] = base64.b64encode(value).decode()
     return found
 

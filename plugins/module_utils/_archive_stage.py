@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import sqlite3
+import stat
 import threading
 import typing as t
 
@@ -17,6 +17,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _files,
     _sqlite,
     _trees,
+    _walk,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive, Window
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, StateError
@@ -56,10 +57,12 @@ class _Stage:
         """Write entries, folders before what is in them; each file is checked again while it is read."""
         files, links = _without_links([entry for entry in entries if entry["type"] == "file"])
         names = {entry["path"] for entry in entries}
-        for entry in entries:
-            if entry["type"] != "file":
-                with self._parent(entry) as (parent, name):
-                    self._folder_or_link(entry, parent, name)
+        with contextlib.ExitStack() as stack:
+            held = _walk.Held(self._folder, stack)
+            for entry in entries:
+                if entry["type"] != "file":
+                    folder, _slash, name = _archive_paths.to_disk(entry["path"]).rpartition("/")
+                    self._folder_or_link(entry, held.enter(folder), name)
         # Several at once: inflating and hashing take all cores.
         _checksums.in_threads(self._write_batch, list(_batches(files)))
         for entry in files:
@@ -67,11 +70,16 @@ class _Stage:
                 self._to_wal(entry)
         for entry, first in links:
             self._hard_link(entry, first)
-        # What is written into a folder changes its time, and a folder may be one that its owner cannot write to.
-        for entry in reversed(entries):
+        # What is written into a folder changes its time, and one that its owner cannot enter
+        # comes after what is in it.
+        folders: tuple[list[Entry], list[Entry]] = [], []
+        for entry in entries:
             if entry["type"] == "dir":
-                with _files.folder(self._folder, _archive_paths.to_disk(entry["path"])) as descriptor:
-                    self._dress(entry, descriptor)
+                folders[int(entry["mode"], 8) & 0o500 != 0o500].append(entry)
+        with contextlib.ExitStack() as stack:
+            held = _walk.Held(self._folder, stack)
+            for entry in folders[False] + folders[True][::-1]:
+                self._dress(entry, held.enter(_archive_paths.to_disk(entry["path"])))
 
     def sync(self) -> None:
         """Make all of it durable; at once, for that takes a second where a file at a time takes minutes."""
@@ -85,12 +93,16 @@ class _Stage:
             self._sync_each()
 
     def _sync_each(self) -> None:
-        for folder, _dirs, names in os.walk(self._folder, topdown=False):
-            for path in [os.path.join(folder, name) for name in names]:
-                if not os.path.islink(path):
-                    with contextlib.suppress(PermissionError), open(path, "rb") as stream:
-                        os.fsync(stream.fileno())
-            _files.fsync_dir(folder)
+        for folder in _walk.walk(self._folder):
+            for name, status in folder.entries:
+                if stat.S_ISREG(status.st_mode):
+                    with contextlib.suppress(PermissionError):
+                        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder.descriptor)
+                        try:
+                            os.fsync(descriptor)
+                        finally:
+                            os.close(descriptor)
+            os.fsync(folder.descriptor)
 
     @contextlib.contextmanager
     def _parent(self, entry: Entry) -> t.Iterator[tuple[int, str]]:
@@ -129,17 +141,15 @@ class _Stage:
 
     def _to_wal(self, entry: Entry) -> None:
         """Put a database back into the journal mode that its application had chosen; a single file as before."""
-        path = os.path.join(self._folder, _archive_paths.to_disk(entry["path"]))
-        os.chmod(path, 0o600)
-        try:
-            _sqlite.to_wal(path)
-        except sqlite3.Error as error:
-            raise IntegrityError(f"archive {self._archive.path}", "a database that SQLite can read",
-                                 f"{error} in {_archive_paths.printable(entry['path'])}", "Use another archive") from error
         with self._parent(entry) as (parent, name):
-            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+            os.chmod(name, 0o600, dir_fd=parent)
+            descriptor = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
             try:
+                _sqlite.mark_wal(descriptor)
                 self._dress(entry, descriptor)
+            except ValueError as error:
+                raise IntegrityError(f"archive {self._archive.path}", "a database that SQLite can read",
+                                     f"{error} in {_archive_paths.printable(entry['path'])}", "Use another archive") from error
             finally:
                 os.close(descriptor)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
+import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _files
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
@@ -36,18 +38,26 @@ def own(layout: Layout, release_id: str, folders: list[str]) -> list[str]:
     path = os.path.join(layout.release(release_id), OWN)
     found = _files.read_json(path)
     if found is None:
-        found = sorted(os.path.relpath(os.path.join(place, name), layout.release(release_id)) for folder in folders
-                       for place, _dirs, names in os.walk(os.path.join(layout.release(release_id), folder)) for name in names)
+        found = sorted(name for folder in folders for name in _walk(layout.release(release_id), folder))
         _files.write_json(path, found)
-    return found
+    return [name for name in found if isinstance(name, str)]
+
+
+def _walk(release: str, folder: str) -> t.Iterator[str]:
+    """The files below a folder of a release; no link of the artifact is followed, also not one that is on the way to it."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), _files.folder(release, folder) as top:
+        for place, _dirs, names, _descriptor in os.fwalk(".", dir_fd=top):
+            yield from (os.path.normpath(os.path.join(folder, place, name)) for name in names)
 
 
 def _link(source: str, target: str, names: list[str]) -> int:
     made = 0
     for name in names:
+        folder, base = os.path.split(name)
         # Only beside others: a release that was built in another way is not given a new folder.
-        if os.path.isdir(os.path.join(target, os.path.dirname(name))) and os.path.isfile(os.path.join(source, name)):
-            with contextlib.suppress(FileExistsError):
-                os.link(os.path.join(source, name), os.path.join(target, name), follow_symlinks=False)
+        with contextlib.suppress(FileExistsError, FileNotFoundError, NotADirectoryError), \
+                _files.folder(source, folder) as there, _files.folder(target, folder) as here:
+            if stat.S_ISREG(os.stat(base, dir_fd=there, follow_symlinks=False).st_mode):
+                os.link(base, base, src_dir_fd=there, dst_dir_fd=here, follow_symlinks=False)
                 made += 1
     return made

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import tempfile
 import time
 import typing as t
 
@@ -16,10 +17,12 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _backups,
     _checksums,
     _clock,
+    _databases,
     _deflate,
     _external,
     _files,
     _history,
+    _scratch,
     _signature,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._archive import Writer
@@ -103,14 +106,19 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
     found.problems += problems
     lacks = _external.lacks_state(layout, request.components, (source.component for source in found.sources if source.type != "dir"))
     _archive_draft.sweep(request.dest)
+    places = [request.dest, layout.root, tempfile.gettempdir()]
+    for place in places:
+        _scratch.sweep(place)
     safety = request.purpose == _backup_purpose.SAFETY
-    with _archive_draft.drafted(request.dest, request.env, safety) as draft, _previous(request, draft.stamp) as previous:
+    needed = max((source.status.st_size for source in found.sources if source.sqlite), default=0)
+    with _archive_draft.drafted(request.dest, request.env, safety) as draft, _previous(request, draft.stamp) as previous, \
+            contextlib.closing(_databases.PerOwner(places, needed)) as databases:
         created = _clock.iso(_clock.from_stamp(draft.stamp))
         facts = {"name": draft.name, "env": request.env, "created": created, "full": previous.full or created,
                  "level": request.level, "release": live_release(layout), "purpose": request.purpose, "why": request.why,
                  **({"no_state": True} if lacks else {})}
         deflater = _deflate.Deflater(request.level, request.isal)
-        writer = Writer(draft.stream, draft.beside("spool"), deflater, previous, meter)
+        writer = Writer(draft.stream, databases, deflater, previous, meter)
         manifest = writer.write(found, facts, request.allow_changed)
         draft.sync()
         with Archive(draft.partial, hashing=True) as archive:

@@ -35,6 +35,7 @@ def switch(store: ReleaseStore, service: SlottedService, release_id: str, checks
     :returns: ``downtime`` (0), ``ready_after`` and ``held``: for how long new requests waited, in seconds; and what was ``cut``.
     :raises OpsError: when it did not become ready; the instance of before serves then.
     """
+    service.bring_up_to_date()
     live = service.serving()
     facts = live.status()
     if facts["status"] == "running" and facts["release"] == release_id:
@@ -60,6 +61,7 @@ def restart(store: ReleaseStore, service: SlottedService, release_id: str, check
     :returns: ``ready_after`` and ``held`` as of :func:`switch`.
     :raises OpsError: when it did not become ready; the instance of before serves then, or was started again.
     """
+    service.bring_up_to_date()
     idle = service.idle()
     if service.spec["state"] == "exclusive":
         return _exclusive(store, service, release_id, checks, timeout, drain_as)

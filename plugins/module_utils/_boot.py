@@ -21,11 +21,43 @@ ConditionPathExists={current}
 Type=oneshot
 TimeoutStartSec=30
 ExecStart={command}
+{sandbox}
 
 [Install]
 WantedBy=multi-user.target
 """
-#: The map lies in a folder of the service's user: nothing of it gets into the command, it only chooses between two.
+#: It reads one file, and asks systemd over its socket to start a unit; as root, but without a capability.
+_SANDBOX = """\
+NoNewPrivileges=true
+CapabilityBoundingSet=
+AmbientCapabilities=
+ProtectSystem=strict
+ProtectHome=read-only
+PrivateDevices=true
+DevicePolicy=closed
+PrivateMounts=true
+PrivateNetwork=true
+IPAddressDeny=any
+ProtectClock=true
+ProtectControlGroups=true
+ProtectHostname=true
+ProtectKernelLogs=true
+ProtectKernelModules=true
+ProtectKernelTunables=true
+ProtectProc=invisible
+KeyringMode=private
+RestrictAddressFamilies=AF_UNIX
+RestrictNamespaces=true
+RestrictRealtime=true
+RestrictSUIDSGID=true
+MemoryDenyWriteExecute=true
+LockPersonality=true
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+SystemCallErrorNumber=EPERM
+UMask=0077"""
+#: Nothing of the map gets into the command, it only chooses between two. On a host of an earlier version the service's user can change it.
 _SCRIPT = 'port={first}; grep -qsx "live {second}" "$0" && port={second}; exec systemctl start --no-block "{name}@$port.service"'
 
 
@@ -40,7 +72,8 @@ class Boot:
         self.unit = f"{name}-boot.service"
         script = _SCRIPT.format(name=name, first=ports[0], second=ports[1])
         command = _systemd.command_line(["/bin/sh", "-c", script, map_path])
-        self._text = _UNIT.format(name=name, current=_systemd.literal(current), command=command)
+        self._text = _UNIT.format(name=name, current=_systemd.literal(current), command=command,
+                                  sandbox=_SANDBOX)
 
     def current(self) -> bool:
         """Whether it is in place, and enabled."""

@@ -6,11 +6,14 @@ The utils also run detached from Ansible, where there is no ``AnsibleModule.run_
 """
 from __future__ import annotations
 
+import collections
 import os
 import re
 import shutil
+import signal
 import subprocess
 import threading
+import time
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _causes, _interrupt, _processes
@@ -28,6 +31,12 @@ _OF_ONE_REPOSITORY = frozenset((
 AGAIN = "Correct the cause and run it again"
 #: Seconds that an interrupted command has to end, and that the output of an ended one may stay open.
 GRACE = 5.0
+#: How much of what a command printed last is kept of one that may print without end: so many chunks of so many bytes.
+_LAST, _CHUNK = 16, 4096
+#: Lines that are kept at least of the beginning and of the end of what a command printed, and characters of a line.
+_KEPT, _LONGEST = 1000, 4096
+#: Seconds between two looks whether a command has ended.
+_LOOK = 0.02
 _PASSWORD = re.compile(r"(https?://)([^/@\s]+)@")
 
 
@@ -165,8 +174,11 @@ def _start_live(argv: list[str], folder: str, what: str, env: dict[str, str], he
 
 
 def _read(stream: t.TextIO, lines: list[str], show: t.Callable[[str], None]) -> None:
-    for line in stream:
+    """Show each line and keep the first and the last ones: scripts of packages may print without end, and without a line's end."""
+    for line in iter(lambda: stream.readline(_LONGEST), ""):
         lines.append(line)
+        if len(lines) > 4 * _KEPT:
+            del lines[_KEPT:-_KEPT]
         show(without_passwords(line.rstrip()))
 
 
@@ -178,3 +190,31 @@ def start(argv: list[str], folder: str, env: dict[str, str], output: t.BinaryIO,
     """
     return subprocess.Popen(argv, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=output,  # pylint: disable=ansible-bad-function
                             stderr=output, start_new_session=True, **account)
+
+
+def ended(process: subprocess.Popen[bytes], timeout: float) -> tuple[bool, str]:
+    """Wait for a command, then end what is left of its session; whether it ended in time, and the last of what it printed.
+
+    However much it prints takes no more memory.
+
+    :param process: started in a session of its own; ``stdout`` and ``stderr`` are pipes, or nothing.
+    """
+    printed: collections.deque[bytes] = collections.deque(maxlen=_LAST)
+
+    def keep(stream: t.IO[bytes]) -> None:
+        for chunk in iter(lambda: stream.read(_CHUNK), b""):
+            printed.append(chunk)
+    readers = [threading.Thread(target=keep, args=(stream,), daemon=True) for stream in (process.stdout, process.stderr) if stream]
+    for reader in readers:
+        reader.start()
+    deadline, in_time = time.monotonic() + timeout, False
+    try:
+        while not in_time and time.monotonic() < deadline:  # not reaped yet, so that its number is still its session's
+            in_time = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+            time.sleep(0 if in_time else _LOOK)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for reader in readers:
+            reader.join(GRACE)
+    return in_time, b"".join(printed).decode("utf-8", "replace")

@@ -12,6 +12,7 @@ import time
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
+    _account,
     _archive_stage,
     _backups,
     _clock,
@@ -121,7 +122,8 @@ class Drill:
         needed = sum(entry["size"] + 4096 for entry in entries) + _drill_app.size_of_code(self.layout, self.release) + _MARGIN
         self.scratch = _drill_scratch.make(self.layout, self.request.scratch, needed)
         self.restored = self.scratch.path("restored")
-        os.mkdir(self.restored, 0o700)
+        os.mkdir(self.restored)
+        os.chmod(self.restored, 0o755)  # the folder around it keeps others out
         files = [entry for entry in entries if entry["type"] == "file"]
         self.meter.phase("extract", sum(entry["size"] for entry in files), len(files))
         # A database stays the single file that the archive holds, whose content is compared; the application asks for WAL itself.
@@ -138,7 +140,10 @@ class Drill:
         """Every SQLite database is opened and read, and a dump of external state is restored to a place for drills."""
         self.meter.phase("database")
         deadline = self.began + self.request.timeout
-        self.facts["databases"] = _drill_check.databases(self.restored, deadline, self.meter)
+        account = _account.owner_of(self.layout.component("database"))
+        _drill_scratch.let_in(self.scratch, account)
+        opener = account if account.drops else _account.stranger()
+        self.facts["databases"] = _drill_check.databases(self.restored, opener, deadline, self.meter)
         self.facts["notes"] += _external_restore.tried(self.layout, self.restored, self.request.environment)
 
     def application(self) -> str:

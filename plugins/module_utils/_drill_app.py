@@ -13,7 +13,7 @@ import socket
 import sys
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _app_path, _env_file, _files, _sandbox, _shared
+from ansible_collections.mobius.ops.plugins.module_utils import _app_path, _env_file, _files, _sandbox, _shared, _walk
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 #: Names the scratch folder in the instance's environment: by it a process is known as one of a drill.
@@ -52,10 +52,7 @@ def copy_release(live: Layout, scratch: Layout, release_id: str) -> None:
 
 def size_of_code(live: Layout, release_id: str | None) -> int:
     """Bytes of a release's own files; links are not followed."""
-    total = 0
-    for folder, _dirs, names in os.walk(live.release(release_id)) if release_id else ():
-        total += sum(os.lstat(os.path.join(folder, name)).st_size + 4096 for name in names)
-    return total
+    return _walk.size(live.release(release_id), 4096) if release_id else 0
 
 
 def build_spec(live: Layout, scratch: Layout, service: dict[str, t.Any], release_id: str, port: int,

@@ -9,13 +9,22 @@ import grp
 import hashlib
 import os
 import pwd
-import sqlite3
 import stat
+import tempfile
 import time
 import typing as t
-import urllib.parse
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_paths, _checksums, _files, _progress, _sqlite
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _archive_paths,
+    _as_user,
+    _checksums,
+    _databases,
+    _files,
+    _progress,
+    _sqlite,
+    _walk,
+)
+from ansible_collections.mobius.ops.plugins.module_utils._account import Account
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, StateError
 
 #: Set-uid and set-gid bits are not restored.
@@ -23,8 +32,6 @@ _MODE_BITS = 0o1777
 _TYPES = {"file": stat.S_ISREG, "dir": stat.S_ISDIR, "symlink": stat.S_ISLNK}
 #: Differences that are told; more are counted.
 SHOWN = 20
-#: Steps of SQLite's machine between two looks at the clock.
-_STEPS = 100_000
 
 
 def compare(entries: t.Sequence[dict[str, t.Any]], folder: str, meter: _progress.Meter) -> dict[str, int]:
@@ -59,10 +66,7 @@ def compare(entries: t.Sequence[dict[str, t.Any]], folder: str, meter: _progress
 
 
 def _below(folder: str) -> set[str]:
-    found = set()
-    for parent, dirs, names in os.walk(folder):
-        found.update(os.path.relpath(os.path.join(parent, name), folder) for name in dirs + names)
-    return found
+    return {f"{found.relative}/{name}".lstrip("/") for found in _walk.walk(folder) for name, _status in found.entries}
 
 
 def _differences(path: str, entry: dict[str, t.Any], meter: _progress.Meter) -> list[str]:
@@ -147,50 +151,38 @@ def _wrong_links(paths: dict[str, dict[str, t.Any]], folder: str) -> list[dict[s
     return found
 
 
-def databases(folder: str, deadline: float, meter: _progress.Meter) -> list[dict[str, t.Any]]:
+def databases(folder: str, account: Account, deadline: float, meter: _progress.Meter) -> list[dict[str, t.Any]]:
     """Open every SQLite database below a folder, known by its content: ``path, tables, rows, counts`` of each.
 
+    :param account: with whose rights they are opened.
     :param deadline: when to give up, as ``time.monotonic`` counts.
     :raises IntegrityError: when one is not sound. :raises StateError: when it takes too long.
     """
     found = []
-    for path in sorted(_below(folder)):
-        full = os.path.join(folder, path)
-        if _sqlite.is_database(full):
+    with _databases.Databases(account, [tempfile.gettempdir(), folder, "/tmp", "/var/tmp"]) as opened:
+        for path, size in sorted(_databases_below(folder)):
             shown = _archive_paths.printable(_archive_paths.to_text(path))
-            found.append({"path": shown, **_examine(full, shown, deadline)})
-            meter.add(os.path.getsize(full), 1)
+            found.append({"path": shown, **_examine(opened, folder, path, shown, deadline)})
+            meter.add(size, 1)
     return found
 
 
-def _examine(path: str, shown: str, deadline: float) -> dict[str, t.Any]:
-    uri = "file:" + urllib.parse.quote(os.fsencode(path)) + "?mode=ro&immutable=1"
+def _databases_below(folder: str) -> t.Iterator[tuple[str, int]]:
+    for found in _walk.walk(folder):
+        for name, status in found.entries:
+            if stat.S_ISREG(status.st_mode) and _sqlite.is_database(name, found.descriptor):
+                yield f"{found.relative}/{name}".lstrip("/"), status.st_size
+
+
+def _examine(opened: _databases.Databases, folder: str, path: str, shown: str, deadline: float) -> dict[str, t.Any]:
+    left = deadline - time.monotonic()
     try:
-        with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as database:
-            database.execute("PRAGMA trusted_schema=OFF")
-            database.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
-            said = [str(row[0]) for row in database.execute("PRAGMA integrity_check(3)")]
-            if said != ["ok"]:
-                raise IntegrityError(f"database {shown}", "integrity_check to say ok", " | ".join(" ".join(said).split("\n"))[:300],
-                                     "Use an older archive, and look for what damages the database")
-            names = [row[0] for row in database.execute(
-                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name")]
-            counts = {name: _rows(database, name) for name in names}
-    except sqlite3.Error as error:
-        if "interrupted" in str(error):
-            raise StateError(f"database {shown}", "to be read within the time of the drill", "it takes longer",
-                             "Give the drill more time (mobius_drill_timeout)") from error
+        said = opened.ask(folder, path, _sqlite.examine, shown, left, seconds=max(0.0, left) + 1)
+        counts = {str(name): None if count is None else int(count) for name, count in said.items()}
+    except _as_user.TooSlow as error:
+        raise StateError(f"database {shown}", "to be read within the time of the drill", "it takes longer",
+                         "Give the drill more time (mobius_drill_timeout)") from error
+    except (_as_user.Failed, AttributeError, TypeError, ValueError) as error:
         raise IntegrityError(f"database {shown}", "a database that SQLite can read", str(error),
                              "Use an older archive, and look for what damages the database") from error
     return {"tables": len(counts), "rows": sum(count or 0 for count in counts.values()), "counts": counts}
-
-
-def _rows(database: sqlite3.Connection, table: str) -> int | None:
-    """How many rows a table has; ``None`` when it needs a module that only the application has."""
-    quoted = table.replace('"', '""')
-    try:
-        return database.execute(f'SELECT count(*) FROM "{quoted}"').fetchone()[0]
-    except sqlite3.OperationalError as error:
-        if "no such module" in str(error):
-            return None
-        raise

@@ -6,18 +6,20 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import pwd
 import re
 import secrets
-import shutil
 import signal
+import stat
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _drill_instance, _files, _shared, _trees
+from ansible_collections.mobius.ops.plugins.module_utils import _account, _clock, _drill_instance, _files, _shared, _walk
+from ansible_collections.mobius.ops.plugins.module_utils._account import Account
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS, Layout
 
 _NAME = re.compile(r"\.drill-\d{8}_\d{6}-[0-9a-f]{8}")
+#: Bytes of a ``.env`` file that are taken.
+_ENV_LIMIT = 1024**2
 _SIGNALS = (signal.SIGALRM, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -73,7 +75,7 @@ def sweep(layout: Layout) -> list[str]:
         ended = _drill_instance.end_remains(scratch)
         told += [f"ended process {pid} of an earlier drill" for pid in ended]
         if os.path.lexists(scratch):
-            _trees.remove(scratch)
+            _walk.remove(scratch)
             told.append(f"removed {scratch} of an earlier drill")
     os.unlink(_note(layout))
     return told
@@ -96,25 +98,33 @@ def remove(layout: Layout, scratch: Layout) -> None:
     """:raises StateError: when something of a drill is left on the disk, or still runs."""
     _drill_instance.end_strays(scratch.root)
     left = _drill_instance.processes_of(scratch.root)
-    _trees.remove(scratch.root)
+    _walk.remove(scratch.root)
     if left or os.path.lexists(scratch.root):
         raise StateError(f"scratch folder {scratch.root}", "to be gone, with all that ran in it",
                          f"processes {left}" if left else "that files are left", "Remove it by hand")
     os.unlink(_note(layout))
 
 
+def let_in(scratch: Layout, account: Account) -> None:
+    """Let a user pass through the scratch folder, which stays root's: what is in it is not to be trusted from then on."""
+    if account.drops:
+        os.chown(scratch.root, -1, account.gid)
+        os.chmod(scratch.root, 0o710)
+
+
 def furnish(live: Layout, scratch: Layout, restored: str, user: str | None) -> list[str]:
     """Put restored components where an application expects them, and let the service user in. What was lacking, in words."""
-    account = pwd.getpwnam(user) if user and not os.getuid() else None
+    account = _account.named(user)
     lacking, shared = [], _shared.made(live)
 
     def folder(path: str, mode: int) -> None:
         os.mkdir(path)
         os.chmod(path, mode)
-        if account:
-            os.chown(path, account.pw_uid, account.pw_gid)
+        if account.drops:
+            os.chown(path, account.uid, account.gid)
 
     os.mkdir(scratch.shared, 0o755)
+    os.chmod(scratch.shared, 0o755)
     for component in COMPONENTS:
         source = os.path.join(restored, component)
         if os.path.isdir(source):
@@ -123,13 +133,30 @@ def furnish(live: Layout, scratch: Layout, restored: str, user: str | None) -> l
             folder(scratch.component(component), 0o750)
             lacking.append(f"the archive has no component {component}: the application started with an empty one")
         _shared.complete(scratch.component(component), shared, component)
-    if not os.path.isfile(scratch.env_file) and os.path.isfile(live.env_file):
-        shutil.copy2(live.env_file, scratch.env_file)
-        os.chown(scratch.env_file, os.stat(live.env_file).st_uid, os.stat(live.env_file).st_gid)
+    if _copy_env(live, scratch):
         lacking.append("the archive has no .env: the application started with the one of this host")
     folder(scratch.path("tmp"), 0o700)
-    for path in (scratch.root, scratch.shared):
-        if account:
-            os.chown(path, -1, account.pw_gid)
-        os.chmod(path, 0o710 if path == scratch.root else 0o755)
+    let_in(scratch, account)
     return lacking
+
+
+def _copy_env(live: Layout, scratch: Layout) -> bool:
+    """Give the copy this host's ``.env`` when it has none, through no link of either; whether it was done."""
+    folder, name = os.path.split(live.env_file)
+    try:
+        with _files.folder(folder) as source:
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=source)
+    except OSError:
+        return False
+    with os.fdopen(descriptor, "rb") as stream, _files.folder(os.path.dirname(scratch.env_file)) as target:
+        status = os.fstat(descriptor)
+        try:
+            made = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=target)
+        except FileExistsError:
+            return False
+        with os.fdopen(made, "wb") as copy:
+            copy.write(stream.read(_ENV_LIMIT))
+            if os.geteuid() == 0:
+                os.fchown(made, status.st_uid, status.st_gid)
+            os.fchmod(made, stat.S_IMODE(status.st_mode) & 0o777)
+    return True

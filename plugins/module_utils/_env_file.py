@@ -3,8 +3,12 @@
 """The application's ``.env`` file, and keeping its values out of everything that people read."""
 from __future__ import annotations
 
+import os
 import re
 import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _files
+from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
 #: A plain web address is no secret, and checks and incidents need to show it.
@@ -20,11 +24,14 @@ def read(path: str) -> dict[str, str]:
     """Names and values of a ``.env`` file; none when there is no file. Quotes around a value are taken off.
 
     Bytes that are no UTF-8 are kept for the application's environment as they are.
+
+    :raises StateError: when it is not a file.
     """
     values = {}
     try:
-        with open(path, encoding="utf-8-sig", errors="surrogateescape") as stream:
-            for line in stream:
+        # Its folder is root's, so a link there leads where root wants it to.
+        with open(_files.plain(os.path.realpath(path)), encoding="utf-8-sig", errors="surrogateescape") as stream:
+            for line in stream.read(_files.SMALL).split("\n"):
                 match = _LINE.match(line)
                 if match and not line.lstrip().startswith("#"):
                     name, value = match.groups()
@@ -33,6 +40,9 @@ def read(path: str) -> dict[str, str]:
                     values[name] = value
     except FileNotFoundError:
         pass
+    except _files.NotRegularError as error:
+        if path != os.devnull:
+            raise StateError(path, "a file with NAME=value lines", "something else", "Move it away") from error
     return values
 
 

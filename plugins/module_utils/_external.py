@@ -7,7 +7,6 @@ time of the backup, the file :data:`FILE` in the component ``database``: so it i
 """
 from __future__ import annotations
 
-import collections
 import contextlib
 import os
 import resource
@@ -15,8 +14,6 @@ import shutil
 import signal
 import stat
 import subprocess
-import threading
-import time
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _commands, _env_file, _files, _service, _shared, _supervisor
@@ -31,10 +28,6 @@ MISSING = ("it holds no state of the service: no file in database, uploads and g
            "mobius_shared_folders, its dump and restore commands in mobius_external_state, or say that it has none with mobius_stateless")
 SETTING = "mobius_external_state"
 _DEFAULTS: dict[str, t.Any] = {"dump": [], "restore": [], "drill": [], "timeout": 600.0, "max_mb": 10_000}
-#: How much of what a command printed last an error is made of: so many chunks of so many bytes.
-_LAST, _CHUNK = 16, 4096
-#: Seconds between two looks whether a command has ended.
-_LOOK = 0.02
 
 
 def normalize(given: dict[str, t.Any] | None, service: str, stateless: bool) -> dict[str, t.Any]:
@@ -173,7 +166,7 @@ def _run(layout: Layout, name: str, streams: dict[str, int], environment: dict[s
     except (FileNotFoundError, PermissionError) as error:
         raise StateError(what, f"the program {argv[0]}", "none that may be run",
                          f"Install it on this host, or correct {SETTING}") from error
-    in_time, printed = _ended(process, told["timeout"])
+    in_time, printed = _commands.ended(process, told["timeout"])
     if not in_time:
         raise StateError(f"{what}: {argv[0]}", f"an end within {told['timeout']:g} s", "none",
                          f"Run it by hand to see why, or raise timeout in {SETTING}")
@@ -182,29 +175,6 @@ def _run(layout: Layout, name: str, streams: dict[str, int], environment: dict[s
     if process.returncode:
         done = subprocess.CompletedProcess(argv, process.returncode, "", printed)
         raise _commands.failure(done, what, f"Correct the cause, or {SETTING}", _env_file.Redactor(spec["env_file"]).text)
-
-
-def _ended(process: subprocess.Popen[bytes], timeout: float) -> tuple[bool, str]:
-    """Wait for a command, then end what is left of its session; whether it ended in time, and the last of what it printed."""
-    printed: collections.deque[bytes] = collections.deque(maxlen=_LAST)
-
-    def keep(stream: t.IO[bytes]) -> None:
-        for chunk in iter(lambda: stream.read(_CHUNK), b""):
-            printed.append(chunk)
-    readers = [threading.Thread(target=keep, args=(stream,), daemon=True) for stream in (process.stdout, process.stderr) if stream]
-    for reader in readers:
-        reader.start()
-    deadline, in_time = time.monotonic() + timeout, False
-    try:
-        while not in_time and time.monotonic() < deadline:  # not reaped yet, so that its number is still its session's
-            in_time = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-            time.sleep(0 if in_time else _LOOK)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        for reader in readers:
-            reader.join(_commands.GRACE)
-    return in_time, b"".join(printed).decode("utf-8", "replace")
 
 
 def _limited(limit: int) -> t.Callable[[], None] | None:

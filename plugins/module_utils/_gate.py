@@ -8,13 +8,13 @@ settings; uploads and clips are left out, for they may be large and are not read
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import shutil
-import time
+import stat
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
+    _account,
+    _as_user,
     _drill_app,
     _drill_instance,
     _drill_scratch,
@@ -22,16 +22,19 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _files,
     _readiness,
     _sqlite,
+    _tree_copy,
+    _walk,
     _write_attempts,
 )
+from ansible_collections.mobius.ops.plugins.module_utils._account import Account
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService
 
 #: Components that the copy has.
 COPIED = ("config", "database")
-#: Seconds within which a JSON store must be found whole.
-_PATIENCE = 5.0
+#: Bytes that a file of the copy may have beyond twice the size of the largest one.
+_MARGIN = 64 * 1024**2
 #: File among the logs of watches with what the last instance printed that did not become well on a copy.
 LOG = "gate.log"
 
@@ -42,7 +45,7 @@ def on_copy(layout: Layout, service: SlottedService, release_id: str, checks: li
 
     :raises OpsError: when it does not become well, or cannot be kept from the live data. Nothing is left of it.
     """
-    needed = sum(_size(layout.component(name)) for name in COPIED) + _drill_app.size_of_code(layout, release_id)
+    needed = sum(_walk.size(layout.component(name), 4096) for name in COPIED) + _drill_app.size_of_code(layout, release_id)
     with _drill_scratch.alone(layout):
         _drill_scratch.sweep(layout)
         scratch = _drill_scratch.make(layout, layout.root, needed)
@@ -64,10 +67,12 @@ def on_copy(layout: Layout, service: SlottedService, release_id: str, checks: li
 
 def _instance(layout: Layout, scratch: Layout, service: SlottedService, release_id: str, timeout: float) -> _drill_instance.Instance:
     copies = scratch.path("restored")
-    os.mkdir(copies, 0o700)
+    os.mkdir(copies)
+    os.chmod(copies, 0o755)  # the folder around it keeps others out
+    _drill_scratch.let_in(scratch, _account.named(service.spec["user"]))
     for name in COPIED:
         if os.path.isdir(layout.component(name)):
-            copy(layout.component(name), os.path.join(copies, name))
+            copy(layout.component(name), os.path.join(copies, name), _account.owner_of(layout.component(name)))
     _drill_scratch.furnish(layout, scratch, copies, service.spec["user"])
     _drill_app.copy_release(layout, scratch, release_id)
     spec = _drill_app.build_spec(layout, scratch, service.spec, release_id, _drill_app.spare_port(), {})
@@ -95,60 +100,19 @@ def _keep_log(instance: _drill_instance.Instance) -> None:
         _files.write_text(instance.log, _env_file.Redactor(instance.spec["env_file"]).text(instance.printed()))
 
 
-def copy(source: str, target: str) -> None:
-    """Copy a component while the application writes to it: databases by SQLite, JSON stores when they are whole.
+def copy(source: str, target: str, account: Account) -> None:
+    """Copy a component while the application writes to it (``_tree_copy``), with the rights of whose it is.
 
-    Leaves out what is removed or renamed meanwhile, as a temporary file is that becomes a store.
-
-    :raises StateError: when a JSON store is never found whole.
+    :param target: it is made, and belongs to that user; the folder that it is in does not.
+    :raises StateError: when a JSON store is never found whole, or it takes too long.
     """
-    def one(path: str, to: str) -> None:
-        try:
-            still(path, to)
-        except FileNotFoundError as error:
-            if error.filename != path:
-                raise
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(to)
-
-    def still(path: str, to: str) -> None:
-        if _sqlite.is_database(path):
-            _sqlite.copy(path, to)
-            status = os.stat(path)
-            os.chmod(to, status.st_mode & 0o777)
-        elif path.lower().endswith(".json"):
-            _store(path, to)
-        else:
-            shutil.copy2(path, to)
-        status = os.stat(path)
-        with contextlib.suppress(PermissionError):
-            os.chown(to, status.st_uid, status.st_gid)
-
-    def left_out(folder: str, names: list[str]) -> set[str]:
-        """Companions of databases: the copy is a single file."""
-        bases = {name for name in names if _sqlite.is_database(os.path.join(folder, name))}
-        return {base + suffix for base in bases for suffix in _sqlite.COMPANIONS}
-
-    shutil.copytree(source, target, symlinks=True, ignore=left_out, copy_function=one)
-    for folder, _dirs, _names in os.walk(target):
-        with contextlib.suppress(PermissionError, FileNotFoundError):
-            status = os.stat(os.path.join(source, os.path.relpath(folder, target)))
-            os.chown(folder, status.st_uid, status.st_gid)
-
-
-def _store(path: str, to: str) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        shutil.copy2(path, to)
-        try:
-            with open(to, encoding="utf-8") as stream:
-                json.load(stream)
-            return
-        except (ValueError, RecursionError) as error:
-            if time.monotonic() > deadline:
-                raise StateError(f"store {path}", "a JSON document", f"none: {error}", "Repair it: no release can read it") from error
-        time.sleep(0.05)
-
-
-def _size(folder: str) -> int:
-    return sum(os.lstat(os.path.join(place, name)).st_size for place, _dirs, names in os.walk(folder) for name in names)
+    sizes = [status.st_size for folder in _walk.walk(source) for _name, status in folder.entries
+             if stat.S_ISREG(status.st_mode)]
+    seconds = _sqlite.PATIENCE + 2 * _sqlite.seconds(_walk.size(source))
+    os.mkdir(target, 0o700)
+    if account.drops:
+        os.chown(target, account.uid, account.gid)
+    try:
+        _as_user.run(account, _tree_copy.copy, source, target, seconds=seconds, written=2 * max(sizes, default=0) + _MARGIN)
+    except (_as_user.Failed, OSError) as error:
+        raise StateError(f"folder {source}", "to be copied", str(error), "Run it again, and look for what fills that folder") from error

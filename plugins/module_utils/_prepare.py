@@ -3,6 +3,7 @@
 """Prepare a release on a target: verify the artifact, unpack it, link what is shared, install its dependencies."""
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import typing as t
@@ -73,6 +74,8 @@ def _fill(layout: Layout, work: str, manifest: dict[str, t.Any], params: dict[st
     os.mkdir(work)
     _artifact.unpack(params["artifact"], work)
     _artifact.compare(work, manifest)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(work, _assets.OWN))  # the list is ours to make
     entries = _shared.load(layout)
     for component in filter(lambda name: os.path.isdir(layout.component(name)), COMPONENTS):
         _shared.complete(layout.component(component), entries, component)

@@ -13,30 +13,35 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import re
 import shutil
 import signal
-import socket
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _commands, _files, _proxy_config
+from ansible_collections.mobius.ops.plugins.module_utils import _proxy_config, _proxy_socket
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
-from ansible_collections.mobius.ops.plugins.module_utils._proxy_config import CONFIG, HOLD_LUA, LOOPBACK, MAP, SOCKET
+from ansible_collections.mobius.ops.plugins.module_utils._proxy_config import CONFIG, HOLD_LUA, LOOPBACK, LUA, MAP, OLD_SOCKET, SOCKET
+from ansible_collections.mobius.ops.plugins.module_utils._proxy_folder import ProxyFolder
 
 #: Seconds within which the proxy answers on its socket, or has started.
 PATIENCE = 10.0
 #: What the map says, and what it says at first. A hold has an end by the clock; beside it stands the hold that ended before.
 _KEYS = {"hold": "free", "renders": "renders_free"}
 _FIRST = dict.fromkeys([*_KEYS, *_KEYS.values()], "0")
-_AGE = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_AGE = re.compile(r"(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?")
+_MOMENT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 
 
 def _seconds(age: str) -> int:
     days, hours, minutes, seconds = (int(part or 0) for part in _AGE.match(age).groups())  # type: ignore[union-attr]
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+def _moment(text: str) -> float:
+    """Seconds since 1970; 0 for what is no such number."""
+    return float(text) if _MOMENT.fullmatch(text) else 0.0
 
 
 def _pairs(text: str) -> dict[str, str]:
@@ -55,6 +60,7 @@ class Proxy:
 
     def __init__(self, layout: Layout, settings: dict[str, t.Any], ports: list[int], instance_host: str, user: str | None) -> None:
         self.folder = layout.path("proxy")
+        self.place = ProxyFolder(self.folder, user)
         self.ports = ports
         self.user = user
         self._text = _proxy_config.text(settings, ports, instance_host)
@@ -84,58 +90,47 @@ class Proxy:
         """Whether the map names none of the ports: there is none yet, or it is of other ports."""
         return _pairs(self.current(MAP)).get("live") not in map(str, self.ports)
 
-    def save(self, anew: bool = False) -> bool:
+    def save(self, anew: bool = False, first: int = 0) -> bool:
         """Put the configuration in place, checked first; whether it differs from before.
 
-        :param anew: the first port serves, whatever the map says.
-        :raises InputError: when HAProxy refuses it; the one of before stays then.
+        :param anew: a port serves, whatever the map says.
+        :param first: the port that serves when the map does not say it; by default the first one.
+        :raises InputError: when HAProxy refuses it; everything is as before then.
         """
-        os.makedirs(self.folder, mode=0o750, exist_ok=True)
-        owner = pwd.getpwnam(self.user) if self.user and not os.getuid() else None
-        if owner:
-            os.chown(self.folder, owner.pw_uid, owner.pw_gid)
-        if not os.path.exists(self.map_path):
-            self._start_map()
-        changed = False
-        for name, text in (("hold.lua", HOLD_LUA), (CONFIG, self._text)):
-            if self.current(name) == text:
-                continue
-            changed = True
-            if name == CONFIG:
-                self._check(text)
-                self._replaced = self.current()
-            _files.write_text(self.path(name), text)
+        before, changed = self.current(), self.differs()
+        if before != self._text:
+            self._check()
+        self.place.take()
+        if not self.current(MAP):
+            self._start_map(first)
+        if self.current(LUA) != HOLD_LUA:
+            self.place.write(LUA, HOLD_LUA)
+        if before != self._text:
+            self._replaced = before.replace(f"unix@{OLD_SOCKET} ", f"unix@{SOCKET} ")
+            self.place.write(CONFIG, self._text)
         if anew or self.astray():
-            self._start_map()
+            self._start_map(first)
             changed = True
         elif set(_FIRST) - set(_pairs(self.current(MAP))):  # written by an earlier version
             self._write_map({**_FIRST, **_pairs(self.current(MAP))})
             changed = True
         return changed
 
-    def _start_map(self) -> None:
-        self._write_map({"live": str(self.ports[0]), **_FIRST})
+    def _start_map(self, first: int = 0) -> None:
+        self._write_map({"live": str(first or self.ports[0]), **_FIRST})
 
     def current(self, name: str = CONFIG) -> str:
-        """A file's text, empty when there is none."""
-        try:
-            with open(self.path(name), encoding="utf-8") as stream:
-                return stream.read()
-        except FileNotFoundError:
-            return ""
+        """A file's text, empty when there is none that only this user can have written."""
+        return self.place.read(name)
 
     def differs(self) -> bool:
-        """Whether the configuration on disk is another one."""
-        return self.current() != self._text or self.current("hold.lua") != HOLD_LUA
+        """Whether the configuration on disk is another one, or lies as an earlier version had it."""
+        return not self.place.is_taken() or self.current() != self._text or self.current(LUA) != HOLD_LUA
 
-    def _check(self, text: str) -> None:
-        candidate = self.path("candidate.cfg")
-        _files.write_text(candidate, text)
-        done = _commands.capture([program(), "-c", "-f", "candidate.cfg"], self.folder, "the check of the proxy's configuration")
-        os.unlink(candidate)
-        if done.returncode:
-            raise InputError("the proxy's configuration", "one that HAProxy accepts", _commands.ending(done),
-                             "Correct the settings mobius_proxy_…")
+    def _check(self) -> None:
+        refused = self.place.check([program(), "-c", "-f", CONFIG], self._text, f"live {self.ports[0]}\n")
+        if refused:
+            raise InputError("the proxy's configuration", "one that HAProxy accepts", refused, "Correct the settings mobius_proxy_…")
 
     def reload(self, pid: int) -> None:
         """Make a running proxy read its configuration anew; connections go on.
@@ -148,16 +143,16 @@ class Proxy:
         while self._worker() in ("", before):
             if time.monotonic() > deadline:
                 if self._replaced:
-                    _files.write_text(self.path(CONFIG), self._replaced)
+                    self.place.write(CONFIG, self._replaced)
                 raise ServiceError(f"the proxy on port {self.settings['port']}", f"to take its new configuration within {PATIENCE:.0f} s",
                                    "it goes on with the one of before", "Look what it printed (shared/logs/proxy.log, or journalctl -u of "
                                    "its unit): is a port taken, or can mobius_user not read mobius_proxy_certificate?")
             time.sleep(0.05)
 
     def _worker(self) -> str:
-        """The process that takes requests now, empty when none answers."""
+        """The process that takes requests now, empty when none answers. It is only compared: the answer may be anybody's."""
         try:
-            found = re.search(r"^Pid: (\d+)", self.tell("show info"), re.MULTILINE)
+            found = re.search(r"^Pid: ([0-9]{1,9})$", self.tell("show info"), re.MULTILINE)
         except OSError:
             return ""
         return found.group(1) if found else ""
@@ -173,23 +168,11 @@ class Proxy:
 
     def answers(self) -> bool:
         """Whether it runs, by its socket."""
-        try:
-            return bool(self.tell("show info"))
-        except OSError:
-            return False
+        return bool(self._worker())
 
     def tell(self, *commands: str) -> str:
         """What it answers on its socket. :raises OSError: when there is nobody."""
-        # A socket's path has 107 bytes at most, which a root may exceed: it is reached through its folder's descriptor.
-        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as admin:
-                admin.settimeout(PATIENCE)
-                admin.connect(f"/proc/self/fd/{folder}/{SOCKET}")
-                admin.sendall((";".join(commands) + "\n").encode())
-                return b"".join(iter(lambda: admin.recv(65536), b"")).decode("utf-8", "replace")
-        finally:
-            os.close(folder)
+        return _proxy_socket.tell(self.folder, commands, self.place.users(), PATIENCE)
 
     def _map(self) -> dict[str, str]:
         """The map as the running proxy has it; as the file has it when none runs."""
@@ -199,12 +182,12 @@ class Proxy:
             return _pairs(self.current(MAP))
 
     def _write_map(self, values: dict[str, str]) -> None:
-        _files.write_text(self.path(MAP), "".join(f"{key} {value}\n" for key, value in sorted(values.items())))
+        self.place.write(MAP, "".join(f"{key} {value}\n" for key, value in sorted(values.items())))
 
     def live(self) -> int:
         """The port of the instance that gets the requests."""
         found = self._map().get("live", "")
-        return int(found) if found.isdigit() and int(found) in self.ports else self.ports[0]
+        return int(found) if found in map(str, self.ports) else self.ports[0]
 
     def point(self, port: int) -> None:
         """From now on new requests go to this port.
@@ -222,7 +205,7 @@ class Proxy:
     def holds(self) -> bool:
         """Whether new requests wait now, all or some."""
         found = self._map()
-        return any(found.get(key, "0") != found.get(free) and float(found.get(key, "0")) > time.time() for key, free in _KEYS.items())
+        return any(found.get(key, "0") != found.get(free) and _moment(found.get(key, "0")) > time.time() for key, free in _KEYS.items())
 
     def release(self) -> None:
         """Requests that wait go on, also when the proxy comes to hear of the hold after this."""

@@ -10,8 +10,10 @@ from ansible_collections.mobius.ops.plugins.module_utils._errors import InputErr
 
 #: Where checks reach a proxy that speaks TLS to everybody else.
 LOOPBACK = "127.0.0.1"
-#: Files in the folder of the proxy.
-MAP, SOCKET, CONFIG = "switch.map", "admin.sock", "haproxy.cfg"
+#: Files in the folder of the proxy, and the folder in it that the proxy's user may write to.
+MAP, LUA, CONFIG, RUN = "switch.map", "hold.lua", "haproxy.cfg", "run"
+#: The proxy's socket, and where earlier versions had it.
+SOCKET, OLD_SOCKET = f"{RUN}/admin.sock", "admin.sock"
 HOLD_LUA = """\
 -- Written by mobius.ops.node_service; changes are overwritten.
 local switch = Map.new("switch.map", Map._str)
@@ -69,7 +71,7 @@ def text(proxy: dict[str, t.Any], ports: list[int], host: str) -> str:
 # Written by mobius.ops.node_service; changes are overwritten.
 global
   stats socket unix@{SOCKET} mode 600 level admin expose-fd listeners
-  lua-load hold.lua
+  lua-load {LUA}
   maxconn {proxy['max_connections']}
   # Node takes 16 kB of headers, so the proxy takes them too.
   tune.bufsize 32768

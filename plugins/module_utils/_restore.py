@@ -125,8 +125,9 @@ class _Work:
         journal = _restore_journal.Journal.begin(
             self._layout, archive=self._request.archive, env=self._request.env, components=self._source.components,
             sign_key=self._request.sign_key, made=self._made(), **self._serving.facts())
+        stack = contextlib.ExitStack()
         try:
-            _swap.prepare(self._swaps)
+            _swap.prepare(self._swaps, stack)
             self._stage()
             since = time.time_ns()
             self._safety = self._safety_backup()
@@ -140,6 +141,7 @@ class _Work:
             lost = _work.lost(self._serving.cut.facts())
             self._warnings += saved["warnings"] + self._serving.told(self._unmigrated) + ([lost] if lost else [])
         finally:
+            stack.close()
             if self._is_back(journal):  # any later one is for the next run, which finds the journal
                 journal.end()
                 self._kept += _swap.sweep(self._layout)
@@ -184,7 +186,7 @@ class _Work:
         files = [entry for entry in self._source.entries if entry["type"] == "file"]
         self._meter.phase("extract", sum(entry["size"] for entry in files), len(files))
         for swaps, entries in self._parts():
-            self._lost.update(_archive_stage.extract(self._source.archive, entries, os.path.join(swaps[0].work, "new"), self._meter))
+            self._lost.update(_archive_stage.extract(self._source.archive, entries, os.path.join(swaps[0].place, "new"), self._meter))
         shared = _shared.made(self._layout)
         for swap in self._swaps:  # an archive of before may lack folders that the application needs
             _shared.complete(swap.staged, shared, swap.component)

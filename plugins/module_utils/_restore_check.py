@@ -6,9 +6,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import stat
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _backups, _signature
+from ansible_collections.mobius.ops.plugins.module_utils import _backups, _signature, _walk
 from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, expand_components
@@ -107,10 +108,6 @@ def present(layout: Layout, components: list[str]) -> dict[str, dict[str, int]]:
     for component in components:
         base = layout.component(component)
         if os.path.isdir(base):
-            count = found[component] = {"files": 0, "bytes": 0}
-            for folder, _dirs, names in os.walk(base):
-                for name in names:
-                    with contextlib.suppress(OSError):
-                        count["bytes"] += os.lstat(os.path.join(folder, name)).st_size
-                        count["files"] += 1
+            files = [status.st_size for folder in _walk.walk(base) for _name, status in folder.entries if not stat.S_ISDIR(status.st_mode)]
+            found[component] = {"files": len(files), "bytes": sum(files)}
     return found

@@ -10,15 +10,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 import stat
 import tempfile
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _interrupt
+from ansible_collections.mobius.ops.plugins.module_utils import _interrupt, _walk
 
 #: What the names of these folders begin with. Earlier versions had other names, and no lock that would tell that one is in use.
-PREFIXES = ("mobius-ops-build-", "mobius-ops-deps-")
+PREFIXES = ("mobius-ops-build-", "mobius-ops-deps-", ".mobius-ops-work-")
 #: The end of the name of a file that ``_files.atomic_file`` has not finished.
 _UNFINISHED = ".tmp"
 
@@ -31,25 +30,26 @@ class Scratch(t.NamedTuple):
 
 
 @contextlib.contextmanager
-def scratch(prefix: str) -> t.Iterator[Scratch]:
+def scratch(prefix: str, parent: str | None = None) -> t.Iterator[Scratch]:
     """A temporary folder that exists while the block runs.
 
     :param prefix: one of ``PREFIXES``.
+    :param parent: the folder to make it in; the one for temporary files by default.
     """
     made: list[tuple[str, int]] = []
     try:
         with _interrupt.undivided():
-            made.append(_create(prefix))
+            made.append(_create(prefix, parent))
         yield Scratch(*made[0])
     finally:
         for path, lock in made:
-            shutil.rmtree(path, ignore_errors=True)
+            _walk.remove(path)
             os.close(lock)
 
 
-def _create(prefix: str) -> tuple[str, int]:
+def _create(prefix: str, parent: str | None) -> tuple[str, int]:
     while True:
-        path = tempfile.mkdtemp(prefix=prefix)
+        path = tempfile.mkdtemp(prefix=prefix, dir=parent)
         try:
             lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:  # another run swept it at once
@@ -60,9 +60,9 @@ def _create(prefix: str) -> tuple[str, int]:
         os.close(lock)  # another run swept it before it was locked
 
 
-def sweep() -> list[str]:
+def sweep(parent: str | None = None) -> list[str]:
     """Remove the temporary folders of this user that nothing uses any more; their paths."""
-    parent = tempfile.gettempdir()
+    parent = parent or tempfile.gettempdir()
     return [path for name in sorted(os.listdir(parent)) if name.startswith(PREFIXES)
             for path in [os.path.join(parent, name)] if _is_own(path) and _remove_unused(path)]
 
@@ -81,7 +81,7 @@ def _remove_unused(path: str) -> bool:
         return False
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(path, ignore_errors=True)
+        _walk.remove(path)
         return True
     except BlockingIOError:
         return False
@@ -115,7 +115,7 @@ def _remove_when_free(path: str, lock_file: str) -> bool:
     with contextlib.suppress(OSError), open(lock_file, "a", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.isdir(path) and not os.path.islink(path):
-            shutil.rmtree(path, ignore_errors=True)
+            _walk.remove(path)
         else:
             os.unlink(path)
         return True

@@ -15,6 +15,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _external_restore,
     _history,
     _swap,
+    _walk,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
@@ -155,11 +156,7 @@ def _at_rest(swaps: list[_swap.Swap], since: int) -> bool:
 def _changed(top: str, since: int) -> bool:
     if os.lstat(top).st_mtime_ns >= since:  # its ctime is that of the swap
         return True
-    for folder, dirs, names in os.walk(top):
-        for name in dirs + names:
-            if os.lstat(os.path.join(folder, name)).st_ctime_ns >= since:
-                return True
-    return False
+    return any(status.st_ctime_ns >= since for folder in _walk.walk(top) for _name, status in folder.entries)
 
 
 def _remove_backup(archive: str) -> None:

@@ -15,8 +15,10 @@ import typing as t
 import urllib.parse
 
 from ansible_collections.mobius.ops.plugins.module_utils import _boot, _exceptions, _files, _service, _systemd
+from ansible_collections.mobius.ops.plugins.module_utils._errors import ServiceError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._proxy import Proxy
+from ansible_collections.mobius.ops.plugins.module_utils._proxy_config import RUN
 
 
 class SlottedService(_service.Service):
@@ -37,7 +39,7 @@ class SlottedService(_service.Service):
             **spec, "slots": None, "name": f"{self.name}-proxy", "command": self.proxy.command(), "working_dir": self.proxy.folder,
             "app": None,
             "environment": {}, "env_file": os.devnull, "port": spec["proxy"]["port"], "host": spec["proxy"]["host"],
-            "console_log": os.path.join(self.layout.component("logs"), "proxy.log"), "writable": [self.proxy.folder],
+            "console_log": os.path.join(self.layout.component("logs"), "proxy.log"), "writable": [self.proxy.path(RUN)],
             "memory_max": None, "not_while": None, "privileged_port": spec["proxy"]["port"] < 1024,
         }
 
@@ -99,20 +101,46 @@ class SlottedService(_service.Service):
     def save(self) -> None:
         self._require_check_port()  # a proxy that does not get a new port in a reload takes nobody's requests for two seconds
         anew = not (self.saved() or {}).get("slots") or self.proxy.astray()  # then the first port is the one that serves
-        changed = self.proxy.save(anew)
+        first = self._first()
+        changed = self.proxy.save(anew, first)
         for port in self.ports:
             self._named(port).save()
         if anew and os.path.islink(self.layout.current):
-            self.point(self.ports[0], self._live())
+            self.point(first, self._live())
         super().save()
         self._settle()
+        self._load(changed)
+
+    def _first(self) -> int:
+        """The port that serves when no map can be trusted: of the instance that runs alone, else the first one."""
+        running = [port for port in self.ports if self._named(port).runs()] if (self.saved() or {}).get("slots") == self.ports else []
+        return running[0] if len(running) == 1 else self.ports[0]
+
+    def _load(self, changed: bool) -> None:
+        """Let the proxy run with the configuration on disk. One that can be told nothing, such as one whose socket is gone, starts anew."""
         running = self._front.status()["pid"]
+        if running:
+            try:
+                self.proxy.wait()
+            except ServiceError:
+                self._front.stop()
+                running = None
         self._front.save()
         if not running:
-            self._front.start()
+            self._start_front()
         elif changed:
             self.proxy.reload(running)
         self.proxy.wait()
+        self.proxy.place.finish()
+
+    def _start_front(self) -> None:
+        self.proxy.place.free_socket()
+        self._front.start()
+
+    def bring_up_to_date(self) -> None:
+        """Before a switch: the files of a proxy that an earlier version has set up belong to root from now on. No request is lost."""
+        if not self.proxy.place.is_taken():
+            self._load(self.proxy.save(first=self._first()))
 
     def _require_check_port(self) -> None:
         if self.spec["proxy"].get("check_port"):
@@ -186,7 +214,7 @@ class SlottedService(_service.Service):
     def start(self) -> None:
         """Start the instance that serves, on the live release, and the proxy when it does not run."""
         if not self._front.status()["pid"]:
-            self._front.start()
+            self._start_front()
             self.proxy.wait()
         live = self.serving()
         if live.status()["status"] not in ("running", "restarting"):

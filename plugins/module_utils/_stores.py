@@ -25,7 +25,6 @@ from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 LIMIT = 128 * 1024**2
 #: Seconds within which a store must be found whole.
 PATIENCE = 5.0
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Store(t.NamedTuple):
@@ -98,17 +97,11 @@ def repair(layout: Layout, app: str) -> dict[str, int]:
 
 def _content(folder: int, name: str) -> bytes | None:
     try:
-        descriptor = os.open(name, _READ, dir_fd=folder)
+        descriptor = _files.plain(name, at=folder)
     except OSError:
         return None
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > LIMIT:
-            return None
-        with os.fdopen(descriptor, "rb", closefd=False) as stream:
-            return stream.read(LIMIT)
-    finally:
-        os.close(descriptor)
+    with os.fdopen(descriptor, "rb") as stream:
+        return stream.read(LIMIT) if os.fstat(descriptor).st_size <= LIMIT else None
 
 
 def _fault(content: bytes) -> str:

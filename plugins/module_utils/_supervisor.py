@@ -83,7 +83,7 @@ class Supervisor:
 
     def run_once(self) -> int:
         """Start the service and wait for its end (or end it, when this is to stop); its exit code."""
-        with _files.append_stream(self.spec["console_log"]) as console:
+        with self._console() as console:
             try:
                 child = self._start(console)
             except OSError as error:
@@ -95,6 +95,13 @@ class Supervisor:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return child.wait(timeout=POLL)
         return self.end(child)
+
+    def _console(self) -> t.BinaryIO:
+        """The service's log. Nothing is kept when the service's user puts something else in its place as fast as it is removed."""
+        try:
+            return _files.append_stream(self.spec["console_log"])
+        except (FileExistsError, _files.NotRegularError):
+            return open(os.devnull, "ab")
 
     def _start(self, console: t.BinaryIO) -> subprocess.Popen[bytes]:
         spec, user = self.spec, account(self.spec.get("user"))

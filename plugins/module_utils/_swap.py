@@ -13,7 +13,7 @@ import os
 import secrets
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _mounts, _trees
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _mounts, _trees, _walk
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS, KEPT, WORK, Layout
 from ansible_collections.mobius.ops.plugins.module_utils._restore_journal import Journal
@@ -38,15 +38,19 @@ class Swap:
     new: list[str] = dataclasses.field(default_factory=list)
     before: dict[str, t.Any] = dataclasses.field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        #: How the work folder is reached: by a descriptor while it is held, for the user of a mount point may exchange the path.
+        self.place = self.work
+
     @property
     def staged(self) -> str:
         """Where the new content is put together."""
-        return os.path.join(self.work, "new", self.component)
+        return os.path.join(self.place, "new", self.component)
 
     @property
     def replaced(self) -> str:
         """Where the old content lies after the swap."""
-        return os.path.join(self.work, "old", self.component)
+        return os.path.join(self.place, "old", self.component)
 
     def look(self) -> None:
         """Note what is there; the new content is staged by now."""
@@ -94,14 +98,30 @@ def plan(layout: Layout, components: list[str]) -> list[Swap]:
     return swaps
 
 
-def prepare(swaps: list[Swap]) -> None:
-    """Make the work folders, which nobody else can enter."""
+def prepare(swaps: list[Swap], stack: contextlib.ExitStack) -> None:
+    """Make the work folders, which nobody else can enter, and hold them open until the stack is closed.
+
+    :raises StateError: when a mount point's user puts something else in the place of one.
+    """
     for work in dict.fromkeys(swap.work for swap in swaps):
         with _same_time(os.path.dirname(work)):
             os.mkdir(work, 0o700)
-        _trees.without_defaults(work)
+        try:
+            descriptor = stack.enter_context(_files.folder(work))
+            own = os.fstat(descriptor).st_uid == os.geteuid()
+        except OSError:
+            own = False
+        if not own:
+            raise StateError(f"work folder {work}", "a folder of this user", "something else",
+                             "Find out which program changes that folder, and run this again")
+        if os.stat(os.path.dirname(work)).st_uid != os.geteuid():  # its user may exchange the path from now on
+            for swap in swaps:
+                if swap.work == work:
+                    swap.place = f"/proc/{os.getpid()}/fd/{descriptor}"
+                    stack.callback(setattr, swap, "place", work)
+        _trees.without_defaults(descriptor)
         for name in ("new", "old", "found"):
-            os.mkdir(os.path.join(work, name), 0o700)
+            os.mkdir(name, 0o700, dir_fd=descriptor)
 
 
 def require_movable(swaps: list[Swap]) -> None:
@@ -179,8 +199,8 @@ def _put_back(target: str, staged: str, replaced: str, aside: str) -> None:
 
 
 def _sync(swaps: list[Swap]) -> None:
-    for work in dict.fromkeys(swap.work for swap in swaps):
-        for folder in (os.path.join(work, "new"), os.path.join(work, "old"), os.path.dirname(work)):
+    for work, place in dict.fromkeys((swap.work, swap.place) for swap in swaps):
+        for folder in (os.path.join(place, "new"), os.path.join(place, "old"), os.path.dirname(work)):
             _files.fsync_dir(folder)
     for swap in swaps:
         for folder in (swap.staged, swap.replaced) if swap.mounted else ():
@@ -204,7 +224,7 @@ def sweep(layout: Layout, kept: t.Iterable[str] = ()) -> list[str]:
                     found.append(os.path.join(base, KEPT + name[len(WORK):]))
                     os.rename(work, found[-1])
                 else:
-                    _trees.remove(work)
+                    _walk.remove(work)
     return found
 
 

@@ -1,6 +1,6 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a file or folder has beside its content: owner, mode, times, extended attributes; and whole trees that go."""
+"""What a file or folder has beside its content: owner, mode, times, extended attributes."""
 from __future__ import annotations
 
 import base64
@@ -10,7 +10,6 @@ import functools
 import grp
 import os
 import pwd
-import shutil
 import stat
 import struct
 import typing as t
@@ -77,29 +76,10 @@ def own_link(entry: dict[str, t.Any], name: str, parent: int) -> None:
     os.utime(name, ns=(entry["mtime_ns"],) * 2, dir_fd=parent, follow_symlinks=False)
 
 
-def without_defaults(folder: str) -> None:
+def without_defaults(folder: int) -> None:
     """Let a folder pass on no ACL to what is made in it."""
     with contextlib.suppress(OSError):
         os.removexattr(folder, _DEFAULT_ACL)
-
-
-def remove(path: str) -> None:
-    """Remove a tree, or nothing when there is none; folders that are not writable are no obstacle."""
-    if os.path.islink(path) or os.path.isfile(path):
-        os.unlink(path)
-        return
-    if not os.path.isdir(path):
-        return
-    _open_up(path)
-    for folder, dirs, _names in os.walk(path):
-        for name in dirs:
-            _open_up(os.path.join(folder, name))
-    shutil.rmtree(path, ignore_errors=True)
-
-
-def _open_up(folder: str) -> None:
-    if not os.path.islink(folder) and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        os.chmod(folder, 0o700)
 
 
 def _attributes(descriptor: int) -> list[str]:

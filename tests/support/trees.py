@@ -70,3 +70,16 @@ def difference(one: dict[str, t.Any], other: dict[str, t.Any]) -> str:
     """What differs between two of these, short."""
     names = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
     return "; ".join(f"{name!r}: {one.get(name)} != {other.get(name)}" for name in names[:4]) + f" ({len(names)} in all)"
+
+
+def nest(folder: str, depth: int, content: bytes) -> None:
+    """Make so many folders, each in the one before, and a file in the last."""
+    here = os.open(folder, os.O_RDONLY)
+    for _level in range(depth):
+        os.mkdir("d", dir_fd=here)
+        step = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = step
+    with open(os.open("file", os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=here), "wb") as stream:
+        stream.write(content)
+    os.close(here)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -291,6 +292,27 @@ def released_by_proxy(host, port):
     return json.loads(host.run(f"python3 -c \"{ask}\""))["release"]
 
 
+def check_confined(host):
+    """The proxy writes to its socket's folder only, root owns what it reads, and its units are sandboxed."""
+    owners = host.run("cd /opt/mobius/proxy && stat -c \"%U %a\" . run haproxy.cfg hold.lua switch.map")
+    assert owners.splitlines() == ["root 750", "mobius 700", "root 644", "root 644", "root 644"]
+    assert host.run("systemctl show -p ReadWritePaths --value mobius-proxy") == "/opt/mobius/proxy/run"
+    assert host.run("runuser -u mobius -- touch /opt/mobius/proxy/new 2>/dev/null || echo refused") == "refused"
+    for unit in ("mobius-proxy", "mobius-boot"):
+        report = host.run(f"systemd-analyze security --no-pager {unit}.service")
+        exposure = float(re.search(r"Overall exposure level for .*: ([0-9.]+)", report)[1])
+        print(f"exposure of {unit}.service: {exposure}")
+        assert exposure <= 2.5, report
+    live = host.live()
+    host.run("systemctl stop \"mobius@*\"; systemctl start mobius-boot")
+
+    def serves():
+        with contextlib.suppress(ValueError):  # not yet
+            return released_by_proxy(host, 8080) == live
+
+    wait_until(serves, "the boot unit starts the instance that serves")
+
+
 def test_a_proxy_is_given_and_taken_away(host, client):
     """Nothing but what is wanted is enabled, and what runs is never lost."""
     proxy = {"mobius_proxy_port": 8080, "mobius_standby_port": 5002, "mobius_service_environment": {"MOBIUS_CORS_ORIGINS": "*"}}
@@ -301,6 +323,7 @@ def test_a_proxy_is_given_and_taken_away(host, client):
     assert deployed.outcome == "deployed", deployed.output
     assert host.unit("LoadState") == "not-found" and host.run("pgrep -u mobius -c -x node") == "1"
     assert host.play("setup", **proxy).changed() == 0
+    check_confined(host)
     for other in ({**proxy, "mobius_standby_port": 5003}, {**proxy, "mobius_port": 5003}, {}):
         refused = host.play("setup", **other)
         assert refused.status == 2 and says(refused, "Nothing was changed. End it first"), refused.output

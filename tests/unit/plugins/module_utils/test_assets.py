@@ -67,3 +67,23 @@ def test_what_was_shared_is_not_taken_for_its_own(built, host):
     built("r2", index_2="two")
     assert _assets.own(host.layout, "r1", FOLDERS) == ["client/build/assets/index_1"]
     assert _assets.share(host.layout, "r2", host.store.ids(), FOLDERS) == 0
+
+
+def test_links_of_an_artifact_are_followed_nowhere(host, tmp_path):
+    """Nothing outside of the releases is listed or gets a name, whatever a release brings."""
+    outside = tmp_path / "outside"
+    (outside / "assets").mkdir(parents=True)
+    (outside / "assets" / "mine").write_text("mine")
+    for release_id in ("r1", "r2"):
+        host.release(release_id)
+    first, second = (host.layout.release(name) for name in ("r1", "r2"))
+    os.makedirs(os.path.join(first, FOLDERS[0]))
+    with open(os.path.join(first, FOLDERS[0], "evil"), "w") as stream:
+        stream.write("evil")
+    os.makedirs(os.path.join(second, "client"))
+    os.symlink(outside, os.path.join(second, "client", "build"))
+    assert _assets.share(host.layout, "r2", ["r1"], FOLDERS) == 0 and _assets.own(host.layout, "r2", FOLDERS) == []
+    with open(os.path.join(first, _assets.OWN), "w") as stream:
+        stream.write('["../../../outside/assets/mine", "..", "client/build/assets/../assets/evil", 7]')
+    assert _assets.share(host.layout, "r2", ["r1"], FOLDERS) == 0
+    assert os.listdir(outside / "assets") == ["mine"] and (outside / "assets" / "mine").stat().st_nlink == 1

@@ -8,6 +8,7 @@ import os
 import pwd
 import shlex
 import socket
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -183,3 +184,18 @@ def test_passwords_and_secrets_are_hidden_before_lines_are_cut():
     done = _commands.capture(["sh", "-c", "printf %s \"$0\" >&2; exit 1", text])
     said = str(_commands.failure(done, "look", hide=lambda words: words.replace(secret, "********")))
     assert "s3cret" not in said and "tok3n" not in said and "https://git.example/x.git" in said and "***" in said
+
+
+def test_what_prints_without_end_is_kept_in_part(monkeypatch):
+    monkeypatch.setattr(_commands, "_KEPT", 10)
+    shown = []
+    with pytest.raises(OpsError, match=r"first error"):
+        flood = "echo first error; yes | head -n 5000; head -c 100000 /dev/zero | tr '\\0' x; exit 3"
+        _commands.run_live(["sh", "-c", flood], "/", "a flood", dict(os.environ), "todo", shown.append, str)
+    assert len(shown) > 5000 and max(map(len, shown)) <= _commands._LONGEST
+
+
+def test_a_command_that_does_not_end_is_ended_with_all_that_it_printed_last():
+    process = subprocess.Popen(["sh", "-c", "while :; do echo more; done"], stdout=subprocess.PIPE, start_new_session=True)
+    in_time, printed = _commands.ended(process, 0.2)
+    assert not in_time and "more" in printed and len(printed) <= _commands._LAST * _commands._CHUNK and process.returncode < 0

@@ -84,7 +84,8 @@ def while_listing(monkeypatch, action, times=1):
     listdir, calls = os.listdir, []
 
     def act_and_list(path):
-        if str(path).endswith("uploads/later") and len(calls) < times:
+        shown = os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else str(path)
+        if shown.endswith("uploads/later") and len(calls) < times:
             calls.append(path)
             action(len(calls))
         return listdir(path)
@@ -431,9 +432,14 @@ def test_a_database_under_a_busy_writer(state_host, new_state_host, tmp_path, qu
 
 
 def test_a_database_by_its_header_not_its_name(state_host):
-    connection = state_host.database("uploads/holiday.jpg")
-    result = state_host.backup()
-    connection.close()
+    state_host.database("uploads/holiday.jpg").close()
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, state_host.path("uploads/holiday.jpg"), "wal"], stdout=subprocess.PIPE)
+    try:
+        assert writer.stdout.readline() == b"ready\n"
+        result = state_host.backup()
+    finally:
+        writer.kill()
+        writer.wait()
     assert entry_of(result["archive"], "uploads/holiday.jpg")["sqlite"] is True
     assert not [entry for entry in manifest_of(result["archive"])["entries"] if "-wal" in entry["path"]]
 

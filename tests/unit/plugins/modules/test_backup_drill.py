@@ -16,10 +16,11 @@ import time
 from pathlib import Path
 
 import pytest
-from support import damage
+from support import damage, trees
 from support.waiting import HANG, wait_until, when
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
+    _account,
     _archive_stage,
     _drill_check,
     _drill_instance,
@@ -29,6 +30,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _processes,
     _progress,
     _sandbox,
+    _walk,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, StateError
 from ansible_collections.mobius.ops.plugins.modules import backup, backup_drill, backup_restore
@@ -368,11 +370,11 @@ def test_a_database_that_only_the_integrity_check_finds_damaged(tmp_path):
     with contextlib.closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as made:
         made.execute("CREATE TABLE note (text TEXT)")
         made.execute("INSERT INTO note VALUES (NULL)")
-        assert _drill_check.databases(str(tmp_path), time.monotonic() + HANG, _progress.Meter())[0]["rows"] == 1
+        assert _drill_check.databases(str(tmp_path), _account.own(), time.monotonic() + HANG, _progress.Meter())[0]["rows"] == 1
         made.execute("PRAGMA writable_schema=ON")
         made.execute("UPDATE sqlite_master SET sql = 'CREATE TABLE note (text TEXT NOT NULL)'")
     with pytest.raises(IntegrityError, match="integrity_check to say ok, found NULL value in note"):
-        _drill_check.databases(str(tmp_path), time.monotonic() + HANG, _progress.Meter())
+        _drill_check.databases(str(tmp_path), _account.own(), time.monotonic() + HANG, _progress.Meter())
 
 
 def test_a_database_that_takes_too_long(tmp_path):
@@ -380,7 +382,7 @@ def test_a_database_that_takes_too_long(tmp_path):
         made.execute("CREATE TABLE note (text TEXT)")
         made.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000) INSERT INTO note SELECT i FROM n")
     with pytest.raises(StateError, match="mobius_drill_timeout"):
-        _drill_check.databases(str(tmp_path), time.monotonic(), _progress.Meter())
+        _drill_check.databases(str(tmp_path), _account.own(), time.monotonic(), _progress.Meter())
 
 
 def damaging(monkeypatch, harm):
@@ -700,3 +702,13 @@ def test_a_dump_of_external_state_is_restored_to_the_place_for_drills_only(drill
     result = drills.drill(environment={"TRIED": str(tried)})
     assert result["verdict"] == verdict and told in json.dumps(result), result
     assert live.exists() and (tried.read_text() == "orders" if tried.exists() else told)
+
+
+def test_deeply_nested_folders(drills, quick_clock):
+    deep = Path(drills.layout.component("uploads"), "deep")
+    deep.mkdir()
+    trees.nest(str(deep), 1100, b"bottom")
+    result = drills.drill(archive=drills.backup())
+    assert result["verdict"] == "passed", result
+    assert drills.debris() == []
+    _walk.remove(str(deep))

@@ -17,11 +17,13 @@ import tempfile
 import zipfile
 
 import pytest
+from support import trees
 from support.raw_zip import forged
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _archive_reader,
     _archive_source,
+    _archive_stage,
     _backup_create,
     _checksums,
     _commands,
@@ -31,6 +33,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _signature,
     _sqlite,
     _trees,
+    _walk,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._serving import Serving
@@ -533,6 +536,31 @@ def test_a_mount_point_goes_back_from_any_state(state_host, archive, mount, monk
     assert (after.st_mode, after.st_mtime_ns) == (folder.st_mode, folder.st_mtime_ns)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: the folder belongs to another user")
+@pytest.mark.parametrize("late", [False, True])
+def test_a_mount_points_user_who_exchanges_the_work_folder_leads_root_nowhere(state_host, archive, mount, monkeypatch, tmp_path, late):
+    mount(state_host.path("uploads"))
+    refill(state_host, "uploads")
+    os.chown(state_host.path("uploads"), 65534, 65534)
+    decoy = tmp_path / "decoy"
+    for name in ("new", "old", "found"):
+        (decoy / name).mkdir(parents=True)
+    before, real = trees.facts(str(decoy)), (_archive_stage.extract if late else _trees.without_defaults)
+
+    def exchange(*words):
+        [name] = [name for name in os.listdir(state_host.path("uploads")) if name.startswith(".restore-")] or [""]
+        if name and not os.path.islink(state_host.path(f"uploads/{name}")):
+            os.rename(state_host.path(f"uploads/{name}"), state_host.path("uploads/moved"))
+            os.symlink(decoy, state_host.path(f"uploads/{name}"))
+        return real(*words)
+
+    monkeypatch.setattr(*((_archive_stage, "extract") if late else (_trees, "without_defaults")), exchange)
+    result = state_host.restore(archive, components=["uploads"], safety_backup=False)
+    assert "Traceback" not in str(result), result
+    assert trees.facts(str(decoy)) == before
+    assert os.path.exists(state_host.path("uploads/only here.txt")) or not result.get("failed"), os.listdir(state_host.path("uploads"))
+
+
 def test_what_a_killed_restore_left_in_a_mount_point_is_in_no_backup(state_host, archive, mount, monkeypatch):
     mount(state_host.path("uploads"))
     refill(state_host, "uploads")
@@ -734,3 +762,17 @@ def test_what_was_written_later_is_signed_too_and_nothing_of_the_first_backup_is
     assert {name for name in os.listdir(state_host.layout.backups) if os.path.basename(archive) not in name} == names
     listed = state_host.info(verify="deep", allowed_signers=keys.allowed())
     assert listed[0]["archive"] == result["safety_backup"] and listed[0]["status"] == "verified"
+
+
+def test_deeply_nested_folders_come_back(state_host, quick_clock):
+    os.mkdir(state_host.path("uploads/deep"))
+    trees.nest(state_host.path("uploads/deep"), 1100, b"bottom")
+    path = state_host.backup()["archive"]
+    _walk.remove(state_host.path("uploads/deep"))
+    result = state_host.restore(path)
+    assert not result.get("failed") and result["kept"] == [], result
+    with open(state_host.path("uploads/deep/" + "d/" * 1100 + "file"), "rb") as stream:
+        assert stream.read() == b"bottom"
+    assert not state_host.restore(path).get("failed")  # what it replaces is as deep
+    assert [name for name in os.listdir(state_host.layout.shared) if name.startswith(".")] == []
+    _walk.remove(state_host.path("uploads/deep"))

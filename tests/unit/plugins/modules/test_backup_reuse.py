@@ -146,16 +146,30 @@ def test_a_damaged_manifest_of_the_earlier_archive(filled):
     assert made(filled)["reused"] == 0
 
 
+#: Has a database open, as an application has: in another process, for SQLite's locks do not survive a fork.
+HOLDER = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("CREATE TABLE IF NOT EXISTS other (a)")
+print("ready", flush=True)
+sys.stdin.read()
+database.close()
+"""
+
+
 def test_a_database_at_rest_is_copied_and_one_in_use_is_not(filled):
     database = filled.database()
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("CREATE TABLE IF NOT EXISTS more (a)")
-    database.commit()
+    database.close()
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, filled.path("database/mobius.db")], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE)
+    assert holder.stdout.readline() == b"ready\n"
     paths = [path for path, entry in entries_of(made(filled)["archive"]).items() if entry.get("sqlite")]
     assert len(paths) == 1
     again = made(filled)
     assert again["reused"] == len(files_of(again["archive"])) - 1  # its -wal may hold more
-    database.close()
+    holder.communicate()
     made(filled)
     at_rest = made(filled)
     assert at_rest["reused"] == len(files_of(at_rest["archive"]))

@@ -1,0 +1,142 @@
+"""Checks code that runs as root for calls that follow a path which another user can change.
+
+Each such call is refused in plugins/, unless ALLOWED says for its file why the path is root's own, or the user's who runs it.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: Kind of call -> what is wrong with it, and what to use instead.
+KINDS = {
+    "copytree": "follows a link that takes a file's place. Copy by descriptors (_files.folder, _files.plain), or as the service's user",
+    "copystat": "sets mode, times and attributes of whatever the path stands for by then. Set them by descriptor (_files.settle)",
+    "chown": "changes the owner of whatever the path stands for by then. Use _files.settle, or os.fchown",
+    "chmod": "changes the mode of whatever the path stands for by then. Use _files.settle, or os.fchmod",
+    "open": "follows links and waits at pipes. Use _files.plain, _files.read_end, _files.read_own or _files.append_stream",
+    "recursion": "fails with a RecursionError on deep input. Use a loop",
+}
+_CALLS = {
+    "copytree": ("copytree",), "copystat": ("copystat", "copymode", "copy2", "copy"), "chown": ("chown", "lchown"),
+    "chmod": ("chmod", "lchmod"),
+}
+_MODULES = {"copytree": "shutil", "copystat": "shutil", "chown": "os", "chmod": "os"}
+
+PROC = "a file of the kernel or of the system"
+STATE = "in a folder that only root can write to: state, releases, dependencies, monitor_logs, backups"
+PRIVATE = "in a folder of mode 0700 that this process has made"
+CONTROLLER = "on the controller, as its user"
+DATA = "in a folder of a backup, restore, drill or rehearsal: see its row in docs/security.md"
+SETTINGS = "a structure of the operator's settings"
+BOUNDED = "its depth has a limit"
+#: File below plugins/ -> kind -> why it is safe there.
+ALLOWED: dict[str, dict[str, str]] = {
+    "action/release_artifact.py": {"open": CONTROLLER},
+    "lookup/profile.py": {"recursion": SETTINGS},
+    "module_utils/_archive.py": {"open": DATA},
+    "module_utils/_archive_reader.py": {"open": DATA},
+    "module_utils/_archive_stage.py": {"chmod": DATA, "open": DATA},
+    "module_utils/_artifact.py": {"open": CONTROLLER},
+    "module_utils/_background.py": {"open": PRIVATE},
+    "module_utils/_build.py": {"copystat": CONTROLLER},
+    "module_utils/_checksums.py": {"open": STATE},
+    "module_utils/_deploy_lock.py": {"open": PROC},
+    "module_utils/_deps.py": {"copystat": STATE, "copytree": STATE, "open": STATE},
+    "module_utils/_detach.py": {"open": STATE},
+    "module_utils/_drill_app.py": {"copytree": STATE},
+    "module_utils/_drill_instance.py": {"open": PROC},
+    "module_utils/_drill_scratch.py": {"chmod": DATA, "chown": DATA, "copystat": DATA},
+    "module_utils/_env_file.py": {"recursion": "a record of ours"},
+    "module_utils/_files.py": {"open": STATE},
+    "module_utils/_gate.py": {"chmod": DATA, "chown": DATA, "copystat": DATA, "copytree": DATA, "open": DATA},
+    "module_utils/_history.py": {"open": STATE},
+    "module_utils/_host_metrics.py": {"open": PROC},
+    "module_utils/_mounts.py": {"open": PROC},
+    "module_utils/_namespaces.py": {"open": PROC},
+    "module_utils/_preflight_host.py": {"open": PROC},
+    "module_utils/_preflight_request.py": {"open": CONTROLLER, "recursion": CONTROLLER},
+    "module_utils/_processes.py": {"open": PROC},
+    "module_utils/_progress.py": {"open": PRIVATE},
+    "module_utils/_sandbox.py": {"open": PROC},
+    "module_utils/_scratch.py": {"open": STATE},
+    "module_utils/_shipped.py": {"open": CONTROLLER},
+    "module_utils/_sqlite.py": {"open": DATA},
+    "module_utils/_suite.py": {"recursion": SETTINGS},
+    "module_utils/_suite_made.py": {"recursion": BOUNDED},
+    "module_utils/_suite_steps.py": {"open": PRIVATE},
+    "module_utils/_supervisor.py": {"open": STATE},
+    "module_utils/_trees.py": {"chmod": DATA},
+    "module_utils/_watch.py": {"open": STATE},
+    "module_utils/_watch_series.py": {"open": STATE},
+}
+
+
+def found(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Line, kind and text of every call of the kinds in a file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    methods = {inner for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for inner in node.body}
+    for function in [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]:
+        for node in ast.walk(function):
+            if isinstance(node, ast.Call) and _calls(node, function.name, function in methods):
+                yield node.lineno, "recursion", function.name
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            kind = _kind(node)
+            if kind:
+                yield node.lineno, kind, ast.unparse(node.func)
+
+
+def _calls(node: ast.Call, name: str, is_method: bool) -> bool:
+    """Whether it is a call of the function that it stands in."""
+    if isinstance(node.func, ast.Name):
+        return node.func.id == name and not is_method
+    own = isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name) and node.func.value.id == "self"
+    return own and node.func.attr == name  # type: ignore[union-attr]
+
+
+def _kind(node: ast.Call) -> str:
+    words = {word.arg for word in node.keywords}
+    if isinstance(node.func, ast.Name):
+        opened = node.args and isinstance(node.args[0], ast.Call)  # open(_files.plain(…)), open(os.open(…))
+        return "open" if node.func.id == "open" and "opener" not in words and not opened else ""
+    if not isinstance(node.func, ast.Attribute) or not isinstance(node.func.value, ast.Name):
+        return ""
+    module, name = node.func.value.id, node.func.attr
+    if (module, name) == ("os", "open"):
+        text = ast.unparse(node)
+        return "" if "dir_fd" in words or "NOFOLLOW" in text or "FOLDER" in text or "_NEW" in text or "O_DIRECTORY" in text else "open"
+    for kind, names in _CALLS.items():
+        if module == _MODULES[kind] and name in names and "dir_fd" not in words:
+            return kind
+    return ""
+
+
+def breaches(root: Path, allowed: dict[str, dict[str, str]]) -> Iterator[str]:
+    """A line for every call that is not allowed, and for every allowance that nothing needs."""
+    needed = set()
+    for path in sorted((root / "plugins").rglob("*.py")):
+        name = str(path.relative_to(root / "plugins"))
+        for line, kind, text in sorted(found(path)):
+            needed.add((name, kind))
+            if kind not in allowed.get(name, {}):
+                yield f"plugins/{name}:{line}: {text}: {KINDS[kind]}; or say in ALLOWED of tools/root_code.py why it is safe"
+    for name, kinds in sorted(allowed.items()):
+        for kind in sorted(set(kinds) - {one for file, one in needed if file == name}):
+            yield f"tools/root_code.py: ALLOWED has {kind} for plugins/{name}, which has no such call any more: take it out"
+
+
+def main() -> int:
+    """Prints every breach; the exit status says whether there was one."""
+    lines = list(breaches(Path(sys.argv[1]).absolute() if len(sys.argv) > 1 else ROOT, ALLOWED))
+    for line in lines:
+        print(line)
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
