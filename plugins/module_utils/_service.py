@@ -25,6 +25,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _stores,
     _supervisor,
     _systemd,
+    _tenancy,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import ServiceError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
@@ -74,6 +75,11 @@ class Service(abc.ABC):
     def require_port(self) -> None:
         """:raises StateError: when another program listens on the port."""
         self.require_nobody_else(self.port, "mobius_port")
+
+    def require_definable(self) -> None:
+        """:raises StateError: when its definition would take something from somebody else on this host."""
+        if self.spec["manager"] == "systemd":
+            _tenancy.require_own_units(self.layout, [part.name for part in self.parts()])
 
     def require_nobody_else(self, port: int, setting: str) -> None:
         """:raises StateError: when another program listens on a port that is the service's by a setting."""

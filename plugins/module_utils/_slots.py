@@ -97,7 +97,7 @@ class SlottedService(_service.Service):
         return self.proxy.requests(port)
 
     def save(self) -> None:
-        self._require_check_port()  # a proxy that does not get a new port in a reload takes nobody's requests for two seconds
+        self._require_proxy_ports()  # a proxy that does not get a new port in a reload takes nobody's requests for two seconds
         anew = not (self.saved() or {}).get("slots") or self.proxy.astray()  # then the first port is the one that serves
         changed = self.proxy.save(anew)
         for port in self.ports:
@@ -114,7 +114,12 @@ class SlottedService(_service.Service):
             self.proxy.reload(running)
         self.proxy.wait()
 
-    def _require_check_port(self) -> None:
+    def require_definable(self) -> None:
+        super().require_definable()
+        self._require_proxy_ports()
+
+    def _require_proxy_ports(self) -> None:
+        self._front.require_nobody_else(self._front.port, "mobius_proxy_port")
         if self.spec["proxy"].get("check_port"):
             self._front.require_nobody_else(self.spec["proxy"]["check_port"], "mobius_proxy_check_port")
 
@@ -154,9 +159,9 @@ class SlottedService(_service.Service):
         return self.serving().way_now()
 
     def require_port(self) -> None:
-        for part in (self._front, *map(self.instance, self.ports)):
+        for part in map(self.instance, self.ports):
             part.require_port()
-        self._require_check_port()
+        self._require_proxy_ports()
 
     @property
     def console(self) -> str:
