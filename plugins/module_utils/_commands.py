@@ -185,7 +185,7 @@ def _read(stream: t.TextIO, lines: list[str], show: t.Callable[[str], None]) -> 
 def start(argv: list[str], folder: str, env: dict[str, str], output: t.BinaryIO, **account: t.Any) -> subprocess.Popen[bytes]:
     """Start a program in a session of its own, what it prints into a file.
 
-    :param account: ``user``, ``group`` and ``extra_groups`` of ``Popen``, to run as somebody else.
+    :param account: ``user``, ``group`` and ``extra_groups`` of ``Popen``, to run as somebody else, and ``pass_fds``.
     :raises OSError: when it cannot be started.
     """
     return subprocess.Popen(argv, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=output,  # pylint: disable=ansible-bad-function

@@ -84,11 +84,14 @@ def command(layout: Layout, util: types.ModuleType, argument: str) -> tuple[list
     return [sys.executable, "-m", util.__name__, argument], env
 
 
-def launch(layout: Layout, util: types.ModuleType, argument: str, log: str) -> int:
-    """Start a util in a session of its own, out of reach of the login session, and return its process id; what it prints goes to *log*."""
+def launch(layout: Layout, util: types.ModuleType, argument: str, log: str, keep: tuple[int, ...] = ()) -> int:
+    """Start a util in a session of its own, out of reach of the login session, and return its process id; what it prints goes to *log*.
+
+    :param keep: descriptors that it inherits.
+    """
     argv, env = command(layout, util, argument)
     with open(log, "ab") as output:
-        return _commands.start(_systemd.apart(argv, _described(argv)), "/", env, output).pid
+        return _commands.start(_systemd.apart(argv, _described(argv)), "/", env, output, pass_fds=keep).pid
 
 
 def launch_unit(layout: Layout, util: types.ModuleType, argument: str, log: str, unit: str) -> None:

@@ -51,6 +51,21 @@ def locked(path: str, patience: float | None = None) -> t.Iterator[int]:
         yield lock.fileno()
 
 
+def is_locked(path: str) -> bool:
+    """Whether a process is in a block of :func:`locked` at this moment. Nothing is written for it, and there may be no such file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def fsync_dir(path: str) -> None:
     """Make the names in a folder durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

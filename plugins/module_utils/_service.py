@@ -25,6 +25,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _stores,
     _supervisor,
     _systemd,
+    _tenancy,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import ServiceError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
@@ -74,6 +75,11 @@ class Service(abc.ABC):
     def require_port(self) -> None:
         """:raises StateError: when another program listens on the port."""
         self.require_nobody_else(self.port, "mobius_port")
+
+    def require_definable(self) -> None:
+        """:raises StateError: when its definition would take something from somebody else on this host."""
+        if self.spec["manager"] == "systemd":
+            _tenancy.require_own_units(self.layout, [part.name for part in self.parts()])
 
     def require_nobody_else(self, port: int, setting: str) -> None:
         """:raises StateError: when another program listens on a port that is the service's by a setting."""
@@ -206,13 +212,15 @@ class ProcessService(Service):
         }
 
     def start(self) -> None:
+        self._await_launched()
         if self.status()["status"] in ("running", "restarting"):
             return
         self._end_remains()
         self.save()
         _drift.note(self.spec, self.folder)
         self._correct_paths()
-        pid = _detach.launch(self.layout, _supervisor, self.folder, os.path.join(self.folder, "supervisor.log"))
+        with _files.locked(self._launched, LAUNCH_TIMEOUT) as lock:
+            pid = _detach.launch(self.layout, _supervisor, self.folder, os.path.join(self.folder, "supervisor.log"), keep=(lock,))
         deadline, ended = time.monotonic() + LAUNCH_TIMEOUT, False
         while time.monotonic() < deadline and not ended:
             ended = _processes.start_ticks(pid) is None
@@ -234,6 +242,19 @@ class ProcessService(Service):
         facts = self._read()
         return facts["supervisor_pid"] if _processes.is_alive(facts.get("supervisor_pid"), facts.get("supervisor_ticks")) else None
 
+    @property
+    def _launched(self) -> str:
+        """A lock that a supervisor has from before its first moment until its end."""
+        return os.path.join(self.folder, "launched.lock")
+
+    def _await_launched(self) -> None:
+        """Wait until a supervisor can be seen that was started by a command that was killed right after that."""
+        deadline = time.monotonic() + LAUNCH_TIMEOUT
+        while (self._reader() is None or self._read().get("state") == "starting") and _files.is_locked(self._launched):
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.02)
+
     def _end_remains(self) -> None:
         """End a service that lost its supervisor, and the children of one that was killed with it."""
         facts = self._read()
@@ -245,6 +266,7 @@ class ProcessService(Service):
                     os.kill(pid, signal.SIGKILL)
 
     def stop(self) -> None:
+        self._await_launched()
         facts = self._read()
         pid, ticks = facts.get("supervisor_pid"), facts.get("supervisor_ticks")
         if _processes.is_alive(pid, ticks):

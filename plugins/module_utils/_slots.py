@@ -99,7 +99,7 @@ class SlottedService(_service.Service):
         return self.proxy.requests(port)
 
     def save(self) -> None:
-        self._require_check_port()  # a proxy that does not get a new port in a reload takes nobody's requests for two seconds
+        self._require_proxy_ports()  # a proxy that does not get a new port in a reload takes nobody's requests for two seconds
         anew = not (self.saved() or {}).get("slots") or self.proxy.astray()  # then the first port is the one that serves
         first = self._first()
         changed = self.proxy.save(anew, first)
@@ -142,7 +142,12 @@ class SlottedService(_service.Service):
         if not self.proxy.place.is_taken():
             self._load(self.proxy.save(first=self._first()))
 
-    def _require_check_port(self) -> None:
+    def require_definable(self) -> None:
+        super().require_definable()
+        self._require_proxy_ports()
+
+    def _require_proxy_ports(self) -> None:
+        self._front.require_nobody_else(self._front.port, "mobius_proxy_port")
         if self.spec["proxy"].get("check_port"):
             self._front.require_nobody_else(self.spec["proxy"]["check_port"], "mobius_proxy_check_port")
 
@@ -182,9 +187,9 @@ class SlottedService(_service.Service):
         return self.serving().way_now()
 
     def require_port(self) -> None:
-        for part in (self._front, *map(self.instance, self.ports)):
+        for part in map(self.instance, self.ports):
             part.require_port()
-        self._require_check_port()
+        self._require_proxy_ports()
 
     @property
     def console(self) -> str:
@@ -218,6 +223,8 @@ class SlottedService(_service.Service):
             self.proxy.wait()
         live = self.serving()
         if live.status()["status"] not in ("running", "restarting"):
+            if self.spec["state"] == "exclusive":
+                self.idle().stop()  # a switch that was killed may have started it, and two must never run
             self.launch(live.port, self._live())
 
     def stop(self) -> None:

@@ -140,7 +140,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _deploy_lock, _history
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _deploy_lock, _history, _tenancy
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
@@ -154,6 +154,8 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
         raise InputError("deploy lock", "the token of the lock that is to be given back", "none", "Give the token that taking it returned")
     if state == "forced" and not params["reason"].strip():
         raise InputError("deploy lock", "a reason for its removal", "none", "Give one with -e mobius_why=REASON")
+    if state in ("held", "available"):
+        _tenancy.require_env(layout, params["env"])
     before = lock.look()
     if state == "available":
         lock.check_hold(_wish(params))

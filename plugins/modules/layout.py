@@ -12,6 +12,7 @@ description:
   - What the application writes to (uploads, database, generated video, logs) belongs to the service user. Everything
     else belongs to the user who runs the module, so that a service that was broken into cannot change its own code,
     its backups or its history.
+  - A root inside of another one, or around one, is refused.
 author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
   - mobius.ops.shared.root
@@ -22,6 +23,15 @@ options:
       - The user that the service runs as; it must exist.
       - By default the user who runs the module.
     type: str
+  env:
+    description:
+      - The environment that uses this root. It is kept in C(state/env.json) the first time, and another one is refused from then on, by
+        M(mobius.ops.deploy_lock) too.
+      - To turn a root over to another environment, remove that file first.
+      - Empty to check nothing.
+    type: str
+    default: ""
+    version_added: 0.1.0
   shared_folders:
     description:
       - The folders that all releases share. Everything that the application writes has to be in one of them.
@@ -109,7 +119,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _external, _files, _shared
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _external, _files, _shared, _tenancy
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
@@ -187,6 +197,8 @@ def _links(path: str) -> int:
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Plan, compare, apply."""
     layout = Layout(params["root"])
+    _tenancy.require_apart(layout)
+    _tenancy.require_env(layout, params["env"])
     shared = _shared.normalize(params["shared_folders"])
     wanted = plan(layout, params["owner"], check_mode and not os.path.isdir(layout.state))
     before = found(wanted)
@@ -195,6 +207,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     external = _external.normalize(params["external_state"], params["service"], params["stateless"])
     kept = os.path.isdir(layout.state) and _shared.load(layout) == shared
     told = _external.load(layout) == external
+    owned = not params["env"] or _tenancy.environment(layout) is not None
     if not check_mode:
         if before != wanted:
             apply(wanted)
@@ -204,7 +217,9 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
             _shared.save(layout, shared)
         if not told:
             _files.write_json(_external.kept(layout), external)
-    changed = before != wanted or bool(lacking) or not kept or not told
+        if not owned:
+            _tenancy.keep(layout, params["env"])
+    changed = before != wanted or bool(lacking) or not kept or not told or not owned
     return changed, {"folders": list(wanted)}, {"before": before, "after": {**wanted, **dict.fromkeys(lacking, "made")}}
 
 
@@ -220,6 +235,7 @@ def main() -> None:
         argument_spec={
             "root": _arguments.ROOT,
             "owner": {"type": "str"},
+            "env": {"type": "str", "default": ""},
             "shared_folders": {"type": "list", "elements": "dict", "options": shared},
             "external_state": {"type": "dict", "default": {}},
             "stateless": {"type": "bool", "default": False},

@@ -410,6 +410,8 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     service, differs = service_of(layout, params)
     old = _redefinition.saved(layout, service.name)
     _redefinition.refuse_loss(old, service)
+    if params["port"] is not None:
+        service.require_definable()
     before, state = service.status(), params["state"]
     wrong = {"present": False, "started": before["status"] != "running", "restarted": True,
              "stopped": before["status"] != "stopped"}[state]

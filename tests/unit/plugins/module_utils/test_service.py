@@ -10,12 +10,13 @@ import pwd
 import signal
 import socket
 import stat
+import sys
 import urllib.request
 
 import pytest
 from support.waiting import HANG
 
-from ansible_collections.mobius.ops.plugins.module_utils import _processes, _service, _service_spec, _supervisor
+from ansible_collections.mobius.ops.plugins.module_utils import _detach, _processes, _service, _service_spec, _supervisor
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError, StateError
 
 
@@ -307,3 +308,28 @@ def test_exits_in_words(code, text):
 def test_another_account_is_asked_of_popen():
     assert _supervisor.account(None) == _supervisor.account(pwd.getpwuid(os.getuid()).pw_name) == {}
     assert set(_supervisor.account("nobody")) == {"user", "group", "extra_groups"}
+
+
+@pytest.mark.parametrize("then", ["start", "stop"])
+def test_a_supervisor_that_a_killed_command_has_just_started_is_waited_for(host, monkeypatch, then):
+    """It comes up late, and nobody but the lock that it inherited tells of it."""
+    host.live("r1")
+    service = host.service()
+    real = _detach.command
+
+    def late(layout, util, argument):
+        argv, env = real(layout, util, argument)
+        return [sys.executable, "-c", f"import os, time; time.sleep(0.5); os.execv({argv[0]!r}, {argv!r})"], env
+
+    child = os.fork()
+    if not child:
+        monkeypatch.setattr(_detach, "command", late)
+        monkeypatch.setattr(_processes, "start_ticks", lambda _pid: os.kill(os.getpid(), signal.SIGKILL))
+        try:
+            service.start()
+        finally:
+            os._exit(0)
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1]) and service.status()["status"] == "stopped"
+    getattr(service, then)()
+    assert service.status()["status"] in (("running", "restarting", "starting") if then == "start" else ("stopped",))
+    assert then == "start" or not host.processes()
