@@ -414,7 +414,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
         service.require_definable()
     before, state = service.status(), params["state"]
     wrong = {"present": False, "started": before["status"] != "running", "restarted": True,
-             "stopped": before["status"] != "stopped"}[state]
+             "stopped": any(part.status()["status"] != "stopped" for part in service.parts())}[state]  # a proxy may run alone
     diff = {"before": {"definition": service.saved(), "status": before["status"]},
             "after": {"definition": service.spec, "status": "stopped" if state == "stopped" else
                       before["status"] if state == "present" else "running"}}

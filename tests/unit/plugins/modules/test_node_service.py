@@ -231,6 +231,16 @@ def test_other_ports_after_a_stop(do, host, proxied, free_port, changed):
     assert changed == "proxy_port" or str(old[changed]) not in os.listdir(host.layout.slots)
 
 
+def test_a_proxy_that_runs_alone_is_stopped(do, host, proxied):
+    """As after a first deploy that failed: no instance runs, and the proxy listens."""
+    service = _service.load(host.layout, "mobius")
+    for instance in service.instances():
+        instance.stop()
+    assert do("stopped", check=True, define=False)["changed"]
+    assert do("stopped", define=False)["changed"] and not service.proxy.answers()
+    assert not do("stopped", define=False)["changed"]
+
+
 def test_from_one_service_to_a_proxy_and_back(do, host, free_port):
     """The service goes on when it gets a proxy on its own port, and when that is taken back before anything was switched."""
     host.live("r1")
