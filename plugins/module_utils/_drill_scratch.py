@@ -13,7 +13,7 @@ import shutil
 import signal
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _drill_instance, _files, _shared, _trees
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _drill_instance, _files, _records, _shared, _trees
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS, Layout
 
@@ -65,7 +65,7 @@ def limited(timeout: float) -> t.Iterator[t.Callable[[], None]]:
 
 def sweep(layout: Layout) -> list[str]:
     """Remove what a killed drill left: its processes and its folder. What was done, in words."""
-    note = _files.read_json(_note(layout))
+    note = _records.read(_note(layout), _records.DRILL)
     if not note:
         return []
     scratch, told = note["scratch"], []

@@ -10,14 +10,18 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import threading
 import time
 import typing as t
 
+from ansible_collections.mobius.ops.plugins.module_utils import _documents
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, StateError
 
 CHUNK = 1024 * 1024
+#: Bytes that a record may have: as a value it takes thirty times as much memory at worst.
+RECORD_LIMIT = 4 * 1024 * 1024
 #: How a folder is opened that is not root's: a link in its place is refused.
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -32,7 +36,7 @@ def locked(path: str, patience: float | None = None) -> t.Iterator[int]:
     :raises BlockingIOError: when another process still has it then.
     """
     deadline = time.monotonic() + (patience or 0)
-    with open(path, "a", encoding="ascii") as lock:
+    with open(path, "a", encoding="ascii", opener=regular) as lock:
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | (0 if patience is None else fcntl.LOCK_NB))
@@ -94,18 +98,49 @@ def create_json(path: str, value: t.Any, mode: int = 0o644) -> None:
     fsync_dir(os.path.dirname(path) or ".")
 
 
-def read_json(path: str) -> t.Any:
-    """A JSON file's value, or ``None`` when there is no such file.
+def read_json(path: str, limit: int = RECORD_LIMIT) -> t.Any:
+    """A JSON file's value, or ``None`` when there is no such file. What its value has to be like, ``_records`` knows.
 
-    :raises IntegrityError: when the file is there and is not JSON.
+    :param limit: bytes that it may have.
+    :raises IntegrityError: when the file is there and is not JSON, or is no file.
     """
     try:
-        with open(path, encoding="utf-8") as stream:
-            return json.load(stream)
+        data = _record_bytes(path, limit)
+        if data is None:
+            return None
+        value = _documents.parse(data)
+        if value is None:
+            raise ValueError("null")
+        return value
+    except ValueError as error:
+        found = str(error) if data else "an empty file"
+        raise IntegrityError(path, "a JSON document", found, "Restore the file or move it away") from error
+
+
+def _record_bytes(path: str, limit: int) -> bytes | None:
+    """The content of a regular file, never through a link and without waiting for a pipe."""
+    try:
+        with open(path, "rb", opener=regular) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            data = stream.read(size) if size <= limit else b""
     except FileNotFoundError:
         return None
-    except ValueError as error:
-        raise IntegrityError(path, "a JSON document", f"{error}", "Restore the file or move it away") from error
+    except OSError as error:
+        if error.errno in (errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.ENOTDIR):
+            raise IntegrityError(path, "a file", error.strerror, "Move it away") from error
+        raise
+    if size > limit:
+        raise IntegrityError(path, f"a record of {human_size(limit)} at most", "a larger file", "Move it away")
+    return data
+
+
+def regular(path: str, flags: int) -> int:
+    """An opener for ``open`` that takes regular files only. :raises OSError: for a link, a folder, a pipe, a device or a socket."""
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EISDIR, "a folder, a pipe or a device instead of a file", path)
 
 
 def append_line(path: str, line: str, mode: int = 0o644) -> None:
@@ -162,12 +197,12 @@ def read_end(path: str, limit: int, since: int = 0) -> str:
     :param since: bytes at the file's beginning to leave out; none of a file that is shorter, because it was begun anew.
     """
     try:
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)) as stream:
+        with open(path, "rb", opener=regular) as stream:
             size = stream.seek(0, os.SEEK_END)
             stream.seek(max(0, size - limit, since if since <= size else 0))
             return stream.read(limit).decode("utf-8", "replace")
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ELOOP, errno.ESPIPE):
+        if error.errno in (errno.ENOENT, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENOTDIR):
             return ""
         raise
 
