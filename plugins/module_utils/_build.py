@@ -18,6 +18,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _deps,
     _files,
     _scratch,
+    _secrets,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import check_name
@@ -32,8 +33,8 @@ _GIT = ("git@", "git://", "ssh://", "http://", "https://", "git+", "file://")
 
 def kind_of(source: str) -> str:
     """``git``, ``directory`` or ``tarball``. :raises InputError: when the source is none of them, or tells a password."""
-    if _commands.passwords(source):
-        raise InputError(f"release source '{_commands.without_passwords(source)}'", "a URL without user, password and token", "one with",
+    if _secrets.passwords(source):
+        raise InputError(f"release source '{_secrets.without_passwords(source)}'", "a URL without user, password and token", "one with",
                          "Use a git credential helper, GIT_ASKPASS or an SSH key instead")
     if source.startswith(_GIT):
         return "git"

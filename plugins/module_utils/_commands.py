@@ -7,13 +7,12 @@ The utils also run detached from Ansible, where there is no ``AnsibleModule.run_
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import threading
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _causes, _interrupt, _processes
+from ansible_collections.mobius.ops.plugins.module_utils import _causes, _interrupt, _processes, _secrets
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
 
 #: Environment in which npm and programs like it print no notice of a new version, and do not ask a registry for one.
@@ -22,17 +21,6 @@ QUIET = {"NO_UPDATE_NOTIFIER": "1", "npm_config_update_notifier": "false"}
 AGAIN = "Correct the cause and run it again"
 #: Seconds that an interrupted command has to end, and that the output of an ended one may stay open.
 GRACE = 5.0
-_PASSWORD = re.compile(r"(https?://)([^/@\s]+)@")
-
-
-def without_passwords(text: str) -> str:
-    """The text without user and password (or token) in the web addresses in it."""
-    return _PASSWORD.sub(r"\1", text)
-
-
-def passwords(text: str) -> list[str]:
-    """The ``user:password`` and tokens in the web addresses of a text."""
-    return [match.group(2) for match in _PASSWORD.finditer(text)]
 
 
 def capture(argv: list[str], folder: str = "/", what: str = "command",
@@ -74,7 +62,7 @@ def cause(done: subprocess.CompletedProcess[str], hide: t.Callable[[str], str] =
 
     :param hide: returns a text without secrets other than those in web addresses.
     """
-    return _causes.cause(*(without_passwords(hide(text)) for text in (done.stderr, done.stdout))) or "no output"
+    return _causes.cause(*(_secrets.without_passwords(hide(text)) for text in (done.stderr, done.stdout))) or "no output"
 
 
 def ending(done: subprocess.CompletedProcess[str], hide: t.Callable[[str], str] = str) -> str:
@@ -91,7 +79,7 @@ def failure(done: subprocess.CompletedProcess[str], what: str, todo: str = AGAIN
     :param todo: what to do when the cause is not a known one, such as a full disk.
     :param hide: returns a text without secrets other than those in web addresses.
     """
-    found, command = ending(done, hide), without_passwords(hide(" ".join(done.args)))
+    found, command = ending(done, hide), _secrets.without_passwords(hide(" ".join(done.args)))
     todo, log = _causes.remedy(command, found) or todo, _causes.log_file(done.stderr)
     return OpsError(f"{what}: {command}", "exit status 0", found.removeprefix("exit status "),
                     f"{todo}. npm's whole log: {log}" if os.path.isfile(log) else todo)
@@ -156,7 +144,7 @@ def _start_live(argv: list[str], folder: str, what: str, env: dict[str, str], he
 def _read(stream: t.TextIO, lines: list[str], show: t.Callable[[str], None]) -> None:
     for line in stream:
         lines.append(line)
-        show(without_passwords(line.rstrip()))
+        show(_secrets.without_passwords(line.rstrip()))
 
 
 def start(argv: list[str], folder: str, env: dict[str, str], output: t.BinaryIO, **account: t.Any) -> subprocess.Popen[bytes]:
