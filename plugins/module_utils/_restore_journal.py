@@ -136,7 +136,7 @@ def _remove(path: str) -> None:
 def refuse_unsettled(layout: Layout, component: str) -> None:
     """:raises StateError: when a restore of a component was interrupted: the next run may put back what was there before."""
     journal = Journal.find(layout)
-    if journal and journal.phase != "staging" and component in journal.facts["components"]:
+    if journal and journal.phase != "staging" and component in (journal.facts["components"] or [component]):  # none: it is damaged
         raise StateError(f"root {layout.root}", f"a {component} that stays", "a restore that was interrupted",
                          "Run the playbook mobius.ops.restore: it first brings that one to its end")
 
