@@ -199,7 +199,8 @@ def test_one_that_was_undone_from_here_runs_again_and_stays(site):
 @pytest.mark.parametrize("check", [True, False])
 def test_nothing_is_migrated_between_the_two_ends_of_a_restore(site, check):
     journal = _restore_journal.Journal.begin(
-        site.layout, archive="a.zip", env="local", components=["uploads", "database"], service=None, wanted=False, previous=None, target=None)
+        site.layout, archive="a.zip", env="local", components=["uploads", "database"], service=None, wanted=False, previous=None,
+        target=None)
     journal.update(safety={}, since=0, swaps=[])
     journal.enter("trial")
     assert "a database that stays, found a restore that was interrupted. Run the playbook mobius.ops.restore" in site.migrate(check)["msg"]
