@@ -30,8 +30,8 @@ WORKERS ?= $(shell echo $$(($$(nproc) + 2)))
 PYTEST := .venv/bin/pytest -q -n $(WORKERS)
 
 .PHONY: test
-test: setup ## all tests but those on systemd hosts: unit, faults, attacks, traffic, app, integration (ARGS=--long for all faults)
-	$(PYTEST) tests/unit tests/faults tests/attack tests/traffic tests/integration $(ARGS)
+test: setup ## all tests but those on systemd hosts: unit, faults, attacks, fuzz, traffic, app, integration (ARGS=--long for all faults)
+	$(PYTEST) tests/unit tests/faults tests/attack tests/fuzz tests/traffic tests/integration $(ARGS)
 
 .PHONY: test-changed
 test-changed: setup ## only the tests that the uncommitted change can affect (BASE=main: the whole branch)
@@ -56,6 +56,10 @@ test-attack: setup ## a second user attacks root through every operation, 2,000 
 .PHONY: test-long
 test-long: setup ## all fault tests of backup and restore, some minutes
 	$(PYTEST) tests/faults --long $(ARGS)
+
+.PHONY: test-fuzz
+test-fuzz: setup ## made-up state files, answers, suites and artifacts, a minute each (FUZZ_SECONDS=1200 for twenty)
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} $(PYTEST) -s tests/fuzz $(ARGS)
 
 .PHONY: test-integration
 test-integration: setup ## the real playbooks against the sample application

@@ -98,7 +98,7 @@ def reaches(unit: str, graph: dict[str, set[str]]) -> set[str]:
 
 def affected(changed: list[str], graph: dict[str, set[str]]) -> list[str]:
     """The test files that a change of these files can affect."""
-    tests = sorted(unit for unit in graph if re.search(r"tests/(unit|faults|attack|traffic|integration)/(.*/)?test_\w+\.py$", unit))
+    tests = sorted(unit for unit in graph if re.search(r"tests/(unit|faults|attack|fuzz|traffic|integration)/(.*/)?test_\w+\.py$", unit))
     if any(EVERYTHING.fullmatch(path) for path in changed):
         return tests
     units = {unit_of(path) for path in changed}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,10 +40,24 @@ def role_specs(root: Path) -> Iterator[str]:
             yield f"{name}: argument_specs describes no entry point"
 
 
+#: Files that parse JSON themselves: the parser, and those that only ask whether a file of the application or an archive is whole.
+PARSERS = {"_documents.py", "_stores.py", "_gate.py", "_archive_source.py", "_archive_structure.py"}
+
+
+def parsers(root: Path) -> Iterator[str]:
+    """JSON from outside is parsed in one place, and records are read with a shape."""
+    for path in sorted((root / "plugins").rglob("*.py")):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if re.search(r"\bjson\.loads?\(", line) and path.name not in PARSERS:
+                yield f"{path.relative_to(root)}:{number}: parses JSON itself; use _documents.parse, which limits the depth"
+            if "_files.read_json(" in line and path.name not in ("_records.py", "_progress.py", "_sandbox.py"):
+                yield f"{path.relative_to(root)}:{number}: reads a record without a shape; use _records.read"
+
+
 def main() -> int:
     """Prints every breach; the exit status says whether there was one."""
     root = Path(sys.argv[1]).absolute() if len(sys.argv) > 1 else ROOT
-    breaches = [*action_group(root), *role_specs(root)]
+    breaches = [*action_group(root), *role_specs(root), *parsers(root)]
     for breach in breaches:
         print(breach)
     return 1 if breaches else 0

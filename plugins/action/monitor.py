@@ -16,6 +16,8 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.mobius.ops.plugins.module_utils import _words
+
 display = Display()
 #: Seconds that one call on the target waits for news.
 PATIENCE = 10
@@ -86,7 +88,7 @@ class ActionModule(ActionBase):
             if not answer.get("failed"):
                 result, since = answer, time.monotonic()
                 continue
-            lost = f"the watch cannot be asked ({answer.get('msg', 'no reason given')})"
+            lost = f"the watch cannot be asked ({_words.clean(str(answer.get('msg', 'no reason given')))})"
             display.display(f"[{host}] {lost}; it goes on without us", color=C.COLOR_WARN)  # a warning would wait for the task's end
             result.pop("lines", None)
             if time.monotonic() - since > float(args.get("lost_after", 300)):
@@ -102,4 +104,5 @@ class ActionModule(ActionBase):
         for number, line in enumerate(lines):
             last = number == len(lines) - 1 and " round " in line
             color = next((color for word, color in COLORS.items() if word in line), None)
-            display.display(f"[{host}] {line}" + (f"  {spark(result['watch']['recent'] or [])}" if last else ""), color=color)
+            bars = f"  {spark(result['watch']['recent'] or [])}" if last else ""
+            display.display(f"[{host}] {_words.clean(line)}{bars}", color=color)

@@ -83,9 +83,10 @@ def drill_line(event: dict[str, t.Any] | None) -> str:
     if not event:
         return f"Last drill: none. {todo}"
     age = (_clock.now() - _clock.parse(event["when"])).total_seconds()
-    due = "" if event["verdict"] == "passed" and age < DRILL_EVERY else " " + todo
-    why = "" if event["verdict"] == "passed" else f" ({event['why'][:100]})"
-    return f"Last drill: {event['verdict']}{why} {_words.duration(age)} ago, {event['when']}.{due}"
+    verdict = event.get("verdict") or "unknown"
+    due = "" if verdict == "passed" and age < DRILL_EVERY else " " + todo
+    why = "" if verdict == "passed" else f" ({event['why'][:100]})"
+    return f"Last drill: {verdict}{why} {_words.duration(age)} ago, {event['when']}.{due}"
 
 
 def lock_lines(lock: dict[str, t.Any] | None) -> list[str]:
@@ -96,6 +97,13 @@ def lock_lines(lock: dict[str, t.Any] | None) -> list[str]:
         return [f"Deploy lock: {lock['fault']}"]
     until = ("expired " if lock["expired"] else "expires ") + lock["expires"]
     return [f"Deploy lock: held by {lock['owner']} on {lock['host']} since {lock['since']} for '{lock['reason']}', {until}"]
+
+
+def finding_lines(service: dict[str, t.Any], releases: dict[str, t.Any]) -> list[str]:
+    """Damaged records, that the message of the service does not name already."""
+    found = dict.fromkeys(releases.get("findings") or [])
+    lock = (releases.get("lock") or {}).get("fault")
+    return [f"Damaged: {finding}" for finding in found if finding not in service["message"] and finding != lock]
 
 
 def dora_line(dora: dict[str, t.Any] | None) -> str:
@@ -152,6 +160,7 @@ def status_page(service: dict[str, t.Any], releases: dict[str, t.Any], backups: 
     lines = [service["message"]]
     if health["results"]:
         lines.append(f"Health: {health['status']}, error rate {health['error_rate_pct']} %, p95 {health['p95_ms']} ms")
+    lines += finding_lines(service, releases)
     lines += lock_lines(releases.get("lock"))
     lines += place_lines(service)
     lines += host_lines(host)

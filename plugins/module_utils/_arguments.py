@@ -7,7 +7,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _background
+from ansible_collections.mobius.ops.plugins.module_utils import _background, _secrets, _words
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 
 ROOT = {"type": "path", "required": True}
@@ -40,18 +40,20 @@ def execute(module: AnsibleModule, run: t.Callable[[dict[str, t.Any], bool], tup
 
     ``run`` returns ``(changed, result, {"before": …, "after": …})``. An :class:`OpsError` becomes the module's
     failure message as it is, and what to do its ``remedy``; an operating system error names its file. ``warnings`` in a
-    result are sentences that Ansible shows. With ``progress_file`` the work is done in the background.
+    result are sentences that Ansible shows. What came from outside is cleaned here, in one place for all modules, and passwords in
+    addresses are hidden from the arguments that Ansible shows with -vvv. With ``progress_file`` the work is done in the background.
     """
+    module.no_log_values.update(_secrets.in_addresses(module.params))
     try:
         if module.params.get("progress_file"):
             _background.step_aside(module)
         changed, result, diff = run(module.params, module.check_mode)
     except OpsError as error:
-        module.fail_json(msg=str(error), **{**_remedy(error), **_warned(module, getattr(error, "facts", {}))})
+        module.fail_json(**_words.cleaned({"msg": str(error), **_remedy(error), **_warned(module, getattr(error, "facts", {}))}))
     except OSError as error:
-        module.fail_json(msg=f"{error.filename or module.params.get('root') or 'the system'}: {error.strerror or error}.")
+        module.fail_json(msg=_words.clean(f"{error.filename or module.params.get('root') or 'the system'}: {error.strerror or error}."))
     else:
-        module.exit_json(changed=changed, diff=diff, **_warned(module, result))
+        module.exit_json(changed=changed, diff=_words.cleaned(diff), **_words.cleaned(_warned(module, result)))
 
 
 def _remedy(error: OpsError) -> dict[str, str]:
@@ -61,5 +63,5 @@ def _remedy(error: OpsError) -> dict[str, str]:
 def _warned(module: AnsibleModule, result: dict[str, t.Any]) -> dict[str, t.Any]:
     """The result without its ``warnings``, which Ansible was told."""
     for text in result.get("warnings", []):
-        module.warn(text)
+        module.warn(_words.clean(text))
     return {key: value for key, value in result.items() if key != "warnings"}

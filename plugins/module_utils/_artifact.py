@@ -7,28 +7,29 @@ sidecar is checked on the target before anything is unpacked.
 """
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import json
 import os
 import re
+import shutil
 import tarfile
 import time
 import typing as t
-import zlib
 
-from ansible_collections.mobius.ops.plugins.module_utils import _files
+from ansible_collections.mobius.ops.plugins.module_utils import _documents, _files, _records, _tarball
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError
 
 MANIFEST = "MANIFEST.json"
 SCHEMA = 1
+#: Bytes of a manifest: some 50,000 files.
+MANIFEST_LIMIT = 8 * 1024**2
+_SHAPE = {"schema": int, "version": _records.text, "digest": _records.text, "source": _records.MAYBE, "committed?": _records.MAYBE,
+          "files": {str: dict}}
 #: Never a part of a release: secrets, version control, and what is installed from the lock file.
 EXCLUDED = frozenset({".git", "node_modules", ".env", MANIFEST, ".release.json"})
 #: Files that only make version control keep an empty folder.
 PLACEHOLDERS = (".gitkeep", ".keep", ".gitignore")
-#: What reading a damaged tar file raises.
-_DAMAGE = (tarfile.TarError, EOFError, ValueError, gzip.BadGzipFile, zlib.error)
 #: A secret in an npm configuration; ``${NAME}`` is none.
 _TOKEN = re.compile(r"^[^#;\n]*_(?:auth|authToken|password)\s*=\s*(?!\$\{)\S", re.MULTILINE)
 
@@ -122,6 +123,9 @@ def read_manifest(path: str) -> dict[str, t.Any] | None:
     manifest = first_json(path, MANIFEST)
     if manifest is not None and (not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA):
         raise IntegrityError(f"artifact {path}", f"a manifest of schema {SCHEMA}", "another one", "Use a newer mobius.ops")
+    wrong = "" if manifest is None else _records.fault(manifest, _SHAPE)
+    if wrong:
+        raise IntegrityError(f"artifact {path}", f"a whole {MANIFEST}", wrong, "Build the artifact again; do not deploy it")
     return manifest
 
 
@@ -130,45 +134,26 @@ def first_json(path: str, name: str) -> t.Any:
 
     :raises IntegrityError: when the file is no gzipped tar file or that member no JSON.
     """
+    content = _tarball.first(path, name, MANIFEST_LIMIT)
     try:
-        with tarfile.open(path, "r:gz") as archive:
-            first = archive.next()
-            if first is None or first.name != name or not first.isfile():
-                return None
-            return json.load(archive.extractfile(first))
-    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
-        raise IntegrityError(f"artifact {path}", "a gzipped tar file", str(error), "Build or copy the artifact again") from error
+        return None if content is None else _documents.parse(content)
+    except ValueError as error:
+        raise IntegrityError(f"artifact {path}", f"JSON in {name}", str(error), "Build or copy the artifact again") from error
 
 
 def unpack_some(path: str, folder: str, names: t.Collection[str]) -> None:
     """Unpack only the files at an artifact's top that have one of these names."""
-    with tarfile.open(path, "r:gz") as archive:
-        for member in archive:
-            if member.name in names and member.isfile():
-                with open(os.path.join(folder, member.name), "wb") as stream:
-                    os.fchmod(stream.fileno(), 0o600 if _is_private(member) else 0o644)
-                    stream.write(archive.extractfile(member).read())  # type: ignore[union-attr]
+    with _tarball.readable(path), open(path, "rb") as stream:
+        for archive, member in _tarball.members(path, stream):
+            if member.name in names and member.isreg():
+                with open(os.path.join(folder, member.name), "wb") as target:
+                    os.fchmod(target.fileno(), 0o600 if _tarball.is_private(member) else 0o644)
+                    shutil.copyfileobj(t.cast(t.IO[bytes], archive.extractfile(member)), target)
 
 
 def unpack(path: str, folder: str) -> None:
-    """Unpack a tar file into an empty folder; nothing is written when a member is unsafe.
-
-    :raises IntegrityError: for members outside the folder, links that lead out, members below links, and devices.
-    """
-    try:
-        with tarfile.open(path, "r:gz") as archive:
-            members = archive.getmembers()
-            _require_safe(path, members)
-            for member in members:
-                member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
-                member.mode = 0o600 if _is_private(member) else 0o755 if member.isdir() or member.mode & 0o100 else 0o644
-                archive.extract(member, folder, **({"filter": "fully_trusted"} if hasattr(tarfile, "data_filter") else {}))
-    except _DAMAGE as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: str, error: Exception) -> IntegrityError:
-    return IntegrityError(f"artifact {path}", "a whole gzipped tar file", str(error), "Build or copy the artifact again")
+    """Unpack a tar file into an empty folder (``_tarball.unpack``)."""
+    _tarball.unpack(path, folder)
 
 
 def pack(path: str, first: str, about: dict[str, t.Any], members: dict[str, str]) -> None:
@@ -203,10 +188,6 @@ def _has_token(name: str, path: str) -> bool:
         return bool(_TOKEN.search(stream.read(_files.CHUNK)))
 
 
-def _is_private(member: tarfile.TarInfo) -> bool:
-    return os.path.basename(member.name) == ".npmrc" and not member.mode & 0o077
-
-
 def _plain(member: tarfile.TarInfo, private: bool) -> tarfile.TarInfo:
     """No owners, and the build's time: web servers tell files of one size apart by their time."""
     member.uid = member.gid = 0
@@ -218,11 +199,8 @@ def _plain(member: tarfile.TarInfo, private: bool) -> tarfile.TarInfo:
 
 def require_safe(path: str) -> None:
     """:raises IntegrityError: when a tar file is damaged, or has a member that ``unpack`` refuses."""
-    try:
-        with tarfile.open(path, "r:gz") as archive:
-            _require_safe(path, archive.getmembers())
-    except _DAMAGE as error:
-        raise _damaged(path, error) from error
+    with open(path, "rb") as stream:
+        _tarball.require_safe(path, stream)
 
 
 def require_links(names: dict[str, str], what: str) -> None:
@@ -231,52 +209,17 @@ def require_links(names: dict[str, str], what: str) -> None:
     :param names: where each file and symlink lies, by its name in the release.
     :raises InputError: for one that leads out of the release, or through another one.
     """
-    links = {name: os.readlink(path) for name, path in names.items() if os.path.islink(path)}
-    for name, target in links.items():
-        member = tarfile.TarInfo(name)
-        member.type, member.linkname = tarfile.SYMTYPE, target
-        reason = _danger(member, os.path.normpath(name), set(links))
-        if reason:
-            raise InputError(what, "links within it only, and to real folders", f"{name}, {reason}",
-                             "Put what it leads to there, or leave the link out")
-
-
-def _require_safe(path: str, members: list[tarfile.TarInfo]) -> None:
-    links = {os.path.normpath(member.name) for member in members if member.issym()}
-    seen: set[str] = set()
-    for member in members:
-        inside = os.path.normpath(member.name)
-        reason = _danger(member, inside, links) or ("there twice" if inside in seen and not member.isdir() else "")
-        seen.add(inside)
-        if reason:
-            raise IntegrityError(f"artifact {path}", "members inside the release only", f"{member.name}: {reason}", "Do not deploy it")
-
-
-def _danger(member: tarfile.TarInfo, inside: str, links: set[str]) -> str:
-    """Why a member must not be unpacked; empty when it may."""
-    if os.path.isabs(member.name) or inside.startswith(".."):
-        return "a path outside of the release"
-    if not (member.isfile() or member.isdir() or member.issym()):
-        return "neither a file, a folder nor a symlink"
-    if _passes(inside, links) or (member.isdir() and inside in links):
-        return "a path below a symlink"
-    if member.issym():
-        target = os.path.join(os.path.dirname(inside), member.linkname)
-        if os.path.isabs(member.linkname) or os.path.normpath(target).startswith(".."):
-            return f"a symlink to {member.linkname}, outside of the release"
-        if _passes(target, links):
-            return f"a symlink to {member.linkname}, through another symlink"
-    return ""
-
-
-def _passes(path: str, links: set[str]) -> bool:
-    """Whether a path leads through a symlink, where it may end anywhere."""
-    at: list[str] = []
-    for part in path.split("/")[:-1]:
-        at = at[:-1] if part == ".." else at + [part] if part not in ("", ".") else at
-        if "/".join(at) in links:
-            return True
-    return False
+    seen, wrong = _tarball.Names(), None
+    for name, path in names.items():
+        if os.path.islink(path):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = tarfile.SYMTYPE, os.readlink(path)
+            wrong = wrong or (name, seen.fault(member))
+            wrong = wrong if wrong[1] else None
+    name, reason = wrong or seen.astray() or ("", "")
+    if reason:
+        raise InputError(what, "links within it only, and to real folders", f"{name}, {reason}",
+                         "Put what it leads to there, or leave the link out")
 
 
 def compare(folder: str, manifest: dict[str, t.Any]) -> None:

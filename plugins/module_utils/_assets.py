@@ -12,7 +12,7 @@ import os
 import stat
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _files
+from ansible_collections.mobius.ops.plugins.module_utils import _files, _records
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 #: In a release's folder: the files that it came with.
@@ -36,7 +36,7 @@ def share(layout: Layout, release_id: str, others: list[str], folders: list[str]
 def own(layout: Layout, release_id: str, folders: list[str]) -> list[str]:
     """The files of these folders that a release came with, as they were found when it was first looked at."""
     path = os.path.join(layout.release(release_id), OWN)
-    found = _files.read_json(path)
+    found = _records.read(path, _records.ASSETS)
     if found is None:
         found = sorted(name for folder in folders for name in _walk(layout.release(release_id), folder))
         _files.write_json(path, found)

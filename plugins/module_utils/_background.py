@@ -22,7 +22,7 @@ import traceback
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.mobius.ops.plugins.module_utils import _causes, _processes, _progress
+from ansible_collections.mobius.ops.plugins.module_utils import _causes, _documents, _processes, _progress, _words
 from ansible_collections.mobius.ops.plugins.module_utils._errors import ServiceError, StateError
 
 #: Seconds that the call that begins the work waits for its end.
@@ -182,7 +182,7 @@ def _stay(module: t.Any, job: Job, ended: Ended | None) -> t.NoReturn:
     error = _killed(job, ended)
     if error:
         job.remove()
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=_words.clean(str(error)))
     for stream, content in ((sys.stdout, ended.output), (sys.stderr, ended.errors)):
         stream.buffer.write(content)
         stream.buffer.flush()
@@ -202,11 +202,11 @@ def _look(module: t.Any, job: Job, patience: float) -> t.NoReturn:
     about["ended"] = True
     error = _killed(job, ended)
     if error:
-        module.fail_json(msg=str(error), background=about)
+        module.fail_json(msg=_words.clean(str(error)), background=about)
     try:
-        result = json.loads(ended.output)
+        result = _documents.parse(ended.output)
     except ValueError:
-        output, errors = (text.decode("utf-8", "replace").strip() for text in (ended.output, ended.errors))
+        output, errors = (_words.clean(text.decode("utf-8", "replace").strip()) for text in (ended.output, ended.errors))
         module.fail_json(msg=f"The module failed in the background: {_causes.cause(errors, output)}", module_stdout=output,
                          module_stderr=errors, background=about)
     sys.stdout.write("\n" + json.dumps({**result, "background": about}) + "\n")

@@ -7,7 +7,7 @@ import functools
 import os
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _checksums, _history
+from ansible_collections.mobius.ops.plugins.module_utils import _checksums, _history, _records
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 
@@ -21,10 +21,13 @@ BEFORE, REPLACED = "before the restore of ", "what the restore of "
 
 
 class Past:
-    """What a root's history and release records say of archives, by their file names."""
+    """What a root's history and release records say of archives, by their file names.
 
-    def __init__(self, layout: Layout | None = None) -> None:
-        self._layout = layout
+    :param findings: takes damaged records, where archives are only listed.
+    """
+
+    def __init__(self, layout: Layout | None = None, findings: _records.Findings | None = None) -> None:
+        self._layout, self._findings = layout, findings
 
     def of(self, archive: str) -> tuple[str, str]:
         """Purpose and reason of an archive whose manifest says nothing; ``unknown`` for one that this host did not make."""
@@ -46,7 +49,7 @@ class Past:
                 found[name] = (SAFETY if why.startswith((BEFORE, REPLACED)) else ORDINARY, why, event.get("sha256"))
             elif name:
                 found[name] = (SAFETY, *(found[name][1:] if name in found else (why, None)))
-        for record in ReleaseStore(self._layout).all():
+        for record in ReleaseStore(self._layout, self._findings).all():
             name = os.path.basename(str(record.get("backup") or ""))
             purpose, why, digest = found.get(name, (UNKNOWN, "", None))
             if name and purpose != SAFETY:

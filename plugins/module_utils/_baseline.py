@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _probe, _round, _statistics
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _probe, _records, _round, _statistics
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 #: Answers of each check that are enough, and seconds after which fewer must do.
@@ -37,7 +37,7 @@ def take(layout: Layout, checks: list[dict[str, t.Any]], live: str | None) -> di
 
 def read(layout: Layout) -> dict[str, list[float]]:
     """Check -> milliseconds of the newest baseline; none when it is too old."""
-    record = _files.read_json(_path(layout)) or {}
+    record = _records.read(_path(layout), _records.BASELINE) or {}
     if not record or (_clock.now() - _clock.parse(record["when"])).total_seconds() > MAX_AGE:
         return {}
     checks: dict[str, list[float]] = record["checks"]

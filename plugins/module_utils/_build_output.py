@@ -6,14 +6,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import threading
 import typing as t
 
-#: Names of variables whose values are not printed.
-_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASS|PWD|AUTH|CREDENTIAL|PRIVATE", re.IGNORECASE)
-#: A shorter value cannot be told from other text.
-_SHORTEST = 4
+from ansible_collections.mobius.ops.plugins.module_utils import _documents, _secrets, _words
+
 #: Longest line that is shown, in characters.
 WIDTH = 500
 
@@ -25,22 +22,20 @@ class Output:
     """
 
     def __init__(self, environment: dict[str, str] | None = None) -> None:
-        self._hidden = sorted((value for name, value in (environment or {}).items() if _SECRET.search(name) and len(value) >= _SHORTEST),
-                              key=len, reverse=True)
+        self._hidden = _secrets.ordered(text for name, value in (environment or {}).items() if _secrets.NAMED.search(name)
+                                        for text in _secrets.of_value(name, value))
 
     def hide(self, text: str) -> str:
         """The text without the values that look like secrets."""
-        for value in self._hidden:
-            text = text.replace(value, "********")
-        return text
+        return _secrets.hide(text, self._hidden)
 
     def phase(self, text: str) -> None:
         """The build begins with something else."""
-        self._write({"phase": text})
+        self._write({"phase": _words.clean(text)})
 
     def line(self, text: str) -> None:
         """A program printed a line."""
-        self._write({"line": self.hide(text)[:WIDTH]})
+        self._write({"line": _words.clean(self.hide(text))[:WIDTH]})
 
     def _write(self, entry: dict[str, str]) -> None:
         """Nobody reads it."""
@@ -75,4 +70,4 @@ def entries(text: str) -> t.Iterator[tuple[str, str]]:
     """``("phase" or "line", text)`` of each entry in whole lines of a record."""
     for line in text.splitlines():
         with contextlib.suppress(ValueError, AttributeError):
-            yield from ((kind, str(words)) for kind, words in json.loads(line).items())
+            yield from ((kind, str(words)) for kind, words in _documents.parse(line).items())

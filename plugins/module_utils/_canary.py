@@ -11,7 +11,7 @@ import contextlib
 import os
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _history, _suite, _suite_run
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _history, _records, _suite, _suite_run
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._suite import Settings, State, Step
 
@@ -38,7 +38,7 @@ def _path(layout: Layout) -> str:
 
 def read(layout: Layout) -> dict[str, t.Any] | None:
     """What is known of the one that was left: ``created``, ``release``, ``values``, ``uploaded``; ``None`` when there is none."""
-    record: dict[str, t.Any] | None = _files.read_json(_path(layout))
+    record: dict[str, t.Any] | None = _records.read(_path(layout), _records.CANARY)
     return record
 
 

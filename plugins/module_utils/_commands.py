@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import collections
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -16,7 +15,7 @@ import threading
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _causes, _interrupt, _processes
+from ansible_collections.mobius.ops.plugins.module_utils import _causes, _interrupt, _processes, _secrets
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
 
 #: Environment in which npm and programs like it print no notice of a new version, and do not ask a registry for one.
@@ -37,22 +36,11 @@ _LAST, _CHUNK = 16, 4096
 _KEPT, _LONGEST = 1000, 4096
 #: Seconds between two looks whether a command has ended.
 _LOOK = 0.02
-_PASSWORD = re.compile(r"(https?://)([^/@\s]+)@")
 
 
 def environment() -> dict[str, str]:
     """This process's environment, for git, npm and builds: not bound to the repository whose hook may have started it."""
     return {name: value for name, value in os.environ.items() if name not in _OF_ONE_REPOSITORY}
-
-
-def without_passwords(text: str) -> str:
-    """The text without user and password (or token) in the web addresses in it."""
-    return _PASSWORD.sub(r"\1", text)
-
-
-def passwords(text: str) -> list[str]:
-    """The ``user:password`` and tokens in the web addresses of a text."""
-    return [match.group(2) for match in _PASSWORD.finditer(text)]
 
 
 def capture(argv: list[str], folder: str = "/", what: str = "command",
@@ -94,7 +82,7 @@ def cause(done: subprocess.CompletedProcess[str], hide: t.Callable[[str], str] =
 
     :param hide: returns a text without secrets other than those in web addresses.
     """
-    return _causes.cause(*(without_passwords(hide(text)) for text in (done.stderr, done.stdout))) or "no output"
+    return _causes.cause(*(_secrets.without_passwords(hide(text)) for text in (done.stderr, done.stdout))) or "no output"
 
 
 def ending(done: subprocess.CompletedProcess[str], hide: t.Callable[[str], str] = str) -> str:
@@ -111,7 +99,7 @@ def failure(done: subprocess.CompletedProcess[str], what: str, todo: str = AGAIN
     :param todo: what to do when the cause is not a known one, such as a full disk.
     :param hide: returns a text without secrets other than those in web addresses.
     """
-    found, command = ending(done, hide), without_passwords(hide(" ".join(done.args)))
+    found, command = ending(done, hide), _secrets.without_passwords(hide(" ".join(done.args)))
     todo, log = _causes.remedy(command, found) or todo, _causes.log_file(done.stderr)
     return OpsError(f"{what}: {command}", "exit status 0", found.removeprefix("exit status "),
                     f"{todo}. npm's whole log: {log}" if os.path.isfile(log) else todo)
@@ -179,7 +167,7 @@ def _read(stream: t.TextIO, lines: list[str], show: t.Callable[[str], None]) -> 
         lines.append(line)
         if len(lines) > 4 * _KEPT:
             del lines[_KEPT:-_KEPT]
-        show(without_passwords(line.rstrip()))
+        show(_secrets.without_passwords(line.rstrip()))
 
 
 def start(argv: list[str], folder: str, env: dict[str, str], output: t.BinaryIO, **account: t.Any) -> subprocess.Popen[bytes]:

@@ -18,14 +18,12 @@ import time
 import typing as t
 import uuid
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _history, _processes
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _history, _processes, _records
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 #: Seconds between two looks of who waits, and until a guard that does not come free is told.
 PAUSE, PATIENCE = 0.5, 30.0
-_NEEDED = {"owner": str, "reason": str, "env": str, "host": str, "process": str, "since": str, "heartbeat": str, "expires": str,
-           "token": str, "expiry": (int, float), "boot": str, "at": (int, float)}
 _KEPT = ("owner", "reason", "env", "host", "process", "since", "token")
 _INSIDE = ("expiry", "boot", "at")
 _UNLOCK = "ansible-playbook mobius.ops.force_unlock -e mobius_why=REASON"
@@ -189,13 +187,7 @@ class DeployLock:
                 "expires": _clock.from_epoch(time.time() + left)}
 
     def _read(self) -> dict[str, t.Any] | None:
-        try:
-            record = _files.read_json(self.path)
-        except IntegrityError:
-            record = "damaged"
-        if record is None or (isinstance(record, dict) and all(isinstance(record.get(name), kind) for name, kind in _NEEDED.items())):
-            return record
-        raise IntegrityError(self.path, "the record of a deploy lock", "something else", f"Make sure that nobody deploys, then: {_UNLOCK}")
+        return _records.read(self.path, _records.LOCK)
 
     def _remove(self) -> bool:
         try:

@@ -10,7 +10,7 @@ import os
 import shutil
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _build_output, _commands, _files
+from ansible_collections.mobius.ops.plugins.module_utils import _build_output, _commands, _documents, _files
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError
 
 LOCK_FILE = "package-lock.json"
@@ -67,7 +67,7 @@ def require_lock_in(tree: str, part: str, source: str) -> None:
         return
     try:
         with open(path, encoding="utf-8") as stream:
-            package = json.load(stream)
+            package = _documents.parse(stream.read())
     except (OSError, ValueError) as error:
         raise InputError(f"release source '{source}'", f"JSON in {os.path.join(part, 'package.json')}", str(error), "Correct it") from error
     require_lock(source, os.listdir(folder), package if isinstance(package, dict) else {}, part)
@@ -127,8 +127,8 @@ def _lock_version(folder: str) -> int:
     """The version of a lock file's format; 0 when it cannot be told. Only 2 and newer tell which dependencies are for development."""
     try:
         with open(os.path.join(folder, LOCK_FILE), encoding="utf-8") as stream:
-            return int(json.load(stream)["lockfileVersion"])
-    except (OSError, ValueError, KeyError, TypeError):
+            return int(_documents.parse(stream.read())["lockfileVersion"])
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return 0
 
 

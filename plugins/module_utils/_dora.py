@@ -60,7 +60,7 @@ def figures(events: t.Iterable[Event], now: datetime.datetime, days: int = DAYS)
 
 
 def _is_deploy(event: Event) -> bool:
-    return event["what"] == "active" and "previous" in event and event["previous"] != event.get("release")
+    return event["what"] == "active" and bool(event.get("release")) and "previous" in event and event["previous"] != event["release"]
 
 
 def _failure(events: list[Event], index: int) -> int | None:

@@ -14,7 +14,7 @@ import os
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _env_file, _files, _processes, _systemd
+from ansible_collections.mobius.ops.plugins.module_utils import _env_file, _files, _processes, _records, _systemd
 
 RECORD = "started.json"
 #: Seconds by which a file may be older than a process that has not read it.
@@ -49,7 +49,7 @@ def note(spec: dict[str, t.Any], folder: str) -> None:
 def claim(folder: str, pid: int | None) -> None:
     """Record which process was started so. systemd starts others by itself, after a crash or a reboot, from the unit of then."""
     path = os.path.join(folder, RECORD)
-    record = _files.read_json(path)
+    record = _records.read(path, _records.STARTED)
     if record:
         with contextlib.suppress(OSError):
             _files.write_json(path, {**record, "process": _identity(pid)}, 0o600)
@@ -87,7 +87,7 @@ def restart_needed(spec: dict[str, t.Any], folder: str, pid: int | None, reader:
     secrets, unit = newer(spec["env_file"], since), changes or newer(definition_file(spec, folder), since)
     if not (secrets or unit or newer(os.path.join(folder, "spec.json"), since)):
         return []
-    record = _files.read_json(os.path.join(folder, RECORD)) or {}
+    record = _records.read(os.path.join(folder, RECORD), _records.STARTED) or {}
     wanted, found = environment(spec), _processes.environment(pid) or {}
     names = {name for name, value in wanted.items() if (secrets or name in spec["environment"]) and found.get(name) != value}
     names |= {name for name in record.get("names", []) if name in found and name not in wanted}

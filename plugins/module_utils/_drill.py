@@ -210,8 +210,7 @@ class Drill:
         made = _env_file.Redactor(self.layout.env_file)
         for env_file in [os.path.join(self.restored, "config", ".env"), self.scratch.env_file] if self.scratch else []:
             with contextlib.suppress(OSError):
-                made.secrets += _env_file.Redactor(env_file).secrets
-        made.secrets.sort(key=len, reverse=True)
+                made.add(_env_file.Redactor(env_file).secrets)
         return made
 
     def _conclude(self) -> None:

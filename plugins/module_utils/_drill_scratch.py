@@ -12,7 +12,15 @@ import signal
 import stat
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _account, _clock, _drill_instance, _files, _shared, _walk
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _account,
+    _clock,
+    _drill_instance,
+    _files,
+    _records,
+    _shared,
+    _walk,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._account import Account
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS, Layout
@@ -67,7 +75,7 @@ def limited(timeout: float) -> t.Iterator[t.Callable[[], None]]:
 
 def sweep(layout: Layout) -> list[str]:
     """Remove what a killed drill left: its processes and its folder. What was done, in words."""
-    note = _files.read_json(_note(layout))
+    note = _records.read(_note(layout), _records.DRILL)
     if not note:
         return []
     scratch, told = note["scratch"], []

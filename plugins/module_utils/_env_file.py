@@ -7,15 +7,10 @@ import os
 import re
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _files
+from ansible_collections.mobius.ops.plugins.module_utils import _files, _secrets
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
-#: A plain web address is no secret, and checks and incidents need to show it.
-_ORIGIN = re.compile(r"https?://[^/@\s]+/?$")
-#: Shorter values (``5001``, ``true``) say nothing, and hiding them would garble every text.
-SHORTEST_SECRET = 6
-HIDDEN = "********"
 #: Names whose values people need to read.
 PUBLIC = frozenset({"NODE_ENV", "HOST", "PORT"})
 
@@ -47,27 +42,26 @@ def read(path: str) -> dict[str, str]:
 
 
 class Redactor:
-    """Hides every value of a ``.env`` file, and each comma-separated part of one, in texts and records."""
+    """Hides what is secret of a ``.env`` file (``_secrets``) in texts and records."""
 
     def __init__(self, env_file: str) -> None:
-        secrets = set()
-        for value in [value for name, value in read(env_file).items() if name not in PUBLIC]:
-            secrets.update(part.strip() for part in [value, *value.split(",")])
-        hidden = [text for text in secrets if len(text) >= SHORTEST_SECRET and not _ORIGIN.match(text)]
-        self.secrets = sorted(hidden, key=len, reverse=True)
+        self.secrets: list[str] = []
+        self.add(text for name, value in read(env_file).items() if name not in PUBLIC for text in _secrets.of_value(name, value))
+
+    def add(self, secrets: t.Iterable[str]) -> None:
+        """Hide more."""
+        self.secrets = _secrets.ordered([*self.secrets, *secrets])
 
     def text(self, text: str) -> str:
         """The text with every secret replaced by asterisks."""
-        for secret in self.secrets:
-            text = text.replace(secret, HIDDEN)
-        return text
+        return _secrets.hide(text, self.secrets)
 
     def value(self, value: t.Any) -> t.Any:
         """A copy of a record (dicts, lists, texts) with every secret replaced."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
-            return {key: self.value(item) for key, item in value.items()}
+            return {self.value(key): self.value(item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.value(item) for item in value]
         return value

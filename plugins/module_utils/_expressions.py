@@ -22,11 +22,13 @@ def require_library(what: str, where: str) -> None:
 
 def require(subject: str, expression: str) -> None:
     """:raises InputError: when an expression is none. Without the library nothing can be told; :func:`search` says so."""
-    if expression and jmespath:
-        try:
-            jmespath.compile(expression)
-        except jmespath.exceptions.JMESPathError as error:
-            raise InputError(subject, "a JMESPath expression", str(error).split("\n", maxsplit=1)[0], "Correct it") from error
+    if not expression or not jmespath:
+        return
+    try:
+        jmespath.compile(expression)
+    except (jmespath.exceptions.JMESPathError, ValueError, TypeError, RecursionError) as error:
+        found = str(error).split("\n", maxsplit=1)[0] if isinstance(expression, str) else repr(expression)[:80]
+        raise InputError(subject, "a JMESPath expression", found, "Correct it") from error
 
 
 def search(expression: str, document: t.Any, what: str = "smoke tests", where: str = "where they run") -> t.Any:
@@ -34,5 +36,5 @@ def search(expression: str, document: t.Any, what: str = "smoke tests", where: s
     require_library(what, where)
     try:
         return jmespath.search(expression, document)
-    except jmespath.exceptions.JMESPathError:  # it asks of a text what only a number has, or the like
-        return None
+    except (jmespath.exceptions.JMESPathError, ArithmeticError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return None  # it asks of a text what only a number has, or of an endless number a whole one, or the like

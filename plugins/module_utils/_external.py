@@ -16,7 +16,7 @@ import stat
 import subprocess
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _commands, _env_file, _files, _service, _shared, _supervisor
+from ansible_collections.mobius.ops.plugins.module_utils import _commands, _env_file, _files, _records, _service, _shared, _supervisor
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
@@ -60,7 +60,7 @@ def kept(layout: Layout) -> str:
 
 def load(layout: Layout) -> dict[str, t.Any]:
     """What the host was set up with; no commands on one of before."""
-    return _files.read_json(kept(layout)) or {}
+    return _records.read(kept(layout), _records.EXTERNAL) or {}
 
 
 def lacks_state(layout: Layout, components: list[str], files: t.Iterable[str]) -> bool:

@@ -16,9 +16,12 @@ import threading
 import time
 import typing as t
 
+from ansible_collections.mobius.ops.plugins.module_utils import _documents
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, StateError
 
 CHUNK = 1024 * 1024
+#: Bytes that a record may have: as a value it takes thirty times as much memory at worst.
+RECORD_LIMIT = 4 * 1024 * 1024
 #: How a folder is opened that is not root's: a link in its place is refused.
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Bytes at most of a configuration file that is read whole.
@@ -39,7 +42,7 @@ def locked(path: str, patience: float | None = None) -> t.Iterator[int]:
     :raises BlockingIOError: when another process still has it then.
     """
     deadline = time.monotonic() + (patience or 0)
-    with open(path, "a", encoding="ascii") as lock:
+    with open(path, "a", encoding="ascii", opener=regular) as lock:
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | (0 if patience is None else fcntl.LOCK_NB))
@@ -116,18 +119,43 @@ def create_json(path: str, value: t.Any, mode: int = 0o644) -> None:
     fsync_dir(os.path.dirname(path) or ".")
 
 
-def read_json(path: str) -> t.Any:
-    """A JSON file's value, or ``None`` when there is no such file.
+def read_json(path: str, limit: int = RECORD_LIMIT) -> t.Any:
+    """A JSON file's value, or ``None`` when there is no such file. What its value has to be like, ``_records`` knows.
 
-    :raises IntegrityError: when the file is there and is not JSON.
+    :param limit: bytes that it may have.
+    :raises IntegrityError: when the file is there and is not JSON, or is no file.
     """
     try:
-        with open(path, encoding="utf-8") as stream:
-            return json.load(stream)
+        data = _record_bytes(path, limit)
+        if data is None:
+            return None
+        value = _documents.parse(data)
+        if value is None:
+            raise ValueError("null")
+        return value
+    except ValueError as error:
+        found = str(error) if data else "an empty file"
+        raise IntegrityError(path, "a JSON document", found, "Restore the file or move it away") from error
+
+
+def _record_bytes(path: str, limit: int) -> bytes | None:
+    """The content of a regular file, never through a link and without waiting for a pipe."""
+    try:
+        with open(path, "rb", opener=regular) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            data = stream.read(size) if size <= limit else b""
     except FileNotFoundError:
         return None
-    except ValueError as error:
-        raise IntegrityError(path, "a JSON document", f"{error}", "Restore the file or move it away") from error
+    except (NotRegularError, NotADirectoryError) as error:
+        raise IntegrityError(path, "a file", error.strerror, "Move it away") from error
+    if size > limit:
+        raise IntegrityError(path, f"a record of {human_size(limit)} at most", "a larger file", "Move it away")
+    return data
+
+
+def regular(path: str, flags: int) -> int:
+    """:func:`plain` as an opener for ``open``."""
+    return plain(path, flags, mode=0o644)
 
 
 def append_line(path: str, line: str, mode: int = 0o644) -> None:

@@ -9,7 +9,7 @@ import os
 import pwd
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _documents, _files, _records
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 
@@ -34,13 +34,8 @@ def record(layout: Layout, what: str, why: str = "", **facts: t.Any) -> dict[str
 def last(layout: Layout, what: str) -> dict[str, t.Any] | None:
     """The newest event of a kind, however long ago; ``None`` when there was none."""
     found = None
-    mark = f'"what": {json.dumps(what)}'
-    with contextlib.suppress(FileNotFoundError), open(layout.history, encoding="utf-8", errors="replace") as stream:
-        for line in stream:
-            if mark in line:
-                with contextlib.suppress(ValueError):
-                    event = json.loads(line)
-                    found = event if event["what"] == what else found
+    for event in of_kinds(layout, (what,)):
+        found = event
     return found
 
 
@@ -52,27 +47,40 @@ def size(layout: Layout) -> int:
 
 
 def of_kinds(layout: Layout, kinds: t.Collection[str], after: int = 0) -> t.Iterator[dict[str, t.Any]]:
-    """Every event of some kinds, oldest first. A line that a crash cut short is passed over.
+    """Every event of some kinds, oldest first. A line that a crash cut short or that is no event is skipped.
 
     :param after: an earlier :func:`size`; only events that came later.
     """
-    marks = [f'"what": {json.dumps(what)}' for what in kinds]
-    with contextlib.suppress(FileNotFoundError), open(layout.history, encoding="utf-8", errors="replace") as stream:
-        stream.seek(after)
-        for line in stream:
-            if any(mark in line for mark in marks):
-                with contextlib.suppress(ValueError):
-                    event = json.loads(line)
-                    if event["what"] in kinds:
-                        yield event
+    marks = [f'"what": {json.dumps(what)}'.encode() for what in kinds]
+    for line in _records.lines(layout.history, after):
+        if any(mark in line for mark in marks):
+            event = _event(line)
+            if event and event["what"] in kinds:
+                yield event
 
 
 def events(layout: Layout, limit: int = 1000) -> list[dict[str, t.Any]]:
-    """The newest events, oldest first. A line that a crash cut short is passed over."""
-    found = []
-    for line in _files.tail(layout.history, limit, limit * 1024):
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return found
+    """The newest events, oldest first. A line that a crash cut short or that is no event is skipped."""
+    return [event for event in map(_event, _newest(layout, limit)) if event]
+
+
+def unread(layout: Layout, limit: int = 1000) -> str:
+    """How many of the newest lines are no events, as a finding; empty when all are."""
+    if os.path.lexists(layout.history) and not os.path.isfile(layout.history):
+        return f"{layout.history}: expected a file, found something else. Move it away; the next event begins another one."
+    lines = _newest(layout, limit)
+    bad = sum(1 for line in lines if line.strip("\0 ") and not _event(line))
+    return f"{layout.history}: {bad} of the last {len(lines)} lines are not events of the history, and are skipped." if bad else ""
+
+
+def _newest(layout: Layout, limit: int) -> list[str]:
+    return _files.tail(layout.history, limit, limit * 1024)
+
+
+def _event(line: str | bytes) -> dict[str, t.Any] | None:
+    """The event of a line, or ``None`` when it is none."""
+    with contextlib.suppress(ValueError):
+        event: dict[str, t.Any] = _documents.parse(line if isinstance(line, str) else line.decode("utf-8", "replace"))
+        if not _records.fault(event, _records.EVENT):
+            return {"who": "", "why": "", **event}
+    return None

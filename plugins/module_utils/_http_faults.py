@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import re
 import socket
 import ssl
 import typing as t
 from urllib.parse import urlsplit
 
-from ansible_collections.mobius.ops.plugins.module_utils import _words
+from ansible_collections.mobius.ops.plugins.module_utils import _documents, _words
 
 try:
     import requests
@@ -122,8 +121,8 @@ def said(body: str, documents: bool = True) -> str:
     :param body: its beginning, in one line of printable characters.
     :param documents: whether a JSON document without an error message is quoted.
     """
-    with contextlib.suppress(ValueError, RecursionError):
-        document = json.loads(body)
+    with contextlib.suppress(ValueError):
+        document = _documents.parse(body)
         found = [document[name] for name in ("error", "message", "detail") if document.get(name)] if isinstance(document, dict) else []
         body = next((each for each in found if isinstance(each, str)), body if documents else "")
     if not documents and body.startswith(("{", "[")):  # one that was cut

@@ -8,7 +8,7 @@ import json
 import os
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _env_file, _files, _history
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _env_file, _files, _history, _words
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
@@ -58,19 +58,20 @@ def _create(layout: Layout, record: dict[str, t.Any], day: str) -> None:
 
 
 def markdown(record: dict[str, t.Any]) -> str:
-    """The record as a page for people."""
+    """The record as a page for people. What came from outside is text in it, whatever it is."""
+    plain = _words.in_markdown
     lines = [
-        f"# {record['id']}: {record['title']}", "",
-        f"- Severity {record['severity']} ({record['severity_name']}), {record['status']}, environment {record['env']}",
-        f"- Release: {record['release'] or 'none'}",
-        f"- Opened {record['opened']} by {record['opened_by']}; respond by {record['respond_by']}",
+        f"# {record['id']}: {plain(record['title'])}", "",
+        f"- Severity {record['severity']} ({record['severity_name']}), {record['status']}, environment {plain(record['env'])}",
+        f"- Release: {plain(record['release'] or 'none')}",
+        f"- Opened {record['opened']} by {plain(record['opened_by'])}; respond by {record['respond_by']}",
         f"- Escalation: {record['escalation']}; channel: {record['channel']}", "",
     ]
     if record["summary"]:
-        lines += [record["summary"], ""]
+        lines += [*(plain(line) for line in record["summary"].splitlines()), ""]
     for name, value in record["evidence"].items():
         text = "\n".join(map(_line, value)) if isinstance(value, list) else _line(value)
-        lines += [f"## {name.replace('_', ' ').capitalize()}", "", "```", text, "```", ""]
+        lines += [f"## {plain(name.replace('_', ' ').capitalize())}", "", *_words.fenced(text), ""]
     return "\n".join(lines)
 
 

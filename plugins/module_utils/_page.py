@@ -43,14 +43,9 @@ li { overflow-wrap: anywhere }
 """
 
 
-def clean(value: t.Any) -> str:
-    """A text without signs that no document may hold."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in str(value))
-
-
 def text(value: t.Any) -> str:
     """A text that is nothing but text in HTML."""
-    return html.escape(clean(value))
+    return html.escape(_words.clean(str(value)))
 
 
 def seconds(value: float | None) -> str:

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _commands, _windows, _words
+from ansible_collections.mobius.ops.plugins.module_utils import _commands, _documents, _windows, _words
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._preflight import Row, of_error, row, skipped
 
@@ -48,7 +47,7 @@ def _of_file(path: str) -> tuple[bool, str]:
         raise InputError(f"CI status {path}", "a file on the controller", error.strerror or str(error),
                          "Correct mobius_preflight_ci") from error
     try:
-        told = json.loads(text)
+        told = _documents.parse(text)
     except ValueError:
         told = text.split("\n", 1)[0]
     jobs = _jobs(told)

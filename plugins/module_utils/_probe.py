@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import base64
 import http.client
-import json
 import time
 import typing as t
 from urllib.parse import urljoin
 
-from ansible_collections.mobius.ops.plugins.module_utils import _commands, _expressions, _http, _http_body, _words
+from ansible_collections.mobius.ops.plugins.module_utils import _documents, _expressions, _http, _http_body, _secrets, _words
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._http_faults import Fault, classify, reason
 
@@ -27,7 +26,6 @@ except ImportError:
 EVIDENCE_LIMIT = 200
 #: Whose library is lacking when there is no JMESPath, and where.
 _LIBRARY_OF = ("health checks", "on the target")
-HIDDEN = "********"
 DEFAULTS: dict[str, t.Any] = {
     "method": "GET", "headers": {}, "secret_headers": {}, "body": None, "status": [200], "contains": "", "json": [],
     "timeout": 5.0, "max_ms": None, "redirects": 0, "ca": "", "validate_certs": True, "client_cert": "", "client_key": "",
@@ -48,7 +46,7 @@ def normalize(check: dict[str, t.Any], headers: dict[str, str] | None = None) ->
     :param headers: headers that every check sends; the check's own win.
     :raises InputError: when a field is unknown or has a wrong value.
     """
-    name = str(check.get("name") or _commands.without_passwords(str(check.get("url") or "")))
+    name = str(check.get("name") or _secrets.without_passwords(str(check.get("url") or "")))
     unknown = sorted(set(check) - set(DEFAULTS) - {"name", "url", "secrets"})
     if unknown:
         raise InputError(f"check {name}", "the fields name, url, " + ", ".join(DEFAULTS), ", ".join(unknown), "Correct the name")
@@ -62,7 +60,7 @@ def normalize(check: dict[str, t.Any], headers: dict[str, str] | None = None) ->
         _require_expression(expression.replace("{release}", "id"))
     own = {**full["headers"], **full["secret_headers"], **_credentials(full)}
     full["headers"] = {key: str(value) for key, value in {**(headers or {}), **own}.items()}
-    full["secrets"] = _secrets(full)
+    full["secrets"] = _told(full)
     return {key: value for key, value in full.items() if key not in ("secret_headers", "username", "password", "token")}
 
 
@@ -96,17 +94,12 @@ def _base64(text: str) -> str:
     return base64.b64encode(text.encode("utf-8")).decode("ascii")
 
 
-def _secrets(full: dict[str, t.Any]) -> list[str]:
+def _told(full: dict[str, t.Any]) -> list[str]:
     """What a sample must not quote, the longest first."""
-    pairs = [pair for field in ("url", "proxy") for pair in _commands.passwords(str(full[field]))]
-    found = {*full.get("secrets", []), *map(str, full["secret_headers"].values()), str(full["password"]), str(full["token"]), *pairs,
-             *(pair.partition(":")[2] for pair in pairs), *(_base64(pair) for pair in pairs),
-             *(value.partition(" ")[2] for value in _credentials(full).values())}
-    return _longest_first(found - {""})
-
-
-def _longest_first(texts: set[str]) -> list[str]:
-    return sorted(texts, key=lambda text: (-len(text), text))
+    return _secrets.ordered({
+        *full.get("secrets", []), *map(str, full["secret_headers"].values()), str(full["password"]), str(full["token"]),
+        *(text for field in ("url", "proxy") for text in _secrets.of_address(str(full[field]))),
+        *(value.partition(" ")[2] for value in _credentials(full).values())})
 
 
 def fill(check: dict[str, t.Any], release: str | None) -> dict[str, t.Any]:
@@ -117,14 +110,12 @@ def fill(check: dict[str, t.Any], release: str | None) -> dict[str, t.Any]:
 
 def quoted(text: str, secrets: list[str]) -> str:
     """A text in one line of printable characters, cut after all secrets are hidden: no part of one is left."""
-    for secret in secrets:
-        text = text.replace(secret, HIDDEN)
-    return _words.one_line(text)[:EVIDENCE_LIMIT]
+    return _words.one_line(_secrets.hide(text, secrets))[:EVIDENCE_LIMIT]
 
 
 def hiding(checks: list[dict[str, t.Any]], secrets: t.Iterable[str]) -> list[dict[str, t.Any]]:
     """The normalized checks, with more texts that no sample may show."""
-    return [{**check, "secrets": _longest_first({*check["secrets"], *secrets})} for check in checks]
+    return [{**check, "secrets": _secrets.ordered([*check["secrets"], *secrets])} for check in checks]
 
 
 def require(checks: list[dict[str, t.Any]]) -> None:
@@ -178,7 +169,7 @@ def _attempt(check: dict[str, t.Any], client: _http.Client) -> dict[str, t.Any]:
         except (OSError, ValueError, Fault, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
             outcome, kind = _blamed(check, sample, guard, error)
             sample.update(outcome=outcome, kind=kind, ms=_milliseconds(began),
-                          error=_commands.without_passwords(reason(kind, error, check["url"], check["timeout"])))
+                          error=_secrets.without_passwords(reason(kind, error, check["url"], check["timeout"])))
         if guard.certificate_end is not None:
             sample["certificate_days"] = round((guard.certificate_end - time.time()) / 86400, 1)
     return sample
@@ -260,10 +251,10 @@ def judge(check: dict[str, t.Any], status: int, body: _http_body.Body | None) ->
             return "body", f"the body does not contain '{check['contains']}'{'' if body.whole else f' in its first {limit}'}"
         if check["json"] and not body.whole:
             return "too_large", f"the JSON body is larger than {limit}"
-        document = json.loads(body.text(strict=True)) if check["json"] else None
+        document = _documents.parse(body.text(strict=True)) if check["json"] else None
     except Fault as fault:
         return fault.kind, str(fault)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         return "body", f"the body is not JSON: {error}"
     for expression in check["json"]:
         if not _holds(expression, document):

@@ -11,7 +11,8 @@ import threading
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _processes
+from ansible_collections.mobius.ops.plugins.module_utils import _files, _processes, _records
+from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError
 
 #: Seconds between two writes of a record.
 PERIOD = 0.5
@@ -136,8 +137,7 @@ def meter(params: dict[str, t.Any]) -> Meter:
 def read(path: str) -> dict[str, t.Any] | None:
     """A record, or ``None`` when there is none, or none that can be read."""
     try:
-        with open(path, encoding="utf-8") as stream:
-            found = json.load(stream)
-    except (OSError, ValueError):
+        found = _files.read_json(path)
+    except (OSError, IntegrityError):
         return None
-    return found if isinstance(found, dict) and isinstance(found.get("phases"), list) else None
+    return None if found is None or _records.fault(found, _records.PROGRESS) else found

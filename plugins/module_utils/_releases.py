@@ -12,8 +12,8 @@ import os
 import shutil
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _history, _switch_journal
-from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _history, _records, _switch_journal
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 RECORD = ".release.json"
@@ -25,14 +25,23 @@ RESERVE = 1024 * 1024
 
 
 class ReleaseStore:
-    """The releases of one target."""
+    """The releases of one target.
 
-    def __init__(self, layout: Layout) -> None:
+    :param findings: takes damaged records, which are passed over then. Only for those who look: who changes something must know all.
+    """
+
+    def __init__(self, layout: Layout, findings: _records.Findings | None = None) -> None:
         self.layout = layout
+        self._findings = findings
 
     def get(self, release_id: str) -> dict[str, t.Any] | None:
-        """A release's record, or ``None``."""
-        return _files.read_json(os.path.join(self.layout.release(release_id), RECORD))
+        """A release's record, or ``None``; for a damaged one too when there are findings to note it in."""
+        if self._findings:
+            return self._findings.without(lambda: self._read(release_id), None)
+        return self._read(release_id)
+
+    def _read(self, release_id: str) -> dict[str, t.Any] | None:
+        return _records.read(os.path.join(self.layout.release(release_id), RECORD), _records.RELEASE)
 
     def require(self, release_id: str) -> dict[str, t.Any]:
         """A release's record. :raises InputError: when there is none."""
@@ -60,6 +69,9 @@ class ReleaseStore:
             return os.path.basename(os.readlink(self.layout.current))
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise IntegrityError(self.layout.current, "the link to the live release", "something else",
+                                 "Move it away and run the playbook mobius.ops.rollback with mobius_release_id") from error
 
     def target(self) -> dict[str, t.Any] | None:
         """The rollback target: that of a switch back that was interrupted, else the newest verified release older than the live one."""

@@ -8,9 +8,9 @@ import fcntl
 import os
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _files
-from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _records
+from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS, WORK, Layout
 
 #: ``staging``: nothing was touched but the service. ``swapping``: the folders are of two times. ``trial``: all are new,
 #: and the service was not yet found well. ``saving``: it was; what was replaced is not yet in a backup.
@@ -40,13 +40,16 @@ class Journal:
     """What a restore has done so far: ``state/restore.<phase>.json``.
 
     The phase is a part of the name, so that going to the next one is one rename, and that systemd can see by a name
-    that a service must not be started.
+    that a service must not be started. What it says is kept twice (``state/restore.copy.json``): without it nobody can tell whose the
+    folders are that a killed restore left, and which of them were there before.
     """
 
-    def __init__(self, layout: Layout, phase: str, facts: dict[str, t.Any]) -> None:
+    def __init__(self, layout: Layout, phase: str, facts: dict[str, t.Any], damage: str = "") -> None:
         self._layout = layout
         self.phase = phase
         self.facts = facts
+        #: What was damaged, and what that means, in words; empty when nothing was.
+        self.damage = damage
 
     @classmethod
     def begin(cls, layout: Layout, **facts: t.Any) -> Journal:
@@ -57,16 +60,40 @@ class Journal:
 
     @classmethod
     def find(cls, layout: Layout) -> Journal | None:
-        """The one on disk: its restore was killed, for nobody else holds the lock."""
+        """The one on disk: its restore was killed, because no other process holds the lock.
+
+        :raises IntegrityError: when it is damaged, its copy too, and what was there before lies in a work folder.
+        """
         for phase in PHASES:
-            facts = _files.read_json(journal_path(layout, phase))
+            kind = _records.JOURNAL if phase == "staging" else _records.SWAPPING
+            try:
+                facts = _records.read(journal_path(layout, phase), kind)
+            except IntegrityError as error:
+                return cls._mended(layout, phase, kind, error)
             if facts is not None:
                 return cls(layout, phase, facts)
         return None
 
+    @classmethod
+    def _mended(cls, layout: Layout, phase: str, kind: _records.Kind, error: IntegrityError) -> Journal:
+        """A damaged one by its copy, or as one of a restore that changed nothing."""
+        facts = _records.Findings().without(lambda: _records.read(_copy_path(layout), kind), None)
+        if facts:
+            return cls(layout, phase, facts, f"{error.subject} was damaged ({error.found}); its copy was used.")
+        left = [os.path.join(base, name) for base in (layout.shared, *map(layout.component, COMPONENTS)) if os.path.isdir(base)
+                for name in os.listdir(base) if name.startswith(WORK)]
+        if phase != "staging" and left:
+            todo = (f"Stop the service, look into {left[0]}/old for what was replaced, put it back into {layout.shared}, and move this "
+                    "file away")
+            raise IntegrityError(error.subject, error.expected, error.found, todo) from error
+        lost = {"archive": "", "env": "", "components": [], "service": None, "wanted": False, "previous": None, "target": None, "swaps": []}
+        return cls(layout, phase, lost, f"{error.subject} was damaged ({error.found}) and removed: no folder had changed places. "
+                                        "Look at mobius.ops.status whether the service runs.")
+
     def update(self, **facts: t.Any) -> None:
         """Add facts."""
         self.facts.update(facts)
+        _files.write_json(_copy_path(self._layout), self.facts, 0o600)
         _files.write_json(journal_path(self._layout, self.phase), self.facts, 0o600)
 
     def enter(self, phase: str) -> None:
@@ -82,7 +109,8 @@ class Journal:
 
     def end(self) -> None:
         """Nothing is left to do or to undo."""
-        os.unlink(journal_path(self._layout, self.phase))
+        for path in (journal_path(self._layout, self.phase), _copy_path(self._layout)):
+            _remove(path)
         _files.fsync_dir(self._layout.state)
         self.phase = ""
 
@@ -92,10 +120,23 @@ def journal_path(layout: Layout, phase: str) -> str:
     return os.path.join(layout.state, f"restore.{phase}.json")
 
 
+def _copy_path(layout: Layout) -> str:
+    return os.path.join(layout.state, "restore.copy.json")
+
+
+def _remove(path: str) -> None:
+    """Remove a file, or move away what lies in its place."""
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.isdir(path) and not os.path.islink(path):
+            os.rename(path, f"{path}.damaged-{_clock.stamp()}")
+        else:
+            os.unlink(path)
+
+
 def refuse_unsettled(layout: Layout, component: str) -> None:
     """:raises StateError: when a restore of a component was interrupted: the next run may put back what was there before."""
     journal = Journal.find(layout)
-    if journal and journal.phase != "staging" and component in journal.facts["components"]:
+    if journal and journal.phase != "staging" and component in (journal.facts["components"] or [component]):  # none: it is damaged
         raise StateError(f"root {layout.root}", f"a {component} that stays", "a restore that was interrupted",
                          "Run the playbook mobius.ops.restore: it first brings that one to its end")
 

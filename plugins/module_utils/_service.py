@@ -22,6 +22,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _exceptions,
     _files,
     _processes,
+    _records,
     _stores,
     _supervisor,
     _systemd,
@@ -52,7 +53,7 @@ class Service(abc.ABC):
 
     def saved(self) -> dict[str, t.Any] | None:
         """The definition on disk, or ``None``."""
-        return _files.read_json(os.path.join(self.folder, "spec.json"))
+        return _records.read(os.path.join(self.folder, "spec.json"), _records.SERVICE)
 
     def save(self) -> None:
         """Put the definition on disk."""
@@ -189,7 +190,7 @@ class ProcessService(Service):
     """A service that a supervisor of this collection keeps running (``_supervisor``)."""
 
     def _read(self) -> dict[str, t.Any]:
-        return _files.read_json(os.path.join(self.folder, "status.json")) or {}
+        return _records.read(os.path.join(self.folder, "status.json"), _records.STATUS) or {}
 
     def printed(self) -> str:
         return _files.read_end(self.spec["console_log"], PRINTED, self._read().get("console_from", 0))
@@ -361,7 +362,7 @@ def service_for(layout: Layout, spec: dict[str, t.Any]) -> Service:
 def load(layout: Layout, name: str) -> Service:
     """The service that was set up under a name. :raises StateError: when there is none."""
     path = layout.path("state", "service", check_name(name, "service name"), "spec.json")
-    spec = _files.read_json(path)
+    spec = _records.read(path, _records.SERVICE)
     if spec is None:
         raise StateError(f"service {name}", "a service that was set up", f"no {path}", "Run the playbook mobius.ops.setup first")
     return service_for(layout, {"app": layout.app, **spec})  # one of before that folder has it from its next start on

@@ -93,6 +93,10 @@ def settle(layout: Layout, serving: Serving, meter: Meter) -> dict[str, t.Any]:
     """
     journal = Journal.find(layout)
     result: dict[str, t.Any] = {"undone": [], "confirmed": [], "unmigrated": [], "kept": [], "warnings": []}
+    if journal and journal.damage:
+        result["warnings"].append(journal.damage)
+        if not journal.facts["components"]:
+            journal.enter("staging")
     if journal:
         serving = serving.adopt(journal.facts)
         if journal.phase != "staging" or serving.wanted or journal.facts.get("external"):

@@ -10,7 +10,7 @@ import contextlib
 import os
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _files
+from ansible_collections.mobius.ops.plugins.module_utils import _files, _records
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS, Layout
 
@@ -68,7 +68,7 @@ def _kept(layout: Layout) -> str:
 
 def load(layout: Layout) -> list[dict[str, t.Any]]:
     """What the host was set up with; the default on one of before."""
-    return normalize(_files.read_json(_kept(layout)))
+    return normalize(_records.read(_kept(layout), _records.SHARED))
 
 
 def made(layout: Layout) -> list[dict[str, t.Any]]:

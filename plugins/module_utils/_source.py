@@ -9,7 +9,7 @@ import re
 import shutil
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _clock, _commands
+from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _clock, _commands, _secrets
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 
 _GIT = ("git://", "ssh://", "http://", "https://", "git+", "file://")
@@ -31,8 +31,8 @@ def kind_of(source: str, ref: str = "") -> str:
 
     :raises InputError: when the source is none of them, tells a password, or has no refs although one is asked for.
     """
-    if _commands.passwords(source):
-        raise InputError(f"release source '{_commands.without_passwords(source)}'", "a URL without user, password and token", "one with",
+    if _secrets.passwords(source):
+        raise InputError(f"release source '{_secrets.without_passwords(source)}'", "a URL without user, password and token", "one with",
                          "Use a git credential helper, GIT_ASKPASS or an SSH key instead")
     if source.startswith(_GIT) or (_SCP.fullmatch(source) and not os.path.exists(source)):
         return "git"

@@ -77,7 +77,7 @@ def redactor(env_file: str, headers: list[dict[str, t.Any]], steps: list[dict[st
     made = _env_file.Redactor(env_file)
     every = [*headers, *[step.get("secret_headers") or {} for step in steps]]
     words = {word for some in every for value in some.values() for word in [str(value), *str(value).split()]}
-    made.secrets = sorted({*made.secrets, *(word for word in words if len(word) >= _env_file.SHORTEST_SECRET)}, key=len, reverse=True)
+    made.add(words)
     return made
 
 

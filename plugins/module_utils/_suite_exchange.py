@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import struct
 import typing as t
 import zlib
 
-from ansible_collections.mobius.ops.plugins.module_utils import _http, _http_body, _probe
+from ansible_collections.mobius.ops.plugins.module_utils import _documents, _http, _http_body, _probe
 
 
 class Exchange(_http.Client):
@@ -47,10 +46,7 @@ class Exchange(_http.Client):
 
     def document(self) -> t.Any:
         """The body as JSON; ``None`` when it is none."""
-        try:
-            return json.loads(self.body.decode("utf-8", "replace"))
-        except ValueError:
-            return None
+        return _documents.answer(self.body.decode("utf-8", "replace"))
 
 
 class Digest:

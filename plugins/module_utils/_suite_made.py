@@ -39,7 +39,10 @@ def place(address: str, folders: dict[str, str]) -> Place | None:
     :param address: one that ends with a slash means a folder.
     :param folders: part of an address -> the folder below the root whose files have such addresses. The last part in an address counts.
     """
-    path = urllib.parse.unquote(urllib.parse.urlsplit(address).path)
+    try:
+        path = urllib.parse.unquote(urllib.parse.urlsplit(address).path)
+    except ValueError:  # such as http://[
+        return None
     ends = {key: path.rfind(key) + len(key) for key in folders if key in path}
     if not ends:
         return None

@@ -8,7 +8,7 @@ import shutil
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _probe, _suite, _suite_steps
+from ansible_collections.mobius.ops.plugins.module_utils import _probe, _suite, _suite_steps, _words
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._suite import Settings, State, Step
 
@@ -44,13 +44,16 @@ def _attempt(test: dict[str, t.Any], step: Step, state: State, settings: Setting
             one = _suite_steps.KINDS[step["kind"]](step, state, settings, http)
         except OpsError as error:
             one = _suite_steps.sample(step["name"], "error", "step", str(error))
+        except ValueError as error:  # an address or a file name that was filled with what an earlier answer gave
+            one = _suite_steps.sample(step["name"], "failed", "request", _probe.quoted(f"it cannot be sent: {error}", settings.secrets))
         skip, found = one.pop("skip", ""), one.pop("found", "")
         test["attempts"].append(one)
         if one["outcome"] == "ok" or skip or len(test["attempts"]) >= step["attempts"]:
             break
         time.sleep(step["pause"])
     status = "passed" if one["outcome"] == "ok" else "skipped" if skip else "failed"
-    test.update(status=status, reason=skip or one["error"], found=found, flaky=status == "passed" and len(test["attempts"]) > 1)
+    reason, found = _words.one_line(skip or one["error"]), _words.one_line(found)
+    test.update(status=status, reason=reason, found=found, flaky=status == "passed" and len(test["attempts"]) > 1)
 
 
 def counts(tests: list[dict[str, t.Any]]) -> dict[str, int]:

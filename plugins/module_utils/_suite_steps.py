@@ -13,6 +13,7 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _commands,
+    _documents,
     _expressions,
     _files,
     _preflight_host,
@@ -48,7 +49,7 @@ def failed(one: Sample, kind: str, error: str, evidence: str = "") -> Sample:
 def _request(step: Step, state: State, settings: Settings) -> tuple[dict[str, t.Any], bytes | None, bytes]:
     """The check with all names filled, the body to send when it is a form, and the file in it."""
     values, check = state.values, step["check"]
-    url = _suite.absolute(_suite.fill(str(step[step["kind"]]), values), settings.base_url)
+    url = _suite.absolute(str(_suite.fill(str(step[step["kind"]]), values)), settings.base_url)
     own = settings.base_url and url.startswith(settings.base_url.rstrip("/") + "/")
     headers = {**check["headers"], **(settings.secret_headers if own else {}), **_suite.fill(step["secret_headers"], values)}
     body = _suite.fill(step["body"], values)
@@ -57,7 +58,8 @@ def _request(step: Step, state: State, settings: Settings) -> tuple[dict[str, t.
         body = json.dumps(body)
     content, file = None, b""
     if step["upload"]:
-        form = _suite.fill(step["upload"], values)
+        filled = _suite.fill(step["upload"], values)
+        form = {name: value if name == "form" or value is None else str(value) for name, value in filled.items()}
         file = png() if form["text"] is None else form["text"].encode("utf-8")
         ready = requests.Request("POST", url, files={form["field"]: (form["filename"], file, form["type"])}, data=form["form"]).prepare()
         content, headers = ready.body, {**headers, "Content-Type": ready.headers["Content-Type"]}
@@ -155,15 +157,18 @@ def _decode(path: str) -> tuple[dict[str, t.Any], str]:
             "-of", "json", path]
     try:
         done = _commands.capture(argv, what="look at the video", timeout=PATIENCE)
-        told = json.loads(done.stdout or "{}")
+        told = _documents.parse(done.stdout or "{}")
     except (OpsError, ValueError) as error:
         return {}, str(error)
     if done.returncode or done.stderr.strip():
         return {}, f"it cannot be played: {_commands.cause(done, lambda text: text.replace(path, 'video'))}"
-    streams = told.get("streams", [])
-    frames = sum(int(stream.get("nb_read_frames") or 0) for stream in streams if stream.get("codec_type") == "video")
-    facts = {"codecs": [str(stream.get("codec_name")) for stream in streams], "seconds": float(told.get("format", {}).get("duration") or 0)}
-    return facts, "" if frames else "it has no picture"
+    try:
+        streams = told.get("streams", [])
+        frames = sum(int(stream.get("nb_read_frames") or 0) for stream in streams if stream.get("codec_type") == "video")
+        seconds = float(told.get("format", {}).get("duration") or 0)
+    except (ValueError, TypeError, AttributeError):  # N/A, in a video that somebody made up
+        return {}, "its length or its pictures cannot be told"
+    return {"codecs": [str(stream.get("codec_name")) for stream in streams], "seconds": seconds}, "" if frames else "it has no picture"
 
 
 def _unlike(step: Step, facts: dict[str, t.Any]) -> str:

@@ -17,7 +17,7 @@ import sys
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _app_path, _clock, _commands, _env_file, _files, _processes
+from ansible_collections.mobius.ops.plugins.module_utils import _app_path, _clock, _commands, _env_file, _files, _processes, _records
 
 POLL = 0.1
 
@@ -44,7 +44,7 @@ class Supervisor:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        self.spec: dict[str, t.Any] = _files.read_json(os.path.join(folder, "spec.json"))
+        self.spec: dict[str, t.Any] = _records.read(os.path.join(folder, "spec.json"), _records.SERVICE)
         self.status: dict[str, t.Any] = {"state": "starting", "restarts": 0, "last_exit": None, "pid": None}
         self.exits: list[float] = []
         self.stopping = False

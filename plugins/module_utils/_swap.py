@@ -78,7 +78,8 @@ def facts(swaps: list[Swap]) -> dict[str, t.Any]:
 
 def swaps_of(journal: Journal) -> list[Swap]:
     """The components' folders that a journal tells of."""
-    return [Swap(**facts) for facts in journal.facts["swaps"]]
+    known = [field.name for field in dataclasses.fields(Swap)]
+    return [Swap(**{name: facts[name] for name in known}) for facts in journal.facts["swaps"]]
 
 
 def plan(layout: Layout, components: list[str]) -> list[Swap]:

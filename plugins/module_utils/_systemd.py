@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _commands, _files, _processes
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _commands, _documents, _files, _processes
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError, ServiceError
 
 UNIT_DIR = "/etc/systemd/system"
@@ -269,11 +268,11 @@ def _last_exit(unit: str, facts: dict[str, str]) -> dict[str, t.Any] | None:
     if not failed and not int(facts.get("NRestarts") or 0):
         return None
     try:
-        entry = json.loads("".join(_journal("json", 1, f"UNIT={unit}", f"MESSAGE_ID={PROCESS_EXIT}")))
+        entry = _documents.parse("".join(_journal("json", 1, f"UNIT={unit}", f"MESSAGE_ID={PROCESS_EXIT}")))
         code = int(entry["EXIT_STATUS"])
         how = _processes.exit_text(code if entry["EXIT_CODE"] == "exited" else -code)
         return {"when": _clock.from_epoch(int(entry["__REALTIME_TIMESTAMP"]) / 1e6), "how": how}
-    except (OpsError, ValueError, KeyError):  # no journal, or nothing in it
+    except (OpsError, ValueError, KeyError, TypeError):  # no journal, or nothing in it
         return {"when": None, "how": f"{facts['Result']}, status {facts.get('ExecMainStatus')}"} if failed else None
 
 

@@ -12,7 +12,7 @@ import time
 import types
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _detach, _files, _processes, _systemd
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _detach, _files, _processes, _records, _systemd
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
@@ -38,7 +38,7 @@ class WatchFolder:
 
     def spec(self) -> dict[str, t.Any]:
         """What is watched, and how."""
-        return _files.read_json(os.path.join(self.path, "spec.json"))
+        return _records.read(os.path.join(self.path, "spec.json"), _records.WATCH)
 
     def state(self) -> dict[str, t.Any]:
         """How it goes; ``status`` is ``starting``, ``running``, ``finished``, or ``lost`` when its process was killed."""
@@ -49,7 +49,7 @@ class WatchFolder:
 
     def saved(self) -> dict[str, t.Any] | None:
         """The state as it is on disk, or ``None`` before the watch has begun."""
-        state: dict[str, t.Any] | None = _files.read_json(os.path.join(self.path, "state.json"))
+        state: dict[str, t.Any] | None = _records.read(os.path.join(self.path, "state.json"), _records.WATCHED)
         return state
 
     def _comes_back(self) -> bool:

@@ -11,7 +11,7 @@ import shutil
 import sys
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _env_file, _files, _incidents
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _env_file, _files, _incidents, _records, _words
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._service import Service
 from ansible_collections.mobius.ops.plugins.module_utils._watch import WatchFolder
@@ -36,7 +36,7 @@ class Record:
     def log(self, level: str, text: str) -> None:
         """One line of the log that operators follow."""
         with self.best_effort():
-            _files.append_line(self.spec["log_file"], self.redactor.text(f"{_clock.iso()} {level} {text}"))
+            _files.append_line(self.spec["log_file"], f"{_clock.iso()} {level} {_words.one_line(self.redactor.text(text))}")
 
     def metrics(self, what: str, **facts: t.Any) -> None:
         """One line of the metrics file: a ``round``, a look at the ``host``, or a ``mark``."""
@@ -59,7 +59,8 @@ class Record:
     def incident(self, severity: int, title: str, summary: str, service: Service | None, **more: t.Any) -> None:
         """Open an incident with the evidence at hand."""
         layout = self.folder.layout
-        release = _files.read_json(os.path.join(layout.releases, self.state["release"] or "", ".release.json")) or {}
+        path = os.path.join(layout.releases, self.state["release"] or "", ".release.json")
+        release = _records.Findings().without(lambda: _records.read(path, _records.RELEASE), None) or {}
         with self.best_effort():
             record = _incidents.open_incident(layout, {
                 "title": title, "severity": severity, "env": self.spec["env"], "release": self.state["release"], "summary": summary,

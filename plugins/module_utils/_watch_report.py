@@ -7,7 +7,7 @@ import os
 import typing as t
 import urllib.parse
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _env_file, _files, _history, _thresholds, _watch, _watch_series
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _env_file, _history, _records, _thresholds, _watch, _watch_series
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -136,7 +136,7 @@ def _incidents(layout: Layout, watch: dict[str, t.Any], events: list[dict[str, t
     names = dict.fromkeys(str(name) for name in [*(event.get("incident") for event in events), watch["incident"]] if name)
     found = []
     for name in list(names)[:_INCIDENTS]:
-        record = _files.read_json(os.path.join(layout.incidents, os.path.basename(name) + ".json"))
+        record = _records.read(os.path.join(layout.incidents, os.path.basename(name) + ".json"), _records.INCIDENT)
         if record:
             evidence = record.get("evidence") or {}
             lines = {kind: evidence[kind][-_LINES:] for kind in _QUOTES if isinstance(evidence.get(kind), list)}

@@ -7,13 +7,11 @@ versions wrote it. What a crash cut short or something else damaged is counted, 
 """
 from __future__ import annotations
 
-import contextlib
-import json
 import math
 import statistics
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _documents, _records
 
 OUTCOMES = ("ok", "slow", "partial", "failed", "error", "no_data")
 LATENCIES = ("p50_ms", "p95_ms", "max_ms")
@@ -27,10 +25,9 @@ _SAMPLE = ("check", "outcome", "kind", "status", "ms", "error", "evidence")
 def read(path: str) -> dict[str, t.Any]:
     """``rounds``, ``checks`` (totals), ``host``, ``marks``, ``evidence``, ``faulty`` (how many samples), and ``unread`` lines."""
     series = Series()
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), open(path, encoding="utf-8", errors="replace") as stream:
-        for line in stream:
-            if line.strip():
-                series.feed(line)
+    for line in _records.lines(path):
+        if line.strip():
+            series.feed(line.decode("utf-8", "replace"))
     return series.result()
 
 
@@ -54,11 +51,11 @@ class Series:
     def feed(self, text: str) -> None:
         """One line; all of it counts or nothing."""
         try:
-            line = json.loads(text)
+            line = _documents.parse(text)
             _clock.parse(line["when"])
             take = {"round": self._round, "host": self._host, "mark": self._mark, None: self._sample}[line.get("what")]
             take(line)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             self.unread += 1
 
     def _round(self, line: dict[str, t.Any]) -> None:

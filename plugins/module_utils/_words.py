@@ -3,6 +3,7 @@
 """Facts in words for people who are tired: durations, and how a service is."""
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _clock
@@ -17,6 +18,40 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+#: What a text from outside must not bring to a terminal or a page: C0 and C1 control characters but for tabs and line ends, marks that
+#: change the direction of the text, line ends of Unicode, invisible tags, and halves of characters, which cannot even be written.
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufff9-\ufffb"
+                     "\U000e0000-\U000e007f]")
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+def clean(text: str) -> str:
+    """A text from outside as it may be shown: what could command a terminal or deceive its reader is replaced."""
+    return _UNSAFE.sub(REPLACEMENT, text.replace("\r\n", "\n"))
+
+
+def cleaned(value: t.Any) -> t.Any:
+    """A copy of a result (dicts, lists, texts) that may be shown."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {cleaned(key): cleaned(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [cleaned(item) for item in value]
+    return value
+
+
+def in_markdown(text: str) -> str:
+    """A text from outside as one line of Markdown that is nothing but text: no HTML, no link, no heading, no code."""
+    return re.sub(r"([\\`*_\[\]#|~])", r"\\\1", one_line(text)).replace("&", "&amp;").replace("<", "&lt;")
+
+
+def fenced(text: str) -> list[str]:
+    """The lines of a block of code in Markdown that no text can end."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return [fence, clean(text), fence]
 
 
 def one_line(text: str) -> str:

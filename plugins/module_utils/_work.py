@@ -12,7 +12,7 @@ import os
 import re
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _expressions, _files, _health, _probe, _processes
+from ansible_collections.mobius.ops.plugins.module_utils import _expressions, _files, _health, _probe, _processes, _records, _words
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._service import Service
 from ansible_collections.mobius.ops.plugins.module_utils._suite_exchange import Exchange
@@ -23,6 +23,8 @@ BRIEF = 0.5
 ID_PATTERN = r"render-jobs/([\w-]+)"
 #: Names of jobs that a message tells.
 TOLD = 10
+#: Jobs that are counted at most: an application may tell of any number.
+MOST = 1000
 _CHECK = "busy.json"
 
 
@@ -103,7 +105,7 @@ def normalize(given: dict[str, t.Any] | None, headers: dict[str, str] | None, se
 
 def check_of(service: Service) -> dict[str, t.Any]:
     """The question to the application; empty when it is not asked."""
-    return _files.read_json(os.path.join(service.folder, _CHECK)) or {}
+    return _records.read(os.path.join(service.folder, _CHECK), _records.BUSY) or {}
 
 
 def save_check(service: Service, check: dict[str, t.Any]) -> None:
@@ -137,7 +139,7 @@ def _told(service: Service, instance: Service) -> tuple[str, ...]:
 def _counted(found: t.Any) -> tuple[str, ...]:
     """What the expression has found, as names."""
     if isinstance(found, list):
-        return tuple(str(each)[:80] for each in found)
-    if isinstance(found, (int, float)) and not isinstance(found, bool):
-        return tuple(f"queued {number}" for number in range(1, int(found) + 1))
+        return tuple(_words.one_line(str(each))[:80] for each in found[:MOST])
+    if not _records.number(found):
+        return tuple(f"queued {number}" for number in range(1, min(int(found), MOST) + 1))
     return ("some, for the busy check found neither a number nor a list",)

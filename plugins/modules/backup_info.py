@@ -173,6 +173,11 @@ backups:
     reason:
       description: Why the status is not V(verified), such as V(no sidecar) or V(not checked); empty when it is.
       type: str
+findings:
+  description: Records of releases that are damaged, so that the purpose of an older archive may not be known.
+  returned: success
+  type: list
+  elements: str
 well:
   description: Whether no archive is corrupt, and there is a verified one, no safety backup, that is not older than O(max_age).
   returned: when O(verify) is not V(none)
@@ -199,7 +204,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _backup_purpose, _backups, _progress, _signature
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _backup_purpose, _backups, _progress, _records, _signature
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, expand_components
 
@@ -213,14 +218,15 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
         raise InputError("max_age", "0 or more hours", f"{params['max_age']:g}", "Correct it")
     policy = _signature.policy(params["allowed_signers"], params["signer"])
     layout = Layout(params["root"]) if params["root"] else None
-    past = _backup_purpose.Past(layout)
+    findings = _records.Findings()
+    past = _backup_purpose.Past(layout, findings)
     backups: t.Iterable[_backups.Backup] = _backups.find(params["dest"] or t.cast(Layout, layout).backups, params["env"])
     if params["components"] or params["skip_safety"]:
         components = expand_components(params["components"]) if params["components"] else []
         backups = _backups.telling_of(backups, components, past if params["skip_safety"] else None)
     described = _backups.describe(list(itertools.islice(backups, limit)), params["verify"], policy, _progress.meter(params), past)
     judged = {} if params["verify"] == "none" else _backups.verdict(described, params["max_age"])
-    return False, {"backups": described, **judged}, {}
+    return False, {"backups": described, "findings": findings.told, **judged}, {}
 
 
 def main() -> None:

@@ -44,8 +44,8 @@ RETURN = r"""
 well:
   description:
     - Whether it runs, from the live release, without restarts in the last minute, and every check passes.
-    - A live release that was never verified is not well either, unless a watch runs. Nor is a host on which a switch between releases
-      was interrupted.
+    - A live release that was never verified is not well either, unless a watch runs. Nor is a host with RV(findings), or one on which a
+      switch between releases was interrupted.
   returned: success
   type: bool
 message:
@@ -85,6 +85,11 @@ slots:
   description: What the two instances do, by port (C(status), C(release), C(serves)).
   returned: with a proxy
   type: dict
+findings:
+  description: Records of the host that are damaged, each with what to do; what they say is missing in the other values.
+  returned: success
+  type: list
+  elements: str
 health:
   description: What the checks said; C(status), C(error_rate_pct), C(p50_ms), C(p95_ms), and the samples as C(results).
   returned: success
@@ -100,6 +105,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _env_file,
     _health,
     _probe,
+    _records,
     _service,
     _shared,
     _switch_journal,
@@ -107,6 +113,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _watch,
     _words,
 )
+from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 
@@ -115,24 +122,44 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     """Read and probe, and change nothing."""
     layout = Layout(params["root"])
     layout.require()
-    service, store = _service.load(layout, params["name"]), ReleaseStore(layout)
-    live = store.live()
+    findings = _records.Findings()
+    try:
+        return False, look(layout, params, findings), {}
+    except IntegrityError as error:  # of what all the rest needs: the definition of the service, or what its supervisor noted
+        findings.add(error)
+        return False, {**unknown(params["name"], findings), "shared_folders": findings.without(lambda: _shared.described(layout), [])}, {}
+
+
+def unknown(name: str, findings: _records.Findings) -> dict[str, t.Any]:
+    """What can be told of a service whose own records are damaged."""
+    return {"status": "unknown", "pid": None, "port": None, "uptime": 0, "restarts": 0, "last_exit": None, "release": None, "console": "",
+            "well": False, "message": f"{name} cannot be looked at. {' '.join(findings.told)}", "findings": findings.told,
+            "restart_needed": [], "restart_message": "", "app_path": "", "app_folder": "",
+            "health": {**_health.summarize([], _thresholds.merge({})), "results": []}}
+
+
+def look(layout: Layout, params: dict[str, t.Any], findings: _records.Findings) -> dict[str, t.Any]:
+    """How the service is; damaged records of others go to the findings."""
+    service, store = _service.load(layout, params["name"]), ReleaseStore(layout, findings)
+    live = findings.without(store.live, None)
     redactor = _env_file.Redactor(layout.env_file)
     checks = [_probe.fill(check, live) for check in _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])]
     checks = _probe.hiding(checks, redactor.secrets)
     facts = service.status()
     samples = redactor.value(_health.sample_all(checks)) if checks and facts["pid"] else []
     health = {**_health.summarize(samples, _thresholds.merge(params["thresholds"])), "results": samples}
-    well, message = _words.service_message(service.name, facts, live, _health.first_fault(samples),
-                                           _watch.unguarded(layout, store.get(live) if live else None))
+    unguarded = findings.without(lambda: _watch.unguarded(layout, store.get(live) if live else None), False)
+    well, message = _words.service_message(service.name, facts, live, _health.first_fault(samples), unguarded)
     unfinished = (_switch_journal.unfinished(layout) or {}).get("message")
     if unfinished:  # it comes first: its command also starts what is down
         well, message = False, f"{unfinished} {message}"
-    lacking = service.restart_needed()
+    lacking = findings.without(service.restart_needed, [])
     restart = _words.restart_needed(lacking)
-    return False, {**facts, "health": health, "well": well, "message": f"{message} {restart}".rstrip(),
-                   "restart_needed": lacking, "restart_message": restart, "app_path": service.way_now(), "app_folder": service.spec["app"],
-                   "shared_folders": _shared.described(layout)}, {}
+    shared = findings.without(lambda: _shared.described(layout), [])
+    return {**facts, "health": health, "well": well and not findings.told, "findings": findings.told,
+            "message": " ".join(filter(None, [message, restart, *findings.told])),
+            "restart_needed": lacking, "restart_message": restart, "app_path": service.way_now(), "app_folder": service.spec["app"],
+            "shared_folders": shared}
 
 
 def main() -> None:

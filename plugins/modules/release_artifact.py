@@ -210,7 +210,6 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _arguments,
     _build,
     _build_output,
-    _commands,
     _deps,
     _interrupt,
     _shipped,
@@ -252,7 +251,6 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    module.no_log_values.update(_commands.passwords(module.params["source"]))
     _arguments.execute(module, run)
 
 

@@ -155,6 +155,11 @@ unfinished:
       description: What is wrong with its file; then there is only C(message) beside it.
       type: str
   version_added: 0.1.0
+findings:
+  description: Records of releases and lines of the history that are damaged, each with what to do. They are not in the other values.
+  returned: success
+  type: list
+  elements: str
 history:
   description: The newest events, oldest first, each with C(when), C(who), C(what), C(why) and further fields.
   returned: success
@@ -166,7 +171,15 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _clock, _deploy_lock, _dora, _history, _switch_journal
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _arguments,
+    _clock,
+    _deploy_lock,
+    _dora,
+    _history,
+    _records,
+    _switch_journal,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 
@@ -175,9 +188,12 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     """Read, and change nothing."""
     layout = Layout(params["root"])
     layout.require()
-    store = ReleaseStore(layout)
-    target = store.target()
-    return False, {"live": store.live(), "target": target["id"] if target else None, "releases": store.all(),
+    findings = _records.Findings()
+    store = ReleaseStore(layout, findings)
+    live, target = findings.without(store.live, None), findings.without(store.target, None)
+    unread = _history.unread(layout)
+    return False, {"live": live, "findings": findings.told + ([unread] if unread else []),
+                   "target": target["id"] if target else None, "releases": store.all(),
                    "drill": _history.last(layout, "drill"), "lock": _deploy_lock.DeployLock(layout).look(),
                    "unfinished": _switch_journal.unfinished(layout),
                    "dora": _dora.figures(_history.of_kinds(layout, _dora.KINDS), _clock.now()),

@@ -350,7 +350,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _arguments,
     _clock,
-    _commands,
+    _secrets,
     _service,
     _suite,
     _suite_made,
@@ -407,7 +407,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     counts = _suite_run.counts(tests)
     report = {"passed": not counts["failed"] and (counts["passed"] > 0 or not steps), "counts": counts, "tests": tests,
               "summary": _suite_run.sentence(tests), "started": _clock.from_epoch(began), "began": began,
-              "elapsed": round(time.monotonic() - clock, 3), "base_url": _commands.without_passwords(params["base_url"]),
+              "elapsed": round(time.monotonic() - clock, 3), "base_url": _secrets.without_passwords(params["base_url"]),
               "release": settings.release, "env": params["env"], "removed": removed, "left": left}
     report = hidden.value(report)
     report["write_attempts"] = write_attempts(params)

@@ -11,7 +11,7 @@ import datetime
 import math
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _host_metrics, _page
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _host_metrics, _page, _words
 from ansible_collections.mobius.ops.plugins.module_utils._watch_series import OUTCOMES
 
 try:
@@ -83,8 +83,8 @@ def lines(name: str, title: str, told: str, unit: str, curves: list[Line], limit
     :param name: a word that no other chart of the page has.
     :param top: the end of the axis, when it is known.
     """
-    unit = _page.clean(unit)
-    curves = [(_page.clean(key), points) for key, points in curves if len(points) > 1][:COLOURS]
+    unit = _words.clean(unit)
+    curves = [(_words.clean(key), points) for key, points in curves if len(points) > 1][:COLOURS]
     times = [at for _key, points in curves for at, _value in points]
     if not times:
         return ""
@@ -178,10 +178,10 @@ def _quiet(root: t.Any, title: str, told: str, width: int, dress: t.Callable[[t.
             parent.attrib.pop("id", None)
     name = root.get("id")
     (heading,) = [node for node in root if node.tag == "title"]
-    heading.text = _page.clean(title)
+    heading.text = _words.clean(title)
     heading.set("id", f"{name}-title")
     description = root.makeelement("desc", {"id": f"{name}-desc"})
-    description.text = _page.clean(told)
+    description.text = _words.clean(told)
     root.insert(list(root).index(heading) + 1, description)
     root.set("role", "img")
     root.set("aria-labelledby", f"{name}-title {name}-desc")

@@ -126,3 +126,15 @@ def test_a_baseline_and_check_mode_of_a_watch_say_what_they_are(shared_served, s
     tree = shared_served.tree()
     planned = shared_served.play("monitor", "--check")
     assert (planned.status, planned.outcome) == (0, "planned") and shared_served.tree() == tree, planned.output
+
+
+def test_damaged_records_are_shown_by_status(served, says):
+    for name in (f"releases/{served.live()}/.release.json", "state/service/mobius/spec.json", "state/shared.json"):
+        path = served.root / name
+        content = path.read_bytes()
+        path.write_bytes(b"[1, 2]")
+        result = served.play("status")
+        assert (result.status, result.outcome) == (2, "not_well"), result.output
+        assert says(result, f"{path}: expected") and "Traceback" not in result.output
+        path.write_bytes(content)
+    assert served.play("status").outcome == "well"

@@ -15,7 +15,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: Folders of tests, those with the longest tests first.
-STAGES = ("integration", "traffic", "attack", "faults", "unit")
+STAGES = ("integration", "traffic", "attack", "faults", "fuzz", "unit")
 
 
 @functools.cache

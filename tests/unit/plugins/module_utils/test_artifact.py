@@ -107,7 +107,7 @@ def test_a_cut_gzip_is_named(tmp_path, artifact):
 def test_what_is_no_tar_file_is_named(tmp_path):
     path = tmp_path / "a.tar.gz"
     path.write_text("hello")
-    with pytest.raises(IntegrityError, match="a gzipped tar file"):
+    with pytest.raises(IntegrityError, match="a whole gzipped tar file"):
         _artifact.read_manifest(str(path))
     with pytest.raises(IntegrityError, match="gzipped tar file"):
         _artifact.unpack(str(path), str(tmp_path / "work"))
@@ -151,7 +151,7 @@ def test_a_bare_source_archive_has_no_manifest(tmp_path, tar_gz):
     assert _artifact.read_manifest(tar_gz(tmp_path / "b.tar.gz", [])) is None
 
 
-@pytest.mark.parametrize("text, words", [("{", "a gzipped tar file"), ("[]", "a manifest of schema 1"),
+@pytest.mark.parametrize("text, words", [("{", "JSON in MANIFEST.json"), ("[]", "a manifest of schema 1"),
                                          ('{"schema": 2}', "a manifest of schema 1")])
 def test_broken_manifests(tmp_path, tar_gz, text, words):
     with pytest.raises(IntegrityError, match=words):

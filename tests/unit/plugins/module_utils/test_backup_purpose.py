@@ -54,7 +54,9 @@ def test_old_backups_of_deploys_are_known_by_the_record_of_the_release(state_hos
     _history.record(state_host.layout, "backup", archive=old)
     assert told(state_host, old) == ("ordinary", "")
     os.mkdir(state_host.layout.release("v2"))
-    _files.write_json(state_host.layout.path("releases", "v2", ".release.json"), {"id": "v2", "sequence": 1, "backup": f"/b/{NAME}"})
+    _files.write_json(state_host.layout.path("releases", "v2", ".release.json"), {
+        "id": "v2", "sequence": 1, "status": "verified", "created": "2026-01-01T00:00:00Z", "activated": None, "verified": None,
+        "migration": "none", "backup": f"/b/{NAME}"})
     assert ReleaseStore(state_host.layout).get("v2") and told(state_host, old) == ("deploy", "before release v2")
 
 

@@ -31,6 +31,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _deps,
     _processes,
     _scratch,
+    _secrets,
     _source,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError, OpsError, StateError
@@ -416,7 +417,7 @@ def test_messages_of_git_are_english_whatever_the_locale(monkeypatch):
     ("https://git.example/a@b", "https://git.example/a@b"),
 ])
 def test_passwords_in_urls_are_not_shown(url, shown):
-    assert _commands.without_passwords(url) == shown
+    assert _secrets.without_passwords(url) == shown
 
 
 @pytest.mark.parametrize("url", ["https://ada:t0ken@git.example/app.git", "git+https://t0ken@git.example/app.git"])

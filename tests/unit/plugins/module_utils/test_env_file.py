@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.mobius.ops.plugins.module_utils import _env_file
+from ansible_collections.mobius.ops.plugins.module_utils import _env_file, _secrets
 
 
 def parsed(tmp_path, content):
@@ -83,7 +83,7 @@ def test_no_secret_is_left_in_any_text_or_record(secrets, data):
         redactor = _env_file.Redactor(path)
     around = st.text(st.characters(blacklist_categories=("Cs",)), max_size=5)
     text = "".join(data.draw(around) + word for word in data.draw(st.permutations(secrets * 2)))
-    hidden = [secret for secret in secrets if not _env_file._ORIGIN.match(secret)]
+    hidden = [secret for secret in secrets if not _secrets._ORIGIN.match(secret)]
     assert not [secret for secret in hidden if secret in redactor.text(text)]
     shown = json.loads(json.dumps(redactor.value({"a": [{"b": text}]})))
     assert not [secret for secret in hidden if secret in shown["a"][0]["b"]]

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 
-from ansible_collections.mobius.ops.plugins.module_utils import _history
+import pytest
+
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _dora, _files, _history
 
 
 def test_an_event_says_what_when_and_who(host, monkeypatch):
@@ -59,3 +61,16 @@ def test_the_last_of_a_kind_however_long_ago(host):
     with open(host.layout.history, "a") as stream:
         stream.write('{"what": "drill", "cut sho')
     assert _history.last(host.layout, "drill") == first
+
+
+@pytest.mark.parametrize("line", ["", "7", "[]", "{", '{"what": "active"}', '{"when": "soon", "what": "active"}', "[" * 200_000,
+                                  '{"when": "2026-01-01T00:00:00Z", "what": ["active"]}', "\udcff"])
+def test_lines_that_are_no_events_are_passed_over_and_counted(host, line):
+    _history.record(host.layout, "active", release="r1", previous="r0")
+    with open(host.layout.history, "ab") as stream:
+        stream.write(line.encode("utf-8", "surrogateescape") + b"\n")
+    _files.append_line(host.layout.history, '{"when": "2026-01-01T00:00:00Z", "what": "active", "previous": "x"}')
+    assert [event["what"] for event in _history.events(host.layout)] == ["active", "active"]
+    assert _history.events(host.layout)[-1]["who"] == ""
+    assert bool(line) == (": 1 of the last" in _history.unread(host.layout))
+    assert _dora.figures(_history.of_kinds(host.layout, _dora.KINDS), _clock.now())["deploys"] == 1

@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime
 import glob
 import os
+import re
 import threading
 
 import pytest
@@ -45,6 +46,30 @@ def test_the_record_is_on_disk_for_programs_and_for_people(host):
                   "Since 14:00.", "## Application log", "ERROR a\nERROR b", '{"ms": 5}', "see above"):
         assert words in page
     assert host.history()[-1]["incident"] == record["id"]
+
+
+EVIL = "```\n# owned\n<script>alert(1)</script> [a](javascript:b)\x1b[2J\x07\x9b\u202e\ud800"
+
+
+def test_nothing_from_outside_gets_out_of_its_place_in_the_page(host):
+    record = _incidents.open_incident(host.layout, facts(
+        title=EVIL, env=EVIL, summary=EVIL, release=EVIL,
+        evidence={EVIL: EVIL, "console": [EVIL, "`````", EVIL], "sample": {"said": EVIL}}))
+    with open(record["path"][:-5] + ".md", encoding="utf-8") as stream:
+        page = stream.read()
+    assert not [sign for sign in page if (ord(sign) < 32 and sign != "\n") or 0x7f <= ord(sign) < 0xa0 or sign == "\u202e"]
+    fence, outside = "", []
+    for line in page.splitlines():
+        opens = re.fullmatch(r"`{3,}", line)
+        if opens and not fence:
+            fence = line
+        elif opens and len(line) >= len(fence):
+            fence = ""
+        elif not fence:
+            outside.append(line)
+    assert not fence
+    assert not [line for line in outside if "<script" in line or re.search(r"(?<!\\)\]\(", line) or line.startswith("# owned")], outside
+    assert [line for line in outside if line.startswith("#")] == [line for line in outside if re.match("# INC-|## ", line)]
 
 
 def test_ids_count_up_and_two_at_once_get_two(host, monkeypatch):

@@ -107,7 +107,7 @@ def test_damage_around_it_is_survived(host):
                  '{"when": "2026-11-23T16:00:06Z", "what": ["active"]}', '{"when": "soon"}'):
         _files.append_line(host.layout.history, line)
     os.unlink(host.layout.current)
-    _files.write_json(os.path.join(folder.path, "spec.json"), {**folder.spec(), "thresholds": {"nonsense": 1}, "checks": None})
+    _files.write_json(os.path.join(folder.path, "spec.json"), {**folder.spec(), "thresholds": {"nonsense": 1}})
     facts = _watch_report.gather(host.layout)
     assert (facts["series"]["unread"], facts["incidents"], facts["releases"]["live"]) == (2, [], None)
     assert facts["thresholds"] == {"response_time_ms": [1000, 5000]}

@@ -58,3 +58,30 @@ def test_each_state_has_its_words(changes, live, fault, well, words):
     assert found is well and words in message
     assert message.endswith(".") and (well or "Run" in message or "ansible-playbook" in message or "Deploy" in message
                                       or "Look" in message)
+
+
+EVIL = "\x1b[2J\x1b]0;owned\x07|\x9b31m|\x7f|\r|\0|\u202egnp.exe|\u2066|\u2028|\ufeff|\ud800|\U000e0041"
+
+
+def test_nothing_that_commands_a_terminal_is_shown():
+    shown = _words.clean(f"a\tb\nä😀\u200d{EVIL}")
+    assert shown.startswith("a\tb\nä😀\u200d") and shown.encode("utf-8")
+    assert not [sign for sign in shown[5:] if ord(sign) < 32 or 0x7f <= ord(sign) < 0xa0 or (sign in EVIL and ord(sign) > 0x2000)]
+    assert _words.clean("one\r\ntwo") == "one\ntwo"
+
+
+def test_a_result_is_cleaned_all_through():
+    found = _words.cleaned({"\x1b": ["\x07", {"a": ("\u202e", 1, None)}], "n": 1.5})
+    assert found == {"\N{REPLACEMENT CHARACTER}": ["\N{REPLACEMENT CHARACTER}", {"a": ["\N{REPLACEMENT CHARACTER}", 1, None]}], "n": 1.5}
+
+
+@pytest.mark.parametrize("text", ["plain", "```", "a\n````\nb", "`" * 50])
+def test_no_text_ends_its_block_of_code(text):
+    first, inside, last = _words.fenced(text)
+    assert first == last and set(first) == {"`"} and first not in inside and inside == text
+
+
+def test_a_text_in_markdown_is_nothing_but_text():
+    shown = _words.in_markdown("# <script>x</script>\n[a](javascript:b) `c` &lt; *d*\x1b")
+    assert "<" not in shown and "\n" not in shown and "\x1b" not in shown and "&amp;lt;" in shown
+    assert r"\# &lt;script>" in shown and r"\[a\](javascript" in shown and r"\`c\`" in shown

@@ -215,8 +215,15 @@ def test_a_rollback_waits_for_the_end_of_a_restore_that_goes_to_another_release(
 
 @pytest.mark.parametrize("check", [True, False])
 def test_nothing_is_migrated_between_the_two_ends_of_a_restore(site, check):
-    journal = _restore_journal.Journal.begin(site.layout, components=["uploads", "database"])
+    journal = _restore_journal.Journal.begin(
+        site.layout, archive="a.zip", env="local", components=["uploads", "database"], service=None, wanted=False, previous=None,
+        target=None)
+    journal.update(safety={}, since=0, swaps=[])
     journal.enter("trial")
     assert "a database that stays, found a restore that was interrupted. Run the playbook mobius.ops.restore" in site.migrate(check)["msg"]
+    for path in (_restore_journal.journal_path(site.layout, "trial"), site.layout.path("state", "restore.copy.json")):
+        with open(path, "w", encoding="ascii") as stream:
+            stream.write("{")
+    assert "a database that stays, found a restore that was interrupted" in site.migrate(check)["msg"]
     journal.update(components=["uploads"])
     assert site.migrate(check)["changed"]

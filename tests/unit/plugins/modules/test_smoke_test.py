@@ -595,3 +595,16 @@ def test_an_earlier_report_is_replaced(smoke, tmp_path):
         smoke({"name": name, "url": "/health"}, junit=str(junit))
     assert [case.name for suite in junitparser.JUnitXml.fromfile(str(junit)) for case in suite] == ["second"]
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix) == ["smoke.json", "smoke.xml"]
+
+
+@pytest.mark.parametrize("body", [
+    "[" * 200_000, "[" * 990 + "]" * 990, '{"id": "http://["}', '{"id": "\\ud800"}', '{"id": {"a": 1}}', '{"id": ["x"]}',
+    '{"id": "a\\u0000b"}', '{"id": "\\r\\nX: y"}', '{"id": 1e999}', '{"id": "' + "x" * 200_000 + '"}'])
+@pytest.mark.parametrize("second", [{"url": "{id}"}, {"url": "/x/{id}"}, {"url": "/health", "headers": {"X": "{id}"}},
+                                    {"url": "/health", "method": "POST", "body": {"a": "{id}"}}, {"file": "{id}"}])
+def test_no_answer_crashes_what_uses_it(smoke, web, second, body, tmp_path):
+    web.answers["/evil"] = (200, body)
+    result = smoke({"name": "a", "url": "/evil", "json": ["id"], "capture": {"id": "id"}, "made": ["{id}"]}, {"name": "b", **second},
+                   root=str(tmp_path))
+    assert set(ends(result).values()) <= {"passed", "failed", "skipped"} and "exception" not in result
+    assert "\n" not in result.get("msg", "") and json.dumps(result, ensure_ascii=False).encode("utf-8")

@@ -1,0 +1,183 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A root with every record that the collection keeps, and every module that reads one."""
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import typing as t
+
+from ansible.module_utils import basic
+
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _assets,
+    _baseline,
+    _canary,
+    _deploy_lock,
+    _external,
+    _files,
+    _health,
+    _history,
+    _incidents,
+    _restore_journal,
+    _service,
+    _service_spec,
+    _shared,
+    _watch,
+    _watcher,
+    _work,
+)
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.modules import (
+    backup,
+    backup_drill,
+    backup_info,
+    backup_prune,
+    backup_restore,
+    canary,
+    deploy_lock,
+    host_metrics,
+    incident,
+    layout,
+    monitor,
+    node_service,
+    node_service_info,
+    preflight,
+    release,
+    release_info,
+    release_migration,
+    watch_report,
+)
+
+try:
+    from ansible.module_utils.testing import patch_module_args
+except ImportError:  # ansible-core 2.16
+    patch_module_args = None
+
+WATCH = {"service": "mobius", "duration": 60.0, "interval": 60.0, "retry_interval": 1.0, "initial_delay": 0.0, "failure_threshold": 3,
+         "error_threshold": 5, "restart_limit": 3, "recovery_threshold": 2, "auto_rollback": True, "ready_timeout": 1.0, "env": "local",
+         "requests": 1, "metrics_interval": 0.0, "thresholds": {}, "keep": 0}
+DOWN = [{"name": "h", "url": "http://127.0.0.1:1/", "timeout": 1}]
+SETUP = {"name": "mobius", "manager": "process", "command": ["true"], "host": "127.0.0.1"}
+
+
+def release_of(store: ReleaseStore, name: str, status: str = "verified") -> None:
+    """A release that is newer than all others, and serves."""
+    os.makedirs(store.layout.release(name))
+    store.save(store.new_record(id=name, version=name, source="test", sha256="0" * 64, status=status, activated="2026-01-01T00:00:00Z"))
+    _history.record(store.layout, "active", release=name, previous=store.live())
+    store.point(name)
+
+
+def fill(place: Layout, service: _service.Service, checks: list[dict[str, t.Any]]) -> None:
+    """Write every record but those of running processes."""
+    _shared.save(place, _shared.normalize(None))
+    _files.write_json(_external.kept(place), _external.normalize(None, "mobius", True))
+    _work.save_check(service, {**checks[0], "jobs": "jobs"})
+    _files.write_json(_baseline._path(place), {"release": "r1", "when": "2026-01-01T00:00:00Z", "checks": {"h": [1.0, 2.0]}})
+    _files.write_json(_canary._path(place), {"created": "2026-01-01T00:00:00Z", "release": "r1", "values": {"a": 1}, "uploaded": {}})
+    _files.write_json(place.path("state", "drill.json"), {"scratch": os.path.join(place.root, ".drill-20260101_000000-00000000")})
+    _assets.own(place, "r2", ["client"])
+    _incidents.open_incident(place, {"title": "It is down", "severity": 2, "env": "local", "evidence": {"console": ["a line"]}})
+
+
+def hold(place: Layout) -> None:
+    """Let somebody hold the deploy lock."""
+    _deploy_lock.DeployLock(place).hold({
+        "owner": "ada", "reason": "test", "env": "local", "host": "laptop", "process": "", "expiry": 1e6})
+
+
+def root(place: Layout) -> str:
+    """A root of which nothing runs, with every record; the archive of a backup in it."""
+    for folder in place.folders():
+        os.makedirs(folder, exist_ok=True)
+    store = ReleaseStore(place)
+    release_of(store, "r1")
+    release_of(store, "r2")
+    params = {**SETUP, "port": 1, "user": None, "environment": None, "stop_timeout": 1.0, "restart_delay": 1.0, "restart_limit": 3,
+              "restart_window": 60.0, "proxy_port": None, "drain_timeout": 1.0, "drain_force": False, "job_programs": []}
+    service = _service.service_for(place, _service_spec.build_spec(place, params))
+    service.save()
+    _files.write_json(os.path.join(service.folder, "status.json"), {
+        "state": "failed", "restarts": 3, "pid": 99999999, "ticks": 7, "supervisor_pid": 99999998, "supervisor_ticks": 8, "console_from": 0,
+        "started": "2026-01-01T00:00:00Z", "last_exit": {"when": "2026-01-01T00:00:00Z", "how": "exit status 3"}, "app_path": "bound"})
+    _files.write_json(os.path.join(service.folder, "started.json"), {
+        "names": ["A"], "settings": {"command": ["true"]}, "unit": "0", "process": [7, 8]})
+    checks = _health.normalize_all(DOWN)
+    fill(place, service, checks)
+    watcher = _watcher.Watcher(_watch.create(place, {**WATCH, "checks": checks}))
+    watcher.record.save(status="finished", verdict="healthy", pid=99999997)
+    watcher.record.metrics("round", round=1, outcome="ok", release="r2", restarts=0, fault="", evidence=[], memory_mb=1.0, checks=[])
+    archive = in_process(backup, {"root": place.root, "env": "local"})["archive"]
+    journal = _restore_journal.Journal.begin(place, archive=archive, env="local", components=["uploads"], sign_key=None, made=None,
+                                             service=None, wanted=False, previous=None, target=None)
+    journal.update(safety={}, since=0, swaps=[])
+    hold(place)
+    return str(archive)
+
+
+@contextlib.contextmanager
+def _arguments(arguments: dict[str, t.Any]) -> t.Iterator[None]:
+    if patch_module_args:
+        with patch_module_args(arguments):
+            yield
+        return
+    old, basic._ANSIBLE_ARGS = basic._ANSIBLE_ARGS, json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode()
+    try:
+        yield
+    finally:
+        basic._ANSIBLE_ARGS = old
+
+
+def in_process(module: t.Any, args: dict[str, t.Any], check: bool = False) -> dict[str, t.Any]:
+    """The result of a module that runs in this process; whatever it raises comes out of it."""
+    output = io.StringIO()
+    with _arguments({**args, "_ansible_check_mode": check}), contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
+        module.main()
+    result: dict[str, t.Any] = json.loads(output.getvalue())
+    return result
+
+
+def no_sentence(result: dict[str, t.Any]) -> str:
+    """What is wrong with the message of a module that failed; empty when nothing is, or when it did not fail."""
+    message = result.get("msg") or ""
+    bad = result.get("failed") and ("\n" in message or ": " not in message or "Error(" in message or "exception" in result)
+    return f"no sentence: {message}" if bad else ""
+
+
+def calls(root: str, port: int, archive: str) -> dict[str, tuple[t.Any, dict[str, t.Any], bool]]:
+    """Name -> module, arguments, and whether it may only be run in check mode: it would change much or start processes."""
+    env = "local"
+    watched = {"root": root, "env": env, "checks": DOWN, "requests": 1}
+    return {
+        "release_info": (release_info, {"root": root}, False),
+        "node_service_info": (node_service_info, {"root": root}, False),
+        "backup_info": (backup_info, {"root": root, "env": env}, False),
+        "watch_report": (watch_report, {"root": root}, False),
+        "watch followed": (monitor, {"root": root, "state": "followed"}, False),
+        "watch stopped": (monitor, {"root": root, "state": "stopped", "env": env}, False),
+        "watch started": (monitor, {**watched, "state": "started"}, True),
+        "baseline": (monitor, {**watched, "state": "baseline"}, True),
+        "lock held": (deploy_lock, {"root": root, "state": "held", "owner": "x", "env": env, "host": "h", "process": "p", "reason": "t"},
+                      True),
+        "lock free": (deploy_lock, {"root": root, "state": "free", "token": "x"}, False),
+        "preflight": (preflight, {"root": root, "env": env, "encoders": [], "programs": {}, "lock": True}, False),
+        "host_metrics": (host_metrics, {"root": root, "service": "mobius", "window": 0.01}, False),
+        "layout": (layout, {"root": root}, True),
+        "setup": (node_service, {"root": root, **SETUP, "port": port}, True),
+        "stop": (node_service, {"root": root, "name": "mobius", "state": "stopped"}, True),
+        "roll back": (release, {"root": root, "state": "rolled_back", "service": "mobius", "checks": DOWN, "ready_timeout": 0.1}, True),
+        "prune": (release, {"root": root, "state": "pruned"}, True),
+        "migration": (release_migration, {"root": root, "release_id": "r2"}, True),
+        "backup": (backup, {"root": root, "env": env}, True),
+        "settle": (backup_restore, {"root": root, "env": env}, False),
+        "settle, look": (backup_restore, {"root": root, "env": env}, True),
+        "restore": (backup_restore, {"root": root, "env": env, "archive": archive, "safety_backup": False}, True),
+        "backup_prune": (backup_prune, {"root": root, "env": env, "keep_last": 1}, True),
+        "drill": (backup_drill, {"root": root, "env": env}, True),
+        "canary": (canary, {"root": root, "base_url": "http://127.0.0.1:1", "leave": [{"url": "/x"}], "look": [{"url": "/x"}]}, True),
+        "incident": (incident, {"root": root, "env": env, "title": "x", "severity": 3}, True),
+    }
