@@ -48,6 +48,11 @@ end, 1)
 #: A request that can be held: its method and its path, with an asterisk at the end for all that begin so. Express takes a path in
 #: capital letters, and with a slash at its end, for the same.
 ROUTE = re.compile(r"([A-Z]{3,7}) (/[\w./~-]*)(\*?)")
+#: Headers that an answer gets: name, value, and on which further condition.
+HEADERS = (
+    ("X-Content-Type-Options", "nosniff", ""), ("X-Frame-Options", "SAMEORIGIN", ""),
+    ("Referrer-Policy", "strict-origin-when-cross-origin", ""), ("Strict-Transport-Security", "max-age=31536000", " { ssl_fc }"),
+    ("Cache-Control", "no-cache", " { res.hdr(content-type) -m beg text/html }"))
 #: How the names of an instance's two backends begin: for requests that a switch waits for, and for server-sent events and WebSockets.
 REQUESTS, STREAMS = "port", "streams"
 _FOR_CHECKS = "  # Without TLS, for checks from this host itself; all else is as for everybody, and the application is told https.\n"
@@ -60,8 +65,7 @@ def text(proxy: dict[str, t.Any], ports: list[int], host: str) -> str:
     :param ports: of the two instances, on *host*.
     """
     secure = f" ssl crt {_quote(proxy['certificate'])} alpn h2,http/1.1 ssl-min-ver TLSv1.2" if proxy["certificate"] else ""
-    transport = _unless_there("Strict-Transport-Security", "max-age=31536000", " { ssl_fc }") if secure else ""
-    html = _unless_there("Cache-Control", "no-cache", " { res.hdr(content-type) -m beg text/html }")
+    headers = "".join(_unless_there(*header) for header in HEADERS if secure or "ssl_fc" not in header[2])
     checks = f"{_FOR_CHECKS}  bind {LOOPBACK}:{proxy['check_port']}\n" if proxy.get("check_port") else ""
     renders = "".join(_held_route(route, proxy["timeout"]) for route in proxy.get("held_routes", ()))
     backends = "".join(f"\nbackend {kind}_{port}\n  server instance {_address(host)}:{port}\n"
@@ -96,15 +100,14 @@ frontend public
 {checks}  http-request deny deny_status 413 if {{ req.hdr_val(content-length) gt {proxy['max_body']} }}
   http-request set-header X-Forwarded-Proto {'https' if secure else 'http'}
   http-response del-header X-Powered-By
-{_unless_there("X-Content-Type-Options", "nosniff")}{_unless_there("X-Frame-Options", "SAMEORIGIN")}\
-{_unless_there("Referrer-Policy", "strict-origin-when-cross-origin")}{transport}{html}{renders}  http-request lua.mobius_hold if !{{ str(hold),map_str({MAP},0) -m str 0 }}
+{headers}{renders}  http-request lua.mobius_hold if !{{ str(hold),map_str({MAP},0) -m str 0 }}
   # Streams never end by themselves, and their clients connect again: nobody waits for them, so they are kept apart.
   use_backend {STREAMS}_{live} if {{ req.hdr(Accept) -m sub text/event-stream }} || {{ req.hdr(Upgrade) -m found }}
   use_backend {REQUESTS}_{live}
 {backends}"""
 
 
-def _unless_there(name: str, value: str, more: str = "") -> str:
+def _unless_there(name: str, value: str, more: str) -> str:
     """A header that an answer gets when the application has not set it: what it says itself may be stricter."""
     return f"  http-response set-header {name} {value} if !{{ res.hdr({name}) -m found }}{more}\n"
 

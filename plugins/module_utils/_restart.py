@@ -30,8 +30,8 @@ def restart(store: ReleaseStore, service: Service, checks: list[dict[str, t.Any]
 
     :param timeout: seconds until it must be ready.
     :param drain: how long the work of the old process is waited for; by the service's definition when it is ``None``.
-    :returns: seconds: ``ready_after``, ``downtime`` (``None`` when it did not run before), ``held`` (requests waited in the proxy); the work
-        that was ``cut``.
+    :returns: seconds: ``ready_after``, ``downtime`` (``None`` when it did not run before), ``held`` (requests waited in the proxy); and the
+        work that was ``cut``.
     :raises OpsError: when work does not end in time and may not be cut, or it does not become ready; the sentence says what serves.
     """
     live, rules = store.live(), (drain or _drain.of_definition(service))._replace(unless_ill=True)
