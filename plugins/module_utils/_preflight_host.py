@@ -121,7 +121,8 @@ def proxy(layout: Layout, name: str) -> Row:
     expected, remedy = "HAProxy, running with the configuration of the last setup", "run mobius.ops.setup"
     if not service.proxy.answers():
         return row("proxy", False, f"nobody answers on the socket in {service.proxy.folder}", expected, remedy)
-    if service.proxy.place.is_taken() and service.proxy.differs():  # the deploy itself takes over the files of an earlier version
+    of_before = bool(service.proxy.current()) and not service.proxy.place.is_taken()  # the deploy itself moves that
+    if service.proxy.differs() and not of_before:
         return row("proxy", False, f"another configuration in {service.proxy.folder}", expected, remedy)
     return row("proxy", True, f"port {service.spec['proxy']['port']}, to the instance on port {service.proxy.live()}", expected, "")
 
