@@ -52,6 +52,7 @@ class Site:
         self.raw_checks = [{"name": "health", "url": f"http://127.0.0.1:{self.public}/health", "timeout": HANG,
                             "json": ["status == 'ok'", "release == '{release}'"]}]
         self.checks = _health.normalize_all(self.raw_checks)
+        self.timeout = HANG
 
     def service(self):
         """The service as a later command finds it."""
@@ -63,7 +64,7 @@ class Site:
                          "migrated": {"state": "done", "up": DOWN, "down": DOWN, "timeout": HANG, "when": "2026-01-01T00:00:00Z"}})
 
     def activate(self, release_id="r2"):
-        return _activation.activate(self.store, self.service(), release_id, self.checks, HANG)
+        return _activation.activate(self.store, self.service(), release_id, self.checks, self.timeout)
 
     def live_r2(self):
         """r2 serves, as after a deploy."""
@@ -167,8 +168,10 @@ def test_activation_killed_before_each_of_its_effects_goes_on_or_is_taken_back(s
 
 
 @pytest.mark.parametrize("site", STATES, indirect=True)
+@pytest.mark.usefixtures("by_answers")
 def test_going_back_from_a_bad_release_that_is_killed_never_goes_too_far(site):
-    site.host.mode("r2", "crash")
+    site.host.mode("r2", "bad")
+    site.timeout = 0.2
     for number in itertools.count(6):  # before, it is the activation that was killed
         site.migrated()
         if not killed_before(number, site.activate):
