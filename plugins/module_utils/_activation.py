@@ -5,95 +5,73 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _blue_green,
-    _drain,
     _gate,
+    _going_back,
+    _history,
     _migration,
-    _readiness,
     _restore_journal,
-    _write_attempts,
+    _switch,
+    _switch_journal,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._drain import Drain
-from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, OpsError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 from ansible_collections.mobius.ops.plugins.module_utils._service import Service
 from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService
-from ansible_collections.mobius.ops.plugins.module_utils._work import Work
+from ansible_collections.mobius.ops.plugins.module_utils._switch_journal import Journal
 
 
 class Superseded(StateError):
     """Another release is live by now."""
 
 
-def _require_startable(store: ReleaseStore, service: Service) -> None:
-    """:raises StateError: when another program has the port, or a restore was interrupted: nothing is stopped then."""
-    service.require_port()
-    _restore_journal.refuse_interrupted(store.layout)
-
-
-def switch(store: ReleaseStore, service: Service | None, release_id: str, checks: list[dict[str, t.Any]],
-           timeout: float, drain: Drain | None = None) -> dict[str, t.Any]:
-    """Stop the service, point ``current`` at a release, start it, wait until it is ready.
-
-    Where the service has two instances behind a proxy, nobody finds it stopped (``_blue_green``).
-
-    :param drain: how long work that runs is waited for; by default as the service's definition says.
-    :returns: ``downtime`` and ``ready_after`` in seconds (``None`` without a service), and the work that was ``cut``.
-    :raises StateError: when work does not end in time and may not be cut; nothing has changed then.
-    """
-    if isinstance(service, SlottedService):
-        return _blue_green.switch(store, service, release_id, checks, timeout, drain)
-    if service is None:
-        store.use_reserve()
-        store.point(release_id)
-        return {"downtime": None, "ready_after": None}
-    facts = service.status()
-    rules = _blue_green.patience(service, service, checks, drain or _drain.of_definition(service))
-    cut = _drain.rest(service, service, rules) if facts["pid"] else Work()
-    began = time.monotonic()
-    service.stop()
-    store.use_reserve()
-    store.point(release_id)
-    service.start()
-    ready_after = _readiness.ready(service, checks, release_id, timeout)
-    return {"downtime": round(time.monotonic() - began, 2), "ready_after": ready_after, "cut": cut.facts()}
-
-
 def activate(store: ReleaseStore, service: Service | None, release_id: str, checks: list[dict[str, t.Any]],
              timeout: float, backup: str | None = None, drain: Drain | None = None) -> dict[str, t.Any]:
     """Put a prepared release into service; when it does not become ready, the previous one serves again.
 
+    A switch that was interrupted is finished first; the activation of the same release goes on.
+
     :raises ServiceError: when it did not become ready; its message says what serves now.
     """
     with store.switching():
-        previous = store.live()
-        record = store.require(release_id)
+        store.require(release_id)
         if service:
-            _require_startable(store, service)
-        if record["activated"] and release_id != previous:
-            store.save({**record, "sequence": store.new_record()["sequence"]})
-        store.mark(release_id, "active", previous=previous, backup=backup, **_told(record, "committed"))
+            _switch.require_startable(store, service)
+        journal, resumed, finished = _begun(store, service, release_id, checks, timeout, drain)
+        previous, record = journal.source, store.require(release_id)
+        if not (resumed and record["status"] == "active" and journal.noted("active", release_id)):
+            if record["activated"] and release_id != previous:
+                store.save({**record, "sequence": store.new_record()["sequence"]})
+            store.mark(release_id, "active", previous=previous, backup=backup, **_told(record, "committed"))
         try:
             gated = _gated(store, service, release_id, checks, timeout)
-            facts = switch(store, service, release_id, checks, timeout, drain)
+            facts = _switch.serve(store, service, release_id, checks, timeout, drain)
         except (OpsError, OSError) as error:
-            serving, after = _go_back(store, service, previous, record, checks, timeout)
-            store.mark(release_id, "failed", str(error), previous=previous, serving=serving)
+            serving, after = _go_back(store, service, journal, record, str(error), checks, timeout)
+            if store.require(release_id)["status"] != "failed":
+                store.mark(release_id, "failed", str(error), previous=previous, serving=serving)
+            journal.end()
             told = _blue_green.refusal(release_id, error)
             told.args = (f"{told} {after}",)
             told.facts = {**getattr(told, "facts", {}), "serving": serving}
             raise told from error.__cause__
-        return {**facts, **_seen(service, gated), "previous": previous, "release": store.get(release_id)}
+        journal.end()
+        return {**facts, **_switch.seen(service, gated), **finished, "previous": previous, "release": store.get(release_id)}
 
 
-def _seen(service: Service | None, gated: list[dict[str, t.Any]] | None = None) -> dict[str, t.Any]:
-    """Where the log of what serves is, and what it tells of writing elsewhere."""
-    return {"log": service.log, "write_attempts": _write_attempts.joined(gated, _write_attempts.of(service))} if service else {}
+def _begun(store: ReleaseStore, service: Service | None, release_id: str, checks: list[dict[str, t.Any]], timeout: float,
+           drain: Drain | None) -> tuple[Journal, bool, dict[str, t.Any]]:
+    """The journal of an activation, whether that was interrupted before, and ``finished`` when another switch had to be finished first."""
+    found, live = _switch_journal.peek(store.layout), store.live()
+    if found and found.kind == "activation" and found.target == release_id and live in (found.source, release_id):
+        return found, True, {}
+    finished = _going_back.settle_first(store, service, found, checks, timeout, drain)
+    journal = Journal.new(store.layout, "activation", store.live(), release_id, "", service.name if service else None).write()
+    return journal, False, {"finished": finished[0]} if finished else {}
 
 
 def _gated(store: ReleaseStore, service: Service | None, release_id: str, checks: list[dict[str, t.Any]],
@@ -109,9 +87,10 @@ def _told(record: dict[str, t.Any], name: str) -> dict[str, t.Any]:
     return {name: record[name]} if record.get(name) else {}
 
 
-def _go_back(store: ReleaseStore, service: Service | None, previous: str | None, failed: dict[str, t.Any],
+def _go_back(store: ReleaseStore, service: Service | None, journal: Journal, failed: dict[str, t.Any], why: str,
              checks: list[dict[str, t.Any]], timeout: float) -> tuple[bool, str]:
     """After a failed activation; whether a good release serves now, and a sentence on it."""
+    previous = journal.source
     if failed["migration"] == "forward_only":
         return False, "Its migration is forward-only, so nothing was rolled back: a person decides."
     if previous is None or previous == failed["id"]:
@@ -121,29 +100,29 @@ def _go_back(store: ReleaseStore, service: Service | None, previous: str | None,
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(store.layout.current)
         return False, "No other release was live, so nothing serves now."
-    if service and not isinstance(service, SlottedService) and serves(store.layout, service, previous):
-        return True, f"Release {previous} serves on."  # it was not stopped, for its work did not end
+    # it was not stopped, for its work did not end
+    stayed = service and not isinstance(service, SlottedService) and _switch.serves(store.layout, service, previous)
+    back = Journal.new(store.layout, "going_back", failed["id"], previous, why, journal.service)
+    with contextlib.suppress(OSError):  # a full disk is no reason not to go back
+        back.write()
     try:
-        switch(store, service, previous, checks, timeout, _leaving(service, None))
+        _going_back.carry_out(store, service, back, checks, timeout)
+    except _migration.NotUndone as error:
+        return True, f"Release {previous} serves again. {error}"
     except (OpsError, OSError) as error:
         return False, f"Going back to {previous} failed too: {error}"
-    try:
-        _migration.down_after(store, service, failed["id"], previous)
-    except OpsError as error:
-        return True, f"Release {previous} serves again. {error}"
-    return True, f"Release {previous} serves again."
-
-
-def _leaving(service: Service | None, drain: Drain | None) -> Drain | None:
-    """How long the work of a release that is gone back from is waited for."""
-    return (drain or _drain.of_definition(service))._replace(unless_ill=True) if service else None
+    return True, f"Release {previous} serves {'on' if stayed else 'again'}."
 
 
 def choose_target(store: ReleaseStore, release_id: str | None) -> dict[str, t.Any]:
     """The release that a rollback goes to, checked to be there and whole.
 
+    Without a name, that of a rollback that was interrupted, or else the newest verified release older than the live one.
+
     :raises OpsError: when it is unknown, was never good, or lacks its application or its dependencies.
     """
+    if release_id is None:
+        Journal.find(store.layout)
     record = store.require(release_id) if release_id else store.require_target()
     if record["status"] == "failed" or not record["activated"]:
         raise StateError(f"release {record['id']}", "a release that has served", f"one of status {record['status']}",
@@ -162,61 +141,72 @@ def roll_back(store: ReleaseStore, service: Service | None, checks: list[dict[st
               release_id: str | None = None, bad: str | None = None, drain: Drain | None = None) -> dict[str, t.Any]:
     """Go back to an earlier release, code only. A live release that does not answer its checks is not waited for.
 
-    :param release_id: where to; the newest verified release older than the live one by default.
-    :param bad: the release that was judged; another one that went live meanwhile is left alone.
+    A rollback that was interrupted is finished, and that is all when it leads to the same release.
+
+    :param release_id: where to; by default as in :func:`choose_target`.
+    :param bad: the release that a watch judged; another one that went live meanwhile is left alone.
+    :returns: facts of the switch, ``previous``, ``target``, and ``finished``, a sentence, when an interrupted switch was finished.
     :raises Superseded: when *bad* is no longer live.
     :raises ServiceError: when the target is unhealthy too: a person decides, for there is nowhere better to go. The target stays live;
         where two instances stand behind a proxy, the release of before serves on.
     """
     with store.switching():
+        if service:
+            _switch.require_startable(store, service)
+        _restore_journal.refuse_unfinished_release(store.layout)
+        done = _finished(store, service, checks, timeout, release_id, bad, drain)
+        if done.get("target"):
+            return {**done, **_switch.seen(service)}
         previous = store.live()
         if bad and previous != bad:
             raise Superseded(f"release {bad}", "to be the live release", previous or "none", "Nothing was rolled back")
-        target = choose_target(store, release_id)
-        if service:
-            _require_startable(store, service)
-        facts: dict[str, t.Any] = {}
-        try:
-            facts = switch(store, service, target["id"], checks, timeout, _leaving(service, drain))
-        finally:
-            if store.live() == target["id"]:
-                if previous and previous != target["id"]:
-                    store.mark(previous, "rolled_back", why, target=target["id"], **facts)
-                if target["status"] != "verified":
-                    store.mark(target["id"], "active", why)
-        if previous and previous != target["id"]:
-            _migration.down_after(store, service, previous, target["id"])
-        return {**facts, **_seen(service), "previous": previous, "target": store.get(target["id"])}
+        target = choose_target(store, release_id or (store.require_target()["id"] if bad else None))  # a damaged journal stops no watch
+        store.use_reserve()
+        journal = Journal.new(store.layout, "watch" if bad else "rollback", previous, target["id"], why, service.name if service else None)
+        with contextlib.suppress(OSError):  # a full disk is no reason to keep a bad release
+            journal.write()
+        facts = _going_back.carry_out(store, service, journal, checks, timeout, drain)
+        return {**facts, **done, **_switch.seen(service), "previous": previous, "target": store.get(target["id"])}
 
 
-def finish_roll_back(store: ReleaseStore, service: Service | None, checks: list[dict[str, t.Any]], timeout: float, why: str,
-                     bad: str, target_id: str) -> dict[str, t.Any]:
-    """What is left to do of a rollback that was interrupted after ``current`` was changed.
+def _finished(store: ReleaseStore, service: Service | None, checks: list[dict[str, t.Any]], timeout: float, release_id: str | None,
+              bad: str | None, drain: Drain | None) -> dict[str, t.Any]:
+    """What became of an interrupted switch: with a ``target`` it was this rollback."""
+    try:
+        journal = Journal.find(store.layout)
+    except IntegrityError:
+        if not release_id and not bad:
+            raise
+        return {}  # it is replaced
+    live = store.live()
+    if bad and live != bad and not journal and _went(store, bad, live):  # killed after its journal had ended
+        facts = _switch.serve(store, service, live, checks, timeout, drain)
+        return {**facts, "previous": bad, "target": store.require(live)}
+    if journal and release_id in (None, journal.leads_to(live)):
+        done = _going_back.settle(store, service, journal, checks, timeout, drain) or {}
+        return done if bad in (None, done.get("previous")) else {}
+    told = _going_back.settle_first(store, service, journal, checks, timeout, drain)
+    return {"finished": told[0]} if told else {}
 
-    :param bad: the release that was gone back from, to *target_id*, the live one.
-    :raises Superseded: when another release is live.
-    :raises ServiceError: when the target is unhealthy.
+
+def _went(store: ReleaseStore, bad: str, live: str | None) -> bool:
+    """Whether a rollback of a release to the live one has come to its end."""
+    last = None
+    for event in _history.of_kinds(store.layout, ("rolled_back", "active")):
+        last = event if event.get("release") == bad else last
+    return bool(live and last and last["what"] == "rolled_back" and last.get("target") == live)
+
+
+def settle(store: ReleaseStore, service: Service | None, checks: list[dict[str, t.Any]], timeout: float, release_id: str | None = None,
+           drain: Drain | None = None) -> list[str]:
+    """Finish a switch that was interrupted, before a command that needs to know what is live; sentences on what was done.
+
+    :param release_id: the release that the command puts into service; the interrupted activation of that one is left to it.
     """
     with store.switching():
-        if store.live() != target_id:
-            raise Superseded(f"release {target_id}", "to be the live release", store.live() or "none", "Nothing was done")
-        target = choose_target(store, target_id)
-        facts: dict[str, t.Any] = {"downtime": None}
-        if isinstance(service, SlottedService) or not serves(store.layout, service, target_id):
-            facts = switch(store, service, target_id, checks, timeout, _leaving(service, None))
-        elif service:
-            _readiness.ready(service, checks, target_id, timeout)
-        if store.require(bad)["status"] != "rolled_back":
-            store.mark(bad, "rolled_back", why, target=target_id, **facts)
-        _migration.down_after(store, service, bad, target_id)
-        return {**facts, "previous": bad, "target": target}
-
-
-def serves(layout: Layout, service: Service | None, release_id: str) -> bool:
-    """Whether a release is live *and* it is what the running service runs."""
-    if ReleaseStore(layout).live() != release_id:
-        return False
-    if service is None:
-        return True
-    facts = service.status()
-    return facts["status"] == "running" and facts["release"] in (release_id, None)
+        journal = _switch_journal.peek(store.layout)
+        if journal and journal.kind == "activation" and journal.target == release_id:
+            return []
+        if journal and service:
+            _switch.require_startable(store, service)
+        return _going_back.settle_first(store, service, journal, checks, timeout, drain)

@@ -44,10 +44,21 @@ def last(layout: Layout, what: str) -> dict[str, t.Any] | None:
     return found
 
 
-def of_kinds(layout: Layout, kinds: t.Collection[str]) -> t.Iterator[dict[str, t.Any]]:
-    """Every event of some kinds, oldest first. A line that a crash cut short is passed over."""
+def size(layout: Layout) -> int:
+    """How long the history is, in bytes: what is written from now on comes after that."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.getsize(layout.history)
+    return 0
+
+
+def of_kinds(layout: Layout, kinds: t.Collection[str], after: int = 0) -> t.Iterator[dict[str, t.Any]]:
+    """Every event of some kinds, oldest first. A line that a crash cut short is passed over.
+
+    :param after: an earlier :func:`size`; only events that came later.
+    """
     marks = [f'"what": {json.dumps(what)}' for what in kinds]
     with contextlib.suppress(FileNotFoundError), open(layout.history, encoding="utf-8", errors="replace") as stream:
+        stream.seek(after)
         for line in stream:
             if any(mark in line for mark in marks):
                 with contextlib.suppress(ValueError):

@@ -18,9 +18,14 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _restore_journal,
     _service,
     _supervisor,
+    _switch_journal,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+
+
+class NotUndone(StateError):
+    """The release of before serves, and a migration of the other one could not be undone."""
 
 
 def check(kind: str, up: list[str], down: list[str]) -> None:
@@ -51,10 +56,12 @@ def up(store: ReleaseStore, service: _service.Service, release_id: str, plan: di
 
     :param plan: ``up, down`` (commands), ``timeout`` (s).
     :param others: hosts that serve the release already.
-    :raises StateError: when a restore of the database was interrupted: nobody knows yet which data stays.
+    :raises StateError: when a restore of the database was interrupted: nobody knows yet which data stays; or when going back from
+        another release was, whose migration may still have to be undone.
     :raises OpsError: when the command fails; the record says ``running`` then, so that it is undone.
     """
     _restore_journal.refuse_unsettled(store.layout, "database")
+    _switch_journal.refuse_unfinished(store.layout, release_id)
     if not _will_run((store.get(release_id) or {}) if check_mode else store.require(release_id), others):
         return False
     if check_mode:
@@ -119,11 +126,11 @@ def down(store: ReleaseStore, service: _service.Service | None, release_id: str)
 
 
 def down_after(store: ReleaseStore, service: _service.Service | None, release_id: str, serving: str) -> None:
-    """Undo it after another release took over. :raises StateError: when that fails; it says what serves."""
+    """Undo it after another release took over. :raises NotUndone: when that fails; it says what serves."""
     try:
         down(store, service, release_id)
     except OpsError as error:
-        raise StateError(f"release {release_id}", f"its migration to be undone; release {serving} serves again", str(error),
+        raise NotUndone(f"release {release_id}", f"its migration to be undone; release {serving} serves again", str(error),
                          "Run its mobius_migration_down by hand") from error
 
 

@@ -12,7 +12,7 @@ import os
 import shutil
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _history
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _history, _switch_journal
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
@@ -62,10 +62,18 @@ class ReleaseStore:
             return None
 
     def target(self) -> dict[str, t.Any] | None:
-        """The rollback target: the newest verified release older than the live one, or ``None``."""
+        """The rollback target: that of a switch back that was interrupted, else the newest verified release older than the live one."""
+        journal = _switch_journal.peek(self.layout)
+        leads = journal.leads_to(self.live()) if journal else None
+        if leads and self.get(leads):
+            return self.get(leads)
         live = self.get(self.live() or "") if self.live() else None
         older = [record for record in self.all() if live and record["sequence"] < live["sequence"]]
         return next((record for record in older if record["status"] == "verified"), None)
+
+    def is_whole(self, release_id: str) -> bool:
+        """Whether a release is there with its application."""
+        return self.get(release_id) is not None and os.path.isfile(os.path.join(self.layout.release(release_id), "package.json"))
 
     def require_target(self) -> dict[str, t.Any]:
         """The rollback target. :raises StateError: when there is none."""
@@ -126,7 +134,8 @@ class ReleaseStore:
     def prunable(self, keep: int) -> list[str]:
         """Ids that retention would remove: *keep* verified releases stay, the live one and the target always."""
         target = self.target()
-        spared = {self.live(), target["id"] if target else None}
+        journal = _switch_journal.peek(self.layout)
+        spared = {self.live(), target["id"] if target else None, *((journal.source, journal.target) if journal else ())}
         live = self.get(self.live()) if self.live() else None
         verified = [record["id"] for record in self.all() if record["status"] == "verified"]
         others = [record["id"] for record in self.all()

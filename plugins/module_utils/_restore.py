@@ -131,7 +131,8 @@ class _Work:
             since = time.time_ns()
             self._safety = self._safety_backup()
             _swap.require_movable(self._swaps)
-            with self._serving.held(f"superseded by a restore of {os.path.basename(self._request.archive)}"):
+            with self._serving.held(f"superseded by a restore of {os.path.basename(self._request.archive)}", settle=True) as settled:
+                self._warnings += settled
                 self._serving.look()
                 journal.update(safety=self._safety, since=since, **_swap.facts(self._swaps), **self._serving.facts())
                 self._change(journal)

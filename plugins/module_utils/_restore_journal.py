@@ -105,3 +105,11 @@ def refuse_interrupted(layout: Layout) -> None:
     if os.path.exists(journal_path(layout, "swapping")):
         raise StateError(f"root {layout.root}", "the shared folders of one time", "a restore that was interrupted",
                          "Run the playbook mobius.ops.restore: it first puts back what was there")
+
+
+def refuse_unfinished_release(layout: Layout) -> None:
+    """:raises StateError: when a restore that goes to another release was killed after its swap: its records are not written yet."""
+    journal = Journal.find(layout)
+    if journal and journal.phase != "staging" and journal.facts.get("target"):
+        raise StateError(f"root {layout.root}", "no restore that was interrupted", f"one that goes to release {journal.facts['target']}",
+                         "Run the playbook mobius.ops.restore: it first brings that to its end")

@@ -13,9 +13,11 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _activation,
     _canary,
     _env_file,
+    _going_back,
     _migration,
     _readiness,
     _service,
+    _switch_journal,
     _watch,
     _work,
 )
@@ -67,11 +69,14 @@ class Serving:
         return made
 
     @contextlib.contextmanager
-    def held(self, why: str) -> t.Iterator[None]:
-        """While the block runs no watch rolls back, no release is switched, and a lost connection ends nothing."""
+    def held(self, why: str, settle: bool = False) -> t.Iterator[list[str]]:
+        """While the block runs no watch rolls back, no release is switched, and a lost connection ends nothing.
+
+        :param settle: whether to finish a switch that was interrupted before; the block gets sentences on that.
+        """
         if not self.service:
             with undisturbed():
-                yield
+                yield []
             return
         # Before the lock: a watch that is rolling back holds it, and is waited for.
         self.watch = _watch.stop(self.layout, why) or self.watch
@@ -80,7 +85,8 @@ class Serving:
             if running and running.state()["status"] in ("starting", "running"):
                 raise StateError(f"root {self.layout.root}", "no watch", f"watch {running.id}, which has just begun",
                                  "Wait until the deploy that runs has ended")
-            yield
+            journal = _switch_journal.peek(self.layout) if settle else None
+            yield _going_back.settle_first(self.store, self.service, journal, self.checks, self.timeout)
 
     def look(self) -> None:
         """Note whether it is to run afterwards. :raises StateError: when another program has its port."""

@@ -195,6 +195,8 @@ class SlottedService(_service.Service):
             self.proxy.wait()
         live = self.serving()
         if live.status()["status"] not in ("running", "restarting"):
+            if self.spec["state"] == "exclusive":
+                self.idle().stop()  # a switch that was killed may have started it, and two must never run
             self.launch(live.port, self._live())
 
     def stop(self) -> None:

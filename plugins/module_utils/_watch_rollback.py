@@ -7,7 +7,7 @@ import contextlib
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _activation, _work
+from ansible_collections.mobius.ops.plugins.module_utils import _activation, _switch_journal, _work
 from ansible_collections.mobius.ops.plugins.module_utils._drain import Drain
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -19,7 +19,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._work import Work
 def roll_back(record: Record, store: ReleaseStore, service: Service | None, trigger: str) -> str:
     """Go back to the rollback target; the verdict that this makes, ``rolled_back`` or ``frozen``.
 
-    One that was interrupted, and is begun again with its watch, is finished; one that was decided stays so.
+    One that was interrupted is finished by its journal; one that was decided stays so.
 
     :raises Superseded: when another release is live by now.
     """
@@ -35,13 +35,11 @@ def roll_back(record: Record, store: ReleaseStore, service: Service | None, trig
                         f"{trigger}. Its migration is forward-only: a person decides.", service, trigger=trigger)
         return "frozen"
     record.mark("rolling_back", "ERROR", f"rolling back release {release}: {trigger}{_announced(service, spec)}")
-    going_to = state["rolling_back"] or (store.target() or {}).get("id") or "none"
-    record.save(rolling_back=going_to, trigger=trigger)
-    began, switched = time.monotonic(), store.live() == going_to
+    record.save(rolling_back=state["rolling_back"] or (store.target() or {}).get("id") or "none", trigger=trigger)
+    began = time.monotonic()
     try:
-        facts = (_activation.finish_roll_back(store, service, spec["checks"], spec["ready_timeout"], trigger, release, going_to) if switched
-                 else _activation.roll_back(store, service, spec["checks"], spec["ready_timeout"], trigger, bad=release,
-                                            drain=Drain(spec.get("drain_timeout", 30), True)))
+        facts = _activation.roll_back(store, service, spec["checks"], spec["ready_timeout"], trigger, bad=release,
+                                      drain=Drain(spec.get("drain_timeout", 30), True))
     except _activation.Superseded:
         raise
     except (OpsError, OSError) as error:
@@ -61,6 +59,19 @@ def roll_back(record: Record, store: ReleaseStore, service: Service | None, trig
     record.incident(2, f"Release {release} was rolled back to {target}",
                     f"{trigger}. Release {target} serves again after {elapsed:g} s.{lost}", service, trigger=trigger, cut=cut)
     return "rolled_back"
+
+
+def finish_before(record: Record, store: ReleaseStore, service: Service | None) -> None:
+    """Finish a switch that was interrupted before a watch begins; one that may not roll back only says what does."""
+    unfinished = _switch_journal.unfinished(store.layout)
+    if not unfinished or unfinished.get("running"):
+        return
+    if not record.spec["auto_rollback"] or "fault" in unfinished:
+        record.log("WARN", unfinished["message"])
+        return
+    for told in _activation.settle(store, service, record.spec["checks"], record.spec["ready_timeout"],
+                                   drain=Drain(record.spec.get("drain_timeout", 30), True)):
+        record.log("WARN", told)
 
 
 def _announced(service: Service | None, spec: dict[str, t.Any]) -> str:

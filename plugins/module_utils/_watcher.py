@@ -141,6 +141,9 @@ class Watcher:
                          + (f"after {self.spec['failure_threshold']} consecutive failures" if self.spec["auto_rollback"] else "off"))
         self.record.save()
         with self.record.best_effort():
+            _watch_rollback.finish_before(self.record, self.store, self.service)
+        self.record.save(release=self.store.live())
+        with self.record.best_effort():
             self.store.make_reserve()
             self.record.rotate(self.spec.get("keep", 0))
         self.pause(self.spec["initial_delay"])

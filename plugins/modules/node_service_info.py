@@ -44,7 +44,8 @@ RETURN = r"""
 well:
   description:
     - Whether it runs, from the live release, without restarts in the last minute, and every check passes.
-    - A live release that was never verified is not well either, unless a watch runs.
+    - A live release that was never verified is not well either, unless a watch runs. Nor is a host on which a switch between releases
+      was interrupted.
   returned: success
   type: bool
 message:
@@ -101,6 +102,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _probe,
     _service,
     _shared,
+    _switch_journal,
     _thresholds,
     _watch,
     _words,
@@ -123,6 +125,9 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     health = {**_health.summarize(samples, _thresholds.merge(params["thresholds"])), "results": samples}
     well, message = _words.service_message(service.name, facts, live, _health.first_fault(samples),
                                            _watch.unguarded(layout, store.get(live) if live else None))
+    unfinished = (_switch_journal.unfinished(layout) or {}).get("message")
+    if unfinished:  # it comes first: its command also starts what is down
+        well, message = False, f"{unfinished} {message}"
     lacking = service.restart_needed()
     restart = _words.restart_needed(lacking)
     return False, {**facts, "health": health, "well": well, "message": f"{message} {restart}".rstrip(),

@@ -12,6 +12,8 @@ description:
   - With O(service), activating and rolling back restart that service and wait until it is ready. When a release does not
     become ready after V(active), the one before it serves again before the module fails.
   - Only one switch runs at a time on a target; another one waits.
+  - Before anything changes, its intent is written to C(state/switch.json), and removed after the last step. When a call was killed
+    in between, the next one with V(active), V(rolled_back) or V(settled) finishes that switch first. The same call finishes it and says so.
 author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
   - mobius.ops.shared.root
@@ -23,13 +25,17 @@ options:
       - V(prepared) unpacks O(artifact) as a release, after its checksum was verified.
       - V(active) makes O(release_id) the live release.
       - V(verified) marks a release as good, so that a rollback may go to it. V(failed) marks it as bad.
-      - V(rolled_back) makes an earlier release live; O(release_id), or the newest verified one older than the live one.
+      - V(rolled_back) makes an earlier release live; O(release_id), or the newest verified one older than the live one. A rollback that
+        was interrupted is finished, and that is all when it leads to the same release, or O(release_id) is not given.
+      - V(settled) finishes a rollback that was interrupted, takes back an activation that was, and does nothing else. With O(release_id),
+        the activation of that release is left to V(active). When it cannot be finished, RV(finished) says why, and it is dropped.
       - V(pruned) removes old releases and the dependencies that only they used.
     type: str
-    choices: [prepared, active, verified, failed, rolled_back, pruned]
+    choices: [prepared, active, verified, failed, rolled_back, settled, pruned]
     required: true
   release_id:
-    description: The release. Needed but for V(rolled_back) and V(pruned); with V(verified) and V(failed), the live one by default.
+    description:
+      - The release. Needed but for V(rolled_back), V(settled) and V(pruned). With V(verified) and V(failed), the live one by default.
     type: str
   version:
     description: The version that the record keeps.
@@ -125,7 +131,7 @@ attributes:
     support: full
   idempotent:
     support: partial
-    details: V(rolled_back) without O(release_id) goes back one more release each time.
+    details: V(rolled_back) without O(release_id) goes back one more release each time, but for one that was interrupted, which it finishes.
 seealso:
   - module: mobius.ops.release_info
   - module: mobius.ops.release_artifact
@@ -178,6 +184,12 @@ downtime:
   description: Seconds between the stop of the old release and the readiness of the new one.
   returned: when a service was restarted
   type: float
+finished:
+  description: A sentence on a switch that was interrupted and that this call has finished; in check mode, would finish.
+  returned: when there was one
+  type: str
+  sample: finished the rollback of 1.4.0-5f1d2c3b to 1.3.9-0d1e2f3a that was interrupted
+  version_added: 0.1.0
 retired:
   description: The release whose instance was stopped by O(retire), if any.
   returned: O(state=rolled_back), when it went back
@@ -241,6 +253,8 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _health,
     _prepare,
     _service,
+    _switch,
+    _switch_journal,
     _work,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._drain import Drain
@@ -262,6 +276,8 @@ class Work:
         self.store.layout.require()
         self.service = _service.load(self.store.layout, params["service"]) if params["service"] else None
         self.checks = _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
+        #: The switch that was interrupted, if one was.
+        self.unfinished = _switch_journal.unfinished(self.store.layout)
 
     def prepared(self) -> tuple[bool, dict[str, t.Any]]:
         """Unpack, unless it is there."""
@@ -287,7 +303,7 @@ class Work:
         if record is None and self.check_mode:
             return True, {"release": {"id": release_id, "status": "active"}}
         record = self.store.require(release_id)
-        if self._serves(release_id):
+        if not self.unfinished and self._serves(release_id):
             return False, {"release": record}
         if self.check_mode:
             return True, {"release": {**record, "status": "active"}}
@@ -305,7 +321,7 @@ class Work:
 
     def _serves(self, release_id: str) -> bool:
         """Whether there is nothing to switch; requests that an earlier switch has left waiting go on then."""
-        serves = _activation.serves(self.store.layout, self.service, release_id)
+        serves = _switch.serves(self.store.layout, self.service, release_id)
         if serves and not self.check_mode:
             _blue_green.let_go(self.store, self.service)
         return serves
@@ -329,16 +345,37 @@ class Work:
     def rolled_back(self) -> tuple[bool, dict[str, t.Any]]:
         """Go back, unless the named release serves already."""
         named = self.params["release_id"]
-        if named and self._serves(self.store.require(named)["id"]):
+        if named and not self.unfinished and self._serves(self.store.require(named)["id"]):
             return False, {"release": self.store.get(named)}
         if self.check_mode:
-            return True, {"release": _activation.choose_target(self.store, named), "work": self._work()}
+            return True, {"release": _activation.choose_target(self.store, named), "work": self._work(), **self._would_finish()}
         facts = _activation.roll_back(self.store, self.service, self.checks, self.params["ready_timeout"], self.params["why"], named,
                                       drain=self._drain())
         retired = self._retired() if self.params["retire"] else None
         cut = retired.cut.facts() if retired and retired.cut else facts.get("cut")
         return True, {**facts, "release": facts["target"], "retired": retired.release if retired else None, "cut": cut,
                       "cut_text": _work.lost(cut)}
+
+    def _would_finish(self) -> dict[str, t.Any]:
+        """What check mode says of a switch that was interrupted."""
+        journal = _switch_journal.peek(self.store.layout)
+        if journal is None or self.unfinished["running"]:
+            return {}
+        found = {"finished": f"would finish {journal.words()} that was interrupted"}
+        return {**found, "previous": journal.target if journal.kind == "activation" else journal.source}
+
+    def settled(self) -> tuple[bool, dict[str, t.Any]]:
+        """Finish a switch that was interrupted."""
+        live, wanted = self.store.live(), self.params["release_id"]
+        journal = _switch_journal.peek(self.store.layout)
+        if journal is None or (journal.kind == "activation" and journal.target == wanted):
+            return False, {"release": self.store.get(live) if live else None}
+        if self.check_mode:
+            leads = journal.leads_to(live) or live
+            return True, {"release": self.store.get(leads), **self._would_finish()}
+        told = _activation.settle(self.store, self.service, self.checks, self.params["ready_timeout"], wanted, self._drain())
+        live = self.store.live()
+        return True, {"release": self.store.get(live) if live else None, "finished": " ".join(told)}
 
     def _retired(self) -> _blue_green.Retired | None:
         """Stop the instance of before, unless it has long work that may not be cut."""
@@ -381,10 +418,11 @@ def expected(before: dict[str, t.Any], state: str, result: dict[str, t.Any]) -> 
     if state == "pruned":
         return {**before, "releases": {name: status for name, status in before["releases"].items() if name not in result["removed"]}}
     name = result["release"]["id"]
-    live = name if state in ("active", "rolled_back") else before["live"]
+    live = name if state in ("active", "rolled_back", "settled") else before["live"]
     releases = {**before["releases"], name: result["release"]["status"]}
-    if state == "rolled_back" and before["live"] not in (None, name):
-        releases[before["live"]] = "rolled_back"
+    left = result["previous"] if result.get("finished") else before["live"]
+    if state in ("rolled_back", "settled") and left not in (None, name):
+        releases[left] = "rolled_back"
     return {"live": live, "releases": releases}
 
 
@@ -394,7 +432,7 @@ def main() -> None:
         argument_spec={
             "root": _arguments.ROOT,
             "state": {"type": "str", "required": True,
-                      "choices": ["prepared", "active", "verified", "failed", "rolled_back", "pruned"]},
+                      "choices": ["prepared", "active", "verified", "failed", "rolled_back", "settled", "pruned"]},
             "release_id": {"type": "str"},
             "version": {"type": "str", "default": ""},
             "source": {"type": "str", "default": ""},

@@ -122,6 +122,39 @@ lock:
   description: Who holds the deploy lock, as M(mobius.ops.deploy_lock) returns it; none when nobody does.
   returned: success
   type: dict
+unfinished:
+  description: The switch between releases that has begun and not ended; none without one.
+  returned: success
+  type: dict
+  contains:
+    kind:
+      description: V(rollback), V(watch) (a rollback by the watch), V(going_back) (after a failed activation) or V(activation).
+      type: str
+    from:
+      description: The release that was live.
+      type: str
+    to:
+      description: The release that is to serve.
+      type: str
+    why:
+      description: The reason that was given.
+      type: str
+    by:
+      description: The operator.
+      type: str
+    since:
+      description: When it began, ISO 8601 UTC.
+      type: str
+    running:
+      description: Whether its process works on. Otherwise it was interrupted.
+      type: bool
+    message:
+      description: A sentence with the command that finishes it; empty while its process works on.
+      type: str
+    fault:
+      description: What is wrong with its file; then there is only C(message) beside it.
+      type: str
+  version_added: 0.1.0
 history:
   description: The newest events, oldest first, each with C(when), C(who), C(what), C(why) and further fields.
   returned: success
@@ -133,7 +166,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _clock, _deploy_lock, _dora, _history
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _clock, _deploy_lock, _dora, _history, _switch_journal
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 
@@ -146,6 +179,7 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     target = store.target()
     return False, {"live": store.live(), "target": target["id"] if target else None, "releases": store.all(),
                    "drill": _history.last(layout, "drill"), "lock": _deploy_lock.DeployLock(layout).look(),
+                   "unfinished": _switch_journal.unfinished(layout),
                    "dora": _dora.figures(_history.of_kinds(layout, _dora.KINDS), _clock.now()),
                    "history": _history.events(layout, params["events"])}, {}
 

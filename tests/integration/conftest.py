@@ -19,7 +19,7 @@ from support.playbooks import ROOT, Operator, Result
 from support.ports import free_port
 from support.waiting import HANG, wait_until, when
 
-from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _build
+from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _build, _processes
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 
 #: What a running application writes all the time; everything else below a root must stay as it is when nothing changes.
@@ -185,11 +185,12 @@ class Site:
         with contextlib.suppress(OpsError):  # nothing was set up
             templates.stop(self.folder)
         left, leaks = self.processes(), self.leaks()
+        commands = [" ".join(_processes.command_line(pid).split())[-200:] for pid in left]
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.folder, ignore_errors=True)
-        assert not left, f"processes {left} outlived the stop"
+        assert not left, f"processes {left} outlived the stop: {commands}"
         assert not leaks, f"the secret is in {leaks}"
 
 

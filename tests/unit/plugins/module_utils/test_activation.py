@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 from support.waiting import HANG
 
-from ansible_collections.mobius.ops.plugins.module_utils import _activation, _health, _readiness
+from ansible_collections.mobius.ops.plugins.module_utils import _activation, _health, _readiness, _switch
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError, ServiceError, StateError
 
 pytestmark = pytest.mark.usefixtures("by_answers")
@@ -43,7 +43,7 @@ def test_the_new_release_serves(host, service):
     assert facts["previous"] == "r1" and facts["release"]["status"] == "active"
     assert 0 <= facts["ready_after"] <= facts["downtime"]
     assert answers(host) == "r2" and host.statuses() == {"r1": "verified", "r2": "active"}
-    assert _activation.serves(host.layout, service, "r2") and not _activation.serves(host.layout, service, "r1")
+    assert _switch.serves(host.layout, service, "r2") and not _switch.serves(host.layout, service, "r1")
 
 
 def test_the_first_release_serves(host):
@@ -218,5 +218,5 @@ def test_links_only_without_a_service(host):
     host.release("r2")
     facts = activate(host, None, "r2")
     assert facts["downtime"] is None and host.store.live() == "r2"
-    assert _activation.serves(host.layout, None, "r2")
+    assert _switch.serves(host.layout, None, "r2")
     assert roll_back(host, None)["target"]["id"] == "r1"

@@ -16,7 +16,7 @@ import time
 import pytest
 from support.waiting import HANG
 
-from ansible_collections.mobius.ops.plugins.module_utils import _baseline, _detach, _files, _health, _watch, _watcher
+from ansible_collections.mobius.ops.plugins.module_utils import _baseline, _detach, _files, _health, _switch_journal, _watch, _watcher
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError, StateError
 
 
@@ -630,6 +630,40 @@ def test_a_rollback_that_is_interrupted_after_its_end_is_not_done_twice(host, tw
     assert (after["verdict"], after["resumed"], after["incident"]) == (verdict, 1, before["incident"])
     assert len(incidents(host)) == 1 and two.status()["restarts"] == restarts
     assert len([event for event in host.history() if event["what"] == "rolled_back"]) == 1
+
+
+def cut_short(host, target="r1"):
+    """A rollback of r2 whose process was killed."""
+    _switch_journal.Journal.new(host.layout, "rollback", "r2", target, "bad uploads", "mobius").write()
+
+
+@pytest.mark.parametrize("switched", [True, False])
+def test_a_new_watch_finishes_a_rollback_that_was_interrupted_before(host, two, own_clock, watch, ended, switched):
+    cut_short(host)
+    if switched:
+        host.store.point("r1")
+    folder = watch()
+    state = ended(folder)
+    assert (state["verdict"], state["release"], host.store.live()) == ("healthy", "r1", "r1")
+    assert "WARN finished the rollback of r2 to r1 that was interrupted" in log_of(folder)
+    assert host.statuses() == {"r1": "verified", "r2": "rolled_back"} and _switch_journal.unfinished(host.layout) is None
+    assert two.status()["release"] == "r1"
+
+
+def test_a_watch_that_may_not_roll_back_only_says_what_does(host, two, own_clock, watch, ended):
+    cut_short(host)
+    folder = watch(auto_rollback=False)
+    ended(folder)
+    assert "WARN The rollback of r2 to r1 was interrupted" in log_of(folder) and host.store.live() == "r2"
+
+
+def test_a_damaged_journal_does_not_keep_a_watch_from_rolling_back(host, two, watch, ended):
+    with open(_switch_journal.path(host.layout), "w", encoding="ascii") as stream:
+        stream.write("{")
+    host.mode("r2", "bad")
+    folder = watch(duration=10 * HANG)
+    assert ended(folder)["verdict"] == "rolled_back" and "expected the intent of a switch, found something else" in log_of(folder)
+    assert host.store.live() == "r1" and _switch_journal.unfinished(host.layout) is None
 
 
 def test_another_release_that_went_live_after_an_interrupted_rollback_is_left_alone(host, two, watch, ended, wait_until):

@@ -29,6 +29,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _service,
     _settle,
     _swap,
+    _switch_journal,
     _watch,
     _watcher,
 )
@@ -678,3 +679,24 @@ def test_a_dump_without_a_command_is_refused_before_anything_happens(site, exter
         assert "expected the command restore in mobius_external_state, for it has a dump, found none." in result["msg"]
     assert site.health()["status"] == "ok" and len(site.archives()) == 1
     assert not site.restore(archive, components=["uploads"]).get("failed") and external.path.read_text() == "second"
+
+
+@pytest.mark.parametrize("well", [True, False])
+def test_a_rollback_that_was_interrupted_is_finished_first_and_keeps_no_restore_from_working(site, archive, bad, well):
+    """Its target may be unable to live with the data, which is why data is restored."""
+    site.release("r2")
+    _activation.activate(site.host.store, site.service, "r2", site.host.checks, HANG)
+    _switch_journal.Journal.new(site.layout, "rollback", "r2", "r1", "bad data", "mobius").write()
+    if not well:
+        site.put("database/mode", "crash")
+    result = site.restore(archive)
+    assert result["serving"] and site.health()["release"] == "r1" and site.read("uploads/a.txt") == "first"
+    told = "finished the rollback of r2 to r1 that was interrupted" if well else "could not be finished: release r1"
+    assert told in " ".join(result["warnings"])
+    assert site.host.statuses() == {"r1": "verified", "r2": "rolled_back"} and _switch_journal.unfinished(site.layout) is None
+
+
+def test_a_damaged_journal_of_switches_keeps_no_restore_from_working(site, archive):
+    with open(_switch_journal.path(site.layout), "w") as stream:
+        stream.write("[]")
+    assert site.restore(archive)["serving"] and site.read("uploads/a.txt") == "first"

@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _files, _shared
+from ansible_collections.mobius.ops.plugins.module_utils import _files, _shared, _switch_journal
 from ansible_collections.mobius.ops.plugins.modules import node_service_info
 
 pytestmark = pytest.mark.usefixtures("any_latency")
@@ -62,3 +62,15 @@ def test_a_process_that_an_earlier_version_has_started_has_no_folder_of_its_own(
     path = os.path.join(host.serve().folder, "status.json")
     _files.write_json(path, {name: value for name, value in _files.read_json(path).items() if name != "app_path"})
     assert run_module(node_service_info, {"root": host.root})["app_path"] == "moving"
+
+
+def test_an_interrupted_switch_is_not_well_and_the_command_that_finishes_it_comes_first(host, run_module):
+    host.live("r1")
+    host.release("r2")
+    _switch_journal.Journal.new(host.layout, "rollback", "r2", "r1", "bad uploads", "mobius").write()
+    host.service()
+    result = run_module(node_service_info, {"root": host.root})
+    assert not result["well"] and result["message"].startswith("The rollback of r2 to r1 was interrupted (begun ")
+    assert ": bad uploads). Finish it with: ansible-playbook mobius.ops.rollback. mobius is DOWN" in result["message"]
+    with host.store.switching():
+        assert result["message"].partition("rollback. ")[2] == run_module(node_service_info, {"root": host.root})["message"]

@@ -8,7 +8,7 @@ import sys
 import pytest
 from support.waiting import HANG
 
-from ansible_collections.mobius.ops.plugins.module_utils import _activation, _restore_journal
+from ansible_collections.mobius.ops.plugins.module_utils import _activation, _restore_journal, _switch_journal
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.mobius.ops.plugins.modules import release_migration
 
@@ -194,6 +194,23 @@ def test_one_that_was_undone_from_here_runs_again_and_stays(site):
     again = site.migrate(others=["h1"])["migrated"]
     assert (again["state"], again["others"]) == ("done", ["h1"]) and not site.migrate(state="down")["changed"]
     assert ran(site) == ["up r2 very-secret", "down r2 very-secret", "up r2 very-secret"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_nothing_is_migrated_while_another_migration_may_have_to_be_undone(site, check):
+    journal = _switch_journal.Journal.new(site.layout, "rollback", "r1", "r0", "a test", None).write()
+    assert "no switch between releases that was interrupted, found the rollback of r1 to r0. Finish it with" in site.migrate(check)["msg"]
+    assert ran(site) == []
+    journal.end()
+    _switch_journal.Journal.new(site.layout, "activation", "r1", "r2", "", None).write()
+    assert site.migrate(check)["changed"], "its own activation goes on"
+
+
+def test_a_rollback_waits_for_the_end_of_a_restore_that_goes_to_another_release(site):
+    site.store.mark("r1", "verified")
+    _restore_journal.Journal.begin(site.layout, components=["database"], target="r1").enter("saving")
+    with pytest.raises(OpsError, match=r"found one that goes to release r1\. Run the playbook mobius.ops.restore"):
+        _activation.roll_back(site.store, site.service(), [], HANG, "a test", "r1")
 
 
 @pytest.mark.parametrize("check", [True, False])

@@ -1,0 +1,59 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Kill a piece of work with SIGKILL right before one of its effects, in a process of its own."""
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _files, _history, _migration, _proxy, _readiness, _service, _switch_journal
+
+#: What changes something that lasts, or takes long. Between two of them a kill makes no difference.
+EFFECTS = ((_files, "write_json"), (_files, "atomic_symlink"), (_history, "record"), (_migration, "_run"), (_readiness, "ready"),
+           (_service.ProcessService, "start"), (_service.ProcessService, "stop"), (_proxy.Proxy, "point"), (_proxy.Proxy, "release"),
+           (_switch_journal.Journal, "end"))
+
+
+def killed_before(number: int, work: t.Callable[[], t.Any], only: str = "") -> str:
+    """Do the work in a child process that is killed right before its effect of this number, counted from 1.
+
+    :param only: count effects of this name.
+    :returns: the name of that effect; empty when the work came to its end before.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            _trap(number, writing, only)
+            work()
+        except Exception as error:  # the work failed, as an activation of a bad release does
+            os.write(2, f"{type(error).__name__}: {error}\n".encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        _pid, status = os.waitpid(child, 0)
+        name = pipe.read() if os.WIFSIGNALED(status) else ""
+    assert bool(name) == os.WIFSIGNALED(status)
+    return name
+
+
+def _trap(number: int, writing: int, only: str) -> None:
+    seen = 0
+
+    def before(real: t.Callable[..., t.Any], name: str) -> t.Callable[..., t.Any]:
+        @functools.wraps(real)
+        def called(*words: t.Any, **options: t.Any) -> t.Any:
+            nonlocal seen
+            seen += only in ("", name)
+            if seen == number and only in ("", name):
+                os.write(writing, name.encode())
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*words, **options)
+        return called
+
+    os.set_inheritable(writing, False)
+    for owner, name in EFFECTS:
+        setattr(owner, name, before(getattr(owner, name), name))
