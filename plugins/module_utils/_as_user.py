@@ -21,7 +21,7 @@ import time
 import typing as t
 import warnings
 
-from ansible_collections.mobius.ops.plugins.module_utils import _account, _errors, _files
+from ansible_collections.mobius.ops.plugins.module_utils import _account, _documents, _errors, _files
 from ansible_collections.mobius.ops.plugins.module_utils._account import Account
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 
@@ -148,8 +148,8 @@ def _fork() -> int:
 
 def _result(answer: bytes) -> t.Any:
     try:
-        said = json.loads(answer)
-    except (ValueError, RecursionError) as error:
+        said = _documents.parse(answer)
+    except ValueError as error:
         raise Failed("it answers no JSON") from error
     kind, words = said if isinstance(said, list) and len(said) == 2 and isinstance(said[1], list) else ("", [])
     if kind == "result" and len(words) == 1:
@@ -169,7 +169,7 @@ def _serve(account: Account, requests: int, answers: int) -> t.NoReturn:
         _account.confine(account)
         with os.fdopen(0, "rb") as stream:
             for line in stream:
-                module, name, words, seconds, written = json.loads(line)
+                module, name, words, seconds, written = _documents.parse(line)
                 _account.limit_work(seconds, written)
                 _write(1, _answer(getattr(sys.modules[module], name), words))
     finally:

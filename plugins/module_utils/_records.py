@@ -132,6 +132,10 @@ JOURNAL = Kind("the journal of a restore", {**_BEGUN, "safety?": dict, "since?":
                "Run the playbook mobius.ops.restore: it mends what can be mended", 256 * 1024**2)
 #: The same once folders have begun to change places.
 SWAPPING = JOURNAL._replace(shape={**_BEGUN, "safety": dict, "since": int, "swaps": [SWAP]})
+SWITCH = Kind("the intent of a switch", {
+    "kind": text, "from": MAYBE, "to": text, "why": text, "by": text, "since": moment, "service": MAYBE, "history": count},
+    "Choose the release that is to serve: ansible-playbook mobius.ops.rollback -e mobius_release_id=ID replaces the file, as a deploy does")
+TENANT = Kind("the environment of this root", {"env": text}, "Remove the file and run mobius.ops.setup")
 ASSETS = Kind("the list of the client's files of a release", [text], "Move the file away; it is made again", 16 * 1024**2)
 INCIDENT = Kind("an incident", {
     "id": text, "title": text, "severity": count, "opened?": moment, "summary?": text, "evidence?": (dict, None)},

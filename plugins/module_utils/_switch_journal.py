@@ -11,22 +11,21 @@ import contextlib
 import os
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _history, _words
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _history, _records, _words
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
 
 #: Kind of switch -> how a message names it. A rollback by hand, one by the watch, the one after a failed activation, an activation.
 KINDS = {"rollback": "the rollback of {from} to {to}", "watch": "the watch's rollback of {from} to {to}",
          "going_back": "going back from {from} to {to} after a failed deploy", "activation": "the activation of {to}"}
-#: Field -> its types. ``from`` is null when no release was live, ``service`` when only the link changes; ``history`` is its size in bytes.
-_FIELDS: dict[str, tuple[type, ...]] = {
-    "kind": (str,), "from": (str, type(None)), "to": (str,), "why": (str,), "by": (str,), "since": (str,), "service": (str, type(None)),
-    "history": (int,)}
 ROLLBACK = "ansible-playbook mobius.ops.rollback"
 
 
 class Journal:
-    """One switch that has begun and not ended."""
+    """One switch that has begun and not ended.
+
+    Of its facts, ``from`` is null when no release was live, ``service`` when only the link changes; ``history`` is its size in bytes.
+    """
 
     def __init__(self, layout: Layout, facts: dict[str, t.Any]) -> None:
         self._layout = layout
@@ -52,18 +51,18 @@ class Journal:
     @classmethod
     def find(cls, layout: Layout) -> Journal | None:
         """The one on disk. :raises IntegrityError: when it is damaged, or something else lies there."""
-        facts = None
-        with contextlib.suppress(InputError, IntegrityError, OSError, ValueError, RecursionError):
-            facts = _files.read_json(path(layout))
+        try:
+            facts = _records.read(path(layout), _records.SWITCH)
             if facts is None:
                 return None
-            if isinstance(facts, dict) and all(isinstance(facts.get(name), kinds) for name, kinds in _FIELDS.items()) \
-                    and facts["kind"] in KINDS and facts["history"] >= 0 and _clock.parse(facts["since"]):
-                for name in filter(lambda name: name is not None, (facts["from"], facts["to"])):
-                    check_name(name, "release id")
+            for name in filter(lambda name: name is not None, (facts["from"], facts["to"])):
+                check_name(name, "release id")
+            if facts["kind"] in KINDS and facts["history"] >= 0:
                 return cls(layout, facts)
-        raise IntegrityError(path(layout), "the intent of a switch", "something else",
-                             f"Choose the release that is to serve: {ROLLBACK} -e mobius_release_id=ID replaces the file, as a deploy does")
+            found = f"kind {facts['kind'][:40]!r}, history {facts['history']}"
+        except (InputError, OSError) as error:
+            found = error.found if isinstance(error, InputError) else str(error.strerror)
+        raise IntegrityError(path(layout), _records.SWITCH.what, found, _records.SWITCH.todo)
 
     def leads_to(self, live: str | None) -> str | None:
         """The release that serves when this was finished by a command for no other release; ``None`` when it is the live one already.

@@ -8,8 +8,8 @@ import os
 import re
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _systemd
-from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _records, _systemd
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 #: Folders by which a folder is known as a root.
@@ -26,12 +26,8 @@ def environment(layout: Layout) -> str | None:
 
     :raises IntegrityError: when its file is damaged.
     """
-    found = _files.read_json(kept(layout))
-    if found is None:
-        return None
-    if not isinstance(found, dict) or not isinstance(found.get("env"), str):
-        raise IntegrityError(kept(layout), "the environment of this root", "something else", "Remove the file and run mobius.ops.setup")
-    return found["env"]
+    found = _records.read(kept(layout), _records.TENANT)
+    return found["env"] if found else None
 
 
 def keep(layout: Layout, env: str) -> None:
