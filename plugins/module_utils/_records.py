@@ -66,7 +66,8 @@ _PROCESS = {"pid?": (count, None), "ticks?": (count, None)}
 
 RELEASE = Kind("the record of a release", {
     "id": text, "sequence": count, "status": str, "created": moment, "activated": _MAYBE_TIME, "verified": _MAYBE_TIME,
-    "migration": str, "backup?": (str, None), "failed_reason?": (str, None), "version?": (str, None), "sha256?": (str, None), "source?": (str, None),
+    "migration": str, "backup?": (str, None), "failed_reason?": (str, None),
+    "version?": (str, None), "sha256?": (str, None), "source?": (str, None),
     "committed?": MAYBE, "migrated?": (dict, None)},
     "Move the file away: the release is unknown then, and a deploy of its version prepares it again")
 CHECK = {
@@ -133,9 +134,7 @@ JOURNAL = Kind("the journal of a restore", {**_BEGUN, "safety?": dict, "since?":
 #: The same once folders have begun to change places.
 SWAPPING = JOURNAL._replace(shape={**_BEGUN, "safety": dict, "since": int, "swaps": [SWAP]})
 ASSETS = Kind("the list of the client's files of a release", [text], "Move the file away; it is made again", 16 * 1024**2)
-INCIDENT = Kind("an incident", {
-    "id": str, "title": str, "severity": count, "opened?": moment, "summary?": str, "evidence?": (dict, None)},
-    "Move the file away")
+INCIDENT = Kind("an incident", {"evidence?": (dict, None)}, "Move the file away")
 #: How far work in the background is.
 PROGRESS = {"pid": count, "ticks": (count, None), "phases": [{
     "number": count, "name?": text, "bytes?": number, "files?": number, "total_bytes?": number, "total_files?": number,
