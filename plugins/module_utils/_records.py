@@ -65,8 +65,9 @@ _MAYBE_TIME = (moment, None)
 _PROCESS = {"pid?": (count, None), "ticks?": (count, None)}
 
 RELEASE = Kind("the record of a release", {
-    "id": text, "sequence": count, "status": text, "created": moment, "activated": _MAYBE_TIME, "verified": _MAYBE_TIME,
-    "migration": text, "backup?": MAYBE, "failed_reason?": MAYBE, "version?": MAYBE, "sha256?": MAYBE, "source?": MAYBE,
+    "id": text, "sequence": count, "status": str, "created": moment, "activated": _MAYBE_TIME, "verified": _MAYBE_TIME,
+    "migration": str, "backup?": (str, None), "failed_reason?": (str, None),
+    "version?": (str, None), "sha256?": (str, None), "source?": (str, None),
     "committed?": MAYBE, "migrated?": (dict, None)},
     "Move the file away: the release is unknown then, and a deploy of its version prepares it again")
 CHECK = {
@@ -100,11 +101,11 @@ WATCH = Kind("the definition of a watch", {
     "memory_mb?": number, "recovery_threshold?": count},
     "Move the folder of this watch away, and start another one with mobius.ops.monitor")
 WATCHED = Kind("the state of a watch", {
-    "status": text, "pid": count, "ticks": (count, None), "started?": moment, "release?": MAYBE, "verdict?": MAYBE, "trigger?": text,
-    "rounds?": count, "recent?": [dict], "incident?": MAYBE, "rollback?": (dict, None), "left": number,
+    "status": text, "pid": count, "ticks": (count, None), "started?": moment, "release?": MAYBE, "verdict?": MAYBE, "trigger?": str,
+    "rounds?": (count, None), "recent?": [dict], "incident?": MAYBE, "rollback?": (dict, None), "left": number,
     "samples?": ({str: (number, text, None)}, None),
     "decision?": dict, "rolling_back?": text, "decided?": text, "resumed?": count, "times?": (dict, list), "baseline?": (dict, None),
-    "latency?": (dict, None), "write_attempts?": ([dict], None)},
+    "latency?": (dict, None), "write_attempts?": (list, None)},
     "Move the folder of this watch away, and start another one with mobius.ops.monitor")
 BASELINE = Kind("how fast the application answered before a deploy", {
     "release?": MAYBE, "when": moment, "checks": {str: [number]}}, "Move the file away; the next deploy measures again")
@@ -137,17 +138,15 @@ SWITCH = Kind("the intent of a switch", {
     "Choose the release that is to serve: ansible-playbook mobius.ops.rollback -e mobius_release_id=ID replaces the file, as a deploy does")
 TENANT = Kind("the environment of this root", {"env": text}, "Remove the file and run mobius.ops.setup")
 ASSETS = Kind("the list of the client's files of a release", [text], "Move the file away; it is made again", 16 * 1024**2)
-INCIDENT = Kind("an incident", {
-    "id": text, "title": text, "severity": count, "opened?": moment, "summary?": text, "evidence?": (dict, None)},
-    "Move the file away")
+INCIDENT = Kind("an incident", {"evidence?": (dict, None)}, "Move the file away")
 #: How far work in the background is.
 PROGRESS = {"pid": count, "ticks": (count, None), "phases": [{
     "number": count, "name?": text, "bytes?": number, "files?": number, "total_bytes?": number, "total_files?": number,
     "seconds?": number}]}
 #: What events may have beside when, who, what and why.
-EVENT = {"when": moment, "what": text, "who?": text, "why?": text, **dict.fromkeys((
+EVENT = {"when": moment, "what": str, "who?": str, "why?": str, **dict.fromkeys((
     "release?", "previous?", "verdict?", "incident?", "archive?", "safety_backup?", "log_file?", "metrics_file?", "watch?", "report?",
-    "committed?", "sha256?", "migration?"), MAYBE)}
+    "committed?", "sha256?", "migration?"), (str, None))}
 
 
 def read(path: str, kind: Kind) -> t.Any:
