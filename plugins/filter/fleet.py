@@ -50,7 +50,7 @@ def fleet(hosts: list[str], hostvars: t.Any) -> dict[str, t.Any]:
     """The state of a deploy over all hosts of its play."""
     wanting = [host for host in hosts if hostvars[host].get("deploy_wanted")]
     watches = {host: _watch(hostvars[host]) for host in wanting}
-    failed = {host: str(hostvars[host].get("deploy_failure")) for host in wanting if hostvars[host].get("deploy_failed_here")}
+    failed = {host: str(hostvars[host].get("deploy_failure")) for host in hosts if hostvars[host].get("deploy_failed_here")}
     went_back = [host for host in wanting if watches[host].get("verdict") == "rolled_back"]
     # Who goes back says so first. A host that nobody reaches has no say.
     present = [host for host in wanting if hostvars[host].get("deploy_present")]
@@ -63,7 +63,7 @@ def fleet(hosts: list[str], hostvars: t.Any) -> dict[str, t.Any]:
         "migrates": next((host for host in wanting if _has_migrated(hostvars[host])), "" if ahead else next(iter(wanting), "")),
         "broken": any(hostvars[host].get("deploy_rescued") for host in wanting),
         "failed": failed, "went_back": went_back, "lost": lost,
-        "culprits": [host for host in wanting if host in failed or host in went_back or host in lost],
+        "culprits": [host for host in hosts if host in failed or host in went_back or host in lost],
         "reporter": next((host for host in present if host in failed), next((host for host in present if host not in lost), "")),
         "incident": str(next((found for found in incidents if found), "")),
         "stuck": [host for host in wanting

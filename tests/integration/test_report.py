@@ -34,7 +34,7 @@ def test_the_page_of_a_deploy(bare, says):
     assert says(result, f"REPORTED: Healthy: release {bare.live()} serves (watch {newest_watch(bare)}). Page: {page}")
     text = page.read_text()
     assert stat.S_IMODE(page.stat().st_mode) == 0o640
-    assert f"Healthy: release {bare.live()} serves" in text and "Put into service" in text and "Response time of health" in text
+    assert f"Healthy: release {bare.live()} serves" in text and "Put into service" in text and "Rounds by outcome" in text
     assert bare.record(bare.live())["backup"] in text and "<script" not in text and bare.secret() not in text
     changed = {name for name, facts in bare.tree().items() if before.get(name) != facts}
     assert changed == {"reports", f"reports/{page.name}"}
