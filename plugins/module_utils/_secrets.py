@@ -58,10 +58,10 @@ def of_address(text: str) -> set[str]:
 
 
 def in_addresses(value: t.Any) -> set[str]:
-    """What is secret in the addresses of a module's arguments, in all forms; without what is too short to be hidden everywhere."""
+    """What is secret in the addresses of a module's arguments, in all forms; what is too short to be hidden everywhere with its @."""
     if isinstance(value, str):
         found = of_address(value) if "@" in value else set()
-        return {form for text in found if len(text) >= LONG or ":" in text for form in _forms(text)}
+        return {form for text in found for form in (_forms(text) if len(text) >= LONG or ":" in text else [text + "@"])}
     items = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
     return set().union(*map(in_addresses, items))
 

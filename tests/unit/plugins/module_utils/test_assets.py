@@ -84,6 +84,6 @@ def test_links_of_an_artifact_are_followed_nowhere(host, tmp_path):
     os.symlink(outside, os.path.join(second, "client", "build"))
     assert _assets.share(host.layout, "r2", ["r1"], FOLDERS) == 0 and _assets.own(host.layout, "r2", FOLDERS) == []
     with open(os.path.join(first, _assets.OWN), "w") as stream:
-        stream.write('["../../../outside/assets/mine", "..", "client/build/assets/../assets/evil", 7]')
+        stream.write('["../../../outside/assets/mine", "..", "client/build/assets/../assets/evil"]')
     assert _assets.share(host.layout, "r2", ["r1"], FOLDERS) == 0
     assert os.listdir(outside / "assets") == ["mine"] and (outside / "assets" / "mine").stat().st_nlink == 1

@@ -81,7 +81,7 @@ def of(listed):
 def release(state_host, release_id, sequence, **facts):
     store = _releases.ReleaseStore(state_host.layout)
     os.makedirs(state_host.layout.release(release_id))
-    store.save({"id": release_id, "sequence": sequence, "status": "verified", "backup": None, **facts})
+    store.save({**store.new_record(id=release_id), "sequence": sequence, "status": "verified", **facts})
     return store
 
 
@@ -233,7 +233,7 @@ def test_a_record_that_cannot_be_read_stops_it(state_host, six, prune, snapshot)
     _files.write_text(os.path.join(state_host.layout.release("v1"), _releases.RECORD), "{")
     before = snapshot(state_host.layout.backups)
     result = prune(keep_last=1)
-    assert result["failed"] and "a JSON document" in result["msg"]
+    assert result["failed"] and "expected the record of a release, found" in result["msg"]
     assert snapshot(state_host.layout.backups) == before
 
 
