@@ -86,7 +86,8 @@ def test_a_manifest_that_disagrees_is_refused(host, params, tmp_path, artifact):
 
 
 def test_a_hostile_artifact_is_refused(host, params, tmp_path, tar_gz, seal):
-    path = tar_gz(tmp_path / "evil.tar.gz", [("MANIFEST.json", '{"schema": 1, "files": {}}'), ("../evil", "x")])
+    path = tar_gz(tmp_path / "evil.tar.gz", [("MANIFEST.json", '{"schema": 1, "version": "1", "digest": "d", "source": "s", "files": {}}'),
+                                              ("../evil", "x")])
     assert "outside of the release" in refused(host, params, path, seal(path))
 
 

@@ -208,7 +208,10 @@ def test_nothing_is_migrated_while_another_migration_may_have_to_be_undone(site,
 
 def test_a_rollback_waits_for_the_end_of_a_restore_that_goes_to_another_release(site):
     site.store.mark("r1", "verified")
-    _restore_journal.Journal.begin(site.layout, components=["database"], target="r1").enter("saving")
+    journal = _restore_journal.Journal.begin(
+        site.layout, archive="a.zip", env="local", components=["database"], service=None, wanted=False, previous=None, target="r1")
+    journal.update(safety={}, since=0, swaps=[])
+    journal.enter("saving")
     with pytest.raises(OpsError, match=r"found one that goes to release r1\. Run the playbook mobius.ops.restore"):
         _activation.roll_back(site.store, site.service(), [], HANG, "a test", "r1")
 
