@@ -140,6 +140,9 @@ def test_with_a_fault_some_tests_fail_and_every_attempt_is_told_and_so_when_it_i
     assert "node" not in result.stats["mobius_failed_tests"] and "uploaded picture" in result.stats["mobius_skipped_tests"]
 
 
-def test_a_suite_with_a_mistake(live, says):
-    result = live.play("smoke_test", mobius_smoke_suite=[{"name": "a", "url": "/", "jsno": ["x"]}])
-    assert (result.status, result.outcome) == (2, "smoke_failed") and says(result, "Unsupported parameters"), result.output
+@pytest.mark.parametrize(("step", "outcome", "told"), [
+    ({"name": "a", "url": "/", "jsno": ["x"]}, "failed", "found jsno (did you mean json?). Correct the name."),
+    ({"name": "a", "url": "/", "min_bytes": 1}, "smoke_failed", "with url only the fields")])
+def test_a_suite_with_a_mistake(live, says, step, outcome, told):
+    result = live.play("smoke_test", mobius_smoke_suite=[step])
+    assert (result.status, result.outcome) == (2, outcome) and says(result, told), result.output
