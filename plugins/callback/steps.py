@@ -3,19 +3,6 @@
 """The output of the playbooks: a line a step, and the outcome last."""
 from __future__ import annotations
 
-import contextlib
-import datetime
-import os
-import tempfile
-import time
-import typing as t
-
-from ansible import constants as C
-from ansible import context
-from ansible.plugins.callback.default import CallbackModule as Default
-
-from ansible_collections.mobius.ops.plugins.plugin_utils import step_lines
-
 DOCUMENTATION = r"""
 name: steps
 type: stdout
@@ -44,6 +31,19 @@ options:
 requirements:
   - stdout_callback = mobius.ops.steps in ansible.cfg
 """
+
+import contextlib
+import datetime
+import os
+import tempfile
+import time
+import typing as t
+
+from ansible import constants as C
+from ansible import context
+from ansible.plugins.callback.default import CallbackModule as Default
+
+from ansible_collections.mobius.ops.plugins.plugin_utils import step_lines
 
 KEPT = 50
 #: Actions that do nothing on a host.

@@ -204,4 +204,3 @@ def _answer(function: t.Callable[..., t.Any], words: list[t.Any]) -> bytes:
     except Exception as error:
         said = ["Failed", [f"{type(error).__name__}: {error}"]]
     return json.dumps(said).encode("ascii") + b"\n"
-

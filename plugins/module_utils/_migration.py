@@ -131,7 +131,7 @@ def down_after(store: ReleaseStore, service: _service.Service | None, release_id
         down(store, service, release_id)
     except OpsError as error:
         raise NotUndone(f"release {release_id}", f"its migration to be undone; release {serving} serves again", str(error),
-                         "Run its mobius_migration_down by hand") from error
+                        "Run its mobius_migration_down by hand") from error
 
 
 def _note(store: ReleaseStore, release_id: str, migrated: dict[str, t.Any]) -> None:

@@ -75,14 +75,16 @@ CHECK = {
     "json?": [text], "timeout?": number, "max_ms?": (number, None), "redirects?": count, "attempts?": count, "backoff?": number,
     "ca?": MAYBE, "client_cert?": MAYBE, "client_key?": MAYBE, "proxy?": MAYBE, "validate_certs?": bool, "secrets?": [text]}
 BUSY = Kind("the question for running jobs", {**CHECK, "jobs": text}, "Move the file away and run the playbook mobius.ops.setup")
+_PROXY = {
+    "host": text, "port": count, "certificate": text, "check_port?": (count, None), "max_body": count, "max_connections": count,
+    "timeout": number, "url": text, "held_routes?": [text]}
 SERVICE = Kind("the definition of a service", {
     "name": text, "manager": text, "command": [text], "working_dir": text, "environment": {str: text}, "env_file": text, "port": count,
     "host": text, "user": MAYBE, "console_log": text, "stop_timeout": number, "restart_delay": number, "restart_limit": count,
     "restart_window": number, "writable": [text], "app?": MAYBE, "not_while?": MAYBE, "drain_timeout?": number, "drain_force?": bool,
     "drain_quiet?": number, "job_programs?": ([text], None), "job_id_pattern?": MAYBE, "slots?": ([count], None), "state?": text,
     "boot_unit?": MAYBE, "privileged_port?": bool,
-    "proxy?": ({"host": text, "port": count, "certificate": text, "check_port?": (count, None), "max_body": count,
-                "max_connections": count, "timeout": number, "url": text, "held_routes?": [text]}, None)},
+    "proxy?": (_PROXY, None)},
     "Move the file away and run the playbook mobius.ops.setup")
 STATUS = Kind("what the supervisor of a service noted", {
     **_PROCESS, "state": text, "restarts?": count, "supervisor_pid?": (count, None), "supervisor_ticks?": (count, None),

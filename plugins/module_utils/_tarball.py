@@ -28,7 +28,7 @@ _LATEST = 2**33
 class _Member(tarfile.TarInfo):
     """A member whose headers cannot make the parser read without end, or into memory what does not fit."""
 
-    def _proc_member(self, archive: t.Any) -> tarfile.TarInfo:
+    def _proc_member(self, archive: t.Any) -> tarfile.TarInfo:  # pylint: disable=arguments-renamed
         """Called for each header before anything is done about it."""
         if self.size < 0:
             raise tarfile.ReadError("a member of a negative size")
