@@ -53,6 +53,8 @@ HEADERS = (
     ("X-Content-Type-Options", "nosniff", ""), ("X-Frame-Options", "SAMEORIGIN", ""),
     ("Referrer-Policy", "strict-origin-when-cross-origin", ""), ("Strict-Transport-Security", "max-age=31536000", " { ssl_fc }"),
     ("Cache-Control", "no-cache", " { res.hdr(content-type) -m beg text/html }"))
+#: The program, as processes are called, and seconds that a connection without a request is kept.
+PROGRAM, KEPT_ALIVE = "haproxy", 60
 #: How the names of an instance's two backends begin: for requests that a switch waits for, and for server-sent events and WebSockets.
 REQUESTS, STREAMS = "port", "streams"
 _FOR_CHECKS = "  # Without TLS, for checks from this host itself; all else is as for everybody, and the application is told https.\n"
@@ -88,7 +90,7 @@ defaults
   # A client that has gone has no request at an instance any more: nobody waits for its end.
   option abortonclose
   timeout http-request 15s
-  timeout http-keep-alive 60s
+  timeout http-keep-alive {KEPT_ALIVE}s
   timeout client {proxy['timeout']}s
   timeout server {proxy['timeout']}s
   # An instance that is started again is waited for: a connection that was refused is tried anew, four times a second.

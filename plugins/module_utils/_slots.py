@@ -11,14 +11,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 import typing as t
 import urllib.parse
 
-from ansible_collections.mobius.ops.plugins.module_utils import _boot, _exceptions, _files, _service, _systemd
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _boot,
+    _exceptions,
+    _files,
+    _processes,
+    _service,
+    _systemd,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._errors import ServiceError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._proxy import Proxy
-from ansible_collections.mobius.ops.plugins.module_utils._proxy_config import RUN
+from ansible_collections.mobius.ops.plugins.module_utils._proxy_config import KEPT_ALIVE, PROGRAM, RUN
 
 
 class SlottedService(_service.Service):
@@ -141,6 +149,20 @@ class SlottedService(_service.Service):
         """Before a switch: the files of a proxy that an earlier version has set up belong to root from now on. No request is lost."""
         if not self.proxy.place.is_taken():
             self._load(self.proxy.save(first=self._first()))
+        if self.spec["state"] == "exclusive":
+            self._outlive_workers()
+
+    def _outlive_workers(self) -> None:
+        """Until a worker that a reload has replaced is gone, for as long as a connection without a request may stay.
+
+        It goes on with its connections, is told of no hold, and would ask the instance that has ended by then.
+        """
+        deadline = time.monotonic() + KEPT_ALIVE
+        while time.monotonic() < deadline:
+            master = self._front.status()["pid"]
+            if not master or len(_processes.started_by(master, [PROGRAM])) < 2:
+                return
+            time.sleep(0.05)
 
     def require_definable(self) -> None:
         super().require_definable()

@@ -209,4 +209,5 @@ class Traffic:
 def check_none_lost(traffic: Traffic) -> None:
     """Show the figures; no request failed."""
     print(f"\n{traffic.figures()}")
-    assert traffic.failed() == []
+    lost = traffic.failed()
+    assert not lost, f"{len(lost)} requests failed: {lost[:5]}"
