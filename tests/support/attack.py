@@ -12,6 +12,7 @@ import io
 import json
 import os
 import pwd
+import resource
 import signal
 import stat
 import struct
@@ -283,7 +284,9 @@ def _reaped(process: subprocess.Popen[bytes], timeout: float, what: str) -> tupl
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         if pid:
             process.returncode = os.waitstatus_to_exitcode(status)
-            return process.returncode, usage.ru_maxrss * 1024
+            # What it has used itself is known only when that is more than this process, whose memory it had before its own.
+            own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            return process.returncode, usage.ru_maxrss * 1024 if usage.ru_maxrss > own else 0
         if time.monotonic() > deadline:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
