@@ -66,6 +66,6 @@ def test_a_deploy_is_a_good_one_though_the_controller_cannot_draw(served, says, 
     (tmp_path / "pygal.py").write_text("raise ImportError('no pygal here')\n")
     monkeypatch.setattr(playbooks, "WARM", None)  # Python has to begin without it
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    result = served.deploy("v2", **served.guarded)
+    result = served.deploy("v2")
     assert (result.status, result.outcome, result.stats["mobius_report_file"]) == (0, "deployed", ""), result.output
     assert says(result, "no page was written: Python of the controller: expected the package pygal")
