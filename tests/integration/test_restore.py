@@ -118,7 +118,7 @@ def test_killed_while_it_waits_for_the_service_the_next_run_puts_back_what_was_t
     before = uploads(served)
     killed(served, "trial", eventually, is_ill, mobius_backup=bad)
     assert FAULT in env_file.read_text()
-    result = served.play("restore")
+    result = served.play("restore", mobius_ready_timeout=int(20 * PATIENCE))  # for so long the restored data may become well after all
     assert (result.status, result.outcome) == (0, "recovered"), result.output
     assert says(result, "a restore that was interrupted is undone. What is kept: ")
     assert env_file.read_text() == good and uploads(served) == before and served.client().health()["status"] == "ok"

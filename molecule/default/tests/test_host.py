@@ -60,8 +60,8 @@ class Host:
 
 
 def says(result: Result, sentence: str) -> bool:
-    """Whether a run's output has a sentence, however its lines were folded."""
-    return sentence in " ".join(result.output.split())
+    """Whether a run's output has a sentence, however its lines were folded and coloured."""
+    return sentence in " ".join(re.sub(r"\x1b\[[\d;]*m", " ", result.output).split())
 
 
 @pytest.fixture(scope="module")
