@@ -133,28 +133,30 @@ class CallbackModule(Default):
 
     def _tell(self) -> None:
         """Show what a task said, once for all hosts that it said it on."""
+        everybody = [*self._steps.hosts, *(host for hosts in self._said.values() for host in hosts)]
         for text, hosts in self._said.items():
-            self._show(step_lines.message(text, hosts, self._steps.hosts))
+            self._show(step_lines.message(text, hosts, everybody))
         self._said = {}
 
     def v2_runner_on_ok(self, result: t.Any) -> None:
         """Count it, and keep what it says."""
-        super().v2_runner_on_ok(result)
         task, host, facts = parts(result)
+        super().v2_runner_on_ok(result)
         if task.action in _QUIET:
             return
-        if task.action in ("debug", "ansible.builtin.debug") and "msg" in facts:
+        if task.action in ("debug", "ansible.builtin.debug"):
             if step_of(task) == step_lines.OUTCOME:
                 self._ended = True
             else:
-                self._said.setdefault(step_lines.text_of(facts["msg"]), []).append(host)
+                for text in step_lines.said(facts):
+                    self._said.setdefault(text, []).append(host)
             return
         self._steps.count(host, "changed" if facts.get("changed") else "ok")
 
     def v2_runner_on_failed(self, result: t.Any, ignore_errors: bool = False) -> None:
         """Show it at once, unless it is the outcome."""
-        super().v2_runner_on_failed(result, ignore_errors)
         task, host, facts = parts(result)
+        super().v2_runner_on_failed(result, ignore_errors)
         if step_of(task) == step_lines.OUTCOME:
             self._ended = True
         elif not ignore_errors:
@@ -167,8 +169,8 @@ class CallbackModule(Default):
 
     def v2_runner_on_unreachable(self, result: t.Any) -> None:
         """The same for a host that does not answer."""
-        super().v2_runner_on_unreachable(result)
         task, host, facts = parts(result)
+        super().v2_runner_on_unreachable(result)
         self._failed(task, host, f"not reached: {step_lines.cause(facts)}")
 
     def v2_on_file_diff(self, result: t.Any) -> None:
@@ -207,7 +209,7 @@ def step_of(task: t.Any) -> str:
 
 
 def parts(result: t.Any) -> tuple[t.Any, str, dict[str, t.Any]]:
-    """Task, host and result, by the names of every core."""
+    """Task, host and a copy of the result, from which the default callback takes parts away; by the names of every core."""
     if hasattr(result, "task"):
-        return result.task, result.host.get_name(), result.result
-    return result._task, result._host.get_name(), result._result
+        return result.task, result.host.get_name(), dict(result.result)
+    return result._task, result._host.get_name(), dict(result._result)

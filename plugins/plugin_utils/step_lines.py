@@ -3,6 +3,7 @@
 """What the callback C(steps) shows: lines of steps, messages, failures, and the table of a fleet. No Ansible in here."""
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 import typing as t
@@ -26,6 +27,8 @@ MARKS = {"failed": "✗", "changed": "✓", "ok": "✓"}
 #: What says more about a host in a step.
 _WEIGHT = ("ok", "changed", "failed")
 WIDTH = 100
+#: What Ansible adds to a result.
+_OURS = frozenset(("changed", "failed", "skipped", "item", "exception", "warnings", "deprecations", "invocation", "diff"))
 #: At most so many hosts are named in a line.
 NAMED = 4
 
@@ -137,8 +140,19 @@ def seconds(value: float) -> str:
 
 
 def text_of(value: t.Any) -> str:
-    """A message as text: a list is one line each."""
-    return "\n".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    """A value as text: a list of texts is one line each."""
+    if isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value):
+        return "\n".join(value)
+    return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def said(facts: dict[str, t.Any]) -> list[str]:
+    """What a task of ``debug`` says: its message or its variable, of a loop that of each item."""
+    if isinstance(facts.get("results"), list):
+        return [text for item in facts["results"] for text in said(item)]
+    if "msg" in facts:
+        return [text_of(facts["msg"])]
+    return [f"{name}: {text_of(value)}" for name, value in facts.items() if not name.startswith(("_", "ansible_")) and name not in _OURS]
 
 
 def message(text: str, hosts: list[str], of: list[str]) -> str:
@@ -148,6 +162,13 @@ def message(text: str, hosts: list[str], of: list[str]) -> str:
 
 
 def cause(facts: dict[str, t.Any]) -> str:
-    """Why something failed: the message, or what a program said."""
-    told = [facts.get("msg"), facts.get("module_stderr"), facts.get("stderr"), facts.get("reason")]
+    """Why something failed: the message, or what a program said; of a loop that of the first item that failed."""
+    items = facts.get("results") if isinstance(facts.get("results"), list) else []
+    for item in items:
+        if isinstance(item, dict) and (item.get("failed") or item.get("unreachable")):
+            return f"{cause(item)} (item {text_of(item.get('item'))})"
+    message = facts.get("msg")
+    if message == "non-zero return code" and facts.get("stderr"):
+        message = facts["stderr"]  # what the program said, and not only that it failed
+    told = [message, facts.get("module_stderr"), facts.get("stderr"), facts.get("reason")]
     return next((str(text).strip() for text in told if text and str(text).strip()), "no reason given")

@@ -85,7 +85,21 @@ def test_a_message_names_its_hosts_unless_all_say_it(hosts, told):
     assert step_lines.message("two\nlines\n", hosts, ["web1", "web2"]) == told
 
 
+@pytest.mark.parametrize(("facts", "texts"), [
+    ({"msg": "one"}, ["one"]), ({"msg": ["one", "two"]}, ["one\ntwo"]), ({"msg": {"a": "ä"}}, ['{\n  "a": "ä"\n}']),
+    ({"inventory_hostname": "web1", "changed": False, "_ansible_verbose_always": True}, ["inventory_hostname: web1"]),
+    ({"msg": "All items completed", "results": [{"msg": "word one", "item": 1}, {"msg": "word two", "item": 2}]}, ["word one", "word two"]),
+    ({"changed": False}, [])])
+def test_what_debug_says(facts, texts):
+    assert step_lines.said(facts) == texts
+
+
 @pytest.mark.parametrize(("facts", "why"), [
+    ({"msg": "One or more items failed", "results": [{"item": "a"}, {"item": "b", "failed": True, "msg": "no such file"}]},
+     "no such file (item b)"),
+    ({"msg": "All items completed", "results": [{"item": ["x"], "unreachable": True, "msg": "refused"}]}, "refused (item x)"),
+    ({"msg": "non-zero return code", "stderr": "ls: no such file\n"}, "ls: no such file"), ({"msg": "non-zero return code"},
+                                                                                          "non-zero return code"),
     ({"msg": " it is full "}, "it is full"), ({"msg": "", "stderr": "no such file"}, "no such file"), ({}, "no reason given")])
 def test_the_cause(facts, why):
     assert step_lines.cause(facts) == why
