@@ -130,9 +130,7 @@ class _Stage:
         descriptor = os.open(name, _NEW, 0o600, dir_fd=parent)
         try:
             for chunk in self._archive.read(entry, window, again=True):
-                rest = memoryview(chunk)
-                while rest:
-                    rest = rest[os.write(descriptor, rest):]
+                _files.write_all(descriptor, chunk)
                 self._meter.add(len(chunk))
             self._dress(entry, descriptor)
         finally:

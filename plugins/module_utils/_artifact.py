@@ -203,20 +203,26 @@ def require_safe(path: str) -> None:
         _tarball.require_safe(path, stream)
 
 
+def _astray(names: dict[str, str]) -> tuple[str, str] | None:
+    """The first link that no host would unpack, and why."""
+    seen = _tarball.Names()
+    for name, path in names.items():
+        if os.path.islink(path):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = tarfile.SYMTYPE, os.readlink(path)
+            wrong = seen.fault(member)
+            if wrong:
+                return name, wrong
+    return seen.astray()
+
+
 def require_links(names: dict[str, str], what: str) -> None:
     """Refuse, before anything is packed, links that no host would unpack.
 
     :param names: where each file and symlink lies, by its name in the release.
     :raises InputError: for one that leads out of the release, or through another one.
     """
-    seen, wrong = _tarball.Names(), None
-    for name, path in names.items():
-        if os.path.islink(path):
-            member = tarfile.TarInfo(name)
-            member.type, member.linkname = tarfile.SYMTYPE, os.readlink(path)
-            wrong = wrong or (name, seen.fault(member))
-            wrong = wrong if wrong[1] else None
-    name, reason = wrong or seen.astray() or ("", "")
+    name, reason = _astray(names) or ("", "")
     if reason:
         raise InputError(what, "links within it only, and to real folders", f"{name}, {reason}",
                          "Put what it leads to there, or leave the link out")

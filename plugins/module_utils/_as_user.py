@@ -102,7 +102,7 @@ class Helper:
         deadline, answer, poll = time.monotonic() + seconds, bytearray(), select.poll()
         poll.register(self._from, select.POLLIN)
         with contextlib.suppress(BrokenPipeError):
-            _write(self._to, request)
+            _files.write_all(self._to, request)
         while not answer.endswith(b"\n"):
             left = deadline - time.monotonic()
             if left <= 0 or not poll.poll(left * 1000):
@@ -132,12 +132,6 @@ def run(account: Account, function: t.Callable[..., t.Any], *words: t.Any, secon
     """:meth:`Helper.call` of one function, in a process of its own."""
     with Helper(account) as helper:
         return helper.call(function, *words, seconds=seconds, written=written)
-
-
-def _write(descriptor: int, content: bytes) -> None:
-    rest = memoryview(content)
-    while rest:
-        rest = rest[os.write(descriptor, rest):]
 
 
 def _fork() -> int:
@@ -171,7 +165,7 @@ def _serve(account: Account, requests: int, answers: int) -> t.NoReturn:
             for line in stream:
                 module, name, words, seconds, written = _documents.parse(line)
                 _account.limit_work(seconds, written)
-                _write(1, _answer(getattr(sys.modules[module], name), words))
+                _files.write_all(1, _answer(getattr(sys.modules[module], name), words))
     finally:
         os._exit(1)
 

@@ -12,7 +12,6 @@ import errno
 import itertools
 import os
 import shutil
-import stat
 import threading
 import typing as t
 
@@ -25,7 +24,6 @@ PREFIX = ".mobius-ops-work-"
 _MARGIN = 64 * 1024**2
 #: Seconds beyond those that the helper gives itself.
 GRACE = 5.0
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -99,7 +97,7 @@ class Databases:
             return self._helper.call(function, os.path.join(base, relative), *words, seconds=seconds)
         except PermissionError:
             self._open()
-            with _opened(base, relative) as descriptor, self._put(_blocks(descriptor)) as (path, _size):
+            with _opened(base, relative) as descriptor, self._put(_files.blocks(descriptor, os.fstat(descriptor).st_size)) as (path, _size):
                 return self._helper.call(function, path, *words, seconds=seconds)
 
     def _ask(self, name: str, function: t.Callable[..., t.Any], *words: t.Any, seconds: float, written: int = 0) -> t.Any:
@@ -133,13 +131,13 @@ class Databases:
     @contextlib.contextmanager
     def _result(self, name: str, most: int) -> t.Iterator[int]:
         try:
-            descriptor = os.open("copy", _READ, dir_fd=self._inner)
+            descriptor = _files.plain("copy", at=self._inner)
         except OSError as error:
             raise IntegrityError(name, "a copy of it", error.strerror, "Find out which program changes the helper's files") from error
         try:
             status = os.fstat(descriptor)
             own = not self._account.drops or status.st_uid == self._account.uid
-            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or not own or status.st_size > most:
+            if status.st_nlink != 1 or not own or status.st_size > most:
                 raise IntegrityError(name, "a copy of it", "another file", "Find out which program changes the helper's files")
             yield descriptor
         finally:
@@ -153,7 +151,7 @@ class Databases:
         try:
             try:
                 for chunk in content:
-                    _write(descriptor, chunk)
+                    _files.write_all(descriptor, chunk)
                     size += len(chunk)
                 if self._account.drops:
                     os.fchown(descriptor, self._account.uid, self._account.gid)
@@ -170,8 +168,8 @@ class Databases:
                 with _opened(base, relative + suffix) as source:
                     target = os.open("brought" + suffix, _NEW, 0o600, dir_fd=self._inner)
                     try:
-                        for block in _blocks(source):
-                            _write(target, block)
+                        for block in _files.blocks(source, os.fstat(source).st_size):
+                            _files.write_all(target, block)
                         if self._account.drops:
                             os.fchown(target, self._account.uid, self._account.gid)
                     finally:
@@ -228,27 +226,8 @@ def _opened(base: str, relative: str) -> t.Iterator[int]:
     """A regular file below a folder, reached through no link. :raises OSError: when it is none."""
     folder, _slash, name = relative.rpartition("/")
     with _files.folder(base, folder) as parent:
-        descriptor = os.open(name, _READ, dir_fd=parent)
+        descriptor = _files.plain(name, at=parent)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "It is no file", relative)
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _blocks(descriptor: int) -> t.Iterator[bytes]:
-    """A file up to the size that it has now."""
-    left = os.fstat(descriptor).st_size
-    while left:
-        block = os.read(descriptor, min(left, _files.CHUNK))
-        if not block:
-            break
-        left -= len(block)
-        yield block
-
-
-def _write(descriptor: int, content: bytes | memoryview) -> None:
-    rest = memoryview(content)
-    while rest:
-        rest = rest[os.write(descriptor, rest):]

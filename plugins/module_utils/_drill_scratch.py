@@ -153,7 +153,7 @@ def _copy_env(live: Layout, scratch: Layout) -> bool:
     folder, name = os.path.split(live.env_file)
     try:
         with _files.folder(folder) as source:
-            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=source)
+            descriptor = _files.plain(name, at=source)
     except OSError:
         return False
     with os.fdopen(descriptor, "rb") as stream, _files.folder(os.path.dirname(scratch.env_file)) as target:

@@ -193,6 +193,23 @@ def plain(name: str, flags: int = os.O_RDONLY, at: int | None = None, mode: int 
     raise NotRegularError(errno.EINVAL, "not a regular file", name)
 
 
+def blocks(descriptor: int, size: int) -> t.Iterator[bytes]:
+    """What comes next in an open file, at most *size* bytes of it."""
+    while size:
+        block = os.read(descriptor, min(size, CHUNK))
+        if not block:
+            return
+        size -= len(block)
+        yield block
+
+
+def write_all(descriptor: int, content: bytes | memoryview) -> None:
+    """Write all of it: one call of the system may take a part."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest):]
+
+
 def trusted(descriptor: int) -> bool:
     """Whether only this process's user could have written an open file or folder: its own, with no other name, writable by no one else."""
     status = os.fstat(descriptor)

@@ -42,7 +42,7 @@ def header(path: str, folder: int | None = None) -> bytes:
     :param folder: descriptor of the folder that a relative path is in.
     """
     try:
-        descriptor = os.open(path, _READ, dir_fd=folder)
+        descriptor = _files.plain(path, at=folder)
     except OSError:
         return b""
     try:

@@ -18,7 +18,6 @@ from ansible_collections.mobius.ops.plugins.module_utils._errors import StateErr
 
 #: Seconds within which a JSON store must be found whole.
 PATIENCE = 5.0
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Bytes at the end of a large store that are looked at.
 _END = 4096
@@ -69,12 +68,10 @@ class _Folder:
 
     def _file(self, name: str, database: bool) -> None:
         try:
-            descriptor = os.open(name, _READ, dir_fd=self._folder.descriptor)
-        except OSError:  # gone, a link by now, or not this user's to read
+            descriptor = _files.plain(name, at=self._folder.descriptor)
+        except OSError:  # gone, something else by now, or not this user's to read
             return
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return
             if database:
                 self._database(name)
             elif name.lower().endswith(".json"):
@@ -94,7 +91,7 @@ class _Folder:
 
     @contextlib.contextmanager
     def _opened(self, name: str) -> t.Iterator[int]:
-        descriptor = os.open(name, _READ, dir_fd=self._into)
+        descriptor = _files.plain(name, at=self._into)
         try:
             yield descriptor
         finally:
@@ -105,7 +102,7 @@ class _Folder:
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                descriptor = os.open(name, _READ, dir_fd=self._folder.descriptor)
+                descriptor = _files.plain(name, at=self._folder.descriptor)
             except OSError:
                 return
             try:
@@ -126,7 +123,7 @@ class _Folder:
         status = os.fstat(descriptor)
         made = os.open(name, _NEW, 0o600, dir_fd=self._into)
         try:
-            for block in _blocks(descriptor, status.st_size):
+            for block in _files.blocks(descriptor, status.st_size):
                 _write(made, block)
             os.ftruncate(made, os.lseek(made, 0, os.SEEK_CUR))
             _dress(made, status)
@@ -140,23 +137,12 @@ def _torn(descriptor: int) -> bool:
     return _archive_source.torn_json(head, os.pread(descriptor, _END, max(0, size - _END)), size)
 
 
-def _blocks(descriptor: int, size: int) -> t.Iterator[bytes]:
-    while size:
-        block = os.read(descriptor, min(size, _files.CHUNK))
-        if not block:
-            return
-        size -= len(block)
-        yield block
-
-
 def _write(descriptor: int, block: bytes) -> None:
     """Append a block; what is all zeros takes no room."""
     if block == _ZEROS[:len(block)]:
         os.lseek(descriptor, len(block), os.SEEK_CUR)
         return
-    rest = memoryview(block)
-    while rest:
-        rest = rest[os.write(descriptor, rest):]
+    _files.write_all(descriptor, block)
 
 
 def _dress(descriptor: int, status: os.stat_result) -> None:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 
 import pytest
+from support import attack
 
 #: Says who ran it, and passes for the real one.
 EVIL = """\
@@ -17,8 +18,6 @@ os.execute("touch {trace}-$(id -u)")
 core.register_action("mobius_hold", {{"http-req"}}, function(_) end, 0)
 core.register_action("mobius_hold_renders", {{"http-req"}}, function(_) end, 1)
 """
-#: Bytes of memory that an operation needs at most.
-MEMORY = 300 << 20
 #: Gives the folder back to the service's user, as an earlier version left it, with a file of his own beside root's.
 LEGACY = """
 import os, sys
@@ -69,40 +68,15 @@ def test_root_runs_no_code_of_the_folder(host, attacker, race, traces, decoys):
         ("hold.lua", "evil.lua"), ("candidate.cfg", "evil.cfg"), ("haproxy.cfg", "evil.cfg"))))
 
 
-#: Plants one thing in place of each name: ``plant(folder, kind, decoy, names…)``.
-PLANT = """
-import os, socket, sys
-folder, kind, decoy, *names = sys.argv[1:]
-os.chdir(folder)
-for name in names:
-    new = ".new." + name
-    if kind == "pipe":
-        os.mkfifo(new)
-    elif kind in ("link", "device"):
-        os.symlink(decoy if kind == "link" else "/dev/zero", new)
-    elif kind == "folder":
-        os.makedirs(new + "/a" * 300)
-    elif kind == "own":
-        with open(new, "w") as stream:
-            stream.write("live 1\\n")
-    else:
-        with open(new, "wb") as stream:
-            stream.truncate(100 * 10**9)
-    if os.path.lexists(name):
-        os.rename(name, ".old." + name)
-    os.rename(new, name)
-"""
-
-
 @pytest.mark.parametrize("kind", ["pipe", "folder", *(
     pytest.param(kind, marks=pytest.mark.full) for kind in ("link", "device", "own", "sparse"))])
 def test_what_was_planted_in_the_folder_of_an_earlier_version(served, attacker, decoys, kind):
     """It is neither read nor waited for, and gone after the next setup, while the service goes on."""
     host, folder = served, served.path("proxy")
     os.chown(folder, attacker.uid, attacker.gid)
-    attacker.does(PLANT, folder, kind, decoys.secret, "haproxy.cfg", "hold.lua", "switch.map", "candidate.cfg", "run", "more")
+    attacker.does(attack.PLANT, folder, kind, decoys.secret, "haproxy.cfg", "hold.lua", "switch.map", "candidate.cfg", "run", "more")
     for operation in (lambda: host.module("node_service_info", checks=host.checks), lambda: preflight(host), host.define):
-        assert operation().settled().peak < MEMORY
+        assert operation().settled().peak < attack.MEMORY
     assert host.last.good() and host.module("node_service_info", checks=host.checks).good()["well"]
     left = {path.name: path.lstat() for path in folder.iterdir()}
     named = {name for name in left if not name.startswith(".old.")}  # root's own files, which were renamed, stay
@@ -172,7 +146,7 @@ def test_what_the_socket_answers(served, attacker, how):
     for operation in (lambda: host.module("node_service_info", checks=host.checks), lambda: preflight(host), lambda: host.roll_back("r1"),
                       lambda: host.module("release_info"), lambda: host.define(proxy_timeout=77)):
         for _time in range(3 if how == "garbage" else 1):
-            assert operation().settled().peak < MEMORY
+            assert operation().settled().peak < attack.MEMORY
     attacker.end(program)
     host.define(state="started").good()
     assert host.module("node_service_info", checks=host.checks).good()["well"]

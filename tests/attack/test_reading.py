@@ -9,36 +9,10 @@ from __future__ import annotations
 import os
 
 import pytest
+from support import attack
 from support.ports import free_port
 from support.waiting import wait_until
 
-#: Bytes of memory that an operation needs at most, whatever lies there.
-MEMORY = 300 << 20
-#: Plants one thing in place of each name: ``plant(folder, kind, decoy, names…)``.
-PLANT = """
-import os, socket, sys, time
-folder, kind, decoy, *names = sys.argv[1:]
-os.chdir(folder)
-for name in names:
-    new = ".new." + name
-    if kind == "pipe":
-        os.mkfifo(new)
-    elif kind == "link":
-        os.symlink(decoy, new)
-    elif kind == "device":
-        os.symlink("/dev/zero", new)
-    elif kind == "socket":
-        socket.socket(socket.AF_UNIX).bind(new)
-    elif kind == "folder":
-        os.mkdir(new)
-        open(new + "/file", "w").close()
-    else:
-        with open(new, "wb") as stream:
-            stream.truncate(100 * 10**9)
-    if os.path.lexists(name):
-        os.rename(name, ".old.%s.%d" % (name, time.time_ns()))
-    os.rename(new, name)
-"""
 KINDS = ("pipe", "link", "device", "socket", "folder", "sparse")
 #: Pairs of the kind, and whether there is a proxy, that ``make test`` runs too.
 SHORT = (("pipe", True), ("folder", False))
@@ -78,9 +52,9 @@ def test_a_log_that_is_none(target, attacker, decoys, kind, proxied):
     names = [name for name in ("console.log", "app.log", "proxy.log", *(f"console-{port}.log" for port in host.definition_ports()))
              if name in ("console.log", "app.log") or proxied]
     for name, operation in operations(host).items():
-        attacker.does(PLANT, logs, kind, decoys.secret, *names)
+        attacker.does(attack.PLANT, logs, kind, decoys.secret, *names)
         done = operation().settled()
-        assert done.peak < MEMORY, name
+        assert done.peak < attack.MEMORY, name
         assert name in ("smoke", "watch") or not done.result.get("failed"), (name, done.result)
     decoys.require_unread(*host.printed, *everything_of(host))
     wait_until(lambda: host.module("node_service_info", checks=host.checks).good()["well"], what="the service is well")

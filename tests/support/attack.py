@@ -46,6 +46,35 @@ while True:
         client.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\nConnection: close\\r\\n\\r\\n" % len(body) + body)
 """
 
+#: Bytes of memory that an operation needs at most, whatever lies there.
+MEMORY = 300 << 20
+#: What plants one thing in place of each name: ``plant(folder, kind, decoy, names…)``.
+PLANT = """
+import os, socket, sys, time
+folder, kind, decoy, *names = sys.argv[1:]
+os.chdir(folder)
+for name in names:
+    new = ".new." + name
+    if kind == "pipe":
+        os.mkfifo(new)
+    elif kind in ("link", "device"):
+        os.symlink(decoy if kind == "link" else "/dev/zero", new)
+    elif kind == "socket":
+        socket.socket(socket.AF_UNIX).bind(new)
+    elif kind == "folder":
+        os.makedirs(new + "/a" * 300)
+        open(new + "/file", "w").close()
+    elif kind == "own":
+        with open(new, "w") as stream:
+            stream.write("live 1\\n")
+    else:
+        with open(new, "wb") as stream:
+            stream.truncate(100 * 10**9)
+    if os.path.lexists(name):
+        os.rename(name, ".old.%s.%d" % (name, time.time_ns()))
+    os.rename(new, name)
+"""
+
 
 class Decoys:
     """Files outside of the service's folders that no operation may change, read, run or delete.
