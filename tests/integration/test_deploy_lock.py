@@ -81,9 +81,9 @@ def test_check_mode_tells_who_holds_it_and_status_too(ready, says):
 
 def looks_at(path) -> bool:
     """Whether another process has a file open."""
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        with contextlib.suppress(OSError):
-            if int(link.parts[2]) != os.getpid() and os.readlink(link) == str(path):
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):  # it has ended
+            if process.pid != os.getpid() and any(file.path == str(path) for file in process.open_files()):
                 return True
     return False
 

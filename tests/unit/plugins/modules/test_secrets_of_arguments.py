@@ -42,7 +42,8 @@ def shown(host, web, tmp_path):
     tasks = [{**task, "ignore_errors": True} for task in modules(web.base, host.root)]
     (tmp_path / "play.yml").write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(next(pathlib.Path(path) for path in [PLAYS / ".build" / "collections"])),
-                   "ANSIBLE_HOME": str(tmp_path / "home"), "ANSIBLE_LOCALHOST_WARNING": "0", "ANSIBLE_STDOUT_CALLBACK": "default"}
+                   "ANSIBLE_HOME": str(tmp_path / "home"), "ANSIBLE_LOCALHOST_WARNING": "0", "ANSIBLE_STDOUT_CALLBACK": "default",
+                   "ANSIBLE_INJECT_INVOCATION": "1"}  # newer versions of Ansible show arguments only when asked
     program = pathlib.Path(sys.executable).with_name("ansible-playbook")
     done = subprocess.run([str(program), "-vvvv", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}",
                            str(tmp_path / "play.yml")], capture_output=True, text=True, errors="replace", check=False, env=environment,
