@@ -9,7 +9,7 @@ import typing as t
 import yaml
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def read(path: str) -> t.Any:
     """What a file of the collection says. The caller does not change it, since others get the same object.
 
