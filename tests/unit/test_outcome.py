@@ -31,12 +31,12 @@ def end(tmp_path):
                         "text_file": str(tmp_path / "text")} for name, outcome in outcomes.items()}
         (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
         stats = tmp_path / "stats.json"
-        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build" / "collections"), "ANSIBLE_HOME": str(tmp_path / "home"),
-                       "ANSIBLE_STDOUT_CALLBACK": "default", "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "support" / "callbacks"),
+        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build" / "collections"), "ANSIBLE_STDOUT_CALLBACK": "default",
+                       "ANSIBLE_HOME": str(tmp_path / "home"), "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "support" / "callbacks"),
                        "ANSIBLE_CALLBACKS_ENABLED": "stats_file", "MOBIUS_STATS_FILE": str(stats)}
         program = Path(sys.executable).with_name("ansible-playbook")
-        done = subprocess.run([str(program), "-i", str(tmp_path / "hosts.json"), str(tmp_path / "play.yml")], capture_output=True, text=True,
-                              check=False, env=environment, cwd=tmp_path)
+        command = [str(program), "-i", str(tmp_path / "hosts.json"), str(tmp_path / "play.yml")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
         return done.returncode, done.stdout + done.stderr, json.loads(stats.read_text())
     return run
 
