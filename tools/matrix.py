@@ -59,7 +59,7 @@ def check(core: str, python: str) -> tuple[list[str], str]:
     path = f"{venv / 'bin'}:{os.environ.get('PATH', os.defpath)}"
     variables = {**os.environ, "PATH": path, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
     commands = {
-        "unit": [str(venv / "bin" / "pytest"), "tests/unit", "-q", "-n", "2", "-p", "no:cacheprovider"],
+        "unit": [str(venv / "bin" / "pytest"), "tests/unit", "-q", "-n", "2", "-m", "not slow", "-p", "no:cacheprovider"],
         "main path": [str(venv / "bin" / "pytest"), "tests/integration/test_main_path.py", "-q", "-p", "no:cacheprovider"],
         "sanity": [sys.executable, f"{ROOT}/tools/sanity.py", str(venv), str(copy), "--own-python"],
     }
