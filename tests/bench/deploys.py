@@ -196,7 +196,7 @@ def ratios(medians: dict[str, float]) -> list[tuple[str, float, float]]:
     rows = [(f"going back, 5 GB beside 10 MB, {state}", medians[f"going back, 5 GB, {state}"] / medians[f"going back, 10 MB, {state}"], 1.1)
             for state in ("restart", "exclusive", "shared") if f"going back, 5 GB, {state}" in medians]
     return rows + [(f"{what}, a host of 10 beside 1", medians[f"{what}, 10 hosts"] / 10 / medians[f"{what}, 1 host"], 1.0)
-                   for what in ("no-change", "deploy") if f"{what}, 10 hosts" in medians]
+                   for what in ("no-change", "deploy") if {f"{what}, 10 hosts", f"{what}, 1 host"} <= medians.keys()]
 
 
 def page(found: dict[str, t.Any], noise: float) -> str:
