@@ -40,7 +40,8 @@ def entry_point(role: str, entry: str, spec: dict[str, Any]) -> list[str]:
     if entry in ELSEWHERE:
         lines += ["", "Its options: [settings](../../docs/settings.md)."]
     elif options:
-        lines += ["", "| name | type | default | meaning |", "|---|---|---|---|", *[settings_doc.row(name, options[name]) for name in options]]
+        lines += ["", "| name | type | default | meaning |", "|---|---|---|---|"]
+        lines += [settings_doc.row(name, options[name]) for name in options]
     if spec.get("examples"):
         lines += ["", "```yaml", spec["examples"].rstrip(), "```"]
     return lines
@@ -53,13 +54,15 @@ def page(role: str) -> str:
     lines = [f"# mobius.ops.{role}", "", "<!-- Written by tools/role_readmes.py from meta/argument_specs.yml; change that. -->", "",
              f"{about['description']}. A role of the collection `mobius.ops`: [overview](../../README.md), "
              f"[getting started](../../docs/getting-started.md). The same text at a shell: `ansible-doc -t role mobius.ops.{role}`.", "",
-             f"Ansible-core {about['min_ansible_version']} or newer on the controller, Python 3.9 or newer on the target; tested on {systems}."]
+             f"Ansible-core {about['min_ansible_version']} or newer on the controller, Python 3.9 or newer on the target; "
+             f"tested on {systems}."]
     for entry, spec in specs(role).items():
         lines += entry_point(role, entry, spec)
     used = read_by(role) if role != "mobius" else []
     if used:
         lines += ["", "## Settings of all roles that it reads", "",
-                  "They are explained in [settings](../../docs/settings.md), and have good defaults unless that page says that they are required.",
+                  "They are explained in [settings](../../docs/settings.md), and have good defaults unless that page says that they "
+                  "are required.",
                   "", ", ".join(f"`{name}`" for name in used) + "."]
     return "\n".join(lines) + "\n"
 
