@@ -128,6 +128,7 @@ docs-lint: lint-docs ## the documentation of plugins and roles
 .PHONY: build
 build: setup ## the collection's tarball, in .build/dist
 	@.venv/bin/ansible-galaxy collection build --force --output-path .build/dist "$$(.venv/bin/python tools/tree.py)"
+	@cp "$$(ls -t .build/dist/mobius-ops-*.tar.gz | head -n 1)" .build/dist/mobius-ops.tar.gz # as execution-environment.yml names it
 
 .PHONY: clean
 clean: ## remove what make has made
