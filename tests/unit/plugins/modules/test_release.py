@@ -226,7 +226,8 @@ def test_a_release_that_serves_without_a_watch_gets_one(do, host, serving, watch
 
 
 @pytest.mark.parametrize("wrong, said", [
-    ({"durration": 5}, "durration"), ({"duration": "long"}, "unable to convert to float"), ({"duration": 0}, "watch option duration"), ({"env": ""}, "env"),
+    ({"durration": 5}, "durration"), ({"duration": "long"}, "unable to convert to float"), ({"duration": 0}, "watch option duration"),
+    ({"env": ""}, "env"),
 ])
 def test_a_mistake_in_the_watch_is_found_before_the_switch(do, host, watched, wrong, said):
     result = do("active", "r2", **{**watched, "watch": {**WATCH, **wrong}})
