@@ -110,7 +110,8 @@ options:
       - With V(active), the watch that begins as soon as the release serves, in this call. So it guards the release whatever becomes of
         the caller; Ctrl-C and the end of the session do not end the call then.
       - Takes the options O(mobius.ops.monitor#module:env) to O(mobius.ops.monitor#module:drain_timeout) of M(mobius.ops.monitor);
-        O(mobius.ops.monitor#module:env) is needed. Checks, headers and service are those of this call. Mistakes are found before the switch.
+        O(mobius.ops.monitor#module:env) is needed. Checks, headers and service are those of this call. Mistakes are found before the
+        switch.
       - Without it no watch begins.
     type: dict
     version_added: 0.1.0
