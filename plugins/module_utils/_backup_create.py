@@ -134,8 +134,9 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
         "reused": len(writer.copied), "full": facts["full"], "components": found.components, "empty": found.empty,
         "status": "unverified" if lacks else "verified", "missing": _external.MISSING if lacks else "", "purpose": request.purpose,
         "release": facts["release"], "problems": writer.problems, "left_out": found.skipped,
-        "warnings": [f"{path} in an earlier archive is damaged, so it was read anew: verify the archives of {request.dest}"
-                     for path in sorted(previous.damaged)],
+        "warnings": writer.warnings + [
+            f"{path} in an earlier archive is damaged, so it was read anew: verify the archives of {request.dest}"
+            for path in sorted(previous.damaged)],
     }
 
 

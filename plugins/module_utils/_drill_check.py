@@ -22,6 +22,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _files,
     _progress,
     _sqlite,
+    _sqlite_check,
     _walk,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._account import Account
@@ -177,7 +178,7 @@ def _databases_below(folder: str) -> t.Iterator[tuple[str, int]]:
 def _examine(opened: _databases.Databases, folder: str, path: str, shown: str, deadline: float) -> dict[str, t.Any]:
     left = deadline - time.monotonic()
     try:
-        said = opened.ask(folder, path, _sqlite.examine, shown, left, seconds=max(0.0, left) + 1)
+        said = opened.ask(folder, path, _sqlite_check.examine, shown, left, seconds=max(0.0, left) + 1)
         counts = {str(name): None if count is None else int(count) for name, count in said.items()}
     except _as_user.TooSlow as error:
         raise StateError(f"database {shown}", "to be read within the time of the drill", "it takes longer",
