@@ -115,7 +115,7 @@ def gather(sources: list[Source]) -> list[Source | Group]:
         others = [each.relative for each in inside if id(each) in groups]
         if members:
             for member in members:
-                member.reread = kind.mapped
+                member.reread = member.reread or kind.mapped
             _form(groups, Group(members if kind.members else [folder, *members], kind, others))
     made: list[Source | Group] = []
     for source in sources:

@@ -349,3 +349,15 @@ def test_a_damaged_database_is_kept_as_the_file_that_it_is(filled):
     result = filled.backup(allow_changed=True)
     entry = entries_of(result["archive"])["database/mobius.db"]
     assert "sqlite" not in entry and entry["changed"] is True and "integrity_check" in result["problems"][0]["reason"]
+
+
+def test_what_is_never_reused_is_read_every_time(filled):
+    filled.put("uploads/maps/one.bin", b"one")
+    made(filled)
+    again = made(filled, never_reuse=["uploads/maps/", "uploads/rules.txt"])
+    assert again["reused"] == len(files_of(again["archive"])) - 2
+
+
+@pytest.mark.parametrize("path", ["../maps", "maps", "/uploads", ""])
+def test_what_is_never_reused_is_a_path_in_the_archive(filled, path):
+    assert "never_reuse: expected paths in the archive, such as uploads/maps" in filled.backup(never_reuse=[path])["msg"]
