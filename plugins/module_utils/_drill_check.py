@@ -152,16 +152,18 @@ def _wrong_links(paths: dict[str, dict[str, t.Any]], folder: str) -> list[dict[s
     return found
 
 
-def databases(folder: str, account: Account, deadline: float, meter: _progress.Meter) -> list[dict[str, t.Any]]:
+def databases(folder: str, account: Account, deadline: float, meter: _progress.Meter,
+              files: t.Container[str] = ()) -> list[dict[str, t.Any]]:
     """Open every SQLite database below a folder, known by its content: ``path, tables, rows, counts`` of each.
 
+    :param files: paths that are no databases of the application, although they begin like one: they may be anybody's, and are not opened.
     :param account: with whose rights they are opened.
     :param deadline: when to give up, as ``time.monotonic`` counts.
     :raises IntegrityError: when one is not sound. :raises StateError: when it takes too long.
     """
     found = []
     with _databases.Databases(account, [tempfile.gettempdir(), folder, "/tmp", "/var/tmp"]) as opened:
-        for path, size in sorted(_databases_below(folder)):
+        for path, size in sorted(each for each in _databases_below(folder) if each[0] not in files):
             shown = _archive_paths.printable(_archive_paths.to_text(path))
             found.append({"path": shown, **_examine(opened, folder, path, shown, deadline)})
             meter.add(size, 1)

@@ -96,7 +96,7 @@ def examine(path: str, shown: str, limit: float) -> dict[str, int | None]:
 
 
 def _in_wal_mode(path: str) -> bool:
-    with open(path, "rb") as stream:
+    with os.fdopen(_files.plain(path), "rb") as stream:
         return stream.read(20)[18:] == b"\2\2"
 
 

@@ -657,6 +657,15 @@ def test_the_application_runs_as_the_service_user(drills, witness, snapshot, tmp
     proof(result, drills, "passed")
 
 
+def test_an_upload_that_only_begins_like_a_database_does_not_fail_the_drill(drills, quick_clock):
+    """On 8a3192d anybody could fail every drill by an upload."""
+    Path(drills.layout.component("uploads"), "fake.db").write_bytes(b"SQLite format 3\0" + b"nothing" * 100)
+    drills.backup()
+    result = drills.drill()
+    assert result["verdict"] == "passed", result
+    assert "uploads/fake.db" not in [each["path"] for each in result["databases"]]
+
+
 def test_the_page_needs_nothing_and_escapes_everything(drills, quick_clock):
     evil = "<script>alert(1).png"
     Path(drills.layout.component("uploads"), evil).write_bytes(b"1")
