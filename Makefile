@@ -27,7 +27,7 @@ demo: setup ## the main job on a real application, on this machine (KEEP=1 leave
 # Tests wait as often as they work, so more of them run at once than there are cores. Those of one group, marked with xdist_group, share
 # what is costly to make and stay together.
 WORKERS ?= $(shell echo $$(($$(nproc) + 2)))
-PYTEST := .venv/bin/pytest -q -n $(WORKERS)
+PYTEST := .venv/bin/pytest -q -n $(WORKERS) --durations=15 --durations-min=20
 
 .PHONY: test
 test: setup ## all tests but those on systemd hosts: unit, faults, attacks, fuzz, traffic, app, integration (ARGS=--long for all faults)
@@ -128,6 +128,7 @@ docs-lint: lint-docs ## the documentation of plugins and roles
 .PHONY: build
 build: setup ## the collection's tarball, in .build/dist
 	@.venv/bin/ansible-galaxy collection build --force --output-path .build/dist "$$(.venv/bin/python tools/tree.py)"
+	@cp "$$(ls -t .build/dist/mobius-ops-*.tar.gz | head -n 1)" .build/dist/mobius-ops.tar.gz # as execution-environment.yml names it
 
 .PHONY: clean
 clean: ## remove what make has made

@@ -18,6 +18,7 @@ import tree
 
 ROOT = tree.ROOT
 BASE = ROOT / ".build" / "matrix"
+OURS = ROOT / "requirements.txt"
 REQUIREMENTS = ROOT / "tools" / "matrix-requirements.txt"
 # ansible-core, and the Pythons it may run on here, the preferred one first
 CORES = {
@@ -36,15 +37,22 @@ def find_python(wanted: list[str]) -> str:
     return ""
 
 
+def oldest() -> str:
+    """The lower bounds of requirements.txt, as exact versions for pip."""
+    return OURS.read_text().replace(">=", "==")
+
+
 def environment(core: str, python: str) -> Path:
     """The virtual environment of core, made anew when its requirements changed."""
     venv = BASE / core
-    wanted = hashlib.sha256(f"{core} {python} {venv} {REQUIREMENTS.read_text()}".encode()).hexdigest()
+    bounds = f"ansible-core=={core}\n" + (oldest() if core == min(CORES) else "")
+    wanted = hashlib.sha256(f"{bounds} {python} {venv} {REQUIREMENTS.read_text()} {OURS.read_text()}".encode()).hexdigest()
     stamp = venv / "stamp"
     if not (stamp.is_file() and stamp.read_text() == wanted):
         subprocess.run([python, "-m", "venv", "--clear", str(venv)], check=True)
+        (venv / "bounds.txt").write_text(bounds)
         pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
-        subprocess.run([*pip, f"ansible-core=={core}", "-r", str(REQUIREMENTS)], check=True)
+        subprocess.run([*pip, "ansible-core", "-r", str(OURS), "-r", str(REQUIREMENTS), "-c", str(venv / "bounds.txt")], check=True)
         stamp.write_text(wanted)
     return venv
 
@@ -59,7 +67,7 @@ def check(core: str, python: str) -> tuple[list[str], str]:
     path = f"{venv / 'bin'}:{os.environ.get('PATH', os.defpath)}"
     variables = {**os.environ, "PATH": path, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
     commands = {
-        "unit": [str(venv / "bin" / "pytest"), "tests/unit", "-q", "-n", "2", "-p", "no:cacheprovider"],
+        "unit": [str(venv / "bin" / "pytest"), "tests/unit", "-q", "-n", "2", "-m", "not slow", "-p", "no:cacheprovider"],
         "main path": [str(venv / "bin" / "pytest"), "tests/integration/test_main_path.py", "-q", "-p", "no:cacheprovider"],
         "sanity": [sys.executable, f"{ROOT}/tools/sanity.py", str(venv), str(copy), "--own-python"],
     }

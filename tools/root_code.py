@@ -76,6 +76,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "module_utils/_walk.py": {"chmod": DESCRIPTOR, "chown": DESCRIPTOR},
     "module_utils/_watch.py": {"open": STATE},
     "module_utils/_words.py": {"recursion": BOUNDED},
+    "plugin_utils/own_yaml.py": {"open": CONTROLLER},
     "plugin_utils/setting_names.py": {"open": CONTROLLER},
     "plugin_utils/step_lines.py": {"recursion": BOUNDED},
 }

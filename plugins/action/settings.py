@@ -12,7 +12,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.mobius.ops.plugins.filter.dotenv import dotenv, left_out
 from ansible_collections.mobius.ops.plugins.module_utils import _probe, _shared, _suite
-from ansible_collections.mobius.ops.plugins.plugin_utils import setting_names
+from ansible_collections.mobius.ops.plugins.plugin_utils import own_yaml, setting_names
 
 KINDS: dict[str, tuple[str, t.Callable[..., t.Any]]] = {
     "bool": ("true or false", validation.check_type_bool),
@@ -94,7 +94,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """All mistakes in one message."""
         super().run(tmp, task_vars)
-        entry_points = self._loader.load_from_file(self._task.args["spec"])["argument_specs"]
+        entry_points = own_yaml.read(self._task.args["spec"])["argument_specs"]
         options = entry_points[self._task.args.get("entry_point", "main")].get("options", {})
         self._require(task_vars, options, [name for name in FIRST if name in options])
         given = {name: self._templar.template(task_vars[name]) for name in options if name in task_vars}

@@ -41,6 +41,8 @@ import ansible.template
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
+from ansible_collections.mobius.ops.plugins.plugin_utils import own_yaml
+
 FOLDER = os.path.join(os.path.dirname(__file__), os.pardir, os.pardir, "roles", "mobius", "defaults", "profiles")
 #: From 2.19 on, ansible-core fills in only text that is marked as a template.
 trusted = getattr(ansible.template, "trust_as_template", lambda text: text)
@@ -69,7 +71,7 @@ class LookupModule(LookupBase):
         name = str(self._templar.template((variables or {}).get("mobius_profile", "mobius")))
         if name not in names():
             raise AnsibleError(f"mobius_profile: expected one of {', '.join(names())}, found {name!r}. Correct it.")
-        found = self._loader.load_from_file(os.path.join(FOLDER, f"{name}.yml"))
+        found = own_yaml.read(os.path.join(FOLDER, f"{name}.yml"))
         if setting not in found:
             raise AnsibleError(f"profile {name}: expected the setting {setting}, found none. Add it to the profile.")
         return [self._templar.template(templates(found[setting]))]

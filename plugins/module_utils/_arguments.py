@@ -6,9 +6,10 @@ from __future__ import annotations
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.mobius.ops.plugins.module_utils import _background, _secrets, _words
-from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError
 
 ROOT = {"type": "path", "required": True}
 ENV = {"type": "str", "required": True}
@@ -33,6 +34,45 @@ CHECKS = {
         "password": {"type": "str", "no_log": True}, "token": {"type": "str", "no_log": True},
     },
 }
+
+
+#: The options that define a watch.
+WATCH: dict[str, t.Any] = {
+    "env": {"type": "str"},
+    "service": {"type": "str", "default": "mobius"},
+    "duration": {"type": "float", "default": 3600},
+    "interval": {"type": "float", "default": 60},
+    "retry_interval": {"type": "float", "default": 5},
+    "initial_delay": {"type": "float", "default": 0},
+    "failure_threshold": {"type": "int", "default": 3},
+    "error_threshold": {"type": "int", "default": 5},
+    "restart_limit": {"type": "int", "default": 3},
+    "requests": {"type": "int", "default": 30},
+    "error_rate_pct": {"type": "float", "default": 5},
+    "latency_pct": {"type": "float", "default": 50},
+    "latency_floor_ms": {"type": "float", "default": 20},
+    "window_failures": {"type": "int", "default": 0},
+    "window_rounds": {"type": "int", "default": 10},
+    "memory_mb": {"type": "float", "default": 0},
+    "metrics_interval": {"type": "float", "default": 900},
+    "thresholds": {"type": "dict", "default": {}},
+    "recovery_threshold": {"type": "int", "default": 2},
+    "keep": {"type": "int", "default": 100},
+    "auto_rollback": {"type": "bool", "default": True},
+    "ready_timeout": {"type": "float", "default": 60},
+    "drain_timeout": {"type": "float", "default": 30},
+}
+
+
+def checked(option: str, spec: dict[str, t.Any], given: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The values of an option that is a dictionary with another module's options, with their defaults and in their types.
+
+    :raises InputError: when one of them is unknown or does not fit.
+    """
+    found = ArgumentSpecValidator(spec).validate(given)
+    if found.error_messages:
+        raise InputError(option, f"options out of {', '.join(spec)}", " ".join(found.error_messages).rstrip("."), "Correct them")
+    return found.validated_parameters
 
 
 def execute(module: AnsibleModule, run: t.Callable[[dict[str, t.Any], bool], tuple[bool, dict[str, t.Any], dict]]) -> None:

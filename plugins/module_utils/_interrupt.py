@@ -62,3 +62,21 @@ def interruptible(what: str) -> t.Iterator[None]:
         _waiting[0] = ""
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def undeterred() -> t.Iterator[None]:
+    """Go on at SIGINT (Ctrl-C) and SIGHUP (the session ends): what stops here would be half done.
+
+    Programs that are started meanwhile have the usual handlers. Outside of the main thread nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handled = [number for number in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda *_: None) for number in handled}  # unlike SIG_IGN, programs do not inherit it
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

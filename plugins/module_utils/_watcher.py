@@ -152,7 +152,7 @@ class Watcher:
     def rounds(self) -> str:
         """Round after round; the verdict."""
         told = self.decision.alarmed and bool(self.state["incident"])
-        while time.monotonic() < self.end:
+        while time.monotonic() < self.end or self.owes():
             at = time.monotonic()
             action = self.round()
             if action == _verdict.ROLL_BACK and self.spec["auto_rollback"]:
@@ -165,8 +165,13 @@ class Watcher:
                 self.record.mark("alarm", "ERROR", self.decision.trigger)
                 self.record.incident(2, "The watch raised an alarm", self.decision.trigger, self.service)
             wait = self.spec["retry_interval"] if self.decision.suspicious() else self.spec["interval"]
-            self.pause(min(at + wait, self.end) - time.monotonic())
+            self.pause((at + wait if self.owes() else min(at + wait, self.end)) - time.monotonic())
         return self.decision.verdict()
+
+    def owes(self) -> bool:
+        """Whether the window has room for as many rounds as a rollback takes, and fewer were made, since the host is busy."""
+        rounds = self.spec["failure_threshold"]
+        return self.state["rounds"] < rounds and self.spec["duration"] > (rounds - 1) * self.spec["interval"]
 
     def roll_back(self) -> str:
         """Go back, or finish that; the verdict."""

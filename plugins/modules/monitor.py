@@ -266,41 +266,18 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import (
-    _arguments,
-    _baseline,
-    _health,
-    _probe,
-    _service,
-    _thresholds,
-    _verdict,
-    _watch,
-    _watcher,
-)
-from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _baseline, _health, _watch, _watch_request
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
-
-SPEC = ("env", "service", "duration", "interval", "retry_interval", "initial_delay", "requests", "keep", "metrics_interval",
-        "auto_rollback", "ready_timeout", "drain_timeout", "thresholds", *_verdict.Rules._fields)
 
 
 def start(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Start a watch."""
-    check_name(params["env"] or "", "env")
     checks = _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
-    _probe.require(checks)
-    spec = {**{name: params[name] for name in SPEC}, "checks": checks}
-    if not spec["checks"]:
-        raise InputError("watch", "some checks", "none", "Give the checks option, or mobius_checks")
-    _watch.check_times(spec)
-    _thresholds.merge(spec["thresholds"])
-    if spec["service"]:
-        _service.load(layout, spec["service"])
+    spec = _watch_request.definition(layout, params, checks)
     if check_mode:
         return True, {"verdict": None, "trigger": "", "watch": {"release": ReleaseStore(layout).live()}, "lines": []}, {}
-    folder = _watch.start(layout, spec, _watcher)
-    return True, result_of(_watch.follow(layout, folder.id, 0, 0)), {}
+    return True, _watch_request.begin(layout, spec), {}
 
 
 def baseline(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
@@ -309,15 +286,6 @@ def baseline(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tupl
     if check_mode or not live or not checks:
         return False, {"baseline": {}}, {}
     return False, {"baseline": _baseline.figures(_baseline.take(layout, checks, live)["checks"])}, {}
-
-
-def result_of(found: dict[str, t.Any]) -> dict[str, t.Any]:
-    """What the module returns of a watch."""
-    state = found["state"]
-    return {**{name: state.get(name) for name in ("verdict", "trigger", "samples", "rollback", "incident", "baseline", "latency")},
-            "write_attempts": state.get("write_attempts") or [],
-            "watch": {"id": found["id"], **{name: state.get(name) for name in ("status", "release", "rounds", "left", "recent")}},
-            **{name: found[name] for name in ("lines", "offset", "more", "log_file", "metrics_file")}}
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
@@ -329,7 +297,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     if params["state"] == "baseline":
         return baseline(layout, params, check_mode)
     if params["state"] == "followed":
-        return False, result_of(_watch.follow(layout, params["watch_id"], params["offset"], params["patience"])), {}
+        return False, _watch_request.told(_watch.follow(layout, params["watch_id"], params["offset"], params["patience"])), {}
     latest = _watch.latest(layout)
     stopped = latest.id if latest and latest.state()["status"] in _watch.GOING else None
     if stopped and not check_mode:
@@ -344,33 +312,11 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "root": _arguments.ROOT,
-            "env": {"type": "str"},
             "checks": _arguments.CHECKS,
             "headers": _arguments.HEADERS,
             "secret_headers": _arguments.SECRET_HEADERS,
             "state": {"type": "str", "choices": ["watched", "started", "followed", "stopped", "baseline"], "default": "watched"},
-            "service": {"type": "str", "default": "mobius"},
-            "duration": {"type": "float", "default": 3600},
-            "interval": {"type": "float", "default": 60},
-            "retry_interval": {"type": "float", "default": 5},
-            "initial_delay": {"type": "float", "default": 0},
-            "failure_threshold": {"type": "int", "default": 3},
-            "error_threshold": {"type": "int", "default": 5},
-            "restart_limit": {"type": "int", "default": 3},
-            "requests": {"type": "int", "default": 30},
-            "error_rate_pct": {"type": "float", "default": 5},
-            "latency_pct": {"type": "float", "default": 50},
-            "latency_floor_ms": {"type": "float", "default": 20},
-            "window_failures": {"type": "int", "default": 0},
-            "window_rounds": {"type": "int", "default": 10},
-            "memory_mb": {"type": "float", "default": 0},
-            "metrics_interval": {"type": "float", "default": 900},
-            "thresholds": {"type": "dict", "default": {}},
-            "recovery_threshold": {"type": "int", "default": 2},
-            "keep": {"type": "int", "default": 100},
-            "auto_rollback": {"type": "bool", "default": True},
-            "ready_timeout": {"type": "float", "default": 60},
-            "drain_timeout": {"type": "float", "default": 30},
+            **_arguments.WATCH,
             "watch_id": {"type": "str"},
             "offset": {"type": "int", "default": 0},
             "patience": {"type": "float", "default": 0},

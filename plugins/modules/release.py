@@ -105,6 +105,16 @@ options:
     description: Whether what has not ended by then is cut. By default as the service was set up with.
     type: bool
     version_added: 0.1.0
+  watch:
+    description:
+      - With V(active), the watch that begins as soon as the release serves, in this call. So it guards the release whatever becomes of
+        the caller; Ctrl-C and the end of the session do not end the call then.
+      - Takes the options O(mobius.ops.monitor#module:env) to O(mobius.ops.monitor#module:drain_timeout) of M(mobius.ops.monitor);
+        O(mobius.ops.monitor#module:env) is needed. Checks, headers and service are those of this call. Mistakes are found before the
+        switch.
+      - Without it no watch begins.
+    type: dict
+    version_added: 0.1.0
   why:
     description: The reason of a rollback or a failure, for the records.
     type: str
@@ -184,6 +194,11 @@ downtime:
   description: Seconds between the stop of the old release and the readiness of the new one.
   returned: when a service was restarted
   type: float
+watch:
+  description: The watch that has begun, as M(mobius.ops.monitor) returns it with RV(mobius.ops.monitor#module:verdict) and the rest.
+  returned: with O(watch)
+  type: dict
+  version_added: 0.1.0
 finished:
   description: A sentence on a switch that was interrupted and that this call has finished; in check mode, would finish.
   returned: when there was one
@@ -251,10 +266,12 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _deploy_lock,
     _drain,
     _health,
+    _interrupt,
     _prepare,
     _service,
     _switch,
     _switch_journal,
+    _watch_request,
     _work,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._drain import Drain
@@ -297,6 +314,16 @@ class Work:
         return differs, {"release": record}
 
     def active(self) -> tuple[bool, dict[str, t.Any]]:
+        """Switch, and begin the watch: what serves is guarded, wherever the caller is interrupted."""
+        if not self.params["watch"]:
+            return self._activated()
+        options = {**self.params["watch"], "service": self.params["service"] or ""}
+        spec = _watch_request.definition(self.store.layout, _arguments.checked("watch", _arguments.WATCH, options), self.checks)
+        with _interrupt.undeterred():
+            changed, facts = self._activated()
+            return (changed, facts) if self.check_mode else (True, {**facts, "watch": _watch_request.begin(self.store.layout, spec)})
+
+    def _activated(self) -> tuple[bool, dict[str, t.Any]]:
         """Switch, unless it serves."""
         release_id = self.params["release_id"]
         record = self.store.get(release_id)
@@ -458,6 +485,7 @@ def main() -> None:
             "why": {"type": "str", "default": ""},
             "retire": {"type": "bool", "default": False},
             "keep": {"type": "int", "default": 5},
+            "watch": {"type": "dict"},
         },
         required_if=[("state", "prepared", ["release_id", "artifact", "sha256"]), ("state", "active", ["release_id"])],
         supports_check_mode=True,

@@ -8,6 +8,7 @@ import signal
 import threading
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 from support import listening

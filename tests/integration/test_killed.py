@@ -100,6 +100,20 @@ def figures(site):
     return _dora.figures(site.history(), datetime.datetime.now(datetime.timezone.utc))
 
 
+def test_ctrl_c_after_the_switch_leaves_a_release_that_is_watched_to_its_verdict(served, eventually):
+    good = served.live()
+    run = served.operator.start("deploy", mobius_release_source=str(served.source("v2")), mobius_version="v2")
+    eventually(lambda: served.live() != good or run.poll() is not None, "the switch")
+    os.killpg(run.pid, signal.SIGINT)
+    output = run.communicate()[0]
+    live = served.live()
+    assert run.returncode not in (0, 2) and "Smoke-test it" not in output, output
+    eventually(lambda: served.record(live)["status"] == "verified", "the watch ends by itself")
+    assert served.client().health()["release"] == live
+    again = served.deploy("v2")
+    assert (again.status, again.outcome) == (0, "unchanged"), again.output
+
+
 def test_crash_loop_in_the_watch_is_rolled_back(served):
     good = served.live()
     with served.spoiled(kind="crash"):

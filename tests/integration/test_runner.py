@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 
 import ansible_runner
+from support import playbooks
 from support.playbooks import ROOT
 
 
@@ -11,6 +12,8 @@ def launch(site, folder, playbook, **extra):
     """Run a playbook as a job; its runner, and what it left with `set_stats`."""
     survey = {name: value if isinstance(value, (str, dict)) else str(value).lower() for name, value in
               {**site.operator.settings, **extra}.items()}
+    if playbooks.WARM:
+        survey["ansible_python_interpreter"] = playbooks.WARM.interpreter()
     (folder / "survey.json").write_text(json.dumps(survey))
     run = ansible_runner.run(
         private_data_dir=str(folder), project_dir=str(ROOT), inventory=str(ROOT / "inventories" / "local"),

@@ -171,3 +171,14 @@ def test_remarks_on_the_page_are_kept():
               "titles": {"ours": "ours", "isal": "isal"}}
     first = report.page(result)
     assert report.page({**result, "date": "2026-02-02"}, first + report.REMARKS + "\nBecause.\n").endswith("\n## Remarks\n\nBecause.\n")
+
+
+def test_the_table_of_deploys_holds_figures_against_their_limits(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCH))
+    lines = load("deploys").table({
+        "medians": {"deploy, 1 host": 31.0, "deploy, 10 hosts": 50.0, "going back, 10 MB, shared": 0.02, "no-change, 10 hosts": 8.0},
+        "cpu": {"deploy, 1 host": 5.5, "deploy, 10 hosts": 7.0, "no-change, 10 hosts": 1.25}, "tasks": {"deploy": 40}, "proxies": []})
+    assert "| deploy, 1 host | 31.00 | 30 | NO | 5.50 | 6 | yes |" in lines
+    assert "| deploy, 10 hosts | 50.00 |  |  | 7.00 | 6 | NO |" in lines
+    assert "| no-change, 10 hosts | 8.00 |  |  | 1.25 | 1.5 | yes |" in lines
+    assert "| going back, 10 MB, shared | 0.02 |  |  |  |  |  |" in lines

@@ -14,7 +14,7 @@ import yaml
 from ansible_collections.mobius.ops.plugins.module_utils import _watch
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "roles").glob("*/README.md"))]
 #: Inputs of entry points that the defaults of the role mobius do not know.
 OF_ENTRY_POINTS = re.compile(r"mobius_(outcome(_\w+)?|lock_reason)$")
 
@@ -179,8 +179,9 @@ def test_outcomes_are_in_the_readme(word):
     assert f"`{word}`" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_settings_page_is_up_to_date():
-    command = [sys.executable, str(ROOT / "tools" / "settings_doc.py"), "--check"]
+@pytest.mark.parametrize("tool", ["settings_doc", "role_readmes"])
+def test_pages_from_the_argument_specs_are_up_to_date(tool):
+    command = [sys.executable, str(ROOT / "tools" / f"{tool}.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -11,6 +11,8 @@ import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
 
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments
+
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "mobius.ops."
 
@@ -45,6 +47,14 @@ def uses(tasks):
 def test_options_exist(path):
     unknown = {(name, module): options - options_of(module) for name, module, options in uses(yaml.safe_load(path.read_text()))}
     assert {key: names for key, names in unknown.items() if names} == {}
+
+
+def test_a_deploy_watches_as_the_role_monitor_does():
+    deploys = yaml.safe_load((ROOT / "roles" / "mobius" / "vars" / "main.yml").read_text())["mobius_watch_options"]
+    tasks = yaml.safe_load((ROOT / "roles" / "monitor" / "tasks" / "main.yml").read_text())
+    (watch,) = [task[f"{PREFIX}monitor"] for task in tasks if f"{PREFIX}monitor" in task]
+    assert {**watch, **deploys} == watch
+    assert set(deploys) | {"service"} == set(_arguments.WATCH)
 
 
 #: From 2.19 on, ansible-core fills in only text that is marked as a template.

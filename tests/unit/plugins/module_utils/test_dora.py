@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 
 import pytest
 
@@ -118,3 +119,39 @@ def test_the_history_is_read_to_its_beginning(host):
         stream.write('{"what": "active", "rel\n')
     assert [one["release"] for one in _history.of_kinds(host.layout, _dora.KINDS)] == ["r1"]
     assert _dora.figures(_history.of_kinds(host.layout, _dora.KINDS), _clock.now())["deploys"] == 1
+
+
+#: What a history had in six weeks. Beside each event: what it counts for.
+TWENTY = [
+    deployed("r0", "2026-10-20T12:00:00Z", None, committed="2026-10-20T11:00:00Z"),  # before the 30 days
+    event("verified", "r0", "2026-10-20T12:10:00Z"),
+    event("prepared", "r1", at(1, "12:00:00")),
+    {"what": "backup", "when": at(1, "12:00:30"), "why": "before the deploy of r1", "archive": "/b.zip"},
+    deployed("r1", at(1, "12:01:00"), "r0", committed=at(1, "10:01:00")),  # deployment 1, lead time 7,200 s
+    event("verified", "r1", at(1, "12:11:00")),
+    event("watch", "r1", at(1, "12:11:01"), verdict="healthy"),
+    deployed("r2", at(5, "09:00:00"), "r1", committed=at(4, "09:00:00")),  # deployment 2
+    event("failed", "r2", at(5, "09:00:40"), previous="r1", serving=True),  # failure 1, restored after 40 s
+    event("incident", "r2", at(5, "09:00:41"), incident="i1", severity=2),
+    deployed("r3", at(9, "09:00:00"), "r1", committed=at(8, "09:00:00")),  # deployment 3
+    event("rolled_back", "r3", at(9, "09:05:00"), target="r1", downtime=0.4),  # failure 2, restored after 300 s
+    event("watch", "r3", at(9, "09:05:01"), verdict="rolled_back"),  # the same failure
+    deployed("r4", at(12, "10:00:00"), "r1", committed=at(12, "06:00:00")),  # deployment 4
+    event("watch", "r4", at(12, "10:20:00"), verdict="frozen"),  # failure 3
+    deployed("r5", at(12, "11:00:00"), "r4", committed=at(12, "10:56:00")),  # deployment 5, lead time 240 s
+    event("verified", "r5", at(12, "11:30:00")),  # failure 3 restored after 5,400 s
+    event("active", "r5", at(15, "08:00:00")),  # a start of the live release
+    {"what": "restored", "when": at(20), "why": "a disk", "archive": "/b.zip"},
+    deployed("r6", at(28), "r5", committed=at(28, "02:00:00")),  # deployment 6, lead time 36,000 s
+]
+
+
+def test_a_history_of_twenty_events(host):
+    """6 deployments in 30 days (6 x 7 / 30 = 1.4 a week), 3 of them failed (50 %), restored after 40, 300 and 5,400 s (median 300),
+    and lead times of 7,200, 240 and 36,000 s (median 7,200)."""
+    assert len(TWENTY) == 20
+    with open(host.layout.history, "a", encoding="utf-8") as stream:
+        stream.writelines(json.dumps(one) + "\n" for one in TWENTY)
+    assert _dora.figures(_history.of_kinds(host.layout, _dora.KINDS), NOW) == {
+        "days": 30, "deploys": 6, "deploys_per_week": 1.4, "failed": 3, "unrestored": 0, "change_failure_rate_pct": 50.0,
+        "time_to_restore": 300.0, "lead_time": 7200.0}

@@ -27,6 +27,8 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.mobius.ops.plugins.modules import release, release_info
 
+pytestmark = pytest.mark.slow
+
 STATES = ("restart", "shared", "exclusive")
 DOWN = [sys.executable, "-c", "open('../../shared/data/undone', 'a').write('x')"]
 

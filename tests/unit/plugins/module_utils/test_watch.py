@@ -226,6 +226,38 @@ def prints(host, release_id, text):
         _files.write_text(path, f"print({text!r}, flush=True)\n" + stream.read())
 
 
+@pytest.fixture
+def busy(altered):
+    """Each round takes 0.4 s of a watch's clock."""
+    altered("""
+        now = [0.0]
+        _watcher.time = _watch_host.time = types.SimpleNamespace(
+            monotonic=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds))
+        done = _watcher.Watcher.round
+        def slow(self):
+            action = done(self)
+            now[0] += 0.4
+            return action
+        _watcher.Watcher.round = slow
+    """)
+
+
+def test_a_busy_host_gets_as_many_rounds_as_a_rollback_takes(two, busy, watch, ended):
+    state = ended(watch(duration=0.5, interval=0.1, failure_threshold=3))
+    assert (state["verdict"], state["rounds"]) == ("healthy", 3), state["trigger"]
+
+
+def test_a_busy_host_whose_release_is_bad_goes_back_after_its_window(host, two, busy, watch, ended):
+    host.mode("r2", "bad")
+    state = ended(watch(duration=0.5, interval=0.1, failure_threshold=3))
+    assert (state["verdict"], state["rounds"], host.store.live()) == ("rolled_back", 3, "r1"), state["trigger"]
+
+
+def test_a_window_without_room_for_them_calls_nothing_good(two, busy, watch, ended):
+    state = ended(watch(duration=0.5, interval=0.3, failure_threshold=3))
+    assert (state["verdict"], state["rounds"]) == ("inconclusive", 2) and "only 2 rounds were measured" in state["trigger"]
+
+
 def test_a_write_outside_the_shared_folders_is_recorded_once_and_moves_no_verdict(host, own_clock, watch, ended):
     host.live("r1")
     prints(host, "r1", DENIED)

@@ -1,0 +1,43 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What modules ask of a watch, and what they tell of one."""
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.mobius.ops.plugins.module_utils import _probe, _service, _thresholds, _verdict, _watch, _watcher
+from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
+
+#: Of the options in ``_arguments.WATCH``, and of a module's others, those that define a watch.
+NAMES = ("env", "service", "duration", "interval", "retry_interval", "initial_delay", "requests", "keep", "metrics_interval",
+         "auto_rollback", "ready_timeout", "drain_timeout", "thresholds", *_verdict.Rules._fields)
+
+
+def definition(layout: Layout, options: dict[str, t.Any], checks: list[dict[str, t.Any]]) -> dict[str, t.Any]:
+    """What ``begin`` takes. :raises InputError: when it makes no sense, so that nobody learns of that after a switch."""
+    check_name(options["env"] or "", "env")
+    _probe.require(checks)
+    spec = {**{name: options[name] for name in NAMES}, "checks": checks}
+    if not checks:
+        raise InputError("watch", "some checks", "none", "Give the checks option, or mobius_checks")
+    _watch.check_times(spec)
+    _thresholds.merge(spec["thresholds"])
+    if spec["service"]:
+        _service.load(layout, spec["service"])
+    return spec
+
+
+def begin(layout: Layout, spec: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Start it; what is told of it then."""
+    folder = _watch.start(layout, dict(spec), _watcher)
+    return told(_watch.follow(layout, folder.id, 0, 0))
+
+
+def told(found: dict[str, t.Any]) -> dict[str, t.Any]:
+    """What a module returns of a watch that it followed."""
+    state = found["state"]
+    return {**{name: state.get(name) for name in ("verdict", "trigger", "samples", "rollback", "incident", "baseline", "latency")},
+            "write_attempts": state.get("write_attempts") or [],
+            "watch": {"id": found["id"], **{name: state.get(name) for name in ("status", "release", "rounds", "left", "recent")}},
+            **{name: found[name] for name in ("lines", "offset", "more", "log_file", "metrics_file")}}
