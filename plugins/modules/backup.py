@@ -22,10 +22,10 @@ description:
     needs something of the application, such as a collation, is a warning and no failure.
   - Files that are right only together are one state of all of them, or a problem. These are a file with its C(-wal) or C(-journal) that
     SQLite cannot read, such as a database of SQLCipher, and folders of LMDB, LevelDB, RocksDB, PostgreSQL, MySQL and MongoDB.
-  - A file that changes while it is read is read again, up to 3 times. A log is taken up to the size that was seen
-    first. A JSON file of the component C(database) that was just written is read again until it is a whole document or
-    rests. A file that still changes, vanishes or cannot be read makes the backup C(incomplete), unless O(allow_changed=true).
-    It fails then, and what could be taken is kept aside under a name that is never offered for a restore. One that vanishes and is named after a
+  - A file that changes while it is read is read again, up to 3 times. A log is taken up to the size that was seen first. A JSON file of
+    the component C(database) that was just written is read again until it is a whole document or rests.
+  - A file that still changes, vanishes or cannot be read makes the backup C(incomplete), unless O(allow_changed=true). It fails then, and
+    what could be taken is kept aside under a name that is never offered for a restore. One that vanishes and is named after a
     JSON file beside it in C(database), such as C(projects.json.tmp), was that one's next content, and is not missed.
   - Symbolic links are stored as links and not followed. Sockets, named pipes and devices are left out and listed.
 options:
