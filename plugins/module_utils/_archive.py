@@ -25,20 +25,23 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _databases,
     _deflate,
     _files,
-    _sqlite,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._archive_ahead import Ahead, ReadAhead
+from ansible_collections.mobius.ops.plugins.module_utils._archive_groups import Group, gather
 from ansible_collections.mobius.ops.plugins.module_utils._archive_manifest import SCHEMA
 from ansible_collections.mobius.ops.plugins.module_utils._archive_paths import MANIFEST
 from ansible_collections.mobius.ops.plugins.module_utils._archive_reuse import Previous
 from ansible_collections.mobius.ops.plugins.module_utils._archive_scan import Plan, Source, is_draft, note
 from ansible_collections.mobius.ops.plugins.module_utils._archive_source import Content, Unreadable
+from ansible_collections.mobius.ops.plugins.module_utils._archive_stores import Stores
 from ansible_collections.mobius.ops.plugins.module_utils._archive_zip import DEFLATED, STORED, Member, ZipWriter
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._progress import Meter, Share
 
 #: Room in the manifest for files that get larger, and so have longer numbers, while they are backed up.
 _GROWTH = 16 * 1024
+#: Bytes at least, where there are so many, that are the end of a JSON store.
+_ENDS = 64
 
 
 class Writer:
@@ -52,14 +55,17 @@ class Writer:
                  meter: Meter) -> None:
         self._zip = ZipWriter(stream)
         self._databases = databases
+        self._stores = Stores(self, databases)
         self._deflater = deflater
         self._previous = previous
         self._meter = meter
-        self._share = Share(meter, 0)
+        self._share, self._sharing = Share(meter, 0), False
         self._ahead = ReadAhead(previous, deflater)
         self._linked: dict[int, dict[str, t.Any]] = {}
         self.entries: list[dict[str, t.Any]] = []
         self.problems: list[dict[str, str]] = []
+        #: What is no problem, and its owner should know.
+        self.warnings: list[str] = []
         #: Members that were copied from the previous archive.
         self.copied: set[str] = set()
 
@@ -81,8 +87,11 @@ class Writer:
         room = self._reserve(manifest, plan)
         try:
             with _checksums.brisk():
-                for source, ahead in self._ahead.read(plan.sources):
-                    self._write(source, ahead)
+                for each, ahead in self._ahead.read(gather(plan.sources)):
+                    if isinstance(each, Group):
+                        self._stores.take(each)
+                    else:
+                        self.take(each, ahead)
         finally:
             self._ahead.close()
         if self.problems and not allow_changed:
@@ -97,12 +106,12 @@ class Writer:
 
     def _reserve(self, manifest: dict[str, t.Any], plan: Plan) -> Member:
         entries = []
-        for source in [each for top in plan.sources for each in [top, *top.companions]]:
+        for source in plan.sources:
             made = _archive_manifest.entry(source, source.status)
             if source.type == "file":
                 status = source.status
                 made.update(size=status.st_size, sha256="0" * 64, packed_sha256="0" * 64, inode=status.st_ino,
-                            ctime_ns=status.st_ctime_ns, **({"journal_mode": "wal"} if source.sqlite else {}))
+                            ctime_ns=status.st_ctime_ns, **({"journal_mode": "wal", "as_is": True} if source.sqlite else {}))
             elif source.type == "symlink":
                 made.update(target=source.target, size=len(source.target), sha256="0" * 64)
             entries.append(made)
@@ -116,49 +125,89 @@ class Writer:
         self._zip.keep(member)
         return member
 
-    def _write(self, source: Source, ahead: Ahead) -> None:
-        if source.type == "file":
-            self._share = Share(self._meter, source.status.st_size)
-            if source.sqlite:
-                self._database(source)
-            else:
-                self._plain(source, ahead)
-            self._share.end()
-        else:
-            content = source.target.encode("utf-8", "surrogateescape")
-            facts = {"target": source.target, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-            member = self._member(source, source.status, len(content), STORED)
-            member.crc, member.size = _deflate.crc32(content), len(content)
-            self._zip.add(member, [content])
-            self.entries.append({**_archive_manifest.entry(source, source.status), **(facts if source.type == "symlink" else {})})
-            self._meter.add(files=int(source.type == "symlink"))
+    def take(self, source: Source, ahead: Ahead = None, tries: int = _archive_source.RETRIES + 1, doubtful: bool = False) -> bool:
+        """Take one file, folder or link; whether it is one state of it.
 
-    def _problem(self, source: Source, reason: str) -> None:
+        :param ahead: what the pool found.
+        :param tries: how often a file that moves is read.
+        :param doubtful: it is known that it is not sound.
+        """
+        if source.type == "file":
+            with self.shared([source]):
+                return self._plain(source, ahead, tries, doubtful)
+        content = source.target.encode("utf-8", "surrogateescape")
+        facts = {"target": source.target, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        member = self._member(source, source.status, len(content), STORED)
+        member.crc, member.size = _deflate.crc32(content), len(content)
+        self._zip.add(member, [content])
+        self.entries.append({**_archive_manifest.entry(source, source.status), **(facts if source.type == "symlink" else {})})
+        self._meter.add(files=int(source.type == "symlink"))
+        return True
+
+    @contextlib.contextmanager
+    def shared(self, sources: t.Sequence[Source]) -> t.Iterator[None]:
+        """While the block runs, what is read counts as these files' part of the work, however often that is; within such a block too."""
+        if self._sharing:
+            yield
+            return
+        files = [source for source in sources if source.type == "file"]
+        self._share, self._sharing = Share(self._meter, sum(source.status.st_size for source in files)), True
+        try:
+            yield
+        finally:
+            self._sharing = False
+        self._share.end(len(files))
+
+    def problem(self, source: Source, reason: str) -> None:
+        """Note that a file could not be taken as one state of it."""
         self.problems.append(note(source.name, reason))
 
-    def _plain(self, source: Source, ahead: Ahead, mark: bool = False) -> None:
-        """Take a file in one piece, in several tries; *mark* says that it is known to be doubtful."""
+    def warn(self, source: Source, remark: str) -> None:
+        """Note something of a file that was taken."""
+        self.warnings.append(f"{_archive_paths.printable(source.name)} {remark}")
+
+    def mark(self) -> t.Callable[[], None]:
+        """What forgets all that is taken from now on."""
+        zipped, counts, copied, linked = self._zip.mark(), [len(some) for some in self._notes()], set(self.copied), dict(self._linked)
+
+        def back() -> None:
+            self._zip.back(zipped)
+            for some, count in zip(self._notes(), counts):
+                del some[count:]
+            self.copied, self._linked = copied, linked
+
+        return back
+
+    def _notes(self) -> list[list[t.Any]]:
+        return [self.entries, self.problems, self.warnings]
+
+    def _plain(self, source: Source, ahead: Ahead, tries: int, doubtful: bool) -> bool:
         try:
             if isinstance(ahead, Unreadable):
                 raise ahead
-            content = ahead or self._copied(source) or self._streamed(source)
+            content = ahead or self.copied_before(source) or self._streamed(source, tries)
             if ahead:
                 self._add(source, content)
         except Unreadable as error:
-            if not (isinstance(error.__cause__, FileNotFoundError) and is_draft(source)):
-                self._problem(source, f"it cannot be read: {error}")
-            return
+            if isinstance(error.__cause__, FileNotFoundError) and is_draft(source):
+                return True
+            self.problem(source, f"it cannot be read: {error}")
+            return False
         reason = content.reason
-        entry = self._list(source, content, doubtful=bool(reason) or mark)
+        entry = self.enter(source, content, doubtful=bool(reason) or doubtful)
+        if content.remark:
+            self.warn(source, content.remark)
         if source.hardlink and not reason:
             first = self._linked.setdefault(source.hardlink, entry)
             if first["sha256"] != entry["sha256"]:
                 entry["changed"], reason = True, "it changed between the readings of two of its names"
                 del entry["hardlink"]
         if reason:
-            self._problem(source, reason)
+            self.problem(source, reason)
+        return not reason
 
-    def _list(self, source: Source, content: Content, doubtful: bool) -> dict[str, t.Any]:
+    def enter(self, source: Source, content: Content, doubtful: bool = False) -> dict[str, t.Any]:
+        """Enter a member into the manifest."""
         entry = {**_archive_manifest.entry(source, content.status), "size": content.size, "sha256": content.sha256,
                  "packed_sha256": content.packed_sha256}
         if doubtful:
@@ -179,8 +228,8 @@ class Writer:
         member.crc, member.size = content.crc, content.size
         self._zip.add(member, content.chunks)
 
-    def _copied(self, source: Source) -> Content | None:
-        """A large member of the archive before, copied; ``None`` when there is none to be had."""
+    def copied_before(self, source: Source) -> Content | None:
+        """A member of the archive before, copied; ``None`` when there is none to be had."""
         entry = self._previous.find(source)
         if not entry:
             return None
@@ -198,28 +247,31 @@ class Writer:
         self._zip.keep(member)
         return content
 
-    def _streamed(self, source: Source) -> Content:
+    def _streamed(self, source: Source, tries: int) -> Content:
         """Read a large file, in several tries where it moves. :raises Unreadable: when it cannot be read."""
-        for last in (False,) * _archive_source.RETRIES + (True,):
+        for left in range(tries)[::-1]:
             try:
                 with _archive_source.Folders() as folders, folders.opened(source) as descriptor:
-                    before, rested = _archive_source.settled(functools.partial(os.fstat, descriptor))
+                    before, rested = _archive_source.settled(functools.partial(os.fstat, descriptor), source.append_only)
                     member, content, ends = self._stream(source, descriptor, before)
-                    after = os.fstat(descriptor)
+                    content.rested = rested
+                    _archive_source.judge(source, content, descriptor, ends)
             except Unreadable:
-                if last:
+                if not left:
                     raise
                 time.sleep(_archive_source.PAUSE)
                 continue
-            content.rested = rested
-            content.reason = _archive_source.judged(source, before, after, content.size)
-            if not content.reason and _archive_source.is_json_store(source) and _archive_source.torn_json(*ends, content.size):
-                content.reason = "it is no JSON document"
-            if not content.reason or last:
+            if not content.reason or not left:
                 self._zip.keep(member)
                 break
             self._zip.discard(member)
             time.sleep(_archive_source.PAUSE)
+        return content
+
+    def stored(self, source: Source, descriptor: int) -> Content:
+        """Write an open file that nothing changes as a source's content."""
+        member, content, _ends = self._stream(source, descriptor, os.fstat(descriptor))
+        self._zip.keep(member)
         return content
 
     def _stream(self, source: Source, descriptor: int, status: os.stat_result) -> tuple[Member, Content, tuple[bytes, bytes]]:
@@ -241,7 +293,7 @@ class Writer:
                 member.crc, member.size = _deflate.crc32(block, member.crc), member.size + len(block)
                 if store and len(head) < _archive_source.PARSED:
                     head.extend(block)
-                tail = block
+                tail = tail[-_ENDS:] + block
                 self._share.add(len(block))
                 yield block
 
@@ -256,51 +308,3 @@ class Writer:
         sha256 = digest.hexdigest()
         packed = packed_digest.hexdigest() if deflates else sha256
         return member, Content(status, member.size, sha256, member.crc, member.method, packed), (bytes(head), tail)
-
-    def _database(self, source: Source) -> None:
-        content = self._copied(source)
-        if content:
-            entry = self._list(source, content, doubtful=False)
-            if _sqlite.in_wal_mode(source.path):
-                entry["journal_mode"] = "wal"
-            return
-        with contextlib.ExitStack() as stack:
-            try:
-                with _archive_source.Folders() as folders, folders.opened(source) as live:
-                    before, rested = _archive_source.settled(functools.partial(os.fstat, live))
-                copy, wal = stack.enter_context(self._databases.of(source.base).copied(source.base, source.relative, before.st_size))
-            except (OSError, Unreadable) as error:
-                self._problem(source, "it cannot be read: " + _why(error))
-                return
-            except IntegrityError as error:
-                self._damaged_database(source, error.found)
-                return
-            os.utime(copy, ns=(before.st_atime_ns, before.st_mtime_ns))
-            member, content, _ends = self._stream(source, copy, os.fstat(copy))
-        self._zip.keep(member)
-        content.status = before
-        content.rested = rested and _same(before, source.path) and not _sqlite.in_use(source.path)
-        entry = self._list(source, content, doubtful=False)
-        if wal:
-            entry["journal_mode"] = "wal"
-
-    def _damaged_database(self, source: Source, reason: str) -> None:
-        """In a folder of uploads anybody may leave a broken file with SQLite's header: it is kept as the file it is."""
-        doubtful = source.component == "database" or bool(source.companions)
-        if doubtful:
-            self._problem(source, reason)
-        source.sqlite = False
-        for part in [source] + source.companions:
-            self._plain(part, None, mark=doubtful)
-
-
-def _why(error: BaseException) -> str:
-    cause = error.__cause__ or error
-    return "it is gone" if isinstance(cause, FileNotFoundError) else getattr(cause, "strerror", "") or str(error)
-
-
-def _same(before: os.stat_result, path: str) -> bool:
-    try:
-        return _archive_source.identity(os.lstat(path)) == _archive_source.identity(before)
-    except FileNotFoundError:
-        return False

@@ -13,6 +13,7 @@ import os
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _archive_source, _deflate
+from ansible_collections.mobius.ops.plugins.module_utils._archive_groups import Group
 from ansible_collections.mobius.ops.plugins.module_utils._archive_reuse import Previous
 from ansible_collections.mobius.ops.plugins.module_utils._archive_scan import Source
 from ansible_collections.mobius.ops.plugins.module_utils._archive_source import Content, Unreadable
@@ -36,9 +37,9 @@ class ReadAhead:
         """Drop what has not begun, and wait for the rest."""
         self._pool.shutdown(cancel_futures=True)
 
-    def read(self, sources: list[Source]) -> t.Iterator[tuple[Source, Ahead]]:
-        """Every source in its order, and what the pool found in the small ones meanwhile."""
-        waiting: collections.deque[tuple[list[Source], t.Any]] = collections.deque()
+    def read(self, sources: list[Source | Group]) -> t.Iterator[tuple[Source | Group, Ahead]]:
+        """Every source or group in its order, and what the pool found in the small ones meanwhile."""
+        waiting: collections.deque[tuple[list[t.Any], t.Any]] = collections.deque()
         for batch in _batches(sources):
             waiting.append((batch, self._pool.submit(self._prepare, batch) if _is_small(batch[0]) else None))
             while len(waiting) > _AHEAD:
@@ -71,13 +72,13 @@ class ReadAhead:
         return found
 
 
-def _is_small(source: Source) -> bool:
-    return source.type == "file" and not source.sqlite and source.status.st_size <= _archive_source.SMALL
+def _is_small(source: Source | Group) -> bool:
+    return isinstance(source, Source) and source.type == "file" and source.status.st_size <= _archive_source.SMALL
 
 
-def _batches(sources: list[Source]) -> t.Iterator[list[Source]]:
+def _batches(sources: list[Source | Group]) -> t.Iterator[list[t.Any]]:
     """Small files that follow one another, and everything else one by one."""
-    batch: list[Source] = []
+    batch: list[t.Any] = []
     size = 0
     for source in sources:
         small = _is_small(source)
@@ -86,12 +87,12 @@ def _batches(sources: list[Source]) -> t.Iterator[list[Source]]:
             batch, size = [], 0
         if small:
             batch.append(source)
-            size += source.status.st_size
+            size += t.cast(Source, source).status.st_size
         else:
             yield [source]
     if batch:
         yield batch
 
 
-def _results(batch: list[Source], ahead: concurrent.futures.Future[list[Ahead]] | None) -> t.Iterator[tuple[Source, Ahead]]:
+def _results(batch: list[t.Any], ahead: concurrent.futures.Future[list[Ahead]] | None) -> t.Iterator[tuple[Source | Group, Ahead]]:
     return zip(batch, ahead.result() if ahead else [None] * len(batch))

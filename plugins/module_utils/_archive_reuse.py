@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _sqlite
 from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive, Buffer, Window
 from ansible_collections.mobius.ops.plugins.module_utils._archive_scan import Source
 from ansible_collections.mobius.ops.plugins.module_utils._archive_source import Content
@@ -30,14 +29,12 @@ class Previous:
         """The entry of a file that is still the same by size, times and inode."""
         entry = self._entries.get(source.name)
         status = source.status
-        if not entry or entry["type"] != "file" or "packed_sha256" not in entry:
+        if source.reread or not entry or entry["type"] != "file" or "packed_sha256" not in entry:
             return None
         if (entry.get("inode"), entry.get("ctime_ns"), entry["mtime_ns"]) != (status.st_ino, status.st_ctime_ns, status.st_mtime_ns):
             return None
-        if bool(entry.get("sqlite")) != source.sqlite or (not source.sqlite and entry["size"] != status.st_size):
-            return None
-        if source.sqlite and _sqlite.in_use(source.path):
-            return None
+        if (bool(entry.get("sqlite")), bool(entry.get("as_is"))) != (source.sqlite,) * 2 or entry["size"] != status.st_size:
+            return None  # of a database only one that was at rest, whose member has the file's own bytes
         return entry
 
     def window(self) -> Window | None:

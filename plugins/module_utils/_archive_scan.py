@@ -9,7 +9,6 @@ import dataclasses
 import os
 import stat
 import time
-import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _archive_paths, _sqlite, _walk
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
@@ -47,8 +46,8 @@ class Source:
     xattrs: dict[str, str] = dataclasses.field(default_factory=dict)
     #: The same number for all names of one file; 0 for a file with one name.
     hardlink: int = 0
-    #: ``-wal`` and the like of a database: left out, unless SQLite cannot copy the database.
-    companions: list[Source] = dataclasses.field(default_factory=list)
+    #: It may change without a trace in its times, so that it is read every time.
+    reread: bool = False
 
     @property
     def path(self) -> str:
@@ -165,7 +164,7 @@ def _children(plan: Plan, folder: Source, held: _walk.Held) -> list[Source]:
         special = found.pop(name)
         kind = _SPECIAL.get(stat.S_IFMT(special.status.st_mode), "special file")
         plan.skipped.append(note(special.name, f"a {kind} has no content"))
-    return _without_companions(plan, dict(sorted(found.items())))
+    return [found[name] for name in sorted(found)]
 
 
 def _look(folder: Source, names: list[str], found: dict[str, Source], descriptor: int) -> bool:
@@ -189,15 +188,6 @@ def _look(folder: Source, names: list[str], found: dict[str, Source], descriptor
     return complete
 
 
-def _without_companions(plan: Plan, found: dict[str, Source]) -> list[Source]:
-    for name in [name for name, source in found.items() if source.sqlite]:
-        for suffix in _sqlite.COMPANIONS:
-            companion: t.Any = found.get(name + suffix)
-            if companion is not None and companion.type == "file" and not companion.sqlite:
-                found[name].companions.append(found.pop(name + suffix))
-    return list(found.values())
-
-
 def _look_again(plan: Plan, begun: int) -> None:
     """List anew the folders that changed meanwhile: nobody has seen what moved to where the listing had already been.
 
@@ -218,8 +208,13 @@ def _look_again(plan: Plan, begun: int) -> None:
         plan.sources.sort(key=lambda source: (order[source.component], source.relative.split(os.sep) if source.relative else []))
     names, files = {source.name for source in plan.sources}, {_file(source) for source in plan.sources}
     lost = {os.path.dirname(name) for name, source in seen.items()
-            if name not in names and _file(source) not in files and not is_draft(source)}
+            if name not in names and _file(source) not in files and not is_draft(source) and not _is_companion(name, names)}
     plan.problems += [note(folder, "names in it changed whenever it was listed") for folder in sorted(lost)]
+
+
+def _is_companion(name: str, names: set[str]) -> bool:
+    """Whether it lies beside a database, as files do that come and go with its transactions; see ``_archive_groups``."""
+    return any(name.endswith(suffix) and name[:-len(suffix)] in names for suffix in _sqlite.COMPANIONS)
 
 
 def _file(source: Source) -> tuple[int, int, int]:

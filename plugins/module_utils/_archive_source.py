@@ -21,10 +21,16 @@ RETRIES = 3
 PAUSE = 0.2
 #: Changes within one tick of the file system's clock leave the same time: a file rests this long before it is read.
 SETTLE_NS = 20_000_000
+#: The same where times are whole seconds, or on FAT every other one, as is seen by a change time without a fraction.
+COARSE_NS = 2_020_000_000
+#: Seconds that one file is waited for at most, and a log, which grows as it likes.
+_WAIT, _WAIT_LOG = 2.5, 0.1
 #: Files up to this size are read in one piece, several at once; larger ones one after another, a block at a time.
 SMALL = _deflate.BLOCK
 #: JSON up to this size is parsed; of a larger text only the two ends are looked at.
 PARSED = 4 * 1024 * 1024
+#: What may stand around a JSON text: white space, byte-order marks, and the other half of each letter in UTF-16.
+_AROUND = b" \t\r\n\0\xef\xbb\xbf\xfe\xff"
 #: Content that deflating does not make smaller.
 PACKED = frozenset((
     "7z", "aac", "avi", "avif", "br", "bz2", "docx", "flac", "gif", "gz", "heic", "jpeg", "jpg", "lz4", "m4a",
@@ -52,6 +58,8 @@ class Content:
     chunks: t.Sequence[bytes | memoryview] = dataclasses.field(default_factory=list)
     #: Why this is not one state of the file; "" when it is one.
     reason: str = ""
+    #: What its owner should know of it all the same.
+    remark: str = ""
     #: It comes from the archive before this one.
     copied: bool = False
     #: The file was at rest when it was read, so that another content of it has other times.
@@ -86,7 +94,7 @@ class Folders:
                 with _files.folder(source.base, folder) as descriptor:
                     self._descriptor = os.dup(descriptor)
                 self._name = (source.base, folder)
-            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._descriptor)
+            descriptor = _files.plain(name, at=self._descriptor)
         except OSError as error:
             self._leave()  # the folder may have been replaced: the next try finds the new one
             raise Unreadable(error.strerror) from error
@@ -101,18 +109,33 @@ class Folders:
         self._name = None
 
 
-def at_rest(status: os.stat_result) -> bool:
-    """Whether a change from now on would leave another time."""
-    return not 0 <= time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < SETTLE_NS
+def unrest(status: os.stat_result) -> float:
+    """Seconds until a change of the file leaves another time; 0.0 when it rests."""
+    tick = SETTLE_NS if status.st_ctime_ns % 10**9 else COARSE_NS
+    ages = [time.time_ns() - when for when in (status.st_mtime_ns, status.st_ctime_ns)]
+    return max((tick - age for age in ages if 0 <= age < tick), default=0) / 1e9
 
 
-def settled(look: t.Callable[[], os.stat_result]) -> tuple[os.stat_result, bool]:
+def settled(look: t.Callable[[], os.stat_result], log: bool = False) -> tuple[os.stat_result, bool]:
     """A file's facts, once it rests, or after some tries; and whether it does."""
+    status, rests = all_settled(lambda: {"": look()}, _WAIT_LOG if log else _WAIT)
+    return status[""], rests
+
+
+def all_settled(look: t.Callable[[], dict[str, os.stat_result]], most: float = _WAIT) -> tuple[dict[str, os.stat_result], bool]:
+    """The facts of several files, once all of them rest, or after some tries; and whether they do.
+
+    :param most: seconds to wait.
+    """
     for _attempt in range(RETRIES):
-        status = look()
-        if at_rest(status):
-            return status, True
-        time.sleep(SETTLE_NS / 1e9)
+        found = look()
+        wait = max(map(unrest, found.values()), default=0.0)
+        if not wait:
+            return found, True
+        most -= wait
+        if most < 0:
+            return found, False
+        time.sleep(wait)
     return look(), False
 
 
@@ -130,18 +153,37 @@ def blocks(descriptor: int, size: int) -> t.Iterator[bytes]:
         yield block
 
 
+def same_again(descriptor: int, size: int, sha256: str) -> bool:
+    """Whether a file that does not rest, so that its times may not tell of a change, has the same content still."""
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    digest = hashlib.sha256()
+    for block in blocks(descriptor, size):
+        digest.update(block)
+    return digest.hexdigest() == sha256
+
+
 def identity(status: os.stat_result) -> tuple[int, int, int, int]:
     """What is another when the content is another."""
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def judged(source: Source, before: os.stat_result, after: os.stat_result, taken: int) -> str:
-    """Why what was read between two looks is not one state of the file; "" when it is one."""
-    if taken < before.st_size or after.st_size < before.st_size:
-        return "it became shorter while it was read"
-    if not source.append_only and identity(before) != identity(after):
-        return "it changed while it was read"
-    return ""
+def judge(source: Source, content: Content, descriptor: int, ends: tuple[bytes, bytes]) -> None:
+    """Note in what was read why it is not one state of the file, if it is none.
+
+    :param ends: the beginning and the end of what was read, for a JSON store.
+    """
+    before, after = content.status, os.fstat(descriptor)
+    if content.size < before.st_size or after.st_size < before.st_size:
+        content.reason = "it became shorter while it was read"
+    elif source.append_only:
+        return
+    elif identity(before) != identity(after) or not (content.rested or same_again(descriptor, content.size, content.sha256)):
+        content.reason = "it changed while it was read"
+    elif is_json_store(source) and torn_json(*ends, content.size):
+        if writes_now(before):
+            content.reason = "it is no JSON document"
+        elif cut_json(*ends) and ends[0].lstrip(_AROUND)[:1] in (b"{", b"["):
+            content.remark = "does not end as a JSON document does; it rests, so it was taken as it is"
 
 
 def is_json_store(source: Source) -> bool:
@@ -153,11 +195,28 @@ def torn_json(head: bytes, tail: bytes, size: int) -> bool:
     """Whether a JSON text is cut. *head* and *tail* are its ends, each all of it when it is a small one."""
     if size <= PARSED:
         try:
-            json.loads(head)
-        except (ValueError, RecursionError):
+            json.loads(head, parse_int=float)
+        except RecursionError:  # deeper than Python reads
+            return cut_json(head, tail)
+        except ValueError:
             return True
         return False
-    return (head.lstrip()[:1], tail.rstrip()[-1:]) not in ((b"{", b"}"), (b"[", b"]"))
+    return cut_json(head, tail)
+
+
+def cut_json(head: bytes, tail: bytes) -> bool:
+    """Whether a JSON text does not end as it begins, in UTF-8 or UTF-16."""
+    first, last = head.lstrip(_AROUND)[:1], tail.rstrip(_AROUND)[-1:]
+    return (first, last) not in ((b"{", b"}"), (b"[", b"]"))
+
+
+def writes_now(status: os.stat_result) -> bool:
+    """Whether a file changed so short a time ago that its writer may be in the midst of it.
+
+    One that did not change for longer than all tries take is what it is: a text with comments, say, or of several documents.
+    """
+    age = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns)
+    return 0 <= age < RETRIES * PAUSE * 1e9
 
 
 def packed(status: os.stat_result, content: bytes, deflater: _deflate.Deflater | None) -> Content:
@@ -181,20 +240,17 @@ def read_small(folders: Folders, source: Source, deflater: _deflate.Deflater) ->
             time.sleep(PAUSE)
         try:
             with folders.opened(source) as descriptor:
-                before, rested = settled(functools.partial(os.fstat, descriptor))
+                before, rested = settled(functools.partial(os.fstat, descriptor), source.append_only)
                 if before.st_size > SMALL:
                     return None
                 raw = b"".join(blocks(descriptor, before.st_size))
-                after = os.fstat(descriptor)
+                content = packed(before, raw, deflater if compressible(source) else None)
+                content.rested = rested
+                judge(source, content, descriptor, (raw, raw))
         except Unreadable:
             if attempt == RETRIES:
                 raise
             continue
-        reason = judged(source, before, after, len(raw))
-        if not reason and is_json_store(source) and torn_json(raw, raw, len(raw)):
-            reason = "it is no JSON document"
-        content = packed(before, raw, deflater if compressible(source) else None)
-        content.reason, content.rested = reason, rested
-        if not reason:
+        if not content.reason:
             break
     return content

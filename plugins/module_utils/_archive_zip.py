@@ -140,6 +140,16 @@ class ZipWriter:
         self._end = self._stream.seek(member.offset)
         self._stream.truncate()
 
+    def mark(self) -> tuple[int, int]:
+        """The place where the next member begins, for :meth:`back`."""
+        return self._end, len(self._members)
+
+    def back(self, mark: tuple[int, int]) -> None:
+        """Forget all members that came after a mark."""
+        self._end = self._stream.seek(mark[0])
+        self._stream.truncate()
+        del self._members[mark[1]:]
+
     def replace(self, member: Member, content: bytes) -> None:
         """Put other content of the same size into a stored member that was kept."""
         if len(content) != member.size or member.method != STORED:

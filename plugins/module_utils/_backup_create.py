@@ -46,6 +46,8 @@ class Request:
     level: int = 6
     #: Days after which every file is read again, although it looks unchanged; 0 reads all of them every time.
     full_every: int = 7
+    #: Files and folders that are read every time, by their paths in the archive.
+    never_reuse: tuple[str, ...] = ()
     allow_changed: bool = False
     #: Whether ISA-L may deflate, where it is installed.
     isal: bool = True
@@ -104,6 +106,8 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
     meter.phase("look")
     found = plan(layout, request)
     found.problems += problems
+    for source in found.sources:
+        source.reread = any(source.name == path or source.name.startswith(path + "/") for path in request.never_reuse)
     lacks = _external.lacks_state(layout, request.components, (source.component for source in found.sources if source.type != "dir"))
     _archive_draft.sweep(request.dest)
     places = [request.dest, layout.root, tempfile.gettempdir()]
@@ -134,8 +138,9 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
         "reused": len(writer.copied), "full": facts["full"], "components": found.components, "empty": found.empty,
         "status": "unverified" if lacks else "verified", "missing": _external.MISSING if lacks else "", "purpose": request.purpose,
         "release": facts["release"], "problems": writer.problems, "left_out": found.skipped,
-        "warnings": [f"{path} in an earlier archive is damaged, so it was read anew: verify the archives of {request.dest}"
-                     for path in sorted(previous.damaged)],
+        "warnings": writer.warnings + [
+            f"{path} in an earlier archive is damaged, so it was read anew: verify the archives of {request.dest}"
+            for path in sorted(previous.damaged)],
     }
 
 

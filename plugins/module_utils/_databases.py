@@ -15,7 +15,15 @@ import shutil
 import threading
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _account, _as_user, _files, _scratch, _sqlite
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _account,
+    _archive_paths,
+    _as_user,
+    _files,
+    _scratch,
+    _sqlite,
+    _sqlite_check,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._account import Account
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, StateError
 
@@ -25,6 +33,16 @@ _MARGIN = 64 * 1024**2
 #: Seconds beyond those that the helper gives itself.
 GRACE = 5.0
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Copy(t.NamedTuple):
+    """A database that was taken as a single file."""
+
+    descriptor: int
+    #: Whether its application keeps it in WAL mode, although the copy is not.
+    wal: bool
+    #: What could not be checked, and rows that break a rule of their table.
+    remarks: list[str]
 
 
 class Databases:
@@ -57,10 +75,11 @@ class Databases:
         self._helper.start()
 
     @contextlib.contextmanager
-    def copied(self, base: str, relative: str, size: int) -> t.Iterator[tuple[int, bool]]:
-        """A checked copy of a database that may be in use: its descriptor, and whether the database is in WAL mode.
+    def copied(self, base: str, relative: str, size: int, own: bool = True) -> t.Iterator[Copy]:
+        """A checked copy of a database that may be in use.
 
         :param base: the component's folder; *relative* is the path below it.
+        :param own: whether only the application makes databases here; one that anybody may have made gets little time.
         :raises IntegrityError: when SQLite cannot read it, or not in time, or finds it damaged.
         :raises OSError: when it is no file that can be read.
         """
@@ -68,25 +87,34 @@ class Databases:
         source, size = os.path.join(base, relative), size + _size_of(base, relative + "-wal")
         try:
             try:
-                wal = self._copy(source, source, size)
+                said = self._copy(source, source, size, own)
             except PermissionError:  # its user does not reach it, so nobody uses it: its files can be taken as they are
                 self._bring(base, relative)
-                wal = self._copy(os.path.join(self._path, "w", "brought"), source, size)
+                said = self._copy(os.path.join(self._path, "w", "brought"), source, size, own)
+            wal, remarks = _said(said)
             with self._result(source, 2 * size + _MARGIN) as descriptor:
-                yield descriptor, wal
+                yield Copy(descriptor, wal, remarks)
         finally:
             self._clear()
 
-    def _copy(self, path: str, name: str, size: int) -> bool:
-        limit = _sqlite.PATIENCE + _sqlite.seconds(size) + GRACE
+    def _copy(self, path: str, name: str, size: int, own: bool) -> t.Any:
+        limit = _sqlite.PATIENCE + (1 + own) * _sqlite_check.seconds(size, not own) + GRACE
         target = os.path.join(self._path, "w", "copy")
-        return bool(self._ask(name, _sqlite.copy_readable, path, target, seconds=limit, written=2 * size + _MARGIN))
+        return self._ask(name, _sqlite.copy_readable, path, target, own, not own, seconds=limit, written=2 * size + _MARGIN)
+
+    @contextlib.contextmanager
+    def at_rest(self, content: t.Iterable[bytes], name: str) -> t.Iterator[Copy]:
+        """A database whose bytes are all of it, checked: a file that holds just these. :raises IntegrityError: when it is damaged."""
+        self._open()
+        with self._put(content) as (path, size, descriptor):
+            said = self._ask(name, _sqlite_check.check, path, name, True, seconds=2 * _sqlite_check.seconds(size) + GRACE)
+            yield Copy(descriptor, False, _said([False, said])[1])
 
     def check(self, content: t.Iterable[bytes | memoryview], name: str) -> None:
         """Check a database that is given as its bytes. :raises IntegrityError: when it is damaged."""
         self._open()
-        with self._put(content) as (path, size):
-            self._ask(name, _sqlite.check, path, name, seconds=_sqlite.seconds(size) + GRACE)
+        with self._put(content) as (path, size, _descriptor):
+            self._ask(name, _sqlite_check.check, path, name, seconds=_sqlite_check.seconds(size) + GRACE)
 
     def ask(self, base: str, relative: str, function: t.Callable[..., t.Any], *words: t.Any, seconds: float) -> t.Any:
         """What a function tells of a database that nobody uses: it gets its path first.
@@ -97,15 +125,23 @@ class Databases:
             return self._helper.call(function, os.path.join(base, relative), *words, seconds=seconds)
         except PermissionError:
             self._open()
-            with _opened(base, relative) as descriptor, self._put(_files.blocks(descriptor, os.fstat(descriptor).st_size)) as (path, _size):
-                return self._helper.call(function, path, *words, seconds=seconds)
+            with _opened(base, relative) as descriptor:
+                content = _files.blocks(descriptor, os.fstat(descriptor).st_size)
+                with self._put(content) as (path, _size, _descriptor):
+                    return self._helper.call(function, path, *words, seconds=seconds)
 
     def _ask(self, name: str, function: t.Callable[..., t.Any], *words: t.Any, seconds: float, written: int = 0) -> t.Any:
         try:
-            return self._helper.call(function, *words, seconds=seconds, written=written)
+            with self._room():
+                return self._helper.call(function, *words, seconds=seconds, written=written)
         except _as_user.Failed as error:
             raise IntegrityError(name, "a database that SQLite can read", str(error),
                                  "Start the application so that it repairs it, or restore a backup") from error
+
+    @contextlib.contextmanager
+    def _room(self) -> t.Iterator[None]:
+        try:
+            yield
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StateError(f"the file system of {self._path}", "room for a copy of a database", "none left",
@@ -144,21 +180,21 @@ class Databases:
             os.close(descriptor)
 
     @contextlib.contextmanager
-    def _put(self, content: t.Iterable[bytes | memoryview]) -> t.Iterator[tuple[str, int]]:
-        """A file that the helper can read and nobody but this process can replace; its path and size."""
+    def _put(self, content: t.Iterable[bytes | memoryview]) -> t.Iterator[tuple[str, int, int]]:
+        """A file that the helper can read and nobody but this process can replace; its path, size and descriptor."""
         name, size = f"database{next(self._numbers)}", 0
         descriptor = os.open(name, _NEW, 0o600, dir_fd=self._outer)
         try:
-            try:
+            with self._room():
                 for chunk in content:
                     _files.write_all(descriptor, chunk)
                     size += len(chunk)
-                if self._account.drops:
-                    os.fchown(descriptor, self._account.uid, self._account.gid)
-            finally:
-                os.close(descriptor)
-            yield os.path.join(self._path, name), size
+            if self._account.drops:
+                os.fchown(descriptor, self._account.uid, self._account.gid)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            yield os.path.join(self._path, name), size, descriptor
         finally:
+            os.close(descriptor)
             os.unlink(name, dir_fd=self._outer)
 
     def _bring(self, base: str, relative: str) -> None:
@@ -204,6 +240,14 @@ class PerOwner:
         """End all helpers."""
         for databases in self._made.values():
             databases.close()
+
+
+def _said(said: t.Any) -> tuple[bool, list[str]]:
+    """What a helper says of a copy; it may say anything."""
+    if isinstance(said, list) and len(said) == 2 and isinstance(said[1], list):
+        texts = [str(one).encode("utf-8", "replace").decode() for one in said[1][:10]]
+        return bool(said[0]), [_archive_paths.printable(text)[:500] for text in texts]
+    return False, []
 
 
 def _place(account: Account, places: t.Sequence[str], needed: int) -> str:

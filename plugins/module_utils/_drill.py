@@ -13,6 +13,7 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _account,
+    _archive_paths,
     _archive_stage,
     _backups,
     _clock,
@@ -143,7 +144,9 @@ class Drill:
         account = _account.owner_of(self.layout.component("database"))
         _drill_scratch.let_in(self.scratch, account)
         opener = account if account.drops else _account.stranger()
-        self.facts["databases"] = _drill_check.databases(self.restored, opener, deadline, self.meter)
+        files = {_archive_paths.to_disk(entry["path"]) for entry in self.archive.entries
+                 if not entry.get("sqlite") and not entry["path"].startswith("database/")}
+        self.facts["databases"] = _drill_check.databases(self.restored, opener, deadline, self.meter, files)
         self.facts["notes"] += _external_restore.tried(self.layout, self.restored, self.request.environment)
 
     def application(self) -> str:

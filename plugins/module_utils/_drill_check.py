@@ -22,6 +22,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _files,
     _progress,
     _sqlite,
+    _sqlite_check,
     _walk,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._account import Account
@@ -151,16 +152,18 @@ def _wrong_links(paths: dict[str, dict[str, t.Any]], folder: str) -> list[dict[s
     return found
 
 
-def databases(folder: str, account: Account, deadline: float, meter: _progress.Meter) -> list[dict[str, t.Any]]:
+def databases(folder: str, account: Account, deadline: float, meter: _progress.Meter,
+              files: t.Container[str] = ()) -> list[dict[str, t.Any]]:
     """Open every SQLite database below a folder, known by its content: ``path, tables, rows, counts`` of each.
 
+    :param files: paths that are no databases of the application, although they begin like one: they may be anybody's, and are not opened.
     :param account: with whose rights they are opened.
     :param deadline: when to give up, as ``time.monotonic`` counts.
     :raises IntegrityError: when one is not sound. :raises StateError: when it takes too long.
     """
     found = []
     with _databases.Databases(account, [tempfile.gettempdir(), folder, "/tmp", "/var/tmp"]) as opened:
-        for path, size in sorted(_databases_below(folder)):
+        for path, size in sorted(each for each in _databases_below(folder) if each[0] not in files):
             shown = _archive_paths.printable(_archive_paths.to_text(path))
             found.append({"path": shown, **_examine(opened, folder, path, shown, deadline)})
             meter.add(size, 1)
@@ -177,7 +180,7 @@ def _databases_below(folder: str) -> t.Iterator[tuple[str, int]]:
 def _examine(opened: _databases.Databases, folder: str, path: str, shown: str, deadline: float) -> dict[str, t.Any]:
     left = deadline - time.monotonic()
     try:
-        said = opened.ask(folder, path, _sqlite.examine, shown, left, seconds=max(0.0, left) + 1)
+        said = opened.ask(folder, path, _sqlite_check.examine, shown, left, seconds=max(0.0, left) + 1)
         counts = {str(name): None if count is None else int(count) for name, count in said.items()}
     except _as_user.TooSlow as error:
         raise StateError(f"database {shown}", "to be read within the time of the drill", "it takes longer",

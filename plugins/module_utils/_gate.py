@@ -22,6 +22,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _files,
     _readiness,
     _sqlite,
+    _sqlite_check,
     _tree_copy,
     _walk,
     _write_attempts,
@@ -108,7 +109,7 @@ def copy(source: str, target: str, account: Account) -> None:
     """
     sizes = [status.st_size for folder in _walk.walk(source) for _name, status in folder.entries
              if stat.S_ISREG(status.st_mode)]
-    seconds = _sqlite.PATIENCE + 2 * _sqlite.seconds(_walk.size(source))
+    seconds = _sqlite.PATIENCE + 2 * _sqlite_check.seconds(_walk.size(source))
     os.mkdir(target, 0o700)
     if account.drops:
         os.chown(target, account.uid, account.gid)

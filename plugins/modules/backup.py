@@ -16,11 +16,15 @@ description:
   - The archive is written under a hidden temporary name, made durable, read back member by member, and only then
     given its name. A run that was killed leaves earlier backups as they are, and nothing that
     M(mobius.ops.backup_info) lists; the next run removes what it left.
-  - SQLite databases, known by their content, are taken with SQLite's online backup in one step and checked with
-    C(integrity_check). Their C(-wal), C(-shm) and C(-journal) files are left out, and the copy does not need them.
-  - A file that changes while it is read is read again, up to 3 times. A log is taken up to the size that was seen
-    first. A JSON file of the component C(database) is read again until it is a whole document. A file that still
-    changes, vanishes or cannot be read makes the backup C(incomplete), unless O(allow_changed=true). It fails then, and
+  - SQLite databases, known by their content, that a program uses are taken with SQLite's online backup in one step. The C(-wal), C(-shm)
+    and C(-journal) files that SQLite keeps beside them are left out, and the copy does not need them. A database that nobody uses is
+    stored as the file that it is. Those of the component C(database) are checked with C(integrity_check) in both cases. A check that
+    needs something of the application, such as a collation, is a warning and no failure.
+  - Files that are right only together are one state of all of them, or a problem. These are a file with its C(-wal) or C(-journal) that
+    SQLite cannot read, such as a database of SQLCipher, and folders of LMDB, LevelDB, RocksDB, PostgreSQL, MySQL and MongoDB.
+  - A file that changes while it is read is read again, up to 3 times. A log is taken up to the size that was seen first. A JSON file of
+    the component C(database) that was just written is read again until it is a whole document or rests.
+  - A file that still changes, vanishes or cannot be read makes the backup C(incomplete), unless O(allow_changed=true). It fails then, and
     what could be taken is kept aside under a name that is never offered for a restore. One that vanishes and is named after a
     JSON file beside it in C(database), such as C(projects.json.tmp), was that one's next content, and is not missed.
   - Symbolic links are stored as links and not followed. Sockets, named pipes and devices are left out and listed.
@@ -43,6 +47,14 @@ options:
       - Each archive is complete and stands alone. V(0) reads every file every time.
     type: int
     default: 7
+  never_reuse:
+    description:
+      - Files and folders that are read every time, by their paths in the archive, such as V(uploads/maps).
+      - For files that a program changes through memory (C(mmap)), whose times change only when the system writes them to the disk. LMDB
+        is known by its names and read every time anyway.
+    type: list
+    elements: str
+    default: []
   allow_changed:
     description:
       - Make the archive even if some files could not be taken as one state of them.
@@ -210,6 +222,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
+    _archive_paths,
     _arguments,
     _backup_create,
     _backup_purpose,
@@ -227,11 +240,15 @@ def request_of(params: dict[str, t.Any], layout: Layout) -> _backup_create.Reque
     """The request that the options make. :raises InputError: when one has a wrong value."""
     if not 1 <= params["level"] <= 9:
         raise InputError("level", "a number from 1 to 9", str(params["level"]), "Correct it")
+    wrong = [path for path in params["never_reuse"] if _archive_paths.wrong_with(path.rstrip("/"))]
+    if wrong:
+        raise InputError("never_reuse", "paths in the archive, such as uploads/maps", repr(wrong[0]), "Correct it")
     if params["full_every"] < 0:
         raise InputError("full_every", "a number of days from 0", str(params["full_every"]), "Correct it")
     return _backup_create.Request(
         env=check_name(params["env"], "env"), components=expand_components(params["components"]),
         dest=params["dest"] or layout.backups, level=params["level"], full_every=params["full_every"],
+        never_reuse=tuple(path.rstrip("/") for path in params["never_reuse"]),
         allow_changed=params["allow_changed"], sign_key=params["sign_key"], purpose=params["purpose"], why=params["why"])
 
 
@@ -270,6 +287,7 @@ def main() -> None:
         "dest": {"type": "path"},
         "level": {"type": "int", "default": 6},
         "full_every": {"type": "int", "default": 7},
+        "never_reuse": {"type": "list", "elements": "str", "default": []},
         "allow_changed": {"type": "bool", "default": False},
         "sign_key": {"type": "path", "no_log": False},
         "purpose": {"type": "str", "choices": [_backup_purpose.ORDINARY, _backup_purpose.DEPLOY], "default": _backup_purpose.ORDINARY},

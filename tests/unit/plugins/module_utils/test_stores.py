@@ -35,7 +35,7 @@ def read(path):
 @pytest.mark.parametrize("content, words", [
     (b'{"projects": [{"id": 1}, {"id"', "none: Expecting ':' delimiter"),
     (b"", "an empty file"),
-    (b"[" * 200_000, "none: maximum recursion depth exceeded"),
+    (b"[" * 200_000, "one that is cut"),
     (b"\xff\xfe", "none: "),
 ])
 def test_a_torn_store_is_found(host, put, monkeypatch, content, words):

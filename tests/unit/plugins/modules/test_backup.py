@@ -471,7 +471,7 @@ def test_a_sidecar_of_a_lost_archive_does_not_get_in_the_way(state_host):
 def test_writers_at_the_same_moment_get_names_of_their_own(state_host):
     code = ("import sys\nfrom ansible_collections.mobius.ops.plugins.modules import backup\n"
             "print(backup.run({'root': sys.argv[1], 'env': 'production', 'components': ['all'], 'dest': None,"
-            " 'level': 1, 'full_every': 7, 'allow_changed': False, 'sign_key': None,"
+            " 'level': 1, 'full_every': 7, 'never_reuse': [], 'allow_changed': False, 'sign_key': None,"
             " 'purpose': 'ordinary', 'why': ''}, False)[1]['archive'])")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     runs = [subprocess.Popen([sys.executable, "-c", code, state_host.root], env=environment, stdout=subprocess.PIPE)

@@ -368,12 +368,13 @@ def test_an_application_that_turns_ill_fails_and_its_secrets_are_hidden(drills):
 
 def test_a_database_that_only_the_integrity_check_finds_damaged(tmp_path):
     with contextlib.closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as made:
-        made.execute("CREATE TABLE note (text TEXT)")
-        made.execute("INSERT INTO note VALUES (NULL)")
+        made.execute("CREATE TABLE note (text TEXT, other TEXT)")
+        made.execute("CREATE INDEX i ON note (text)")
+        made.execute("INSERT INTO note VALUES ('one', 'two')")
         assert _drill_check.databases(str(tmp_path), _account.own(), time.monotonic() + HANG, _progress.Meter())[0]["rows"] == 1
         made.execute("PRAGMA writable_schema=ON")
-        made.execute("UPDATE sqlite_master SET sql = 'CREATE TABLE note (text TEXT NOT NULL)'")
-    with pytest.raises(IntegrityError, match="integrity_check to say ok, found NULL value in note"):
+        made.execute("UPDATE sqlite_master SET sql = 'CREATE INDEX i ON note (other)' WHERE name = 'i'")
+    with pytest.raises(IntegrityError, match="a sound database, found integrity_check: row 1 missing from index i"):
         _drill_check.databases(str(tmp_path), _account.own(), time.monotonic() + HANG, _progress.Meter())
 
 
@@ -654,6 +655,15 @@ def test_the_application_runs_as_the_service_user(drills, witness, snapshot, tmp
     assert witness["uid"] == 65534 and witness["mode"] == 0o710
     assert not os.path.exists(drills.layout.path("shared", "uploads", "planted"))
     proof(result, drills, "passed")
+
+
+def test_an_upload_that_only_begins_like_a_database_does_not_fail_the_drill(drills, quick_clock):
+    """On 8a3192d anybody could fail every drill by an upload."""
+    Path(drills.layout.component("uploads"), "fake.db").write_bytes(b"SQLite format 3\0" + b"nothing" * 100)
+    drills.backup()
+    result = drills.drill()
+    assert result["verdict"] == "passed", result
+    assert "uploads/fake.db" not in [each["path"] for each in result["databases"]]
 
 
 def test_the_page_needs_nothing_and_escapes_everything(drills, quick_clock):

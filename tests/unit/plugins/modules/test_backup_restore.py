@@ -199,9 +199,8 @@ def test_a_file_with_the_name_of_a_log_of_a_database_is_no_log(state_host, tmp_p
 
 def test_an_incomplete_archive_is_refused_under_whatever_name(state_host, tmp_path, snapshot, seal, monkeypatch):
     """Kept aside by a backup that failed, and renamed by somebody since."""
-    rewritten = _archive_source.judged
-    monkeypatch.setattr(_archive_source, "judged", lambda source, *words: "it changed while it was read"
-                        if source.name.endswith("rules.txt") else rewritten(source, *words))
+    monkeypatch.setattr(_archive_source, "judge", lambda source, content, *_words: setattr(
+        content, "reason", "it changed while it was read" if source.name.endswith("rules.txt") else ""))
     monkeypatch.setattr(_archive_source, "PAUSE", 0)
     assert state_host.backup()["failed"]
     monkeypatch.undo()

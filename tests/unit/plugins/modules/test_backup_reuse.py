@@ -173,7 +173,8 @@ def test_a_database_at_rest_is_copied_and_one_in_use_is_not(filled):
     made(filled)
     at_rest = made(filled)
     assert at_rest["reused"] == len(files_of(at_rest["archive"]))
-    assert entries_of(at_rest["archive"])[paths[0]]["journal_mode"] == "wal"
+    entry = entries_of(at_rest["archive"])[paths[0]]
+    assert entry["as_is"] is True and "journal_mode" not in entry  # the bytes of the file say it
 
 
 @pytest.mark.parametrize("isal", [False, True])
@@ -273,8 +274,9 @@ def test_a_whole_json_store_of_any_size_is_taken_without_a_word(filled, megabyte
 
 @pytest.mark.parametrize("content", [
     b'{"half": ', b"[" + b"1," * 3_000_000, b"[" * 200_000, b"[" + b"1," * 1_000_000 + b"1", b"[" + b"1," * 1_000_000 + b"}]"])
-def test_a_json_store_that_stays_torn_makes_the_backup_incomplete(filled, monkeypatch, content):
+def test_a_json_store_that_is_torn_whenever_it_was_just_written_makes_the_backup_incomplete(filled, monkeypatch, content):
     monkeypatch.setattr(_archive_source, "PAUSE", 0)
+    monkeypatch.setattr(_archive_source, "writes_now", lambda _status: True)
     filled.put("database/projects.json", content)
     result = filled.backup()
     assert result["status"] == "incomplete"
@@ -291,6 +293,7 @@ def test_json_outside_of_the_database_is_anybodys(filled):
 
 def test_only_the_newest_incomplete_archive_is_kept(filled, monkeypatch):
     monkeypatch.setattr(_archive_source, "PAUSE", 0)
+    monkeypatch.setattr(_archive_source, "writes_now", lambda _status: True)
     filled.put("database/projects.json", b"{")
     kept = [filled.backup()["aside"] for _run in range(2)][1]
     assert [name for name in os.listdir(filled.layout.backups) if "incomplete" in name] == [os.path.basename(kept)]
@@ -346,3 +349,15 @@ def test_a_damaged_database_is_kept_as_the_file_that_it_is(filled):
     result = filled.backup(allow_changed=True)
     entry = entries_of(result["archive"])["database/mobius.db"]
     assert "sqlite" not in entry and entry["changed"] is True and "integrity_check" in result["problems"][0]["reason"]
+
+
+def test_what_is_never_reused_is_read_every_time(filled):
+    filled.put("uploads/maps/one.bin", b"one")
+    made(filled)
+    again = made(filled, never_reuse=["uploads/maps/", "uploads/rules.txt"])
+    assert again["reused"] == len(files_of(again["archive"])) - 2
+
+
+@pytest.mark.parametrize("path", ["../maps", "maps", "/uploads", ""])
+def test_what_is_never_reused_is_a_path_in_the_archive(filled, path):
+    assert "never_reuse: expected paths in the archive, such as uploads/maps" in filled.backup(never_reuse=[path])["msg"]
