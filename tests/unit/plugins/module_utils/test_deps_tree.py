@@ -13,6 +13,8 @@ import pytest
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _activation,
+    _artifact,
+    _build,
     _deps,
     _deps_needs,
     _preflight_host,
@@ -78,7 +80,7 @@ def test_packages_of_the_source_are_there(application, deploy, package, names):
     assert node(folder, "require('part')") == "42" and not (folder / "node_modules").is_symlink()
 
 
-def test_a_tarball_of_the_source_is_installed(application, deploy, tmp_path):
+def test_a_tarball_of_the_source_is_installed(tmp_path, monkeypatch):
     for name, text in module("packed", "7").items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -87,8 +89,8 @@ def test_a_tarball_of_the_source_is_installed(application, deploy, tmp_path):
     package = {"dependencies": {"packed": "file:./packed-1.0.0.tgz"}}
     (tmp_path / "app/package.json").write_text(json.dumps({**PACKAGE, **package}))
     subprocess.run(["npm", "install", "--package-lock-only"], cwd=tmp_path / "app", check=True, capture_output=True)
-    store = tmp_path / "deps"
-    _deps.provide(str(tmp_path / "app"), str(store), _deps.Npm([]))
+    monkeypatch.setenv("npm_config_cache", str(tmp_path / "of-the-host"))
+    _deps.provide(str(tmp_path / "app"), str(tmp_path / "deps"), _deps.Npm([]))
     assert node(tmp_path / "app", "require('packed')") == "7"
 
 
@@ -142,6 +144,16 @@ def test_packages_that_look_for_the_application_have_it_beside_them(deploy, host
     assert _runtime.of_release(str(tmp_path / "made"))["runtime"] == _runtime.current()
 
 
+def test_a_build_sees_its_workspaces(application, tmp_path):
+    """Also the client, which has no lock file of its own then; nothing of the installation is in the artifact."""
+    application({"workspaces": ["client", "packages/*"]}, **module("packages/part", "42"), **module("client"))
+    command = ["node", "-e", "require('fs').writeFileSync('made.txt', String(require('part') + require('client')))"]
+    builder = _build.Builder(str(tmp_path / "store"), [], command, required=["made.txt"])
+    made = builder.make(str(tmp_path / "app"), "1.0", "", False)
+    names = _artifact.read_manifest(made["path"])["files"]
+    assert "made.txt" in names and not [name for name in names if "node_modules" in name or _runtime.RECORD in name]
+
+
 @pytest.mark.parametrize("package, args, why", [
     ({}, [], ""), ({"scripts": {"prepare": "x"}}, [], "the script prepare of package.json"),
     ({"scripts": {"prepare": "x"}}, ["--ignore-scripts"], ""), ({"scripts": {"start": "x", "build": "y"}}, [], ""),
@@ -174,7 +186,7 @@ def other_node(tmp_path, monkeypatch):
     def upgrade():
         (tmp_path / "bin").mkdir()
         real = shutil.which("node")
-        (tmp_path / "bin/node").write_text(f'#!/bin/sh\n[ "$1" = -p ] && echo linux x64 999 && exit\nexec {real} "$@"\n')
+        (tmp_path / "bin/node").write_text(f'#!/bin/sh\n[ "$1" = -p ] || exec {real} "$@"\n{real} "$@" | sed "s/[0-9]*$/999/"\n')
         (tmp_path / "bin/node").chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     return upgrade
