@@ -59,7 +59,7 @@ options:
   dependencies:
     description:
       - Dependencies that M(mobius.ops.release_artifact) has packed, for a target that reaches no package registry. They are unpacked,
-        once per lock file, and C(npm ci) does not run.
+        once for the files that npm reads, and C(npm ci) does not run.
       - Compiled ones are for the operating system and the processor of the controller.
     type: dict
     version_added: 0.1.0

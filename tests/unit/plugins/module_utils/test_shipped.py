@@ -103,6 +103,18 @@ def test_compiled_ones_are_for_machines_of_the_same_kind(host, built, pack, monk
         refused(host, built, packed, InputError, f"dep is compiled for {here.rpartition('-')[0]}, and this host is sunos-s390-other")
 
 
+def test_installed_ones_are_compared_with_the_node_of_the_host_again(host, built, pack, monkeypatch):
+    """Node was upgraded on the host between two releases with the same packed dependencies."""
+    packed = pack(**{"addon.node": b"\x7fELF _ZN2v8"})
+    dependencies = {**to_host(packed), "runtime": packed["runtime"]}
+    _prepare.prepare(host.store, {**built, "release_id": "r1", "dependencies": dependencies})
+    machine = packed["runtime"].rpartition("-")[0]
+    monkeypatch.setattr(_runtime, "current", lambda: f"{machine}-999")
+    with pytest.raises(InputError, match=r"addon\.node is compiled for Node ABI \d+, and this host's Node has ABI 999\. Run the playbook"):
+        _prepare.prepare(host.store, {**built, "release_id": "r2", "dependencies": dependencies})
+    assert os.listdir(host.layout.releases) == ["r1"]
+
+
 def test_a_file_with_two_names_arrives_under_both(host, built, pack, tmp_path):
     """As the installation of esbuild makes them."""
     pack(one=b"program")  # the installation that is packed below
