@@ -134,6 +134,10 @@ def choose_target(store: ReleaseStore, release_id: str | None) -> dict[str, t.An
     if os.path.islink(modules) and not os.path.isdir(modules):
         raise StateError(f"release {record['id']}", f"its dependencies at {os.path.realpath(modules)}", "nothing there",
                          "Choose another release")
+    wrong = store.misfit(record["id"])
+    if wrong:
+        raise StateError(f"release {record['id']}", "dependencies that this host's Node can load", wrong,
+                         "Choose another release, install that Node again, or deploy this version again under another name")
     return record
 
 

@@ -27,7 +27,7 @@ MANIFEST_LIMIT = 8 * 1024**2
 _SHAPE = {"schema": int, "version": _records.text, "digest": _records.text, "source": _records.MAYBE, "committed?": _records.MAYBE,
           "files": {str: dict}}
 #: Never a part of a release: secrets, version control, and what is installed from the lock file.
-EXCLUDED = frozenset({".git", "node_modules", ".env", MANIFEST, ".release.json"})
+EXCLUDED = frozenset({".git", "node_modules", ".env", MANIFEST, ".release.json", ".dependencies.json"})
 #: Files that only make version control keep an empty folder.
 PLACEHOLDERS = (".gitkeep", ".keep", ".gitignore")
 #: A secret in an npm configuration; ``${NAME}`` is none.

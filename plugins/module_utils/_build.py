@@ -15,6 +15,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _clock,
     _commands,
     _deps,
+    _deps_needs,
     _files,
     _scratch,
     _source,
@@ -149,7 +150,10 @@ class Builder:
 
     def _packages(self, tree: str) -> list[str]:
         """Folders of a source whose dependencies are installed: its top, and the client where it is built."""
-        return ["", "client"] if self.build_command and os.path.isfile(os.path.join(tree, "client", "package.json")) else [""]
+        package = _deps_needs.read(os.path.join(tree, "package.json"))
+        client = os.path.join(tree, "client")
+        own = not package.get("workspaces") or _deps_needs.lock_path(client)  # a workspace is installed with the top
+        return ["", "client"] if self.build_command and own and os.path.isfile(os.path.join(client, "package.json")) else [""]
 
     @staticmethod
     def _found(path: str) -> dict[str, t.Any]:
@@ -174,9 +178,7 @@ class Builder:
         for part in self._packages(tree) if self.build_command else ():
             folder = os.path.join(tree, part)
             self.output.phase("installing the dependencies of " + (part or "the application"))
-            modules, _new = _deps.install(folder, os.path.join(self.store, "deps"), self.settings.npm(self.output))
-            if modules:
-                os.symlink(modules, os.path.join(folder, "node_modules"))
+            _deps.provide(folder, os.path.join(self.store, "deps"), self.settings.npm(self.output))
         if self.build_command:
             self.output.phase("running " + " ".join(self.build_command))
             _commands.run_live(self.build_command, tree, "build", {**_commands.environment(), **self.settings.environment},

@@ -1,6 +1,9 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Node dependencies: installed once per lock file, shared by every release (or build) that has the same lock file."""
+"""Node dependencies: installed once per key, shared by every release (or build) with the same key; or in the application's own tree.
+
+The key is made of all that the installation depends on: the files that npm reads, the arguments and Node.
+"""
 from __future__ import annotations
 
 import contextlib
@@ -10,7 +13,7 @@ import os
 import shutil
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _build_output, _commands, _documents, _files
+from ansible_collections.mobius.ops.plugins.module_utils import _build_output, _commands, _deps_needs, _documents, _files, _runtime
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError
 
 LOCK_FILE = "package-lock.json"
@@ -21,20 +24,22 @@ _NEEDS = ("dependencies", "devDependencies", "optionalDependencies", "workspaces
 #: The arguments by which an installation for a build and one for running the application differ.
 INCLUDE, OMIT = "--include=dev", "--omit=dev"
 #: What ``npm ci`` reads.
-NAMES = ("package.json", LOCK_FILE, ".npmrc")
+NAMES = ("package.json", *_deps_needs.LOCK_FILES, ".npmrc")
 #: It states its errors whatever a user's .npmrc says, and asks the registry for packages alone.
 _NPM = {"npm_config_loglevel": "error", "npm_config_audit": "false", "npm_config_fund": "false"}
 
 
-def lock_hash(folder: str, npm_ci_args: list[str], environment: dict[str, str] | None = None) -> str | None:
-    """What the installed dependencies of a folder depend on, or ``None`` when it has no lock file."""
-    path = os.path.join(folder, LOCK_FILE)
-    if not os.path.isfile(path):
+def lock_hash(folder: str, npm_ci_args: list[str], environment: dict[str, str] | None = None, runtime: str | None = None) -> str | None:
+    """What the installed dependencies of a folder depend on, or ``None`` when it has no lock file.
+
+    :param runtime: the Node that they are for (``_runtime.current``), this host's by default.
+    """
+    if not _deps_needs.lock_path(folder):
         return None
-    text = _files.sha256_file(path) + "\0" + "\0".join(npm_ci_args)
-    if environment:
-        text += "\0\0" + json.dumps(environment, sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+    paths = {name: os.path.join(folder, name) for name in NAMES}
+    read = {name: _files.sha256_file(path) for name, path in paths.items() if os.path.isfile(path)}
+    facts = [read, npm_ci_args, environment or {}, runtime or _runtime.current()]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode("utf-8")).hexdigest()[:16]
 
 
 def require_lock(source: str, names: t.Collection[str], package: dict[str, t.Any], part: str = "") -> None:
@@ -47,7 +52,7 @@ def require_lock(source: str, names: t.Collection[str], package: dict[str, t.Any
     :raises InputError: when there is no package-lock.json, and either dependencies or another package manager's lock file.
     """
     foreign = sorted(set(names) & set(FOREIGN))
-    if LOCK_FILE in names or not (foreign or any(package.get(key) for key in _NEEDS)):
+    if set(_deps_needs.LOCK_FILES) & set(names) or not (foreign or any(package.get(key) for key in _NEEDS)):
         return
     path = os.path.join(part, LOCK_FILE)
     found = f"{foreign[0]} of {FOREIGN[foreign[0]]}, which npm ci does not read" if foreign else "none, and package.json has dependencies"
@@ -99,12 +104,13 @@ class Npm(t.NamedTuple):
             self.output.phase("copying the installed dependencies without those for development")
             with contextlib.suppress(OpsError):
                 shutil.copytree(whole, os.path.join(work, "node_modules"), symlinks=True)
-                self._run("prune", work, lock)
+                self.run("prune", work, lock)
                 return
             shutil.rmtree(os.path.join(work, "node_modules"))
-        self._run("ci", work, lock)
+        self.run("ci", work, lock)
 
-    def _run(self, command: str, work: str, lock: int) -> None:
+    def run(self, command: str, work: str, lock: int) -> None:
+        """Run one command of npm in a folder."""
         env = {**_commands.environment(), **_NPM, **(self.environment or {})}
         try:
             _commands.run_live(["npm", command, *self.args], work, f"dependencies {os.path.basename(work).rpartition('-')[2]}", env,
@@ -126,22 +132,55 @@ class Npm(t.NamedTuple):
 def _lock_version(folder: str) -> int:
     """The version of a lock file's format; 0 when it cannot be told. Only 2 and newer tell which dependencies are for development."""
     try:
-        with open(os.path.join(folder, LOCK_FILE), encoding="utf-8") as stream:
-            return int(_documents.parse(stream.read())["lockfileVersion"])
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return int(_deps_needs.read(_deps_needs.lock_path(folder) or "")["lockfileVersion"])
+    except (ValueError, KeyError, TypeError, OverflowError):
         return 0
 
 
-def install(source: str, store: str, npm: Npm | list[str], fill: t.Callable[[str, str], None] | None = None) -> tuple[str | None, bool]:
+def provide(folder: str, store: str, npm: Npm, fill: t.Callable[[str, str], None] | None = None, runtime: str | None = None) -> None:
+    """Put ``node_modules`` into an unpacked application: a link to the shared installation, or its own real folder.
+
+    :param fill, runtime: as of :func:`install`.
+    :raises StateError: when a link in it leads to nothing.
+    """
+    if not fill and _deps_needs.of_tree(folder, npm.args) and _deps_needs.lock_path(folder):
+        os.makedirs(store, exist_ok=True)
+        with _files.locked(os.path.join(store, ".tree.lock")) as lock:
+            npm.run("ci", folder, lock)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(folder, _runtime.RECORD))  # it is ours to write
+        _finish(folder, _runtime.current())
+        return
+    modules, _new = install(folder, store, npm, fill, runtime)
+    own = os.path.join(folder, "node_modules")
+    if modules and _deps_needs.beside(folder):
+        shutil.copytree(modules, own, symlinks=True)
+        shutil.copy2(os.path.join(os.path.dirname(modules), _runtime.RECORD), folder)
+    elif modules:
+        os.symlink(modules, own)
+
+
+def _finish(home: str, runtime: str) -> None:
+    """Check an installation, and record what it was made for unless that is known."""
+    os.makedirs(os.path.join(home, "node_modules"), exist_ok=True)
+    _deps_needs.require_links(home)
+    if not os.path.exists(os.path.join(home, _runtime.RECORD)):
+        _runtime.note(home, _runtime.describe(os.path.join(home, "node_modules"), runtime))
+
+
+def install(source: str, store: str, npm: Npm | list[str], fill: t.Callable[[str, str], None] | None = None,
+            runtime: str | None = None) -> tuple[str | None, bool]:
     """The folder below *store* with the dependencies of *source*, installed when it is not there.
 
     :param npm: how they are installed, or only the arguments of ``npm ci``.
     :param fill: puts ``node_modules`` into a folder for a lock hash, instead of npm.
+    :param runtime: the Node that *fill* has them for, this host's by default.
     :returns: the path of ``node_modules`` (``None`` without a lock file), and whether it was installed now.
     """
     npm = npm if isinstance(npm, Npm) else Npm(npm)
-    key = lock_hash(source, npm.args, npm.environment)
-    if key is None:
+    runtime = runtime or (_runtime.current() if _deps_needs.lock_path(source) else None)
+    key = lock_hash(source, npm.args, npm.environment, runtime)
+    if key is None or runtime is None:
         return None, False
     home = os.path.join(store, key)
     modules = os.path.join(home, "node_modules")
@@ -157,7 +196,7 @@ def install(source: str, store: str, npm: Npm | list[str], fill: t.Callable[[str
                 with contextlib.suppress(FileNotFoundError):
                     shutil.copy2(os.path.join(source, name), work)
             fill(work, key) if fill else npm.fill(work, store, lock)
-            os.makedirs(os.path.join(work, "node_modules"), exist_ok=True)
+            _finish(work, runtime)
             os.rename(work, home)
         except BaseException:
             shutil.rmtree(work, ignore_errors=True)  # it may have filled the disk

@@ -15,6 +15,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _commands,
     _deploy_lock,
     _files,
+    _runtime,
     _service,
     _signature,
     _stores,
@@ -23,6 +24,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, expand_components
 from ansible_collections.mobius.ops.plugins.module_utils._preflight import Row, of_error, row, skipped
+from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService
 
 MEMINFO = "/proc/meminfo"
@@ -151,6 +153,22 @@ def stores(layout: Layout) -> Row:
                "restore them (mobius.ops.restore) or repair them: the application would begin with nothing and overwrite them")
 
 
+def dependencies(layout: Layout) -> Row:
+    """Whether the host's Node can load the live release's dependencies: a restart or a rollback needs them."""
+    store = ReleaseStore(layout)
+    live = store.live()
+    if live is None:
+        return skipped("dependencies", "no release is live yet")
+    record = _runtime.of_release(layout.release(live))
+    if record is None:
+        return skipped("dependencies", f"release {live} has no record of the Node that its dependencies are for")
+    wrong = _runtime.misfit(record)
+    found = f"release {live}: {wrong}" if wrong else f"those of release {live} fit this host's Node"
+    return row("dependencies", not wrong, found, "dependencies of the live release that this host's Node can load",
+               "install the former Node again; or deploy with mobius_preflight_skip [dependencies]: the new release gets dependencies for "
+               "this Node, but when it fails nothing can go back")
+
+
 def disk(layout: Layout, megabytes: int) -> Row:
     """Whether enough of the disk is free."""
     if megabytes <= 0:
@@ -219,6 +237,7 @@ def check(layout: Layout, params: dict[str, t.Any]) -> list[Row]:
     rows = [write(layout)]
     rows += [program(name, str(argument), least.get(name, "")) for name, argument in programs.items()]
     rows += [encoders(params["encoders"]), port(layout, params["service"], params["port"]), stores(layout),
+             dependencies(layout),
              disk(layout, params["min_free_mb"]), memory(params["min_memory_mb"]), clock(params["clock_skew"], params["max_clock_skew"])]
     policy = _signature.policy(params["allowed_signers"], params["signer"])
     folder = params["backup_dir"] or layout.backups

@@ -8,7 +8,17 @@ import os
 import shutil
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _app_path, _artifact, _assets, _deps, _files, _history, _shared, _shipped
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _app_path,
+    _artifact,
+    _assets,
+    _deps,
+    _files,
+    _history,
+    _runtime,
+    _shared,
+    _shipped,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS, Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -76,11 +86,11 @@ def _fill(layout: Layout, work: str, manifest: dict[str, t.Any], params: dict[st
     _artifact.compare(work, manifest)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(os.path.join(work, _assets.OWN))  # the list is ours to make
+    _link_dependencies(layout, work, params)  # before the links to the data: install scripts have no business there
     entries = _shared.load(layout)
     for component in filter(lambda name: os.path.isdir(layout.component(name)), COMPONENTS):
         _shared.complete(layout.component(component), entries, component)
     link_shared(layout, work)
-    _link_dependencies(layout, work, params)
 
 
 def link_shared(layout: Layout, folder: str) -> None:
@@ -100,10 +110,11 @@ def link_shared(layout: Layout, folder: str) -> None:
 
 
 def _link_dependencies(layout: Layout, folder: str, params: dict[str, t.Any]) -> None:
-    shipped = _shipped.Shipped(**params["dependencies"]).fill if params["dependencies"] else None
-    modules, _new = _deps.install(folder, layout.deps, params["npm_ci_args"], shipped)
-    if modules:
-        os.symlink(modules, os.path.join(folder, "node_modules"))
+    shipped = _shipped.Shipped(**params["dependencies"]) if params["dependencies"] else None
+    _deps.provide(folder, layout.deps, _deps.Npm(params["npm_ci_args"]), shipped.fill if shipped else None,
+                  shipped.runtime if shipped else None)
+    if shipped:
+        shipped.require_fit(_runtime.of_release(folder))
 
 
 def prune(store: ReleaseStore, keep: int) -> list[str]:

@@ -111,6 +111,8 @@ WATCHED = Kind("the state of a watch", {
     "Move the folder of this watch away, and start another one with mobius.ops.monitor")
 BASELINE = Kind("how fast the application answered before a deploy", {
     "release?": MAYBE, "when": moment, "checks": {str: [number]}}, "Move the file away; the next deploy measures again")
+DEPENDENCIES = Kind("the record of installed dependencies", {"runtime": text, "native": text, "addon": text},
+                    "Move the file away; the dependencies are then not compared with Node")
 LOCK = Kind("the record of a deploy lock", {
     **dict.fromkeys(("owner", "reason", "env", "host", "process", "since", "heartbeat", "expires", "token", "boot"), text),
     "expiry": number, "at": number},

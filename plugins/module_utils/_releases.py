@@ -12,7 +12,7 @@ import os
 import shutil
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _history, _records, _switch_journal
+from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _history, _records, _runtime, _switch_journal
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
@@ -80,8 +80,14 @@ class ReleaseStore:
         if leads and self.get(leads):
             return self.get(leads)
         live = self.get(self.live() or "") if self.live() else None
-        older = [record for record in self.all() if live and record["sequence"] < live["sequence"]]
-        return next((record for record in older if record["status"] == "verified"), None)
+        return next((record for record in self._verified_before(live) if not self.misfit(record["id"])), None)
+
+    def _verified_before(self, live: dict[str, t.Any] | None) -> list[dict[str, t.Any]]:
+        return [record for record in self.all() if live and record["sequence"] < live["sequence"] and record["status"] == "verified"]
+
+    def misfit(self, release_id: str) -> str:
+        """Why the Node of this host cannot load a release's dependencies; empty when it can."""
+        return _runtime.misfit(_runtime.of_release(self.layout.release(release_id)))
 
     def is_whole(self, release_id: str) -> bool:
         """Whether a release is there with its application."""
@@ -91,8 +97,10 @@ class ReleaseStore:
         """The rollback target. :raises StateError: when there is none."""
         target = self.target()
         if target is None:
+            older = self._verified_before(self.get(self.live() or "") if self.live() else None)
             raise StateError(f"rollback of {self.live() or 'nothing (no release is live)'}",
-                             "a verified release older than the live one", "none on this host",
+                             "a verified release older than the live one" + (" that can start" if older else ""),
+                             "; ".join(f"{record['id']}: {self.misfit(record['id'])}" for record in older) or "none on this host",
                              "Deploy a release that works, or name one with mobius_release_id")
         return target
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Dependencies as an archive of their own, for hosts that reach no package registry.
 
-They are installed on the controller, once per lock file, and packed as ``deps-<lock hash>.tar.gz`` with its SHA-256 beside it. A host
+They are installed on the controller, once per key, and packed as ``deps-<lock hash>.tar.gz`` with its SHA-256 beside it. A host
 that has ``deps/<lock hash>`` already needs no copy. The first member tells for which lock file and which machines it was made.
 """
 from __future__ import annotations
@@ -10,12 +10,10 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _commands, _deps, _files, _scratch
+from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _deps, _deps_needs, _files, _runtime, _scratch
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError
 
 MANIFEST = "DEPENDENCIES.json"
-#: What a compiled program or library begins with on Linux.
-_ELF = b"\x7fELF"
 
 
 class Shipped(t.NamedTuple):
@@ -23,6 +21,8 @@ class Shipped(t.NamedTuple):
 
     path: str
     sha256: str
+    #: The Node that they were packed for; this host's when it was not given.
+    runtime: str | None = None
 
     def fill(self, folder: str, key: str) -> None:
         """Unpack them into an empty folder.
@@ -38,17 +38,19 @@ class Shipped(t.NamedTuple):
         about = _about(self.path)
         if about["key"] != key:
             raise InputError(what, f"those of lock file {key}", f"those of {about['key']}", "Give all hosts the same mobius_npm_ci_args")
-        if about["native"] and about["machine"] != machine():
-            raise InputError(what, f"dependencies for {machine()}", f"{about['native']} for {about['machine']}",
-                             "Run the playbook on a controller of the hosts' kind, or set mobius_dependencies to install")
+        record = {name: str(about.get(name, "")) for name in ("runtime", "native", "addon")}
+        self.require_fit(record)
         _files.require_space(folder, about["bytes"], what)
         _artifact.unpack(self.path, folder)
         os.unlink(os.path.join(folder, MANIFEST))
+        _runtime.note(folder, record)
 
-
-def machine() -> str:
-    """What compiled dependencies depend on: the operating system and the processor, as Node names them, such as ``linux-x64``."""
-    return _commands.run(["node", "-p", "process.platform + '-' + process.arch"], "/", "Node").strip()
+    def require_fit(self, record: dict[str, str] | None) -> None:
+        """:raises InputError: when this host's Node cannot load the compiled ones."""
+        wrong = _runtime.misfit(record)
+        if wrong:
+            raise InputError(f"packed dependencies {self.path}", f"dependencies for {_runtime.current()}", wrong,
+                             "Run the playbook on a controller with the hosts' machine and Node, or set mobius_dependencies to install")
 
 
 def pack(artifact: str, store: str, npm: _deps.Npm | list[str], check_mode: bool) -> dict[str, t.Any] | None:
@@ -62,12 +64,14 @@ def pack(artifact: str, store: str, npm: _deps.Npm | list[str], check_mode: bool
     with _scratch.scratch("mobius-ops-deps-") as work:
         source = work.path
         _artifact.unpack_some(artifact, source, _deps.NAMES)
-        key = _deps.lock_hash(source, npm.args)
+        runtime = _runtime.current()
+        key = _deps.lock_hash(source, npm.args, runtime=runtime)
         if key is None:
             return None
+        _refuse_tree(artifact, source, npm.args)
         path = os.path.join(store, f"deps-{key}.tar.gz")
         if check_mode and not _artifact.stored(path):
-            return {"key": key, "path": None, "sha256": None, "size": None, "built": True}
+            return {"key": key, "runtime": runtime, "path": None, "sha256": None, "size": None, "built": True}
         os.makedirs(store, exist_ok=True)
         with _files.locked(os.path.join(store, f".deps-{key}.lock")):
             built = not _artifact.stored(path)
@@ -75,35 +79,31 @@ def pack(artifact: str, store: str, npm: _deps.Npm | list[str], check_mode: bool
                 npm.output.phase("installing the dependencies for the hosts")
                 modules, _new = _deps.install(source, os.path.join(store, "deps"), npm)
                 npm.output.phase("packing the dependencies for the hosts")
-                _pack(modules, path, key)
+                _pack(modules, path, key, runtime)
         sha256 = _artifact.read_sidecar(path)
         _artifact.verify_file(path, sha256, "Remove it and its .sha256, and run it again: it is packed anew")
-        return {"key": key, "path": os.path.abspath(path), "sha256": sha256, "size": os.path.getsize(path), "built": built}
+        return {"key": key, "runtime": runtime, "path": os.path.abspath(path), "sha256": sha256, "size": os.path.getsize(path),
+                "built": built}
 
 
-def _pack(modules: str, path: str, key: str) -> None:
+def _refuse_tree(artifact: str, folder: str, args: list[str]) -> None:
+    """:raises InputError: for an application whose dependencies can only be installed in its own tree."""
+    manifest = _artifact.read_manifest(artifact)
+    why = _deps_needs.of_tree(folder, args, manifest["files"] if manifest else ())
+    if why:
+        raise InputError(f"artifact {artifact}, with mobius_dependencies ship", "dependencies that the lock file alone describes", why,
+                         "Set mobius_dependencies to install, so that each host installs them in the release")
+
+
+def _pack(modules: str, path: str, key: str, runtime: str) -> None:
     size = sum(os.lstat(os.path.join(folder, name)).st_size for folder, _dirs, names in os.walk(modules) for name in names)
-    about = {"schema": _artifact.SCHEMA, "key": key, "machine": machine(), "native": _native(modules), "bytes": size}
+    about = {"schema": _artifact.SCHEMA, "key": key, **_runtime.describe(modules, runtime), "bytes": size}
     _artifact.pack(path, MANIFEST, about, {"node_modules": modules})
     try:
         _artifact.require_safe(path)
     except IntegrityError:  # hosts would refuse it
         os.unlink(path)
         raise
-
-
-def _native(modules: str) -> str:
-    """The first compiled file below a folder, empty when there is none."""
-    for folder, names, files in os.walk(modules):
-        names.sort()
-        for name in sorted(files):
-            path = os.path.join(folder, name)
-            if os.path.islink(path):
-                continue
-            with open(path, "rb") as stream:
-                if stream.read(len(_ELF)) == _ELF:
-                    return os.path.relpath(path, modules)
-    return ""
 
 
 def _about(path: str) -> dict[str, t.Any]:

@@ -59,7 +59,7 @@ options:
   dependencies:
     description:
       - Dependencies that M(mobius.ops.release_artifact) has packed, for a target that reaches no package registry. They are unpacked,
-        once per lock file, and C(npm ci) does not run.
+        once for the files that npm reads, and C(npm ci) does not run.
       - Compiled ones are for the operating system and the processor of the controller.
     type: dict
     version_added: 0.1.0
@@ -72,6 +72,12 @@ options:
         description: Its SHA-256.
         type: str
         required: true
+      runtime:
+        description:
+          - The machine and Node that they were packed for, as M(mobius.ops.release_artifact) returns it. By default this host's.
+          - Compiled dependencies for another machine or another module ABI of Node are refused.
+        type: str
+        version_added: 0.1.0
   asset_folders:
     description:
       - Folders of a release whose files have names that change with their content.
@@ -471,7 +477,8 @@ def main() -> None:
             "sha256": {"type": "str"},
             "npm_ci_args": {"type": "list", "elements": "str", "default": ["--omit=dev"]},
             "dependencies": {"type": "dict", "options": {"path": {"type": "path", "required": True},
-                                                         "sha256": {"type": "str", "required": True}}},
+                                                         "sha256": {"type": "str", "required": True},
+                                                         "runtime": {"type": "str"}}},
             "asset_folders": {"type": "list", "elements": "str", "default": ["client/build/assets", "client/build/static"]},
             "migration": {"type": "str", "choices": ["none", "reversible", "forward_only"], "default": "none"},
             "backup": {"type": "str"},

@@ -176,8 +176,12 @@ dependencies:
   type: dict
   contains:
     key:
-      description: Hash of the lock file and the arguments, the name below C(deps/) on a host.
+      description: Hash of the files that npm reads, the arguments, the machine and Node; the name below C(deps/) on a host.
       type: str
+    runtime:
+      description: Platform, architecture, libc and module ABI of the controller's Node, for which they were installed.
+      type: str
+      sample: linux-x64-glibc-115
     path:
       description: The archive on the controller; none in check mode when it still has to be packed.
       type: str

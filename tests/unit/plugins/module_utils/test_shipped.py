@@ -11,7 +11,7 @@ import shutil
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _deps, _files, _prepare, _shipped
+from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _deps, _files, _prepare, _runtime, _shipped
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError, OpsError
 from ansible_collections.mobius.ops.plugins.modules import release, release_artifact
 
@@ -94,12 +94,25 @@ def test_a_file_that_is_none_is_refused(host, built, tar_gz, seal, tmp_path):
 
 @pytest.mark.parametrize("content, there", [(b"\x7fELF and so on", False), (b"module.exports = 1", True)])
 def test_compiled_ones_are_for_machines_of_the_same_kind(host, built, pack, monkeypatch, content, there):
-    packed, here = to_host(pack(dep=content)), _shipped.machine()
-    monkeypatch.setattr(_shipped, "machine", lambda: "sunos-s390")
+    packed, here = pack(dep=content), _runtime.current()
+    packed = {**to_host(packed), "runtime": packed["runtime"]}
+    monkeypatch.setattr(_runtime, "current", lambda: "sunos-s390-other-1")
     if there:
         assert _prepare.prepare(host.store, {**built, "dependencies": packed})
     else:
-        refused(host, built, packed, InputError, f"expected dependencies for sunos-s390, found dep for {here}")
+        refused(host, built, packed, InputError, f"dep is compiled for {here.rpartition('-')[0]}, and this host is sunos-s390-other")
+
+
+def test_installed_ones_are_compared_with_the_node_of_the_host_again(host, built, pack, monkeypatch):
+    """Node was upgraded on the host between two releases with the same packed dependencies."""
+    packed = pack(**{"addon.node": b"\x7fELF _ZN2v8"})
+    dependencies = {**to_host(packed), "runtime": packed["runtime"]}
+    _prepare.prepare(host.store, {**built, "release_id": "r1", "dependencies": dependencies})
+    machine = packed["runtime"].rpartition("-")[0]
+    monkeypatch.setattr(_runtime, "current", lambda: f"{machine}-999")
+    with pytest.raises(InputError, match=r"addon\.node is compiled for Node ABI \d+, and this host's Node has ABI 999\. Run the playbook"):
+        _prepare.prepare(host.store, {**built, "release_id": "r2", "dependencies": dependencies})
+    assert os.listdir(host.layout.releases) == ["r1"]
 
 
 def test_a_file_with_two_names_arrives_under_both(host, built, pack, tmp_path):

@@ -51,7 +51,8 @@ def test_a_host_that_can_take_a_deploy(check, host, snapshot):
     assert not result["changed"] and result["passed"] and result["waived_by"] is None
     assert {row["name"]: row["status"] for row in result["checks"]} == {
         "write": "passed", "node": "passed", "ffmpeg": "passed", "encoders": "passed", "port": "passed", "stores": "skipped",
-        "disk": "passed", "memory": "skipped", "clock": "skipped", "backup": "skipped", "proxy": "skipped", "lock": "passed"}
+        "dependencies": "skipped", "disk": "passed", "memory": "skipped", "clock": "skipped", "backup": "skipped", "proxy": "skipped",
+        "lock": "passed"}
     assert [row for row in result["checks"] if not row["found"] or row["remedy"]] == []
     assert point(result, "node")["found"] == "v20.1.0"
     assert snapshot(host.root) == before
@@ -155,8 +156,8 @@ def test_only_what_is_named_is_waived(check, host):
 
 
 @pytest.mark.parametrize(("options", "sentence"), [
-    ({"skip": ["dsik"], "why": "x"}, "mobius_preflight_skip: expected some of node, ffmpeg, encoders, stores, disk, memory, clock, backup, "
-                                     "proxy, found 'dsik'. Correct it."),
+    ({"skip": ["dsik"], "why": "x"}, "mobius_preflight_skip: expected some of node, ffmpeg, encoders, stores, dependencies, disk, memory, "
+                                     "clock, backup, proxy, found 'dsik'. Correct it."),
     ({"skip": ["port"], "why": "x"}, "a deploy cannot do without port"),
     ({"skip": ["disk"], "why": " "}, "mobius_why: expected why disk may be waived, found nothing"),
     ({"given": [{"name": "ci"}]}, "given checks: expected rows with name"),
