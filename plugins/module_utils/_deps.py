@@ -37,7 +37,7 @@ def lock_hash(folder: str, npm_ci_args: list[str], environment: dict[str, str] |
     if not _deps_needs.lock_path(folder):
         return None
     paths = {name: os.path.join(folder, name) for name in NAMES}
-    read = {name: _files.sha256_file(path) for name, path in paths.items() if os.path.isfile(path)}
+    read = {name: _deps_needs.installed(path) for name, path in paths.items() if os.path.isfile(path)}
     facts = [read, npm_ci_args, environment or {}, runtime or _runtime.current()]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode("utf-8")).hexdigest()[:16]
 

@@ -6,11 +6,14 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _documents
+from ansible_collections.mobius.ops.plugins.module_utils import _documents, _files
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 
 #: Files with locked versions, in the order in which npm looks for them.
 LOCK_FILES = ("npm-shrinkwrap.json", "package-lock.json")
+#: Fields of package.json that change with a release, and not what is installed without the application. Others may count.
+_UNREAD = ("version", "description", "keywords", "homepage", "bugs", "license", "author", "contributors", "funding", "repository", "main",
+           "files", "scripts")
 #: Scripts of the application itself that ``npm ci`` runs.
 _SCRIPTS = ("preinstall", "install", "postinstall", "prepublish", "preprepare", "prepare", "postprepare")
 #: Packages whose install script reads the application's files.
@@ -32,6 +35,21 @@ def read(path: str) -> dict[str, t.Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def installed(path: str) -> t.Any:
+    """What ``npm ci`` reads of a file, for the key of an installation: of JSON without the release's own version and words about it.
+
+    A new version alone changes package.json and the lock file, and installs the same.
+    """
+    found = read(path)
+    if not found:
+        return _files.sha256_file(path)
+    root = found.get("packages", {}).get("", {}) if isinstance(found.get("packages"), dict) else {}
+    parts = [found, root if isinstance(root, dict) else {}]
+    kept = [{name: value for name, value in part.items() if name not in (*_UNREAD, "packages")} for part in parts]
+    others = {name: value for name, value in found["packages"].items() if name} if parts[1] else found.get("packages")
+    return [*kept, others]
 
 
 def _entries(lock: dict[str, t.Any]) -> list[tuple[str, dict[str, t.Any]]]:

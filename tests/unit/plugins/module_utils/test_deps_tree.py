@@ -192,6 +192,23 @@ def other_node(tmp_path, monkeypatch):
     return upgrade
 
 
+def test_a_new_version_with_the_same_dependencies_has_the_same_key(tmp_path):
+    keys = set()
+    for version in ("1.0.0", "1.0.1"):
+        package = {**PACKAGE, "version": version, "scripts": {"test": f"echo {version}"}, "dependencies": {"x": "1"}}
+        lock = {"name": "app", "version": version, "lockfileVersion": 3, "packages": {
+            "": {"name": "app", "version": version, "dependencies": {"x": "1"}}, "node_modules/x": {"version": "1.0.0"}}}
+        (tmp_path / "package.json").write_text(json.dumps(package))
+        (tmp_path / "package-lock.json").write_text(json.dumps(lock))
+        keys.add(_deps.lock_hash(str(tmp_path), []))
+    assert len(keys) == 1
+    lock["packages"]["node_modules/x"]["version"] = "1.0.1"
+    (tmp_path / "package-lock.json").write_text(json.dumps(lock))
+    assert _deps.lock_hash(str(tmp_path), []) not in keys
+    (tmp_path / "package-lock.json").write_text("{torn")
+    assert _deps.lock_hash(str(tmp_path), []) not in keys
+
+
 PLAIN = {"package.json": json.dumps(PACKAGE), "package-lock.json": json.dumps(NONE)}
 
 
