@@ -13,7 +13,9 @@ import typing as t
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _archive_draft,
     _archive_scan,
+    _backup_order,
     _backup_purpose,
+    _backup_shrunk,
     _backups,
     _checksums,
     _clock,
@@ -47,6 +49,8 @@ class Request:
     #: Days after which every file is read again, although it looks unchanged; 0 reads all of them every time.
     full_every: int = 7
     allow_changed: bool = False
+    #: Whether what is there now is what later backups are compared with, however little it is.
+    allow_shrunk: bool = False
     #: Whether ISA-L may deflate, where it is installed.
     isal: bool = True
     #: Private key that signs the archive; no signature without one.
@@ -111,12 +115,15 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
         _scratch.sweep(place)
     safety = request.purpose == _backup_purpose.SAFETY
     needed = max((source.status.st_size for source in found.sources if source.sqlite), default=0)
-    with _archive_draft.drafted(request.dest, request.env, safety) as draft, _previous(request, draft.stamp) as previous, \
+    archives = _backups.find(request.dest, request.env, layout)
+    lost = shrunk(request, found, archives)
+    with _archive_draft.drafted(request.dest, request.env, safety) as draft, _previous(request, draft.stamp, archives) as previous, \
             contextlib.closing(_databases.PerOwner(places, needed)) as databases:
         created = _clock.iso(_clock.from_stamp(draft.stamp))
         facts = {"name": draft.name, "env": request.env, "created": created, "full": previous.full or created,
                  "level": request.level, "release": live_release(layout), "purpose": request.purpose, "why": request.why,
-                 **({"no_state": True} if lacks else {})}
+                 **({"no_state": True} if lacks else {}),
+                 **({"shrunk": {one["component"]: os.path.basename(one["before"]) for one in lost}} if lost else {})}
         deflater = _deflate.Deflater(request.level, request.isal)
         writer = Writer(draft.stream, databases, deflater, previous, meter)
         manifest = writer.write(found, facts, request.allow_changed)
@@ -133,16 +140,26 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
         "size": os.stat(draft.final).st_size, "entries": len(writer.entries),
         "reused": len(writer.copied), "full": facts["full"], "components": found.components, "empty": found.empty,
         "status": "unverified" if lacks else "verified", "missing": _external.MISSING if lacks else "", "purpose": request.purpose,
-        "release": facts["release"], "problems": writer.problems, "left_out": found.skipped,
-        "warnings": [f"{path} in an earlier archive is damaged, so it was read anew: verify the archives of {request.dest}"
-                     for path in sorted(previous.damaged)],
+        "release": facts["release"], "problems": writer.problems, "left_out": found.skipped, "shrunk": lost,
+        "warnings": [_backup_shrunk.sentence(one) + "." for one in lost] + [
+            f"{backup.archive} is dated in the future. {_backup_order.ADVICE}." for backup in archives if _backup_order.is_ahead(backup.stamp)
+        ] + [f"{path} in an earlier archive is damaged, so it was read anew: verify the archives of {request.dest}"
+             for path in sorted(previous.damaged)],
     }
 
 
+def shrunk(request: Request, found: _archive_scan.Plan, archives: list[_backups.Backup]) -> list[dict[str, t.Any]]:
+    """The components that hold much less than the last archives did. What a restore replaces may be little, which can be why."""
+    if request.allow_shrunk or request.purpose == _backup_purpose.SAFETY:
+        return []
+    files = [(source.component, source.status.st_size) for top in found.sources if top.type != "dir" for source in (top, *top.companions)]
+    return _backup_shrunk.compare(_backup_shrunk.before(archives, request.components), files)
+
+
 @contextlib.contextmanager
-def _previous(request: Request, stamp: str) -> t.Iterator[Previous]:
+def _previous(request: Request, stamp: str, archives: list[_backups.Backup]) -> t.Iterator[Previous]:
     """The newest archive that holds what is backed up now, unless everything is due to be read again."""
-    for backup in _backups.find(request.dest, request.env)[:_LOOK_BACK] if request.full_every else []:
+    for backup in archives[:_LOOK_BACK] if request.full_every else []:
         if not os.path.exists(backup.archive + _checksums.SUFFIX):
             continue
         try:
