@@ -27,8 +27,8 @@ _ENV = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HEAD = {"release": (str, type(None)), "problems": (int,), "empty": (list,), "name": (str,), "created": (str,), "full": (str,),
          "level": (int,), "reused": (int,), "incomplete": (bool,), "posix_names": (bool,), "purpose": (str,),
          "why": (str,), "shrunk": (dict,)}
-#: Files of the year 1677 to 2262: what a time in nanoseconds can say in 64 bits.
-_MOST_TIME = 2 ** 63
+#: What the kernel can say: seconds in 64 bits. Some file systems keep any such time, so that the writer may meet it.
+_MOST_TIME = 2 ** 63 * 10 ** 9 - 1
 #: The highest user or group number; the one above it means "do not change" to the system.
 _MOST_ID = 2 ** 32 - 2
 

@@ -12,6 +12,7 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _archive_draft,
+    _archive_listing,
     _archive_scan,
     _backup_order,
     _backup_purpose,
@@ -67,7 +68,7 @@ def plan(layout: Layout, request: Request) -> _archive_scan.Plan:
     """What a backup would take. :raises OpsError: when it could not be made as it was asked for."""
     if request.sign_key:
         _signature.require_key(request.sign_key)
-    found = _archive_scan.scan(layout, request.components)
+    found = _archive_listing.scan(layout, request.components)
     if not os.path.isdir(request.dest):
         raise StateError(f"backup folder {request.dest}", "a folder", "none", "Create it, or correct dest")
     inside = os.path.realpath(request.dest) + os.sep
@@ -142,7 +143,8 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
         "status": "unverified" if lacks else "verified", "missing": _external.MISSING if lacks else "", "purpose": request.purpose,
         "release": facts["release"], "problems": writer.problems, "left_out": found.skipped, "shrunk": lost,
         "warnings": [_backup_shrunk.sentence(one) + "." for one in lost] + [
-            f"{backup.archive} is dated in the future. {_backup_order.ADVICE}." for backup in archives if _backup_order.is_ahead(backup.stamp)
+            f"{backup.archive} is dated in the future. {_backup_order.ADVICE}."
+            for backup in archives if _backup_order.is_ahead(backup.stamp)
         ] + [f"{path} in an earlier archive is damaged, so it was read anew: verify the archives of {request.dest}"
              for path in sorted(previous.damaged)],
     }
@@ -152,7 +154,8 @@ def shrunk(request: Request, found: _archive_scan.Plan, archives: list[_backups.
     """The components that hold much less than the last archives did. What a restore replaces may be little, which can be why."""
     if request.allow_shrunk or request.purpose == _backup_purpose.SAFETY:
         return []
-    files = [(source.component, source.status.st_size) for top in found.sources if top.type != "dir" for source in (top, *top.companions)]
+    files = [(source.component, source.status.st_size) for top in found.sources if top.type != "dir"
+             for source in (top, *top.companions)]
     return _backup_shrunk.compare(_backup_shrunk.before(archives, request.components), files)
 
 

@@ -172,10 +172,10 @@ def _describe(backup: Backup, verify: str, policy: _signature.Policy | None, met
 
 
 def _status(archive: Archive, verify: str, policy: _signature.Policy | None, meter: _progress.Meter) -> tuple[str, str]:
-    lacks = _lacks(archive.path, policy)
+    lacks, malformed = _lacks(archive.path, policy), _checksums.read(archive.path) == ""
     if verify == "deep":
         archive.verify(meter=meter)  # before the sidecar, which could only tell that something differs, and not what
-    if verify != "none":
+    if verify != "none" and not malformed:  # then nothing is known of the archive
         check_sidecar(archive, True, policy)
     if lacks:
         whole = "; every member agrees with the manifest" if verify == "deep" else ""
@@ -187,7 +187,8 @@ def _status(archive: Archive, verify: str, policy: _signature.Policy | None, met
 
 def _lacks(path: str, policy: _signature.Policy | None) -> list[str]:
     """What an archive needs beside it to be verified, and has not."""
-    lacks = ["sidecar"] if _checksums.read(path) is None else []
+    malformed = f"line of sha256sum for it in {os.path.basename(path)}{_checksums.SUFFIX}"
+    lacks = {None: ["sidecar"], "": [malformed]}.get(_checksums.read(path), [])
     return lacks + (["signature"] if policy and not os.path.lexists(path + _signature.SUFFIX) else [])
 
 
@@ -195,16 +196,19 @@ def check_sidecar(archive: Archive, allow_missing: bool, policy: _signature.Poli
     """The archive's digest, and ``verified`` or (without a sidecar or signature, when that is allowed) ``unverified``.
 
     :param policy: whose signature it must have as well; nobody's by default.
-    :raises IntegrityError: when the sidecar or the signature does not fit, or is missing and must not be.
+    :raises IntegrityError: when the sidecar or the signature does not fit or is not in a known form, or is missing and must not be.
     """
     said = _checksums.read(archive.path)
     if said is None and not allow_missing:
         raise IntegrityError(f"archive {archive.path}", f"its checksum in {os.path.basename(archive.path)}.sha256",
                              "no such file", "Fetch the sidecar, or accept the archive without one: allow_unverified")
+    if said == "":
+        raise IntegrityError(f"archive {archive.path}", f"a line of sha256sum for it in {os.path.basename(archive.path)}.sha256",
+                             "another text", "Fetch the sidecar again, or move it away and accept the archive: allow_unverified")
     digest = archive.sha256()
-    if said is not None and said != digest:
-        raise IntegrityError(f"archive {archive.path}", f"SHA-256 {said or 'in the form of sha256sum in its sidecar'}",
-                             digest, "Use another archive, or fetch this one again from where it was copied to")
+    if said and said != digest:
+        raise IntegrityError(f"archive {archive.path}", f"SHA-256 {said}", digest,
+                             "Use another archive, or fetch this one again from where it was copied to")
     signed = policy is None or _signature.check(policy, archive.path, digest)
     if not signed and not allow_missing:
         raise IntegrityError(f"archive {archive.path}", f"its signature in {os.path.basename(archive.path)}{_signature.SUFFIX}",

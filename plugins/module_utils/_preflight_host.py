@@ -198,7 +198,8 @@ def backup(layout: Layout, folder: str, env: str, components: list[str], max_age
     expected = f"a verified backup of {', '.join(components)}, {max_age:g} h old at most"
     remedy = "make one: mobius.ops.backup"
     try:
-        newest = next(_backups.telling_of(_backups.find(folder, env, layout), expand_components(components), _backup_purpose.Past(layout)), None)
+        archives = _backups.find(folder, env, layout)
+        newest = next(_backups.telling_of(archives, expand_components(components), _backup_purpose.Past(layout)), None)
         if newest is None and not os.path.lexists(layout.current):
             return skipped("backup", "no release is live yet, so there is nothing to lose")
         if newest is None:

@@ -251,7 +251,8 @@ def request_of(params: dict[str, t.Any], layout: Layout) -> _backup_create.Reque
     return _backup_create.Request(
         env=check_name(params["env"], "env"), components=expand_components(params["components"]),
         dest=params["dest"] or layout.backups, level=params["level"], full_every=params["full_every"],
-        allow_changed=params["allow_changed"], allow_shrunk=params["allow_shrunk"], sign_key=params["sign_key"], purpose=params["purpose"], why=params["why"])
+        allow_changed=params["allow_changed"], allow_shrunk=params["allow_shrunk"],
+        sign_key=params["sign_key"], purpose=params["purpose"], why=params["why"])
 
 
 def planned(layout: Layout, request: _backup_create.Request) -> dict[str, t.Any]:
@@ -264,7 +265,8 @@ def planned(layout: Layout, request: _backup_create.Request) -> dict[str, t.Any]
         "size": plan.size, "entries": len(plan.sources), "reused": 0, "full": None, "components": plan.components, "empty": plan.empty,
         "status": "planned", "missing": "", "purpose": request.purpose, "release": _backup_create.live_release(layout),
         "problems": plan.problems, "left_out": plan.skipped,
-        "shrunk": shrunk, "warnings": [_backup_shrunk.sentence(one) + "." for one in shrunk], "elapsed": round(time.monotonic() - started, 3),
+        "shrunk": shrunk, "warnings": [_backup_shrunk.sentence(one) + "." for one in shrunk],
+        "elapsed": round(time.monotonic() - started, 3),
     }
 
 

@@ -1,13 +1,16 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Backups that were made while the clock was wrong."""
+"""Backups that were made while the clock was wrong, and of files with odd times."""
 from __future__ import annotations
 
 import os
+import pathlib
+import shutil
+import tempfile
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _backups, _clock, _drill_plan, _preflight_host
+from ansible_collections.mobius.ops.plugins.module_utils import _backups, _clock, _drill_plan, _preflight_host, _trees
 from ansible_collections.mobius.ops.plugins.modules import backup_info, backup_prune
 
 NOW, HOUR_AGO, FUTURE, PAST = "20261104_120000", "20261104_110000", "20361104_110000", "19700101_000100"
@@ -123,3 +126,43 @@ def test_equal_stamps_sort_by_name_without_a_history(tmp_path):
     for name in ("dhash_a_20261104_110000.zip", "dhash_a_20261104_110000_safety.zip", "dhash_a_20261103_110000.zip"):
         (tmp_path / name).write_bytes(b"")
     assert [backup.safety for backup in _backups.find(str(tmp_path))] == [True, False, False]
+
+
+#: Times of files, in seconds: of 1600, 1900, 2263, 2400, 2446, and what the kernel can say at most.
+SECONDS = (-11_676_096_000, -2_208_988_800, 9_246_182_400, 13_569_465_600, 15_021_072_000, 2**63 - 1, -2**62)
+
+
+@pytest.fixture(params=["disk", "memory"])
+def host_on(request, tmp_path, state_host):
+    """A host on a disk, which clips such times, and in memory, where file systems keep all."""
+    folder = pathlib.Path("/dev/shm") if request.param == "memory" else tmp_path
+    if not os.access(folder, os.W_OK):
+        pytest.skip(f"{folder} is not writable")
+    root = tempfile.mkdtemp(dir=folder)
+    yield type(state_host)(os.path.join(root, "mobius"))
+    shutil.rmtree(root)
+
+
+def test_every_time_that_a_file_system_holds_is_backed_up_and_comes_back(host_on):
+    paths = [host_on.put(f"uploads/{seconds}", b"x") for seconds in SECONDS]
+    os.mkdir(host_on.path("uploads/folder"))
+    os.symlink("x", host_on.path("uploads/odd"))
+    paths += [host_on.path("uploads/folder"), host_on.path("uploads/odd")]
+    for path, seconds in zip(paths, (*SECONDS, SECONDS[3], SECONDS[0])):
+        os.utime(path, ns=(seconds * 10**9 + 5,) * 2, follow_symlinks=False)
+    before = [os.lstat(path).st_mtime_ns for path in paths]
+    archive = host_on.backup()
+    assert archive.get("status") == "verified", archive
+    restored = host_on.restore(archive["archive"])
+    assert not restored.get("failed") and restored["attributes_lost"] == [], restored
+    assert [os.lstat(path).st_mtime_ns for path in paths] == before
+
+
+def test_a_time_that_the_file_system_cannot_hold_is_told(state_host, monkeypatch):
+    path = state_host.put("uploads/old", b"x")
+    os.utime(path, (-86_400, -86_400))
+    archive = state_host.backup()["archive"]
+    real = os.utime
+    monkeypatch.setattr(_trees.os, "utime", lambda file, ns, **more: real(file, ns=(max(0, ns[0]),) * 2, **more))
+    lost = state_host.restore(archive)["attributes_lost"]
+    assert [(note["name"], note["files"], note["first"]) for note in lost] == [("mtime", 1, "uploads/old")]
