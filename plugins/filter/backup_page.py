@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.filter.status_page import made_for, table
+from ansible_collections.mobius.ops.plugins.filter.status_page import made_for, remarks, table
 from ansible_collections.mobius.ops.plugins.module_utils._files import human_size
 
 DOCUMENTATION = r"""
@@ -43,7 +43,7 @@ def backup_page(backups: list[dict[str, t.Any]]) -> str:
     head = ["archive", "created", "size", "release", "status", "reason", "for"]
     return "\n".join([*(f"In {folder}" for folder in folders), *table(head, [
         [os.path.basename(backup["archive"]), backup["created"], human_size(backup["size"]) if backup["size"] is not None else "-",
-         backup["release"], backup["status"], backup["reason"], made_for(backup)] for backup in backups])])
+         backup["release"], backup["status"], remarks(backup), made_for(backup)] for backup in backups])])
 
 
 class FilterModule:

@@ -77,6 +77,13 @@ def made_for(backup: dict[str, t.Any]) -> str:
     return ": ".join(filter(None, [backup.get("purpose") or "unknown", (backup.get("why") or "")[:100]]))
 
 
+def remarks(backup: dict[str, t.Any]) -> str:
+    """Why a backup is not verified, and what else is to be known of it."""
+    shrunk = ", ".join(sorted(backup.get("shrunk") or {}))
+    return "; ".join(filter(None, [backup.get("reason"), f"shrunk: {shrunk}" if shrunk else "",
+                                   "dated in the future" if backup.get("future") else ""]))
+
+
 def drill_line(event: dict[str, t.Any] | None) -> str:
     """When it was last tried whether a backup can be restored."""
     todo = "Run: ansible-playbook mobius.ops.drill."
@@ -169,7 +176,7 @@ def status_page(service: dict[str, t.Any], releases: dict[str, t.Any], backups: 
         for record in releases["releases"]])]
     lines += ["  " + dora_line(releases.get("dora"))]
     lines += ["", "Backups", *(["  " + backups_fault] if backups_fault else table(["archive", "status", "size", "created", "for"], [
-        [backup["archive"], backup["status"] + (f" ({backup['reason']})" if backup.get("reason") else ""),
+        [backup["archive"], backup["status"] + (f" ({remarks(backup)})" if remarks(backup) else ""),
          human_size(backup["size"]), backup["created"], made_for(backup)] for backup in backups]))]
     lines += ["  " + drill_line(releases.get("drill"))]
     lines += ["", "Last events", *table(["when", "who", "what", "release", "why"], [

@@ -26,9 +26,9 @@ _ENV = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 #: What is passed on of the general facts, and of which kinds it may be.
 _HEAD = {"release": (str, type(None)), "problems": (int,), "empty": (list,), "name": (str,), "created": (str,), "full": (str,),
          "level": (int,), "reused": (int,), "incomplete": (bool,), "posix_names": (bool,), "purpose": (str,),
-         "why": (str,)}
-#: Files of the year 1677 to 2262: what a time in nanoseconds can say in 64 bits.
-_MOST_TIME = 2 ** 63
+         "why": (str,), "shrunk": (dict,)}
+#: What the kernel can say: seconds in 64 bits. Some file systems keep any such time, so that the writer may meet it.
+_MOST_TIME = 2 ** 63 * 10 ** 9 - 1
 #: The highest user or group number; the one above it means "do not change" to the system.
 _MOST_ID = 2 ** 32 - 2
 
@@ -80,6 +80,9 @@ def wrong_with(manifest: t.Any) -> Wrong:
         return MANIFEST, f"{wrong[0]} of a wrong kind"
     if any(name not in COMPONENTS for name in manifest.get("empty", [])):
         return MANIFEST, "an unknown component"
+    if any(name not in COMPONENTS or not isinstance(archive, str) or os.path.basename(archive) != archive or not archive
+           for name, archive in manifest.get("shrunk", {}).items()):
+        return MANIFEST, "an unknown component or archive"
     if not isinstance(entries, list):
         return MANIFEST, "no list of entries"
     for entry in entries:

@@ -12,8 +12,11 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _archive_draft,
+    _archive_listing,
     _archive_scan,
+    _backup_order,
     _backup_purpose,
+    _backup_shrunk,
     _backups,
     _checksums,
     _clock,
@@ -49,6 +52,8 @@ class Request:
     #: Files and folders that are read every time, by their paths in the archive.
     never_reuse: tuple[str, ...] = ()
     allow_changed: bool = False
+    #: Whether what is there now is what later backups are compared with, however little it is.
+    allow_shrunk: bool = False
     #: Whether ISA-L may deflate, where it is installed.
     isal: bool = True
     #: Private key that signs the archive; no signature without one.
@@ -65,7 +70,7 @@ def plan(layout: Layout, request: Request) -> _archive_scan.Plan:
     """What a backup would take. :raises OpsError: when it could not be made as it was asked for."""
     if request.sign_key:
         _signature.require_key(request.sign_key)
-    found = _archive_scan.scan(layout, request.components)
+    found = _archive_listing.scan(layout, request.components)
     if not os.path.isdir(request.dest):
         raise StateError(f"backup folder {request.dest}", "a folder", "none", "Create it, or correct dest")
     inside = os.path.realpath(request.dest) + os.sep
@@ -115,12 +120,15 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
         _scratch.sweep(place)
     safety = request.purpose == _backup_purpose.SAFETY
     needed = max((source.status.st_size for source in found.sources if source.sqlite), default=0)
-    with _archive_draft.drafted(request.dest, request.env, safety) as draft, _previous(request, draft.stamp) as previous, \
+    archives = _backups.find(request.dest, request.env, layout)
+    lost = shrunk(request, found, archives)
+    with _archive_draft.drafted(request.dest, request.env, safety) as draft, _previous(request, draft.stamp, archives) as previous, \
             contextlib.closing(_databases.PerOwner(places, needed)) as databases:
         created = _clock.iso(_clock.from_stamp(draft.stamp))
         facts = {"name": draft.name, "env": request.env, "created": created, "full": previous.full or created,
                  "level": request.level, "release": live_release(layout), "purpose": request.purpose, "why": request.why,
-                 **({"no_state": True} if lacks else {})}
+                 **({"no_state": True} if lacks else {}),
+                 **({"shrunk": {one["component"]: os.path.basename(one["before"]) for one in lost}} if lost else {})}
         deflater = _deflate.Deflater(request.level, request.isal)
         writer = Writer(draft.stream, databases, deflater, previous, meter)
         manifest = writer.write(found, facts, request.allow_changed)
@@ -137,17 +145,30 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
         "size": os.stat(draft.final).st_size, "entries": len(writer.entries),
         "reused": len(writer.copied), "full": facts["full"], "components": found.components, "empty": found.empty,
         "status": "unverified" if lacks else "verified", "missing": _external.MISSING if lacks else "", "purpose": request.purpose,
-        "release": facts["release"], "problems": writer.problems, "left_out": found.skipped,
-        "warnings": writer.warnings + [
-            f"{path} in an earlier archive is damaged, so it was read anew: verify the archives of {request.dest}"
-            for path in sorted(previous.damaged)],
+        "release": facts["release"], "problems": writer.problems, "left_out": found.skipped, "shrunk": lost,
+        "warnings": [
+            *writer.warnings,
+            *[_backup_shrunk.sentence(one) + "." for one in lost],
+            *[f"{backup.archive} is dated in the future. {_backup_order.ADVICE}."
+              for backup in archives if _backup_order.is_ahead(backup.stamp)],
+            *[f"{path} in an earlier archive is damaged, so it was read anew: verify the archives of {request.dest}"
+              for path in sorted(previous.damaged)],
+        ],
     }
 
 
+def shrunk(request: Request, found: _archive_scan.Plan, archives: list[_backups.Backup]) -> list[dict[str, t.Any]]:
+    """The components that hold much less than the last archives did. What a restore replaces may be little, which can be why."""
+    if request.allow_shrunk or request.purpose == _backup_purpose.SAFETY:
+        return []
+    files = [(source.component, source.status.st_size) for source in found.sources if source.type != "dir"]
+    return _backup_shrunk.compare(_backup_shrunk.before(archives, request.components), files)
+
+
 @contextlib.contextmanager
-def _previous(request: Request, stamp: str) -> t.Iterator[Previous]:
+def _previous(request: Request, stamp: str, archives: list[_backups.Backup]) -> t.Iterator[Previous]:
     """The newest archive that holds what is backed up now, unless everything is due to be read again."""
-    for backup in _backups.find(request.dest, request.env)[:_LOOK_BACK] if request.full_every else []:
+    for backup in archives[:_LOOK_BACK] if request.full_every else []:
         if not os.path.exists(backup.archive + _checksums.SUFFIX):
             continue
         try:

@@ -11,7 +11,9 @@ import re
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
+    _backup_order,
     _backup_purpose,
+    _backup_shrunk,
     _checksums,
     _clock,
     _external,
@@ -22,6 +24,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
 )
 from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, OpsError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
 _NAME = re.compile(r"dhash_([A-Za-z0-9][A-Za-z0-9._-]{0,63})_(\d{8}_\d{6})(_safety)?\.zip")
 #: What the names of the files beside an archive end with; they get their names before it, and lose them after it.
@@ -68,14 +71,18 @@ def parse(path: str) -> Backup | None:
     return Backup(path, match.group(1), match.group(2), bool(match.group(3)))
 
 
-def find(folder: str, env: str | None = None) -> list[Backup]:
-    """The archives in a folder, newest first. :raises StateError: when there is no such folder."""
+def find(folder: str, env: str | None = None, layout: Layout | None = None) -> list[Backup]:
+    """The archives in a folder, newest first.
+
+    :param layout: its history tells the order of archives that were made while a clock was wrong.
+    :raises StateError: when there is no such folder.
+    """
     if not os.path.isdir(folder):
         raise StateError(f"backup folder {folder}", "a folder", "none",
                          "Run the playbook mobius.ops.setup, or correct the path")
     found = [parse(os.path.join(folder, name)) for name in os.listdir(folder)]
     chosen = [backup for backup in found if backup and (env is None or backup.env == env)]
-    return sorted(chosen, key=lambda backup: (backup.stamp, backup.env, backup.safety), reverse=True)
+    return _backup_order.newest_first(chosen, layout)
 
 
 def telling_of(backups: t.Iterable[Backup], components: t.Collection[str] = (),
@@ -142,13 +149,13 @@ def _describe(backup: Backup, verify: str, policy: _signature.Policy | None, met
               past: _backup_purpose.Past | None) -> dict[str, t.Any]:
     manifest = None
     facts = {"archive": backup.archive, "env": backup.env, "created": backup.created, "size": None, "components": [],
-             "release": None, "problems": 0}
+             "release": None, "problems": 0, "shrunk": {}, "future": _backup_order.is_ahead(backup.stamp)}
     try:
         facts["size"] = os.stat(backup.archive).st_size
         with Archive(backup.archive, hashing=verify != "none", meter=meter if verify == "checksum" else None) as archive:
             manifest = archive.manifest
             facts.update(components=manifest["components"], release=manifest.get("release"),
-                         problems=manifest.get("problems", 0))
+                         problems=manifest.get("problems", 0), shrunk=manifest.get("shrunk", {}))
             if manifest["env"] != backup.env:
                 raise IntegrityError(f"archive {backup.archive}", "the env of its manifest in its name",
                                      f"{backup.env} instead of {manifest['env']}",
@@ -165,10 +172,10 @@ def _describe(backup: Backup, verify: str, policy: _signature.Policy | None, met
 
 
 def _status(archive: Archive, verify: str, policy: _signature.Policy | None, meter: _progress.Meter) -> tuple[str, str]:
-    lacks = _lacks(archive.path, policy)
+    lacks, malformed = _lacks(archive.path, policy), _checksums.read(archive.path) == ""
     if verify == "deep":
         archive.verify(meter=meter)  # before the sidecar, which could only tell that something differs, and not what
-    if verify != "none":
+    if verify != "none" and not malformed:  # then nothing is known of the archive
         check_sidecar(archive, True, policy)
     if lacks:
         whole = "; every member agrees with the manifest" if verify == "deep" else ""
@@ -180,7 +187,8 @@ def _status(archive: Archive, verify: str, policy: _signature.Policy | None, met
 
 def _lacks(path: str, policy: _signature.Policy | None) -> list[str]:
     """What an archive needs beside it to be verified, and has not."""
-    lacks = ["sidecar"] if _checksums.read(path) is None else []
+    malformed = f"line of sha256sum for it in {os.path.basename(path)}{_checksums.SUFFIX}"
+    lacks = {None: ["sidecar"], "": [malformed]}.get(_checksums.read(path), [])
     return lacks + (["signature"] if policy and not os.path.lexists(path + _signature.SUFFIX) else [])
 
 
@@ -188,16 +196,19 @@ def check_sidecar(archive: Archive, allow_missing: bool, policy: _signature.Poli
     """The archive's digest, and ``verified`` or (without a sidecar or signature, when that is allowed) ``unverified``.
 
     :param policy: whose signature it must have as well; nobody's by default.
-    :raises IntegrityError: when the sidecar or the signature does not fit, or is missing and must not be.
+    :raises IntegrityError: when the sidecar or the signature does not fit or is not in a known form, or is missing and must not be.
     """
     said = _checksums.read(archive.path)
     if said is None and not allow_missing:
         raise IntegrityError(f"archive {archive.path}", f"its checksum in {os.path.basename(archive.path)}.sha256",
                              "no such file", "Fetch the sidecar, or accept the archive without one: allow_unverified")
+    if said == "":
+        raise IntegrityError(f"archive {archive.path}", f"a line of sha256sum for it in {os.path.basename(archive.path)}.sha256",
+                             "another text", "Fetch the sidecar again, or move it away and accept the archive: allow_unverified")
     digest = archive.sha256()
-    if said is not None and said != digest:
-        raise IntegrityError(f"archive {archive.path}", f"SHA-256 {said or 'in the form of sha256sum in its sidecar'}",
-                             digest, "Use another archive, or fetch this one again from where it was copied to")
+    if said and said != digest:
+        raise IntegrityError(f"archive {archive.path}", f"SHA-256 {said}", digest,
+                             "Use another archive, or fetch this one again from where it was copied to")
     signed = policy is None or _signature.check(policy, archive.path, digest)
     if not signed and not allow_missing:
         raise IntegrityError(f"archive {archive.path}", f"its signature in {os.path.basename(archive.path)}{_signature.SUFFIX}",
@@ -209,19 +220,47 @@ def verdict(described: t.Sequence[dict[str, t.Any]], max_age: float = 0) -> dict
     """Whether backups that were read are such that one could go back to them: ``well``, and the ``message``.
 
     The age is that of the component whose newest verified archive is the oldest: a backup of the logs alone does not
-    make the others younger. Safety backups do not count: they hold what a restore replaced.
+    make the others younger. Safety backups do not count: they hold what a restore replaced. Nor do archives that are dated in the
+    future: nothing tells how old they are. The newest archive of a component must not have shrunk (``_backup_shrunk``).
 
     :param described: what :func:`describe` told, newest first.
     :param max_age: how many hours old the newest verified archive of each component may be; any when 0.
     """
     by_status = {status: [facts for facts in described if facts["status"] == status] for status in STATUSES}
     verified, corrupt = by_status["verified"], by_status["corrupt"]
-    sound = [facts for facts in verified if facts["purpose"] != _backup_purpose.SAFETY]
+    usable = [facts for facts in verified if facts["purpose"] != _backup_purpose.SAFETY]
+    sound = [facts for facts in usable if not facts["future"]]
     said = [f"{len(corrupt)} of {len(described)} archives corrupt, the newest of them: {corrupt[0]['reason']}"] if corrupt else []
+    future = [facts["archive"] for facts in described if facts["future"]]
+    if future:
+        said.append(f"{future[0]}{f' and {len(future) - 1} more' if future[1:] else ''}: dated in the future. {_backup_order.ADVICE}.")
     if not sound:
-        found = "only safety backups are verified" if verified else "no archive is verified"
+        found = "no archive that is not dated in the future is verified" if usable else \
+            "only safety backups are verified" if verified else "no archive is verified"
         said.append(found + ("" if described else ", there is none at all") + ". Make one: mobius.ops.backup.")
         return {"well": False, "message": " ".join(said), "newest_verified": None, "age": None}
+    told, age, old = _newest(sound, max_age)
+    counts = ", ".join(f"{len(found)} {status}" for status, found in by_status.items() if found)
+    if len(usable) < len(verified):
+        counts = counts.replace(" verified", f" verified ({len(verified) - len(usable)} safety)", 1)
+    said.append(f"{counts}; {told}")
+    lost = _shrunk(sound)
+    said += lost
+    return {"well": not corrupt and not old and not lost, "message": " ".join(said), "newest_verified": sound[0]["archive"], "age": age}
+
+
+def _shrunk(sound: list[dict[str, t.Any]]) -> list[str]:
+    """The components that shrank before the newest archive of them was made, each in a sentence."""
+    last: dict[str, dict[str, t.Any]] = {}
+    for facts in sound:
+        for component in (*facts["components"], *facts["shrunk"]):
+            last.setdefault(component, facts)
+    return [f"{facts['archive']}: {component} shrank to less than a tenth of what {facts['shrunk'][component]} holds. "
+            f"{_backup_shrunk.todo(component)}." for component, facts in last.items() if component in facts["shrunk"]]
+
+
+def _newest(sound: list[dict[str, t.Any]], max_age: float) -> tuple[str, float, bool]:
+    """Of archives that count, newest first: which is the newest, in words; the age that is judged; and whether that is too old."""
     newest: dict[str, dict[str, t.Any]] = {}
     for facts in sound:
         for component in facts["components"]:
@@ -230,15 +269,11 @@ def verdict(described: t.Sequence[dict[str, t.Any]], max_age: float = 0) -> dict
     now = _clock.now()
     age = _age(oldest, now)
     old = 0 < max_age * 3600 < age
-    counts = ", ".join(f"{len(found)} {status}" for status, found in by_status.items() if found)
-    if len(sound) < len(verified):
-        counts = counts.replace(" verified", f" verified ({len(verified) - len(sound)} safety)", 1)
-    said.append(f"{counts}; the newest verified archive is {sound[0]['archive']}, {_words.duration(_age(sound[0], now))} old")
+    told = f"the newest verified archive is {sound[0]['archive']}, {_words.duration(_age(sound[0], now))} old"
     if oldest is not sound[0]:
         behind = ", ".join(component for component, facts in newest.items() if facts is oldest)
-        said[-1] += f", of {behind} it is {oldest['archive']}, {_words.duration(age)} old"
-    said[-1] += f", and {max_age:g} h are allowed. Make one: mobius.ops.backup." if old else "."
-    return {"well": not corrupt and not old, "message": " ".join(said), "newest_verified": sound[0]["archive"], "age": age}
+        told += f", of {behind} it is {oldest['archive']}, {_words.duration(age)} old"
+    return told + (f", and {max_age:g} h are allowed. Make one: mobius.ops.backup." if old else "."), age, old
 
 
 def _age(facts: dict[str, t.Any], now: datetime.datetime) -> float:

@@ -1,6 +1,6 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""SHA-256 sidecars: ``<file>.sha256`` beside a file, in the form that ``sha256sum -c`` reads."""
+"""SHA-256 sidecars: ``<file>.sha256`` beside a file, as ``sha256sum`` writes it; read in every form that ``sha256sum -c`` accepts."""
 from __future__ import annotations
 
 import concurrent.futures
@@ -14,7 +14,10 @@ import typing as t
 from ansible_collections.mobius.ops.plugins.module_utils import _files
 
 SUFFIX = ".sha256"
-_LINE = re.compile(rb"(\\?)([0-9a-f]{64}) [ *]([^\n]+)\n?")
+#: The forms of a line: that of ``sha256sum``, and that of BSD, ``--tag`` and OpenSSL.
+_LINE = re.compile(rb"[ \t]*(?P<escaped>\\?)(?P<digest>[0-9A-Fa-f]{64}) [ *]?(?P<name>.+)", re.DOTALL)
+_TAGGED = re.compile(rb"[ \t]*(?P<escaped>\\?)SHA(?:2-)?256 ?\((?P<name>.+)\) ?= ?(?P<digest>[0-9A-Fa-f]{64})", re.DOTALL)
+_ESCAPES = {b"\\\\": b"\\", b"\\n": b"\n", b"\\r": b"\r"}
 
 #: Seconds after which a thread that computes lets another one have a turn.
 _TURN = 0.0005
@@ -68,18 +71,25 @@ def line(path: str, digest: str) -> bytes:
 
 
 def read(path: str) -> str | None:
-    """The digest that the sidecar of *path* holds: ``None`` without a sidecar, ``""`` when it is not one of *path*."""
+    """The digest that the sidecar of *path* holds: ``None`` without a sidecar, ``""`` when it has not one digest of *path*.
+
+    Of a name with folders the last part counts: a sidecar travels with its file.
+    """
     try:
         with open(path + SUFFIX, "rb") as stream:
             content = stream.read(64 * 1024)
     except FileNotFoundError:
         return None
-    match = _LINE.fullmatch(content)
-    if not match:
-        return ""
-    name = os.fsencode(os.path.basename(path))
-    expected = _escaped(name) if match.group(1) else name
-    return match.group(2).decode() if match.group(3) == expected else ""
+    name, found = os.fsencode(os.path.basename(path)), set()
+    for entry in content.split(b"\n"):
+        match = _TAGGED.fullmatch(entry.rstrip(b"\r")) or _LINE.fullmatch(entry.rstrip(b"\r"))
+        if match and _unescaped(match["name"], bool(match["escaped"])).rpartition(b"/")[2] == name:
+            found.add(match["digest"].decode().lower())
+    return found.pop() if len(found) == 1 else ""
+
+
+def _unescaped(name: bytes, escaped: bool) -> bytes:
+    return re.sub(rb"\\[\\nr]", lambda match: _ESCAPES[match[0]], name) if escaped else name
 
 
 def write(path: str, digest: str) -> None:
@@ -90,10 +100,10 @@ def write(path: str, digest: str) -> None:
 
 
 def examine(path: str) -> dict[str, t.Any]:
-    """``path``, ``sha256`` of a file and its ``status``: ok, mismatch, missing_sidecar or missing_file."""
+    """``path``, ``sha256`` of a file and its ``status``: ok, mismatch, malformed_sidecar, missing_sidecar or missing_file."""
     if not os.path.isfile(path):
         return {"path": path, "sha256": None, "status": "missing_file"}
     digest = _files.sha256_file(path)
     said = read(path)
-    status = "missing_sidecar" if said is None else "ok" if said == digest else "mismatch"
+    status = {None: "missing_sidecar", "": "malformed_sidecar", digest: "ok"}.get(said, "mismatch")
     return {"path": path, "sha256": digest, "status": status}

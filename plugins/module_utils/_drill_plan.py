@@ -49,7 +49,7 @@ def choose(layout: Layout, request: Request) -> str:
     """
     if request.archive:
         return request.archive
-    archives, past = _backups.find(request.dest, request.env), _backup_purpose.Past(layout)
+    archives, past = _backups.find(request.dest, request.env, layout), _backup_purpose.Past(layout)
     found = next(_backups.telling_of(archives, COMPONENTS, past), None) or next(_backups.telling_of(archives, past=past), None)
     if not found:
         raise StateError(f"backup folder {request.dest}", f"an archive of env {request.env}",

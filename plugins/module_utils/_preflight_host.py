@@ -216,7 +216,8 @@ def backup(layout: Layout, folder: str, env: str, components: list[str], max_age
     expected = f"a verified backup of {', '.join(components)}, {max_age:g} h old at most"
     remedy = "make one: mobius.ops.backup"
     try:
-        newest = next(_backups.telling_of(_backups.find(folder, env), expand_components(components), _backup_purpose.Past(layout)), None)
+        archives = _backups.find(folder, env, layout)
+        newest = next(_backups.telling_of(archives, expand_components(components), _backup_purpose.Past(layout)), None)
         if newest is None and not os.path.lexists(layout.current):
             return skipped("backup", "no release is live yet, so there is nothing to lose")
         if newest is None:
@@ -226,8 +227,9 @@ def backup(layout: Layout, folder: str, env: str, components: list[str], max_age
         return of_error("backup", error)
     age = (_clock.now() - _clock.parse(newest.created)).total_seconds()
     reason = f" ({facts['reason']})" if facts["reason"] else ""
-    found = f"{newest.archive}, {_words.duration(max(0.0, age))} old, {facts['status']}{reason}"
-    return row("backup", facts["status"] == "verified" and age <= max_age * 3600, found, expected, remedy)
+    old = "dated in the future" if facts["future"] else f"{_words.duration(max(0.0, age))} old"
+    well = facts["status"] == "verified" and not facts["future"] and age <= max_age * 3600
+    return row("backup", well, f"{newest.archive}, {old}, {facts['status']}{reason}", expected, remedy)
 
 
 def check(layout: Layout, params: dict[str, t.Any]) -> list[Row]:

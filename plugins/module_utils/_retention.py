@@ -5,6 +5,7 @@
 An archive counts only when it is verified. What is not verified is neither counted nor removed: a person looks at it.
 Archives of different components are counted apart: one of the logs alone does not take the place of one of everything.
 So are safety backups: what a restore replaced does not take the place of what it restored.
+An archive that is dated in the future is neither counted nor removed, because nobody knows which day it is of.
 """
 from __future__ import annotations
 
@@ -35,6 +36,10 @@ _PERIODS: dict[str, t.Callable[[datetime.datetime], str]] = {
     "weekly": lambda moment: "{}-W{:02}".format(*moment.isocalendar()[:2]),
     "monthly": lambda moment: moment.strftime("%Y-%m"),
 }
+
+
+#: Why an archive stays that no rule counts.
+FUTURE = "dated in the future"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +78,8 @@ class Plan:
     """What stays and why, and what goes."""
 
     kept: list[dict[str, t.Any]]
+    #: Some of those that stay: they are dated in the future.
+    future: list[str]
     removed: list[dict[str, t.Any]]
     unsound: list[dict[str, t.Any]]
     #: Files that belong to no archive any more.
@@ -115,12 +122,16 @@ def plan(layout: Layout, request: Request, meter: _progress.Meter | None = None)
                          "Nothing was removed. Make a backup with mobius.ops.backup, then look at the others")
     why: dict[str, list[str]] = {}
     for group in _groups(sound):
+        if group[0]["future"]:  # nobody knows which day it is of
+            why.update({facts["archive"]: [FUTURE] for facts in group})
+            continue
         why.update(reasons([_backups.Backup(facts["archive"], facts["env"], _stamp(facts)) for facts in group], request.keep))
         why.setdefault(group[0]["archive"], []).append("newest verified")
-    for archive, reason in _named(layout, sound):
+    for archive, reason in (*_named(layout, sound), *_shrunk(sound, why)):
         why.setdefault(archive, []).append(reason)
     return Plan(
         kept=[{**_brief(facts), "reasons": why[facts["archive"]]} for facts in sound if facts["archive"] in why],
+        future=[facts["archive"] for facts in sound if facts["future"]],
         removed=[_brief(facts) for facts in sound if facts["archive"] not in why],
         unsound=[{**_brief(facts), "status": facts["status"], "reason": facts["reason"]} for facts in unsound],
         swept=_leftovers(request, sound))
@@ -162,7 +173,7 @@ def alone(folder: str) -> t.Iterator[None]:
 
 def _examined(layout: Layout, request: Request, meter: _progress.Meter | None) -> list[dict[str, t.Any]]:
     """Facts of every archive, newest first; none is ``verified`` that was not looked at as the request asks for."""
-    backups, past = _backups.find(request.dest, request.env), _backup_purpose.Past(layout)
+    backups, past = _backups.find(request.dest, request.env, layout), _backup_purpose.Past(layout)
     if request.verify == "all":
         return _backups.describe(backups, "checksum", request.policy, meter, past)
     described = _backups.describe(backups, "none", request.policy, meter, past)
@@ -187,8 +198,8 @@ def _groups(sound: list[dict[str, t.Any]]) -> list[list[dict[str, t.Any]]]:
 
 
 def _group(facts: dict[str, t.Any]) -> tuple[t.Any, ...]:
-    """The key of the archives that count together: the same components, safety backups apart from all others."""
-    return facts["purpose"] == _backup_purpose.SAFETY, *facts["components"]
+    """The key of the archives that count together: the same components, safety backups and those from the future apart."""
+    return facts["purpose"] == _backup_purpose.SAFETY, facts["future"], *facts["components"]
 
 
 def _named(layout: Layout, sound: list[dict[str, t.Any]]) -> t.Iterator[tuple[str, str]]:
@@ -200,6 +211,15 @@ def _named(layout: Layout, sound: list[dict[str, t.Any]]) -> t.Iterator[tuple[st
         for facts in sound:
             if os.path.basename(facts["archive"]) == named:
                 yield facts["archive"], f"named by the {words} {record['id']}"
+
+
+def _shrunk(sound: list[dict[str, t.Any]], why: t.Container[str]) -> t.Iterator[tuple[str, str]]:
+    """Archives from before a component shrank, as long as one that says so stays, each with the reason."""
+    archives = {os.path.basename(facts["archive"]): facts["archive"] for facts in sound}
+    found = {(name, component) for facts in sound if facts["archive"] in why for component, name in facts["shrunk"].items()}
+    for name, component in sorted(found):
+        if name in archives:
+            yield archives[name], f"the last before {component} shrank"
 
 
 def _leftovers(request: Request, sound: list[dict[str, t.Any]]) -> list[str]:
@@ -221,7 +241,7 @@ def _replaced(path: str, stamp: str, sound: list[dict[str, t.Any]]) -> bool:
     wanted: set[str] = set()
     with contextlib.suppress(OpsError), Archive(path) as archive:
         wanted = set(archive.manifest["components"])
-    return any(_stamp(facts) > stamp and wanted <= set(facts["components"]) for facts in sound)
+    return any(not facts["future"] and _stamp(facts) > stamp and wanted <= set(facts["components"]) for facts in sound)
 
 
 def _orphaned(folder: str, archive: str) -> bool:

@@ -68,9 +68,10 @@ def save_replaced(layout: Layout, journal: Journal, meter: Meter) -> dict[str, t
                 env=journal.facts["env"], components=list(places), dest=layout.backups, allow_changed=True,
                 sign_key=journal.facts.get("sign_key"), dump=False, purpose=_backup_purpose.SAFETY,
                 why=f"{_backup_purpose.REPLACED}{os.path.basename(journal.facts['archive'])} replaced, as of the stop"), SafetyMeter(meter))
-        except (OpsError, OSError) as error:
+        except Exception as error:  # pylint: disable=broad-exception-caught  # else the journal stays, and blocks every later restore
             keep = [swap.work for swap in _swap.swaps_of(journal)]
-            warnings.append(f"What was written since the safety backup was begun could not be added to it ({error}).")
+            reason = str(error) or type(error).__name__
+            warnings.append(f"What was written since the safety backup was begun could not be added to it ({reason}).")
         else:
             if not taken["problems"]:
                 _remove_backup(safety["archive"])

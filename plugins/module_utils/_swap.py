@@ -173,7 +173,8 @@ def undo(journal: Journal, keep: bool = False) -> None:
     for swap in swaps:
         if not os.path.isdir(swap.work):
             raise StateError("a restore that was interrupted", f"its folder {swap.work}", "none",
-                             "Mount the file system that was there and run this again")
+                             "Mount the file system that was there and run this again; if it is lost, see 'A way out of each phase' in "
+                             "docs/architecture.md")
     if keep:
         with contextlib.suppress(OSError):  # a full disk keeps nobody from undoing
             journal.update(keep=True)

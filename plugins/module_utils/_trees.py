@@ -19,6 +19,8 @@ from ansible_collections.mobius.ops.plugins.module_utils import _archive_scan, _
 #: Read, write and execute bits and the sticky bit; of folders also set-gid, which only says who owns what is made in them.
 #: Set-uid and set-gid of files do not come back.
 _MODE_BITS = {"file": 0o1777, "dir": 0o3777}
+#: Every file system holds times before this one, in 2038, in nanoseconds.
+_EVERY_TIME = 2 ** 31 * 10 ** 9
 _ACL, _DEFAULT_ACL = _archive_scan.XATTR_LISTS
 #: An ACL as the kernel stores it: a version, then entries of tag, permissions and id.
 _ACL_ENTRY = struct.Struct("<HHI")
@@ -53,6 +55,8 @@ def dress(entry: dict[str, t.Any], descriptor: int, fresh: bool = False) -> dict
     if _ACL in lost:
         os.fchmod(descriptor, _without_acl(entry, base64.b64decode(wanted[_ACL])))
     os.utime(descriptor, ns=(entry["mtime_ns"],) * 2)
+    if not 0 <= entry["mtime_ns"] < _EVERY_TIME and os.fstat(descriptor).st_mtime_ns != entry["mtime_ns"]:
+        lost["mtime"] = "the file system holds no such time"
     return lost
 
 

@@ -62,6 +62,13 @@ options:
         read is missing. Both are listed in RV(problems).
     type: bool
     default: false
+  allow_shrunk:
+    description:
+      - Take what is there now as what later backups are compared with, however little it is. Without it a component that lost more than
+        nine tenths of its files or bytes is a finding of this and every later backup (RV(shrunk)), as long as the archive from before is
+        there.
+    type: bool
+    default: false
   sign_key:
     description:
       - Path on the target of a private key that signs the archive. C(<archive>.sha256.sig) is C(ssh-keygen)'s signature of the
@@ -202,6 +209,17 @@ problems:
   type: list
   elements: dict
   sample: [{path: uploads/big.mp4, reason: it changed while it was read}]
+shrunk:
+  description:
+    - Components that hold less than a tenth of the files or bytes (of logs, of the files) that the archive RV(shrunk[].before) holds of
+      them, as when a disk is not mounted. There is a warning for each.
+    - M(mobius.ops.backup_prune) keeps that archive as long as one that lists it is kept.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - {component: uploads, before: /opt/mobius/backups/dhash_production_20261122_160000.zip, files_before: 812, files: 0,
+       bytes_before: 52428800, bytes: 0}
 left_out:
   description: Sockets, named pipes and devices, each with the reason.
   returned: success, and failure because of RV(problems)
@@ -226,6 +244,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _arguments,
     _backup_create,
     _backup_purpose,
+    _backup_shrunk,
     _backups,
     _clock,
     _files,
@@ -249,18 +268,22 @@ def request_of(params: dict[str, t.Any], layout: Layout) -> _backup_create.Reque
         env=check_name(params["env"], "env"), components=expand_components(params["components"]),
         dest=params["dest"] or layout.backups, level=params["level"], full_every=params["full_every"],
         never_reuse=tuple(path.rstrip("/") for path in params["never_reuse"]),
-        allow_changed=params["allow_changed"], sign_key=params["sign_key"], purpose=params["purpose"], why=params["why"])
+        allow_changed=params["allow_changed"], allow_shrunk=params["allow_shrunk"],
+        sign_key=params["sign_key"], purpose=params["purpose"], why=params["why"])
 
 
 def planned(layout: Layout, request: _backup_create.Request) -> dict[str, t.Any]:
     """The result of check mode."""
     started = time.monotonic()
     plan = _backup_create.plan(layout, request)
+    shrunk = _backup_create.shrunk(request, plan, _backups.find(request.dest, request.env, layout))
     return {
         "archive": os.path.join(request.dest, _backups.file_name(request.env, _clock.stamp())), "signature": None, "sha256": None,
         "size": plan.size, "entries": len(plan.sources), "reused": 0, "full": None, "components": plan.components, "empty": plan.empty,
         "status": "planned", "missing": "", "purpose": request.purpose, "release": _backup_create.live_release(layout),
-        "problems": plan.problems, "left_out": plan.skipped, "elapsed": round(time.monotonic() - started, 3),
+        "problems": plan.problems, "left_out": plan.skipped,
+        "shrunk": shrunk, "warnings": [_backup_shrunk.sentence(one) + "." for one in shrunk],
+        "elapsed": round(time.monotonic() - started, 3),
     }
 
 
@@ -289,6 +312,7 @@ def main() -> None:
         "full_every": {"type": "int", "default": 7},
         "never_reuse": {"type": "list", "elements": "str", "default": []},
         "allow_changed": {"type": "bool", "default": False},
+        "allow_shrunk": {"type": "bool", "default": False},
         "sign_key": {"type": "path", "no_log": False},
         "purpose": {"type": "str", "choices": [_backup_purpose.ORDINARY, _backup_purpose.DEPLOY], "default": _backup_purpose.ORDINARY},
         "why": {"type": "str", "default": ""},

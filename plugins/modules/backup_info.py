@@ -156,6 +156,18 @@ backups:
     release:
       description: Id of the release that served when it was made; none when none did or it is not known.
       type: str
+    shrunk:
+      description:
+        - Components of which it holds less than a tenth of what the backup before held, each with the file name of the last archive from
+          before. See RV(mobius.ops.backup#module:shrunk).
+      type: dict
+      sample: {}
+    future:
+      description:
+        - Whether the archive's name is dated in the future, because a clock was wrong. Its place in the list is that of RV(backups) by
+          the history of O(root); without one it is the last. It counts for no age.
+      type: bool
+      sample: false
     problems:
       description:
         - Number of files that could not be taken as one state of them.
@@ -179,7 +191,8 @@ findings:
   type: list
   elements: str
 well:
-  description: Whether no archive is corrupt, and there is a verified one, no safety backup, that is not older than O(max_age).
+  description: Whether no archive is corrupt, and there is a verified one, no safety backup and not dated in the future, that
+    is not older than O(max_age) and of which no component shrank.
   returned: when O(verify) is not V(none)
   type: bool
 message:
@@ -220,7 +233,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     layout = Layout(params["root"]) if params["root"] else None
     findings = _records.Findings()
     past = _backup_purpose.Past(layout, findings)
-    backups: t.Iterable[_backups.Backup] = _backups.find(params["dest"] or t.cast(Layout, layout).backups, params["env"])
+    backups: t.Iterable[_backups.Backup] = _backups.find(params["dest"] or t.cast(Layout, layout).backups, params["env"], layout)
     if params["components"] or params["skip_safety"]:
         components = expand_components(params["components"]) if params["components"] else []
         backups = _backups.telling_of(backups, components, past if params["skip_safety"] else None)

@@ -21,7 +21,10 @@ description:
     everything. The safety backups of restores are counted apart as well, by the same rules, so that what a restore replaced never takes
     the place of what it restored.
   - Never removed, whatever the rules say, are the newest verified archive of each such set of components, and those that the record
-    of the live release or of the rollback target names.
+    of the live release or of the rollback target names. The newest is the one that was published last, by the history of O(root), also
+    when a clock was wrong.
+  - The last archive from before a component shrank (see RV(mobius.ops.backup#module:shrunk)) stays as long as an archive that names it.
+  - An archive whose name is dated in the future (the clock was wrong) is neither counted nor removed, and there is a warning.
   - Files that a killed run left (a sidecar or signature without its archive) are removed too, and archives that were kept aside as
     C(*.zip.incomplete), when there is a newer verified archive of the same components.
 options:
@@ -154,7 +157,15 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _files, _progress, _restore_journal, _retention, _signature
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _arguments,
+    _backup_order,
+    _files,
+    _progress,
+    _restore_journal,
+    _retention,
+    _signature,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
 
 
@@ -179,7 +190,8 @@ def sentence(planned: _retention.Plan, check_mode: bool) -> str:
 def warnings(planned: _retention.Plan) -> list[str]:
     """One for each archive that a person has to look at."""
     return [f"{facts['archive']} is {facts['status']} ({facts['reason'].rstrip('.')}). It is neither counted nor removed: "
-            "look at it, then delete it by hand." for facts in planned.unsound]
+            "look at it, then delete it by hand." for facts in planned.unsound] + [
+                f"{archive} is dated in the future. {_backup_order.ADVICE}." for archive in planned.future]
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, str]]:

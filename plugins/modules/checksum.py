@@ -71,7 +71,8 @@ files:
     status:
       description:
         - V(ok) when the sidecar fits, V(written) when it was written, or would be in check mode.
-        - V(mismatch), V(missing_sidecar) or V(missing_file) otherwise.
+        - V(mismatch), V(malformed_sidecar) (it holds no digest of this file in a form that C(sha256sum -c) reads), V(missing_sidecar) or
+          V(missing_file) otherwise.
       type: str
       sample: ok
 """
@@ -83,7 +84,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _checksums
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError
 
-FOUND = {"mismatch": "another content", "missing_sidecar": "no sidecar", "missing_file": "no such file"}
+FOUND = {"mismatch": "another content", "malformed_sidecar": "a sidecar without a line of sha256sum for this file",
+         "missing_sidecar": "no sidecar", "missing_file": "no such file"}
 
 
 def refuse(files: list[dict[str, t.Any]], bad: list[dict[str, t.Any]], expected: str, todo: str) -> IntegrityError:
@@ -98,7 +100,8 @@ def verify(files: list[dict[str, t.Any]]) -> None:
     """:raises IntegrityError: when some file is not as its sidecar says."""
     bad = [file for file in files if file["status"] != "ok"]
     if bad:
-        raise refuse(files, bad, "the content that its sidecar names", "Fetch the file again with its sidecar")
+        todo = "Fetch the sidecar again" if bad[0]["status"] == "malformed_sidecar" else "Fetch the file again with its sidecar"
+        raise refuse(files, bad, "the content that its sidecar names", todo)
 
 
 def write(files: list[dict[str, t.Any]], check_mode: bool) -> list[dict[str, t.Any]]:

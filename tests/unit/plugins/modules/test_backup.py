@@ -20,7 +20,7 @@ import pytest
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
     _archive_draft,
-    _archive_scan,
+    _archive_listing,
     _archive_source,
     _clock,
     _files,
@@ -58,14 +58,14 @@ def impatient(monkeypatch):
 
 def after_scan(monkeypatch, action):
     """Do something between the plan and the reading."""
-    scan = _archive_scan.scan
+    scan = _archive_listing.scan
 
     def scan_and_act(*arguments):
         plan = scan(*arguments)
         action()
         return plan
 
-    monkeypatch.setattr(_archive_scan, "scan", scan_and_act)
+    monkeypatch.setattr(_archive_listing, "scan", scan_and_act)
 
 
 def while_reading(monkeypatch, action):
@@ -90,7 +90,7 @@ def while_listing(monkeypatch, action, times=1):
             action(len(calls))
         return listdir(path)
 
-    monkeypatch.setattr(_archive_scan.os, "listdir", act_and_list)
+    monkeypatch.setattr(_archive_listing.os, "listdir", act_and_list)
     return calls
 
 
@@ -471,7 +471,7 @@ def test_a_sidecar_of_a_lost_archive_does_not_get_in_the_way(state_host):
 def test_writers_at_the_same_moment_get_names_of_their_own(state_host):
     code = ("import sys\nfrom ansible_collections.mobius.ops.plugins.modules import backup\n"
             "print(backup.run({'root': sys.argv[1], 'env': 'production', 'components': ['all'], 'dest': None,"
-            " 'level': 1, 'full_every': 7, 'never_reuse': [], 'allow_changed': False, 'sign_key': None,"
+             " 'level': 1, 'full_every': 7, 'never_reuse': [], 'allow_changed': False, 'allow_shrunk': False, 'sign_key': None,"
             " 'purpose': 'ordinary', 'why': ''}, False)[1]['archive'])")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     runs = [subprocess.Popen([sys.executable, "-c", code, state_host.root], env=environment, stdout=subprocess.PIPE)

@@ -26,6 +26,8 @@ from ansible_collections.mobius.ops.plugins.modules import backup_prune, checksu
 
 #: Three on one day, then one a day, oldest first.
 STAMPS = ("20261101_060000", "20261101_120000", "20261101_180000", "20261102_060000", "20261103_060000", "20261104_060000")
+#: The moment at which they are pruned.
+LATER = "20261201_000000"
 
 
 @pytest.fixture
@@ -34,6 +36,7 @@ def make(state_host, monkeypatch):
     def archive(stamp, **options):
         monkeypatch.setattr(_clock, "now", lambda: _clock.from_stamp(stamp))
         result = state_host.backup(**{"components": ["config"], **options})
+        monkeypatch.setattr(_clock, "now", lambda: _clock.from_stamp(LATER))
         assert result["archive"].endswith(f"{stamp}.zip")
         return result["archive"]
     return archive
@@ -359,6 +362,7 @@ def test_killed_at_every_step(state_host, six, prune, keys):
 def test_archives_of_other_components_are_counted_apart(state_host, six, prune, make):
     """The runbook's backup of the logs, made after the nightly one, must not take its place."""
     logs = [make(f"2026110{day}_230000", components=["logs"]) for day in (1, 2, 4)]
+    os.unlink(state_host.layout.history)  # the order is that of the names then
     for verify in ("newest", "all"):
         result = prune(check=verify == "newest", keep_daily=2, verify=verify)
         assert of(result["kept"]) == [logs[2], six[5], six[4], logs[1]]
@@ -366,8 +370,9 @@ def test_archives_of_other_components_are_counted_apart(state_host, six, prune, 
     assert left(state_host) == names(six[4], six[5], logs[1], logs[2])
 
 
-def test_newest_reads_until_one_of_each_set_of_components_is_verified(six, prune, make, monkeypatch):
+def test_newest_reads_until_one_of_each_set_of_components_is_verified(state_host, six, prune, make, monkeypatch):
     logs = [make(f"2026110{day}_230000", components=["logs"]) for day in (1, 2)]
+    os.unlink(state_host.layout.history)
     damage(logs[1])
     real, read = Archive.sha256, []
     monkeypatch.setattr(Archive, "sha256", lambda self: (read.append(self.path), real(self))[1])

@@ -204,7 +204,7 @@ def test_a_store_that_is_gone_is_a_problem(state_host, monkeypatch, impatient, g
     state_host.put("database/vault", FOREIGN)
     state_host.put("database/vault-wal", FOREIGN)
     state_host.put("database/store/data.mdb", FOREIGN)
-    scan = _archive_scan.scan
+    scan = _archive_listing.scan
 
     def scan_and_remove(*words):
         plan = scan(*words)
@@ -212,7 +212,7 @@ def test_a_store_that_is_gone_is_a_problem(state_host, monkeypatch, impatient, g
         shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
         return plan
 
-    monkeypatch.setattr(_archive_scan, "scan", scan_and_remove)
+    monkeypatch.setattr(_archive_listing, "scan", scan_and_remove)
     result = state_host.backup()
     assert result["failed"] and "cannot be read" in result["problems"][0]["reason"]
 
@@ -259,7 +259,7 @@ def test_groups_keep_every_source_once_and_folders_first(state_host):
     for name in ("a", "a-wal", "a-wal-shm", "b-wal", "c", "c-journal", "c-b"):
         state_host.put("uploads/" + name, b"x")
     database(state_host.path("uploads/PostgreSQL/own.db"))
-    plan = _archive_scan.scan(state_host.layout, ["uploads"])
+    plan = _archive_listing.scan(state_host.layout, ["uploads"])
     flat = []
     for each in _archive_groups.gather(plan.sources):
         flat += each.members if isinstance(each, _archive_groups.Group) else [each]
@@ -293,7 +293,7 @@ def test_a_journal_that_comes_and_goes_is_nobodys_loss(state_host, monkeypatch):
 @pytest.mark.parametrize("content", [b"small", b"large" * 500_000])
 def test_a_file_that_becomes_something_else_is_a_problem(state_host, monkeypatch, impatient, become, content):
     """On 8a3192d it was an empty file in a verified archive."""
-    path, scan = state_host.put("uploads/turns", content), _archive_scan.scan
+    path, scan = state_host.put("uploads/turns", content), _archive_listing.scan
 
     def scan_and_turn(*words):
         plan = scan(*words)
@@ -301,7 +301,7 @@ def test_a_file_that_becomes_something_else_is_a_problem(state_host, monkeypatch
         become(path)
         return plan
 
-    monkeypatch.setattr(_archive_scan, "scan", scan_and_turn)
+    monkeypatch.setattr(_archive_listing, "scan", scan_and_turn)
     result = state_host.backup()
     assert result["failed"] and result["problems"] == [{"path": "uploads/turns", "reason": "it cannot be read: not a regular file"}]
 

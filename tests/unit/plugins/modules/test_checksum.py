@@ -63,8 +63,8 @@ def test_check_mode_writes_nothing(run_module, files, tmp_path, snapshot):
     (lambda path: pathlib.Path(path).write_bytes(b"x"), "mismatch", "another content"),
     (lambda path: os.unlink(path + ".sha256"), "missing_sidecar", "no sidecar"),
     (os.unlink, "missing_file", "no such file"),
-    (lambda path: pathlib.Path(path + ".sha256").write_text("nonsense\n"), "mismatch", "another content"),
-    (lambda path: os.rename(path + ".sha256.upper", path + ".sha256"), "mismatch", "another content"),
+    (lambda path: pathlib.Path(path + ".sha256").write_text("nonsense\n"), "malformed_sidecar", "a sidecar without a line"),
+    (lambda path: os.rename(path + ".sha256.upper", path + ".sha256"), "malformed_sidecar", "a sidecar without a line"),
 ])
 def test_verified_names_what_is_bad(run_module, files, damage, status, words):
     run_module(checksum, {"paths": files})
@@ -99,3 +99,37 @@ def test_present_makes_a_wrong_sidecar_right_and_shows_it(run_module, files):
 
 def test_no_paths(run_module):
     assert "at least one file" in run_module(checksum, {"paths": []})["msg"]
+
+
+FORMS = {
+    "binary": "{digest} *{name}\n", "line ends of Windows": "{digest}  {name}\r\n", "upper case": "{upper}  {name}\n",
+    "tag": "SHA256 ({name}) = {digest}\n", "tag in upper case": "SHA256 ({name}) = {upper}\r\n", "OpenSSL": "SHA256({name})= {digest}\n",
+    "dot": "{digest}  ./{name}\n", "absolute": "{digest}  {folder}/{name}\n", "tag, absolute": "SHA256 ({folder}/{name}) = {digest}\n",
+    "no end": "{digest}  {name}", "blank lines": "\n{digest}  {name}\n\n", "comment": "# made by a tool\n{digest}  {name}\n",
+    "several": "{other}  other\n{digest}  {name}\n", "twice": "{digest}  {name}\n{digest}  ./{name}\n", "indented": "  {digest}  {name}\n",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", ["a.zip", "b c.zip"])
+def test_every_form_that_sha256sum_accepts_is_accepted(run_module, tmp_path, form, name):
+    (tmp_path / "other").write_bytes(b"other")
+    (tmp_path / name).write_bytes(b"content")
+    digest, other = (hashlib.sha256(content).hexdigest() for content in (b"content", b"other"))
+    (tmp_path / (name + ".sha256")).write_bytes(FORMS[form].format(
+        digest=digest, upper=digest.upper(), other=other, name=name, folder=tmp_path).encode())
+    accepted = subprocess.run(["sha256sum", "-c", name + ".sha256"], cwd=tmp_path, check=False, stdout=subprocess.DEVNULL)
+    assert accepted.returncode == 0
+    assert statuses(run_module(checksum, {"paths": [str(tmp_path / name)], "state": "verified"})) == ["ok"]
+    (tmp_path / name).write_bytes(b"changed")
+    assert statuses(run_module(checksum, {"paths": [str(tmp_path / name)], "state": "verified"})) == ["mismatch"]
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "{digest}\n", "{digest}  other.zip\n", "{digest}  a.zip.old\n", "{digest}0  a.zip\n",
+                                  "MD5 (a.zip) = {digest}\n", "{digest}  a.zip\n{wrong}  a.zip\n", "{digest}  a.zip/b\n"])
+def test_a_sidecar_without_one_digest_of_the_file_is_malformed(run_module, tmp_path, text):
+    (tmp_path / "a.zip").write_bytes(b"content")
+    digest = hashlib.sha256(b"content").hexdigest()
+    (tmp_path / "a.zip.sha256").write_text(text.format(digest=digest, wrong="0" * 64))
+    result = run_module(checksum, {"paths": [str(tmp_path / "a.zip")], "state": "verified"})
+    assert statuses(result) == ["malformed_sidecar"] and "Fetch the sidecar again" in result["msg"]
