@@ -68,14 +68,21 @@ def test_deep_finds_what_a_wrong_sidecar_hides(state_host, three, run_module):
     assert deep["status"] == "corrupt" and "checksum differs" in deep["reason"] and "uploads/" in deep["reason"]
 
 
-def test_a_damaged_sidecar(state_host, three):
-    for offset in (0, 63, 64, 70, -1):
-        with open(three[0] + ".sha256", "rb") as stream:
-            good = stream.read()
-        flip(three[0] + ".sha256", offset)
-        assert state_host.info(verify="checksum")[-1]["status"] == ("corrupt" if offset == 63 else "unverified"), offset
-        with open(three[0] + ".sha256", "wb") as stream:
-            stream.write(good)
+@pytest.mark.parametrize("at, put, status", [
+    (0, "another digit", "corrupt"), (63, "another digit", "corrupt"), (63, "g", "unverified"), (64, "$", "unverified"),
+    (70, "$", "unverified"), (-1, "$", "unverified"),
+])
+def test_a_damaged_sidecar(state_host, three, at, put, status):
+    sidecar = three[0] + ".sha256"
+    with open(sidecar, "rb") as stream:
+        good = stream.read()
+    bad = bytearray(good)
+    bad[at] = ord(put if len(put) == 1 else "0" if bad[at] != ord("0") else "1")
+    with open(sidecar, "wb") as stream:
+        stream.write(bad)
+    assert state_host.info(verify="checksum")[-1]["status"] == status
+    with open(sidecar, "wb") as stream:
+        stream.write(good)
     assert state_host.info(verify="checksum")[-1]["status"] == "verified"
 
 

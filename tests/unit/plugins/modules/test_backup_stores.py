@@ -13,7 +13,7 @@ import zipfile
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_groups, _archive_scan, _archive_source, _sqlite
+from ansible_collections.mobius.ops.plugins.module_utils import _archive_groups, _archive_listing, _archive_source, _sqlite
 
 #: A database that is not SQLite's to read, as SQLCipher's are.
 FOREIGN = bytes(range(7, 256)) * 40
@@ -285,7 +285,7 @@ def test_a_journal_that_comes_and_goes_is_nobodys_loss(state_host, monkeypatch):
                 open(path, "w").close()
         return names
 
-    monkeypatch.setattr(_archive_scan.os, "listdir", flap)
+    monkeypatch.setattr(_archive_listing.os, "listdir", flap)
     assert made(state_host)["problems"] == [] and calls
 
 
