@@ -21,6 +21,8 @@ from ansible_collections.mobius.ops.plugins.module_utils import _words
 display = Display()
 #: Seconds that one call on the target waits for news.
 PATIENCE = 10
+#: Of so many hosts every round is shown; of more only what is not well, for nobody reads hundreds of lines.
+FEW = 3
 #: Seconds between two tries to ask a watch that does not answer.
 RETRY = 5
 #: Said once a run, before the first line of a watch: an interrupted controller has no say any more.
@@ -67,11 +69,14 @@ class ActionModule(ActionBase):
     def _follow(self, begun: dict[str, t.Any] | None, args: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Show the watch until its verdict. When it cannot be asked any more, that says nothing about the release."""
         host, since, result = task_vars["inventory_hostname"], time.monotonic(), begun or {}
-        if args.get("progress", "all") != "none" and not self._mark("told").exists():
+        progress = args.get("progress", "auto")
+        if progress == "auto":
+            progress = "all" if len(task_vars.get("ansible_play_hosts_all", [])) <= FEW else "changes"
+        if progress != "none" and not self._mark("told").exists():
             self._mark("told").touch()
             display.display(DETACH)
         while True:
-            self._show(host, result, args.get("progress", "all"))
+            self._show(host, result, progress)
             if result.get("verdict") and not result.get("more"):
                 return result
             if not result.get("verdict") and args.get("together") and self._mark(args["together"]).exists():

@@ -141,10 +141,12 @@ options:
     type: float
     default: 0
   progress:
-    description: What V(watched) and V(followed) show live; every round, only the rounds that are not well, or nothing.
+    description:
+      - What V(watched) and V(followed) show live. V(all) is every round, V(changes) only the rounds that are not well, V(none) nothing.
+      - V(auto) is V(all) for up to three hosts, and V(changes) for more.
     type: str
-    choices: [all, changes, none]
-    default: all
+    choices: [auto, all, changes, none]
+    default: auto
   together:
     description:
       - A word that names what several hosts are watched for in one run, such as a release. When the watch of one of them goes back, or
@@ -320,7 +322,7 @@ def main() -> None:
             "watch_id": {"type": "str"},
             "offset": {"type": "int", "default": 0},
             "patience": {"type": "float", "default": 0},
-            "progress": {"type": "str", "choices": ["all", "changes", "none"], "default": "all"},
+            "progress": {"type": "str", "choices": ["auto", "all", "changes", "none"], "default": "auto"},
             "together": {"type": "str"},
             "lost_after": {"type": "float", "default": 300},
             "why": {"type": "str", "default": "stopped by an operator"},

@@ -112,7 +112,7 @@ class Steps:
         widths = [max(len(name), 1) for name in steps]
         first = max(len(host) for host in hosts)
         lines = ["", "  ".join([" " * first, *[f"{name:<{width}}" for name, width in zip(steps, widths)]]).rstrip()]
-        for host in hosts:
+        for host in sorted(hosts, key=_numbered):
             marks = [MARKS.get(self._verdict(host, name), "·") for name in steps]
             lines.append("  ".join([f"{host:<{first}}", *[f"{mark:<{width}}" for mark, width in zip(marks, widths)]]).rstrip())
         return lines
@@ -120,6 +120,11 @@ class Steps:
     def _verdict(self, host: str, name: str) -> str:
         found = [step.verdicts[host] for step in self._done if step.name.rstrip("…") == name and host in step.verdicts]
         return max(found, key=_WEIGHT.index, default="")
+
+
+def _numbered(host: str) -> list[tuple[int, str]]:
+    """For a sorted list in which web2 comes before web10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", host)]
 
 
 def named(hosts: list[str], first: list[str], room: int) -> str:

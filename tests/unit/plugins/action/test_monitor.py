@@ -18,11 +18,11 @@ def follow(monkeypatch, tmp_path):
     shown = []
     monkeypatch.setattr(monitor.display, "display", lambda text, **_options: shown.append(text))
 
-    def run(*answers, begun=None, **args):
+    def run(*answers, begun=None, hosts=1, **args):
         asked, left = [], list(answers)
         action = monitor.ActionModule.__new__(monitor.ActionModule)
         action._module = lambda args, _vars: asked.append(args) or left.pop(0)
-        return action._follow(begun, {"root": "/r", **args}, {"inventory_hostname": "h"}), asked, shown
+        return action._follow(begun, {"root": "/r", **args}, {"inventory_hostname": "h", "ansible_play_hosts_all": ["h"] * hosts}), asked, shown
     return run
 
 
@@ -41,6 +41,14 @@ def test_a_watch_that_is_named_is_the_one_that_is_followed(follow):
 def test_a_long_log_is_shown_to_its_end_though_the_verdict_is_known(follow):
     result, asked, shown = follow(answer("one", offset=1, verdict="healthy", more=True), answer("ends", offset=2, verdict="healthy"))
     assert len(asked) == 2 and shown[1:] == ["[h] one", "[h] ends"] and result["offset"] == 2
+
+
+@pytest.mark.parametrize("hosts, progress, seen", [
+    (3, "auto", 3), (4, "auto", 2), (4, "all", 3), (1, "changes", 2), (1, "none", 0)])
+def test_of_many_hosts_only_what_is_not_well_is_shown(follow, hosts, progress, seen):
+    lines = ["T INFO round 1 ok response time 1 ms", "T ERROR round 2 failed", "T INFO watch w1 ends: healthy"]
+    shown = follow(answer(*lines, verdict="healthy"), hosts=hosts, progress=progress)[2]
+    assert len([line for line in shown if line.startswith("[h] ")]) == seen
 
 
 def test_a_verdict_of_its_own_counts_more_than_another_hosts(follow, tmp_path):

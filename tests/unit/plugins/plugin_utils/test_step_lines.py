@@ -59,6 +59,14 @@ def test_a_step_in_which_no_host_had_anything_to_do_is_not_told(steps):
     assert texts(steps.begin("Switch")) == texts(steps.end()) == [] and steps.table() == []
 
 
+def test_hosts_are_in_the_order_of_their_numbers(steps):
+    list(steps.begin("Check"))
+    for host in ("web10", "db", "web2", "10.0.0.9", "10.0.0.10"):
+        steps.count(host, "ok")
+    list(steps.end())
+    assert [line.split()[0] for line in steps.table()[2:]] == ["10.0.0.9", "10.0.0.10", "db", "web2", "web10"]
+
+
 def test_of_many_hosts_those_that_failed_are_named(steps):
     list(steps.begin("Switch"))
     for number in range(30):
