@@ -22,7 +22,8 @@ def follow(monkeypatch, tmp_path):
         asked, left = [], list(answers)
         action = monitor.ActionModule.__new__(monitor.ActionModule)
         action._module = lambda args, _vars: asked.append(args) or left.pop(0)
-        return action._follow(begun, {"root": "/r", **args}, {"inventory_hostname": "h", "ansible_play_hosts_all": ["h"] * hosts}), asked, shown
+        variables = {"inventory_hostname": "h", "ansible_play_hosts_all": ["h"] * hosts}
+        return action._follow(begun, {"root": "/r", **args}, variables), asked, shown
     return run
 
 
