@@ -10,35 +10,50 @@ import typing as t
 from ansible_collections.mobius.ops.plugins.module_utils import _files, _secrets
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 
-_LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
+#: What JavaScript takes for white space, and which of it ends a line.
+_BLANK = r"\t\n\v\f\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+_ENDS = r"\n\u2028\u2029"
+_BEGIN, _END = rf"(?:\A|(?<=[{_ENDS}]))", rf"(?=[{_ENDS}]|\Z)"
+_QUOTED = "|".join(rf"[{_BLANK}]*{quote}(?:\\{quote}|[^{quote}])*{quote}" for quote in "'\"`")
+#: NAME=value or NAME: value. A value in quotes may have several lines; any other ends at a # or with its line.
+_ENTRY = re.compile(rf"{_BEGIN}(?:(?![{_ENDS}])[{_BLANK}])*(?:export[{_BLANK}]+)?([A-Za-z0-9_.-]+)"
+                    rf"(?:[{_BLANK}]*=[{_BLANK}]*?|:[{_BLANK}]+?)({_QUOTED}|[^#\n]+)?[{_BLANK}]*(?:#[^{_ENDS}]*)?{_END}")
+_WHITE = "\t\n\v\f\r \u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200b))) + "\u2028\u2029\u202f\u205f\u3000\ufeff"
+_IN_QUOTES = re.compile(rf"{_BEGIN}(['\"`])(.*)\1{_END}", re.DOTALL)
 #: Names whose values people need to read.
 PUBLIC = frozenset({"NODE_ENV", "HOST", "PORT"})
 
 
+def parse(text: str) -> dict[str, str]:
+    """Names and values of the text of a ``.env`` file, by the rules of the npm package dotenv (version 16), as applications read it.
+
+    Of a name that is there twice, the last value counts. Nothing is expanded.
+    """
+    values = {}
+    for match in _ENTRY.finditer(re.sub("\r\n?", "\n", text)):
+        value = (match.group(2) or "").strip(_WHITE)
+        unquoted = _IN_QUOTES.sub(r"\2", value)
+        values[match.group(1)] = unquoted.replace("\\n", "\n").replace("\\r", "\r") if value.startswith('"') else unquoted
+    return values
+
+
 def read(path: str) -> dict[str, str]:
-    """Names and values of a ``.env`` file; none when there is no file. Quotes around a value are taken off.
+    """Names and values of a ``.env`` file; none when there is no file.
 
     Bytes that are no UTF-8 are kept for the application's environment as they are.
 
     :raises StateError: when it is not a file.
     """
-    values = {}
     try:
         # Its folder is root's, so a link there leads where root wants it to.
         with open(_files.plain(os.path.realpath(path)), encoding="utf-8-sig", errors="surrogateescape") as stream:
-            for line in stream.read(_files.SMALL).split("\n"):
-                match = _LINE.match(line)
-                if match and not line.lstrip().startswith("#"):
-                    name, value = match.groups()
-                    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-                        value = value[1:-1]
-                    values[name] = value
+            return parse(stream.read(_files.SMALL))
     except FileNotFoundError:
-        pass
+        return {}
     except _files.NotRegularError as error:
         if path != os.devnull:
             raise StateError(path, "a file with NAME=value lines", "something else", "Move it away") from error
-    return values
+        return {}
 
 
 class Redactor:

@@ -67,8 +67,11 @@ def in_addresses(value: t.Any) -> set[str]:
 
 
 def of_value(name: str, value: str) -> set[str]:
-    """What is secret of a variable: its value, each comma-separated part, and the passwords in it. A plain web address is not."""
-    parts = {part.strip() for part in [value, *value.split(",")]}
+    """What is secret of a variable: its value, each comma-separated part, each of its lines, and the passwords in it.
+
+    A plain web address is not.
+    """
+    parts = {part.strip() for part in [value, *value.split(","), *value.splitlines()]}
     least = SHORT if NAMED.search(name) else LONG
     plain = {part for part in parts if len(part) >= least and not _ORIGIN.match(part) and not _tells_nothing(part)}
     return plain | {text for text in of_address(value) if len(text) >= SHORT}

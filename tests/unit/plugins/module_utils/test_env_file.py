@@ -25,9 +25,12 @@ def parsed(tmp_path, content):
     ("# A=1\n   # B=2\n\n", {}),
     ("export A=1\nexport=2\n", {"A": "1", "export": "2"}),
     ("A='it s'\nB=\"x\"\nC='\nD=''\n", {"A": "it s", "B": "x", "C": "'", "D": ""}),
-    ("A=b=c#d\n", {"A": "b=c#d"}),
+    ("A=b=c#d\nB='b#c'\n", {"A": "b=c", "B": "b#c"}),
+    ('A="b" # c\nB=b # c\n', {"A": "b", "B": "b"}),
+    ('A="one\ntwo" # c\nB=`one\n"two"`\n', {"A": "one\ntwo", "B": 'one\n"two"'}),
+    ('A="one\\ntwo"\nB=\'one\\ntwo\'\n', {"A": "one\ntwo", "B": "one\\ntwo"}),
     ("A=1\nA=2\n", {"A": "2"}),
-    ("1A=no\nA-B=no\nno line\n", {}),
+    ("1A=yes\nA-B=yes\nno line\n", {"1A": "yes", "A-B": "yes"}),
     ("A=1\r\nB=2\r\n", {"A": "1", "B": "2"}),
     ("A=1", {"A": "1"}),
     (b"\xef\xbb\xbfA=1\nB=2\n", {"A": "1", "B": "2"}),
@@ -59,6 +62,15 @@ def test_each_secret_is_hidden(redactor, secret):
     assert redactor.text(f"before {secret} after") == "before ******** after"
 
 
+def test_each_line_of_a_key_is_hidden_and_a_comment_is_not(tmp_path):
+    (tmp_path / ".env").write_text('KEY="-----BEGIN KEY-----\nMIIBabcdefgh\nabc12345zz\n-----END KEY-----" # of ada\n'
+                                   'TOKEN=tok-12345 # of ada\r\n')
+    redactor = _env_file.Redactor(str(tmp_path / ".env"))
+    for shown in ("MIIBabcdefgh", "abc12345zz", "tok-12345", json.dumps("MIIBabcdefgh\nabc12345zz")):
+        assert "MIIB" not in redactor.text(f"at {shown}:") and "12345" not in redactor.text(f"at {shown}:")
+    assert redactor.text("a note of ada") == "a note of ada"
+
+
 def test_plain_addresses_and_short_values_stay_readable(redactor):
     assert redactor.text("port 5001 at https://mobius.example.com") == "port 5001 at https://mobius.example.com"
 
@@ -69,8 +81,8 @@ def test_records_are_copied_and_every_text_in_them_is_hidden(redactor):
     assert record["a"][0] == "first-key-1"
 
 
-WORDS = st.text(st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="*,"), min_size=6, max_size=20)
-SECRETS = st.lists(WORDS.map(str.strip).filter(lambda word: len(word) >= 6 and word[0] not in "'\""),
+WORDS = st.text(st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="*,#"), min_size=6, max_size=20)
+SECRETS = st.lists(WORDS.map(str.strip).filter(lambda word: len(word) >= 6 and word[0] not in "'\"`"),
                    min_size=1, max_size=4)
 
 
