@@ -211,7 +211,7 @@ problems:
   sample: [{path: uploads/big.mp4, reason: it changed while it was read}]
 shrunk:
   description:
-    - Components that hold less than a tenth of the files or bytes (of logs, of the files) that the archive RV(shrunk[].before) holds of
+    - Components that hold less than a tenth of the files or bytes (of logs, of the files) that the archive C(before) holds of
       them, as when a disk is not mounted. There is a warning for each.
     - M(mobius.ops.backup_prune) keeps that archive as long as one that lists it is kept.
   returned: success
