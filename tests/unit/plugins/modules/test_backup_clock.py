@@ -84,7 +84,7 @@ def test_the_preflight_accepts_no_archive_from_the_future(state_host, make):
     make(FUTURE)
     os.symlink("releases/v1", state_host.layout.current)
     row = _preflight_host.backup(state_host.layout, state_host.layout.backups, "production", ["all"], 24)
-    assert row["status"] != "ok" and "dated in the future" in str(row)
+    assert row["status"] == "failed" and "dated in the future" in str(row)
 
 
 @pytest.mark.parametrize("verify", ["all", "newest"])
