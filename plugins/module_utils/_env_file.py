@@ -24,21 +24,24 @@ _IN_QUOTES = re.compile(rf"{_BEGIN}(['\"`])(.*)\1{_END}", re.DOTALL)
 PUBLIC = frozenset({"NODE_ENV", "HOST", "PORT"})
 
 
-def parse(text: str) -> dict[str, str]:
+def entries(text: str) -> t.Iterator[tuple[str, str]]:
     """Names and values of the text of a ``.env`` file, by the rules of the npm package dotenv (version 16), as applications read it.
 
-    Of a name that is there twice, the last value counts. Nothing is expanded.
+    Nothing is expanded. Of a name that is there twice, the last value counts.
     """
-    values = {}
     for match in _ENTRY.finditer(re.sub("\r\n?", "\n", text)):
         value = (match.group(2) or "").strip(_WHITE)
         unquoted = _IN_QUOTES.sub(r"\2", value)
-        values[match.group(1)] = unquoted.replace("\\n", "\n").replace("\\r", "\r") if value.startswith('"') else unquoted
-    return values
+        yield match.group(1), unquoted.replace("\\n", "\n").replace("\\r", "\r") if value.startswith('"') else unquoted
 
 
 def read(path: str) -> dict[str, str]:
-    """Names and values of a ``.env`` file; none when there is no file.
+    """Names and values of a ``.env`` file; none when there is no file. :raises StateError: when it is not a file."""
+    return dict(entries(_text(path)))
+
+
+def _text(path: str) -> str:
+    """What a ``.env`` file says; nothing when there is none.
 
     Bytes that are no UTF-8 are kept for the application's environment as they are.
 
@@ -47,13 +50,13 @@ def read(path: str) -> dict[str, str]:
     try:
         # Its folder is root's, so a link there leads where root wants it to.
         with open(_files.plain(os.path.realpath(path)), encoding="utf-8-sig", errors="surrogateescape") as stream:
-            return parse(stream.read(_files.SMALL))
+            return stream.read(_files.SMALL)
     except FileNotFoundError:
-        return {}
+        return ""
     except _files.NotRegularError as error:
         if path != os.devnull:
             raise StateError(path, "a file with NAME=value lines", "something else", "Move it away") from error
-        return {}
+        return ""
 
 
 class Redactor:
@@ -61,7 +64,8 @@ class Redactor:
 
     def __init__(self, env_file: str) -> None:
         self.secrets: list[str] = []
-        self.add(text for name, value in read(env_file).items() if name not in PUBLIC for text in _secrets.of_value(name, value))
+        # also a value that a later line replaces: somebody took it for a secret
+        self.add(text for name, value in entries(_text(env_file)) if name not in PUBLIC for text in _secrets.of_value(name, value))
 
     def add(self, secrets: t.Iterable[str]) -> None:
         """Hide more."""

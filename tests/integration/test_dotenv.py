@@ -37,7 +37,7 @@ def dotenv(tmp_path_factory):
 
 
 def differing(texts, theirs):
-    return [(text, _env_file.parse(text), their) for text, their in zip(texts, theirs) if _env_file.parse(text) != their]
+    return [(text, ours, their) for text, their in zip(texts, theirs) for ours in [dict(_env_file.entries(text))] if ours != their]
 
 
 def test_files_by_hand_are_read_as_the_application_reads_them(dotenv):

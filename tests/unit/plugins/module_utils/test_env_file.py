@@ -71,6 +71,11 @@ def test_each_line_of_a_key_is_hidden_and_a_comment_is_not(tmp_path):
     assert redactor.text("a note of ada") == "a note of ada"
 
 
+def test_a_value_that_a_later_line_replaces_is_hidden_too(tmp_path):
+    (tmp_path / ".env").write_text("API_KEY=first-value\nAPI_KEY=other-value\n")
+    assert _env_file.Redactor(str(tmp_path / ".env")).text("first-value, other-value") == "********, ********"
+
+
 def test_plain_addresses_and_short_values_stay_readable(redactor):
     assert redactor.text("port 5001 at https://mobius.example.com") == "port 5001 at https://mobius.example.com"
 
