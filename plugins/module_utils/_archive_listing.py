@@ -12,7 +12,7 @@ import stat
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_paths, _files, _sqlite, _walk
+from ansible_collections.mobius.ops.plugins.module_utils import _archive_paths, _archive_source, _files, _sqlite, _walk
 from ansible_collections.mobius.ops.plugins.module_utils._archive_scan import XATTR_LISTS, XATTR_PREFIX, Plan, Source, is_draft, note
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import KEPT, WORK, Layout
@@ -25,9 +25,6 @@ _LOOKS = 50
 #: Folders whose names change while they are listed are listed again, at least and, while that took no longer than a time in
 #: seconds, at most so many times. A file that moves to and fro between two folders is missed by about every second listing.
 ROUNDS, MOST_ROUNDS, ROUNDS_SECONDS = 5, 20, 1.0
-#: Nanoseconds by which the clock of file systems may lag behind.
-TICK = 20_000_000
-SECOND = 1_000_000_000
 
 
 def scan(layout: Layout, components: list[str]) -> Plan:
@@ -199,7 +196,7 @@ def _look_again(listings: list[_Listing]) -> list[str]:
         if not changed:
             return []
         # What changed before this pause is listed by its last name then, and a later change leaves another time.
-        time.sleep(max(_tick(folder.status) for _listing, folders in changed for folder in folders) / SECOND)
+        time.sleep(max(_archive_source.tick(folder.status) for _listing, folders in changed for folder in folders) / 1e9)
         for listing, folders in changed:
             seen.update({source.name: source for source in listing.again(folders)})
     sources = [source for listing in listings for source in listing.sources()]
@@ -234,12 +231,7 @@ def _has_changed(seen: _Seen) -> bool:
         return True
     if (*_place(now), now.st_mtime_ns, now.st_ctime_ns) != (*_place(was), was.st_mtime_ns, was.st_ctime_ns):
         return True
-    return abs(seen.at - was.st_ctime_ns) < _tick(was)
-
-
-def _tick(status: os.stat_result) -> int:
-    """Nanoseconds within which two changes may leave the same time; some file systems keep whole seconds."""
-    return TICK if status.st_ctime_ns % SECOND else 2 * SECOND
+    return abs(seen.at - was.st_ctime_ns) < _archive_source.tick(was)
 
 
 def _status(folder: Source) -> os.stat_result:

@@ -109,11 +109,15 @@ class Folders:
         self._name = None
 
 
+def tick(status: os.stat_result) -> int:
+    """Nanoseconds within which two changes may leave the same time; some file systems keep whole seconds."""
+    return SETTLE_NS if status.st_ctime_ns % 10**9 else COARSE_NS
+
+
 def unrest(status: os.stat_result) -> float:
     """Seconds until a change of the file leaves another time; 0.0 when it rests."""
-    tick = SETTLE_NS if status.st_ctime_ns % 10**9 else COARSE_NS
     ages = [time.time_ns() - when for when in (status.st_mtime_ns, status.st_ctime_ns)]
-    return max((tick - age for age in ages if 0 <= age < tick), default=0) / 1e9
+    return max((tick(status) - age for age in ages if 0 <= age < tick(status)), default=0) / 1e9
 
 
 def settled(look: t.Callable[[], os.stat_result], log: bool = False) -> tuple[os.stat_result, bool]:

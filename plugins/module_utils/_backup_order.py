@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _clock, _history
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
+#: The name of an archive: env, stamp, and whether it is a safety backup.
+NAME = re.compile(r"dhash_([A-Za-z0-9][A-Za-z0-9._-]{0,63})_(\d{8}_\d{6})(_safety)?\.zip")
 #: By how much the clocks of hosts that share a backup folder may differ.
 SKEW = datetime.timedelta(minutes=5)
 #: What the message of a result says of archives that are dated in the future.
@@ -67,10 +70,9 @@ def _published(layout: Layout) -> dict[str, tuple[str, int]]:
 
 def _stamp_of(name: str) -> str:
     """The stamp in the name of an archive; empty when there is none."""
-    parts = name[:-len(".zip")].replace("_safety", "").split("_")
-    stamp = "_".join(parts[-2:])
+    match = NAME.fullmatch(name)
     try:
-        _clock.from_stamp(stamp)
+        _clock.from_stamp(match.group(2) if match else "")
     except ValueError:
         return ""
-    return stamp
+    return match.group(2) if match else ""

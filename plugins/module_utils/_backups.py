@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import datetime
 import os
-import re
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import (
@@ -26,7 +25,6 @@ from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import 
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, OpsError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
-_NAME = re.compile(r"dhash_([A-Za-z0-9][A-Za-z0-9._-]{0,63})_(\d{8}_\d{6})(_safety)?\.zip")
 #: What the names of the files beside an archive end with; they get their names before it, and lose them after it.
 BESIDE = (_signature.SUFFIX, _checksums.SUFFIX)
 #: An archive that some file could not be taken into is kept under a name with this end, for a person to look at.
@@ -61,7 +59,7 @@ def file_name(env: str, stamp: str, safety: bool = False) -> str:
 
 def parse(path: str) -> Backup | None:
     """What an archive's name says; ``None`` when it is not the name of one."""
-    match = _NAME.fullmatch(os.path.basename(path))
+    match = _backup_order.NAME.fullmatch(os.path.basename(path))
     if not match:
         return None
     try:

@@ -11,14 +11,13 @@ from ansible_collections.mobius.ops.plugins.module_utils import _files, _secrets
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 
 #: What JavaScript takes for white space, and which of it ends a line.
-_BLANK = r"\t\n\v\f\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
-_ENDS = r"\n\u2028\u2029"
+_WHITE = "\t\n\v\f\r \u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200b))) + "\u2028\u2029\u202f\u205f\u3000\ufeff"
+_BLANK, _ENDS = re.escape(_WHITE), r"\n\u2028\u2029"
 _BEGIN, _END = rf"(?:\A|(?<=[{_ENDS}]))", rf"(?=[{_ENDS}]|\Z)"
 _QUOTED = "|".join(rf"[{_BLANK}]*{quote}(?:\\{quote}|[^{quote}])*{quote}" for quote in "'\"`")
 #: NAME=value or NAME: value. A value in quotes may have several lines; any other ends at a # or with its line.
 _ENTRY = re.compile(rf"{_BEGIN}(?:(?![{_ENDS}])[{_BLANK}])*(?:export[{_BLANK}]+)?([A-Za-z0-9_.-]+)"
                     rf"(?:[{_BLANK}]*=[{_BLANK}]*?|:[{_BLANK}]+?)({_QUOTED}|[^#\n]+)?[{_BLANK}]*(?:#[^{_ENDS}]*)?{_END}")
-_WHITE = "\t\n\v\f\r \u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200b))) + "\u2028\u2029\u202f\u205f\u3000\ufeff"
 _IN_QUOTES = re.compile(rf"{_BEGIN}(['\"`])(.*)\1{_END}", re.DOTALL)
 #: Names whose values people need to read.
 PUBLIC = frozenset({"NODE_ENV", "HOST", "PORT"})

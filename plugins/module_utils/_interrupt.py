@@ -34,6 +34,23 @@ def undivided() -> t.Iterator[None]:
 
 
 @contextlib.contextmanager
+def handling(handlers: dict[int, t.Any]) -> t.Iterator[None]:
+    """Handle signals so until the block ends. Outside of the main thread, where no handler can be set, nothing changes.
+
+    :param handlers: signal -> what :func:`signal.signal` takes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
 def interruptible(what: str) -> t.Iterator[None]:
     """Let the first of ``SIGNALS`` unwind the block, so that everything in it is cleaned up. Later ones are ignored until then.
 
@@ -53,30 +70,21 @@ def interruptible(what: str) -> t.Iterator[None]:
         _waiting[0] = signal.Signals(number).name
         if not _blocks[0]:
             raise Interrupted(_waiting[0])
-    before = {number: signal.signal(number, interrupt) for number in handled}
     try:
-        yield
+        with handling(dict.fromkeys(handled, interrupt)):
+            yield
     except Interrupted as interruption:
         raise StateError(what, "to run to its end", str(interruption), "Its temporary files were removed. Run it again") from None
     finally:
         _waiting[0] = ""
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
 def undeterred() -> t.Iterator[None]:
     """Go on at SIGINT (Ctrl-C) and SIGHUP (the session ends): what stops here would be half done.
 
-    Programs that are started meanwhile have the usual handlers. Outside of the main thread nothing changes.
+    Programs that are started meanwhile have the usual handlers: unlike SIG_IGN, they do not inherit a function.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     handled = [number for number in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, lambda *_: None) for number in handled}  # unlike SIG_IGN, programs do not inherit it
-    try:
+    with handling(dict.fromkeys(handled, lambda *_: None)):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

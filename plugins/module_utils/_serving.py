@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import threading
 import time
 import typing as t
 
@@ -14,6 +13,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _canary,
     _env_file,
     _going_back,
+    _interrupt,
     _migration,
     _readiness,
     _service,
@@ -176,19 +176,9 @@ class Serving:
 @contextlib.contextmanager
 def undisturbed() -> t.Iterator[None]:
     """The end of the session (SIGHUP) is ignored; SIGTERM is an error, once, after which all is put back."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
     def end(_number: int, _frame: t.Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise StateError("the restore", "to come to its end", "that it was told to stop (SIGTERM)", "Run it again")
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)}
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, end)
-    try:
+    with _interrupt.handling({signal.SIGHUP: signal.SIG_IGN, signal.SIGTERM: end}):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -20,12 +20,13 @@ import urllib.parse
 
 from ansible_collections.mobius.ops.plugins.module_utils import _files, _sqlite_check
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError
+from ansible_collections.mobius.ops.plugins.module_utils._sqlite_check import VERSIONS_AT, WAL_VERSIONS
 
 HEADER = b"SQLite format 3\0"
 #: Files that SQLite keeps beside a database; a copy by the backup API holds what they hold.
 COMPANIONS = ("-wal", "-shm", "-journal")
-#: Bytes of the header that say whether it is in WAL mode, and where they are.
-_WAL_VERSIONS, _NO_WAL, _VERSIONS_AT = b"\x02\x02", b"\x01\x01", 18
+#: What stands in place of ``WAL_VERSIONS`` in a database without a write-ahead log.
+_NO_WAL = b"\x01\x01"
 #: Seconds to wait for a writer that keeps a database locked.
 PATIENCE = 60.0
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -61,7 +62,7 @@ def is_database(path: str, folder: int | None = None) -> bool:
 
 def in_wal_mode(path: str) -> bool:
     """Whether a database keeps a write-ahead log (bytes 18 and 19 of its header, by SQLite's file format)."""
-    return header(path)[18:20] == _WAL_VERSIONS
+    return header(path)[VERSIONS_AT:] == WAL_VERSIONS
 
 
 def is_own(companion: str, suffix: str) -> bool:
@@ -131,7 +132,7 @@ def mark_wal(descriptor: int) -> None:
     """
     if not os.pread(descriptor, 20, 0).startswith(HEADER):
         raise ValueError("file is not a database")
-    os.pwrite(descriptor, _WAL_VERSIONS, _VERSIONS_AT)
+    os.pwrite(descriptor, WAL_VERSIONS, VERSIONS_AT)
 
 
 def _take(source: str, target: str) -> None:
@@ -205,7 +206,7 @@ def _seal(target: str) -> None:
             raise sqlite3.OperationalError("its WAL cannot be taken into the copy")
         descriptor = os.open(target, os.O_WRONLY | os.O_NOFOLLOW)
         try:
-            os.pwrite(descriptor, _NO_WAL, _VERSIONS_AT)
+            os.pwrite(descriptor, _NO_WAL, VERSIONS_AT)
         finally:
             os.close(descriptor)
 

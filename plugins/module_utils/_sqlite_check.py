@@ -29,6 +29,8 @@ STRANGER_SECONDS, STRANGER_SPEED = 5.0, 10_000_000
 _LONGEST, _CACHE, _STEPS = 200_000_000, -16_000, 10_000
 #: Lines of a check's answer that are read; names of the application that are stood in for.
 _MOST_LINES, _MOST_NAMES = 1_000_000, 50
+#: Bytes of a database's header that say that it keeps a write-ahead log, and where they are (SQLite's file format).
+WAL_VERSIONS, VERSIONS_AT = b"\2\2", 18
 #: What a damaged database makes SQLite and Python's part of it raise.
 ERRORS = (sqlite3.Error, UnicodeError, OverflowError, ValueError)
 
@@ -97,7 +99,7 @@ def examine(path: str, shown: str, limit: float) -> dict[str, int | None]:
 
 def _in_wal_mode(path: str) -> bool:
     with os.fdopen(_files.plain(path), "rb") as stream:
-        return stream.read(20)[18:] == b"\2\2"
+        return stream.read(VERSIONS_AT + len(WAL_VERSIONS))[VERSIONS_AT:] == WAL_VERSIONS
 
 
 def _rows(database: sqlite3.Connection, table: str) -> int | None:

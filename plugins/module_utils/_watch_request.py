@@ -5,20 +5,20 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _probe, _service, _thresholds, _verdict, _watch, _watcher
+from ansible_collections.mobius.ops.plugins.module_utils import _probe, _service, _thresholds, _watch, _watcher
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
 
-#: Of the options in ``_arguments.WATCH``, and of a module's others, those that define a watch.
-NAMES = ("env", "service", "duration", "interval", "retry_interval", "initial_delay", "requests", "keep", "metrics_interval",
-         "auto_rollback", "ready_timeout", "drain_timeout", "thresholds", *_verdict.Rules._fields)
-
 
 def definition(layout: Layout, options: dict[str, t.Any], checks: list[dict[str, t.Any]]) -> dict[str, t.Any]:
-    """What ``begin`` takes. :raises InputError: when it makes no sense, so that nobody learns of that after a switch."""
+    """What ``begin`` takes.
+
+    :param options: those of ``_arguments.WATCH``.
+    :raises InputError: when it makes no sense, so that nobody learns of that after a switch.
+    """
     check_name(options["env"] or "", "env")
     _probe.require(checks)
-    spec = {**{name: options[name] for name in NAMES}, "checks": checks}
+    spec = {**options, "checks": checks}
     if not checks:
         raise InputError("watch", "some checks", "none", "Give the checks option, or mobius_checks")
     _watch.check_times(spec)

@@ -276,7 +276,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._releases import Releas
 def start(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Start a watch."""
     checks = _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
-    spec = _watch_request.definition(layout, params, checks)
+    spec = _watch_request.definition(layout, {name: params[name] for name in _arguments.WATCH}, checks)
     if check_mode:
         return True, {"verdict": None, "trigger": "", "watch": {"release": ReleaseStore(layout).live()}, "lines": []}, {}
     return True, _watch_request.begin(layout, spec), {}

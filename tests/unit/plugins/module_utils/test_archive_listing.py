@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_listing, _walk
+from ansible_collections.mobius.ops.plugins.module_utils import _archive_listing, _archive_source, _walk
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from tests.support.waiting import wait_until
 
@@ -31,7 +31,7 @@ def uploads(tmp_path):
 
 def rest(folder):
     """Wait until a new time is another time."""
-    wait_until(lambda: time.time_ns() - os.stat(folder).st_ctime_ns > 2 * _archive_listing.TICK, "the folder rests")
+    wait_until(lambda: time.time_ns() - os.stat(folder).st_ctime_ns > 2 * _archive_source.SETTLE_NS, "the folder rests")
 
 
 def scan(uploads):

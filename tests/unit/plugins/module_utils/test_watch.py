@@ -48,14 +48,18 @@ def altered(monkeypatch):
     return alter
 
 
-@pytest.fixture
-def own_clock(altered):
-    """Advance the clock of a watch by its pauses only: the number of rounds does not depend on the machine."""
-    altered("""
+#: A watch's clock is advanced by its pauses only.
+OWN_CLOCK = """
         now = [0.0]
         _watcher.time = _watch_host.time = types.SimpleNamespace(
             monotonic=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds))
-    """)
+"""
+
+
+@pytest.fixture
+def own_clock(altered):
+    """Advance the clock of a watch by its pauses only: the number of rounds does not depend on the machine."""
+    altered(OWN_CLOCK)
 
 
 @pytest.fixture
@@ -229,10 +233,7 @@ def prints(host, release_id, text):
 @pytest.fixture
 def busy(altered):
     """Each round takes 0.4 s of a watch's clock."""
-    altered("""
-        now = [0.0]
-        _watcher.time = _watch_host.time = types.SimpleNamespace(
-            monotonic=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds))
+    altered(OWN_CLOCK + """
         done = _watcher.Watcher.round
         def slow(self):
             action = done(self)
