@@ -21,7 +21,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import _words
 display = Display()
 #: Seconds that one call on the target waits for news.
 PATIENCE = 10
-#: Of so many hosts every round is shown; of more only what is not well, for nobody reads hundreds of lines.
+#: With up to this many hosts, every round is shown. With more, only what is not well: nobody reads hundreds of lines.
 FEW = 3
 #: Seconds between two tries to ask a watch that does not answer.
 RETRY = 5

@@ -48,7 +48,7 @@ _value:
 
 def fleet(hosts: list[str], hostvars: t.Any) -> dict[str, t.Any]:
     """The state of a deploy over all hosts of its play."""
-    hostvars = {host: hostvars[host] for host in hosts}  # Ansible puts all variables of a host together anew whenever it is asked
+    hostvars = {host: hostvars[host] for host in hosts}  # each access makes Ansible collect all variables of the host again
     wanting = [host for host in hosts if hostvars[host].get("deploy_wanted")]
     watches = {host: _watch(hostvars[host]) for host in wanting}
     failed = {host: str(hostvars[host].get("deploy_failure")) for host in hosts if hostvars[host].get("deploy_failed_here")}

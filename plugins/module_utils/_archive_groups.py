@@ -15,9 +15,9 @@ import typing as t
 from ansible_collections.mobius.ops.plugins.module_utils import _archive_source, _files, _sqlite, _walk
 from ansible_collections.mobius.ops.plugins.module_utils._archive_scan import Source
 
-#: Files beside one that hold a part of its content: those of SQLite, and of what keeps its format but for the header, as SQLCipher does.
+#: Suffixes of files that hold a part of a database's content: SQLite's, which SQLCipher uses too.
 COMPANIONS = _sqlite.COMPANIONS
-#: What every first connection builds anew; it changes without a trace in its times.
+#: Rebuilt by every first connection; it changes without a change of its times.
 _SCRATCH = "-shm"
 
 
@@ -53,7 +53,7 @@ class Group:
 
     @property
     def main(self) -> Source:
-        """The one that names the group in a message."""
+        """The member that names the group in messages."""
         return self.members[0]
 
     def look(self) -> States:

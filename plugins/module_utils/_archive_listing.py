@@ -97,7 +97,7 @@ class _Listing:
         return [seen.folder for seen in self._seen.values() if _has_changed(seen)]
 
     def again(self, folders: list[Source]) -> list[Source]:
-        """List folders anew, and what is new in them; what was in them, and is not there any more."""
+        """List folders again, with new folders in them. Returns what they no longer hold."""
         gone: list[Source] = []
         for folder in folders:
             if folder.relative not in self._seen:  # it went with the one that it was in
