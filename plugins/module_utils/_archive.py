@@ -25,6 +25,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _databases,
     _deflate,
     _files,
+    _torn_json,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._archive_ahead import Ahead, ReadAhead
 from ansible_collections.mobius.ops.plugins.module_utils._archive_groups import Group, gather
@@ -291,7 +292,7 @@ class Writer:
             for block in _archive_source.blocks(descriptor, status.st_size):
                 digest.update(block)
                 member.crc, member.size = _deflate.crc32(block, member.crc), member.size + len(block)
-                if store and len(head) < _archive_source.PARSED:
+                if store and len(head) < _torn_json.PARSED:
                     head.extend(block)
                 tail = tail[-_ENDS:] + block
                 self._share.add(len(block))

@@ -12,8 +12,8 @@ import stat
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_paths, _archive_source, _files, _sqlite, _walk
-from ansible_collections.mobius.ops.plugins.module_utils._archive_scan import XATTR_LISTS, XATTR_PREFIX, Plan, Source, is_draft, note
+from ansible_collections.mobius.ops.plugins.module_utils import _archive_paths, _archive_source, _files, _sqlite, _trees, _walk
+from ansible_collections.mobius.ops.plugins.module_utils._archive_scan import Plan, Source, is_draft, note
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import KEPT, WORK, Layout
 
@@ -250,7 +250,7 @@ def _xattrs(path: str) -> dict[str, str]:
     found = {}
     with contextlib.suppress(OSError):  # a file system without them, or a file that went; the reading will tell
         for name in os.listxattr(path, follow_symlinks=False):
-            if name.startswith(XATTR_PREFIX) or name in XATTR_LISTS:
+            if name.startswith(_trees.XATTR_PREFIX) or name in _trees.XATTR_LISTS:
                 value = os.getxattr(path, name, follow_symlinks=False)
                 found[_archive_paths.to_text(name)] = base64.b64encode(value).decode()
     return found

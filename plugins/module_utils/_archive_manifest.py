@@ -14,7 +14,7 @@ import re
 import stat
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_paths, _archive_scan
+from ansible_collections.mobius.ops.plugins.module_utils import _archive_paths, _archive_scan, _trees
 from ansible_collections.mobius.ops.plugins.module_utils._archive_paths import MANIFEST
 from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS
 
@@ -129,7 +129,7 @@ def _xattrs(found: t.Any) -> bool:
     if not isinstance(found, dict):
         return False
     for name, value in found.items():
-        if "\0" in name or not (name.startswith(_archive_scan.XATTR_PREFIX) or name in _archive_scan.XATTR_LISTS):
+        if "\0" in name or not (name.startswith(_trees.XATTR_PREFIX) or name in _trees.XATTR_LISTS):
             return False
         try:
             base64.b64decode(value, validate=True)

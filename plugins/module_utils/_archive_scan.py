@@ -8,9 +8,6 @@ import os
 
 from ansible_collections.mobius.ops.plugins.module_utils import _archive_paths
 
-#: Extended attributes that a backup keeps: those of users, and POSIX access control lists.
-XATTR_PREFIX, XATTR_LISTS = "user.", ("system.posix_acl_access", "system.posix_acl_default")
-
 
 @dataclasses.dataclass
 class Source:

@@ -7,12 +7,11 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
-import json
 import os
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _deflate, _files
+from ansible_collections.mobius.ops.plugins.module_utils import _deflate, _files, _torn_json
 from ansible_collections.mobius.ops.plugins.module_utils._archive_scan import Source
 from ansible_collections.mobius.ops.plugins.module_utils._archive_zip import DEFLATED, STORED
 
@@ -27,10 +26,6 @@ COARSE_NS = 2_020_000_000
 _WAIT, _WAIT_LOG = 2.5, 0.1
 #: Files up to this size are read in one piece, several at once; larger ones one after another, a block at a time.
 SMALL = _deflate.BLOCK
-#: JSON up to this size is parsed; of a larger text only the two ends are looked at.
-PARSED = 4 * 1024 * 1024
-#: What may stand around a JSON text: white space, byte-order marks, and the other half of each letter in UTF-16.
-_AROUND = b" \t\r\n\0\xef\xbb\xbf\xfe\xff"
 #: Content that deflating does not make smaller.
 PACKED = frozenset((
     "7z", "aac", "avi", "avif", "br", "bz2", "docx", "flac", "gif", "gz", "heic", "jpeg", "jpg", "lz4", "m4a",
@@ -183,35 +178,16 @@ def judge(source: Source, content: Content, descriptor: int, ends: tuple[bytes, 
         return
     elif identity(before) != identity(after) or not (content.rested or same_again(descriptor, content.size, content.sha256)):
         content.reason = "it changed while it was read"
-    elif is_json_store(source) and torn_json(*ends, content.size):
+    elif is_json_store(source) and _torn_json.is_torn(*ends, content.size):
         if writes_now(before):
             content.reason = "it is no JSON document"
-        elif cut_json(*ends) and ends[0].lstrip(_AROUND)[:1] in (b"{", b"["):
+        elif _torn_json.is_cut(*ends) and _torn_json.begins(ends[0]):
             content.remark = "does not end as a JSON document does; it rests, so it was taken as it is"
 
 
 def is_json_store(source: Source) -> bool:
     """MOBIUS rewrites such a file in place: a look between two of its writes finds half of it."""
     return source.component == "database" and source.relative.lower().endswith(".json")
-
-
-def torn_json(head: bytes, tail: bytes, size: int) -> bool:
-    """Whether a JSON text is cut. *head* and *tail* are its ends, each all of it when it is a small one."""
-    if size <= PARSED:
-        try:
-            json.loads(head, parse_int=float)
-        except RecursionError:  # deeper than Python reads
-            return cut_json(head, tail)
-        except ValueError:
-            return True
-        return False
-    return cut_json(head, tail)
-
-
-def cut_json(head: bytes, tail: bytes) -> bool:
-    """Whether a JSON text does not end as it begins, in UTF-8 or UTF-16."""
-    first, last = head.lstrip(_AROUND)[:1], tail.rstrip(_AROUND)[-1:]
-    return (first, last) not in ((b"{", b"}"), (b"[", b"]"))
 
 
 def writes_now(status: os.stat_result) -> bool:

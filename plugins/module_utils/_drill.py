@@ -30,7 +30,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _probe,
     _progress,
     _readiness,
-    _service,
+    _service_registry,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive
 from ansible_collections.mobius.ops.plugins.module_utils._drill_plan import Request
@@ -154,7 +154,7 @@ class Drill:
         if not self.request.service:
             return "skipped"
         self.meter.phase("application")
-        service = _service.load(self.layout, self.request.service)
+        service = _service_registry.load(self.layout, self.request.service)
         if not self.release:
             raise StateError(f"root {self.layout.root}", "a release to start", "none", "Deploy one, or leave the application out")
         self.facts["notes"] += _drill_scratch.furnish(self.layout, self.scratch, self.restored, service.spec["user"])

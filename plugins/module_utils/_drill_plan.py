@@ -13,7 +13,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _backups,
     _drill_app,
     _processes,
-    _service,
+    _service_registry,
     _signature,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
@@ -101,7 +101,7 @@ def require(layout: Layout, request: Request) -> None:
         if getattr(request, name) <= 0:
             raise InputError(name, "more than 0 seconds", f"{getattr(request, name):g}", "Correct it")
     if request.service:
-        spec = _service.load(layout, request.service).spec
+        spec = _service_registry.load(layout, request.service).spec
         redirect(request.checks, request.base_url, spec, request.port or 1)
         strangers = _processes.listeners(request.port) if request.port else []
         if strangers:

@@ -16,7 +16,15 @@ import stat
 import subprocess
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _commands, _env_file, _files, _records, _service, _shared, _supervisor
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _commands,
+    _env_file,
+    _files,
+    _records,
+    _service_registry,
+    _shared,
+    _supervisor,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
@@ -154,7 +162,7 @@ def _run(layout: Layout, name: str, streams: dict[str, int], environment: dict[s
     :param limit: bytes that a file of it may have; any when 0.
     """
     told = load(layout)
-    spec = _service.load(layout, told["service"]).spec
+    spec = _service_registry.load(layout, told["service"]).spec
     what, argv = f"{name} of the external state", told[name]
     env = {**_supervisor.environment(spec), **{key: str(value) for key, value in (environment or {}).items()}}
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _history, _migration, _service, _switch
+from ansible_collections.mobius.ops.plugins.module_utils import _history, _migration, _service_registry, _switch
 from ansible_collections.mobius.ops.plugins.module_utils._drain import Drain
 from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -123,6 +123,6 @@ def _drop(store: ReleaseStore, journal: Journal, found: str) -> None:
 def _own_service(store: ReleaseStore, journal: Journal) -> Service | None:
     """The service that the interrupted switch was of: without it, its migration would not be undone."""
     try:
-        return _service.load(store.layout, journal.service) if journal.service else None
+        return _service_registry.load(store.layout, journal.service) if journal.service else None
     except StateError:  # it is no longer defined
         return None

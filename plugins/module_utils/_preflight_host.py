@@ -16,7 +16,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _deploy_lock,
     _files,
     _runtime,
-    _service,
+    _service_registry,
     _signature,
     _stores,
     _words,
@@ -102,7 +102,7 @@ def port(layout: Layout, name: str, wanted: int | None) -> Row:
     """Whether the service was set up for the wanted port, and no other program has it."""
     expected = f"{'its port' if wanted is None else wanted} to be free or the service's own"
     try:
-        service = _service.load(layout, name)
+        service = _service_registry.load(layout, name)
         service.require_port()
     except OpsError as error:
         return of_error("port", error)
@@ -115,7 +115,7 @@ def port(layout: Layout, name: str, wanted: int | None) -> Row:
 def proxy(layout: Layout, name: str) -> Row:
     """Whether the proxy runs with the configuration that the service was set up with."""
     try:
-        service = _service.load(layout, name)
+        service = _service_registry.load(layout, name)
     except OpsError as error:
         return skipped("proxy", str(error))
     if not isinstance(service, SlottedService):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import shutil
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _service
+from ansible_collections.mobius.ops.plugins.module_utils import _service, _service_registry
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
@@ -14,7 +14,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 def saved(layout: Layout, name: str) -> _service.Service | None:
     """The service as it was defined until now, or ``None``."""
     try:
-        return _service.load(layout, name)
+        return _service_registry.load(layout, name)
     except StateError:
         return None
 

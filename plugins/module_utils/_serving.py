@@ -16,7 +16,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _interrupt,
     _migration,
     _readiness,
-    _service,
+    _service_registry,
     _switch_journal,
     _watch,
     _work,
@@ -39,7 +39,7 @@ class Serving:
                  timeout: float = 60.0, release_id: str | None = None) -> None:
         self.layout = layout
         self.store = ReleaseStore(layout)
-        self.service = _service.load(layout, service) if service else None
+        self.service = _service_registry.load(layout, service) if service else None
         self.checks = list(checks)
         self.timeout = timeout
         self.target = _activation.choose_target(self.store, release_id) if release_id else None

@@ -27,6 +27,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._errors import ServiceE
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._proxy import Proxy
 from ansible_collections.mobius.ops.plugins.module_utils._proxy_config import KEPT_ALIVE, PROGRAM, RUN
+from ansible_collections.mobius.ops.plugins.module_utils._service_managers import single_service
 
 
 class SlottedService(_service.Service):
@@ -37,14 +38,14 @@ class SlottedService(_service.Service):
         self.ports: list[int] = spec["slots"]
         self.proxy = Proxy(layout, spec["proxy"], self.ports, spec["host"], spec["user"])
         #: How the service ran before it had two instances; on the first port.
-        self._plain = _service.service_for(layout, {**spec, "slots": None})
-        self._front = _service.service_for(layout, self._front_spec())
+        self._plain = single_service(layout, spec)
+        self._front = single_service(layout, self._front_spec())
         self._boot = _boot.Boot(self.name, self.ports, self.proxy.map_path, layout.current)
 
     def _front_spec(self) -> dict[str, t.Any]:
         spec = self.spec
         return {
-            **spec, "slots": None, "name": f"{self.name}-proxy", "command": self.proxy.command(), "working_dir": self.proxy.folder,
+            **spec, "name": f"{self.name}-proxy", "command": self.proxy.command(), "working_dir": self.proxy.folder,
             "app": None,
             "environment": {}, "env_file": os.devnull, "port": spec["proxy"]["port"], "host": spec["proxy"]["host"],
             "console_log": os.path.join(self.layout.component("logs"), "proxy.log"), "writable": [self.proxy.path(RUN)],
@@ -60,8 +61,8 @@ class SlottedService(_service.Service):
     def _named(self, port: int) -> _service.Service:
         """The instance on a port, by its own name."""
         log = os.path.join(self.layout.component("logs"), f"console-{port}.log")
-        return _service.service_for(self.layout, {
-            **self.spec, "slots": None, "name": f"{self.name}@{port}", "port": port, "working_dir": self.slot(port), "console_log": log,
+        return single_service(self.layout, {
+            **self.spec, "name": f"{self.name}@{port}", "port": port, "working_dir": self.slot(port), "console_log": log,
             "boot_unit": self._boot.unit, "environment": {**self.spec["environment"], "PORT": str(port)}})
 
     def slot(self, port: int) -> str:

@@ -13,7 +13,7 @@ import stat
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_source, _files, _sqlite, _walk
+from ansible_collections.mobius.ops.plugins.module_utils import _files, _sqlite, _torn_json, _walk
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 
 #: Seconds within which a JSON store must be found whole.
@@ -133,8 +133,8 @@ class _Folder:
 
 def _torn(descriptor: int) -> bool:
     size = os.fstat(descriptor).st_size
-    head = os.pread(descriptor, min(size, _archive_source.PARSED), 0)
-    return _archive_source.torn_json(head, os.pread(descriptor, _END, max(0, size - _END)), size)
+    head = os.pread(descriptor, min(size, _torn_json.PARSED), 0)
+    return _torn_json.is_torn(head, os.pread(descriptor, _END, max(0, size - _END)), size)
 
 
 def _write(descriptor: int, block: bytes) -> None:

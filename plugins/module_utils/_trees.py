@@ -14,14 +14,16 @@ import stat
 import struct
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_scan, _files
+from ansible_collections.mobius.ops.plugins.module_utils import _files
 
+#: Extended attributes that a backup keeps: those of users, and POSIX access control lists.
+XATTR_PREFIX, XATTR_LISTS = "user.", ("system.posix_acl_access", "system.posix_acl_default")
 #: Read, write and execute bits and the sticky bit; of folders also set-gid, which only says who owns what is made in them.
 #: Set-uid and set-gid of files do not come back.
 _MODE_BITS = {"file": 0o1777, "dir": 0o3777}
 #: Every file system holds times before this one, in 2038, in nanoseconds.
 _EVERY_TIME = 2 ** 31 * 10 ** 9
-_ACL, _DEFAULT_ACL = _archive_scan.XATTR_LISTS
+_ACL, _DEFAULT_ACL = XATTR_LISTS
 #: An ACL as the kernel stores it: a version, then entries of tag, permissions and id.
 _ACL_ENTRY = struct.Struct("<HHI")
 _ACL_GROUP, _ACL_MASK = 0x04, 0x10
@@ -48,7 +50,7 @@ def dress(entry: dict[str, t.Any], descriptor: int, fresh: bool = False) -> dict
         if name not in wanted:
             os.removexattr(descriptor, name)
     # Who may not write to a file may not give it an attribute, and a change of the mode changes an access list.
-    lists = [name for name in wanted if name in _archive_scan.XATTR_LISTS]
+    lists = [name for name in wanted if name in XATTR_LISTS]
     lost = _tag(wanted, descriptor, [name for name in wanted if name not in lists])
     os.fchmod(descriptor, int(entry["mode"], 8) & _MODE_BITS[entry["type"]])
     lost.update(_tag(wanted, descriptor, lists))
@@ -88,7 +90,7 @@ def without_defaults(folder: int) -> None:
 
 def _attributes(descriptor: int) -> list[str]:
     with contextlib.suppress(OSError):  # a file system without them
-        prefix, lists = _archive_scan.XATTR_PREFIX, _archive_scan.XATTR_LISTS
+        prefix, lists = XATTR_PREFIX, XATTR_LISTS
         return [name for name in os.listxattr(descriptor) if name.startswith(prefix) or name in lists]
     return []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _probe, _service, _thresholds, _watch, _watcher
+from ansible_collections.mobius.ops.plugins.module_utils import _probe, _service_registry, _thresholds, _watch, _watcher
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
 
@@ -24,7 +24,7 @@ def definition(layout: Layout, options: dict[str, t.Any], checks: list[dict[str,
     _watch.check_times(spec)
     _thresholds.merge(spec["thresholds"])
     if spec["service"]:
-        _service.load(layout, spec["service"])
+        _service_registry.load(layout, spec["service"])
     return spec
 
 

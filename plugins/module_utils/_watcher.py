@@ -26,7 +26,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _probe,
     _processes,
     _round,
-    _service,
+    _service_registry,
     _statistics,
     _thresholds,
     _verdict,
@@ -59,7 +59,7 @@ class Watcher:
         self.spec = folder.spec()
         self.layout = Layout(self.spec["root"])
         self.store = ReleaseStore(self.layout)
-        self.service = _service.load(self.layout, self.spec["service"]) if self.spec["service"] else None
+        self.service = _service_registry.load(self.layout, self.spec["service"]) if self.spec["service"] else None
         rules = {name: self.spec[name] for name in _verdict.Rules._fields if name in self.spec}
         times = _baseline.read(self.layout)
         self.decision = _verdict.Decision(_verdict.Rules(**rules), times)

@@ -186,7 +186,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _health,
     _probe,
     _readiness,
-    _service,
+    _service_registry,
     _thresholds,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError, ServiceError
@@ -227,7 +227,7 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
 def cause(params: dict[str, t.Any], samples: list[dict[str, t.Any]], redactor: _env_file.Redactor) -> str:
     """Why the service ended that refused a connection, for the beginning of a message; empty when it did not, or is not known here."""
     with contextlib.suppress(OpsError, OSError):
-        service = _service.load(Layout(params["root"]), params["service"]) if params["root"] and params["service"] else None
+        service = _service_registry.load(Layout(params["root"]), params["service"]) if params["root"] and params["service"] else None
         found = _readiness.end_of(service, samples, redactor) if service else ""
         return f"{found} (log: {service.log}); " if service and found else ""
     return ""

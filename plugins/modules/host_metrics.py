@@ -140,7 +140,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _host_metrics, _service, _thresholds
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _host_metrics, _service_registry, _thresholds
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 
@@ -150,7 +150,7 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     if params["service"] and not params["root"]:
         raise InputError(f"service {params['service']}", "the root that it was set up below", "none", "Give root")
     layout = Layout(params["root"]) if params["root"] else None
-    service = _service.load(layout, params["service"]).status() if params["service"] else {}
+    service = _service_registry.load(layout, params["service"]).status() if params["service"] else {}
     mounts = [*(_host_metrics.places(layout) if layout else []), *params["mounts"]] or ["/"]
     result = _host_metrics.collect({
         "window": params["window"], "mounts": mounts, "ports": params["ports"], "clock_reference": params["clock_reference"],

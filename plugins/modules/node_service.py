@@ -330,6 +330,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _restart,
     _restore_journal,
     _service,
+    _service_registry,
     _service_spec,
     _stores,
     _systemd,
@@ -350,10 +351,10 @@ def asked(params: dict[str, t.Any]) -> dict[str, t.Any]:
 def service_of(layout: Layout, params: dict[str, t.Any]) -> tuple[_service.Service, bool]:
     """The service that the options define (or the one on disk), and whether its definition on disk differs."""
     if params["port"] is None:
-        return _service.load(layout, params["name"]), False
+        return _service_registry.load(layout, params["name"]), False
     _work.check_pattern(params["job_id_pattern"] or "")
     rules = {"drain_timeout": 900.0, "drain_force": False, **asked(params)}
-    service = _service.service_for(layout, _service_spec.build_spec(layout, {**params, **rules}))
+    service = _service_registry.service_for(layout, _service_spec.build_spec(layout, {**params, **rules}))
     current = getattr(service, "unit_current", lambda: True)() and _work.check_of(service) == _busy_check(params)
     return service, service.saved() != service.spec or not current
 

@@ -106,7 +106,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _health,
     _probe,
     _records,
-    _service,
+    _service_registry,
     _shared,
     _switch_journal,
     _thresholds,
@@ -140,7 +140,7 @@ def unknown(name: str, findings: _records.Findings) -> dict[str, t.Any]:
 
 def look(layout: Layout, params: dict[str, t.Any], findings: _records.Findings) -> dict[str, t.Any]:
     """How the service is; damaged records of others go to the findings."""
-    service, store = _service.load(layout, params["name"]), ReleaseStore(layout, findings)
+    service, store = _service_registry.load(layout, params["name"]), ReleaseStore(layout, findings)
     live = findings.without(store.live, None)
     redactor = _env_file.Redactor(layout.env_file)
     checks = [_probe.fill(check, live) for check in _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])]

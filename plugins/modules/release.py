@@ -274,7 +274,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _health,
     _interrupt,
     _prepare,
-    _service,
+    _service_registry,
     _switch,
     _switch_journal,
     _watch_request,
@@ -297,7 +297,7 @@ class Work:
         self.check_mode = check_mode
         self.store = ReleaseStore(Layout(params["root"]))
         self.store.layout.require()
-        self.service = _service.load(self.store.layout, params["service"]) if params["service"] else None
+        self.service = _service_registry.load(self.store.layout, params["service"]) if params["service"] else None
         self.checks = _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
         #: The switch that was interrupted, if one was.
         self.unfinished = _switch_journal.unfinished(self.store.layout)

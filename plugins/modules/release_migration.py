@@ -95,7 +95,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _migration, _service
+from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _migration, _service_registry
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -109,7 +109,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     _migration.check(params["kind"], params["command"], params["down_command"])
     if params["timeout"] <= 0:
         raise InputError("mobius_migration_timeout", "seconds above 0", f"{params['timeout']:g}", "Correct it")
-    service, others = _service.load(store.layout, params["service"]), params["others"]
+    service, others = _service_registry.load(store.layout, params["service"]), params["others"]
     if params["state"] == "down":
         changed = release_id != store.live() and _migration.must_undo(store.get(release_id) or {})
         if changed and not check_mode:

@@ -351,7 +351,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _arguments,
     _clock,
     _secrets,
-    _service,
+    _service_registry,
     _suite,
     _suite_made,
     _suite_report,
@@ -429,7 +429,7 @@ def write_attempts(params: dict[str, t.Any]) -> list[dict[str, t.Any]]:
     """Where the service tried to write elsewhere; nothing of one that was not set up."""
     with contextlib.suppress(OpsError):
         if params["root"] and params["service"]:
-            return _write_attempts.of(_service.load(Layout(params["root"]), params["service"]))
+            return _write_attempts.of(_service_registry.load(Layout(params["root"]), params["service"]))
     return []
 
 

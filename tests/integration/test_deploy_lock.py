@@ -15,7 +15,7 @@ from support import listening
 from support.playbooks import ROOT, Operator, Result
 from support.waiting import HANG, wait_until, when
 
-from ansible_collections.mobius.ops.plugins.module_utils import _activation, _service
+from ansible_collections.mobius.ops.plugins.module_utils import _activation, _service_registry
 from ansible_collections.mobius.ops.plugins.module_utils._deploy_lock import DeployLock
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
@@ -123,7 +123,7 @@ def test_what_another_run_did_while_it_waited_counts(served):
     run.start()
     for _time in range(3):
         asked(Path(lock.folder) / "guard")
-    _activation.roll_back(ReleaseStore(layout), _service.load(layout, "mobius"), [], HANG, "bob went back")
+    _activation.roll_back(ReleaseStore(layout), _service_registry.load(layout, "mobius"), [], HANG, "bob went back")
     assert served.live().startswith("v1-")
     lock.free(bob["token"])
     run.join()
@@ -143,7 +143,7 @@ def test_what_another_run_does_after_the_look_is_told(served, says):
         def talk(self, line):
             line.recv(65536)
             if served.live() == live:
-                _activation.roll_back(ReleaseStore(layout), _service.load(layout, "mobius"), [], HANG, "bob went back")
+                _activation.roll_back(ReleaseStore(layout), _service_registry.load(layout, "mobius"), [], HANG, "bob went back")
             line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
             line.close()
 

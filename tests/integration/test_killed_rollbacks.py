@@ -20,7 +20,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _detach,
     _health,
     _processes,
-    _service,
+    _service_registry,
     _switch_journal,
     _watch,
     _watcher,
@@ -52,7 +52,7 @@ class Rollbacks:
         self.whole = {}
 
     def service(self):
-        return _service.load(self.layout, "mobius")
+        return _service_registry.load(self.layout, "mobius")
 
     def live_v3(self):
         """v3 serves, its migration is in the data."""

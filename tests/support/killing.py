@@ -8,12 +8,20 @@ import os
 import signal
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _files, _history, _migration, _proxy, _readiness, _service, _switch_journal
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _files,
+    _history,
+    _migration,
+    _proxy,
+    _readiness,
+    _service_process,
+    _switch_journal,
+)
 
 #: What changes something that lasts, or takes long. Between two of them a kill makes no difference.
 EFFECTS = ((_files, "write_json"), (_files, "atomic_symlink"), (_history, "record"), (_migration, "_run"), (_readiness, "ready"),
-           (_service.ProcessService, "start"), (_service.ProcessService, "stop"), (_proxy.Proxy, "point"), (_proxy.Proxy, "release"),
-           (_switch_journal.Journal, "end"))
+           (_service_process.ProcessService, "start"), (_service_process.ProcessService, "stop"),
+           (_proxy.Proxy, "point"), (_proxy.Proxy, "release"), (_switch_journal.Journal, "end"))
 
 
 def killed_before(number: int, work: t.Callable[[], t.Any], only: str = "") -> str:

@@ -17,7 +17,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _files,
     _health,
     _prepare,
-    _service,
+    _service_registry,
     _service_spec,
     _shared,
     _work,
@@ -67,13 +67,13 @@ class ProxiedRoot:
     def define(self, **params: t.Any) -> t.Any:
         """The service, its definition on disk and its proxy running."""
         self.params.update(params)
-        service = _service.service_for(self.layout, _service_spec.build_spec(self.layout, self.params))
+        service = _service_registry.service_for(self.layout, _service_spec.build_spec(self.layout, self.params))
         service.save()
         return service
 
     def service(self) -> t.Any:
         """The service as a later run finds it."""
-        return _service.load(self.layout, "mobius")
+        return _service_registry.load(self.layout, "mobius")
 
     def turn_bad(self, release_id: str, kind: str, **options: t.Any) -> None:
         """Give a release a fault of the sample application, also while it runs."""

@@ -23,6 +23,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _incidents,
     _restore_journal,
     _service,
+    _service_registry,
     _service_spec,
     _shared,
     _watch,
@@ -99,7 +100,7 @@ def root(place: Layout) -> str:
     release_of(store, "r2")
     params = {**SETUP, "port": 1, "user": None, "environment": None, "stop_timeout": 1.0, "restart_delay": 1.0, "restart_limit": 3,
               "restart_window": 60.0, "proxy_port": None, "drain_timeout": 1.0, "drain_force": False, "job_programs": []}
-    service = _service.service_for(place, _service_spec.build_spec(place, params))
+    service = _service_registry.service_for(place, _service_spec.build_spec(place, params))
     service.save()
     _files.write_json(os.path.join(service.folder, "status.json"), {
         "state": "failed", "restarts": 3, "pid": 99999999, "ticks": 7, "supervisor_pid": 99999998, "supervisor_ticks": 8, "console_from": 0,

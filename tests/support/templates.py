@@ -12,7 +12,7 @@ import shutil
 import typing as t
 from pathlib import Path
 
-from ansible_collections.mobius.ops.plugins.module_utils import _files, _processes, _service, _watch, _watcher
+from ansible_collections.mobius.ops.plugins.module_utils import _files, _processes, _service_registry, _watch, _watcher
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from support.waiting import wait_until
 
@@ -60,7 +60,7 @@ def copy(source: Path, folder: Path, port: int) -> None:
 
 def service_of(folder: Path) -> t.Any:
     """The service of a site."""
-    return _service.load(Layout(str(folder / "mobius")), "mobius")
+    return _service_registry.load(Layout(str(folder / "mobius")), "mobius")
 
 
 def stop(folder: Path) -> None:

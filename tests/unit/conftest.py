@@ -39,7 +39,8 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _probe,
     _processes,
     _proxy,
-    _service,
+    _service_process,
+    _service_registry,
     _service_spec,
     _supervisor,
     _thresholds,
@@ -79,7 +80,7 @@ _isolate()
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Raise the product's own limits to HANG, so that a busy machine does not reach them. A test of such a limit sets its own value."""
-    for util, name in ((_service, "LAUNCH_TIMEOUT"), (_watch, "LAUNCH_TIMEOUT"), (_watch, "STOP_TIMEOUT"), (_proxy, "PATIENCE"),
+    for util, name in ((_service_process, "LAUNCH_TIMEOUT"), (_watch, "LAUNCH_TIMEOUT"), (_watch, "STOP_TIMEOUT"), (_proxy, "PATIENCE"),
                        (_deploy_lock, "PATIENCE"), (_baseline, "PATIENCE"), (_host_metrics, "PATIENCE"), (_preflight_host, "PATIENCE")):
         monkeypatch.setattr(util, name, HANG)
     monkeypatch.setitem(_probe.DEFAULTS, "timeout", HANG)
@@ -215,11 +216,11 @@ class Host:
                 "restart_delay": 0.05, "restart_limit": 3, "restart_window": 10 * HANG, "proxy_port": None,
                 "drain_timeout": HANG, "drain_force": False, "job_programs": [], **options}
 
-    def service(self, **options: t.Any) -> _service.ProcessService:
+    def service(self, **options: t.Any) -> _service_process.ProcessService:
         """The service, its definition on disk."""
         defaults = {"host": "127.0.0.1", "user": None, "environment": None, "memory_max": None}
         spec = _service_spec.build_spec(self.layout, {**defaults, **self.params(**options)})
-        made = _service.service_for(self.layout, spec)
+        made = _service_registry.service_for(self.layout, spec)
         made.save()
         return made
 
@@ -234,7 +235,7 @@ class Host:
         """The same in full form."""
         return _health.normalize_all(self.raw_checks)
 
-    def serve(self, release_id: str | None = None) -> _service.ProcessService:
+    def serve(self, release_id: str | None = None) -> _service_process.ProcessService:
         """Start the service with the live release and wait for it."""
         made = self.service()
         made.start()

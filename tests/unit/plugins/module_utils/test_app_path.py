@@ -11,7 +11,7 @@ import sys
 import pytest
 from support.waiting import HANG, wait_until
 
-from ansible_collections.mobius.ops.plugins.module_utils import _app_path, _processes, _service
+from ansible_collections.mobius.ops.plugins.module_utils import _app_path, _processes, _service_registry
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
 
 #: Stores an absolute path as MOBIUS does, and reads back what the last one has stored; then it stays.
@@ -95,13 +95,14 @@ def test_links_stand_in_where_the_kernel_allows_no_namespace(host):
     service = host.service()
     code = """
 import sys
-from ansible_collections.mobius.ops.plugins.module_utils import _app_path, _service
+from ansible_collections.mobius.ops.plugins.module_utils import _app_path, _service_registry
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
 from support.waiting import wait_until
 layout, said = Layout(sys.argv[1]), []
-service = _service.load(layout, "mobius")
-assert service.way() == _app_path.LINKED and _service.service_for(layout, {**service.spec, "state": "shared"}).way() == _app_path.MOVING
+service = _service_registry.load(layout, "mobius")
+shared = _service_registry.service_for(layout, {**service.spec, "state": "shared"})
+assert service.way() == _app_path.LINKED and shared.way() == _app_path.MOVING
 try:
     for release in ("r1", "r2"):
         ReleaseStore(layout).point(release)
@@ -142,7 +143,7 @@ def test_a_service_of_before_gets_the_folder_with_its_next_start(host):
     del spec["app"]
     with open(os.path.join(host.layout.state, "service", "mobius", "spec.json"), "w") as stream:
         json.dump(spec, stream)
-    service = _service.load(host.layout, "mobius")
+    service = _service_registry.load(host.layout, "mobius")
     assert service.spec["app"] == host.layout.app
     service.start()
     wait_until(lambda: service.status()["pid"])

@@ -19,7 +19,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _health,
     _proxy,
     _redefinition,
-    _service,
+    _service_registry,
     _service_spec,
     _systemd,
 )
@@ -48,7 +48,7 @@ class Machine:
             given.update({"proxy_port": self.public, "standby_port": self.standby, "application_state": "exclusive", "drain_timeout": HANG,
                           "drain_force": False, "job_programs": [], "proxy_host": "127.0.0.1", "proxy_url": None, "proxy_certificate": None,
                           "proxy_max_body": 1000, "proxy_max_connections": 50, "proxy_timeout": 60, **options})
-        service = _service.service_for(self.host.layout, _service_spec.build_spec(self.host.layout, self.host.params(**given)))
+        service = _service_registry.service_for(self.host.layout, _service_spec.build_spec(self.host.layout, self.host.params(**given)))
         old = _redefinition.saved(self.host.layout, "mobius")
         _redefinition.refuse_loss(old, service)
         _redefinition.clear(old, service)
@@ -56,7 +56,7 @@ class Machine:
         return service
 
     def service(self):
-        return _service.load(self.host.layout, "mobius")
+        return _service_registry.load(self.host.layout, "mobius")
 
     def switch(self, release_id):
         return _blue_green.switch(self.host.store, self.service(), release_id, self.checks, HANG)

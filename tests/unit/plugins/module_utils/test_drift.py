@@ -11,7 +11,7 @@ from unittest import mock
 import pytest
 from support.fake_systemd import FakeSystemd
 
-from ansible_collections.mobius.ops.plugins.module_utils import _drift, _files, _processes, _service, _systemd
+from ansible_collections.mobius.ops.plugins.module_utils import _drift, _files, _processes, _service_registry, _systemd
 
 
 def dotenv(host, text):
@@ -66,7 +66,7 @@ def test_a_changed_definition_is_named_by_its_settings(host):
 def test_a_definition_that_is_about_to_change_counts(host):
     host.live("r1")
     host.serve()
-    planned = _service.service_for(host.layout, {**host.service().spec, "user": "other"})
+    planned = _service_registry.service_for(host.layout, {**host.service().spec, "user": "other"})
     assert planned.restart_needed(changes=True) == ["mobius_user"]
 
 
@@ -108,7 +108,7 @@ def test_a_full_disk_keeps_nobody_from_starting(host, monkeypatch):
     host.live("r1")
     host.serve().stop()
     monkeypatch.setattr(_files, "write_json", mock.Mock(side_effect=OSError(28, "No space left on device")))
-    _drift.note(_service.load(host.layout, "mobius").spec, host.layout.path("state", "service", "mobius"))
+    _drift.note(_service_registry.load(host.layout, "mobius").spec, host.layout.path("state", "service", "mobius"))
     _drift.claim(host.layout.path("state", "service", "mobius"), os.getpid())
     assert _drift.RECORD not in os.listdir(host.layout.path("state", "service", "mobius")), "the one of before would be wrong"
 

@@ -20,7 +20,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _activation,
     _files,
     _health,
-    _service,
+    _service_registry,
     _service_spec,
     _switch_journal,
 )
@@ -47,7 +47,7 @@ class Site:
         for name in ("r0", "r1"):
             host.live(name)
         options = {"host": "127.0.0.1", "user": None, "environment": None, "memory_max": None, **proxied}
-        service = _service.service_for(host.layout, _service_spec.build_spec(host.layout, host.params(**options)))
+        service = _service_registry.service_for(host.layout, _service_spec.build_spec(host.layout, host.params(**options)))
         service.save()
         service.start()
         host.release("r2", migration="reversible")
@@ -58,7 +58,7 @@ class Site:
 
     def service(self):
         """The service as a later command finds it."""
-        return _service.load(self.host.layout, "mobius")
+        return _service_registry.load(self.host.layout, "mobius")
 
     def migrated(self):
         """r2 is prepared, its migration in the data."""

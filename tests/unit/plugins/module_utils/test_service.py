@@ -16,7 +16,14 @@ import urllib.request
 import pytest
 from support.waiting import HANG
 
-from ansible_collections.mobius.ops.plugins.module_utils import _detach, _processes, _service, _service_spec, _supervisor
+from ansible_collections.mobius.ops.plugins.module_utils import (
+    _detach,
+    _processes,
+    _service_registry,
+    _service_spec,
+    _service_systemd,
+    _supervisor,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError, StateError
 
 
@@ -269,15 +276,15 @@ def test_definitions_are_kept_without_secrets(host, secret):
     with open(path) as stream:
         text = stream.read()
     assert secret not in text and json.loads(text) == service.spec == service.saved()
-    assert _service.load(host.layout, "mobius").spec == service.spec
+    assert _service_registry.load(host.layout, "mobius").spec == service.spec
     assert stat.S_IMODE(os.stat(path).st_mode) & 0o022 == 0
 
 
 def test_what_was_not_set_up_is_told(host):
     with pytest.raises(StateError, match="service mobius: expected a service that was set up"):
-        _service.load(host.layout, "mobius")
+        _service_registry.load(host.layout, "mobius")
     with pytest.raises(InputError, match="service name"):
-        _service.load(host.layout, "../x")
+        _service_registry.load(host.layout, "../x")
 
 
 def test_a_command_that_is_not_there_is_told(host):
@@ -294,7 +301,7 @@ def test_managers(host, monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: 0)
     monkeypatch.setattr(os.path, "isdir", lambda path: False)
     assert _service_spec.default_manager() == "process"
-    assert isinstance(_service.service_for(host.layout, {"name": "a", "manager": "systemd"}), _service.SystemdService)
+    assert isinstance(_service_registry.service_for(host.layout, {"name": "a", "manager": "systemd"}), _service_systemd.SystemdService)
 
 
 @pytest.mark.parametrize("code, text", [(0, "status 0"), (3, "status 3"), (-9, "SIGKILL"), (-15, "SIGTERM"),

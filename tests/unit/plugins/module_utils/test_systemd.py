@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _files, _service, _service_spec, _systemd
+from ansible_collections.mobius.ops.plugins.module_utils import _files, _service_spec, _service_systemd, _systemd
 from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError
 
 #: In continuous integration these tests fail without the tool, instead of being left out unseen.
@@ -203,7 +203,7 @@ def test_what_a_unit_printed_since_it_was_started_on_purpose(systemctl, host):
     program = systemctl("").parent / "bin" / "journalctl"
     program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     program.chmod(0o755)
-    service = _service.SystemdService(host.layout, {"name": "mobius@5002"})
+    service = _service_systemd.SystemdService(host.layout, {"name": "mobius@5002"})
     os.makedirs(service.folder)
     assert service.log == "journalctl -u mobius@5002" and "--since" not in service.printed()
     _files.write_text(os.path.join(service.folder, "started"), "1795456392.250\n")
@@ -235,7 +235,7 @@ def test_a_failing_systemctl_is_told(systemctl):
 
 def test_the_unit_is_written_once_and_enabled_when_it_is_started(host, spec, systemctl):
     calls = systemctl("")
-    service = _service.SystemdService(host.layout, spec)
+    service = _service_systemd.SystemdService(host.layout, spec)
     assert not service.unit_current()
     service.save()
     assert service.unit_current() and "daemon-reload" in calls.read_text() and "enable" not in calls.read_text()

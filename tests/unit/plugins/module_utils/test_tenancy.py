@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _service, _service_spec, _systemd, _tenancy
+from ansible_collections.mobius.ops.plugins.module_utils import _service_registry, _service_spec, _systemd, _tenancy
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
 from ansible_collections.mobius.ops.plugins.modules import deploy_lock, layout
@@ -83,7 +83,7 @@ def test_the_proxys_port_of_another_root_is_refused_before_anything_changes(host
                    "standby_port": free_port(), "application_state": "shared", "drain_timeout": 1, "drain_force": True,
                    "job_programs": [], "proxy_host": "127.0.0.1", "proxy_url": None, "proxy_certificate": None, "proxy_max_body": 1000,
                    "proxy_max_connections": 50, "proxy_timeout": 60}
-        service = _service.service_for(host.layout, _service_spec.build_spec(host.layout, host.params(**options)))
+        service = _service_registry.service_for(host.layout, _service_spec.build_spec(host.layout, host.params(**options)))
         before = snapshot(host.root)
         with pytest.raises(StateError, match=f"port {options['proxy_port']}: expected nobody or .* give another mobius_proxy_port"):
             service.require_definable()

@@ -26,7 +26,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _migration,
     _readiness,
     _restore_journal,
-    _service,
+    _service_process,
     _settle,
     _swap,
     _switch_journal,
@@ -208,14 +208,14 @@ def test_a_service_that_crashed_is_started(site, archive):
 
 def write_before_the_stop(site, monkeypatch):
     """Let the application write something after the safety backup, just before it is stopped."""
-    stop = _service.ProcessService.stop
+    stop = _service_process.ProcessService.stop
 
     def write_and_stop(service):
         if not os.path.exists(site.path("uploads/late.txt")):
             site.put("uploads/late.txt", "late")
         stop(service)
 
-    monkeypatch.setattr(_service.ProcessService, "stop", write_and_stop)
+    monkeypatch.setattr(_service_process.ProcessService, "stop", write_and_stop)
 
 
 def test_what_is_written_between_the_safety_backup_and_the_stop_is_in_the_safety_backup(site, archive, monkeypatch):
@@ -325,7 +325,7 @@ def test_killed_in_the_trial_and_not_well_what_was_there_serves_again(site, bad,
 
 
 def test_killed_in_the_trial_and_down_what_was_there_serves_again(site, archive, monkeypatch):
-    site.killed(archive, monkeypatch, _service.ProcessService, "start")
+    site.killed(archive, monkeypatch, _service_process.ProcessService, "start")
     assert site.health() is None and site.read("uploads/a.txt") == "first"
     result = site.restore()
     assert len(result["undone"]) == 5 and result["serving"] and site.read("uploads/a.txt") == "second"
@@ -368,7 +368,7 @@ def test_a_watch_is_ended_and_does_not_roll_back(site, archive, wait_until):
 
 def test_it_waits_for_a_switch_of_releases_with_the_service_up(site, archive, monkeypatch):
     seen, asked = [], threading.Event()
-    stop, switching = _service.ProcessService.stop, ReleaseStore.switching
+    stop, switching = _service_process.ProcessService.stop, ReleaseStore.switching
 
     def ask(store):
         asked.set()
@@ -383,7 +383,7 @@ def test_it_waits_for_a_switch_of_releases_with_the_service_up(site, archive, mo
     lock = site.host.store.switching()
     lock.__enter__()
     monkeypatch.setattr(ReleaseStore, "switching", ask)
-    monkeypatch.setattr(_service.ProcessService, "stop", lambda service: seen.append("stopped") or stop(service))
+    monkeypatch.setattr(_service_process.ProcessService, "stop", lambda service: seen.append("stopped") or stop(service))
     letting = threading.Thread(target=let_go)
     letting.start()
     result = site.restore(archive)
@@ -554,7 +554,7 @@ def test_killed_at_its_end_the_migration_does_not_count_in_the_end(site, archive
     assert ("Release r1 is live" in str(result.get("warnings"))) == (name != "save_replaced")
 
 
-@pytest.mark.parametrize("owner, name", [(_swap, "exchange"), (_swap, "_sync"), (_service.ProcessService, "start")])
+@pytest.mark.parametrize("owner, name", [(_swap, "exchange"), (_swap, "_sync"), (_service_process.ProcessService, "start")])
 def test_killed_before_that_it_counts(site, archive, monkeypatch, owner, name):
     migrated(site, "r1")
     site.killed(archive, monkeypatch, owner, name)

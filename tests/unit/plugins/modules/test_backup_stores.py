@@ -13,7 +13,7 @@ import zipfile
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_groups, _archive_listing, _archive_source, _sqlite
+from ansible_collections.mobius.ops.plugins.module_utils import _archive_groups, _archive_listing, _archive_source, _sqlite, _torn_json
 
 #: A database that is not SQLite's to read, as SQLCipher's are.
 FOREIGN = bytes(range(7, 256)) * 40
@@ -360,7 +360,7 @@ def test_a_json_store_that_is_cut_and_rests_is_taken_with_a_warning(state_host):
                                      b"{" + b" " * (3 * 2048 - 2) + b"}\n"])
 def test_a_json_store_above_what_is_parsed_is_judged_by_its_ends(state_host, monkeypatch, content):
     """Exactly some blocks and one byte more, a byte-order mark, and UTF-16: on 8a3192d these were torn."""
-    monkeypatch.setattr(_archive_source, "PARSED", 1024)
+    monkeypatch.setattr(_torn_json, "PARSED", 1024)
     monkeypatch.setattr(_archive_source, "SMALL", 2048)
     monkeypatch.setattr(_archive_source, "writes_now", lambda _status: True)
     state_host.put("database/projects.json", content)

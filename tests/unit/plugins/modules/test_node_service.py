@@ -16,7 +16,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _files,
     _health,
     _processes,
-    _service,
+    _service_registry,
     _stores,
     _systemd,
 )
@@ -191,7 +191,7 @@ def proxied(do, host, free_port):
     do("present", **options)
     checks = [{**host.raw_checks[0], "url": f"http://127.0.0.1:{options['proxy_port']}/health"}]
     for release in ("r1", "r2"):
-        _blue_green.switch(host.store, _service.load(host.layout, "mobius"), release, _health.normalize_all(checks), HANG)
+        _blue_green.switch(host.store, _service_registry.load(host.layout, "mobius"), release, _health.normalize_all(checks), HANG)
     return {**options, "checks": checks}
 
 
@@ -233,7 +233,7 @@ def test_other_ports_after_a_stop(do, host, proxied, free_port, changed):
 
 def test_a_proxy_that_runs_alone_is_stopped(do, host, proxied):
     """As after a first deploy that failed: no instance runs, and the proxy listens."""
-    service = _service.load(host.layout, "mobius")
+    service = _service_registry.load(host.layout, "mobius")
     for instance in service.instances():
         instance.stop()
     assert do("stopped", check=True, define=False)["changed"]

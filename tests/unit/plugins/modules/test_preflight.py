@@ -280,7 +280,7 @@ def test_a_proxy_that_does_not_run_or_was_set_up_otherwise(host, check, monkeypa
     service = host.service()
     spec = {**service.spec, "slots": [1, 2], "state": "shared", "drain_timeout": 1.0, "drain_force": False, "job_programs": [],
             "proxy": {"host": "127.0.0.1", "port": 3, "certificate": "", "max_body": 1, "max_connections": 1, "timeout": 1, "url": ""}}
-    monkeypatch.setattr(_preflight_host._service, "load", lambda *_words: SlottedService(host.layout, spec))
+    monkeypatch.setattr(_preflight_host._service_registry, "load", lambda *_words: SlottedService(host.layout, spec))
     assert "nobody answers on the socket" in _preflight_host.proxy(host.layout, "mobius")["found"]
     monkeypatch.setattr(_proxy.Proxy, "answers", lambda _self: True)
     assert "another configuration" in _preflight_host.proxy(host.layout, "mobius")["found"]
