@@ -36,6 +36,8 @@ def steps(copy: Path) -> dict[str, tuple[str, list[str], Path]]:
         "changelog": ("antsibull-changelog", [f"{BIN}/antsibull-changelog", "lint"], copy),
         "ruff": ("ruff", [f"{BIN}/ruff", "check", "--quiet", "--output-format=concise", "."], ROOT),
         "house": ("action group and role argument specs", [python, f"{ROOT}/tools/house.py"], ROOT),
+        "rooms": ("a room of module_utils imports rooms below it", [
+            "/usr/bin/env", f"PYTHONPATH={copy.parents[2]}", f"{BIN}/lint-imports", "--no-cache", "pyproject.toml"], ROOT),
         "root": ("code that runs as root follows no path of another user", [python, f"{ROOT}/tools/root_code.py"], ROOT),
     }
 

@@ -17,7 +17,7 @@ from ansible import constants as C
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.mobius.ops.plugins.module_utils import _build_output
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import build_output
 from ansible_collections.mobius.ops.plugins.plugin_utils.progress_lines import pause, span
 
 display = Display()
@@ -61,7 +61,7 @@ class Live:
             content = stream.read()
             self._at += len(content)
             whole, newline, self._rest = (self._rest + content).rpartition(b"\n")
-            return list(_build_output.entries((whole + newline).decode("ascii", "replace")))
+            return list(build_output.entries((whole + newline).decode("ascii", "replace")))
         return []
 
 

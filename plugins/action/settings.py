@@ -11,7 +11,9 @@ from ansible.module_utils.common import validation
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.mobius.ops.plugins.filter.dotenv import dotenv, left_out
-from ansible_collections.mobius.ops.plugins.module_utils import _probe, _shared, _suite
+from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import suite as smoke_suite
+from ansible_collections.mobius.ops.plugins.module_utils._observe import probe
+from ansible_collections.mobius.ops.plugins.module_utils._target import shared_folders
 from ansible_collections.mobius.ops.plugins.plugin_utils import own_yaml, setting_names
 
 KINDS: dict[str, tuple[str, t.Callable[..., t.Any]]] = {
@@ -64,12 +66,12 @@ def mistake(name: str, value: t.Any, option: dict[str, t.Any]) -> str:
     return ""
 
 
-_OF_STEPS = _suite.EVERY_STEP.union(*_suite.FIELDS.values())
+_OF_STEPS = smoke_suite.EVERY_STEP.union(*smoke_suite.FIELDS.values())
 #: Lists of dictionaries whose fields are known here, and read later only.
 FIELDS: dict[str, t.Collection[str]] = {
-    "mobius_checks": {"name", "url", *_probe.DEFAULTS}, "mobius_smoke_checks": {"name", "url", *_probe.DEFAULTS},
+    "mobius_checks": {"name", "url", *probe.DEFAULTS}, "mobius_smoke_checks": {"name", "url", *probe.DEFAULTS},
     "mobius_smoke_suite": _OF_STEPS, "mobius_canary_leave": _OF_STEPS, "mobius_canary_look": _OF_STEPS,
-    "mobius_shared_folders": _shared.FIELDS,
+    "mobius_shared_folders": shared_folders.FIELDS,
 }
 
 

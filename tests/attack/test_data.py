@@ -69,11 +69,11 @@ while True:
 #: The rehearsal's copy of a component, by the checkout that is attacked, old or new.
 COPY = """
 import inspect, sys
-from ansible_collections.mobius.ops.plugins.module_utils import _gate
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import rehearsal
 source, target = sys.argv[1:]
 more = []
 if len(inspect.signature(_gate.copy).parameters) > 2:
-    from ansible_collections.mobius.ops.plugins.module_utils import _account
+    from ansible_collections.mobius.ops.plugins.module_utils._core import accounts
     more = [_account.owner_of(source)]
 _gate.copy(source, target, *more)
 """

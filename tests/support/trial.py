@@ -33,8 +33,9 @@ MODULE = '''#!/usr/bin/python
 from __future__ import annotations
 import os, signal, time
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _background, _progress
-from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments, background
+from ansible_collections.mobius.ops.plugins.module_utils._target import progress
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import StateError
 
 _background.PATIENCE, _background.STAY, _progress.PERIOD = {patience}, 0.1, 0.05
 
