@@ -102,8 +102,9 @@ def _calls(node: ast.Call, name: str, is_method: bool) -> bool:
     """Whether it is a call of the function that it stands in."""
     if isinstance(node.func, ast.Name):
         return node.func.id == name and not is_method
-    own = isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name) and node.func.value.id == "self"
-    return own and node.func.attr == name  # type: ignore[union-attr]
+    if not isinstance(node.func, ast.Attribute) or not isinstance(node.func.value, ast.Name):
+        return False
+    return node.func.value.id == "self" and node.func.attr == name
 
 
 def _kind(node: ast.Call) -> str:

@@ -81,7 +81,8 @@ class ActionModule(ActionBase):
                 return result
             if not result.get("verdict") and args.get("together") and self._mark(args["together"]).exists():
                 return {**result, "verdict": "elsewhere", "trigger": "the watch of another host went back or was lost"}
-            ask = {"patience": 0, **{name: args[name] for name in ("root", "watch_id", "offset") if name in args}, "state": "followed"}
+            ask: dict[str, t.Any] = {name: args[name] for name in ("root", "watch_id", "offset") if name in args}
+            ask.update(patience=0, state="followed")
             if result:
                 ask.update(watch_id=result["watch"]["id"], offset=result["offset"], patience=PATIENCE)
             try:

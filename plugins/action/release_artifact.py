@@ -35,7 +35,8 @@ class Live:
     def __init__(self, path: str, show: t.Callable[[str], None], clock: t.Callable[[], float] = time.monotonic) -> None:
         self._path, self._show, self._clock = path, show, clock
         self._began = self._since = self._said = clock()
-        self._at, self._rest, self._phase, self._waiting = 0, b"", "", []
+        self._at, self._rest, self._phase = 0, b"", ""
+        self._waiting: list[str] = []
 
     def look(self) -> None:
         """Show what was written since the last look."""

@@ -248,9 +248,8 @@ def request_of(params: dict[str, t.Any], layout: Layout) -> drill_plan.Request:
 
 def failure(facts: dict[str, t.Any]) -> IntegrityError:
     """A drill that failed, as the module's failure with all that the drill found."""
-    error = IntegrityError(f"drill of {facts['archive'] or facts['env']}", "to pass")
-    error.args = (f"The drill failed at the step {facts['step']}: {facts['reason']}",)
-    error.facts = facts
+    error = IntegrityError(f"drill of {facts['archive'] or facts['env']}", "to pass", facts=facts)
+    error.say(f"The drill failed at the step {facts['step']}: {facts['reason']}")
     return error
 
 

@@ -146,12 +146,10 @@ class Canary:
             return self._leave("")
         tests, problem, unseen = self._look(record)
         if problem:
-            error = ServiceError(
+            raise ServiceError(
                 f"what release {record['release']} stored on {record['created']}", f"to be shown by release {self.settings.release}",
                 problem, "What users stored before is lost to them, though it is on the disk: look at mobius_app_path and "
-                "mobius_shared_folders")
-            error.facts = {"tests": self.hidden.value(tests)}
-            raise error
+                "mobius_shared_folders", {"tests": self.hidden.value(tests)})
         return False, self._result("none" if unseen else "found", tests, record, unseen)
 
     def left(self) -> tuple[bool, dict[str, t.Any]]:

@@ -92,9 +92,7 @@ FOUND = {"mismatch": "another content", "malformed_sidecar": "a sidecar without 
 def refuse(files: list[dict[str, t.Any]], bad: list[dict[str, t.Any]], expected: str, todo: str) -> IntegrityError:
     """The failure that names the first bad file and how many there are."""
     more = f" (and {len(bad) - 1} more of {len(files)} files)" if len(bad) > 1 else ""
-    error = IntegrityError(f"file {bad[0]['path']}", expected, FOUND[bad[0]["status"]] + more, todo)
-    error.facts = {"files": files}
-    return error
+    return IntegrityError(f"file {bad[0]['path']}", expected, FOUND[bad[0]["status"]] + more, todo, {"files": files})
 
 
 def verify(files: list[dict[str, t.Any]]) -> None:

@@ -186,7 +186,7 @@ def _plan(lock: deploy_lock.DeployLock, params: dict[str, t.Any], before: dict[s
         lock.check_force(before, params["token"])
         return before is not None, {"lock": before}
     if params["state"] == "free":
-        return bool(before) and before.get("token") == params["token"], {"lock": before}
+        return before is not None and before.get("token") == params["token"], {"lock": before}
     told: list[str] = []
     try:
         lock.check_hold(_wish(params))

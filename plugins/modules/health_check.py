@@ -198,10 +198,11 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     table = thresholds.merge(params["thresholds"])
     full = health.normalize_all(given, params["headers"], params["secret_headers"])
     checks = [probe.fill(check, params["release"]) for check in full]
-    waited, ready, reason = {}, True, ""
+    ready, reason = True, ""
+    waited: dict[str, bool] = {}
     redactor = dotenv.Redactor(Layout(params["root"]).env_file if params["root"] else os.devnull)
     checks = probe.hiding(checks, redactor.secrets)
-    samples = []
+    samples: list[dict[str, t.Any]] = []
     if params["wait_for"] > 0:
         ready, samples, reason = health.wait_for(checks, params["wait_for"], params["successes"])
         waited = {"ready": ready}
@@ -215,7 +216,6 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     todo = health.remedy(samples, checks) or "Look at the results by endpoint"
     error = unwell(params, result, reason, todo, cause(params, samples, redactor))
     if error:
-        error.facts = result
         raise error
     return False, result, {}
 
@@ -232,7 +232,7 @@ def cause(params: dict[str, t.Any], samples: list[dict[str, t.Any]], redactor: d
 def unwell(params: dict[str, t.Any], result: dict[str, t.Any], reason: str, todo: str, ended: str) -> ServiceError | None:
     """Why the module fails, if it does."""
     if reason and params["fail_on"] != "never":
-        return ServiceError("health check", f"all checks to pass {params['successes']} times in a row", ended + reason, todo)
+        return ServiceError("health check", f"all checks to pass {params['successes']} times in a row", ended + reason, todo, result)
     if result["status"] not in thresholds.FAILING[params["fail_on"]]:
         return None
     faults = sum(sample["outcome"] != "ok" for sample in result["results"])
@@ -243,7 +243,7 @@ def unwell(params: dict[str, t.Any], result: dict[str, t.Any], reason: str, todo
                         f"{ended}{result['status']}{worst}: {faults} of {len(result['results'])} requests not ok, "
                         f"first {health.first_fault(result['results']) or 'none'}, error rate {result['error_rate_pct']} %, "
                         f"p95 {'unknown' if result['p95_ms'] is None else result['p95_ms']} ms"
-                        + ("" if days is None else f", {days:g} days left of a certificate"), todo)
+                        + ("" if days is None else f", {days:g} days left of a certificate"), todo, result)
 
 
 def main() -> None:

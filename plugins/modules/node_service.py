@@ -396,7 +396,7 @@ def require_startable(service: node_service.Service, params: dict[str, t.Any]) -
 def drain_of(service: node_service.Service, params: dict[str, t.Any]) -> Drain:
     """The rules of the definition for work that runs, but for what this call says."""
     given = {name.replace("drain_", ""): value for name, value in asked(params).items()}
-    return draining.of_definition(service)._replace(**given)  # type: ignore[arg-type]
+    return draining.of_definition(service)._replace(**given)
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:

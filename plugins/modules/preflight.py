@@ -194,9 +194,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     if not check_mode and (params["record"] or set(waived) - set(params["recorded"])):
         history.record(layout, "preflight", params["why"], verdict="failed" if bad else "passed", failed=bad, waived=waived)
     if bad:
-        error = preflight_table.refusal(rows)
-        error.facts = result
-        raise error
+        raise preflight_table.refusal(rows, result)
     return False, result, {}
 
 

@@ -389,7 +389,7 @@ class Work:
     def _would_finish(self) -> dict[str, t.Any]:
         """What check mode says of a switch that was interrupted."""
         journal = switch_journal.peek(self.store.layout)
-        if journal is None or self.unfinished["running"]:
+        if journal is None or (self.unfinished or {}).get("running"):
             return {}
         found = {"finished": f"would finish {journal.words()} that was interrupted"}
         return {**found, "previous": journal.target if journal.kind == "activation" else journal.source}
@@ -402,7 +402,7 @@ class Work:
             return False, {"release": self.store.get(live) if live else None}
         if self.check_mode:
             leads = journal.leads_to(live) or live
-            return True, {"release": self.store.get(leads), **self._would_finish()}
+            return True, {"release": self.store.get(leads) if leads else None, **self._would_finish()}
         told = activation.settle(self.store, self.service, self.checks, self.params["ready_timeout"], wanted, self._drain())
         live = self.store.live()
         return True, {"release": self.store.get(live) if live else None, "finished": " ".join(told)}

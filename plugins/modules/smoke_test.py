@@ -418,7 +418,6 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
             report["summary"] += f", but {params['junit']} could not be written: {fault.strerror}"
             error = refusal(report)
     if error:
-        error.facts = report
         raise error
     return bool(left), report, {}
 
@@ -436,7 +435,7 @@ def refusal(report: dict[str, t.Any]) -> ServiceError | None:
     if report["passed"]:
         return None
     todo = "Look at the tests that failed" if report["counts"]["failed"] else "Correct what kept them from running"
-    return ServiceError(f"smoke tests of {report['base_url'] or 'this host'}", "every test to pass", report["summary"], todo)
+    return ServiceError(f"smoke tests of {report['base_url'] or 'this host'}", "every test to pass", report["summary"], todo, report)
 
 
 def main() -> None:

@@ -121,7 +121,7 @@ def releases(facts: Facts) -> str:
 def ids(facts: Facts) -> str:
     """All names by which one looks further."""
     watch = facts["watch"]
-    record = next((record for record in facts["releases"]["records"] if record["id"] == watch["release"]), {})
+    record: Facts = next((record for record in facts["releases"]["records"] if record["id"] == watch["release"]), {})
     window = wording.duration(watch["duration"]) if isinstance(watch["duration"], (int, float)) else ""
     rows = [("Release", watch["release"]), ("Source", record.get("source")), ("SHA-256", record.get("sha256")),
             ("Backup", record.get("backup")), ("Migration", record.get("migration")), ("Incident", watch["incident"]),

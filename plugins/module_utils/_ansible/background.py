@@ -165,7 +165,7 @@ def step_aside(module: t.Any) -> None:
         _stay(module, job, job.wait(*begun, PATIENCE))
     except SystemExit as leaving:
         sys.stdout.flush()
-        os._exit(leaving.code or 0)
+        os._exit(leaving.code if isinstance(leaving.code, int) else 0)
     except BaseException:
         traceback.print_exc()
     finally:
@@ -180,10 +180,10 @@ def _stay(module: t.Any, job: Job, ended: Ended | None) -> t.NoReturn:
     if ended is None:
         sys.stdout.write("\n" + json.dumps({"changed": False, "background": {"record": job.path, "phases": job.phases()}}) + "\n")
         raise SystemExit(0)
-    error = _killed(job, ended)
-    if error:
+    killed = _killed(job, ended)
+    if killed:
         job.remove()
-        module.fail_json(msg=wording.clean(str(error)))
+        module.fail_json(msg=wording.clean(str(killed)))
     for stream, content in ((sys.stdout, ended.output), (sys.stderr, ended.errors)):
         stream.buffer.write(content)
         stream.buffer.flush()
@@ -197,13 +197,15 @@ def _look(module: t.Any, job: Job, patience: float) -> t.NoReturn:
         ended = job.look(patience)
     except StateError as error:
         module.fail_json(msg=str(error), background={"ended": True, "phases": job.phases()})
-    about = {"record": job.path, "phases": job.phases()}
+        raise  # it has left by now
+    about: dict[str, t.Any] = {"record": job.path, "phases": job.phases()}
     if ended is None:
         module.exit_json(changed=False, background=about)
+        raise SystemExit(0)
     about["ended"] = True
-    error = _killed(job, ended)
-    if error:
-        module.fail_json(msg=wording.clean(str(error)), background=about)
+    killed = _killed(job, ended)
+    if killed:
+        module.fail_json(msg=wording.clean(str(killed)), background=about)
     try:
         result = documents.parse(ended.output)
     except ValueError:

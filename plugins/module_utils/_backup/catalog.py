@@ -137,8 +137,9 @@ def _size(backup: Backup) -> int:
 def _describe(backup: Backup, verify: str, policy: signature.Policy | None, meter: progress.Meter,
               past: purposes.Past | None) -> dict[str, t.Any]:
     manifest = None
-    facts = {"archive": backup.archive, "env": backup.env, "created": backup.created, "size": None, "components": [],
-             "release": None, "problems": 0, "shrunk": {}, "future": ordering.is_ahead(backup.stamp)}
+    facts: dict[str, t.Any] = {
+        "archive": backup.archive, "env": backup.env, "created": backup.created, "size": None, "components": [],
+        "release": None, "problems": 0, "shrunk": {}, "future": ordering.is_ahead(backup.stamp)}
     try:
         facts["size"] = os.stat(backup.archive).st_size
         with Archive(backup.archive, hashing=verify != "none", meter=meter if verify == "checksum" else None) as archive:

@@ -188,9 +188,8 @@ def _fresh(full: t.Any, stamp: str, days: int) -> bool:
 
 def _incomplete(layout: Layout, aside: str, problems: list[dict[str, str]], skipped: list[dict[str, str]]) -> IntegrityError:
     first = problems[0]
-    error = IntegrityError(f"backup of {layout.root}", "every file to be read as one state of it",
-                           f"{len(problems)} that could not, the first {first['path']} ({first['reason']})",
-                           "Try again when it is at rest, or accept it as it is: allow_changed. What could be taken was kept "
-                           f"aside in {aside}")
-    error.facts = {"status": "incomplete", "aside": aside, "problems": problems, "left_out": skipped}
-    return error
+    return IntegrityError(f"backup of {layout.root}", "every file to be read as one state of it",
+                          f"{len(problems)} that could not, the first {first['path']} ({first['reason']})",
+                          "Try again when it is at rest, or accept it as it is: allow_changed. What could be taken was kept "
+                          f"aside in {aside}",
+                          {"status": "incomplete", "aside": aside, "problems": problems, "left_out": skipped})

@@ -162,10 +162,11 @@ def _run(layout: Layout, name: str, streams: dict[str, int], environment: dict[s
     env = {**supervisor.environment(spec), **{key: str(value) for key, value in (environment or {}).items()}}
     try:
         folder = layout.current if os.path.isdir(layout.current) else "/"
+        options: dict[str, t.Any] = {
+            "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, **streams, **supervisor.account(spec.get("user"))}
         process = subprocess.Popen(argv, cwd=folder, env=env, start_new_session=True,  # pylint: disable=ansible-bad-function
                                    preexec_fn=_limited(limit),  # pylint: disable=subprocess-popen-preexec-fn
-                                   **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, **streams}, stderr=subprocess.PIPE,
-                                   **supervisor.account(spec.get("user")))
+                                   stderr=subprocess.PIPE, **options)
     except (FileNotFoundError, PermissionError) as error:
         raise StateError(what, f"the program {argv[0]}", "none that may be run",
                          f"Install it on this host, or correct {SETTING}") from error

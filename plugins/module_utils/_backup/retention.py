@@ -201,9 +201,9 @@ def _named(layout: Layout, sound: list[dict[str, t.Any]]) -> t.Iterator[tuple[st
     store = ReleaseStore(layout)
     live = store.live()
     for words, record in (("live release", store.get(live) if live else None), ("rollback target", store.target())):
-        named = os.path.basename((record or {}).get("backup") or "")
+        named = os.path.basename(record.get("backup") or "") if record else ""
         for facts in sound:
-            if os.path.basename(facts["archive"]) == named:
+            if record and os.path.basename(facts["archive"]) == named:
                 yield facts["archive"], f"named by the {words} {record['id']}"
 
 

@@ -152,7 +152,8 @@ def _result(answer: bytes) -> t.Any:
         raise OSError(words[0], os.strerror(words[0]), str(words[1]) or None)
     made = getattr(errors, kind, None) if isinstance(kind, str) else None
     if isinstance(made, type) and issubclass(made, OpsError) and len(words) == 4:
-        raise made(*map(str, words))
+        subject, expected, found, todo = map(str, words)
+        raise made(subject, expected, found, todo)
     raise Failed(" ".join(map(str, words))[:300] or "it answers something else")
 
 

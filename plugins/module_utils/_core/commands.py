@@ -129,7 +129,8 @@ def run_live(argv: list[str], folder: str, what: str, env: dict[str, str], todo:
     :param held: descriptors that the command inherits, with the locks on them.
     :raises OpsError: when it cannot be started or fails; the message states the cause.
     """
-    env, texts = {**QUIET, **env}, ([], [])
+    env = {**QUIET, **env}
+    texts: tuple[list[str], list[str]] = ([], [])
     started: list[subprocess.Popen[str]] = []
     try:
         with interrupt.undivided():

@@ -6,6 +6,8 @@ A message names the object, what was expected, what was found, and what to do ne
 """
 from __future__ import annotations
 
+import typing as t
+
 
 class OpsError(Exception):
     """A condition that an operator can act on.
@@ -14,13 +16,16 @@ class OpsError(Exception):
     :param expected: what should have been the case.
     :param found: what was the case instead.
     :param todo: what to do next, a sentence without its full stop.
+    :param facts: what a module's result has beside the sentence.
     """
 
-    def __init__(self, subject: str, expected: str = "", found: str = "", todo: str = "") -> None:
+    def __init__(self, subject: str, expected: str = "", found: str = "", todo: str = "",
+                 facts: t.Mapping[str, t.Any] | None = None) -> None:
         self.subject = subject
         self.expected = expected
         self.found = found
         self.todo = todo
+        self.facts = dict(facts or {})
         super().__init__(self.sentence())
 
     def sentence(self) -> str:
@@ -32,6 +37,14 @@ class OpsError(Exception):
             facts.append("found " + self.found)
         text = self.subject + (": " + ", ".join(facts) if facts else "") + "."
         return text + (" " + self.todo + "." if self.todo else "")
+
+    def say(self, text: str) -> None:
+        """Let the whole message be another text."""
+        self.args = (text,)
+
+    def then(self, text: str) -> None:
+        """Add a sentence to the end of the message."""
+        self.say(f"{self} {text}".rstrip())
 
 
 class InputError(OpsError):

@@ -10,7 +10,7 @@ from .errors import InputError, StateError
 try:
     import jmespath
 except ImportError:
-    jmespath = None
+    jmespath = None  # type: ignore[assignment]
 
 
 def require_library(what: str, where: str) -> None:

@@ -71,7 +71,7 @@ def _tag(wanted: dict[str, str], descriptor: int, names: list[str]) -> dict[str,
         except OSError as error:
             if error.errno not in (errno.ENOTSUP, errno.EPERM, errno.EINVAL, errno.ERANGE, errno.E2BIG):
                 raise
-            lost[name] = error.strerror
+            lost[name] = str(error.strerror)
     return lost
 
 

@@ -147,7 +147,7 @@ def _record_bytes(path: str, limit: int) -> bytes | None:
     except FileNotFoundError:
         return None
     except (NotRegularError, NotADirectoryError) as error:
-        raise IntegrityError(path, "a file", error.strerror, "Move it away") from error
+        raise IntegrityError(path, "a file", str(error.strerror), "Move it away") from error
     if size > limit:
         raise IntegrityError(path, f"a record of {human_size(limit)} at most", "a larger file", "Move it away")
     return data

@@ -36,7 +36,7 @@ def age(pid: int) -> float:
 
 def is_alive(pid: int | None, ticks: int | None) -> bool:
     """Whether the very process that had this id and start time still runs."""
-    return bool(pid) and ticks is not None and start_ticks(pid) == ticks
+    return pid is not None and pid > 0 and ticks is not None and start_ticks(pid) == ticks
 
 
 def working_dir(pid: int) -> str | None:

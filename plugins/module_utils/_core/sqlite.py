@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 import sqlite3
 import stat
 import struct
@@ -177,8 +178,7 @@ def _copy_with(beside: list[str], source: str, target: str) -> None:
     for path, other in pairs:
         with open(path, "rb") as reading, open(other, "xb") as writing:
             os.fchmod(writing.fileno(), 0o600)
-            for chunk in iter(lambda reading=reading: reading.read(fs.CHUNK), b""):
-                writing.write(chunk)
+            shutil.copyfileobj(reading, writing, fs.CHUNK)
     if [_state(path) for path, _copy in pairs] != before:
         raise sqlite3.OperationalError("it changed while it was read")
     if "-journal" in beside:

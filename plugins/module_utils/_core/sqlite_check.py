@@ -184,8 +184,8 @@ class _Check:
         """Let a database that may be made to harm do little: it runs nothing of its own."""
         self._database.text_factory = lambda raw: raw.decode("utf-8", "replace")
         if hasattr(self._database, "setlimit"):  # Python 3.11
-            self._database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
-            self._database.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+            self._database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)  # type: ignore[attr-defined]
+            self._database.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)  # type: ignore[attr-defined]
         self._configure("SQLITE_DBCONFIG_DEFENSIVE", True)
         for setting in ("trusted_schema=OFF", "cell_size_check=ON", "temp_store=MEMORY"):
             self._database.execute("PRAGMA " + setting).fetchall()

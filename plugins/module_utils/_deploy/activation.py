@@ -48,8 +48,8 @@ def activate(store: ReleaseStore, service: Service | None, release_id: str, chec
                 store.mark(release_id, "failed", str(error), previous=previous, serving=serving)
             journal.end()
             told = blue_green.refusal(release_id, error)
-            told.args = (f"{told} {after}",)
-            told.facts = {**getattr(told, "facts", {}), "serving": serving}
+            told.then(after)
+            told.facts["serving"] = serving
             raise told from error.__cause__
         journal.end()
         return {**facts, **switch.seen(service, gated), **finished, "previous": previous, "release": store.get(release_id)}
@@ -175,7 +175,7 @@ def _finished(store: ReleaseStore, service: Service | None, checks: list[dict[st
             raise
         return {}  # it is replaced
     live = store.live()
-    if bad and live != bad and not journal and _went(store, bad, live):  # killed after its journal had ended
+    if bad and live and live != bad and not journal and _went(store, bad, live):  # killed after its journal had ended
         facts = switch.serve(store, service, live, checks, timeout, drain)
         return {**facts, "previous": bad, "target": store.require(live)}
     if journal and release_id in (None, journal.leads_to(live)):

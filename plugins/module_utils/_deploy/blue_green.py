@@ -117,7 +117,7 @@ def _exclusive(store: ReleaseStore, service: SlottedService, release_id: str, ch
                 readiness.ready(live, service.direct(checks, live.port), before, timeout)
             except OpsError as other:
                 told = refusal(release_id, error)
-                told.args = (f"{told} Release {before} was started again and is not well either: {other}",)
+                told.then(f"Release {before} was started again and is not well either: {other}")
                 raise told from error
             raise
         service.proxy.point(idle.port)

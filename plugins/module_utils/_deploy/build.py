@@ -150,7 +150,7 @@ class Builder:
     def _found(path: str) -> dict[str, t.Any]:
         """The manifest of an artifact that was built before, verified."""
         artifacts.verify_file(path, artifacts.read_sidecar(path))
-        return artifacts.read_manifest(path)
+        return artifacts.read_manifest(path) or {}
 
     def _ready(self, path: str, manifest: dict[str, t.Any], version: str, source: str) -> dict[str, t.Any]:
         if version and version != manifest["version"]:

@@ -81,7 +81,7 @@ def pack(artifact: str, store: str, npm: dependencies.Npm | list[str], check_mod
                 npm.output.phase("installing the dependencies for the hosts")
                 modules, _new = dependencies.install(source, os.path.join(store, "deps"), npm)
                 npm.output.phase("packing the dependencies for the hosts")
-                _pack(modules, path, key, runtime)
+                _pack(str(modules), path, key, runtime)
         sha256 = artifacts.read_sidecar(path)
         artifacts.verify_file(path, sha256, "Remove it and its .sha256, and run it again: it is packed anew")
         return {"key": key, "runtime": runtime, "path": os.path.abspath(path), "sha256": sha256, "size": os.path.getsize(path),

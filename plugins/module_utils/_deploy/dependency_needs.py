@@ -81,8 +81,8 @@ def of_tree(folder: str, args: t.Sequence[str] = (), names: t.Collection[str] | 
         return "patches/"
     if "--ignore-scripts" in args:
         return ""
-    scripts = package.get("scripts") if isinstance(package.get("scripts"), dict) else {}
-    script = next((name for name in _SCRIPTS if name in scripts), None)
+    scripts = package.get("scripts")
+    script = next((name for name in _SCRIPTS if isinstance(scripts, dict) and name in scripts), None)
     if script:
         return f"the script {script} of package.json"
     if os.path.isfile(os.path.join(folder, "binding.gyp")) or "binding.gyp" in (names or ()):

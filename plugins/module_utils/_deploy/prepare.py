@@ -25,7 +25,7 @@ def is_prepared(store: ReleaseStore, release_id: str, sha256: str) -> bool:
     The id names the source, so another build of it never replaces a release that a rollback may need.
     """
     record = store.get(release_id)
-    return bool(record) and record["status"] != "failed" and (record["sha256"] == sha256 or bool(record["verified"]))
+    return record is not None and record["status"] != "failed" and (record["sha256"] == sha256 or bool(record["verified"]))
 
 
 def prepare(store: ReleaseStore, params: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -47,7 +47,7 @@ def on_copy(layout: Layout, service: SlottedService, release_id: str, checks: li
             instance.log = layout.path("monitor_logs", LOG)
             return _tried(instance, service.direct(checks, instance.port), release_id, timeout)
         except OpsError as error:
-            error.args = (f"On a copy of the data: {error}",)
+            error.say(f"On a copy of the data: {error}")
             if instance:
                 _keep_log(instance)
             raise
@@ -78,7 +78,7 @@ def _tried(instance: scratch_instance.Instance, checks: list[dict[str, t.Any]], 
     try:
         readiness.ready(instance, checks, release_id, timeout)
     except OpsError as error:
-        error.facts = {"evidence": instance.evidence(), **getattr(error, "facts", {})}
+        error.facts = {"evidence": instance.evidence(), **error.facts}
         raise
     pid = instance.status()["pid"]
     if pid:

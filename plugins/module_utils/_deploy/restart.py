@@ -76,7 +76,7 @@ def _lossless(store: ReleaseStore, service: SlottedService, live: str, checks: l
                 facts["cut"] = (retired.cut if retired else Work()).facts()
     except (OpsError, OSError) as error:
         told = blue_green.refusal(live, error)
-        told.args = (f"{told} {_after(service, live, before)}".rstrip(),)
+        told.then(_after(service, live, before))
         raise told from error.__cause__
     return {"downtime": 0.0, **facts}
 

@@ -35,7 +35,7 @@ def figures(events: t.Iterable[Event], now: datetime.datetime, days: int = DAYS)
     :returns: ``days``, ``deploys``, ``deploys_per_week``, ``failed``, ``unrestored``, ``change_failure_rate_pct``, and in seconds the
         medians ``time_to_restore`` and ``lead_time``; ``None`` for a figure of nothing.
     """
-    known = [event for event in events if event.get("what") in KINDS and _when(event)]
+    known = [event for event in events if event.get("what") in KINDS and _parse(event.get("when"))]
     since = now - datetime.timedelta(days=days)
     at = [index for index, event in enumerate(known) if _is_deploy(event)]
     restores, leads, seen, deploys, failed = [], [], set(), 0, 0
@@ -49,8 +49,8 @@ def figures(events: t.Iterable[Event], now: datetime.datetime, days: int = DAYS)
         if bad is not None:
             failed += 1
             restores.append(_restored(known, bad, index))
-        elif _parse(event.get("committed")) and not again:
-            leads.append(max(0.0, _seconds(_parse(event["committed"]), _when(event))))
+        elif (committed := _parse(event.get("committed"))) and not again:
+            leads.append(max(0.0, (_when(event) - committed).total_seconds()))
     done = [seconds for seconds in restores if seconds is not None]
     return {
         "days": days, "deploys": deploys, "deploys_per_week": round(deploys * 7 / days, 1), "failed": failed,
@@ -81,7 +81,7 @@ def _restored(events: list[Event], bad: int, index: int) -> float | None:
     """Seconds from a failed deployment to the first event from its failure on that tells that a release serves well."""
     for event in events[bad:]:
         if _serves(event):
-            return max(0.0, _seconds(_when(events[index]), _when(event)))
+            return max(0.0, (_when(event) - _when(events[index])).total_seconds())
     return None
 
 
@@ -99,9 +99,6 @@ def _parse(text: t.Any) -> datetime.datetime | None:
         return None
 
 
-def _when(event: Event) -> datetime.datetime | None:
-    return _parse(event.get("when"))
-
-
-def _seconds(begin: datetime.datetime, end: datetime.datetime) -> float:
-    return (end - begin).total_seconds()
+def _when(event: Event) -> datetime.datetime:
+    """When a known event was."""
+    return t.cast(datetime.datetime, _parse(event["when"]))

@@ -129,7 +129,7 @@ def remedy(samples: list[dict[str, t.Any]], checks: list[dict[str, t.Any]]) -> s
     :param checks: the normalized checks that were sampled.
     """
     worst = next((sample for sample in samples if sample["outcome"] == outcome(samples) and sample["kind"] == "status"), None)
-    headers = next((check["headers"] for check in checks if worst and check["name"] == worst["check"]), {})
+    headers: dict[str, str] = next((check["headers"] for check in checks if worst and check["name"] == worst["check"]), {})
     return http_faults.remedy(worst["status"], worst["evidence"], headers) if worst else ""
 
 

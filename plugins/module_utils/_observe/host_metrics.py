@@ -20,7 +20,7 @@ from . import thresholds
 try:
     import psutil
 except ImportError:
-    psutil = None
+    psutil = None  # type: ignore[assignment]
 
 Metric = dict[str, t.Any]
 Table = dict[str, tuple[float, float]]

@@ -23,7 +23,7 @@ try:
     import requests
     import urllib3
 except ImportError:
-    requests = urllib3 = None
+    requests = urllib3 = None  # type: ignore[assignment]
 
 EVIDENCE_LIMIT = 200
 #: Whose library is lacking when there is no JMESPath, and where.

@@ -92,7 +92,7 @@ class Serving:
 
     def runs(self) -> bool:
         """Whether it runs or is to run: only one that was stopped on purpose, or never started, is not."""
-        return bool(self.service) and self.service.status()["status"] != "stopped"
+        return self.service is not None and self.service.status()["status"] != "stopped"
 
     def stop(self) -> None:
         """Stop it; the downtime begins, and what it works on is cut."""
@@ -120,7 +120,7 @@ class Serving:
             self.service.start()
             readiness.ready(self.service, self.checks, self.store.live(), self.timeout)
         except OpsError as error:
-            error.facts = self._redactor.value(getattr(error, "facts", {}))  # values of the .env that was there before
+            error.facts = self._redactor.value(error.facts)  # values of the .env that was there before
             raise
         finally:
             if self._began is not None:
@@ -150,7 +150,7 @@ class Serving:
             return unmigrated, None
         record = self.store.get(self.previous) if self.previous else None
         if record and record["status"] != "rolled_back":
-            self.store.mark(self.previous, "rolled_back", why, target=self.target["id"], downtime=self.downtime)
+            self.store.mark(record["id"], "rolled_back", why, target=self.target["id"], downtime=self.downtime)
         if self.target["status"] != "verified":
             self.store.mark(self.target["id"], "active", why)
         try:

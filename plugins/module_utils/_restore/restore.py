@@ -49,7 +49,7 @@ def restore(layout: Layout, request: Request, serving: Serving | None = None,
                 work = _Work(layout, request, source, serving, meter)
                 work.run()
         except OpsError as error:
-            error.facts = {**settled, **getattr(error, "facts", {})}
+            error.facts = {**settled, **error.facts}
             raise
     result = {**source.facts(), **settled, **work.result(), "elapsed": round(time.monotonic() - started, 3)}
     for name in ("unmigrated", "kept", "warnings"):
@@ -232,8 +232,8 @@ class _Work:
         else:
             serves = serving.wanted
             after = "What was there before serves again." if serves else "Everything is as it was."
-        told.args = (f"{told} {after}",)
-        told.facts = {**getattr(told, "facts", {}), **self.result(), "serving": serves, "put_back": self._is_back(journal)}
+        told.then(after)
+        told.facts = {**told.facts, **self.result(), "serving": serves, "put_back": self._is_back(journal)}
         with contextlib.suppress(OSError):
             history.record(self._layout, "restore_failed", str(told), archive=self._request.archive, env=self._request.env,
                             components=self._source.components, safety_backup=self._safety.get("archive"), downtime=serving.downtime)

@@ -33,7 +33,7 @@ def _sources() -> dict[str, str]:
     for name in sorted(sys.modules):
         module = sys.modules[name]
         loader = getattr(module, "__loader__", None)
-        if name.startswith(PACKAGE + "._") and not (name + ".").startswith(EDGE + ".") and hasattr(loader, "get_source"):
+        if loader and name.startswith(PACKAGE + "._") and not (name + ".").startswith(EDGE + ".") and hasattr(loader, "get_source"):
             package = hasattr(module, "__path__")  # a room: its __init__.py is empty
             source = "" if package else loader.get_source(name) or ""  # bytes where Ansible itself imports collections
             path = name.replace(".", "/") + ("/__init__.py" if package else ".py")

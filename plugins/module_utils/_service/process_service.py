@@ -101,9 +101,8 @@ class ProcessService(node_service.Service):
     def stop(self) -> None:
         self._await_launched()
         facts = self._read()
-        pid, ticks = facts.get("supervisor_pid"), facts.get("supervisor_ticks")
-        if processes.is_alive(pid, ticks):
-            processes.end_group(pid, ticks, self.spec["stop_timeout"] + 5)
+        if processes.is_alive(facts.get("supervisor_pid"), facts.get("supervisor_ticks")):
+            processes.end_group(facts["supervisor_pid"], facts["supervisor_ticks"], self.spec["stop_timeout"] + 5)
         self._end_remains()
         if facts and facts.get("state") != "stopped":
             with contextlib.suppress(OSError):  # a full disk keeps nobody from stopping it

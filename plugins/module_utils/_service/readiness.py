@@ -51,11 +51,12 @@ def ready(service: Service, checks: list[dict[str, t.Any]], release_id: str | No
 
 def _refusal(service: Service, release_id: str | None, reason: str, cause: str, remedy: str, redactor: dotenv.Redactor) -> ServiceError:
     """The error: the cause first, then what was found, what to set, and where to read on."""
+    attempts = write_attempts.of(service)
     error = ServiceError(f"release {release_id or 'of service ' + service.name} on port {service.port}", "every readiness check to pass",
                          f"{cause}; {reason}" if cause else reason,
-                         (remedy + ". " if remedy else "") + f"Its last lines are in this result and in {service.log}")
-    error.facts = {"evidence": redactor.value(service.evidence()), "log": service.log, "write_attempts": write_attempts.of(service)}
-    error.args = (f"{error} {write_attempts.told(error.facts['write_attempts'])}".rstrip(),)
+                         (remedy + ". " if remedy else "") + f"Its last lines are in this result and in {service.log}",
+                         {"evidence": redactor.value(service.evidence()), "log": service.log, "write_attempts": attempts})
+    error.then(write_attempts.told(attempts))
     return error
 
 

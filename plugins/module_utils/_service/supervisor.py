@@ -145,7 +145,7 @@ class Supervisor:
 
 
 def main() -> None:
-    """``python -m …_supervisor FOLDER``"""
+    """``python -m …supervisor FOLDER``"""
     Supervisor(sys.argv[1]).run()
 
 

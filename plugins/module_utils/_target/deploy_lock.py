@@ -137,9 +137,7 @@ class DeployLock:
             found = f"that {self.holder(lock)}"
             todo = (f"Wait, for instance with mobius_lock_wait (unless it is renewed it can be taken over at {lock['expires']}), or, "
                     f"when nobody works there any more: {_UNLOCK}")
-        error = StateError(f"the deploy lock {self.folder}", expected, found, todo)
-        error.facts = {"lock": lock}  # what the module's result has beside the sentence
-        return error
+        return StateError(f"the deploy lock {self.folder}", expected, found, todo, {"lock": lock})
 
     @staticmethod
     def holder(lock: dict[str, t.Any]) -> str:

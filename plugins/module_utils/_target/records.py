@@ -89,7 +89,7 @@ SERVICE = Kind("the definition of a service", {
 STATUS = Kind("what the supervisor of a service noted", {
     **_PROCESS, "state": text, "restarts?": count, "supervisor_pid?": (count, None), "supervisor_ticks?": (count, None),
     "started?": _MAYBE_TIME, "console_from?": count, "app_path?": text, "last_exit?": ({"how": MAYBE, "when": _MAYBE_TIME}, None)},
-    "End the supervisor (the process of the service's user or root whose command has _supervisor in it), move the file away, and run the "
+    "End the supervisor (the process of the service's user or root whose command has supervisor in it), move the file away, and run the "
     "playbook mobius.ops.restart")
 STARTED = Kind("what a start of the service used", {
     "names?": [text], "settings": dict, "unit": text, "process?": ([(count, None)], None)},

@@ -145,11 +145,11 @@ class ReleaseStore:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.layout.path("state", "reserve"))
 
-    def locked(self, what: str, patience: float | None = None) -> contextlib.AbstractContextManager[None]:
+    def locked(self, what: str, patience: float | None = None) -> contextlib.AbstractContextManager[int]:
         """While the block runs no one else does the same on this target; another one waits (``_core.fs.locked``)."""
         return fs.locked(self.layout.path("state", what + ".lock"), patience)
 
-    def switching(self, patience: float | None = None) -> contextlib.AbstractContextManager[None]:
+    def switching(self, patience: float | None = None) -> contextlib.AbstractContextManager[int]:
         """While the block runs no one else switches releases: not a deploy, a rollback, or a watch."""
         return self.locked("switch", patience)
 
@@ -157,8 +157,9 @@ class ReleaseStore:
         """Ids that retention would remove: *keep* verified releases stay, the live one and the target always."""
         target = self.target()
         journal = switch_journal.peek(self.layout)
-        spared = {self.live(), target["id"] if target else None, *((journal.source, journal.target) if journal else ())}
-        live = self.get(self.live()) if self.live() else None
+        live_id = self.live()
+        spared = {live_id, target["id"] if target else None, *((journal.source, journal.target) if journal else ())}
+        live = self.get(live_id) if live_id else None
         verified = [record["id"] for record in self.all() if record["status"] == "verified"]
         others = [record["id"] for record in self.all()
                   if record["status"] in ("failed", "rolled_back")

@@ -87,7 +87,8 @@ class Journal:
             todo = (f"Stop the service, look into {left[0]}/old for what was replaced, put it back into {layout.shared}, and move this "
                     "file away")
             raise IntegrityError(error.subject, error.expected, error.found, todo) from error
-        lost = {"archive": "", "env": "", "components": [], "service": None, "wanted": False, "previous": None, "target": None, "swaps": []}
+        lost: dict[str, t.Any] = {
+            "archive": "", "env": "", "components": [], "service": None, "wanted": False, "previous": None, "target": None, "swaps": []}
         return cls(layout, phase, lost, f"{error.subject} was damaged ({error.found}) and removed: no folder had changed places. "
                                         "Look at mobius.ops.status whether the service runs.")
 

@@ -43,7 +43,7 @@ def gather(layout: Layout, watch_id: str | None = None) -> dict[str, t.Any]:
              **{name: spec.get(name) for name in _OF_SPEC},
              "baseline": _baseline(state.get("baseline")), "checks": [_told(check) for check in spec.get("checks") or []]}
     events = [event for event in history.events(layout, 5000)
-              if isinstance(event, dict) and _when(event) and isinstance(event.get("what"), str)]
+              if isinstance(event, dict) and _seconds(event.get("when")) and isinstance(event.get("what"), str)]
     chosen = _chosen(events, watch)
     facts = {
         "host": os.uname().nodename, "watch": {**watch, "ended": _ended(events, watch)},
@@ -84,12 +84,17 @@ def _limits(spec: dict[str, t.Any]) -> dict[str, tuple[float, float]]:
         return thresholds.DEFAULTS
 
 
-def _when(event: dict[str, t.Any]) -> float | None:
+def _seconds(when: t.Any) -> float | None:
     """Seconds since 1970, or ``None`` for what is no time."""
     try:
-        return clock.parse(event["when"]).timestamp()
-    except (KeyError, TypeError, ValueError):
+        return clock.parse(when).timestamp()
+    except (TypeError, ValueError):
         return None
+
+
+def _when(event: dict[str, t.Any]) -> float:
+    """When an event was that has a time."""
+    return t.cast(float, _seconds(event["when"]))
 
 
 def _end(events: list[dict[str, t.Any]], watch: dict[str, t.Any]) -> int | None:
@@ -105,7 +110,7 @@ def _ended(events: list[dict[str, t.Any]], watch: dict[str, t.Any]) -> str | Non
 def _chosen(events: list[dict[str, t.Any]], watch: dict[str, t.Any]) -> list[dict[str, t.Any]]:
     """All that happened from the begin of the deploy or rollback to the end of the watch, and what named its release later."""
     end = _end(events, watch)
-    begun = _when({"when": watch["started"]})
+    begun = _seconds(watch["started"])
     if begun is None:  # it never came to its first round
         return [event for event in events if watch["release"] and event.get("release") == watch["release"]]
     inside = [at for at, event in enumerate(events) if _when(event) >= begun]

@@ -269,7 +269,7 @@ class Watcher:
 
 
 def main() -> None:
-    """``python -m …_watcher FOLDER``"""
+    """``python -m …watcher FOLDER``"""
     path = sys.argv[1]
     folder = WatchFolder(Layout(os.path.dirname(os.path.dirname(os.path.dirname(path)))), os.path.basename(path))
     if (folder.saved() or {}).get("status") == "finished":  # its host was started anew in the moment of its end

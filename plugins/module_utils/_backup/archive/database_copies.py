@@ -162,7 +162,7 @@ class Databases:
         try:
             descriptor = fs.plain("copy", at=self._inner)
         except OSError as error:
-            raise IntegrityError(name, "a copy of it", error.strerror, "Find out which program changes the helper's files") from error
+            raise IntegrityError(name, "a copy of it", str(error.strerror), "Find out which program changes the helper's files") from error
         try:
             status = os.fstat(descriptor)
             own = not self._account.drops or status.st_uid == self._account.uid

@@ -3,12 +3,13 @@
 """Deflates blocks, each on its own, so that all cores can work on one file; by ISA-L where Python has it."""
 from __future__ import annotations
 
+import typing as t
 import zlib
 
 try:
     from isal import isal_zlib
 except ImportError:
-    isal_zlib = None
+    isal_zlib = None  # type: ignore[assignment]
 
 #: Bytes that are deflated at once.
 BLOCK = 1024 * 1024
@@ -61,15 +62,15 @@ class Deflater:
         """Whether deflating pays, by a quick try on a part of the content."""
         return bool(self.level) and len(zlib.compress(sample, 1)) < _WORTH * len(sample)
 
-    def _packer(self, dictionary: bytes):
+    def _packer(self, dictionary: bytes) -> t.Any:
         if self._isal:
-            more = {"zdict": dictionary} if dictionary else {}
+            more: dict[str, t.Any] = {"zdict": dictionary} if dictionary else {}
             return isal_zlib.compressobj(level=_ISAL_LEVEL, method=zlib.DEFLATED, wbits=-15, **more)
         if dictionary:
             return zlib.compressobj(self.level, zlib.DEFLATED, -15, 8, zlib.Z_DEFAULT_STRATEGY, dictionary)
         return zlib.compressobj(self.level, zlib.DEFLATED, -15)
 
 
-def crc32(content: bytes, before: int = 0) -> int:
+def crc32(content: bytes | memoryview, before: int = 0) -> int:
     """The CRC-32 that zip files use."""
     return (isal_zlib or zlib).crc32(content, before)

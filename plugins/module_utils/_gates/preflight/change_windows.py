@@ -107,7 +107,9 @@ def frozen(texts: list[str], moment: datetime.datetime) -> str:
 def _days(text: str) -> tuple[datetime.date, datetime.date | None]:
     match = _FREEZE.fullmatch(text.strip())
     try:
-        first = datetime.date.fromisoformat(match.group(1) if match else "")
+        if match is None:
+            raise ValueError(text)
+        first = datetime.date.fromisoformat(match.group(1))
         last = datetime.date.fromisoformat(match.group(3)) if match.group(3) else None if match.group(2) else first
         if last and last < first:
             raise ValueError(text)

@@ -67,10 +67,13 @@ def failures(rows: list[Row]) -> list[Row]:
     return [one for one in rows if one["status"] == "failed"]
 
 
-def refusal(rows: list[Row]) -> StateError:
-    """All failures in one message, with their remedies."""
+def refusal(rows: list[Row], facts: dict[str, t.Any]) -> StateError:
+    """All failures in one message, with their remedies.
+
+    :param facts: what a module's result has beside it.
+    """
     bad = failures(rows)
     made = sum(one["status"] != "skipped" for one in rows)
     return StateError("preflight of this host", "every check to pass",
                       f"{len(bad)} of {made} that do not: " + "; ".join(f"{one['name']} ({one['found']})" for one in bad),
-                      "To do: " + "; ".join(one["remedy"] for one in bad))
+                      "To do: " + "; ".join(one["remedy"] for one in bad), facts)

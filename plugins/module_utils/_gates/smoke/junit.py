@@ -18,7 +18,7 @@ from ..._core.errors import InputError, StateError
 try:
     import junitparser
 except ImportError:
-    junitparser = None
+    junitparser = None  # type: ignore[assignment]
 
 #: What XML cannot hold.
 _UNFIT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -48,7 +48,7 @@ def _attempt(test: dict[str, t.Any], step: Step, state: State, settings: Setting
         except OpsError as error:
             one = smoke_steps.sample(step["name"], "error", "step", str(error))
         except ValueError as error:  # an address or a file name that was filled with what an earlier answer gave
-            one = smoke_steps.sample(step["name"], "failed", "request", probe.quoted(f"it cannot be sent: {error}", settings.secrets))
+            one = smoke_steps.sample(step["name"], "failed", "request", probe.quoted(f"it cannot be sent: {error}", list(settings.secrets)))
         skip, found = one.pop("skip", ""), one.pop("found", "")
         test["attempts"].append(one)
         if one["outcome"] == "ok" or skip or len(test["attempts"]) >= step["attempts"]:

@@ -22,7 +22,7 @@ from .suite import Settings, State, Step
 try:
     import requests
 except ImportError:
-    requests = None
+    requests = None  # type: ignore[assignment]
 
 Sample = dict[str, t.Any]
 FFPROBE = "ffprobe"
@@ -40,7 +40,7 @@ def failed(one: Sample, kind: str, error: str, evidence: str = "") -> Sample:
     return {**one, "outcome": "failed", "kind": kind, "error": error, "evidence": evidence}
 
 
-def _request(step: Step, state: State, settings: Settings) -> tuple[dict[str, t.Any], bytes | None, bytes]:
+def _request(step: Step, state: State, settings: Settings) -> tuple[dict[str, t.Any], t.Any, bytes]:
     """The check with all names filled, the body to send when it is a form, and the file in it."""
     values, check = state.values, step["check"]
     url = suite.absolute(str(suite.fill(str(step[step["kind"]]), values)), settings.base_url)

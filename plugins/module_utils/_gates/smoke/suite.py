@@ -38,7 +38,7 @@ DEFAULTS: dict[str, t.Any] = {
 #: Methods that change nothing. What is sent by another one is neither sent in check mode, nor again unless the step says so.
 SAFE = ("GET", "HEAD", "OPTIONS")
 _NAME = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
-UPLOAD = {"field": "", "filename": "smoke-test.png", "type": "image/png", "text": None, "form": {}}
+UPLOAD: dict[str, t.Any] = {"field": "", "filename": "smoke-test.png", "type": "image/png", "text": None, "form": {}}
 
 
 @dataclasses.dataclass
@@ -130,7 +130,8 @@ def _full(number: int, given: dict[str, t.Any], settings: Settings) -> Step:
     full = {**DEFAULTS, **({"attempts": settings.attempts} if safe else {}), **step, "kind": kind, "safe": safe}
     _require_limits(what, full)
     if kind in ("url", "video"):
-        fields = {key: step[key] for key in ("method", "headers", "status", "contains", "json", "timeout", "max_ms") if key in step}
+        wanted = ("method", "headers", "status", "contains", "json", "timeout", "max_ms")
+        fields: dict[str, t.Any] = {key: step[key] for key in wanted if key in step}
         url = absolute(step[kind], settings.base_url)
         full["check"] = probe.normalize({"timeout": settings.timeout, **fields, "name": name, "url": url}, settings.headers)
     if full["upload"] is not None:

@@ -23,8 +23,8 @@ try:
     from urllib3.connection import HTTPConnection, HTTPSConnection
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 except ImportError:
-    requests = None
-    HTTPAdapter = HTTPConnection = HTTPSConnection = HTTPConnectionPool = HTTPSConnectionPool = object
+    requests = None  # type: ignore[assignment]
+    HTTPAdapter = HTTPConnection = HTTPSConnection = HTTPConnectionPool = HTTPSConnectionPool = object  # type: ignore
 
 #: Seconds between two looks at the clock; a probe may take that much longer than its time.
 TICK = 0.05
@@ -67,9 +67,12 @@ class _Guarded:
     """A connection whose sockets the guard of the thread knows, from the moment that there is one."""
 
     certificate_end: float | None = None
+    #: Of the class of urllib3 that this is mixed into.
+    host: str
+    sock: t.Any
 
     def _new_conn(self) -> t.Any:
-        line = super()._new_conn()
+        line = super()._new_conn()  # type: ignore[misc]
         if _current.guard.over():  # to connect takes no longer than what was left, but looking up a name knows no limit
             line.close()
             raise Fault("dns", f"the host name {self.host} was found too late")
@@ -79,7 +82,7 @@ class _Guarded:
 
     def connect(self) -> None:
         """Connect, and remember when the certificate ends."""
-        super().connect()
+        super().connect()  # type: ignore[misc]
         if hasattr(self.sock, "getpeercert"):
             self.certificate_end = certificate.ends(self.sock.getpeercert(True) or b"")
         self._guard()
@@ -87,7 +90,7 @@ class _Guarded:
     def request(self, *args: t.Any, **options: t.Any) -> None:
         """Send, on a kept connection or a new one."""
         self._guard()
-        super().request(*args, **options)
+        super().request(*args, **options)  # type: ignore[misc]
 
     def _guard(self) -> None:
         if self.sock is not None:
@@ -194,7 +197,7 @@ class Client:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # it was asked for
         made = requests.Session()
         made.trust_env = False
-        made.get_redirect_target = lambda answer: None  # a redirect's body would be read to its end, however long it is
+        made.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # a redirect's body would be read to its end, however long it is
         made.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
         made.headers["Accept-Encoding"] = "gzip, deflate"
         made.verify = (check["ca"] or True) if check["validate_certs"] else False

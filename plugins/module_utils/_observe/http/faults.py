@@ -18,7 +18,7 @@ try:
     import requests
     import urllib3
 except ImportError:
-    requests = urllib3 = None
+    requests = urllib3 = None  # type: ignore[assignment]
 
 #: Characters of a body that a sentence quotes.
 SAID = 120

@@ -49,11 +49,10 @@ def compare(entries: t.Sequence[dict[str, t.Any]], folder: str, meter: progress.
     differences += _wrong_links(paths, folder)
     if differences:
         first, more = differences[0], len(differences) - 1
-        error = IntegrityError("the restored files", "what the archive's manifest says",
-                               f"{first['path']}: {first['what']}" + (f", and {more} more" if more else ""),
-                               "Look at the disk (dmesg, smartctl), and drill again with another scratch folder")
-        error.facts = {"differences": differences[:SHOWN]}
-        raise error
+        raise IntegrityError("the restored files", "what the archive's manifest says",
+                             f"{first['path']}: {first['what']}" + (f", and {more} more" if more else ""),
+                             "Look at the disk (dmesg, smartctl), and drill again with another scratch folder",
+                             {"differences": differences[:SHOWN]})
     kinds = [entry["type"] for entry in entries]
     return {"files": kinds.count("file"), "links": kinds.count("symlink"), "folders": kinds.count("dir"),
             "bytes": sum(entry["size"] for entry in entries if entry["type"] == "file")}

@@ -93,6 +93,11 @@ class Drill:
         more = getattr(error, "facts", {})
         self.facts.update(verdict="failed", reason=reason, evidence=more.get("evidence", []), differences=more.get("differences", []))
 
+    @property
+    def _place(self) -> Layout:
+        """Where the drill works, from its second step on."""
+        return t.cast(Layout, self.scratch)
+
     # --- the steps, in their order
 
     def verify(self) -> None:
@@ -136,7 +141,7 @@ class Drill:
         self.meter.phase("database")
         deadline = self.began + self.request.timeout
         account = accounts.owner_of(self.layout.component("database"))
-        scratch_folder.let_in(self.scratch, account)
+        scratch_folder.let_in(self._place, account)
         opener = account if account.drops else accounts.stranger()
         files = {archive_paths.to_disk(entry["path"]) for entry in self.archive.entries
                  if not entry.get("sqlite") and not entry["path"].startswith("database/")}
@@ -151,19 +156,18 @@ class Drill:
         service = service_registry.load(self.layout, self.request.service)
         if not self.release:
             raise StateError(f"root {self.layout.root}", "a release to start", "none", "Deploy one, or leave the application out")
-        self.facts["notes"] += scratch_folder.furnish(self.layout, self.scratch, self.restored, service.spec["user"])
-        scratch_app.copy_release(self.layout, self.scratch, self.release)
+        self.facts["notes"] += scratch_folder.furnish(self.layout, self._place, self.restored, service.spec["user"])
+        scratch_app.copy_release(self.layout, self._place, self.release)
         port = self.request.port or scratch_app.spare_port()
-        spec = scratch_app.build_spec(self.layout, self.scratch, service.spec, self.release, port, self.request.environment)
+        spec = scratch_app.build_spec(self.layout, self._place, service.spec, self.release, port, self.request.environment)
         checks = drill_plan.redirect(self.request.checks, self.request.base_url, service.spec, port)
-        self.instance = scratch_instance.instance_for(self.scratch, spec, self.request.ready_timeout * 2 + 60)
-        self.instance.require_port()
+        self.instance = instance = scratch_instance.instance_for(self._place, spec, self.request.ready_timeout * 2 + 60)
+        instance.require_port()
         self.facts["application"] = {"release": self.release, "port": port, "isolation": "unknown", "checks": []}
-        self._start(self.facts["application"], checks)
+        self._start(instance, self.facts["application"], checks)
         return "passed"
 
-    def _start(self, told: dict[str, t.Any], checks: list[dict[str, t.Any]]) -> None:
-        instance = self.instance
+    def _start(self, instance: scratch_instance.Instance, told: dict[str, t.Any], checks: list[dict[str, t.Any]]) -> None:
         try:
             instance.start()
             told["ready_after"] = readiness.ready(instance, checks, self.release, self.request.ready_timeout)
@@ -180,7 +184,7 @@ class Drill:
                 raise ServiceError(f"release {self.release} on restored data", "to go on running", "that it ended",
                                    "Read its last lines in the report")
         except OpsError as error:
-            error.facts = {"evidence": instance.evidence(), **getattr(error, "facts", {})}
+            error.facts = {"evidence": instance.evidence(), **error.facts}
             raise
 
     # --- the end

@@ -88,7 +88,7 @@ class Proxy:
 
     def astray(self) -> bool:
         """Whether the map names none of the ports: there is none yet, or it is of other ports."""
-        return _pairs(self.current(MAP)).get("live") not in map(str, self.ports)
+        return _pairs(self.current(MAP)).get("live") not in [str(port) for port in self.ports]
 
     def save(self, anew: bool = False, first: int = 0) -> bool:
         """Put the configuration in place, checked first; whether it differs from before.

@@ -83,10 +83,9 @@ class ProcessInstance(Instance):
     def status(self) -> dict[str, t.Any]:
         code = self.child.poll() if self.child else None
         pid = self.child.pid if self.child and code is None else None
-        ended = self.child is not None and code is not None
         return {
-            "status": "running" if pid else "failed" if ended else "stopped", "pid": pid, "restarts": 0,
-            "last_exit": {"when": clock.iso(), "how": processes.exit_text(code)} if ended else None,
+            "status": "running" if pid else "failed" if code is not None else "stopped", "pid": pid, "restarts": 0,
+            "last_exit": {"when": clock.iso(), "how": processes.exit_text(code)} if code is not None else None,
             "release": self.release_of(pid),
         }
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Run one program in a mount namespace where it can write to one folder only, and sees copies in place of the originals.
 
-``python -m …_sandbox FILE`` becomes the program that the JSON file describes: it keeps its process id. The namespace
+``python -m …sandbox FILE`` becomes the program that the JSON file describes: it keeps its process id. The namespace
 guards against mistakes of a program, such as an absolute path in its settings; it is no prison.
 """
 from __future__ import annotations
@@ -105,7 +105,7 @@ def run(spec: dict[str, t.Any]) -> None:
 
 
 def main() -> None:
-    """``python -m …_sandbox FILE``"""
+    """``python -m …sandbox FILE``"""
     run(fs.read_json(sys.argv[1]))
 
 

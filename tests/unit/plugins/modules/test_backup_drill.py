@@ -95,7 +95,7 @@ class DrillHost:
         (uploads / "games").mkdir()
         (uploads / "games" / "board.png").write_bytes(os.urandom(50_000))
         (uploads / "link").symlink_to("games/board.png")
-        for name in ("data", "logs"):  # in place of what _prepare does
+        for name in ("data", "logs"):  # in place of what a deploy does
             os.symlink(f"../../shared/{name}", Path(self.layout.release("v1")) / name)
         self.service = host.service()
         self.archive = self.backup()
@@ -608,8 +608,10 @@ def test_a_killed_drill_takes_its_application_along_and_the_next_one_sweeps(dril
 def test_killed_at_other_moments(drills, moment):
     """Whatever step it is in, the next drill finds its folder."""
     program = ("import json, os, signal, sys\nfrom ansible_collections.mobius.ops.plugins.modules import backup_drill\n"
-               "from ansible_collections.mobius.ops.plugins.module_utils import _archive_stage, _drill_check, _drill_scratch, _drill_app\n"
-               f"for util in (_archive_stage, _drill_check, _drill_scratch, _drill_app):\n    if hasattr(util, '{moment}'):\n"
+               "from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import extract\n"
+               "from ansible_collections.mobius.ops.plugins.module_utils._restore.drill import compare\n"
+               "from ansible_collections.mobius.ops.plugins.module_utils._service.scratch import app, folder\n"
+               f"for util in (extract, compare, folder, app):\n    if hasattr(util, '{moment}'):\n"
                f"        setattr(util, '{moment}', lambda *words: os.kill(os.getpid(), signal.SIGKILL))\n"
                "backup_drill.run(json.loads(sys.argv[1]), False)")
     params = {"root": drills.host.root, "env": "production", "archive": None, "dest": None, "allow_env": None, "scratch": None,

@@ -45,12 +45,12 @@ def fill(folder):
 def program(text: str, *arguments: str) -> subprocess.CompletedProcess:
     """Run a program that has the utils; its last line of output is JSON."""
     begin = (f"import json, os, sys\nsys.path[:] = {sys.path!r}\n"
-             "from ansible_collections.mobius.ops.plugins.module_utils import _background\n" + FILL)
+             "from ansible_collections.mobius.ops.plugins.module_utils._ansible import background\n" + FILL)
     return subprocess.run([sys.executable, "-c", begin + textwrap.dedent(text), *arguments], capture_output=True, text=True, check=False)
 
 
 WORK = '''
-    job = _background.Job(sys.argv[1])
+    job = background.Job(sys.argv[1])
     begun = job.begin()
     if not begun:
         {work}
@@ -91,7 +91,7 @@ def test_room_is_set_aside_for_the_result(job):
 
 
 def _made(job: background.Job) -> background.Job:
-    assert program("_background.Job(sys.argv[1]).begin() or os._exit(0)", job.path).returncode == 0
+    assert program("background.Job(sys.argv[1]).begin() or os._exit(0)", job.path).returncode == 0
     return job
 
 
@@ -101,7 +101,7 @@ def test_nothing_is_begun_where_no_room_can_be_set_aside(job):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         try:
-            _background.Job(sys.argv[1]).begin()
+            background.Job(sys.argv[1]).begin()
         except OSError as error:
             print(json.dumps(error.errno))
     ''', job.path)

@@ -112,7 +112,7 @@ import resource, sys
 resource.setrlimit(resource.RLIMIT_DATA, (int(sys.argv[2]),) * 2)
 from ansible_collections.mobius.ops.plugins.module_utils._deploy import artifacts
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import IntegrityError
-for look in (_artifact.read_manifest, _artifact.require_safe):
+for look in (artifacts.read_manifest, artifacts.require_safe):
     try:
         look(sys.argv[1])
     except IntegrityError as error:

@@ -474,8 +474,8 @@ def test_unused_dependencies(tmp_path):
 
 def test_two_that_build_the_same_get_the_same_artifact(store, source, builds):
     """Two processes at once: one builds, the other waits and takes what it has built."""
-    code = ("import json, sys; from ansible_collections.mobius.ops.plugins.module_utils import _build; "
-            "print(json.dumps(_build.Builder(sys.argv[1], [], json.loads(sys.argv[3])).make(sys.argv[2], '1.0', '', False)))")
+    code = ("import json, sys; from ansible_collections.mobius.ops.plugins.module_utils._deploy import build; "
+            "print(json.dumps(build.Builder(sys.argv[1], [], json.loads(sys.argv[3])).make(sys.argv[2], '1.0', '', False)))")
     command = ["sh", "-c", COMMAND[-1] + " && sleep 0.5"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     both = [subprocess.Popen([sys.executable, "-c", code, str(store), str(source), json.dumps(command)], env=environment, text=True,

@@ -122,8 +122,8 @@ from ansible_collections.mobius.ops.plugins.module_utils._deploy import artifact
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
 import json, os, signal
-_prepare._link_dependencies = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-_prepare.prepare(ReleaseStore(Layout(sys.argv[1])), json.loads(sys.argv[2]))
+prepare._link_dependencies = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+prepare.prepare(ReleaseStore(Layout(sys.argv[1])), json.loads(sys.argv[2]))
 """
 
 

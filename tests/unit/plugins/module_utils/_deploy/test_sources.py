@@ -89,8 +89,8 @@ def test_a_push_deploys_from_its_bare_repository(repository, tmp_path):
     work, bare = repository("work", "pushed"), tmp_path / "deploys"
     git("clone", "--quiet", "--bare", str(work), str(bare), folder=tmp_path)
     hook, told = bare / "hooks" / "post-receive", tmp_path / "told"
-    code = ("import sys; from ansible_collections.mobius.ops.plugins.module_utils import _build; "
-            "print(_build.Builder(sys.argv[1], [], [], required=[], made=[]).make(sys.argv[2], '1', 'main', False)['source'])")
+    code = ("import sys; from ansible_collections.mobius.ops.plugins.module_utils._deploy import build; "
+            "print(build.Builder(sys.argv[1], [], [], required=[], made=[]).make(sys.argv[2], '1', 'main', False)['source'])")
     hook.write_text(f"#!/bin/sh\n'{os.sys.executable}' -c \"{code}\" '{tmp_path}/store' '{bare}' > '{told}'\n")
     hook.chmod(0o755)
     pushed = commit(work, "second")

@@ -103,9 +103,9 @@ from ansible_collections.mobius.ops.plugins.module_utils._target.layout import L
 from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
 from support.waiting import wait_until
 layout, said = Layout(sys.argv[1]), []
-service = _service_registry.load(layout, "mobius")
-shared = _service_registry.service_for(layout, {**service.spec, "state": "shared"})
-assert service.way() == _app_path.LINKED and shared.way() == _app_path.MOVING
+service = service_registry.load(layout, "mobius")
+shared = service_registry.service_for(layout, {**service.spec, "state": "shared"})
+assert service.way() == app_path.LINKED and shared.way() == app_path.MOVING
 try:
     for release in ("r1", "r2"):
         ReleaseStore(layout).point(release)
@@ -172,7 +172,7 @@ def test_a_mount_that_fails_ends_the_service_and_says_why(host):
     put(host, "r1")
     code = f"""
 from ansible_collections.mobius.ops.plugins.module_utils._target import app_path
-_app_path.enter({host.layout.release("r1")!r}, {host.layout.app + "/none"!r}, {{}})
+app_path.enter({host.layout.release("r1")!r}, {host.layout.app + "/none"!r}, {{}})
 """
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True,
                           env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
