@@ -57,6 +57,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "module_utils/_core/dotenv.py": {"recursion": "a record of ours"},
     "module_utils/_core/fs.py": {"open": STATE},
     "module_utils/_deploy/rehearsal.py": {"chmod": DATA, "chown": DATA},
+    "module_utils/_jobs/listing.py": {"open": PROC},
     "module_utils/_observe/host_metrics.py": {"open": PROC},
     "module_utils/_core/mounts.py": {"open": PROC},
     "module_utils/_core/namespaces.py": {"open": PROC},

@@ -47,11 +47,11 @@ def working_dir(pid: int) -> str | None:
         return None
 
 
-def command_line(pid: int, limit: int = 120) -> str:
-    """A process's command, at most *limit* characters; empty when it cannot be told."""
+def command_line(pid: int, limit: int = 120, separator: str = " ") -> str:
+    """A process's command, at most *limit* characters, its words parted by *separator*; empty when it cannot be told."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as stream:
-            return stream.read(4 * limit).replace(b"\0", b" ").decode("utf-8", "replace").strip()[:limit]
+            return stream.read(4 * limit).replace(b"\0", separator.encode()).decode("utf-8", "replace").strip()[:limit]
     except OSError:
         return ""
 
@@ -102,6 +102,30 @@ def started_by(pid: int, names: list[str]) -> list[int]:
         if known and other != pid and pid in parents(other) and start_ticks(other) is not None:
             found.append(other)
     return found
+
+
+def send(pid: int, ticks: int, *signals: int) -> bool:
+    """Send signals to the very process that had this id and start time; whether it was there to get them.
+
+    Where the kernel has them (Linux 5.3) a descriptor of the process is taken first, so that no signal goes to another one that gets the
+    id meanwhile.
+    """
+    with contextlib.ExitStack() as stack:
+        descriptor = None
+        with contextlib.suppress(OSError):
+            descriptor = os.pidfd_open(pid)
+            stack.callback(os.close, descriptor)
+        if not is_alive(pid, ticks):
+            return False
+        try:
+            for number in signals:
+                if descriptor is None:
+                    os.kill(pid, number)
+                else:
+                    signal.pidfd_send_signal(descriptor, number)
+        except ProcessLookupError:
+            return False
+    return True
 
 
 def end_group(pid: int, ticks: int | None, timeout: float) -> None:

@@ -30,6 +30,16 @@ MOST = 1000
 _CHECK = "busy.json"
 
 
+class Render(t.NamedTuple):
+    """A program that the application has started."""
+
+    #: Its process, and when that started (``processes.start_ticks``): together they name one process for good.
+    pid: int
+    ticks: int
+    #: The render's id where that can be told, else the program and its process.
+    name: str
+
+
 class Work(t.NamedTuple):
     """What runs at one moment."""
 
@@ -67,10 +77,22 @@ def of(service: Service, instance: Service, age: int = 0) -> Work:
     if not pid:
         return Work()
     requests = [each for each in service.requests(instance.port) if each >= age]
-    brief = BRIEF if age else 0.0
-    renders = [each for each in processes.started_by(pid, service.spec.get("job_programs") or []) if processes.age(each) >= brief]
-    running = [_name(each, pid, service.spec.get("job_id_pattern") or ID_PATTERN) for each in renders]
+    running = [each.name for each in renders(service, pid, service.spec.get("job_programs") or [], BRIEF if age else 0.0)]
     return Work(len(requests), tuple(dict.fromkeys([*running, *_told(service, instance)])))
+
+
+def renders(service: Service, pid: int, programs: list[str], brief: float = 0.0) -> list[Render]:
+    """The programs that a process of the service has started, and what these have, and so on.
+
+    :param programs: names of programs that count; all of them when there is none.
+    :param brief: programs that have run for fewer seconds do not count.
+    """
+    found = []
+    for each in processes.started_by(pid, programs):
+        ticks = processes.start_ticks(each)
+        if ticks is not None and processes.age(each) >= brief:
+            found.append(Render(each, ticks, _name(each, pid, service.spec.get("job_id_pattern") or ID_PATTERN)))
+    return found
 
 
 def _name(pid: int, service: int, pattern: str) -> str:

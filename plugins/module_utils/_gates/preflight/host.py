@@ -14,6 +14,7 @@ from ..._backup import signature
 from ..._core import clock as core_clock
 from ..._core import commands, fs, wording
 from ..._core.errors import InputError, OpsError
+from ..._jobs import ffmpeg
 from ..._service import registry as service_registry
 from ..._service.slots import SlottedService
 from ..._target import deploy_lock, json_stores, node_runtime
@@ -65,31 +66,20 @@ def program(name: str, argument: str, least: str) -> Row:
 
 
 def encoders(wanted: list[str]) -> Row:
-    """Whether ffmpeg has the encoders that renders need, and each of them encodes a fifth of a second."""
+    """Whether ffmpeg has the encoders that renders need, and what each of them makes of a fifth of a second can be decoded."""
     if not wanted or not shutil.which("ffmpeg"):
         return skipped("encoders", "there is no ffmpeg to ask" if wanted else "none is asked for")
-    done = commands.capture(["ffmpeg", "-hide_banner", "-encoders"], timeout=PATIENCE)
-    expected, remedy, repair = "ffmpeg with " + ", ".join(wanted), "install an ffmpeg that has them", "repair the installation of ffmpeg"
-    if done.returncode:
-        return row("encoders", False, f"ffmpeg: {commands.ending(done)}", expected, repair)
-    kinds = {words[1]: words[0][0] for words in (line.split() for line in done.stdout.splitlines()) if len(words) > 1}
-    missing = [name for name in wanted if name not in kinds]
-    if missing:
-        return row("encoders", False, "missing: " + ", ".join(missing), expected, remedy)
-    broken = [f"{name} fails: {said}" for name in wanted for said in [_encode(name, kinds[name])] if said]
-    found = "; ".join(broken) or ", ".join(wanted) + (" encoded a moment of picture and sound" if len(wanted) > 1 else " encoded a moment")
-    return row("encoders", not broken, found, expected, repair)
-
-
-def _encode(encoder: str, kind: str) -> str:
-    """What ffmpeg says when it cannot encode a moment of a made-up picture or sound; nothing is written."""
-    source, codec = ("testsrc=size=64x64:rate=10", "-c:v") if kind == "V" else ("sine", "-c:a")
-    command = ["ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", source, "-t", "0.2", codec, encoder, "-f", "null", "-"]
+    expected, repair = "ffmpeg with " + ", ".join(wanted), "repair the installation of ffmpeg"
     try:
-        done = commands.capture(command, what=f"encoder {encoder}", timeout=PATIENCE)
+        seen = ffmpeg.look("ffmpeg", {"encoders": wanted})
     except OpsError as error:
-        return str(error)
-    return commands.cause(done) if done.returncode else ""
+        return row("encoders", False, f"ffmpeg: {error.found or error}", expected, repair)
+    missing = seen["missing"]["encoders"]
+    if missing:
+        return row("encoders", False, "missing: " + ", ".join(missing), expected, "install an ffmpeg that has them")
+    broken = [f"{one['encoder']} fails: {one['error']}" for one in seen["encodes"] if one["error"]]
+    said = "; ".join(broken) or ", ".join(wanted) + (" encoded a moment of picture and sound" if len(wanted) > 1 else " encoded a moment")
+    return row("encoders", not broken, said, expected, repair)
 
 
 def port(layout: Layout, name: str, wanted: int | None) -> Row:

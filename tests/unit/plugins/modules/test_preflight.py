@@ -27,7 +27,7 @@ def tools(tmp_path, monkeypatch):
                        ("ffmpeg", "case $1 in -version) echo 'ffmpeg version 6';; esac; "
                                   "case $2 in -encoders) echo ' V....D libx264  H.264'; echo ' A....D aac  AAC'; "
                                   "echo ' A....D mute  M';; esac;"
-                                  " case \"$*\" in *mute*-f*null*) echo 'no sound today' >&2; exit 1;; esac")):
+                                  " case \"$*\" in *mute*-f*nut*) echo 'no sound today' >&2; exit 1;; esac")):
         (folder / name).write_text(f"#!/bin/sh\n{text}\n")
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
