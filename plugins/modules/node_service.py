@@ -322,7 +322,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
-from ansible_collections.mobius.ops.plugins.module_utils._core import systemd, wording
+from ansible_collections.mobius.ops.plugins.module_utils._core import wording
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._deploy import restart
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health
@@ -333,6 +333,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._service import (
     ongoing_work,
     readiness,
     redefinition,
+    unit_file,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
 from ansible_collections.mobius.ops.plugins.module_utils._service.draining import Drain
@@ -411,6 +412,8 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     redefinition.refuse_loss(old, service)
     if params["port"] is not None:
         service.require_definable()
+    if params["state"] != "stopped":
+        service.require_environment()
     before, state = service.status(), params["state"]
     wrong = {"present": False, "started": before["status"] != "running", "restarted": True,
              "stopped": any(part.status()["status"] != "stopped" for part in service.parts())}[state]  # a proxy may run alone
@@ -443,7 +446,7 @@ def main() -> None:
             "restart_delay": {"type": "float", "default": 1},
             "restart_limit": {"type": "int", "default": 10},
             "restart_window": {"type": "int", "default": 60},
-            **{name: {"type": "str"} for name in systemd.LIMITS},
+            **{name: {"type": "str"} for name in unit_file.LIMITS},
             "allow_torn_stores": {"type": "bool", "default": False},
             "proxy_port": {"type": "int"},
             "standby_port": {"type": "int"},

@@ -6,8 +6,9 @@ import random
 import subprocess
 
 import pytest
+from support import dotenv_file
 
-from ansible_collections.mobius.ops.plugins.module_utils._core import dotenv as core_dotenv
+from ansible_collections.mobius.ops.plugins.module_utils._core import dotenv_rules
 
 PARSE = ("const {parse} = require('dotenv'); let all = ''; process.stdin.on('data', d => all += d); "
          "process.stdin.on('end', () => console.log(JSON.stringify(JSON.parse(all).map(text => Object.entries(parse(text))))))")
@@ -16,11 +17,6 @@ PARTS = ["A", "export ", "=", ": ", "'", '"', "`", "\\'", '\\"', "\\`", "\\n", "
          "# note", " ", "\t", "\n", "\r\n", "\r", "\n\n", "value", "two words", "$HOME", "${A}",
          "{\"a\": 1}", "é", "\u2028", "\ufeff", "\u00a0",
          "-----BEGIN KEY-----\nMIIB\n-----END KEY-----", "a=b=c", "https://u:p@h/x?y=1#z"]
-#: What people write by hand, each of these once.
-BY_HAND = ['KEY="value" # comment', "KEY=value # comment", "KEY='v # no comment'", 'KEY="-----BEGIN\nabc\n-----END" # key\nB=2',
-           "KEY=`it's \"so\"`", 'KEY="a\\nb"', "KEY='a\\nb'", "A=1\r\nB='2'\r\n", "KEY=\nB=2", "KEY=\n'next line'", 'KEY="a" b"',
-           "KEY: value", "export KEY=v", "KEY='unclosed\nB=2", "\ufeffKEY=1", "KEY=1\nKEY=2", "# KEY=1\n  # B=2", "KEY=a\\#b",
-           "KEY='it\\'s'"]
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +33,14 @@ def dotenv(tmp_path_factory):
 
 
 def differing(texts, theirs):
-    return [(text, ours, their) for text, their in zip(texts, theirs) for ours in [dict(core_dotenv.entries(text))] if ours != their]
+    return [(text, ours, their) for text, their in zip(texts, theirs) for ours in [dict(dotenv_rules.entries(text))] if ours != their]
 
 
-def test_files_by_hand_are_read_as_the_application_reads_them(dotenv):
-    assert differing(BY_HAND, dotenv(BY_HAND)) == []
+def test_a_file_by_hand_is_read_as_the_application_reads_it(dotenv):
+    assert dotenv([dotenv_file.TEXT]) == [dotenv_file.VALUES]
+    texts = [text for text, _values in dotenv_file.LINES]
+    assert dotenv(texts) == [values for _text, values in dotenv_file.LINES] and differing([dotenv_file.TEXT, *texts],
+                                                                                          dotenv([dotenv_file.TEXT, *texts])) == []
 
 
 def test_made_up_files_are_read_as_the_application_reads_them(dotenv):

@@ -100,9 +100,6 @@ class FakeSystemd:
         if not all(map(os.path.exists, values("ConditionPathExists"))):
             return
         environment = dict(shlex.split(value)[0].split("=", 1) for value in values("Environment"))
-        for path in values("EnvironmentFile"):
-            with contextlib.suppress(FileNotFoundError), open(path.lstrip("-"), encoding="utf-8") as stream:
-                environment.update(line.split("=", 1) for line in stream.read().splitlines())
         argv = [word.replace("$$", "$").replace("%%", "%") for word in shlex.split(values("ExecStart")[0])]
         path = os.pathsep.join([os.path.dirname(self.program), os.environ["PATH"]])
         for pair in values("BindReadOnlyPaths"):

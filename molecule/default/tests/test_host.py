@@ -18,6 +18,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tests"))
 
+from support import dotenv_file
 from support.application import Client, make_source, png
 from support.cluster import fault
 from support.playbooks import ROOT, Operator, Result
@@ -245,6 +246,66 @@ def test_a_release_that_crashes_at_once_leaves_the_old_one_serving(host, client)
     assert says(result, f"Release {good} serves again.") and client.health()["release"] == good
 
 
+ENV_FILE = "/opt/mobius/shared/config/.env"
+
+
+def write_env(host, text):
+    """Replace the `.env` as an operator may: by a new file, which only root can read."""
+    coded = base64.b64encode(text.encode("utf-8", "surrogateescape")).decode()
+    host.run(f"umask 077; echo {coded} | base64 -d >{ENV_FILE}.new; mv {ENV_FILE}.new {ENV_FILE}")
+
+
+def environment(host, unit="mobius"):
+    """What the process of a unit was given, as the kernel has it; nothing when none runs."""
+    pid = host.run(f"systemctl show {unit} --value --property MainPID")
+    data = base64.b64decode(host.run(f"base64 -w0 /proc/{pid}/environ"))
+    return dict(entry.split("=", 1) for entry in data.decode("utf-8", "surrogateescape").split("\0") if "=" in entry)
+
+
+def has(host, wanted):
+    """Wait until the service runs with some variables; while it is being started, its process has not all of them yet."""
+    wait_until(lambda: (found := environment(host)) and {name: found.get(name) for name in wanted} == wanted, f"it has {wanted}")
+
+
+def test_a_file_by_hand_reaches_the_process_as_the_application_reads_it(host, client):
+    """Through a deploy, a restart by systemd's own command, and a crash; the definition's own variables come first."""
+    before = host.run(f"cat {ENV_FILE}") + "\n"
+    write_env(host, dotenv_file.TEXT.replace("UNCLOSED", before + "PORT=9999\nUNCLOSED"))
+    deployed = host.play("deploy", **host.source("v5"))
+    assert deployed.outcome == "deployed", deployed.output
+    found = environment(host)
+    assert {name: found.get(name) for name in dotenv_file.VALUES} == dotenv_file.VALUES and found["PORT"] == "5001"
+    assert "LC_CTYPE" not in found and host.run(f"stat -c %U:%G:%a {ENV_FILE}") == "root:mobius:640"
+    assert "Restart needed" not in host.play("status").output
+    assert host.run("journalctl -u mobius -o json -n 1 _COMM=node").count("SYSLOG_IDENTIFIER\":\"node\"") == 1
+    host.run(f"sed -i s/^BARE=.*/BARE=edited\\ by\\ hand\\ #\\ c/ {ENV_FILE}; systemctl restart mobius")
+    has(host, {**dotenv_file.VALUES, "BARE": "edited by hand"})
+    host.run(f"sed -i s/^BARE=.*/BARE=once\\ more/ {ENV_FILE}; kill -9 {host.unit('MainPID')}")
+    has(host, {**dotenv_file.VALUES, "BARE": "once more"})
+    wait_until(lambda: client.health()["status"] == "ok", "it answers")
+    check_refused(host, before)
+    assert client.health()["release"] == host.live()
+
+
+def check_refused(host, before):
+    """Nothing that runs is stopped because of a file that is no good; nothing is started half configured."""
+    pid, live = host.unit("MainPID"), host.live()
+    write_env(host, before + "MY KEY=s3cret-word\n")
+    line = before.count("\n") + 1
+    sentence = f"{ENV_FILE}: expected NAME=value in line {line}, with a name of letters"
+    for playbook in ("setup", "deploy", "restart"):
+        refused = host.play(playbook, **host.source("v7"), **({"mobius_dotenv": {}} if playbook == "setup" else {}))
+        assert refused.status == 2 and says(refused, sentence) and "s3cret-word" not in refused.output, refused.output
+    assert (host.unit("MainPID"), host.live()) == (pid, live)
+    since = host.run("date +%s")
+    host.run("systemctl restart mobius")
+    wait_until(lambda: sentence in host.run(f"journalctl -u mobius --since @{since} -o cat"), "the journal says why")
+    assert "s3cret-word" not in host.run(f"journalctl -u mobius --since @{since}")
+    write_env(host, before)
+    assert host.play("restart").outcome == "restarted"
+    assert "MY" not in environment(host)
+
+
 def test_the_start_limit_of_systemd_does_not_stick(host, client):
     drop_in = "/run/systemd/system/mobius.service.d"  # on a busy machine it does not come to ten restarts a minute
     host.run(f"mkdir -p {drop_in} && printf \"[Unit]\\nStartLimitIntervalSec=1d\\n\" >{drop_in}/day.conf && systemctl daemon-reload")
@@ -319,8 +380,12 @@ def test_a_proxy_is_given_and_taken_away(host, client):
     pid = host.unit("MainPID")
     assert host.play("setup", **proxy).outcome == "set_up" and host.unit("MainPID") == pid
     assert units(host, "--state=enabled") == ["mobius-boot.service", "mobius-proxy.service"]
+    host.run(f"echo PORT=9999 >>{ENV_FILE}")
     deployed = host.play("deploy", **host.source("v6"), **proxy)
     assert deployed.outcome == "deployed", deployed.output
+    instance = host.run("systemctl list-units --plain --no-legend --state=running \"mobius@*\" | cut -d\" \" -f1")
+    assert instance == f"mobius@{environment(host, instance)['PORT']}.service", "each instance has its own port, whatever the file says"
+    host.run(f"sed -i /^PORT=/d {ENV_FILE}")
     assert host.unit("LoadState") == "not-found" and host.run("pgrep -u mobius -c -x node") == "1"
     assert host.play("setup", **proxy).changed() == 0
     check_confined(host)

@@ -12,6 +12,7 @@ import signal
 import typing as t
 
 from . import namespaces
+from .errors import InputError
 
 _CLONE_NEWNET = 0x40000000
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
@@ -86,10 +87,13 @@ def stranger() -> Account:
 
 
 def named(user: str | None) -> Account:
-    """The one of that name, where this process is root; else its own."""
+    """The one of that name, where this process is root; else its own. :raises InputError: when there is none."""
     if os.geteuid() or not user:
         return own()
-    entry = pwd.getpwnam(user)
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError as error:
+        raise InputError(f"user {user}", "a user of the target", "none", "Create it first (mobius.ops.setup does)") from error
     return Account(entry.pw_uid, entry.pw_gid, tuple(os.getgrouplist(user, entry.pw_gid)))
 
 

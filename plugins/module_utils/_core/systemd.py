@@ -1,81 +1,21 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""systemd units of Node services: the hardened unit file, and what ``systemctl`` tells."""
+"""systemd: how units are written, found and told apart, and what ``systemctl`` and the journal tell of them."""
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import time
 import typing as t
 
 from . import clock, commands, documents, fs, processes
-from .errors import InputError, OpsError, ServiceError
+from .errors import OpsError, ServiceError
 
 UNIT_DIR = "/etc/systemd/system"
 _WANTS = "multi-user.target.wants"
 #: What the journal calls the end of a unit's process (SD_MESSAGE_UNIT_PROCESS_EXIT).
 PROCESS_EXIT = "98e322203f7a4ed290d09fe03c09fe15"
-#: ``MemoryDenyWriteExecute`` is left out: V8 compiles to memory that it then executes.
-SANDBOX = """\
-NoNewPrivileges=true
-CapabilityBoundingSet=
-AmbientCapabilities=
-ProtectSystem=strict
-ProtectHome=true
-PrivateTmp=true
-PrivateDevices=true
-DevicePolicy=closed
-PrivateMounts=true
-PrivateUsers=true
-ProtectClock=true
-ProtectControlGroups=true
-ProtectHostname=true
-ProtectKernelLogs=true
-ProtectKernelModules=true
-ProtectKernelTunables=true
-ProtectProc=invisible
-ProcSubset=pid
-RemoveIPC=true
-KeyringMode=private
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
-RestrictNamespaces=true
-RestrictRealtime=true
-RestrictSUIDSGID=true
-LockPersonality=true
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged
-SystemCallErrorNumber=EPERM
-UMask=0027
-"""
-#: What a program that listens below port 1024 is given back.
-LOW_PORT = """\
-CapabilityBoundingSet=CAP_NET_BIND_SERVICE
-AmbientCapabilities=CAP_NET_BIND_SERVICE
-PrivateUsers=false
-SystemCallFilter=@setuid
-"""
-
-
-#: Fact of a definition -> the line of the unit that limits the service with all that it starts, and what the line takes.
-LIMITS = {
-    "memory_max": ("MemoryMax", re.compile(r"\d+(\.\d+)?[KMGT]?|\d+%|infinity"), "bytes, such as 4G, or a share of the host's, as 50%"),
-    "cpu_quota": ("CPUQuota", re.compile(r"[1-9]\d*(\.\d+)?%"), "a share of one processor, such as 150% for one and a half"),
-    "cpu_weight": ("CPUWeight", re.compile(r"[1-9]\d{0,3}|10000"), "a number from 1 to 10000; others have 100"),
-    "io_weight": ("IOWeight", re.compile(r"[1-9]\d{0,3}|10000"), "a number from 1 to 10000; others have 100"),
-    "tasks_max": ("TasksMax", re.compile(r"[1-9]\d*|[1-9]\d?%|infinity"), "a number of processes and threads"),
-}
-
-
-def limits(given: dict[str, t.Any]) -> dict[str, str]:
-    """The limits among the options that are set. :raises InputError: when systemd would not take one."""
-    found = {name: str(given[name]).strip() for name in LIMITS if given.get(name) not in (None, "")}
-    for name, text in found.items():
-        if not LIMITS[name][1].fullmatch(text):
-            raise InputError(f"mobius_{name}", LIMITS[name][2], repr(text), "Correct it, or leave it empty for no limit")
-    return found
 
 
 def literal(text: str) -> str:
@@ -83,67 +23,19 @@ def literal(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def _quote(text: str) -> str:
+def quote(text: str) -> str:
     """A word as unit files want it: quoted, with ``%`` taken literally."""
     return '"' + literal(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
 
 
 def _argument(text: str) -> str:
     """A word of a command line, where ``$`` too would stand for something."""
-    return _quote(text).replace("$", "$$")
+    return quote(text).replace("$", "$$")
 
 
 def command_line(argv: list[str]) -> str:
     """The words of a command as units want them."""
     return " ".join(map(_argument, argv))
-
-
-def render(spec: dict[str, t.Any]) -> str:
-    """The text of the unit file of a service definition (``_service.definition.build_spec``)."""
-    environment = "".join(f"Environment={_quote(f'{key}={value}')}\n" for key, value in sorted(spec["environment"].items()))
-    account = f"User={spec['user']}\n" if spec["user"] else ""
-    limited = "".join(f"{line}={spec[name]}\n" for name, (line, _form, _words) in LIMITS.items() if spec.get(name))
-    guard = f"AssertPathExists=!{literal(spec['not_while'])}\n" if spec.get("not_while") else ""
-    place = f"WorkingDirectory={literal(spec.get('app') or spec['working_dir'])}"
-    if spec.get("app"):
-        place += f"\nBindReadOnlyPaths={_bound(spec['working_dir'])}:{_bound(spec['app'])}"
-    low_port = LOW_PORT if spec.get("privileged_port") else ""
-    writable = "".join(f"ReadWritePaths={_quote(path)}\n" for path in spec["writable"])
-    return f"""\
-# Written by mobius.ops.node_service; changes are overwritten.
-[Unit]
-Description=MOBIUS application service {spec['name']}
-After=network-online.target
-Wants=network-online.target
-StartLimitIntervalSec={spec['restart_window']}
-StartLimitBurst={spec['restart_limit']}
-{guard}
-[Service]
-Type=exec
-{account}{place}
-EnvironmentFile=-{literal(spec['env_file'])}
-{environment}ExecStart={command_line(spec['command'])}
-StandardOutput=journal
-StandardError=journal
-Restart=always
-RestartSec={spec['restart_delay']}
-TimeoutStopSec={spec['stop_timeout']}
-KillMode=mixed
-LimitNOFILE=16384
-{limited}{SANDBOX}{low_port}{writable}
-{_at_boot(spec)}"""
-
-
-def _bound(path: str) -> str:
-    """A path in a pair of paths, where a colon would end it."""
-    return _quote(path).replace(":", "\\:")
-
-
-def _at_boot(spec: dict[str, t.Any]) -> str:
-    """Nothing to enable where another unit decides at boot whether this one is started."""
-    if spec.get("boot_unit"):
-        return f"# Not to be enabled: {spec['boot_unit']} starts the instance that serves.\n"
-    return "[Install]\nWantedBy=multi-user.target\n"
 
 
 def is_init() -> bool:
@@ -218,33 +110,6 @@ def remove_unit(unit: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(UNIT_DIR, unit))
         systemctl("daemon-reload", check=False)
-
-
-def program_unit(description: str, argv: list[str], environment: dict[str, str], log: str) -> str:
-    """The text of a unit that keeps a program of ours running until it ends by itself: when it is killed, and after a reboot."""
-    lines = "".join(f"Environment={_quote(f'{key}={value}')}\n" for key, value in sorted(environment.items()))
-    return f"""\
-# Written by mobius.ops; it removes itself.
-[Unit]
-Description={literal(description)}
-After=network-online.target
-Wants=network-online.target
-StartLimitIntervalSec=0
-
-[Service]
-Type=exec
-WorkingDirectory=/
-{lines}ExecStart={command_line(argv)}
-StandardOutput=append:{literal(log)}
-StandardError=append:{literal(log)}
-Restart=on-failure
-RestartForceExitStatus=SIGTERM SIGINT SIGHUP
-RestartSec=2
-KillMode=process
-
-[Install]
-WantedBy=multi-user.target
-"""
 
 
 def show(unit: str) -> dict[str, t.Any]:

@@ -18,8 +18,9 @@ from . import blue_green
 
 
 def require_startable(store: ReleaseStore, service: Service) -> None:
-    """:raises StateError: when another program has the port, or a restore was interrupted: nothing is stopped then."""
+    """:raises StateError: when it could not be started, or a restore was interrupted: nothing is stopped then."""
     service.require_port()
+    service.require_environment()
     restore_journal.refuse_interrupted(store.layout)
 
 

@@ -11,6 +11,7 @@ from .._core import systemd
 from .._core.errors import InputError
 from .._target import app_path, restore_journal
 from .._target.layout import Layout, check_name
+from . import unit_file
 from .proxy import config as proxy_config
 
 MANAGERS = ("auto", "systemd", "process")
@@ -33,7 +34,7 @@ def build_spec(layout: Layout, params: dict[str, t.Any]) -> dict[str, t.Any]:
         raise InputError(f"service {name}", f"the program '{command[0]}' on the target", "none on its PATH",
                          "Install it (mobius.ops.setup does) or correct mobius_command")
     manager = params["manager"] if params["manager"] != "auto" else default_manager()
-    limits = systemd.limits(params)
+    limits = unit_file.limits(params)
     environment = {"NODE_ENV": "production", "HOST": params["host"], "PORT": str(params["port"])}
     environment.update({key: str(value) for key, value in (params["environment"] or {}).items()})
     return {

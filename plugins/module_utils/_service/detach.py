@@ -19,6 +19,7 @@ import zipfile
 
 from .._core import commands, fs, systemd
 from .._target.layout import Layout
+from . import env_start, unit_file
 
 PACKAGE = "ansible_collections.mobius.ops.plugins.module_utils"
 #: The room that knows Ansible, which is not there when such a program runs.
@@ -33,11 +34,10 @@ def _sources() -> dict[str, str]:
     for name in sorted(sys.modules):
         module = sys.modules[name]
         loader = getattr(module, "__loader__", None)
-        if loader and name.startswith(PACKAGE + "._") and not (name + ".").startswith(EDGE + ".") and hasattr(loader, "get_source"):
+        if name.startswith(PACKAGE + "._") and not (name + ".").startswith(EDGE + ".") and hasattr(loader, "get_source"):
             package = hasattr(module, "__path__")  # a room: its __init__.py is empty
-            source = "" if package else loader.get_source(name) or ""  # bytes where Ansible itself imports collections
             path = name.replace(".", "/") + ("/__init__.py" if package else ".py")
-            found[path] = source if isinstance(source, str) else source.decode("utf-8")
+            found[path] = "" if package else env_start.source_of(module)
     parts = PACKAGE.split(".")
     for depth in range(1, len(parts) + 1):
         found["/".join(parts[:depth]) + "/__init__.py"] = ""
@@ -102,7 +102,7 @@ def launch(layout: Layout, util: types.ModuleType, argument: str, log: str, keep
 def launch_unit(layout: Layout, util: types.ModuleType, argument: str, log: str, unit: str) -> None:
     """Start a util as a systemd unit that keeps it running until it ends by itself: through a kill, and through a reboot."""
     argv, env = command(layout, util, argument)
-    systemd.write_unit(unit, systemd.program_unit(_described(argv), argv, env, log))
+    systemd.write_unit(unit, unit_file.program_unit(_described(argv), argv, env, log))
     systemd.enable(unit)
     systemd.systemctl("start", unit)
 

@@ -15,14 +15,16 @@ import time
 import typing as t
 
 from .._core import dotenv, fs, processes, systemd
+from .._core.errors import StateError
 from .._target import records
+from . import env_start, unit_file
 
 RECORD = "started.json"
 #: Seconds by which a file may be older than a process that has not read it.
 SLACK = 1.0
 #: Facts of a definition that take effect with a start only -> the settings that they come from.
 SETTINGS = {"command": "mobius_command", "app": "mobius_app_path", "user": "mobius_user", "stop_timeout": "mobius_stop_timeout",
-            **{name: f"mobius_{name}" for name in systemd.LIMITS}}
+            **{name: f"mobius_{name}" for name in unit_file.LIMITS}}
 #: What is named when the unit differs in something that is none of the settings, or in what is not known.
 UNIT = "unit"
 
@@ -33,9 +35,8 @@ def definition_file(spec: dict[str, t.Any], folder: str) -> str:
 
 
 def environment(spec: dict[str, t.Any]) -> dict[str, str]:
-    """The variables that the next start passes: of the ``.env`` and of the definition, in the order of precedence of the manager."""
-    secrets, plain = dotenv.read(spec["env_file"]), spec["environment"]
-    return {**plain, **secrets} if spec["manager"] == "systemd" else {**secrets, **plain}
+    """The variables that the next start passes: of the ``.env``, and of the definition, which come first."""
+    return {**dotenv.read(spec["env_file"]), **spec["environment"]}
 
 
 def note(spec: dict[str, t.Any], folder: str) -> None:
@@ -61,7 +62,7 @@ def _identity(pid: int | None) -> list[int | None] | None:
 
 
 def _facts(spec: dict[str, t.Any]) -> dict[str, t.Any]:
-    unit = systemd.render(spec) if spec["manager"] == "systemd" else ""
+    unit = unit_file.render(spec) if spec["manager"] == "systemd" else ""
     return {"settings": {name: spec.get(name) for name in SETTINGS},
             "unit": hashlib.sha256(unit.encode("utf-8", "surrogateescape")).hexdigest()}
 
@@ -89,7 +90,12 @@ def restart_needed(spec: dict[str, t.Any], folder: str, pid: int | None, reader:
     if not (secrets or unit or newer(os.path.join(folder, "spec.json"), since)):
         return []
     record = records.read(os.path.join(folder, RECORD), records.STARTED) or {}
-    wanted, found = environment(spec), processes.environment(pid) or {}
+    try:
+        wanted, found = environment(spec), processes.environment(pid) or {}
+    except StateError:  # the next start says so
+        return []
+    if env_start.reads(spec, pid):
+        return []
     names = {name for name, value in wanted.items() if (secrets or name in spec["environment"]) and found.get(name) != value}
     names |= {name for name in record.get("names", []) if name in found and name not in wanted}
     if not found:  # it could not be read

@@ -16,7 +16,7 @@ from .._core.errors import StateError
 from .._observe import node_exceptions
 from .._target import app_path, json_stores, records, tenancy
 from .._target.layout import Layout
-from . import drift
+from . import drift, env_start
 
 #: Bytes, and lines of a journal, that are read of what a service printed.
 PRINTED, PRINTED_LINES = 256 * 1024, 1000
@@ -66,6 +66,10 @@ class Service(abc.ABC):
         """:raises StateError: when its definition would take something from somebody else on this host."""
         if self.spec["manager"] == "systemd":
             tenancy.require_own_units(self.layout, [part.name for part in self.parts()])
+
+    def require_environment(self) -> None:
+        """:raises StateError: when it would not start with its ``.env``."""
+        env_start.require(self.spec)
 
     def require_nobody_else(self, port: int, setting: str) -> None:
         """:raises StateError: when another program listens on a port that is the service's by a setting."""

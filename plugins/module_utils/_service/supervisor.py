@@ -18,6 +18,7 @@ import time
 import typing as t
 
 from .._core import clock, commands, dotenv, fs, processes
+from .._core.errors import StateError
 from .._target import app_path, records
 
 POLL = 0.1
@@ -87,8 +88,8 @@ class Supervisor:
         with self._console() as console:
             try:
                 child = self._start(console)
-            except OSError as error:
-                console.write(f"{clock.iso()} cannot start {self.spec['command'][0]}: {error}\n".encode())
+            except (OSError, StateError) as error:
+                console.write(f"{clock.iso()} cannot start {self.spec['command'][0]}: {error}\n".encode("utf-8", "replace"))
                 return 127
         ticks = processes.start_ticks(child.pid)
         self.write(state="running", pid=child.pid, ticks=ticks, started=clock.iso())

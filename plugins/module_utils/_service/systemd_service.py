@@ -8,7 +8,7 @@ import time
 import typing as t
 
 from .._core import fs, systemd
-from . import drift, node_service
+from . import drift, env_start, node_service, unit_file
 
 
 class SystemdService(node_service.Service):
@@ -43,13 +43,14 @@ class SystemdService(node_service.Service):
         return "mounted"
 
     def unit_current(self) -> bool:
-        """Whether the unit file on disk is the one that the definition asks for."""
-        return systemd.read_unit(self.unit) == systemd.render(self.spec)
+        """Whether the unit file on disk is the one that the definition asks for, with what it names."""
+        return env_start.current(self.spec) and systemd.read_unit(self.unit) == unit_file.render(self.spec)
 
     def save(self) -> None:
         super().save()
+        env_start.prepare(self.spec)
         if not self.unit_current():
-            systemd.write_unit(self.unit, systemd.render(self.spec))
+            systemd.write_unit(self.unit, unit_file.render(self.spec))
         if not self._started_by_another() and not systemd.enabled(self.unit) and self.runs():
             systemd.enable(self.unit)
 

@@ -72,7 +72,7 @@ class Layout:
 
     def folders(self) -> list[str]:
         """Every folder that a set-up host has, parents first."""
-        top = ["app", "releases", "slots", "shared", "deps", "backups", "monitor_logs", "incidents", "reports", "state"]
+        top = ["app", "releases", "slots", "shared", "deps", "backups", "monitor_logs", "incidents", "reports", "lib", "state"]
         return [self.root] + [self.path(name) for name in top] + [self.component(name) for name in COMPONENTS]
 
     def require(self) -> None:

@@ -96,6 +96,21 @@ def port(layout: Layout, name: str, wanted: int | None) -> Row:
     return row("port", True, f"{service.port} is free or the service's own", expected, "")
 
 
+def env_file(layout: Layout, name: str) -> Row:
+    """Whether the service can be started with its ``.env``."""
+    try:
+        service = service_registry.load(layout, name)
+    except OpsError as error:
+        return skipped("env_file", str(error))
+    try:
+        service.require_environment()
+    except OpsError as error:
+        return of_error("env_file", error)
+    path = service.spec["env_file"]
+    found = path if os.path.exists(path) else f"none at {path}"
+    return row("env_file", True, found, "a file that the application reads whole, or none", "")
+
+
 def proxy(layout: Layout, name: str) -> Row:
     """Whether the proxy runs with the configuration that the service was set up with."""
     try:
@@ -222,8 +237,8 @@ def check(layout: Layout, params: dict[str, t.Any]) -> list[Row]:
     programs = {**dict.fromkeys(least, "--version"), **params["programs"]}
     rows = [write(layout)]
     rows += [program(name, str(argument), least.get(name, "")) for name, argument in programs.items()]
-    rows += [encoders(params["encoders"]), port(layout, params["service"], params["port"]), stores(layout),
-             dependencies(layout),
+    rows += [encoders(params["encoders"]), port(layout, params["service"], params["port"]), env_file(layout, params["service"]),
+             stores(layout), dependencies(layout),
              disk(layout, params["min_free_mb"]), memory(params["min_memory_mb"]), clock(params["clock_skew"], params["max_clock_skew"])]
     policy = signature.policy(params["allowed_signers"], params["signer"])
     folder = params["backup_dir"] or layout.backups

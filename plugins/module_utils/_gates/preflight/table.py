@@ -11,7 +11,7 @@ from ..._target import history
 
 STATUSES = ("passed", "failed", "waived", "skipped")
 #: A deploy cannot do without these, so they cannot be waived.
-ESSENTIAL = ("artifact", "write", "port", "lock")
+ESSENTIAL = ("artifact", "write", "port", "env_file", "lock")
 
 Row = dict[str, t.Any]
 

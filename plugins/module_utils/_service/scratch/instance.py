@@ -14,11 +14,11 @@ import subprocess
 import time
 import typing as t
 
-from ..._core import clock, commands, fs, processes, systemd
+from ..._core import accounts, clock, commands, dotenv_rules, fs, processes, systemd
 from ..._core.errors import ServiceError
 from ..._target import app_path
 from ..._target.layout import Layout
-from .. import detach, node_service
+from .. import detach, env_start, node_service, unit_file
 from . import app, sandbox
 from .app import MARK
 
@@ -113,8 +113,11 @@ class UnitInstance(Instance):
         env_file = self.layout.path("drill.env")
         fs.write_text(env_file, settings, 0o600)
         argv = ["systemd-run", f"--unit={self.unit}", f"--description=Drill of {self.spec['name']}", "--service-type=exec"]
-        argv += [f"--property={line}" for line in [*systemd.SANDBOX.splitlines(), *self._properties(env_file)]]
-        done = commands.capture([*argv, "--", *self.spec["command"]], "/", "the drill's instance")
+        argv += [f"--property={line}" for line in [*unit_file.SANDBOX.splitlines(), *self._properties(env_file)]]
+        env_start.prepare(self.spec)
+        if self.spec["user"]:
+            dotenv_rules.let_in(accounts.named(self.spec["user"]).gid, self.spec["env_file"])
+        done = commands.capture([*argv, "--", *env_start.argv(self.spec)], "/", "the drill's instance")
         if done.returncode:
             raise ServiceError(f"unit {self.unit}", "to be started", commands.ending(done),
                                f"Look at: journalctl -u {self.unit}")
@@ -125,7 +128,7 @@ class UnitInstance(Instance):
     def _properties(self, env_file: str) -> list[str]:
         spec, log = self.spec, self.spec["console_log"]
         found = [f"WorkingDirectory={spec['app'] or spec['working_dir']}",
-                 f"EnvironmentFile=-{spec['env_file']}", f"EnvironmentFile={env_file}",
+                 f"EnvironmentFile={env_file}",
                  f"StandardOutput=append:{log}", f"StandardError=append:{log}", f"RuntimeMaxSec={self.lifetime:.0f}",
                  f"TimeoutStopSec={spec['stop_timeout']}", "KillMode=mixed", f"ReadWritePaths={_quoted(spec['writable'], _IN_PATHS)}"]
         binds = {path: folder for path, folder in spec["instead"].items() if path not in app.TEMPORARY}

@@ -48,6 +48,32 @@ def test_defined_started_restarted_stopped(do, host, secret):
     assert secret not in str([first, third])
 
 
+@pytest.mark.parametrize("state", ["present", "started", "restarted"])
+def test_a_file_that_would_leave_the_application_half_configured_stops_nothing(do, host, state):
+    host.live("r1")
+    pid = do("started", checks=host.raw_checks)["pid"]
+    fs.write_text(host.layout.env_file, "A=1\nMY KEY=s3cret\n")
+    refused = do(state, environment={"FLAG": "1"})
+    assert f"{host.layout.env_file}: expected NAME=value in line 2, with a name of" in refused["msg"] and "s3cret" not in str(refused)
+    assert service_registry.load(host.layout, "mobius").status()["pid"] == pid
+    stopped = do("stopped", define=False)
+    assert stopped["status"] == "stopped" and stopped["changed"], "a stop asks for no such file"
+
+
+def test_a_supervisor_starts_nothing_with_a_file_that_is_no_good(do, host, wait_until):
+    """As after a crash, when no playbook looks at the file: it says why, and gives up as with any other service that does not start."""
+    host.live("r1")
+    pid = do("started", checks=host.raw_checks)["pid"]
+    fs.write_text(host.layout.env_file, "MY KEY=s3cret\n")
+    os.kill(pid, signal.SIGKILL)
+    service = service_registry.load(host.layout, "mobius")
+    wait_until(lambda: service.status()["status"] == "failed")
+    said = "".join(service.evidence())
+    assert "cannot start" in said and f"{host.layout.env_file}: expected NAME=value in line 1" in said and "s3cret" not in said
+    fs.write_text(host.layout.env_file, "A=1\n")
+    assert do("started", checks=host.raw_checks)["status"] == "running"
+
+
 def test_what_is_asked_of_the_application_is_kept_for_root_and_is_part_of_the_definition(do, host):
     host.live("r1")
     check = {"url": f"http://127.0.0.1:{host.port}/jobs", "jobs": "length(jobs)"}

@@ -53,7 +53,8 @@ def test_a_host_that_can_take_a_deploy(check, host, snapshot):
     result = check()
     assert not result["changed"] and result["passed"] and result["waived_by"] is None
     assert {row["name"]: row["status"] for row in result["checks"]} == {
-        "write": "passed", "node": "passed", "ffmpeg": "passed", "encoders": "passed", "port": "passed", "stores": "skipped",
+        "write": "passed", "node": "passed", "ffmpeg": "passed", "encoders": "passed", "port": "passed", "env_file": "passed",
+        "stores": "skipped",
         "dependencies": "skipped", "disk": "passed", "memory": "skipped", "clock": "skipped", "backup": "skipped", "proxy": "skipped",
         "lock": "passed"}
     assert [row for row in result["checks"] if not row["found"] or row["remedy"]] == []
@@ -73,6 +74,19 @@ def test_json_stores(check, host, monkeypatch):
     monkeypatch.setattr(json_stores, "PATIENCE", 0)
     result = check()
     assert result["failed"] and "stores (images.json: none: Unterminated string" in result["msg"] and "restore them" in result["msg"]
+
+
+def test_a_file_that_would_leave_the_application_half_configured(check, host):
+    host.live("r1")
+    assert point(check(), "env_file")["status"] == "skipped"  # there is no service yet
+    host.service()
+    os.unlink(host.layout.env_file)
+    assert point(check(), "env_file")["found"] == f"none at {host.layout.env_file}"
+    with open(host.layout.env_file, "w", encoding="utf-8") as stream:
+        stream.write("KEY=1\nMY KEY=s3cret\n")
+    result = check()
+    assert result["failed"] and ".env: expected NAME=value in line 2, with a name of" in result["msg"] and "s3cret" not in str(result)
+    assert check(skip=["env_file"], why="x")["msg"].endswith("a deploy cannot do without env_file."), "the deploy itself would refuse it"
 
 
 def test_the_services_own_port_is_fine(check, host):
@@ -155,7 +169,7 @@ def test_a_waiver_that_is_in_the_history_already_is_not_written_again(check, hos
 def test_only_what_is_named_is_waived(check, host):
     host.service()
     result = check(min_free_mb=10**12, min_memory_mb=10**9, skip=["disk"], why="x")
-    assert "1 of 8 that do not: memory (" in result["msg"] and result["waived_by"]["checks"] == ["disk"]
+    assert "1 of 9 that do not: memory (" in result["msg"] and result["waived_by"]["checks"] == ["disk"]
 
 
 @pytest.mark.parametrize(("options", "sentence"), [

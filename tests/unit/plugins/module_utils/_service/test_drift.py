@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import time
 from unittest import mock
@@ -13,7 +15,7 @@ from support.fake_systemd import FakeSystemd
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import fs, processes
 from ansible_collections.mobius.ops.plugins.module_utils._core import systemd as core_systemd
-from ansible_collections.mobius.ops.plugins.module_utils._service import drift
+from ansible_collections.mobius.ops.plugins.module_utils._service import drift, unit_file
 from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
 
 
@@ -95,7 +97,7 @@ def test_a_service_that_earlier_code_has_started(host):
 
 
 def test_a_file_that_the_process_has_read_is_not_compared(host, monkeypatch):
-    """systemd may read a strange line otherwise than this collection does: that is no change, and no restart would end it."""
+    """An earlier version let systemd read the file, by other rules: that is no change."""
     host.live("r1")
     service = host.serve()
     other = {**processes.environment(service.status()["pid"]), "MOBIUS_API_KEYS": "read in another way"}
@@ -152,7 +154,7 @@ def test_systemd_names_settings_and_the_unit(host, systemd, wait_until, monkeypa
     changed = host.service(manager="systemd", environment={"FLAG": "1"}, memory_max="2G")
     assert changed.restart_needed() == ["FLAG", "mobius_memory_max"]
     assert host.service(manager="systemd").restart_needed() == []
-    monkeypatch.setattr(core_systemd, "SANDBOX", core_systemd.SANDBOX + "LockPersonality=false\n")
+    monkeypatch.setattr(unit_file, "SANDBOX", unit_file.SANDBOX + "LockPersonality=false\n")
     other = host.service(manager="systemd")
     assert other.restart_needed() == ["unit"]
     other.stop()
@@ -160,13 +162,14 @@ def test_systemd_names_settings_and_the_unit(host, systemd, wait_until, monkeypa
     assert other.restart_needed() == []
 
 
-def test_systemd_applies_a_changed_unit_when_it_starts_the_service_again(host, systemd, secret):
+def test_systemd_applies_a_changed_unit_when_it_starts_the_service_again(host, systemd, secret, wait_until):
     """After a crash or a reboot, which leave no trace in the record."""
     host.live("r1")
     host.service(manager="systemd").start()
     changed = host.service(manager="systemd", memory_max="2G")
-    assert changed.restart_needed() == ["mobius_memory_max"]
+    wait_until(lambda: changed.restart_needed() == ["mobius_memory_max"])  # a process that is being started is not compared
     systemd.reboot()
+    wait_until(lambda: processes.port_answers(host.port))
     assert changed.restart_needed() == []
     dotenv(host, f"MOBIUS_API_KEYS={secret}\nNEW=1\n")
     assert changed.restart_needed() == ["NEW"], "the record is of the start before"
@@ -174,11 +177,12 @@ def test_systemd_applies_a_changed_unit_when_it_starts_the_service_again(host, s
     assert other.restart_needed() == ["NEW", "unit"], "which is as in the record, and not as in the process"
 
 
-def test_a_definition_that_is_kept_again_is_no_change(host, systemd, monkeypatch, secret):
+def test_a_definition_that_is_kept_again_is_no_change(host, systemd, monkeypatch, secret, wait_until):
     """Of a unit that stayed the same, neither the record nor the secrets are compared."""
     host.live("r1")
     service = host.service(manager="systemd")
     service.start()
+    wait_until(lambda: processes.port_answers(host.port))
     path = os.path.join(service.folder, drift.RECORD)
     record = fs.read_json(path)
     fs.write_json(path, {**record, "settings": {**record["settings"], "memory_max": "1G"}})
@@ -189,13 +193,34 @@ def test_a_definition_that_is_kept_again_is_no_change(host, systemd, monkeypatch
     assert service.restart_needed() == ["FLAG"], "as when a proxy is set up in front of it, and its own unit stays"
 
 
+def test_a_unit_of_an_earlier_version_is_replaced_and_the_service_goes_on_until_its_next_start(host, systemd, wait_until):
+    """It let systemd read the `.env`, and nothing lay in `lib`."""
+    host.live("r1")
+    dotenv(host, 'KEY="value" # comment\n')
+    old = host.service(manager="systemd")
+    text = re.sub(r"ExecStart=.*", lambda _match: f"EnvironmentFile=-{host.layout.env_file}\nExecStart="
+                  + core_systemd.command_line(old.spec["command"]), unit_file.render(old.spec))
+    fs.write_text(os.path.join(systemd.units, old.unit), text)
+    shutil.rmtree(host.layout.path("lib"))
+    systemd.do("start", old.unit)
+    pid = systemd.pid(old.unit)
+    assert not old.unit_current()
+    migrated = host.service(manager="systemd")
+    assert migrated.unit_current() and systemd.pid(old.unit) == pid
+    systemd.reboot()
+    migrated.start()
+    wait_until(lambda: (processes.environment(systemd.pid(old.unit)) or {}).get("KEY") == "value")
+
+
 @pytest.mark.parametrize("manager", ["process", "systemd"])
-def test_a_variable_that_is_set_twice(host, systemd, manager):
-    """systemd prefers the file, the supervisor the definition."""
+def test_a_variable_that_is_set_twice(host, systemd, manager, wait_until):
+    """The definition comes first, under both managers."""
     host.live("r1")
     dotenv(host, "BOTH=of the file\n")
     service = host.service(manager=manager, environment={"BOTH": "of the definition"})
     service.start()
+    wait_until(lambda: processes.port_answers(host.port))
     os.utime(host.layout.env_file)
     assert drift.newer(host.layout.env_file, time.time() - 5) and service.restart_needed() == []
+    assert processes.environment(service.status()["pid"])["BOTH"] == "of the definition"
     service.stop()

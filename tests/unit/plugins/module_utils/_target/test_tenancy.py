@@ -70,7 +70,7 @@ def test_a_root_around_another_one_is_refused(run_module, tmp_path):
 @pytest.mark.parametrize("root, mine", [("/opt/a", True), ("/opt/b", False), ("/opt", False), ("/a", False), ("/opt/a/shared", False)])
 def test_a_unit_of_another_root_is_not_taken_over(tmp_path, monkeypatch, root, mine):
     monkeypatch.setattr(systemd, "UNIT_DIR", str(tmp_path))
-    text = 'WorkingDirectory=/opt/a/app\nEnvironmentFile=-/opt/a/shared/config/.env\nReadWritePaths="/srv/opt/b/data"\n'
+    text = 'WorkingDirectory=/opt/a/app\nExecStart="/opt/a/lib/dotenv.py" "/opt/a/shared/config/.env"\nReadWritePaths="/srv/opt/b/data"\n'
     (tmp_path / "mobius.service").write_text(text)
     tenancy.require_own_units(Layout(root), ["other"])
     if mine:
