@@ -25,6 +25,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _databases,
     _deflate,
     _files,
+    _sparse,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._archive_ahead import Ahead, ReadAhead
 from ansible_collections.mobius.ops.plugins.module_utils._archive_groups import Group, gather
@@ -111,7 +112,8 @@ class Writer:
             if source.type == "file":
                 status = source.status
                 made.update(size=status.st_size, sha256="0" * 64, packed_sha256="0" * 64, inode=status.st_ino,
-                            ctime_ns=status.st_ctime_ns, **({"journal_mode": "wal", "as_is": True} if source.sqlite else {}))
+                            ctime_ns=status.st_ctime_ns, **({"journal_mode": "wal", "as_is": True} if source.sqlite else {}),
+                            **({"allocated": status.st_size} if _sparse.is_sparse(status) else {}))
             elif source.type == "symlink":
                 made.update(target=source.target, size=len(source.target), sha256="0" * 64)
             entries.append(made)
@@ -210,6 +212,8 @@ class Writer:
         """Enter a member into the manifest."""
         entry = {**_archive_manifest.entry(source, content.status), "size": content.size, "sha256": content.sha256,
                  "packed_sha256": content.packed_sha256}
+        if _sparse.is_sparse(content.status) and content.size == content.status.st_size:
+            entry["allocated"] = _sparse.allocated(content.status)
         if doubtful:
             entry["changed"] = True
         elif content.rested:
@@ -280,7 +284,8 @@ class Writer:
         :returns: with it the ends of a JSON store: its beginning, which is all of it up to ``PARSED`` bytes, and its last block.
         """
         sample = os.pread(descriptor, 64 * 1024, status.st_size // 2)
-        deflates = bool(sample) and _archive_source.compressible(source) and self._deflater.shrinks(sample)
+        deflates = _sparse.is_sparse(status) or (
+            bool(sample) and _archive_source.compressible(source) and self._deflater.shrinks(sample))
         member = self._member(source, status, status.st_size, DEFLATED if deflates else STORED)
         self._zip.begin(member)
         digest, packed_digest = hashlib.sha256(), hashlib.sha256()

@@ -73,7 +73,7 @@ class ReadAhead:
 
 
 def _is_small(source: Source | Group) -> bool:
-    return isinstance(source, Source) and source.type == "file" and source.status.st_size <= _archive_source.SMALL
+    return isinstance(source, Source) and source.type == "file" and _archive_source.is_small(source.status)
 
 
 def _batches(sources: list[Source | Group]) -> t.Iterator[list[t.Any]]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import os
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_paths
+from ansible_collections.mobius.ops.plugins.module_utils import _archive_paths, _sparse
 
 #: Extended attributes that a backup keeps: those of users, and POSIX access control lists.
 XATTR_PREFIX, XATTR_LISTS = "user.", ("system.posix_acl_access", "system.posix_acl_default")
@@ -71,9 +71,10 @@ class Plan:
 
     @property
     def room(self) -> int:
-        """Bytes that writing the archive may need, were nothing to shrink, with one database copied beside it."""
-        spool = max((source.status.st_size for source in self.sources if source.sqlite), default=0)
-        return self.size + spool + 2048 * len(self.sources) + 1024 * 1024
+        """Bytes that writing the archive may need, were nothing but holes to shrink, with one database copied beside it."""
+        spool = max((_sparse.allocated(source.status) for source in self.sources if source.sqlite), default=0)
+        packed = sum(_sparse.packed_size(source.status) for source in self.sources if source.type == "file")
+        return packed + spool + 2048 * len(self.sources) + 1024 * 1024
 
 
 def is_draft(source: Source) -> bool:

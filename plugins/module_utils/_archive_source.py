@@ -12,7 +12,7 @@ import os
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _deflate, _files
+from ansible_collections.mobius.ops.plugins.module_utils import _deflate, _files, _sparse
 from ansible_collections.mobius.ops.plugins.module_utils._archive_scan import Source
 from ansible_collections.mobius.ops.plugins.module_utils._archive_zip import DEFLATED, STORED
 
@@ -64,6 +64,11 @@ class Content:
     copied: bool = False
     #: The file was at rest when it was read, so that another content of it has other times.
     rested: bool = True
+
+
+def is_small(status: os.stat_result) -> bool:
+    """Whether a file is read in one piece. One with a hole is not: how it is packed is another matter."""
+    return status.st_size <= SMALL and not _sparse.is_sparse(status)
 
 
 def compressible(source: Source) -> bool:
@@ -245,7 +250,7 @@ def read_small(folders: Folders, source: Source, deflater: _deflate.Deflater) ->
         try:
             with folders.opened(source) as descriptor:
                 before, rested = settled(functools.partial(os.fstat, descriptor), source.append_only)
-                if before.st_size > SMALL:
+                if not is_small(before):
                     return None
                 raw = b"".join(blocks(descriptor, before.st_size))
                 content = packed(before, raw, deflater if compressible(source) else None)

@@ -15,6 +15,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _checksums,
     _commands,
     _files,
+    _sparse,
     _sqlite,
     _trees,
     _walk,
@@ -129,9 +130,12 @@ class _Stage:
         name = _archive_paths.to_disk(entry["path"]).rpartition("/")[2]
         descriptor = os.open(name, _NEW, 0o600, dir_fd=parent)
         try:
+            write = _sparse.write if "allocated" in entry else _files.write_all
             for chunk in self._archive.read(entry, window, again=True):
-                _files.write_all(descriptor, chunk)
+                write(descriptor, chunk)
                 self._meter.add(len(chunk))
+            if "allocated" in entry:  # it may end in a hole
+                os.ftruncate(descriptor, entry["size"])
             self._dress(entry, descriptor)
         finally:
             os.close(descriptor)

@@ -21,6 +21,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _as_user,
     _files,
     _scratch,
+    _sparse,
     _sqlite,
     _sqlite_check,
 )
@@ -187,8 +188,9 @@ class Databases:
         try:
             with self._room():
                 for chunk in content:
-                    _files.write_all(descriptor, chunk)
+                    _sparse.write(descriptor, chunk)
                     size += len(chunk)
+                os.ftruncate(descriptor, size)
             if self._account.drops:
                 os.fchown(descriptor, self._account.uid, self._account.gid)
             os.lseek(descriptor, 0, os.SEEK_SET)
@@ -205,7 +207,8 @@ class Databases:
                     target = os.open("brought" + suffix, _NEW, 0o600, dir_fd=self._inner)
                     try:
                         for block in _files.blocks(source, os.fstat(source).st_size):
-                            _files.write_all(target, block)
+                            _sparse.write(target, block)
+                        os.ftruncate(target, os.lseek(target, 0, os.SEEK_CUR))
                         if self._account.drops:
                             os.fchown(target, self._account.uid, self._account.gid)
                     finally:

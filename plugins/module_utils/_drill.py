@@ -31,6 +31,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _progress,
     _readiness,
     _service,
+    _sparse,
 )
 from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive
 from ansible_collections.mobius.ops.plugins.module_utils._drill_plan import Request
@@ -120,7 +121,7 @@ class Drill:
         release, note = _drill_plan.pick_release(store, self.facts["release"])
         self.release = release if self.request.service else None
         self.facts["notes"] += [note] if note and self.request.service else []
-        needed = sum(entry["size"] + 4096 for entry in entries) + _drill_app.size_of_code(self.layout, self.release) + _MARGIN
+        needed = sum(_sparse.needed(entry) + 4096 for entry in entries) + _drill_app.size_of_code(self.layout, self.release) + _MARGIN
         self.scratch = _drill_scratch.make(self.layout, self.request.scratch, needed)
         self.restored = self.scratch.path("restored")
         os.mkdir(self.restored)

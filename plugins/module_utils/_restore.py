@@ -21,6 +21,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _settle,
     _shared,
     _signature,
+    _sparse,
     _swap,
     _work,
 )
@@ -180,7 +181,7 @@ class _Work:
         self._external, self._warnings = _external_restore.require(self._layout, self._request.archive, self._source)
         self._serving.look()
         for swaps, entries in self._parts():
-            needed = sum(entry["size"] + 4096 for entry in entries)
+            needed = sum(_sparse.needed(entry) + 4096 for entry in entries)
             _files.require_space(os.path.dirname(swaps[0].work), needed, "the restored files beside the present ones")
 
     def _stage(self) -> None:
