@@ -12,7 +12,7 @@ import shutil
 import time
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _backups, _checksums, _clock, _files, _signature
+from ansible_collections.mobius.ops.plugins.module_utils import _backups, _checksums, _clock, _files, _immutable, _signature
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
 
 #: What a writer keeps beside its archive; "partial" is created first, held locked, and goes last.
@@ -21,24 +21,38 @@ _NAMES = re.compile(r"\.(dhash_.+\.zip)\.(partial|spool|sidecar|signature)")
 NAME_PATIENCE = 60.0
 
 
-def sweep(folder: str) -> None:
-    """Remove what killed writers left. The lock of a living writer's partial file tells the two apart."""
+def sweep(folder: str) -> list[str]:
+    """Remove what killed writers left. The lock of a living writer's partial file tells the two apart.
+
+    :returns: a sentence for each that cannot be removed.
+    """
     drafts = {match.group(1) for match in map(_NAMES.fullmatch, os.listdir(folder)) if match}
-    for name in drafts:
-        draft = Draft(folder, name)
+    stuck = []
+    for name in sorted(drafts):
         try:
-            descriptor = os.open(draft.partial, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:
+            _sweep(Draft(folder, name))
+        except PermissionError as error:
+            held = _immutable.of(str(error.filename))
+            if not held:
+                raise
+            stuck.append(f"{held.path} of a backup that was killed could not be removed: it is {held.kind}. {held.todo}.")
+    return stuck
+
+
+def _sweep(draft: Draft) -> None:
+    try:
+        descriptor = os.open(draft.partial, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        draft.clean()
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if draft.holds(descriptor):
             draft.clean()
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if draft.holds(descriptor):
-                draft.clean()
-        except BlockingIOError:
-            continue
-        finally:
-            os.close(descriptor)
+    except BlockingIOError:
+        return
+    finally:
+        os.close(descriptor)
 
 
 class Draft:
@@ -108,7 +122,8 @@ class Draft:
         for name in os.listdir(self.folder):
             other = _backups.parse(name[:-len(_backups.INCOMPLETE)]) if name.endswith(_backups.INCOMPLETE) else None
             if mine and other and (other.env, other.safety) == (mine.env, mine.safety):
-                _unlink(os.path.join(self.folder, name))
+                with contextlib.suppress(PermissionError):  # immutable: pruning names it
+                    _unlink(os.path.join(self.folder, name))
         os.rename(self.partial, self.aside)
         _files.fsync_dir(self.folder)
 

@@ -25,6 +25,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _external,
     _files,
     _history,
+    _immutable,
     _scratch,
     _signature,
 )
@@ -78,6 +79,9 @@ def plan(layout: Layout, request: Request) -> _archive_scan.Plan:
         if inside.startswith(os.path.realpath(layout.component(component)) + os.sep):
             raise InputError(f"backup folder {request.dest}", "a folder outside of what is backed up",
                              f"one inside of component {component}", "Choose another dest")
+    held = _immutable.of(os.path.realpath(request.dest))
+    if held:
+        raise StateError(f"backup folder {request.dest}", "a folder in which files get names", f"the attribute {held.kind}", held.todo)
     _files.require_space(request.dest, found.room, "the archive")
     return found
 
@@ -114,7 +118,7 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
     for source in found.sources:
         source.reread = any(source.name == path or source.name.startswith(path + "/") for path in request.never_reuse)
     lacks = _external.lacks_state(layout, request.components, (source.component for source in found.sources if source.type != "dir"))
-    _archive_draft.sweep(request.dest)
+    stuck = _archive_draft.sweep(request.dest)
     places = [request.dest, layout.root, tempfile.gettempdir()]
     for place in places:
         _scratch.sweep(place)
@@ -147,6 +151,7 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
         "status": "unverified" if lacks else "verified", "missing": _external.MISSING if lacks else "", "purpose": request.purpose,
         "release": facts["release"], "problems": writer.problems, "left_out": found.skipped, "shrunk": lost,
         "warnings": [
+            *stuck,
             *writer.warnings,
             *[_backup_shrunk.sentence(one) + "." for one in lost],
             *[f"{backup.archive} is dated in the future. {_backup_order.ADVICE}."

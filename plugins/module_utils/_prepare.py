@@ -15,6 +15,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _deps,
     _files,
     _history,
+    _immutable,
     _runtime,
     _shared,
     _shipped,
@@ -117,11 +118,21 @@ def _link_dependencies(layout: Layout, folder: str, params: dict[str, t.Any]) ->
         shipped.require_fit(_runtime.of_release(folder))
 
 
-def prune(store: ReleaseStore, keep: int) -> list[str]:
-    """Remove the releases that retention gives up, and the dependencies that no release uses any more."""
-    doomed = store.prunable(keep)
-    for release_id in doomed:
-        store.remove(release_id)
+def prune(store: ReleaseStore, keep: int) -> tuple[list[str], list[str]]:
+    """Remove the releases that retention gives up, and the dependencies that no release uses any more.
+
+    :returns: the releases that went, and a sentence for each of which something stays.
+    """
+    gone, held = [], []
+    for release_id in store.prunable(keep):
+        try:
+            store.remove(release_id)
+            gone.append(release_id)
+        except PermissionError:
+            told = _immutable.stays(store.layout.release(release_id))
+            if not told:
+                raise
+            held.append(told)
     for folder in _deps.unused(store.layout.deps, [store.layout.release(name) for name in store.ids()]):
         shutil.rmtree(folder)
-    return doomed
+    return gone, held + store.finish_removing()

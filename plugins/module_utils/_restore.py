@@ -60,7 +60,7 @@ def restore(layout: Layout, request: Request, serving: Serving | None = None,
             raise
     result = {**source.facts(), **settled, **work.result(), "elapsed": round(time.monotonic() - started, 3)}
     for name in ("unmigrated", "kept", "warnings"):
-        result[name] += settled[name]
+        result[name] = list(dict.fromkeys(result[name] + settled[name]))
     with contextlib.suppress(OSError):  # the restore stands, on a full disk too
         _history.record(layout, "restored", request.why, archive=request.archive, sha256=source.digest, components=source.components,
                         env=request.env, source_env=result["env"], safety_backup=result["safety_backup"],
@@ -146,7 +146,9 @@ class _Work:
             stack.close()
             if self._is_back(journal):  # any later one is for the next run, which finds the journal
                 journal.end()
-                self._kept += _swap.sweep(self._layout)
+                kept, stuck = _swap.sweep(self._layout)
+                self._kept += kept
+                self._warnings += stuck
 
     def _made(self) -> str | None:
         """When the archive was made, by the clock that the records go by; none of another environment's."""

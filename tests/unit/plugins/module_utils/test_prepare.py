@@ -49,7 +49,7 @@ def test_dependencies_are_linked_and_shared(host, params, tmp_path, artifact):
     (modules,) = links
     assert os.path.isdir(modules) and modules.startswith(host.layout.deps)
     host.live("r9")
-    assert _prepare.prune(host.store, 5) == ["r1"]
+    assert _prepare.prune(host.store, 5) == (["r1"], [])
     assert os.path.isdir(modules)
     host.store.remove("r2")
     assert _prepare.prune(host.store, 5) == [] and not os.path.exists(modules)
