@@ -52,7 +52,7 @@ def test_dependencies_are_linked_and_shared(host, params, tmp_path, artifact):
     assert _prepare.prune(host.store, 5) == (["r1"], [])
     assert os.path.isdir(modules)
     host.store.remove("r2")
-    assert _prepare.prune(host.store, 5) == [] and not os.path.exists(modules)
+    assert _prepare.prune(host.store, 5) == ([], []) and not os.path.exists(modules)
 
 
 @pytest.mark.parametrize("change, kind, words", [
