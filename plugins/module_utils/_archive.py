@@ -10,6 +10,7 @@ One thread writes; ``_archive_ahead`` has a pool that reads and deflates for it.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import os
@@ -62,7 +63,8 @@ class Writer:
         self._meter = meter
         self._share, self._sharing = Share(meter, 0), False
         self._ahead = ReadAhead(previous, deflater)
-        self._linked: dict[int, dict[str, t.Any]] = {}
+        #: By the number of a file with several names: what was taken of it, and the member that holds that.
+        self._linked: dict[int, tuple[Content, Member]] = {}
         self.entries: list[dict[str, t.Any]] = []
         self.problems: list[dict[str, str]] = []
         #: What is no problem, and its owner should know.
@@ -185,28 +187,52 @@ class Writer:
 
     def _plain(self, source: Source, ahead: Ahead, tries: int, doubtful: bool) -> bool:
         try:
-            if isinstance(ahead, Unreadable):
-                raise ahead
-            content = ahead or self.copied_before(source) or self._streamed(source, tries)
-            if ahead:
-                self._add(source, content)
+            content = self._same_file(source)
+            further = content is not None
+            content = content or self._read(source, ahead, tries)
         except Unreadable as error:
             if isinstance(error.__cause__, FileNotFoundError) and is_draft(source):
                 return True
             self.problem(source, f"it cannot be read: {error}")
             return False
-        reason = content.reason
-        entry = self.enter(source, content, doubtful=bool(reason) or doubtful)
-        if content.remark:
+        self.enter(source, content, doubtful=bool(content.reason) or doubtful)
+        if content.remark and not further:
             self.warn(source, content.remark)
-        if source.hardlink and not reason:
-            first = self._linked.setdefault(source.hardlink, entry)
-            if first["sha256"] != entry["sha256"]:
-                entry["changed"], reason = True, "it changed between the readings of two of its names"
-                del entry["hardlink"]
-        if reason:
-            self.problem(source, reason)
-        return not reason
+        if content.reason and not further:
+            self.problem(source, content.reason)
+        return not content.reason
+
+    def _read(self, source: Source, ahead: Ahead, tries: int) -> Content:
+        """A file's content, by now a member. :raises Unreadable: when it cannot be read."""
+        if isinstance(ahead, Unreadable):
+            raise ahead
+        content = ahead or self.copied_before(source) or self._streamed(source, tries)
+        if ahead:
+            self._add(source, content)
+        return content
+
+    def _same_file(self, source: Source) -> Content | None:
+        """What was taken of a file under another name, once more: so all its names have one content, whoever writes to it.
+
+        :returns: ``None`` when it is the first name, or by now that of another file.
+        :raises Unreadable: when it cannot be opened.
+        """
+        if source.hardlink not in self._linked:
+            return None
+        content, first = self._linked[source.hardlink]
+        with _archive_source.Folders() as folders, folders.opened(source) as descriptor:
+            status = os.fstat(descriptor)
+        if (status.st_dev, status.st_ino) != (content.status.st_dev, content.status.st_ino):
+            source.hardlink = 0
+            return None
+        member = self._member(source, content.status, content.size, content.method)
+        member.crc, member.size = content.crc, content.size
+        self._zip.begin(member)
+        for chunk in self._zip.stored(first):
+            self._zip.extend(member, chunk)
+            self._share.add(len(chunk))
+        self._zip.keep(member)
+        return content
 
     def enter(self, source: Source, content: Content, doubtful: bool = False) -> dict[str, t.Any]:
         """Enter a member into the manifest."""
@@ -220,6 +246,10 @@ class Writer:
             entry.update(inode=content.status.st_ino, ctime_ns=content.status.st_ctime_ns)
         if content.copied:
             self.copied.add(source.name)
+        if source.hardlink:
+            first = self._linked.setdefault(source.hardlink, (dataclasses.replace(content, chunks=[]), self._zip.last))[0]
+            if (first.sha256, first.size) != (content.sha256, content.size):
+                del entry["hardlink"]  # a database that was copied for each of its names
         self.entries.append(entry)
         return entry
 

@@ -73,7 +73,8 @@ class ReadAhead:
 
 
 def _is_small(source: Source | Group) -> bool:
-    return isinstance(source, Source) and source.type == "file" and _archive_source.is_small(source.status)
+    return isinstance(source, Source) and source.type == "file" and not source.further \
+        and _archive_source.is_small(source.status)
 
 
 def _batches(sources: list[Source | Group]) -> t.Iterator[list[t.Any]]:

@@ -257,11 +257,12 @@ def _xattrs(path: str) -> dict[str, str]:
 
 
 def _number_links(plan: Plan) -> None:
-    """Number the files that have several names. A database is copied for each name, so its names do not count."""
+    """Number the files that have several names."""
     groups: dict[tuple[int, int], list[Source]] = {}
     for source in plan.sources:
-        if source.type == "file" and source.status.st_nlink > 1 and not source.sqlite:
+        if source.type == "file" and source.status.st_nlink > 1:
             groups.setdefault((source.status.st_dev, source.status.st_ino), []).append(source)
     for number, names in enumerate((names for names in groups.values() if len(names) > 1), 1):
+        log = any(source.append_only for source in names)
         for source in names:
-            source.hardlink = number
+            source.hardlink, source.further, source.log = number, source is not names[0], log

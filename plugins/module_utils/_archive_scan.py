@@ -29,6 +29,10 @@ class Source:
     xattrs: dict[str, str] = dataclasses.field(default_factory=dict)
     #: The same number for all names of one file; 0 for a file with one name.
     hardlink: int = 0
+    #: Another name of the same file comes before it in the plan.
+    further: bool = False
+    #: Another name of the same file is a log.
+    log: bool = False
     #: It may change without a trace in its times, so that it is read every time.
     reread: bool = False
 
@@ -45,7 +49,7 @@ class Source:
     @property
     def append_only(self) -> bool:
         """A log is taken up to the size that was seen first: it may grow meanwhile."""
-        return self.component == "logs"
+        return self.component == "logs" or self.log
 
 
 @dataclasses.dataclass
