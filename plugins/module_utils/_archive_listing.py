@@ -15,7 +15,7 @@ import typing as t
 from ansible_collections.mobius.ops.plugins.module_utils import _archive_paths, _archive_source, _files, _sqlite, _walk
 from ansible_collections.mobius.ops.plugins.module_utils._archive_scan import XATTR_LISTS, XATTR_PREFIX, Plan, Source, is_draft, note
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import KEPT, WORK, Layout
+from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, is_work
 
 _TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "symlink"}
 _SPECIAL = {stat.S_IFSOCK: "socket", stat.S_IFIFO: "named pipe", stat.S_IFCHR: "character device",
@@ -165,12 +165,13 @@ def _look(folder: Source, names: list[str], found: dict[str, Source], descriptor
     """Add what is not *found* yet; whether all of it was still there. It looks below the folder's descriptor, through no link."""
     complete = True
     for name in names:
-        hidden = not folder.relative and name.startswith((WORK, KEPT))  # of a restore that was killed: no part of the state
-        if hidden or name in found:
+        if name in found:
             continue
         relative = os.path.join(folder.relative, name) if folder.relative else name
         try:
             status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+            if not folder.relative and is_work(name, status):  # of a restore that was killed: no part of the state
+                continue
             kind = _TYPES.get(stat.S_IFMT(status.st_mode), "other")
             target = _archive_paths.to_text(os.readlink(name, dir_fd=descriptor)) if kind == "symlink" else ""
         except OSError:

@@ -15,7 +15,7 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _immutable, _mounts, _trees, _walk
 from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS, KEPT, WORK, Layout
+from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS, KEPT, WORK, Layout, is_work
 from ansible_collections.mobius.ops.plugins.module_utils._restore_journal import Journal
 
 #: Belongs to a file system and not to what is in it.
@@ -106,7 +106,7 @@ def plan(layout: Layout, components: list[str]) -> list[Swap]:
 def _entries(mounted: str) -> list[str]:
     """What changes places in a folder that is a mount point."""
     return [os.path.join(mounted, name) for name in os.listdir(mounted)
-            if name not in _FOREIGN and not name.startswith((WORK, KEPT))]
+            if name not in _FOREIGN and not (name.startswith((WORK, KEPT)) and is_work(name, os.lstat(os.path.join(mounted, name))))]
 
 
 def prepare(swaps: list[Swap], stack: contextlib.ExitStack) -> None:
@@ -231,7 +231,7 @@ def sweep(layout: Layout, kept: t.Iterable[str] = ()) -> tuple[list[str], list[s
     for base in dict.fromkeys([layout.shared] + [layout.component(name) for name in COMPONENTS]):
         for name in sorted(os.listdir(base)) if os.path.isdir(base) else []:
             work = os.path.join(base, name)
-            if not name.startswith(WORK):
+            if not name.startswith(WORK) or not is_work(name, os.lstat(work)):
                 continue
             with _same_time(base):
                 if work in kept or _filled(os.path.join(work, "found")):
