@@ -56,7 +56,8 @@ def restore(layout: Layout, request: Request, serving: Serving | None = None,
                 work = _Work(layout, request, source, serving, meter)
                 work.run()
         except OpsError as error:
-            error.facts = {**settled, **getattr(error, "facts", {})}
+            facts = getattr(error, "facts", {})
+            error.facts = {**settled, **facts, "warnings": list(dict.fromkeys([*settled["warnings"], *facts.get("warnings", [])]))}
             raise
     result = {**source.facts(), **settled, **work.result(), "elapsed": round(time.monotonic() - started, 3)}
     for name in ("unmigrated", "kept", "warnings"):

@@ -16,7 +16,7 @@ import pytest
 from support import trees
 from support.attributes import Attributes
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_source, _immutable, _restore_journal
+from ansible_collections.mobius.ops.plugins.module_utils import _archive_source, _immutable, _restore_journal, _swap
 from ansible_collections.mobius.ops.plugins.modules import backup_prune
 
 
@@ -77,7 +77,7 @@ def test_a_restore_goes_on_and_names_what_stays_until_it_is_released(state_host,
     assert not last.get("failed") and not last.get("warnings") and state_host.debris() == []
 
 
-def test_a_killed_restore_is_ended_and_names_what_stays(state_host, attributes, run_module, quick_clock):
+def test_a_killed_restore_is_ended_and_names_what_stays(state_host, attributes, monkeypatch, quick_clock):
     work = os.path.join(state_host.layout.shared, ".restore-20260101_000000-0badcafe")
     os.makedirs(work + "/old/uploads")
     with open(work + "/old/uploads/file", "wb"):
@@ -88,6 +88,9 @@ def test_a_killed_restore_is_ended_and_names_what_stays(state_host, attributes, 
     assert not restored.get("failed")
     restored = state_host.restore(archive)
     assert [text for text in restored.get("warnings", []) if work in text and "immutable" in text]
+    monkeypatch.setattr(_swap, "exchange", lambda *_all: os.rename("/nowhere", "/nowhere/else"))
+    failed = state_host.restore(archive)
+    assert failed["failed"] and [text for text in failed.get("warnings", []) if work in text], failed
 
 
 @pytest.mark.parametrize("where", ["uploads", ""])
