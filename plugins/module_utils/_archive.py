@@ -115,7 +115,7 @@ class Writer:
                 status = source.status
                 made.update(size=status.st_size, sha256="0" * 64, packed_sha256="0" * 64, inode=status.st_ino,
                             ctime_ns=status.st_ctime_ns, **({"journal_mode": "wal", "as_is": True} if source.sqlite else {}),
-                            **({"allocated": status.st_size} if _sparse.is_sparse(status) else {}))
+                            **({"data": status.st_size} if _sparse.is_sparse(status) else {}))
             elif source.type == "symlink":
                 made.update(target=source.target, size=len(source.target), sha256="0" * 64)
             entries.append(made)
@@ -238,8 +238,8 @@ class Writer:
         """Enter a member into the manifest."""
         entry = {**_archive_manifest.entry(source, content.status), "size": content.size, "sha256": content.sha256,
                  "packed_sha256": content.packed_sha256}
-        if _sparse.is_sparse(content.status) and content.size == content.status.st_size:
-            entry["allocated"] = _sparse.allocated(content.status)
+        if content.data is not None and _sparse.is_sparse(content.status):
+            entry["data"] = content.data
         if doubtful:
             entry["changed"] = True
         elif content.rested:
@@ -314,17 +314,19 @@ class Writer:
         :returns: with it the ends of a JSON store: its beginning, which is all of it up to ``PARSED`` bytes, and its last block.
         """
         sample = os.pread(descriptor, 64 * 1024, status.st_size // 2)
-        deflates = _sparse.is_sparse(status) or (
+        sparse = _sparse.is_sparse(status)
+        deflates = sparse or (
             bool(sample) and _archive_source.compressible(source) and self._deflater.shrinks(sample))
         member = self._member(source, status, status.st_size, DEFLATED if deflates else STORED)
         self._zip.begin(member)
         digest, packed_digest = hashlib.sha256(), hashlib.sha256()
-        store, head, tail = _archive_source.is_json_store(source), bytearray(), b""
+        store, head, tail, data_bytes = _archive_source.is_json_store(source), bytearray(), b"", 0
 
         def content() -> t.Iterator[bytes]:
-            nonlocal tail
+            nonlocal tail, data_bytes
             for block in _archive_source.blocks(descriptor, status.st_size):
                 digest.update(block)
+                data_bytes += _sparse.data_in(block, member.size) if sparse else 0
                 member.crc, member.size = _deflate.crc32(block, member.crc), member.size + len(block)
                 if store and len(head) < _archive_source.PARSED:
                     head.extend(block)
@@ -342,4 +344,5 @@ class Writer:
             raise
         sha256 = digest.hexdigest()
         packed = packed_digest.hexdigest() if deflates else sha256
-        return member, Content(status, member.size, sha256, member.crc, member.method, packed), (bytes(head), tail)
+        return member, Content(status, member.size, sha256, member.crc, member.method, packed,
+                               data=data_bytes if sparse else None), (bytes(head), tail)

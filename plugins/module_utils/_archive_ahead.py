@@ -74,7 +74,7 @@ class ReadAhead:
 
 def _is_small(source: Source | Group) -> bool:
     return isinstance(source, Source) and source.type == "file" and not source.further \
-        and _archive_source.is_small(source.status)
+        and source.status.st_size <= _archive_source.SMALL
 
 
 def _batches(sources: list[Source | Group]) -> t.Iterator[list[t.Any]]:

@@ -64,11 +64,8 @@ class Content:
     copied: bool = False
     #: The file was at rest when it was read, so that another content of it has other times.
     rested: bool = True
-
-
-def is_small(status: os.stat_result) -> bool:
-    """Whether a file is read in one piece. One with a hole is not: how it is packed is another matter."""
-    return status.st_size <= SMALL and not _sparse.is_sparse(status)
+    #: Of a file with holes: bytes of its pages that are not all zeros.
+    data: int | None = None
 
 
 def compressible(source: Source) -> bool:
@@ -230,12 +227,13 @@ def writes_now(status: os.stat_result) -> bool:
 
 def packed(status: os.stat_result, content: bytes, deflater: _deflate.Deflater | None) -> Content:
     """A file's whole content as it goes into the archive."""
-    digest = hashlib.sha256(content).hexdigest()
-    smaller = deflater.whole(content) if deflater and content else None
+    digest, sparse = hashlib.sha256(content).hexdigest(), _sparse.is_sparse(status)
+    smaller = deflater.whole(content, sparse) if deflater and content else None
+    data = _sparse.data_in(content, 0) if sparse else None
     if smaller is None:
-        return Content(status, len(content), digest, _deflate.crc32(content), STORED, digest, [content])
+        return Content(status, len(content), digest, _deflate.crc32(content), STORED, digest, [content], data=data)
     return Content(status, len(content), digest, _deflate.crc32(content), DEFLATED, hashlib.sha256(smaller).hexdigest(),
-                   [smaller])
+                   [smaller], data=data)
 
 
 def read_small(folders: Folders, source: Source, deflater: _deflate.Deflater) -> Content | None:
@@ -250,10 +248,10 @@ def read_small(folders: Folders, source: Source, deflater: _deflate.Deflater) ->
         try:
             with folders.opened(source) as descriptor:
                 before, rested = settled(functools.partial(os.fstat, descriptor), source.append_only)
-                if not is_small(before):
+                if before.st_size > SMALL:
                     return None
                 raw = b"".join(blocks(descriptor, before.st_size))
-                content = packed(before, raw, deflater if compressible(source) else None)
+                content = packed(before, raw, deflater if compressible(source) or _sparse.is_sparse(before) else None)
                 content.rested = rested
                 judge(source, content, descriptor, (raw, raw))
         except Unreadable:

@@ -20,7 +20,7 @@ from ansible_collections.mobius.ops.plugins.module_utils import (
     _trees,
     _walk,
 )
-from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive, Window
+from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive, Buffer, Window
 from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._progress import Meter
 
@@ -130,16 +130,27 @@ class _Stage:
         name = _archive_paths.to_disk(entry["path"]).rpartition("/")[2]
         descriptor = os.open(name, _NEW, 0o600, dir_fd=parent)
         try:
-            write = _sparse.write if "allocated" in entry else _files.write_all
+            left = entry.get("data")
             for chunk in self._archive.read(entry, window, again=True):
-                write(descriptor, chunk)
+                if left is None:
+                    _files.write_all(descriptor, chunk)
+                else:
+                    left = self._write_sparse(entry, descriptor, chunk, left)
                 self._meter.add(len(chunk))
-            if "allocated" in entry:  # it may end in a hole
+            if left is not None:  # it may end in a hole
                 os.ftruncate(descriptor, entry["size"])
             self._dress(entry, descriptor)
         finally:
             os.close(descriptor)
         self._meter.add(files=1)
+
+    def _write_sparse(self, entry: Entry, descriptor: int, chunk: Buffer, left: int) -> int:
+        """How many bytes of data may still come: room was asked for no more than the manifest tells."""
+        left -= _sparse.write(descriptor, chunk)
+        if left < 0:
+            raise IntegrityError(f"archive {self._archive.path}", f"{entry['data']} bytes of data and holes else, as its manifest says",
+                                 f"more in {_archive_paths.printable(entry['path'])}", "Use another archive")
+        return left
 
     def _to_wal(self, entry: Entry) -> None:
         """Put a database back into the journal mode that its application had chosen; a single file as before."""

@@ -31,19 +31,35 @@ def packed_size(status: os.stat_result) -> int:
 
 def needed(entry: dict[str, t.Any]) -> int:
     """Bytes that a restored file needs on the disk, by its entry in a manifest."""
-    return entry.get("allocated", entry["size"])
+    return entry.get("data", entry["size"])
 
 
-def write(descriptor: int, content: bytes | memoryview) -> None:
-    """Write what comes next in a new file, and leave out pages of zeros. The caller sets the size in the end, for it may end in a hole."""
-    rest, offset = memoryview(content), os.lseek(descriptor, 0, os.SEEK_CUR)
-    while rest:
-        size = _run(rest, offset, zeros=True)
-        os.lseek(descriptor, size, os.SEEK_CUR)
-        data = rest[size:size + _run(rest[size:], offset + size, zeros=False)]
-        rest, offset = rest[size + len(data):], offset + size + len(data)
+def data_in(content: bytes | memoryview, offset: int) -> int:
+    """Bytes of the pages that are not all zeros, in a part of a file that begins at an offset."""
+    return sum(len(data) for _skip, data in _runs(memoryview(content), offset))
+
+
+def write(descriptor: int, content: bytes | memoryview) -> int:
+    """Write what comes next in a new file, and leave out pages of zeros. The caller sets the size in the end, for it may end in a hole.
+
+    :returns: how many bytes were written.
+    """
+    written = 0
+    for skip, data in _runs(memoryview(content), os.lseek(descriptor, 0, os.SEEK_CUR)):
+        os.lseek(descriptor, skip, os.SEEK_CUR)
+        written += len(data)
         while data:
             data = data[os.write(descriptor, data):]
+    return written
+
+
+def _runs(rest: memoryview, offset: int) -> t.Iterator[tuple[int, memoryview]]:
+    """How many bytes of zeros come, and the data after them; again and again."""
+    while rest:
+        skip = _run(rest, offset, zeros=True)
+        data = rest[skip:skip + _run(rest[skip:], offset + skip, zeros=False)]
+        yield skip, data
+        rest, offset = rest[skip + len(data):], offset + skip + len(data)
 
 
 def _run(content: memoryview, offset: int, zeros: bool) -> int:

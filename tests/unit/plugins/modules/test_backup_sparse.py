@@ -14,6 +14,7 @@ import zipfile
 
 import pytest
 from support import trees
+from support.raw_zip import forged
 
 from ansible_collections.mobius.ops.plugins.module_utils import _account, _databases, _sparse, _tree_copy
 
@@ -116,12 +117,29 @@ def test_a_restore_of_data_that_does_not_fit_is_still_refused(sparse, monkeypatc
     assert refused["failed"] and "the restored files beside the present ones" in refused["msg"], refused
 
 
-def test_the_manifest_tells_what_is_allocated(sparse):
+def test_the_manifest_tells_how_much_is_data(sparse):
     archive = sparse.backup()["archive"]
     with zipfile.ZipFile(archive) as opened:
         entries = {entry["path"]: entry for entry in json.loads(opened.read("MANIFEST.json"))["entries"]}
-    assert entries["uploads/disk.mp4"]["allocated"] < 64 * 1024 < entries["uploads/disk.mp4"]["size"]
-    assert "allocated" not in entries["uploads/rules.txt"]
+    assert [entries[name]["data"] for name in NAMES] == [12288, 0, 8192, 4096]
+    assert "data" not in entries["uploads/rules.txt"]
+
+
+@pytest.mark.parametrize(("data", "good"), [(8192, True), (5000, False)])
+def test_a_manifest_that_tells_of_less_data_than_comes_is_refused(state_host, snapshot, tmp_path, data, good):
+    """Room was asked for that much only."""
+    made = forged()
+    made.add("logs/hole", content=bytes(MB) + b"x" * 8192 + bytes(MB), deflated=True, data=data)
+    archive = str(tmp_path / "forged.zip")
+    with open(archive, "wb") as stream:
+        stream.write(made.content())
+    before = snapshot(state_host.layout.shared)
+    result = state_host.restore(archive, allow_unverified=True)
+    if good:
+        assert not result.get("failed") and held(state_host.path("logs/hole")) <= 8192, result
+    else:
+        assert result["failed"] and "5000 bytes of data and holes else" in result["msg"], result
+        assert snapshot(state_host.layout.shared) == before and state_host.debris() == []
 
 
 def test_other_tools_get_the_same_bytes(sparse):
