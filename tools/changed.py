@@ -40,7 +40,7 @@ def read(root: Path, paths: list[str]) -> dict[str, str]:
 
 def imported(tree: ast.Module) -> set[str]:
     """Every part of a name that a Python file imports."""
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             names = [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]

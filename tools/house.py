@@ -41,7 +41,7 @@ def role_specs(root: Path) -> Iterator[str]:
 
 
 #: Files that parse JSON themselves: the parser, and those that only ask whether a file of the application or an archive is whole.
-PARSERS = {"_documents.py", "_stores.py", "_gate.py", "_archive_source.py", "_archive_structure.py"}
+PARSERS = {"documents.py", "json_stores.py", "torn_json.py", "structure.py"}
 
 
 def parsers(root: Path) -> Iterator[str]:
@@ -49,9 +49,9 @@ def parsers(root: Path) -> Iterator[str]:
     for path in sorted((root / "plugins").rglob("*.py")):
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             if re.search(r"\bjson\.loads?\(", line) and path.name not in PARSERS:
-                yield f"{path.relative_to(root)}:{number}: parses JSON itself; use _documents.parse, which limits the depth"
-            if "_files.read_json(" in line and path.name not in ("_records.py", "_progress.py", "_sandbox.py"):
-                yield f"{path.relative_to(root)}:{number}: reads a record without a shape; use _records.read"
+                yield f"{path.relative_to(root)}:{number}: parses JSON itself; use documents.parse, which limits the depth"
+            if "fs.read_json(" in line and path.name not in ("records.py", "progress.py", "sandbox.py"):
+                yield f"{path.relative_to(root)}:{number}: reads a record without a shape; use records.read"
 
 
 def main() -> int:

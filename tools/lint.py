@@ -29,6 +29,9 @@ def steps(copy: Path) -> dict[str, tuple[str, list[str], Path]]:
     """Every step: what it is, its command, and where it runs."""
     python = sys.executable
     docs = ["lint-collection-docs", "--plugin-docs", "--validate-collection-refs", "self", "."]
+    packages = str(copy.parents[2])
+    types = ["/usr/bin/env", f"MYPYPATH={packages}:{ROOT}/tools", f"{BIN}/mypy", "--config-file", "pyproject.toml", "--cache-dir",
+             ".build/mypy", "--no-error-summary", "-p", "ansible_collections.mobius.ops.plugins"]
     return {
         "sanity": ("ansible-test sanity", [python, f"{ROOT}/tools/sanity.py", str(BIN.parent), str(copy)], ROOT),
         "ansible": ("ansible-lint, production profile, and yamllint", [f"{BIN}/ansible-lint", "-q", "--offline"], copy),
@@ -36,6 +39,9 @@ def steps(copy: Path) -> dict[str, tuple[str, list[str], Path]]:
         "changelog": ("antsibull-changelog", [f"{BIN}/antsibull-changelog", "lint"], copy),
         "ruff": ("ruff", [f"{BIN}/ruff", "check", "--quiet", "--output-format=concise", "."], ROOT),
         "house": ("action group and role argument specs", [python, f"{ROOT}/tools/house.py"], ROOT),
+        "rooms": ("a room of module_utils imports rooms below it", [
+            "/usr/bin/env", f"PYTHONPATH={packages}", f"{BIN}/lint-imports", "--no-cache", "pyproject.toml"], ROOT),
+        "types": ("mypy, plugins and tools", [*types, *(f"-m{path.stem}" for path in sorted((ROOT / "tools").glob("*.py")))], ROOT),
         "root": ("code that runs as root follows no path of another user", [python, f"{ROOT}/tools/root_code.py"], ROOT),
     }
 

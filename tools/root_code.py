@@ -14,11 +14,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 #: Kind of call -> what is wrong with it, and what to use instead.
 KINDS = {
-    "copytree": "follows a link that takes a file's place. Copy by descriptors (_files.folder, _files.plain), or as the service's user",
-    "copystat": "sets mode, times and attributes of whatever the path stands for by then. Set them by descriptor (_files.settle)",
-    "chown": "changes the owner of whatever the path stands for by then. Use _files.settle, or os.fchown",
-    "chmod": "changes the mode of whatever the path stands for by then. Use _files.settle, or os.fchmod",
-    "open": "follows links and waits at pipes. Use _files.plain, _files.read_end, _files.read_own or _files.append_stream",
+    "copytree": "follows a link that takes a file's place. Copy by descriptors (fs.folder, fs.plain), or as the service's user",
+    "copystat": "sets mode, times and attributes of whatever the path stands for by then. Set them by descriptor (fs.settle)",
+    "chown": "changes the owner of whatever the path stands for by then. Use fs.settle, or os.fchown",
+    "chmod": "changes the mode of whatever the path stands for by then. Use fs.settle, or os.fchmod",
+    "open": "follows links and waits at pipes. Use fs.plain, fs.read_end, fs.read_own or fs.append_stream",
     "recursion": "fails with a RecursionError on deep input. Use a loop",
 }
 _CALLS = {
@@ -39,44 +39,45 @@ DESCRIPTOR = "through an open descriptor, in /proc/self/fd"
 ALLOWED: dict[str, dict[str, str]] = {
     "action/release_artifact.py": {"open": CONTROLLER},
     "lookup/profile.py": {"recursion": SETTINGS},
-    "module_utils/_account.py": {"open": PROC},
-    "module_utils/_archive_reader.py": {"open": DATA},
-    "module_utils/_artifact.py": {"open": CONTROLLER},
-    "module_utils/_as_user.py": {"open": PROC},
-    "module_utils/_background.py": {"open": PRIVATE},
-    "module_utils/_checksums.py": {"open": STATE},
-    "module_utils/_deploy_lock.py": {"open": PROC},
-    "module_utils/_deps.py": {"copystat": STATE, "copytree": STATE, "open": STATE},
-    "module_utils/_deps_needs.py": {"open": STATE},
-    "module_utils/_detach.py": {"open": STATE},
-    "module_utils/_documents.py": {"recursion": BOUNDED},
-    "module_utils/_drill.py": {"chmod": PRIVATE},
-    "module_utils/_drill_app.py": {"copytree": STATE},
-    "module_utils/_drill_instance.py": {"open": PROC},
-    "module_utils/_drill_scratch.py": {"chmod": DATA, "chown": DATA},
-    "module_utils/_env_file.py": {"recursion": "a record of ours"},
-    "module_utils/_files.py": {"open": STATE},
-    "module_utils/_gate.py": {"chmod": DATA, "chown": DATA},
-    "module_utils/_host_metrics.py": {"open": PROC},
-    "module_utils/_mounts.py": {"open": PROC},
-    "module_utils/_namespaces.py": {"open": PROC},
-    "module_utils/_preflight_host.py": {"open": PROC},
-    "module_utils/_preflight_request.py": {"open": CONTROLLER, "recursion": CONTROLLER},
-    "module_utils/_processes.py": {"open": PROC},
-    "module_utils/_records.py": {"recursion": BOUNDED},
-    "module_utils/_runtime.py": {"open": STATE},
-    "module_utils/_sandbox.py": {"open": PROC},
-    "module_utils/_scratch.py": {"open": STATE},
-    "module_utils/_source.py": {"copystat": CONTROLLER, "open": CONTROLLER},
-    "module_utils/_sqlite.py": {"open": DATA},
-    "module_utils/_suite.py": {"recursion": SETTINGS},
-    "module_utils/_suite_made.py": {"recursion": BOUNDED},
-    "module_utils/_suite_steps.py": {"open": PRIVATE},
-    "module_utils/_supervisor.py": {"open": STATE},
-    "module_utils/_tarball.py": {"open": STATE},
-    "module_utils/_walk.py": {"chmod": DESCRIPTOR, "chown": DESCRIPTOR},
-    "module_utils/_watch.py": {"open": STATE},
-    "module_utils/_words.py": {"recursion": BOUNDED},
+    "module_utils/_core/accounts.py": {"open": PROC},
+    "module_utils/_backup/archive/reader.py": {"open": DATA},
+    "module_utils/_deploy/artifacts.py": {"open": CONTROLLER},
+    "module_utils/_core/as_user.py": {"open": PROC},
+    "module_utils/_ansible/background.py": {"open": PRIVATE},
+    "module_utils/_core/checksums.py": {"open": STATE},
+    "module_utils/_target/deploy_lock.py": {"open": PROC},
+    "module_utils/_deploy/dependencies.py": {"copystat": STATE, "copytree": STATE, "open": STATE},
+    "module_utils/_deploy/dependency_needs.py": {"open": STATE},
+    "module_utils/_service/detach.py": {"open": STATE},
+    "module_utils/_core/documents.py": {"recursion": BOUNDED},
+    "module_utils/_restore/drill/drill.py": {"chmod": PRIVATE},
+    "module_utils/_service/scratch/app.py": {"copytree": STATE},
+    "module_utils/_service/scratch/instance.py": {"open": PROC},
+    "module_utils/_service/scratch/folder.py": {"chmod": DATA, "chown": DATA},
+    "module_utils/_core/dotenv.py": {"recursion": "a record of ours"},
+    "module_utils/_core/fs.py": {"open": STATE},
+    "module_utils/_deploy/rehearsal.py": {"chmod": DATA, "chown": DATA},
+    "module_utils/_jobs/listing.py": {"open": PROC},
+    "module_utils/_observe/host_metrics.py": {"open": PROC},
+    "module_utils/_core/mounts.py": {"open": PROC},
+    "module_utils/_core/namespaces.py": {"open": PROC},
+    "module_utils/_gates/preflight/host.py": {"open": PROC},
+    "module_utils/_gates/preflight/request.py": {"open": CONTROLLER, "recursion": CONTROLLER},
+    "module_utils/_core/processes.py": {"open": PROC},
+    "module_utils/_target/records.py": {"recursion": BOUNDED},
+    "module_utils/_target/node_runtime.py": {"open": STATE},
+    "module_utils/_service/scratch/sandbox.py": {"open": PROC},
+    "module_utils/_core/scratch.py": {"open": STATE},
+    "module_utils/_deploy/sources.py": {"copystat": CONTROLLER, "open": CONTROLLER},
+    "module_utils/_core/sqlite.py": {"open": DATA},
+    "module_utils/_gates/smoke/suite.py": {"recursion": SETTINGS},
+    "module_utils/_gates/smoke/made_files.py": {"recursion": BOUNDED},
+    "module_utils/_gates/smoke/steps.py": {"open": PRIVATE},
+    "module_utils/_service/supervisor.py": {"open": STATE},
+    "module_utils/_core/tarball.py": {"open": STATE},
+    "module_utils/_core/walk.py": {"chmod": DESCRIPTOR, "chown": DESCRIPTOR},
+    "module_utils/_watch/control.py": {"open": STATE},
+    "module_utils/_core/wording.py": {"recursion": BOUNDED},
     "plugin_utils/own_yaml.py": {"open": CONTROLLER},
     "plugin_utils/setting_names.py": {"open": CONTROLLER},
     "plugin_utils/step_lines.py": {"recursion": BOUNDED},
@@ -102,14 +103,15 @@ def _calls(node: ast.Call, name: str, is_method: bool) -> bool:
     """Whether it is a call of the function that it stands in."""
     if isinstance(node.func, ast.Name):
         return node.func.id == name and not is_method
-    own = isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name) and node.func.value.id == "self"
-    return own and node.func.attr == name  # type: ignore[union-attr]
+    if not isinstance(node.func, ast.Attribute) or not isinstance(node.func.value, ast.Name):
+        return False
+    return node.func.value.id == "self" and node.func.attr == name
 
 
 def _kind(node: ast.Call) -> str:
     words = {word.arg for word in node.keywords}
     if isinstance(node.func, ast.Name):
-        opened = node.args and isinstance(node.args[0], ast.Call)  # open(_files.plain(…)), open(os.open(…))
+        opened = node.args and isinstance(node.args[0], ast.Call)  # open(fs.plain(…)), open(os.open(…))
         return "open" if node.func.id == "open" and "opener" not in words and not opened else ""
     if not isinstance(node.func, ast.Attribute) or not isinstance(node.func.value, ast.Name):
         return ""

@@ -49,7 +49,7 @@ def pip_settings() -> configparser.RawConfigParser:
     settings = configparser.RawConfigParser()
     real_home = Path(os.environ.get("HOME") or "/nonexistent")
     config_home = Path(os.environ.get("XDG_CONFIG_HOME") or real_home / ".config")
-    places = [real_home / ".pip" / "pip.conf", config_home / "pip" / "pip.conf", os.environ.get("PIP_CONFIG_FILE", "")]
+    places: list[Path | str] = [real_home / ".pip" / "pip.conf", config_home / "pip" / "pip.conf", os.environ.get("PIP_CONFIG_FILE", "")]
     settings.read([str(place) for place in places if str(place) and os.access(place, os.R_OK)])
     if not settings.has_section("global"):
         settings.add_section("global")
@@ -97,7 +97,7 @@ def run(venv: Path, tree: Path, arguments: list[str]) -> int:
     status = subprocess.call(ours, cwd=tree, env=environment(venv))
     if own_python:
         return status
-    find = [ROOT / "tools" / "find-python", OLDEST_TARGET]
+    find = [str(ROOT / "tools" / "find-python"), OLDEST_TARGET]
     oldest = subprocess.run(find, capture_output=True, text=True, check=False).stdout.strip()
     if not oldest:
         print(f"sanity: no Python {OLDEST_TARGET} here, its import and compile tests were left out")

@@ -16,7 +16,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "settings.md"
-ROLES = ("mobius", "app", "backup", "preflight", "deploy", "rollback", "monitor", "status", "health", "smoke_test", "report")
+ROLES = ("mobius", "app", "backup", "preflight", "deploy", "rollback", "monitor", "status", "health", "ffmpeg", "smoke_test", "report")
 HEAD = """\
 # Settings
 
@@ -84,7 +84,8 @@ def row(name: str, option: dict[str, Any]) -> str:
 
 def groups(role: str, names: list[str]) -> Iterator[tuple[str, list[str]]]:
     """The settings by the comments that stand above them in the spec (`# --- title`)."""
-    title, found = "", []
+    title = ""
+    found: list[str] = []
     for line in (ROOT / "roles" / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8").splitlines():
         heading, option = re.match(r" +# --- (.+)", line), re.match(r" {6}(\w+):$", line)
         if heading and names:

@@ -12,7 +12,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.mobius.ops.plugins.module_utils import _deploy_lock
+from ansible_collections.mobius.ops.plugins.module_utils._target import deploy_lock
 
 #: Seconds that one call on the target waits, so that a holder that dies meanwhile is noticed.
 PATIENCE = 10.0
@@ -31,7 +31,7 @@ class ActionModule(ActionBase):
         if state not in ("held", "available") or (state == "held" and self._task.check_mode):
             return self._module(args, task_vars)
         # the parent of this worker is the run itself, and lives as long as the lock is needed
-        args = {"host": _deploy_lock.here(), "process": _deploy_lock.process_name(os.getppid()), **args}
+        args = {"host": deploy_lock.here(), "process": deploy_lock.process_name(os.getppid()), **args}
         try:
             wait = float(args.pop("wait", 0) or 0)
         except (TypeError, ValueError):
@@ -41,7 +41,7 @@ class ActionModule(ActionBase):
         result = first
         while result.get("failed") and (lock := result.get("lock")) and not args.get("token"):
             left = wait - (time.monotonic() - began)
-            gone = _deploy_lock.is_gone(lock.get("process", ""))
+            gone = deploy_lock.is_gone(lock.get("process", ""))
             if not gone and left <= 0:
                 return result
             result = self._module({**args, **({"gone": lock["token"]} if gone else {"wait": min(left, PATIENCE)})}, task_vars)

@@ -16,7 +16,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.mobius.ops.plugins.module_utils import _words
+from ansible_collections.mobius.ops.plugins.module_utils._core import wording
 
 display = Display()
 #: Seconds that one call on the target waits for news.
@@ -81,7 +81,8 @@ class ActionModule(ActionBase):
                 return result
             if not result.get("verdict") and args.get("together") and self._mark(args["together"]).exists():
                 return {**result, "verdict": "elsewhere", "trigger": "the watch of another host went back or was lost"}
-            ask = {"patience": 0, **{name: args[name] for name in ("root", "watch_id", "offset") if name in args}, "state": "followed"}
+            ask: dict[str, t.Any] = {name: args[name] for name in ("root", "watch_id", "offset") if name in args}
+            ask.update(patience=0, state="followed")
             if result:
                 ask.update(watch_id=result["watch"]["id"], offset=result["offset"], patience=PATIENCE)
             try:
@@ -93,7 +94,7 @@ class ActionModule(ActionBase):
             if not answer.get("failed"):
                 result, since = answer, time.monotonic()
                 continue
-            lost = f"the watch cannot be asked ({_words.clean(str(answer.get('msg', 'no reason given')))})"
+            lost = f"the watch cannot be asked ({wording.clean(str(answer.get('msg', 'no reason given')))})"
             display.display(f"[{host}] {lost}; it goes on without us", color=C.COLOR_WARN)  # a warning would wait for the task's end
             result.pop("lines", None)
             if time.monotonic() - since > float(args.get("lost_after", 300)):
@@ -110,4 +111,4 @@ class ActionModule(ActionBase):
             last = number == len(lines) - 1 and " round " in line
             color = next((color for word, color in COLORS.items() if word in line), None)
             bars = f"  {spark(result['watch']['recent'] or [])}" if last else ""
-            display.display(f"[{host}] {_words.clean(line)}{bars}", color=color)
+            display.display(f"[{host}] {wording.clean(line)}{bars}", color=color)

@@ -17,7 +17,7 @@ from ansible import constants as C
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.mobius.ops.plugins.module_utils import _build_output
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import build_output
 from ansible_collections.mobius.ops.plugins.plugin_utils.progress_lines import pause, span
 
 display = Display()
@@ -35,7 +35,8 @@ class Live:
     def __init__(self, path: str, show: t.Callable[[str], None], clock: t.Callable[[], float] = time.monotonic) -> None:
         self._path, self._show, self._clock = path, show, clock
         self._began = self._since = self._said = clock()
-        self._at, self._rest, self._phase, self._waiting = 0, b"", "", []
+        self._at, self._rest, self._phase = 0, b"", ""
+        self._waiting: list[str] = []
 
     def look(self) -> None:
         """Show what was written since the last look."""
@@ -61,7 +62,7 @@ class Live:
             content = stream.read()
             self._at += len(content)
             whole, newline, self._rest = (self._rest + content).rpartition(b"\n")
-            return list(_build_output.entries((whole + newline).decode("ascii", "replace")))
+            return list(build_output.entries((whole + newline).decode("ascii", "replace")))
         return []
 
 

@@ -11,7 +11,9 @@ from ansible.module_utils.common import validation
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.mobius.ops.plugins.filter.dotenv import dotenv, left_out
-from ansible_collections.mobius.ops.plugins.module_utils import _probe, _shared, _suite
+from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import suite as smoke_suite
+from ansible_collections.mobius.ops.plugins.module_utils._observe import probe
+from ansible_collections.mobius.ops.plugins.module_utils._target import shared_folders
 from ansible_collections.mobius.ops.plugins.plugin_utils import own_yaml, setting_names
 
 KINDS: dict[str, tuple[str, t.Callable[..., t.Any]]] = {
@@ -64,12 +66,12 @@ def mistake(name: str, value: t.Any, option: dict[str, t.Any]) -> str:
     return ""
 
 
-_OF_STEPS = _suite.EVERY_STEP.union(*_suite.FIELDS.values())
+_OF_STEPS = smoke_suite.EVERY_STEP.union(*smoke_suite.FIELDS.values())
 #: Lists of dictionaries whose fields are known here, and read later only.
 FIELDS: dict[str, t.Collection[str]] = {
-    "mobius_checks": {"name", "url", *_probe.DEFAULTS}, "mobius_smoke_checks": {"name", "url", *_probe.DEFAULTS},
+    "mobius_checks": {"name", "url", *probe.DEFAULTS}, "mobius_smoke_checks": {"name", "url", *probe.DEFAULTS},
     "mobius_smoke_suite": _OF_STEPS, "mobius_canary_leave": _OF_STEPS, "mobius_canary_look": _OF_STEPS,
-    "mobius_shared_folders": _shared.FIELDS,
+    "mobius_shared_folders": shared_folders.FIELDS,
 }
 
 
@@ -94,21 +96,22 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """All mistakes in one message."""
         super().run(tmp, task_vars)
+        known = task_vars or {}
         entry_points = own_yaml.read(self._task.args["spec"])["argument_specs"]
         options = entry_points[self._task.args.get("entry_point", "main")].get("options", {})
-        self._require(task_vars, options, [name for name in FIRST if name in options])
-        given = {name: self._templar.template(task_vars[name]) for name in options if name in task_vars}
+        self._require(known, options, [name for name in FIRST if name in options])
+        given = {name: self._templar.template(known[name]) for name in options if name in known}
         mistakes = [mistake(name, value, options[name]) for name, value in sorted(given.items())]
         if given.get("mobius_dotenv") and not any(told.startswith("mobius_dotenv:") for told in mistakes):
             mistakes.append(unfit_secrets(given["mobius_dotenv"]))
         mistakes += [f"{name}: expected a value, found none. Set it in the inventory or with -e."
-                     for name in sorted(options) if options[name].get("required") and name not in task_vars]
-        mistakes += setting_names.unknown(task_vars, os.path.abspath(os.path.join(self._task.args["spec"], *[os.pardir] * 4)))
+                     for name in sorted(options) if options[name].get("required") and name not in known]
+        mistakes += setting_names.unknown(known, os.path.abspath(os.path.join(self._task.args["spec"], *[os.pardir] * 4)))
         mistakes += [told for name, allowed in FIELDS.items() for told in setting_names.fields(name, given.get(name), allowed)]
         if any(mistakes):
             raise AnsibleActionFail(" ".join(filter(None, mistakes)))
-        if "mobius_version" in task_vars:
-            given["mobius_version"] = self._templar.template(task_vars["mobius_version"])
+        if "mobius_version" in known:
+            given["mobius_version"] = self._templar.template(known["mobius_version"])
         return {"changed": False, "checked": len(given), "warnings": doubtful(given)}
 
     def _require(self, task_vars: dict[str, t.Any], options: dict[str, t.Any], names: list[str]) -> None:

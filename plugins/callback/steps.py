@@ -88,7 +88,7 @@ class CallbackModule(Default):
 
     def __init__(self) -> None:
         super().__init__()
-        self._screen = self._display
+        self._screen = self._display  # type: ignore[has-type]
         self._log = ""
         self._steps = step_lines.Steps(time.monotonic)
         self._said: dict[str, list[str]] = {}

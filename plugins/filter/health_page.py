@@ -6,7 +6,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.filter.status_page import table
-from ansible_collections.mobius.ops.plugins.module_utils import _thresholds
+from ansible_collections.mobius.ops.plugins.module_utils._observe import thresholds
 
 DOCUMENTATION = r"""
 name: health_page
@@ -72,7 +72,7 @@ def health_page(instance: dict[str, t.Any], public: dict[str, t.Any] | None = No
     asked = {"the instance": instance, "outside": public or {}}
     found = [(place, one) for place, result in asked.items() for one in result.get("endpoints") or []]
     faulty = [(place, one) for place, one in found if one["status"] != "normal"]
-    faulty.sort(key=lambda pair: -_thresholds.ORDER.index(pair[1]["status"]))
+    faulty.sort(key=lambda pair: -thresholds.ORDER.index(pair[1]["status"]))
     message = f"all {len(found)} endpoints are well."
     if faulty:
         place, worst = faulty[0]

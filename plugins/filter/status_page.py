@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _host_metrics, _words
-from ansible_collections.mobius.ops.plugins.module_utils._files import human_size
+from ansible_collections.mobius.ops.plugins.module_utils._core import clock, wording
+from ansible_collections.mobius.ops.plugins.module_utils._core.fs import human_size
+from ansible_collections.mobius.ops.plugins.module_utils._observe import host_metrics
 
 DOCUMENTATION = r"""
 name: status_page
@@ -89,11 +90,11 @@ def drill_line(event: dict[str, t.Any] | None) -> str:
     todo = "Run: ansible-playbook mobius.ops.drill."
     if not event:
         return f"Last drill: none. {todo}"
-    age = (_clock.now() - _clock.parse(event["when"])).total_seconds()
+    age = (clock.now() - clock.parse(event["when"])).total_seconds()
     verdict = event.get("verdict") or "unknown"
     due = "" if verdict == "passed" and age < DRILL_EVERY else " " + todo
     why = "" if verdict == "passed" else f" ({event['why'][:100]})"
-    return f"Last drill: {verdict}{why} {_words.duration(age)} ago, {event['when']}.{due}"
+    return f"Last drill: {verdict}{why} {wording.duration(age)} ago, {event['when']}.{due}"
 
 
 def lock_lines(lock: dict[str, t.Any] | None) -> list[str]:
@@ -120,11 +121,11 @@ def dora_line(dora: dict[str, t.Any] | None) -> str:
     parts = [f"Deploys in the last {dora['days']} days: {dora['deploys']} ({dora['deploys_per_week']:g} a week)",
              f"{dora['failed']} failed ({dora['change_failure_rate_pct']:g} %)"]
     if dora["time_to_restore"] is not None:
-        parts.append(f"time to restore {_words.duration(dora['time_to_restore'])}")
+        parts.append(f"time to restore {wording.duration(dora['time_to_restore'])}")
     if dora["unrestored"]:
         parts.append(f"{dora['unrestored']} not restored yet")
     if dora["lead_time"] is not None:
-        parts.append(f"lead time from the commit {_words.duration(dora['lead_time'])}")
+        parts.append(f"lead time from the commit {wording.duration(dora['lead_time'])}")
     return ", ".join(parts)
 
 
@@ -155,8 +156,8 @@ def host_lines(host: dict[str, t.Any] | None) -> list[str]:
         return []
     if "metrics" not in host:
         return ["", "Host", "  " + str(host.get("msg") or "not measured")]
-    rows = [[metric["metric"], metric["subject"], _host_metrics.shown(metric), metric["status"], metric["todo"]]
-            for metric in host["metrics"] if metric["metric"] in _host_metrics.KEY or metric["status"] != "normal"]
+    rows = [[metric["metric"], metric["subject"], host_metrics.shown(metric), metric["status"], metric["todo"]]
+            for metric in host["metrics"] if metric["metric"] in host_metrics.KEY or metric["status"] != "normal"]
     return ["", f"Host: {host['status']}", *table(["metric", "subject", "value", "status", "what to do"], rows)]
 
 

@@ -225,26 +225,31 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _drill, _drill_plan, _files, _health, _progress, _signature
-from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
+from ansible_collections.mobius.ops.plugins.module_utils._backup import signature
+from ansible_collections.mobius.ops.plugins.module_utils._core import fs
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import IntegrityError
+from ansible_collections.mobius.ops.plugins.module_utils._observe import health
+from ansible_collections.mobius.ops.plugins.module_utils._restore.drill import drill
+from ansible_collections.mobius.ops.plugins.module_utils._restore.drill import plan as drill_plan
+from ansible_collections.mobius.ops.plugins.module_utils._target import progress
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout, check_name
 
 
-def request_of(params: dict[str, t.Any], layout: Layout) -> _drill_plan.Request:
+def request_of(params: dict[str, t.Any], layout: Layout) -> drill_plan.Request:
     """The request that the options make. :raises InputError: when one has a wrong value."""
-    return _drill_plan.Request(
+    return drill_plan.Request(
         env=check_name(params["env"], "env"), dest=params["dest"] or layout.backups, scratch=params["scratch"] or layout.root,
         archive=params["archive"], allow_env=params["allow_env"], service=params["service"],
-        policy=_signature.policy(params["allowed_signers"], params["signer"]), port=params["port"], environment=params["environment"],
-        checks=_health.normalize_all(params["checks"], params["headers"], params["secret_headers"]), base_url=params["base_url"],
+        policy=signature.policy(params["allowed_signers"], params["signer"]), port=params["port"], environment=params["environment"],
+        checks=health.normalize_all(params["checks"], params["headers"], params["secret_headers"]), base_url=params["base_url"],
         ready_timeout=params["ready_timeout"], timeout=params["timeout"])
 
 
 def failure(facts: dict[str, t.Any]) -> IntegrityError:
     """A drill that failed, as the module's failure with all that the drill found."""
-    error = IntegrityError(f"drill of {facts['archive'] or facts['env']}", "to pass")
-    error.args = (f"The drill failed at the step {facts['step']}: {facts['reason']}",)
-    error.facts = facts
+    error = IntegrityError(f"drill of {facts['archive'] or facts['env']}", "to pass", facts=facts)
+    error.say(f"The drill failed at the step {facts['step']}: {facts['reason']}")
     return error
 
 
@@ -252,18 +257,18 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     """Drill, or check the archive and tell what would be done."""
     layout = Layout(params["root"])
     request = request_of(params, layout)
-    facts = _drill.plan(layout, request) if check_mode else _drill.drill(layout, request, _progress.meter(params))
+    facts = drill.plan(layout, request) if check_mode else drill.drill(layout, request, progress.meter(params))
     if facts["verdict"] == "failed":
         raise failure(facts)
-    what = f"{facts['verdict']}: {facts['archive']}, {facts['files']} files, {_files.human_size(facts['bytes'])}"
+    what = f"{facts['verdict']}: {facts['archive']}, {facts['files']} files, {fs.human_size(facts['bytes'])}"
     return True, facts, {"before": "", "after": f"drill {what}\n" + (f"report {facts['report']}\n" if facts["report"] else "")}
 
 
 def main() -> None:
     """Module entry point."""
     spec = {
-        "root": _arguments.ROOT,
-        "env": _arguments.ENV,
+        "root": arguments.ROOT,
+        "env": arguments.ENV,
         "archive": {"type": "path"},
         "dest": {"type": "path"},
         "allow_env": {"type": "str"},
@@ -271,16 +276,16 @@ def main() -> None:
         "service": {"type": "str"},
         "port": {"type": "int", "default": 0},
         "environment": {"type": "dict", "default": {}},
-        "checks": _arguments.CHECKS,
-        "headers": _arguments.HEADERS,
-        "secret_headers": _arguments.SECRET_HEADERS,
+        "checks": arguments.CHECKS,
+        "headers": arguments.HEADERS,
+        "secret_headers": arguments.SECRET_HEADERS,
         "base_url": {"type": "str", "default": ""},
         "ready_timeout": {"type": "float", "default": 60},
         "timeout": {"type": "float", "default": 14400},
-        **_arguments.SIGNATURES,
-        **_arguments.PROGRESS,
+        **arguments.SIGNATURES,
+        **arguments.PROGRESS,
     }
-    _arguments.execute(AnsibleModule(argument_spec=spec, supports_check_mode=True), run)
+    arguments.execute(AnsibleModule(argument_spec=spec, supports_check_mode=True), run)
 
 
 if __name__ == "__main__":

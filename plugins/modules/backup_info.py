@@ -217,9 +217,13 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _backup_purpose, _backups, _progress, _records, _signature
-from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, expand_components
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
+from ansible_collections.mobius.ops.plugins.module_utils._backup import catalog as backup_catalog
+from ansible_collections.mobius.ops.plugins.module_utils._backup import purposes as backup_purposes
+from ansible_collections.mobius.ops.plugins.module_utils._backup import signature
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError
+from ansible_collections.mobius.ops.plugins.module_utils._target import progress, records
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout, expand_components
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
@@ -229,16 +233,17 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
         raise InputError("limit", "1 or more", str(limit), "Correct it, or leave it out to list all")
     if params["max_age"] < 0:
         raise InputError("max_age", "0 or more hours", f"{params['max_age']:g}", "Correct it")
-    policy = _signature.policy(params["allowed_signers"], params["signer"])
+    policy = signature.policy(params["allowed_signers"], params["signer"])
     layout = Layout(params["root"]) if params["root"] else None
-    findings = _records.Findings()
-    past = _backup_purpose.Past(layout, findings)
-    backups: t.Iterable[_backups.Backup] = _backups.find(params["dest"] or t.cast(Layout, layout).backups, params["env"], layout)
+    findings = records.Findings()
+    past = backup_purposes.Past(layout, findings)
+    dest = params["dest"] or t.cast(Layout, layout).backups
+    backups: t.Iterable[backup_catalog.Backup] = backup_catalog.find(dest, params["env"], layout)
     if params["components"] or params["skip_safety"]:
         components = expand_components(params["components"]) if params["components"] else []
-        backups = _backups.telling_of(backups, components, past if params["skip_safety"] else None)
-    described = _backups.describe(list(itertools.islice(backups, limit)), params["verify"], policy, _progress.meter(params), past)
-    judged = {} if params["verify"] == "none" else _backups.verdict(described, params["max_age"])
+        backups = backup_catalog.telling_of(backups, components, past if params["skip_safety"] else None)
+    described = backup_catalog.describe(list(itertools.islice(backups, limit)), params["verify"], policy, progress.meter(params), past)
+    judged = {} if params["verify"] == "none" else backup_catalog.verdict(described, params["max_age"])
     return False, {"backups": described, "findings": findings.told, **judged}, {}
 
 
@@ -248,16 +253,16 @@ def main() -> None:
         "root": {"type": "path"},
         "dest": {"type": "path"},
         "env": {"type": "str"},
-        "verify": {"type": "str", "choices": list(_backups.LEVELS), "default": "none"},
+        "verify": {"type": "str", "choices": list(backup_catalog.LEVELS), "default": "none"},
         "components": {"type": "list", "elements": "str"},
         "skip_safety": {"type": "bool", "default": False},
         "limit": {"type": "int"},
         "max_age": {"type": "float", "default": 0},
-        **_arguments.SIGNATURES,
-        **_arguments.PROGRESS,
+        **arguments.SIGNATURES,
+        **arguments.PROGRESS,
     }
     module = AnsibleModule(argument_spec=spec, required_one_of=[("root", "dest")], supports_check_mode=True)
-    _arguments.execute(module, run)
+    arguments.execute(module, run)
 
 
 if __name__ == "__main__":

@@ -168,19 +168,16 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import (
-    _arguments,
-    _backup_order,
-    _files,
-    _progress,
-    _restore_journal,
-    _retention,
-    _signature,
-)
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
+from ansible_collections.mobius.ops.plugins.module_utils._backup import ordering as backup_ordering
+from ansible_collections.mobius.ops.plugins.module_utils._backup import retention as backup_retention
+from ansible_collections.mobius.ops.plugins.module_utils._backup import signature
+from ansible_collections.mobius.ops.plugins.module_utils._core import fs
+from ansible_collections.mobius.ops.plugins.module_utils._target import progress, restore_journal
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout, check_name
 
 
-def listing(planned: _retention.Plan, after: bool) -> str:
+def listing(planned: backup_retention.Plan, after: bool) -> str:
     """One line an archive for the diff, newest first."""
     lines = [(facts["archive"], ", ".join(facts["reasons"])) for facts in planned.kept]
     lines += [(facts["archive"], facts["status"]) for facts in planned.unsound]
@@ -191,21 +188,21 @@ def listing(planned: _retention.Plan, after: bool) -> str:
     return "".join(f"{os.path.basename(path)}  ({why})\n" for path, why in sorted(lines, reverse=True))
 
 
-def sentence(planned: _retention.Plan, check_mode: bool) -> str:
+def sentence(planned: backup_retention.Plan, check_mode: bool) -> str:
     """What came of it."""
     number = len(planned.removed)
     text = (f"{number} archive{'' if number == 1 else 's'} {'would be ' if check_mode else ''}removed "
-            f"({_files.human_size(planned.freed)}), {len(planned.kept)} kept")
+            f"({fs.human_size(planned.freed)}), {len(planned.kept)} kept")
     text += f", {len(planned.unsound)} not verified and left alone" if planned.unsound else ""
     return text + (f", {len(planned.held)} held" if planned.held else "")
 
 
-def warnings(planned: _retention.Plan) -> list[str]:
+def warnings(planned: backup_retention.Plan) -> list[str]:
     """One for each archive that a person has to look at."""
     return [
         *[f"{facts['archive']} is {facts['status']} ({facts['reason'].rstrip('.')}). It is neither counted nor removed: "
           "look at it, then delete it by hand." for facts in planned.unsound],
-        *[f"{archive} is dated in the future. {_backup_order.ADVICE}." for archive in planned.future],
+        *[f"{archive} is dated in the future. {backup_ordering.ADVICE}." for archive in planned.future],
         *[f"{held['path']} stays, although no rule keeps it: {held['reason']}. Release it with '{held['release']}' when it may go."
           for held in planned.held],
     ]
@@ -215,33 +212,33 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     """Remove what the rules give up, or tell what that would be."""
     layout = Layout(params["root"])
     layout.require()
-    request = _retention.Request(
+    request = backup_retention.Request(
         env=check_name(params["env"], "env"), dest=params["dest"] or layout.backups, verify=params["verify"],
-        keep=_retention.Keep(*(params[f"keep_{rule}"] for rule in ("last", "daily", "weekly", "monthly"))),
-        policy=_signature.policy(params["allowed_signers"], params["signer"]))
-    with _restore_journal.locked(layout), _retention.alone(request.dest):
-        _restore_journal.refuse_interrupted(layout)
-        planned = _retention.plan(layout, request, _progress.meter(params))
+        keep=backup_retention.Keep(*(params[f"keep_{rule}"] for rule in ("last", "daily", "weekly", "monthly"))),
+        policy=signature.policy(params["allowed_signers"], params["signer"]))
+    with restore_journal.locked(layout), backup_retention.alone(request.dest):
+        restore_journal.refuse_interrupted(layout)
+        planned = backup_retention.plan(layout, request, progress.meter(params))
         result = {"kept": planned.kept, "removed": planned.removed, "unsound": planned.unsound, "swept": planned.swept,
                   "held": planned.held, "freed": planned.freed, "message": sentence(planned, check_mode), "warnings": warnings(planned)}
         diff = {"before": listing(planned, False), "after": listing(planned, True)}
         if not check_mode:
-            _retention.apply(layout, request, planned)
+            backup_retention.apply(layout, request, planned)
     return bool(planned.removed or planned.swept), result, diff
 
 
 def main() -> None:
     """Module entry point."""
     spec = {
-        "root": _arguments.ROOT,
-        "env": _arguments.ENV,
+        "root": arguments.ROOT,
+        "env": arguments.ENV,
         "dest": {"type": "path"},
         **{f"keep_{rule}": {"type": "int", "default": 0} for rule in ("last", "daily", "weekly", "monthly")},
         "verify": {"type": "str", "choices": ["all", "newest"], "default": "all"},
-        **_arguments.SIGNATURES,
-        **_arguments.PROGRESS,
+        **arguments.SIGNATURES,
+        **arguments.PROGRESS,
     }
-    _arguments.execute(AnsibleModule(argument_spec=spec, supports_check_mode=True), run)
+    arguments.execute(AnsibleModule(argument_spec=spec, supports_check_mode=True), run)
 
 
 if __name__ == "__main__":

@@ -263,14 +263,19 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _files, _health, _progress, _restore, _signature
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout, check_name
-from ansible_collections.mobius.ops.plugins.module_utils._serving import Serving
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
+from ansible_collections.mobius.ops.plugins.module_utils._backup import signature
+from ansible_collections.mobius.ops.plugins.module_utils._core import fs
+from ansible_collections.mobius.ops.plugins.module_utils._observe import health
+from ansible_collections.mobius.ops.plugins.module_utils._restore import restore
+from ansible_collections.mobius.ops.plugins.module_utils._restore.live_service import Serving
+from ansible_collections.mobius.ops.plugins.module_utils._target import progress
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout, check_name
 
 
 def counts(found: dict[str, dict[str, int]]) -> str:
     """One line a component for the diff."""
-    return "".join(f"{name}: {count['files']} files, {_files.human_size(count['bytes'])}\n"
+    return "".join(f"{name}: {count['files']} files, {fs.human_size(count['bytes'])}\n"
                    for name, count in found.items())
 
 
@@ -279,46 +284,46 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     layout = Layout(params["root"])
     env = check_name(params["env"], "env")
     layout.require()
-    checks = _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
+    checks = health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
     serving = Serving(layout, params["service"], checks, params["ready_timeout"], params["release_id"])
-    meter = _progress.meter(params)
+    meter = progress.meter(params)
     if not params["archive"]:
-        result = _restore.recover(layout, serving, check_mode, meter)
+        result = restore.recover(layout, serving, check_mode, meter)
         return bool(result["undone"] or result["confirmed"]), result, {"before": "", "after": ""}
-    request = _restore.Request(
+    request = restore.Request(
         archive=params["archive"], env=env, components=params["components"], allow_env=params["allow_env"],
         allow_unverified=params["allow_unverified"], safety_backup=params["safety_backup"], why=params["why"],
-        policy=_signature.policy(params["allowed_signers"], params["signer"]), sign_key=params["sign_key"])
+        policy=signature.policy(params["allowed_signers"], params["signer"]), sign_key=params["sign_key"])
     if check_mode:
-        result, after = _restore.planned(layout, request, serving, meter)
-        return True, result, {"before": counts(_restore.present(layout, result["restored"])), "after": counts(after)}
-    result, before = _restore.restore(layout, request, serving, meter)
-    return True, result, {"before": counts(before), "after": counts(_restore.present(layout, result["restored"]))}
+        result, after = restore.planned(layout, request, serving, meter)
+        return True, result, {"before": counts(restore.present(layout, result["restored"])), "after": counts(after)}
+    result, before = restore.restore(layout, request, serving, meter)
+    return True, result, {"before": counts(before), "after": counts(restore.present(layout, result["restored"]))}
 
 
 def main() -> None:
     """Module entry point."""
     spec = {
-        "root": _arguments.ROOT,
-        "env": _arguments.ENV,
+        "root": arguments.ROOT,
+        "env": arguments.ENV,
         "archive": {"type": "path"},
-        "components": _arguments.COMPONENTS,
+        "components": arguments.COMPONENTS,
         "allow_env": {"type": "str"},
         "allow_unverified": {"type": "bool", "default": False},
         "safety_backup": {"type": "bool", "default": True},
         "service": {"type": "str"},
-        "checks": _arguments.CHECKS,
-        "headers": _arguments.HEADERS,
-        "secret_headers": _arguments.SECRET_HEADERS,
+        "checks": arguments.CHECKS,
+        "headers": arguments.HEADERS,
+        "secret_headers": arguments.SECRET_HEADERS,
         "ready_timeout": {"type": "float", "default": 60},
         "release_id": {"type": "str"},
-        **_arguments.SIGNATURES,
-        **_arguments.PROGRESS,
+        **arguments.SIGNATURES,
+        **arguments.PROGRESS,
         "sign_key": {"type": "path", "no_log": False},
         "why": {"type": "str", "default": ""},
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True, required_by={"release_id": ["service"]})
-    _arguments.execute(module, run)
+    arguments.execute(module, run)
 
 
 if __name__ == "__main__":

@@ -116,10 +116,12 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _canary, _suite
-from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
-from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError, ServiceError
+from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import canaries
+from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import suite as smoke_suite
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
 
 
 class Canary:
@@ -131,30 +133,28 @@ class Canary:
         for step in [*params["leave"], *params["look"]]:
             if step.get("secret_headers"):
                 raise InputError(f"step {step.get('name')}", "no secret_headers of its own", "some", "Give them as secret_headers of all")
-        self.hidden = _suite.redactor(self.layout.env_file, [params["secret_headers"]], [])
+        self.hidden = smoke_suite.redactor(self.layout.env_file, [params["secret_headers"]], [])
         given = {name: params[name] for name in ("base_url", "headers", "secret_headers", "timeout", "attempts")}
-        self.settings = _suite.Settings(**given, release=ReleaseStore(self.layout).live() or "", check_mode=check_mode,
+        self.settings = smoke_suite.Settings(**given, release=ReleaseStore(self.layout).live() or "", check_mode=check_mode,
                                         secrets=tuple(self.hidden.secrets))
-        self.steps = _canary.plan(params["leave"], params["look"], self.settings)
+        self.steps = canaries.plan(params["leave"], params["look"], self.settings)
 
     def found(self) -> tuple[bool, dict[str, t.Any]]:
         """Look for it, or leave one when there is none. :raises ServiceError: when it is not shown."""
-        record = _canary.read(self.layout)
+        record = canaries.read(self.layout)
         if not record:
             return self._leave("")
         tests, problem, unseen = self._look(record)
         if problem:
-            error = ServiceError(
+            raise ServiceError(
                 f"what release {record['release']} stored on {record['created']}", f"to be shown by release {self.settings.release}",
                 problem, "What users stored before is lost to them, though it is on the disk: look at mobius_app_path and "
-                "mobius_shared_folders")
-            error.facts = {"tests": self.hidden.value(tests)}
-            raise error
+                "mobius_shared_folders", {"tests": self.hidden.value(tests)})
         return False, self._result("none" if unseen else "found", tests, record, unseen)
 
     def left(self) -> tuple[bool, dict[str, t.Any]]:
         """Make sure that there is one that is shown now."""
-        record = _canary.read(self.layout)
+        record = canaries.read(self.layout)
         tests, problem, unseen = self._look(record) if record else ([], "", "")
         if not record or (problem and not self.settings.check_mode):
             return self._leave(problem)
@@ -162,15 +162,15 @@ class Canary:
 
     def _look(self, record: dict[str, t.Any]) -> tuple[list[dict[str, t.Any]], str, str]:
         """The tests, what is not shown, and what could not be looked for."""
-        tests = _canary.look(record, self.steps, self.settings)
+        tests = canaries.look(record, self.steps, self.settings)
         return tests, _told(tests, "failed"), _told(tests, "skipped")
 
     def _leave(self, lost: str) -> tuple[bool, dict[str, t.Any]]:
         if self.settings.check_mode:
             return True, self._result("none", [], None, "check mode leaves nothing", lost)
-        _canary.forget(self.layout)
-        tests = _canary.leave(self.layout, self.steps, self.settings)
-        record = _canary.read(self.layout)
+        canaries.forget(self.layout)
+        tests = canaries.leave(self.layout, self.steps, self.settings)
+        record = canaries.read(self.layout)
         return bool(record), self._result("left" if record else "none", tests, record, _told(tests, "failed", "skipped"), lost)
 
     def _result(self, canary: str, tests: list[dict[str, t.Any]], record: dict[str, t.Any] | None, reason: str = "",
@@ -199,19 +199,19 @@ def main() -> None:
     """Run as an Ansible module."""
     module = AnsibleModule(
         argument_spec={
-            "root": _arguments.ROOT,
+            "root": arguments.ROOT,
             "state": {"type": "str", "choices": ["left", "found"], "default": "found"},
             "leave": {"type": "list", "elements": "dict", "required": True},
             "look": {"type": "list", "elements": "dict", "required": True},
             "base_url": {"type": "str", "default": ""},
             "timeout": {"type": "float", "default": 5},
             "attempts": {"type": "int", "default": 1},
-            "headers": _arguments.HEADERS,
-            "secret_headers": _arguments.SECRET_HEADERS,
+            "headers": arguments.HEADERS,
+            "secret_headers": arguments.SECRET_HEADERS,
         },
         supports_check_mode=True,
     )
-    _arguments.execute(module, run)
+    arguments.execute(module, run)
 
 
 if __name__ == "__main__":

@@ -81,8 +81,9 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _checksums
-from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, IntegrityError
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
+from ansible_collections.mobius.ops.plugins.module_utils._core import checksums
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError, IntegrityError
 
 FOUND = {"mismatch": "another content", "malformed_sidecar": "a sidecar without a line of sha256sum for this file",
          "missing_sidecar": "no sidecar", "missing_file": "no such file"}
@@ -91,9 +92,7 @@ FOUND = {"mismatch": "another content", "malformed_sidecar": "a sidecar without 
 def refuse(files: list[dict[str, t.Any]], bad: list[dict[str, t.Any]], expected: str, todo: str) -> IntegrityError:
     """The failure that names the first bad file and how many there are."""
     more = f" (and {len(bad) - 1} more of {len(files)} files)" if len(bad) > 1 else ""
-    error = IntegrityError(f"file {bad[0]['path']}", expected, FOUND[bad[0]["status"]] + more, todo)
-    error.facts = {"files": files}
-    return error
+    return IntegrityError(f"file {bad[0]['path']}", expected, FOUND[bad[0]["status"]] + more, todo, {"files": files})
 
 
 def verify(files: list[dict[str, t.Any]]) -> None:
@@ -112,7 +111,7 @@ def write(files: list[dict[str, t.Any]], check_mode: bool) -> list[dict[str, t.A
     wrong = [file for file in files if file["status"] != "ok"]
     for file in wrong:
         if not check_mode:
-            _checksums.write(file["path"], file["sha256"])
+            checksums.write(file["path"], file["sha256"])
     return [{**file, "status": "written"} if file in wrong else file for file in files]
 
 
@@ -121,8 +120,8 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     paths = list(dict.fromkeys(params["paths"]))
     if not paths:
         raise InputError("paths", "at least one file", "an empty list", "Name the files")
-    before = {path: _checksums.read(path) for path in paths}
-    files = _checksums.in_threads(_checksums.examine, paths)
+    before = {path: checksums.read(path) for path in paths}
+    files = checksums.in_threads(checksums.examine, paths)
     if params["state"] == "verified":
         verify(files)
     else:
@@ -140,7 +139,7 @@ def main() -> None:
         "paths": {"type": "list", "elements": "path", "required": True},
         "state": {"type": "str", "choices": ["present", "verified"], "default": "present"},
     }
-    _arguments.execute(AnsibleModule(argument_spec=spec, supports_check_mode=True), run)
+    arguments.execute(AnsibleModule(argument_spec=spec, supports_check_mode=True), run)
 
 
 if __name__ == "__main__":

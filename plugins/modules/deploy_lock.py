@@ -140,22 +140,23 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _deploy_lock, _history, _tenancy
-from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._target import deploy_lock, history, tenancy
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Take, renew, give back or remove the lock."""
     layout = Layout(params["root"])
     layout.require()
-    lock, state = _deploy_lock.DeployLock(layout), params["state"]
+    lock, state = deploy_lock.DeployLock(layout), params["state"]
     if state == "free" and not params["token"]:
         raise InputError("deploy lock", "the token of the lock that is to be given back", "none", "Give the token that taking it returned")
     if state == "forced" and not params["reason"].strip():
         raise InputError("deploy lock", "a reason for its removal", "none", "Give one with -e mobius_why=REASON")
     if state in ("held", "available"):
-        _tenancy.require_env(layout, params["env"])
+        tenancy.require_env(layout, params["env"])
     before = lock.look()
     if state == "available":
         lock.check_hold(_wish(params))
@@ -166,10 +167,10 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
 
 
 def _wish(params: dict[str, t.Any]) -> dict[str, t.Any]:
-    return {**params, "owner": params["owner"] or _history.who(), "host": params["host"] or _deploy_lock.here()}
+    return {**params, "owner": params["owner"] or history.who(), "host": params["host"] or deploy_lock.here()}
 
 
-def _apply(lock: _deploy_lock.DeployLock, params: dict[str, t.Any], before: dict[str, t.Any] | None) -> tuple[bool, dict[str, t.Any]]:
+def _apply(lock: deploy_lock.DeployLock, params: dict[str, t.Any], before: dict[str, t.Any] | None) -> tuple[bool, dict[str, t.Any]]:
     if params["state"] == "held":
         result = lock.hold(_wish(params), params["wait"])
         return result.pop("changed"), result
@@ -179,13 +180,13 @@ def _apply(lock: _deploy_lock.DeployLock, params: dict[str, t.Any], before: dict
     return removed is not None, {"lock": removed, "warnings": warnings}
 
 
-def _plan(lock: _deploy_lock.DeployLock, params: dict[str, t.Any], before: dict[str, t.Any] | None) -> tuple[bool, dict[str, t.Any]]:
+def _plan(lock: deploy_lock.DeployLock, params: dict[str, t.Any], before: dict[str, t.Any] | None) -> tuple[bool, dict[str, t.Any]]:
     """What would be done. Somebody else's lock is told, and is no failure: nothing is changed here anyway."""
     if params["state"] == "forced":
         lock.check_force(before, params["token"])
         return before is not None, {"lock": before}
     if params["state"] == "free":
-        return bool(before) and before.get("token") == params["token"], {"lock": before}
+        return before is not None and before.get("token") == params["token"], {"lock": before}
     told: list[str] = []
     try:
         lock.check_hold(_wish(params))
@@ -198,7 +199,7 @@ def main() -> None:
     """Run as an Ansible module."""
     module = AnsibleModule(
         argument_spec={
-            "root": _arguments.ROOT,
+            "root": arguments.ROOT,
             "state": {"type": "str", "choices": ["held", "available", "free", "forced"], "default": "held"},
             "env": {"type": "str", "default": ""},
             "owner": {"type": "str"},
@@ -212,7 +213,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    _arguments.execute(module, run)
+    arguments.execute(module, run)
 
 
 if __name__ == "__main__":

@@ -180,17 +180,13 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import (
-    _arguments,
-    _env_file,
-    _health,
-    _probe,
-    _readiness,
-    _service,
-    _thresholds,
-)
-from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError, ServiceError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
+from ansible_collections.mobius.ops.plugins.module_utils._core import dotenv
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError, OpsError, ServiceError
+from ansible_collections.mobius.ops.plugins.module_utils._observe import health, probe, thresholds
+from ansible_collections.mobius.ops.plugins.module_utils._service import readiness
+from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 
 def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
@@ -199,36 +195,36 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     if not given or params["requests"] < 1 or params["successes"] < 1:
         raise InputError("health check", "a url or some checks, and 1 or more requests and successes",
                          f"{len(given)} checks, {params['requests']} requests and {params['successes']} successes", "Correct them")
-    table = _thresholds.merge(params["thresholds"])
-    full = _health.normalize_all(given, params["headers"], params["secret_headers"])
-    checks = [_probe.fill(check, params["release"]) for check in full]
-    waited, ready, reason = {}, True, ""
-    redactor = _env_file.Redactor(Layout(params["root"]).env_file if params["root"] else os.devnull)
-    checks = _probe.hiding(checks, redactor.secrets)
-    samples = []
+    table = thresholds.merge(params["thresholds"])
+    full = health.normalize_all(given, params["headers"], params["secret_headers"])
+    checks = [probe.fill(check, params["release"]) for check in full]
+    ready, reason = True, ""
+    waited: dict[str, bool] = {}
+    redactor = dotenv.Redactor(Layout(params["root"]).env_file if params["root"] else os.devnull)
+    checks = probe.hiding(checks, redactor.secrets)
+    samples: list[dict[str, t.Any]] = []
     if params["wait_for"] > 0:
-        ready, samples, reason = _health.wait_for(checks, params["wait_for"], params["successes"])
+        ready, samples, reason = health.wait_for(checks, params["wait_for"], params["successes"])
         waited = {"ready": ready}
     if ready:  # else the round that was not well is the one that tells why
-        samples = _health.sample_all(checks, params["requests"])
+        samples = health.sample_all(checks, params["requests"])
     samples, reason = redactor.value(samples), redactor.text(reason)
-    endpoints = _health.endpoints(samples, table)
-    figures = _health.summarize(samples, table)
-    result = {**figures, "status": _thresholds.worst([figures["status"], *(one["status"] for one in endpoints)]),
+    endpoints = health.endpoints(samples, table)
+    figures = health.summarize(samples, table)
+    result = {**figures, "status": thresholds.worst([figures["status"], *(one["status"] for one in endpoints)]),
               "results": samples, "endpoints": endpoints, **waited}
-    todo = _health.remedy(samples, checks) or "Look at the results by endpoint"
+    todo = health.remedy(samples, checks) or "Look at the results by endpoint"
     error = unwell(params, result, reason, todo, cause(params, samples, redactor))
     if error:
-        error.facts = result
         raise error
     return False, result, {}
 
 
-def cause(params: dict[str, t.Any], samples: list[dict[str, t.Any]], redactor: _env_file.Redactor) -> str:
+def cause(params: dict[str, t.Any], samples: list[dict[str, t.Any]], redactor: dotenv.Redactor) -> str:
     """Why the service ended that refused a connection, for the beginning of a message; empty when it did not, or is not known here."""
     with contextlib.suppress(OpsError, OSError):
-        service = _service.load(Layout(params["root"]), params["service"]) if params["root"] and params["service"] else None
-        found = _readiness.end_of(service, samples, redactor) if service else ""
+        service = service_registry.load(Layout(params["root"]), params["service"]) if params["root"] and params["service"] else None
+        found = readiness.end_of(service, samples, redactor) if service else ""
         return f"{found} (log: {service.log}); " if service and found else ""
     return ""
 
@@ -236,8 +232,8 @@ def cause(params: dict[str, t.Any], samples: list[dict[str, t.Any]], redactor: _
 def unwell(params: dict[str, t.Any], result: dict[str, t.Any], reason: str, todo: str, ended: str) -> ServiceError | None:
     """Why the module fails, if it does."""
     if reason and params["fail_on"] != "never":
-        return ServiceError("health check", f"all checks to pass {params['successes']} times in a row", ended + reason, todo)
-    if result["status"] not in _thresholds.FAILING[params["fail_on"]]:
+        return ServiceError("health check", f"all checks to pass {params['successes']} times in a row", ended + reason, todo, result)
+    if result["status"] not in thresholds.FAILING[params["fail_on"]]:
         return None
     faults = sum(sample["outcome"] != "ok" for sample in result["results"])
     days = min((one["certificate_days"] for one in result["endpoints"] if one["certificate_days"] is not None), default=None)
@@ -245,18 +241,18 @@ def unwell(params: dict[str, t.Any], result: dict[str, t.Any], reason: str, todo
     worst = f" of {', '.join(ill)}" if 0 < len(ill) < len(result["endpoints"]) else ""
     return ServiceError("health check", "status normal or warning" if params["fail_on"] == "critical" else "status normal",
                         f"{ended}{result['status']}{worst}: {faults} of {len(result['results'])} requests not ok, "
-                        f"first {_health.first_fault(result['results']) or 'none'}, error rate {result['error_rate_pct']} %, "
+                        f"first {health.first_fault(result['results']) or 'none'}, error rate {result['error_rate_pct']} %, "
                         f"p95 {'unknown' if result['p95_ms'] is None else result['p95_ms']} ms"
-                        + ("" if days is None else f", {days:g} days left of a certificate"), todo)
+                        + ("" if days is None else f", {days:g} days left of a certificate"), todo, result)
 
 
 def main() -> None:
     """Run as an Ansible module."""
     module = AnsibleModule(
         argument_spec={
-            "checks": _arguments.CHECKS,
-            "headers": _arguments.HEADERS,
-            "secret_headers": _arguments.SECRET_HEADERS,
+            "checks": arguments.CHECKS,
+            "headers": arguments.HEADERS,
+            "secret_headers": arguments.SECRET_HEADERS,
             "url": {"type": "str"},
             "root": {"type": "path"},
             "service": {"type": "str"},
@@ -269,7 +265,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    _arguments.execute(module, run)
+    arguments.execute(module, run)
 
 
 if __name__ == "__main__":

@@ -140,9 +140,11 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _host_metrics, _service, _thresholds
-from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._observe import host_metrics, thresholds
+from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 
 def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
@@ -150,16 +152,14 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     if params["service"] and not params["root"]:
         raise InputError(f"service {params['service']}", "the root that it was set up below", "none", "Give root")
     layout = Layout(params["root"]) if params["root"] else None
-    service = _service.load(layout, params["service"]).status() if params["service"] else {}
-    mounts = [*(_host_metrics.places(layout) if layout else []), *params["mounts"]] or ["/"]
-    result = _host_metrics.collect({
+    service = service_registry.load(layout, params["service"]).status() if layout and params["service"] else {}
+    mounts = [*(host_metrics.places(layout) if layout else []), *params["mounts"]] or ["/"]
+    result = host_metrics.collect({
         "window": params["window"], "mounts": mounts, "ports": params["ports"], "clock_reference": params["clock_reference"],
-        "pid": service.get("pid"), "restarts": service.get("restarts"), "thresholds": _thresholds.merge(params["thresholds"])})
-    result["summary"] = _host_metrics.summary(result)
-    if result["status"] in _thresholds.FAILING[params["fail_on"]]:
-        error = StateError(result["summary"].rstrip("."))
-        error.facts = result
-        raise error
+        "pid": service.get("pid"), "restarts": service.get("restarts"), "thresholds": thresholds.merge(params["thresholds"])})
+    result["summary"] = host_metrics.summary(result)
+    if result["status"] in thresholds.FAILING[params["fail_on"]]:
+        raise StateError(result["summary"].rstrip("."), facts=result)
     return False, result, {}
 
 
@@ -178,7 +178,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    _arguments.execute(module, run)
+    arguments.execute(module, run)
 
 
 if __name__ == "__main__":

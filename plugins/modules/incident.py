@@ -70,9 +70,10 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _incidents
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
-from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
+from ansible_collections.mobius.ops.plugins.module_utils._target import incidents
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
@@ -80,15 +81,15 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     layout = Layout(params["root"])
     layout.require()
     facts = {**params, "release": params["release"] or ReleaseStore(layout).live()}
-    return True, {"incident": {"id": None, "title": params["title"]} if check_mode else _incidents.open_incident(layout, facts)}, {}
+    return True, {"incident": {"id": None, "title": params["title"]} if check_mode else incidents.open_incident(layout, facts)}, {}
 
 
 def main() -> None:
     """Run as an Ansible module."""
     module = AnsibleModule(
         argument_spec={
-            "root": _arguments.ROOT,
-            "env": _arguments.ENV,
+            "root": arguments.ROOT,
+            "env": arguments.ENV,
             "title": {"type": "str", "required": True},
             "severity": {"type": "int", "choices": [1, 2, 3, 4], "required": True},
             "summary": {"type": "str", "default": ""},
@@ -97,7 +98,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    _arguments.execute(module, run)
+    arguments.execute(module, run)
 
 
 if __name__ == "__main__":

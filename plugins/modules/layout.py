@@ -119,9 +119,12 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _external, _files, _shared, _tenancy
-from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, StateError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
+from ansible_collections.mobius.ops.plugins.module_utils._backup import external_state
+from ansible_collections.mobius.ops.plugins.module_utils._core import fs
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._target import shared_folders, tenancy
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 PRIVATE = ("backups", "state")
 QUOTING = ("incidents", "monitor_logs")  # they quote what the application printed
@@ -175,7 +178,7 @@ def apply(wanted: dict[str, dict[str, t.Any]]) -> None:
         os.makedirs(path, exist_ok=True)
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | _links(path))
         try:
-            _files.settle(descriptor, facts["uid"], facts["gid"], facts["mode"])
+            fs.settle(descriptor, facts["uid"], facts["gid"], facts["mode"])
         except OSError as error:
             raise StateError(path, "a folder whose owner and mode can be set", error.strerror or str(error),
                              "Run setup as the user that it belongs to, or as root") from error
@@ -197,28 +200,28 @@ def _links(path: str) -> int:
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Plan, compare, apply."""
     layout = Layout(params["root"])
-    _tenancy.require_apart(layout)
-    _tenancy.require_env(layout, params["env"])
-    shared = _shared.normalize(params["shared_folders"])
+    tenancy.require_apart(layout)
+    tenancy.require_env(layout, params["env"])
+    shared = shared_folders.normalize(params["shared_folders"])
     wanted = plan(layout, params["owner"], check_mode and not os.path.isdir(layout.state))
     before = found(wanted)
     lacking = [os.path.join(layout.component(name), path) for name in WRITABLE
-               for path in _shared.missing(layout.component(name), shared, name)]
-    external = _external.normalize(params["external_state"], params["service"], params["stateless"])
-    kept = os.path.isdir(layout.state) and _shared.load(layout) == shared
-    told = _external.load(layout) == external
-    owned = not params["env"] or _tenancy.environment(layout) is not None
+               for path in shared_folders.missing(layout.component(name), shared, name)]
+    external = external_state.normalize(params["external_state"], params["service"], params["stateless"])
+    kept = os.path.isdir(layout.state) and shared_folders.load(layout) == shared
+    told = external_state.load(layout) == external
+    owned = not params["env"] or tenancy.environment(layout) is not None
     if not check_mode:
         if before != wanted:
             apply(wanted)
         for name in WRITABLE:
-            _shared.complete(layout.component(name), shared, name)
+            shared_folders.complete(layout.component(name), shared, name)
         if not kept:
-            _shared.save(layout, shared)
+            shared_folders.save(layout, shared)
         if not told:
-            _files.write_json(_external.kept(layout), external)
+            fs.write_json(external_state.kept(layout), external)
         if not owned:
-            _tenancy.keep(layout, params["env"])
+            tenancy.keep(layout, params["env"])
     changed = before != wanted or bool(lacking) or not kept or not told or not owned
     return changed, {"folders": list(wanted)}, {"before": before, "after": {**wanted, **dict.fromkeys(lacking, "made")}}
 
@@ -233,7 +236,7 @@ def main() -> None:
     }
     module = AnsibleModule(
         argument_spec={
-            "root": _arguments.ROOT,
+            "root": arguments.ROOT,
             "owner": {"type": "str"},
             "env": {"type": "str", "default": ""},
             "shared_folders": {"type": "list", "elements": "dict", "options": shared},
@@ -243,7 +246,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    _arguments.execute(module, run)
+    arguments.execute(module, run)
 
 
 if __name__ == "__main__":

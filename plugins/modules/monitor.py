@@ -268,26 +268,30 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _baseline, _health, _watch, _watch_request
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
-from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
+from ansible_collections.mobius.ops.plugins.module_utils._observe import health
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
+from ansible_collections.mobius.ops.plugins.module_utils._watch import latency_baseline
+from ansible_collections.mobius.ops.plugins.module_utils._watch import request as watch_request
 
 
 def start(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Start a watch."""
-    checks = _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
-    spec = _watch_request.definition(layout, {name: params[name] for name in _arguments.WATCH}, checks)
+    checks = health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
+    spec = watch_request.definition(layout, {name: params[name] for name in arguments.WATCH}, checks)
     if check_mode:
         return True, {"verdict": None, "trigger": "", "watch": {"release": ReleaseStore(layout).live()}, "lines": []}, {}
-    return True, _watch_request.begin(layout, spec), {}
+    return True, watch_request.begin(layout, spec), {}
 
 
 def baseline(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Measure the live release, when there is one."""
-    checks, live = _health.normalize_all(params["checks"], params["headers"], params["secret_headers"]), ReleaseStore(layout).live()
+    checks, live = health.normalize_all(params["checks"], params["headers"], params["secret_headers"]), ReleaseStore(layout).live()
     if check_mode or not live or not checks:
         return False, {"baseline": {}}, {}
-    return False, {"baseline": _baseline.figures(_baseline.take(layout, checks, live)["checks"])}, {}
+    return False, {"baseline": latency_baseline.figures(latency_baseline.take(layout, checks, live)["checks"])}, {}
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
@@ -299,11 +303,11 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     if params["state"] == "baseline":
         return baseline(layout, params, check_mode)
     if params["state"] == "followed":
-        return False, _watch_request.told(_watch.follow(layout, params["watch_id"], params["offset"], params["patience"])), {}
-    latest = _watch.latest(layout)
-    stopped = latest.id if latest and latest.state()["status"] in _watch.GOING else None
+        return False, watch_request.told(watch_control.follow(layout, params["watch_id"], params["offset"], params["patience"])), {}
+    latest = watch_control.latest(layout)
+    stopped = latest.id if latest and latest.state()["status"] in watch_control.GOING else None
     if stopped and not check_mode:
-        _watch.stop(layout, params["why"])
+        watch_control.stop(layout, params["why"])
     state = latest.state() if latest else {}
     return bool(stopped), {"watch": {"id": stopped, "release": state.get("release")},
                            **{name: state.get(name) for name in ("verdict", "trigger", "incident", "write_attempts")}}, {}
@@ -313,12 +317,12 @@ def main() -> None:
     """Run as an Ansible module."""
     module = AnsibleModule(
         argument_spec={
-            "root": _arguments.ROOT,
-            "checks": _arguments.CHECKS,
-            "headers": _arguments.HEADERS,
-            "secret_headers": _arguments.SECRET_HEADERS,
+            "root": arguments.ROOT,
+            "checks": arguments.CHECKS,
+            "headers": arguments.HEADERS,
+            "secret_headers": arguments.SECRET_HEADERS,
             "state": {"type": "str", "choices": ["watched", "started", "followed", "stopped", "baseline"], "default": "watched"},
-            **_arguments.WATCH,
+            **arguments.WATCH,
             "watch_id": {"type": "str"},
             "offset": {"type": "int", "default": 0},
             "patience": {"type": "float", "default": 0},
@@ -329,7 +333,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    _arguments.execute(module, run)
+    arguments.execute(module, run)
 
 
 if __name__ == "__main__":

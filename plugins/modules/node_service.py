@@ -321,25 +321,24 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import (
-    _arguments,
-    _drain,
-    _health,
-    _readiness,
-    _redefinition,
-    _restart,
-    _restore_journal,
-    _service,
-    _service_spec,
-    _stores,
-    _systemd,
-    _words,
-    _work,
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
+from ansible_collections.mobius.ops.plugins.module_utils._core import systemd, wording
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import StateError
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import restart
+from ansible_collections.mobius.ops.plugins.module_utils._observe import health
+from ansible_collections.mobius.ops.plugins.module_utils._service import (
+    definition,
+    draining,
+    node_service,
+    ongoing_work,
+    readiness,
+    redefinition,
 )
-from ansible_collections.mobius.ops.plugins.module_utils._drain import Drain
-from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
-from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
+from ansible_collections.mobius.ops.plugins.module_utils._service.draining import Drain
+from ansible_collections.mobius.ops.plugins.module_utils._target import json_stores, restore_journal
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
 
 
 def asked(params: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -347,57 +346,57 @@ def asked(params: dict[str, t.Any]) -> dict[str, t.Any]:
     return {name: params[name] for name in ("drain_timeout", "drain_force") if params[name] is not None}
 
 
-def service_of(layout: Layout, params: dict[str, t.Any]) -> tuple[_service.Service, bool]:
+def service_of(layout: Layout, params: dict[str, t.Any]) -> tuple[node_service.Service, bool]:
     """The service that the options define (or the one on disk), and whether its definition on disk differs."""
     if params["port"] is None:
-        return _service.load(layout, params["name"]), False
-    _work.check_pattern(params["job_id_pattern"] or "")
+        return service_registry.load(layout, params["name"]), False
+    ongoing_work.check_pattern(params["job_id_pattern"] or "")
     rules = {"drain_timeout": 900.0, "drain_force": False, **asked(params)}
-    service = _service.service_for(layout, _service_spec.build_spec(layout, {**params, **rules}))
-    current = getattr(service, "unit_current", lambda: True)() and _work.check_of(service) == _busy_check(params)
+    service = service_registry.service_for(layout, definition.build_spec(layout, {**params, **rules}))
+    current = getattr(service, "unit_current", lambda: True)() and ongoing_work.check_of(service) == _busy_check(params)
     return service, service.saved() != service.spec or not current
 
 
 def _busy_check(params: dict[str, t.Any]) -> dict[str, t.Any]:
     """The question to the application, in full form."""
-    return _work.normalize(params["busy_check"], params["headers"], params["secret_headers"])
+    return ongoing_work.normalize(params["busy_check"], params["headers"], params["secret_headers"])
 
 
-def bring_about(service: _service.Service, old: _service.Service | None, params: dict[str, t.Any], differs: bool,
+def bring_about(service: node_service.Service, old: node_service.Service | None, params: dict[str, t.Any], differs: bool,
                 checks: list[dict[str, t.Any]]) -> dict[str, t.Any]:
     """Keep the definition, then start, stop or restart. A running service whose definition changed is restarted."""
     state, store = params["state"], ReleaseStore(service.layout)
     if state in ("started", "restarted"):
         require_startable(service, params)
     if differs:
-        _redefinition.clear(old, service)
+        redefinition.clear(old, service)
         service.save()
-        _work.save_check(service, _busy_check(params))
+        ongoing_work.save_check(service, _busy_check(params))
     if state == "stopped":
         service.shut_down()
     elif state == "restarted" or (state == "started" and differs):
-        facts = _restart.restart(store, service, checks, params["ready_timeout"], drain_of(service, params))
-        return {**facts, "cut_text": _work.lost(facts.get("cut"))}
+        facts = restart.restart(store, service, checks, params["ready_timeout"], drain_of(service, params))
+        return {**facts, "cut_text": ongoing_work.lost(facts.get("cut"))}
     elif state == "started":
         service.start()
-        return {"ready_after": _readiness.ready(service, checks, store.live(), params["ready_timeout"])} if checks else {}
+        return {"ready_after": readiness.ready(service, checks, store.live(), params["ready_timeout"])} if checks else {}
     return {}
 
 
-def require_startable(service: _service.Service, params: dict[str, t.Any]) -> None:
+def require_startable(service: node_service.Service, params: dict[str, t.Any]) -> None:
     """:raises StateError: when there is nothing to start, or it must not be started now."""
     if service.layout.current != service.spec["working_dir"] or ReleaseStore(service.layout).live() is None:
         raise StateError(f"service {service.name}", "a live release to run", "none", "Deploy one with mobius.ops.deploy")
     service.require_port()
-    _restore_journal.refuse_interrupted(service.layout)
+    restore_journal.refuse_interrupted(service.layout)
     if not params["allow_torn_stores"] and (params["state"] == "restarted" or not service.runs()):
-        _stores.require_whole(service.layout)
+        json_stores.require_whole(service.layout)
 
 
-def drain_of(service: _service.Service, params: dict[str, t.Any]) -> Drain:
+def drain_of(service: node_service.Service, params: dict[str, t.Any]) -> Drain:
     """The rules of the definition for work that runs, but for what this call says."""
     given = {name.replace("drain_", ""): value for name, value in asked(params).items()}
-    return _drain.of_definition(service)._replace(**given)  # type: ignore[arg-type]
+    return draining.of_definition(service)._replace(**given)
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
@@ -406,10 +405,10 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     if check_mode and params["state"] == "present" and not os.path.isdir(layout.state):
         return True, {}, {"before": {"definition": None}, "after": {"definition": "made when the host is set up"}}
     layout.require()
-    checks = _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
+    checks = health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
     service, differs = service_of(layout, params)
-    old = _redefinition.saved(layout, service.name)
-    _redefinition.refuse_loss(old, service)
+    old = redefinition.saved(layout, service.name)
+    redefinition.refuse_loss(old, service)
     if params["port"] is not None:
         service.require_definable()
     before, state = service.status(), params["state"]
@@ -422,7 +421,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     if (wrong or differs) and not check_mode:
         result = {name: value for name, value in bring_about(service, old, params, differs, checks).items() if value is not None}
     lacking = service.restart_needed(changes=differs and check_mode)
-    result.update(restart_needed=lacking, restart_message=_words.restart_needed(lacking))
+    result.update(restart_needed=lacking, restart_message=wording.restart_needed(lacking))
     return wrong or differs, {**service.status(), **result, "app_path": service.way()}, diff
 
 
@@ -430,10 +429,10 @@ def main() -> None:
     """Run as an Ansible module."""
     module = AnsibleModule(
         argument_spec={
-            "root": _arguments.ROOT,
+            "root": arguments.ROOT,
             "name": {"type": "str", "default": "mobius"},
             "state": {"type": "str", "choices": ["present", "started", "stopped", "restarted"], "default": "started"},
-            "manager": {"type": "str", "choices": list(_service_spec.MANAGERS), "default": "auto"},
+            "manager": {"type": "str", "choices": list(definition.MANAGERS), "default": "auto"},
             "app_path": {"type": "path"},
             "command": {"type": "list", "elements": "str", "default": ["node", "src/api/index.js"]},
             "port": {"type": "int"},
@@ -444,7 +443,7 @@ def main() -> None:
             "restart_delay": {"type": "float", "default": 1},
             "restart_limit": {"type": "int", "default": 10},
             "restart_window": {"type": "int", "default": 60},
-            **{name: {"type": "str"} for name in _systemd.LIMITS},
+            **{name: {"type": "str"} for name in systemd.LIMITS},
             "allow_torn_stores": {"type": "bool", "default": False},
             "proxy_port": {"type": "int"},
             "standby_port": {"type": "int"},
@@ -463,14 +462,14 @@ def main() -> None:
             "proxy_max_body": {"type": "int", "default": 2147483648},
             "proxy_max_connections": {"type": "int", "default": 4000},
             "proxy_timeout": {"type": "int", "default": 300},
-            "checks": _arguments.CHECKS,
-            "headers": _arguments.HEADERS,
-            "secret_headers": _arguments.SECRET_HEADERS,
+            "checks": arguments.CHECKS,
+            "headers": arguments.HEADERS,
+            "secret_headers": arguments.SECRET_HEADERS,
             "ready_timeout": {"type": "float", "default": 60},
         },
         supports_check_mode=True,
     )
-    _arguments.execute(module, run)
+    arguments.execute(module, run)
 
 
 if __name__ == "__main__":

@@ -100,62 +100,58 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import (
-    _arguments,
-    _env_file,
-    _health,
-    _probe,
-    _records,
-    _service,
-    _shared,
-    _switch_journal,
-    _thresholds,
-    _watch,
-    _words,
-)
-from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
-from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
+from ansible_collections.mobius.ops.plugins.module_utils._core import dotenv, wording
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import IntegrityError
+from ansible_collections.mobius.ops.plugins.module_utils._observe import health as observe_health
+from ansible_collections.mobius.ops.plugins.module_utils._observe import probe, thresholds
+from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
+from ansible_collections.mobius.ops.plugins.module_utils._target import records, shared_folders, switch_journal
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
 
 
 def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Read and probe, and change nothing."""
     layout = Layout(params["root"])
     layout.require()
-    findings = _records.Findings()
+    findings = records.Findings()
     try:
         return False, look(layout, params, findings), {}
     except IntegrityError as error:  # of what all the rest needs: the definition of the service, or what its supervisor noted
         findings.add(error)
-        return False, {**unknown(params["name"], findings), "shared_folders": findings.without(lambda: _shared.described(layout), [])}, {}
+        folders = findings.without(lambda: shared_folders.described(layout), [])
+        return False, {**unknown(params["name"], findings), "shared_folders": folders}, {}
 
 
-def unknown(name: str, findings: _records.Findings) -> dict[str, t.Any]:
+def unknown(name: str, findings: records.Findings) -> dict[str, t.Any]:
     """What can be told of a service whose own records are damaged."""
     return {"status": "unknown", "pid": None, "port": None, "uptime": 0, "restarts": 0, "last_exit": None, "release": None, "console": "",
             "well": False, "message": f"{name} cannot be looked at. {' '.join(findings.told)}", "findings": findings.told,
             "restart_needed": [], "restart_message": "", "app_path": "", "app_folder": "",
-            "health": {**_health.summarize([], _thresholds.merge({})), "results": []}}
+            "health": {**observe_health.summarize([], thresholds.merge({})), "results": []}}
 
 
-def look(layout: Layout, params: dict[str, t.Any], findings: _records.Findings) -> dict[str, t.Any]:
+def look(layout: Layout, params: dict[str, t.Any], findings: records.Findings) -> dict[str, t.Any]:
     """How the service is; damaged records of others go to the findings."""
-    service, store = _service.load(layout, params["name"]), ReleaseStore(layout, findings)
+    service, store = service_registry.load(layout, params["name"]), ReleaseStore(layout, findings)
     live = findings.without(store.live, None)
-    redactor = _env_file.Redactor(layout.env_file)
-    checks = [_probe.fill(check, live) for check in _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])]
-    checks = _probe.hiding(checks, redactor.secrets)
+    redactor = dotenv.Redactor(layout.env_file)
+    checks = observe_health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
+    checks = [probe.fill(check, live) for check in checks]
+    checks = probe.hiding(checks, redactor.secrets)
     facts = service.status()
-    samples = redactor.value(_health.sample_all(checks)) if checks and facts["pid"] else []
-    health = {**_health.summarize(samples, _thresholds.merge(params["thresholds"])), "results": samples}
-    unguarded = findings.without(lambda: _watch.unguarded(layout, store.get(live) if live else None), False)
-    well, message = _words.service_message(service.name, facts, live, _health.first_fault(samples), unguarded)
-    unfinished = (_switch_journal.unfinished(layout) or {}).get("message")
+    samples = redactor.value(observe_health.sample_all(checks)) if checks and facts["pid"] else []
+    health = {**observe_health.summarize(samples, thresholds.merge(params["thresholds"])), "results": samples}
+    unguarded = findings.without(lambda: watch_control.unguarded(layout, store.get(live) if live else None), False)
+    well, message = wording.service_message(service.name, facts, live, observe_health.first_fault(samples), unguarded)
+    unfinished = (switch_journal.unfinished(layout) or {}).get("message")
     if unfinished:  # it comes first: its command also starts what is down
         well, message = False, f"{unfinished} {message}"
     lacking = findings.without(service.restart_needed, [])
-    restart = _words.restart_needed(lacking)
-    shared = findings.without(lambda: _shared.described(layout), [])
+    restart = wording.restart_needed(lacking)
+    shared = findings.without(lambda: shared_folders.described(layout), [])
     return {**facts, "health": health, "well": well and not findings.told, "findings": findings.told,
             "message": " ".join(filter(None, [message, restart, *findings.told])),
             "restart_needed": lacking, "restart_message": restart, "app_path": service.way_now(), "app_folder": service.spec["app"],
@@ -166,16 +162,16 @@ def main() -> None:
     """Run as an Ansible module."""
     module = AnsibleModule(
         argument_spec={
-            "root": _arguments.ROOT,
+            "root": arguments.ROOT,
             "name": {"type": "str", "default": "mobius"},
-            "checks": _arguments.CHECKS,
-            "headers": _arguments.HEADERS,
-            "secret_headers": _arguments.SECRET_HEADERS,
+            "checks": arguments.CHECKS,
+            "headers": arguments.HEADERS,
+            "secret_headers": arguments.SECRET_HEADERS,
             "thresholds": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
-    _arguments.execute(module, run)
+    arguments.execute(module, run)
 
 
 if __name__ == "__main__":

@@ -172,27 +172,29 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _health, _history, _preflight, _preflight_host
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
+from ansible_collections.mobius.ops.plugins.module_utils._gates.preflight import host as preflight_host
+from ansible_collections.mobius.ops.plugins.module_utils._gates.preflight import table as preflight_table
+from ansible_collections.mobius.ops.plugins.module_utils._observe import health
+from ansible_collections.mobius.ops.plugins.module_utils._target import history
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Make every check, then fail when one did not pass."""
     layout = Layout(params["root"])
     layout.require()
-    _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
-    _preflight.require_rows(params["given"])
-    made = [*params["given"], *_preflight_host.check(layout, params)]
-    rows = _preflight.waive(made, params["skip"], params["why"])
-    result = _preflight.report(rows, params["why"])
-    bad = [one["name"] for one in _preflight.failures(rows)]
+    health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
+    preflight_table.require_rows(params["given"])
+    made = [*params["given"], *preflight_host.check(layout, params)]
+    rows = preflight_table.waive(made, params["skip"], params["why"])
+    result = preflight_table.report(rows, params["why"])
+    bad = [one["name"] for one in preflight_table.failures(rows)]
     waived = (result["waived_by"] or {}).get("checks", [])
     if not check_mode and (params["record"] or set(waived) - set(params["recorded"])):
-        _history.record(layout, "preflight", params["why"], verdict="failed" if bad else "passed", failed=bad, waived=waived)
+        history.record(layout, "preflight", params["why"], verdict="failed" if bad else "passed", failed=bad, waived=waived)
     if bad:
-        error = _preflight.refusal(rows)
-        error.facts = result
-        raise error
+        raise preflight_table.refusal(rows, result)
     return False, result, {}
 
 
@@ -200,7 +202,7 @@ def main() -> None:
     """Run as an Ansible module."""
     module = AnsibleModule(
         argument_spec={
-            "root": _arguments.ROOT,
+            "root": arguments.ROOT,
             "env": {"type": "str", "default": ""},
             "service": {"type": "str", "default": "mobius"},
             "port": {"type": "int"},
@@ -213,21 +215,21 @@ def main() -> None:
             "clock_skew": {"type": "float"},
             "backup_dir": {"type": "path"},
             "backup_max_age": {"type": "float", "default": 0},
-            "components": _arguments.COMPONENTS,
+            "components": arguments.COMPONENTS,
             "given": {"type": "list", "elements": "dict", "default": []},
             "skip": {"type": "list", "elements": "str", "default": []},
             "why": {"type": "str", "default": ""},
             "lock": {"type": "bool", "default": True},
             "record": {"type": "bool", "default": False},
             "recorded": {"type": "list", "elements": "str", "default": []},
-            "checks": _arguments.CHECKS,
-            "headers": _arguments.HEADERS,
-            "secret_headers": _arguments.SECRET_HEADERS,
-            **_arguments.SIGNATURES,
+            "checks": arguments.CHECKS,
+            "headers": arguments.HEADERS,
+            "secret_headers": arguments.SECRET_HEADERS,
+            **arguments.SIGNATURES,
         },
         supports_check_mode=True,
     )
-    _arguments.execute(module, run)
+    arguments.execute(module, run)
 
 
 if __name__ == "__main__":

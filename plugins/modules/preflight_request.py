@@ -88,19 +88,21 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _clock, _preflight_request
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
+from ansible_collections.mobius.ops.plugins.module_utils._core import clock
+from ansible_collections.mobius.ops.plugins.module_utils._gates.preflight import request as preflight_request
 
 
 def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Make every check; check mode is no different."""
-    now = _clock.now()
+    now = clock.now()
     return False, {"checks": [
-        _preflight_request.ci(params["ci"]),
-        _preflight_request.approvals_row(params["approvals"], params["min_approvals"], params["approval_role"].strip()),
-        _preflight_request.operator(params["operator"], params["needs_operator"]),
-        _preflight_request.window(params["windows"], now, params["watch_duration"]),
-        _preflight_request.freeze(params["freeze"], now),
-        _preflight_request.artifact(params["artifact"]),
+        preflight_request.ci(params["ci"]),
+        preflight_request.approvals_row(params["approvals"], params["min_approvals"], params["approval_role"].strip()),
+        preflight_request.operator(params["operator"], params["needs_operator"]),
+        preflight_request.window(params["windows"], now, params["watch_duration"]),
+        preflight_request.freeze(params["freeze"], now),
+        preflight_request.artifact(params["artifact"]),
     ]}, {}
 
 
@@ -121,7 +123,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    _arguments.execute(module, run)
+    arguments.execute(module, run)
 
 
 if __name__ == "__main__":

@@ -265,25 +265,18 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import (
-    _activation,
-    _arguments,
-    _blue_green,
-    _deploy_lock,
-    _drain,
-    _health,
-    _interrupt,
-    _prepare,
-    _service,
-    _switch,
-    _switch_journal,
-    _watch_request,
-    _work,
-)
-from ansible_collections.mobius.ops.plugins.module_utils._drain import Drain
-from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, OpsError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
-from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
+from ansible_collections.mobius.ops.plugins.module_utils._core import interrupt
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError, OpsError
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation, blue_green, prepare, switch
+from ansible_collections.mobius.ops.plugins.module_utils._observe import health
+from ansible_collections.mobius.ops.plugins.module_utils._service import draining, ongoing_work
+from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
+from ansible_collections.mobius.ops.plugins.module_utils._service.draining import Drain
+from ansible_collections.mobius.ops.plugins.module_utils._target import deploy_lock, switch_journal
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.module_utils._watch import request as watch_request
 
 #: Seconds that an instance is given to finish before it is stopped, when nobody waits for longer.
 PATIENCE = 10
@@ -297,19 +290,19 @@ class Work:
         self.check_mode = check_mode
         self.store = ReleaseStore(Layout(params["root"]))
         self.store.layout.require()
-        self.service = _service.load(self.store.layout, params["service"]) if params["service"] else None
-        self.checks = _health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
+        self.service = service_registry.load(self.store.layout, params["service"]) if params["service"] else None
+        self.checks = health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
         #: The switch that was interrupted, if one was.
-        self.unfinished = _switch_journal.unfinished(self.store.layout)
+        self.unfinished = switch_journal.unfinished(self.store.layout)
 
     def prepared(self) -> tuple[bool, dict[str, t.Any]]:
         """Unpack, unless it is there."""
         release_id = self.params["release_id"]
-        if _prepare.is_prepared(self.store, release_id, self.params["sha256"]):
+        if prepare.is_prepared(self.store, release_id, self.params["sha256"]):
             return self._migrates(self.store.require(release_id))
         if self.check_mode:
             return True, {"release": self.store.new_record(id=release_id, version=self.params["version"])}
-        return True, {"release": _prepare.prepare(self.store, self.params)}
+        return True, {"release": prepare.prepare(self.store, self.params)}
 
     def _migrates(self, record: dict[str, t.Any]) -> tuple[bool, dict[str, t.Any]]:
         """Keep in the record which kind of migration the release brings this time."""
@@ -324,10 +317,10 @@ class Work:
         if not self.params["watch"]:
             return self._activated()
         options = {**self.params["watch"], "service": self.params["service"] or ""}
-        spec = _watch_request.definition(self.store.layout, _arguments.checked("watch", _arguments.WATCH, options), self.checks)
-        with _interrupt.undeterred():
+        spec = watch_request.definition(self.store.layout, arguments.checked("watch", arguments.WATCH, options), self.checks)
+        with interrupt.undeterred():
             changed, facts = self._activated()
-            return (changed, facts) if self.check_mode else (True, {**facts, "watch": _watch_request.begin(self.store.layout, spec)})
+            return (changed, facts) if self.check_mode else (True, {**facts, "watch": watch_request.begin(self.store.layout, spec)})
 
     def _activated(self) -> tuple[bool, dict[str, t.Any]]:
         """Switch, unless it serves."""
@@ -344,23 +337,23 @@ class Work:
             return True, {"release": {**record, "status": "active"}}
         if serves:
             return True, {"release": self.store.mark(release_id, "active", "it serves, and is tried once more")}
-        facts = _activation.activate(self.store, self.service, release_id, self.checks, self.params["ready_timeout"],
+        facts = activation.activate(self.store, self.service, release_id, self.checks, self.params["ready_timeout"],
                                      self.params["backup"], self._drain())
-        return True, {**facts, "cut_text": _work.lost(facts.get("cut"))}
+        return True, {**facts, "cut_text": ongoing_work.lost(facts.get("cut"))}
 
     def _drain(self) -> Drain | None:
         """What this call says of work that runs, and the service's definition where it says nothing."""
         if not self.service:
             return None
-        rules = _drain.of_definition(self.service)
+        rules = draining.of_definition(self.service)
         given = {name: self.params[f"drain_{name}"] for name in ("timeout", "force") if self.params[f"drain_{name}"] is not None}
         return rules._replace(**given)
 
     def _serves(self, release_id: str) -> bool:
         """Whether there is nothing to switch; requests that an earlier switch has left waiting go on then."""
-        serves = _switch.serves(self.store.layout, self.service, release_id)
+        serves = switch.serves(self.store.layout, self.service, release_id)
         if serves and not self.check_mode:
-            _blue_green.let_go(self.store, self.service)
+            blue_green.let_go(self.store, self.service)
         return serves
 
     def _marked(self, status: str) -> tuple[bool, dict[str, t.Any]]:
@@ -385,18 +378,18 @@ class Work:
         if named and not self.unfinished and self._serves(self.store.require(named)["id"]):
             return False, {"release": self.store.get(named)}
         if self.check_mode:
-            return True, {"release": _activation.choose_target(self.store, named), "work": self._work(), **self._would_finish()}
-        facts = _activation.roll_back(self.store, self.service, self.checks, self.params["ready_timeout"], self.params["why"], named,
+            return True, {"release": activation.choose_target(self.store, named), "work": self._work(), **self._would_finish()}
+        facts = activation.roll_back(self.store, self.service, self.checks, self.params["ready_timeout"], self.params["why"], named,
                                       drain=self._drain())
         retired = self._retired() if self.params["retire"] else None
         cut = retired.cut.facts() if retired and retired.cut else facts.get("cut")
         return True, {**facts, "release": facts["target"], "retired": retired.release if retired else None, "cut": cut,
-                      "cut_text": _work.lost(cut)}
+                      "cut_text": ongoing_work.lost(cut)}
 
     def _would_finish(self) -> dict[str, t.Any]:
         """What check mode says of a switch that was interrupted."""
-        journal = _switch_journal.peek(self.store.layout)
-        if journal is None or self.unfinished["running"]:
+        journal = switch_journal.peek(self.store.layout)
+        if journal is None or (self.unfinished or {}).get("running"):
             return {}
         found = {"finished": f"would finish {journal.words()} that was interrupted"}
         return {**found, "previous": journal.target if journal.kind == "activation" else journal.source}
@@ -404,37 +397,37 @@ class Work:
     def settled(self) -> tuple[bool, dict[str, t.Any]]:
         """Finish a switch that was interrupted."""
         live, wanted = self.store.live(), self.params["release_id"]
-        journal = _switch_journal.peek(self.store.layout)
+        journal = switch_journal.peek(self.store.layout)
         if journal is None or (journal.kind == "activation" and journal.target == wanted):
             return False, {"release": self.store.get(live) if live else None}
         if self.check_mode:
             leads = journal.leads_to(live) or live
-            return True, {"release": self.store.get(leads), **self._would_finish()}
-        told = _activation.settle(self.store, self.service, self.checks, self.params["ready_timeout"], wanted, self._drain())
+            return True, {"release": self.store.get(leads) if leads else None, **self._would_finish()}
+        told = activation.settle(self.store, self.service, self.checks, self.params["ready_timeout"], wanted, self._drain())
         live = self.store.live()
         return True, {"release": self.store.get(live) if live else None, "finished": " ".join(told)}
 
-    def _retired(self) -> _blue_green.Retired | None:
+    def _retired(self) -> blue_green.Retired | None:
         """Stop the instance of before, unless it has long work that may not be cut."""
         try:
-            return _blue_green.retire(self.service, PATIENCE, bool(self.params["drain_force"]))
+            return blue_green.retire(self.service, PATIENCE, bool(self.params["drain_force"]))
         except OpsError:
             return None
 
     def _work(self) -> dict[str, t.Any]:
         """What the instance that serves works on now."""
-        return (_work.of(self.service, self.service.serving()) if self.service else _work.Work()).facts()
+        return (ongoing_work.of(self.service, self.service.serving()) if self.service else ongoing_work.Work()).facts()
 
     def pruned(self) -> tuple[bool, dict[str, t.Any]]:
         """Remove what retention gives up."""
         if self.params["keep"] < 0:
             raise InputError("keep", "0 or more releases", str(self.params["keep"]), "Correct mobius_keep_releases")
-        if _deploy_lock.DeployLock(self.store.layout).look():
+        if deploy_lock.DeployLock(self.store.layout).look():
             return False, {"removed": []}  # whoever deploys now may need what nothing uses yet, and prunes at the end
         if self.check_mode:
             doomed = self.store.prunable(self.params["keep"])
             return bool(doomed), {"removed": doomed}
-        gone, stuck = _prepare.prune(self.store, self.params["keep"])
+        gone, stuck = prepare.prune(self.store, self.params["keep"])
         return bool(gone), {"removed": gone, "warnings": stuck}
 
 
@@ -470,7 +463,7 @@ def main() -> None:
     """Run as an Ansible module."""
     module = AnsibleModule(
         argument_spec={
-            "root": _arguments.ROOT,
+            "root": arguments.ROOT,
             "state": {"type": "str", "required": True,
                       "choices": ["prepared", "active", "verified", "failed", "rolled_back", "settled", "pruned"]},
             "release_id": {"type": "str"},
@@ -486,9 +479,9 @@ def main() -> None:
             "migration": {"type": "str", "choices": ["none", "reversible", "forward_only"], "default": "none"},
             "backup": {"type": "str"},
             "service": {"type": "str"},
-            "checks": _arguments.CHECKS,
-            "headers": _arguments.HEADERS,
-            "secret_headers": _arguments.SECRET_HEADERS,
+            "checks": arguments.CHECKS,
+            "headers": arguments.HEADERS,
+            "secret_headers": arguments.SECRET_HEADERS,
             "ready_timeout": {"type": "float", "default": 60},
             "drain_timeout": {"type": "float"},
             "drain_force": {"type": "bool"},
@@ -500,7 +493,7 @@ def main() -> None:
         required_if=[("state", "prepared", ["release_id", "artifact", "sha256"]), ("state", "active", ["release_id"])],
         supports_check_mode=True,
     )
-    _arguments.execute(module, run)
+    arguments.execute(module, run)
 
 
 if __name__ == "__main__":

@@ -210,29 +210,24 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import (
-    _arguments,
-    _build,
-    _build_output,
-    _deps,
-    _interrupt,
-    _shipped,
-)
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
+from ansible_collections.mobius.ops.plugins.module_utils._core import interrupt
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import build, build_output, dependencies, dependency_bundle
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Find or build the artifact."""
-    settings = _build.Settings.of(params["npm_ci_args"], params["environment"])
-    output = _build_output.output(params["output_file"], settings.environment)
-    builder = _build.Builder(params["store"], params["npm_ci_args"], params["build_command"], params["environment"], output,
+    settings = build.Settings.of(params["npm_ci_args"], params["environment"])
+    output = build_output.output(params["output_file"], settings.environment)
+    builder = build.Builder(params["store"], params["npm_ci_args"], params["build_command"], params["environment"], output,
                              params["shared_folders"], params["required_files"], params["built_folders"])
     shipped, wanted = None, params["ship_npm_ci_args"]
-    with _interrupt.interruptible("the build"):
+    with interrupt.interruptible("the build"):
         artifact = builder.make(params["source"], params["version"], params["ref"], check_mode)
         if wanted is not None and artifact["path"]:
             npm = settings.npm(output)
-            npm = _deps.Npm(wanted, output=output, whole=None if npm.environment else npm.args)
-            shipped = _shipped.pack(artifact["path"], params["store"], npm, check_mode)
+            npm = dependencies.Npm(wanted, output=output, whole=None if npm.environment else npm.args)
+            shipped = dependency_bundle.pack(artifact["path"], params["store"], npm, check_mode)
     return artifact["built"] or bool(shipped and shipped["built"]), {**artifact, "dependencies": shipped}, {}
 
 
@@ -249,13 +244,13 @@ def main() -> None:
             "build_command": {"type": "list", "elements": "str", "default": ["npm", "run", "build"]},
             "ship_npm_ci_args": {"type": "list", "elements": "str"},
             "shared_folders": {"type": "list", "elements": "str", "default": []},
-            "required_files": {"type": "list", "elements": "str", "default": list(_build.REQUIRED)},
-            "built_folders": {"type": "list", "elements": "str", "default": list(_build.BUILT)},
+            "required_files": {"type": "list", "elements": "str", "default": list(build.REQUIRED)},
+            "built_folders": {"type": "list", "elements": "str", "default": list(build.BUILT)},
             "output_file": {"type": "path"},
         },
         supports_check_mode=True,
     )
-    _arguments.execute(module, run)
+    arguments.execute(module, run)
 
 
 if __name__ == "__main__":

@@ -171,39 +171,34 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import (
-    _arguments,
-    _clock,
-    _deploy_lock,
-    _dora,
-    _history,
-    _records,
-    _switch_journal,
-)
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
-from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
+from ansible_collections.mobius.ops.plugins.module_utils._core import clock
+from ansible_collections.mobius.ops.plugins.module_utils._observe import dora
+from ansible_collections.mobius.ops.plugins.module_utils._target import deploy_lock, history, records, switch_journal
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
 
 
 def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Read, and change nothing."""
     layout = Layout(params["root"])
     layout.require()
-    findings = _records.Findings()
+    findings = records.Findings()
     store = ReleaseStore(layout, findings)
     live, target = findings.without(store.live, None), findings.without(store.target, None)
-    unread = _history.unread(layout)
+    unread = history.unread(layout)
     return False, {"live": live, "findings": findings.told + ([unread] if unread else []),
                    "target": target["id"] if target else None, "releases": store.all(),
-                   "drill": _history.last(layout, "drill"), "lock": _deploy_lock.DeployLock(layout).look(),
-                   "unfinished": _switch_journal.unfinished(layout),
-                   "dora": _dora.figures(_history.of_kinds(layout, _dora.KINDS), _clock.now()),
-                   "history": _history.events(layout, params["events"])}, {}
+                   "drill": history.last(layout, "drill"), "lock": deploy_lock.DeployLock(layout).look(),
+                   "unfinished": switch_journal.unfinished(layout),
+                   "dora": dora.figures(history.of_kinds(layout, dora.KINDS), clock.now()),
+                   "history": history.events(layout, params["events"])}, {}
 
 
 def main() -> None:
     """Run as an Ansible module."""
-    module = AnsibleModule(argument_spec={"root": _arguments.ROOT, "events": {"type": "int", "default": 10}}, supports_check_mode=True)
-    _arguments.execute(module, run)
+    module = AnsibleModule(argument_spec={"root": arguments.ROOT, "events": {"type": "int", "default": 10}}, supports_check_mode=True)
+    arguments.execute(module, run)
 
 
 if __name__ == "__main__":

@@ -95,10 +95,12 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _migration, _service
-from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
-from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import migration
+from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
@@ -106,19 +108,19 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     store = ReleaseStore(Layout(params["root"]))
     store.layout.require()
     release_id = params["release_id"]
-    _migration.check(params["kind"], params["command"], params["down_command"])
+    migration.check(params["kind"], params["command"], params["down_command"])
     if params["timeout"] <= 0:
         raise InputError("mobius_migration_timeout", "seconds above 0", f"{params['timeout']:g}", "Correct it")
-    service, others = _service.load(store.layout, params["service"]), params["others"]
+    service, others = service_registry.load(store.layout, params["service"]), params["others"]
     if params["state"] == "down":
-        changed = release_id != store.live() and _migration.must_undo(store.get(release_id) or {})
+        changed = release_id != store.live() and migration.must_undo(store.get(release_id) or {})
         if changed and not check_mode:
-            _migration.down(store, service, release_id)
+            migration.down(store, service, release_id)
     else:
-        changed = _migration.share(store, release_id, others, check_mode)
+        changed = migration.share(store, release_id, others, check_mode)
     if params["state"] == "up" and params["command"]:
         plan = {"up": params["command"], "down": params["down_command"], "timeout": params["timeout"]}
-        changed = _migration.up(store, service, release_id, plan, others, check_mode) or changed
+        changed = migration.up(store, service, release_id, plan, others, check_mode) or changed
     return changed, {"migrated": (store.get(release_id) or {}).get("migrated")}, {}
 
 
@@ -126,7 +128,7 @@ def main() -> None:
     """Run as an Ansible module."""
     module = AnsibleModule(
         argument_spec={
-            "root": _arguments.ROOT,
+            "root": arguments.ROOT,
             "state": {"type": "str", "choices": ["up", "down", "shared"], "default": "up"},
             "release_id": {"type": "str", "required": True},
             "service": {"type": "str", "default": "mobius"},
@@ -138,7 +140,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    _arguments.execute(module, run)
+    arguments.execute(module, run)
 
 
 if __name__ == "__main__":

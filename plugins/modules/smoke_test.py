@@ -347,19 +347,17 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import (
-    _arguments,
-    _clock,
-    _secrets,
-    _service,
-    _suite,
-    _suite_made,
-    _suite_report,
-    _suite_run,
-    _write_attempts,
-)
-from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
+from ansible_collections.mobius.ops.plugins.module_utils._core import clock as core_clock
+from ansible_collections.mobius.ops.plugins.module_utils._core import redaction
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import OpsError, ServiceError
+from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import junit as smoke_junit
+from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import made_files as smoke_files
+from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import run as smoke_run
+from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import suite as smoke_suite
+from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
+from ansible_collections.mobius.ops.plugins.module_utils._service import write_attempts as service_write_attempts
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 FOLDERS = {
     "/uploads/": "shared/uploads", "/uploads/render-jobs/": "shared/uploads/render-jobs",
@@ -380,47 +378,46 @@ STEP = {
 }
 
 
-def settings_of(params: dict[str, t.Any], check_mode: bool, secrets: list[str]) -> _suite.Settings:
+def settings_of(params: dict[str, t.Any], check_mode: bool, secrets: list[str]) -> smoke_suite.Settings:
     """What the steps share."""
     release = params["release"] or ""
     current = Layout(params["root"]).current if params["root"] else ""
     if not release and os.path.islink(current):
         release = os.path.basename(os.readlink(current))
-    return _suite.Settings(params["base_url"], params["headers"], params["secret_headers"], params["timeout"], params["attempts"], release,
-                           params["outside"], check_mode, params["root"] or "", params["folders"], tuple(secrets))
+    return smoke_suite.Settings(params["base_url"], params["headers"], params["secret_headers"], params["timeout"], params["attempts"],
+                                release, params["outside"], check_mode, params["root"] or "", params["folders"], tuple(secrets))
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Run the suite, remove what it made, write the report; then fail when it did not pass."""
     began, clock = time.time(), time.monotonic()
     env_file = Layout(params["root"]).env_file if params["root"] else os.devnull
-    hidden = _suite.redactor(env_file, [params["secret_headers"]], params["suite"])
+    hidden = smoke_suite.redactor(env_file, [params["secret_headers"]], params["suite"])
     settings = settings_of(params, check_mode, hidden.secrets)
-    steps = _suite.plan(params["suite"], settings) if params["suite"] or not params["remove"] else []
+    steps = smoke_suite.plan(params["suite"], settings) if params["suite"] or not params["remove"] else []
     if params["junit"]:
-        _suite_report.require(params["junit"])
+        smoke_junit.require(params["junit"])
         if not check_mode:
             os.makedirs(os.path.dirname(params["junit"]), exist_ok=True)
-    tests, made = _suite_run.perform(steps, settings)
+    tests, made = smoke_run.perform(steps, settings)
     since = began if params["began"] is None else params["began"]
-    removed, left = ([], {}) if check_mode else _suite_made.remove([*params["remove"], *made], params["root"], params["folders"], since)
-    counts = _suite_run.counts(tests)
+    removed, left = ([], {}) if check_mode else smoke_files.remove([*params["remove"], *made], params["root"], params["folders"], since)
+    counts = smoke_run.counts(tests)
     report = {"passed": not counts["failed"] and (counts["passed"] > 0 or not steps), "counts": counts, "tests": tests,
-              "summary": _suite_run.sentence(tests), "started": _clock.from_epoch(began), "began": began,
-              "elapsed": round(time.monotonic() - clock, 3), "base_url": _secrets.without_passwords(params["base_url"]),
+              "summary": smoke_run.sentence(tests), "started": core_clock.from_epoch(began), "began": began,
+              "elapsed": round(time.monotonic() - clock, 3), "base_url": redaction.without_passwords(params["base_url"]),
               "release": settings.release, "env": params["env"], "removed": removed, "left": left}
     report = hidden.value(report)
     report["write_attempts"] = write_attempts(params)
     error = refusal(report)
     if params["junit"] and not check_mode:
         try:
-            _suite_report.write(params["junit"], report)
+            smoke_junit.write(params["junit"], report)
         except OSError as fault:
             report["passed"] = False
             report["summary"] += f", but {params['junit']} could not be written: {fault.strerror}"
             error = refusal(report)
     if error:
-        error.facts = report
         raise error
     return bool(left), report, {}
 
@@ -429,7 +426,7 @@ def write_attempts(params: dict[str, t.Any]) -> list[dict[str, t.Any]]:
     """Where the service tried to write elsewhere; nothing of one that was not set up."""
     with contextlib.suppress(OpsError):
         if params["root"] and params["service"]:
-            return _write_attempts.of(_service.load(Layout(params["root"]), params["service"]))
+            return service_write_attempts.of(service_registry.load(Layout(params["root"]), params["service"]))
     return []
 
 
@@ -438,7 +435,7 @@ def refusal(report: dict[str, t.Any]) -> ServiceError | None:
     if report["passed"]:
         return None
     todo = "Look at the tests that failed" if report["counts"]["failed"] else "Correct what kept them from running"
-    return ServiceError(f"smoke tests of {report['base_url'] or 'this host'}", "every test to pass", report["summary"], todo)
+    return ServiceError(f"smoke tests of {report['base_url'] or 'this host'}", "every test to pass", report["summary"], todo, report)
 
 
 def main() -> None:
@@ -449,8 +446,8 @@ def main() -> None:
             "base_url": {"type": "str", "default": ""},
             "timeout": {"type": "float", "default": 5},
             "attempts": {"type": "int", "default": 1},
-            "headers": _arguments.HEADERS,
-            "secret_headers": _arguments.SECRET_HEADERS,
+            "headers": arguments.HEADERS,
+            "secret_headers": arguments.SECRET_HEADERS,
             "root": {"type": "path"},
             "release": {"type": "str"},
             "folders": {"type": "dict", "default": FOLDERS},
@@ -463,7 +460,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    _arguments.execute(module, run)
+    arguments.execute(module, run)
 
 
 if __name__ == "__main__":

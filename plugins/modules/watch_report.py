@@ -72,23 +72,24 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _watch_report
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._watch import report as watch_report
 
 
 def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Gather the facts, and change nothing; the action plugin makes the page of them."""
     layout = Layout(params["root"])
     layout.require()
-    facts = _watch_report.gather(layout, params["watch_id"])
+    facts = watch_report.gather(layout, params["watch_id"])
     report = f"watch-{facts['watch']['env']}-{facts['watch']['id']}.html"
     return False, {"report": layout.path("reports", report), "facts": facts}, {}
 
 
 def main() -> None:
     """Run as an Ansible module."""
-    module = AnsibleModule(argument_spec={"root": _arguments.ROOT, "watch_id": {"type": "str"}}, supports_check_mode=True)
-    _arguments.execute(module, run)
+    module = AnsibleModule(argument_spec={"root": arguments.ROOT, "watch_id": {"type": "str"}}, supports_check_mode=True)
+    arguments.execute(module, run)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 """The controller's side of modules whose work may be long: they work in the background of the target, and are shown live.
 
 One call of the module begins the work, and has its result when it is quick. Otherwise further calls look how it goes on, see
-the util ``_background``.
+the util ``_ansible.background``.
 """
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.mobius.ops.plugins.module_utils import _causes, _words
+from ansible_collections.mobius.ops.plugins.module_utils._core import causes, wording
 from ansible_collections.mobius.ops.plugins.plugin_utils.progress_lines import SELDOM, Lines, pause
 
 display = Display()
@@ -86,7 +86,7 @@ class BackgroundAction(ActionBase):
                 answer = {"msg": str(error)}
             if answer.get("background"):
                 return answer
-            reason = _words.clean(_causes.cause(str(answer.get("module_stderr") or answer.get("msg") or "no reason given")))
+            reason = wording.clean(causes.cause(str(answer.get("module_stderr") or answer.get("msg") or "no reason given")))
             if time.monotonic() - since > LOST_AFTER:
                 return {"failed": True, "changed": True, "msg": self._lost(args["progress_file"], reason)}
             if time.monotonic() - told > SELDOM:
@@ -122,7 +122,7 @@ class BackgroundAction(ActionBase):
 
     def _show(self, lines: list[str]) -> None:
         for line in lines:
-            display.display(f"{self._label()}: {_words.clean(line)}")
+            display.display(f"{self._label()}: {wording.clean(line)}")
 
 
 def _goes_on(answer: Answer) -> bool:

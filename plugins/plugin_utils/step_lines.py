@@ -168,8 +168,8 @@ def message(text: str, hosts: list[str], of: list[str]) -> str:
 
 def cause(facts: dict[str, t.Any]) -> str:
     """Why something failed: the message, or what a program said; of a loop that of the first item that failed."""
-    items = facts.get("results") if isinstance(facts.get("results"), list) else []
-    for item in items:
+    items = facts.get("results")
+    for item in items if isinstance(items, list) else []:
         if isinstance(item, dict) and (item.get("failed") or item.get("unreachable")):
             return f"{cause(item)} (item {text_of(item.get('item'))})"
     message = facts.get("msg")

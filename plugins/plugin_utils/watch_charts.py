@@ -11,8 +11,10 @@ import datetime
 import math
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _host_metrics, _page, _words
-from ansible_collections.mobius.ops.plugins.module_utils._watch_series import OUTCOMES
+from ansible_collections.mobius.ops.plugins.module_utils._core import clock as core_clock
+from ansible_collections.mobius.ops.plugins.module_utils._core import html_page, wording
+from ansible_collections.mobius.ops.plugins.module_utils._observe import host_metrics
+from ansible_collections.mobius.ops.plugins.module_utils._watch.timeseries import OUTCOMES
 
 try:
     import pygal
@@ -60,7 +62,7 @@ Mark = dict[str, t.Any]
 
 def seconds_of(when: str) -> float:
     """Seconds since 1970 of a time in a record."""
-    return _clock.parse(when).timestamp()
+    return core_clock.parse(when).timestamp()
 
 
 def clock(at: float, span: float) -> str:
@@ -83,14 +85,14 @@ def lines(name: str, title: str, told: str, unit: str, curves: list[Line], limit
     :param name: a word that no other chart of the page has.
     :param top: the end of the axis, when it is known.
     """
-    unit = _words.clean(unit)
-    curves = [(_words.clean(key), points) for key, points in curves if len(points) > 1][:COLOURS]
+    unit = wording.clean(unit)
+    curves = [(wording.clean(key), points) for key, points in curves if len(points) > 1][:COLOURS]
     times = [at for _key, points in curves for at, _value in points]
     if not times:
         return ""
     highest = max(value for _key, points in curves for _at, value in points)
     seen = [(key, limit) for key, limit in limits if limit <= max(highest, 1e-9) * IN_SIGHT]
-    hidden = [f"{key} {_host_metrics.quantity(limit, unit)}" for key, limit in limits if (key, limit) not in seen]
+    hidden = [f"{key} {host_metrics.quantity(limit, unit)}" for key, limit in limits if (key, limit) not in seen]
     first, last = (edge([*times, *(mark["at"] for mark in marks)]) for edge in (min, max))
     first, last = (first, last) if last > first else (first - 1, last + 1)
     end = top or max([highest, *(limit for _key, limit in seen)]) * 1.25 or 1
@@ -99,7 +101,7 @@ def lines(name: str, title: str, told: str, unit: str, curves: list[Line], limit
     def draw(width: int, height: int, labels: int) -> t.Any:
         chart = _chart(pygal.XY, width, height, range=(0, end), xrange=(first, last), show_dots=len(times) <= 150, dots_size=2,
                        x_value_formatter=lambda at: clock(at, last - first),
-                       value_formatter=lambda value: _host_metrics.quantity(float(f"{value:.4g}"), unit),
+                       value_formatter=lambda value: host_metrics.quantity(float(f"{value:.4g}"), unit),
                        x_labels=_ticks(first, last, labels))
         for at, (key, points) in enumerate([*curves, *level]):
             chart.add(key, points, stroke_style={"width": 2, "dasharray": DASHES[at]} if DASHES[at] else {"width": 2})
@@ -163,8 +165,8 @@ def _figure(name: str, title: str, told: str, draw: t.Callable[[int, int, int], 
         chart.uuid = f"{name}-{size}"  # else a new one each time, and the page would never be the same
         chart.add_xml_filter(lambda root, width=width: _quiet(root, title, told, width, dress))
         drawn.append(f'<div class="chart {size}">{chart.render(is_unicode=True)}</div>')
-    listed = "".join(f'<li><svg width="34" height="10" aria-hidden="true">{sign}</svg>{_page.text(key)}</li>' for key, sign in keys)
-    return (f'<figure><figcaption><b>{_page.text(title)}</b> <span class="soft small">{_page.text(told)}</span></figcaption>'
+    listed = "".join(f'<li><svg width="34" height="10" aria-hidden="true">{sign}</svg>{html_page.text(key)}</li>' for key, sign in keys)
+    return (f'<figure><figcaption><b>{html_page.text(title)}</b> <span class="soft small">{html_page.text(told)}</span></figcaption>'
             + "".join(drawn) + f'<ul class="keys small">{listed}</ul></figure>')
 
 
@@ -178,10 +180,10 @@ def _quiet(root: t.Any, title: str, told: str, width: int, dress: t.Callable[[t.
             parent.attrib.pop("id", None)
     name = root.get("id")
     (heading,) = [node for node in root if node.tag == "title"]
-    heading.text = _words.clean(title)
+    heading.text = wording.clean(title)
     heading.set("id", f"{name}-title")
     description = root.makeelement("desc", {"id": f"{name}-desc"})
-    description.text = _words.clean(told)
+    description.text = wording.clean(told)
     root.insert(list(root).index(heading) + 1, description)
     root.set("role", "img")
     root.set("aria-labelledby", f"{name}-title {name}-desc")

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _host_metrics, _page
-from ansible_collections.mobius.ops.plugins.module_utils._page import text
+from ansible_collections.mobius.ops.plugins.module_utils._core import html_page
+from ansible_collections.mobius.ops.plugins.module_utils._core.html_page import text
+from ansible_collections.mobius.ops.plugins.module_utils._observe import host_metrics
 from ansible_collections.mobius.ops.plugins.plugin_utils import watch_charts, watch_tables
 from ansible_collections.mobius.ops.plugins.plugin_utils.watch_charts import Mark, seconds_of
 from ansible_collections.mobius.ops.plugins.plugin_utils.watch_tables import numbers
@@ -46,7 +47,7 @@ def render(facts: Facts) -> str:
              _host(facts, marks), watch_tables.checks(facts), watch_tables.evidence(facts),
              watch_tables.writes(facts), watch_tables.incidents(facts), watch_tables.releases(facts), watch_tables.ids(facts)]
     watch = facts["watch"]
-    return _page.document(f"{summary(facts)} ({watch['env']}, watch {watch['id']})", parts, watch_charts.STYLE + STYLE)
+    return html_page.document(f"{summary(facts)} ({watch['env']}, watch {watch['id']})", parts, watch_charts.STYLE + STYLE)
 
 
 def _head(facts: Facts) -> str:
@@ -63,7 +64,7 @@ def _head(facts: Facts) -> str:
     told += f" Since then release {live} was put into service." if elsewhere else ""
     by = next((event.get("who") for event in facts["events"] if event["what"] == "active"), None)
     where = f"{watch['env']} on {facts['host']}, watch {watch['id']}, begun {watch['started'] or 'never'}" + (f", by {by}" if by else "")
-    return _page.header(VERDICTS.get(watch["verdict"], ("", "warned"))[1], summary(facts), told, where)
+    return html_page.header(VERDICTS.get(watch["verdict"], ("", "warned"))[1], summary(facts), told, where)
 
 
 def _figures(facts: Facts) -> str:
@@ -79,9 +80,9 @@ def _figures(facts: Facts) -> str:
              ("response time", f"{p95:,.0f} ms" if p95 is not None else "unknown", "the highest p95 of a round"),
              ("restarts", str(series["restarts"]), "of the service, during the watch")]
     if rollback:
-        downtime = _page.seconds(rollback.get("downtime")) or "unknown"
-        tiles.append(("rollback", _page.seconds(rollback.get("elapsed")), f"downtime {downtime}"))
-    return _page.figures(tiles)
+        downtime = html_page.seconds(rollback.get("downtime")) or "unknown"
+        tiles.append(("rollback", html_page.seconds(rollback.get("elapsed")), f"downtime {downtime}"))
+    return html_page.figures(tiles)
 
 
 def _marks(facts: Facts) -> list[Mark]:
@@ -132,16 +133,16 @@ def _latencies(facts: Facts, marks: list[Mark]) -> str:
             f"latency-{number}", f"Response time of {name}", f"in milliseconds, {'one request a' if same else 'of each'} round.", "ms",
             [("response time", curves["p50"])] if same else list(curves.items()), level + limits, drawn))
     left = len(facts["series"]["checks"]) - 4
-    more = f'<p class="soft small">{text(_page.count(left, "more check"))}: see the table of checks.</p>' if left > 0 else ""
-    return _page.section("How fast it answered", "".join(charts) + more + _listed(drawn)) if any(charts) else ""
+    more = f'<p class="soft small">{text(html_page.count(left, "more check"))}: see the table of checks.</p>' if left > 0 else ""
+    return html_page.section("How fast it answered", "".join(charts) + more + _listed(drawn)) if any(charts) else ""
 
 
 def _outcomes(facts: Facts) -> str:
     series = facts["series"]
-    lost = _page.count(series["unread"], "line")
+    lost = html_page.count(series["unread"], "line")
     unread = f'<p class="soft small">Left out: {lost} that could not be read.</p>' if series["unread"] else ""
     drawn = watch_charts.bars("outcomes", "Rounds by outcome", "a bar for some rounds next to each other.", series["rounds"])
-    return _page.section("What the checks found", (drawn or "<p>No round was measured.</p>") + unread)
+    return html_page.section("What the checks found", (drawn or "<p>No round was measured.</p>") + unread)
 
 
 def _host(facts: Facts, marks: list[Mark]) -> str:
@@ -156,15 +157,15 @@ def _host(facts: Facts, marks: list[Mark]) -> str:
     rows = []
     for metric in metrics:
         values = [point["value"] for point in metric["points"]]
-        read = [_host_metrics.quantity(value, metric["unit"]) for value in values]
+        read = [host_metrics.quantity(value, metric["unit"]) for value in values]
         span = f"{read[values.index(min(values))]} to {read[values.index(max(values))]}" if len(set(read)) > 1 else ""
         cells = [read[-1] if read else "unknown", span]
-        limits = ["" if metric[key] is None else _host_metrics.quantity(metric[key], metric["unit"]) for key in ("warning", "critical")]
+        limits = ["" if metric[key] is None else host_metrics.quantity(metric[key], metric["unit"]) for key in ("warning", "critical")]
         mood = {"normal": "good", "critical": "bad"}.get(metric["status"], "")
         rows.append(f'<tr><th scope="row">{text(_named(metric))}</th><td class="status {mood}">{text(metric["status"])}</td>'
                     + numbers([*cells, *limits]) + "</tr>")
     head = ["metric", "status", "last", "range", "warning", "critical"]
-    return _page.section("The host", "".join(charts) + _page.table(head, rows, {2, 3, 4, 5})) if metrics else ""
+    return html_page.section("The host", "".join(charts) + html_page.table(head, rows, {2, 3, 4, 5})) if metrics else ""
 
 
 def _named(metric: Facts) -> str:

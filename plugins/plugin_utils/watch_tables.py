@@ -6,8 +6,8 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _page, _words
-from ansible_collections.mobius.ops.plugins.module_utils._page import text
+from ansible_collections.mobius.ops.plugins.module_utils._core import html_page, wording
+from ansible_collections.mobius.ops.plugins.module_utils._core.html_page import text
 
 Facts = dict[str, t.Any]
 #: An event's name, and whether it is good news, bad news or neither.
@@ -29,7 +29,7 @@ def numbers(cells: t.Iterable[str]) -> str:
 
 def _stack(head: t.Sequence[str], rows: list[str], columns: t.Container[int] = ()) -> str:
     """A table whose rows are broken in a narrow window."""
-    return f'<div class="stack">{_page.table(head, rows, columns)}</div>'
+    return f'<div class="stack">{html_page.table(head, rows, columns)}</div>'
 
 
 def steps(facts: Facts) -> str:
@@ -44,10 +44,10 @@ def steps(facts: Facts) -> str:
         took = event.get("elapsed")
         sign = {"good": "✓ ", "bad": "✗ "}.get(mood, "")
         rows.append(f'<tr><th scope="row">{text(name)}</th><td class="when">{text(event["when"])}</td>'
-                    f'<td class="number">{text(_page.seconds(took) if isinstance(took, (int, float)) else "")}</td>'
+                    f'<td class="number">{text(html_page.seconds(took) if isinstance(took, (int, float)) else "")}</td>'
                     f'<td class="long"><span class="{mood}">{sign}{text(about)}</span> '
                     f'<span class="soft">{text(event.get("why") or "")}</span></td><td>{text(event.get("who") or "")}</td></tr>')
-    return _page.section("Step by step", _stack(["step", "when", "took", "result", "who"], rows, {2})) if rows else ""
+    return html_page.section("Step by step", _stack(["step", "when", "took", "result", "who"], rows, {2})) if rows else ""
 
 
 def checks(facts: Facts) -> str:
@@ -59,7 +59,7 @@ def checks(facts: Facts) -> str:
                  *("" if value is None else f"{value:,.1f}" for value in (before, check["p50_ms"], check["p95_ms"], check["max_ms"]))]
         rows.append(f'<tr><th scope="row">{text(check["check"])}</th>{numbers(cells)}</tr>')
     head = ["check", "requests", "ok", "slow", "failed", "error", "baseline p50, ms", "p50, ms", "highest p95", "max"]
-    return _page.section("Checks", _page.table(head, rows, range(1, 10))) if rows else ""
+    return html_page.section("Checks", html_page.table(head, rows, range(1, 10))) if rows else ""
 
 
 def evidence(facts: Facts) -> str:
@@ -70,10 +70,10 @@ def evidence(facts: Facts) -> str:
         rows.append(f'<tr><td class="when">{text(sample["when"])}</td><th scope="row">{text(sample["check"])}</th>'
                     f'<td class="status bad">{text(sample["outcome"])}</td><td class="number">{text(sample["status"] or "")}</td>'
                     f'<td class="long">{text(sample["error"] or "")}{"<br><code>" + text(quoted) + "</code>" if quoted else ""}</td></tr>')
-    told = (f'<p class="soft small">{_page.count(len(rows), "sample")} of {facts["series"]["faulty"]:,} that were not well, '
+    told = (f'<p class="soft small">{html_page.count(len(rows), "sample")} of {facts["series"]["faulty"]:,} that were not well, '
             "the first ones and the last ones.</p>")
     head = ["when", "check", "outcome", "status", "what it said"]
-    return _page.section("What went wrong", told + _stack(head, rows, {3})) if rows else ""
+    return html_page.section("What went wrong", told + _stack(head, rows, {3})) if rows else ""
 
 
 def writes(facts: Facts) -> str:
@@ -88,7 +88,7 @@ def writes(facts: Facts) -> str:
     told = ('<p class="soft small">Releases are read-only. Add a line to <code>mobius_shared_folders</code>, beside those that are there, '
             "then run setup and deploy.</p>")
     head = ["folder", "error", "paths", "line"]
-    return _page.section("Writes outside the shared folders", told + _stack(head, rows)) if rows else ""
+    return html_page.section("Writes outside the shared folders", told + _stack(head, rows)) if rows else ""
 
 
 def incidents(facts: Facts) -> str:
@@ -100,8 +100,8 @@ def incidents(facts: Facts) -> str:
                 ("Escalation", one["escalation"]), ("Summary", one["summary"]), ("File", one["path"])]
         quotes = "".join(f"<p>{text(name.replace('_', ' ').capitalize())}, the last lines:</p><pre>"
                          + "\n".join(map(text, quoted)) + "</pre>" for name, quoted in one["lines"].items() if quoted)
-        parts.append(f"<h3>{text(one['id'])}: {text(one['title'])}</h3>" + _page.definitions(rows) + quotes)
-    return _page.section("Incidents", "".join(parts)) if parts else ""
+        parts.append(f"<h3>{text(one['id'])}: {text(one['title'])}</h3>" + html_page.definitions(rows) + quotes)
+    return html_page.section("Incidents", "".join(parts)) if parts else ""
 
 
 def releases(facts: Facts) -> str:
@@ -115,14 +115,14 @@ def releases(facts: Facts) -> str:
                     f'<td class="when">{text(record["activated"] or "")}</td>'
                     f'<td class="long">{text(record["failed_reason"] or "")}</td></tr>')
     head = ["release", "what it is", "status", "put into service", "what was wrong"]
-    return _page.section("Releases", _stack(head, rows)) if rows else ""
+    return html_page.section("Releases", _stack(head, rows)) if rows else ""
 
 
 def ids(facts: Facts) -> str:
     """All names by which one looks further."""
     watch = facts["watch"]
-    record = next((record for record in facts["releases"]["records"] if record["id"] == watch["release"]), {})
-    window = _words.duration(watch["duration"]) if isinstance(watch["duration"], (int, float)) else ""
+    record: Facts = next((record for record in facts["releases"]["records"] if record["id"] == watch["release"]), {})
+    window = wording.duration(watch["duration"]) if isinstance(watch["duration"], (int, float)) else ""
     rows = [("Release", watch["release"]), ("Source", record.get("source")), ("SHA-256", record.get("sha256")),
             ("Backup", record.get("backup")), ("Migration", record.get("migration")), ("Incident", watch["incident"]),
             ("Watch", watch["id"]), ("Begun", watch["started"]), ("Ended", watch["ended"] or ("not yet" if not watch["verdict"] else "")),
@@ -130,4 +130,4 @@ def ids(facts: Facts) -> str:
             ("Goes back", "by itself" if watch["auto_rollback"] else "never by itself"), ("Log", watch["log_file"]),
             ("Metrics", watch["metrics_file"])]
     rows += [(f"Check {check['name']}", f"{check['method'] or 'GET'} {check['url']}") for check in watch["checks"]]
-    return _page.section("Which and when", _page.definitions(rows))
+    return html_page.section("Which and when", html_page.definitions(rows))

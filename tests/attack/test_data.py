@@ -68,14 +68,14 @@ while True:
 """
 #: The rehearsal's copy of a component, by the checkout that is attacked, old or new.
 COPY = """
-import inspect, sys
-from ansible_collections.mobius.ops.plugins.module_utils import _gate
+import importlib, sys
+UTILS = "ansible_collections.mobius.ops.plugins.module_utils"
+try:
+    rehearsal, accounts = (importlib.import_module(f"{UTILS}.{name}") for name in ("_deploy.rehearsal", "_core.accounts"))
+except ModuleNotFoundError:  # of before the rooms
+    rehearsal, accounts = importlib.import_module(UTILS + "._gate"), None
 source, target = sys.argv[1:]
-more = []
-if len(inspect.signature(_gate.copy).parameters) > 2:
-    from ansible_collections.mobius.ops.plugins.module_utils import _account
-    more = [_account.owner_of(source)]
-_gate.copy(source, target, *more)
+rehearsal.copy(source, target, *([accounts.owner_of(source)] if accounts else []))
 """
 PAIRS = 24
 

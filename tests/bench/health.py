@@ -74,10 +74,10 @@ def by_module(urls: list[str]) -> tuple[float, list[bool]]:
 
 def by_probes(urls: list[str]) -> tuple[float, list[bool]]:
     """The same without the start of a process."""
-    from ansible_collections.mobius.ops.plugins.module_utils import _health
-    checks = _health.normalize_all([{"url": url} for url in urls])
+    from ansible_collections.mobius.ops.plugins.module_utils._observe import health
+    checks = health.normalize_all([{"url": url} for url in urls])
     began = time.monotonic()
-    samples = _health.sample_all(checks)
+    samples = health.sample_all(checks)
     return time.monotonic() - began, [sample["outcome"] == "ok" for sample in samples]
 
 

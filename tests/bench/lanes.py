@@ -385,7 +385,7 @@ class WithIsal(Ours):
         if not cls.isal:
             return "isal is not installed"
         utils = collection / "plugins" / "module_utils"
-        if not any(re.search(r"\bisal\b", path.read_text(encoding="utf-8")) for path in utils.glob("*.py")):
+        if not any(re.search(r"\bisal\b", path.read_text(encoding="utf-8")) for path in utils.rglob("*.py")):
             return "this version of the collection does not use isal"
         return ""
 

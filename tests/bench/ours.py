@@ -25,29 +25,41 @@ if OPTIONS.get("isal"):
 else:
     sys.modules["isal"] = None  # type: ignore[assignment]
 
-_backup_create, _backups, _layout, _restore, _restore_journal = (
-    importlib.import_module(f"ansible_collections.mobius.ops.plugins.module_utils.{name}")
-    for name in ("_backup_create", "_backups", "_layout", "_restore", "_restore_journal"))
+UTILS = "ansible_collections.mobius.ops.plugins.module_utils"
+#: Where a file of the utils was in versions before the rooms.
+FLAT = {"_backup.create": "_backup_create", "_backup.catalog": "_backups", "_target.layout": "_layout", "_restore.restore": "_restore",
+        "_target.restore_journal": "_restore_journal"}
+
+
+def util(name: str) -> t.Any:
+    """A file of the utils of the version that is measured."""
+    try:
+        return importlib.import_module(f"{UTILS}.{name}")
+    except ModuleNotFoundError:
+        return importlib.import_module(f"{UTILS}.{FLAT[name]}")
+
+
+create, catalog, places, restoring, restore_journal = map(util, FLAT)
 
 
 def request(kind: t.Any, **options: t.Any) -> t.Any:
     """A request, of those options that this version of the collection has."""
     known = {field.name for field in dataclasses.fields(kind)}
-    return kind(env="bench", components=list(_layout.COMPONENTS), **{key: value for key, value in options.items() if key in known})
+    return kind(env="bench", components=list(places.COMPONENTS), **{key: value for key, value in options.items() if key in known})
 
 
 def back_up() -> dict[str, t.Any]:
     """A backup; what it takes over from the one before is the collection's to decide."""
-    layout = _layout.Layout(OPTIONS["root"])
-    with _restore_journal.locked(layout):
-        _restore_journal.refuse_interrupted(layout)
-        return _backup_create.create(layout, request(_backup_create.Request, dest=OPTIONS["dest"]))
+    layout = places.Layout(OPTIONS["root"])
+    with restore_journal.locked(layout):
+        restore_journal.refuse_interrupted(layout)
+        return create.create(layout, request(create.Request, dest=OPTIONS["dest"]))
 
 
 def verify() -> dict[str, t.Any]:
     """Archives, all of them verified."""
-    found = [_backups.parse(path) for path in OPTIONS["archives"]]
-    states = _backups.describe([backup for backup in found if backup], OPTIONS["level"])
+    found = [catalog.parse(path) for path in OPTIONS["archives"]]
+    states = catalog.describe([backup for backup in found if backup], OPTIONS["level"])
     wrong = [f"{state['archive']}: {state['status']}, {state['reason']}" for state in states if state["status"] != "verified"]
     if wrong or len(states) != len(OPTIONS["archives"]):
         sys.exit("; ".join(wrong) or "some archive was not found")
@@ -56,8 +68,8 @@ def verify() -> dict[str, t.Any]:
 
 def restore() -> dict[str, t.Any]:
     """A restore of everything."""
-    wanted = request(_restore.Request, archive=OPTIONS["archives"][0], safety_backup=OPTIONS["safety_backup"])
-    return _restore.restore(_layout.Layout(OPTIONS["root"]), wanted)[0]
+    wanted = request(restoring.Request, archive=OPTIONS["archives"][0], safety_backup=OPTIONS["safety_backup"])
+    return restoring.restore(places.Layout(OPTIONS["root"]), wanted)[0]
 
 
 OPERATIONS = {"back_up": back_up, "verify": verify, "restore": restore}

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from support.proxied import free_ports
 
-from ansible_collections.mobius.ops.plugins.module_utils import _proxy
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._service.proxy import haproxy
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 RATE, SECONDS, GAP = 200, 6.0, 1.5
 SETTINGS = {"host": "127.0.0.1", "certificate": "", "max_body": 10**6, "max_connections": 1000, "timeout": 30, "url": ""}
@@ -53,7 +53,7 @@ class HAProxy:
 
     def __init__(self, folder: Path, port: int, ports: list[int]) -> None:
         folder.mkdir(parents=True)
-        self.proxy = _proxy.Proxy(Layout(str(folder)), {**SETTINGS, "port": port}, ports, "127.0.0.1", None)
+        self.proxy = haproxy.Proxy(Layout(str(folder)), {**SETTINGS, "port": port}, ports, "127.0.0.1", None)
         self.proxy.save()
         self.process = subprocess.Popen(self.proxy.command(), cwd=self.proxy.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.proxy.wait()

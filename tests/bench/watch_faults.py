@@ -24,7 +24,10 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / ".build" / "collections")]
 from support.proxied import KEY, ProxiedRoot, install_modules  # noqa: E402
 from support.remains import end_all  # noqa: E402
 
-from ansible_collections.mobius.ops.plugins.module_utils import _baseline, _health, _verdict, _watch, _watcher  # noqa: E402
+from ansible_collections.mobius.ops.plugins.module_utils._observe import health  # noqa: E402
+from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control  # noqa: E402
+from ansible_collections.mobius.ops.plugins.module_utils._watch import decision as watch_decision  # noqa: E402
+from ansible_collections.mobius.ops.plugins.module_utils._watch import latency_baseline, watcher  # noqa: E402
 
 INTERVAL, RETRY = 60.0, 5.0
 #: Name, state, fault, rules beside the defaults.
@@ -53,19 +56,20 @@ class Case:
         slow = self.fault.get("kind") == "slow"
         # what is to be 60 % slower takes 100 ms before
         url = f"http://127.0.0.1:{self.root.public}" + ("/api/slow?ms=100" if slow else "/health")
-        checks = _health.normalize_all([{"name": "slow" if slow else "health", "url": url, "json": [] if slow else ["status == 'ok'"]}],
+        checks = health.normalize_all([{"name": "slow" if slow else "health", "url": url, "json": [] if slow else ["status == 'ok'"]}],
                                        secret_headers={"X-Mobius-API-Key": KEY})
         self.root.verified("v1")
-        _baseline.take(self.root.layout, checks, "v1")
+        latency_baseline.take(self.root.layout, checks, "v1")
         self.root.release("v2")
         self.root.activate("v2")
-        self.spec = {**_verdict.Rules(**rules)._asdict(), "env": "bench", "service": "mobius", "duration": 300.0, "interval": INTERVAL,
-                     "retry_interval": RETRY, "initial_delay": 0, "auto_rollback": True, "ready_timeout": 20.0, "requests": 30, "keep": 0,
-                     "metrics_interval": 900.0, "checks": checks}
+        self.spec = {
+            **watch_decision.Rules(**rules)._asdict(), "env": "bench", "service": "mobius", "duration": 300.0, "interval": INTERVAL,
+            "retry_interval": RETRY, "initial_delay": 0, "auto_rollback": True, "ready_timeout": 20.0, "requests": 30, "keep": 0,
+            "metrics_interval": 900.0, "checks": checks}
 
     def begin(self, at: float) -> None:
         """Start the watch; the fault comes *at* seconds later."""
-        self.watch = _watch.start(self.root.layout, self.spec, _watcher)
+        self.watch = watch_control.start(self.root.layout, self.spec, watcher)
         self.due, self.broken, self.decided = time.monotonic() + at, 0.0, 0.0
 
     def step(self) -> bool:

@@ -1,6 +1,6 @@
 """`make bench-watch`: how often the watch's rules err, and how often they catch, beside the rules of Flagger and Argo Rollouts.
 
-The real decision code (util ``_verdict``) gets generated rounds. A window is 60 checks; confirmations count among them. Streams:
+The real decision code (util ``_watch.decision``) gets generated rounds. A window is 60 checks; confirmations count among them. Streams:
 
 - *checks fail*: each check as a whole fails by chance, as when something hiccups at that moment.
 - *requests fail*: each single request fails by chance.
@@ -23,7 +23,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / ".build" / "collections")]
 
-from ansible_collections.mobius.ops.plugins.module_utils import _statistics, _verdict  # noqa: E402
+from ansible_collections.mobius.ops.plugins.module_utils._core import stats  # noqa: E402
+from ansible_collections.mobius.ops.plugins.module_utils._watch import decision as watch_decision  # noqa: E402
 
 #: Checks of a window, requests of a check, answers in the baseline.
 CHECKS, REQUESTS, BASELINE = 60, 30, 150
@@ -53,12 +54,12 @@ class Tally:
 
 def played(rounds: t.Iterable[tuple[str, dict[str, t.Any] | None, bool]], baseline: list[float] | None = None) -> dict[str, bool]:
     """Which rules roll back in a run. A round: outcome, figures, whether the others' check failed."""
-    decision = _verdict.Decision(baseline={"check": baseline} if baseline else None)
+    decision = watch_decision.Decision(baseline={"check": baseline} if baseline else None)
     total, found = 0, dict.fromkeys(RULES, False)
     for outcome, figures, bad in rounds:
         total += bad
         if not found["this rule"]:
-            found["this rule"] = decision.feed(outcome, checks={"check": figures} if figures else None) == _verdict.ROLL_BACK
+            found["this rule"] = decision.feed(outcome, checks={"check": figures} if figures else None) == watch_decision.ROLL_BACK
         for rule, limit in OTHERS.items():
             found[rule] = found[rule] or total >= limit
     return found
@@ -102,10 +103,10 @@ def slower(factor: float, batches: int, runs: int, draw: random.Random) -> Tally
         return [draw.lognormvariate(math.log(median), SIGMA) for _request in range(count)]
 
     def rounds(baseline: list[float]) -> t.Iterator[tuple[str, dict[str, t.Any], bool]]:
-        before = _statistics.median(baseline)
+        before = stats.median(baseline)
         for _batch in range(batches):
             found = times(REQUESTS, MEDIAN_MS * factor)
-            yield "ok", {"requests": REQUESTS, "error": 0, "failed": 0, "ms": found}, _statistics.median(found) > 1.5 * before
+            yield "ok", {"requests": REQUESTS, "error": 0, "failed": 0, "ms": found}, stats.median(found) > 1.5 * before
 
     def one() -> dict[str, bool]:
         baseline = times(BASELINE, MEDIAN_MS)

@@ -15,7 +15,7 @@ from support.processes import Ended
 from support.state import State
 from support.writers import KINDS
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_listing
+from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import listing as archive_listing
 
 #: Kinds whose files are read in one piece whatever happens.
 ALWAYS_GOOD = ("log", "replace", "draft")
@@ -102,7 +102,7 @@ def test_a_file_on_the_move_is_never_overlooked(full):
     """A listing alone is repeated far more often than whole backups can be: it finds the file, or names a folder."""
     with writing(full, "rename", 0.0):
         for _time in range(600):
-            plan = _archive_listing.scan(full.layout, ["uploads"])
+            plan = archive_listing.scan(full.layout, ["uploads"])
             assert plan.problems or {source.name for source in plan.sources} & set(KINDS["rename"].files)
 
 

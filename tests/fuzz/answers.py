@@ -13,17 +13,13 @@ import zlib
 
 from support import corruption
 
-from ansible_collections.mobius.ops.plugins.module_utils import (
-    _env_file,
-    _health,
-    _probe,
-    _suite,
-    _suite_made,
-    _suite_run,
-    _thresholds,
-    _words,
-    _work,
-)
+from ansible_collections.mobius.ops.plugins.module_utils._core import dotenv, wording
+from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import made_files as smoke_files
+from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import run as smoke_run
+from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import suite as smoke_suite
+from ansible_collections.mobius.ops.plugins.module_utils._observe import health as observe_health
+from ansible_collections.mobius.ops.plugins.module_utils._observe import probe, thresholds
+from ansible_collections.mobius.ops.plugins.module_utils._service import ongoing_work
 
 SECRET = "zeKr1t/of+the answers"
 EVIL = ["\x1b[2J\x1b]0;owned\x07", "\x9b31m", "\u202egnp.exe", "```\n# x", "<script>alert(1)</script>", "\ud800", "\0", "http://[",
@@ -51,7 +47,7 @@ class Target:
         self.server = socket.create_server(("127.0.0.1", 0))
         self.base = f"http://127.0.0.1:{self.server.getsockname()[1]}"
         threading.Thread(target=self._serve, daemon=True).start()
-        self.redactor = _env_file.Redactor("/dev/null")
+        self.redactor = dotenv.Redactor("/dev/null")
         self.redactor.add([SECRET])
 
     def _serve(self) -> None:
@@ -74,27 +70,27 @@ class Target:
         what = chance.randrange(4)
         if what == 0:
             return self._suite(chance)
-        checks = _health.normalize_all([{"name": "c", "url": self.base + "/", "timeout": 1, **chance.choice(CHECKS)}])
+        checks = observe_health.normalize_all([{"name": "c", "url": self.base + "/", "timeout": 1, **chance.choice(CHECKS)}])
         if what == 1:
             document = json.loads(json.dumps(value(chance)))
-            names = _work._counted(document)
-            assert len(names) <= _work.MOST and all(isinstance(name, str) for name in names)
-        samples = self.redactor.value(_health.sample_all(_probe.hiding(checks, [SECRET])))
-        health = _health.summarize(samples, _thresholds.merge({}))
-        self._shown({"samples": samples, "fault": _health.first_fault(samples), "health": health,
-                     "remedy": _health.remedy(samples, checks)})
+            names = ongoing_work._counted(document)
+            assert len(names) <= ongoing_work.MOST and all(isinstance(name, str) for name in names)
+        samples = self.redactor.value(observe_health.sample_all(probe.hiding(checks, [SECRET])))
+        health = observe_health.summarize(samples, thresholds.merge({}))
+        self._shown({"samples": samples, "fault": observe_health.first_fault(samples), "health": health,
+                     "remedy": observe_health.remedy(samples, checks)})
         return samples[0]["outcome"]
 
     def _suite(self, chance: random.Random) -> str:
-        settings = _suite.Settings(self.base, {}, {}, 1.0, 1, "r1", False, False, self.root, {"/uploads/": "uploads"}, (SECRET,))
-        tests, made = _suite_run.perform(_suite.plan(chance.choice(STEPS), settings), settings)
-        removed, left = _suite_made.remove(made, self.root, {"/uploads/": "uploads"}, 0)
-        self._shown({"tests": tests, "sentence": _suite_run.sentence(tests), "removed": removed, "left": left})
+        settings = smoke_suite.Settings(self.base, {}, {}, 1.0, 1, "r1", False, False, self.root, {"/uploads/": "uploads"}, (SECRET,))
+        tests, made = smoke_run.perform(smoke_suite.plan(chance.choice(STEPS), settings), settings)
+        removed, left = smoke_files.remove(made, self.root, {"/uploads/": "uploads"}, 0)
+        self._shown({"tests": tests, "sentence": smoke_run.sentence(tests), "removed": removed, "left": left})
         return "suite " + "/".join(sorted({test["status"] for test in tests}))
 
     def _shown(self, found: t.Any) -> None:
         """What a module returns can be written, and commands no terminal."""
-        text = json.dumps(_words.cleaned(self.redactor.value(found)), ensure_ascii=False)
+        text = json.dumps(wording.cleaned(self.redactor.value(found)), ensure_ascii=False)
         text.encode("utf-8")
         assert not any(ord(sign) < 32 or 0x7f <= ord(sign) < 0xa0 or 0x202a <= ord(sign) <= 0x202e for sign in text), text
         assert SECRET not in text, text

@@ -10,7 +10,7 @@ import typing as t
 
 from support import corruption, records
 
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 
 class Target:

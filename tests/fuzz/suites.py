@@ -13,8 +13,9 @@ import typing as t
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from support import corruption
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _words
-from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
+from ansible_collections.mobius.ops.plugins.module_utils._core import wording
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import OpsError
 from ansible_collections.mobius.ops.plugins.modules import smoke_test
 
 TEXTS = [
@@ -55,7 +56,7 @@ class Target:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.root = folder
         options = {"suite": {"type": "list", "elements": "dict", "required": True, "options": smoke_test.STEP},
-                   "headers": _arguments.HEADERS, "secret_headers": _arguments.SECRET_HEADERS}
+                   "headers": arguments.HEADERS, "secret_headers": arguments.SECRET_HEADERS}
         self.checked = ArgumentSpecValidator(options)
 
     def case(self, chance: random.Random) -> str:
@@ -76,7 +77,7 @@ class Target:
             _changed, found, _diff = smoke_test.run(params, chance.random() < 0.2)
         except OpsError as error:
             found = {"msg": str(error), **getattr(error, "facts", {})}
-        text = json.dumps(_words.cleaned(found), ensure_ascii=False)
+        text = json.dumps(wording.cleaned(found), ensure_ascii=False)
         text.encode()
         return "passed" if found.get("passed") else "failed" if "tests" in found else "refused"
 

@@ -15,8 +15,8 @@ import typing as t
 
 from support import corruption
 
-from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _shipped
-from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import OpsError
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import artifacts, dependency_bundle
 
 STEPS = ["a", "b", "x", "src", "..", ".", "", "...", "é" * 130, "n" * 256, "n" * 255, "a\nb", "\x1b[31m", "a\0b", " ", "A", "~", "a\udcff",
          "MANIFEST.json", "package.json"]
@@ -59,14 +59,14 @@ class Target:
 
     def _taken(self) -> str:
         try:
-            manifest = _artifact.read_manifest(self.artifact)
+            manifest = artifacts.read_manifest(self.artifact)
         except OpsError as error:
             assert str(error), error
             manifest = None
         with contextlib.suppress(OpsError):
-            _shipped._about(self.artifact)
+            dependency_bundle._about(self.artifact)
         try:
-            _artifact.unpack(self.artifact, self.folder)
+            artifacts.unpack(self.artifact, self.folder)
         except OpsError as error:
             before = "members inside the release only" in str(error)
             assert not before or not os.listdir(self.folder), f"written before the refusal: {os.listdir(self.folder)}"
@@ -78,7 +78,7 @@ class Target:
                 assert os.path.islink(path) or os.lstat(path).st_mode & 0o7000 == 0, path
         if manifest:
             try:
-                _artifact.compare(self.folder, manifest)
+                artifacts.compare(self.folder, manifest)
             except OpsError:
                 return "unlike its manifest"
         return "unpacked"

@@ -19,8 +19,10 @@ from support.playbooks import ROOT, Operator, Result
 from support.ports import free_port
 from support.waiting import HANG, wait_until, when
 
-from ansible_collections.mobius.ops.plugins.module_utils import _artifact, _build, _processes
-from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
+from ansible_collections.mobius.ops.plugins.module_utils._core import processes as core_processes
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import OpsError
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import artifacts as deploy_artifacts
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import build
 
 #: What a running application writes all the time; everything else below a root must stay as it is when nothing changes.
 RESTLESS = ("shared/logs/", "shared/data/")
@@ -77,7 +79,7 @@ class Site:
     def artifact(self, version: str) -> Path:
         """Where the artifact of a version is, once it was built."""
         source = self.source(version)
-        return self.artifacts / f"{_build.release_id(version, _artifact.source_digest(str(source)))}.tar.gz"
+        return self.artifacts / f"{build.release_id(version, deploy_artifacts.source_digest(str(source)))}.tar.gz"
 
     def deploy(self, version: str, *options: str, fault: dict[str, t.Any] | None = None, **extra: t.Any) -> Result:
         """Deploy a version."""
@@ -185,7 +187,7 @@ class Site:
         with contextlib.suppress(OpsError):  # nothing was set up
             templates.stop(self.folder)
         left, leaks = self.processes(), self.leaks()
-        commands = [" ".join(_processes.command_line(pid).split())[-200:] for pid in left]
+        commands = [" ".join(core_processes.command_line(pid).split())[-200:] for pid in left]
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.application import png
 
-from ansible_collections.mobius.ops.plugins.module_utils import _checksums, _files
+from ansible_collections.mobius.ops.plugins.module_utils._core import checksums, fs
 
 pytestmark = pytest.mark.xdist_group("backups")
 
@@ -44,7 +44,7 @@ def aged(site, archive: Path, days: int) -> Path:
     made = datetime.datetime.strptime(archive.stem[-15:], "%Y%m%d_%H%M%S") - datetime.timedelta(days=days)
     older = archive.with_name(f"dhash_local_{made:%Y%m%d_%H%M%S}.zip")
     shutil.copy(archive, older)
-    _checksums.write(str(older), _files.sha256_file(str(older)))
+    checksums.write(str(older), fs.sha256_file(str(older)))
     return older
 
 
@@ -108,12 +108,12 @@ def test_one_flipped_byte_fails_and_is_named(running, says):
     assert (result.status, result.outcome) == (2, "not_verified")
     assert says(result, f"NOT_VERIFIED: 1 of 2 archives corrupt, the newest of them: archive {archive}: expected SHA-256")
     assert result.stats["mobius_backup"] == str(backups(running)[0])
-    _checksums.write(str(archive), _files.sha256_file(str(archive)))
+    checksums.write(str(archive), fs.sha256_file(str(archive)))
     assert running.play("verify_backups").outcome == "verified"  # whoever writes a new sidecar fools a checksum
     result = running.play("verify_backups", mobius_verify_level="deep")
     assert (result.status, result.outcome) == (2, "not_verified")
     flip(archive, offset)
-    _checksums.write(str(archive), _files.sha256_file(str(archive)))
+    checksums.write(str(archive), fs.sha256_file(str(archive)))
     assert running.play("verify_backups").outcome == "verified"
 
 
@@ -197,7 +197,7 @@ def test_signatures(running, says, tmp_path):
     assert running.play("verify_backups", **asked).outcome == "verified"
     archive = Path(result.stats["mobius_backup"])
     flip(archive, middle_of_a_member(archive))
-    _checksums.write(str(archive), _files.sha256_file(str(archive)))
+    checksums.write(str(archive), fs.sha256_file(str(archive)))
     result = running.play("verify_backups", **asked)
     assert (result.status, result.outcome) == (2, "not_verified")
     assert says(result, f"archive {archive}: expected a signature of it by ops, found a wrong one")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _build
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import build
 
 pytestmark = pytest.mark.xdist_group("bad_input")
 
@@ -24,7 +24,7 @@ def ready(shared_served):
 @pytest.fixture(scope="module")
 def built(shared_served):
     """A good artifact of v8, with its sidecar; nothing was deployed."""
-    made = _build.Builder(str(shared_served.artifacts), [], ["npm", "run", "build"]).make(str(shared_served.source("v8")), "v8", "", False)
+    made = build.Builder(str(shared_served.artifacts), [], ["npm", "run", "build"]).make(str(shared_served.source("v8")), "v8", "", False)
     return Path(made["path"])
 
 

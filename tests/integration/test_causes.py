@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _shared
+from ansible_collections.mobius.ops.plugins.module_utils._target import shared_folders
 
 ELSEWHERE = "http://elsewhere.example"
 
@@ -70,7 +70,7 @@ def test_a_write_outside_the_shared_folders_is_a_warning_with_the_line_that_help
     assert " WARN The application could not open" in told
     assert line in Path(result.stats["mobius_report_file"]).read_text()
 
-    folders = [*_shared.DEFAULT, {"path": "reports", "component": "generated", "folder": ".reports"}]
+    folders = [*shared_folders.DEFAULT, {"path": "reports", "component": "generated", "folder": ".reports"}]
     site.operator.settings["mobius_shared_folders"] = folders
     assert site.play("setup").outcome == "set_up", site.outputs[-1]
     mended = site.deploy("v3", fault={"kind": "writes"})

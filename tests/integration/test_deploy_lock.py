@@ -15,10 +15,11 @@ from support import listening
 from support.playbooks import ROOT, Operator, Result
 from support.waiting import HANG, wait_until, when
 
-from ansible_collections.mobius.ops.plugins.module_utils import _activation, _service
-from ansible_collections.mobius.ops.plugins.module_utils._deploy_lock import DeployLock
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
-from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation
+from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
+from ansible_collections.mobius.ops.plugins.module_utils._target.deploy_lock import DeployLock
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
 
 BOB = {"owner": "bob", "reason": "deploy of v9", "env": "local", "host": "elsewhere", "process": "", "expiry": 600}
 
@@ -123,7 +124,7 @@ def test_what_another_run_did_while_it_waited_counts(served):
     run.start()
     for _time in range(3):
         asked(Path(lock.folder) / "guard")
-    _activation.roll_back(ReleaseStore(layout), _service.load(layout, "mobius"), [], HANG, "bob went back")
+    activation.roll_back(ReleaseStore(layout), service_registry.load(layout, "mobius"), [], HANG, "bob went back")
     assert served.live().startswith("v1-")
     lock.free(bob["token"])
     run.join()
@@ -143,7 +144,7 @@ def test_what_another_run_does_after_the_look_is_told(served, says):
         def talk(self, line):
             line.recv(65536)
             if served.live() == live:
-                _activation.roll_back(ReleaseStore(layout), _service.load(layout, "mobius"), [], HANG, "bob went back")
+                activation.roll_back(ReleaseStore(layout), service_registry.load(layout, "mobius"), [], HANG, "bob went back")
             line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
             line.close()
 

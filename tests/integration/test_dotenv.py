@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _env_file
+from ansible_collections.mobius.ops.plugins.module_utils._core import dotenv as core_dotenv
 
 PARSE = ("const {parse} = require('dotenv'); let all = ''; process.stdin.on('data', d => all += d); "
          "process.stdin.on('end', () => console.log(JSON.stringify(JSON.parse(all).map(text => Object.entries(parse(text))))))")
@@ -37,7 +37,7 @@ def dotenv(tmp_path_factory):
 
 
 def differing(texts, theirs):
-    return [(text, ours, their) for text, their in zip(texts, theirs) for ours in [dict(_env_file.entries(text))] if ours != their]
+    return [(text, ours, their) for text, their in zip(texts, theirs) for ours in [dict(core_dotenv.entries(text))] if ours != their]
 
 
 def test_files_by_hand_are_read_as_the_application_reads_them(dotenv):

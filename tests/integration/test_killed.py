@@ -6,7 +6,8 @@ import json
 import os
 import signal
 
-from ansible_collections.mobius.ops.plugins.module_utils import _dora, _processes
+from ansible_collections.mobius.ops.plugins.module_utils._core import processes
+from ansible_collections.mobius.ops.plugins.module_utils._observe import dora
 
 
 def test_what_is_killed_is_told_by_status_and_put_right(served, says, eventually):
@@ -14,7 +15,7 @@ def test_what_is_killed_is_told_by_status_and_put_right(served, says, eventually
     pid = served.service()["pid"]
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: served.service()["state"] == "running" and served.service()["pid"] not in (None, pid))
-    eventually(lambda: _processes.port_answers(served.port), "the application answers again")
+    eventually(lambda: processes.port_answers(served.port), "the application answers again")
     result = served.play("status")
     assert (result.status, result.outcome) == (2, "not_well")
     assert says(result, "its process ended by SIGKILL at") and says(result, "it was restarted (restart 1 since its start)")
@@ -97,7 +98,7 @@ def test_a_first_release_that_fails_its_smoke_test_is_a_failed_deployment_and_se
 
 def figures(site):
     """DORA's figures of a site."""
-    return _dora.figures(site.history(), datetime.datetime.now(datetime.timezone.utc))
+    return dora.figures(site.history(), datetime.datetime.now(datetime.timezone.utc))
 
 
 def test_ctrl_c_after_the_switch_leaves_a_release_that_is_watched_to_its_verdict(served, eventually):

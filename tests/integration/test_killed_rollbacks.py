@@ -15,24 +15,22 @@ from pathlib import Path
 import pytest
 from support.waiting import HANG, wait_until
 
-from ansible_collections.mobius.ops.plugins.module_utils import (
-    _activation,
-    _detach,
-    _health,
-    _processes,
-    _service,
-    _switch_journal,
-    _watch,
-    _watcher,
-)
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
-from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.module_utils._core import processes
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation
+from ansible_collections.mobius.ops.plugins.module_utils._observe import health
+from ansible_collections.mobius.ops.plugins.module_utils._service import detach
+from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
+from ansible_collections.mobius.ops.plugins.module_utils._target import switch_journal
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
+from ansible_collections.mobius.ops.plugins.module_utils._watch import watcher
 from ansible_collections.mobius.ops.plugins.modules import release
 
 DOWN = ["node", "-e", "require('fs').appendFileSync('../../shared/data/undone', 'x')"]
 WAYS = ("module", "playbook", "watch")
 #: What goes on after a kill, as it does when a controller or a task is killed: the service.
-SURVIVORS = ("_supervisor", "haproxy", "src/api/index.js")
+SURVIVORS = ("_service.supervisor", "haproxy", "src/api/index.js")
 
 
 class Rollbacks:
@@ -48,18 +46,18 @@ class Rollbacks:
         headers = {"Origin": f"http://127.0.0.1:{site.port}"}
         self.raw_checks = [{"name": "health", "url": f"http://127.0.0.1:{site.port}/health", "timeout": HANG, "headers": headers,
                             "json": ["status == 'ok'", "release == '{release}'"]}]
-        self.checks = _health.normalize_all(self.raw_checks)
+        self.checks = health.normalize_all(self.raw_checks)
         self.whole = {}
 
     def service(self):
-        return _service.load(self.layout, "mobius")
+        return service_registry.load(self.layout, "mobius")
 
     def live_v3(self):
         """v3 serves, its migration is in the data."""
         good = self.ids[2]
         self.store.save({**self.store.get(good), "migration": "reversible", "status": "prepared",
                          "migrated": {"state": "done", "up": DOWN, "down": DOWN, "timeout": HANG, "when": "2026-01-01T00:00:00Z"}})
-        _activation.activate(self.store, self.service(), good, self.checks, HANG)
+        activation.activate(self.store, self.service(), good, self.checks, HANG)
         self.seen = len(self.site.history())
 
     def module(self):
@@ -80,11 +78,11 @@ class Rollbacks:
 
     def watch(self):
         """A watch that finds the release bad."""
-        checks = _health.normalize_all([{**self.raw_checks[0], "json": [f"release == '{self.ids[1]}'"]}])
-        return _watch.start(self.layout, {
+        checks = health.normalize_all([{**self.raw_checks[0], "json": [f"release == '{self.ids[1]}'"]}])
+        return watch_control.start(self.layout, {
             "env": "local", "service": "mobius", "duration": 10 * HANG, "interval": 0.1, "retry_interval": 0.1, "initial_delay": 0,
             "failure_threshold": 1, "error_threshold": 100, "restart_limit": 100, "auto_rollback": True, "ready_timeout": HANG,
-            "checks": checks}, _watcher)
+            "checks": checks}, watcher)
 
     def timed(self, way, work):
         """How long an undisturbed rollback takes, measured once."""
@@ -114,7 +112,8 @@ class Rollbacks:
         for pid in descendants(run.pid):
             os.kill(pid, signal.SIGKILL)
         run.wait()
-        wait_until(lambda: not [pid for pid in self.site.processes() if b"ansible" in command(pid) and b"_supervisor" not in command(pid)])
+        wait_until(lambda: not [pid for pid in self.site.processes()
+                                if b"ansible" in command(pid) and b"_service.supervisor" not in command(pid)])
         ended = not (self.site.root / "state" / "lock" / "deploy.json").exists() and self.store.live() == self.ids[1]
         named = {"mobius_release_id": self.ids[1]} if ended else {}  # it has given its lock back: all was done
 
@@ -130,30 +129,30 @@ class Rollbacks:
         folder = self.watch()
         time.sleep(after)
         state = folder.saved()
-        killed = state["status"] == "running" and _processes.is_alive(state["pid"], state["ticks"])
+        killed = state["status"] == "running" and processes.is_alive(state["pid"], state["ticks"])
         if killed:
             os.kill(state["pid"], signal.SIGKILL)
-            wait_until(lambda: not _processes.is_alive(state["pid"], state["ticks"]))
+            wait_until(lambda: not processes.is_alive(state["pid"], state["ticks"]))
 
         def again():
             # As systemd does. Before its rollback, a watch that goes on first waits for a service that becomes well.
             if killed and folder.saved()["rolling_back"] and self.chance.random() < 0.5:
-                _detach.launch(self.layout, _watcher, folder.path, os.path.join(folder.path, "watcher.log"))
+                detach.launch(self.layout, watcher, folder.path, os.path.join(folder.path, "watcher.log"))
                 wait_until(lambda: (folder.saved() or {}).get("resumed"))
                 assert self.verdict(folder) == "rolled_back"
-            elif self.store.live() != self.ids[1] or _switch_journal.peek(self.layout):  # as an operator does
+            elif self.store.live() != self.ids[1] or switch_journal.peek(self.layout):  # as an operator does
                 made = self.watch()
-                wait_until(lambda: self.store.live() == self.ids[1] and not _switch_journal.peek(self.layout))
+                wait_until(lambda: self.store.live() == self.ids[1] and not switch_journal.peek(self.layout))
                 if made.state()["status"] == "running":
-                    _watch.stop(self.layout, "the test goes on")
+                    watch_control.stop(self.layout, "the test goes on")
                 self.verdict(made)
         return after, killed, again
 
     @staticmethod
     def verdict(folder):
-        wait_until(lambda: folder.state()["status"] not in _watch.GOING, "the watch ends")
+        wait_until(lambda: folder.state()["status"] not in watch_control.GOING, "the watch ends")
         state = folder.state()
-        wait_until(lambda: not _processes.is_alive(state["pid"], state["ticks"]), "its process ends")
+        wait_until(lambda: not processes.is_alive(state["pid"], state["ticks"]), "its process ends")
         return state["verdict"]
 
     def check(self):
@@ -164,7 +163,7 @@ class Rollbacks:
         assert self.store.get(bad)["migrated"]["state"] == "undone"
         whats = [event["what"] for event in self.site.history()[self.seen:] if event.get("release") == bad]
         assert whats.count("rolled_back") == 1 and whats.count("migration_undone") <= 1, whats
-        assert _switch_journal.unfinished(self.layout) is None
+        assert switch_journal.unfinished(self.layout) is None
         facts = self.service().status()
         assert (facts["status"], facts["release"]) == ("running", good), facts
         running = {slot["release"] for slot in facts.get("slots", {}).values() if slot["status"] == "running"}
@@ -215,7 +214,7 @@ def test_killed_rollback_is_finished_by_the_same_command(rollbacks, request):
         way = WAYS[number % len(WAYS)]
         after, hit, again = getattr(rollbacks, f"by_{way}")()
         killed[way] += hit
-        journal = _switch_journal.peek(rollbacks.layout)
+        journal = switch_journal.peek(rollbacks.layout)
         unfinished += journal is not None
         try:
             again()

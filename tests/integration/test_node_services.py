@@ -20,7 +20,7 @@ from support.playbooks import BIN, ROOT, Operator, Result
 from support.ports import free_port
 from support.waiting import HANG
 
-from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import OpsError
 
 GUIDE = (ROOT / "docs" / "node-services.md").read_text(encoding="utf-8")
 SERVICES = ROOT / "tests" / "services"

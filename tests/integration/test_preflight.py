@@ -8,8 +8,8 @@ import shutil
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils._deploy_lock import DeployLock
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._target.deploy_lock import DeployLock
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 
 @pytest.fixture

@@ -8,12 +8,16 @@ import os
 import signal
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _files, _history, _migration, _proxy, _readiness, _service, _switch_journal
+from ansible_collections.mobius.ops.plugins.module_utils._core import fs
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import migration
+from ansible_collections.mobius.ops.plugins.module_utils._service import process_service, readiness
+from ansible_collections.mobius.ops.plugins.module_utils._service.proxy import haproxy
+from ansible_collections.mobius.ops.plugins.module_utils._target import history, switch_journal
 
 #: What changes something that lasts, or takes long. Between two of them a kill makes no difference.
-EFFECTS = ((_files, "write_json"), (_files, "atomic_symlink"), (_history, "record"), (_migration, "_run"), (_readiness, "ready"),
-           (_service.ProcessService, "start"), (_service.ProcessService, "stop"), (_proxy.Proxy, "point"), (_proxy.Proxy, "release"),
-           (_switch_journal.Journal, "end"))
+EFFECTS = ((fs, "write_json"), (fs, "atomic_symlink"), (history, "record"), (migration, "_run"), (readiness, "ready"),
+           (process_service.ProcessService, "start"), (process_service.ProcessService, "stop"),
+           (haproxy.Proxy, "point"), (haproxy.Proxy, "release"), (switch_journal.Journal, "end"))
 
 
 def killed_before(number: int, work: t.Callable[[], t.Any], only: str = "") -> str:

@@ -10,20 +10,14 @@ import sys
 import typing as t
 from pathlib import Path
 
-from ansible_collections.mobius.ops.plugins.module_utils import (
-    _activation,
-    _deps,
-    _drain,
-    _files,
-    _health,
-    _prepare,
-    _service,
-    _service_spec,
-    _shared,
-    _work,
-)
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
-from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.module_utils._core import fs
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation, dependencies, prepare
+from ansible_collections.mobius.ops.plugins.module_utils._observe import health
+from ansible_collections.mobius.ops.plugins.module_utils._service import definition, draining, ongoing_work
+from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
+from ansible_collections.mobius.ops.plugins.module_utils._target import shared_folders
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
 from support.application import APP, Client
 from support.ports import free_ports
 from support.traffic import Traffic
@@ -34,7 +28,7 @@ KEY = "key-of-the-traffic-tests"
 
 def install_modules(folder: str) -> str:
     """The dependencies of the sample application, installed once below a folder."""
-    found, _new = _deps.install(str(APP), folder, ["--omit=dev", "--ignore-scripts"])
+    found, _new = dependencies.install(str(APP), folder, ["--omit=dev", "--ignore-scripts"])
     assert found
     return found
 
@@ -46,11 +40,11 @@ class ProxiedRoot:
         self.layout, self.modules = Layout(str(root)), modules
         for folder in self.layout.folders():
             os.makedirs(folder, exist_ok=True)
-        _shared.complete(self.layout.component("uploads"), _shared.load(self.layout), "uploads")
+        shared_folders.complete(self.layout.component("uploads"), shared_folders.load(self.layout), "uploads")
         self.port, standby, self.public = free_ports(3)
         if state == "restart":
             self.public = self.port
-        _files.write_text(self.layout.env_file, f"MOBIUS_API_KEYS={KEY}\nMOBIUS_CORS_ORIGINS=*\n", 0o600)
+        fs.write_text(self.layout.env_file, f"MOBIUS_API_KEYS={KEY}\nMOBIUS_CORS_ORIGINS=*\n", 0o600)
         self.store = ReleaseStore(self.layout)
         self.params: dict[str, t.Any] = {
             "name": "mobius", "manager": "process", "command": ["node", "src/api/index.js"], "port": self.port, "host": "127.0.0.1",
@@ -61,23 +55,23 @@ class ProxiedRoot:
             "drain_timeout": 2 * HANG, "drain_force": False, "job_programs": [], "held_routes": [],
             "proxy_host": "127.0.0.1", "proxy_url": None, "proxy_certificate": None, "proxy_max_body": 2 ** 31,
             "proxy_max_connections": 2000, "proxy_timeout": int(3 * HANG)}
-        self.checks = _health.normalize_all([{
+        self.checks = health.normalize_all([{
             "url": f"http://127.0.0.1:{self.public}/health", "json": ["status == 'ok'", "release == '{release}'"], "timeout": HANG}])
 
     def define(self, **params: t.Any) -> t.Any:
         """The service, its definition on disk and its proxy running."""
         self.params.update(params)
-        service = _service.service_for(self.layout, _service_spec.build_spec(self.layout, self.params))
+        service = service_registry.service_for(self.layout, definition.build_spec(self.layout, self.params))
         service.save()
         return service
 
     def service(self) -> t.Any:
         """The service as a later run finds it."""
-        return _service.load(self.layout, "mobius")
+        return service_registry.load(self.layout, "mobius")
 
     def turn_bad(self, release_id: str, kind: str, **options: t.Any) -> None:
         """Give a release a fault of the sample application, also while it runs."""
-        _files.write_text(os.path.join(self.layout.release(release_id), "fault.json"), json.dumps({"kind": kind, **options}))
+        fs.write_text(os.path.join(self.layout.release(release_id), "fault.json"), json.dumps({"kind": kind, **options}))
 
     def application_log(self) -> str:
         """What the application has logged, of all releases."""
@@ -89,18 +83,18 @@ class ProxiedRoot:
         folder = Path(self.layout.release(release_id))
         subprocess.run([sys.executable, APP / "make_version.py", folder, "--version", release_id,
                         *(["--fault", fault] if fault else [])], check=True, stdout=subprocess.DEVNULL)
-        _prepare.link_shared(self.layout, str(folder))
+        prepare.link_shared(self.layout, str(folder))
         (folder / "node_modules").symlink_to(self.modules)
         self.store.save(self.store.new_record(id=release_id, version=release_id, source="test", sha256="0" * 64, **facts))
         return release_id
 
     def activate(self, release_id: str, timeout: float = HANG) -> dict[str, t.Any]:
         """Put a release into service."""
-        return _activation.activate(self.store, self.service(), release_id, self.checks, timeout)
+        return activation.activate(self.store, self.service(), release_id, self.checks, timeout)
 
     def roll_back(self, release_id: str | None = None) -> dict[str, t.Any]:
         """Go back."""
-        return _activation.roll_back(self.store, self.service(), self.checks, HANG, "a test", release_id)
+        return activation.roll_back(self.store, self.service(), self.checks, HANG, "a test", release_id)
 
     def verified(self, release_id: str) -> str:
         """A release that serves, and that a rollback may go to."""
@@ -112,7 +106,7 @@ class ProxiedRoot:
     def long_work(self) -> int:
         """How many long requests the instance that serves works on."""
         service = self.service()
-        return _work.of(service, service.serving(), _drain.LONG).requests
+        return ongoing_work.of(service, service.serving(), draining.LONG).requests
 
     def serves(self) -> bool:
         """Whether a request to r1 goes through; one that is held fails when it has waited for as long as a hang."""

@@ -11,26 +11,21 @@ import typing as t
 
 from ansible.module_utils import basic
 
-from ansible_collections.mobius.ops.plugins.module_utils import (
-    _assets,
-    _baseline,
-    _canary,
-    _deploy_lock,
-    _external,
-    _files,
-    _health,
-    _history,
-    _incidents,
-    _restore_journal,
-    _service,
-    _service_spec,
-    _shared,
-    _watch,
-    _watcher,
-    _work,
-)
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
-from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.module_utils._backup import external_state
+from ansible_collections.mobius.ops.plugins.module_utils._core import fs
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import assets
+from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import canaries
+from ansible_collections.mobius.ops.plugins.module_utils._observe import health
+from ansible_collections.mobius.ops.plugins.module_utils._service import definition, ongoing_work
+from ansible_collections.mobius.ops.plugins.module_utils._service import node_service as service_node_service
+from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
+from ansible_collections.mobius.ops.plugins.module_utils._target import deploy_lock as target_deploy_lock
+from ansible_collections.mobius.ops.plugins.module_utils._target import history, incidents, restore_journal, shared_folders
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
+from ansible_collections.mobius.ops.plugins.module_utils._watch import latency_baseline
+from ansible_collections.mobius.ops.plugins.module_utils._watch import watcher as watch_watcher
 from ansible_collections.mobius.ops.plugins.modules import (
     backup,
     backup_drill,
@@ -68,25 +63,25 @@ def release_of(store: ReleaseStore, name: str, status: str = "verified") -> None
     """A release that is newer than all others, and serves."""
     os.makedirs(store.layout.release(name))
     store.save(store.new_record(id=name, version=name, source="test", sha256="0" * 64, status=status, activated="2026-01-01T00:00:00Z"))
-    _history.record(store.layout, "active", release=name, previous=store.live())
+    history.record(store.layout, "active", release=name, previous=store.live())
     store.point(name)
 
 
-def fill(place: Layout, service: _service.Service, checks: list[dict[str, t.Any]]) -> None:
+def fill(place: Layout, service: service_node_service.Service, checks: list[dict[str, t.Any]]) -> None:
     """Write every record but those of running processes."""
-    _shared.save(place, _shared.normalize(None))
-    _files.write_json(_external.kept(place), _external.normalize(None, "mobius", True))
-    _work.save_check(service, {**checks[0], "jobs": "jobs"})
-    _files.write_json(_baseline._path(place), {"release": "r1", "when": "2026-01-01T00:00:00Z", "checks": {"h": [1.0, 2.0]}})
-    _files.write_json(_canary._path(place), {"created": "2026-01-01T00:00:00Z", "release": "r1", "values": {"a": 1}, "uploaded": {}})
-    _files.write_json(place.path("state", "drill.json"), {"scratch": os.path.join(place.root, ".drill-20260101_000000-00000000")})
-    _assets.own(place, "r2", ["client"])
-    _incidents.open_incident(place, {"title": "It is down", "severity": 2, "env": "local", "evidence": {"console": ["a line"]}})
+    shared_folders.save(place, shared_folders.normalize(None))
+    fs.write_json(external_state.kept(place), external_state.normalize(None, "mobius", True))
+    ongoing_work.save_check(service, {**checks[0], "jobs": "jobs"})
+    fs.write_json(latency_baseline._path(place), {"release": "r1", "when": "2026-01-01T00:00:00Z", "checks": {"h": [1.0, 2.0]}})
+    fs.write_json(canaries._path(place), {"created": "2026-01-01T00:00:00Z", "release": "r1", "values": {"a": 1}, "uploaded": {}})
+    fs.write_json(place.path("state", "drill.json"), {"scratch": os.path.join(place.root, ".drill-20260101_000000-00000000")})
+    assets.own(place, "r2", ["client"])
+    incidents.open_incident(place, {"title": "It is down", "severity": 2, "env": "local", "evidence": {"console": ["a line"]}})
 
 
 def hold(place: Layout) -> None:
     """Let somebody hold the deploy lock."""
-    _deploy_lock.DeployLock(place).hold({
+    target_deploy_lock.DeployLock(place).hold({
         "owner": "ada", "reason": "test", "env": "local", "host": "laptop", "process": "", "expiry": 1e6})
 
 
@@ -99,20 +94,20 @@ def root(place: Layout) -> str:
     release_of(store, "r2")
     params = {**SETUP, "port": 1, "user": None, "environment": None, "stop_timeout": 1.0, "restart_delay": 1.0, "restart_limit": 3,
               "restart_window": 60.0, "proxy_port": None, "drain_timeout": 1.0, "drain_force": False, "job_programs": []}
-    service = _service.service_for(place, _service_spec.build_spec(place, params))
+    service = service_registry.service_for(place, definition.build_spec(place, params))
     service.save()
-    _files.write_json(os.path.join(service.folder, "status.json"), {
+    fs.write_json(os.path.join(service.folder, "status.json"), {
         "state": "failed", "restarts": 3, "pid": 99999999, "ticks": 7, "supervisor_pid": 99999998, "supervisor_ticks": 8, "console_from": 0,
         "started": "2026-01-01T00:00:00Z", "last_exit": {"when": "2026-01-01T00:00:00Z", "how": "exit status 3"}, "app_path": "bound"})
-    _files.write_json(os.path.join(service.folder, "started.json"), {
+    fs.write_json(os.path.join(service.folder, "started.json"), {
         "names": ["A"], "settings": {"command": ["true"]}, "unit": "0", "process": [7, 8]})
-    checks = _health.normalize_all(DOWN)
+    checks = health.normalize_all(DOWN)
     fill(place, service, checks)
-    watcher = _watcher.Watcher(_watch.create(place, {**WATCH, "checks": checks}))
+    watcher = watch_watcher.Watcher(watch_control.create(place, {**WATCH, "checks": checks}))
     watcher.record.save(status="finished", verdict="healthy", pid=99999997)
     watcher.record.metrics("round", round=1, outcome="ok", release="r2", restarts=0, fault="", evidence=[], memory_mb=1.0, checks=[])
     archive = in_process(backup, {"root": place.root, "env": "local"})["archive"]
-    journal = _restore_journal.Journal.begin(place, archive=archive, env="local", components=["uploads"], sign_key=None, made=None,
+    journal = restore_journal.Journal.begin(place, archive=archive, env="local", components=["uploads"], sign_key=None, made=None,
                                              service=None, wanted=False, previous=None, target=None)
     journal.update(safety={}, since=0, swaps=[])
     hold(place)

@@ -7,7 +7,7 @@ import os
 import random
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 from support import trees
 from support.processes import Ended, Runner
 

@@ -12,11 +12,14 @@ import shutil
 import typing as t
 from pathlib import Path
 
-from ansible_collections.mobius.ops.plugins.module_utils import _files, _processes, _service, _watch, _watcher
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._core import fs, processes
+from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
+from ansible_collections.mobius.ops.plugins.module_utils._watch import watcher
 from support.waiting import wait_until
 
-DETACHED = (_watcher,)  # a supervisor takes along what is loaded
+DETACHED = (watcher,)  # a supervisor takes along what is loaded
 #: Settings that each site has for itself; a copy gets its own.
 OWN = ("mobius_root", "mobius_port")
 #: Written once and never changed: the copies share these files.
@@ -29,7 +32,7 @@ TEXTS = ("state", "releases/*/.release.json", "shared/data/images.json")
 def once(folder: Path) -> t.Iterator[bool]:
     """Whether this process is the one that is to make *folder*; others wait meanwhile. What a failed one left is removed."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _files.locked(f"{folder}.lock"):
+    with fs.locked(f"{folder}.lock"):
         done = Path(f"{folder}.done")
         if done.exists():
             yield False
@@ -60,12 +63,12 @@ def copy(source: Path, folder: Path, port: int) -> None:
 
 def service_of(folder: Path) -> t.Any:
     """The service of a site."""
-    return _service.load(Layout(str(folder / "mobius")), "mobius")
+    return service_registry.load(Layout(str(folder / "mobius")), "mobius")
 
 
 def stop(folder: Path) -> None:
     """End what runs in a site, as the playbook ``stop`` does."""
-    _watch.stop(Layout(str(folder / "mobius")), "the test is over")
+    watch_control.stop(Layout(str(folder / "mobius")), "the test is over")
     service_of(folder).shut_down()
 
 
@@ -86,4 +89,4 @@ def deployed(place: Path, settings: dict[str, t.Any], versions: tuple[str, ...],
     copy(template, folder, port)
     if versions:
         service_of(folder).start()
-        wait_until(lambda: _processes.port_answers(port), "the copied site answers")
+        wait_until(lambda: processes.port_answers(port), "the copied site answers")

@@ -33,17 +33,18 @@ MODULE = '''#!/usr/bin/python
 from __future__ import annotations
 import os, signal, time
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments, _background, _progress
-from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments, background
+from ansible_collections.mobius.ops.plugins.module_utils._target import progress
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import StateError
 
-_background.PATIENCE, _background.STAY, _progress.PERIOD = {patience}, 0.1, 0.05
+background.PATIENCE, background.STAY, progress.PERIOD = {patience}, 0.1, 0.05
 
 
 def run(params, check_mode):
     if params["pid_file"]:
         with open(params["pid_file"], "a") as stream:
             stream.write(f"{os.getpid()}\\n")
-    meter = _progress.meter(params)
+    meter = progress.meter(params)
     for step in params["steps"]:
         seconds, size, files = float(step.get("seconds", 0)), int(step.get("bytes", 0)), int(step.get("files", 0))
         meter.phase(step["name"], size, files)
@@ -78,9 +79,9 @@ def main():
         "steps": {"type": "list", "elements": "dict", "default": []}, "end": {"type": "str", "default": "well"},
         "say": {"type": "str"}, "word": {"type": "str", "no_log": True}, "pid_file": {"type": "path"}, "hold": {"type": "path"},
         "many": {"type": "int", "default": 0},
-        **_arguments.PROGRESS}, supports_check_mode=True)
+        **arguments.PROGRESS}, supports_check_mode=True)
     module.warn("a warning of the module")
-    _arguments.execute(module, run)
+    arguments.execute(module, run)
 
 
 if __name__ == "__main__":

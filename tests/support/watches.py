@@ -9,14 +9,15 @@ import math
 import os
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _files, _processes, _watch
+from ansible_collections.mobius.ops.plugins.module_utils._core import clock, fs, processes
+from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
 
-BEGUN = _clock.parse("2026-11-23T16:00:05Z")
+BEGUN = clock.parse("2026-11-23T16:00:05Z")
 
 
 def at(seconds: float) -> str:
     """The time so long after the watch's begin."""
-    return _clock.iso(BEGUN + datetime.timedelta(seconds=seconds))
+    return clock.iso(BEGUN + datetime.timedelta(seconds=seconds))
 
 
 def fault(error: str = "status 500 instead of 200", evidence: str = "") -> dict[str, t.Any]:
@@ -61,24 +62,24 @@ def rolled_back_lines(rounds: int = 60, step: float = 10) -> list[dict[str, t.An
             mark_line(end + 4, "rolled_back", "to v1"), mark_line(end + 4, "ends", "rolled_back")]
 
 
-def put(host: t.Any, lines: t.Iterable[t.Any] | None = None, verdict: str | None = "healthy", **state: t.Any) -> _watch.WatchFolder:
+def put(host: t.Any, lines: t.Iterable[t.Any] | None = None, verdict: str | None = "healthy", **state: t.Any) -> watch_control.WatchFolder:
     """Releases v1 and v2, the history of v2's deploy, and its watch with these metrics, on a host of the unit tests."""
     for name, status in (("v1", "verified"), ("v2", "rolled_back" if verdict == "rolled_back" else "verified")):
         if host.store.get(name) is None:
             host.release(name, status, backup=host.layout.path("backups", "dhash_test_20261123_155500.zip"))
     host.store.point("v1" if verdict == "rolled_back" else "v2")
-    folder = _watch.create(host.layout, {
+    folder = watch_control.create(host.layout, {
         "env": "test", "service": "mobius", "duration": 3600, "interval": 10, "retry_interval": 5, "failure_threshold": 3,
         "error_threshold": 5, "restart_limit": 3, "auto_rollback": True,
         "checks": [{"name": "health", "url": "http://user:hidden@127.0.0.1:5001/health?key=hidden", "method": "GET",
                     "headers": {"Origin": "http://127.0.0.1"}, "secret_headers": {"X-Key": "hidden"}}]})
     spec = folder.spec()
-    folder.save_state({"status": "finished" if verdict else "running", "pid": os.getpid(), "ticks": _processes.start_ticks(os.getpid()),
+    folder.save_state({"status": "finished" if verdict else "running", "pid": os.getpid(), "ticks": processes.start_ticks(os.getpid()),
                        "started": at(0), "release": "v2", "verdict": verdict, "trigger": "", "rounds": 60, "left": 0,
                        "recent": [], "incident": None, "rollback": None,
                        "samples": {"ok": 57, "slow": 0, "failed": 3, "error": 0, "no_data": 0, "availability_pct": 95.0}, **state})
     history(host, spec["log_file"], verdict, state)
-    _files.write_text(spec["metrics_file"], "".join(
+    fs.write_text(spec["metrics_file"], "".join(
         (line if isinstance(line, str) else json.dumps(line)) + "\n" for line in (rolled_back_lines() if lines is None else lines)))
     return folder
 
@@ -87,7 +88,7 @@ def history(host: t.Any, log_file: str, verdict: str | None, state: dict[str, t.
     """A deploy of v1 long before, then that of v2 and its watch."""
     def event(second: float, what: str, why: str = "", **facts: t.Any) -> None:
         line = {"when": at(second), "who": "anna", "what": what, "why": why, **facts}
-        _files.append_line(host.layout.history, json.dumps(line, sort_keys=True))
+        fs.append_line(host.layout.history, json.dumps(line, sort_keys=True))
     event(-9000, "prepared", release="v1", version="v1")
     event(-8990, "active", release="v1", previous=None)
     event(-5000, "watch", verdict="healthy", release="v1", log_file="earlier", elapsed=3600.0)

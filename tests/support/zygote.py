@@ -20,7 +20,7 @@ import time
 import traceback
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _sqlite
+from ansible_collections.mobius.ops.plugins.module_utils._core import clock, sqlite
 from support.waiting import HANG
 
 MODULES = ("backup", "backup_info", "backup_restore", "checksum")
@@ -75,8 +75,8 @@ def child(command: dict[str, t.Any]) -> int:
     os.environ.update(command.get("environment", {}))
     time.tzset()
     if command.get("later"):
-        now, later = _clock.now, datetime.timedelta(seconds=command["later"])
-        _clock.now = lambda: now() + later
+        now, later = clock.now, datetime.timedelta(seconds=command["later"])
+        clock.now = lambda: now() + later
     main = sys.modules[PACKAGE + command["module"]].main
     if command.get("uid"):
         os.setgroups([])
@@ -132,7 +132,7 @@ def serve() -> None:
     """Answer commands until there are no more."""
     for name in (*LATE, *(PACKAGE + module for module in MODULES)):
         importlib.import_module(name)
-    _sqlite.PATIENCE = HANG
+    sqlite.PATIENCE = HANG
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     for line in sys.stdin:
         command = json.loads(line)

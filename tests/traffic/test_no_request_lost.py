@@ -19,17 +19,12 @@ from support.remains import processes_of
 from support.traffic import check_none_lost
 from support.waiting import HANG, wait_until
 
-from ansible_collections.mobius.ops.plugins.module_utils import (
-    _blue_green,
-    _drain,
-    _gate,
-    _history,
-    _processes,
-    _proxy,
-    _readiness,
-    _work,
-)
-from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
+from ansible_collections.mobius.ops.plugins.module_utils._core import processes
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import OpsError
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import blue_green, rehearsal
+from ansible_collections.mobius.ops.plugins.module_utils._service import draining, ongoing_work, readiness
+from ansible_collections.mobius.ops.plugins.module_utils._service.proxy import haproxy
+from ansible_collections.mobius.ops.plugins.module_utils._target import history
 from ansible_collections.mobius.ops.plugins.modules import release
 
 STATES = ("shared", "exclusive")
@@ -72,12 +67,12 @@ def check_bad_never_serves(host, monkeypatch, fault):
 
 def limit_readiness(monkeypatch, release_id, seconds):
     """Give one release so many seconds to become ready, and the others the time of the call."""
-    ready = _readiness.ready
+    ready = readiness.ready
 
     def limited(service, checks, wanted, timeout):
         return ready(service, checks, wanted, seconds if wanted == release_id else timeout)
 
-    monkeypatch.setattr(_readiness, "ready", limited)
+    monkeypatch.setattr(readiness, "ready", limited)
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -117,7 +112,7 @@ def test_bad_release_never_serves(site, state, fault, monkeypatch):
 @pytest.mark.parametrize("state", STATES)
 def test_rollback_from_a_hanging_release_does_not_wait_for_its_requests(site, state, monkeypatch):
     """They never end, and the rollback would fail if it waited for them."""
-    monkeypatch.setattr(_blue_green, "ANSWERS", 1.0)
+    monkeypatch.setattr(blue_green, "ANSWERS", 1.0)
     host = site(state)
     host.define()
     host.verified("r1")
@@ -130,7 +125,7 @@ def test_rollback_from_a_hanging_release_does_not_wait_for_its_requests(site, st
         host.roll_back("r1")
         assert host.service().status()["release"] == "r1"
         if state == "shared":  # it stays up as any old instance does, until the watch has ended
-            assert _blue_green.retire(host.service(), 0.5, force=True).release == "r2"
+            assert blue_green.retire(host.service(), 0.5, force=True).release == "r2"
         traffic.flow()
     assert [sample.release for sample in traffic.samples if sample.release][-1] == "r1"
 
@@ -156,7 +151,7 @@ def test_instances_of_exclusive_state_never_overlap(site):
     def look():
         """Both at the same moment: what one port has before and after the look at the other one."""
         while not done.is_set():
-            before, other, after = (_processes.listeners(service.ports[number]) for number in (0, 1, 0))
+            before, other, after = (processes.listeners(service.ports[number]) for number in (0, 1, 0))
             if before == after:
                 seen.add((bool(before), bool(other)))
             time.sleep(0.005)  # leave the processor to the switch
@@ -185,7 +180,7 @@ def test_old_instance_of_shared_state_stays_until_it_is_retired(site):
     assert pid and service.status()["slots"][str(host.port)]["release"] == "r1"
     assert host.roll_back("r1")["downtime"] == 0
     assert service.serving().status()["pid"] == pid
-    assert _blue_green.retire(service).release == "r2" and _blue_green.retire(service) is None
+    assert blue_green.retire(service).release == "r2" and blue_green.retire(service) is None
     assert service.idle().status()["status"] == "stopped"
 
 
@@ -225,7 +220,7 @@ def rendering(host, folder, **params):
 @pytest.mark.parametrize("state", [*STATES, "restart"])
 def test_render_is_never_cut_by_a_deploy(site, state, held_render, monkeypatch, tmp_path):
     """It ends when the test says so, and is begun once."""
-    looks, work_of = [], _work.of
+    looks, work_of = [], ongoing_work.of
 
     def counted(*words):
         looks.append(work_of(*words))
@@ -238,14 +233,14 @@ def test_render_is_never_cut_by_a_deploy(site, state, held_render, monkeypatch, 
             if state == "shared":
                 host.activate("r2")
                 assert old.job(job)["status"] == "running", "the switch itself waits for nothing"
-            monkeypatch.setattr(_work, "of", counted)
-            waits = pool.submit(_blue_green.retire, host.service()) if state == "shared" else pool.submit(host.activate, "r2")
+            monkeypatch.setattr(ongoing_work, "of", counted)
+            waits = pool.submit(blue_green.retire, host.service()) if state == "shared" else pool.submit(host.activate, "r2")
             wait_until(lambda: sum(len(work.jobs) for work in looks) >= 5 or waits.done(), "the render is waited for")
             assert not waits.done() and old.job(job)["status"] == "running"
         finally:
             go_on(held_render)
-        assert state != "shared" or waits.result() == _blue_green.Retired("r1", _work.Work())
-        assert state == "shared" or waits.result()["cut"] == _work.Work().facts()
+        assert state != "shared" or waits.result() == blue_green.Retired("r1", ongoing_work.Work())
+        assert state == "shared" or waits.result()["cut"] == ongoing_work.Work().facts()
     assert scenes(held_render) == 2, "its scene, and the joining of all scenes"
     assert host.service().status()["release"] == "r2"
     assert user.clip(clip_of(job), tmp_path / "clip.mp4")["codecs"] == ["aac", "h264"]
@@ -313,7 +308,7 @@ def test_a_rollback_that_cuts_renders_says_which(site, state, held_render):
     result = go_back(host, drain_timeout=0.5, drain_force=True)
     assert result["cut"]["renders"] == [cut]
     assert result["cut_text"].endswith(f"1 renders ({cut}). Ask for the renders again.")
-    assert _history.last(host.layout, "rolled_back")["cut"]["renders"] == [cut]
+    assert history.last(host.layout, "rolled_back")["cut"]["renders"] == [cut]
 
 
 def go_back(host, check_mode=False, **options):
@@ -328,7 +323,7 @@ def go_back(host, check_mode=False, **options):
 
 def test_what_a_run_says_of_work_that_does_not_end_counts(site, monkeypatch):
     """The service was set up to wait for longer than the request takes, and to cut nothing."""
-    monkeypatch.setattr(_drain, "SHORT", 3.0)  # for short requests on a busy machine
+    monkeypatch.setattr(draining, "SHORT", 3.0)  # for short requests on a busy machine
     host = site("exclusive")
     host.define()
     host.verified("r1")
@@ -372,13 +367,13 @@ def test_rollback_without_a_watch_stops_the_instance_that_it_leaves(site, monkey
 
 
 def test_bad_release_of_exclusive_state_fails_on_a_copy_and_holds_nobody(site, monkeypatch):
-    holds, hold = [], _proxy.Proxy.hold
+    holds, hold = [], haproxy.Proxy.hold
     host = site("exclusive")
     host.define()
     host.verified("r1")
     host.release("bad", '{"kind": "health"}')
     limit_readiness(monkeypatch, "bad", 1.5)
-    monkeypatch.setattr(_proxy.Proxy, "hold", lambda proxy, seconds: (holds.append(seconds), hold(proxy, seconds)))
+    monkeypatch.setattr(haproxy.Proxy, "hold", lambda proxy, seconds: (holds.append(seconds), hold(proxy, seconds)))
     pid = host.service().status()["pid"]
     with host.traffic() as traffic:
         traffic.flow()
@@ -398,7 +393,7 @@ def test_release_that_is_bad_on_the_real_data_only(site, monkeypatch, fault):
     host = site("exclusive")
     host.define()
     host.verified("r1")
-    monkeypatch.setattr(_gate, "on_copy", lambda *_words: 0.0)
+    monkeypatch.setattr(rehearsal, "on_copy", lambda *_words: 0.0)
     check_bad_never_serves(host, monkeypatch, fault)
     assert host.service().status()["release"] == "r1"
 
@@ -409,14 +404,14 @@ def test_a_proxy_that_was_frozen_in_a_switch_holds_nobody_when_it_goes_on(site, 
     host.define()
     host.verified("r1")
     host.release("r2")
-    monkeypatch.setattr(_gate, "on_copy", lambda *_words: 0.0)
+    monkeypatch.setattr(rehearsal, "on_copy", lambda *_words: 0.0)
     frozen = processes_of(host.service().proxy.folder)
     assert len(frozen) >= 2
     for pid in frozen:
         os.kill(pid, signal.SIGSTOP)
     try:
         with monkeypatch.context() as hasty, pytest.raises(OpsError, match=r"the proxy on port \d+: expected to take 'hold"):
-            hasty.setattr(_proxy, "PATIENCE", 0.5)
+            hasty.setattr(haproxy, "PATIENCE", 0.5)
             host.activate("r2")
     finally:
         for pid in frozen:
@@ -430,7 +425,7 @@ def test_requests_that_a_killed_switch_has_left_waiting_go_on_with_the_next_run(
     host = site("exclusive")
     host.define()
     host.verified("r1")
-    for go_on in (lambda: host.roll_back("r1"), lambda: _blue_green.let_go(host.store, host.service())):
+    for go_on in (lambda: host.roll_back("r1"), lambda: blue_green.let_go(host.store, host.service())):
         host.service().proxy.hold(FOREVER)
         assert host.service().proxy.holds()
         go_on()

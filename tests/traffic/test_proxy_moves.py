@@ -12,8 +12,8 @@ import stat
 import pytest
 from support.traffic import check_none_lost
 
-from ansible_collections.mobius.ops.plugins.module_utils import _files
-from ansible_collections.mobius.ops.plugins.module_utils._preflight_host import proxy as preflight
+from ansible_collections.mobius.ops.plugins.module_utils._core import fs
+from ansible_collections.mobius.ops.plugins.module_utils._gates.preflight.host import proxy as preflight
 
 
 def of_before(host):
@@ -21,7 +21,7 @@ def of_before(host):
     proxy, front = host.service().proxy, host.service()._front
     front.stop()
     shutil.rmtree(proxy.path("run"))
-    _files.write_text(proxy.path("haproxy.cfg"), proxy.current().replace("unix@run/admin.sock", "unix@admin.sock"))
+    fs.write_text(proxy.path("haproxy.cfg"), proxy.current().replace("unix@run/admin.sock", "unix@admin.sock"))
     if not os.geteuid():
         nobody = pwd.getpwnam("nobody")
         os.chown(proxy.folder, nobody.pw_uid, nobody.pw_gid)
@@ -37,7 +37,7 @@ def check_moved(proxy, ports):
     status = os.stat(proxy.folder)
     assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (os.geteuid(), 0o750)
     assert stat.S_ISSOCK(os.lstat(proxy.path("run/admin.sock")).st_mode)
-    with _files.folder(proxy.folder) as place, socket.socket(socket.AF_UNIX) as admin:
+    with fs.folder(proxy.folder) as place, socket.socket(socket.AF_UNIX) as admin:
         admin.connect(f"/proc/self/fd/{place}/admin.sock")
     assert proxy.live() in ports
 

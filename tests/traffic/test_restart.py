@@ -11,8 +11,12 @@ from support.proxied import KEY
 from support.traffic import check_none_lost
 from support.waiting import HANG, wait_until
 
-from ansible_collections.mobius.ops.plugins.module_utils import _blue_green, _files, _gate, _proxy, _readiness, _restart
-from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError, ServiceError
+from ansible_collections.mobius.ops.plugins.module_utils._core import fs
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import OpsError, ServiceError
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import blue_green, rehearsal
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import restart as deploy_restart
+from ansible_collections.mobius.ops.plugins.module_utils._service import readiness
+from ansible_collections.mobius.ops.plugins.module_utils._service.proxy import haproxy
 from ansible_collections.mobius.ops.plugins.modules import node_service
 
 STATES = ("shared", "exclusive")
@@ -36,7 +40,7 @@ def restart(host, **options):
 
 def rotate(host, key=KEY):
     """Set another environment for the next start."""
-    _files.write_text(host.layout.env_file, f"MOBIUS_API_KEYS={key}\nMOBIUS_CORS_ORIGINS=*\nROTATED=yes\n", 0o600)
+    fs.write_text(host.layout.env_file, f"MOBIUS_API_KEYS={key}\nMOBIUS_CORS_ORIGINS=*\nROTATED=yes\n", 0o600)
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -70,8 +74,8 @@ def test_restart_loses_nothing_and_brings_changed_secrets(site, state, capsys):
 @pytest.mark.parametrize("state", STATES)
 def test_restart_with_settings_that_do_not_start_leaves_the_old_process(site, state, monkeypatch):
     """The application refuses an empty key. With exclusive state that is found on a copy of the data, and nothing is held."""
-    holds, hold = [], _proxy.Proxy.hold
-    monkeypatch.setattr(_proxy.Proxy, "hold", lambda proxy, *words: (holds.append(words), hold(proxy, *words)))
+    holds, hold = [], haproxy.Proxy.hold
+    monkeypatch.setattr(haproxy.Proxy, "hold", lambda proxy, *words: (holds.append(words), hold(proxy, *words)))
     host = site(state)
     host.define()
     host.verified("r1")
@@ -88,10 +92,10 @@ def test_restart_with_settings_that_do_not_start_leaves_the_old_process(site, st
 
 
 def test_restart_whose_new_process_fails_starts_the_old_one_again(site, monkeypatch):
-    ready = _readiness.ready
+    ready = readiness.ready
 
     def fails_once(service, checks, wanted, timeout):
-        monkeypatch.setattr(_readiness, "ready", ready)
+        monkeypatch.setattr(readiness, "ready", ready)
         raise ServiceError(f"release {wanted}", "every readiness check to pass", "a test", "Wait")
 
     host = site("exclusive")
@@ -100,7 +104,7 @@ def test_restart_whose_new_process_fails_starts_the_old_one_again(site, monkeypa
     port, first = host.service().status()["port"], host.service().status()["pid"]
     with host.traffic() as traffic:
         traffic.flow()
-        monkeypatch.setattr(_readiness, "ready", fails_once)
+        monkeypatch.setattr(readiness, "ready", fails_once)
         with pytest.raises(OpsError, match=rf"found a test\. Wait\. Release r1 was started again on port {port} and serves\."):
             restart(host)
         traffic.flow()
@@ -111,7 +115,7 @@ def test_restart_whose_new_process_fails_starts_the_old_one_again(site, monkeypa
 
 def test_restart_that_nothing_survives_holds_nobody(site, monkeypatch):
     """The copy told nothing: neither the new process nor the old one starts with these settings."""
-    monkeypatch.setattr(_gate, "on_copy", lambda *_words: 0.0)
+    monkeypatch.setattr(rehearsal, "on_copy", lambda *_words: 0.0)
     host = site("exclusive")
     host.define(restart_limit=1)
     host.verified("r1")
@@ -143,7 +147,7 @@ def test_restart_waits_for_long_work_or_says_what_runs(site):
 
 @pytest.mark.parametrize("state", STATES)
 def test_restart_of_a_hanging_process_does_not_wait_for_its_requests(site, state, monkeypatch):
-    monkeypatch.setattr(_blue_green, "ANSWERS", 1.0)
+    monkeypatch.setattr(blue_green, "ANSWERS", 1.0)
     host = site(state)
     host.define()
     host.verified("r1")
@@ -155,7 +159,7 @@ def test_restart_of_a_hanging_process_does_not_wait_for_its_requests(site, state
 
 def test_restart_in_the_midst_of_a_switch_waits_for_nobody(site, monkeypatch):
     """It is the emergency brake: it stops both instances and starts the one that serves."""
-    monkeypatch.setattr(_restart, "PATIENCE", 0.1)
+    monkeypatch.setattr(deploy_restart, "PATIENCE", 0.1)
     host = site("exclusive")
     host.define()
     host.verified("r1")

@@ -28,28 +28,21 @@ from support.ports import free_port
 from support.remains import end_all, processes_of
 from support.waiting import HANG, wait_until
 
-from ansible_collections.mobius.ops.plugins.module_utils import (
-    _artifact,
-    _baseline,
-    _deploy_lock,
-    _files,
-    _health,
-    _host_metrics,
-    _preflight_host,
-    _probe,
-    _processes,
-    _proxy,
-    _service,
-    _service_spec,
-    _supervisor,
-    _thresholds,
-    _watch,
-    _watcher,
-)
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
-from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.module_utils._core import fs
+from ansible_collections.mobius.ops.plugins.module_utils._core import processes as core_processes
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import artifacts
+from ansible_collections.mobius.ops.plugins.module_utils._gates.preflight import host as preflight_host
+from ansible_collections.mobius.ops.plugins.module_utils._observe import health, host_metrics, probe, thresholds
+from ansible_collections.mobius.ops.plugins.module_utils._service import definition, process_service, supervisor
+from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
+from ansible_collections.mobius.ops.plugins.module_utils._service.proxy import haproxy
+from ansible_collections.mobius.ops.plugins.module_utils._target import deploy_lock
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
+from ansible_collections.mobius.ops.plugins.module_utils._watch import latency_baseline, watcher
 
-DETACHED = (_supervisor, _watcher)  # detached code takes along what is loaded
+DETACHED = (supervisor, watcher)  # detached code takes along what is loaded
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=60, database=None, derandomize=True)
 hypothesis.settings.load_profile("quick")
 
@@ -79,10 +72,11 @@ _isolate()
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Raise the product's own limits to HANG, so that a busy machine does not reach them. A test of such a limit sets its own value."""
-    for util, name in ((_service, "LAUNCH_TIMEOUT"), (_watch, "LAUNCH_TIMEOUT"), (_watch, "STOP_TIMEOUT"), (_proxy, "PATIENCE"),
-                       (_deploy_lock, "PATIENCE"), (_baseline, "PATIENCE"), (_host_metrics, "PATIENCE"), (_preflight_host, "PATIENCE")):
+    for util, name in ((process_service, "LAUNCH_TIMEOUT"), (watch_control, "LAUNCH_TIMEOUT"), (watch_control, "STOP_TIMEOUT"),
+                       (haproxy, "PATIENCE"), (deploy_lock, "PATIENCE"),
+                       (latency_baseline, "PATIENCE"), (host_metrics, "PATIENCE"), (preflight_host, "PATIENCE")):
         monkeypatch.setattr(util, name, HANG)
-    monkeypatch.setitem(_probe.DEFAULTS, "timeout", HANG)
+    monkeypatch.setitem(probe.DEFAULTS, "timeout", HANG)
 
 
 @pytest.fixture(autouse=True)
@@ -143,7 +137,7 @@ def by_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
     A short ``ready_timeout`` then gives up a service that answers wrongly, but never one that starts slowly.
     """
-    now, sample_all = [0.0], _health.sample_all
+    now, sample_all = [0.0], health.sample_all
 
     def count(checks: list[dict[str, t.Any]], *words: t.Any) -> list[dict[str, t.Any]]:
         samples = sample_all([{**check, "timeout": HANG} for check in checks], *words)
@@ -151,14 +145,14 @@ def by_answers(monkeypatch: pytest.MonkeyPatch) -> None:
             now[0] += 0.1
         return samples
 
-    monkeypatch.setattr(_health, "sample_all", count)
-    monkeypatch.setattr(_health, "time", types.SimpleNamespace(monotonic=lambda: now[0], sleep=time.sleep))
+    monkeypatch.setattr(health, "sample_all", count)
+    monkeypatch.setattr(health, "time", types.SimpleNamespace(monotonic=lambda: now[0], sleep=time.sleep))
 
 
 @pytest.fixture
 def any_latency(monkeypatch: pytest.MonkeyPatch) -> None:
     """Accept any response time, because it depends on the machine."""
-    monkeypatch.setitem(_thresholds.DEFAULTS, "response_time_ms", (1000 * HANG, 1000 * HANG))
+    monkeypatch.setitem(thresholds.DEFAULTS, "response_time_ms", (1000 * HANG, 1000 * HANG))
 
 
 @pytest.fixture(name="wait_until")
@@ -177,20 +171,20 @@ class Host:
     def __init__(self, root: str) -> None:
         self.root = root
         self.layout = Layout(root)
-        with _files.open_umask():  # like the product: the service user must be able to read them
+        with fs.open_umask():  # like the product: the service user must be able to read them
             for folder in self.layout.folders():
                 os.makedirs(folder, exist_ok=True)
-        _files.write_text(self.layout.env_file, f"MOBIUS_API_KEYS={SECRET}\n", 0o600)
+        fs.write_text(self.layout.env_file, f"MOBIUS_API_KEYS={SECRET}\n", 0o600)
         self.store = ReleaseStore(self.layout)
         self.port = free_port()
 
     def release(self, release_id: str, status: str = "prepared", mode: str = "ok", **facts: t.Any) -> dict[str, t.Any]:
         """Put a release on disk that is newer than all others."""
         folder = self.layout.release(release_id)
-        with _files.open_umask():
+        with fs.open_umask():
             os.makedirs(folder)
             for name, text in (("app.py", APP), ("package.json", "{}"), ("mode", mode)):
-                _files.write_text(os.path.join(folder, name), text)
+                fs.write_text(os.path.join(folder, name), text)
         record = self.store.new_record(id=release_id, version=release_id, source="test", sha256="0" * 64, status=status,
                                        **facts)
         if status != "prepared" and not record["activated"]:
@@ -200,7 +194,7 @@ class Host:
 
     def mode(self, release_id: str, mode: str) -> None:
         """Make the release behave in another way from now on."""
-        _files.write_text(os.path.join(self.layout.release(release_id), "mode"), mode)
+        fs.write_text(os.path.join(self.layout.release(release_id), "mode"), mode)
 
     def live(self, release_id: str, **options: t.Any) -> str:
         """A verified release that ``current`` names."""
@@ -215,11 +209,11 @@ class Host:
                 "restart_delay": 0.05, "restart_limit": 3, "restart_window": 10 * HANG, "proxy_port": None,
                 "drain_timeout": HANG, "drain_force": False, "job_programs": [], **options}
 
-    def service(self, **options: t.Any) -> _service.ProcessService:
+    def service(self, **options: t.Any) -> process_service.ProcessService:
         """The service, its definition on disk."""
         defaults = {"host": "127.0.0.1", "user": None, "environment": None, "memory_max": None}
-        spec = _service_spec.build_spec(self.layout, {**defaults, **self.params(**options)})
-        made = _service.service_for(self.layout, spec)
+        spec = definition.build_spec(self.layout, {**defaults, **self.params(**options)})
+        made = service_registry.service_for(self.layout, spec)
         made.save()
         return made
 
@@ -232,13 +226,13 @@ class Host:
     @property
     def checks(self) -> list[dict[str, t.Any]]:
         """The same in full form."""
-        return _health.normalize_all(self.raw_checks)
+        return health.normalize_all(self.raw_checks)
 
-    def serve(self, release_id: str | None = None) -> _service.ProcessService:
+    def serve(self, release_id: str | None = None) -> process_service.ProcessService:
         """Start the service with the live release and wait for it."""
         made = self.service()
         made.start()
-        wait_until(lambda: _processes.port_answers(self.port), what="the service answers")
+        wait_until(lambda: core_processes.port_answers(self.port), what="the service answers")
         return made
 
     def statuses(self) -> dict[str, str]:
@@ -402,8 +396,8 @@ def _tar_gz() -> t.Callable[..., str]:
 
 def seal(path: str) -> str:
     """Write the ``.sha256`` of a file; the checksum."""
-    digest = _files.sha256_file(path)
-    _files.write_text(path + ".sha256", f"{digest}  {os.path.basename(path)}\n")
+    digest = fs.sha256_file(path)
+    fs.write_text(path + ".sha256", f"{digest}  {os.path.basename(path)}\n")
     return digest
 
 
@@ -414,11 +408,11 @@ def _seal() -> t.Callable[[str], str]:
 
 def artifact(path: t.Any, files: dict[str, str], /, **changes: t.Any) -> tuple[str, str]:
     """An artifact with its manifest and sidecar: its path and SHA-256. *changes* replace fields of the manifest."""
-    described = {name: {"type": "file", "sha256": _artifact.hashlib.sha256(text.encode()).hexdigest(),
+    described = {name: {"type": "file", "sha256": artifacts.hashlib.sha256(text.encode()).hexdigest(),
                         "size": len(text.encode()), "mode": "0644"} for name, text in files.items()}
     manifest = {"schema": 1, "name": "mobius", "version": "1.0", "created": "2026-01-01T00:00:00Z", "source": "test",
                 "digest": "d" * 64, "files": described, **changes}
-    made = tar_gz(path, [(_artifact.MANIFEST, json.dumps(manifest)), *files.items()])
+    made = tar_gz(path, [(artifacts.MANIFEST, json.dumps(manifest)), *files.items()])
     return made, seal(made)
 
 

@@ -75,7 +75,7 @@ def test_a_tool_that_is_missing_is_named(tmp_path):
 
 def test_a_wrong_restore_ends_the_benchmark(tmp_path):
     shutil.copytree(ROOT / "plugins", tmp_path / "broken" / "plugins")
-    with open(tmp_path / "broken" / "plugins" / "module_utils" / "_restore.py", "a", encoding="utf-8") as stream:
+    with open(tmp_path / "broken" / "plugins" / "module_utils" / "_restore" / "restore.py", "a", encoding="utf-8") as stream:
         stream.write("\n\n_right = restore\n\n\ndef restore(layout, request, *rest, **options):\n"
                      "    result = _right(layout, request, *rest, **options)\n"
                      "    open(layout.env_file, 'a').write('# one line more')\n    return result\n")

@@ -15,7 +15,7 @@ import changed  # noqa: E402
 import tree  # noqa: E402
 
 HEALTH, DRILL, KILLS = "tests/integration/test_health.py", "tests/integration/test_drill.py", "tests/faults/test_kills.py"
-CLOCK, RETENTION = "tests/unit/plugins/module_utils/test_clock.py", "tests/unit/plugins/module_utils/test_retention.py"
+CLOCK, RETENTION = "tests/unit/plugins/module_utils/_core/test_clock.py", "tests/unit/plugins/module_utils/_backup/test_retention.py"
 TRAFFIC = "tests/traffic/test_no_request_lost.py"
 
 
@@ -26,7 +26,7 @@ def graph() -> dict[str, set[str]]:
 
 @pytest.mark.parametrize(("path", "some", "none"), [
     ("roles/health/tasks/main.yml", {HEALTH}, {CLOCK, RETENTION, KILLS}),
-    ("plugins/module_utils/_archive_zip.py", {KILLS, DRILL}, set()),
+    ("plugins/module_utils/_backup/archive/zip_writer.py", {KILLS, DRILL}, set()),
     ("plugins/modules/health_check.py", {HEALTH}, {CLOCK, RETENTION, KILLS}),
     ("plugins/filter/health_page.py", {HEALTH}, {RETENTION, KILLS}),
     ("plugins/action/monitor.py", {HEALTH}, {CLOCK, KILLS}),

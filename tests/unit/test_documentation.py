@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.mobius.ops.plugins.module_utils import _watch
+from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "roles").glob("*/README.md"))]
@@ -165,7 +165,7 @@ def test_every_entry_point_is_described():
 def outcomes() -> set[str]:
     """Every word that a playbook may end with."""
     chosen = load("roles/deploy/vars/main.yml")["deploy_outcome"]
-    words = {*_watch.VERDICTS, *re.findall(r"(?<!== )'([a-z_]+)'", re.sub(r"== '\w+'", "", chosen))}
+    words = {*watch_control.VERDICTS, *re.findall(r"(?<!== )'([a-z_]+)'", re.sub(r"== '\w+'", "", chosen))}
     words |= set(re.findall(r"'([a-z_]+)'", load("roles/rollback/vars/main.yml")["rollback_outcome"]))
     for path in (ROOT / "roles").glob("*/tasks/*.yml"):
         for text in re.findall(r"^ +mobius_outcome: (?:>-\n)?((?:.+\n)(?:(?! +\w+:).+\n)*)", path.read_text(encoding="utf-8"), flags=re.M):

@@ -14,7 +14,8 @@ import pytest
 from support import watches
 from support.browser import Browser, program
 
-from ansible_collections.mobius.ops.plugins.module_utils import _incidents, _watch_report
+from ansible_collections.mobius.ops.plugins.module_utils._target import incidents
+from ansible_collections.mobius.ops.plugins.module_utils._watch import report as watch_report
 from ansible_collections.mobius.ops.plugins.plugin_utils import watch_page
 
 pytestmark = pytest.mark.skipif(not program() and not os.environ.get("CI"),
@@ -52,14 +53,14 @@ def browser():
 def page(host, tmp_path):
     """Writes the page of a watch that has everything, and a hostile text; its address."""
     def write(trigger="3 consecutive failed rounds (health: status 500 instead of 200)"):
-        record = _incidents.open_incident(host.layout, {
+        record = incidents.open_incident(host.layout, {
             "title": "Release v2 was rolled back to v1", "severity": 2, "env": "test", "release": "v2", "summary": trigger,
             "evidence": {"application_log": ["GET /health 500 " + "x" * 300, "<script>console.error('inert?')</script>"]}})
         os.unlink(host.layout.history)
         watches.put(host, verdict="rolled_back", trigger=trigger, incident=record["id"], baseline={"health": {"p50_ms": 4.2}},
                     rollback={"from": "v2", "to": "v1", "elapsed": 3.1, "downtime": 0.8})
         path = tmp_path / "watch.html"
-        path.write_text(watch_page.render(_watch_report.gather(host.layout)), encoding="utf-8")
+        path.write_text(watch_page.render(watch_report.gather(host.layout)), encoding="utf-8")
         return path.as_uri()
     return write
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
 
-from ansible_collections.mobius.ops.plugins.module_utils import _arguments
+from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "mobius.ops."
@@ -54,7 +54,7 @@ def test_a_deploy_watches_as_the_role_monitor_does():
     tasks = yaml.safe_load((ROOT / "roles" / "monitor" / "tasks" / "main.yml").read_text())
     (watch,) = [task[f"{PREFIX}monitor"] for task in tasks if f"{PREFIX}monitor" in task]
     assert {**watch, **deploys} == watch
-    assert set(deploys) | {"service"} == set(_arguments.WATCH)
+    assert set(deploys) | {"service"} == set(arguments.WATCH)
 
 
 #: From 2.19 on, ansible-core fills in only text that is marked as a template.

@@ -277,7 +277,7 @@ def test_changed_settings_are_reported_until_a_start(host):
 def test_stop(host):
     assert host.play("stop").outcome == "stopped"
     assert host.unit("ActiveState") == "inactive" and host.run("pgrep -u mobius") == ""
-    assert "_watcher" not in host.run("systemctl list-units --type=scope")
+    assert "watcher" not in host.run("systemctl list-units --type=scope")
     assert host.play("restart").outcome == "restarted"
 
 

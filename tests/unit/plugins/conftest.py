@@ -20,8 +20,9 @@ from unittest import mock
 import pytest
 from ansible.module_utils import basic
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _signature
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._backup import signature
+from ansible_collections.mobius.ops.plugins.module_utils._core import clock
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 from ansible_collections.mobius.ops.plugins.modules import backup, backup_info, backup_restore
 
 try:
@@ -157,8 +158,8 @@ def new_state_host() -> type[StateHost]:
 @pytest.fixture
 def quick_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every look at the clock is a second later, so that backups need not wait for a free name."""
-    start, ticks = _clock.now(), itertools.count()
-    monkeypatch.setattr(_clock, "now", lambda: start + datetime.timedelta(seconds=next(ticks)))
+    start, ticks = clock.now(), itertools.count()
+    monkeypatch.setattr(clock, "now", lambda: start + datetime.timedelta(seconds=next(ticks)))
 
 
 class Keys:
@@ -181,9 +182,9 @@ class Keys:
         path.write_text("".join(f"mobius-backup {options} {line}" for line in public), encoding="ascii")
         return str(path)
 
-    def policy(self, signer: str = "mobius-backup", **allowed: t.Any) -> _signature.Policy:
+    def policy(self, signer: str = "mobius-backup", **allowed: t.Any) -> signature.Policy:
         """What is asked of a signature."""
-        return _signature.Policy(self.allowed(**allowed), signer)
+        return signature.Policy(self.allowed(**allowed), signer)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import types
 import pytest
 
 from ansible_collections.mobius.ops.plugins.action.deploy_lock import ActionModule
-from ansible_collections.mobius.ops.plugins.module_utils import _deploy_lock
+from ansible_collections.mobius.ops.plugins.module_utils._target import deploy_lock
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def refused(process, token="t1"):
 def ended():
     """The name of a process that has ended."""
     child = subprocess.Popen(["sleep", "60"])
-    name = _deploy_lock.process_name(child.pid)
+    name = deploy_lock.process_name(child.pid)
     child.kill()
     child.wait()
     return name
@@ -42,7 +42,7 @@ def ended():
 
 def test_it_tells_the_process_of_the_run(ask):
     result, [asked] = ask([{"lock": {}, "waited": 0.0}], root="/r", reason="r", wait="5")
-    assert asked == {"root": "/r", "reason": "r", "host": os.uname().nodename, "process": _deploy_lock.process_name(os.getppid())}
+    assert asked == {"root": "/r", "reason": "r", "host": os.uname().nodename, "process": deploy_lock.process_name(os.getppid())}
     assert result["waited"] == 0.0
 
 
@@ -52,7 +52,7 @@ def test_a_lock_of_a_process_that_has_ended_is_taken_over_by_its_token(ask, ende
 
 
 def test_one_that_lives_or_is_unknown_is_waited_for_and_then_told(ask, ended):
-    living = _deploy_lock.process_name(os.getpid())
+    living = deploy_lock.process_name(os.getpid())
     assert ask([refused(living)], root="/r")[0]["failed"]
     assert ask([refused("")], root="/r")[0]["failed"]
     result, asked = ask([refused(living), refused(living), refused(ended), {"lock": {}, "waited": 3.0}], root="/r", wait=60)
@@ -60,7 +60,7 @@ def test_one_that_lives_or_is_unknown_is_waited_for_and_then_told(ask, ended):
 
 
 def test_a_look_does_not_wait_and_a_stranded_lock_is_available(ask, ended):
-    assert ask([refused(_deploy_lock.process_name(os.getpid()))], state="available", root="/r", wait=60)[0]["failed"]
+    assert ask([refused(deploy_lock.process_name(os.getpid()))], state="available", root="/r", wait=60)[0]["failed"]
     result, asked = ask([refused(ended), {"lock": {}}], state="available", root="/r")
     assert [args.get("gone") for args in asked] == [None, "t1"] and "failed" not in result
 

@@ -9,7 +9,7 @@ import pytest
 from support import watches
 
 from ansible_collections.mobius.ops.plugins.action import watch_report
-from ansible_collections.mobius.ops.plugins.module_utils import _watch_report
+from ansible_collections.mobius.ops.plugins.module_utils._watch import report as watch_report_file
 from ansible_collections.mobius.ops.plugins.plugin_utils import watch_charts
 
 
@@ -22,7 +22,7 @@ def act(host):
         action._task = mock.Mock(args={"root": host.root})
         action._task.copy = lambda: mock.Mock()
         action._connection = action._play_context = action._loader = action._templar = None
-        action._execute_module = lambda **_words: told or {"report": "/r/watch.html", "facts": _watch_report.gather(host.layout)}
+        action._execute_module = lambda **_words: told or {"report": "/r/watch.html", "facts": watch_report_file.gather(host.layout)}
 
         def load(name, task, **_words):
             given.append((name, task.args))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.mobius.ops.plugins.filter import dotenv
-from ansible_collections.mobius.ops.plugins.module_utils import _env_file
+from ansible_collections.mobius.ops.plugins.module_utils._core import dotenv as core_dotenv
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,10}", fullmatch=True)
 VALUES = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=30)
@@ -23,7 +23,7 @@ def read(text):
         path = os.path.join(folder, ".env")
         with open(path, "w", encoding="utf-8", newline="\n") as stream:
             stream.write(text)
-        return _env_file.read(path)
+        return core_dotenv.read(path)
 
 
 @given(st.dictionaries(NAMES, VALUES, max_size=5))

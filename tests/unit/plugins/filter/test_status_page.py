@@ -8,7 +8,7 @@ import datetime
 import pytest
 
 from ansible_collections.mobius.ops.plugins.filter import status_page
-from ansible_collections.mobius.ops.plugins.module_utils import _clock
+from ansible_collections.mobius.ops.plugins.module_utils._core import clock
 
 SERVICE = {"message": "mobius runs.", "health": {"results": [1], "status": "normal", "error_rate_pct": 0.0, "p95_ms": 5}}
 
@@ -53,7 +53,7 @@ def test_backups_that_cannot_be_listed():
     (3, "failed", "Last drill: failed (at the step verify) 3 d ago, WHEN. Run: ansible-playbook mobius.ops.drill."),
 ])
 def test_the_last_drill(days, verdict, said):
-    when = _clock.iso(_clock.now() - datetime.timedelta(days=days or 0, seconds=10))
+    when = clock.iso(clock.now() - datetime.timedelta(days=days or 0, seconds=10))
     event = None if days is None else {"when": when, "verdict": verdict, "why": "at the step verify" * (verdict == "failed")}
     page = status_page.status_page(SERVICE, {"live": None, "target": None, "releases": [], "history": [], "drill": event}, [])
     assert f"\n  {said.replace('WHEN', when)}\n" in page

@@ -18,16 +18,12 @@ import zipfile
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import (
-    _archive_draft,
-    _archive_listing,
-    _archive_source,
-    _clock,
-    _files,
-    _history,
-    _restore_journal,
-    _signature,
-)
+from ansible_collections.mobius.ops.plugins.module_utils._backup import drafts as backup_drafts
+from ansible_collections.mobius.ops.plugins.module_utils._backup import signature
+from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import file_reader as archive_file_reader
+from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import listing as archive_listing
+from ansible_collections.mobius.ops.plugins.module_utils._core import clock, fs
+from ansible_collections.mobius.ops.plugins.module_utils._target import history, restore_journal
 
 ALL = ["config", "database", "uploads", "generated", "logs"]
 
@@ -53,30 +49,30 @@ def only_kept_aside(state_host, result):
 @pytest.fixture
 def impatient(monkeypatch):
     """Files that move are read again without a pause."""
-    monkeypatch.setattr(_archive_source, "PAUSE", 0)
+    monkeypatch.setattr(archive_file_reader, "PAUSE", 0)
 
 
 def after_scan(monkeypatch, action):
     """Do something between the plan and the reading."""
-    scan = _archive_listing.scan
+    scan = archive_listing.scan
 
     def scan_and_act(*arguments):
         plan = scan(*arguments)
         action()
         return plan
 
-    monkeypatch.setattr(_archive_listing, "scan", scan_and_act)
+    monkeypatch.setattr(archive_listing, "scan", scan_and_act)
 
 
 def while_reading(monkeypatch, action):
     """Do something each time when a file's content was read."""
-    blocks = _archive_source.blocks
+    blocks = archive_file_reader.blocks
 
     def read_and_act(*arguments):
         yield from blocks(*arguments)
         action()
 
-    monkeypatch.setattr(_archive_source, "blocks", read_and_act)
+    monkeypatch.setattr(archive_file_reader, "blocks", read_and_act)
 
 
 def while_listing(monkeypatch, action, times=1):
@@ -90,7 +86,7 @@ def while_listing(monkeypatch, action, times=1):
             action(len(calls))
         return listdir(path)
 
-    monkeypatch.setattr(_archive_listing.os, "listdir", act_and_list)
+    monkeypatch.setattr(archive_listing.os, "listdir", act_and_list)
     return calls
 
 
@@ -131,7 +127,7 @@ def test_result_and_what_other_tools_say(state_host):
     assert result["changed"] and result["status"] == "verified" and result["release"] == "r-1"
     assert result["components"] == ALL and result["problems"] == result["left_out"] == result["empty"] == []
     assert result["size"] == os.path.getsize(result["archive"]) and result["elapsed"] > 0
-    assert result["sha256"] == _files.sha256_file(result["archive"])
+    assert result["sha256"] == fs.sha256_file(result["archive"])
     name, folder = os.path.basename(result["archive"]), state_host.layout.backups
     assert sorted(os.listdir(folder)) == [name, name + ".sha256"]
     assert all(stat.S_IMODE(os.stat(os.path.join(folder, each)).st_mode) == 0o600 for each in os.listdir(folder))
@@ -142,7 +138,7 @@ def test_result_and_what_other_tools_say(state_host):
         assert archive.testzip() is None
         kinds = {info.filename: info.compress_type for info in archive.infolist()}
     assert kinds["uploads/rules.txt"] == zipfile.ZIP_DEFLATED and kinds["generated/clip.mp4"] == zipfile.ZIP_STORED
-    event = _history.events(state_host.layout)[-1]
+    event = history.events(state_host.layout)[-1]
     assert event["what"] == "backup" and event["archive"] == result["archive"] and event["sha256"] == result["sha256"]
 
 
@@ -256,7 +252,7 @@ def test_a_disk_that_fills_up(state_host, tmp_path, monkeypatch):
     try:
         earlier = state_host.backup(dest=str(disk), components=["config"])["archive"]
         state_host.put("uploads/large.bin", os.urandom(6_000_000))
-        monkeypatch.setattr(_files, "require_space", lambda *_arguments: None)
+        monkeypatch.setattr(fs, "require_space", lambda *_arguments: None)
         result = state_host.backup(dest=str(disk))
         assert result["failed"] and "room for the archive" in result["msg"] and str(disk) in result["msg"]
         assert sorted(os.listdir(disk)) == [os.path.basename(earlier), os.path.basename(earlier) + ".sha256"]
@@ -379,7 +375,7 @@ def test_a_folder_that_becomes_a_link_is_not_followed(state_host, monkeypatch, i
 
 
 def test_what_was_written_is_read_back(state_host, monkeypatch):
-    sync = _archive_draft.Draft.sync
+    sync = backup_drafts.Draft.sync
 
     def sync_and_damage(draft):
         sync(draft)
@@ -389,7 +385,7 @@ def test_what_was_written_is_read_back(state_host, monkeypatch):
             stream.seek(-1, os.SEEK_CUR)
             stream.write(bytes([byte[0] ^ 1]))
 
-    monkeypatch.setattr(_archive_draft.Draft, "sync", sync_and_damage)
+    monkeypatch.setattr(backup_drafts.Draft, "sync", sync_and_damage)
     result = state_host.backup()
     assert result["failed"] and "checksum differs" in result["msg"]
     assert os.listdir(state_host.layout.backups) == [] and state_host.info() == []
@@ -484,12 +480,12 @@ def test_writers_at_the_same_moment_get_names_of_their_own(state_host):
 
 
 def test_not_beside_a_restore(state_host):
-    with _restore_journal.locked(state_host.layout, fcntl.LOCK_EX):
+    with restore_journal.locked(state_host.layout, fcntl.LOCK_EX):
         assert "a backup or a restore that runs" in state_host.backup()["msg"]
 
 
 def test_a_living_writer_is_not_swept(state_host, quick_clock):
-    with _archive_draft.drafted(state_host.layout.backups, "production") as draft:
+    with backup_drafts.drafted(state_host.layout.backups, "production") as draft:
         assert not state_host.backup().get("failed")
         assert os.path.exists(draft.partial)
     assert state_host.debris() == []
@@ -542,23 +538,23 @@ def test_check_mode_makes_no_signature(state_host, keys, snapshot):
 
 def test_a_name_that_a_signature_has_is_taken(state_host, keys, monkeypatch):
     """The signature of an archive that is gone must not become that of another one."""
-    monkeypatch.setattr(_archive_draft, "NAME_PATIENCE", 0.2)
-    monkeypatch.setattr(_clock, "stamp", lambda moment=None: "20261123_160000")
+    monkeypatch.setattr(backup_drafts, "NAME_PATIENCE", 0.2)
+    monkeypatch.setattr(clock, "stamp", lambda moment=None: "20261123_160000")
     open(os.path.join(state_host.layout.backups, "dhash_production_20261123_160000.zip.sha256.sig"), "wb").close()
     result = state_host.backup(sign_key=keys.private)
     assert result["failed"] and "a free name for an archive" in result["msg"]
 
 
 def resign(archive, key):
-    with open(archive + _signature.SUFFIX, "wb") as stream:
-        stream.write(_signature.sign(key, archive, _files.sha256_file(archive)))
+    with open(archive + signature.SUFFIX, "wb") as stream:
+        stream.write(signature.sign(key, archive, fs.sha256_file(archive)))
 
 
 @pytest.mark.parametrize("spoil, reuses", [
     (lambda archive, keys: None, True),
     (lambda archive, keys: resign(archive, keys.other), False),
-    (lambda archive, keys: os.unlink(archive + _signature.SUFFIX), False),
-    (lambda archive, keys: (os.unlink(archive + _signature.SUFFIX), os.symlink("/nowhere", archive + _signature.SUFFIX)), False),
+    (lambda archive, keys: os.unlink(archive + signature.SUFFIX), False),
+    (lambda archive, keys: (os.unlink(archive + signature.SUFFIX), os.symlink("/nowhere", archive + signature.SUFFIX)), False),
 ], ids=["own", "other key", "unsigned", "dangling"])
 def test_nothing_is_copied_from_an_archive_that_this_key_has_not_signed(state_host, keys, quick_clock, spoil, reuses):
     """Else whoever can write into the folder would get his own content signed by the next backup."""

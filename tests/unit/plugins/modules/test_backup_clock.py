@@ -10,7 +10,11 @@ import tempfile
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _backups, _clock, _drill_plan, _preflight_host, _trees
+from ansible_collections.mobius.ops.plugins.module_utils._backup import catalog as backup_catalog
+from ansible_collections.mobius.ops.plugins.module_utils._core import clock as core_clock
+from ansible_collections.mobius.ops.plugins.module_utils._core import file_metadata
+from ansible_collections.mobius.ops.plugins.module_utils._gates.preflight import host as preflight_host
+from ansible_collections.mobius.ops.plugins.module_utils._restore.drill import plan as drill_plan
 from ansible_collections.mobius.ops.plugins.modules import backup_info, backup_prune
 
 NOW, HOUR_AGO, FUTURE, PAST = "20261104_120000", "20261104_110000", "20361104_110000", "19700101_000100"
@@ -20,7 +24,7 @@ NOW, HOUR_AGO, FUTURE, PAST = "20261104_120000", "20261104_110000", "20361104_11
 def clock(monkeypatch):
     """Sets the clock."""
     def at(stamp):
-        monkeypatch.setattr(_clock, "now", lambda: _clock.from_stamp(stamp))
+        monkeypatch.setattr(core_clock, "now", lambda: core_clock.from_stamp(stamp))
     return at
 
 
@@ -68,7 +72,7 @@ def test_an_archive_from_the_future_is_not_the_newest(state_host, make, info, hi
 def test_the_history_tells_that_an_archive_from_the_future_is_the_last_one(state_host, make, info):
     right, future = make(HOUR_AGO), make(FUTURE)
     assert [facts["archive"] for facts in info()["backups"]] == [future, right]
-    assert _drill_plan.choose(state_host.layout, _drill_plan.Request("production", state_host.layout.backups, "/none")) == future
+    assert drill_plan.choose(state_host.layout, drill_plan.Request("production", state_host.layout.backups, "/none")) == future
     forget(state_host)
     assert [facts["archive"] for facts in info()["backups"]] == [right, future]
 
@@ -83,7 +87,7 @@ def test_an_archive_from_the_future_satisfies_no_age(make, info):
 def test_the_preflight_accepts_no_archive_from_the_future(state_host, make):
     make(FUTURE)
     os.symlink("releases/v1", state_host.layout.current)
-    row = _preflight_host.backup(state_host.layout, state_host.layout.backups, "production", ["all"], 24)
+    row = preflight_host.backup(state_host.layout, state_host.layout.backups, "production", ["all"], 24)
     assert row["status"] == "failed" and "dated in the future" in str(row)
 
 
@@ -125,7 +129,7 @@ def test_a_reused_archive_is_the_last_published_one(make, state_host, clock):
 def test_equal_stamps_sort_by_name_without_a_history(tmp_path):
     for name in ("dhash_a_20261104_110000.zip", "dhash_a_20261104_110000_safety.zip", "dhash_a_20261103_110000.zip"):
         (tmp_path / name).write_bytes(b"")
-    assert [backup.safety for backup in _backups.find(str(tmp_path))] == [True, False, False]
+    assert [backup.safety for backup in backup_catalog.find(str(tmp_path))] == [True, False, False]
 
 
 #: Times of files, in seconds: of 1600, 1900, 2263, 2400, 2446, and what the kernel can say at most.
@@ -163,6 +167,6 @@ def test_a_time_that_the_file_system_cannot_hold_is_told(state_host, monkeypatch
     os.utime(path, (-86_400, -86_400))
     archive = state_host.backup()["archive"]
     real = os.utime
-    monkeypatch.setattr(_trees.os, "utime", lambda file, ns, **more: real(file, ns=(max(0, ns[0]),) * 2, **more))
+    monkeypatch.setattr(file_metadata.os, "utime", lambda file, ns, **more: real(file, ns=(max(0, ns[0]),) * 2, **more))
     lost = state_host.restore(archive)["attributes_lost"]
     assert [(note["name"], note["files"], note["first"]) for note in lost] == [("mtime", 1, "uploads/old")]

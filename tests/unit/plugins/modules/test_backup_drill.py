@@ -19,20 +19,15 @@ import pytest
 from support import damage, trees
 from support.waiting import HANG, wait_until, when
 
-from ansible_collections.mobius.ops.plugins.module_utils import (
-    _account,
-    _archive_stage,
-    _drill_check,
-    _drill_instance,
-    _drill_scratch,
-    _external,
-    _files,
-    _processes,
-    _progress,
-    _sandbox,
-    _walk,
-)
-from ansible_collections.mobius.ops.plugins.module_utils._errors import IntegrityError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._backup import external_state
+from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import extract as archive_extract
+from ansible_collections.mobius.ops.plugins.module_utils._core import accounts, fs, processes, walk
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import IntegrityError, StateError
+from ansible_collections.mobius.ops.plugins.module_utils._restore.drill import compare as drill_compare
+from ansible_collections.mobius.ops.plugins.module_utils._service.scratch import folder as scratch_folder
+from ansible_collections.mobius.ops.plugins.module_utils._service.scratch import instance as scratch_instance
+from ansible_collections.mobius.ops.plugins.module_utils._service.scratch import sandbox as scratch_sandbox
+from ansible_collections.mobius.ops.plugins.module_utils._target import progress
 from ansible_collections.mobius.ops.plugins.modules import backup, backup_drill, backup_restore
 
 pytestmark = pytest.mark.usefixtures("by_answers")
@@ -100,7 +95,7 @@ class DrillHost:
         (uploads / "games").mkdir()
         (uploads / "games" / "board.png").write_bytes(os.urandom(50_000))
         (uploads / "link").symlink_to("games/board.png")
-        for name in ("data", "logs"):  # in place of what _prepare does
+        for name in ("data", "logs"):  # in place of what a deploy does
             os.symlink(f"../../shared/{name}", Path(self.layout.release("v1")) / name)
         self.service = host.service()
         self.archive = self.backup()
@@ -203,7 +198,7 @@ def test_the_live_service_is_left_alone_and_keeps_answering(drills, snapshot):
 def witness(monkeypatch):
     """What the application has written into its own logs, taken before the scratch folder goes."""
     found = {}
-    remove = _drill_scratch.remove
+    remove = scratch_folder.remove
 
     def look(layout, scratch):
         with contextlib.suppress(OSError):
@@ -211,7 +206,7 @@ def witness(monkeypatch):
         found["mode"] = os.stat(scratch.root).st_mode & 0o777
         remove(layout, scratch)
 
-    monkeypatch.setattr(_drill_scratch, "remove", look)
+    monkeypatch.setattr(scratch_folder, "remove", look)
     return found
 
 
@@ -232,14 +227,14 @@ def test_the_application_cannot_write_to_live_data(drills, witness, snapshot):
 @pytest.fixture
 def no_namespace(monkeypatch):
     """A host that forbids mount namespaces."""
-    write = _files.write_json
+    write = fs.write_json
 
     def forbid(path, value, mode=0o644):
         if os.path.basename(path) == "sandbox.json":
             value = {**value, "writable": "/nowhere"}
         write(path, value, mode)
 
-    monkeypatch.setattr(_files, "write_json", forbid)
+    monkeypatch.setattr(fs, "write_json", forbid)
 
 
 def test_a_host_without_namespaces_says_so(drills, no_namespace, witness, snapshot):
@@ -371,11 +366,11 @@ def test_a_database_that_only_the_integrity_check_finds_damaged(tmp_path):
         made.execute("CREATE TABLE note (text TEXT, other TEXT)")
         made.execute("CREATE INDEX i ON note (text)")
         made.execute("INSERT INTO note VALUES ('one', 'two')")
-        assert _drill_check.databases(str(tmp_path), _account.own(), time.monotonic() + HANG, _progress.Meter())[0]["rows"] == 1
+        assert drill_compare.databases(str(tmp_path), accounts.own(), time.monotonic() + HANG, progress.Meter())[0]["rows"] == 1
         made.execute("PRAGMA writable_schema=ON")
         made.execute("UPDATE sqlite_master SET sql = 'CREATE INDEX i ON note (other)' WHERE name = 'i'")
     with pytest.raises(IntegrityError, match="a sound database, found integrity_check: row 1 missing from index i"):
-        _drill_check.databases(str(tmp_path), _account.own(), time.monotonic() + HANG, _progress.Meter())
+        drill_compare.databases(str(tmp_path), accounts.own(), time.monotonic() + HANG, progress.Meter())
 
 
 def test_a_database_that_takes_too_long(tmp_path):
@@ -383,18 +378,18 @@ def test_a_database_that_takes_too_long(tmp_path):
         made.execute("CREATE TABLE note (text TEXT)")
         made.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000) INSERT INTO note SELECT i FROM n")
     with pytest.raises(StateError, match="mobius_drill_timeout"):
-        _drill_check.databases(str(tmp_path), _account.own(), time.monotonic(), _progress.Meter())
+        drill_compare.databases(str(tmp_path), accounts.own(), time.monotonic(), progress.Meter())
 
 
 def damaging(monkeypatch, harm):
     """Harm what was extracted, as a bad disk does."""
-    extract = _archive_stage.extract
+    extract = archive_extract.extract
 
     def then_harm(archive, entries, stage, *more, **options):
         extract(archive, entries, stage, *more, **options)
         harm(Path(stage))
 
-    monkeypatch.setattr(_archive_stage, "extract", then_harm)
+    monkeypatch.setattr(archive_extract, "extract", then_harm)
 
 
 def rot(stage):
@@ -450,7 +445,7 @@ def test_the_time_limit(drills):
 
 
 def test_no_space(drills, monkeypatch):
-    monkeypatch.setattr(_files.shutil, "disk_usage", lambda _folder: _files.shutil._ntuple_diskusage(10**9, 10**9, 1000))
+    monkeypatch.setattr(fs.shutil, "disk_usage", lambda _folder: fs.shutil._ntuple_diskusage(10**9, 10**9, 1000))
     result = drills.drill()
     assert result["step"] == "extract" and "free for the drill's copy of data and code" in result["reason"]
     proof(result, drills, "failed")
@@ -460,7 +455,7 @@ def test_holes_need_no_space_and_are_holes_in_the_copy(drills, monkeypatch, quic
     with open(Path(drills.layout.component("uploads")) / "disk.mp4", "wb") as stream:
         stream.truncate(200_000_000)
     drills.backup()
-    monkeypatch.setattr(_files.shutil, "disk_usage", lambda _folder: _files.shutil._ntuple_diskusage(10**9, 10**9, 10**8))
+    monkeypatch.setattr(fs.shutil, "disk_usage", lambda _folder: fs.shutil._ntuple_diskusage(10**9, 10**9, 10**8))
     blocks = []
     damaging(monkeypatch, lambda stage: blocks.append((stage / "uploads" / "disk.mp4").stat().st_blocks))
     result = drills.drill(service=None)
@@ -560,7 +555,7 @@ def test_a_host_that_was_not_set_up(run_module, tmp_path):
 
 
 def test_one_at_a_time(drills):
-    with _drill_scratch.alone(drills.layout):
+    with scratch_folder.alone(drills.layout):
         assert "expected no other drill, found one that runs" in drills.drill()["msg"]
 
 
@@ -586,7 +581,7 @@ def application_of(drills):
     for name in scratches:
         folder = drills.layout.path(name)
         if os.path.exists(os.path.join(folder, "shared/logs/seen.json")):
-            return [pid for pid in _drill_instance.processes_of(folder) if "app.py" in _processes.command_line(pid)]
+            return [pid for pid in scratch_instance.processes_of(folder) if "app.py" in processes.command_line(pid)]
     return []
 
 
@@ -606,8 +601,8 @@ def test_a_killed_drill_takes_its_application_along_and_the_next_one_sweeps(dril
     [folder] = [name for name in os.listdir(drills.layout.root) if name.startswith(".drill-")]
     process.kill()
     process.communicate(timeout=HANG)
-    wait_until(lambda: _processes.start_ticks(pid) is None, what="the application is gone with its drill")
-    stray = _drill_instance.processes_of(drills.layout.path(folder))
+    wait_until(lambda: processes.start_ticks(pid) is None, what="the application is gone with its drill")
+    stray = scratch_instance.processes_of(drills.layout.path(folder))
     assert len(stray) == 1  # its child, which is in a session of its own
     bystander = subprocess.Popen(["sleep", "infinity"], cwd=drills.layout.path(folder))  # a person who looks around there
     try:
@@ -626,8 +621,10 @@ def test_a_killed_drill_takes_its_application_along_and_the_next_one_sweeps(dril
 def test_killed_at_other_moments(drills, moment):
     """Whatever step it is in, the next drill finds its folder."""
     program = ("import json, os, signal, sys\nfrom ansible_collections.mobius.ops.plugins.modules import backup_drill\n"
-               "from ansible_collections.mobius.ops.plugins.module_utils import _archive_stage, _drill_check, _drill_scratch, _drill_app\n"
-               f"for util in (_archive_stage, _drill_check, _drill_scratch, _drill_app):\n    if hasattr(util, '{moment}'):\n"
+               "from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import extract\n"
+               "from ansible_collections.mobius.ops.plugins.module_utils._restore.drill import compare\n"
+               "from ansible_collections.mobius.ops.plugins.module_utils._service.scratch import app, folder\n"
+               f"for util in (extract, compare, folder, app):\n    if hasattr(util, '{moment}'):\n"
                f"        setattr(util, '{moment}', lambda *words: os.kill(os.getpid(), signal.SIGKILL))\n"
                "backup_drill.run(json.loads(sys.argv[1]), False)")
     params = {"root": drills.host.root, "env": "production", "archive": None, "dest": None, "allow_env": None, "scratch": None,
@@ -695,7 +692,8 @@ def test_the_page_needs_nothing_and_escapes_everything(drills, quick_clock):
 
 
 def test_below():
-    assert _sandbox.below("/a/b", "/a") and _sandbox.below("/a", "/a") and _sandbox.below("/a", "/") and not _sandbox.below("/ab", "/a")
+    below = scratch_sandbox.below
+    assert below("/a/b", "/a") and below("/a", "/a") and below("/a", "/") and not below("/ab", "/a")
 
 
 def test_a_mount_below_the_root_is_guarded_too(drills, witness, tmp_path):
@@ -720,7 +718,7 @@ def test_a_dump_of_external_state_is_restored_to_the_place_for_drills_only(drill
     live.write_text("the live orders")
     commands = {"dump": [sys.executable, "-c", "print('orders', end='')"], "restore": ["rm", str(live)],
                 "drill": [sys.executable, "-c", code] if code else []}
-    _files.write_json(_external.kept(drills.layout), _external.normalize(commands, "mobius", False))
+    fs.write_json(external_state.kept(drills.layout), external_state.normalize(commands, "mobius", False))
     drills.backup()
     result = drills.drill(environment={"TRIED": str(tried)})
     assert result["verdict"] == verdict and told in json.dumps(result), result
@@ -734,4 +732,4 @@ def test_deeply_nested_folders(drills, quick_clock):
     result = drills.drill(archive=drills.backup())
     assert result["verdict"] == "passed", result
     assert drills.debris() == []
-    _walk.remove(str(deep))
+    walk.remove(str(deep))

@@ -16,7 +16,10 @@ import pytest
 from support import trees
 from support.attributes import Attributes
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_source, _immutable, _restore_journal, _swap
+from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import file_reader
+from ansible_collections.mobius.ops.plugins.module_utils._core import immutable
+from ansible_collections.mobius.ops.plugins.module_utils._restore import folder_swap
+from ansible_collections.mobius.ops.plugins.module_utils._target import restore_journal
 from ansible_collections.mobius.ops.plugins.modules import backup_prune
 
 
@@ -88,7 +91,7 @@ def test_a_killed_restore_is_ended_and_names_what_stays(state_host, attributes, 
     assert not restored.get("failed")
     restored = state_host.restore(archive)
     assert [text for text in restored.get("warnings", []) if work in text and "immutable" in text]
-    monkeypatch.setattr(_swap, "exchange", lambda *_all: os.rename("/nowhere", "/nowhere/else"))
+    monkeypatch.setattr(folder_swap, "exchange", lambda *_all: os.rename("/nowhere", "/nowhere/else"))
     failed = state_host.restore(archive)
     assert failed["failed"] and [text for text in failed.get("warnings", []) if work in text], failed
 
@@ -102,7 +105,7 @@ def test_a_folder_that_cannot_change_places_is_refused_before_anything_happens(s
     before = snapshot(state_host.root)
     refused = state_host.restore(archive, check=check)
     assert refused["failed"] and place in refused["msg"] and "immutable" in refused["msg"], refused
-    assert snapshot(state_host.root) == before and _restore_journal.Journal.find(state_host.layout) is None
+    assert snapshot(state_host.root) == before and restore_journal.Journal.find(state_host.layout) is None
     [command] = released([refused["msg"]])
     attributes.obey(command)
     assert not state_host.restore(archive, check=check).get("failed")
@@ -211,7 +214,7 @@ def test_immutable_files_are_backed_up(state_host, attributes, quick_clock):
     made = state_host.backup()
     assert made["status"] == "verified" and made["problems"] == []
     state_host.restore(made["archive"])
-    assert trees.sha256(state_host.path("uploads/keep.txt")) and _immutable.of(state_host.path("uploads/keep.txt")) is None
+    assert trees.sha256(state_host.path("uploads/keep.txt")) and immutable.of(state_host.path("uploads/keep.txt")) is None
 
 
 def test_what_a_killed_backup_left_immutable_stops_no_backup(state_host, attributes, quick_clock):
@@ -224,8 +227,8 @@ def test_what_a_killed_backup_left_immutable_stops_no_backup(state_host, attribu
 
 
 def test_an_incomplete_archive_that_is_immutable_is_kept_beside_the_newer_one(state_host, attributes, monkeypatch, quick_clock):
-    monkeypatch.setattr(_archive_source, "PAUSE", 0)
-    monkeypatch.setattr(_archive_source, "judge", lambda _source, content, *_more: setattr(content, "reason", "it changed"))
+    monkeypatch.setattr(file_reader, "PAUSE", 0)
+    monkeypatch.setattr(file_reader, "judge", lambda _source, content, *_more: setattr(content, "reason", "it changed"))
     first = state_host.backup()
     attributes.give(first["aside"], "+i")
     second = state_host.backup()

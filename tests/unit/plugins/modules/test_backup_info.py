@@ -9,7 +9,10 @@ import shutil
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_manifest, _backups, _clock, _files, _signature
+from ansible_collections.mobius.ops.plugins.module_utils._backup import catalog as backup_catalog
+from ansible_collections.mobius.ops.plugins.module_utils._backup import signature
+from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import manifest as archive_manifest
+from ansible_collections.mobius.ops.plugins.module_utils._core import clock, fs
 from ansible_collections.mobius.ops.plugins.modules import backup_info, checksum
 
 
@@ -138,10 +141,10 @@ def restored(state_host, quick_clock):
 @pytest.fixture
 def as_before(monkeypatch):
     """Archives are made as they were before their manifests and names said what they are for."""
-    encode, name = _archive_manifest.encode, _backups.file_name
-    monkeypatch.setattr(_archive_manifest, "encode", lambda manifest: encode(
+    encode, name = archive_manifest.encode, backup_catalog.file_name
+    monkeypatch.setattr(archive_manifest, "encode", lambda manifest: encode(
         {key: value for key, value in manifest.items() if key not in ("purpose", "why")}))
-    monkeypatch.setattr(_backups, "file_name", lambda env, stamp, _safety=False: name(env, stamp))
+    monkeypatch.setattr(backup_catalog, "file_name", lambda env, stamp, _safety=False: name(env, stamp))
 
 
 def test_each_archive_says_what_it_is_for(state_host, restored):
@@ -195,8 +198,8 @@ def test_a_safety_backup_does_not_make_the_backups_well(state_host, restored, ru
 
 
 def sign(archive, key):
-    with open(archive + _signature.SUFFIX, "wb") as stream:
-        stream.write(_signature.sign(key, archive, _files.sha256_file(archive)))
+    with open(archive + signature.SUFFIX, "wb") as stream:
+        stream.write(signature.sign(key, archive, fs.sha256_file(archive)))
 
 
 @pytest.fixture
@@ -309,8 +312,8 @@ def test_an_unverified_one_beside_is_told(state_host, three, run_module):
 
 
 def test_too_old(state_host, three, run_module, monkeypatch):
-    made = _backups.parse(three[2]).created
-    monkeypatch.setattr(_clock, "now", lambda: _clock.parse(made) + datetime.timedelta(hours=25))
+    made = backup_catalog.parse(three[2]).created
+    monkeypatch.setattr(clock, "now", lambda: clock.parse(made) + datetime.timedelta(hours=25))
     assert judged(state_host, run_module, max_age="25")["well"] is True
     assert judged(state_host, run_module)["well"] is True
     result = judged(state_host, run_module, max_age="24.5")
@@ -319,18 +322,18 @@ def test_too_old(state_host, three, run_module, monkeypatch):
 
 
 def test_the_newest_verified_one_counts_and_not_the_newest(state_host, three, run_module, monkeypatch):
-    made = _backups.parse(three[2]).created
+    made = backup_catalog.parse(three[2]).created
     os.unlink(three[2] + ".sha256")
-    monkeypatch.setattr(_clock, "now", lambda: _clock.parse(made) + datetime.timedelta(hours=1))
+    monkeypatch.setattr(clock, "now", lambda: clock.parse(made) + datetime.timedelta(hours=1))
     result = judged(state_host, run_module, max_age=1)
     assert result["well"] is False and result["newest_verified"] == three[0]
 
 
 def test_a_backup_of_some_components_does_not_make_the_others_younger(state_host, three, run_module, monkeypatch):
-    at = _clock.parse(_backups.parse(three[2]).created) + datetime.timedelta(hours=25)
-    monkeypatch.setattr(_clock, "now", lambda: at)
+    at = clock.parse(backup_catalog.parse(three[2]).created) + datetime.timedelta(hours=25)
+    monkeypatch.setattr(clock, "now", lambda: at)
     newest = state_host.backup(components=["config", "logs"])["archive"]
-    monkeypatch.setattr(_clock, "now", lambda: at + datetime.timedelta(hours=1))
+    monkeypatch.setattr(clock, "now", lambda: at + datetime.timedelta(hours=1))
     result = judged(state_host, run_module, max_age=24)
     assert (result["well"], result["newest_verified"], result["age"]) == (False, newest, 26 * 3600)
     assert result["message"] == (f"3 verified; the newest verified archive is {newest}, 60 min old, of uploads it is {three[2]}, "

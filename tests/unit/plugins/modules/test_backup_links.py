@@ -12,42 +12,43 @@ import zipfile
 import pytest
 from support import trees
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_listing, _archive_source, _databases, _deflate
+from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import database_copies, deflate, file_reader
+from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import listing as archive_listing
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """Files that move are read again without a pause."""
-    monkeypatch.setattr(_archive_source, "PAUSE", 0)
+    monkeypatch.setattr(file_reader, "PAUSE", 0)
 
 
 @pytest.fixture(params=["small", "large"])
 def size(request):
     """Bytes of a file that is read in one piece, and of one that is not."""
-    return {"small": 9000, "large": 3 * _deflate.BLOCK}[request.param]
+    return {"small": 9000, "large": 3 * deflate.BLOCK}[request.param]
 
 
 def when_read(monkeypatch, action):
     """Do something each time when a file's content was read."""
-    blocks = _archive_source.blocks
+    blocks = file_reader.blocks
 
     def read_and_act(*arguments):
         yield from blocks(*arguments)
         action()
 
-    monkeypatch.setattr(_archive_source, "blocks", read_and_act)
+    monkeypatch.setattr(file_reader, "blocks", read_and_act)
 
 
 def after_scan(monkeypatch, action):
     """Do something between the plan and the reading."""
-    scan = _archive_listing.scan
+    scan = archive_listing.scan
 
     def scan_and_act(*arguments):
         plan = scan(*arguments)
         action()
         return plan
 
-    monkeypatch.setattr(_archive_listing, "scan", scan_and_act)
+    monkeypatch.setattr(archive_listing, "scan", scan_and_act)
 
 
 def several(host, content, *names):
@@ -115,7 +116,7 @@ def test_a_write_between_the_readings_of_two_names_is_no_problem(state_host, mon
     """The names in between take a while."""
     path = several(state_host, b"a" * size, "uploads/1.txt", "uploads/3.txt")
     middle = state_host.put("uploads/2.txt", b"m" * size)
-    opened = _archive_source.Folders.opened
+    opened = file_reader.Folders.opened
 
     @contextlib.contextmanager
     def open_and_write(self, source):
@@ -125,7 +126,7 @@ def test_a_write_between_the_readings_of_two_names_is_no_problem(state_host, mon
                     stream.write(b"b")
             yield descriptor
 
-    monkeypatch.setattr(_archive_source.Folders, "opened", open_and_write)
+    monkeypatch.setattr(file_reader.Folders, "opened", open_and_write)
     made = state_host.backup()
     monkeypatch.undo()
     assert made.get("status") == "verified" and made["problems"] == [], made
@@ -187,7 +188,7 @@ def test_a_database_in_use_with_several_names_is_no_reason_to_fail(state_host, m
     """SQLite copies it for each name, and its copies may differ."""
     database = state_host.database(f"{component}/one.db", journal="delete")
     os.link(state_host.path(f"{component}/one.db"), state_host.path(f"{component}/other.db"))
-    copied, amounts = _databases.Databases.copied, iter(range(10**6))
+    copied, amounts = database_copies.Databases.copied, iter(range(10**6))
 
     @contextlib.contextmanager
     def write_and_copy(self, *arguments):
@@ -195,8 +196,8 @@ def test_a_database_in_use_with_several_names_is_no_reason_to_fail(state_host, m
         with copied(self, *arguments) as copy:
             yield copy
 
-    monkeypatch.setattr(_databases.Databases, "copied", write_and_copy)
-    monkeypatch.setattr(_archive_source, "unrest", lambda _status: 1000.0)
+    monkeypatch.setattr(database_copies.Databases, "copied", write_and_copy)
+    monkeypatch.setattr(file_reader, "unrest", lambda _status: 1000.0)
     made = state_host.backup(components=[component])
     monkeypatch.undo()
     database.close()

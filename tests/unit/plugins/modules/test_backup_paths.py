@@ -8,7 +8,10 @@ import os
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _backup_create, _restore_journal, _settle, _walk
+from ansible_collections.mobius.ops.plugins.module_utils._backup import create as backup_create
+from ansible_collections.mobius.ops.plugins.module_utils._core import walk
+from ansible_collections.mobius.ops.plugins.module_utils._restore import recovery as restore_recovery
+from ansible_collections.mobius.ops.plugins.module_utils._target import restore_journal
 
 NAME = "d" * 200
 
@@ -51,7 +54,7 @@ def got(top, length):
 def tidy(state_host):
     """pytest cannot remove such a tree."""
     yield
-    _walk.remove(state_host.root)
+    walk.remove(state_host.root)
 
 
 @pytest.mark.parametrize("length", [4000, 4060, 4090, 4400, 8000])
@@ -65,7 +68,7 @@ def test_a_long_path_is_backed_up_and_comes_back(state_host, length):
     assert not restored.get("failed"), restored
     assert got(uploads, length) == b"first"
     assert restored["safety_problems"] == [] and restored["kept"] == []
-    assert _restore_journal.Journal.find(state_host.layout) is None and state_host.debris() == []
+    assert restore_journal.Journal.find(state_host.layout) is None and state_host.debris() == []
     back = state_host.restore(restored["safety_backup"])
     assert got(uploads, length) == b"second" and not back.get("failed")
 
@@ -76,10 +79,10 @@ def test_what_is_written_before_the_stop_is_saved_from_a_longer_path(state_host,
     put(uploads, 4060, b"first")
     archive = state_host.backup()["archive"]
     put(uploads, 4060, b"second")
-    monkeypatch.setattr(_settle, "_at_rest", lambda _swaps, _since: False)
+    monkeypatch.setattr(restore_recovery, "_at_rest", lambda _swaps, _since: False)
     restored = state_host.restore(archive)
     assert not restored.get("failed") and restored["kept"] == [] and restored["safety_problems"] == [], restored
-    assert _restore_journal.Journal.find(state_host.layout) is None
+    assert restore_journal.Journal.find(state_host.layout) is None
     state_host.restore(restored["safety_backup"])
     assert got(uploads, 4060) == b"second"
 
@@ -88,18 +91,18 @@ def test_what_is_written_before_the_stop_is_saved_from_a_longer_path(state_host,
 def test_a_safety_backup_that_fails_in_any_way_does_not_keep_the_journal(state_host, monkeypatch, error):
     """What was replaced stays in its folder then, and the next restore and deploy may begin."""
     archive = state_host.backup()["archive"]
-    real = _backup_create.create
+    real = backup_create.create
 
     def create(layout, request, meter=None):
-        if isinstance(layout, _settle._Replaced):
+        if isinstance(layout, restore_recovery._Replaced):
             raise error
         return real(layout, request, meter)
 
-    monkeypatch.setattr(_settle, "_at_rest", lambda _swaps, _since: False)
-    monkeypatch.setattr(_backup_create, "create", create)
+    monkeypatch.setattr(restore_recovery, "_at_rest", lambda _swaps, _since: False)
+    monkeypatch.setattr(backup_create, "create", create)
     restored = state_host.restore(archive)
     assert not restored.get("failed"), restored
     assert len(restored["kept"]) == 1 and os.path.isdir(restored["kept"][0])
     assert any("could not be added" in text for text in restored["warnings"])
-    assert _restore_journal.Journal.find(state_host.layout) is None
+    assert restore_journal.Journal.find(state_host.layout) is None
     assert not state_host.restore(archive).get("failed")

@@ -13,15 +13,11 @@ import zipfile
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import (
-    _clock,
-    _files,
-    _releases,
-    _restore_journal,
-    _retention,
-    _signature,
-)
-from ansible_collections.mobius.ops.plugins.module_utils._archive_reader import Archive
+from ansible_collections.mobius.ops.plugins.module_utils._backup import retention as backup_retention
+from ansible_collections.mobius.ops.plugins.module_utils._backup import signature
+from ansible_collections.mobius.ops.plugins.module_utils._backup.archive.reader import Archive
+from ansible_collections.mobius.ops.plugins.module_utils._core import clock, fs
+from ansible_collections.mobius.ops.plugins.module_utils._target import releases, restore_journal
 from ansible_collections.mobius.ops.plugins.modules import backup_prune, checksum
 
 #: Three on one day, then one a day, oldest first.
@@ -34,9 +30,9 @@ LATER = "20261201_000000"
 def make(state_host, monkeypatch):
     """Makes an archive as of a moment; its path."""
     def archive(stamp, **options):
-        monkeypatch.setattr(_clock, "now", lambda: _clock.from_stamp(stamp))
+        monkeypatch.setattr(clock, "now", lambda: clock.from_stamp(stamp))
         result = state_host.backup(**{"components": ["config"], **options})
-        monkeypatch.setattr(_clock, "now", lambda: _clock.from_stamp(LATER))
+        monkeypatch.setattr(clock, "now", lambda: clock.from_stamp(LATER))
         assert result["archive"].endswith(f"{stamp}.zip")
         return result["archive"]
     return archive
@@ -82,7 +78,7 @@ def of(listed):
 
 
 def release(state_host, release_id, sequence, **facts):
-    store = _releases.ReleaseStore(state_host.layout)
+    store = releases.ReleaseStore(state_host.layout)
     os.makedirs(state_host.layout.release(release_id))
     store.save({**store.new_record(id=release_id), "sequence": sequence, "status": "verified", **facts})
     return store
@@ -197,9 +193,9 @@ def test_an_empty_folder_is_no_fault(state_host, prune):
 
 @pytest.mark.parametrize("verify", ["all", "newest"])
 def test_safety_backups_are_counted_apart(state_host, six, prune, verify, monkeypatch):
-    monkeypatch.setattr(_clock, "now", lambda: _clock.from_stamp("20261105_060000"))
+    monkeypatch.setattr(clock, "now", lambda: clock.from_stamp("20261105_060000"))
     first = state_host.restore(six[4])["safety_backup"]
-    monkeypatch.setattr(_clock, "now", lambda: _clock.from_stamp("20261106_060000"))
+    monkeypatch.setattr(clock, "now", lambda: clock.from_stamp("20261106_060000"))
     second = state_host.restore(six[4])["safety_backup"]
     result = prune(keep_last=1, verify=verify)
     assert of(result["kept"]) == [second, six[5]] and first in of(result["removed"])
@@ -233,7 +229,7 @@ def test_what_the_live_release_and_the_rollback_target_name_stays(state_host, si
 def test_a_record_that_cannot_be_read_stops_it(state_host, six, prune, snapshot):
     store = release(state_host, "v1", 1, backup=six[0])
     store.point("v1")
-    _files.write_text(os.path.join(state_host.layout.release("v1"), _releases.RECORD), "{")
+    fs.write_text(os.path.join(state_host.layout.release("v1"), releases.RECORD), "{")
     before = snapshot(state_host.layout.backups)
     result = prune(keep_last=1)
     assert result["failed"] and "expected the record of a release, found" in result["msg"]
@@ -257,16 +253,16 @@ def test_leftovers_go(state_host, six, prune):
 
 def test_signatures_go_with_their_archive(state_host, six, prune, keys):
     for path in six:
-        with open(path + _signature.SUFFIX, "wb") as stream:
-            stream.write(_signature.sign(keys.private, path, _files.sha256_file(path)))
+        with open(path + signature.SUFFIX, "wb") as stream:
+            stream.write(signature.sign(keys.private, path, fs.sha256_file(path)))
     prune(keep_last=1, allowed_signers=keys.allowed())
     assert left(state_host) == sorted([*names(six[5]), os.path.basename(six[5]) + ".sha256.sig"])
 
 
 def test_an_archive_without_its_signature_does_not_count(state_host, six, prune, keys, run_module):
     for path in six[:5]:
-        with open(path + _signature.SUFFIX, "wb") as stream:
-            stream.write(_signature.sign(keys.private, path, _files.sha256_file(path)))
+        with open(path + signature.SUFFIX, "wb") as stream:
+            stream.write(signature.sign(keys.private, path, fs.sha256_file(path)))
     damage(six[4])
     run_module(checksum, {"paths": [six[4]]})
     result = prune(keep_last=1, allowed_signers=keys.allowed())
@@ -276,26 +272,26 @@ def test_an_archive_without_its_signature_does_not_count(state_host, six, prune,
 
 
 def test_not_while_a_restore_runs(state_host, six, prune):
-    with _restore_journal.locked(state_host.layout, fcntl.LOCK_EX):
+    with restore_journal.locked(state_host.layout, fcntl.LOCK_EX):
         result = prune(keep_last=1)
     assert result["failed"] and "a backup or a restore that runs" in result["msg"]
     assert left(state_host) == names(*six)
 
 
 def test_beside_a_backup_that_runs(state_host, six, prune):
-    with _restore_journal.locked(state_host.layout):
+    with restore_journal.locked(state_host.layout):
         assert not prune(keep_last=1).get("failed")
 
 
 def test_not_after_a_restore_was_interrupted(state_host, six, prune):
-    _restore_journal.Journal.begin(state_host.layout, components=["config"]).enter("swapping")
+    restore_journal.Journal.begin(state_host.layout, components=["config"]).enter("swapping")
     result = prune(keep_last=1)
     assert result["failed"] and "a restore that was interrupted" in result["msg"]
     assert left(state_host) == names(*six)
 
 
 def test_not_twice_at_once(state_host, six, prune):
-    with _retention.alone(state_host.layout.backups):
+    with backup_retention.alone(state_host.layout.backups):
         result = prune(keep_last=1)
     assert result["failed"] and "nobody else who removes archives" in result["msg"]
 
@@ -338,8 +334,8 @@ def killed_at(work, step):
 
 def test_killed_at_every_step(state_host, six, prune, keys):
     for path in six:
-        with open(path + _signature.SUFFIX, "wb") as stream:
-            stream.write(_signature.sign(keys.private, path, _files.sha256_file(path)))
+        with open(path + signature.SUFFIX, "wb") as stream:
+            stream.write(signature.sign(keys.private, path, fs.sha256_file(path)))
     copy = state_host.root + "-copy"
     shutil.copytree(state_host.layout.backups, copy)
     step, asked = 0, {"verify": "checksum", "allowed_signers": keys.allowed()}

@@ -20,23 +20,15 @@ import pytest
 from support import trees
 from support.raw_zip import forged
 
-from ansible_collections.mobius.ops.plugins.module_utils import (
-    _archive_reader,
-    _archive_source,
-    _archive_stage,
-    _backup_create,
-    _checksums,
-    _commands,
-    _files,
-    _history,
-    _restore_journal,
-    _signature,
-    _sqlite,
-    _trees,
-    _walk,
-)
-from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
-from ansible_collections.mobius.ops.plugins.module_utils._serving import Serving
+from ansible_collections.mobius.ops.plugins.module_utils._backup import create as backup_create
+from ansible_collections.mobius.ops.plugins.module_utils._backup import signature
+from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import extract as archive_extract
+from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import file_reader as archive_file_reader
+from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import reader as archive_reader
+from ansible_collections.mobius.ops.plugins.module_utils._core import checksums, commands, file_metadata, fs, sqlite, walk
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import StateError
+from ansible_collections.mobius.ops.plugins.module_utils._restore.live_service import Serving
+from ansible_collections.mobius.ops.plugins.module_utils._target import history, restore_journal
 
 
 @pytest.fixture
@@ -67,7 +59,7 @@ def test_everything_comes_back(state_host, archive):
     assert os.path.getsize(state_host.path("uploads/games/board.png")) == 70_000
     assert os.stat(state_host.path("config/.env")).st_mode & 0o777 == 0o600
     assert state_host.debris() == []
-    event = _history.events(state_host.layout)[-1]
+    event = history.events(state_host.layout)[-1]
     assert event["what"] == "restored" and event["safety_backup"] == result["safety_backup"]
     assert result["safety_backup"].endswith("_safety.zip")
 
@@ -115,7 +107,7 @@ def fidelity_of(root):
             status = os.lstat(path)
             content = os.readlink(path) if stat.S_ISLNK(status.st_mode) else None
             if stat.S_ISREG(status.st_mode):
-                content = _files.sha256_file(path)
+                content = fs.sha256_file(path)
             attributes = {name: os.getxattr(path, name, follow_symlinks=False) for name in os.listxattr(path, follow_symlinks=False)}
             found[os.path.relpath(path, root)] = (
                 status.st_mode, status.st_mtime_ns if name or folder != root else 0, status.st_uid, status.st_gid, status.st_nlink, content,
@@ -174,7 +166,7 @@ def test_a_database_in_wal_mode_is_so_again(state_host):
     status = os.stat(state_host.path("database/mobius.db"))
     assert (status.st_mtime_ns, status.st_mode & 0o777) == (10**18, 0o440)
     assert sorted(os.listdir(state_host.path("database"))) == ["mobius.db", "other.db", "projects.json"]
-    assert [_sqlite.in_wal_mode(state_host.path(f"database/{name}.db")) for name in ("mobius", "other")] == [True, False]
+    assert [sqlite.in_wal_mode(state_host.path(f"database/{name}.db")) for name in ("mobius", "other")] == [True, False]
     os.chmod(state_host.path("database/mobius.db"), 0o600)
     assert accounts(state_host) == 1000
 
@@ -199,9 +191,9 @@ def test_a_file_with_the_name_of_a_log_of_a_database_is_no_log(state_host, tmp_p
 
 def test_an_incomplete_archive_is_refused_under_whatever_name(state_host, tmp_path, snapshot, seal, monkeypatch):
     """Kept aside by a backup that failed, and renamed by somebody since."""
-    monkeypatch.setattr(_archive_source, "judge", lambda source, content, *_words: setattr(
+    monkeypatch.setattr(archive_file_reader, "judge", lambda source, content, *_words: setattr(
         content, "reason", "it changed while it was read" if source.name.endswith("rules.txt") else ""))
-    monkeypatch.setattr(_archive_source, "PAUSE", 0)
+    monkeypatch.setattr(archive_file_reader, "PAUSE", 0)
     assert state_host.backup()["failed"]
     monkeypatch.undo()
     aside = next(name for name in os.listdir(state_host.layout.backups) if name.endswith(".incomplete"))
@@ -321,7 +313,7 @@ def test_no_space(state_host, archive, monkeypatch, snapshot):
 
 
 def test_one_at_a_time(state_host, archive):
-    with _restore_journal.locked(state_host.layout, fcntl.LOCK_SH):
+    with restore_journal.locked(state_host.layout, fcntl.LOCK_SH):
         assert "a backup or a restore that runs" in state_host.restore(archive)["msg"]
 
 
@@ -373,7 +365,7 @@ def test_an_error_while_staging_leaves_nothing(state_host, archive, snapshot, mo
     def fail(*_arguments, **_options):
         raise OSError(28, "No space left on device", "x")
 
-    monkeypatch.setattr(_trees, "dress", fail)
+    monkeypatch.setattr(file_metadata, "dress", fail)
     assert state_host.restore(archive)["failed"]
     assert snapshot(state_host.layout.shared) == before and state_host.debris() == []
 
@@ -417,7 +409,7 @@ def test_an_interrupted_restore_blocks_backups_until_the_next_restore(state_host
     after = snapshot(state_host.layout.shared)
     assert {name: found for name, found in after.items() if "config" not in name} == \
         {name: found for name, found in before.items() if "config" not in name}
-    assert "restore_undone" in [event["what"] for event in _history.events(state_host.layout)]
+    assert "restore_undone" in [event["what"] for event in history.events(state_host.layout)]
     assert not state_host.backup().get("failed")
 
 
@@ -505,7 +497,7 @@ def test_a_mount_point_is_replaced_entry_by_entry(state_host, archive, mount, ki
     refill(state_host, "uploads")
     device = os.stat(state_host.path("uploads")).st_dev
     os.setxattr(state_host.path("uploads"), "system.posix_acl_default", acl(bob=7))
-    taken = _archive_reader.Archive(archive)
+    taken = archive_reader.Archive(archive)
     result = state_host.restore(archive)
     assert not result.get("failed"), result
     entry, status = next(entry for entry in taken.entries if entry["path"] == "uploads"), os.stat(state_host.path("uploads"))
@@ -560,7 +552,7 @@ def test_a_mount_points_user_who_exchanges_the_work_folder_leads_root_nowhere(st
     decoy = tmp_path / "decoy"
     for name in ("new", "old", "found"):
         (decoy / name).mkdir(parents=True)
-    before, real = trees.facts(str(decoy)), (_archive_stage.extract if late else _trees.without_defaults)
+    before, real = trees.facts(str(decoy)), (archive_extract.extract if late else file_metadata.without_defaults)
 
     def exchange(*words):
         [name] = [name for name in os.listdir(state_host.path("uploads")) if name.startswith(".restore-")] or [""]
@@ -569,7 +561,7 @@ def test_a_mount_points_user_who_exchanges_the_work_folder_leads_root_nowhere(st
             os.symlink(decoy, state_host.path(f"uploads/{name}"))
         return real(*words)
 
-    monkeypatch.setattr(*((_archive_stage, "extract") if late else (_trees, "without_defaults")), exchange)
+    monkeypatch.setattr(*((archive_extract, "extract") if late else (file_metadata, "without_defaults")), exchange)
     result = state_host.restore(archive, components=["uploads"], safety_backup=False)
     assert "Traceback" not in str(result), result
     assert trees.facts(str(decoy)) == before
@@ -646,7 +638,7 @@ def test_the_stage_is_made_durable_in_another_way_or_not_at_all(state_host, arch
         return subprocess.CompletedProcess(argv, 1, "", answer)
 
     synced = []
-    monkeypatch.setattr(_commands, "capture", capture)
+    monkeypatch.setattr(commands, "capture", capture)
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.readlink(f"/proc/self/fd/{descriptor}")))
     result = state_host.restore(archive, components=["uploads"])
     if answer and "error" in answer:
@@ -678,7 +670,7 @@ def restore_as_another_user(state_host, archive, snapshot):
                 os.setgroups([])
                 os.setgid(65534)
                 os.setuid(65534)
-                _trees._groups.cache_clear()
+                file_metadata._groups.cache_clear()
                 work()
                 os._exit(0)
             finally:
@@ -730,7 +722,7 @@ def test_a_wrong_signature_is_never_accepted(state_host, signed, keys, snapshot)
     assert state_host.restore(signed, True, **asked)["status"] == "verified"
     refused(state_host, snapshot, signed, "expected a signature of it by somebody, found a wrong one", signer="somebody", **asked)
     with open(signed + ".sha256.sig", "wb") as stream:
-        stream.write(_signature.sign(keys.other, signed, _files.sha256_file(signed)))
+        stream.write(signature.sign(keys.other, signed, fs.sha256_file(signed)))
     refused(state_host, snapshot, signed, "expected a signature of it by mobius-backup, found a wrong one", **asked)
 
 
@@ -738,7 +730,7 @@ def test_an_archive_that_somebody_made_anew_is_refused(state_host, signed, keys,
     """Whole in itself, with a right sidecar, and under the name of the signed one."""
     forged = state_host.backup()["archive"]
     os.replace(forged, signed)
-    _checksums.write(signed, _files.sha256_file(signed))
+    checksums.write(signed, fs.sha256_file(signed))
     assert state_host.restore(signed, True)["status"] == "verified"
     refused(state_host, snapshot, signed, "expected a signature of it by mobius-backup, found a wrong one", allowed_signers=keys.allowed())
 
@@ -760,7 +752,7 @@ def test_a_key_that_cannot_sign_stops_the_restore_before_it_begins(state_host, a
 
 
 def test_what_was_written_later_is_signed_too_and_nothing_of_the_first_backup_is_left(state_host, archive, keys, monkeypatch):
-    real = _backup_create.create
+    real = backup_create.create
 
     def then_a_write(layout, request, meter=None):
         made = real(layout, request, meter)
@@ -769,7 +761,7 @@ def test_what_was_written_later_is_signed_too_and_nothing_of_the_first_backup_is
             os.utime(state_host.path("uploads/late.txt"))
         return made
 
-    monkeypatch.setattr(_backup_create, "create", then_a_write)
+    monkeypatch.setattr(backup_create, "create", then_a_write)
     result = state_host.restore(archive, sign_key=keys.private)
     with zipfile.ZipFile(result["safety_backup"]) as opened:
         assert "uploads/late.txt" in opened.namelist()
@@ -783,11 +775,11 @@ def test_deeply_nested_folders_come_back(state_host, quick_clock):
     os.mkdir(state_host.path("uploads/deep"))
     trees.nest(state_host.path("uploads/deep"), 1100, b"bottom")
     path = state_host.backup()["archive"]
-    _walk.remove(state_host.path("uploads/deep"))
+    walk.remove(state_host.path("uploads/deep"))
     result = state_host.restore(path)
     assert not result.get("failed") and result["kept"] == [], result
     with open(state_host.path("uploads/deep/" + "d/" * 1100 + "file"), "rb") as stream:
         assert stream.read() == b"bottom"
     assert not state_host.restore(path).get("failed")  # what it replaces is as deep
     assert [name for name in os.listdir(state_host.layout.shared) if name.startswith(".")] == []
-    _walk.remove(state_host.path("uploads/deep"))
+    walk.remove(state_host.path("uploads/deep"))

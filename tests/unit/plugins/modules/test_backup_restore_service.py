@@ -17,25 +17,19 @@ import zipfile
 import pytest
 from support.waiting import HANG, wait_until
 
-from ansible_collections.mobius.ops.plugins.module_utils import (
-    _activation,
-    _backup_create,
-    _clock,
-    _external,
-    _files,
-    _migration,
-    _readiness,
-    _restore_journal,
-    _service,
-    _settle,
-    _swap,
-    _switch_journal,
-    _watch,
-    _watcher,
-)
-from ansible_collections.mobius.ops.plugins.module_utils._errors import StateError
-from ansible_collections.mobius.ops.plugins.module_utils._releases import ReleaseStore
-from ansible_collections.mobius.ops.plugins.module_utils._serving import Serving
+from ansible_collections.mobius.ops.plugins.module_utils._backup import create as backup_create
+from ansible_collections.mobius.ops.plugins.module_utils._backup import external_state
+from ansible_collections.mobius.ops.plugins.module_utils._core import clock, fs
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import StateError
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation, migration
+from ansible_collections.mobius.ops.plugins.module_utils._restore import folder_swap
+from ansible_collections.mobius.ops.plugins.module_utils._restore import recovery as restore_recovery
+from ansible_collections.mobius.ops.plugins.module_utils._restore.live_service import Serving
+from ansible_collections.mobius.ops.plugins.module_utils._service import process_service, readiness
+from ansible_collections.mobius.ops.plugins.module_utils._target import restore_journal, switch_journal
+from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
+from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
+from ansible_collections.mobius.ops.plugins.module_utils._watch import watcher
 from ansible_collections.mobius.ops.plugins.modules import backup, backup_restore
 
 pytestmark = pytest.mark.usefixtures("by_answers")
@@ -208,14 +202,14 @@ def test_a_service_that_crashed_is_started(site, archive):
 
 def write_before_the_stop(site, monkeypatch):
     """Let the application write something after the safety backup, just before it is stopped."""
-    stop = _service.ProcessService.stop
+    stop = process_service.ProcessService.stop
 
     def write_and_stop(service):
         if not os.path.exists(site.path("uploads/late.txt")):
             site.put("uploads/late.txt", "late")
         stop(service)
 
-    monkeypatch.setattr(_service.ProcessService, "stop", write_and_stop)
+    monkeypatch.setattr(process_service.ProcessService, "stop", write_and_stop)
 
 
 def test_what_is_written_between_the_safety_backup_and_the_stop_is_in_the_safety_backup(site, archive, monkeypatch):
@@ -231,9 +225,9 @@ def test_what_is_written_between_the_safety_backup_and_the_stop_is_in_the_safety
 def test_the_second_safety_backup_is_not_needed_when_nothing_was_written(site, archive, monkeypatch):
     os.utime(site.path("uploads/b.txt"))  # now
     calls = []
-    create = _backup_create.create
-    monkeypatch.setattr(_settle, "_TICK", 0)
-    monkeypatch.setattr(_backup_create, "create", lambda *words, **options: calls.append(words) or create(*words, **options))
+    create = backup_create.create
+    monkeypatch.setattr(restore_recovery, "_TICK", 0)
+    monkeypatch.setattr(backup_create, "create", lambda *words, **options: calls.append(words) or create(*words, **options))
     site.restore(archive, components=["uploads"])
     assert len(calls) == 1
     os.utime(site.path("uploads/a.txt"))
@@ -244,7 +238,7 @@ def test_the_second_safety_backup_is_not_needed_when_nothing_was_written(site, a
 
 def test_when_the_second_safety_backup_fails_what_was_replaced_is_kept(site, archive, monkeypatch):
     write_before_the_stop(site, monkeypatch)
-    create, calls = _backup_create.create, []
+    create, calls = backup_create.create, []
 
     def fail_the_second_time(*words, **options):
         calls.append(words)
@@ -252,7 +246,7 @@ def test_when_the_second_safety_backup_fails_what_was_replaced_is_kept(site, arc
             raise StateError("the file system of x", "room for the archive", "none left", "Free some space")
         return create(*words, **options)
 
-    monkeypatch.setattr(_backup_create, "create", fail_the_second_time)
+    monkeypatch.setattr(backup_create, "create", fail_the_second_time)
     result = site.restore(archive)
     assert not result.get("failed") and site.read("uploads/a.txt") == "first" and result["serving"]
     with open(os.path.join(result["kept"][0], "old", "uploads", "late.txt")) as stream:
@@ -286,7 +280,7 @@ def test_killed_before_the_stop(site, archive, monkeypatch):
 
 
 def test_killed_after_the_stop_the_service_is_started_again(site, archive, monkeypatch):
-    site.killed(archive, monkeypatch, _swap, "exchange")
+    site.killed(archive, monkeypatch, folder_swap, "exchange")
     assert site.health() is None
     result = site.restore()
     assert result["undone"] == [] and result["serving"] and site.health()["status"] == "ok"
@@ -294,18 +288,18 @@ def test_killed_after_the_stop_the_service_is_started_again(site, archive, monke
 
 
 def test_killed_in_the_swap_what_was_there_serves_again(site, archive, monkeypatch):
-    site.killed(archive, monkeypatch, _swap, "_sync")
+    site.killed(archive, monkeypatch, folder_swap, "_sync")
     assert site.health() is None and site.read("uploads/a.txt") == "first"
     with pytest.raises(StateError, match="a restore that was interrupted"):
-        _activation.activate(site.host.store, site.service, "r1", [], 1)
+        activation.activate(site.host.store, site.service, "r1", [], 1)
     result = site.restore()
     assert len(result["undone"]) == 5 and result["serving"] and result["kept"] == []
     assert site.health()["status"] == "ok" and site.read("uploads/a.txt") == "second" and site.debris() == []
 
 
 def test_killed_in_the_trial_and_well_it_stays(site, archive, monkeypatch):
-    site.killed(archive, monkeypatch, _readiness, "ready")
-    assert _restore_journal.Journal.find(site.layout).phase == "trial"
+    site.killed(archive, monkeypatch, readiness, "ready")
+    assert restore_journal.Journal.find(site.layout).phase == "trial"
     assert os.path.exists(site.backup())  # the folders are of one time
     result = site.restore()
     assert result["confirmed"] == ["config", "database", "uploads", "generated", "logs"] and result["undone"] == []
@@ -314,7 +308,7 @@ def test_killed_in_the_trial_and_well_it_stays(site, archive, monkeypatch):
 
 
 def test_killed_in_the_trial_and_not_well_what_was_there_serves_again(site, bad, monkeypatch):
-    site.killed(bad, monkeypatch, _readiness, "ready")
+    site.killed(bad, monkeypatch, readiness, "ready")
     site.put("uploads/since.txt", "since")
     result = site.restore(ready_timeout=0.5)
     assert len(result["undone"]) == 5 and result["serving"] and site.health()["status"] == "ok"
@@ -325,7 +319,7 @@ def test_killed_in_the_trial_and_not_well_what_was_there_serves_again(site, bad,
 
 
 def test_killed_in_the_trial_and_down_what_was_there_serves_again(site, archive, monkeypatch):
-    site.killed(archive, monkeypatch, _service.ProcessService, "start")
+    site.killed(archive, monkeypatch, process_service.ProcessService, "start")
     assert site.health() is None and site.read("uploads/a.txt") == "first"
     result = site.restore()
     assert len(result["undone"]) == 5 and result["serving"] and site.read("uploads/a.txt") == "second"
@@ -333,7 +327,7 @@ def test_killed_in_the_trial_and_down_what_was_there_serves_again(site, archive,
 
 def test_killed_at_its_end_the_safety_backup_is_made_complete(site, archive, monkeypatch):
     write_before_the_stop(site, monkeypatch)
-    site.killed(archive, monkeypatch, _settle, "save_replaced")
+    site.killed(archive, monkeypatch, restore_recovery, "save_replaced")
     assert site.health()["status"] == "ok" and site.read("uploads/a.txt") == "first"
     count = len(site.archives())
     result = site.restore()
@@ -343,7 +337,7 @@ def test_killed_at_its_end_the_safety_backup_is_made_complete(site, archive, mon
 
 
 def test_the_next_restore_of_an_archive_settles_first(site, archive, monkeypatch):
-    site.killed(archive, monkeypatch, _swap, "_sync")
+    site.killed(archive, monkeypatch, folder_swap, "_sync")
     result = site.restore(archive)
     assert len(result["undone"]) == 5 and len(result["restored"]) == 5 and result["serving"]
     assert site.read("uploads/a.txt") == "first" and site.debris() == []
@@ -356,10 +350,10 @@ def test_a_watch_is_ended_and_does_not_roll_back(site, archive, wait_until):
     site.host.store.point("r2")
     site.service.restart()
     wait_until(site.health)
-    watch = _watch.start(site.layout, {
+    watch = watch_control.start(site.layout, {
         "env": "production", "service": "mobius", "checks": site.host.checks, "duration": 10 * HANG, "interval": 0.1, "retry_interval": 0.1,
         "initial_delay": 0, "failure_threshold": 1, "error_threshold": 1, "restart_limit": 9, "auto_rollback": True,
-        "ready_timeout": HANG}, _watcher)
+        "ready_timeout": HANG}, watcher)
     result = site.restore(archive)
     assert result["watch"] == watch.id and watch.state()["verdict"] == "inconclusive"
     assert f"superseded by a restore of {os.path.basename(archive)}" in watch.state()["trigger"]
@@ -368,7 +362,7 @@ def test_a_watch_is_ended_and_does_not_roll_back(site, archive, wait_until):
 
 def test_it_waits_for_a_switch_of_releases_with_the_service_up(site, archive, monkeypatch):
     seen, asked = [], threading.Event()
-    stop, switching = _service.ProcessService.stop, ReleaseStore.switching
+    stop, switching = process_service.ProcessService.stop, ReleaseStore.switching
 
     def ask(store):
         asked.set()
@@ -383,7 +377,7 @@ def test_it_waits_for_a_switch_of_releases_with_the_service_up(site, archive, mo
     lock = site.host.store.switching()
     lock.__enter__()
     monkeypatch.setattr(ReleaseStore, "switching", ask)
-    monkeypatch.setattr(_service.ProcessService, "stop", lambda service: seen.append("stopped") or stop(service))
+    monkeypatch.setattr(process_service.ProcessService, "stop", lambda service: seen.append("stopped") or stop(service))
     letting = threading.Thread(target=let_go)
     letting.start()
     result = site.restore(archive)
@@ -393,15 +387,15 @@ def test_it_waits_for_a_switch_of_releases_with_the_service_up(site, archive, mo
 
 @pytest.mark.parametrize("phase", ["swapping", "trial"])
 def test_an_interruption_right_after_a_change_of_phase_puts_everything_back(site, archive, monkeypatch, phase):
-    fsync_dir, interrupted = _files.fsync_dir, []
+    fsync_dir, interrupted = fs.fsync_dir, []
 
     def interrupt(folder):
-        if not interrupted and os.path.exists(_restore_journal.journal_path(site.layout, phase)):
+        if not interrupted and os.path.exists(restore_journal.journal_path(site.layout, phase)):
             interrupted.append(folder)
             raise StateError("the restore", "to come to its end", "that it was told to stop (SIGTERM)", "Run it again")
         fsync_dir(folder)
 
-    monkeypatch.setattr(_files, "fsync_dir", interrupt)
+    monkeypatch.setattr(fs, "fsync_dir", interrupt)
     result = site.restore(archive)
     assert interrupted and result["msg"].endswith("(SIGTERM). Run it again. What was there before serves again."), result["msg"]
     assert site.health()["status"] == "ok" and site.read("uploads/a.txt") == "second" and site.debris() == []
@@ -422,7 +416,7 @@ def test_sigterm_puts_everything_back(site, bad, wait_until):
                 stream.write(result["msg"])
         finally:
             os._exit(0)
-    wait_until(lambda: os.path.exists(_restore_journal.journal_path(site.layout, "trial")))
+    wait_until(lambda: os.path.exists(restore_journal.journal_path(site.layout, "trial")))
     os.kill(child, signal.SIGHUP)  # the connection is lost: it goes on
     wait_until(lambda: not pending(child), "the signal has arrived")
     os.kill(child, signal.SIGTERM)
@@ -448,7 +442,7 @@ def test_code_and_data_stay_together(site, bad, monkeypatch, killed):
     site.host.store.point("r2")
     site.service.restart()
     if killed:
-        site.killed(bad, monkeypatch, _readiness, "ready", release_id="r1")
+        site.killed(bad, monkeypatch, readiness, "ready", release_id="r1")
         assert site.host.store.live() == "r1"
         assert len(site.restore(ready_timeout=0.5)["undone"]) == 5
     else:
@@ -473,7 +467,7 @@ def test_bad_input(site, archive, snapshot, options, words):
 def migrated(site, release_id, state="done", after=60, **facts):
     """Let a release count as migrated so many seconds after now; going back from it writes into the data that it was undone."""
     undo = [sys.executable, "-c", "open('../../shared/data/undone', 'a').write('x')"]
-    when = _clock.iso(_clock.now() + datetime.timedelta(seconds=after))
+    when = clock.iso(clock.now() + datetime.timedelta(seconds=after))
     site.host.store.save({**site.host.store.get(release_id), "migrated": {
         "state": state, "up": ["true"], "down": undo, "timeout": 5, "when": when, **facts}})
 
@@ -545,7 +539,8 @@ def test_when_it_cannot_be_undone_code_and_data_have_gone_back_and_that_is_said(
     assert site.host.statuses() == {"r1": "verified", "r2": "rolled_back"}
 
 
-@pytest.mark.parametrize("owner, name", [(_readiness, "ready"), (Serving, "mark"), (_migration, "_note"), (_settle, "save_replaced")])
+@pytest.mark.parametrize("owner, name", [
+    (readiness, "ready"), (Serving, "mark"), (migration, "_note"), (restore_recovery, "save_replaced")])
 def test_killed_at_its_end_the_migration_does_not_count_in_the_end(site, archive, monkeypatch, owner, name):
     migrated(site, "r1")
     site.killed(archive, monkeypatch, owner, name)
@@ -554,7 +549,7 @@ def test_killed_at_its_end_the_migration_does_not_count_in_the_end(site, archive
     assert ("Release r1 is live" in str(result.get("warnings"))) == (name != "save_replaced")
 
 
-@pytest.mark.parametrize("owner, name", [(_swap, "exchange"), (_swap, "_sync"), (_service.ProcessService, "start")])
+@pytest.mark.parametrize("owner, name", [(folder_swap, "exchange"), (folder_swap, "_sync"), (process_service.ProcessService, "start")])
 def test_killed_before_that_it_counts(site, archive, monkeypatch, owner, name):
     migrated(site, "r1")
     site.killed(archive, monkeypatch, owner, name)
@@ -565,7 +560,7 @@ def test_killed_before_that_it_counts(site, archive, monkeypatch, owner, name):
 def test_killed_while_it_is_undone_the_next_run_does_that(site, archive, monkeypatch, down):
     gone_to(site, "r2")
     migrated(site, "r2", down=[down])
-    site.killed(archive, monkeypatch, _migration, "_run", release_id="r1", components=["uploads"])
+    site.killed(archive, monkeypatch, migration, "_run", release_id="r1", components=["uploads"])
     assert state_of(site, "r2") == "undoing"
     result = site.restore()
     assert result["confirmed"] == ["uploads"] and state_of(site, "r2") == ("undone" if down == "true" else "undoing")
@@ -576,7 +571,7 @@ def test_killed_while_it_is_undone_the_next_run_does_that(site, archive, monkeyp
 def test_a_release_that_went_live_since_is_left_alone(site, archive, monkeypatch):
     gone_to(site, "r2")
     migrated(site, "r2")
-    site.killed(archive, monkeypatch, _settle, "save_replaced", release_id="r1", components=["uploads"])
+    site.killed(archive, monkeypatch, restore_recovery, "save_replaced", release_id="r1", components=["uploads"])
     site.host.store.point("r2")
     site.host.store.mark("r2", "verified")
     migrated(site, "r2")
@@ -597,7 +592,7 @@ class External:
 
     def set(self, **other):
         told = {name: [sys.executable, "-I", "-S", str(self.command), name, str(self.path)] for name in ("dump", "restore")}
-        _files.write_json(_external.kept(self.site.layout), _external.normalize({**told, **other}, "mobius", False))
+        fs.write_json(external_state.kept(self.site.layout), external_state.normalize({**told, **other}, "mobius", False))
 
     def backup(self, text, then="second"):
         """An archive that has this in its dump; what is there then is another one."""
@@ -614,14 +609,14 @@ def external(site, tmp_path):
 
 def dump_in(archive):
     with zipfile.ZipFile(archive) as opened:
-        return opened.read(_external.MEMBER).decode()
+        return opened.read(external_state.MEMBER).decode()
 
 
 def test_external_state_is_restored_and_what_was_replaced_is_in_the_safety_backup(site, external):
     result = site.restore(external.backup("first"))
     assert not result.get("failed") and result["serving"], result
     assert external.path.read_text() == "first" and dump_in(result["safety_backup"]) == "second"
-    assert site.debris() == [] and not os.path.exists(site.path("database/" + _external.FILE))
+    assert site.debris() == [] and not os.path.exists(site.path("database/" + external_state.FILE))
     back = site.restore(result["safety_backup"])
     assert not back.get("failed") and external.path.read_text() == "second"
 
@@ -652,7 +647,7 @@ def test_when_the_external_state_cannot_be_put_back_the_next_run_does_it(site, e
     assert result["serving"] and external.path.read_text() == "refused for now" and site.debris() == []
 
 
-@pytest.mark.parametrize(("owner", "name"), [(_external, "restore"), (_readiness, "ready")])
+@pytest.mark.parametrize(("owner", "name"), [(external_state, "restore"), (readiness, "ready")])
 def test_killed_with_the_external_state_replaced_it_comes_back(site, external, monkeypatch, owner, name):
     site.put("database/mode", "bad")
     bad = external.backup("first")
@@ -673,7 +668,7 @@ def test_external_state_that_is_broken_keeps_nobody_from_a_restore(site, externa
 
 def test_a_dump_without_a_command_is_refused_before_anything_happens(site, external):
     archive = external.backup("first")
-    _files.write_json(_external.kept(site.layout), _external.normalize({}, "mobius", False))
+    fs.write_json(external_state.kept(site.layout), external_state.normalize({}, "mobius", False))
     for check in (True, False):
         result = site.restore(archive, check)
         assert "expected the command restore in mobius_external_state, for it has a dump, found none." in result["msg"]
@@ -685,18 +680,18 @@ def test_a_dump_without_a_command_is_refused_before_anything_happens(site, exter
 def test_a_rollback_that_was_interrupted_is_finished_first_and_keeps_no_restore_from_working(site, archive, bad, well):
     """Its target may be unable to live with the data, which is why data is restored."""
     site.release("r2")
-    _activation.activate(site.host.store, site.service, "r2", site.host.checks, HANG)
-    _switch_journal.Journal.new(site.layout, "rollback", "r2", "r1", "bad data", "mobius").write()
+    activation.activate(site.host.store, site.service, "r2", site.host.checks, HANG)
+    switch_journal.Journal.new(site.layout, "rollback", "r2", "r1", "bad data", "mobius").write()
     if not well:
         site.put("database/mode", "crash")
     result = site.restore(archive)
     assert result["serving"] and site.health()["release"] == "r1" and site.read("uploads/a.txt") == "first"
     told = "finished the rollback of r2 to r1 that was interrupted" if well else "could not be finished: release r1"
     assert told in " ".join(result["warnings"])
-    assert site.host.statuses() == {"r1": "verified", "r2": "rolled_back"} and _switch_journal.unfinished(site.layout) is None
+    assert site.host.statuses() == {"r1": "verified", "r2": "rolled_back"} and switch_journal.unfinished(site.layout) is None
 
 
 def test_a_damaged_journal_of_switches_keeps_no_restore_from_working(site, archive):
-    with open(_switch_journal.path(site.layout), "w") as stream:
+    with open(switch_journal.path(site.layout), "w") as stream:
         stream.write("[]")
     assert site.restore(archive)["serving"] and site.read("uploads/a.txt") == "first"

@@ -16,8 +16,11 @@ import zipfile
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_source, _backup_create, _checksums, _clock, _deflate
-from ansible_collections.mobius.ops.plugins.module_utils._layout import COMPONENTS
+from ansible_collections.mobius.ops.plugins.module_utils._backup import create as backup_create
+from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import deflate
+from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import file_reader as archive_file_reader
+from ansible_collections.mobius.ops.plugins.module_utils._core import checksums, clock
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import COMPONENTS
 
 REST = 1_700_000_000_000_000_000
 TEXT = b"".join(b"%d GET /api/render/%d/status 200 in %d ms\n" % (number, number * 7919 % 9973, number * 31 % 777)
@@ -91,20 +94,20 @@ def test_what_changed_is_read_though_its_size_and_time_are_the_same(filled, chan
 def test_everything_is_read_again_when_it_is_due(filled, monkeypatch):
     first = made(filled)
     assert made(filled, full_every=0)["reused"] == 0
-    now = _clock.now
-    monkeypatch.setattr(_clock, "now", lambda: now() + datetime.timedelta(days=6, hours=23))
+    now = clock.now
+    monkeypatch.setattr(clock, "now", lambda: now() + datetime.timedelta(days=6, hours=23))
     late = made(filled)
     assert late["reused"] > 5 and late["full"] != first["full"]  # the one with full_every=0 read everything
-    monkeypatch.setattr(_clock, "now", lambda: now() + datetime.timedelta(days=7, hours=1))
+    monkeypatch.setattr(clock, "now", lambda: now() + datetime.timedelta(days=7, hours=1))
     due = made(filled)
     assert due["reused"] == 0 and due["full"] == manifest_of(due["archive"])["created"]
 
 
 def test_nothing_is_copied_from_an_archive_of_the_future(filled, monkeypatch):
-    now = _clock.now
-    monkeypatch.setattr(_clock, "now", lambda: now() + datetime.timedelta(days=2))
+    now = clock.now
+    monkeypatch.setattr(clock, "now", lambda: now() + datetime.timedelta(days=2))
     made(filled)
-    monkeypatch.setattr(_clock, "now", now)
+    monkeypatch.setattr(clock, "now", now)
     assert made(filled)["reused"] == 0
 
 
@@ -181,9 +184,9 @@ def test_a_database_at_rest_is_copied_and_one_in_use_is_not(filled):
 def test_blocks_packed_at_once_are_one_stream(filled, isal):
     if isal:
         pytest.importorskip("isal")
-    request = _backup_create.Request(env="production", components=list(COMPONENTS), dest=filled.layout.backups, isal=isal)
-    assert len(TEXT) > 2 * _deflate.BLOCK
-    result = _backup_create.create(filled.layout, request)
+    request = backup_create.Request(env="production", components=list(COMPONENTS), dest=filled.layout.backups, isal=isal)
+    assert len(TEXT) > 2 * deflate.BLOCK
+    result = backup_create.create(filled.layout, request)
     with zipfile.ZipFile(result["archive"]) as archive:
         info = archive.getinfo("uploads/large.txt")
         assert info.compress_type == zipfile.ZIP_DEFLATED and archive.read(info) == TEXT
@@ -192,10 +195,10 @@ def test_blocks_packed_at_once_are_one_stream(filled, isal):
 
 def test_libraries(monkeypatch):
     pytest.importorskip("isal")
-    assert _deflate.Deflater(6).library == "isal" and _deflate.Deflater(9).library == "zlib"
-    assert _deflate.Deflater(6, isal=False).library == "zlib"
-    monkeypatch.setattr(_deflate, "isal_zlib", None)
-    assert _deflate.Deflater(6).library == "zlib" and _deflate.crc32(b"a") == 0xE8B7BE43
+    assert deflate.Deflater(6).library == "isal" and deflate.Deflater(9).library == "zlib"
+    assert deflate.Deflater(6, isal=False).library == "zlib"
+    monkeypatch.setattr(deflate, "isal_zlib", None)
+    assert deflate.Deflater(6).library == "zlib" and deflate.crc32(b"a") == 0xE8B7BE43
 
 
 def test_what_does_not_shrink_is_stored_whatever_its_name(filled):
@@ -275,8 +278,8 @@ def test_a_whole_json_store_of_any_size_is_taken_without_a_word(filled, megabyte
 @pytest.mark.parametrize("content", [
     b'{"half": ', b"[" + b"1," * 3_000_000, b"[" * 200_000, b"[" + b"1," * 1_000_000 + b"1", b"[" + b"1," * 1_000_000 + b"}]"])
 def test_a_json_store_that_is_torn_whenever_it_was_just_written_makes_the_backup_incomplete(filled, monkeypatch, content):
-    monkeypatch.setattr(_archive_source, "PAUSE", 0)
-    monkeypatch.setattr(_archive_source, "writes_now", lambda _status: True)
+    monkeypatch.setattr(archive_file_reader, "PAUSE", 0)
+    monkeypatch.setattr(archive_file_reader, "writes_now", lambda _status: True)
     filled.put("database/projects.json", content)
     result = filled.backup()
     assert result["status"] == "incomplete"
@@ -292,8 +295,8 @@ def test_json_outside_of_the_database_is_anybodys(filled):
 
 
 def test_only_the_newest_incomplete_archive_is_kept(filled, monkeypatch):
-    monkeypatch.setattr(_archive_source, "PAUSE", 0)
-    monkeypatch.setattr(_archive_source, "writes_now", lambda _status: True)
+    monkeypatch.setattr(archive_file_reader, "PAUSE", 0)
+    monkeypatch.setattr(archive_file_reader, "writes_now", lambda _status: True)
     filled.put("database/projects.json", b"{")
     kept = [filled.backup()["aside"] for _run in range(2)][1]
     assert [name for name in os.listdir(filled.layout.backups) if "incomplete" in name] == [os.path.basename(kept)]
@@ -331,7 +334,7 @@ def test_full_every_is_a_number_of_days(filled, value):
 
 def test_turns_are_short_only_while_threads_work():
     before = sys.getswitchinterval()
-    with _checksums.brisk():
+    with checksums.brisk():
         assert sys.getswitchinterval() < before
     assert sys.getswitchinterval() == before
 

@@ -9,7 +9,8 @@ import shutil
 import pytest
 
 from ansible_collections.mobius.ops.plugins.filter.backup_page import backup_page
-from ansible_collections.mobius.ops.plugins.module_utils import _backup_shrunk, _clock
+from ansible_collections.mobius.ops.plugins.module_utils._backup import shrinkage
+from ansible_collections.mobius.ops.plugins.module_utils._core import clock
 from ansible_collections.mobius.ops.plugins.modules import backup_info, backup_prune
 
 
@@ -20,7 +21,7 @@ def hours(monkeypatch):
 
     def later():
         passed.append(None)
-        monkeypatch.setattr(_clock, "now", lambda: _clock.from_stamp(f"20261104_{len(passed):02}0000"))
+        monkeypatch.setattr(clock, "now", lambda: clock.from_stamp(f"20261104_{len(passed):02}0000"))
     return later
 
 
@@ -123,7 +124,7 @@ def test_a_safety_backup_is_neither_compared_nor_compared_with(state_host, make)
 
 def test_what_shrank():
     def shrunk(component, was, sizes):
-        return bool(_backup_shrunk.compare({component: _backup_shrunk.Held("a", *was)}, [(component, size) for size in sizes]))
+        return bool(shrinkage.compare({component: shrinkage.Held("a", *was)}, [(component, size) for size in sizes]))
 
     assert shrunk("uploads", (1, 5), [])
     assert not shrunk("uploads", (0, 0), [])

@@ -16,7 +16,10 @@ import pytest
 from support import trees
 from support.raw_zip import forged
 
-from ansible_collections.mobius.ops.plugins.module_utils import _account, _databases, _sparse, _tree_copy
+from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import database_copies
+from ansible_collections.mobius.ops.plugins.module_utils._core import accounts
+from ansible_collections.mobius.ops.plugins.module_utils._core import sparse as sparse_files
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import tree_copy
 
 MB = 1024 * 1024
 Usage = collections.namedtuple("Usage", "total used free")
@@ -187,8 +190,8 @@ def _dig(path):
 
 def test_a_copy_of_a_database_for_its_check_has_holes(tmp_path):
     """The helper's work files are as large as what they hold."""
-    account = _account.own()
-    with _databases.Databases(account, [str(tmp_path)]) as databases:
+    account = accounts.own()
+    with database_copies.Databases(account, [str(tmp_path)]) as databases:
         databases._open()
         with databases._put(iter([b"x" * 10, bytes(8 * MB), b"y" * 10])) as (path, size, descriptor):
             assert size == 8 * MB + 20 and os.fstat(descriptor).st_size == size
@@ -203,7 +206,7 @@ def test_a_copy_of_a_tree_has_holes_of_any_size(tmp_path):
     source.mkdir(), target.mkdir()
     content = b"a" * 4096 + bytes(256 * 1024) + b"b" * 100 + bytes(100_000)
     (source / "file").write_bytes(content)
-    _tree_copy.copy(str(source), str(target))
+    tree_copy.copy(str(source), str(target))
     assert (target / "file").read_bytes() == content
     assert held(target / "file") <= 32 * 1024
 
@@ -216,7 +219,7 @@ def test_pieces_of_any_size_make_the_same_file(tmp_path, sizes):
         begin, turn = 0, 0
         while begin < len(content):
             size = sizes[turn % len(sizes)]
-            _sparse.write(descriptor, memoryview(content)[begin:begin + size])
+            sparse_files.write(descriptor, memoryview(content)[begin:begin + size])
             begin, turn = begin + size, turn + 1
         os.ftruncate(descriptor, len(content))
         assert os.pread(descriptor, len(content) + 1, 0) == content

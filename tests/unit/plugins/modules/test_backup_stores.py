@@ -13,7 +13,10 @@ import zipfile
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _archive_groups, _archive_listing, _archive_source, _sqlite
+from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import file_reader as archive_file_reader
+from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import groups as archive_groups
+from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import listing as archive_listing
+from ansible_collections.mobius.ops.plugins.module_utils._core import sqlite, torn_json
 
 #: A database that is not SQLite's to read, as SQLCipher's are.
 FOREIGN = bytes(range(7, 256)) * 40
@@ -63,12 +66,12 @@ def touch(path):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(_archive_source, "PAUSE", 0)
+    monkeypatch.setattr(archive_file_reader, "PAUSE", 0)
 
 
 def after_reading(monkeypatch, name, action):
     """Do something each time when a file of that name was read."""
-    blocks = _archive_source.blocks
+    blocks = archive_file_reader.blocks
 
     def read_and_act(descriptor, size):
         path = os.readlink(f"/proc/self/fd/{descriptor}")
@@ -76,7 +79,7 @@ def after_reading(monkeypatch, name, action):
         if os.path.basename(path) == name:
             action()
 
-    monkeypatch.setattr(_archive_source, "blocks", read_and_act)
+    monkeypatch.setattr(archive_file_reader, "blocks", read_and_act)
 
 
 @pytest.mark.parametrize("component", ["uploads", "database"])
@@ -101,7 +104,7 @@ def test_no_sql_of_an_upload_at_rest_runs(state_host, monkeypatch):
     def refused(*_words, **_options):
         raise AssertionError("a helper was asked")
 
-    monkeypatch.setattr("ansible_collections.mobius.ops.plugins.module_utils._as_user.Helper.call", refused)
+    monkeypatch.setattr("ansible_collections.mobius.ops.plugins.module_utils._core.as_user.Helper.call", refused)
     database(state_host.path("uploads/a.db"))
     assert "sqlite" not in entries_of(made(state_host)["archive"])["uploads/a.db"]
 
@@ -147,7 +150,7 @@ def test_a_database_that_is_being_written_is_not_taken_as_a_file(state_host):
         while not os.path.exists(path + ".ready"):
             os.sched_yield()
         descriptor = os.open(path, os.O_RDONLY)
-        assert _sqlite.is_written(descriptor)
+        assert sqlite.is_written(descriptor)
         os.close(descriptor)
     finally:
         os.unlink(path + ".ready")
@@ -204,7 +207,7 @@ def test_a_store_that_is_gone_is_a_problem(state_host, monkeypatch, impatient, g
     state_host.put("database/vault", FOREIGN)
     state_host.put("database/vault-wal", FOREIGN)
     state_host.put("database/store/data.mdb", FOREIGN)
-    scan = _archive_listing.scan
+    scan = archive_listing.scan
 
     def scan_and_remove(*words):
         plan = scan(*words)
@@ -212,7 +215,7 @@ def test_a_store_that_is_gone_is_a_problem(state_host, monkeypatch, impatient, g
         shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
         return plan
 
-    monkeypatch.setattr(_archive_listing, "scan", scan_and_remove)
+    monkeypatch.setattr(archive_listing, "scan", scan_and_remove)
     result = state_host.backup()
     assert result["failed"] and "cannot be read" in result["problems"][0]["reason"]
 
@@ -259,10 +262,10 @@ def test_groups_keep_every_source_once_and_folders_first(state_host):
     for name in ("a", "a-wal", "a-wal-shm", "b-wal", "c", "c-journal", "c-b"):
         state_host.put("uploads/" + name, b"x")
     database(state_host.path("uploads/PostgreSQL/own.db"))
-    plan = _archive_listing.scan(state_host.layout, ["uploads"])
+    plan = archive_listing.scan(state_host.layout, ["uploads"])
     flat = []
-    for each in _archive_groups.gather(plan.sources):
-        flat += each.members if isinstance(each, _archive_groups.Group) else [each]
+    for each in archive_groups.gather(plan.sources):
+        flat += each.members if isinstance(each, archive_groups.Group) else [each]
     assert sorted(source.name for source in flat) == sorted(source.name for source in plan.sources)
     seen = set()
     for source in flat:
@@ -285,7 +288,7 @@ def test_a_journal_that_comes_and_goes_is_nobodys_loss(state_host, monkeypatch):
                 open(path, "w").close()
         return names
 
-    monkeypatch.setattr(_archive_listing.os, "listdir", flap)
+    monkeypatch.setattr(archive_listing.os, "listdir", flap)
     assert made(state_host)["problems"] == [] and calls
 
 
@@ -293,7 +296,7 @@ def test_a_journal_that_comes_and_goes_is_nobodys_loss(state_host, monkeypatch):
 @pytest.mark.parametrize("content", [b"small", b"large" * 500_000])
 def test_a_file_that_becomes_something_else_is_a_problem(state_host, monkeypatch, impatient, become, content):
     """On 8a3192d it was an empty file in a verified archive."""
-    path, scan = state_host.put("uploads/turns", content), _archive_listing.scan
+    path, scan = state_host.put("uploads/turns", content), archive_listing.scan
 
     def scan_and_turn(*words):
         plan = scan(*words)
@@ -301,7 +304,7 @@ def test_a_file_that_becomes_something_else_is_a_problem(state_host, monkeypatch
         become(path)
         return plan
 
-    monkeypatch.setattr(_archive_listing, "scan", scan_and_turn)
+    monkeypatch.setattr(archive_listing, "scan", scan_and_turn)
     result = state_host.backup()
     assert result["failed"] and result["problems"] == [{"path": "uploads/turns", "reason": "it cannot be read: not a regular file"}]
 
@@ -360,9 +363,9 @@ def test_a_json_store_that_is_cut_and_rests_is_taken_with_a_warning(state_host):
                                      b"{" + b" " * (3 * 2048 - 2) + b"}\n"])
 def test_a_json_store_above_what_is_parsed_is_judged_by_its_ends(state_host, monkeypatch, content):
     """Exactly some blocks and one byte more, a byte-order mark, and UTF-16: on 8a3192d these were torn."""
-    monkeypatch.setattr(_archive_source, "PARSED", 1024)
-    monkeypatch.setattr(_archive_source, "SMALL", 2048)
-    monkeypatch.setattr(_archive_source, "writes_now", lambda _status: True)
+    monkeypatch.setattr(torn_json, "PARSED", 1024)
+    monkeypatch.setattr(archive_file_reader, "SMALL", 2048)
+    monkeypatch.setattr(archive_file_reader, "writes_now", lambda _status: True)
     state_host.put("database/projects.json", content)
     assert made(state_host)["problems"] == []
 
@@ -371,11 +374,11 @@ def test_a_json_store_above_what_is_parsed_is_judged_by_its_ends(state_host, mon
     (0, 0.1, False), (0, 1.9, False), (0, 2.1, True), (1, 0.01, False), (1, 0.1, True)])
 def test_rest_takes_longer_where_times_are_whole_seconds(monkeypatch, nanoseconds, age, rests):
     changed = 1_800_000_000 * 10**9 + nanoseconds
-    monkeypatch.setattr(_archive_source.time, "time_ns", lambda: changed + int(age * 1e9))
+    monkeypatch.setattr(archive_file_reader.time, "time_ns", lambda: changed + int(age * 1e9))
     status = os.stat_result((0o100644, 1, 1, 1, 0, 0, 5, 0, 0, 0), {"st_atime_ns": 0, "st_mtime_ns": 0, "st_ctime_ns": changed})
-    assert (_archive_source.unrest(status) == 0) is rests
+    assert (archive_file_reader.unrest(status) == 0) is rests
     if not rests:
-        assert _archive_source.unrest(status) <= (2.02 if not nanoseconds else 0.02)
+        assert archive_file_reader.unrest(status) <= (2.02 if not nanoseconds else 0.02)
 
 
 def test_a_change_within_the_same_second_is_seen_where_times_are_whole_seconds(state_host, quick_clock, monkeypatch):
@@ -389,9 +392,9 @@ def test_a_change_within_the_same_second_is_seen_where_times_are_whole_seconds(s
         return os.stat_result((*status[:7], second, second, second), dict.fromkeys(
             ("st_atime_ns", "st_mtime_ns", "st_ctime_ns"), second * 10**9))
 
-    monkeypatch.setattr(_archive_source.os, "fstat", lambda descriptor: rounded(fstat(descriptor)))
-    monkeypatch.setattr(_archive_source.time, "time_ns", lambda: second * 10**9 + 10**8)
-    monkeypatch.setattr(_archive_source.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(archive_file_reader.os, "fstat", lambda descriptor: rounded(fstat(descriptor)))
+    monkeypatch.setattr(archive_file_reader.time, "time_ns", lambda: second * 10**9 + 10**8)
+    monkeypatch.setattr(archive_file_reader.time, "sleep", lambda _seconds: None)
     entry = entries_of(made(state_host)["archive"])["uploads/coarse.txt"]
     assert "inode" not in entry and "ctime_ns" not in entry  # so that the next backup reads it again
 
@@ -400,8 +403,8 @@ def test_what_does_not_rest_is_read_twice(state_host, monkeypatch, impatient):
     """Two states of a file can have the same times."""
     path = state_host.put("uploads/restless.txt", b"first")
     times = os.stat(path)
-    monkeypatch.setattr(_archive_source, "all_settled", lambda look, most=0.0: (look(), False))
-    monkeypatch.setattr(_archive_source, "identity", lambda status: (status.st_ino, status.st_size))
+    monkeypatch.setattr(archive_file_reader, "all_settled", lambda look, most=0.0: (look(), False))
+    monkeypatch.setattr(archive_file_reader, "identity", lambda status: (status.st_ino, status.st_size))
     calls = []
 
     def act():

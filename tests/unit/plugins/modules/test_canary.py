@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from support.waiting import HANG
 
-from ansible_collections.mobius.ops.plugins.module_utils import _canary
-from ansible_collections.mobius.ops.plugins.module_utils._errors import InputError, ServiceError
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError, ServiceError
+from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import canaries
 from ansible_collections.mobius.ops.plugins.modules import canary
 
 LEAVE = [{"name": "canary picture", "url": "/images", "upload": {"field": "file"}, "key_header": "X-Key",
@@ -121,7 +121,7 @@ def test_a_mistake_in_a_step_is_told_before_anything_is_sent(ask, application):
 ])
 def test_data_of_before_it_does_not_have_it(host, ask, components, made, stays):
     ask()
-    _canary.after_restore(host.layout, components, made)
-    assert bool(_canary.read(host.layout)) == stays
-    _canary.forget(host.layout)
-    _canary.after_restore(host.layout, components, made)
+    canaries.after_restore(host.layout, components, made)
+    assert bool(canaries.read(host.layout)) == stays
+    canaries.forget(host.layout)
+    canaries.after_restore(host.layout, components, made)

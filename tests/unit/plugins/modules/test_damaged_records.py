@@ -12,22 +12,15 @@ from support import corruption, records
 from support.waiting import HANG, wait_until
 
 from ansible_collections.mobius.ops.plugins.filter.status_page import status_page
-from ansible_collections.mobius.ops.plugins.module_utils import (
-    _assets,
-    _baseline,
-    _canary,
-    _deploy_lock,
-    _external,
-    _files,
-    _health,
-    _incidents,
-    _restore_journal,
-    _shared,
-    _tenancy,
-    _watch,
-    _watcher,
-    _work,
-)
+from ansible_collections.mobius.ops.plugins.module_utils._backup import external_state
+from ansible_collections.mobius.ops.plugins.module_utils._core import fs
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import assets
+from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import canaries
+from ansible_collections.mobius.ops.plugins.module_utils._observe import health
+from ansible_collections.mobius.ops.plugins.module_utils._service import ongoing_work
+from ansible_collections.mobius.ops.plugins.module_utils._target import deploy_lock, incidents, restore_journal, shared_folders, tenancy
+from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
+from ansible_collections.mobius.ops.plugins.module_utils._watch import latency_baseline, watcher
 from ansible_collections.mobius.ops.plugins.modules import (
     backup,
     backup_info,
@@ -77,26 +70,26 @@ def used(host, run_module) -> Used:
     host.live("r1")
     host.live("r2")
     service = host.serve()
-    _shared.save(host.layout, _shared.normalize(None))
-    _tenancy.keep(host.layout, "local")
-    _files.write_json(_external.kept(host.layout), _external.normalize(None, "mobius", True))
-    _work.save_check(service, {**_health.normalize_all(DOWN)[0], "jobs": "jobs"})
-    with _files.open_umask():
-        _files.write_json(_baseline._path(host.layout), {"release": "r1", "when": "2026-01-01T00:00:00Z", "checks": {"h": [1.0, 2.0]}})
-        _files.write_json(_canary._path(host.layout), {"created": "2026-01-01T00:00:00Z", "release": "r1", "values": {"a": 1},
+    shared_folders.save(host.layout, shared_folders.normalize(None))
+    tenancy.keep(host.layout, "local")
+    fs.write_json(external_state.kept(host.layout), external_state.normalize(None, "mobius", True))
+    ongoing_work.save_check(service, {**health.normalize_all(DOWN)[0], "jobs": "jobs"})
+    with fs.open_umask():
+        fs.write_json(latency_baseline._path(host.layout), {"release": "r1", "when": "2026-01-01T00:00:00Z", "checks": {"h": [1.0, 2.0]}})
+        fs.write_json(canaries._path(host.layout), {"created": "2026-01-01T00:00:00Z", "release": "r1", "values": {"a": 1},
                                                       "uploaded": {}})
-    _files.write_json(host.layout.path("state", "drill.json"), {"scratch": os.path.join(host.root, ".drill-20260101_000000-00000000")})
-    _assets.own(host.layout, "r2", ["client"])
-    _incidents.open_incident(host.layout, {"title": "It is down", "severity": 2, "env": "local", "evidence": {"console": ["a line"]}})
-    folder = _watch.start(host.layout, {**WATCH, "checks": host.checks}, _watcher)
+    fs.write_json(host.layout.path("state", "drill.json"), {"scratch": os.path.join(host.root, ".drill-20260101_000000-00000000")})
+    assets.own(host.layout, "r2", ["client"])
+    incidents.open_incident(host.layout, {"title": "It is down", "severity": 2, "env": "local", "evidence": {"console": ["a line"]}})
+    folder = watch_control.start(host.layout, {**WATCH, "checks": host.checks}, watcher)
     wait_until(lambda: (folder.saved() or {}).get("rounds"), what="the first round of the watch")
-    _watch.stop(host.layout, "the test goes on")
+    watch_control.stop(host.layout, "the test goes on")
     wait_until(lambda: folder.state()["status"] == "finished", what="the end of the watch")
     archive = run_module(backup, {"root": host.root, "env": "local"})["archive"]
     service.stop()
     with host.store.switching():
         pass
-    _deploy_lock.DeployLock(host.layout).hold({
+    deploy_lock.DeployLock(host.layout).hold({
         "owner": "ada", "reason": "test", "env": "local", "host": "laptop", "process": "", "expiry": 1e6})
     return Used(host, archive)
 
@@ -174,16 +167,16 @@ def test_a_newer_record_with_more_fields_is_read(used, run_module):
 
 
 def _journal(used: Used, phase: str) -> str:
-    journal = _restore_journal.Journal.begin(
+    journal = restore_journal.Journal.begin(
         used.host.layout, archive=used.archive, env="local", components=["uploads"], sign_key=None, made=None, service=None, wanted=False,
         previous=None, target=None)
     journal.update(safety={}, since=0, swaps=[])
     journal.enter(phase)
-    return _restore_journal.journal_path(used.host.layout, phase)
+    return restore_journal.journal_path(used.host.layout, phase)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"{" * 1000, b'{"components": 7}'])
-@pytest.mark.parametrize("phase", _restore_journal.PHASES)
+@pytest.mark.parametrize("phase", restore_journal.PHASES)
 def test_a_damaged_journal_is_mended_by_its_copy(used, run_module, phase, content):
     path = _journal(used, phase)
     with open(path, "wb") as stream:
@@ -199,7 +192,7 @@ def test_a_damaged_journal_is_mended_by_its_copy(used, run_module, phase, conten
 def test_a_damaged_journal_without_a_copy_is_removed_when_no_folder_has_changed_places(used, run_module):
     path = _journal(used, "swapping")
     for each in (path, used.path("state/restore.copy.json")):
-        _files.write_text(each, "{")
+        fs.write_text(each, "{")
     result = run_module(backup_restore, {"root": used.host.root, "env": "local"})
     assert not result.get("failed") and any("no folder had changed places" in text for text in result["warnings"]), result
     assert not [name for name in os.listdir(used.host.layout.state) if name.startswith("restore.")]
@@ -209,7 +202,7 @@ def test_what_a_killed_restore_put_aside_is_never_removed_without_its_journal(us
     path, work = _journal(used, "swapping"), os.path.join(used.host.layout.shared, ".restore-20260101_000000-00000000")
     os.makedirs(os.path.join(work, "old", "uploads"))
     for each in (path, used.path("state/restore.copy.json")):
-        _files.write_text(each, "{")
+        fs.write_text(each, "{")
     for check in (True, False):
         said = run_module(backup_restore, {"root": used.host.root, "env": "local"}, check=check)["msg"]
         assert said.startswith(f"{path}: expected the journal of a restore, found") and f"{work}/old" in said

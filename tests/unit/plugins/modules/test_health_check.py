@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from support.waiting import HANG
 
-from ansible_collections.mobius.ops.plugins.module_utils import _files
+from ansible_collections.mobius.ops.plugins.module_utils._core import fs
 from ansible_collections.mobius.ops.plugins.modules import health_check
 
 pytestmark = pytest.mark.usefixtures("any_latency")
@@ -61,7 +61,7 @@ def test_a_refused_connection_is_explained_by_the_end_of_the_service(check, web,
     assert "found critical: 1 of 1 requests not ok" in check(**refused)["msg"]  # the service was not set up
     host.live("r1")
     service = host.service()
-    _files.write_text(service.spec["console_log"], f"TypeError: no {secret}\n    at load ({host.layout.app}/src/api/store.js:7:3)\n")
+    fs.write_text(service.spec["console_log"], f"TypeError: no {secret}\n    at load ({host.layout.app}/src/api/store.js:7:3)\n")
     words = f"found TypeError: no ******** (src/api/store.js:7:3) (log: {service.log}); critical: 1 of 1 requests not ok"
     assert words in check(**refused)["msg"]
     assert "TypeError" not in check(**{**refused, "url": web.base + "/bad"})["msg"]

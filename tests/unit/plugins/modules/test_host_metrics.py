@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _host_metrics
+from ansible_collections.mobius.ops.plugins.module_utils._observe import host_metrics as observe_host_metrics
 from ansible_collections.mobius.ops.plugins.modules import host_metrics
 
 #: What may be on any machine is normal.
@@ -37,7 +37,7 @@ def test_a_host_with_a_service(host, measure, snapshot, monkeypatch):
     service = host.serve()
     pid, before = service.status()["pid"], snapshot(host.root)
     now = time.time()
-    monkeypatch.setattr(_host_metrics.time, "time", lambda: now)
+    monkeypatch.setattr(observe_host_metrics.time, "time", lambda: now)
     result = measure(check=True, root=host.root, service="mobius", ports=[host.port], clock_reference=now)
     assert snapshot(host.root) == before and not result["changed"]
     found = values(result)
@@ -60,7 +60,7 @@ def test_the_places_of_an_application(host, tmp_path, measure):
     os.symlink(elsewhere, uploads)
     with open(os.path.join(host.layout.shared, "note"), "w", encoding="utf-8"):
         pass
-    found = _host_metrics.places(host.layout)
+    found = observe_host_metrics.places(host.layout)
     assert found[0] == host.root and found[-1] == host.layout.backups and uploads in found
     assert os.path.join(host.layout.shared, "note") not in found
     elsewhere.rmdir()
@@ -71,7 +71,7 @@ def test_the_places_of_an_application(host, tmp_path, measure):
 def test_a_root_that_was_not_set_up(tmp_path, measure):
     result = measure(root=str(tmp_path / "none"))
     assert result["status"] == "unknown" and "No such file or directory" in result["summary"]
-    assert _host_metrics.places(host_metrics.Layout(str(tmp_path))) == [str(tmp_path)]
+    assert observe_host_metrics.places(host_metrics.Layout(str(tmp_path))) == [str(tmp_path)]
 
 
 @pytest.mark.parametrize("limits, fail_on, fails", [
@@ -101,6 +101,6 @@ def test_a_service_that_was_never_set_up(host, measure):
 
 
 def test_without_psutil(measure, monkeypatch):
-    monkeypatch.setattr(_host_metrics, "psutil", None)
+    monkeypatch.setattr(observe_host_metrics, "psutil", None)
     assert measure()["msg"] == ("host metrics: expected the Python library psutil on the target, found none. "
                                 "Install the package python3-psutil there (mobius.ops.setup does).")

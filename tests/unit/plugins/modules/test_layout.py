@@ -8,7 +8,7 @@ import pwd
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils._layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 from ansible_collections.mobius.ops.plugins.modules import layout
 
 

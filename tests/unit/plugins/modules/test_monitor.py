@@ -8,13 +8,15 @@ import os
 import pytest
 from support.waiting import HANG
 
-from ansible_collections.mobius.ops.plugins.module_utils import _baseline, _http, _watch
+from ansible_collections.mobius.ops.plugins.module_utils._observe.http import connection as http_connection
+from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
+from ansible_collections.mobius.ops.plugins.module_utils._watch import latency_baseline
 from ansible_collections.mobius.ops.plugins.modules import monitor
 
 
 @pytest.fixture
 def do(host, run_module, monkeypatch):
-    monkeypatch.setattr(_baseline, "ANSWERS", 10)
+    monkeypatch.setattr(latency_baseline, "ANSWERS", 10)
 
     def run(state, check=False, **options):
         given = {"duration": int(10 * HANG), "interval": 0.05, "retry_interval": 0.05, "ready_timeout": HANG, "env": "test",
@@ -48,7 +50,7 @@ def test_stopping_is_idempotent(do, host, snapshot):
     watch = do("started")["watch"]["id"]
     checked = do("stopped", check=True)
     assert checked["changed"] and checked["watch"]["id"] == watch
-    assert _watch.latest(host.layout).state()["status"] == "running"
+    assert watch_control.latest(host.layout).state()["status"] == "running"
     assert do("stopped", why="done")["watch"]["id"] == watch
     assert do("followed")["trigger"] == "done"
     before = snapshot(host.root)
@@ -80,17 +82,17 @@ def test_bad_input_starts_nothing_and_leaves_the_watch_that_runs(do, host, optio
     running = do("started")["watch"]["id"]
     for check in (True, False):
         assert words in do("started", check=check, **options)["msg"]
-    state = _watch.latest(host.layout).state()
-    assert _watch.latest(host.layout).id == running and state["status"] == "running"
+    state = watch_control.latest(host.layout).state()
+    assert watch_control.latest(host.layout).id == running and state["status"] == "running"
 
 
 @pytest.mark.parametrize("check", [True, False])
 def test_a_target_that_cannot_measure_gets_no_watch(do, host, monkeypatch, check):
     host.live("r1")
     host.serve()
-    monkeypatch.setattr(_http, "requests", None)
+    monkeypatch.setattr(http_connection, "requests", None)
     assert "expected the Python library requests on the target, found none. Install the package" in do("started", check=check)["msg"]
-    assert _watch.latest(host.layout) is None
+    assert watch_control.latest(host.layout) is None
 
 
 def test_nothing_to_follow(do, host):

@@ -11,15 +11,11 @@ import socket
 import pytest
 from support.waiting import HANG
 
-from ansible_collections.mobius.ops.plugins.module_utils import (
-    _blue_green,
-    _files,
-    _health,
-    _processes,
-    _service,
-    _stores,
-    _systemd,
-)
+from ansible_collections.mobius.ops.plugins.module_utils._core import fs, processes, systemd
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import blue_green
+from ansible_collections.mobius.ops.plugins.module_utils._observe import health
+from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
+from ansible_collections.mobius.ops.plugins.module_utils._target import json_stores
 from ansible_collections.mobius.ops.plugins.modules import node_service, node_service_info
 
 pytestmark = pytest.mark.usefixtures("any_latency")
@@ -136,7 +132,7 @@ def test_a_torn_store_is_not_started_on(do, host, snapshot, monkeypatch, state):
     host.live("r1")
     with open(os.path.join(host.layout.component("database"), "projects.json"), "w") as stream:
         stream.write('{"projects": [')
-    monkeypatch.setattr(_stores, "PATIENCE", 0)
+    monkeypatch.setattr(json_stores, "PATIENCE", 0)
     before = snapshot(host.root)
     result = do(state, checks=host.raw_checks)
     assert "projects.json: expected a JSON document, found none: " in result["msg"] and snapshot(host.root) == before
@@ -191,7 +187,7 @@ def proxied(do, host, free_port):
     do("present", **options)
     checks = [{**host.raw_checks[0], "url": f"http://127.0.0.1:{options['proxy_port']}/health"}]
     for release in ("r1", "r2"):
-        _blue_green.switch(host.store, _service.load(host.layout, "mobius"), release, _health.normalize_all(checks), HANG)
+        blue_green.switch(host.store, service_registry.load(host.layout, "mobius"), release, health.normalize_all(checks), HANG)
     return {**options, "checks": checks}
 
 
@@ -233,7 +229,7 @@ def test_other_ports_after_a_stop(do, host, proxied, free_port, changed):
 
 def test_a_proxy_that_runs_alone_is_stopped(do, host, proxied):
     """As after a first deploy that failed: no instance runs, and the proxy listens."""
-    service = _service.load(host.layout, "mobius")
+    service = service_registry.load(host.layout, "mobius")
     for instance in service.instances():
         instance.stop()
     assert do("stopped", check=True, define=False)["changed"]
@@ -260,7 +256,7 @@ def test_another_port_of_one_service_takes_effect_with_its_next_start(do, host, 
     old, host.port = host.port, free_port()
     assert do("present")["changed"]
     assert do("restarted", define=False, checks=host.raw_checks)["port"] == host.port
-    assert not _processes.listeners(old)
+    assert not processes.listeners(old)
 
 
 def test_a_proxy_that_is_refused_leaves_the_definition(do, host, free_port):
@@ -275,7 +271,7 @@ def test_a_proxy_that_is_refused_leaves_the_definition(do, host, free_port):
 def test_another_manager_does_not_lose_what_runs(do, host, monkeypatch):
     host.live("r1")
     do("started", checks=host.raw_checks)
-    monkeypatch.setattr(_systemd, "show", lambda _unit: {"status": "stopped", "pid": None})
+    monkeypatch.setattr(systemd, "show", lambda _unit: {"status": "stopped", "pid": None})
     result = do("present", manager="systemd")
     assert f"under process to port {host.port} under systemd, found mobius running" in result["msg"]
 
@@ -284,7 +280,7 @@ def test_it_names_what_a_running_process_lacks(do, host, secret):
     host.live("r1")
     first = do("started", checks=host.raw_checks)
     assert first["restart_needed"] == [] and first["restart_message"] == ""
-    _files.write_text(host.layout.env_file, "MOBIUS_API_KEYS=rotated-key\n", 0o600)
+    fs.write_text(host.layout.env_file, "MOBIUS_API_KEYS=rotated-key\n", 0o600)
     planned = do("present", check=True, environment={"MORE": "1"}, stop_timeout=7)
     assert planned["changed"] and planned["restart_needed"] == ["MOBIUS_API_KEYS", "MORE", "mobius_stop_timeout"]
     assert do("present")["restart_needed"] == ["MOBIUS_API_KEYS"]
@@ -295,7 +291,7 @@ def test_it_names_what_a_running_process_lacks(do, host, secret):
 
 def test_of_two_instances_the_one_that_serves_counts(do, host, proxied):
     assert do("present", **proxied)["restart_needed"] == []
-    _files.write_text(host.layout.env_file, "MOBIUS_API_KEYS=rotated-key\n", 0o600)
+    fs.write_text(host.layout.env_file, "MOBIUS_API_KEYS=rotated-key\n", 0o600)
     assert do("present", **proxied)["restart_needed"] == ["MOBIUS_API_KEYS"]
     assert do("restarted", define=False, checks=proxied["checks"])["restart_needed"] == []
 

@@ -8,7 +8,8 @@ import shutil
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _files, _shared, _switch_journal
+from ansible_collections.mobius.ops.plugins.module_utils._core import fs
+from ansible_collections.mobius.ops.plugins.module_utils._target import shared_folders, switch_journal
 from ansible_collections.mobius.ops.plugins.modules import node_service_info
 
 pytestmark = pytest.mark.usefixtures("any_latency")
@@ -37,7 +38,7 @@ def test_a_service_that_lacks_changed_settings_is_well_and_says_so(host, run_mod
     host.serve()
     first = run_module(node_service_info, {"root": host.root})
     assert (first["restart_needed"], first["restart_message"]) == ([], "") and first["message"].endswith("release r1).")
-    _files.write_text(host.layout.env_file, "MOBIUS_API_KEYS=rotated-key\nNEW=new-value\n", 0o600)
+    fs.write_text(host.layout.env_file, "MOBIUS_API_KEYS=rotated-key\nNEW=new-value\n", 0o600)
     result = run_module(node_service_info, {"root": host.root})
     assert result["well"] and result["restart_needed"] == ["MOBIUS_API_KEYS", "NEW"]
     assert result["message"].endswith("Restart needed: the running process does not have the current MOBIUS_API_KEYS and NEW. "
@@ -50,7 +51,7 @@ def test_where_the_application_works(host, run_module):
     service = host.serve()
     result = run_module(node_service_info, {"root": host.root})
     assert (result["app_path"], result["app_folder"], result["shared_folders"]) == (service.way(), host.layout.app, [])
-    _shared.save(host.layout, _shared.normalize(None))
+    shared_folders.save(host.layout, shared_folders.normalize(None))
     shutil.rmtree(host.layout.component("generated"))
     found = {entry["path"]: entry for entry in run_module(node_service_info, {"root": host.root})["shared_folders"]}
     assert found["data"] == {"path": "data", "component": "database", "place": "shared/data", "exists": True}
@@ -60,14 +61,14 @@ def test_where_the_application_works(host, run_module):
 def test_a_process_that_an_earlier_version_has_started_has_no_folder_of_its_own(host, run_module):
     host.live("r1")
     path = os.path.join(host.serve().folder, "status.json")
-    _files.write_json(path, {name: value for name, value in _files.read_json(path).items() if name != "app_path"})
+    fs.write_json(path, {name: value for name, value in fs.read_json(path).items() if name != "app_path"})
     assert run_module(node_service_info, {"root": host.root})["app_path"] == "moving"
 
 
 def test_an_interrupted_switch_is_not_well_and_the_command_that_finishes_it_comes_first(host, run_module):
     host.live("r1")
     host.release("r2")
-    _switch_journal.Journal.new(host.layout, "rollback", "r2", "r1", "bad uploads", "mobius").write()
+    switch_journal.Journal.new(host.layout, "rollback", "r2", "r1", "bad uploads", "mobius").write()
     host.service()
     result = run_module(node_service_info, {"root": host.root})
     assert not result["well"] and result["message"].startswith("The rollback of r2 to r1 was interrupted (begun ")

@@ -10,8 +10,11 @@ import socket
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _deploy_lock, _history, _preflight_host, _proxy, _stores
-from ansible_collections.mobius.ops.plugins.module_utils._slots import SlottedService
+from ansible_collections.mobius.ops.plugins.module_utils._core import clock
+from ansible_collections.mobius.ops.plugins.module_utils._gates.preflight import host as preflight_host
+from ansible_collections.mobius.ops.plugins.module_utils._service.proxy import haproxy
+from ansible_collections.mobius.ops.plugins.module_utils._service.slots import SlottedService
+from ansible_collections.mobius.ops.plugins.module_utils._target import deploy_lock, history, json_stores
 from ansible_collections.mobius.ops.plugins.modules import preflight
 
 
@@ -24,7 +27,7 @@ def tools(tmp_path, monkeypatch):
                        ("ffmpeg", "case $1 in -version) echo 'ffmpeg version 6';; esac; "
                                   "case $2 in -encoders) echo ' V....D libx264  H.264'; echo ' A....D aac  AAC'; "
                                   "echo ' A....D mute  M';; esac;"
-                                  " case \"$*\" in *mute*-f*null*) echo 'no sound today' >&2; exit 1;; esac")):
+                                  " case \"$*\" in *mute*-f*nut*) echo 'no sound today' >&2; exit 1;; esac")):
         (folder / name).write_text(f"#!/bin/sh\n{text}\n")
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
@@ -67,7 +70,7 @@ def test_json_stores(check, host, monkeypatch):
     assert point(check(), "stores")["found"] == \
         "images.json: whole; images.json has 1 paths below releases/, which the next start of the service corrects"
     os.truncate(path, 9)
-    monkeypatch.setattr(_stores, "PATIENCE", 0)
+    monkeypatch.setattr(json_stores, "PATIENCE", 0)
     result = check()
     assert result["failed"] and "stores (images.json: none: Unterminated string" in result["msg"] and "restore them" in result["msg"]
 
@@ -134,7 +137,7 @@ def test_a_waiver_is_kept_with_who_and_why(check, host, monkeypatch):
     assert point(result, "node")["status"] == "passed"
     by = result["waived_by"]
     assert (by["who"], by["why"], by["checks"]) == ("anna", "the new disk comes at noon", ["disk"]) and by["when"].endswith("Z")
-    (event,) = _history.events(host.layout)
+    (event,) = history.events(host.layout)
     assert (event["what"], event["who"], event["why"], event["waived"], event["failed"], event["verdict"]) == (
         "preflight", "anna", "the new disk comes at noon", ["disk"], [], "passed")
 
@@ -143,9 +146,9 @@ def test_a_waiver_that_is_in_the_history_already_is_not_written_again(check, hos
     host.service()
     options = {"min_free_mb": 10**12, "min_memory_mb": 10**9, "skip": ["disk", "memory"], "why": "x"}
     check(**options, recorded=["disk", "memory"])
-    assert list(_history.events(host.layout)) == []
+    assert list(history.events(host.layout)) == []
     check(**options, recorded=["disk"])
-    (event,) = _history.events(host.layout)
+    (event,) = history.events(host.layout)
     assert event["waived"] == ["disk", "memory"]
 
 
@@ -173,7 +176,7 @@ def test_the_result_is_recorded_when_that_is_asked_for(check, host):
     host.service()
     check(record=True)
     check(record=True, min_free_mb=10**12)
-    assert [(event["verdict"], event["failed"]) for event in _history.events(host.layout)] == [("passed", []), ("failed", ["disk"])]
+    assert [(event["verdict"], event["failed"]) for event in history.events(host.layout)] == [("passed", []), ("failed", ["disk"])]
 
 
 def test_check_mode_writes_nothing(host, run_module, tools, snapshot):
@@ -209,8 +212,8 @@ def test_a_host_without_a_backup(run_module, host):
 
 def test_a_backup_that_is_too_old(run_module, state_host, monkeypatch):
     made = state_host.backup()
-    later = _clock.now() + datetime.timedelta(minutes=61)
-    monkeypatch.setattr(_clock, "now", lambda: later)
+    later = clock.now() + datetime.timedelta(minutes=61)
+    monkeypatch.setattr(clock, "now", lambda: later)
     row = backup_row(run_module, state_host)
     assert row["status"] == "failed" and f"{made['archive']}, 61 min old, verified" in row["found"]
     assert backup_row(run_module, state_host, backup_max_age=2)["status"] == "passed"
@@ -229,14 +232,14 @@ def test_a_program_that_hangs(check, host, tools, tmp_path, monkeypatch):
     host.service()
     (tmp_path / "bin" / "slow").write_text("#!/bin/sh\nexec sleep 20\n")
     (tmp_path / "bin" / "slow").chmod(0o755)
-    monkeypatch.setattr(_preflight_host, "PATIENCE", 0.2)
+    monkeypatch.setattr(preflight_host, "PATIENCE", 0.2)
     assert "version of slow: slow" not in (found := point(check(programs={"slow": "-v"}), "slow")["found"])
     assert "expected an end within 0.2 s" in found
 
 
 def test_memory_that_is_not_told(tmp_path):
     (tmp_path / "meminfo").write_text("MemTotal: 5 kB\n")
-    row = _preflight_host.memory(5, str(tmp_path / "meminfo"))
+    row = preflight_host.memory(5, str(tmp_path / "meminfo"))
     assert row["status"] == "failed" and "does not tell" in row["found"]
 
 
@@ -255,7 +258,7 @@ def test_a_host_that_was_not_set_up(run_module, tmp_path):
 def test_a_deploy_that_runs(check, host):
     host.live("r1")
     host.service()
-    lock = _deploy_lock.DeployLock(host.layout)
+    lock = deploy_lock.DeployLock(host.layout)
     lock.hold({"owner": "ada", "host": "laptop", "reason": "deploy of v9", "env": "production", "expiry": 900.0, "process": ""})
     found = point(check(), "lock")
     assert found["status"] == "failed" and "held by ada on laptop since" in found["found"] and "force_unlock" in found["remedy"]
@@ -263,14 +266,14 @@ def test_a_deploy_that_runs(check, host):
 
 
 def test_the_real_ffmpeg_encodes_a_moment():
-    assert _preflight_host.encoders(["libx264", "aac"])["found"] == "libx264, aac encoded a moment of picture and sound"
+    assert preflight_host.encoders(["libx264", "aac"])["found"] == "libx264, aac encoded a moment of picture and sound"
 
 
 def test_an_ffmpeg_that_does_not_start_is_not_called_one_without_encoders(tmp_path, monkeypatch):
     (tmp_path / "ffmpeg").write_text("#!/bin/sh\necho 'ffmpeg: error while loading shared libraries: libavdevice.so.59' >&2; exit 127\n")
     (tmp_path / "ffmpeg").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    row = _preflight_host.encoders(["libx264"])
+    row = preflight_host.encoders(["libx264"])
     assert row["found"] == "ffmpeg: exit status 127 (ffmpeg: error while loading shared libraries: libavdevice.so.59)"
     assert row["remedy"] == "repair the installation of ffmpeg"
 
@@ -280,9 +283,9 @@ def test_a_proxy_that_does_not_run_or_was_set_up_otherwise(host, check, monkeypa
     service = host.service()
     spec = {**service.spec, "slots": [1, 2], "state": "shared", "drain_timeout": 1.0, "drain_force": False, "job_programs": [],
             "proxy": {"host": "127.0.0.1", "port": 3, "certificate": "", "max_body": 1, "max_connections": 1, "timeout": 1, "url": ""}}
-    monkeypatch.setattr(_preflight_host._service, "load", lambda *_words: SlottedService(host.layout, spec))
-    assert "nobody answers on the socket" in _preflight_host.proxy(host.layout, "mobius")["found"]
-    monkeypatch.setattr(_proxy.Proxy, "answers", lambda _self: True)
-    assert "another configuration" in _preflight_host.proxy(host.layout, "mobius")["found"]
-    monkeypatch.setattr(_proxy.Proxy, "differs", lambda _self: False)
-    assert _preflight_host.proxy(host.layout, "mobius")["found"] == "port 3, to the instance on port 1"
+    monkeypatch.setattr(preflight_host.service_registry, "load", lambda *_words: SlottedService(host.layout, spec))
+    assert "nobody answers on the socket" in preflight_host.proxy(host.layout, "mobius")["found"]
+    monkeypatch.setattr(haproxy.Proxy, "answers", lambda _self: True)
+    assert "another configuration" in preflight_host.proxy(host.layout, "mobius")["found"]
+    monkeypatch.setattr(haproxy.Proxy, "differs", lambda _self: False)
+    assert preflight_host.proxy(host.layout, "mobius")["found"] == "port 3, to the instance on port 1"

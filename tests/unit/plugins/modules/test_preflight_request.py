@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils import _clock, _preflight_request
+from ansible_collections.mobius.ops.plugins.module_utils._core import clock
+from ansible_collections.mobius.ops.plugins.module_utils._gates.preflight import request as preflight_request_file
 from ansible_collections.mobius.ops.plugins.modules import preflight_request, release_artifact
 
 #: A Wednesday.
@@ -19,7 +20,7 @@ GOOD = {"release_id": "v1-00000000", "path": "/a/v1.tar.gz", "sha256": "ab" * 32
 
 @pytest.fixture
 def ask(run_module, monkeypatch):
-    monkeypatch.setattr(_clock, "now", lambda: NOON)
+    monkeypatch.setattr(clock, "now", lambda: NOON)
 
     def run(name, **options):
         result = run_module(preflight_request, options)
@@ -68,7 +69,7 @@ def test_ci_by_a_command(ask, tmp_path, monkeypatch):
     assert row["status"] == "failed" and "exit status 3 (2 jobs failed)" in row["found"]
     assert "the program no-such-ci" in ask("ci", ci=["no-such-ci"])["found"]
     assert "Permission denied" in ask("ci", ci=[str(tmp_path)])["found"]
-    monkeypatch.setattr(_preflight_request, "PATIENCE", 0.2)
+    monkeypatch.setattr(preflight_request_file, "PATIENCE", 0.2)
     assert "expected an end within 0.2 s" in ask("ci", ci=["sleep", "20"])["found"]
 
 

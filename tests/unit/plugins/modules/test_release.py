@@ -12,7 +12,9 @@ import pytest
 from support.attributes import Attributes
 from support.waiting import HANG
 
-from ansible_collections.mobius.ops.plugins.module_utils import _activation, _deploy_lock, _watch
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation
+from ansible_collections.mobius.ops.plugins.module_utils._target import deploy_lock
+from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
 from ansible_collections.mobius.ops.plugins.modules import release, release_info
 
 pytestmark = pytest.mark.usefixtures("by_answers")
@@ -78,7 +80,7 @@ def test_nothing_is_pruned_while_somebody_deploys(do, host):
     """What that run has prepared, nothing uses yet."""
     host.release("r1", "verified")
     host.live("r2")
-    lock = _deploy_lock.DeployLock(host.layout)
+    lock = deploy_lock.DeployLock(host.layout)
     wish = {"owner": "ada", "reason": "deploy of r3", "env": "test", "host": "laptop", "process": "", "expiry": 60}
     token = lock.hold(wish)["lock"]["token"]
     unused = os.path.join(host.layout.deps, "0123456789abcdef")
@@ -229,12 +231,12 @@ def watched(host, serving):
     """The options that switch to r2, which is prepared, and watch it; the watch ends with the test."""
     host.release("r2")
     yield {**serving, "watch": WATCH}
-    _watch.stop(host.layout, "the test is over")
+    watch_control.stop(host.layout, "the test is over")
 
 
 def test_the_watch_begins_with_the_switch(do, host, watched):
     result = do("active", "r2", **watched)
-    folder = _watch.latest(host.layout)
+    folder = watch_control.latest(host.layout)
     assert result["changed"] and result["release"]["status"] == "active"
     assert (folder.id, folder.state()["status"], folder.state()["release"]) == (result["watch"]["watch"]["id"], "running", "r2")
     assert {name: folder.spec()[name] for name in ("env", "service", "duration", "keep")} == {
@@ -245,7 +247,7 @@ def test_the_watch_begins_with_the_switch(do, host, watched):
 def test_a_release_that_serves_without_a_watch_gets_one(do, host, serving, watched):
     do("active", "r2", **serving)
     result = do("active", "r2", **watched)
-    assert result["changed"] and _watch.latest(host.layout).state()["release"] == "r2"
+    assert result["changed"] and watch_control.latest(host.layout).state()["release"] == "r2"
     assert [event["release"] for event in host.history() if event["what"] == "active"] == ["r2"]
 
 
@@ -256,24 +258,24 @@ def test_a_release_that_serves_without_a_watch_gets_one(do, host, serving, watch
 def test_a_mistake_in_the_watch_is_found_before_the_switch(do, host, watched, wrong, said):
     result = do("active", "r2", **{**watched, "watch": {**WATCH, **wrong}})
     assert result["failed"] and said in result["msg"] and "Traceback" not in result["msg"], result
-    assert host.store.live() == "r1" and _watch.latest(host.layout) is None
+    assert host.store.live() == "r1" and watch_control.latest(host.layout) is None
 
 
 def test_no_watch_begins_in_check_mode_or_of_a_release_that_does_not_start(do, host, watched):
-    assert do("active", "r2", check=True, **watched)["changed"] and _watch.latest(host.layout) is None
+    assert do("active", "r2", check=True, **watched)["changed"] and watch_control.latest(host.layout) is None
     host.mode("r2", "crash")
-    assert do("active", "r2", **watched)["failed"] and host.store.live() == "r1" and _watch.latest(host.layout) is None
+    assert do("active", "r2", **watched)["failed"] and host.store.live() == "r1" and watch_control.latest(host.layout) is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_ctrl_c_in_the_switch_leaves_a_watched_release(do, host, watched, monkeypatch, number):
-    real = _activation.activate
+    real = activation.activate
 
     def interrupted(*arguments):
         facts = real(*arguments)
         os.kill(os.getpid(), number)
         return facts
-    monkeypatch.setattr(_activation, "activate", interrupted)
+    monkeypatch.setattr(activation, "activate", interrupted)
     before = signal.getsignal(number)
     assert do("active", "r2", **watched)["watch"]["watch"]["release"] == "r2" and signal.getsignal(number) is before
-    assert _watch.latest(host.layout).state()["status"] == "running"
+    assert watch_control.latest(host.layout).state()["status"] == "running"

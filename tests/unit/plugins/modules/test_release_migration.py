@@ -8,8 +8,9 @@ import sys
 import pytest
 from support.waiting import HANG
 
-from ansible_collections.mobius.ops.plugins.module_utils import _activation, _restore_journal, _switch_journal
-from ansible_collections.mobius.ops.plugins.module_utils._errors import OpsError
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import OpsError
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation
+from ansible_collections.mobius.ops.plugins.module_utils._target import restore_journal, switch_journal
 from ansible_collections.mobius.ops.plugins.modules import release_migration
 
 #: Writes down that it ran, where, and what it was told by the environment.
@@ -121,7 +122,7 @@ def test_a_rollback_undoes_it_after_the_switch(site):
     site.migrate()
     site.store.mark("r2", "active")
     site.store.point("r2")
-    _activation.roll_back(site.store, site.service(), [], HANG, "a test")
+    activation.roll_back(site.store, site.service(), [], HANG, "a test")
     assert ran(site) == ["up r2 very-secret", "down r2 very-secret"] and site.store.live() == "r1"
 
 
@@ -130,7 +131,7 @@ def test_a_failed_activation_undoes_it(site):
     site.mode("r2", "crash")
     site.migrate()
     with pytest.raises(OpsError, match="Release r1 serves again"):
-        _activation.activate(site.store, site.service(), "r2", [], HANG)
+        activation.activate(site.store, site.service(), "r2", [], HANG)
     assert ran(site) == ["up r2 very-secret", "down r2 very-secret"]
 
 
@@ -140,7 +141,7 @@ def test_when_it_cannot_be_undone_the_old_release_serves_and_that_is_said(site):
     site.store.mark("r2", "active")
     site.store.point("r2")
     with pytest.raises(OpsError, match=r"its migration to be undone; release r1 serves again, found .*no column \*+"):
-        _activation.roll_back(site.store, site.service(), [], HANG, "a test")
+        activation.roll_back(site.store, site.service(), [], HANG, "a test")
     assert site.store.live() == "r1" and site.store.get("r2")["migrated"]["state"] == "undoing"
     assert site.service().status()["status"] == "running"
 
@@ -162,12 +163,12 @@ def test_what_others_use_is_not_undone_until_it_is_good_here_too(site, snapshot)
     assert not site.migrate(state="shared", others=["h1"])["changed"] and not site.migrate(others=["h1"])["changed"]
     site.store.mark("r2", "active")
     site.store.point("r2")
-    _activation.roll_back(site.store, site.service(), [], HANG, "a test")
+    activation.roll_back(site.store, site.service(), [], HANG, "a test")
     assert not site.migrate(state="down")["changed"] and ran(site) == ["up r2 very-secret"]
     site.store.point("r2")
     site.store.mark("r2", "active")
     site.store.mark("r2", "verified")
-    _activation.roll_back(site.store, site.service(), [], HANG, "a test")
+    activation.roll_back(site.store, site.service(), [], HANG, "a test")
     assert ran(site) == ["up r2 very-secret", "down r2 very-secret"]
 
 
@@ -177,7 +178,7 @@ def test_a_failed_activation_undoes_nothing_under_others(site):
     site.migrate()
     site.migrate(state="shared", others=["h1"])
     with pytest.raises(OpsError, match="Release r1 serves again"):
-        _activation.activate(site.store, site.service(), "r2", [], HANG)
+        activation.activate(site.store, site.service(), "r2", [], HANG)
     assert ran(site) == ["up r2 very-secret"] and site.store.get("r2")["migrated"]["state"] == "done"
 
 
@@ -198,33 +199,33 @@ def test_one_that_was_undone_from_here_runs_again_and_stays(site):
 
 @pytest.mark.parametrize("check", [True, False])
 def test_nothing_is_migrated_while_another_migration_may_have_to_be_undone(site, check):
-    journal = _switch_journal.Journal.new(site.layout, "rollback", "r1", "r0", "a test", None).write()
+    journal = switch_journal.Journal.new(site.layout, "rollback", "r1", "r0", "a test", None).write()
     assert "no switch between releases that was interrupted, found the rollback of r1 to r0. Finish it with" in site.migrate(check)["msg"]
     assert ran(site) == []
     journal.end()
-    _switch_journal.Journal.new(site.layout, "activation", "r1", "r2", "", None).write()
+    switch_journal.Journal.new(site.layout, "activation", "r1", "r2", "", None).write()
     assert site.migrate(check)["changed"], "its own activation goes on"
 
 
 def test_a_rollback_waits_for_the_end_of_a_restore_that_goes_to_another_release(site):
     site.store.mark("r1", "verified")
-    journal = _restore_journal.Journal.begin(
+    journal = restore_journal.Journal.begin(
         site.layout, archive="a.zip", env="local", components=["database"], service=None, wanted=False, previous=None, target="r1")
     journal.update(safety={}, since=0, swaps=[])
     journal.enter("saving")
     with pytest.raises(OpsError, match=r"found one that goes to release r1\. Run the playbook mobius.ops.restore"):
-        _activation.roll_back(site.store, site.service(), [], HANG, "a test", "r1")
+        activation.roll_back(site.store, site.service(), [], HANG, "a test", "r1")
 
 
 @pytest.mark.parametrize("check", [True, False])
 def test_nothing_is_migrated_between_the_two_ends_of_a_restore(site, check):
-    journal = _restore_journal.Journal.begin(
+    journal = restore_journal.Journal.begin(
         site.layout, archive="a.zip", env="local", components=["uploads", "database"], service=None, wanted=False, previous=None,
         target=None)
     journal.update(safety={}, since=0, swaps=[])
     journal.enter("trial")
     assert "a database that stays, found a restore that was interrupted. Run the playbook mobius.ops.restore" in site.migrate(check)["msg"]
-    for path in (_restore_journal.journal_path(site.layout, "trial"), site.layout.path("state", "restore.copy.json")):
+    for path in (restore_journal.journal_path(site.layout, "trial"), site.layout.path("state", "restore.copy.json")):
         with open(path, "w", encoding="ascii") as stream:
             stream.write("{")
     assert "a database that stays, found a restore that was interrupted" in site.migrate(check)["msg"]

@@ -14,7 +14,9 @@ import junitparser
 import pytest
 from support.waiting import HANG
 
-from ansible_collections.mobius.ops.plugins.module_utils import _files, _suite_made, _suite_report
+from ansible_collections.mobius.ops.plugins.module_utils._core import fs
+from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import junit as smoke_junit
+from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import made_files as smoke_files
 from ansible_collections.mobius.ops.plugins.modules import smoke_test
 
 KEY = "sekret-key-of-the-tests"
@@ -28,7 +30,7 @@ def test_writes_outside_the_shared_folders_are_found_in_what_the_service_printed
     assert smoke_test.write_attempts(params) == []  # it was not set up
     host.live("r1")
     service = host.service()
-    _files.write_text(service.spec["console_log"], "Error: EROFS: read-only file system, mkdir 'previews'\n")
+    fs.write_text(service.spec["console_log"], "Error: EROFS: read-only file system, mkdir 'previews'\n")
     (found,) = smoke_test.write_attempts(params)
     assert found["folder"] == "previews" and smoke_test.write_attempts({**params, "service": None}) == []
 
@@ -369,7 +371,7 @@ def test_what_cannot_be_removed(monkeypatch, host):
     def refused(*_words, **_options):
         raise PermissionError(13, "Permission denied")
     monkeypatch.setattr(os, "unlink", refused)  # root may do everything
-    assert _suite_made.remove(["/uploads/a.png"], host.root, {"/uploads/": "shared/uploads"}, time.time()) == (
+    assert smoke_files.remove(["/uploads/a.png"], host.root, {"/uploads/": "shared/uploads"}, time.time()) == (
         [], {"/uploads/a.png": f"{path}: Permission denied"})
 
 
@@ -386,7 +388,7 @@ def job(host):
 
 def remove_job(host, began=None):
     """Remove the render of that job, as one that this run made."""
-    return _suite_made.remove(["/uploads/render-jobs/7/"], host.root, smoke_test.FOLDERS, time.time() if began is None else began)
+    return smoke_files.remove(["/uploads/render-jobs/7/"], host.root, smoke_test.FOLDERS, time.time() if began is None else began)
 
 
 def test_a_folder_goes_with_all_that_is_in_it(host, job):
@@ -406,7 +408,7 @@ def test_a_folder_with_something_old_or_strange_in_it_stays(host, job):
 
 
 def test_folders_without_end_are_not_gone_down_into(host, job):
-    os.makedirs(os.path.join(job, *(["x"] * (_suite_made.DEPTH + 2))))
+    os.makedirs(os.path.join(job, *(["x"] * (smoke_files.DEPTH + 2))))
     [why] = remove_job(host)[1].values()
     assert why.endswith("/x/x lies too deep")
 
@@ -439,7 +441,7 @@ def test_a_link_that_takes_the_place_of_a_folder_meanwhile_is_not_followed(host,
 ])
 def test_where_something_that_was_made_lies(address, folder, name, tree):
     folders = {"/uploads/": "u", "/uploads/images/": "i", "/data/": "d"}
-    assert _suite_made.place(address, folders) == (folder, name, tree)
+    assert smoke_files.place(address, folders) == (folder, name, tree)
 
 
 def test_a_file_that_is_not_served(smoke, app, host, job, web):
@@ -583,7 +585,7 @@ def test_a_report_that_cannot_be_written_keeps_the_results(smoke, tmp_path):
 
 
 def test_without_junitparser_only_the_report_is_refused(smoke, monkeypatch, tmp_path, web):
-    monkeypatch.setattr(_suite_report, "junitparser", None)
+    monkeypatch.setattr(smoke_junit, "junitparser", None)
     step = {"name": "a", "url": "/health"}
     assert "expected the Python library junitparser where the tests run, found none" in smoke(step, junit=str(tmp_path / "a.xml"))["msg"]
     assert web.seen == [] and smoke(step)["passed"]

@@ -12,7 +12,8 @@ import re
 import pytest
 from support import watches
 
-from ansible_collections.mobius.ops.plugins.module_utils import _files, _watch_report
+from ansible_collections.mobius.ops.plugins.module_utils._core import fs
+from ansible_collections.mobius.ops.plugins.module_utils._watch import report as watch_report
 from ansible_collections.mobius.ops.plugins.plugin_utils import watch_charts, watch_page
 
 HOSTILE = "</style></svg><script>alert(1)</script><img src=x onerror=alert(2)>\"'&\x00\x1b[31m{{ 7*7 }}"
@@ -53,7 +54,7 @@ def told(host):
     """The facts of a watch, its page and what is in that."""
     def make(*args, **options):
         watches.put(host, *args, **options)
-        facts = _watch_report.gather(host.layout)
+        facts = watch_report.gather(host.layout)
         page = watch_page.render(facts)
         return facts, page, Reader(page)
     return make
@@ -94,9 +95,9 @@ def test_writes_outside_the_shared_folders_have_their_line_and_text_stays_text(t
 def test_what_serves_now_is_told(host):
     watches.put(host)
     host.store.point("v1")
-    assert Reader(watch_page.render(_watch_report.gather(host.layout))).says("Since then release v1 was put into service.")
+    assert Reader(watch_page.render(watch_report.gather(host.layout))).says("Since then release v1 was put into service.")
     os.unlink(host.layout.current)
-    assert watch_page.summary(_watch_report.gather(host.layout)) == "Healthy: no release serves"
+    assert watch_page.summary(watch_report.gather(host.layout)) == "Healthy: no release serves"
 
 
 def test_it_needs_nothing_else(told):
@@ -156,14 +157,14 @@ def test_hostile_text_is_nothing_but_text(host):
                        *({**watches.host_line(at, 3), "metrics": [metric]} for at in (0, 5))],
                 trigger=HOSTILE, baseline={HOSTILE: {"p50_ms": HOSTILE}})
     for what in ("incident", "active", HOSTILE):
-        _files.append_line(host.layout.history, json.dumps({
+        fs.append_line(host.layout.history, json.dumps({
             "when": watches.at(700), "what": what, "who": HOSTILE, "why": HOSTILE, "release": "v2", "verdict": HOSTILE, "archive": HOSTILE,
             "elapsed": HOSTILE, "incident": "INC-1"}))
-    _files.write_json(os.path.join(host.layout.incidents, "INC-1.json"), {
-        **dict.fromkeys(_watch_report._OF_INCIDENT, HOSTILE), "evidence": {"lines": [HOSTILE, HOSTILE]}})
+    fs.write_json(os.path.join(host.layout.incidents, "INC-1.json"), {
+        **dict.fromkeys(watch_report._OF_INCIDENT, HOSTILE), "evidence": {"lines": [HOSTILE, HOSTILE]}})
     record = host.store.get("v2")
     host.store.save({**record, "failed_reason": HOSTILE, "source": HOSTILE, "status": HOSTILE})
-    page = watch_page.render(_watch_report.gather(host.layout))
+    page = watch_page.render(watch_report.gather(host.layout))
     seen = Reader(page)
     assert not seen.all("script") and not seen.all("img") and "\x00" not in page and "\x1b" not in page
     assert not any(name.startswith("on") for _tag, attributes in seen.elements for name in attributes)

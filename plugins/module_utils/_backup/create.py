@@ -1,0 +1,199 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Makes a backup: written under a temporary name, read back, and only then given its name."""
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import tempfile
+import time
+import typing as t
+
+from .._core import checksums, clock, fs, immutable, scratch
+from .._core.errors import InputError, IntegrityError, OpsError, StateError
+from .._target import history
+from .._target.layout import Layout
+from .._target.progress import Meter
+from . import catalog, drafts, external_state, ordering, purposes, shrinkage, signature
+from .archive import database_copies, deflate
+from .archive import listing as archive_listing
+from .archive import plan as archive_plan
+from .archive.previous import Previous
+from .archive.reader import Archive
+from .archive.writer import Writer
+
+#: So many archives are looked at for one to copy unchanged members from.
+_LOOK_BACK = 10
+
+
+@dataclasses.dataclass
+class Request:
+    """What to back up, and where to."""
+
+    env: str
+    components: list[str]
+    dest: str
+    level: int = 6
+    #: Days after which every file is read again, although it looks unchanged; 0 reads all of them every time.
+    full_every: int = 7
+    #: Files and folders that are read every time, by their paths in the archive.
+    never_reuse: tuple[str, ...] = ()
+    allow_changed: bool = False
+    #: Whether what is there now is what later backups are compared with, however little it is.
+    allow_shrunk: bool = False
+    #: Whether ISA-L may deflate, where it is installed.
+    isal: bool = True
+    #: Private key that signs the archive; no signature without one.
+    sign_key: str | None = None
+    #: One of :data:`_backup.purposes.PURPOSES`. It goes into the manifest, and that of a safety backup into the name too.
+    purpose: str = purposes.ORDINARY
+    #: Goes into the manifest and the history.
+    why: str = ""
+    #: Whether the service's external state is dumped; not when its dump is among the files already.
+    dump: bool = True
+
+
+def plan(layout: Layout, request: Request) -> archive_plan.Plan:
+    """What a backup would take. :raises OpsError: when it could not be made as it was asked for."""
+    if request.sign_key:
+        signature.require_key(request.sign_key)
+    found = archive_listing.scan(layout, request.components)
+    if not os.path.isdir(request.dest):
+        raise StateError(f"backup folder {request.dest}", "a folder", "none", "Create it, or correct dest")
+    inside = os.path.realpath(request.dest) + os.sep
+    for component in found.components:
+        if inside.startswith(os.path.realpath(layout.component(component)) + os.sep):
+            raise InputError(f"backup folder {request.dest}", "a folder outside of what is backed up",
+                             f"one inside of component {component}", "Choose another dest")
+    held = immutable.of(os.path.realpath(request.dest))
+    if held:
+        raise StateError(f"backup folder {request.dest}", "a folder in which files get names", f"the attribute {held.kind}", held.todo)
+    fs.require_space(request.dest, found.room, "the archive")
+    return found
+
+
+def live_release(layout: Layout) -> str | None:
+    """The id of the release that serves, by the ``current`` link."""
+    try:
+        return os.path.basename(os.readlink(layout.current)) or None
+    except OSError:
+        return None
+
+
+def create(layout: Layout, request: Request, meter: Meter | None = None) -> dict[str, t.Any]:
+    """Make a verified backup and enter it into the history.
+
+    :raises IntegrityError: when some file could not be taken as one piece (the archive is kept aside then), or what
+        was written is not what was read.
+    :raises OpsError: when the service's external state could not be dumped.
+    """
+    started = time.monotonic()
+    safety = request.purpose == purposes.SAFETY
+    with external_state.dumped(layout, request.components if request.dump else [], safety) as problems:
+        result = _create(layout, request, meter or Meter(), problems)
+    result["elapsed"] = round(time.monotonic() - started, 3)
+    history.record(layout, "backup", request.why, env=request.env,
+                    **{key: result[key] for key in ("archive", "sha256", "size", "elapsed", "components", "release", "reused", "purpose")})
+    return result
+
+
+def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[str, str]]) -> dict[str, t.Any]:
+    meter.phase("look")
+    found = plan(layout, request)
+    found.problems += problems
+    for source in found.sources:
+        source.reread = any(source.name == path or source.name.startswith(path + "/") for path in request.never_reuse)
+    lacks = external_state.lacks_state(layout, request.components, (source.component for source in found.sources if source.type != "dir"))
+    stuck = drafts.sweep(request.dest)
+    places = [request.dest, layout.root, tempfile.gettempdir()]
+    for place in places:
+        scratch.sweep(place)
+    safety = request.purpose == purposes.SAFETY
+    needed = max((source.status.st_size for source in found.sources if source.sqlite), default=0)
+    archives = catalog.find(request.dest, request.env, layout)
+    lost = shrunk(request, found, archives)
+    with drafts.drafted(request.dest, request.env, safety) as draft, _previous(request, draft.stamp, archives) as previous, \
+            contextlib.closing(database_copies.PerOwner(places, needed)) as databases:
+        created = clock.iso(clock.from_stamp(draft.stamp))
+        facts = {"name": draft.name, "env": request.env, "created": created, "full": previous.full or created,
+                 "level": request.level, "release": live_release(layout), "purpose": request.purpose, "why": request.why,
+                 **({"no_state": True} if lacks else {}),
+                 **({"shrunk": {one["component"]: os.path.basename(one["before"]) for one in lost}} if lost else {})}
+        deflater = deflate.Deflater(request.level, request.isal)
+        writer = Writer(draft.stream, databases, deflater, previous, meter)
+        manifest = writer.write(found, facts, request.allow_changed)
+        draft.sync()
+        with Archive(draft.partial, hashing=True) as archive:
+            archive.verify(writer.copied, meter)
+            digest = archive.sha256()
+        if manifest.get("incomplete"):
+            draft.keep_aside()
+            raise _incomplete(layout, draft.aside, writer.problems, found.skipped)
+        draft.publish(digest, signature.sign(request.sign_key, draft.final, digest) if request.sign_key else None)
+    return {
+        "archive": draft.final, "signature": draft.final + signature.SUFFIX if request.sign_key else None, "sha256": digest,
+        "size": os.stat(draft.final).st_size, "entries": len(writer.entries),
+        "reused": len(writer.copied), "full": facts["full"], "components": found.components, "empty": found.empty,
+        "status": "unverified" if lacks else "verified", "missing": external_state.MISSING if lacks else "", "purpose": request.purpose,
+        "release": facts["release"], "problems": writer.problems, "left_out": found.skipped, "shrunk": lost,
+        "warnings": [
+            *stuck,
+            *writer.warnings,
+            *[shrinkage.sentence(one) + "." for one in lost],
+            *[f"{backup.archive} is dated in the future. {ordering.ADVICE}."
+              for backup in archives if ordering.is_ahead(backup.stamp)],
+            *[f"{path} in an earlier archive is damaged, so it was read anew: verify the archives of {request.dest}"
+              for path in sorted(previous.damaged)],
+        ],
+    }
+
+
+def shrunk(request: Request, found: archive_plan.Plan, archives: list[catalog.Backup]) -> list[dict[str, t.Any]]:
+    """The components that hold much less than the last archives did. What a restore replaces may be little, which can be why."""
+    if request.allow_shrunk or request.purpose == purposes.SAFETY:
+        return []
+    files = [(source.component, source.status.st_size) for source in found.sources if source.type != "dir"]
+    return shrinkage.compare(shrinkage.before(archives, request.components), files)
+
+
+@contextlib.contextmanager
+def _previous(request: Request, stamp: str, archives: list[catalog.Backup]) -> t.Iterator[Previous]:
+    """The newest archive that holds what is backed up now, unless everything is due to be read again."""
+    for backup in archives[:_LOOK_BACK] if request.full_every else []:
+        if not os.path.exists(backup.archive + checksums.SUFFIX):
+            continue
+        try:
+            archive = Archive(backup.archive)
+        except OpsError:
+            continue
+        with archive:
+            manifest = archive.manifest
+            if manifest.get("level") == request.level and set(request.components) <= {*manifest["components"], *manifest.get("empty", [])}:
+                usable = _fresh(manifest.get("full"), stamp, request.full_every) and _trusted(archive, request.sign_key)
+                yield Previous(archive if usable else None)
+                return
+    yield Previous()
+
+
+def _trusted(archive: Archive, sign_key: str | None) -> bool:
+    """A signature must not be given to what somebody else put into the archive before."""
+    return not sign_key or signature.made_by(sign_key, archive.path, archive.sha256())
+
+
+def _fresh(full: t.Any, stamp: str, days: int) -> bool:
+    """Whether the last reading of everything is so many days old at most, and not in the future."""
+    try:
+        age = clock.from_stamp(stamp) - clock.parse(full)
+    except (TypeError, ValueError):
+        return False
+    return 0 <= age.total_seconds() < days * 86400
+
+
+def _incomplete(layout: Layout, aside: str, problems: list[dict[str, str]], skipped: list[dict[str, str]]) -> IntegrityError:
+    first = problems[0]
+    return IntegrityError(f"backup of {layout.root}", "every file to be read as one state of it",
+                          f"{len(problems)} that could not, the first {first['path']} ({first['reason']})",
+                          "Try again when it is at rest, or accept it as it is: allow_changed. What could be taken was kept "
+                          f"aside in {aside}",
+                          {"status": "incomplete", "aside": aside, "problems": problems, "left_out": skipped})

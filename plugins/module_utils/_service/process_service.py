@@ -1,0 +1,109 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A service that a supervisor of this collection keeps running (``_service.supervisor``), where there is no systemd."""
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+import typing as t
+
+from .._core import clock, fs, processes
+from .._core.errors import ServiceError
+from .._target import app_path, records
+from . import detach, drift, node_service, supervisor
+
+#: Seconds within which a supervisor must have said that it runs.
+LAUNCH_TIMEOUT = 60.0
+
+
+class ProcessService(node_service.Service):
+    """One service under its own supervisor."""
+
+    def _read(self) -> dict[str, t.Any]:
+        return records.read(os.path.join(self.folder, "status.json"), records.STATUS) or {}
+
+    def printed(self) -> str:
+        return fs.read_end(self.spec["console_log"], node_service.PRINTED, self._read().get("console_from", 0))
+
+    def status(self) -> dict[str, t.Any]:
+        facts = self._read()
+        supervised = processes.is_alive(facts.get("supervisor_pid"), facts.get("supervisor_ticks"))
+        alive = processes.is_alive(facts.get("pid"), facts.get("ticks"))
+        state = facts.get("state", "stopped")
+        if not supervised and state not in ("stopped", "failed"):
+            state = "unsupervised" if alive else "killed"
+        elif state == "running" and not alive:
+            state = "restarting"
+        started = facts.get("started") if alive else None
+        return {
+            "status": state, "pid": facts["pid"] if alive else None, "port": self.port, "manager": "process", "console": self.console,
+            "started": started, "restarts": facts.get("restarts", 0), "last_exit": facts.get("last_exit"),
+            "uptime": (clock.now() - clock.parse(started)).total_seconds() if started else 0,
+            "release": self.release_of(facts["pid"]) if alive else None,
+        }
+
+    def start(self) -> None:
+        self._await_launched()
+        if self.status()["status"] in ("running", "restarting"):
+            return
+        self._end_remains()
+        self.save()
+        drift.note(self.spec, self.folder)
+        self._correct_paths()
+        with fs.locked(self._launched, LAUNCH_TIMEOUT) as lock:
+            pid = detach.launch(self.layout, supervisor, self.folder, os.path.join(self.folder, "supervisor.log"), keep=(lock,))
+        deadline, ended = time.monotonic() + LAUNCH_TIMEOUT, False
+        while time.monotonic() < deadline and not ended:
+            ended = processes.start_ticks(pid) is None
+            facts = self._read()
+            if facts.get("supervisor_pid") == pid and facts.get("state") != "starting":
+                return
+            time.sleep(0.02)
+        log = " ".join(fs.tail(os.path.join(self.folder, "supervisor.log"), 3))
+        raise ServiceError(f"service {self.name}", f"its supervisor to start within {LAUNCH_TIMEOUT:.0f} s",
+                           log or "nothing from it", "Look into state/service/ below the root")
+
+    def way_now(self) -> str:
+        facts = self._read()
+        if not processes.is_alive(facts.get("pid"), facts.get("ticks")):
+            return self.way()
+        return facts.get("app_path", app_path.MOVING)  # a supervisor of before that folder
+
+    def _reader(self) -> int | None:
+        facts = self._read()
+        return facts["supervisor_pid"] if processes.is_alive(facts.get("supervisor_pid"), facts.get("supervisor_ticks")) else None
+
+    @property
+    def _launched(self) -> str:
+        """A lock that a supervisor has from before its first moment until its end."""
+        return os.path.join(self.folder, "launched.lock")
+
+    def _await_launched(self) -> None:
+        """Wait until a supervisor can be seen that was started by a command that was killed right after that."""
+        deadline = time.monotonic() + LAUNCH_TIMEOUT
+        while (self._reader() is None or self._read().get("state") == "starting") and fs.is_locked(self._launched):
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.02)
+
+    def _end_remains(self) -> None:
+        """End a service that lost its supervisor, and the children of one that was killed with it."""
+        facts = self._read()
+        if processes.is_alive(facts.get("pid"), facts.get("ticks")):
+            processes.end_group(facts["pid"], facts["ticks"], self.spec["stop_timeout"])
+        for pid in processes.group(facts["pid"]) if facts.get("pid") else []:
+            if self.release_of(pid):  # else a stranger's group that got the old id
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def stop(self) -> None:
+        self._await_launched()
+        facts = self._read()
+        if processes.is_alive(facts.get("supervisor_pid"), facts.get("supervisor_ticks")):
+            processes.end_group(facts["supervisor_pid"], facts["supervisor_ticks"], self.spec["stop_timeout"] + 5)
+        self._end_remains()
+        if facts and facts.get("state") != "stopped":
+            with contextlib.suppress(OSError):  # a full disk keeps nobody from stopping it
+                fs.write_json(os.path.join(self.folder, "status.json"), {**self._read(), "state": "stopped", "pid": None})

@@ -1,0 +1,80 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Incident records: what happened, how bad it is, who has to react until when, and the evidence."""
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import typing as t
+
+from .._core import clock, dotenv, fs, wording
+from .._core.errors import InputError
+from . import history
+from .layout import Layout
+
+#: Runbook, "Severity Levels": minutes until somebody has to respond, escalation, channel.
+SEVERITIES: dict[int, dict[str, t.Any]] = {
+    1: {"name": "critical", "response_minutes": 15, "escalation": "immediately to the on-call SRE", "channel": "#incidents, @channel"},
+    2: {"name": "high", "response_minutes": 60, "escalation": "within 30 minutes if not resolved", "channel": "#incidents"},
+    3: {"name": "medium", "response_minutes": 240, "escalation": "within 2 hours if not resolved", "channel": "#ops"},
+    4: {"name": "low", "response_minutes": 1440, "escalation": "next business day", "channel": "issue tracker"},
+}
+
+
+def open_incident(layout: Layout, facts: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Write a new incident record (JSON, and Markdown for people) and return it.
+
+    :param facts: ``title, severity`` (1 to 4), ``env``, and where known ``summary, release, evidence`` (any JSON value).
+    :raises InputError: when the severity is not one of the four.
+    """
+    if facts["severity"] not in SEVERITIES:
+        raise InputError("severity", "1, 2, 3 or 4 (runbook, Severity Levels)", repr(facts["severity"]), "Correct it")
+    rule = SEVERITIES[facts["severity"]]
+    opened = clock.now()
+    record = dotenv.Redactor(layout.env_file).value({
+        "title": facts["title"], "severity": facts["severity"], "severity_name": rule["name"], "status": "open",
+        "env": facts["env"], "release": facts.get("release"), "summary": facts.get("summary") or "",
+        "opened": clock.iso(opened), "opened_by": history.who(),
+        "respond_by": clock.iso(opened + datetime.timedelta(minutes=rule["response_minutes"])),
+        "escalation": rule["escalation"], "channel": rule["channel"], "evidence": facts.get("evidence") or {},
+    })
+    _create(layout, record, opened.strftime("%Y%m%d"))
+    fs.write_text(record["path"][:-len(".json")] + ".md", markdown(record))
+    history.record(layout, "incident", record["title"], incident=record["id"], severity=record["severity"], release=record["release"])
+    return record
+
+
+def _create(layout: Layout, record: dict[str, t.Any], day: str) -> None:
+    """Write the record under the day's next free id: two at once get two ids, and nobody reads half a record."""
+    number = 1
+    while True:
+        record["id"] = f"INC-{day}-{number}"
+        record["path"] = os.path.join(layout.incidents, record["id"] + ".json")
+        try:
+            fs.create_json(record["path"], record)
+            return
+        except FileExistsError:
+            number += 1
+
+
+def markdown(record: dict[str, t.Any]) -> str:
+    """The record as a page for people. What came from outside is text in it, whatever it is."""
+    plain = wording.in_markdown
+    lines = [
+        f"# {record['id']}: {plain(record['title'])}", "",
+        f"- Severity {record['severity']} ({record['severity_name']}), {record['status']}, environment {plain(record['env'])}",
+        f"- Release: {plain(record['release'] or 'none')}",
+        f"- Opened {record['opened']} by {plain(record['opened_by'])}; respond by {record['respond_by']}",
+        f"- Escalation: {record['escalation']}; channel: {record['channel']}", "",
+    ]
+    if record["summary"]:
+        lines += [*(plain(line) for line in record["summary"].splitlines()), ""]
+    for name, value in record["evidence"].items():
+        text = "\n".join(map(_line, value)) if isinstance(value, list) else _line(value)
+        lines += [f"## {plain(name.replace('_', ' ').capitalize())}", "", *wording.fenced(text), ""]
+    return "\n".join(lines)
+
+
+def _line(value: t.Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

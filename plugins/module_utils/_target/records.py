@@ -1,0 +1,240 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The one reader of the records that the collection keeps on a target, with what each of them has to be like.
+
+A record may come from an older or a newer version, so fields that are not named here are kept as they are. A field that is named has
+the named kind wherever it is, because the code that reads it relies on that. What a damaged disk or an editor made of a record is one
+sentence with the file and the way out. A test damages every record in many ways and runs every module.
+
+A shape is a type, a tuple of alternatives (``None`` among them where there may be no value), a list of one shape, ``{str: shape}`` for
+an object with any names, ``{"name": shape, "name?": shape}`` for one with these, the second of which may be missing, or a function that
+says what it expects, or nothing when the value is right.
+"""
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from .._core import clock, fs
+from .._core.errors import IntegrityError
+
+#: No count, time or size is larger.
+_MOST = 2**53
+_WORDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", int: "a whole number", float: "a number",
+          type(None): "null"}
+
+
+def number(value: t.Any) -> str:
+    """A number that can be counted with: not NaN, not infinite."""
+    good = isinstance(value, (int, float)) and not isinstance(value, bool) and -_MOST <= value <= _MOST
+    return "" if good else "a number"
+
+
+def count(value: t.Any) -> str:
+    """A whole number."""
+    return "" if isinstance(value, int) and not number(value) else "a whole number"
+
+
+def text(value: t.Any) -> str:
+    """A text that may be a part of a path or a command."""
+    return "" if isinstance(value, str) and "\0" not in value else "a text"
+
+
+def moment(value: t.Any) -> str:
+    """A time as ``_core.clock.iso`` writes it."""
+    try:
+        clock.parse(value)
+    except (TypeError, ValueError):
+        return "a time such as 2026-11-23T16:00:00Z"
+    return ""
+
+
+class Kind(t.NamedTuple):
+    """One kind of record."""
+
+    what: str
+    shape: t.Any
+    #: What to do about a damaged one, a sentence without its full stop.
+    todo: str
+    #: Bytes that it may have.
+    limit: int = fs.RECORD_LIMIT
+
+
+MAYBE = (text, None)
+_MAYBE_TIME = (moment, None)
+_PROCESS = {"pid?": (count, None), "ticks?": (count, None)}
+
+RELEASE = Kind("the record of a release", {
+    "id": text, "sequence": count, "status": str, "created": moment, "activated": _MAYBE_TIME, "verified": _MAYBE_TIME,
+    "migration": str, "backup?": (str, None), "failed_reason?": (str, None),
+    "version?": (str, None), "sha256?": (str, None), "source?": (str, None),
+    "committed?": MAYBE, "migrated?": (dict, None)},
+    "Move the file away: the release is unknown then, and a deploy of its version prepares it again")
+CHECK = {
+    "name": text, "url": text, "method?": text, "headers?": {str: text}, "body?": MAYBE, "status?": [count], "contains?": text,
+    "json?": [text], "timeout?": number, "max_ms?": (number, None), "redirects?": count, "attempts?": count, "backoff?": number,
+    "ca?": MAYBE, "client_cert?": MAYBE, "client_key?": MAYBE, "proxy?": MAYBE, "validate_certs?": bool, "secrets?": [text]}
+BUSY = Kind("the question for running jobs", {**CHECK, "jobs": text}, "Move the file away and run the playbook mobius.ops.setup")
+_PROXY = {
+    "host": text, "port": count, "certificate": text, "check_port?": (count, None), "max_body": count, "max_connections": count,
+    "timeout": number, "url": text, "held_routes?": [text]}
+SERVICE = Kind("the definition of a service", {
+    "name": text, "manager": text, "command": [text], "working_dir": text, "environment": {str: text}, "env_file": text, "port": count,
+    "host": text, "user": MAYBE, "console_log": text, "stop_timeout": number, "restart_delay": number, "restart_limit": count,
+    "restart_window": number, "writable": [text], "app?": MAYBE, "not_while?": MAYBE, "drain_timeout?": number, "drain_force?": bool,
+    "drain_quiet?": number, "job_programs?": ([text], None), "job_id_pattern?": MAYBE, "slots?": ([count], None), "state?": text,
+    "boot_unit?": MAYBE, "privileged_port?": bool,
+    "proxy?": (_PROXY, None)},
+    "Move the file away and run the playbook mobius.ops.setup")
+STATUS = Kind("what the supervisor of a service noted", {
+    **_PROCESS, "state": text, "restarts?": count, "supervisor_pid?": (count, None), "supervisor_ticks?": (count, None),
+    "started?": _MAYBE_TIME, "console_from?": count, "app_path?": text, "last_exit?": ({"how": MAYBE, "when": _MAYBE_TIME}, None)},
+    "End the supervisor (the process of the service's user or root whose command has supervisor in it), move the file away, and run the "
+    "playbook mobius.ops.restart")
+STARTED = Kind("what a start of the service used", {
+    "names?": [text], "settings": dict, "unit": text, "process?": ([(count, None)], None)},
+    "Move the file away; a restart writes it again")
+WATCH = Kind("the definition of a watch", {
+    "id": text, "env": text, "root": text, "service": MAYBE, "unit?": MAYBE, "checks": [CHECK], "log_file": text, "metrics_file": text,
+    "auto_rollback": bool, "duration": number, "interval": number, "retry_interval": number, "initial_delay?": number,
+    "ready_timeout?": number, "failure_threshold": count, "keep?": count, "requests?": count, "drain_timeout?": number,
+    "thresholds?": (dict, None), "metrics_interval?": number, "error_threshold?": count, "restart_limit?": count,
+    "error_rate_pct?": number, "latency_pct?": number, "latency_floor_ms?": number, "window_failures?": count, "window_rounds?": count,
+    "memory_mb?": number, "recovery_threshold?": count},
+    "Move the folder of this watch away, and start another one with mobius.ops.monitor")
+WATCHED = Kind("the state of a watch", {
+    "status": text, "pid": count, "ticks": (count, None), "started?": moment, "release?": MAYBE, "verdict?": MAYBE, "trigger?": str,
+    "rounds?": (count, None), "recent?": [dict], "incident?": MAYBE, "rollback?": (dict, None), "left": number,
+    "samples?": ({str: (number, text, None)}, None),
+    "decision?": dict, "rolling_back?": text, "decided?": text, "resumed?": count, "times?": (dict, list), "baseline?": (dict, None),
+    "latency?": (dict, None), "write_attempts?": (list, None)},
+    "Move the folder of this watch away, and start another one with mobius.ops.monitor")
+BASELINE = Kind("how fast the application answered before a deploy", {
+    "release?": MAYBE, "when": moment, "checks": {str: [number]}}, "Move the file away; the next deploy measures again")
+DEPENDENCIES = Kind("the record of installed dependencies", {"runtime": text, "native": text, "addon": text},
+                    "Move the file away; the dependencies are then not compared with Node")
+LOCK = Kind("the record of a deploy lock", {
+    **dict.fromkeys(("owner", "reason", "env", "host", "process", "since", "heartbeat", "expires", "token", "boot"), text),
+    "expiry": number, "at": number},
+    "Make sure that nobody deploys, then: ansible-playbook mobius.ops.force_unlock -e mobius_why=REASON")
+SHARED = Kind("the list of folders that all releases share", [
+    {"path": text, "component": text, "folder?": MAYBE, "create?": ([text], None)}],
+    "Move the file away and run the playbook mobius.ops.setup")
+EXTERNAL = Kind("the commands for state that is kept elsewhere", {
+    "dump": [text], "restore": [text], "drill": [text], "timeout": number, "max_mb": count, "service": text, "stateless": bool},
+    "Move the file away and run the playbook mobius.ops.setup")
+CANARY = Kind("what a canary left", {
+    "created": moment, "release?": MAYBE, "values": dict, "uploaded": {str: text}},
+    "Move the file away; the next smoke test after a deploy leaves another one")
+DRILL = Kind("the note of a drill", {"scratch": text},
+             "Remove folders whose name begins with .drill- beside the root, and this file, when no drill runs")
+SWAP = {"component": text, "target": text, "work": text, "mounted": bool, "existed": bool, "old": [text], "new": [text], "before": dict}
+_BEGUN = {
+    "archive": text, "env": text, "components": [text], "service": MAYBE, "wanted": bool, "previous?": MAYBE, "target?": MAYBE,
+    "sign_key?": MAYBE, "made?": MAYBE, "keep?": bool, "external?": object}
+#: A mount point with many entries makes a large one.
+JOURNAL = Kind("the journal of a restore", {**_BEGUN, "safety?": dict, "since?": int, "swaps?": [SWAP]},
+               "Run the playbook mobius.ops.restore: it mends what can be mended", 256 * 1024**2)
+#: The same once folders have begun to change places.
+SWAPPING = JOURNAL._replace(shape={**_BEGUN, "safety": dict, "since": int, "swaps": [SWAP]})
+SWITCH = Kind("the intent of a switch", {
+    "kind": text, "from": MAYBE, "to": text, "why": text, "by": text, "since": moment, "service": MAYBE, "history": count},
+    "Choose the release that is to serve: ansible-playbook mobius.ops.rollback -e mobius_release_id=ID replaces the file, as a deploy does")
+TENANT = Kind("the environment of this root", {"env": text}, "Remove the file and run mobius.ops.setup")
+ASSETS = Kind("the list of the client's files of a release", [text], "Move the file away; it is made again", 16 * 1024**2)
+INCIDENT = Kind("an incident", {"evidence?": (dict, None)}, "Move the file away")
+#: How far work in the background is.
+PROGRESS = {"pid": count, "ticks": (count, None), "phases": [{
+    "number": count, "name?": text, "bytes?": number, "files?": number, "total_bytes?": number, "total_files?": number,
+    "seconds?": number}]}
+#: What events may have beside when, who, what and why.
+EVENT = {"when": moment, "what": str, "who?": str, "why?": str, **dict.fromkeys((
+    "release?", "previous?", "verdict?", "incident?", "archive?", "safety_backup?", "log_file?", "metrics_file?", "watch?", "report?",
+    "committed?", "sha256?", "migration?"), (str, None))}
+
+
+def read(path: str, kind: Kind) -> t.Any:
+    """A record's value, or ``None`` when there is no such file. :raises IntegrityError: when it is damaged."""
+    try:
+        value = fs.read_json(path, kind.limit)
+    except IntegrityError as error:
+        raise IntegrityError(path, kind.what, error.found, kind.todo) from error
+    wrong = "" if value is None else fault(value, kind.shape)
+    if wrong:
+        raise IntegrityError(path, kind.what, wrong, kind.todo)
+    return value
+
+
+def fault(value: t.Any, shape: t.Any, where: str = "") -> str:
+    """What is wrong with a value, such as ``a list in checks.0.url instead of a text``; empty when nothing."""
+    if isinstance(shape, tuple):
+        faults = [fault(value, each, where) for each in shape]
+        return "" if "" in faults else faults[0]
+    if isinstance(shape, dict):
+        return _object_fault(value, shape, where) if isinstance(value, dict) else _instead(value, where, _WORDS[dict])
+    if isinstance(shape, list):
+        if not isinstance(value, list):
+            return _instead(value, where, _WORDS[list])
+        return next(filter(None, (fault(item, shape[0], f"{where}.{at}") for at, item in enumerate(value))), "")
+    if shape is None or isinstance(shape, type):
+        kind = type(None) if shape is None else shape
+        return "" if isinstance(value, kind) else _instead(value, where, _WORDS.get(kind, "another value"))
+    expected = shape(value)
+    return _instead(value, where, expected) if expected else ""
+
+
+def _object_fault(value: dict[str, t.Any], shape: dict[t.Any, t.Any], where: str) -> str:
+    if str in shape:
+        return next(filter(None, (fault(item, shape[str], f"{where}.{name}") for name, item in value.items())), "")
+    for name, each in shape.items():
+        key = name.rstrip("?")
+        if key in value:
+            found = fault(value[key], each, f"{where}.{key}")
+            if found:
+                return found
+        elif key == name:
+            return f"no {(where + '.' + key).lstrip('.')[:80]}"
+    return ""
+
+
+def _instead(value: t.Any, where: str, expected: str) -> str:
+    found = _WORDS.get(type(value), "another value")
+    found = "another one" if found == expected else found
+    return f"{found}{' in ' + where[1:81] if where else ''} instead of {expected}"
+
+
+def lines(path: str, after: int = 0) -> t.Iterator[bytes]:
+    """The lines of a file of records, oldest first, without those that are too long; none when there is no file.
+
+    :param after: bytes at the beginning to leave out.
+    """
+    with contextlib.suppress(OSError), open(path, "rb", opener=fs.regular) as stream:
+        stream.seek(after)
+        while True:
+            line = stream.readline(fs.RECORD_LIMIT)
+            if not line:
+                return
+            if len(line) < fs.RECORD_LIMIT:
+                yield line
+            while line and not line.endswith(b"\n"):
+                line = stream.readline(fs.RECORD_LIMIT)
+
+
+class Findings:
+    """What is damaged, for those who tell how a host is and must go on."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def without(self, look: t.Callable[[], t.Any], otherwise: t.Any) -> t.Any:
+        """What a look finds; something else where a record that it needs is damaged."""
+        try:
+            return look()
+        except IntegrityError as error:
+            self.add(error)
+            return otherwise
+
+    def add(self, error: IntegrityError) -> None:
+        """Note a damaged record, once."""
+        if str(error) not in self.told:
+            self.told.append(str(error))

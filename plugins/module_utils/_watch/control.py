@@ -1,0 +1,253 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Watches on a target: their definition and state on disk, starting one, following it, ending it.
+
+A watch lies in ``state/watch/<id>/`` (``spec.json``, ``state.json``) and is run by ``_watch.watcher``, detached.
+"""
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import types
+import typing as t
+
+from .._core import clock, fs, processes, systemd
+from .._core.errors import InputError, ServiceError, StateError
+from .._service import detach
+from .._target import records
+from .._target.layout import Layout
+
+VERDICTS = ("healthy", "degraded", "rolled_back", "frozen", "inconclusive")
+#: The statuses of a watch that has not ended.
+GOING = ("starting", "running")
+#: Seconds. A host that just took a deploy may be busy: starting Python took 20 s at a load of 18 a core.
+LAUNCH_TIMEOUT = 60.0
+STOP_TIMEOUT = 30.0
+#: Bytes of the log that one answer has at most.
+CHUNK = 64 * 1024
+#: Seconds within which systemd has a watch going again, at the latest.
+COMES_BACK_WITHIN = 60.0
+
+
+class WatchFolder:
+    """One watch's files."""
+
+    def __init__(self, layout: Layout, watch_id: str) -> None:
+        self.layout = layout
+        self.id = watch_id
+        self.path = layout.path("state", "watch", watch_id)
+
+    def spec(self) -> dict[str, t.Any]:
+        """What is watched, and how."""
+        return records.read(os.path.join(self.path, "spec.json"), records.WATCH)
+
+    def state(self) -> dict[str, t.Any]:
+        """How it goes; ``status`` is ``starting``, ``running``, ``finished``, or ``lost`` when its process was killed."""
+        state = self.saved() or self._not_begun()
+        if state["status"] == "running" and not processes.is_alive(state["pid"], state["ticks"]) and not self._comes_back():
+            return {**state, "status": "lost", "verdict": "inconclusive", "trigger": "the watching process was killed"}
+        return state
+
+    def saved(self) -> dict[str, t.Any] | None:
+        """The state as it is on disk, or ``None`` before the watch has begun."""
+        state: dict[str, t.Any] | None = records.read(os.path.join(self.path, "state.json"), records.WATCHED)
+        return state
+
+    def _comes_back(self) -> bool:
+        """Whether systemd starts the watching process again, as after a reboot: its state is not old yet."""
+        spec = self.spec()
+        if not spec.get("unit") or not systemd.read_unit(spec["unit"]):
+            return False
+        with contextlib.suppress(FileNotFoundError):
+            booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+            seen = max(booted, os.path.getmtime(os.path.join(self.path, "state.json")))
+            return time.time() - seen < spec["interval"] + COMES_BACK_WITHIN
+        return False
+
+    def forget_unit(self) -> None:
+        """Remove the unit that would start this watch again."""
+        unit = (self.spec() or {}).get("unit")
+        if unit:
+            systemd.remove_unit(unit)
+
+    def _not_begun(self) -> dict[str, t.Any]:
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - os.path.getmtime(self.path) < 2 * LAUNCH_TIMEOUT:
+                return {"status": "starting"}
+        return {"status": "lost", "verdict": "inconclusive", "trigger": "the watching process never began"}
+
+    def save_state(self, state: dict[str, t.Any]) -> None:
+        """Put the state on disk."""
+        fs.write_json(os.path.join(self.path, "state.json"), state)
+
+
+def latest(layout: Layout) -> WatchFolder | None:
+    """The watch that was started last, or ``None``."""
+    try:
+        names = sorted(os.listdir(layout.path("state", "watch")))
+    except FileNotFoundError:
+        return None
+    return WatchFolder(layout, names[-1]) if names else None
+
+
+def unguarded(layout: Layout, record: dict[str, t.Any] | None) -> bool:
+    """Whether a release that serves was never found good, and no watch will tell."""
+    folder = latest(layout)
+    running = folder is not None and folder.state()["status"] in GOING
+    return record is not None and record["status"] == "active" and not running
+
+
+def check_times(spec: dict[str, t.Any]) -> None:
+    """:raises InputError: when a duration or limit of a watch makes no sense."""
+    for name in ("duration", "interval", "retry_interval", "failure_threshold", "error_threshold", "restart_limit", "requests",
+                 "recovery_threshold", "window_rounds"):
+        if spec.get(name, 1) <= 0:
+            raise InputError(f"watch option {name}", "a number above 0", str(spec[name]), "Correct it")
+    for name in ("error_rate_pct", "latency_pct", "latency_floor_ms", "window_failures", "memory_mb", "metrics_interval"):
+        if spec.get(name, 0) < 0:
+            raise InputError(f"watch option {name}", "0 or a number above it", str(spec[name]), "Correct it")
+    if spec.get("error_rate_pct", 0) >= 100:
+        raise InputError("watch option error_rate_pct", "a percentage below 100", str(spec["error_rate_pct"]), "Correct it")
+    if spec.get("window_failures", 0) > spec.get("window_rounds", 10):
+        raise InputError("watch option window_failures", f"at most window_rounds ({spec['window_rounds']})", str(spec["window_failures"]),
+                         "Correct one of them")
+
+
+def create(layout: Layout, spec: dict[str, t.Any]) -> WatchFolder:
+    """A new watch's folder with its definition; nothing runs yet."""
+    os.makedirs(layout.path("state", "watch"), exist_ok=True)
+    while True:
+        folder = WatchFolder(layout, clock.stamp())
+        try:
+            os.mkdir(folder.path, 0o700)
+            break
+        except FileExistsError:
+            time.sleep(0.2)
+    name = f"{spec['env']}-{folder.id}"
+    spec.update(id=folder.id, root=layout.root, unit=f"{spec['service']}-watch-{folder.id}.service" if _may_have_unit(spec) else "",
+                log_file=layout.path("monitor_logs", f"monitor-{name}.log"),
+                metrics_file=layout.path("monitor_logs", f"metrics-{name}.jsonl"))
+    fs.write_json(os.path.join(folder.path, "spec.json"), spec, mode=0o600)
+    return folder
+
+
+def _may_have_unit(spec: dict[str, t.Any]) -> bool:
+    """Whether systemd can keep the watch running: through the end of its process, and through a reboot."""
+    return bool(spec["service"]) and os.getuid() == 0 and systemd.is_init()
+
+
+def start(layout: Layout, spec: dict[str, t.Any], program: types.ModuleType) -> WatchFolder:
+    """Start a watch, detached; one that runs is ended first, and says so in the history.
+
+    :param program: the util ``_watch.watcher``, which imports this one.
+
+    :raises StateError: when the one that runs guards the release longer, or better.
+    :raises ServiceError: when it does not begin.
+    """
+    check_times(spec)
+    _require_no_weaker(layout, spec)
+    stop(layout, "superseded by a new watch")
+    folder = create(layout, spec)
+    log = os.path.join(folder.path, "watcher.log")
+    _sweep_units(layout, spec)
+    if spec["unit"]:
+        detach.launch_unit(layout, program, folder.path, log, spec["unit"])
+    else:
+        detach.launch(layout, program, folder.path, log)
+    deadline = time.monotonic() + LAUNCH_TIMEOUT
+    while time.monotonic() < deadline:
+        if folder.saved():
+            return folder
+        time.sleep(0.05)
+    _abandon(folder)
+    raise ServiceError(f"watch {folder.id}", f"to begin within {LAUNCH_TIMEOUT:.0f} s", " ".join(fs.tail(log, 3)) or "nothing from it",
+                       f"Look into {folder.path}")
+
+
+def _require_no_weaker(layout: Layout, spec: dict[str, t.Any]) -> None:
+    """A short look by an operator must not disarm the watch of a deploy, and call its release verified."""
+    folder = latest(layout)
+    state = folder.state() if folder else {"status": "none"}
+    if folder is None or state["status"] != "running":
+        return
+    before, left = folder.spec(), state["left"]
+    if before["auto_rollback"] and (not spec["auto_rollback"] or spec["duration"] < left):
+        found = f"one of {spec['duration']:g} s{'' if spec['auto_rollback'] else ' without rollback'}"
+        raise StateError(f"watch {folder.id}, which guards release {state['release']} for another {left:.0f} s",
+                         "a new watch that rolls back and is as long", found,
+                         "Look at the one that runs with mobius.ops.monitor -e mobius_monitor_attach=true, or end it first with "
+                         "-e mobius_monitor_stop=true")
+
+
+def _abandon(folder: WatchFolder) -> None:
+    """Let a watch that did not begin in time not begin later, when nobody knows of it."""
+    fs.write_text(os.path.join(folder.path, "stop"), "it did not begin in time")
+    unit = folder.spec()["unit"]
+    if unit:
+        folder.forget_unit()
+        systemd.systemctl("stop", unit, check=False)
+
+
+def _sweep_units(layout: Layout, spec: dict[str, t.Any]) -> None:
+    """Remove units of watches that are lost: nobody else does."""
+    for name in sorted(os.listdir(layout.path("state", "watch"))):
+        folder = WatchFolder(layout, name)
+        if name != spec["id"] and folder.state()["status"] == "lost":
+            folder.forget_unit()
+
+
+def stop(layout: Layout, why: str) -> str | None:
+    """End the watch that runs, if one does; its id. It writes down why.
+
+    A watch that is rolling back at this moment is waited for.
+    """
+    folder = latest(layout)
+    if folder is None:
+        return None
+    state = folder.state()
+    if state["status"] not in GOING:
+        return None
+    fs.write_text(os.path.join(folder.path, "stop"), why)
+    deadline = time.monotonic() + STOP_TIMEOUT
+    while folder.state()["status"] in GOING and (time.monotonic() < deadline or folder.state().get("rolling_back")):
+        time.sleep(0.1)
+    with contextlib.suppress(ProcessLookupError):
+        state = folder.state()
+        if state["status"] == "running":
+            processes.end_group(state["pid"], state["ticks"], 1.0)
+    return folder.id
+
+
+def follow(layout: Layout, watch_id: str | None, offset: int, patience: float) -> dict[str, t.Any]:
+    """Wait until a watch says something new or ends, *patience* seconds at most.
+
+    :param watch_id: the latest one by default.
+    :param offset: bytes of the log that are known already.
+    :returns: ``state``, ``spec``'s files, the new ``lines`` of the log, the new ``offset``, and whether there are ``more`` lines already.
+    :raises StateError: when there is no watch to follow.
+    """
+    folder = WatchFolder(layout, watch_id) if watch_id else latest(layout)
+    spec = folder.spec() if folder and os.path.basename(folder.path) == folder.id else None
+    if folder is None or not spec:
+        raise StateError("watch " + (watch_id or "of " + layout.root), "one to follow", "none", "Start one with mobius.ops.monitor")
+    deadline = time.monotonic() + patience
+    while True:
+        state = folder.state()
+        lines, end, more = _new_lines(spec["log_file"], offset)
+        if lines or state["status"] in ("finished", "lost") or time.monotonic() >= deadline:
+            return {"id": folder.id, "state": state, "lines": lines, "offset": end, "more": more, "log_file": spec["log_file"],
+                    "metrics_file": spec["metrics_file"]}
+        time.sleep(0.1)
+
+
+def _new_lines(path: str, offset: int) -> tuple[list[str], int, bool]:
+    """Whole lines after an offset, the offset behind them, and whether that were not all."""
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(offset)
+            text = stream.read(CHUNK)
+    except FileNotFoundError:
+        return [], offset, False
+    whole = text[:text.rfind(b"\n") + 1]
+    return whole.decode("utf-8", "replace").splitlines(), offset + len(whole), len(text) == CHUNK

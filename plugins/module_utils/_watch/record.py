@@ -1,0 +1,88 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a watch writes down: its state, its log, its metrics. Pieces that a full disk refuses do not end the watch."""
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import sys
+import typing as t
+
+from .._core import clock, dotenv, fs, wording
+from .._core.errors import OpsError
+from .._service.node_service import Service
+from .._target import incidents, records
+from .control import WatchFolder
+
+
+class Record:
+    """The files of one watch. Values of the application's ``.env`` are hidden in all of them."""
+
+    def __init__(self, folder: WatchFolder, spec: dict[str, t.Any], state: dict[str, t.Any]) -> None:
+        self.folder, self.spec, self.state = folder, spec, state
+        self.redactor = dotenv.Redactor(folder.layout.env_file)
+
+    @contextlib.contextmanager
+    def best_effort(self) -> t.Iterator[None]:
+        """What cannot be written down must not end the watch: it decides from memory."""
+        try:
+            yield
+        except (OSError, OpsError) as error:
+            with contextlib.suppress(OSError):
+                sys.stderr.write(f"{clock.iso()} not written: {error}\n")
+
+    def log(self, level: str, text: str) -> None:
+        """One line of the log that operators follow."""
+        with self.best_effort():
+            fs.append_line(self.spec["log_file"], f"{clock.iso()} {level} {wording.one_line(self.redactor.text(text))}")
+
+    def metrics(self, what: str, **facts: t.Any) -> None:
+        """One line of the metrics file: a ``round``, a look at the ``host``, or a ``mark``."""
+        line = {"when": clock.iso(), "what": what, **self.redactor.value(facts)}
+        with self.best_effort():
+            fs.append_line(self.spec["metrics_file"], json.dumps(line, sort_keys=True))
+
+    def mark(self, name: str, level: str, text: str) -> None:
+        """Something that happened to the watch, in log and metrics."""
+        self.log(level, text)
+        self.metrics("mark", mark=name, text=text)
+
+    def save(self, **facts: t.Any) -> None:
+        """Add facts to the state and put it on disk."""
+        self.state.update(facts)
+        with self.best_effort():
+            self.folder.save_state({**self.state, "trigger": self.redactor.text(self.state["trigger"]),
+                                    "recent": self.redactor.value(self.state["recent"])})
+
+    def incident(self, severity: int, title: str, summary: str, service: Service | None, **more: t.Any) -> None:
+        """Open an incident with the evidence at hand."""
+        layout = self.folder.layout
+        path = os.path.join(layout.releases, self.state["release"] or "", ".release.json")
+        release = records.Findings().without(lambda: records.read(path, records.RELEASE), None) or {}
+        with self.best_effort():
+            record = incidents.open_incident(layout, {
+                "title": title, "severity": severity, "env": self.spec["env"], "release": self.state["release"], "summary": summary,
+                "evidence": {
+                    "trigger": summary, "samples": self.state["recent"], "log_file": self.spec["log_file"],
+                    "metrics_file": self.spec["metrics_file"], "backup": release.get("backup"),
+                    "application_log": fs.tail(os.path.join(layout.component("logs"), "app.log"), 20),
+                    "console": service.evidence() if service else [], **more}})
+            self.log("WARN", f"incident {record['id']} (severity {severity}) is open: {title}")
+            self.save(incident=record["id"])
+
+    def rotate(self, keep: int) -> int:
+        """Remove logs, metrics and state of all but the newest *keep* watches of this environment, this one among them; how many."""
+        removed = 0
+        for watch in sorted(os.listdir(os.path.dirname(self.folder.path)))[:-keep] if keep > 0 else []:
+            shutil.rmtree(os.path.join(os.path.dirname(self.folder.path), watch), ignore_errors=True)
+        for prefix in ("monitor", "metrics"):
+            mine = re.compile(re.escape(f"{prefix}-{self.spec['env']}-") + r"\d{8}_\d{6}\.\w+")
+            names = sorted(name for name in os.listdir(self.folder.layout.monitor_logs) if mine.fullmatch(name))
+            for name in names[:-keep] if keep > 0 else []:
+                with self.best_effort():
+                    os.unlink(self.folder.layout.path("monitor_logs", name))
+                    removed += 1
+        return removed

@@ -1,0 +1,153 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What there is to tell about a watch: its verdict and figures, and the deploy or rollback that it belongs to."""
+from __future__ import annotations
+
+import os
+import typing as t
+import urllib.parse
+
+from .._core import clock, dotenv
+from .._core.errors import OpsError, StateError
+from .._observe import thresholds
+from .._target import history
+from .._target import records as target_records
+from .._target.layout import Layout
+from .._target.releases import ReleaseStore
+from . import control, timeseries
+
+#: Events that may lie between the begin of a deploy or rollback and its switch.
+_STEPS = ("preflight", "lock_reclaimed", "force_unlock", "backup", "prepared", "migrated", "rolled_back", "restored", "watch")
+#: Seconds from a switch to its watch, and from a step to the next one, beyond which they do not belong together.
+_SOON, _LONG = 3600, 4 * 3600
+_EVENTS, _INCIDENTS, _LINES = 100, 5, 20
+_QUOTES = ("application_log", "console", "lines")
+_OF_SPEC = ("duration", "interval", "retry_interval", "failure_threshold", "error_threshold", "restart_limit", "auto_rollback", "service",
+            "log_file", "metrics_file")
+_OF_STATE = ("status", "started", "release", "verdict", "trigger", "rounds", "left", "samples", "rollback", "incident",
+             "write_attempts")
+_OF_INCIDENT = ("id", "title", "severity", "severity_name", "status", "opened", "opened_by", "respond_by", "escalation", "channel",
+                "summary", "path")
+_OF_RECORD = ("id", "version", "status", "source", "sha256", "backup", "migration", "created", "activated", "verified", "failed_reason")
+
+
+def gather(layout: Layout, watch_id: str | None = None) -> dict[str, t.Any]:
+    """All facts of a watch, without secrets.
+
+    :param watch_id: the latest watch by default.
+    :raises StateError: when there is no such watch.
+    """
+    folder = _find(layout, watch_id)
+    spec, state = folder.spec(), folder.state()
+    watch = {"id": folder.id, "env": str(spec.get("env") or "unknown"), **{name: state.get(name) for name in _OF_STATE},
+             **{name: spec.get(name) for name in _OF_SPEC},
+             "baseline": _baseline(state.get("baseline")), "checks": [_told(check) for check in spec.get("checks") or []]}
+    events = [event for event in history.events(layout, 5000)
+              if isinstance(event, dict) and _seconds(event.get("when")) and isinstance(event.get("what"), str)]
+    chosen = _chosen(events, watch)
+    facts = {
+        "host": os.uname().nodename, "watch": {**watch, "ended": _ended(events, watch)},
+        "series": timeseries.read(str(watch["metrics_file"])), "events": chosen[:_EVENTS // 2] + chosen[_EVENTS // 2:][-_EVENTS // 2:],
+        "releases": _releases(ReleaseStore(layout), watch, chosen), "incidents": _incidents(layout, watch, chosen),
+        "thresholds": {"response_time_ms": list(_limits(spec)["response_time_ms"])},
+    }
+    return dotenv.Redactor(layout.env_file).value(facts)
+
+
+def _find(layout: Layout, watch_id: str | None) -> control.WatchFolder:
+    folder = control.WatchFolder(layout, watch_id) if watch_id else control.latest(layout)
+    if folder is None or os.path.basename(folder.path) != folder.id or not folder.spec():
+        ids = os.listdir(layout.path("state", "watch")) if os.path.isdir(layout.path("state", "watch")) else []
+        raise StateError("watch " + (watch_id or "of " + layout.root), "one to report on",
+                         ", ".join(sorted(ids)[-5:]) if watch_id and ids else "none",
+                         "Name one of these" if watch_id and ids else "Deploy a release, or start a watch with mobius.ops.monitor")
+    return folder
+
+
+def _told(check: dict[str, t.Any]) -> dict[str, t.Any]:
+    """What is asked, without headers, and without what an address may hide."""
+    parts = urllib.parse.urlsplit(str(check.get("url") or ""))
+    plain = urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return {"name": check.get("name"), "url": plain, "method": check.get("method"), "max_ms": check.get("max_ms")}
+
+
+def _baseline(given: t.Any) -> dict[str, dict[str, t.Any]]:
+    """Check -> its figures before the deploy, those that are numbers."""
+    rows = given.items() if isinstance(given, dict) else []
+    return {str(name): {"p50_ms": timeseries.number(row.get("p50_ms"))} for name, row in rows if isinstance(row, dict)}
+
+
+def _limits(spec: dict[str, t.Any]) -> dict[str, tuple[float, float]]:
+    try:
+        return thresholds.merge(spec.get("thresholds"))
+    except OpsError:
+        return thresholds.DEFAULTS
+
+
+def _seconds(when: t.Any) -> float | None:
+    """Seconds since 1970, or ``None`` for what is no time."""
+    try:
+        return clock.parse(when).timestamp()
+    except (TypeError, ValueError):
+        return None
+
+
+def _when(event: dict[str, t.Any]) -> float:
+    """When an event was that has a time."""
+    return t.cast(float, _seconds(event["when"]))
+
+
+def _end(events: list[dict[str, t.Any]], watch: dict[str, t.Any]) -> int | None:
+    """Where the watch ended."""
+    return next((at for at, event in enumerate(events) if event["what"] == "watch" and event.get("log_file") == watch["log_file"]), None)
+
+
+def _ended(events: list[dict[str, t.Any]], watch: dict[str, t.Any]) -> str | None:
+    end = _end(events, watch)
+    return None if end is None else events[end]["when"]
+
+
+def _chosen(events: list[dict[str, t.Any]], watch: dict[str, t.Any]) -> list[dict[str, t.Any]]:
+    """All that happened from the begin of the deploy or rollback to the end of the watch, and what named its release later."""
+    end = _end(events, watch)
+    begun = _seconds(watch["started"])
+    if begun is None:  # it never came to its first round
+        return [event for event in events if watch["release"] and event.get("release") == watch["release"]]
+    inside = [at for at, event in enumerate(events) if _when(event) >= begun]
+    start = inside[0] if inside else len(events)
+    switch = next((at for at in reversed(range(len(events))) if events[at]["what"] == "active"
+                   and events[at].get("release") == watch["release"] and _when(events[at]) <= begun), None)
+    if switch is not None and begun - _when(events[switch]) <= _SOON:
+        start = switch
+        while start and _belongs(events[start - 1], events[start]):
+            start -= 1
+    after = events[end + 1:] if end is not None else []
+    return events[start:end + 1 if end is not None else None] + [event for event in after if event.get("release") == watch["release"]]
+
+
+def _belongs(event: dict[str, t.Any], following: dict[str, t.Any]) -> bool:
+    """Whether an event is a step of the same deploy or rollback as the one after it."""
+    of_before = event["what"] == "watch" and event.get("verdict") != "inconclusive"  # one that ended by itself; others were superseded
+    return event["what"] in _STEPS and not of_before and _when(following) - _when(event) <= _LONG
+
+
+def _releases(store: ReleaseStore, watch: dict[str, t.Any], events: list[dict[str, t.Any]]) -> dict[str, t.Any]:
+    live, target = store.live(), store.target()
+    switches = [event for event in events if event["what"] == "active" and event.get("release") == watch["release"]]
+    previous = switches[0].get("previous") if switches else None
+    wanted = {watch["release"], live, previous, target["id"] if target else None}
+    records = [{name: record.get(name) for name in _OF_RECORD} for record in store.all() if record["id"] in wanted]
+    return {"watched": watch["release"], "live": live, "previous": previous, "target": target["id"] if target else None, "records": records}
+
+
+def _incidents(layout: Layout, watch: dict[str, t.Any], events: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """The incidents that the watch or an event names, with the last lines of the application."""
+    names = dict.fromkeys(str(name) for name in [*(event.get("incident") for event in events), watch["incident"]] if name)
+    found = []
+    for name in list(names)[:_INCIDENTS]:
+        record = target_records.read(os.path.join(layout.incidents, os.path.basename(name) + ".json"), target_records.INCIDENT)
+        if record:
+            evidence = record.get("evidence") or {}
+            lines = {kind: evidence[kind][-_LINES:] for kind in _QUOTES if isinstance(evidence.get(kind), list)}
+            found.append({**{field: record.get(field) for field in _OF_INCIDENT}, "lines": lines})
+    return found

@@ -1,0 +1,45 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What modules ask of a watch, and what they tell of one."""
+from __future__ import annotations
+
+import typing as t
+
+from .._core.errors import InputError
+from .._observe import probe, thresholds
+from .._service import registry as service_registry
+from .._target.layout import Layout, check_name
+from . import control, watcher
+
+
+def definition(layout: Layout, options: dict[str, t.Any], checks: list[dict[str, t.Any]]) -> dict[str, t.Any]:
+    """What ``begin`` takes.
+
+    :param options: those of ``_ansible.arguments.WATCH``.
+    :raises InputError: when it makes no sense, so that nobody learns of that after a switch.
+    """
+    check_name(options["env"] or "", "env")
+    probe.require(checks)
+    spec = {**options, "checks": checks}
+    if not checks:
+        raise InputError("watch", "some checks", "none", "Give the checks option, or mobius_checks")
+    control.check_times(spec)
+    thresholds.merge(spec["thresholds"])
+    if spec["service"]:
+        service_registry.load(layout, spec["service"])
+    return spec
+
+
+def begin(layout: Layout, spec: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Start it; what is told of it then."""
+    folder = control.start(layout, dict(spec), watcher)
+    return told(control.follow(layout, folder.id, 0, 0))
+
+
+def told(found: dict[str, t.Any]) -> dict[str, t.Any]:
+    """What a module returns of a watch that it followed."""
+    state = found["state"]
+    return {**{name: state.get(name) for name in ("verdict", "trigger", "samples", "rollback", "incident", "baseline", "latency")},
+            "write_attempts": state.get("write_attempts") or [],
+            "watch": {"id": found["id"], **{name: state.get(name) for name in ("status", "release", "rounds", "left", "recent")}},
+            **{name: found[name] for name in ("lines", "offset", "more", "log_file", "metrics_file")}}

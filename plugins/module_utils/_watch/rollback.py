@@ -1,0 +1,85 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The rollback that a watch does by itself: once, to a release that was verified, or not at all."""
+from __future__ import annotations
+
+import contextlib
+import time
+import typing as t
+
+from .._core.errors import OpsError, ServiceError
+from .._deploy import activation
+from .._service import ongoing_work
+from .._service.draining import Drain
+from .._service.node_service import Service
+from .._service.ongoing_work import Work
+from .._target import switch_journal
+from .._target.releases import ReleaseStore
+from .record import Record
+
+
+def roll_back(record: Record, store: ReleaseStore, service: Service | None, trigger: str) -> str:
+    """Go back to the rollback target; the verdict that this makes, ``rolled_back`` or ``frozen``.
+
+    One that was interrupted is finished by its journal; one that was decided stays so.
+
+    :raises Superseded: when another release is live by now.
+    """
+    release, spec, state = record.state["release"], record.spec, record.state
+    if state["decided"]:
+        if not state["incident"]:
+            record.incident(1 if state["decided"] == "frozen" else 2, f"The rollback of release {release} ended: {state['decided']}",
+                            trigger, service, trigger=trigger)
+        return state["decided"]
+    if ((store.get(release) if release else None) or {}).get("migration") == "forward_only":
+        record.save(decided="frozen")
+        record.incident(1, f"Release {release} is bad and cannot be rolled back by itself",
+                        f"{trigger}. Its migration is forward-only: a person decides.", service, trigger=trigger)
+        return "frozen"
+    record.mark("rolling_back", "ERROR", f"rolling back release {release}: {trigger}{_announced(service, spec)}")
+    record.save(rolling_back=state["rolling_back"] or (store.target() or {}).get("id") or "none", trigger=trigger)
+    began = time.monotonic()
+    try:
+        facts = activation.roll_back(store, service, spec["checks"], spec["ready_timeout"], trigger, bad=release,
+                                      drain=Drain(spec.get("drain_timeout", 30), True))
+    except activation.Superseded:
+        raise
+    except (OpsError, OSError) as error:
+        record.save(decided="frozen")
+        record.incident(1, f"Rollback of release {release} failed", f"{trigger}. {error}", service, trigger=trigger,
+                        **getattr(error, "facts", {}))
+        found = "ended on an unhealthy release" if isinstance(error, ServiceError) else "was not possible"
+        record.log("ERROR", f"rollback {found}: {error}")
+        return "frozen"
+    elapsed, target = round(time.monotonic() - began, 1), facts["target"]["id"]
+    cut = facts.get("cut") or Work().facts()
+    told = ongoing_work.lost(cut)
+    lost = f" {told}" if told else ""
+    record.save(decided="rolled_back", rollback={"from": release, "to": target, "elapsed": elapsed, "downtime": facts["downtime"],
+                                                 "cut": cut, "cut_text": told})
+    record.mark("rolled_back", "WARN", f"rolled back to release {target} in {elapsed:g} s; it is healthy.{lost}")
+    record.incident(2, f"Release {release} was rolled back to {target}",
+                    f"{trigger}. Release {target} serves again after {elapsed:g} s.{lost}", service, trigger=trigger, cut=cut)
+    return "rolled_back"
+
+
+def finish_before(record: Record, store: ReleaseStore, service: Service | None) -> None:
+    """Finish a switch that was interrupted before a watch begins; one that may not roll back only says what does."""
+    unfinished = switch_journal.unfinished(store.layout)
+    if not unfinished or unfinished.get("running"):
+        return
+    if not record.spec["auto_rollback"] or "fault" in unfinished:
+        record.log("WARN", unfinished["message"])
+        return
+    for told in activation.settle(store, service, record.spec["checks"], record.spec["ready_timeout"],
+                                   drain=Drain(record.spec.get("drain_timeout", 30), True)):
+        record.log("WARN", told)
+
+
+def _announced(service: Service | None, spec: dict[str, t.Any]) -> str:
+    """What the bad release works on at this moment, and how long that is waited for."""
+    with contextlib.suppress(OpsError, OSError):
+        work = ongoing_work.of(service, service.serving()) if service else Work()
+        if work:
+            return f" ({work} get up to {spec.get('drain_timeout', 30):g} s, then they are cut)"
+    return ""

@@ -1,0 +1,79 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A round of a watch: every check, each so many times. What its samples say, in one word and by check."""
+from __future__ import annotations
+
+import concurrent.futures
+import time
+import typing as t
+
+from .._observe import health, probe
+
+Samples = list[dict[str, t.Any]]
+
+#: Faulty samples that a round keeps as evidence.
+EVIDENCE = 3
+#: Outcomes of a check, and so of a round, the gravest first. ``partial``: some requests failed, fewer than half.
+WORDS = ("failed", "error", "partial", "slow", "ok")
+
+
+def take(checks: list[dict[str, t.Any]], requests: int) -> Samples:
+    """Send every normalized check *requests* times: all checks at once, then all again, so that no check waits for its own answers.
+
+    A service that hangs or is slow is not asked so often: after the longest timeout of the checks no more requests are sent.
+    """
+    samples: Samples = []
+    deadline = time.monotonic() + max((check["timeout"] for check in checks), default=0)
+    workers = max(1, min(health.WORKERS, len(checks)))
+    with probe.session(workers) as http, concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        for _number in range(requests):
+            samples += pool.map(lambda check: probe.probe(check, http), checks)
+            if time.monotonic() >= deadline:
+                break
+    return samples
+
+
+def of(samples: Samples) -> dict[str, t.Any]:
+    """``outcome``, ``fault`` (in words), ``checks`` (figures of each) and ``evidence`` of a round.
+
+    A check has failed when half or more of its requests that could be measured failed. One request that fails among many is no failed
+    round: it counts for the error rate (``_watch.decision``).
+    """
+    by_check = health.by_check(samples)
+    words = {name: _word(found) for name, found in by_check.items()}
+    outcome = next((word for word in WORDS if word in words.values()), "no_data")
+    culprit = next((name for name, word in words.items() if word == outcome), "")
+    faulty = [sample for sample in samples if sample["outcome"] != "ok"]
+    faulty.sort(key=lambda sample: WORDS.index(sample["outcome"]))  # a stable sort: the first of the gravest comes first
+    return {"outcome": outcome, "fault": _fault(outcome, by_check.get(culprit, [])),
+            "checks": {name: _figures(found) for name, found in by_check.items()}, "evidence": faulty[:EVIDENCE]}
+
+
+def _count(samples: Samples, outcome: str) -> int:
+    return sum(sample["outcome"] == outcome for sample in samples)
+
+
+def _word(samples: Samples) -> str:
+    measured = [sample for sample in samples if sample["outcome"] != "error"]
+    if not measured:
+        return "error"
+    failed = _count(measured, "failed")
+    if failed:
+        return "failed" if 2 * failed >= len(measured) else "partial"
+    return "slow" if 2 * _count(measured, "slow") >= len(measured) else "ok"
+
+
+def _fault(outcome: str, samples: Samples) -> str:
+    kind = "failed" if outcome == "partial" else outcome
+    faulty = [sample for sample in samples if sample["outcome"] == kind and kind != "ok"]
+    if not faulty:
+        return ""
+    share = f"{len(faulty)} of {len(samples)} requests: " if len(samples) > len(faulty) else ""
+    return f"{faulty[0]['check']}: {share}{health.told(faulty[0], documents=False)}"
+
+
+def _figures(samples: Samples) -> dict[str, t.Any]:
+    times = [sample["ms"] for sample in samples if sample["status"] is not None]
+    return {"requests": len(samples), **{word: _count(samples, word) for word in ("ok", "slow", "failed", "error")},
+            "p50_ms": health.percentile(times, 50), "p95_ms": health.percentile(times, 95), "max_ms": max(times, default=None),
+            "ms": times}

@@ -1,0 +1,282 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The process that watches a release on its target, and rolls it back by itself.
+
+It runs detached from Ansible (``_service.detach``): when the controller or its connection dies, it goes on. Its state is on
+disk after every round.
+"""
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import traceback
+import typing as t
+
+from .._core import clock, fs, processes, stats
+from .._core.errors import OpsError
+from .._deploy import activation, blue_green
+from .._observe import health, probe, thresholds
+from .._service import ongoing_work
+from .._service import registry as service_registry
+from .._service.slots import SlottedService
+from .._target import history
+from .._target.layout import Layout
+from .._target.releases import ReleaseStore
+from . import application_log, decision, host_check, latency_baseline, rollback
+from . import rounds as watch_rounds
+from .control import WatchFolder
+from .record import Record
+
+#: Rounds that the state keeps for the spark line and the incident.
+RECENT = 30
+LEVELS = {"ok": "INFO", "partial": "WARN", "slow": "WARN"}
+
+
+class Stopped(Exception):
+    """The watch was told to end."""
+
+
+class Watcher:
+    """One watch, from its first round to its verdict. Begun anew after its host was started anew, it goes on where it was."""
+
+    def __init__(self, folder: WatchFolder) -> None:
+        self.folder = folder
+        self.spec = folder.spec()
+        self.layout = Layout(self.spec["root"])
+        self.store = ReleaseStore(self.layout)
+        self.service = service_registry.load(self.layout, self.spec["service"]) if self.spec["service"] else None
+        rules = {name: self.spec[name] for name in decision.Rules._fields if name in self.spec}
+        times = latency_baseline.read(self.layout)
+        self.decision = decision.Decision(decision.Rules(**rules), times)
+        self.times = stats.Histogram()
+        self.restarts_before = self._service_facts()["restarts"]
+        self.state = self._resumed(times) or self._new_state(times)
+        self.record = Record(folder, self.spec, self.state)
+        self.end = time.monotonic() + self.state["left"]
+        self.host = host_check.HostLook(self.record, self.service)
+
+    def _new_state(self, times: dict[str, list[float]]) -> dict[str, t.Any]:
+        return {
+            "status": "running", **self._process(), "started": clock.iso(), "release": self.store.live(), "verdict": None, "trigger": "",
+            "rounds": 0, "recent": [], "incident": None, "rollback": None, "left": self.spec["duration"],
+            "samples": self.summary(), "decision": self.decision.saved(), "rolling_back": "", "decided": "", "resumed": 0, "times": {},
+            "baseline": latency_baseline.figures(self._baseline(times)),
+        }
+
+    @staticmethod
+    def _process() -> dict[str, t.Any]:
+        return {"pid": os.getpid(), "ticks": processes.start_ticks(os.getpid())}
+
+    def _baseline(self, times: dict[str, list[float]]) -> dict[str, list[float]]:
+        """What is known of the checks of this watch."""
+        return {check["name"]: times[check["name"]] for check in self.spec["checks"] if check["name"] in times}
+
+    def _resumed(self, times: dict[str, list[float]]) -> dict[str, t.Any] | None:
+        """The state of this watch when it has begun already. What was counted goes on, what was in a row does not."""
+        state = self.folder.saved()
+        if not state:
+            return None
+        self.decision.resume(state["samples"], state["decision"], state["trigger"])
+        self.times = stats.Histogram(state["times"])
+        # nobody watched meanwhile, so that time does not count; and never is it the end before anything was seen
+        left = max(state["left"], self.spec["interval"])
+        return {**state, **self._process(), "resumed": state["resumed"] + 1, "left": left,
+                "baseline": latency_baseline.figures(self._baseline(times))}
+
+    def _service_facts(self) -> dict[str, t.Any]:
+        return self.service.status() if self.service else {"restarts": 0, "pid": None}
+
+    def run(self) -> None:
+        """Watch until the end of the window, a rollback, or a stop."""
+        if not self.spec["unit"]:  # systemd starts it again, and a host that shuts down does not end it; here it would just be gone
+            said = "its process was told to end (SIGTERM)"
+            signal.signal(signal.SIGTERM, lambda *_: fs.write_text(self.stop_file, said))
+        try:
+            self.begin()
+            verdict = self.roll_back() if self.state["rolling_back"] or self.state["decided"] else self.rounds()
+        except (Stopped, activation.Superseded) as reason:
+            verdict = "inconclusive"
+            self.decision.trigger = str(reason)
+        except Exception as error:  # a watch that ends silently would be worse than any message
+            with contextlib.suppress(OSError):
+                traceback.print_exc()
+            verdict = "inconclusive"
+            self.decision.trigger = f"the watch itself failed: {error}"
+            self.record.incident(3, "The watch ended early", self.decision.trigger, self.service)
+        self.finish(verdict)
+
+    def begin(self) -> None:
+        """Say what is watched, or that it goes on; wait until the first round is due."""
+        if self.state["resumed"]:
+            self.record.mark("resumed", "WARN", f"watch {self.folder.id} goes on after it was interrupted: "
+                                                f"{self.state['left']:.0f} s left, what was in a row counts anew")
+            self.record.save()
+            if self.state["rolling_back"] or self.state["decided"]:
+                if isinstance(self.service, SlottedService):
+                    with contextlib.suppress(OpsError):
+                        self.service.proxy.wait()  # after a reboot it starts at the same time
+                return
+            # after a reboot the service comes up at the same time: what is seen meanwhile says nothing about the release
+            checks = [probe.fill(check, self.state["release"]) for check in self.spec["checks"]]
+            health.wait_for(checks, self.spec["ready_timeout"], give_up=lambda: "told to end" if self.told_to_end() else "")
+            self.end = time.monotonic() + self.state["left"]
+            return
+        self.record.mark("begins", "INFO", f"watch {self.folder.id} of release {self.state['release']} begins: "
+                                           f"{self.spec['duration']:g} s, a check every {self.spec['interval']:g} s, rollback "
+                         + (f"after {self.spec['failure_threshold']} consecutive failures" if self.spec["auto_rollback"] else "off"))
+        self.record.save()
+        with self.record.best_effort():
+            rollback.finish_before(self.record, self.store, self.service)
+        self.record.save(release=self.store.live())
+        with self.record.best_effort():
+            self.store.make_reserve()
+            self.record.rotate(self.spec.get("keep", 0))
+        self.pause(self.spec["initial_delay"])
+        self.end = time.monotonic() + self.spec["duration"]
+
+    def rounds(self) -> str:
+        """Round after round; the verdict."""
+        told = self.decision.alarmed and bool(self.state["incident"])
+        while time.monotonic() < self.end or self.owes():
+            at = time.monotonic()
+            action = self.round()
+            if action == decision.ROLL_BACK and self.spec["auto_rollback"]:
+                return self.roll_back()
+            if action == decision.RECOVERED:
+                told = False
+                self.record.mark("recovered", "INFO", f"{self.decision.good_in_a_row} good checks in a row: the alarm is over")
+            elif action != decision.CONTINUE and not told:
+                told = True
+                self.record.mark("alarm", "ERROR", self.decision.trigger)
+                self.record.incident(2, "The watch raised an alarm", self.decision.trigger, self.service)
+            wait = self.spec["retry_interval"] if self.decision.suspicious() else self.spec["interval"]
+            self.pause((at + wait if self.owes() else min(at + wait, self.end)) - time.monotonic())
+        return self.decision.verdict()
+
+    def owes(self) -> bool:
+        """Whether the window has room for as many rounds as a rollback takes, and fewer were made, since the host is busy."""
+        rounds = self.spec["failure_threshold"]
+        return self.state["rounds"] < rounds and self.spec["duration"] > (rounds - 1) * self.spec["interval"]
+
+    def roll_back(self) -> str:
+        """Go back, or finish that; the verdict."""
+        if not self.state["rolling_back"] and not self.state["decided"]:
+            self.decision.trigger += application_log.exception(self.record, self.service)
+        return rollback.roll_back(self.record, self.store, self.service, self.decision.trigger)
+
+    def round(self) -> str:
+        """Run every check, write down what was found, and say what to do."""
+        live = self.store.live()
+        if live != self.state["release"]:
+            raise Stopped(f"release {live} is live now, not {self.state['release']}")
+        found, facts = self.measure(live)
+        outcome, fault = found["outcome"], found["fault"]
+        restarts, memory_mb = max(0, facts["restarts"] - self.restarts_before), processes.memory(facts["pid"]) / 1e6
+        action = self.decision.feed(outcome, restarts, fault, found["checks"], memory_mb)
+        for figures in found["checks"].values():
+            for value in figures.pop("ms"):
+                self.times.add(value)
+        number, left = self.state["rounds"] + 1, max(0.0, self.end - time.monotonic())
+        self.record.metrics("round", round=number, outcome=outcome, release=live, restarts=restarts, fault=fault,
+                            evidence=found["evidence"], memory_mb=round(memory_mb, 1),
+                            checks=[{"check": name, **figures} for name, figures in found["checks"].items()])
+        typical, late = (max((figures[name] or 0.0 for figures in found["checks"].values()), default=0.0) for name in ("p50_ms", "p95_ms"))
+        recent = (self.state["recent"] + [{"when": clock.iso(), "outcome": outcome, "ms": typical, "fault": fault}])[-RECENT:]
+        self.record.save(rounds=number, recent=recent, left=round(left), samples=self.summary(), restarts=restarts,
+                         trigger=self.decision.trigger, times=self.times.to_json(), decision=self.decision.saved())
+        self.record.log(LEVELS.get(outcome, "ERROR"),
+                        f"round {number} {outcome} response time {typical:.0f} ms" + (f" (p95 {late:.0f} ms)" if late > typical else "")
+                        + f", restarts {restarts}, {left:.0f} s left"
+                        + (f", failure {self.decision.failed_in_a_row} of {self.spec['failure_threshold']}" if outcome == "failed" else "")
+                        + (f": {fault}" if fault else ""))
+        return action
+
+    def summary(self) -> dict[str, t.Any]:
+        """Counts by outcome, availability with its status, and percentiles of the whole watch."""
+        found = self.decision.summary()
+        status = thresholds.grade("uptime_pct", found["availability_pct"], thresholds.merge(self.spec.get("thresholds")))
+        return {**found, "uptime_status": status, **{f"p{percent}_ms": self.times.percentile(percent) for percent in (50, 95, 99)}}
+
+    def measure(self, live: str | None) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+        """What one round says (``_watch.rounds.of``), and the facts of the service.
+
+        What goes wrong on this side is an ``error`` of the round, and not the end of the watch.
+        """
+        try:
+            checks = [probe.fill(check, live) for check in self.spec["checks"]]
+            found = watch_rounds.of(watch_rounds.take(probe.hiding(checks, self.record.redactor.secrets), self.spec.get("requests", 1)))
+            facts = self._service_facts()
+            self.host.take(facts)
+            application_log.look(self.record, self.service)
+        except Exception as error:
+            return ({"outcome": "error", "fault": f"the watch could not measure: {error}", "checks": {}, "evidence": []},
+                    {"restarts": self.restarts_before, "pid": None})
+        return found, facts
+
+    @property
+    def stop_file(self) -> str:
+        """The file whose being there ends the watch; it says why."""
+        return os.path.join(self.folder.path, "stop")
+
+    def told_to_end(self) -> bool:
+        """Whether somebody ends the watch."""
+        return os.path.exists(self.stop_file)
+
+    def pause(self, seconds: float) -> None:
+        """Wait. :raises Stopped: as soon as the watch is told to end."""
+        deadline = time.monotonic() + seconds
+        while True:
+            if self.told_to_end():
+                raise Stopped(" ".join(fs.tail(self.stop_file, 1)) or "stopped")
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, 0.25))
+
+    def finish(self, verdict: str) -> None:
+        """The verdict into state, release record, log and history."""
+        release, latency = self.state["release"], self.decision.latency()
+        if self.store.live() == release:
+            application_log.look(self.record, self.service)
+        if any(words != "judged" for words in latency.values()):
+            told = "; ".join(f"{name} {words}" for name, words in latency.items())
+            self.record.log("WARN", f"latency against the release before: {told}")
+        with self.record.best_effort():
+            record = self.store.get(release) if release else None
+            if verdict == "healthy" and record and record["status"] == "active" and self.store.live() == release:
+                self.store.mark(release, "verified", f"watch {self.folder.id}")
+        self.record.mark("ends", "INFO" if verdict == "healthy" else "WARN", f"watch {self.folder.id} ends: {verdict}"
+                         + (f" ({self.decision.trigger})" if self.decision.trigger else ""))
+        with self.record.best_effort():
+            history.record(self.layout, "watch", self.record.redactor.text(self.decision.trigger), verdict=verdict, release=release,
+                            elapsed=(clock.now() - clock.parse(self.state["started"])).total_seconds(), samples=self.summary(),
+                            log_file=self.spec["log_file"], metrics_file=self.spec["metrics_file"], incident=self.state["incident"],
+                            watch=self.folder.id)
+        with self.record.best_effort():
+            self.folder.forget_unit()
+        self.record.save(status="finished", verdict=verdict, trigger=self.decision.trigger, rolling_back="", left=0, latency=latency)
+        if verdict in ("healthy", "degraded", "rolled_back"):
+            with self.record.best_effort():
+                bad = verdict == "rolled_back"  # what it has begun is waited for, but not for as long as a good one's
+                retired = blue_green.retire(self.service, self.spec.get("drain_timeout", 30) if bad else None, True if bad else None)
+                if retired:
+                    told = f"the instance of release {retired.release}, which no longer serves, was stopped"
+                    lost = ongoing_work.lost(retired.cut.facts())
+                    self.record.log("WARN" if retired.cut else "INFO", ". ".join(filter(None, [told, lost])))
+
+
+def main() -> None:
+    """``python -m …watcher FOLDER``"""
+    path = sys.argv[1]
+    folder = WatchFolder(Layout(os.path.dirname(os.path.dirname(os.path.dirname(path)))), os.path.basename(path))
+    if (folder.saved() or {}).get("status") == "finished":  # its host was started anew in the moment of its end
+        folder.forget_unit()
+    else:
+        Watcher(folder).run()
+
+
+if __name__ == "__main__":
+    main()

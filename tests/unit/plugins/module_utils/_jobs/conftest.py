@@ -1,0 +1,68 @@
+"""A service that starts real programs, and jobs of the real ffmpeg."""
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import types
+
+import pytest
+from support.waiting import wait_until
+
+from ansible_collections.mobius.ops.plugins.module_utils._jobs import listing
+
+#: Starts a program for each line of JSON that it is told.
+SERVICE = """import json, subprocess, sys
+for line in sys.stdin:
+    subprocess.Popen(json.loads(line), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+"""
+
+
+class Renders:
+    """A service of one instance, and what it starts."""
+
+    def __init__(self, folder, process) -> None:
+        self.folder, self.process = folder, process
+        status = {"pid": process.pid, "release": "r1"}
+        self.service = types.SimpleNamespace(spec={"job_programs": [], "user": None}, port=5001, name="mobius", status=lambda: status,
+                                             instances=lambda: [self.service])
+
+    def start(self, *words: str) -> listing.Job:
+        """Let the service start ffmpeg."""
+        before = {job.pid for job in self.jobs()}
+        line = ["ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-y", *words]
+        self.process.stdin.write(json.dumps(line) + "\n")
+        return wait_until(lambda: next((job for job in self.jobs() if job.pid not in before), None))
+
+    def encode(self, name: str = "out.mp4", *options: str, seconds: int = 600) -> listing.Job:
+        """An encode that takes as long as its clip, of which the first part has been written."""
+        path = self.folder / name
+        job = self.start("-re", "-f", "lavfi", "-i", "testsrc=size=64x64:rate=10", "-t", str(seconds), "-c:v", "libx264",
+                         "-g", "5", "-tune", "zerolatency", *options, str(path))
+        wait_until(lambda: path.exists() and path.stat().st_size > 0)
+        return job
+
+    def waits(self) -> listing.Job:
+        """A job that waits for input, and does not hear SIGTERM."""
+        pipe = self.folder / "input.mp4"
+        os.mkfifo(pipe)
+        self._held = os.open(pipe, os.O_RDWR)
+        job = self.start("-i", str(pipe), "-f", "null", "-")
+        wait_until(lambda: "pipe" in getattr(listing.sample(job), "waits_in", ""))
+        return job
+
+    def jobs(self) -> list[listing.Job]:
+        """What runs."""
+        return listing.listed(self.service, ["ffmpeg"])
+
+
+@pytest.fixture
+def renders(tmp_path):
+    """A service that starts ffmpeg; it and its programs end with the test."""
+    process = subprocess.Popen([sys.executable, "-c", SERVICE], stdin=subprocess.PIPE, text=True, bufsize=1, start_new_session=True)
+    yield Renders(tmp_path, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.stdin.close()
+    process.wait()

@@ -1,0 +1,65 @@
+"""What the FFmpeg of a host can do, as it says, and as it shows."""
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import StateError
+from ansible_collections.mobius.ops.plugins.module_utils._jobs import ffmpeg
+
+
+@pytest.fixture
+def fake(tmp_path):
+    """An ffmpeg that is a script."""
+    def make(text):
+        path = tmp_path / "ffmpeg"
+        path.write_text("#!/bin/sh\n" + text)
+        path.chmod(0o755)
+        return str(path)
+    return make
+
+
+def test_the_real_one():
+    wanted = {"encoders": ["libx264", "aac", "libnone"], "decoders": ["h264", "nodec"], "filters": ["scale", "nofilter"]}
+    found = ffmpeg.look("ffmpeg", wanted)
+    assert found["missing"] == {"encoders": ["libnone"], "decoders": ["nodec"], "filters": ["nofilter"]}
+    assert found["encodes"] == [{"encoder": "libx264", "error": ""}, {"encoder": "aac", "error": ""}]
+    assert os.path.isabs(found["path"]) and found["version"][0].isdigit()
+    assert ffmpeg.look("ffmpeg", {"encoders": ["aac"]}, tried=False)["encodes"] == []
+
+
+def test_an_encoder_whose_output_does_not_decode(fake):
+    path = fake("""case "$*" in
+  *-version*) echo 'ffmpeg version 7 Copyright';;
+  *-encoders*) echo ' V....D libx264  H.264';;
+  *testsrc*) for last; do :; done; echo rubbish > "$last";;
+  *) echo 'Invalid data found when processing input' >&2; exit 1;;
+esac
+""")
+    assert ffmpeg.look(path, {"encoders": ["libx264"]})["encodes"] == [
+        {"encoder": "libx264", "error": "Invalid data found when processing input"}]
+
+
+@pytest.mark.parametrize("text, said", [
+    ("echo 'libavdevice.so.59: cannot open' >&2; exit 127\n", "ffmpeg: expected it to start, found exit status 127 (libavdevice.so.59"),
+    ("echo nothing\n", "to tell its version, found 'nothing'"),
+])
+def test_one_that_does_not_start(fake, text, said):
+    with pytest.raises(StateError) as caught:
+        ffmpeg.look(fake(text), {})
+    assert said in str(caught.value) and "Repair the installation of FFmpeg" in str(caught.value)
+
+
+def test_one_that_is_not_there():
+    with pytest.raises(StateError, match="expected the program no-ffmpeg, found none on the PATH"):
+        ffmpeg.look("no-ffmpeg", {})
+
+
+def test_a_file_that_takes_too_long_is_not_waited_for(fake, tmp_path):
+    assert "expected an end within 0.2 s" in ffmpeg.decode(fake("exec sleep 60\n"), str(tmp_path), 0.2)
+
+
+def test_a_name_that_looks_like_an_option_or_a_protocol_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "No such file" in ffmpeg.decode("ffmpeg", "concat:/etc/hosts")
