@@ -18,7 +18,6 @@ from support.raw_zip import forged
 
 from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import database_copies
 from ansible_collections.mobius.ops.plugins.module_utils._core import accounts
-from ansible_collections.mobius.ops.plugins.module_utils._core import sparse as sparse_files
 from ansible_collections.mobius.ops.plugins.module_utils._deploy import tree_copy
 
 MB = 1024 * 1024
@@ -209,19 +208,3 @@ def test_a_copy_of_a_tree_has_holes_of_any_size(tmp_path):
     tree_copy.copy(str(source), str(target))
     assert (target / "file").read_bytes() == content
     assert held(target / "file") <= 32 * 1024
-
-
-@pytest.mark.parametrize("sizes", [(1,), (4095, 1, 4097), (10_000, 3, 8192), (100_000,)])
-def test_pieces_of_any_size_make_the_same_file(tmp_path, sizes):
-    content = b"".join([b"\0" * 5000, b"x", b"\0" * 20_000, b"yy" * 3000, b"\0" * 9000])
-    descriptor = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
-    try:
-        begin, turn = 0, 0
-        while begin < len(content):
-            size = sizes[turn % len(sizes)]
-            sparse_files.write(descriptor, memoryview(content)[begin:begin + size])
-            begin, turn = begin + size, turn + 1
-        os.ftruncate(descriptor, len(content))
-        assert os.pread(descriptor, len(content) + 1, 0) == content
-    finally:
-        os.close(descriptor)
