@@ -465,6 +465,19 @@ def test_a_folder_of_a_user_with_such_a_name_is_kept(state_host, quick_clock, co
     assert trees.facts(state_host.layout.shared) == before
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root is somebody else than the service's user")
+def test_a_folder_of_a_user_with_the_very_name_of_a_restores_folder_is_kept(state_host, quick_clock):
+    for name in (".restore-20260101_000000-0badcafe", ".kept-20260101_000000-0badcafe"):
+        state_host.put(f"uploads/{name}/file.txt", b"mine")
+        os.chown(state_host.path(f"uploads/{name}"), 65534, 65534)
+    before = trees.facts(state_host.layout.shared)
+    archive = state_host.backup()["archive"]
+    state_host.restore(archive, components=["config"])
+    assert trees.facts(state_host.layout.shared) == before
+    state_host.restore(archive)
+    assert trees.facts(state_host.layout.shared) == before
+
+
 @pytest.fixture
 def mount(tmp_path):
     """``mount(path, kind)``: a file system of its own at a folder, or the folder itself once more (bind)."""
