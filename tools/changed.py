@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: A change of these can affect every test.
 EVERYTHING = re.compile(r"requirements.*\.txt|pyproject\.toml|ansible\.cfg|Makefile|tools/.*|tests/conftest\.py|inventories/.*|galaxy\.yml|"
                         r"meta/.*")
+COLLECTION = "ansible_collections.mobius.ops."
 #: These look at all files of the collection.
 LOOK_AT_ALL = ("tests/unit/test_documentation.py", "tests/unit/test_roles.py", "tests/unit/test_changed.py")
 
@@ -38,14 +39,17 @@ def read(root: Path, paths: list[str]) -> dict[str, str]:
     return texts
 
 
-def imported(tree: ast.Module) -> set[str]:
-    """Every part of a name that a Python file imports."""
+def imported(unit: str, tree: ast.Module) -> set[str]:
+    """The files that a Python file may import: of each name both the module and the one of that name in the package."""
     found: set[str] = set()
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            names = [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
-            found.update(part for name in names for part in name.split("."))
-    return found
+        if isinstance(node, ast.Import):
+            found.update(alias.name.replace(".", "/") + ".py" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = Path(unit).parents[node.level - 1].as_posix() + "/" if node.level else ""
+            base = above + (node.module or "").removeprefix(COLLECTION).replace(".", "/")
+            found.update([base + ".py", *(f"{base.rstrip('/')}/{alias.name}.py" for alias in node.names)])
+    return found | {"tests/" + path for path in found}  # tests import support.…
 
 
 def quoted(tree: ast.Module) -> set[str]:
@@ -68,17 +72,19 @@ def dependencies(texts: dict[str, str]) -> dict[str, set[str]]:
             named.setdefault(Path(unit).stem, set()).add(unit)
     found: dict[str, set[str]] = {}
     for unit, text in texts.items():
+        used: set[str] = set()
         names: list[tuple[set[str], tuple[str, ...]]] = []  # names, and the folders that they may be of
         if unit.endswith(".py"):
             tree = ast.parse(text)
-            names.append((imported(tree), ("plugins/", "tests/support/")))
+            used = imported(unit, tree) & texts.keys()
             if unit.startswith("tests/integration/"):
                 names.append((quoted(tree), ("playbooks/",)))
             if unit.startswith("tests/support/"):
                 names.append((quoted(tree), ("plugins/modules/",)))
         elif unit.startswith(("roles/", "playbooks/")):
             names.append(({name for names in yaml_names(text) for name in names if name}, ("plugins/", "roles/", "playbooks/")))
-        found[unit] = {other for some, folders in names for name in some for other in named.get(name, set()) if other.startswith(folders)}
+        found[unit] = used | {other for some, folders in names for name in some for other in named.get(name, set())
+                              if other.startswith(folders)}
         if unit.startswith("tests/"):
             found[unit].update(other for parent in Path(unit).parents if (other := f"{parent}/conftest.py") in texts and other != unit)
             if re.match("tests/(integration|traffic)/", unit):

@@ -61,8 +61,10 @@ def mistake(name: str, value: t.Any, option: dict[str, t.Any]) -> str:
             converted = [KINDS[option["elements"]][1](item) for item in converted]
     except (TypeError, ValueError):
         return f"{name}: expected {words}, found {shown(value, option)}. Correct it."
-    if option.get("choices") and converted not in option["choices"]:
-        return f"{name}: expected one of {', '.join(map(str, option['choices']))}, found {shown(value, option)}. Correct it."
+    many = isinstance(converted, list)
+    if option.get("choices") and any(one not in option["choices"] for one in (converted if many else [converted])):
+        words = f"{'some' if many else 'one'} of {', '.join(map(str, option['choices']))}"
+        return f"{name}: expected {words}, found {shown(value, option)}. Correct it."
     return ""
 
 

@@ -43,7 +43,7 @@ _value:
 """
 
 HEAD = ["job", "verdict", "runs", "CPU", "speed", "writes", "output", "instance", "process"]
-_OUTPUT = 60
+_OUTPUT = 44
 
 
 def row(job: dict[str, t.Any]) -> list[t.Any]:

@@ -19,9 +19,13 @@ options:
   program:
     description:
       - The program, a name on the C(PATH) or an absolute path.
-      - A user that may not be trusted must not be able to write to it.
     type: str
     default: ffmpeg
+  user:
+    description:
+      - Who runs the program; by default the user that runs the module. As root, name the service's user here, unless only root can
+        write to the program.
+    type: str
   encoders:
     description: Encoders that it must have.
     type: list
@@ -113,11 +117,13 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
 from ansible_collections.mobius.ops.plugins.module_utils._jobs import ffmpeg
+from ansible_collections.mobius.ops.plugins.module_utils._service import supervisor
 
 
 def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Ask and try; nothing stays of what is made."""
-    found = ffmpeg.look(params["program"], {kind: params[kind] for kind in ffmpeg.KINDS}, params["try_encoders"])
+    found = ffmpeg.look(params["program"], {kind: params[kind] for kind in ffmpeg.KINDS}, params["try_encoders"],
+                        **supervisor.account(params["user"]))
     said = message(found)
     return False, {**found, "well": not troubles(found), "message": said}, {}
 
@@ -141,7 +147,7 @@ def main() -> None:
     names = {"type": "list", "elements": "str"}
     arguments.execute(AnsibleModule(
         argument_spec={
-            "program": {"type": "str", "default": "ffmpeg"}, "encoders": {**names, "default": ["libx264", "aac"]},
+            "program": {"type": "str", "default": "ffmpeg"}, "user": {"type": "str"}, "encoders": {**names, "default": ["libx264", "aac"]},
             "decoders": {**names, "default": []}, "filters": {**names, "default": []}, "try_encoders": {"type": "bool", "default": True}},
         supports_check_mode=True), run)
 

@@ -17,7 +17,7 @@ import typing as t
 from . import interrupt, walk
 
 #: What the names of these folders begin with. Earlier versions had other names, and no lock that would tell that one is in use.
-PREFIXES = ("mobius-ops-build-", "mobius-ops-deps-", "mobius-ops-ffmpeg-", ".mobius-ops-work-")
+PREFIXES = ("mobius-ops-build-", "mobius-ops-deps-", ".mobius-ops-work-")
 #: The end of the name of a file that ``_core.fs.atomic_file`` has not finished.
 _UNFINISHED = ".tmp"
 

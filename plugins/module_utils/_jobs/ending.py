@@ -110,7 +110,7 @@ def _gone(job: Job, timeout: float) -> bool:
 
 def _result(service: Service, output: Output, content: t.BinaryIO, program: str, look: float) -> dict[str, t.Any]:
     """What a file is worth. It is decoded with the rights of the service's user, who has made it."""
-    error = ffmpeg.decode(program, "/proc/self/fd/0", look, stdin=content, **supervisor.account(service.spec.get("user")))
+    error = ffmpeg.decode(program, "file:/proc/self/fd/0", look, stdin=content, **supervisor.account(service.spec.get("user")))
     return {"path": output.path, "size": os.fstat(content.fileno()).st_size, "kept": bool(os.fstat(content.fileno()).st_nlink),
             "error": error}
 

@@ -3,16 +3,16 @@
 """The FFmpeg of a host: its version, what it can do, and whether it does it.
 
 An encoder that is listed may still fail, as one without its hardware does. So a moment of a made-up picture or sound is encoded into a
-file, and the file is decoded again.
+file, and the file is decoded again. Where *account* is a parameter, it is as of ``commands.capture``: who runs the program.
 """
 from __future__ import annotations
 
-import os
 import re
 import shutil
+import tempfile
 import typing as t
 
-from .._core import commands, scratch
+from .._core import commands
 from .._core.errors import OpsError, StateError
 
 #: What the program can be asked for: the option that lists it.
@@ -32,47 +32,49 @@ def found(program: str) -> str:
     return path
 
 
-def version(program: str) -> str:
+def version(program: str, **account: t.Any) -> str:
     """Its version, such as ``5.1.6-0+deb12u1``. :raises OpsError: when it does not start or tells none."""
-    said = _ask([program, "-version"], "version of ffmpeg")
+    said = _ask([program, "-version"], "version of ffmpeg", account)
     match = _VERSION.search(said.partition("\n")[0])
     if not match:
         raise StateError("ffmpeg", f"{program} to tell its version", repr(said.partition("\n")[0][:80]), _REPAIR)
     return match.group(1)
 
 
-def names(program: str, kind: str) -> dict[str, str]:
+def names(program: str, kind: str, **account: t.Any) -> dict[str, str]:
     """What it has of a kind (:data:`KINDS`); name -> flags, such as ``V....D`` of an encoder for pictures.
 
     :raises OpsError: when it does not start.
     """
-    rows = [line.split() for line in _ask([program, "-hide_banner", "-" + kind], f"{kind} of ffmpeg").splitlines()]
+    said = _ask([program, "-hide_banner", "-" + kind], f"{kind} of ffmpeg", account)
+    rows = [line.split() for line in said.splitlines()]
     return {words[1]: words[0] for words in rows if len(words) > 2 and words[1] != "="}
 
 
-def _ask(argv: list[str], what: str) -> str:
-    done = commands.capture(argv, what=what, timeout=PATIENCE)
+def _ask(argv: list[str], what: str, account: dict[str, t.Any]) -> str:
+    done = commands.capture(argv, what=what, timeout=PATIENCE, **account)
     if done.returncode:
         raise StateError("ffmpeg", "it to start", commands.ending(done), _REPAIR)
     return done.stdout
 
 
-def trial(program: str, encoder: str, flags: str) -> str:
+def trial(program: str, encoder: str, flags: str, **account: t.Any) -> str:
     """Why a moment of picture or sound cannot be encoded and decoded again, in a line; empty when it can."""
     source, codec = ("testsrc=size=64x64:rate=10", "-c:v") if flags.startswith("V") else ("sine", "-c:a")
-    with scratch.scratch("mobius-ops-ffmpeg-") as work:
-        made = os.path.join(work.path, "trial.nut")
-        encode = ["-f", "lavfi", "-i", source, "-t", "0.2", codec, encoder, "-f", "nut", made]
-        return _trouble(program, encode, f"encoder {encoder}") or decode(program, made)
+    with tempfile.TemporaryFile() as made:
+        encode = ["-f", "lavfi", "-i", source, "-t", "0.2", codec, encoder, "-f", "nut", "pipe:0"]
+        trouble = _trouble(program, encode, f"encoder {encoder}", stdin=made, **account)
+        made.seek(0)
+        return trouble or decode(program, "pipe:0", stdin=made, **account)
 
 
 def decode(program: str, path: str, timeout: float = PATIENCE, **account: t.Any) -> str:
     """Why a file cannot be decoded to its end, in a line; empty when it can.
 
+    :param path: its URL, such as ``file:/srv/a.mp4``.
     :param timeout: seconds that it may take.
-    :param account: as of ``commands.capture``: who looks at a file that somebody else has made.
     """
-    return _trouble(program, ["-xerror", "-i", "file:" + path, "-f", "null", "-"], "decoding", timeout, **account)
+    return _trouble(program, ["-xerror", "-i", path, "-f", "null", "-"], "decoding", timeout, **account)
 
 
 def _trouble(program: str, words: list[str], what: str, timeout: float = PATIENCE, **account: t.Any) -> str:
@@ -83,7 +85,7 @@ def _trouble(program: str, words: list[str], what: str, timeout: float = PATIENC
     return commands.cause(done) if done.returncode else ""
 
 
-def look(program: str, wanted: dict[str, list[str]], tried: bool = True) -> dict[str, t.Any]:
+def look(program: str, wanted: dict[str, list[str]], tried: bool = True, **account: t.Any) -> dict[str, t.Any]:
     """What a host's FFmpeg is: ``path, version, missing, encodes``.
 
     :param wanted: names by kind that it must have.
@@ -92,8 +94,8 @@ def look(program: str, wanted: dict[str, list[str]], tried: bool = True) -> dict
     :raises OpsError: when it is not there or does not start.
     """
     path = found(program)
-    has = {kind: names(path, kind) if wanted.get(kind) else {} for kind in KINDS}
+    has = {kind: names(path, kind, **account) if wanted.get(kind) else {} for kind in KINDS}
     missing = {kind: [name for name in wanted.get(kind) or [] if name not in has[kind]] for kind in KINDS}
     there = [name for name in wanted.get("encoders") or [] if name in has["encoders"]]
-    encodes = [{"encoder": name, "error": trial(path, name, has["encoders"][name])} for name in there] if tried else []
-    return {"path": path, "version": version(path), "missing": missing, "encodes": encodes}
+    encodes = [{"encoder": name, "error": trial(path, name, has["encoders"][name], **account)} for name in there] if tried else []
+    return {"path": path, "version": version(path, **account), "missing": missing, "encodes": encodes}

@@ -3,8 +3,9 @@
 """The jobs of a service: programs such as ffmpeg that its instances have started, and whether each gets on.
 
 A job is looked at twice. It is *stuck* when meanwhile it used no processor time, wrote no bytes, and its output got no longer; *stopped*
-when it was told to stop (SIGSTOP) and has not gone on; *slow* when it used less than a tenth of one processor; else it is *working*. What
-a job writes and says was chosen by the service's user: it is only counted, bounded, and shown.
+when it was told to stop (SIGSTOP) and has not gone on; *slow* when it used less than a tenth of one processor; else it is *working*.
+Less than a thousandth of one processor counts as none: one that waits for a connection looks for it ten times a second. What a job
+writes and says was chosen by the service's user: it is only counted, bounded, and shown.
 """
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ from .._service.node_service import Service
 
 #: What a job can be found to be, worst first.
 VERDICTS = ("stuck", "stopped", "slow", "working", "ended")
-#: A job that uses less than this share of one processor is slow.
-SLOW = 0.1
+#: A job that uses less than this share of one processor is slow, or idle.
+SLOW, IDLE = 0.1, 0.001
 #: Bytes that are read of the end of a progress file, and letters that are shown of a command.
 _PROGRESS, _COMMAND = 4096, 1000
 #: Descriptors of a process that are looked at.
@@ -112,11 +113,21 @@ def sample(job: Job) -> Sample | None:
 
 
 def _stat(pid: int) -> tuple[str, float] | None:
-    """State and seconds of processor time (proc(5), fields 3, 14 and 15)."""
+    """State and seconds of processor time (proc(5), fields 3, 14 and 15 of ``stat``; finer where the kernel counts nanoseconds)."""
     with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
         fields = stream.read().rpartition(")")[2].split()
-        return fields[0], (int(fields[11]) + int(fields[12])) / _TICKS
+        return fields[0], _nanoseconds(pid) / 1e9 or (int(fields[11]) + int(fields[12])) / _TICKS
     return None
+
+
+def _nanoseconds(pid: int) -> int:
+    """Processor time of the threads that live: a clock of ticks misses those that work for less than one. 0 where it is not told."""
+    total = 0
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/schedstat", encoding="ascii") as stream:
+                total += int(stream.read().split()[0])
+    return total
 
 
 def _written(pid: int) -> int | None:
@@ -193,8 +204,9 @@ def judge(before: Sample, after: Sample | None) -> str:
 
 
 def _moved(before: Sample, after: Sample) -> bool:
-    """Whether anything got on between two samples."""
-    return (after.cpu, after.written, after.out_time) != (before.cpu, before.written, before.out_time) or \
+    """Whether anything got on between two samples. Threads that ended took their time along, so that it may be less."""
+    worked = abs(after.cpu - before.cpu) > IDLE * (after.at - before.at)
+    return worked or (after.written, after.out_time) != (before.written, before.out_time) or \
         {(each.file, each.size) for each in after.outputs} != {(each.file, each.size) for each in before.outputs}
 
 

@@ -19,6 +19,7 @@ from unittest import mock
 
 import pytest
 from ansible.module_utils import basic
+from support import renders as support_renders
 
 from ansible_collections.mobius.ops.plugins.module_utils._backup import signature
 from ansible_collections.mobius.ops.plugins.module_utils._core import clock
@@ -191,3 +192,10 @@ class Keys:
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     """Keys that sign archives."""
     return Keys(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture
+def renders(tmp_path: pathlib.Path) -> t.Iterator[support_renders.Renders]:
+    """A service that starts jobs of the real ffmpeg."""
+    with support_renders.renders(tmp_path) as made:
+        yield made

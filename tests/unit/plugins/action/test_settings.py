@@ -15,7 +15,9 @@ from ansible_collections.mobius.ops.plugins.plugin_utils import setting_names
 @pytest.mark.parametrize(("value", "option"), [
     ("300", {"type": "int"}), (300, {"type": "int"}), ("0.5", {"type": "float"}), ("true", {"type": "bool"}), ("no", {"type": "bool"}),
     ("config,logs", {"type": "list", "elements": "str"}), (["1", 2], {"type": "list", "elements": "int"}), ({}, {"type": "dict"}),
-    ("", {"type": "str"}), ("auto", {"choices": ["auto", "systemd"]}), ("5", {"type": "int", "choices": [5]}), ("~/x", {"type": "path"}),
+    ("", {"type": "str"}), ("auto", {"choices": ["auto", "systemd"]}), ("5", {"type": "int", "choices": [5]}),
+    ([], {"type": "list", "elements": "str", "choices": ["a"]}),
+    (["a"], {"type": "list", "elements": "str", "choices": ["a", "b"]}), ("~/x", {"type": "path"}),
 ])
 def test_right_values(value, option):
     assert mistake("mobius_x", value, option) == ""
@@ -29,6 +31,8 @@ def test_right_values(value, option):
     ({"a": 1}, {"type": "list"}, "mobius_x: expected a list, found {'a': 1}. Correct it."),
     (["x"], {"type": "list", "elements": "dict"}, "mobius_x: expected a list, each a dictionary, found ['x']. Correct it."),
     ("upstart", {"choices": ["auto", "systemd"]}, "mobius_x: expected one of auto, systemd, found 'upstart'. Correct it."),
+    (["stuck", "well"], {"type": "list", "elements": "str", "choices": ["stuck", "slow"]},
+     "mobius_x: expected some of stuck, slow, found ['stuck', 'well']. Correct it."),
 ])
 def test_mistakes(value, option, sentence):
     assert mistake("mobius_x", value, option) == sentence

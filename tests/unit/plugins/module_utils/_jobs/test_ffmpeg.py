@@ -33,7 +33,7 @@ def test_an_encoder_whose_output_does_not_decode(fake):
     path = fake("""case "$*" in
   *-version*) echo 'ffmpeg version 7 Copyright';;
   *-encoders*) echo ' V....D libx264  H.264';;
-  *testsrc*) for last; do :; done; echo rubbish > "$last";;
+  *testsrc*) echo rubbish >&0;;
   *) echo 'Invalid data found when processing input' >&2; exit 1;;
 esac
 """)
@@ -60,6 +60,12 @@ def test_a_file_that_takes_too_long_is_not_waited_for(fake, tmp_path):
     assert "expected an end within 0.2 s" in ffmpeg.decode(fake("exec sleep 60\n"), str(tmp_path), 0.2)
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+def test_another_user_may_run_it():
+    nobody = {"user": 65534, "group": 65534, "extra_groups": []}
+    assert ffmpeg.look("ffmpeg", {"encoders": ["libx264"]}, **nobody)["encodes"] == [{"encoder": "libx264", "error": ""}]
+
+
 def test_a_name_that_looks_like_an_option_or_a_protocol_is_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert "No such file" in ffmpeg.decode("ffmpeg", "concat:/etc/hosts")
+    assert "No such file" in ffmpeg.decode("ffmpeg", "file:concat:/etc/hosts")

@@ -22,12 +22,17 @@ def look(*, at=0.0, state="S", cpu=1.0, written=100, size=10, out_time=None):
 
 
 @pytest.mark.parametrize("after, verdict", [
-    ({}, "stuck"), ({"state": "D"}, "stuck"), ({"state": "T"}, "stopped"), ({"cpu": 1.01}, "slow"), ({"written": 101}, "slow"),
-    ({"size": 11}, "slow"), ({"out_time": 1}, "slow"), ({"cpu": 1.01, "state": "T"}, "slow"), ({"cpu": 3.0}, "working"),
-    ({"written": None}, "slow"),
+    ({}, "stuck"), ({"state": "D"}, "stuck"), ({"cpu": 1.005}, "stuck"), ({"state": "T"}, "stopped"),
+    ({"cpu": 1.02}, "slow"), ({"cpu": 0.5}, "slow"), ({"written": 101}, "slow"), ({"size": 11}, "slow"), ({"out_time": 1}, "slow"),
+    ({"cpu": 1.02, "state": "T"}, "slow"), ({"written": None}, "slow"), ({"cpu": 3.0}, "working"),
 ])
 def test_what_a_job_is(after, verdict):
     assert listing.judge(look(), look(at=10.0, **after)) == verdict
+
+
+def test_where_the_kernel_counts_ticks_only_they_count(monkeypatch):
+    monkeypatch.setattr(listing, "_nanoseconds", lambda _pid: 0)
+    assert listing._stat(os.getpid())[1] == pytest.approx(sum(os.times()[:2]), abs=0.1)
 
 
 def test_one_that_has_ended_is_no_job_any_more():

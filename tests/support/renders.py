@@ -1,17 +1,18 @@
-"""A service that starts real programs, and jobs of the real ffmpeg."""
+"""A service that starts jobs of the real ffmpeg."""
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import types
-
-import pytest
-from support.waiting import wait_until
+import typing as t
+from pathlib import Path
 
 from ansible_collections.mobius.ops.plugins.module_utils._jobs import listing
+from support.waiting import wait_until
 
 #: Starts a program for each line of JSON that it is told.
 SERVICE = """import json, subprocess, sys
@@ -23,7 +24,7 @@ for line in sys.stdin:
 class Renders:
     """A service of one instance, and what it starts."""
 
-    def __init__(self, folder, process) -> None:
+    def __init__(self, folder: Path, process: subprocess.Popen[str]) -> None:
         self.folder, self.process = folder, process
         status = {"pid": process.pid, "release": "r1"}
         self.service = types.SimpleNamespace(spec={"job_programs": [], "user": None}, port=5001, name="mobius", status=lambda: status,
@@ -39,7 +40,7 @@ class Renders:
     def encode(self, name: str = "out.mp4", *options: str, seconds: int = 600) -> listing.Job:
         """An encode that takes as long as its clip, of which the first part has been written."""
         path = self.folder / name
-        job = self.start("-re", "-f", "lavfi", "-i", "testsrc=size=64x64:rate=10", "-t", str(seconds), "-c:v", "libx264",
+        job = self.start("-re", "-f", "lavfi", "-i", "testsrc=size=320x240:rate=25", "-t", str(seconds), "-c:v", "libx264",
                          "-g", "5", "-tune", "zerolatency", *options, str(path))
         wait_until(lambda: path.exists() and path.stat().st_size > 0)
         return job
@@ -58,11 +59,13 @@ class Renders:
         return listing.listed(self.service, ["ffmpeg"])
 
 
-@pytest.fixture
-def renders(tmp_path):
-    """A service that starts ffmpeg; it and its programs end with the test."""
+@contextlib.contextmanager
+def renders(folder: Path) -> t.Iterator[Renders]:
+    """A service that starts ffmpeg; it and its programs end with the block."""
     process = subprocess.Popen([sys.executable, "-c", SERVICE], stdin=subprocess.PIPE, text=True, bufsize=1, start_new_session=True)
-    yield Renders(tmp_path, process)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.stdin.close()
-    process.wait()
+    try:
+        yield Renders(folder, process)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.stdin.close()
+        process.wait()
