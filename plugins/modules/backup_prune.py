@@ -134,6 +134,17 @@ unsound:
       size: 1048576
       status: unverified
       reason: no sidecar
+held:
+  description: >-
+    Files that no rule keeps and that stay, because they or their folder are immutable or append-only (C(chattr)); with the command that
+    releases each. They are no failure, and all others go.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - path: /opt/mobius/backups/dhash_production_20260901_160000.zip
+      reason: it is immutable
+      release: chattr -i /opt/mobius/backups/dhash_production_20260901_160000.zip
 swept:
   description: Other files that were removed because they belong to no archive any more.
   returned: success
@@ -170,6 +181,7 @@ def listing(planned: backup_retention.Plan, after: bool) -> str:
     """One line an archive for the diff, newest first."""
     lines = [(facts["archive"], ", ".join(facts["reasons"])) for facts in planned.kept]
     lines += [(facts["archive"], facts["status"]) for facts in planned.unsound]
+    lines += [(held["path"], held["reason"]) for held in planned.held]
     if not after:
         lines += [(facts["archive"], "no rule keeps it") for facts in planned.removed]
         lines += [(path, "belongs to no archive") for path in planned.swept]
@@ -181,14 +193,19 @@ def sentence(planned: backup_retention.Plan, check_mode: bool) -> str:
     number = len(planned.removed)
     text = (f"{number} archive{'' if number == 1 else 's'} {'would be ' if check_mode else ''}removed "
             f"({fs.human_size(planned.freed)}), {len(planned.kept)} kept")
-    return text + (f", {len(planned.unsound)} not verified and left alone" if planned.unsound else "")
+    text += f", {len(planned.unsound)} not verified and left alone" if planned.unsound else ""
+    return text + (f", {len(planned.held)} held" if planned.held else "")
 
 
 def warnings(planned: backup_retention.Plan) -> list[str]:
     """One for each archive that a person has to look at."""
-    return [f"{facts['archive']} is {facts['status']} ({facts['reason'].rstrip('.')}). It is neither counted nor removed: "
-            "look at it, then delete it by hand." for facts in planned.unsound] + [
-                f"{archive} is dated in the future. {backup_ordering.ADVICE}." for archive in planned.future]
+    return [
+        *[f"{facts['archive']} is {facts['status']} ({facts['reason'].rstrip('.')}). It is neither counted nor removed: "
+          "look at it, then delete it by hand." for facts in planned.unsound],
+        *[f"{archive} is dated in the future. {backup_ordering.ADVICE}." for archive in planned.future],
+        *[f"{held['path']} stays, although no rule keeps it: {held['reason']}. Release it with '{held['release']}' when it may go."
+          for held in planned.held],
+    ]
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, str]]:
@@ -203,7 +220,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
         restore_journal.refuse_interrupted(layout)
         planned = backup_retention.plan(layout, request, progress.meter(params))
         result = {"kept": planned.kept, "removed": planned.removed, "unsound": planned.unsound, "swept": planned.swept,
-                  "freed": planned.freed, "message": sentence(planned, check_mode), "warnings": warnings(planned)}
+                  "held": planned.held, "freed": planned.freed, "message": sentence(planned, check_mode), "warnings": warnings(planned)}
         diff = {"before": listing(planned, False), "after": listing(planned, True)}
         if not check_mode:
             backup_retention.apply(layout, request, planned)

@@ -424,8 +424,11 @@ class Work:
             raise InputError("keep", "0 or more releases", str(self.params["keep"]), "Correct mobius_keep_releases")
         if deploy_lock.DeployLock(self.store.layout).look():
             return False, {"removed": []}  # whoever deploys now may need what nothing uses yet, and prunes at the end
-        doomed = self.store.prunable(self.params["keep"]) if self.check_mode else prepare.prune(self.store, self.params["keep"])
-        return bool(doomed), {"removed": doomed}
+        if self.check_mode:
+            doomed = self.store.prunable(self.params["keep"])
+            return bool(doomed), {"removed": doomed}
+        gone, stuck = prepare.prune(self.store, self.params["keep"])
+        return bool(gone), {"removed": gone, "warnings": stuck}
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:

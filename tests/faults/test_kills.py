@@ -50,6 +50,9 @@ class KilledBackups:
         self.kills = 0
         self.prune()
 
+    def __str__(self) -> str:
+        return f"{self.kills} kills of backups"
+
     def start(self, **how: t.Any) -> processes.Process:
         """A backup; sometimes one that accepts changed files, or with another level."""
         options = self.state.options(level=self.chance.choice([1, 6, 9]), allow_changed=self.chance.random() < 0.3)
@@ -109,6 +112,9 @@ class KilledRestores:
         self.kills = 0
         self.outcomes: collections.Counter[str] = collections.Counter()
 
+    def __str__(self) -> str:
+        return f"{self.kills} kills of restores: {dict(self.outcomes)}"
+
     def start(self, **how: t.Any) -> processes.Process:
         """A restore of the state that is not there."""
         self.wanted = next(self.turns)
@@ -166,6 +172,7 @@ def kill_at_random(killed: Killed, number: int) -> None:
         killed.check(ended)
         if not ended.killed:  # caches and options make it shorter or longer
             took = (took + ended.cpu) / 2
+    print(killed)
 
 
 def kill_at_steps(killed: Killed, number: int) -> None:
@@ -181,6 +188,7 @@ def kill_at_steps(killed: Killed, number: int) -> None:
     for one in how:
         killed.check(killed.start(**one).wait())
     assert killed.kills >= len(how) * 0.6, (killed.kills, how)
+    print(killed)
 
 
 def kill_at_calls(killed: Killed, part: int, parts: int, often: int, log: str) -> None:
@@ -200,6 +208,7 @@ def kill_at_calls(killed: Killed, part: int, parts: int, often: int, log: str) -
         killed.check(ended)
     # Files go to threads as these become free, and options differ: some points are not reached.
     assert killed.kills >= len(mine) * 0.2, (killed.kills, mine)
+    print(killed)
 
 
 @pytest.mark.parts(quick=1, long=6)

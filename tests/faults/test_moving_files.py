@@ -78,6 +78,26 @@ def test_changing_file(full, kind, rest, long):
         assert set(outcomes) == {"good"}, outcomes
 
 
+@pytest.mark.parametrize("kind", ["log", "grow"])
+def test_all_names_of_a_changing_file_have_one_content(full, tmp_path, kind, long):
+    """A log is whole; another file that never rests is listed once, and can be accepted."""
+    [name] = KINDS[kind].files
+    names = (name, name + " too", "uploads/third name")
+    with writing(full, kind, 0.0):
+        for other in names[1:]:
+            os.link(full.path(name), full.path(other))
+        for number in range(10 if long else 2):
+            made = full.backup(allow_changed=True).good()
+            assert len(made["problems"]) <= (kind != "log"), made["problems"]
+            with zipfile.ZipFile(made["archive"]) as opened:
+                [content] = {opened.read(each) for each in names}
+            assert made["problems"] or KINDS[kind].sound(content)
+            other = State(str(tmp_path / f"other{number}"), full.runner)
+            other.restore(made["archive"], safety_backup=False).good()
+            assert len({os.stat(other.path(each)).st_ino for each in names}) == 1
+    assert {one["status"] for one in full.info(verify="deep")} == {"verified"}
+
+
 def test_a_file_on_the_move_is_never_overlooked(full):
     """A listing alone is repeated far more often than whole backups can be: it finds the file, or names a folder."""
     with writing(full, "rename", 0.0):

@@ -10,7 +10,7 @@ import tempfile
 import time
 import typing as t
 
-from .._core import checksums, clock, fs, scratch
+from .._core import checksums, clock, fs, immutable, scratch
 from .._core.errors import InputError, IntegrityError, OpsError, StateError
 from .._target import history
 from .._target.layout import Layout
@@ -66,6 +66,9 @@ def plan(layout: Layout, request: Request) -> archive_plan.Plan:
         if inside.startswith(os.path.realpath(layout.component(component)) + os.sep):
             raise InputError(f"backup folder {request.dest}", "a folder outside of what is backed up",
                              f"one inside of component {component}", "Choose another dest")
+    held = immutable.of(os.path.realpath(request.dest))
+    if held:
+        raise StateError(f"backup folder {request.dest}", "a folder in which files get names", f"the attribute {held.kind}", held.todo)
     fs.require_space(request.dest, found.room, "the archive")
     return found
 
@@ -102,7 +105,7 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
     for source in found.sources:
         source.reread = any(source.name == path or source.name.startswith(path + "/") for path in request.never_reuse)
     lacks = external_state.lacks_state(layout, request.components, (source.component for source in found.sources if source.type != "dir"))
-    drafts.sweep(request.dest)
+    stuck = drafts.sweep(request.dest)
     places = [request.dest, layout.root, tempfile.gettempdir()]
     for place in places:
         scratch.sweep(place)
@@ -135,6 +138,7 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
         "status": "unverified" if lacks else "verified", "missing": external_state.MISSING if lacks else "", "purpose": request.purpose,
         "release": facts["release"], "problems": writer.problems, "left_out": found.skipped, "shrunk": lost,
         "warnings": [
+            *stuck,
             *writer.warnings,
             *[shrinkage.sentence(one) + "." for one in lost],
             *[f"{backup.archive} is dated in the future. {ordering.ADVICE}."

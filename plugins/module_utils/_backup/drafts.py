@@ -12,7 +12,7 @@ import shutil
 import time
 import typing as t
 
-from .._core import checksums, clock, fs
+from .._core import checksums, clock, fs, immutable
 from .._core.errors import StateError
 from . import catalog
 from . import signature as backup_signature
@@ -23,24 +23,38 @@ _NAMES = re.compile(r"\.(dhash_.+\.zip)\.(partial|spool|sidecar|signature)")
 NAME_PATIENCE = 60.0
 
 
-def sweep(folder: str) -> None:
-    """Remove what killed writers left. The lock of a living writer's partial file tells the two apart."""
+def sweep(folder: str) -> list[str]:
+    """Remove what killed writers left. The lock of a living writer's partial file tells the two apart.
+
+    :returns: a sentence for each that cannot be removed.
+    """
     drafts = {match.group(1) for match in map(_NAMES.fullmatch, os.listdir(folder)) if match}
-    for name in drafts:
-        draft = Draft(folder, name)
+    stuck = []
+    for name in sorted(drafts):
         try:
-            descriptor = os.open(draft.partial, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:
+            _sweep(Draft(folder, name))
+        except PermissionError as error:
+            held = immutable.of(str(error.filename))
+            if not held:
+                raise
+            stuck.append(f"{held.path} of a backup that was killed could not be removed: it is {held.kind}. {held.todo}.")
+    return stuck
+
+
+def _sweep(draft: Draft) -> None:
+    try:
+        descriptor = os.open(draft.partial, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        draft.clean()
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if draft.holds(descriptor):
             draft.clean()
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if draft.holds(descriptor):
-                draft.clean()
-        except BlockingIOError:
-            continue
-        finally:
-            os.close(descriptor)
+    except BlockingIOError:
+        return
+    finally:
+        os.close(descriptor)
 
 
 class Draft:
@@ -110,7 +124,8 @@ class Draft:
         for name in os.listdir(self.folder):
             other = catalog.parse(name[:-len(catalog.INCOMPLETE)]) if name.endswith(catalog.INCOMPLETE) else None
             if mine and other and (other.env, other.safety) == (mine.env, mine.safety):
-                _unlink(os.path.join(self.folder, name))
+                with contextlib.suppress(PermissionError):  # immutable: pruning names it
+                    _unlink(os.path.join(self.folder, name))
         os.rename(self.partial, self.aside)
         fs.fsync_dir(self.folder)
 

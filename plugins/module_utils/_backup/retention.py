@@ -16,7 +16,7 @@ import fcntl
 import os
 import typing as t
 
-from .._core import clock, fs
+from .._core import clock, fs, immutable
 from .._core.errors import InputError, OpsError, StateError
 from .._target import history, progress
 from .._target.layout import Layout
@@ -78,6 +78,8 @@ class Plan:
     unsound: list[dict[str, t.Any]]
     #: Files that belong to no archive any more.
     swept: list[str]
+    #: Files that would go and cannot, because of an attribute: the path, the reason, and the command that releases it.
+    held: list[dict[str, str]] = dataclasses.field(default_factory=list)
 
     @property
     def freed(self) -> int:
@@ -123,29 +125,61 @@ def plan(layout: Layout, request: Request, meter: progress.Meter | None = None) 
         why.setdefault(group[0]["archive"], []).append("newest verified")
     for archive, reason in (*_named(layout, sound), *_shrunk(sound, why)):
         why.setdefault(archive, []).append(reason)
-    return Plan(
+    return _possible(Plan(
         kept=[{**_brief(facts), "reasons": why[facts["archive"]]} for facts in sound if facts["archive"] in why],
         future=[facts["archive"] for facts in sound if facts["future"]],
         removed=[_brief(facts) for facts in sound if facts["archive"] not in why],
         unsound=[{**_brief(facts), "status": facts["status"], "reason": facts["reason"]} for facts in unsound],
-        swept=_leftovers(request, sound))
+        swept=_leftovers(request, sound)))
+
+
+def _possible(planned: Plan) -> Plan:
+    """The same without what cannot be removed, because it or its folder is immutable or append-only."""
+    held: dict[str, immutable.Held] = {}
+
+    def can_go(*paths: str) -> bool:
+        found = {one.path: one for one in map(immutable.around, paths) if one}
+        held.update(found)
+        return not found
+
+    removed = [facts for facts in planned.removed if can_go(*catalog.files_of(facts["archive"]))]
+    swept = [path for path in planned.swept if can_go(path)]
+    told = [{"path": one.path, "reason": f"it is {one.kind}", "release": one.release} for one in held.values()]
+    return dataclasses.replace(planned, removed=removed, swept=swept, held=told)
 
 
 def apply(layout: Layout, request: Request, planned: Plan) -> None:
-    """Remove what the plan says, the oldest first."""
+    """Remove what the plan says, the oldest first; one that the system refuses to remove stops no other.
+
+    :raises StateError: when there is such a one.
+    """
     gone: list[str] = []
+    refused: list[OSError] = []
     freed = planned.freed
     try:
         for facts in reversed(planned.removed):
-            catalog.remove(facts["archive"])
-            gone.append(os.path.basename(facts["archive"]))
+            with _noted(refused):
+                catalog.remove(facts["archive"])
+                gone.append(os.path.basename(facts["archive"]))
         for path in planned.swept:
-            with contextlib.suppress(FileNotFoundError):
+            with _noted(refused), contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
         fs.fsync_dir(request.dest)
     finally:
         if gone:
             history.record(layout, "backups_pruned", env=request.env, removed=gone, freed=freed, kept=len(planned.kept))
+    if refused:
+        raise StateError(f"backups of {request.env} in {request.dest}", "all files that are to go to be removed",
+                         f"{len(refused)} that cannot be, the first {refused[0].filename} ({refused[0].strerror})",
+                         "The others were removed. Find out what keeps these: lsattr, mount and dmesg")
+
+
+@contextlib.contextmanager
+def _noted(refused: list[OSError]) -> t.Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        refused.append(error)
 
 
 @contextlib.contextmanager

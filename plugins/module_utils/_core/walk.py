@@ -9,7 +9,7 @@ import secrets
 import stat
 import typing as t
 
-from . import fs
+from . import fs, sparse
 
 _PLACE = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -47,7 +47,7 @@ def size(top: str, each: int = 0) -> int:
 
     :param each: bytes to count beside for each name.
     """
-    return sum(each + min(status.st_size, status.st_blocks * 512) for folder in walk(top) for _name, status in folder.entries
+    return sum(each + sparse.allocated(status) for folder in walk(top) for _name, status in folder.entries
                if not stat.S_ISDIR(status.st_mode))
 
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import typing as t
 
-from .._core import fs
+from .._core import fs, immutable
 from .._core.errors import InputError, StateError
 from .._target import app_path, history, node_runtime, shared_folders
 from .._target.layout import COMPONENTS, Layout
@@ -109,11 +109,21 @@ def _link_dependencies(layout: Layout, folder: str, params: dict[str, t.Any]) ->
         shipped.require_fit(node_runtime.of_release(folder))
 
 
-def prune(store: ReleaseStore, keep: int) -> list[str]:
-    """Remove the releases that retention gives up, and the dependencies that no release uses any more."""
-    doomed = store.prunable(keep)
-    for release_id in doomed:
-        store.remove(release_id)
+def prune(store: ReleaseStore, keep: int) -> tuple[list[str], list[str]]:
+    """Remove the releases that retention gives up, and the dependencies that no release uses any more.
+
+    :returns: the releases that went, and a sentence for each of which something stays.
+    """
+    gone, held = [], []
+    for release_id in store.prunable(keep):
+        try:
+            store.remove(release_id)
+            gone.append(release_id)
+        except PermissionError:
+            told = immutable.stays(store.layout.release(release_id))
+            if not told:
+                raise
+            held.append(told)
     for folder in dependencies.unused(store.layout.deps, [store.layout.release(name) for name in store.ids()]):
         shutil.rmtree(folder)
-    return doomed
+    return gone, held + store.finish_removing()

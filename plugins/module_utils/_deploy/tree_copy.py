@@ -13,7 +13,7 @@ import stat
 import time
 import typing as t
 
-from .._core import fs, sqlite, torn_json, walk
+from .._core import fs, sparse, sqlite, torn_json, walk
 from .._core.errors import StateError
 
 #: Seconds within which a JSON store must be found whole.
@@ -21,7 +21,6 @@ PATIENCE = 5.0
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Bytes at the end of a large store that are looked at.
 _END = 4096
-_ZEROS = bytes(fs.CHUNK)
 #: What leaves a file out: it is gone, became a link or something else, or may not be read.
 _LEFT_OUT = (FileNotFoundError, PermissionError, NotADirectoryError)
 
@@ -124,7 +123,7 @@ class _Folder:
         made = os.open(name, _NEW, 0o600, dir_fd=self._into)
         try:
             for block in fs.blocks(descriptor, status.st_size):
-                _write(made, block)
+                sparse.write(made, block)
             os.ftruncate(made, os.lseek(made, 0, os.SEEK_CUR))
             _dress(made, status)
         finally:
@@ -135,14 +134,6 @@ def _torn(descriptor: int) -> bool:
     size = os.fstat(descriptor).st_size
     head = os.pread(descriptor, min(size, torn_json.PARSED), 0)
     return torn_json.is_torn(head, os.pread(descriptor, _END, max(0, size - _END)), size)
-
-
-def _write(descriptor: int, block: bytes) -> None:
-    """Append a block; what is all zeros takes no room."""
-    if block == _ZEROS[:len(block)]:
-        os.lseek(descriptor, len(block), os.SEEK_CUR)
-        return
-    fs.write_all(descriptor, block)
 
 
 def _dress(descriptor: int, status: os.stat_result) -> None:

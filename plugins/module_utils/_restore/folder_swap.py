@@ -13,9 +13,9 @@ import os
 import secrets
 import typing as t
 
-from .._core import clock, file_metadata, fs, mounts, walk
+from .._core import clock, file_metadata, fs, immutable, mounts, walk
 from .._core.errors import StateError
-from .._target.layout import COMPONENTS, KEPT, WORK, Layout
+from .._target.layout import COMPONENTS, KEPT, WORK, Layout, is_work
 from .._target.restore_journal import Journal
 
 #: Belongs to a file system and not to what is in it.
@@ -56,8 +56,8 @@ class Swap:
         """Note what is there; the new content is staged by now."""
         self.existed = os.path.lexists(self.target)
         if self.mounted:
-            names = [name for name in os.listdir(self.target) if name not in _FOREIGN and not name.startswith((WORK, KEPT))]
-            self.old, self.new = sorted(names), sorted(name for name in os.listdir(self.staged) if name not in _FOREIGN)
+            self.old = sorted(map(os.path.basename, _entries(self.target)))
+            self.new = sorted(name for name in os.listdir(self.staged) if name not in _FOREIGN)
             self.before = file_metadata.facts(self.target)
 
     def moves(self) -> list[tuple[str, str, str]]:
@@ -95,8 +95,18 @@ def plan(layout: Layout, components: list[str]) -> list[Swap]:
             raise StateError(f"component {component}", f"no file system mounted inside of {target}", f"one at {below[0]}",
                              "Unmount it while this runs, or keep what is in it outside of the component")
         base = target if mounted else layout.shared
+        for path in [base, target, *(_entries(target) if mounted else ())]:
+            held = immutable.of(path)
+            if held:
+                raise StateError(f"component {component}", f"that {held.path} can be changed", f"the attribute {held.kind}", held.todo)
         swaps.append(Swap(component, target, os.path.join(base, WORK + token), mounted))
     return swaps
+
+
+def _entries(mounted: str) -> list[str]:
+    """What changes places in a folder that is a mount point."""
+    return [os.path.join(mounted, name) for name in os.listdir(mounted)
+            if name not in _FOREIGN and not (name.startswith((WORK, KEPT)) and is_work(name, os.lstat(os.path.join(mounted, name))))]
 
 
 def prepare(swaps: list[Swap], stack: contextlib.ExitStack) -> None:
@@ -209,17 +219,19 @@ def _sync(swaps: list[Swap]) -> None:
             fs.fsync_dir(folder)
 
 
-def sweep(layout: Layout, kept: t.Iterable[str] = ()) -> list[str]:
-    """Remove the work folders of restores that have ended; where those are that were kept.
+def sweep(layout: Layout, kept: t.Iterable[str] = ()) -> tuple[list[str], list[str]]:
+    """Remove the work folders of restores that have ended.
 
     :param kept: work folders to keep, under another name, but for what is of no use. One in which somebody else's
         folders were put is kept anyway.
+    :returns: where those are that were kept; and a sentence for each that could not be removed.
     """
-    found = []
+    found: list[str] = []
+    stuck: list[str] = []
     for base in dict.fromkeys([layout.shared] + [layout.component(name) for name in COMPONENTS]):
         for name in sorted(os.listdir(base)) if os.path.isdir(base) else []:
             work = os.path.join(base, name)
-            if not name.startswith(WORK):
+            if not name.startswith(WORK) or not is_work(name, os.lstat(work)):
                 continue
             with _same_time(base):
                 if work in kept or _filled(os.path.join(work, "found")):
@@ -227,7 +239,8 @@ def sweep(layout: Layout, kept: t.Iterable[str] = ()) -> list[str]:
                     os.rename(work, found[-1])
                 else:
                     walk.remove(work)
-    return found
+                    stuck += filter(None, [immutable.stays(work)])
+    return found, stuck
 
 
 @contextlib.contextmanager

@@ -75,7 +75,8 @@ def save_replaced(layout: Layout, journal: Journal, meter: Meter) -> dict[str, t
                 _remove_backup(safety["archive"])
             safety = taken
     journal.end()
-    kept = folder_swap.sweep(layout, keep)
+    kept, stuck = folder_swap.sweep(layout, keep)
+    warnings += stuck
     if kept:
         warnings.append(f"What was replaced is kept in {', '.join(kept)}. Remove it when you do not need it.")
     return {"safety": safety, "kept": kept, "warnings": warnings}
@@ -106,7 +107,8 @@ def settle(layout: Layout, serving: Serving, meter: Meter) -> dict[str, t.Any]:
     keep = [swap.work for swap in folder_swap.swaps_of(journal)] if journal and journal.facts.get("keep") else []
     if journal:
         journal.end()
-    result["kept"] = folder_swap.sweep(layout, keep)
+    result["kept"], stuck = folder_swap.sweep(layout, keep)
+    result["warnings"] += stuck
     return result
 
 

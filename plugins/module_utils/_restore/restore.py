@@ -13,7 +13,7 @@ from .._backup import create as backup_create
 from .._backup import purposes as backup_purposes
 from .._backup import signature
 from .._backup.archive import extract as archive_extract
-from .._core import fs
+from .._core import fs, sparse
 from .._core.errors import OpsError, StateError
 from .._deploy import migration
 from .._service import ongoing_work
@@ -49,11 +49,12 @@ def restore(layout: Layout, request: Request, serving: Serving | None = None,
                 work = _Work(layout, request, source, serving, meter)
                 work.run()
         except OpsError as error:
-            error.facts = {**settled, **error.facts}
+            warnings = list(dict.fromkeys([*settled["warnings"], *error.facts.get("warnings", [])]))
+            error.facts = {**settled, **error.facts, "warnings": warnings}
             raise
     result = {**source.facts(), **settled, **work.result(), "elapsed": round(time.monotonic() - started, 3)}
     for name in ("unmigrated", "kept", "warnings"):
-        result[name] += settled[name]
+        result[name] = list(dict.fromkeys(result[name] + settled[name]))
     with contextlib.suppress(OSError):  # the restore stands, on a full disk too
         history.record(layout, "restored", request.why, archive=request.archive, sha256=source.digest, components=source.components,
                         env=request.env, source_env=result["env"], safety_backup=result["safety_backup"],
@@ -139,7 +140,9 @@ class _Work:
             stack.close()
             if self._is_back(journal):  # any later one is for the next run, which finds the journal
                 journal.end()
-                self._kept += folder_swap.sweep(self._layout)
+                kept, stuck = folder_swap.sweep(self._layout)
+                self._kept += kept
+                self._warnings += stuck
 
     def _made(self) -> str | None:
         """When the archive was made, by the clock that the records go by; none of another environment's."""
@@ -174,7 +177,7 @@ class _Work:
         self._external, self._warnings = external_state.require(self._layout, self._request.archive, self._source)
         self._serving.look()
         for swaps, entries in self._parts():
-            needed = sum(entry["size"] + 4096 for entry in entries)
+            needed = sum(sparse.needed(entry) + 4096 for entry in entries)
             fs.require_space(os.path.dirname(swaps[0].work), needed, "the restored files beside the present ones")
 
     def _stage(self) -> None:

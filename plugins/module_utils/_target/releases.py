@@ -10,15 +10,18 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import time
 import typing as t
 
-from .._core import clock, fs
+from .._core import clock, fs, immutable, walk
 from .._core.errors import InputError, IntegrityError, StateError
 from . import history, node_runtime, switch_journal
 from . import records as target_records
 from .layout import Layout
 
 RECORD = ".release.json"
+#: What the name of a release begins with that is being removed.
+_DOOMED = ".removing-"
 STATUSES = ("prepared", "active", "verified", "failed", "rolled_back")
 #: Releases that are kept though they were never verified, newest first: their logs may still be asked for.
 KEPT_UNVERIFIED = 1
@@ -167,15 +170,24 @@ class ReleaseStore:
         return [name for name in verified[keep:] + others[KEPT_UNVERIFIED:] if name not in spared]
 
     def remove(self, release_id: str) -> None:
-        """Delete a release. It loses its name first, so that no half of one is ever found."""
-        doomed = self.layout.path("releases", f".removing-{release_id}")
-        shutil.rmtree(doomed, ignore_errors=True)
+        """Delete a release. It loses its name first, so that no half of one is ever found; of its files, immutable ones stay."""
+        doomed = self.layout.path("releases", f"{_DOOMED}{release_id}")
+        walk.remove(doomed)
+        if os.path.lexists(doomed):
+            doomed += f"-{time.time_ns()}"
         os.rename(self.layout.release(release_id), doomed)
-        shutil.rmtree(doomed)
+        walk.remove(doomed)
         history.record(self.layout, "pruned", release=release_id)
+
+    def finish_removing(self) -> list[str]:
+        """Remove what is left of releases that lost their names; a sentence for each of which something stays."""
+        doomed = [self.layout.path("releases", name) for name in sorted(os.listdir(self.layout.releases)) if name.startswith(_DOOMED)]
+        for path in doomed:
+            walk.remove(path)
+        return list(filter(None, map(immutable.stays, doomed)))
 
     def sweep(self) -> None:
         """Remove what killed runs left behind."""
         for name in os.listdir(self.layout.releases):
-            if name.startswith((".removing-", ".preparing-")):
+            if name.startswith((_DOOMED, ".preparing-")):
                 shutil.rmtree(self.layout.path("releases", name), ignore_errors=True)

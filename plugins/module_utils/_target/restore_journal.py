@@ -11,7 +11,7 @@ import typing as t
 from .._core import clock, fs
 from .._core.errors import IntegrityError, StateError
 from . import records
-from .layout import COMPONENTS, WORK, Layout
+from .layout import COMPONENTS, WORK, Layout, is_work
 
 #: ``staging``: nothing was touched but the service. ``swapping``: the folders are of two times. ``trial``: all are new,
 #: and the service was not yet found well. ``saving``: it was; what was replaced is not yet in a backup.
@@ -82,7 +82,7 @@ class Journal:
         if facts:
             return cls(layout, phase, facts, f"{error.subject} was damaged ({error.found}); its copy was used.")
         left = [os.path.join(base, name) for base in (layout.shared, *map(layout.component, COMPONENTS)) if os.path.isdir(base)
-                for name in os.listdir(base) if name.startswith(WORK)]
+                for name in os.listdir(base) if name.startswith(WORK) and is_work(name, os.lstat(os.path.join(base, name)))]
         if phase != "staging" and left:
             todo = (f"Stop the service, look into {left[0]}/old for what was replaced, put it back into {layout.shared}, and move this "
                     "file away")

@@ -15,7 +15,7 @@ import shutil
 import threading
 import typing as t
 
-from ..._core import accounts, as_user, fs, scratch, sqlite, sqlite_check
+from ..._core import accounts, as_user, fs, scratch, sparse, sqlite, sqlite_check
 from ..._core.accounts import Account
 from ..._core.errors import IntegrityError, StateError
 from . import paths
@@ -180,8 +180,9 @@ class Databases:
         try:
             with self._room():
                 for chunk in content:
-                    fs.write_all(descriptor, chunk)
+                    sparse.write(descriptor, chunk)
                     size += len(chunk)
+                os.ftruncate(descriptor, size)
             if self._account.drops:
                 os.fchown(descriptor, self._account.uid, self._account.gid)
             os.lseek(descriptor, 0, os.SEEK_SET)
@@ -198,7 +199,8 @@ class Databases:
                     target = os.open("brought" + suffix, _NEW, 0o600, dir_fd=self._inner)
                     try:
                         for block in fs.blocks(source, os.fstat(source).st_size):
-                            fs.write_all(target, block)
+                            sparse.write(target, block)
+                        os.ftruncate(target, os.lseek(target, 0, os.SEEK_CUR))
                         if self._account.drops:
                             os.fchown(target, self._account.uid, self._account.gid)
                     finally:

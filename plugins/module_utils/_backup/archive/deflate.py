@@ -42,9 +42,12 @@ class Deflater:
         """The library that does the work: ``zlib`` or ``isal``."""
         return "isal" if self._isal else "zlib"
 
-    def whole(self, content: bytes) -> bytes | None:
-        """A complete stream of *content*, or ``None`` when that is hardly smaller."""
-        if not self.level or (len(content) > 2 * _SAMPLE and not self.shrinks(content[:_SAMPLE])):
+    def whole(self, content: bytes, certain: bool = False) -> bytes | None:
+        """A complete stream of *content*, or ``None`` when that is hardly smaller.
+
+        :param certain: its beginning does not tell whether it is.
+        """
+        if not self.level or (not certain and len(content) > 2 * _SAMPLE and not self.shrinks(content[:_SAMPLE])):
             return None
         packer = self._packer(b"")
         packed = packer.compress(content) + packer.flush()

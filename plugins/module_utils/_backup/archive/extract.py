@@ -10,11 +10,11 @@ import stat
 import threading
 import typing as t
 
-from ..._core import checksums, commands, file_metadata, fs, sqlite, walk
+from ..._core import checksums, commands, file_metadata, fs, sparse, sqlite, walk
 from ..._core.errors import IntegrityError, StateError
 from ..._target.progress import Meter
 from . import paths
-from .reader import Archive, Window
+from .reader import Archive, Buffer, Window
 
 Entry = dict[str, t.Any]
 #: Files that one thread writes at a stretch, below descriptors of their folders: so many, or so many bytes.
@@ -122,13 +122,27 @@ class _Stage:
         name = paths.to_disk(entry["path"]).rpartition("/")[2]
         descriptor = os.open(name, _NEW, 0o600, dir_fd=parent)
         try:
+            left = entry.get("data")
             for chunk in self._archive.read(entry, window, again=True):
-                fs.write_all(descriptor, chunk)
+                if left is None:
+                    fs.write_all(descriptor, chunk)
+                else:
+                    left = self._write_sparse(entry, descriptor, chunk, left)
                 self._meter.add(len(chunk))
+            if left is not None:  # it may end in a hole
+                os.ftruncate(descriptor, entry["size"])
             self._dress(entry, descriptor)
         finally:
             os.close(descriptor)
         self._meter.add(files=1)
+
+    def _write_sparse(self, entry: Entry, descriptor: int, chunk: Buffer, left: int) -> int:
+        """How many bytes of data may still come: room was asked for no more than the manifest tells."""
+        left -= sparse.write(descriptor, chunk)
+        if left < 0:
+            raise IntegrityError(f"archive {self._archive.path}", f"{entry['data']} bytes of data and holes else, as its manifest says",
+                                 f"more in {paths.printable(entry['path'])}", "Use another archive")
+        return left
 
     def _to_wal(self, entry: Entry) -> None:
         """Put a database back into the journal mode that its application had chosen; a single file as before."""

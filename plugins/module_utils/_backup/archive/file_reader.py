@@ -11,7 +11,7 @@ import os
 import time
 import typing as t
 
-from ..._core import fs, torn_json
+from ..._core import fs, sparse, torn_json
 from . import deflate
 from .plan import Source
 from .zip_writer import DEFLATED, STORED
@@ -60,6 +60,8 @@ class Content:
     copied: bool = False
     #: The file was at rest when it was read, so that another content of it has other times.
     rested: bool = True
+    #: Of a file with holes: bytes of its pages that are not all zeros.
+    data: int | None = None
 
 
 def compressible(source: Source) -> bool:
@@ -202,12 +204,13 @@ def writes_now(status: os.stat_result) -> bool:
 
 def packed(status: os.stat_result, content: bytes, deflater: deflate.Deflater | None) -> Content:
     """A file's whole content as it goes into the archive."""
-    digest = hashlib.sha256(content).hexdigest()
-    smaller = deflater.whole(content) if deflater and content else None
+    digest, holey = hashlib.sha256(content).hexdigest(), sparse.is_sparse(status)
+    smaller = deflater.whole(content, holey) if deflater and content else None
+    data = sparse.data_in(content, 0) if holey else None
     if smaller is None:
-        return Content(status, len(content), digest, deflate.crc32(content), STORED, digest, [content])
+        return Content(status, len(content), digest, deflate.crc32(content), STORED, digest, [content], data=data)
     return Content(status, len(content), digest, deflate.crc32(content), DEFLATED, hashlib.sha256(smaller).hexdigest(),
-                   [smaller])
+                   [smaller], data=data)
 
 
 def read_small(folders: Folders, source: Source, deflater: deflate.Deflater) -> Content | None:
@@ -225,7 +228,7 @@ def read_small(folders: Folders, source: Source, deflater: deflate.Deflater) -> 
                 if before.st_size > SMALL:
                     return None
                 raw = b"".join(blocks(descriptor, before.st_size))
-                content = packed(before, raw, deflater if compressible(source) else None)
+                content = packed(before, raw, deflater if compressible(source) or sparse.is_sparse(before) else None)
                 content.rested = rested
                 judge(source, content, descriptor, (raw, raw))
         except Unreadable:

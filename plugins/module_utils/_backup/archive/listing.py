@@ -14,7 +14,7 @@ import typing as t
 
 from ..._core import file_metadata, fs, sqlite, walk
 from ..._core.errors import StateError
-from ..._target.layout import KEPT, WORK, Layout
+from ..._target.layout import Layout, is_work
 from . import file_reader, paths
 from .plan import Plan, Source, is_draft, note
 
@@ -166,12 +166,13 @@ def _look(folder: Source, names: list[str], found: dict[str, Source], descriptor
     """Add what is not *found* yet; whether all of it was still there. It looks below the folder's descriptor, through no link."""
     complete = True
     for name in names:
-        hidden = not folder.relative and name.startswith((WORK, KEPT))  # of a restore that was killed: no part of the state
-        if hidden or name in found:
+        if name in found:
             continue
         relative = os.path.join(folder.relative, name) if folder.relative else name
         try:
             status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+            if not folder.relative and is_work(name, status):  # of a restore that was killed: no part of the state
+                continue
             kind = _TYPES.get(stat.S_IFMT(status.st_mode), "other")
             target = paths.to_text(os.readlink(name, dir_fd=descriptor)) if kind == "symlink" else ""
         except OSError:
@@ -258,11 +259,12 @@ def _xattrs(path: str) -> dict[str, str]:
 
 
 def _number_links(plan: Plan) -> None:
-    """Number the files that have several names. A database is copied for each name, so its names do not count."""
+    """Number the files that have several names."""
     groups: dict[tuple[int, int], list[Source]] = {}
     for source in plan.sources:
-        if source.type == "file" and source.status.st_nlink > 1 and not source.sqlite:
+        if source.type == "file" and source.status.st_nlink > 1:
             groups.setdefault((source.status.st_dev, source.status.st_ino), []).append(source)
     for number, names in enumerate((names for names in groups.values() if len(names) > 1), 1):
+        log = any(source.append_only for source in names)
         for source in names:
-            source.hardlink = number
+            source.hardlink, source.further, source.log = number, source is not names[0], log

@@ -111,8 +111,9 @@ def _wrong_with_entry(entry: t.Any) -> str | None:
         return "no mode"
     if kind != "dir" and not _SHA256.fullmatch(str(entry.get("sha256"))):
         return "no SHA-256"
-    if kind == "file" and (not _SHA256.fullmatch(str(entry.get("packed_sha256", entry["sha256"]))) or not _links(entry)):
-        return "a broken SHA-256 of its stored bytes, hard-link number or journal mode"
+    if kind == "file" and (not _SHA256.fullmatch(str(entry.get("packed_sha256", entry["sha256"]))) or not _links(entry)
+                           or not _number({"data": 0, **entry}, "data", 0, entry["size"])):
+        return "a broken SHA-256 of its stored bytes, hard-link number, journal mode or bytes of data"
     if not _xattrs(entry.get("xattrs", {})):
         return "extended attributes that are never restored"
     if kind == "dir" and entry["size"]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import os
 
+from ..._core import sparse
 from . import paths
 
 
@@ -26,6 +27,10 @@ class Source:
     xattrs: dict[str, str] = dataclasses.field(default_factory=dict)
     #: The same number for all names of one file; 0 for a file with one name.
     hardlink: int = 0
+    #: Another name of the same file comes before it in the plan.
+    further: bool = False
+    #: Another name of the same file is a log.
+    log: bool = False
     #: It may change without a trace in its times, so that it is read every time.
     reread: bool = False
 
@@ -42,7 +47,7 @@ class Source:
     @property
     def append_only(self) -> bool:
         """A log is taken up to the size that was seen first: it may grow meanwhile."""
-        return self.component == "logs"
+        return self.component == "logs" or self.log
 
 
 @dataclasses.dataclass
@@ -68,9 +73,10 @@ class Plan:
 
     @property
     def room(self) -> int:
-        """Bytes that writing the archive may need, were nothing to shrink, with one database copied beside it."""
-        spool = max((source.status.st_size for source in self.sources if source.sqlite), default=0)
-        return self.size + spool + 2048 * len(self.sources) + 1024 * 1024
+        """Bytes that writing the archive may need, were nothing but holes to shrink, with one database copied beside it."""
+        spool = max((sparse.allocated(source.status) for source in self.sources if source.sqlite), default=0)
+        packed = sum(sparse.packed_size(source.status) for source in self.sources if source.type == "file")
+        return packed + spool + 2048 * len(self.sources) + 1024 * 1024
 
 
 def is_draft(source: Source) -> bool:

@@ -55,7 +55,8 @@ class Previous:
     def content(self, source: Source, entry: dict[str, t.Any], chunks: list[Buffer]) -> Content:
         """A member as content of the archive that is made now."""
         method, crc = self._archive.method_and_crc(entry)
-        return Content(source.status, entry["size"], entry["sha256"], crc, method, entry["packed_sha256"], chunks, copied=True)
+        return Content(source.status, entry["size"], entry["sha256"], crc, method, entry["packed_sha256"], chunks, copied=True,
+                       data=entry.get("data"))
 
     def copy(self, source: Source, window: Window | None) -> Content | None:
         """A small member, whole; ``None`` when there is none to be had."""

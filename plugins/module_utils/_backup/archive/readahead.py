@@ -73,7 +73,8 @@ class ReadAhead:
 
 
 def _is_small(source: Source | Group) -> bool:
-    return isinstance(source, Source) and source.type == "file" and source.status.st_size <= file_reader.SMALL
+    return isinstance(source, Source) and source.type == "file" and not source.further \
+        and source.status.st_size <= file_reader.SMALL
 
 
 def _batches(sources: list[Source | Group]) -> t.Iterator[list[t.Any]]:

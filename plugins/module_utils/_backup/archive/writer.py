@@ -10,6 +10,7 @@ One thread writes; ``_backup.archive.readahead`` has a pool that reads and defla
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import os
@@ -17,7 +18,7 @@ import stat
 import time
 import typing as t
 
-from ..._core import checksums, fs, torn_json
+from ..._core import checksums, fs, sparse, torn_json
 from ..._core.errors import IntegrityError, StateError
 from ..._target.progress import Meter, Share
 from . import database_copies, deflate, file_reader, paths
@@ -55,7 +56,8 @@ class Writer:
         self._meter = meter
         self._share, self._sharing = Share(meter, 0), False
         self._ahead = ReadAhead(previous, deflater)
-        self._linked: dict[int, dict[str, t.Any]] = {}
+        #: By the number of a file with several names: what was taken of it, and the member that holds that.
+        self._linked: dict[int, tuple[Content, Member]] = {}
         self.entries: list[dict[str, t.Any]] = []
         self.problems: list[dict[str, str]] = []
         #: What is no problem, and its owner should know.
@@ -105,7 +107,8 @@ class Writer:
             if source.type == "file":
                 status = source.status
                 made.update(size=status.st_size, sha256="0" * 64, packed_sha256="0" * 64, inode=status.st_ino,
-                            ctime_ns=status.st_ctime_ns, **({"journal_mode": "wal", "as_is": True} if source.sqlite else {}))
+                            ctime_ns=status.st_ctime_ns, **({"journal_mode": "wal", "as_is": True} if source.sqlite else {}),
+                            **({"data": status.st_size} if sparse.is_sparse(status) else {}))
             elif source.type == "symlink":
                 made.update(target=source.target, size=len(source.target), sha256="0" * 64)
             entries.append(made)
@@ -177,39 +180,69 @@ class Writer:
 
     def _plain(self, source: Source, ahead: Ahead, tries: int, doubtful: bool) -> bool:
         try:
-            if isinstance(ahead, Unreadable):
-                raise ahead
-            content = ahead or self.copied_before(source) or self._streamed(source, tries)
-            if ahead:
-                self._add(source, content)
+            content = self._same_file(source)
+            further = content is not None
+            content = content or self._read(source, ahead, tries)
         except Unreadable as error:
             if isinstance(error.__cause__, FileNotFoundError) and is_draft(source):
                 return True
             self.problem(source, f"it cannot be read: {error}")
             return False
-        reason = content.reason
-        entry = self.enter(source, content, doubtful=bool(reason) or doubtful)
-        if content.remark:
+        self.enter(source, content, doubtful=bool(content.reason) or doubtful)
+        if content.remark and not further:
             self.warn(source, content.remark)
-        if source.hardlink and not reason:
-            first = self._linked.setdefault(source.hardlink, entry)
-            if first["sha256"] != entry["sha256"]:
-                entry["changed"], reason = True, "it changed between the readings of two of its names"
-                del entry["hardlink"]
-        if reason:
-            self.problem(source, reason)
-        return not reason
+        if content.reason and not further:
+            self.problem(source, content.reason)
+        return not content.reason
+
+    def _read(self, source: Source, ahead: Ahead, tries: int) -> Content:
+        """A file's content, by now a member. :raises Unreadable: when it cannot be read."""
+        if isinstance(ahead, Unreadable):
+            raise ahead
+        content = ahead or self.copied_before(source) or self._streamed(source, tries)
+        if ahead:
+            self._add(source, content)
+        return content
+
+    def _same_file(self, source: Source) -> Content | None:
+        """What was taken of a file under another name, once more: so all its names have one content, whoever writes to it.
+
+        :returns: ``None`` when it is the first name, or by now that of another file.
+        :raises Unreadable: when it cannot be opened.
+        """
+        if source.hardlink not in self._linked:
+            return None
+        content, first = self._linked[source.hardlink]
+        with file_reader.Folders() as folders, folders.opened(source) as descriptor:
+            status = os.fstat(descriptor)
+        if (status.st_dev, status.st_ino) != (content.status.st_dev, content.status.st_ino):
+            source.hardlink = 0
+            return None
+        member = self._member(source, content.status, content.size, content.method)
+        member.crc, member.size = content.crc, content.size
+        self._zip.begin(member)
+        for chunk in self._zip.stored(first):
+            self._zip.extend(member, chunk)
+            self._share.add(len(chunk))
+        self._zip.keep(member)
+        return content
 
     def enter(self, source: Source, content: Content, doubtful: bool = False) -> dict[str, t.Any]:
         """Enter a member into the manifest."""
         entry = {**archive_manifest.entry(source, content.status), "size": content.size, "sha256": content.sha256,
                  "packed_sha256": content.packed_sha256}
+        if content.data is not None and sparse.is_sparse(content.status):
+            entry["data"] = content.data
         if doubtful:
             entry["changed"] = True
         elif content.rested:
             entry.update(inode=content.status.st_ino, ctime_ns=content.status.st_ctime_ns)
         if content.copied:
             self.copied.add(source.name)
+        if source.hardlink:
+            first = self._linked.setdefault(source.hardlink, (dataclasses.replace(content, chunks=[]), self._zip.last))[0]
+            if (first.sha256, first.size) != (content.sha256, content.size):
+                del entry["hardlink"]  # a database that was copied for each of its names
         self.entries.append(entry)
         return entry
 
@@ -274,16 +307,19 @@ class Writer:
         :returns: with it the ends of a JSON store: its beginning, which is all of it up to ``PARSED`` bytes, and its last block.
         """
         sample = os.pread(descriptor, 64 * 1024, status.st_size // 2)
-        deflates = bool(sample) and file_reader.compressible(source) and self._deflater.shrinks(sample)
+        holey = sparse.is_sparse(status)
+        deflates = holey or (
+            bool(sample) and file_reader.compressible(source) and self._deflater.shrinks(sample))
         member = self._member(source, status, status.st_size, DEFLATED if deflates else STORED)
         self._zip.begin(member)
         digest, packed_digest = hashlib.sha256(), hashlib.sha256()
-        store, head, tail = file_reader.is_json_store(source), bytearray(), b""
+        store, head, tail, data_bytes = file_reader.is_json_store(source), bytearray(), b"", 0
 
         def content() -> t.Iterator[bytes]:
-            nonlocal tail
+            nonlocal tail, data_bytes
             for block in file_reader.blocks(descriptor, status.st_size):
                 digest.update(block)
+                data_bytes += sparse.data_in(block, member.size) if holey else 0
                 member.crc, member.size = deflate.crc32(block, member.crc), member.size + len(block)
                 if store and len(head) < torn_json.PARSED:
                     head.extend(block)
@@ -301,4 +337,5 @@ class Writer:
             raise
         sha256 = digest.hexdigest()
         packed = packed_digest.hexdigest() if deflates else sha256
-        return member, Content(status, member.size, sha256, member.crc, member.method, packed), (bytes(head), tail)
+        return member, Content(status, member.size, sha256, member.crc, member.method, packed,
+                               data=data_bytes if holey else None), (bytes(head), tail)

@@ -135,6 +135,18 @@ class ZipWriter:
         self._rewrite(member)
         self._members.append(member)
 
+    @property
+    def last(self) -> Member:
+        """The member that was kept last."""
+        return self._members[-1]
+
+    def stored(self, member: Member) -> t.Iterator[bytes]:
+        """What the file holds of a member that was kept, in pieces; others may be written meanwhile."""
+        begin = member.offset + len(member.header())
+        for at in range(begin, begin + member.packed, deflate.BLOCK):
+            self._stream.flush()
+            yield os.pread(self._stream.fileno(), min(deflate.BLOCK, begin + member.packed - at), at)
+
     def discard(self, member: Member) -> None:
         """Forget the member that was begun: the file ends where it began."""
         self._end = self._stream.seek(member.offset)

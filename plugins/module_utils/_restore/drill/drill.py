@@ -15,7 +15,7 @@ from ..._backup import catalog as backup_catalog
 from ..._backup.archive import extract as archive_extract
 from ..._backup.archive import paths as archive_paths
 from ..._backup.archive.reader import Archive
-from ..._core import accounts, clock, dotenv
+from ..._core import accounts, clock, dotenv, sparse
 from ..._core.errors import InputError, OpsError, ServiceError, StateError
 from ..._observe import health, probe
 from ..._service import readiness
@@ -119,7 +119,7 @@ class Drill:
         release, note = drill_plan.pick_release(store, self.facts["release"])
         self.release = release if self.request.service else None
         self.facts["notes"] += [note] if note and self.request.service else []
-        needed = sum(entry["size"] + 4096 for entry in entries) + scratch_app.size_of_code(self.layout, self.release) + _MARGIN
+        needed = sum(sparse.needed(entry) + 4096 for entry in entries) + scratch_app.size_of_code(self.layout, self.release) + _MARGIN
         self.scratch = scratch_folder.make(self.layout, self.request.scratch, needed)
         self.restored = self.scratch.path("restored")
         os.mkdir(self.restored)

@@ -451,6 +451,19 @@ def test_no_space(drills, monkeypatch):
     proof(result, drills, "failed")
 
 
+def test_holes_need_no_space_and_are_holes_in_the_copy(drills, monkeypatch, quick_clock):
+    with open(Path(drills.layout.component("uploads")) / "disk.mp4", "wb") as stream:
+        stream.truncate(200_000_000)
+    drills.backup()
+    monkeypatch.setattr(fs.shutil, "disk_usage", lambda _folder: fs.shutil._ntuple_diskusage(10**9, 10**9, 10**8))
+    blocks = []
+    damaging(monkeypatch, lambda stage: blocks.append((stage / "uploads" / "disk.mp4").stat().st_blocks))
+    result = drills.drill(service=None)
+    assert result["verdict"] == "passed", result
+    if os.stat(Path(drills.layout.component("uploads")) / "disk.mp4").st_blocks == 0:
+        assert blocks == [0]
+
+
 # --- what is chosen
 
 

@@ -449,6 +449,35 @@ def test_a_folder_of_an_interrupted_restore_that_went_is_told(state_host, archiv
     assert state_host.restore(None)["undone"] == ["uploads"] and os.path.exists(state_host.path("uploads/new.txt"))
 
 
+@pytest.mark.parametrize("component", ["uploads", "database"])
+def test_a_folder_of_a_user_with_such_a_name_is_kept(state_host, quick_clock, component):
+    """It was neither backed up nor left alone by a restore of another component."""
+    names = [f"{component}/{name}/file.txt" for name in (".restore-mine", ".kept-2026", ".restore-20260101_000000-letters")]
+    for name in names:
+        state_host.put(name, b"mine")
+    state_host.put(f"{component}/.restore-20260101_000000-0badcafe", b"a file")
+    before = trees.facts(state_host.layout.shared)
+    archive = state_host.backup()["archive"]
+    state_host.restore(archive, components=["config"])
+    assert trees.facts(state_host.layout.shared) == before
+    shutil.rmtree(os.path.dirname(state_host.path(names[0])))
+    state_host.restore(archive)
+    assert trees.facts(state_host.layout.shared) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root is somebody else than the service's user")
+def test_a_folder_of_a_user_with_the_very_name_of_a_restores_folder_is_kept(state_host, quick_clock):
+    for name in (".restore-20260101_000000-0badcafe", ".kept-20260101_000000-0badcafe"):
+        state_host.put(f"uploads/{name}/file.txt", b"mine")
+        os.chown(state_host.path(f"uploads/{name}"), 65534, 65534)
+    before = trees.facts(state_host.layout.shared)
+    archive = state_host.backup()["archive"]
+    state_host.restore(archive, components=["config"])
+    assert trees.facts(state_host.layout.shared) == before
+    state_host.restore(archive)
+    assert trees.facts(state_host.layout.shared) == before
+
+
 @pytest.fixture
 def mount(tmp_path):
     """``mount(path, kind)``: a file system of its own at a folder, or the folder itself once more (bind)."""
@@ -556,12 +585,12 @@ def test_what_a_killed_restore_left_in_a_mount_point_is_in_no_backup(state_host,
     mount(state_host.path("uploads"))
     refill(state_host, "uploads")
     interrupted(state_host, archive, monkeypatch, 1, components=["uploads"], safety_backup=False)
-    state_host.put("uploads/.kept-20260101_000000-x/new/uploads/a.txt", b"old")
+    state_host.put("uploads/.kept-20260101_000000-0badcafe/new/uploads/a.txt", b"old")
     os.rename(state_host.layout.state + "/restore.swapping.json", state_host.layout.state + "/restore.staging.json")
     with zipfile.ZipFile(state_host.backup()["archive"]) as opened:
         assert not [name for name in opened.namelist() if "/." in name and not name.startswith("config/")]
     assert not state_host.restore(archive).get("failed")
-    assert [name for name in os.listdir(state_host.path("uploads")) if name[0] == "."] == [".kept-20260101_000000-x"]
+    assert [name for name in os.listdir(state_host.path("uploads")) if name[0] == "."] == [".kept-20260101_000000-0badcafe"]
 
 
 def test_what_is_written_to_a_mount_point_until_the_stop_is_replaced_too(state_host, archive, mount, monkeypatch):

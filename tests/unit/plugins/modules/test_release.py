@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 
 import pytest
+from support.attributes import Attributes
 from support.waiting import HANG
 
 from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation
@@ -89,6 +91,28 @@ def test_nothing_is_pruned_while_somebody_deploys(do, host):
     lock.free(token)
     do("pruned", keep=0)
     assert not os.path.exists(unused)
+
+
+@pytest.mark.parametrize("where", ["app.py", ""])
+def test_pruning_goes_on_and_names_what_stays_of_a_release(do, host, tmp_path, where):
+    """Not even root may remove what is immutable."""
+    attributes = Attributes(tmp_path / "probe")
+    try:
+        for release_id in ("r1", "r2", "r3"):
+            host.release(release_id, "verified")
+        host.live("r4")
+        attributes.give(os.path.join(host.layout.release("r2"), where).rstrip("/"), "+i")
+        result = do("pruned", keep=1)
+        assert result["removed"] == (["r2", "r1"] if where else ["r1"]), result
+        [told] = result["warnings"]
+        assert "r2" in told and "is immutable" in told
+        assert do("pruned", keep=1)["warnings"] == [told]
+        attributes.obey(re.search("'(chattr .*)'", told).group(1))
+        last = do("pruned", keep=1)
+        assert "warnings" not in last and last["removed"] == ([] if where else ["r2"])
+        assert not [name for name in os.listdir(host.layout.releases) if "r2" in name]
+    finally:
+        attributes.close(tmp_path)
 
 
 def test_check_mode_of_pruning(do, host, snapshot):

@@ -50,10 +50,10 @@ def test_dependencies_are_linked_and_shared(host, params, tmp_path, artifact):
     (modules,) = links
     assert os.path.isdir(modules) and modules.startswith(host.layout.deps)
     host.live("r9")
-    assert prepare.prune(host.store, 5) == ["r1"]
+    assert prepare.prune(host.store, 5) == (["r1"], [])
     assert os.path.isdir(modules)
     host.store.remove("r2")
-    assert prepare.prune(host.store, 5) == [] and not os.path.exists(modules)
+    assert prepare.prune(host.store, 5) == ([], []) and not os.path.exists(modules)
 
 
 @pytest.mark.parametrize("change, kind, words", [
