@@ -14,11 +14,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 #: Kind of call -> what is wrong with it, and what to use instead.
 KINDS = {
-    "copytree": "follows a link that takes a file's place. Copy by descriptors (fs.folder, fs.plain), or as the service's user",
-    "copystat": "sets mode, times and attributes of whatever the path stands for by then. Set them by descriptor (fs.settle)",
-    "chown": "changes the owner of whatever the path stands for by then. Use fs.settle, or os.fchown",
-    "chmod": "changes the mode of whatever the path stands for by then. Use fs.settle, or os.fchmod",
-    "open": "follows links and waits at pipes. Use fs.plain, fs.read_end, fs.read_own or fs.append_stream",
+    "copytree": "follows a link that takes a file's place. Copy by descriptors (foreign.folder, foreign.plain), or as the service's user",
+    "copystat": "sets mode, times and attributes of whatever the path stands for by then. Set them by descriptor (foreign.settle)",
+    "chown": "changes the owner of whatever the path stands for by then. Use foreign.settle, or os.fchown",
+    "chmod": "changes the mode of whatever the path stands for by then. Use foreign.settle, or os.fchmod",
+    "open": "follows links and waits at pipes. Use foreign.plain, foreign.read_end, foreign.read_own or foreign.append_stream",
     "recursion": "fails with a RecursionError on deep input. Use a loop",
 }
 _CALLS = {
@@ -60,6 +60,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "module_utils/_deploy/rehearsal.py": {"chmod": DATA, "chown": DATA},
     "module_utils/_jobs/listing.py": {"open": PROC},
     "module_utils/_observe/host_metrics.py": {"open": PROC},
+    "module_utils/_core/locks.py": {"open": STATE},
     "module_utils/_core/mounts.py": {"open": PROC},
     "module_utils/_core/namespaces.py": {"open": PROC},
     "module_utils/_gates/preflight/host.py": {"open": PROC},
@@ -112,7 +113,7 @@ def _calls(node: ast.Call, name: str, is_method: bool) -> bool:
 def _kind(node: ast.Call) -> str:
     words = {word.arg for word in node.keywords}
     if isinstance(node.func, ast.Name):
-        opened = node.args and isinstance(node.args[0], ast.Call)  # open(fs.plain(…)), open(os.open(…))
+        opened = node.args and isinstance(node.args[0], ast.Call)  # open(foreign.plain(…)), open(os.open(…))
         return "open" if node.func.id == "open" and "opener" not in words and not opened else ""
     if not isinstance(node.func, ast.Attribute) or not isinstance(node.func.value, ast.Name):
         return ""

@@ -7,7 +7,7 @@ import os
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.filter.status_page import made_for, remarks, table
-from ansible_collections.mobius.ops.plugins.module_utils._core.fs import human_size
+from ansible_collections.mobius.ops.plugins.module_utils._core.wording import human_size
 
 DOCUMENTATION = r"""
 name: backup_page

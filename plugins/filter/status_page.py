@@ -6,7 +6,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import clock, wording
-from ansible_collections.mobius.ops.plugins.module_utils._core.fs import human_size
+from ansible_collections.mobius.ops.plugins.module_utils._core.wording import human_size
 from ansible_collections.mobius.ops.plugins.module_utils._observe import host_metrics
 
 DOCUMENTATION = r"""

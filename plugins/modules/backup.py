@@ -245,7 +245,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._backup import create a
 from ansible_collections.mobius.ops.plugins.module_utils._backup import purposes as backup_purposes
 from ansible_collections.mobius.ops.plugins.module_utils._backup import shrinkage
 from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import paths as archive_paths
-from ansible_collections.mobius.ops.plugins.module_utils._core import clock, fs
+from ansible_collections.mobius.ops.plugins.module_utils._core import clock, wording
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._target import progress, restore_journal
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout, check_name, expand_components
@@ -293,7 +293,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
         result = planned(layout, request) if check_mode else backup_create.create(layout, request, progress.meter(params))
     what = ", ".join(result["components"]) or "nothing"
     after = (f"archive {result['archive']}, {result['entries']} entries of {what}, "
-             f"{fs.human_size(result['size'])}{' before compression' if check_mode else ''}\n")
+             f"{wording.human_size(result['size'])}{' before compression' if check_mode else ''}\n")
     return True, result, {"before": "", "after": after}
 
 

@@ -227,7 +227,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
 from ansible_collections.mobius.ops.plugins.module_utils._backup import signature
-from ansible_collections.mobius.ops.plugins.module_utils._core import fs
+from ansible_collections.mobius.ops.plugins.module_utils._core import wording
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import IntegrityError
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health
 from ansible_collections.mobius.ops.plugins.module_utils._restore.drill import drill
@@ -260,7 +260,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     facts = drill.plan(layout, request) if check_mode else drill.drill(layout, request, progress.meter(params))
     if facts["verdict"] == "failed":
         raise failure(facts)
-    what = f"{facts['verdict']}: {facts['archive']}, {facts['files']} files, {fs.human_size(facts['bytes'])}"
+    what = f"{facts['verdict']}: {facts['archive']}, {facts['files']} files, {wording.human_size(facts['bytes'])}"
     return True, facts, {"before": "", "after": f"drill {what}\n" + (f"report {facts['report']}\n" if facts["report"] else "")}
 
 

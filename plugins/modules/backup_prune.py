@@ -172,7 +172,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._ansible import argumen
 from ansible_collections.mobius.ops.plugins.module_utils._backup import ordering as backup_ordering
 from ansible_collections.mobius.ops.plugins.module_utils._backup import retention as backup_retention
 from ansible_collections.mobius.ops.plugins.module_utils._backup import signature
-from ansible_collections.mobius.ops.plugins.module_utils._core import fs
+from ansible_collections.mobius.ops.plugins.module_utils._core import wording
 from ansible_collections.mobius.ops.plugins.module_utils._target import progress, restore_journal
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout, check_name
 
@@ -192,7 +192,7 @@ def sentence(planned: backup_retention.Plan, check_mode: bool) -> str:
     """What came of it."""
     number = len(planned.removed)
     text = (f"{number} archive{'' if number == 1 else 's'} {'would be ' if check_mode else ''}removed "
-            f"({fs.human_size(planned.freed)}), {len(planned.kept)} kept")
+            f"({wording.human_size(planned.freed)}), {len(planned.kept)} kept")
     text += f", {len(planned.unsound)} not verified and left alone" if planned.unsound else ""
     return text + (f", {len(planned.held)} held" if planned.held else "")
 

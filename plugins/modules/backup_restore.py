@@ -265,7 +265,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
 from ansible_collections.mobius.ops.plugins.module_utils._backup import signature
-from ansible_collections.mobius.ops.plugins.module_utils._core import fs
+from ansible_collections.mobius.ops.plugins.module_utils._core import wording
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health
 from ansible_collections.mobius.ops.plugins.module_utils._restore import restore
 from ansible_collections.mobius.ops.plugins.module_utils._restore.live_service import Serving
@@ -275,7 +275,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._target.layout import L
 
 def counts(found: dict[str, dict[str, int]]) -> str:
     """One line a component for the diff."""
-    return "".join(f"{name}: {count['files']} files, {fs.human_size(count['bytes'])}\n"
+    return "".join(f"{name}: {count['files']} files, {wording.human_size(count['bytes'])}\n"
                    for name, count in found.items())
 
 

@@ -121,7 +121,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
 from ansible_collections.mobius.ops.plugins.module_utils._backup import external_state
-from ansible_collections.mobius.ops.plugins.module_utils._core import fs
+from ansible_collections.mobius.ops.plugins.module_utils._core import foreign, fs
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._target import shared_folders, tenancy
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
@@ -178,7 +178,7 @@ def apply(wanted: dict[str, dict[str, t.Any]]) -> None:
         os.makedirs(path, exist_ok=True)
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | _links(path))
         try:
-            fs.settle(descriptor, facts["uid"], facts["gid"], facts["mode"])
+            foreign.settle(descriptor, facts["uid"], facts["gid"], facts["mode"])
         except OSError as error:
             raise StateError(path, "a folder whose owner and mode can be set", error.strerror or str(error),
                              "Run setup as the user that it belongs to, or as root") from error

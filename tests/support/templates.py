@@ -12,7 +12,7 @@ import shutil
 import typing as t
 from pathlib import Path
 
-from ansible_collections.mobius.ops.plugins.module_utils._core import fs, processes
+from ansible_collections.mobius.ops.plugins.module_utils._core import locks, processes
 from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
@@ -32,7 +32,7 @@ TEXTS = ("state", "releases/*/.release.json", "shared/data/images.json")
 def once(folder: Path) -> t.Iterator[bool]:
     """Whether this process is the one that is to make *folder*; others wait meanwhile. What a failed one left is removed."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with fs.locked(f"{folder}.lock"):
+    with locks.locked(f"{folder}.lock"):
         done = Path(f"{folder}.done")
         if done.exists():
             yield False

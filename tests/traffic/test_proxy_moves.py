@@ -12,7 +12,7 @@ import stat
 import pytest
 from support.traffic import check_none_lost
 
-from ansible_collections.mobius.ops.plugins.module_utils._core import fs
+from ansible_collections.mobius.ops.plugins.module_utils._core import foreign, fs
 from ansible_collections.mobius.ops.plugins.module_utils._gates.preflight.host import proxy as preflight
 
 
@@ -37,7 +37,7 @@ def check_moved(proxy, ports):
     status = os.stat(proxy.folder)
     assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (os.geteuid(), 0o750)
     assert stat.S_ISSOCK(os.lstat(proxy.path("run/admin.sock")).st_mode)
-    with fs.folder(proxy.folder) as place, socket.socket(socket.AF_UNIX) as admin:
+    with foreign.folder(proxy.folder) as place, socket.socket(socket.AF_UNIX) as admin:
         admin.connect(f"/proc/self/fd/{place}/admin.sock")
     assert proxy.live() in ports
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import shutil
 import time
 import typing as t
 
-from .._core import checksums, clock, fs, immutable
+from .._core import checksums, clock, fs, immutable, locks
 from .._core.errors import StateError
 from . import catalog
 from . import signature as backup_signature
@@ -48,11 +47,8 @@ def _sweep(draft: Draft) -> None:
         draft.clean()
         return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if draft.holds(descriptor):
+        if locks.taken(descriptor) and draft.holds(descriptor):
             draft.clean()
-    except BlockingIOError:
-        return
     finally:
         os.close(descriptor)
 
@@ -84,12 +80,8 @@ class Draft:
             descriptor = os.open(self.partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except FileExistsError:
             return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Between the creation and the lock a sweep may have taken the file for debris and removed it.
-            mine = self.holds(descriptor)
-        except BlockingIOError:
-            mine = False
+        # Between the creation and the lock a sweep may have taken the file for debris and removed it.
+        mine = locks.taken(descriptor) and self.holds(descriptor)
         # Another writer publishes by renaming: whoever could create the partial file sees its archive.
         if mine and not any(os.path.lexists(self.final + suffix) for suffix in ("", *catalog.BESIDE)):
             os.fchmod(descriptor, 0o600)

@@ -16,7 +16,7 @@ import stat
 import subprocess
 import typing as t
 
-from .._core import commands, dotenv, fs
+from .._core import commands, dotenv, foreign, locks, wording
 from .._core.errors import InputError, OpsError, StateError
 from .._service import registry as service_registry
 from .._service import supervisor
@@ -89,7 +89,7 @@ def dumped(layout: Layout, components: list[str], safety: bool = False) -> t.Ite
         return
     problems = []
     with contextlib.ExitStack() as stack:
-        stack.enter_context(fs.locked(layout.path("state", ".external.lock")))  # backups may run side by side
+        stack.enter_context(locks.locked(layout.path("state", ".external.lock")))  # backups may run side by side
         stack.callback(discard, layout)
         try:
             dump(layout)
@@ -106,7 +106,7 @@ def dump(layout: Layout) -> None:
     told = load(layout)
     limit = max(1, min(told["max_mb"] * 10**6, shutil.disk_usage(layout.root).free // 2))
     discard(layout)
-    with fs.folder(layout.component(COMPONENT)) as folder:
+    with foreign.folder(layout.component(COMPONENT)) as folder:
         descriptor = os.open(FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
         try:
             _run(layout, "dump", {"stdout": descriptor}, limit=limit)
@@ -124,7 +124,7 @@ def restore(layout: Layout, command: str = "restore", place: str = "", environme
     :param environment: further variables.
     :raises StateError: when the command fails.
     """
-    with fs.folder(place or layout.component(COMPONENT)) as folder:
+    with foreign.folder(place or layout.component(COMPONENT)) as folder:
         try:
             descriptor = os.open(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
         except FileNotFoundError:
@@ -142,12 +142,12 @@ def restore(layout: Layout, command: str = "restore", place: str = "", environme
 
 def discard(layout: Layout) -> None:
     """Remove the dump from the component."""
-    with contextlib.suppress(FileNotFoundError), fs.folder(layout.component(COMPONENT)) as folder:
+    with contextlib.suppress(FileNotFoundError), foreign.folder(layout.component(COMPONENT)) as folder:
         os.unlink(FILE, dir_fd=folder)
 
 
 def _too_large(limit: int) -> StateError:
-    return StateError("dump of the external state", f"{fs.human_size(limit)} at most", "more",
+    return StateError("dump of the external state", f"{wording.human_size(limit)} at most", "more",
                       f"Raise max_mb in {SETTING}, or free some space")
 
 

@@ -12,11 +12,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import fcntl
 import os
 import typing as t
 
-from .._core import clock, fs, immutable
+from .._core import clock, fs, immutable, locks
 from .._core.errors import InputError, OpsError, StateError
 from .._target import history, progress
 from .._target.layout import Layout
@@ -189,11 +188,8 @@ def alone(folder: str) -> t.Iterator[None]:
         catalog.find(folder)  # says so
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StateError(f"backup folder {folder}", "nobody else who removes archives", "one who does",
-                             "Wait until it has ended") from None
+        if not locks.taken(descriptor):
+            raise StateError(f"backup folder {folder}", "nobody else who removes archives", "one who does", "Wait until it has ended")
         yield
     finally:
         os.close(descriptor)

@@ -7,7 +7,7 @@ import contextlib
 import os
 import typing as t
 
-from .._core import fs
+from .._core import wording
 from .._core.errors import OpsError
 from . import purposes
 from .archive.reader import Archive
@@ -84,8 +84,9 @@ def _shrank(component: str, was: Held, sizes: list[int]) -> bool:
 
 def sentence(found: dict[str, t.Any]) -> str:
     """A component that shrank, for the operator."""
-    return (f"component {found['component']}: it shrank from {found['files_before']} files ({fs.human_size(found['bytes_before'])}) in "
-            f"{os.path.basename(found['before'])} to {found['files']} ({fs.human_size(found['bytes'])}). {todo(found['component'])}")
+    was, now = (wording.human_size(found[name]) for name in ("bytes_before", "bytes"))
+    return (f"component {found['component']}: it shrank from {found['files_before']} files ({was}) in "
+            f"{os.path.basename(found['before'])} to {found['files']} ({now}). {todo(found['component'])}")
 
 
 def todo(component: str) -> str:

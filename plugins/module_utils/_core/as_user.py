@@ -21,7 +21,7 @@ import time
 import typing as t
 import warnings
 
-from . import accounts, documents, errors, fs
+from . import accounts, documents, errors, fs, wording
 from .accounts import Account
 from .errors import OpsError
 
@@ -112,7 +112,7 @@ class Helper:
             if not chunk:
                 raise Failed("its process ended")
             if len(answer) > MOST:
-                raise Failed(f"it says more than {fs.human_size(MOST)}")
+                raise Failed(f"it says more than {wording.human_size(MOST)}")
         return bytes(answer)
 
     def _end(self) -> None:
@@ -195,7 +195,7 @@ def _answer(function: t.Callable[..., t.Any], words: list[t.Any]) -> bytes:
     except OSError as error:
         said = ["OSError", [error.errno or 0, os.fsdecode(error.filename) if error.filename else ""]]
     except MemoryError:
-        said = ["Failed", [f"it needs more than {fs.human_size(accounts.MEMORY)} of memory"]]
+        said = ["Failed", [f"it needs more than {wording.human_size(accounts.MEMORY)} of memory"]]
     except Exception as error:
         said = ["Failed", [f"{type(error).__name__}: {error}"]]
     return json.dumps(said).encode("ascii") + b"\n"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from . import dotenv_rules, fs, redaction
+from . import dotenv_rules, foreign, redaction
 from .errors import StateError
 
 #: Names whose values people need to read.
@@ -31,11 +31,11 @@ def _content(path: str) -> bytes:
     """
     try:
         # Its folder is root's, so a link there leads where root wants it to.
-        with open(fs.plain(os.path.realpath(path)), "rb") as stream:
+        with open(foreign.plain(os.path.realpath(path)), "rb") as stream:
             return stream.read(dotenv_rules.LIMIT + 1)
     except FileNotFoundError:
         return b""
-    except fs.NotRegularError as error:
+    except foreign.NotRegularError as error:
         if path != os.devnull:
             raise StateError(path, "a file with NAME=value lines", "something else", "Move it away") from error
         return b""

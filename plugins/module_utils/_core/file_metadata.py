@@ -14,7 +14,7 @@ import stat
 import struct
 import typing as t
 
-from . import fs
+from . import foreign
 
 #: Extended attributes that a backup keeps: those of users, and POSIX access control lists.
 XATTR_PREFIX, XATTR_LISTS = "user.", ("system.posix_acl_access", "system.posix_acl_default")
@@ -31,7 +31,7 @@ _ACL_GROUP, _ACL_MASK = 0x04, 0x10
 
 def facts(folder: str) -> dict[str, t.Any]:
     """What a folder is like, as :func:`dress` takes it."""
-    with fs.folder(folder) as descriptor:
+    with foreign.folder(folder) as descriptor:
         status = os.fstat(descriptor)
         found = {name: base64.b64encode(os.getxattr(descriptor, name)).decode() for name in _attributes(descriptor)}
     return {"type": "dir", "mode": f"{stat.S_IMODE(status.st_mode):04o}", "uid": status.st_uid, "gid": status.st_gid,

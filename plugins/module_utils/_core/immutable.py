@@ -11,7 +11,7 @@ import stat
 import struct
 import typing as t
 
-from . import fs, walk, wording
+from . import foreign, walk, wording
 
 #: FS_IOC_GETFLAGS of linux/fs.h, and what it tells.
 _GET = 0x8000_6601 | struct.calcsize("l") << 16
@@ -82,9 +82,9 @@ def _of(name: str, folder: int, path: str) -> Held | None:
     try:
         status = os.stat(name, dir_fd=folder, follow_symlinks=False)
         if stat.S_ISDIR(status.st_mode):
-            descriptor = os.open(name, fs.FOLDER, dir_fd=folder)
+            descriptor = os.open(name, foreign.FOLDER, dir_fd=folder)
         elif stat.S_ISREG(status.st_mode):
-            descriptor = fs.plain(name, at=folder)
+            descriptor = foreign.plain(name, at=folder)
         else:
             return None
     except OSError:

@@ -8,13 +8,12 @@ the lock when the last of them ends, however it ends.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import stat
 import tempfile
 import typing as t
 
-from . import interrupt, walk
+from . import interrupt, locks, walk
 
 #: What the names of these folders begin with. Earlier versions had other names, and no lock that would tell that one is in use.
 PREFIXES = ("mobius-ops-build-", "mobius-ops-deps-", ".mobius-ops-work-")
@@ -54,7 +53,7 @@ def _create(prefix: str, parent: str | None) -> tuple[str, int]:
             lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:  # another run swept it at once
             continue
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        locks.take(lock)
         if os.fstat(lock).st_nlink and os.path.isdir(path):
             return path, lock
         os.close(lock)  # another run swept it before it was locked
@@ -80,11 +79,10 @@ def _remove_unused(path: str) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        walk.remove(path)
-        return True
-    except BlockingIOError:
-        return False
+        free = locks.taken(lock)
+        if free:
+            walk.remove(path)
+        return free
     finally:
         os.close(lock)
 
@@ -113,7 +111,8 @@ def _lock_name(name: str) -> str:
 
 def _remove_when_free(path: str, lock_file: str) -> bool:
     with contextlib.suppress(OSError), open(lock_file, "a", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not locks.taken(lock):
+            return False
         if os.path.isdir(path) and not os.path.islink(path):
             walk.remove(path)
         else:

@@ -19,7 +19,7 @@ import time
 import typing as t
 import urllib.parse
 
-from . import fs, sqlite_check
+from . import foreign, fs, sqlite_check
 from .errors import IntegrityError
 from .sqlite_check import VERSIONS_AT, WAL_VERSIONS
 
@@ -45,7 +45,7 @@ def header(path: str, folder: int | None = None) -> bytes:
     :param folder: descriptor of the folder that a relative path is in.
     """
     try:
-        descriptor = fs.plain(path, at=folder)
+        descriptor = foreign.plain(path, at=folder)
     except OSError:
         return b""
     try:

@@ -18,7 +18,7 @@ import time
 import typing as t
 import urllib.parse
 
-from . import fs
+from . import foreign
 from .errors import IntegrityError, StateError
 
 #: A check may take so many seconds, and one more for so many bytes: a slow disk's reads at random.
@@ -82,7 +82,7 @@ def examine(path: str, shown: str, limit: float) -> dict[str, int | None]:
     :param limit: seconds that it may take.
     :raises IntegrityError: when it is damaged. :raises StateError: when it takes longer.
     """
-    os.close(fs.plain(path))
+    os.close(foreign.plain(path))
     try:
         with _opened(path) as database:
             _Check(database, limit).run(f"database {shown}")
@@ -98,7 +98,7 @@ def examine(path: str, shown: str, limit: float) -> dict[str, int | None]:
 
 
 def _in_wal_mode(path: str) -> bool:
-    with os.fdopen(fs.plain(path), "rb") as stream:
+    with os.fdopen(foreign.plain(path), "rb") as stream:
         return stream.read(VERSIONS_AT + len(WAL_VERSIONS))[VERSIONS_AT:] == WAL_VERSIONS
 
 

@@ -10,7 +10,7 @@ import tarfile
 import typing as t
 import zlib
 
-from . import fs
+from . import fs, wording
 from .errors import IntegrityError
 
 #: Members that a tar file may have, and bytes of all their names, those of their folders and targets included. MOBIUS has 2,000 files,
@@ -203,7 +203,7 @@ def first(path: str, name: str, limit: int) -> bytes | None:
             if member.name != name or not member.isreg():
                 return None
             if member.size > limit:
-                raise IntegrityError(f"artifact {path}", f"a {name} of {fs.human_size(limit)} at most", "a larger one",
+                raise IntegrityError(f"artifact {path}", f"a {name} of {wording.human_size(limit)} at most", "a larger one",
                                      "Build the artifact again; do not deploy it")
             return t.cast(t.IO[bytes], archive.extractfile(member)).read()
     return None

@@ -9,7 +9,7 @@ import secrets
 import stat
 import typing as t
 
-from . import fs, sparse
+from . import foreign, sparse
 
 _PLACE = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -85,9 +85,9 @@ class Held:
             return self._descriptor
         parent, _slash, name = relative.rpartition("/")
         if self._descriptor >= 0 and relative and parent == self._last:
-            step = os.open(name, fs.FOLDER, dir_fd=self._descriptor)
+            step = os.open(name, foreign.FOLDER, dir_fd=self._descriptor)
         else:
-            with fs.folder(self._top, relative) as opened:
+            with foreign.folder(self._top, relative) as opened:
                 step = os.dup(opened)
         self.leave()
         self._last, self._descriptor = relative, step

@@ -114,3 +114,12 @@ def service_message(name: str, facts: dict[str, t.Any], live: str | None, fault:
         return False, (f"{text}, but its release was never verified and nobody watches it. "
                        "Run: ansible-playbook mobius.ops.monitor, or go back with: ansible-playbook mobius.ops.rollback.")
     return True, text + (f", restarted {facts['restarts']} times" if facts["restarts"] else "") + "."
+
+
+def human_size(size: float) -> str:
+    """``1.5 MB`` of a number of bytes (powers of 1000)."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

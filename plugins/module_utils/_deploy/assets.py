@@ -12,7 +12,7 @@ import os
 import stat
 import typing as t
 
-from .._core import fs
+from .._core import foreign, fs
 from .._target import records
 from .._target.layout import Layout
 
@@ -46,7 +46,7 @@ def own(layout: Layout, release_id: str, folders: list[str]) -> list[str]:
 
 def _walk(release: str, folder: str) -> t.Iterator[str]:
     """The files below a folder of a release; no link of the artifact is followed, also not one that is on the way to it."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), fs.folder(release, folder) as top:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), foreign.folder(release, folder) as top:
         for place, _dirs, names, _descriptor in os.fwalk(".", dir_fd=top):
             yield from (os.path.normpath(os.path.join(folder, place, name)) for name in names)
 
@@ -57,7 +57,7 @@ def _link(source: str, target: str, names: list[str]) -> int:
         folder, base = os.path.split(name)
         # Only beside others: a release that was built in another way is not given a new folder.
         with contextlib.suppress(FileExistsError, FileNotFoundError, NotADirectoryError), \
-                fs.folder(source, folder) as there, fs.folder(target, folder) as here:
+                foreign.folder(source, folder) as there, foreign.folder(target, folder) as here:
             if stat.S_ISREG(os.stat(base, dir_fd=there, follow_symlinks=False).st_mode):
                 os.link(base, base, src_dir_fd=there, dst_dir_fd=here, follow_symlinks=False)
                 made += 1

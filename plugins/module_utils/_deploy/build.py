@@ -9,7 +9,7 @@ import os
 import re
 import typing as t
 
-from .._core import clock, commands, fs, scratch
+from .._core import clock, commands, locks, scratch
 from .._core.errors import InputError
 from .._target.layout import check_name
 from . import artifacts, build_output, dependencies, dependency_needs, sources
@@ -113,7 +113,7 @@ class Builder:
                 return found
             path = os.path.join(self.store, found["release_id"] + ".tar.gz")
             os.makedirs(self.store, exist_ok=True)
-            with fs.locked(os.path.join(self.store, f".{found['release_id']}.lock")):  # of two that build the same, one builds
+            with locks.locked(os.path.join(self.store, f".{found['release_id']}.lock")):  # of two that build the same, one builds
                 built = not artifacts.stored(path)
                 if built:
                     self._build(tree, work.lock)

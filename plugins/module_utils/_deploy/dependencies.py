@@ -13,7 +13,7 @@ import os
 import shutil
 import typing as t
 
-from .._core import commands, documents, fs
+from .._core import commands, documents, locks
 from .._core.errors import InputError, OpsError
 from .._target import node_runtime
 from . import build_output, dependency_needs
@@ -147,7 +147,7 @@ def provide(folder: str, store: str, npm: Npm, fill: t.Callable[[str, str], None
     """
     if not fill and dependency_needs.of_tree(folder, npm.args) and dependency_needs.lock_path(folder):
         os.makedirs(store, exist_ok=True)
-        with fs.locked(os.path.join(store, ".tree.lock")) as lock:
+        with locks.locked(os.path.join(store, ".tree.lock")) as lock:
             npm.run("ci", folder, lock)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(folder, node_runtime.RECORD))  # it is ours to write
@@ -187,7 +187,7 @@ def install(source: str, store: str, npm: Npm | list[str], fill: t.Callable[[str
     home = os.path.join(store, key)
     modules = os.path.join(home, "node_modules")
     os.makedirs(store, exist_ok=True)
-    with fs.locked(os.path.join(store, f".{key}.lock")) as lock:
+    with locks.locked(os.path.join(store, f".{key}.lock")) as lock:
         if os.path.isdir(modules):
             return modules, False
         work = os.path.join(store, f".installing-{key}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from .._core import fs, scratch
+from .._core import fs, locks, scratch
 from .._core.errors import InputError, IntegrityError
 from .._target import node_runtime
 from . import artifacts, dependencies, dependency_needs
@@ -75,7 +75,7 @@ def pack(artifact: str, store: str, npm: dependencies.Npm | list[str], check_mod
         if check_mode and not artifacts.stored(path):
             return {"key": key, "runtime": runtime, "path": None, "sha256": None, "size": None, "built": True}
         os.makedirs(store, exist_ok=True)
-        with fs.locked(os.path.join(store, f".deps-{key}.lock")):
+        with locks.locked(os.path.join(store, f".deps-{key}.lock")):
             built = not artifacts.stored(path)
             if built:
                 npm.output.phase("installing the dependencies for the hosts")

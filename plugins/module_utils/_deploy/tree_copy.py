@@ -13,7 +13,7 @@ import stat
 import time
 import typing as t
 
-from .._core import fs, sparse, sqlite, torn_json, walk
+from .._core import foreign, fs, sparse, sqlite, torn_json, walk
 from .._core.errors import StateError
 
 #: Seconds within which a JSON store must be found whole.
@@ -67,7 +67,7 @@ class _Folder:
 
     def _file(self, name: str, database: bool) -> None:
         try:
-            descriptor = fs.plain(name, at=self._folder.descriptor)
+            descriptor = foreign.plain(name, at=self._folder.descriptor)
         except OSError:  # gone, something else by now, or not this user's to read
             return
         try:
@@ -90,7 +90,7 @@ class _Folder:
 
     @contextlib.contextmanager
     def _opened(self, name: str) -> t.Iterator[int]:
-        descriptor = fs.plain(name, at=self._into)
+        descriptor = foreign.plain(name, at=self._into)
         try:
             yield descriptor
         finally:
@@ -101,7 +101,7 @@ class _Folder:
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                descriptor = fs.plain(name, at=self._folder.descriptor)
+                descriptor = foreign.plain(name, at=self._folder.descriptor)
             except OSError:
                 return
             try:

@@ -12,7 +12,7 @@ import threading
 import time
 import typing as t
 
-from .._core import fs, mounts, processes, wording
+from .._core import mounts, processes, wording
 from .._core.errors import InputError, OpsError, StateError
 from .._target.layout import Layout
 from . import thresholds
@@ -270,5 +270,5 @@ def shown(metric: Metric) -> str:
 def quantity(value: float, unit: str) -> str:
     """A figure as people read it: ``70 MB``, ``27 min``, ``8.94 %``."""
     if unit == "bytes":
-        return fs.human_size(value)
+        return wording.human_size(value)
     return wording.duration(value) if unit == "s" and abs(value) >= 60 else f"{value:,g} {unit}".rstrip()

@@ -13,7 +13,7 @@ import os
 import secrets
 import typing as t
 
-from .._core import clock, file_metadata, fs, immutable, mounts, walk
+from .._core import clock, file_metadata, foreign, fs, immutable, mounts, walk
 from .._core.errors import StateError
 from .._target.layout import COMPONENTS, KEPT, WORK, Layout, is_work
 from .._target.restore_journal import Journal
@@ -118,7 +118,7 @@ def prepare(swaps: list[Swap], stack: contextlib.ExitStack) -> None:
         with _same_time(os.path.dirname(work)):
             os.mkdir(work, 0o700)
         try:
-            descriptor = stack.enter_context(fs.folder(work))
+            descriptor = stack.enter_context(foreign.folder(work))
             own = os.fstat(descriptor).st_uid == os.geteuid()
         except OSError:
             own = False
@@ -167,9 +167,9 @@ def exchange(journal: Journal, swaps: list[Swap], entries: dict[str, dict[str, t
             if staged:
                 os.rename(staged, target)
         if swap.mounted:
-            with fs.folder(swap.replaced) as descriptor:
+            with foreign.folder(swap.replaced) as descriptor:
                 file_metadata.dress(swap.before, descriptor)
-            with fs.folder(swap.target) as descriptor:
+            with foreign.folder(swap.target) as descriptor:
                 file_metadata.dress(entries[swap.component], descriptor)
     _sync(swaps)
 
@@ -193,7 +193,7 @@ def undo(journal: Journal, keep: bool = False) -> None:
         for target, staged, replaced in reversed(swap.moves()):
             _put_back(target, staged, replaced, os.path.join(swap.work, "found", f"{swap.component}-{os.path.basename(target)}"))
         if swap.mounted:
-            with fs.folder(swap.target) as descriptor:
+            with foreign.folder(swap.target) as descriptor:
                 file_metadata.dress(swap.before, descriptor)
     _sync(swaps)
     journal.enter("staging")

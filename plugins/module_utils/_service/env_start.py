@@ -15,7 +15,7 @@ import sys
 import types
 import typing as t
 
-from .._core import accounts, dotenv, dotenv_rules, fs, processes
+from .._core import accounts, dotenv, dotenv_rules, foreign, fs, processes
 from .._core.errors import StateError
 
 #: The name that leads to a newer Python after an upgrade of the host's system.
@@ -78,7 +78,7 @@ def _may_read(account: accounts.Account, path: str) -> bool:
 
 def current(spec: dict[str, t.Any]) -> bool:
     """Whether the program is in place."""
-    return spec["env_file"] == os.devnull or fs.read_own(_program(spec["env_file"])) == source_of(dotenv_rules)
+    return spec["env_file"] == os.devnull or foreign.read_own(_program(spec["env_file"])) == source_of(dotenv_rules)
 
 
 def prepare(spec: dict[str, t.Any]) -> None:

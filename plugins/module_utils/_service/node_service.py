@@ -11,7 +11,7 @@ import abc
 import os
 import typing as t
 
-from .._core import fs, processes
+from .._core import foreign, fs, processes
 from .._core.errors import StateError
 from .._observe import node_exceptions
 from .._target import app_path, json_stores, records, tenancy
@@ -98,11 +98,11 @@ class Service(abc.ABC):
 
     def evidence(self, lines: int = 15) -> list[str]:
         """The last lines that the service printed."""
-        return fs.tail(self.spec["console_log"], lines)
+        return foreign.tail(self.spec["console_log"], lines)
 
     def printed(self) -> str:
         """What the service printed since it was started on purpose: the last ``PRINTED`` bytes of it, which the service's user chose."""
-        return fs.read_end(self.spec["console_log"], PRINTED)
+        return foreign.read_end(self.spec["console_log"], PRINTED)
 
     def place(self) -> node_exceptions.Place:
         """The folders in which the application sees its files."""

@@ -9,7 +9,7 @@ import signal
 import time
 import typing as t
 
-from .._core import clock, fs, processes
+from .._core import clock, foreign, fs, locks, processes
 from .._core.errors import ServiceError
 from .._target import app_path, records
 from . import detach, drift, node_service, supervisor
@@ -25,7 +25,7 @@ class ProcessService(node_service.Service):
         return records.read(os.path.join(self.folder, "status.json"), records.STATUS) or {}
 
     def printed(self) -> str:
-        return fs.read_end(self.spec["console_log"], node_service.PRINTED, self._read().get("console_from", 0))
+        return foreign.read_end(self.spec["console_log"], node_service.PRINTED, self._read().get("console_from", 0))
 
     def status(self) -> dict[str, t.Any]:
         facts = self._read()
@@ -52,7 +52,7 @@ class ProcessService(node_service.Service):
         self.save()
         drift.note(self.spec, self.folder)
         self._correct_paths()
-        with fs.locked(self._launched, LAUNCH_TIMEOUT) as lock:
+        with locks.locked(self._launched, LAUNCH_TIMEOUT) as lock:
             pid = detach.launch(self.layout, supervisor, self.folder, os.path.join(self.folder, "supervisor.log"), keep=(lock,))
         deadline, ended = time.monotonic() + LAUNCH_TIMEOUT, False
         while time.monotonic() < deadline and not ended:
@@ -61,7 +61,7 @@ class ProcessService(node_service.Service):
             if facts.get("supervisor_pid") == pid and facts.get("state") != "starting":
                 return
             time.sleep(0.02)
-        log = " ".join(fs.tail(os.path.join(self.folder, "supervisor.log"), 3))
+        log = " ".join(foreign.tail(os.path.join(self.folder, "supervisor.log"), 3))
         raise ServiceError(f"service {self.name}", f"its supervisor to start within {LAUNCH_TIMEOUT:.0f} s",
                            log or "nothing from it", "Look into state/service/ below the root")
 
@@ -83,7 +83,7 @@ class ProcessService(node_service.Service):
     def _await_launched(self) -> None:
         """Wait until a supervisor can be seen that was started by a command that was killed right after that."""
         deadline = time.monotonic() + LAUNCH_TIMEOUT
-        while (self._reader() is None or self._read().get("state") == "starting") and fs.is_locked(self._launched):
+        while (self._reader() is None or self._read().get("state") == "starting") and locks.is_locked(self._launched):
             if time.monotonic() > deadline:
                 return
             time.sleep(0.02)

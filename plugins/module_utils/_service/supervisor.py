@@ -8,7 +8,6 @@ at every change. The service's secrets are read from its ``.env`` and passed by 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import pwd
 import signal
@@ -17,7 +16,7 @@ import sys
 import time
 import typing as t
 
-from .._core import clock, commands, dotenv, fs, processes
+from .._core import clock, commands, dotenv, foreign, fs, locks, processes
 from .._core.errors import StateError
 from .._target import app_path, records
 
@@ -54,9 +53,7 @@ class Supervisor:
     def run(self) -> None:
         """Until the end; the lock tells others that the supervisor lives."""
         with open(os.path.join(self.folder, "lock"), "a", encoding="ascii") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not locks.taken(lock):
                 return
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self._stop)
@@ -101,8 +98,8 @@ class Supervisor:
     def _console(self) -> t.BinaryIO:
         """The service's log. Nothing is kept when the service's user puts something else in its place as fast as it is removed."""
         try:
-            return fs.append_stream(self.spec["console_log"])
-        except (FileExistsError, fs.NotRegularError):
+            return foreign.append_stream(self.spec["console_log"])
+        except (FileExistsError, foreign.NotRegularError):
             return open(os.devnull, "ab")
 
     def _start(self, console: t.BinaryIO) -> subprocess.Popen[bytes]:

@@ -7,7 +7,7 @@ import os
 import time
 import typing as t
 
-from .._core import fs, systemd
+from .._core import foreign, fs, systemd
 from . import drift, env_start, node_service, unit_file
 
 
@@ -31,7 +31,7 @@ class SystemdService(node_service.Service):
         return systemd.printed(self.unit, lines)
 
     def printed(self) -> str:
-        started = "".join(fs.tail(self._started_file, 1))
+        started = "".join(foreign.tail(self._started_file, 1))
         return "\n".join(systemd.printed(self.unit, node_service.PRINTED_LINES, started))[-node_service.PRINTED:]
 
     @property

@@ -11,14 +11,13 @@ the time since boot counts, which is less than the true age: late is safe, early
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import socket
 import time
 import typing as t
 import uuid
 
-from .._core import clock, fs, processes
+from .._core import clock, fs, locks, processes
 from .._core.errors import InputError, IntegrityError, StateError
 from . import history, records
 from .layout import Layout
@@ -200,17 +199,13 @@ class DeployLock:
     def _guarded(self) -> t.Iterator[None]:
         """Alone with the record. What a killed writer left is removed."""
         os.makedirs(self.folder, 0o700, exist_ok=True)
-        deadline = time.monotonic() + PATIENCE
-        with open(os.path.join(self.folder, "guard"), "a", encoding="ascii") as guard:
-            while True:
-                try:
-                    fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError as error:
-                    if time.monotonic() > deadline:
-                        raise StateError(guard.name, "a process to look at the lock for an instant", f"one that does for {PATIENCE:.0f} s",
-                                         "Look for a process that was stopped: fuser " + guard.name) from error
-                    time.sleep(0.005)
+        guard = os.path.join(self.folder, "guard")
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(locks.locked(guard, PATIENCE, 0.005))
+            except BlockingIOError as error:
+                raise StateError(guard, "a process to look at the lock for an instant", f"one that does for {PATIENCE:.0f} s",
+                                 "Look for a process that was stopped: fuser " + guard) from error
             for name in os.listdir(self.folder):
                 if name.endswith(".tmp"):
                     os.unlink(os.path.join(self.folder, name))

@@ -9,7 +9,7 @@ import os
 import pwd
 import typing as t
 
-from .._core import clock, documents, fs
+from .._core import clock, documents, foreign, fs
 from . import records
 from .layout import Layout
 
@@ -75,7 +75,7 @@ def unread(layout: Layout, limit: int = 1000) -> str:
 
 
 def _newest(layout: Layout, limit: int) -> list[str]:
-    return fs.tail(layout.history, limit, limit * 1024)
+    return foreign.tail(layout.history, limit, limit * 1024)
 
 
 def _event(line: str | bytes) -> dict[str, t.Any] | None:

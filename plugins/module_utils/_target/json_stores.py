@@ -17,7 +17,7 @@ import stat
 import time
 import typing as t
 
-from .._core import clock, fs
+from .._core import clock, foreign, fs
 from .._core.errors import StateError
 from . import history
 from .layout import Layout
@@ -48,7 +48,7 @@ def _moving(layout: Layout) -> re.Pattern[bytes]:
 def look(layout: Layout) -> list[Store]:
     """Every JSON store of the host, by name; those that are too large or no files are left out."""
     found = []
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), fs.folder(layout.component("database")) as folder:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), foreign.folder(layout.component("database")) as folder:
         for name in sorted(os.listdir(folder)):
             content = _content(folder, name) if name.lower().endswith(".json") and not name.startswith(".") else None
             if content is not None:
@@ -98,7 +98,7 @@ def repair(layout: Layout, app: str) -> dict[str, int]:
 
 def _content(folder: int, name: str) -> bytes | None:
     try:
-        descriptor = fs.plain(name, at=folder)
+        descriptor = foreign.plain(name, at=folder)
     except OSError:
         return None
     with os.fdopen(descriptor, "rb") as stream:
@@ -118,7 +118,7 @@ def _fault(content: bytes) -> str:
 def _replace(layout: Layout, store: Store, content: bytes) -> bool:
     """Put new content in a store's place, as its owner's; not when somebody has changed it meanwhile."""
     name = f".{store.name}.{os.getpid()}.tmp"
-    with fs.folder(layout.component("database")) as folder:
+    with foreign.folder(layout.component("database")) as folder:
         if _content(folder, store.name) != store.content:
             return False
         status = os.stat(store.name, dir_fd=folder, follow_symlinks=False)

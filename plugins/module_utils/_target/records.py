@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from .._core import clock, fs
+from .._core import clock, foreign, fs
 from .._core.errors import IntegrityError
 
 #: No count, time or size is larger.
@@ -208,7 +208,7 @@ def lines(path: str, after: int = 0) -> t.Iterator[bytes]:
 
     :param after: bytes at the beginning to leave out.
     """
-    with contextlib.suppress(OSError), open(path, "rb", opener=fs.regular) as stream:
+    with contextlib.suppress(OSError), open(path, "rb", opener=foreign.regular) as stream:
         stream.seek(after)
         while True:
             line = stream.readline(fs.RECORD_LIMIT)

@@ -13,7 +13,7 @@ import shutil
 import time
 import typing as t
 
-from .._core import clock, fs, immutable, walk
+from .._core import clock, fs, immutable, locks, walk
 from .._core.errors import InputError, IntegrityError, StateError
 from . import history, node_runtime, switch_journal
 from . import records as target_records
@@ -149,8 +149,8 @@ class ReleaseStore:
             os.unlink(self.layout.path("state", "reserve"))
 
     def locked(self, what: str, patience: float | None = None) -> contextlib.AbstractContextManager[int]:
-        """While the block runs no one else does the same on this target; another one waits (``_core.fs.locked``)."""
-        return fs.locked(self.layout.path("state", what + ".lock"), patience)
+        """While the block runs no one else does the same on this target; another one waits (``locks.locked``)."""
+        return locks.locked(self.layout.path("state", what + ".lock"), patience)
 
     def switching(self, patience: float | None = None) -> contextlib.AbstractContextManager[int]:
         """While the block runs no one else switches releases: not a deploy, a rollback, or a watch."""

@@ -8,7 +8,7 @@ import fcntl
 import os
 import typing as t
 
-from .._core import clock, fs
+from .._core import clock, fs, locks
 from .._core.errors import IntegrityError, StateError
 from . import records
 from .layout import COMPONENTS, WORK, Layout, is_work
@@ -27,11 +27,9 @@ def locked(layout: Layout, kind: int = fcntl.LOCK_SH) -> t.Iterator[None]:
         raise StateError(f"root {layout.root}", "a folder shared", "none",
                          "Run the playbook mobius.ops.setup first") from None
     try:
-        try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not locks.taken(descriptor, kind):
             raise StateError(f"root {layout.root}", "no other work on its shared folders",
-                             "a backup or a restore that runs", "Wait until it has ended") from None
+                             "a backup or a restore that runs", "Wait until it has ended")
         yield
     finally:
         os.close(descriptor)

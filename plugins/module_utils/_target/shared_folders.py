@@ -10,7 +10,7 @@ import contextlib
 import os
 import typing as t
 
-from .._core import fs
+from .._core import foreign, fs
 from .._core.errors import InputError, StateError
 from . import records
 from .layout import COMPONENTS, Layout
@@ -148,6 +148,6 @@ def complete(base: str, entries: list[dict[str, t.Any]], component: str) -> list
 
 
 def _opened(stack: contextlib.ExitStack, name: str, parent: int | None) -> int:
-    descriptor = os.open(name, fs.FOLDER, dir_fd=parent)
+    descriptor = os.open(name, foreign.FOLDER, dir_fd=parent)
     stack.callback(os.close, descriptor)
     return descriptor

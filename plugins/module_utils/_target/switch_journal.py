@@ -11,7 +11,7 @@ import contextlib
 import os
 import typing as t
 
-from .._core import clock, fs, wording
+from .._core import clock, fs, locks, wording
 from .._core.errors import InputError, IntegrityError, StateError
 from . import history, records
 from .layout import Layout, check_name
@@ -113,7 +113,7 @@ def unfinished(layout: Layout) -> dict[str, t.Any] | None:
         return {"fault": str(error), "message": str(error)}
     if journal is None:
         return None
-    if fs.is_locked(layout.path("state", "switch.lock")):
+    if locks.is_locked(layout.path("state", "switch.lock")):
         return {**journal.facts, "running": True, "message": ""}
     words, why = journal.words(), f": {wording.one_line(journal.why)}" if journal.why else ""
     told = f"{words[:1].upper()}{words[1:]} was interrupted (begun {journal.since} by {wording.one_line(journal.facts['by'])}{why})."

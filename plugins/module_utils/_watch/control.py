@@ -12,7 +12,7 @@ import time
 import types
 import typing as t
 
-from .._core import clock, fs, processes, systemd
+from .._core import clock, foreign, fs, processes, systemd
 from .._core.errors import InputError, ServiceError, StateError
 from .._service import detach
 from .._target import records
@@ -161,7 +161,7 @@ def start(layout: Layout, spec: dict[str, t.Any], program: types.ModuleType) -> 
             return folder
         time.sleep(0.05)
     _abandon(folder)
-    raise ServiceError(f"watch {folder.id}", f"to begin within {LAUNCH_TIMEOUT:.0f} s", " ".join(fs.tail(log, 3)) or "nothing from it",
+    raise ServiceError(f"watch {folder.id}", f"to begin within {LAUNCH_TIMEOUT:.0f} s", " ".join(foreign.tail(log, 3)) or "nothing from it",
                        f"Look into {folder.path}")
 
 

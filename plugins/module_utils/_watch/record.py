@@ -11,7 +11,7 @@ import shutil
 import sys
 import typing as t
 
-from .._core import clock, dotenv, fs, wording
+from .._core import clock, dotenv, foreign, fs, wording
 from .._core.errors import OpsError
 from .._service.node_service import Service
 from .._target import incidents, records
@@ -68,7 +68,7 @@ class Record:
                 "evidence": {
                     "trigger": summary, "samples": self.state["recent"], "log_file": self.spec["log_file"],
                     "metrics_file": self.spec["metrics_file"], "backup": release.get("backup"),
-                    "application_log": fs.tail(os.path.join(layout.component("logs"), "app.log"), 20),
+                    "application_log": foreign.tail(os.path.join(layout.component("logs"), "app.log"), 20),
                     "console": service.evidence() if service else [], **more}})
             self.log("WARN", f"incident {record['id']} (severity {severity}) is open: {title}")
             self.save(incident=record["id"])

@@ -15,7 +15,7 @@ import time
 import traceback
 import typing as t
 
-from .._core import clock, fs, processes, stats
+from .._core import clock, foreign, fs, processes, stats
 from .._core.errors import OpsError
 from .._deploy import activation, blue_green
 from .._observe import health, probe, thresholds
@@ -230,7 +230,7 @@ class Watcher:
         deadline = time.monotonic() + seconds
         while True:
             if self.told_to_end():
-                raise Stopped(" ".join(fs.tail(self.stop_file, 1)) or "stopped")
+                raise Stopped(" ".join(foreign.tail(self.stop_file, 1)) or "stopped")
             left = deadline - time.monotonic()
             if left <= 0:
                 return

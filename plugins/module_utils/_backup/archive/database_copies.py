@@ -15,7 +15,7 @@ import shutil
 import threading
 import typing as t
 
-from ..._core import accounts, as_user, fs, scratch, sparse, sqlite, sqlite_check
+from ..._core import accounts, as_user, foreign, fs, scratch, sparse, sqlite, sqlite_check
 from ..._core.accounts import Account
 from ..._core.errors import IntegrityError, StateError
 from . import paths
@@ -149,7 +149,7 @@ class Databases:
             made = self._stack.enter_context(scratch.scratch(PREFIX, _place(self._account, self._places, self._needed)))
             self._outer = made.lock
             os.mkdir("w", 0o700, dir_fd=self._outer)
-            self._inner = os.open("w", fs.FOLDER, dir_fd=self._outer)
+            self._inner = os.open("w", foreign.FOLDER, dir_fd=self._outer)
             self._stack.callback(os.close, self._inner)
             if self._account.drops:
                 os.fchown(self._outer, -1, self._account.gid)
@@ -160,7 +160,7 @@ class Databases:
     @contextlib.contextmanager
     def _result(self, name: str, most: int) -> t.Iterator[int]:
         try:
-            descriptor = fs.plain("copy", at=self._inner)
+            descriptor = foreign.plain("copy", at=self._inner)
         except OSError as error:
             raise IntegrityError(name, "a copy of it", str(error.strerror), "Find out which program changes the helper's files") from error
         try:
@@ -264,8 +264,8 @@ def _size_of(base: str, relative: str) -> int:
 def _opened(base: str, relative: str) -> t.Iterator[int]:
     """A regular file below a folder, reached through no link. :raises OSError: when it is none."""
     folder, _slash, name = relative.rpartition("/")
-    with fs.folder(base, folder) as parent:
-        descriptor = fs.plain(name, at=parent)
+    with foreign.folder(base, folder) as parent:
+        descriptor = foreign.plain(name, at=parent)
     try:
         yield descriptor
     finally:

@@ -10,7 +10,7 @@ import stat
 import threading
 import typing as t
 
-from ..._core import checksums, commands, file_metadata, fs, sparse, sqlite, walk
+from ..._core import checksums, commands, file_metadata, foreign, fs, sparse, sqlite, walk
 from ..._core.errors import IntegrityError, StateError
 from ..._target.progress import Meter
 from . import paths
@@ -100,7 +100,7 @@ class _Stage:
     @contextlib.contextmanager
     def _parent(self, entry: Entry) -> t.Iterator[tuple[int, str]]:
         folder, _slash, name = paths.to_disk(entry["path"]).rpartition("/")
-        with fs.folder(self._folder, folder) as parent:
+        with foreign.folder(self._folder, folder) as parent:
             yield parent, name
 
     @staticmethod
@@ -114,7 +114,7 @@ class _Stage:
     def _write_batch(self, batch: list[Entry]) -> None:
         window = self._archive.window()
         for folder, entries in itertools.groupby(batch, lambda entry: entry["path"].rpartition("/")[0]):
-            with fs.folder(self._folder, paths.to_disk(folder)) as parent:
+            with foreign.folder(self._folder, paths.to_disk(folder)) as parent:
                 for entry in entries:
                     self._write(entry, parent, window)
 

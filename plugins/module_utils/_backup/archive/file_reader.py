@@ -11,7 +11,7 @@ import os
 import time
 import typing as t
 
-from ..._core import fs, sparse, torn_json
+from ..._core import foreign, sparse, torn_json
 from . import deflate
 from .plan import Source
 from .zip_writer import DEFLATED, STORED
@@ -89,10 +89,10 @@ class Folders:
         try:
             if self._name != (source.base, folder):
                 self._leave()
-                with fs.folder(source.base, folder) as descriptor:
+                with foreign.folder(source.base, folder) as descriptor:
                     self._descriptor = os.dup(descriptor)
                 self._name = (source.base, folder)
-            descriptor = fs.plain(name, at=self._descriptor)
+            descriptor = foreign.plain(name, at=self._descriptor)
         except OSError as error:
             self._leave()  # the folder may have been replaced: the next try finds the new one
             raise Unreadable(error.strerror) from error

@@ -12,7 +12,7 @@ import re
 import stat
 import typing as t
 
-from ..._core import fs, sqlite, walk
+from ..._core import foreign, sqlite, walk
 from . import file_reader
 from .plan import Source
 
@@ -64,7 +64,7 @@ class Group:
         folder, name = os.path.split(self.main.relative)
         found: States = {}
         try:
-            with fs.folder(self.main.base, folder) as descriptor:
+            with foreign.folder(self.main.base, folder) as descriptor:
                 names = self._listed(descriptor) if self.kind else [name + suffix for suffix in ("",) + COMPANIONS if suffix != _SCRATCH]
                 for each in names:
                     try:

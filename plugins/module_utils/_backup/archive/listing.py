@@ -12,7 +12,7 @@ import stat
 import time
 import typing as t
 
-from ..._core import file_metadata, fs, sqlite, walk
+from ..._core import file_metadata, foreign, sqlite, walk
 from ..._core.errors import StateError
 from ..._target.layout import Layout, is_work
 from . import file_reader, paths
@@ -243,7 +243,7 @@ def _status(folder: Source) -> os.stat_result:
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
-    with fs.folder(folder.base, folder.relative) as descriptor:
+    with foreign.folder(folder.base, folder.relative) as descriptor:
         return os.fstat(descriptor)
 
 

@@ -12,7 +12,7 @@ from ..._backup import catalog as backup_catalog
 from ..._backup import purposes as backup_purposes
 from ..._backup import signature
 from ..._core import clock as core_clock
-from ..._core import commands, fs, wording
+from ..._core import commands, wording
 from ..._core.errors import InputError, OpsError
 from ..._jobs import ffmpeg
 from ..._service import registry as service_registry
@@ -173,7 +173,7 @@ def disk(layout: Layout, megabytes: int) -> Row:
     if megabytes <= 0:
         return skipped("disk", "mobius_min_free_mb is 0")
     free = shutil.disk_usage(layout.root).free
-    found = f"{fs.human_size(free)} free on the file system of {layout.root}"
+    found = f"{wording.human_size(free)} free on the file system of {layout.root}"
     return row("disk", free >= megabytes * 10**6, found, f"{megabytes} MB free",
                f"free some space: {megabytes} MB are wanted (mobius_min_free_mb)")
 
@@ -188,7 +188,7 @@ def memory(megabytes: int, meminfo: str = MEMINFO) -> Row:
     if not match:
         return row("memory", False, f"{meminfo} does not tell", f"{megabytes} MB available", remedy)
     size = int(match.group(1)) * 1024
-    return row("memory", size >= megabytes * 10**6, f"{fs.human_size(size)} available", f"{megabytes} MB available", remedy)
+    return row("memory", size >= megabytes * 10**6, f"{wording.human_size(size)} available", f"{megabytes} MB available", remedy)
 
 
 def clock(skew: float | None, limit: float) -> Row:

@@ -13,7 +13,7 @@ import stat
 import typing as t
 import urllib.parse
 
-from ..._core import fs
+from ..._core import foreign
 
 #: Seconds by which a file's time may seem to lie before the run that made it: the run's clock may be another one.
 GRAIN = 60.0
@@ -97,7 +97,7 @@ def remove(addresses: list[str], root: str | None, folders: dict[str, str], bega
 
 def _folder(root: str, below: str) -> contextlib.AbstractContextManager[int]:
     """A descriptor of a folder below the root. The way to the root is the operator's, who may have links in it."""
-    return fs.folder("/" if os.path.isabs(below) else os.path.realpath(root), below)
+    return foreign.folder("/" if os.path.isabs(below) else os.path.realpath(root), below)
 
 
 def _remove(folder: int, name: str, path: str, tree: bool, oldest: float, depth: int) -> None:
@@ -115,7 +115,7 @@ def _remove(folder: int, name: str, path: str, tree: bool, oldest: float, depth:
         raise Stays(f"{path} lies too deep")
     if not tree or not stat.S_ISDIR(found.st_mode):
         raise Stays(f"{path} is no plain file" if depth or not tree else f"{path} is no folder")
-    own = os.open(name, fs.FOLDER, dir_fd=folder)
+    own = os.open(name, foreign.FOLDER, dir_fd=folder)
     try:
         for inner in os.listdir(own):
             _remove(own, inner, os.path.join(path, inner), tree, oldest, depth + 1)

@@ -11,7 +11,7 @@ import tempfile
 import time
 import typing as t
 
-from ..._core import commands, documents, expressions, fs
+from ..._core import commands, documents, expressions, wording
 from ..._core.errors import OpsError
 from ..._observe import probe
 from ..._observe.exchange import Digest, Exchange, Limited, png
@@ -141,7 +141,7 @@ def watch(step: Step, state: State, settings: Settings, http: t.Any) -> Sample:
             return {**failed(one, "size", f"{sink.size} bytes, fewer than {step['min_bytes']}"), "found": ""}
         facts, error = _decode(path)
     error = error or _unlike(step, facts)
-    found = f"{', '.join(facts.get('codecs', []))}, {facts.get('seconds', 0):.1f} s, {fs.human_size(sink.size)}"
+    found = f"{', '.join(facts.get('codecs', []))}, {facts.get('seconds', 0):.1f} s, {wording.human_size(sink.size)}"
     return {**(failed(one, "video", error) if error else one), "found": found}
 
 
@@ -184,7 +184,7 @@ def look(step: Step, state: State, settings: Settings, _http: t.Any) -> Sample:
         return sample(step["name"], "failed", "file", str(error))
     if size < step["min_bytes"]:
         return sample(step["name"], "failed", "size", f"{size} bytes, fewer than {step['min_bytes']}")
-    return sample(step["name"], "ok", found=fs.human_size(size))
+    return sample(step["name"], "ok", found=wording.human_size(size))
 
 
 def version(step: Step, *_others: t.Any) -> Sample:
@@ -202,7 +202,7 @@ def space(step: Step, *_others: t.Any) -> Sample:
     except OSError as error:
         return sample(step["name"], "failed", "disk", f"{step['disk']}: {error.strerror}")
     percent = 100.0 * usage.used / max(1, usage.used + usage.free)
-    found = f"{fs.human_size(usage.free)} free, {percent:.0f} % used"
+    found = f"{wording.human_size(usage.free)} free, {percent:.0f} % used"
     errors = []
     if step["min_free_mb"] is not None and usage.free < step["min_free_mb"] * 10**6:
         errors.append(f"less than {step['min_free_mb']:.0f} MB free")

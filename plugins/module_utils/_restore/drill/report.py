@@ -7,7 +7,7 @@ import os
 import time
 import typing as t
 
-from ..._core import clock, fs, html_page
+from ..._core import clock, fs, html_page, wording
 from ..._core.html_page import text
 from ..._target.layout import Layout
 
@@ -73,7 +73,7 @@ def _figures(facts: dict[str, t.Any]) -> str:
     known = facts["recovery_time"] is not None
     tiles = [("recovery time", html_page.seconds(facts["recovery_time"]) if known else "unknown",
               "verify, restore and start" if known else "it did not come that far"),
-             ("restored", fs.human_size(facts["bytes"]), html_page.count(facts["files"], "file")),
+             ("restored", wording.human_size(facts["bytes"]), html_page.count(facts["files"], "file")),
              ("databases", str(len(facts["databases"])), html_page.count(rows, "row")),
              ("the whole drill", html_page.seconds(facts["elapsed"]), "with all comparisons")]
     return html_page.figures(tiles)
@@ -127,7 +127,7 @@ def _evidence(facts: dict[str, t.Any]) -> str:
 
 
 def _ids(facts: dict[str, t.Any]) -> str:
-    size = f"{fs.human_size(facts['size'])} ({html_page.count(facts['size'], 'byte')})" if facts.get("size") is not None else ""
+    size = f"{wording.human_size(facts['size'])} ({html_page.count(facts['size'], 'byte')})" if facts.get("size") is not None else ""
     compared = (f"{html_page.count(facts['files'], 'file')}, {html_page.count(facts['folders'], 'folder')}, "
                 f"{html_page.count(facts['links'], 'symbolic link')}: content, mode, time and, as root, owner") if facts["folders"] else ""
     rows = [("Archive", facts["archive"]), ("Made", facts.get("created")), ("Size", size), ("SHA-256", facts.get("sha256")),

@@ -15,7 +15,7 @@ import stat
 import subprocess
 import typing as t
 
-from ..._core import commands, fs
+from ..._core import commands, foreign, fs
 from ..._core.errors import StateError
 from .. import supervisor
 from .config import CONFIG, HOLD_LUA, LUA, MAP, OLD_SOCKET, RUN, SOCKET
@@ -51,8 +51,8 @@ class ProxyFolder:
 
     def read(self, name: str) -> str:
         """The text of a file, empty when there is none that only this user can have written."""
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError), fs.folder(self.path) as place:
-            return fs.read_own(name, place)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), foreign.folder(self.path) as place:
+            return foreign.read_own(name, place)
         return ""
 
     def write(self, name: str, text: str) -> None:
@@ -61,8 +61,8 @@ class ProxyFolder:
 
     def is_taken(self) -> bool:
         """Whether the folder is as this version has it."""
-        with contextlib.suppress(OSError), fs.folder(self.path) as place, fs.folder(os.path.join(self.path, RUN)):
-            return fs.trusted(place)
+        with contextlib.suppress(OSError), foreign.folder(self.path) as place, foreign.folder(os.path.join(self.path, RUN)):
+            return foreign.trusted(place)
         return False
 
     def take(self) -> None:
@@ -74,22 +74,22 @@ class ProxyFolder:
         with contextlib.suppress(FileExistsError):
             os.mkdir(self.path, 0o700)
         try:
-            with fs.folder(self.path) as place:
-                fs.settle(place, os.geteuid(), gid, 0o750)  # from here on nobody else changes a name in it
+            with foreign.folder(self.path) as place:
+                foreign.settle(place, os.geteuid(), gid, 0o750)  # from here on nobody else changes a name in it
                 self._clean(place)
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(RUN, 0o700, dir_fd=place)
-                with fs.folder(self.path, RUN) as run:
-                    fs.settle(run, uid, gid, 0o700)
+                with foreign.folder(self.path, RUN) as run:
+                    foreign.settle(run, uid, gid, 0o700)
         except NotADirectoryError as error:
             raise StateError(self.path, "a folder, and a folder run in it", "something else", "Move it away") from error
 
     def _clean(self, place: int) -> None:
         with os.scandir(place) as entries:
             status = ((entry.name, os.stat(entry.name, dir_fd=place, follow_symlinks=False)) for entry in entries)
-            foreign = [name for name, found in status if not self._stays(name, found)]
-        for name in foreign:
-            folder = fs.clear(name, place)  # its name is free at once, however much there is in it
+            others = [name for name, found in status if not self._stays(name, found)]
+        for name in others:
+            folder = foreign.clear(name, place)  # its name is free at once, however much there is in it
             if folder:
                 with contextlib.suppress(StateError):  # its owner goes on filling it; the next setup tries again
                     commands.capture(["rm", "-rf", "--one-file-system", "--", os.path.join(self.path, folder)], timeout=PATIENCE)
@@ -104,8 +104,8 @@ class ProxyFolder:
 
     def free_socket(self) -> None:
         """Before a start: whatever is in the socket's place, a proxy could not put its own there."""
-        with contextlib.suppress(FileNotFoundError), fs.folder(self.path, RUN) as run:
-            fs.clear(os.path.basename(SOCKET), run)
+        with contextlib.suppress(FileNotFoundError), foreign.folder(self.path, RUN) as run:
+            foreign.clear(os.path.basename(SOCKET), run)
 
     def finish(self) -> None:
         """Let a watch of an earlier version, which still runs, find the socket where it was."""
@@ -126,8 +126,8 @@ class ProxyFolder:
         try:
             for name, content in ((CONFIG, text), (LUA, HOLD_LUA), (MAP, live)):
                 fs.write_text(os.path.join(folder, name), content)
-            with fs.folder(folder) as place:
-                fs.settle(place, os.geteuid(), self._account()[1], 0o750)
+            with foreign.folder(folder) as place:
+                foreign.settle(place, os.geteuid(), self._account()[1], 0o750)
             return self._checked(argv, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)

@@ -14,7 +14,7 @@ import stat
 import struct
 import time
 
-from ..._core import fs
+from ..._core import foreign
 from .config import OLD_SOCKET, RUN, SOCKET
 
 #: Bytes of an answer at most; one session takes half a kilobyte in the longest one.
@@ -63,9 +63,9 @@ def _answer(admin: socket.socket, deadline: float) -> str:
 
 def _address(folder: str) -> int:
     """A descriptor of the socket, which is not opened by that; of a proxy that an earlier version has started, in the place of then."""
-    with fs.folder(folder) as place:
+    with foreign.folder(folder) as place:
         try:
-            with fs.folder(os.path.join(folder, RUN)) as run:
+            with foreign.folder(os.path.join(folder, RUN)) as run:
                 return _socket(os.path.basename(SOCKET), run)
         except FileNotFoundError:
             return _socket(OLD_SOCKET, place)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import secrets
@@ -12,7 +11,7 @@ import signal
 import stat
 import typing as t
 
-from ..._core import accounts, clock, fs, walk
+from ..._core import accounts, clock, foreign, fs, locks, walk
 from ..._core.accounts import Account
 from ..._core.errors import StateError
 from ..._target import records, shared_folders
@@ -33,10 +32,8 @@ def _note(layout: Layout) -> str:
 def alone(layout: Layout) -> t.Iterator[None]:
     """:raises StateError: when another drill runs on this root."""
     with open(layout.path("state", "drill.lock"), "a", encoding="ascii") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StateError(f"root {layout.root}", "no other drill", "one that runs", "Wait until it has ended") from None
+        if not locks.taken(lock):
+            raise StateError(f"root {layout.root}", "no other drill", "one that runs", "Wait until it has ended")
         yield
 
 
@@ -146,11 +143,11 @@ def _copy_env(live: Layout, scratch: Layout) -> bool:
     """Give the copy this host's ``.env`` when it has none, through no link of either; whether it was done."""
     folder, name = os.path.split(live.env_file)
     try:
-        with fs.folder(folder) as source:
-            descriptor = fs.plain(name, at=source)
+        with foreign.folder(folder) as source:
+            descriptor = foreign.plain(name, at=source)
     except OSError:
         return False
-    with os.fdopen(descriptor, "rb") as stream, fs.folder(os.path.dirname(scratch.env_file)) as target:
+    with os.fdopen(descriptor, "rb") as stream, foreign.folder(os.path.dirname(scratch.env_file)) as target:
         status = os.fstat(descriptor)
         try:
             made = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=target)

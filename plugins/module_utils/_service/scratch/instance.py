@@ -14,7 +14,7 @@ import subprocess
 import time
 import typing as t
 
-from ..._core import accounts, clock, commands, dotenv_rules, fs, processes, systemd
+from ..._core import accounts, clock, commands, dotenv_rules, foreign, fs, processes, systemd
 from ..._core.errors import ServiceError
 from ..._target import app_path
 from ..._target.layout import Layout
@@ -75,7 +75,7 @@ class ProcessInstance(Instance):
         path = os.path.join(self.folder, "sandbox.json")
         fs.write_json(path, self.spec, 0o600)
         argv, env = detach.command(self.layout, sandbox, path)
-        with fs.append_stream(self.spec["console_log"]) as console:
+        with foreign.append_stream(self.spec["console_log"]) as console:
             self.child = commands.start(argv, "/", {**env, MARK: self.layout.root}, console)
         self.ticks = processes.start_ticks(self.child.pid)
         fs.write_text(self.layout.path(_LEADER), str(self.child.pid), 0o600)
@@ -174,7 +174,7 @@ def instance_for(scratch: Layout, spec: dict[str, t.Any], lifetime: float) -> In
 def processes_of(scratch: str) -> list[int]:
     """The processes of a drill, and nobody else's: those with its mark, and those of the instance's group that work in its folder."""
     mark = f"{MARK}={scratch}".encode()
-    leader = "".join(fs.tail(os.path.join(scratch, _LEADER), 1))
+    leader = "".join(foreign.tail(os.path.join(scratch, _LEADER), 1))
     family = processes.group(int(leader)) if leader else []
     found = [pid for pid in family if _works_in(pid, scratch)]
     for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):

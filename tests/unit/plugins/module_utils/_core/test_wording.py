@@ -85,3 +85,9 @@ def test_a_text_in_markdown_is_nothing_but_text():
     shown = wording.in_markdown("# <script>x</script>\n[a](javascript:b) `c` &lt; *d*\x1b")
     assert "<" not in shown and "\n" not in shown and "\x1b" not in shown and "&amp;lt;" in shown
     assert r"\# &lt;script>" in shown and r"\[a\](javascript" in shown and r"\`c\`" in shown
+
+
+@pytest.mark.parametrize("size, text", [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (2_000_000, "2.0 MB"),
+                                        (3 * 10**9, "3.0 GB"), (4.2e12, "4.2 TB")])
+def test_human_size(size, text):
+    assert wording.human_size(size) == text
