@@ -33,6 +33,19 @@ A value with blanks needs two kinds of quotes at a shell: `-e "mobius_why='uploa
 `mobius_hosts` is the pattern of hosts that a playbook works on, by default the group `mobius`: `-e mobius_hosts=web1`. Give it with
 `-e` only; `--limit` narrows it down. A pattern that no host of the inventory matches is refused.
 """
+#: What most hosts set, or look at once; all others have defaults that few change.
+EVERYDAY = {
+    "Which host, which application": ["mobius_env", "mobius_root", "mobius_user", "mobius_profile", "mobius_command", "mobius_port",
+                                      "mobius_service_environment", "mobius_dotenv"],
+    "What is deployed": ["mobius_release_source", "mobius_version", "mobius_release_ref", "mobius_build_command", "mobius_migration",
+                         "mobius_serial"],
+    "Without downtime": ["mobius_proxy_port", "mobius_standby_port", "mobius_state", "mobius_drain_timeout"],
+    "Is it well?": ["mobius_health_path", "mobius_health_assertions", "mobius_watch_duration", "mobius_auto_rollback",
+                    "mobius_smoke_after_switch", "mobius_public_url"],
+    "Who may deploy, and when": ["mobius_approvals", "mobius_preflight_ci", "mobius_deploy_windows", "mobius_deploy_freeze"],
+    "Backups": ["mobius_shared_folders", "mobius_backup_dir", "mobius_backup_keep_daily", "mobius_backup_keep_weekly",
+                "mobius_backup_keep_monthly", "mobius_backup_max_age", "mobius_backup_sign_key"],
+}
 #: Entry points that only roles and playbooks call; what they take is no setting.
 INTERNAL = {"checks", "outcome", "report"}
 
@@ -104,21 +117,40 @@ def section(role: str, entry: str, spec: dict[str, Any]) -> list[str]:
     title = f"Role mobius.ops.{role}" + ("" if entry in ("main", "settings") else f": {entry}")
     lines = ["", f"## {title}", "", spec["short_description"] + "."]
     options = spec.get("options") or {}
-    for heading, names in groups(role, list(options)):
+    shown = {name for names in EVERYDAY.values() for name in names}
+    for heading, names in groups(role, [name for name in options if name not in shown]):
         lines += ["", f"### {heading[0].upper()}{heading[1:]}"] if heading else []
         lines += ["", "| name | type | default | meaning |", "|---|---|---|---|"]
         lines += [row(name, options[name]) for name in names]
     return lines
 
 
-def page() -> str:
-    """The whole page."""
-    lines = []
+def entry_points() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Role, name and specification of each entry point whose options are settings."""
     for role in ROLES:
         path = ROOT / "roles" / role / "meta" / "argument_specs.yml"
         for entry, spec in yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"].items():
             if spec.get("options") and entry not in INTERNAL:
-                lines += section(role, entry, spec)
+                yield role, entry, spec
+
+
+def everyday(specs: list[dict[str, Any]]) -> list[str]:
+    """The part of the page with the settings that most people want."""
+    options = {name: option for spec in reversed(specs) for name, option in spec["options"].items()}
+    lines = ["", "## Everyday settings", "", f"The {sum(map(len, EVERYDAY.values()))} settings that most hosts set, or look at once. "
+             "All others follow below, and have defaults that few change."]
+    for title, names in EVERYDAY.items():
+        lines += ["", f"### {title}", "", "| name | type | default | meaning |", "|---|---|---|---|"]
+        lines += [row(name, options[name]) for name in names]
+    return lines
+
+
+def page() -> str:
+    """The whole page."""
+    found = list(entry_points())
+    lines = everyday([spec for _role, _entry, spec in found])
+    for role, entry, spec in found:
+        lines += section(role, entry, spec)
     return HEAD + "\n".join(lines) + "\n"
 
 
