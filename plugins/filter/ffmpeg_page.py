@@ -42,6 +42,8 @@ _value:
   type: dict
 """
 
+#: How the playbook may end.
+OUTCOMES = ("rendering", "idle", "impaired_now", "drained", "ended", "unhealthy_now", "not_ended")
 HEAD = ["job", "verdict", "runs", "CPU", "speed", "writes", "output", "instance", "process"]
 _OUTPUT = 44
 

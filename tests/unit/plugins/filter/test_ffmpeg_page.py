@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.filter.ffmpeg_page import ffmpeg_page
+from ansible_collections.mobius.ops.plugins.filter.ffmpeg_page import OUTCOMES, ffmpeg_page
 
 WELL = {"version": "5.1", "path": "/usr/bin/ffmpeg", "well": True, "message": "FFmpeg 5.1 has what is wanted."}
 
@@ -40,6 +40,7 @@ def test_a_table_of_jobs():
 def test_what_comes_of_it(jobs, program, outcome, good, said):
     found = ffmpeg_page(jobs, program)
     assert (found["outcome"], found["good"]) == (outcome, good) and found["message"].startswith(said)
+    assert outcome in OUTCOMES
 
 
 def test_what_became_of_files():
