@@ -65,6 +65,13 @@ test-fuzz: setup ## made-up state files, answers, suites and artifacts, a minute
 test-integration: setup ## the real playbooks against the sample application
 	$(PYTEST) tests/integration $(ARGS)
 
+.PHONY: test-upgrade
+test-upgrade: setup ## this version takes over a host from an earlier one, whose watch still runs (OLD=a commit)
+	@[ -n "$(OLD)" ] || { echo 'test-upgrade: OLD: expected a commit of the earlier version. Give it: make test-upgrade OLD=…' >&2; exit 2; }
+	@rm -rf .build/old && git worktree prune && git worktree add --quiet --detach .build/old $(OLD)
+	@mkdir -p .build/old/.build/collections/ansible_collections/mobius && ln -s ../../../.. .build/old/.build/collections/ansible_collections/mobius/ops
+	MOBIUS_OLD="$(CURDIR)/.build/old" $(PYTEST) tests/integration/test_upgrade.py $(ARGS)
+
 .PHONY: test-app
 test-app: setup ## the sample application's own tests
 	$(PYTEST) tests/integration/test_sample_application.py $(ARGS)
