@@ -127,6 +127,21 @@ def test_uploads_and_renders_work_inside_the_sandbox(host, client, tmp_path):
     assert len(owners.splitlines()) >= 4 and set(owners.splitlines()) == {"mobius 640"}
 
 
+def test_a_render_that_was_stopped_is_found_and_ended_so_that_its_file_stays_playable(host, client):
+    job = client.begin_render(seconds=600, realtime=True)
+    pid = wait_until(lambda: host.run("pgrep -u mobius -x ffmpeg"))
+    wait_until(lambda: ".mp4" in host.run(f"ls -l /proc/{pid}/fd"))
+    assert host.play("ffmpeg", mobius_ffmpeg_window=3).outcome == "rendering"
+    host.run(f"kill -STOP {pid}")
+    found = host.play("ffmpeg", mobius_ffmpeg_window=3)
+    assert found.outcome == "impaired_now" and found.stats["mobius_ffmpeg_found"] == {"stopped": [job]}, found.output
+    ended = host.play("ffmpeg", mobius_ffmpeg_state="killed", mobius_ffmpeg_only=["stopped"], mobius_ffmpeg_window=3)
+    assert ended.outcome == "ended" and says(ended, "can be played") and not says(ended, "cannot be played"), ended.output
+    assert host.run(f"ls -d /proc/{pid}") == ""
+    wait_until(lambda: client.job(job)["status"] == "failed")
+    assert host.play("ffmpeg", mobius_ffmpeg_window=3).outcome == "idle"
+
+
 def test_the_service_sees_its_release_in_the_folder_that_stays(host, client):
     pid = host.unit("MainPID")
     assert host.run(f"readlink /proc/{pid}/cwd") == "/opt/mobius/app" and host.run("ls -A /opt/mobius/app") == ""

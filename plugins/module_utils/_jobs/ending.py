@@ -92,11 +92,12 @@ def _held(job: Job, stack: contextlib.ExitStack) -> t.Iterator[tuple[Output, t.B
 
 
 def _program(pid: int) -> str:
-    """The program that a process runs, to look at its files with the same one."""
-    try:
-        return os.readlink(f"/proc/{pid}/exe")
-    except OSError:
-        return "ffmpeg"
+    """The program that a process runs, to look at its files with the same one; the host's where only the service sees that."""
+    with contextlib.suppress(OSError):
+        path = os.readlink(f"/proc/{pid}/exe")
+        if os.path.exists(path):
+            return path
+    return "ffmpeg"
 
 
 def _gone(job: Job, timeout: float) -> bool:

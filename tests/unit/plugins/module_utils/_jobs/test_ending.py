@@ -104,3 +104,10 @@ def test_a_job_that_has_ended_by_itself_is_gone(renders):
     os.kill(job.pid, signal.SIGKILL)
     wait_until(lambda: not processes.is_alive(job.pid, job.ticks), HANG)
     assert ending.end(renders.service, job, 1.0, True, 1.0) == ending.Ended(job, "gone", 0.0, ())
+
+
+def test_where_only_the_service_sees_its_ffmpeg_the_hosts_looks_at_files(renders, monkeypatch):
+    job = renders.encode()
+    assert os.path.basename(ending._program(job.pid)).startswith("ffmpeg") and os.path.isabs(ending._program(job.pid))
+    monkeypatch.setattr(os, "readlink", lambda _path: "/opt/mobius/app/node_modules/ffmpeg-static/ffmpeg")
+    assert ending._program(job.pid) == "ffmpeg" and ending._program(0) == "ffmpeg"
