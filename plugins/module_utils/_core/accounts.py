@@ -90,11 +90,16 @@ def named(user: str | None) -> Account:
     """The one of that name, where this process is root; else its own. :raises InputError: when there is none."""
     if os.geteuid() or not user:
         return own()
+    found = entry(user)
+    return Account(found.pw_uid, found.pw_gid, tuple(os.getgrouplist(user, found.pw_gid)))
+
+
+def entry(user: str) -> pwd.struct_passwd:
+    """What the system knows of a user. :raises InputError: when there is none of that name."""
     try:
-        entry = pwd.getpwnam(user)
+        return pwd.getpwnam(user)
     except KeyError as error:
         raise InputError(f"user {user}", "a user of the target", "none", "Create it first (mobius.ops.setup does)") from error
-    return Account(entry.pw_uid, entry.pw_gid, tuple(os.getgrouplist(user, entry.pw_gid)))
 
 
 def confine(account: Account) -> None:

@@ -16,7 +16,7 @@ import sys
 import time
 import typing as t
 
-from .._core import clock, commands, dotenv, foreign, fs, locks, processes
+from .._core import accounts, clock, commands, dotenv, foreign, fs, locks, processes
 from .._core.errors import StateError
 from .._target import app_path, records
 
@@ -30,10 +30,10 @@ def environment(spec: dict[str, t.Any]) -> dict[str, str]:
 
 
 def account(user: str | None) -> dict[str, t.Any]:
-    """``Popen`` arguments to run as a user; none when this process runs as that user already."""
+    """``Popen`` arguments to run as a user; none when this process runs as that user already. :raises InputError: when there is none."""
     if not user or pwd.getpwuid(os.getuid()).pw_name == user:
         return {}
-    entry = pwd.getpwnam(user)
+    entry = accounts.entry(user)
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
 
 

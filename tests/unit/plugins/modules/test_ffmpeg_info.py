@@ -24,3 +24,8 @@ def test_encoders_are_not_tried_when_that_is_not_wanted(run_module):
 def test_a_host_without_it(run_module):
     result = run_module(ffmpeg_info, {"program": "no-ffmpeg"})
     assert result["failed"] and "found none on the PATH. Install FFmpeg (mobius.ops.setup does)" in result["msg"]
+
+
+def test_a_user_that_the_host_does_not_have(run_module):
+    result = run_module(ffmpeg_info, {"user": "no-such-user"})
+    assert result["failed"] and "user no-such-user: expected a user of the target, found none." in result["msg"]

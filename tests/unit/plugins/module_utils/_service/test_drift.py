@@ -207,6 +207,9 @@ def test_a_unit_of_an_earlier_version_is_replaced_and_the_service_goes_on_until_
     assert not old.unit_current()
     migrated = host.service(manager="systemd")
     assert migrated.unit_current() and systemd.pid(old.unit) == pid
+    os.unlink(host.layout.path("lib", "dotenv.py"))
+    assert not migrated.unit_current(), "the unit names it"
+    migrated.save()
     systemd.reboot()
     migrated.start()
     wait_until(lambda: (processes.environment(systemd.pid(old.unit)) or {}).get("KEY") == "value")
