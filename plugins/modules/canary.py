@@ -136,7 +136,7 @@ class Canary:
         self.hidden = smoke_suite.redactor(self.layout.env_file, [params["secret_headers"]], [])
         given = {name: params[name] for name in ("base_url", "headers", "secret_headers", "timeout", "attempts")}
         self.settings = smoke_suite.Settings(**given, release=ReleaseStore(self.layout).live() or "", check_mode=check_mode,
-                                        secrets=tuple(self.hidden.secrets))
+                                             secrets=tuple(self.hidden.secrets))
         self.steps = canaries.plan(params["leave"], params["look"], self.settings)
 
     def found(self) -> tuple[bool, dict[str, t.Any]]:

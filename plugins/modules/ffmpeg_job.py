@@ -22,6 +22,14 @@ extends_documentation_fragment:
   - mobius.ops.shared.root
   - mobius.ops.shared.progress
   - mobius.ops.shared.attributes
+attributes:
+  check_mode:
+    support: full
+    details: Looks at the jobs, and waits for none and ends none.
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
 options:
   service:
     description: The name of a service that M(mobius.ops.node_service) defined below O(root).

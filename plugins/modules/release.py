@@ -338,7 +338,7 @@ class Work:
         if serves:
             return True, {"release": self.store.mark(release_id, "active", "it serves, and is tried once more")}
         facts = activation.activate(self.store, self.service, release_id, self.checks, self.params["ready_timeout"],
-                                     self.params["backup"], self._drain())
+                                    self.params["backup"], self._drain())
         return True, {**facts, "cut_text": ongoing_work.lost(facts.get("cut"))}
 
     def _drain(self) -> Drain | None:
@@ -380,7 +380,7 @@ class Work:
         if self.check_mode:
             return True, {"release": activation.choose_target(self.store, named), "work": self._work(), **self._would_finish()}
         facts = activation.roll_back(self.store, self.service, self.checks, self.params["ready_timeout"], self.params["why"], named,
-                                      drain=self._drain())
+                                     drain=self._drain())
         retired = self._retired() if self.params["retire"] else None
         cut = retired.cut.facts() if retired and retired.cut else facts.get("cut")
         return True, {**facts, "release": facts["target"], "retired": retired.release if retired else None, "cut": cut,

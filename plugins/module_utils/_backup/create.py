@@ -94,7 +94,7 @@ def create(layout: Layout, request: Request, meter: Meter | None = None) -> dict
         result = _create(layout, request, meter or Meter(), problems)
     result["elapsed"] = round(time.monotonic() - started, 3)
     history.record(layout, "backup", request.why, env=request.env,
-                    **{key: result[key] for key in ("archive", "sha256", "size", "elapsed", "components", "release", "reused", "purpose")})
+                   **{key: result[key] for key in ("archive", "sha256", "size", "elapsed", "components", "release", "reused", "purpose")})
     return result
 
 

@@ -127,5 +127,5 @@ def _run(arguments: list[str], content: bytes = b"") -> tuple[int, str, str]:
         stream.write(content)
         stream.seek(0)
         done = commands.capture(["ssh-keygen", *arguments], stdin=t.cast(t.BinaryIO, stream),
-                                 env={**environment, "SSH_ASKPASS_REQUIRE": "never", "LC_ALL": "C"})
+                                env={**environment, "SSH_ASKPASS_REQUIRE": "never", "LC_ALL": "C"})
     return done.returncode, done.stdout, causes.cause(done.stderr)

@@ -181,5 +181,3 @@ def require_space(folder: str, needed: int, purpose: str) -> None:
     if usage.total and usage.free < needed:  # some file systems do not tell their size
         raise StateError(f"the file system of {folder}", f"{wording.human_size(needed)} free for {purpose}",
                          f"{wording.human_size(usage.free)}", "Free some space or name a folder on another disk")
-
-

@@ -170,6 +170,6 @@ def retire(service: Service | None, seconds: float | None = None, force: bool | 
         return None
     rules = draining.of_definition(service)
     cut = draining.rest(service, idle, rules._replace(timeout=rules.timeout if seconds is None else seconds,
-                                                    force=rules.force if force is None else force))
+                                                      force=rules.force if force is None else force))
     idle.stop()
     return Retired(facts["release"], cut)

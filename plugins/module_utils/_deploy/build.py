@@ -173,7 +173,7 @@ class Builder:
         if self.build_command:
             self.output.phase("running " + " ".join(self.build_command))
             commands.run_live(self.build_command, tree, "build", {**commands.environment(), **self.settings.environment},
-                               "Correct the source or mobius_build_command", self.output.line, self.output.hide, (lock,))
+                              "Correct the source or mobius_build_command", self.output.line, self.output.hide, (lock,))
         for needed in self.required:
             if not os.path.isfile(os.path.join(tree, needed)):
                 raise InputError("build", f"{needed} in the built application", "none",

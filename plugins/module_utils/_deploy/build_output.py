@@ -23,7 +23,7 @@ class Output:
 
     def __init__(self, environment: dict[str, str] | None = None) -> None:
         self._hidden = redaction.ordered(text for name, value in (environment or {}).items() if redaction.NAMED.search(name)
-                                        for text in redaction.of_value(name, value))
+                                         for text in redaction.of_value(name, value))
 
     def hide(self, text: str) -> str:
         """The text without the values that look like secrets."""

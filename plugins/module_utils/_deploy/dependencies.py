@@ -116,7 +116,7 @@ class Npm(t.NamedTuple):
         env = {**commands.environment(), **_NPM, **(self.environment or {})}
         try:
             commands.run_live(["npm", command, *self.args], work, f"dependencies {os.path.basename(work).rpartition('-')[2]}", env,
-                               commands.AGAIN, self.output.line, self.output.hide, (lock,))
+                              commands.AGAIN, self.output.line, self.output.hide, (lock,))
         except OpsError as error:
             remedy = error.todo.replace("mobius_npm_ci_args", self.setting)
             raise type(error)(error.subject, error.expected, error.found, remedy) from error

@@ -138,6 +138,6 @@ def _run(store: ReleaseStore, service: node_service.Service, release_id: str, co
     what = f"{what} of release {release_id}"
     env = {**commands.QUIET, **supervisor.environment(service.spec)}
     done = commands.capture(command, store.layout.release(release_id), what, env, timeout=timeout,
-                             **supervisor.account(service.spec.get("user")))
+                            **supervisor.account(service.spec.get("user")))
     if done.returncode:
         raise commands.failure(done, what, hide=dotenv.Redactor(service.spec["env_file"]).text)

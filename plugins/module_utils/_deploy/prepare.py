@@ -104,7 +104,7 @@ def link_shared(layout: Layout, folder: str) -> None:
 def _link_dependencies(layout: Layout, folder: str, params: dict[str, t.Any]) -> None:
     shipped = dependency_bundle.Shipped(**params["dependencies"]) if params["dependencies"] else None
     dependencies.provide(folder, layout.deps, dependencies.Npm(params["npm_ci_args"]), shipped.fill if shipped else None,
-                  shipped.runtime if shipped else None)
+                         shipped.runtime if shipped else None)
     if shipped:
         shipped.require_fit(node_runtime.of_release(folder))
 

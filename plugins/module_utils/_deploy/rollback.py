@@ -118,7 +118,7 @@ def settle_first(store: ReleaseStore, service: Service | None, journal: Journal 
 
 def _drop(store: ReleaseStore, journal: Journal, found: str) -> None:
     history.record(store.layout, "switch_dropped", f"{journal.words()} was interrupted, and cannot be finished: {found}",
-                    release=journal.source, target=journal.target)
+                   release=journal.source, target=journal.target)
     journal.end()
 
 

@@ -158,7 +158,7 @@ def _written_files(pid: int) -> t.Iterator[tuple[int, Output]]:
                 place = f"/proc/{pid}/fd/{number}"
                 status, path = os.stat(place), os.readlink(place)
                 with open(f"/proc/{pid}/fdinfo/{number}", encoding="ascii") as stream:
-                    flags = int(next(line.split()[1] for line in stream if line.startswith("flags:")), 8)
+                    flags = int(next((line.split()[1] for line in stream if line.startswith("flags:")), "0"), 8)
                 if stat.S_ISREG(status.st_mode) and status.st_nlink and flags & os.O_ACCMODE != os.O_RDONLY:
                     yield number, Output(path, (status.st_dev, status.st_ino), status.st_size)
 

@@ -130,7 +130,7 @@ def _confirm(layout: Layout, journal: Journal, result: dict[str, t.Any], meter: 
     facts = journal.facts
     saved = save_replaced(layout, journal, meter)
     history.record(layout, "restored", "an earlier restore was interrupted at its end", archive=facts["archive"],
-                    components=facts["components"], env=facts["env"], safety_backup=saved["safety"].get("archive"))
+                   components=facts["components"], env=facts["env"], safety_backup=saved["safety"].get("archive"))
     return {**result, "confirmed": facts["components"], "kept": saved["kept"], "warnings": result["warnings"] + saved["warnings"]}
 
 
@@ -141,7 +141,7 @@ def _put_back(layout: Layout, serving: Serving, journal: Journal) -> list[str]:
     folder_swap.undo(journal, keep=tried)
     components: list[str] = journal.facts["components"]
     history.record(layout, "restore_undone", "an earlier restore was interrupted" + (" and its data not found well" if tried else ""),
-                    components=components)
+                   components=components)
     return components
 
 

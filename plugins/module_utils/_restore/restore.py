@@ -57,8 +57,8 @@ def restore(layout: Layout, request: Request, serving: Serving | None = None,
         result[name] = list(dict.fromkeys(result[name] + settled[name]))
     with contextlib.suppress(OSError):  # the restore stands, on a full disk too
         history.record(layout, "restored", request.why, archive=request.archive, sha256=source.digest, components=source.components,
-                        env=request.env, source_env=result["env"], safety_backup=result["safety_backup"],
-                        release=result["release"], downtime=result["downtime"], elapsed=result["elapsed"])
+                       env=request.env, source_env=result["env"], safety_backup=result["safety_backup"],
+                       release=result["release"], downtime=result["downtime"], elapsed=result["elapsed"])
     if work.problem:
         work.problem.facts = result
         raise work.problem
@@ -239,7 +239,7 @@ class _Work:
         told.facts = {**told.facts, **self.result(), "serving": serves, "put_back": self._is_back(journal)}
         with contextlib.suppress(OSError):
             history.record(self._layout, "restore_failed", str(told), archive=self._request.archive, env=self._request.env,
-                            components=self._source.components, safety_backup=self._safety.get("archive"), downtime=serving.downtime)
+                           components=self._source.components, safety_backup=self._safety.get("archive"), downtime=serving.downtime)
         raise told from error
 
     @staticmethod

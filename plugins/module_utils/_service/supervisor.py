@@ -108,7 +108,7 @@ class Supervisor:
         self.status["app_path"] = way
         if way == app_path.BOUND:
             return commands.start(spec["command"], "/", environment(spec), console,
-                                   preexec_fn=lambda: app_path.enter(release, spec["app"], user))
+                                  preexec_fn=lambda: app_path.enter(release, spec["app"], user))
         if way == app_path.LINKED:
             app_path.link(release, spec["app"])
         return commands.start(spec["command"], spec["app"] if way == app_path.LINKED else release, environment(spec), console, **user)

@@ -41,7 +41,7 @@ def roll_back(record: Record, store: ReleaseStore, service: Service | None, trig
     began = time.monotonic()
     try:
         facts = activation.roll_back(store, service, spec["checks"], spec["ready_timeout"], trigger, bad=release,
-                                      drain=Drain(spec.get("drain_timeout", 30), True))
+                                     drain=Drain(spec.get("drain_timeout", 30), True))
     except activation.Superseded:
         raise
     except (OpsError, OSError) as error:
@@ -72,7 +72,7 @@ def finish_before(record: Record, store: ReleaseStore, service: Service | None) 
         record.log("WARN", unfinished["message"])
         return
     for told in activation.settle(store, service, record.spec["checks"], record.spec["ready_timeout"],
-                                   drain=Drain(record.spec.get("drain_timeout", 30), True)):
+                                  drain=Drain(record.spec.get("drain_timeout", 30), True)):
         record.log("WARN", told)
 
 

@@ -252,9 +252,9 @@ class Watcher:
                          + (f" ({self.decision.trigger})" if self.decision.trigger else ""))
         with self.record.best_effort():
             history.record(self.layout, "watch", self.record.redactor.text(self.decision.trigger), verdict=verdict, release=release,
-                            elapsed=(clock.now() - clock.parse(self.state["started"])).total_seconds(), samples=self.summary(),
-                            log_file=self.spec["log_file"], metrics_file=self.spec["metrics_file"], incident=self.state["incident"],
-                            watch=self.folder.id)
+                           elapsed=(clock.now() - clock.parse(self.state["started"])).total_seconds(), samples=self.summary(),
+                           log_file=self.spec["log_file"], metrics_file=self.spec["metrics_file"], incident=self.state["incident"],
+                           watch=self.folder.id)
         with self.record.best_effort():
             self.folder.forget_unit()
         self.record.save(status="finished", verdict=verdict, trigger=self.decision.trigger, rolling_back="", left=0, latency=latency)

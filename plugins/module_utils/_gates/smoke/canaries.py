@@ -50,7 +50,7 @@ def leave(layout: Layout, steps: Plan, settings: Settings) -> list[dict[str, t.A
     tests, _made = run.perform(steps.leave, settings, state)
     if all(test["status"] == "passed" for test in tests):
         fs.write_json(_path(layout), {"created": clock.iso(), "release": settings.release, "values": state.values,
-                                          "uploaded": state.uploaded}, 0o600)
+                                      "uploaded": state.uploaded}, 0o600)
         history.record(layout, "canary", "left to be looked for after every switch", release=settings.release)
     return tests
 
