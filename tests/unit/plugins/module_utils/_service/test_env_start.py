@@ -64,6 +64,7 @@ def test_the_proxy_has_no_file_and_no_program(host, spec):
 def test_the_interpreter_is_named_so_that_an_upgrade_of_the_system_does_not_take_it_away(spec, monkeypatch, tmp_path):
     system = tmp_path / "python3"
     monkeypatch.setattr(env_start, "_PYTHON", str(system))
+    monkeypatch.setattr(env_start, "_HOMES", ("/nowhere/",))
     assert env_start.argv(spec)[0] == sys.executable  # there is no other
     system.symlink_to("/bin/sh")
     assert env_start.argv(spec)[0] == sys.executable  # another one
