@@ -213,10 +213,11 @@ def opened(folder: Path) -> t.Iterator[Site]:
 def _surroundings() -> t.Iterator[None]:
     """The same environment whoever runs the tests, and wherever: locale, umask, settings of Ansible, git and Node.js."""
     umask = os.umask(0o022)
+    kept = ("MOBIUS_TEST_", "NODE_EXTRA_CA_CERTS")  # the latter lets npm reach its registry on some machines
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.startswith(("ANSIBLE_", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX", "NODE_", "LC_")) \
-                    or (name.startswith("MOBIUS_") and not name.startswith("MOBIUS_TEST_")):
+            sets = name.startswith(("ANSIBLE_", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX", "NODE_", "LC_", "MOBIUS_"))
+            if sets and not name.startswith(kept):
                 patch.delenv(name)
         patch.setenv("LANG", "C.UTF-8")
         for name in ("NO_PROXY", "no_proxy"):

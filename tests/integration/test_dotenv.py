@@ -23,8 +23,13 @@ PARTS = ["A", "export ", "=", ": ", "'", '"', "`", "\\'", '\\"', "\\`", "\\n", "
 def dotenv(tmp_path_factory):
     """Parse texts by the npm package: for each its names and values."""
     folder = tmp_path_factory.mktemp("dotenv")
-    subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--no-save", "--prefix", str(folder), "dotenv@16"], check=True,
-                   capture_output=True)
+    argv = ["npm", "install", "--no-audit", "--no-fund", "--no-save", "--cache", str(folder / "cache"), "--prefix", str(folder),
+            "dotenv@16"]
+    for _try in range(3):  # a registry may be busy
+        done = subprocess.run(argv, cwd=folder, check=False, capture_output=True, text=True)
+        if not done.returncode:
+            break
+    assert done.returncode == 0, done.stderr
 
     def parse(texts):
         done = subprocess.run(["node", "-e", PARSE], input=json.dumps(texts), cwd=folder, check=True, capture_output=True, text=True)

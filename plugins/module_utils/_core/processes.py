@@ -11,6 +11,8 @@ import time
 import typing as t
 
 _LISTEN = "0A"
+#: How often the owner of a socket is looked for, and seconds between two looks.
+_LOOKS, _PAUSE = 10, 0.05
 #: Bytes that are read of an environment; the kernel passes fewer.
 _ENVIRONMENT = 8 * 1024 * 1024
 
@@ -143,7 +145,21 @@ def end_group(pid: int, ticks: int | None, timeout: float) -> None:
 
 
 def listeners(port: int) -> list[int]:
-    """Ids of the processes that listen on a TCP port; ``[0]`` when somebody does whose id is not ours to see."""
+    """Ids of the processes that listen on a TCP port; ``[0]`` when somebody does whose id is not ours to see.
+
+    A process that is just ending has closed its files, and its socket is still there for a moment: who is not seen is looked for again.
+    """
+    for _try in range(_LOOKS):
+        inodes = _listening(port)
+        owners = sorted(_owners(inodes)) if inodes else []
+        if owners or not inodes:
+            return owners
+        time.sleep(_PAUSE)
+    return [0]
+
+
+def _listening(port: int) -> set[str]:
+    """The sockets that listen on a TCP port, as links in ``/proc/PID/fd`` name them."""
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with contextlib.suppress(FileNotFoundError), open(table, encoding="ascii") as stream:
@@ -151,9 +167,7 @@ def listeners(port: int) -> list[int]:
                 fields = line.split()
                 if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
                     inodes.add(f"socket:[{fields[9]}]")
-    if not inodes:
-        return []
-    return sorted(_owners(inodes)) or [0]
+    return inodes
 
 
 def _owners(inodes: set[str]) -> set[int]:

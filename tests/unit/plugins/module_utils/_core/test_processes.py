@@ -103,6 +103,15 @@ def test_who_listens(family, address):
     assert processes.listeners(port) == []
 
 
+def test_a_socket_whose_process_is_just_ending_is_looked_at_again(monkeypatch):
+    owners = [set(), set(), {7}]
+    monkeypatch.setattr(processes, "_listening", lambda _port: {"socket:[1]"})
+    monkeypatch.setattr(processes, "_owners", lambda _inodes: owners.pop(0) if owners else set())
+    assert processes.listeners(1) == [7] and processes.listeners(1) == [0]
+    monkeypatch.setattr(processes, "_listening", lambda _port: set())
+    assert processes.listeners(1) == []
+
+
 def test_a_connection_is_no_listener(web):
     with socket.create_connection(("127.0.0.1", web.port)) as client:
         assert processes.listeners(client.getsockname()[1]) == []
