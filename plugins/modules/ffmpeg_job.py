@@ -322,7 +322,7 @@ def main() -> None:
         argument_spec={
             "root": arguments.ROOT, "service": {"type": "str", "default": "mobius"}, "programs": {**names, "default": ["ffmpeg"]},
             "state": {"type": "str", "choices": ["listed", "drained", "stopped", "killed"], "default": "listed"}, "jobs": names,
-            "only": {**names, "choices": [word for word in jobs_listing.VERDICTS if word != "ended"]},
+            "only": {**names, "choices": list(jobs_listing.VERDICTS)},
             "window": {"type": "float", "default": 10}, "drain_timeout": {"type": "float", "default": 900},
             "quiet": {"type": "float", "default": 3}, "stop_timeout": {"type": "float", "default": 30},
             "look": {"type": "float", "default": 60}, "why": {"type": "str", "default": ""}, **arguments.PROGRESS},

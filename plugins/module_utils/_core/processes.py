@@ -17,14 +17,27 @@ _LOOKS, _PAUSE = 10, 0.05
 _ENVIRONMENT = 8 * 1024 * 1024
 
 
+def pids() -> t.Iterator[int]:
+    """The ids of all processes that can be seen."""
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
+def stat_fields(pid: int) -> list[str]:
+    """What ``/proc/PID/stat`` says after the program's name (proc(5), from field 3 on: state, parent, group, …).
+
+    :raises OSError: when there is no such process.
+    """
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
+        return stream.read().rpartition(")")[2].split()
+
+
 def start_ticks(pid: int) -> int | None:
     """When a process started, in clock ticks since boot; with its id it names one process for good.
 
     ``None`` when there is no such process, or only its zombie.
     """
     try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
-            fields = stream.read().rpartition(")")[2].split()
+        fields = stat_fields(pid)
     except (FileNotFoundError, ProcessLookupError):
         return None
     return None if fields[0] in "ZX" else int(fields[19])
@@ -49,13 +62,18 @@ def working_dir(pid: int) -> str | None:
         return None
 
 
-def command_line(pid: int, limit: int = 120, separator: str = " ") -> str:
-    """A process's command, at most *limit* characters, its words parted by *separator*; empty when it cannot be told."""
+def words(pid: int, limit: int) -> list[str]:
+    """The words of a process's command, as far as *limit* bytes go; none when they cannot be told."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as stream:
-            return stream.read(4 * limit).replace(b"\0", separator.encode()).decode("utf-8", "replace").strip()[:limit]
+            return stream.read(limit).decode("utf-8", "replace").split("\0")
     except OSError:
-        return ""
+        return []
+
+
+def command_line(pid: int, limit: int = 120) -> str:
+    """A process's command, at most *limit* characters; empty when it cannot be told."""
+    return " ".join(words(pid, 4 * limit)).strip()[:limit]
 
 
 def environment(pid: int) -> dict[str, str] | None:
@@ -73,8 +91,7 @@ def parents(pid: int) -> t.Iterator[int]:
     while pid > 0:
         yield pid
         try:
-            with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
-                pid = int(stream.read().rpartition(")")[2].split()[1])
+            pid = int(stat_fields(pid)[1])
         except (OSError, IndexError, ValueError):
             return
 
@@ -82,9 +99,9 @@ def parents(pid: int) -> t.Iterator[int]:
 def group(leader: int) -> list[int]:
     """The processes of a process group, whether or not its leader still lives."""
     found = []
-    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
-            if stream.read().rpartition(")")[2].split()[2] == str(leader):
+    for pid in pids():
+        with contextlib.suppress(OSError):
+            if stat_fields(pid)[2] == str(leader):
                 found.append(pid)
     return found
 
@@ -95,7 +112,7 @@ def started_by(pid: int, names: list[str]) -> list[int]:
     :param names: programs that count; all of them when there is none.
     """
     found = []
-    for other in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+    for other in pids():
         try:
             with open(f"/proc/{other}/comm", encoding="utf-8", errors="replace") as stream:
                 known = not names or stream.read().strip() in names
@@ -172,7 +189,7 @@ def _listening(port: int) -> set[str]:
 
 def _owners(inodes: set[str]) -> set[int]:
     found = set()
-    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+    for pid in pids():
         with contextlib.suppress(OSError):
             for number in os.listdir(f"/proc/{pid}/fd"):
                 with contextlib.suppress(OSError):

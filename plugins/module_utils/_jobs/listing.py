@@ -22,7 +22,7 @@ from .._service import ongoing_work
 from .._service.node_service import Service
 
 #: What a job can be found to be, worst first.
-VERDICTS = ("stuck", "stopped", "slow", "working", "ended")
+VERDICTS = ("stuck", "stopped", "slow", "working")
 #: A job that uses less than this share of one processor is slow, or idle.
 SLOW, IDLE = 0.1, 0.001
 #: Bytes that are read of the end of a progress file, and letters that are shown of a command.
@@ -114,8 +114,8 @@ def sample(job: Job) -> Sample | None:
 
 def _stat(pid: int) -> tuple[str, float] | None:
     """State and seconds of processor time (proc(5), fields 3, 14 and 15 of ``stat``; finer where the kernel counts nanoseconds)."""
-    with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
-        fields = stream.read().rpartition(")")[2].split()
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        fields = processes.stat_fields(pid)
         return fields[0], _nanoseconds(pid) / 1e9 or (int(fields[11]) + int(fields[12])) / _TICKS
     return None
 
@@ -165,7 +165,7 @@ def _written_files(pid: int) -> t.Iterator[tuple[int, Output]]:
 
 def _progress_file(pid: int) -> str:
     """The path of the file that ``-progress`` names in its command; empty when it names none."""
-    words = processes.command_line(pid, limit=64 * 1024, separator="\0").split("\0")
+    words = processes.words(pid, 256 * 1024)
     named = next((after for word, after in zip(words, words[1:]) if word == "-progress"), "").removeprefix("file:")
     return os.path.normpath(os.path.join(processes.working_dir(pid) or "/", named)) if named else ""
 
@@ -194,10 +194,8 @@ def _out_time(pid: int, number: int) -> int | None:
     return None
 
 
-def judge(before: Sample, after: Sample | None) -> str:
+def judge(before: Sample, after: Sample) -> str:
     """What a job is, by two samples (:data:`VERDICTS`)."""
-    if after is None:
-        return "ended"
     if not _moved(before, after):
         return "stopped" if "T" in (before.state.upper(), after.state.upper()) else "stuck"
     return "slow" if (after.cpu - before.cpu) / max(after.at - before.at, 0.001) < SLOW else "working"
@@ -220,7 +218,7 @@ def watched(jobs: list[Job], window: float, sleep: t.Callable[[float], t.Any] = 
         sleep(window)
     found = []
     for job, before in first.items():
-        after = sample(job) if before else None
+        after = sample(job) if before and window else before
         if before and after:
             found.append({**facts(job, before, after), **({} if window else {"verdict": ""})})
     return sorted(found, key=lambda one: VERDICTS.index(one["verdict"]) if one["verdict"] else 0)

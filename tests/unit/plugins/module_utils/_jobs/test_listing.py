@@ -35,10 +35,6 @@ def test_where_the_kernel_counts_ticks_only_they_count(monkeypatch):
     assert listing._stat(os.getpid())[1] == pytest.approx(sum(os.times()[:2]), abs=0.1)
 
 
-def test_one_that_has_ended_is_no_job_any_more():
-    assert listing.judge(look(), None) == "ended"
-
-
 def test_a_job_is_told_with_what_it_works_on(renders):
     job = renders.encode("clip.mp4", "-metadata", "comment=render-jobs/7f-1/x")
     (one,) = listing.watched(renders.jobs(), WINDOW)
