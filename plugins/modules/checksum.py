@@ -82,7 +82,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
-from ansible_collections.mobius.ops.plugins.module_utils._core import checksums
+from ansible_collections.mobius.ops.plugins.module_utils._core import checksums, threads
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError, IntegrityError
 
 FOUND = {"mismatch": "another content", "malformed_sidecar": "a sidecar without a line of sha256sum for this file",
@@ -121,7 +121,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     if not paths:
         raise InputError("paths", "at least one file", "an empty list", "Name the files")
     before = {path: checksums.read(path) for path in paths}
-    files = checksums.in_threads(checksums.examine, paths)
+    files = threads.in_threads(checksums.examine, paths)
     if params["state"] == "verified":
         verify(files)
     else:

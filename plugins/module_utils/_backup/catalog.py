@@ -9,7 +9,7 @@ import datetime
 import os
 import typing as t
 
-from .._core import checksums, clock, fs, wording
+from .._core import checksums, clock, fs, threads, wording
 from .._core.errors import IntegrityError, OpsError, StateError
 from .._target import progress
 from .._target.layout import Layout
@@ -124,7 +124,7 @@ def describe(backups: t.Sequence[Backup], verify: str = "none", policy: signatur
         share.end()
         return facts
 
-    return checksums.in_threads(work, backups)
+    return threads.in_threads(work, backups)
 
 
 def _size(backup: Backup) -> int:

@@ -3,12 +3,9 @@
 """SHA-256 sidecars: ``<file>.sha256`` beside a file, as ``sha256sum`` writes it; read in every form that ``sha256sum -c`` accepts."""
 from __future__ import annotations
 
-import concurrent.futures
-import contextlib
 import os
 import re
 import stat
-import sys
 import typing as t
 
 from . import fs
@@ -18,46 +15,6 @@ SUFFIX = ".sha256"
 _LINE = re.compile(rb"[ \t]*(?P<escaped>\\?)(?P<digest>[0-9A-Fa-f]{64}) [ *]?(?P<name>.+)", re.DOTALL)
 _TAGGED = re.compile(rb"[ \t]*(?P<escaped>\\?)SHA(?:2-)?256 ?\((?P<name>.+)\) ?= ?(?P<digest>[0-9A-Fa-f]{64})", re.DOTALL)
 _ESCAPES = {b"\\\\": b"\\", b"\\n": b"\n", b"\\r": b"\r"}
-
-#: Seconds after which a thread that computes lets another one have a turn.
-_TURN = 0.0005
-
-T = t.TypeVar("T")
-R = t.TypeVar("R")
-
-
-def in_threads(work: t.Callable[[T], R], items: t.Sequence[T]) -> list[R]:
-    """``work`` of every item, several at once (hashing and inflating release the interpreter's lock), in order.
-
-    The first error is raised; work that has not begun by then is dropped.
-    """
-    pool = concurrent.futures.ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) + 1))
-    try:
-        with brisk():
-            return list(pool.map(work, items))
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def begin(work: t.Callable[[], R]) -> concurrent.futures.Future[R]:
-    """Have *work* done in a thread meanwhile; its result is the future's."""
-    pool = concurrent.futures.ThreadPoolExecutor(max_workers=1)
-    try:
-        return pool.submit(work)
-    finally:
-        pool.shutdown(wait=False)
-
-
-@contextlib.contextmanager
-def brisk() -> t.Iterator[None]:
-    """Let threads take turns often: one that computes would keep one that waits for it 5 ms after each short read."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(_TURN)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
-
 
 def _escaped(name: bytes) -> bytes:
     return name.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"\r", b"\\r")

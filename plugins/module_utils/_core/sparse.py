@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 import typing as t
 
+from . import fs
+
 #: Bytes that are a hole where they are all zeros, at a multiple of this number.
 PAGE = 4096
 _ZEROS = bytes(PAGE)
@@ -48,8 +50,7 @@ def write(descriptor: int, content: bytes | memoryview) -> int:
     for skip, data in _runs(memoryview(content), os.lseek(descriptor, 0, os.SEEK_CUR)):
         os.lseek(descriptor, skip, os.SEEK_CUR)
         written += len(data)
-        while data:
-            data = data[os.write(descriptor, data):]
+        fs.write_all(descriptor, data)
     return written
 
 

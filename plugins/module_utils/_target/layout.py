@@ -14,7 +14,7 @@ COMPONENTS = ("config", "database", "uploads", "generated", "logs")
 COMPONENT_DIRS = {"config": "config", "database": "data", "uploads": "uploads", "generated": "out", "logs": "logs"}
 #: How names begin of what a restore puts beside the components, or into one that is a mount point: work, and what it kept.
 WORK, KEPT = ".restore-", ".kept-"
-_WORK_NAME = re.compile(r"\.(restore|kept)-\d{8}_\d{6}-[0-9a-f]+")
+_WORK_NAME = re.compile(rf"({re.escape(WORK)}|{re.escape(KEPT)})\d{{8}}_\d{{6}}-[0-9a-f]+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 

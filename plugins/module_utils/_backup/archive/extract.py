@@ -10,15 +10,13 @@ import stat
 import threading
 import typing as t
 
-from ..._core import checksums, commands, file_metadata, foreign, fs, sparse, sqlite, walk
+from ..._core import commands, file_metadata, foreign, fs, sparse, sqlite, threads, walk
 from ..._core.errors import IntegrityError, StateError
 from ..._target.progress import Meter
 from . import paths
 from .reader import Archive, Buffer, Window
 
 Entry = dict[str, t.Any]
-#: Files that one thread writes at a stretch, below descriptors of their folders: so many, or so many bytes.
-_BATCH, _BATCH_BYTES = 64, 4 * 1024 * 1024
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -57,7 +55,8 @@ class _Stage:
                     folder, _slash, name = paths.to_disk(entry["path"]).rpartition("/")
                     self._folder_or_link(entry, held.enter(folder), name)
         # Several at once: inflating and hashing take all cores.
-        checksums.in_threads(self._write_batch, list(_batches(files)))
+        by_folder = sorted(files, key=lambda one: one["path"].rpartition("/")[0])  # a thread opens each folder once
+        threads.in_threads(self._write_batch, list(threads.batches(by_folder)))
         for entry in files:
             if entry.get("journal_mode") == "wal" and names.isdisjoint(entry["path"] + suffix for suffix in sqlite.COMPANIONS):
                 self._to_wal(entry)
@@ -181,17 +180,3 @@ def _without_links(files: list[Entry]) -> tuple[list[Entry], list[tuple[Entry, E
             links.append((entry, first))
     further = {entry["path"] for entry, _first in links}
     return [entry for entry in files if entry["path"] not in further], links
-
-
-def _batches(files: list[Entry]) -> t.Iterator[list[Entry]]:
-    """Files of the same folders together."""
-    batch: list[Entry] = []
-    size = 0
-    for entry in sorted(files, key=lambda one: one["path"].rpartition("/")[0]):
-        batch.append(entry)
-        size += entry["size"]
-        if len(batch) >= _BATCH or size >= _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

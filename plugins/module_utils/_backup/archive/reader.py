@@ -15,7 +15,7 @@ import typing as t
 import zipfile
 import zlib
 
-from ..._core import accounts, checksums, fs
+from ..._core import accounts, fs, threads
 from ..._core.errors import InputError, IntegrityError
 from ..._target.progress import Meter, Share
 from . import deflate
@@ -23,8 +23,6 @@ from .database_copies import Databases
 from .structure import Structure
 from .zip_writer import STORED
 
-#: Members that one thread checks at a stretch: so many, or so many bytes.
-_BATCH, _BATCH_BYTES = 64, 4 * 1024 * 1024
 #: Bytes that are read ahead where small members follow one another.
 _AHEAD = 512 * 1024
 Buffer = t.Union[bytes, memoryview]
@@ -66,7 +64,7 @@ class Archive:
                              "Look for archives with mobius.ops.backup_info")
         self._stream = open(path, "rb")  # noqa: SIM115 -- pylint: disable=consider-using-with
         if hashing:
-            self._hashing = checksums.begin(self._hash)
+            self._hashing = threads.begin(self._hash)
         try:
             self._structure = Structure(path, self._stream)
         except BaseException:
@@ -131,7 +129,7 @@ class Archive:
         with Databases(accounts.stranger(), places, 2 * max(sizes, default=0)) as checks:
             if sizes:
                 checks.start()
-            checksums.in_threads(check, list(_batches(self.entries)))
+            threads.in_threads(check, list(threads.batches(self.entries)))
 
     def method_and_crc(self, entry: dict[str, t.Any]) -> tuple[int, int]:
         """How a file is stored, and the CRC-32 of its content."""
@@ -226,16 +224,3 @@ class Archive:
         yield unpacker.flush()
         if not unpacker.eof:
             raise EOFError("a compressed member does not end where it should")
-
-
-def _batches(entries: list[dict[str, t.Any]]) -> t.Iterator[list[dict[str, t.Any]]]:
-    batch: list[dict[str, t.Any]] = []
-    size = 0
-    for entry in entries:
-        batch.append(entry)
-        size += entry["size"]
-        if len(batch) >= _BATCH or size >= _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

@@ -23,8 +23,8 @@ _MOST_RATIO = 1032
 _TYPE_BITS = {"file": stat.S_IFREG, "dir": stat.S_IFDIR, "symlink": stat.S_IFLNK}
 _END = b"PK\5\6"
 #: What damaged bytes make of the parsers that read them.
-PARSER_ERRORS = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, struct.error, ValueError, NotImplementedError,
-                 EOFError, OverflowError, RuntimeError, MemoryError, AttributeError, IndexError, KeyError, TypeError)
+_PARSER_ERRORS = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, struct.error, ValueError, NotImplementedError,
+                  EOFError, OverflowError, RuntimeError, MemoryError, AttributeError, IndexError, KeyError, TypeError)
 
 
 class Structure:
@@ -54,7 +54,7 @@ class Structure:
         """Turn what damage makes of a parser into one sentence."""
         try:
             yield
-        except PARSER_ERRORS as error:
+        except _PARSER_ERRORS as error:
             self.refuse("", " ".join(f"damage: {error}".split()))
         except OSError as error:
             if error.errno != errno.EINVAL:  # older Pythons seek to where a damaged directory tells them to

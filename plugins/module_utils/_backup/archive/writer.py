@@ -18,7 +18,7 @@ import stat
 import time
 import typing as t
 
-from ..._core import checksums, fs, sparse, torn_json
+from ..._core import fs, sparse, threads, torn_json
 from ..._core.errors import IntegrityError, StateError
 from ..._target.progress import Meter, Share
 from . import database_copies, deflate, file_reader, paths
@@ -82,7 +82,7 @@ class Writer:
         self._meter.phase("write", plan.size, plan.files)
         room = self._reserve(manifest, plan)
         try:
-            with checksums.brisk():
+            with threads.brisk():
                 for each, ahead in self._ahead.read(gather(plan.sources)):
                     if isinstance(each, Group):
                         self._stores.take(each)

@@ -16,7 +16,7 @@ import typing as t
 
 from ..._backup.archive import database_copies
 from ..._backup.archive import paths as archive_paths
-from ..._core import as_user, checksums, fs, sqlite, sqlite_check, walk
+from ..._core import as_user, fs, sqlite, sqlite_check, threads, walk
 from ..._core.accounts import Account
 from ..._core.errors import IntegrityError, StateError
 from ..._target import progress
@@ -42,7 +42,7 @@ def compare(entries: t.Sequence[dict[str, t.Any]], folder: str, meter: progress.
         share.end(files=int(item[1]["type"] != "dir"))
         return [{"path": archive_paths.printable(item[1]["path"]), "what": what} for what in found]
 
-    differences = [one for some in checksums.in_threads(work, list(paths.items())) for one in some]
+    differences = [one for some in threads.in_threads(work, list(paths.items())) for one in some]
     surplus = sorted(_below(folder) - set(paths))
     differences += [{"path": archive_paths.printable(archive_paths.to_text(path)), "what": "it is not in the archive"}
                     for path in surplus]

@@ -15,7 +15,7 @@ import stat
 import subprocess
 import typing as t
 
-from ..._core import commands, foreign, fs
+from ..._core import accounts, commands, foreign, fs
 from ..._core.errors import StateError
 from .. import supervisor
 from .config import CONFIG, HOLD_LUA, LUA, MAP, OLD_SOCKET, RUN, SOCKET
@@ -37,10 +37,8 @@ class ProxyFolder:
 
     def _account(self) -> tuple[int, int]:
         """The user and group that the proxy runs as."""
-        if self.user and not os.geteuid():
-            entry = pwd.getpwnam(self.user)
-            return entry.pw_uid, entry.pw_gid
-        return os.geteuid(), os.getegid()
+        account = accounts.named(self.user)
+        return account.uid, account.gid
 
     def users(self) -> set[int]:
         """Who the proxy may run as."""

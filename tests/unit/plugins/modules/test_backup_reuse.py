@@ -19,7 +19,7 @@ import pytest
 from ansible_collections.mobius.ops.plugins.module_utils._backup import create as backup_create
 from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import deflate
 from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import file_reader as archive_file_reader
-from ansible_collections.mobius.ops.plugins.module_utils._core import checksums, clock
+from ansible_collections.mobius.ops.plugins.module_utils._core import clock, threads
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import COMPONENTS
 
 REST = 1_700_000_000_000_000_000
@@ -334,7 +334,7 @@ def test_full_every_is_a_number_of_days(filled, value):
 
 def test_turns_are_short_only_while_threads_work():
     before = sys.getswitchinterval()
-    with checksums.brisk():
+    with threads.brisk():
         assert sys.getswitchinterval() < before
     assert sys.getswitchinterval() == before
 

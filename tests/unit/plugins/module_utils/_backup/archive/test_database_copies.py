@@ -17,7 +17,7 @@ from support.damage import hot_journal
 from support.waiting import HANG
 
 from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import database_copies
-from ansible_collections.mobius.ops.plugins.module_utils._core import accounts, as_user, checksums, sqlite, sqlite_check
+from ansible_collections.mobius.ops.plugins.module_utils._core import accounts, as_user, sqlite, sqlite_check, threads
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import IntegrityError
 from ansible_collections.mobius.ops.plugins.module_utils._restore.drill import compare as drill_compare
 from ansible_collections.mobius.ops.plugins.module_utils._target import progress
@@ -213,9 +213,9 @@ def test_several_threads_check_databases_at_once(data, databases):
     make(data / "a.db")
     content = (data / "a.db").read_bytes()
     damaged = content[:4096] + b"x" * 4096
-    checksums.in_threads(lambda number: databases.check([content], f"{number}.db"), range(40))
+    threads.in_threads(lambda number: databases.check([content], f"{number}.db"), range(40))
     with pytest.raises(IntegrityError, match=r"^7\.db: "):
-        checksums.in_threads(lambda number: databases.check([damaged if number == 7 else content], f"{number}.db"), range(9))
+        threads.in_threads(lambda number: databases.check([damaged if number == 7 else content], f"{number}.db"), range(9))
 
 
 def test_a_helper_that_ends_is_a_problem_of_its_database(data, databases, monkeypatch):
