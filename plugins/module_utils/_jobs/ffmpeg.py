@@ -86,16 +86,24 @@ def _trouble(program: str, words: list[str], what: str, timeout: float = PATIENC
 
 
 def look(program: str, wanted: dict[str, list[str]], tried: bool = True, **account: t.Any) -> dict[str, t.Any]:
-    """What a host's FFmpeg is: ``path, version, missing, encodes``.
+    """What a host's FFmpeg is: ``path``, ``version``, and what :func:`able` tells.
+
+    :raises OpsError: when it is not there or does not start.
+    """
+    path = found(program)
+    return {"path": path, "version": version(path, **account), **able(path, wanted, tried, **account)}
+
+
+def able(path: str, wanted: dict[str, list[str]], tried: bool = True, **account: t.Any) -> dict[str, t.Any]:
+    """What it lacks, and whether what it has works.
 
     :param wanted: names by kind that it must have.
     :param tried: whether each wanted encoder that it has is tried.
     :returns: ``missing``, names by kind; ``encodes``, a list of ``encoder`` and ``error``, which is empty when it works.
-    :raises OpsError: when it is not there or does not start.
+    :raises OpsError: when it does not start.
     """
-    path = found(program)
     has = {kind: names(path, kind, **account) if wanted.get(kind) else {} for kind in KINDS}
     missing = {kind: [name for name in wanted.get(kind) or [] if name not in has[kind]] for kind in KINDS}
     there = [name for name in wanted.get("encoders") or [] if name in has["encoders"]]
     encodes = [{"encoder": name, "error": trial(path, name, has["encoders"][name], **account)} for name in there] if tried else []
-    return {"path": path, "version": version(path, **account), "missing": missing, "encodes": encodes}
+    return {"missing": missing, "encodes": encodes}

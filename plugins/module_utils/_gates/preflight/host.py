@@ -71,7 +71,7 @@ def encoders(wanted: list[str]) -> Row:
         return skipped("encoders", "there is no ffmpeg to ask" if wanted else "none is asked for")
     expected, repair = "ffmpeg with " + ", ".join(wanted), "repair the installation of ffmpeg"
     try:
-        seen = ffmpeg.look("ffmpeg", {"encoders": wanted})
+        seen = ffmpeg.able("ffmpeg", {"encoders": wanted})  # another row asks for its version
     except OpsError as error:
         return row("encoders", False, f"ffmpeg: {error.found or error}", expected, repair)
     missing = seen["missing"]["encoders"]
