@@ -72,7 +72,7 @@ def stays(top: str) -> str:
         found, number = [above], 1
     if not found:
         return f"{top} could not be removed. Look at what is in it, and remove it by hand."
-    named = ", ".join(f"{wording.one_line(os.fsencode(held.path).decode('utf-8', 'backslashreplace'))} is {held.kind}" for held in found)
+    named = ", ".join(f"{wording.printable(held.path)} is {held.kind}" for held in found)
     more = f", and {number - len(found)} more" if number > len(found) else ""
     release = above.release if above else f"chattr -R -i -a {shlex.quote(top)}"
     return f"{top} could not be removed: {named}{more}. Release it with '{release}'; the next run removes it then."

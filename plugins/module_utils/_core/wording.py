@@ -59,6 +59,12 @@ def one_line(text: str) -> str:
     return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
+def printable(text: str) -> str:
+    """A name for a message or a result: valid Unicode on one line."""
+    shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in shown)
+
+
 def cut(text: str, limit: int) -> str:
     """A text of so many characters at most; where some are left out it ends with an ellipsis."""
     return text if len(text) <= limit else text[:limit - 1] + "…"

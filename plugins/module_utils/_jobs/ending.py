@@ -14,7 +14,7 @@ import signal
 import time
 import typing as t
 
-from .._core import processes
+from .._core import processes, wording
 from .._core.errors import StateError
 from .._service import supervisor
 from .._service.node_service import Service
@@ -112,8 +112,8 @@ def _gone(job: Job, timeout: float) -> bool:
 def _result(service: Service, output: Output, content: t.BinaryIO, program: str, look: float) -> dict[str, t.Any]:
     """What a file is worth. It is decoded with the rights of the service's user, who has made it."""
     error = ffmpeg.decode(program, "file:/proc/self/fd/0", look, stdin=content, **supervisor.account(service.spec.get("user")))
-    return {"path": output.path, "size": os.fstat(content.fileno()).st_size, "kept": bool(os.fstat(content.fileno()).st_nlink),
-            "error": error}
+    status = os.fstat(content.fileno())
+    return {"path": wording.printable(output.path), "size": status.st_size, "kept": bool(status.st_nlink), "error": error}
 
 
 def chosen(jobs: list[dict[str, t.Any]], names: list[str], verdicts: list[str]) -> list[dict[str, t.Any]]:

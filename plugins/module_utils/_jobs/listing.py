@@ -17,7 +17,7 @@ import stat
 import time
 import typing as t
 
-from .._core import processes, redaction
+from .._core import processes, redaction, wording
 from .._service import ongoing_work
 from .._service.node_service import Service
 
@@ -98,7 +98,7 @@ def listed(service: Service, programs: list[str]) -> list[Job]:
 
 
 def _command(pid: int) -> str:
-    return redaction.without_passwords(processes.command_line(pid, limit=_COMMAND))
+    return wording.printable(redaction.without_passwords(processes.command_line(pid, limit=_COMMAND)))
 
 
 def sample(job: Job) -> Sample | None:
@@ -233,4 +233,4 @@ def facts(job: Job, before: Sample, after: Sample) -> dict[str, t.Any]:
         **dataclasses.asdict(job), "verdict": judge(before, after), "state": after.state, "waits_in": after.waits_in,
         "cpu_s": round(after.cpu, 2), "cpu_pct": round(100 * (after.cpu - before.cpu) / seconds, 1), "written_per_s": written,
         "speed": out, "out_s": None if after.out_time is None else round(after.out_time / 1e6, 1),
-        "outputs": [{"path": each.path, "size": each.size} for each in after.outputs]}
+        "outputs": [{"path": wording.printable(each.path), "size": each.size} for each in after.outputs]}

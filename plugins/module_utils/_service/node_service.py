@@ -11,7 +11,7 @@ import abc
 import os
 import typing as t
 
-from .._core import foreign, fs, processes
+from .._core import foreign, fs, processes, wording
 from .._core.errors import StateError
 from .._observe import node_exceptions
 from .._target import app_path, json_stores, records, tenancy
@@ -76,7 +76,7 @@ class Service(abc.ABC):
         mine = self.status()["pid"]
         strangers = [pid for pid in processes.listeners(port) if not mine or mine not in processes.parents(pid)]
         if strangers:
-            who = ", ".join(f"process {pid} ({processes.command_line(pid)})" if pid else "another user's process"
+            who = ", ".join(f"process {pid} ({wording.printable(processes.command_line(pid))})" if pid else "another user's process"
                             for pid in strangers)
             raise StateError(f"port {port}", f"nobody or the service {self.name} to listen", who,
                              f"Stop that program or give another {setting}")

@@ -100,8 +100,8 @@ def _name(pid: int, service: int, pattern: str) -> str:
     line = list(itertools.takewhile(lambda each: each != service, processes.parents(pid)))
     commands = [processes.command_line(each, limit=4096) for each in line]
     for found in filter(None, (re.search(pattern, command) for command in commands)):
-        return found.group(found.lastindex or 0)[:80]
-    return f"{os.path.basename(commands[-1].split(' ')[0])[:40] or 'process'} {line[-1]}"
+        return wording.printable(found.group(found.lastindex or 0)[:80])
+    return f"{wording.printable(os.path.basename(commands[-1].split(' ')[0])[:40]) or 'process'} {line[-1]}"
 
 
 def check_pattern(pattern: str) -> str:

@@ -15,10 +15,9 @@ import shutil
 import threading
 import typing as t
 
-from ..._core import accounts, as_user, foreign, fs, scratch, sparse, sqlite, sqlite_check
+from ..._core import accounts, as_user, foreign, fs, scratch, sparse, sqlite, sqlite_check, wording
 from ..._core.accounts import Account
 from ..._core.errors import IntegrityError, StateError
-from . import paths
 
 PREFIX = ".mobius-ops-work-"
 #: Bytes that a copy may have beyond twice the size of what is copied.
@@ -241,7 +240,7 @@ def _said(said: t.Any) -> tuple[bool, list[str]]:
     """What a helper says of a copy; it may say anything."""
     if isinstance(said, list) and len(said) == 2 and isinstance(said[1], list):
         texts = [str(one).encode("utf-8", "replace").decode() for one in said[1][:10]]
-        return bool(said[0]), [paths.printable(text)[:500] for text in texts]
+        return bool(said[0]), [wording.printable(text)[:500] for text in texts]
     return False, []
 
 

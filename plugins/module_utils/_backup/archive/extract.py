@@ -10,7 +10,7 @@ import stat
 import threading
 import typing as t
 
-from ..._core import commands, file_metadata, foreign, fs, sparse, sqlite, threads, walk
+from ..._core import commands, file_metadata, foreign, fs, sparse, sqlite, threads, walk, wording
 from ..._core.errors import IntegrityError, StateError
 from ..._target.progress import Meter
 from . import paths
@@ -140,7 +140,7 @@ class _Stage:
         left -= sparse.write(descriptor, chunk)
         if left < 0:
             raise IntegrityError(f"archive {self._archive.path}", f"{entry['data']} bytes of data and holes else, as its manifest says",
-                                 f"more in {paths.printable(entry['path'])}", "Use another archive")
+                                 f"more in {wording.printable(entry['path'])}", "Use another archive")
         return left
 
     def _to_wal(self, entry: Entry) -> None:
@@ -153,7 +153,7 @@ class _Stage:
                 self._dress(entry, descriptor)
             except ValueError as error:
                 raise IntegrityError(f"archive {self._archive.path}", "a database that SQLite can read",
-                                     f"{error} in {paths.printable(entry['path'])}", "Use another archive") from error
+                                     f"{error} in {wording.printable(entry['path'])}", "Use another archive") from error
             finally:
                 os.close(descriptor)
 
@@ -166,7 +166,7 @@ class _Stage:
         for name, reason in file_metadata.dress(entry, descriptor, fresh=True).items():
             with self._lock:
                 note = self.lost.setdefault(name, {
-                    "name": name, "files": 0, "first": paths.printable(entry["path"]), "reason": reason})
+                    "name": name, "files": 0, "first": wording.printable(entry["path"]), "reason": reason})
                 note["files"] += 1
 
 

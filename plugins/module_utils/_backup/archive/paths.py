@@ -21,12 +21,6 @@ def to_disk(text: str) -> str:
     return os.fsdecode(text.encode("utf-8", "surrogateescape"))
 
 
-def printable(text: str) -> str:
-    """A name for a message or a result: valid Unicode on one line."""
-    shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in shown)
-
-
 def posix_only(paths: t.Iterable[str]) -> bool:
     """Whether some of these names cannot be told apart, or mean something else, on systems other than POSIX."""
     seen = set()

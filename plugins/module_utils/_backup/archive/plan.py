@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import os
 
-from ..._core import sparse
+from ..._core import sparse, wording
 from . import paths
 
 
@@ -90,4 +90,4 @@ def is_draft(source: Source) -> bool:
 
 def note(name: str, reason: str) -> dict[str, str]:
     """A file that was skipped or could not be taken, and why."""
-    return {"path": paths.printable(name), "reason": reason}
+    return {"path": wording.printable(name), "reason": reason}

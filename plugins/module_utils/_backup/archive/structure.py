@@ -13,6 +13,7 @@ import typing as t
 import zipfile
 import zlib
 
+from ..._core import wording
 from ..._core.errors import IntegrityError
 from . import manifest, paths, zip_writer
 from .paths import MANIFEST
@@ -45,7 +46,7 @@ class Structure:
 
     def refuse(self, member: str, found: str) -> t.NoReturn:
         """:raises IntegrityError: saying what is wrong, and with which member."""
-        where = f" in {paths.printable(member)}" if member else ""
+        where = f" in {wording.printable(member)}" if member else ""
         raise IntegrityError(f"archive {self.path}", "a whole backup", found + where,
                              "Use another archive, or fetch this one again from where it was copied to")
 

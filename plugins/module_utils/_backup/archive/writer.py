@@ -18,7 +18,7 @@ import stat
 import time
 import typing as t
 
-from ..._core import fs, sparse, threads, torn_json
+from ..._core import fs, sparse, threads, torn_json, wording
 from ..._core.errors import IntegrityError, StateError
 from ..._target.progress import Meter, Share
 from . import database_copies, deflate, file_reader, paths
@@ -161,7 +161,7 @@ class Writer:
 
     def warn(self, source: Source, remark: str) -> None:
         """Note something of a file that was taken."""
-        self.warnings.append(f"{paths.printable(source.name)} {remark}")
+        self.warnings.append(f"{wording.printable(source.name)} {remark}")
 
     def mark(self) -> t.Callable[[], None]:
         """What forgets all that is taken from now on."""

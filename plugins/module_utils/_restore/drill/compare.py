@@ -16,7 +16,7 @@ import typing as t
 
 from ..._backup.archive import database_copies
 from ..._backup.archive import paths as archive_paths
-from ..._core import as_user, fs, sqlite, sqlite_check, threads, walk
+from ..._core import as_user, fs, sqlite, sqlite_check, threads, walk, wording
 from ..._core.accounts import Account
 from ..._core.errors import IntegrityError, StateError
 from ..._target import progress
@@ -40,11 +40,11 @@ def compare(entries: t.Sequence[dict[str, t.Any]], folder: str, meter: progress.
         share = progress.Share(meter, item[1]["size"])
         found = _differences(os.path.join(folder, item[0]), item[1], share)
         share.end(files=int(item[1]["type"] != "dir"))
-        return [{"path": archive_paths.printable(item[1]["path"]), "what": what} for what in found]
+        return [{"path": wording.printable(item[1]["path"]), "what": what} for what in found]
 
     differences = [one for some in threads.in_threads(work, list(paths.items())) for one in some]
     surplus = sorted(_below(folder) - set(paths))
-    differences += [{"path": archive_paths.printable(archive_paths.to_text(path)), "what": "it is not in the archive"}
+    differences += [{"path": wording.printable(archive_paths.to_text(path)), "what": "it is not in the archive"}
                     for path in surplus]
     differences += _wrong_links(paths, folder)
     if differences:
@@ -82,7 +82,7 @@ def _differences(path: str, entry: dict[str, t.Any], meter: progress.Meter) -> l
 def _content(path: str, entry: dict[str, t.Any], size: int, meter: progress.Meter) -> str:
     if entry["type"] == "symlink":
         target = archive_paths.to_text(os.readlink(path))
-        return "" if target == entry["target"] else f"it leads to {archive_paths.printable(target)}"
+        return "" if target == entry["target"] else f"it leads to {wording.printable(target)}"
     if entry["type"] == "dir":
         return ""
     if size != entry["size"]:
@@ -140,7 +140,7 @@ def _wrong_links(paths: dict[str, dict[str, t.Any]], folder: str) -> list[dict[s
                 seen = groups.setdefault(entry["hardlink"], set())
                 seen.add((status.st_dev, status.st_ino))
                 if len(seen) > 1:
-                    found.append({"path": archive_paths.printable(entry["path"]), "what": "it is no hard link of its group"})
+                    found.append({"path": wording.printable(entry["path"]), "what": "it is no hard link of its group"})
     return found
 
 
@@ -156,7 +156,7 @@ def databases(folder: str, account: Account, deadline: float, meter: progress.Me
     found = []
     with database_copies.Databases(account, [tempfile.gettempdir(), folder, "/tmp", "/var/tmp"]) as opened:
         for path, size in sorted(each for each in _databases_below(folder) if each[0] not in files):
-            shown = archive_paths.printable(archive_paths.to_text(path))
+            shown = wording.printable(archive_paths.to_text(path))
             found.append({"path": shown, **_examine(opened, folder, path, shown, deadline)})
             meter.add(size, 1)
     return found

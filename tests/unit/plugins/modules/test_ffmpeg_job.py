@@ -82,3 +82,13 @@ def test_jobs_are_awaited(job, renders):
     result = job(state="drained", jobs=[str(brief.pid)], quiet=0.1, drain_timeout=HANG)
     assert result["message"] == "1 ffmpeg job ended by themselves." or "failed" not in result
     assert processes.is_alive(alive.pid, alive.ticks) and not processes.is_alive(brief.pid, brief.ticks)
+
+
+def test_a_file_with_an_odd_name_is_told_in_one_line_of_text(job, renders):
+    alive = renders.encode(os.fsdecode(b"-od\xff \x1b[2J\nd.mp4"))
+    (one,) = job()["jobs"]
+    (output,) = one["outputs"]
+    (result,) = job(state="stopped", jobs=[str(alive.pid)])["ended"][0]["results"]
+    assert result["error"] == "" and result["path"] == output["path"]
+    for text in (output["path"], result["path"], one["command"]):
+        assert text.isprintable() and "-od" in text and text.encode()
