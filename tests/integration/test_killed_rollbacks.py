@@ -132,7 +132,7 @@ class Rollbacks:
         killed = state["status"] == "running" and processes.is_alive(state["pid"], state["ticks"])
         if killed:
             os.kill(state["pid"], signal.SIGKILL)
-            wait_until(lambda: not processes.is_alive(state["pid"], state["ticks"]))
+        wait_until(lambda: not processes.is_alive(state["pid"], state["ticks"]))  # one that has ended may still stop the old instance
 
         def again():
             # As systemd does. Before its rollback, a watch that goes on first waits for a service that becomes well.
