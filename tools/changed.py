@@ -22,6 +22,7 @@ COLLECTION = "ansible_collections.mobius.ops."
 #: These look at all files of the collection.
 LOOK_AT_ALL = ("tests/unit/test_documentation.py", "tests/unit/test_roles.py", "tests/unit/test_changed.py")
 
+
 def unit_of(path: str) -> str:
     """The thing that a file belongs to: a role, the sample application, or the file itself."""
     for pattern in (r"roles/[^/]+", r"tests/app"):

@@ -91,6 +91,7 @@ def no_name_servers(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
 
+
 #: Stands in for MOBIUS: it answers /health with its release id. The file ``mode`` in its folder says how it behaves.
 APP = '''
 import os, signal, socket, sys, time
