@@ -39,7 +39,7 @@ options:
       - How hard to compress, from V(1), the fastest, to V(9), the smallest.
       - Media and other content that is compressed already is stored as it is.
     type: int
-    default: 6
+    default: 5
   full_every:
     description:
       - Days after which every file is read again. Until then, the members of files that look unchanged (size, times,
@@ -304,7 +304,7 @@ def main() -> None:
         "env": arguments.ENV,
         "components": arguments.COMPONENTS,
         "dest": {"type": "path"},
-        "level": {"type": "int", "default": 6},
+        "level": {"type": "int", "default": 5},
         "full_every": {"type": "int", "default": 7},
         "never_reuse": {"type": "list", "elements": "str", "default": []},
         "allow_changed": {"type": "bool", "default": False},

@@ -52,8 +52,8 @@ class Sound:
         self.before = self.around()
 
     def around(self) -> dict[str, t.Any]:
-        """All of the root, but for the archives."""
-        return trees.facts(self.state.root, leave_out=("backups",))
+        """All of the root, but for the archives; a restore keeps its journal in the folder ``state`` meanwhile."""
+        return trees.facts(self.state.root, leave_out=("backups",), timeless=("state",))
 
     def copies(self, archives: t.Iterable[bytes] = (), sidecars: t.Iterable[bytes] = (), sealed: bool = False) -> list[str]:
         """Damaged copies: archives, with the first sidecar or (*sealed*) one that fits, and sidecars of the sound archive.

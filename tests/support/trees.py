@@ -10,8 +10,11 @@ import stat
 import typing as t
 
 
-def facts(folder: str, leave_out: t.Container[str] = ()) -> dict[str, dict[str, t.Any]]:
-    """Path below *folder* -> type, mode, owner, time, content, link, extended attributes and hard-link group."""
+def facts(folder: str, leave_out: t.Container[str] = (), timeless: t.Container[str] = ()) -> dict[str, dict[str, t.Any]]:
+    """Path below *folder* -> type, mode, owner, time, content, link, extended attributes and hard-link group.
+
+    :param timeless: paths whose times may change: folders in which a file came and went again.
+    """
     found: dict[str, dict[str, t.Any]] = {}
     groups: dict[tuple[int, int], str] = {}
     for path in sorted(walk(folder)):
@@ -21,6 +24,8 @@ def facts(folder: str, leave_out: t.Container[str] = ()) -> dict[str, dict[str, 
         status = os.lstat(path)
         one = found[name] = {"mode": oct(status.st_mode), "owner": (status.st_uid, status.st_gid),
                              "mtime_ns": status.st_mtime_ns, "xattrs": xattrs(path)}
+        if name in timeless:
+            del one["mtime_ns"]
         if stat.S_ISLNK(status.st_mode):
             one["target"] = os.readlink(path)
         elif stat.S_ISREG(status.st_mode):

@@ -34,7 +34,7 @@ class Request:
     env: str
     components: list[str]
     dest: str
-    level: int = 6
+    level: int = 5
     #: Days after which every file is read again, although it looks unchanged; 0 reads all of them every time.
     full_every: int = 7
     #: Files and folders that are read every time, by their paths in the archive.
@@ -112,9 +112,9 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
     safety = request.purpose == purposes.SAFETY
     needed = max((source.status.st_size for source in found.sources if source.sqlite), default=0)
     archives = catalog.find(request.dest, request.env, layout)
-    lost = shrunk(request, found, archives)
     with drafts.drafted(request.dest, request.env, safety) as draft, _previous(request, draft.stamp, archives) as previous, \
             contextlib.closing(database_copies.PerOwner(places, needed)) as databases:
+        lost = shrunk(request, found, archives, previous.manifests)
         created = clock.iso(clock.from_stamp(draft.stamp))
         facts = {"name": draft.name, "env": request.env, "created": created, "full": previous.full or created,
                  "level": request.level, "release": live_release(layout), "purpose": request.purpose, "why": request.why,
@@ -149,12 +149,16 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
     }
 
 
-def shrunk(request: Request, found: archive_plan.Plan, archives: list[catalog.Backup]) -> list[dict[str, t.Any]]:
-    """The components that hold much less than the last archives did. What a restore replaces may be little, which can be why."""
+def shrunk(request: Request, found: archive_plan.Plan, archives: list[catalog.Backup],
+           manifests: t.Mapping[str, dict[str, t.Any]] | None = None) -> list[dict[str, t.Any]]:
+    """The components that hold much less than the last archives did. What a restore replaces may be little, which can be why.
+
+    :param manifests: those of archives that are open: they are not read again.
+    """
     if request.allow_shrunk or request.purpose == purposes.SAFETY:
         return []
     files = [(source.component, source.status.st_size) for source in found.sources if source.type != "dir"]
-    return shrinkage.compare(shrinkage.before(archives, request.components), files)
+    return shrinkage.compare(shrinkage.before(archives, request.components, manifests or {}), files)
 
 
 @contextlib.contextmanager
@@ -171,7 +175,7 @@ def _previous(request: Request, stamp: str, archives: list[catalog.Backup]) -> t
             manifest = archive.manifest
             if manifest.get("level") == request.level and set(request.components) <= {*manifest["components"], *manifest.get("empty", [])}:
                 usable = _fresh(manifest.get("full"), stamp, request.full_every) and _trusted(archive, request.sign_key)
-                yield Previous(archive if usable else None)
+                yield Previous(archive if usable else None, {backup.archive: manifest})
                 return
     yield Previous()
 

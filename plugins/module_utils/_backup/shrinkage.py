@@ -36,14 +36,17 @@ def held(archive: str, manifest: dict[str, t.Any], component: str) -> Held:
     return Held(archive, len(sizes), sum(sizes))
 
 
-def before(archives: t.Iterable[t.Any], components: list[str]) -> dict[str, Held]:
+def before(archives: t.Iterable[t.Any], components: list[str],
+           manifests: t.Mapping[str, dict[str, t.Any]] | None = None) -> dict[str, Held]:
     """What the last archives held of components, before they shrank; without an entry for a component that no archive holds.
 
     :param archives: backups, newest first. Safety backups do not count.
+    :param manifests: path of an archive -> its manifest, of those that were read already.
     """
+    manifests = manifests or {}
     found: dict[str, Held] = {}
     for backup in list(archives)[:_LOOK_BACK]:
-        manifest = _manifest(backup.archive)
+        manifest = manifests.get(backup.archive) or _manifest(backup.archive)
         if manifest is None or backup.safety or manifest.get("purpose") == purposes.SAFETY:
             continue
         for component in components:

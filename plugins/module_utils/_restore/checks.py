@@ -11,6 +11,7 @@ import typing as t
 
 from .._backup import catalog as backup_catalog
 from .._backup import signature
+from .._backup.archive import extract as archive_extract
 from .._backup.archive.reader import Archive
 from .._core import walk
 from .._core.errors import InputError, IntegrityError
@@ -44,6 +45,8 @@ class Checked:
     digest: str
     status: str
     components: list[str]
+    #: Members that were not read yet: who extracts them checks them.
+    unread: frozenset[str]
 
     @property
     def entries(self) -> list[dict[str, t.Any]]:
@@ -58,8 +61,12 @@ class Checked:
 
 
 @contextlib.contextmanager
-def checked(request: Request, meter: Meter | None = None) -> t.Iterator[Checked]:
-    """The archive after every check that there is; nothing was written so far. :raises OpsError: when one fails."""
+def checked(request: Request, meter: Meter | None = None, extracted: bool = False) -> t.Iterator[Checked]:
+    """The archive after every check that there is; nothing was written so far.
+
+    :param extracted: the caller extracts the archive and checks the files while it does: here they are left unread.
+    :raises OpsError: when one fails.
+    """
     with Archive(request.archive, hashing=True) as archive:
         if archive.manifest.get("incomplete"):
             raise IntegrityError(f"archive {request.archive}", "a backup of every file",
@@ -67,8 +74,11 @@ def checked(request: Request, meter: Meter | None = None) -> t.Iterator[Checked]
         digest, status = backup_catalog.check_sidecar(archive, request.allow_unverified, request.policy)
         _guard_env(archive, request)
         components = _choose(archive, request.components)
-        archive.verify(meter=meter)
-        yield Checked(archive, digest, status, components)
+        source = Checked(archive, digest, status, components, frozenset())
+        if extracted:
+            source.unread = archive_extract.read_once(source.entries)
+        archive.verify(meter=meter, later=source.unread)
+        yield source
 
 
 def _guard_env(archive: Archive, request: Request) -> None:

@@ -44,7 +44,7 @@ def restore(layout: Layout, request: Request, serving: Serving | None = None,
     with restore_journal.locked(layout, fcntl.LOCK_EX):
         settled = recovery.settle(layout, serving, meter)
         try:
-            with checked(request, meter) as source:
+            with checked(request, meter, extracted=True) as source:
                 before = present(layout, source.components)
                 work = _Work(layout, request, source, serving, meter)
                 work.run()
@@ -184,7 +184,8 @@ class _Work:
         files = [entry for entry in self._source.entries if entry["type"] == "file"]
         self._meter.phase("extract", sum(entry["size"] for entry in files), len(files))
         for swaps, entries in self._parts():
-            self._lost.update(archive_extract.extract(self._source.archive, entries, os.path.join(swaps[0].place, "new"), self._meter))
+            self._lost.update(archive_extract.extract(
+                self._source.archive, entries, os.path.join(swaps[0].place, "new"), self._meter, self._source.unread))
         shared = shared_folders.made(self._layout)
         for swap in self._swaps:  # an archive of before may lack folders that the application needs
             shared_folders.complete(swap.staged, shared, swap.component)

@@ -20,7 +20,8 @@ Entry = dict[str, t.Any]
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def extract(archive: Archive, entries: list[Entry], folder: str, meter: Meter | None = None) -> dict[str, dict[str, t.Any]]:
+def extract(archive: Archive, entries: list[Entry], folder: str, meter: Meter | None = None,
+            unread: t.Container[str] = ()) -> dict[str, dict[str, t.Any]]:
     """Write *entries* of an archive that was verified a moment ago, and make them durable.
 
     Each is checked again while it is read, by its size and its CRC.
@@ -29,18 +30,26 @@ def extract(archive: Archive, entries: list[Entry], folder: str, meter: Meter | 
     set-gid bits of files.
 
     :param entries: folders before what is in them.
+    :param unread: members that were left out when the archive was verified: they are checked now, as :meth:`Archive.verify` does.
+    :raises IntegrityError: when one is not what was backed up; what was written by then is to be removed.
     :returns: attributes that the file system cannot hold: how many files lack each, the first of them, and why.
     """
-    stage = _Stage(archive, folder, meter or Meter())
+    stage = _Stage(archive, folder, meter or Meter(), unread)
     stage.fill(entries)
     stage.sync()
     return stage.lost
 
 
+def read_once(entries: list[Entry]) -> frozenset[str]:
+    """Members that :func:`extract` reads whole, which checks them: files but for databases, which SQLite looks at, and further names."""
+    files, _links = _without_links([entry for entry in entries if entry["type"] == "file"])
+    return frozenset(entry["path"] for entry in files if not entry.get("sqlite"))
+
+
 class _Stage:
 
-    def __init__(self, archive: Archive, folder: str, meter: Meter) -> None:
-        self._archive, self._folder, self._meter = archive, folder, meter
+    def __init__(self, archive: Archive, folder: str, meter: Meter, unread: t.Container[str]) -> None:
+        self._archive, self._folder, self._meter, self._unread = archive, folder, meter, unread
         self._lock = threading.Lock()
         self.lost: dict[str, dict[str, t.Any]] = {}
 
@@ -122,7 +131,7 @@ class _Stage:
         descriptor = os.open(name, _NEW, 0o600, dir_fd=parent)
         try:
             left = entry.get("data")
-            for chunk in self._archive.read(entry, window, again=True):
+            for chunk in self._archive.read(entry, window, again=entry["path"] not in self._unread):
                 if left is None:
                     fs.write_all(descriptor, chunk)
                 else:

@@ -14,9 +14,11 @@ from .reader import Archive, Buffer, Window
 class Previous:
     """An earlier archive to copy from; without one, nothing is ever found."""
 
-    def __init__(self, archive: Archive | None = None) -> None:
+    def __init__(self, archive: Archive | None = None, manifests: t.Mapping[str, dict[str, t.Any]] | None = None) -> None:
         self._archive: t.Any = archive  # entries, and so all that is asked of it, are there only with one
         self._entries = {entry["path"]: entry for entry in archive.entries} if archive else {}
+        #: Path of each archive that was opened to find this one -> its manifest.
+        self.manifests = manifests or {}
         #: Members whose bytes in the earlier archive are damaged.
         self.damaged: list[str] = []
 

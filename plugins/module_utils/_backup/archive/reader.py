@@ -108,13 +108,15 @@ class Archive:
             self._meter.add(len(chunk))
         return digest.hexdigest()
 
-    def verify(self, copied: t.Container[str] = (), meter: Meter | None = None) -> None:
+    def verify(self, copied: t.Container[str] = (), meter: Meter | None = None, later: t.Container[str] = ()) -> None:
         """Read every member: its CRC, its SHA-256 and its size are the manifest's, and databases are sound.
 
         :param copied: members whose stored bytes were right before they came here: they are not inflated again.
+        :param later: members that the caller is about to read whole, which checks them.
         """
+        entries = [entry for entry in self.entries if entry["path"] not in later]
         meter = meter or Meter()
-        meter.phase("verify", sum(entry["size"] for entry in self.entries), sum(entry["type"] != "dir" for entry in self.entries))
+        meter.phase("verify", sum(entry["size"] for entry in entries), sum(entry["type"] != "dir" for entry in entries))
 
         def check(batch: list[dict[str, t.Any]]) -> None:
             window = self.window()
@@ -123,13 +125,13 @@ class Archive:
                 self._check(entry, entry["path"] in copied, window, share, checks)
                 share.end(files=int(entry["type"] != "dir"))
 
-        sizes = [entry["size"] for entry in self.entries if entry.get("sqlite") and entry["path"] not in copied]
+        sizes = [entry["size"] for entry in entries if entry.get("sqlite") and entry["path"] not in copied]
         folder = os.path.dirname(os.path.abspath(self.path))
         places = [tempfile.gettempdir(), folder, os.path.dirname(folder), "/tmp", "/var/tmp"]
         with Databases(accounts.stranger(), places, 2 * max(sizes, default=0)) as checks:
             if sizes:
                 checks.start()
-            threads.in_threads(check, list(threads.batches(self.entries)))
+            threads.in_threads(check, list(threads.batches(entries)))
 
     def method_and_crc(self, entry: dict[str, t.Any]) -> tuple[int, int]:
         """How a file is stored, and the CRC-32 of its content."""

@@ -289,15 +289,21 @@ def test_the_forge_makes_right_archives(forge, state_host):
         assert stream.read() == "content"
 
 
+def around(found: dict[str, tuple]) -> dict[str, tuple]:
+    """All that there is; a restore keeps its journal in the folder ``state`` meanwhile, so its time may differ."""
+    mode, _time, content = found["mobius/state"]
+    return {**found, "mobius/state": (mode, None, content)}
+
+
 @pytest.mark.parametrize("case", HOSTILE)
 def test_hostile_archives_are_refused_whole(forge, state_host, snapshot, tmp_path, case):
     change, words = HOSTILE[case]
     change(forge)
-    before = snapshot(tmp_path)
+    before = around(snapshot(tmp_path))
     result = state_host.restore(forge.path)
     assert result["failed"] and words in result["msg"] and "\n" not in result["msg"], result["msg"]
     assert result["msg"].startswith(f"archive {forge.path}: ") and "exception" not in result
-    assert snapshot(tmp_path) == before
+    assert around(snapshot(tmp_path)) == before
     listed = state_host.info(verify="deep")
     assert listed[0]["status"] == "corrupt" and words in listed[0]["reason"]
     assert state_host.info(verify="none")[0]["status"] in ("corrupt", "unverified")
