@@ -13,7 +13,7 @@ from .._core import checksums, clock, fs, threads, wording
 from .._core.errors import IntegrityError, OpsError, StateError
 from .._target import progress
 from .._target.layout import Layout
-from . import external_state, ordering, purposes, shrinkage, signature
+from . import ordering, purposes, shrinkage, signature
 from .archive.reader import Archive
 
 #: What the names of the files beside an archive end with; they get their names before it, and lose them after it.
@@ -24,6 +24,9 @@ INCOMPLETE = ".incomplete"
 LEVELS = ("none", "checksum", "deep")
 #: The reason of an archive that looks right from outside and was not read.
 NOT_CHECKED = "not checked"
+#: The reason of an archive from which no state of the service comes back.
+NO_STATE = ("it holds no state of the service: no file in database, uploads and generated, and no dump. Name its folders in "
+            "mobius_shared_folders, its dump and restore commands in mobius_external_state, or say that it has none with mobius_stateless")
 STATUSES = ("verified", "unverified", "corrupt")
 
 
@@ -171,7 +174,7 @@ def _status(archive: Archive, verify: str, policy: signature.Policy | None, mete
         whole = "; every member agrees with the manifest" if verify == "deep" else ""
         return "unverified", "no " + " and no ".join(lacks) + whole
     if archive.manifest.get("no_state"):
-        return "unverified", external_state.MISSING
+        return "unverified", NO_STATE
     return ("unverified", NOT_CHECKED) if verify == "none" else ("verified", "")
 
 

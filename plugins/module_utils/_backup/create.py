@@ -135,7 +135,7 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
         "archive": draft.final, "signature": draft.final + signature.SUFFIX if request.sign_key else None, "sha256": digest,
         "size": os.stat(draft.final).st_size, "entries": len(writer.entries),
         "reused": len(writer.copied), "full": facts["full"], "components": found.components, "empty": found.empty,
-        "status": "unverified" if lacks else "verified", "missing": external_state.MISSING if lacks else "", "purpose": request.purpose,
+        "status": "unverified" if lacks else "verified", "missing": catalog.NO_STATE if lacks else "", "purpose": request.purpose,
         "release": facts["release"], "problems": writer.problems, "left_out": found.skipped, "shrunk": lost,
         "warnings": [
             *stuck,

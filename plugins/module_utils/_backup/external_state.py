@@ -27,8 +27,6 @@ COMPONENT, FILE = "database", ".external.dump"
 MEMBER = f"{COMPONENT}/{FILE}"
 #: Components in which a service has state, and not only settings and logs.
 STATE = ("database", "uploads", "generated")
-MISSING = ("it holds no state of the service: no file in database, uploads and generated, and no dump. Name its folders in "
-           "mobius_shared_folders, its dump and restore commands in mobius_external_state, or say that it has none with mobius_stateless")
 SETTING = "mobius_external_state"
 _DEFAULTS: dict[str, t.Any] = {"dump": [], "restore": [], "drill": [], "timeout": 600.0, "max_mb": 10_000}
 

@@ -11,7 +11,7 @@ import pytest
 from support.external import STORE
 from support.waiting import HANG, wait_until
 
-from ansible_collections.mobius.ops.plugins.module_utils._backup import external_state
+from ansible_collections.mobius.ops.plugins.module_utils._backup import catalog, external_state
 from ansible_collections.mobius.ops.plugins.module_utils._core import fs
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError, OpsError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._target import shared_folders
@@ -149,9 +149,9 @@ def test_a_backup_that_can_hold_no_state_is_not_called_verified(host, run_module
     assert make()["status"] == "verified", "MOBIUS has folders for its state; they are empty"
     shared_folders.save(host.layout, shared_folders.normalize([]))
     done = make()
-    assert done["status"] == "unverified" and done["missing"] == external_state.MISSING
+    assert done["status"] == "unverified" and done["missing"] == catalog.NO_STATE
     told = run_module(backup_info, {"root": host.root, "env": "production", "verify": "deep"})["backups"][0]
-    assert (told["status"], told["reason"]) == ("unverified", external_state.MISSING)
+    assert (told["status"], told["reason"]) == ("unverified", catalog.NO_STATE)
     fs.write_json(external_state.kept(host.layout), external_state.normalize({}, "mobius", True))
     assert make()["status"] == "verified", "it was said that there is none"
     fs.write_json(external_state.kept(host.layout), external_state.normalize({}, "mobius", False))
