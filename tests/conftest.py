@@ -35,3 +35,4 @@ _install_finder(_collections_path())
 
 from support.reporting import pytest_runtest_makereport, pytest_sessionstart, pytest_terminal_summary  # noqa: E402, F401 (hooks)
 from support.scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: E402, F401 (hooks)
+from support.temporary import pytest_configure  # noqa: E402, F401 (hook)
