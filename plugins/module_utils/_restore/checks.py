@@ -6,14 +6,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shlex
 import stat
 import typing as t
 
 from .._backup import catalog as backup_catalog
 from .._backup import signature
 from .._backup.archive import extract as archive_extract
+from .._backup.archive import paths
 from .._backup.archive.reader import Archive
-from .._core import walk
+from .._core import walk, wording
 from .._core.errors import InputError, IntegrityError
 from .._target.layout import Layout, expand_components
 from .._target.progress import Meter
@@ -87,6 +89,22 @@ def _guard_env(archive: Archive, request: Request) -> None:
     if theirs != request.env and " ".join((request.allow_env or "").split()) != wanted:
         raise InputError(f"archive {request.archive}", f"a backup of env {request.env}", f"one of env {theirs}",
                          f"To do this on purpose, set allow_env (mobius_restore_allow_env) to '{wanted}'")
+
+
+def refuse_env_link(layout: Layout, source: Checked) -> None:
+    """Root follows a link in the place of ``.env``, for only root can put one there: so no archive may.
+
+    :raises InputError: when it would, unless the very link is there now.
+    """
+    name = "config/" + os.path.basename(layout.env_file)
+    for entry in source.entries:
+        if entry["path"] == name and entry["type"] == "symlink":
+            target = paths.to_disk(entry["target"])
+            if not os.path.islink(layout.env_file) or os.readlink(layout.env_file) != target:
+                make = wording.printable(f"ln -s {shlex.quote(target)} {shlex.quote(layout.env_file)}")
+                raise InputError(f"archive {source.archive.path}", f"{name} as a file, or as the link that is there now",
+                                 f"a link to {wording.printable(target)}",
+                                 f"When that is right, make it first: {make}. Or leave out the component config")
 
 
 def _choose(archive: Archive, names: list[str]) -> list[str]:

@@ -22,7 +22,7 @@ from .._target import history, restore_journal, shared_folders
 from .._target.layout import Layout
 from .._target.progress import Meter
 from . import external_state, folder_swap, recovery
-from .checks import Checked, Request, checked, present, summary
+from .checks import Checked, Request, checked, present, refuse_env_link, summary
 from .live_service import Serving
 
 #: The result of a run that had only an interrupted one to end.
@@ -172,6 +172,7 @@ class _Work:
 
     def require(self) -> None:
         """:raises OpsError: when something can be told now that would stop it later."""
+        refuse_env_link(self._layout, self._source)
         if self._request.safety_backup and self._request.sign_key:
             signature.require_key(self._request.sign_key)
         self._external, self._warnings = external_state.require(self._layout, self._request.archive, self._source)

@@ -45,6 +45,25 @@ def archive(state_host, quick_clock):
     return path
 
 
+def test_an_archive_brings_no_link_that_root_follows(state_host, quick_clock, tmp_path):
+    """Root reads ``.env`` at every start, through a link: a hostile archive would choose the file that the service gets to see."""
+    secret, env_file = tmp_path / "secret of root", state_host.path("config/.env")
+    secret.write_text("PASSWORD=of-root\n")
+    os.unlink(env_file)
+    os.symlink(secret, env_file)
+    archive = state_host.backup()["archive"]
+    assert not state_host.restore(archive, safety_backup=False).get("failed")  # the link that is there anyway
+    assert os.readlink(env_file) == str(secret)
+    os.unlink(env_file)
+    state_host.put("config/.env", b"HERE=1\n")
+    for options in ({}, {"components": ["config"]}):
+        result = state_host.restore(archive, **options)
+        assert result["failed"] and "config/.env as a file" in result["msg"], result
+        assert f"ln -s '{secret}' {env_file}" in result["msg"]
+        assert not os.path.islink(env_file)
+    assert not state_host.restore(archive, components=["uploads"], safety_backup=False).get("failed")
+
+
 def accounts(host):
     with contextlib.closing(sqlite3.connect(host.path("database/mobius.db"))) as database:
         return database.execute("SELECT sum(amount) FROM account").fetchone()[0]
