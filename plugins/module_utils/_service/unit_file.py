@@ -51,6 +51,34 @@ AmbientCapabilities=CAP_NET_BIND_SERVICE
 PrivateUsers=false
 SystemCallFilter=@setuid
 """
+#: Takes away what a watch does not need. It runs as root, because it writes and starts units, looks into processes of other users, and
+#: undoes migrations as the service's user.
+WATCH_SANDBOX = """\
+NoNewPrivileges=true
+CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_KILL CAP_SETGID CAP_SETUID CAP_SYS_PTRACE
+ProtectSystem=strict
+ProtectHome=read-only
+PrivateTmp=true
+PrivateDevices=true
+DevicePolicy=closed
+PrivateMounts=true
+ProtectClock=true
+ProtectControlGroups=true
+ProtectHostname=true
+ProtectKernelLogs=true
+ProtectKernelModules=true
+ProtectKernelTunables=true
+KeyringMode=private
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictNamespaces=true
+RestrictRealtime=true
+RestrictSUIDSGID=true
+LockPersonality=true
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@resources
+SystemCallErrorNumber=EPERM
+"""
 #: Fact of a definition -> the line of the unit that limits the service with all that it starts, and what the line takes.
 LIMITS = {
     "memory_max": ("MemoryMax", re.compile(r"\d+(\.\d+)?[KMGT]?|\d+%|infinity"), "bytes, such as 4G, or a share of the host's, as 50%"),
@@ -120,8 +148,12 @@ def _at_boot(spec: dict[str, t.Any]) -> str:
     return "[Install]\nWantedBy=multi-user.target\n"
 
 
-def program_unit(description: str, argv: list[str], environment: dict[str, str], log: str) -> str:
-    """The text of a unit that keeps a program of ours running until it ends by itself: when it is killed, and after a reboot."""
+def program_unit(description: str, argv: list[str], environment: dict[str, str], log: str, writable: t.Sequence[str] = ()) -> str:
+    """The text of a unit that keeps a program of ours running until it ends by itself: when it is killed, and after a reboot.
+
+    :param writable: folders that it may write to, in the sandbox of a watch; without any it has no sandbox.
+    """
+    sandbox = WATCH_SANDBOX + "".join(f"ReadWritePaths={systemd.quote(path)}\n" for path in writable) if writable else ""
     lines = "".join(f"Environment={systemd.quote(f'{key}={value}')}\n" for key, value in sorted(environment.items()))
     return f"""\
 # Written by mobius.ops; it removes itself.
@@ -141,7 +173,7 @@ Restart=on-failure
 RestartForceExitStatus=SIGTERM SIGINT SIGHUP
 RestartSec=2
 KillMode=process
-
+{sandbox}
 [Install]
 WantedBy=multi-user.target
 """

@@ -15,6 +15,7 @@ import typing as t
 from .._core import clock, foreign, fs, processes, systemd
 from .._core.errors import InputError, ServiceError, StateError
 from .._service import detach
+from .._service import registry as service_registry
 from .._target import records
 from .._target.layout import Layout
 
@@ -152,7 +153,8 @@ def start(layout: Layout, spec: dict[str, t.Any], program: types.ModuleType) -> 
     log = os.path.join(folder.path, "watcher.log")
     _sweep_units(layout, spec)
     if spec["unit"]:
-        detach.launch_unit(layout, program, folder.path, log, spec["unit"])
+        confined = service_registry.load(layout, spec["service"]).spec["manager"] == "systemd"
+        detach.launch_unit(layout, program, folder.path, log, spec["unit"], confined)
     else:
         detach.launch(layout, program, folder.path, log)
     deadline = time.monotonic() + LAUNCH_TIMEOUT

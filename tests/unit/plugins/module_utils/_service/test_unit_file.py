@@ -170,3 +170,19 @@ def test_systemd_accepts_the_unit_of_a_program_of_ours(tmp_path):
     assert lines(text, "Environment") == ['"PYTHONPATH=/a b.zip"'] and lines(text, "Restart") == ["on-failure"]
     path.write_text(text.replace("Type=exec", "Type=nonsense"))
     assert "nonsense" in analyze("verify", "--man=no", str(path)).stderr
+
+
+@needs_systemd
+@pytest.mark.parametrize("writable", [("/opt/my apps/mobius", "/etc/systemd/system"), ()])
+def test_the_sandbox_of_a_watch(tmp_path, writable):
+    """It runs as root, so it gets no better than 3.0 of 10; without a sandbox it has 9.6."""
+    text = unit_file.program_unit("watch", [shutil.which("true")], {}, "/tmp/log", writable)
+    path = tmp_path / "mobius-watch.service"
+    path.write_text(text)
+    assert [line for line in analyze("verify", "--man=no", str(path)).stderr.splitlines() if "mobius-watch" in line] == []
+    done = analyze("security", "--offline=true", "--no-pager", str(path))
+    if "unrecognized option" in done.stderr and not os.environ.get("CI"):
+        pytest.skip("this systemd-analyze is too old for --offline")
+    (level,) = re.findall(r"Overall exposure level for mobius-watch\.service: ([0-9.]+)", done.stdout)
+    assert float(level) <= 3.0 if writable else float(level) > 9, done.stdout
+    assert lines(text, "ReadWritePaths") == [f'"{path}"' for path in writable]
