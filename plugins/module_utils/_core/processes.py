@@ -31,6 +31,12 @@ def stat_fields(pid: int) -> list[str]:
         return stream.read().rpartition(")")[2].split()
 
 
+def thread_fields(pid: int) -> list[str]:
+    """The same of its main thread alone, in which Node runs JavaScript. :raises OSError: when there is no such process."""
+    with open(f"/proc/{pid}/task/{pid}/stat", encoding="ascii", errors="replace") as stream:
+        return stream.read().rpartition(")")[2].split()
+
+
 def start_ticks(pid: int) -> int | None:
     """When a process started, in clock ticks since boot; with its id it names one process for good.
 
@@ -175,16 +181,24 @@ def listeners(port: int) -> list[int]:
     return [0]
 
 
+def waiting_connections(port: int) -> int:
+    """Connections to a TCP port that the process which listens there has not accepted yet (``rx_queue`` of a listening socket)."""
+    return sum(int(fields[4].rpartition(":")[2], 16) for fields in _sockets(port))
+
+
 def _listening(port: int) -> set[str]:
     """The sockets that listen on a TCP port, as links in ``/proc/PID/fd`` name them."""
-    inodes = set()
+    return {f"socket:[{fields[9]}]" for fields in _sockets(port)}
+
+
+def _sockets(port: int) -> t.Iterator[list[str]]:
+    """What the kernel tells of each socket that listens on a TCP port (proc(5), ``/proc/net/tcp``)."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with contextlib.suppress(FileNotFoundError), open(table, encoding="ascii") as stream:
             for line in list(stream)[1:]:
                 fields = line.split()
                 if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
-                    inodes.add(f"socket:[{fields[9]}]")
-    return inodes
+                    yield fields
 
 
 def _owners(inodes: set[str]) -> set[int]:

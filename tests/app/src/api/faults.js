@@ -1,6 +1,6 @@
 // Faults on demand, so that deploys, watches and rollbacks can be tried against something real.
 // One fault at a time, from the control file (looked at every 250 ms) or else from MOBIUS_FAULT.
-import { readFileSync, writeFile } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeFile } from 'node:fs';
 import path from 'node:path';
 import { HttpError } from './errors.js';
 
@@ -14,6 +14,9 @@ const DEFAULTS = {
   crash: {},
   hang: {},
   writes: {},
+  loop: {},
+  regex: {},
+  files: {},
 };
 
 export function createFaults({ faultFile, faultInline, log }) {
@@ -23,6 +26,7 @@ export function createFaults({ faultFile, faultInline, log }) {
   let requests = 0;
   let leaked = [];
   let written = null;
+  let opened = [];
 
   function reload() {
     const file = readFile(faultFile);
@@ -57,6 +61,17 @@ export function createFaults({ faultFile, faultInline, log }) {
     if (active('hang')) hang();
     leak();
     write();
+    exhaust();
+  }
+
+  /** Opens files until the process may not have more. */
+  function exhaust() {
+    if (!active('files')) return opened = opened.map((descriptor) => closeSync(descriptor)).filter(() => false);
+    try {
+      for (;;) opened.push(openSync('/dev/null'));
+    } catch (error) {
+      if (error.code !== 'EMFILE') throw error;
+    }
   }
 
   /** Blocks the event loop: the kernel goes on to accept connections, nobody answers them. */
@@ -91,6 +106,8 @@ export function createFaults({ faultFile, faultInline, log }) {
   function middleware(req, res, next) {
     const errors = active('errors');
     const slow = active('slow');
+    const endless = active('loop') || active('regex');
+    if (endless && !req.path.startsWith('/health')) spin(req, endless.kind);
     const go = () => next(errors && unlucky(errors.share) ? new HttpError(500, 'fault: errors') : undefined);
     if (slow) setTimeout(go, slow.ms);
     else go();
@@ -110,6 +127,12 @@ export function createFaults({ faultFile, faultInline, log }) {
       setInterval(tick, TICK_MS);
     },
   };
+}
+
+/** A handler that never ends: a loop, or a regular expression that tries 2^60 ways. */
+function spin(req, kind) {
+  if (kind === 'regex') return /^(a+)+$/.test(`${'a'.repeat(60)}!`);
+  for (let turns = 0; ; turns += 1) if (turns < 0) return req;
 }
 
 export function parseFault(text) {

@@ -1,0 +1,81 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The filter C(diagnosis_page)."""
+from __future__ import annotations
+
+import typing as t
+
+DOCUMENTATION = r"""
+name: diagnosis_page
+short_description: Lay out a diagnosis as a page of text
+version_added: 0.1.0
+author: MOBIUS operations (@mobius-ops)
+description:
+  - Lists for people what M(mobius.ops.diagnosis) returned, and says in one word and one sentence what came of it.
+options:
+  _input:
+    description: The result of M(mobius.ops.diagnosis), also of one that failed.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show the cause
+  ansible.builtin.debug:
+    msg: "{{ (diagnosed | mobius.ops.diagnosis_page).page }}"
+"""
+
+RETURN = r"""
+_value:
+  description:
+    - C(page), the text; C(outcome), one word; C(good), whether it is a good one; C(message), a sentence or two; C(names), the names of the
+      causes.
+  type: dict
+"""
+
+#: How the playbook may end.
+OUTCOMES = ("nothing_found", "cause_found", "mended", "not_mended")
+_FRAMES = 8
+
+
+def cause_lines(cause: dict[str, t.Any]) -> list[str]:
+    """A cause with its evidence and what to do."""
+    return [f"  {cause['name']}, {cause['confidence']}: {cause['text']}", *(f"    saw: {line}" for line in cause["evidence"]),
+            f"    next: {cause['todo']}."]
+
+
+def stack_lines(stack: dict[str, t.Any] | None) -> list[str]:
+    """Where a hung event loop is."""
+    if not stack:
+        return []
+    request = [f"  request: {stack['request']}"] if stack["request"] else []
+    return ["Where it hangs", f"  {stack['place']}", *request, *(f"    called from {frame}" for frame in stack["frames"][1:_FRAMES])]
+
+
+def verdict(result: dict[str, t.Any]) -> tuple[str, bool]:
+    """Outcome, and whether it is good."""
+    if "message" not in result:
+        return "not_mended", False
+    if result.get("fixed"):
+        return ("not_mended", False) if result.get("after") else ("mended", True)
+    return ("nothing_found", True) if result["well"] else ("cause_found", False)
+
+
+def diagnosis_page(result: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The page, and what comes of it."""
+    causes, (outcome, good) = result.get("causes") or [], verdict(result)
+    lines = ["Causes", *(line for cause in causes for line in cause_lines(cause))] if causes else []
+    lines += stack_lines(result.get("stack"))
+    lines += ["Mended", f"  {result['fixed']}"] if result.get("fixed") else []
+    lines += ["Still found", *(line for cause in result.get("after") or [] for line in cause_lines(cause))] if result.get("after") else []
+    message = result.get("message") or result.get("msg") or "The host could not be looked at."
+    return {"page": "\n".join(lines) or "Nothing was found.", "outcome": outcome, "good": good, "message": message,
+            "names": [cause["name"] for cause in causes]}
+
+
+class FilterModule:
+    """Filters of this file."""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        """Name -> function."""
+        return {"diagnosis_page": diagnosis_page}

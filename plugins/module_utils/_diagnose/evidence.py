@@ -1,0 +1,286 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Gathers in one go what tells why a service does not do its work: by utilisation, saturation and errors of each resource (the USE method).
+
+All of it takes a few seconds, whatever hangs. Nothing is changed, but for a file of one byte in each folder of the service, made and
+removed with the rights of its user.
+"""
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import errno
+import os
+import re
+import time
+import typing as t
+
+from .._core import accounts, as_user, fs, processes, wording
+from .._core.errors import OpsError
+from .._jobs import listing
+from .._observe import health, host_metrics, node_exceptions
+from .._service.node_service import Service
+from .._target import shared_folders
+from .._target.layout import Layout
+
+#: Seconds between the first look and the last, and looks.
+WINDOW, LOOKS = 3.0, 6
+#: Seconds that a check may take here, and that trying a folder may.
+ANSWER, TRY = 4.0, 5.0
+#: A file system with less room, in bytes and in inodes, counts as full.
+ROOM, INODES = 1024 * 1024, 8
+_TICKS = os.sysconf("SC_CLK_TCK")
+#: Functions of the kernel in which an event loop waits for something to do.
+_IDLE = re.compile(r"(?:do_|__x64_sys_|sys_)?(?:ep(?:oll)?_?p?(?:wait|oll)\d?)\w*|do_epoll_wait|schedule_hrtimeout_range\w*")
+#: Numbers of the system calls that wait for events: epoll_wait, epoll_pwait and epoll_pwait2 of x86-64, then of arm64.
+_WAITS = {"x86_64": {232, 281, 441}, "aarch64": {22, 441}}
+_READS = {"x86_64": {0: "read", 17: "pread64", 19: "readv", 45: "recvfrom", 42: "connect", 43: "accept", 73: "flock", 72: "fcntl"},
+          "aarch64": {63: "read", 67: "pread64", 65: "readv", 207: "recvfrom", 203: "connect", 202: "accept", 32: "flock", 25: "fcntl"}}
+
+
+@dataclasses.dataclass(frozen=True)
+class Process:
+    """The process of an instance that runs the application, over the window."""
+
+    port: int
+    release: str | None
+    pid: int
+    ticks: int
+    #: The state in every look, as ``ps`` has it: ``RRRRRR`` computes all the time.
+    states: str
+    #: Percent of one processor that its main thread used.
+    cpu_pct: float
+    #: What its main thread waits for in the kernel, and with what, such as ``read of /srv/x``; empty when it waits for events or runs.
+    blocked_in: str
+    #: Bytes of memory at each look.
+    memory: tuple[int, ...]
+    files: int
+    files_limit: int
+    #: Connections that it has not accepted yet.
+    queue: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Disk:
+    """The file system of a folder."""
+
+    path: str
+    #: Bytes and inodes that users can still have; no number of inodes where the file system has no limit.
+    room: int
+    inodes: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder:
+    """A folder that the application writes to, tried as its user."""
+
+    path: str
+    #: Name of the error, such as ``EACCES``; empty when it takes a file.
+    error: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """What was seen."""
+
+    service: str
+    #: As the manager has it: running, restarting, failed, stopped.
+    status: str
+    restarts: int
+    uptime: float
+    last_exit: str
+    #: Why it ended last, or the last exception that it printed; empty when it printed none.
+    exception: str
+    processes: tuple[Process, ...]
+    #: Other programs that listen on its ports, in words.
+    strangers: tuple[str, ...]
+    #: How many of the checks failed, of how many, the first failure, and whether it was silence.
+    failed: int
+    checks: int
+    fault: str
+    silent: bool
+    disks: tuple[Disk, ...]
+    folders: tuple[Folder, ...]
+    #: Programs such as ffmpeg that it has started (``_jobs.listing``).
+    jobs: tuple[dict[str, t.Any], ...]
+    #: Bytes that programs can still have, and that there are.
+    memory_free: int
+    memory_whole: int
+
+    def facts(self) -> dict[str, t.Any]:
+        """As a result has it."""
+        return dataclasses.asdict(self)
+
+
+def gather(layout: Layout, service: Service, checks: list[dict[str, t.Any]], programs: list[str], window: float = WINDOW) -> Evidence:
+    """Look at everything.
+
+    :param checks: normalized checks of the service.
+    :param programs: names of programs that are jobs.
+    :param window: seconds between the first and the last look.
+    """
+    facts = service.status()
+    mains = [(instance, found) for instance in service.instances() for found in [_main(instance)] if found]
+    quick = [{**check, "timeout": min(float(check["timeout"]), ANSWER), "attempts": 1} for check in checks]
+    with concurrent.futures.ThreadPoolExecutor(max_workers=3) as pool:
+        # the helper of another user is forked before there are other threads
+        folders = tuple(_tried(layout, service))
+        asked = pool.submit(health.sample_all, quick if mains else [])
+        jobs = pool.submit(lambda: listing.watched(listing.listed(service, programs), window))
+        looks = pool.submit(_looks, [pid for _instance, (pid, _ticks) in mains], window)
+        samples, seen = asked.result(), looks.result()
+        working = tuple(jobs.result())
+    free, whole = _memory()
+    bad = [sample for sample in samples if sample["outcome"] == "failed"]
+    return Evidence(
+        service.name, facts["status"], int(facts["restarts"] or 0), float(facts["uptime"] or 0), str(facts["last_exit"] or ""),
+        _exception(service, facts["status"]),
+        tuple(_process(instance, pid, ticks, seen[pid]) for instance, (pid, ticks) in mains if seen[pid]),
+        tuple(_strangers(service)), len(bad), len(samples), wording.printable(health.first_fault(samples)),
+        bool(bad) and all(sample["kind"] == "timeout" for sample in bad),
+        tuple(_disks(layout)), folders, working, free, whole)
+
+
+def _main(instance: Service) -> tuple[int, int] | None:
+    """The process of an instance that listens on its port, else its first one, and when it started."""
+    pid = instance.status()["pid"]
+    if not pid:
+        return None
+    listening = [other for other in processes.listeners(instance.port) if other and pid in processes.parents(other)]
+    found = (listening or [pid])[0]
+    ticks = processes.start_ticks(found)
+    return None if ticks is None else (found, ticks)
+
+
+class _Look(t.NamedTuple):
+    at: float
+    state: str
+    cpu: float
+    blocked: str
+    memory: int
+
+
+def _looks(pids: list[int], window: float) -> dict[int, list[_Look]]:
+    found: dict[int, list[_Look]] = {pid: [] for pid in pids}
+    for number in range(LOOKS):
+        for pid in pids:
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                fields = processes.stat_fields(pid)
+                main = processes.thread_fields(pid)
+                found[pid].append(_Look(time.monotonic(), fields[0], (int(main[11]) + int(main[12])) / _TICKS, _blocked_in(pid),
+                                        processes.memory(pid)))
+        if number < LOOKS - 1:
+            time.sleep(window / (LOOKS - 1))
+    return found
+
+
+def _process(instance: Service, pid: int, ticks: int, looks: list[_Look]) -> Process:
+    first, last = looks[0], looks[-1]
+    blocked = {look.blocked for look in looks}
+    used = 100 * (last.cpu - first.cpu) / max(last.at - first.at, 0.001)
+    files, limit = _files(pid)
+    return Process(instance.port, instance.status()["release"], pid, ticks, "".join(look.state for look in looks), round(used, 1),
+                   blocked.pop() if len(blocked) == 1 else "", tuple(look.memory for look in looks), files, limit,
+                   processes.waiting_connections(instance.port))
+
+
+def _blocked_in(pid: int) -> str:
+    """What the main thread waits for, when that is not the next event (proc(5), ``syscall`` and ``wchan``)."""
+    machine = os.uname().machine
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        with open(f"/proc/{pid}/syscall", encoding="ascii") as stream:
+            words = stream.read().split()
+        if words[0] == "running":
+            return ""
+        number = int(words[0])
+        if number in _WAITS.get(machine, set()):
+            return ""
+        name = _READS.get(machine, {}).get(number)
+        if name:
+            return f"{name} of {_descriptor(pid, int(words[1], 16))}"
+        return f"system call {number}"
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/wchan", encoding="ascii", errors="replace") as stream:
+        name = stream.read(64).strip().strip("0")
+        return "" if not name or _IDLE.fullmatch(name) else name
+    return ""
+
+
+def _descriptor(pid: int, number: int) -> str:
+    with contextlib.suppress(OSError):
+        return wording.printable(os.readlink(f"/proc/{pid}/fd/{number}"))[:200]
+    return f"descriptor {number}"
+
+
+def _files(pid: int) -> tuple[int, int]:
+    """Open files of a process, and how many it may have; 0 and 0 where that is not told."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        with open(f"/proc/{pid}/limits", encoding="ascii") as stream:
+            limit = next((line.split()[3] for line in stream if line.startswith("Max open files")), "0")
+        return len(os.listdir(f"/proc/{pid}/fd")), 0 if limit == "unlimited" else int(limit)
+    return 0, 0
+
+
+def _exception(service: Service, status: str) -> str:
+    printed, place = service.printed(), service.place()
+    return node_exceptions.last(printed, place) if status == "running" else node_exceptions.ending(printed, place)
+
+
+def _strangers(service: Service) -> t.Iterator[str]:
+    for instance in service.instances():
+        mine = instance.status()["pid"]
+        for pid in processes.listeners(instance.port):
+            if not mine or mine not in processes.parents(pid):
+                who = f"process {pid} ({wording.printable(processes.command_line(pid))})" if pid else "another user's process"
+                yield f"{who} on port {instance.port}"
+
+
+def _disks(layout: Layout) -> t.Iterator[Disk]:
+    seen = set()
+    for path in host_metrics.places(layout):
+        with contextlib.suppress(OSError, OpsError):
+            device, point, facts = host_metrics.patient(lambda path=path: host_metrics.look(path), path)
+            if device not in seen:
+                seen.add(device)
+                yield Disk(point, facts.f_bavail * facts.f_frsize, facts.f_favail if facts.f_files else None)
+
+
+def _tried(layout: Layout, service: Service) -> t.Iterator[Folder]:
+    links = shared_folders.links(layout, shared_folders.load(layout))
+    places = sorted({place for path, place in links.items() if path != shared_folders.ENV[0]})
+    try:
+        errors = as_user.run(accounts.named(service.spec["user"]), try_folders, places, seconds=TRY, written=4096)
+    except (OpsError, OSError, as_user.Failed) as error:
+        errors = [wording.printable(str(error))] * len(places)
+    return (Folder(place, error) for place, error in zip(places, errors))
+
+
+def try_folders(places: list[str]) -> list[str]:
+    """Make and remove a file of one byte in each folder: the name of the error of each, empty where it worked."""
+    return [_try_folder(place) for place in places]
+
+
+def _try_folder(place: str) -> str:
+    name = f".mobius-try-{os.getpid()}-{os.urandom(4).hex()}"
+    try:
+        folder = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
+            try:
+                fs.write_all(descriptor, b"x")
+            finally:
+                os.close(descriptor)
+                os.unlink(name, dir_fd=folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, str(error))
+    return ""
+
+
+def _memory() -> tuple[int, int]:
+    """Bytes that programs can still have, and that there are (proc(5), ``meminfo``)."""
+    with contextlib.suppress(OSError, ValueError, KeyError), open("/proc/meminfo", encoding="ascii") as stream:
+        facts = {name: int(rest.split()[0]) * 1024 for name, _colon, rest in (line.partition(":") for line in stream)}
+        return facts["MemAvailable"], facts["MemTotal"]
+    return 0, 0

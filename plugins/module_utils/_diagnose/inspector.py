@@ -1,0 +1,228 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Where the JavaScript of a Node process is, also while its event loop hangs: function, line and request, without a restart.
+
+SIGUSR1 opens Node's inspector on a port of 127.0.0.1 (Chrome DevTools Protocol), in a thread of its own that a hung loop does not hold up.
+Until that port is closed again, any local user can run code in the process through it. So it is open for as short as can be, and closed
+on every way out; when that fails, the caller is told. Nothing that the process answers is trusted: it is bounded and made printable.
+"""
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import http.client
+import json
+import re
+import signal
+import time
+import typing as t
+
+from .._core import commands, processes, wording
+from .._core.errors import OpsError, StateError
+from .._observe import node_exceptions
+from .websocket import Broken, WebSocket
+
+#: The port that Node takes unless it was told another one.
+DEFAULT_PORT = 9229
+#: Seconds for all of it, and for one answer.
+PATIENCE, _ANSWER = 8.0, 4.0
+#: Frames that are looked at, and bytes of the list of targets.
+_FRAMES, _TARGETS = 40, 64 * 1024
+#: Scripts whose addresses are kept, and letters of one.
+_SCRIPTS, _LONGEST = 20_000, 400
+_PATH = re.compile(r"ws://[^/\s]{1,80}(/[0-9a-f-]{36})$")
+_PORT = re.compile(r"--(?:inspect|debug)-port=(?:.*:)?(\d{1,5})$")
+_FOREIGN = re.compile(r"node:|internal/|(?:.*/)?node_modules/|$")
+_END = "process._debugEnd()"
+#: Tells method and address of the request that a frame works on, by the names that Express, Fastify, Koa and Node's own handlers use.
+_REQUEST = """(() => { const known = [typeof req === 'object' && req, typeof request === 'object' && request,
+    typeof ctx === 'object' && ctx && ctx.req, typeof arguments === 'object' && arguments[0]];
+    for (const one of known) if (one && one.method && one.url) return one.method + ' ' + (one.originalUrl || one.url); return '' })()"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Stack:
+    """Where a process is."""
+
+    #: The application's own function that it is in, such as ``slow (src/api/index.js:12:7)``; the innermost one when none is its own.
+    place: str
+    #: Its functions, innermost first.
+    frames: tuple[str, ...]
+    #: The request that it works on, such as ``GET /api/slow``; empty when that cannot be told.
+    request: str
+    #: Seconds from the signal to this answer.
+    seconds: float
+    #: Whether the code was ended.
+    interrupted: bool = False
+
+
+class Session:
+    """A debugging session. :raises Broken: when the process does not answer."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = WebSocket(port, _target(port), _ANSWER)
+        self._number = 0
+        self._events: list[dict[str, t.Any]] = []
+        #: Number of a script -> its address.
+        self.scripts: dict[str, str] = {}
+
+    def ask(self, method: str, **params: t.Any) -> None:
+        """Call a method, and do not wait for what it returns."""
+        self._number += 1
+        self.socket.send(json.dumps({"id": self._number, "method": method, "params": params}))
+
+    def call(self, method: str, timeout: float = _ANSWER, **params: t.Any) -> dict[str, t.Any]:
+        """What a method returns."""
+        self.ask(method, **params)
+        deadline = time.monotonic() + timeout
+        while True:
+            told = self._message(deadline)
+            if told.get("id") == self._number:
+                found = told.get("result")
+                return found if isinstance(found, dict) else {}
+            self._events.append(told)
+
+    def event(self, method: str, timeout: float) -> dict[str, t.Any]:
+        """What comes with the next event of that name."""
+        deadline = time.monotonic() + timeout
+        while True:
+            told = self._events.pop(0) if self._events else self._message(deadline)
+            if told.get("method") == method:
+                found = told.get("params")
+                return found if isinstance(found, dict) else {}
+
+    def _message(self, deadline: float) -> dict[str, t.Any]:
+        try:
+            told = json.loads(self.socket.receive(deadline - time.monotonic()))
+        except (ValueError, RecursionError) as error:
+            raise Broken("it does not send JSON") from error
+        told = told if isinstance(told, dict) else {}
+        if told.get("method") == "Debugger.scriptParsed" and isinstance(told.get("params"), dict) and len(self.scripts) < _SCRIPTS:
+            self.scripts[str(told["params"].get("scriptId"))] = str(told["params"].get("url"))[:_LONGEST]
+        return told
+
+
+def _target(port: int) -> str:
+    """The path of the process's own debugging session."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_ANSWER)
+    try:
+        connection.request("GET", "/json/list")
+        said = json.loads(connection.getresponse().read(_TARGETS))
+        return next(match.group(1) for one in said for match in [_PATH.match(str(one.get("webSocketDebuggerUrl")))] if match)
+    except (OSError, http.client.HTTPException, ValueError, AttributeError, TypeError, StopIteration, RecursionError) as error:
+        raise Broken("it tells of no debugging session") from error
+    finally:
+        connection.close()
+
+
+def port_of(pid: int) -> int:
+    """The port on which a Node opens its inspector: 9229, or the one that it was told with ``--inspect-port``."""
+    words = [*processes.words(pid, 65536), *(processes.environment(pid) or {}).get("NODE_OPTIONS", "").split()]
+    told = [match.group(1) for match in map(_PORT.match, words) if match]
+    return int(told[-1]) if told and 0 < int(told[-1]) < 65536 else DEFAULT_PORT
+
+
+def require(pid: int, port: int) -> None:
+    """:raises StateError: when the signal would end a process, or open nothing."""
+    if not _catches(pid, signal.SIGUSR1) or "--disable-sigusr1" in processes.words(pid, 65536):
+        raise StateError(f"process {pid}", "a Node that opens its inspector on SIGUSR1", "another program, or one with --disable-sigusr1",
+                         "Look at it with: ps -o pid,stat,wchan,args -p " + str(pid))
+    if processes.listeners(port):
+        raise StateError(f"port {port}", "nobody to listen, so that Node's inspector can", "another program, or an open inspector",
+                         f"Look who it is with: ss -tlnp sport = :{port}")
+
+
+def _catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler of its own for a signal (``SigCgt`` of proc(5))."""
+    with contextlib.suppress(OSError, ValueError, StopIteration), open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as stream:
+        mask = next(line.split()[1] for line in stream if line.startswith("SigCgt:"))
+        return bool(int(mask, 16) >> (number - 1) & 1)
+    return False
+
+
+def look(pid: int, place: node_exceptions.Place, interrupt: bool = False) -> Stack:
+    """Where the JavaScript of a process is at this moment.
+
+    :param place: the folders of the application's own files.
+    :param interrupt: end the code that it is in by an exception that nothing catches but the event loop; the process lives on, and
+        that request is lost.
+    :raises StateError: when it cannot be told. It also says when the inspector is still open.
+    """
+    port, ticks, began = port_of(pid), processes.start_ticks(pid), time.monotonic()
+    require(pid, port)
+    try:
+        if ticks is None or not processes.send(pid, ticks, signal.SIGUSR1):
+            raise Broken("it has ended")
+        found = _ask(pid, port, place, interrupt, began)
+    except Broken as error:
+        left = _close(pid, port)
+        raise StateError(f"process {pid}", "Node's inspector to tell where it is", wording.printable(str(error)),
+                         left or "It waits for the system, or for something that happens: look at it again while it hangs") from error
+    left = _close(pid, port)
+    if left:
+        raise StateError(f"process {pid}", "Node's inspector to close", f"port {port} still open", left)
+    return found
+
+
+def _ask(pid: int, port: int, place: node_exceptions.Place, interrupt: bool, began: float) -> Stack:
+    _wait(lambda: pid in processes.listeners(port), began + PATIENCE, "it does not open its inspector")
+    session = Session(port)
+    try:
+        session.call("Debugger.enable")
+        session.call("Debugger.pause")
+        frames = session.event("Debugger.paused", _ANSWER).get("callFrames")
+        frames = [frame for frame in frames if isinstance(frame, dict)][:_FRAMES] if isinstance(frames, list) else []
+        names = [_named(session, frame, place) for frame in frames]
+        own = next((name for name, mine in names if mine), names[0][0] if names else "")
+        request = next(filter(None, (_request(session, frame) for frame in frames)), "")
+        seconds = round(time.monotonic() - began, 2)
+        if interrupt:
+            session.ask("Runtime.terminateExecution")  # answered when it has gone on
+        session.call("Debugger.resume")
+        with contextlib.suppress(Broken):  # it may be gone before it answers
+            session.call("Runtime.evaluate", expression=_END, timeout=_ANSWER)
+        return Stack(own, tuple(name for name, _mine in names), request, seconds, interrupt)
+    finally:
+        session.socket.close()
+
+
+def _named(session: Session, frame: dict[str, t.Any], place: node_exceptions.Place) -> tuple[str, bool]:
+    """A frame in words, and whether it is of the application's own code."""
+    where = frame.get("location") if isinstance(frame.get("location"), dict) else {}
+    line, column = (int(where.get(name) or 0) + 1 if isinstance(where.get(name), int) else 1  # type: ignore[union-attr]
+                    for name in ("lineNumber", "columnNumber"))
+    file = place.relative(session.scripts.get(str(where.get("scriptId")), ""))  # type: ignore[union-attr]
+    name = wording.printable(str(frame.get("functionName") or "an anonymous function"))[:80]
+    return f"{name} ({wording.printable(file)[-200:]}:{line}:{column})", not _FOREIGN.match(file)
+
+
+def _request(session: Session, frame: dict[str, t.Any]) -> str:
+    told = session.call("Debugger.evaluateOnCallFrame", callFrameId=str(frame.get("callFrameId")), expression=_REQUEST,
+                        silent=True, returnByValue=True).get("result")
+    value = told.get("value") if isinstance(told, dict) else ""
+    return wording.printable(value)[:200] if isinstance(value, str) else ""
+
+
+def _close(pid: int, port: int) -> str:
+    """Close the inspector where it is still open; what to do when that fails, else nothing."""
+    deadline = time.monotonic() + _ANSWER
+    while pid in processes.listeners(port):
+        if time.monotonic() > deadline:
+            return "Restart the service at once (mobius.ops.restart): until then any local user can run code in it"
+        with contextlib.suppress(OpsError):  # without its help, should it not answer: root may close the sockets of others
+            commands.capture(["ss", "-K", "-n", "-t", "-a", "sport", "=", f":{port}"], timeout=_ANSWER)
+        with contextlib.suppress(Broken):
+            session = Session(port)
+            try:
+                session.call("Runtime.evaluate", expression=_END, timeout=1.0)
+            finally:
+                session.socket.close()
+        time.sleep(0.05)
+    return ""
+
+
+def _wait(ready: t.Callable[[], bool], deadline: float, otherwise: str) -> None:
+    while not ready():
+        if time.monotonic() > deadline:
+            raise Broken(otherwise)
+        time.sleep(0.02)

@@ -1,0 +1,189 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A real Node whose event loop hangs; and what else may answer in its place."""
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+
+import pytest
+from support.ports import free_port
+from support.waiting import HANG, wait_until
+
+from ansible_collections.mobius.ops.plugins.module_utils._core import processes
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import StateError
+from ansible_collections.mobius.ops.plugins.module_utils._diagnose import inspector, websocket
+from ansible_collections.mobius.ops.plugins.module_utils._observe import node_exceptions
+
+pytestmark = pytest.mark.slow
+SERVER = """
+import http from 'node:http';
+function spin(turns) { for (;;) turns += 1; }
+http.createServer((req, res) => { if (req.url !== '/') spin(0); res.end('ok'); })
+  .listen(0, '127.0.0.1', function () { console.log(this.address().port); });
+"""
+
+
+class Node:
+    """A Node process with a server."""
+
+    def __init__(self, folder):
+        self.inspector = free_port()
+        self.place = node_exceptions.Place([str(folder)])
+        (folder / "app.mjs").write_text(SERVER)
+        self.process = subprocess.Popen([shutil.which("node"), f"--inspect-port=127.0.0.1:{self.inspector}", "app.mjs"], cwd=folder,
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.pid, self.port = self.process.pid, int(self.process.stdout.readline())
+
+    def get(self, path="/", timeout=HANG):
+        with contextlib.suppress(OSError):
+            return urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=timeout).read()
+        return b""
+
+    def hang(self):
+        threading.Thread(target=self.get, args=("/slow?x=1",), daemon=True).start()
+        wait_until(lambda: not self.get(timeout=0.5))
+
+    def look(self, **options):
+        return inspector.look(self.pid, self.place, **options)
+
+
+@pytest.fixture
+def node(tmp_path):
+    made = []
+
+    def start():
+        made.append(Node(tmp_path))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.process.kill()
+        one.process.communicate()
+
+
+def test_a_hung_loop_is_told_again_and_again_and_then_ended(node):
+    server = node()
+    server.hang()
+    for _time in range(2):
+        found = server.look()
+        assert found.place.startswith("spin (app.mjs:3:") and found.request == "GET /slow?x=1" and not found.interrupted
+        assert len(found.frames) > 1 and not processes.listeners(server.inspector)
+        assert not server.get(timeout=0.5)  # it hangs on
+    assert server.look(interrupt=True).interrupted
+    assert server.get() == b"ok" and server.process.poll() is None and not processes.listeners(server.inspector)
+
+
+def test_one_that_waits_is_told_and_its_inspector_is_closed(node, monkeypatch):
+    monkeypatch.setattr(inspector, "_ANSWER", 1.0)
+    server = node()
+    with pytest.raises(StateError) as error:
+        server.look()
+    assert "does not answer in time" in str(error.value)
+    assert not processes.listeners(server.inspector) and server.get() == b"ok"
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("ss"), reason="only root closes the sockets of others, with ss")
+def test_an_inspector_that_its_process_cannot_close_is_closed_by_root(node, monkeypatch):
+    monkeypatch.setattr(inspector, "_ANSWER", 2.0)
+    server = node()
+    server.hang()
+    monkeypatch.setattr(inspector, "_END", "1")  # asked to end, it does something else
+    assert "spin" in server.look().place
+    assert not processes.listeners(server.inspector)
+
+
+def test_a_program_that_the_signal_would_end_gets_none():
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with process:
+        with pytest.raises(StateError) as error:
+            inspector.look(process.pid, node_exceptions.Place([]))
+        assert "expected a Node that opens its inspector on SIGUSR1" in str(error.value) and process.poll() is None
+
+
+def test_a_port_that_is_taken_is_told_before_the_signal(node):
+    server = node()
+    with socket.create_server(("127.0.0.1", server.inspector)), pytest.raises(StateError) as error:
+        server.look()
+    assert f"port {server.inspector}: expected nobody to listen" in str(error.value)
+
+
+@pytest.mark.parametrize("options, port", [
+    ("", 9229), ("--inspect-port=9333", 9333), ("--max-old-space-size=99 --inspect-port=127.0.0.1:9334", 9334), ("--inspect-port=0", 9229)])
+def test_the_port_is_the_one_that_node_was_told(options, port):
+    with subprocess.Popen(["sleep", "60"], env={**os.environ, "NODE_OPTIONS": options}) as process:
+        wait_until(lambda: inspector.port_of(process.pid) == port)  # once it has become sleep
+        process.kill()
+
+
+def answering(*answers):
+    """A server that gives each connection the next answer and ends it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        for answer in answers:
+            connection, _peer = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(answer)
+        listener.close()
+    threading.Thread(target=serve, daemon=True).start()
+    return listener.getsockname()[1]
+
+
+@pytest.mark.parametrize("answer", [
+    b"", b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 101 Switching Protocols\r\n\r\n", b"x" * 20_000,
+    b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: wrong\r\n\r\n"])
+def test_what_does_not_speak_websocket_is_refused(answer):
+    with pytest.raises(websocket.Broken):
+        websocket.WebSocket(answering(answer), "/" + "a" * 36, 5.0)
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"{}", b"[1]", b'[{"webSocketDebuggerUrl": "ws://x/../etc"}]', b"[" * 50_000, b"\xff\xfe"])
+def test_what_tells_of_no_session_is_refused(body):
+    port = answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+    with pytest.raises(websocket.Broken):
+        inspector.Session(port)
+
+
+@pytest.mark.parametrize("frame, words", [
+    (b"\x81\x05hello", "hello"), (b"\x89\x02hi\x81\x02ok", "ok"), (b"\x01\x02ab\x80\x01c", "abc"), (b"\x81\x7e\x00\x03abc", "abc")])
+def test_messages_are_read(frame, words):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(frame)
+        assert connected(ours).receive(5.0) == words
+
+
+@pytest.mark.parametrize("frame", [b"\x88\x00", b"\x81\x85abcd", b"\x81\x7f" + b"\x7f" * 8, b"\x81\x05hel", b""])
+def test_other_messages_end_the_connection(frame):
+    ours, theirs = socket.socketpair()
+    with ours:
+        theirs.sendall(frame)
+        theirs.close()
+        with pytest.raises(websocket.Broken):
+            connected(ours).receive(5.0)
+
+
+def connected(end):
+    """A client behind its handshake."""
+    made = object.__new__(websocket.WebSocket)
+    made._socket, made._held = end, b""
+    return made
+
+
+def test_the_signal_goes_only_to_the_process_that_was_meant(node, monkeypatch):
+    server = node()
+    monkeypatch.setattr(processes, "send", lambda *_words: False)  # another one has its id by now
+    with pytest.raises(StateError) as error:
+        server.look()
+    assert "it has ended" in str(error.value) and server.process.poll() is None
+    assert not processes.listeners(server.inspector)
+    os.kill(server.pid, signal.SIGTERM)
