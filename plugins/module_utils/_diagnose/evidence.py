@@ -11,9 +11,8 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import errno
+import functools
 import os
-import re
-import time
 import typing as t
 
 from .._core import accounts, as_user, fs, processes, wording
@@ -23,42 +22,15 @@ from .._observe import health, host_metrics, node_exceptions
 from .._service.node_service import Service
 from .._target import shared_folders
 from .._target.layout import Layout
+from . import process_looks
+from .process_looks import Process
 
-#: Seconds between the first look and the last, and looks.
-WINDOW, LOOKS = 3.0, 6
+#: Seconds between the first look and the last.
+WINDOW = 3.0
 #: Seconds that a check may take here, and that trying a folder may.
 ANSWER, TRY = 4.0, 5.0
 #: A file system with less room, in bytes and in inodes, counts as full.
 ROOM, INODES = 1024 * 1024, 8
-_TICKS = os.sysconf("SC_CLK_TCK")
-#: Functions of the kernel in which an event loop waits for something to do.
-_IDLE = re.compile(r"(?:do_|__x64_sys_|sys_)?(?:ep(?:oll)?_?p?(?:wait|oll)\d?)\w*|do_epoll_wait|schedule_hrtimeout_range\w*")
-#: Numbers of the system calls that wait for events: epoll_wait, epoll_pwait and epoll_pwait2 of x86-64, then of arm64.
-_WAITS = {"x86_64": {232, 281, 441}, "aarch64": {22, 441}}
-_READS = {"x86_64": {0: "read", 17: "pread64", 19: "readv", 45: "recvfrom", 42: "connect", 43: "accept", 73: "flock", 72: "fcntl"},
-          "aarch64": {63: "read", 67: "pread64", 65: "readv", 207: "recvfrom", 203: "connect", 202: "accept", 32: "flock", 25: "fcntl"}}
-
-
-@dataclasses.dataclass(frozen=True)
-class Process:
-    """The process of an instance that runs the application, over the window."""
-
-    port: int
-    release: str | None
-    pid: int
-    ticks: int
-    #: The state in every look, as ``ps`` has it: ``RRRRRR`` computes all the time.
-    states: str
-    #: Percent of one processor that its main thread used.
-    cpu_pct: float
-    #: What its main thread waits for in the kernel, and with what, such as ``read of /srv/x``; empty when it waits for events or runs.
-    blocked_in: str
-    #: Bytes of memory at each look.
-    memory: tuple[int, ...]
-    files: int
-    files_limit: int
-    #: Connections that it has not accepted yet.
-    queue: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,14 +93,14 @@ def gather(layout: Layout, service: Service, checks: list[dict[str, t.Any]], pro
     :param window: seconds between the first and the last look.
     """
     facts = service.status()
-    mains = [(instance, found) for instance in service.instances() for found in [_main(instance)] if found]
+    mains = [(instance, found) for instance in service.instances() for found in [process_looks.main_of(instance)] if found]
     quick = [{**check, "timeout": min(float(check["timeout"]), ANSWER), "attempts": 1} for check in checks]
     with concurrent.futures.ThreadPoolExecutor(max_workers=3) as pool:
         # the helper of another user is forked before there are other threads
         folders = tuple(_tried(layout, service))
         asked = pool.submit(health.sample_all, quick if mains else [])
         jobs = pool.submit(lambda: listing.watched(listing.listed(service, programs), window))
-        looks = pool.submit(_looks, [pid for _instance, (pid, _ticks) in mains], window)
+        looks = pool.submit(process_looks.looks, [pid for _instance, (pid, _ticks) in mains], window)
         samples, seen = asked.result(), looks.result()
         working = tuple(jobs.result())
     free, whole = _memory()
@@ -136,89 +108,10 @@ def gather(layout: Layout, service: Service, checks: list[dict[str, t.Any]], pro
     return Evidence(
         service.name, facts["status"], int(facts["restarts"] or 0), float(facts["uptime"] or 0), str(facts["last_exit"] or ""),
         _exception(service, facts["status"]),
-        tuple(_process(instance, pid, ticks, seen[pid]) for instance, (pid, ticks) in mains if seen[pid]),
+        tuple(process_looks.process(instance, pid, ticks, seen[pid]) for instance, (pid, ticks) in mains if seen[pid]),
         tuple(_strangers(service)), len(bad), len(samples), wording.printable(health.first_fault(samples)),
         bool(bad) and all(sample["kind"] == "timeout" for sample in bad),
         tuple(_disks(layout)), folders, working, free, whole)
-
-
-def _main(instance: Service) -> tuple[int, int] | None:
-    """The process of an instance that listens on its port, else its first one, and when it started."""
-    pid = instance.status()["pid"]
-    if not pid:
-        return None
-    listening = [other for other in processes.listeners(instance.port) if other and pid in processes.parents(other)]
-    found = (listening or [pid])[0]
-    ticks = processes.start_ticks(found)
-    return None if ticks is None else (found, ticks)
-
-
-class _Look(t.NamedTuple):
-    at: float
-    state: str
-    cpu: float
-    blocked: str
-    memory: int
-
-
-def _looks(pids: list[int], window: float) -> dict[int, list[_Look]]:
-    found: dict[int, list[_Look]] = {pid: [] for pid in pids}
-    for number in range(LOOKS):
-        for pid in pids:
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                fields = processes.stat_fields(pid)
-                main = processes.thread_fields(pid)
-                found[pid].append(_Look(time.monotonic(), fields[0], (int(main[11]) + int(main[12])) / _TICKS, _blocked_in(pid),
-                                        processes.memory(pid)))
-        if number < LOOKS - 1:
-            time.sleep(window / (LOOKS - 1))
-    return found
-
-
-def _process(instance: Service, pid: int, ticks: int, looks: list[_Look]) -> Process:
-    first, last = looks[0], looks[-1]
-    blocked = {look.blocked for look in looks}
-    used = 100 * (last.cpu - first.cpu) / max(last.at - first.at, 0.001)
-    files, limit = _files(pid)
-    return Process(instance.port, instance.status()["release"], pid, ticks, "".join(look.state for look in looks), round(used, 1),
-                   blocked.pop() if len(blocked) == 1 else "", tuple(look.memory for look in looks), files, limit,
-                   processes.waiting_connections(instance.port))
-
-
-def _blocked_in(pid: int) -> str:
-    """What the main thread waits for, when that is not the next event (proc(5), ``syscall`` and ``wchan``)."""
-    machine = os.uname().machine
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        with open(f"/proc/{pid}/syscall", encoding="ascii") as stream:
-            words = stream.read().split()
-        if words[0] == "running":
-            return ""
-        number = int(words[0])
-        if number in _WAITS.get(machine, set()):
-            return ""
-        name = _READS.get(machine, {}).get(number)
-        if name:
-            return f"{name} of {_descriptor(pid, int(words[1], 16))}"
-        return f"system call {number}"
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/wchan", encoding="ascii", errors="replace") as stream:
-        name = stream.read(64).strip().strip("0")
-        return "" if not name or _IDLE.fullmatch(name) else name
-    return ""
-
-
-def _descriptor(pid: int, number: int) -> str:
-    with contextlib.suppress(OSError):
-        return wording.printable(os.readlink(f"/proc/{pid}/fd/{number}"))[:200]
-    return f"descriptor {number}"
-
-
-def _files(pid: int) -> tuple[int, int]:
-    """Open files of a process, and how many it may have; 0 and 0 where that is not told."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        with open(f"/proc/{pid}/limits", encoding="ascii") as stream:
-            limit = next((line.split()[3] for line in stream if line.startswith("Max open files")), "0")
-        return len(os.listdir(f"/proc/{pid}/fd")), 0 if limit == "unlimited" else int(limit)
-    return 0, 0
 
 
 def _exception(service: Service, status: str) -> str:
@@ -239,7 +132,7 @@ def _disks(layout: Layout) -> t.Iterator[Disk]:
     seen = set()
     for path in host_metrics.places(layout):
         with contextlib.suppress(OSError, OpsError):
-            device, point, facts = host_metrics.patient(lambda path=path: host_metrics.look(path), path)
+            device, point, facts = host_metrics.patient(functools.partial(host_metrics.look, path), path)
             if device not in seen:
                 seen.add(device)
                 yield Disk(point, facts.f_bavail * facts.f_frsize, facts.f_favail if facts.f_files else None)

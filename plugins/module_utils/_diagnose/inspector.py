@@ -17,7 +17,7 @@ import signal
 import time
 import typing as t
 
-from .._core import commands, processes, wording
+from .._core import commands, documents, processes, wording
 from .._core.errors import OpsError, StateError
 from .._observe import node_exceptions
 from .websocket import Broken, WebSocket
@@ -93,8 +93,8 @@ class Session:
 
     def _message(self, deadline: float) -> dict[str, t.Any]:
         try:
-            told = json.loads(self.socket.receive(deadline - time.monotonic()))
-        except (ValueError, RecursionError) as error:
+            told = documents.parse(self.socket.receive(deadline - time.monotonic()))
+        except ValueError as error:
             raise Broken("it does not send JSON") from error
         told = told if isinstance(told, dict) else {}
         if told.get("method") == "Debugger.scriptParsed" and isinstance(told.get("params"), dict) and len(self.scripts) < _SCRIPTS:
@@ -107,9 +107,9 @@ def _target(port: int) -> str:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_ANSWER)
     try:
         connection.request("GET", "/json/list")
-        said = json.loads(connection.getresponse().read(_TARGETS))
+        said = documents.parse(connection.getresponse().read(_TARGETS))
         return next(match.group(1) for one in said for match in [_PATH.match(str(one.get("webSocketDebuggerUrl")))] if match)
-    except (OSError, http.client.HTTPException, ValueError, AttributeError, TypeError, StopIteration, RecursionError) as error:
+    except (OSError, http.client.HTTPException, ValueError, AttributeError, TypeError, StopIteration) as error:
         raise Broken("it tells of no debugging session") from error
     finally:
         connection.close()

@@ -12,7 +12,8 @@ import re
 import typing as t
 
 from .._core import wording
-from .evidence import INODES, ROOM, Evidence, Process
+from .evidence import INODES, ROOM, Evidence
+from .process_looks import Process
 
 #: Percent of one processor that a main thread which computes all the time gets also on a crowded host, where it mostly waits for its turn.
 BUSY = 2.0

@@ -9,7 +9,8 @@ import pytest
 
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._diagnose import remedies, rules
-from ansible_collections.mobius.ops.plugins.module_utils._diagnose.evidence import Disk, Evidence, Folder, Process
+from ansible_collections.mobius.ops.plugins.module_utils._diagnose.evidence import Disk, Evidence, Folder
+from ansible_collections.mobius.ops.plugins.module_utils._diagnose.process_looks import Process
 
 GB = 1024**3
 MAIN = Process(port=5001, release="r1", pid=42, ticks=7, states="SSSSSS", cpu_pct=1.0, blocked_in="", memory=(GB,) * 6, files=30,
