@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 
 import pytest
 from support.waiting import HANG, wait_until
@@ -90,3 +91,22 @@ def test_what_is_a_persons_to_mend_is_left(service, diagnose, host):
 def test_requests_that_cannot_be(service, diagnose, options, words):
     result = diagnose(**options)
     assert result["failed"] and words in result["msg"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a file system")
+@pytest.mark.parametrize("limit, files, cause", [("size=64k", 1, "disk_full"), ("size=8m,nr_inodes=40", 60, "inodes_full")])
+def test_a_file_system_that_is_full(service, diagnose, host, limit, files, cause):
+    folder = host.layout.component("generated")
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", limit + ",mode=777", "tmpfs", folder], capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount here")
+    try:
+        shared_folders.complete(folder, shared_folders.load(host.layout), "generated")
+        with pytest.raises(OSError):
+            for number in range(files):
+                with open(os.path.join(folder, f"clip{number}"), "wb") as stream:
+                    stream.write(bytes(10**6 if files == 1 else 1))
+        result = diagnose(fix=True)
+        assert result["failed"] and "for a person to mend" in result["msg"], result
+        assert names(result) == [cause] and folder in result["causes"][0]["evidence"][0]
+    finally:
+        subprocess.run(["umount", folder], check=True)
