@@ -19,7 +19,7 @@ author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
   - mobius.ops.shared.root
   - mobius.ops.shared.env
-  - mobius.ops.shared.checks
+  - mobius.ops.checks
   - mobius.ops.shared.attributes
 options:
   name:

@@ -81,7 +81,7 @@ def patient(served):
 
 def test_nothing_is_found_where_nothing_is_wrong(patient):
     found = patient.diagnose()
-    assert (found.well, found.message(), found.causes) == (True, "Nothing was found.", ())
+    assert (found.well, found.message(), found.causes) == (True, "mobius is well: every check passes, and nothing was found.", ())
     assert all(not folder.error for folder in found.evidence.folders) and len(found.evidence.folders) == 7
     assert not [name for folder in found.evidence.folders for name in os.listdir(folder.path) if name.startswith(".mobius-try")]
 

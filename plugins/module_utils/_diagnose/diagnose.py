@@ -19,6 +19,9 @@ from .rules import Cause
 
 #: Seconds within which a service that was mended must be well, and between two looks.
 SETTLES, PAUSE = 20.0, 0.5
+#: What to do about code that is known.
+_END_IT = (f"End that code alone with {rules.PLAY}diagnose -e mobius_fix=true -e mobius_diagnose_inspect=true "
+           f"-e mobius_diagnose_interrupt=true, or restart the service with {rules.PLAY}restart")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,15 +55,16 @@ class Diagnosis:
             left = f" Still found: {self.after[0].text} {self.after[0].todo}." if self.after else " The service is well."
             return f"{self.causes[0].text} {self.fixed}{left}"
         if self.well:
-            return "Nothing was found."
+            return f"{self.evidence.service} is well: every check passes, and nothing was found."
         if not self.causes:
             return f"No cause was found, though {self.evidence.failed} of {self.evidence.checks} checks fail: {self.evidence.fault}."
         first, *others = self.causes
-        where = self.not_inspected
+        where, todo = self.not_inspected, first.todo
         if self.stack:
             where = f"It is in {self.stack.place}{f', for {self.stack.request}' if self.stack.request else ''}."
+            todo = _END_IT
         more = f"Also found: {', '.join(cause.name for cause in others)}." if others else ""
-        return " ".join(filter(None, (first.text, where, f"{first.todo}.", more)))
+        return " ".join(filter(None, (first.text, where, f"{todo}.", more)))
 
 
 def diagnose(layout: Layout, service: Service, asked: Request, allowed: remedies.Allowed) -> Diagnosis:

@@ -33,7 +33,12 @@ _SCRIPTS, _LONGEST = 20_000, 400
 _PATH = re.compile(r"ws://[^/\s]{1,80}(/[0-9a-f-]{36})$")
 _PORT = re.compile(r"--(?:inspect|debug)-port=(?:.*:)?(\d{1,5})$")
 _FOREIGN = re.compile(r"node:|internal/|(?:.*/)?node_modules/|$")
-_END = "process._debugEnd()"
+#: Closes the inspector, and closes it again when the event loop goes on: Node asks itself in three ways to open it, of which a hung loop
+#: hears only one, so it opens it once more when it hears the others (Node's ``RequestIoThreadStart``).
+_END = """(() => { let left = 60; const timer = setInterval(() => { process._debugEnd(); if (--left < 1) clearInterval(timer) }, 25);
+    timer.unref(); process._debugEnd() })()"""
+#: Seconds for which the port must stay closed behind code that was ended.
+_STAYS = 0.4
 #: Tells method and address of the request that a frame works on, by the names that Express, Fastify, Koa and Node's own handlers use.
 _REQUEST = """(() => { const known = [typeof req === 'object' && req, typeof request === 'object' && request,
     typeof ctx === 'object' && ctx && ctx.req, typeof arguments === 'object' && arguments[0]];
@@ -158,7 +163,7 @@ def look(pid: int, place: node_exceptions.Place, interrupt: bool = False) -> Sta
         left = _close(pid, port)
         raise StateError(f"process {pid}", "Node's inspector to tell where it is", wording.printable(str(error)),
                          left or "It waits for the system, or for something that happens: look at it again while it hangs") from error
-    left = _close(pid, port)
+    left = _close(pid, port, _STAYS if interrupt else 0.0)
     if left:
         raise StateError(f"process {pid}", "Node's inspector to close", f"port {port} still open", left)
     return found
@@ -192,6 +197,7 @@ def _named(session: Session, frame: dict[str, t.Any], place: node_exceptions.Pla
     line, column = (int(where.get(name) or 0) + 1 if isinstance(where.get(name), int) else 1  # type: ignore[union-attr]
                     for name in ("lineNumber", "columnNumber"))
     file = place.relative(session.scripts.get(str(where.get("scriptId")), ""))  # type: ignore[union-attr]
+    file = re.sub(r".*/(?=node_modules/)", "", file)
     name = wording.printable(str(frame.get("functionName") or "an anonymous function"))[:80]
     return f"{name} ({wording.printable(file)[-200:]}:{line}:{column})", not _FOREIGN.match(file)
 
@@ -203,11 +209,18 @@ def _request(session: Session, frame: dict[str, t.Any]) -> str:
     return wording.printable(value)[:200] if isinstance(value, str) else ""
 
 
-def _close(pid: int, port: int) -> str:
-    """Close the inspector where it is still open; what to do when that fails, else nothing."""
-    deadline = time.monotonic() + _ANSWER
-    while pid in processes.listeners(port):
-        if time.monotonic() > deadline:
+def _close(pid: int, port: int, stays: float = 0.0) -> str:
+    """Close the inspector where it is still open; what to do when that fails, else nothing.
+
+    :param stays: seconds for which it has to stay closed.
+    """
+    deadline, closed = time.monotonic() + _ANSWER, time.monotonic()
+    while pid in processes.listeners(port) or time.monotonic() < closed + stays:
+        if pid not in processes.listeners(port):
+            time.sleep(0.02)
+            continue
+        closed = time.monotonic()
+        if closed > deadline:
             return "Restart the service at once (mobius.ops.restart): until then any local user can run code in it"
         with contextlib.suppress(OpsError):  # without its help, should it not answer: root may close the sockets of others
             commands.capture(["ss", "-K", "-n", "-t", "-a", "sport", "=", f":{port}"], timeout=_ANSWER)

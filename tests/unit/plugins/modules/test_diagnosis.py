@@ -47,7 +47,8 @@ def names(result):
 def test_a_service_that_is_well(service, diagnose):
     result = diagnose(fix=True)
     assert (result["changed"], result["well"], result["causes"], result["fixed"]) == (False, True, [], "")
-    assert result["message"] == "Nothing was found." and "after" not in result and "incident" not in result
+    assert result["message"] == "mobius is well: every check passes, and nothing was found."
+    assert "after" not in result and "incident" not in result
 
 
 def test_a_process_that_was_stopped_goes_on_when_that_is_asked_for(service, diagnose, host):

@@ -25,8 +25,8 @@ from ansible_collections.mobius.ops.plugins.module_utils._observe import node_ex
 pytestmark = pytest.mark.slow
 SERVER = """
 import http from 'node:http';
-function spin(turns) { for (;;) turns += 1; }
-http.createServer((req, res) => { if (req.url !== '/') spin(0); res.end('ok'); })
+function spin(seconds) { const end = Date.now() + 1000 * seconds; while (Date.now() < end); }
+http.createServer((req, res) => { if (req.url !== '/') spin(Number(req.url.split('=')[1])); res.end('ok'); })
   .listen(0, '127.0.0.1', function () { console.log(this.address().port); });
 """
 
@@ -47,8 +47,9 @@ class Node:
             return urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=timeout).read()
         return b""
 
-    def hang(self):
-        threading.Thread(target=self.get, args=("/slow?x=1",), daemon=True).start()
+    def hang(self, seconds=1e6):
+        self.asked = threading.Thread(target=self.get, args=(f"/slow?x={seconds:.0f}",), daemon=True)
+        self.asked.start()
         wait_until(lambda: not self.get(timeout=0.5))
 
     def look(self, **options):
@@ -74,11 +75,22 @@ def test_a_hung_loop_is_told_again_and_again_and_then_ended(node):
     server.hang()
     for _time in range(2):
         found = server.look()
-        assert found.place.startswith("spin (app.mjs:3:") and found.request == "GET /slow?x=1" and not found.interrupted
+        assert found.place.startswith("spin (app.mjs:3:") and found.request == "GET /slow?x=1000000" and not found.interrupted
         assert len(found.frames) > 1 and not processes.listeners(server.inspector)
         assert not server.get(timeout=0.5)  # it hangs on
     assert server.look(interrupt=True).interrupted
     assert server.get() == b"ok" and server.process.poll() is None and not processes.listeners(server.inspector)
+
+
+def test_an_inspector_that_opens_again_when_the_code_ends_is_closed(node):
+    """Node heard only one of three requests to open it while it hung."""
+    server = node()
+    server.hang(6)
+    assert "spin" in server.look().place
+    server.asked.join()
+    for _time in range(3):
+        assert server.get() == b"ok"  # the event loop goes round
+        wait_until(lambda: not processes.listeners(server.inspector))
 
 
 def test_one_that_waits_is_told_and_its_inspector_is_closed(node, monkeypatch):
