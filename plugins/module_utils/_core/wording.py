@@ -111,7 +111,8 @@ def service_message(name: str, facts: dict[str, t.Any], live: str | None, fault:
     if facts["release"] not in (live, None):
         return False, f"{text}, but release {live} should be live. Run the deploy or the rollback again."
     if fault:
-        return False, f"{text}, but is UNHEALTHY: {fault}. If it does not recover, go back with: ansible-playbook mobius.ops.rollback."
+        return False, (f"{text}, but is UNHEALTHY: {fault}. Find the cause with: ansible-playbook mobius.ops.diagnose. "
+                       "If it does not recover, go back with: ansible-playbook mobius.ops.rollback.")
     told = last and last["when"] and (clock.now() - clock.parse(last["when"])).total_seconds() < RECENT_EXIT
     if told or (facts["restarts"] and facts["uptime"] < RECENT_EXIT):
         return False, (f"{text}, but {ended} and it was restarted (restart {facts['restarts']} since its start). "
