@@ -184,6 +184,23 @@ def test_a_watch_survives_controller_and_session_and_rolls_back(host):
     assert host.run("ls /opt/mobius/incidents/*.json")
 
 
+def test_a_hung_event_loop_is_named_and_ended_without_a_restart(host):
+    pid, restarts = host.unit("MainPID"), host.unit("NRestarts")
+    host.run(fault("regex"))
+    wait_until(lambda: "regex" in host.run("journalctl -u mobius -n 50 -o cat"), "the application has noticed its fault")
+    ask = "curl -s -m 2 -o /dev/null -H Origin:http://localhost:5001 http://127.0.0.1:5001"
+    assert host.run(f"{ask}/api/projects; echo $?") == "28"  # it never answers
+    asked = {"mobius_diagnose_inspect": "true"}
+    result = host.play("diagnose", **asked)
+    assert (result.status, result.outcome, result.stats["mobius_causes"]) == (2, "cause_found", ["loop"]), result.output
+    assert says(result, "It is in spin (src/api/faults.js:") and says(result, "for GET /api/projects."), result.output
+    host.run("rm /opt/mobius/current/fault.json")
+    result = host.play("diagnose", **asked, mobius_fix="true", mobius_diagnose_interrupt="true")
+    assert (result.status, result.outcome) == (0, "mended"), result.output
+    assert (host.unit("MainPID"), host.unit("NRestarts")) == (pid, restarts)
+    assert host.run(f"{ask}/health; echo $?") == "0" and not host.run("ss -Hltn sport = :9229")
+
+
 def test_a_rollback_by_hand(host, client):
     assert client.images("chess") == {"first.png": (IMAGE, IMAGE)}, "the images are lost with another release"
     result = host.play("rollback")
