@@ -187,7 +187,8 @@ def test_a_watch_survives_controller_and_session_and_rolls_back(host):
 def asked_for(host, path):
     """What the application answers on the host to a browser, within two seconds."""
     code = ("import urllib.request as r, sys\n"
-            f"try: print(r.urlopen(r.Request('http://127.0.0.1:5001{path}', headers={{'Origin': 'http://localhost:5001'}}), timeout=2).status)\n"
+            f"asked = r.Request('http://127.0.0.1:5001{path}', headers={{'Origin': 'http://localhost:5001'}})\n"
+            "try: print(r.urlopen(asked, timeout=2).status)\n"
             "except OSError: print('no answer')\n")
     return host.run(f"echo {base64.b64encode(code.encode()).decode()} | base64 -d | python3")
 
