@@ -1,0 +1,184 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Count what lines tell. What is exact in every case: lines, requests that failed, writes, errors; routes and times may be of a sample."""
+from __future__ import annotations
+
+import collections
+import re
+import typing as t
+
+from .._core import clock
+from .._core.stats import Histogram
+from . import formats, stamps, templates, totals
+from .formats import Form, Row
+from .totals import Day, Slot
+
+#: Of a sample each so-manieth block is looked at in detail.
+EACH = 10
+_FAILED = re.compile(rb'" [45]\d\d ')
+_CHANGES = re.compile(rb'"(?:POST|PUT|PATCH|DELETE) ')
+_JSON_CHANGES = re.compile(rb'"method":"(?:POST|PUT|PATCH|DELETE)"')
+_JSON_FAILED = re.compile(rb'"statusCode":[45]\d\d')
+
+
+class Scanner:
+    """Counts the blocks of one log.
+
+    :param days: what is counted, by day.
+    :param slow_ms: milliseconds from which on a request is slow.
+    :param sampled: whether only each tenth block is looked at in detail, where the form of the log allows it.
+    :param moment: lines of before are left out.
+    :param unknown: the time that lines get that tell none.
+    :param hide: returns a text without secrets.
+    """
+
+    def __init__(self, form: Form, days: dict[str, Day], slow_ms: float, sampled: bool, moment: float = 0,
+                 unknown: float | None = None, hide: t.Callable[[str], str] = str) -> None:
+        self._hide = hide
+        self.form, self.days, self.slow_ms, self.moment, self.unknown = form, days, slow_ms, moment, unknown
+        self._sampled = sampled and form.name in ("combined", "json")
+        self._blocks = 0
+
+    def block(self, data: bytes) -> None:
+        """Count whole lines."""
+        if self.moment:
+            data = self._later(data)
+        detailed = not self._sampled or self._blocks % EACH == 0
+        self._blocks += 1
+        for at, lines in stamps.parts(data, self.form.stamp) if data else ():
+            self._part(self.unknown if at is None else at, at is not None, lines, detailed)
+
+    def _later(self, data: bytes) -> bytes:
+        """The lines of the wanted moment and later."""
+        if stamps.first(data, 0, len(data), self.form.stamp):
+            return data[stamps.since(data, self.moment, self.form.stamp):]
+        return data if (self.unknown or 0) >= self.moment else b""
+
+    def _part(self, at: float | None, known: bool, lines: bytes, detailed: bool) -> None:
+        name = totals.NO_DAY if at is None else clock.from_epoch(at)[:10]
+        day = self.days.get(name)
+        if day is None:
+            day = self.days[name] = Day()
+        slot = day.slot(int(at % 86400) // totals.SLOT if at is not None else 0)
+        count = lines.count(b"\n")
+        day.lines += count
+        if self.form.name == "text":
+            day.malformed += _with_nul(lines)
+        else:
+            slot.requests += lines.count(b'"responseTime":') if self.form.name == "json" else count
+        rows = formats.requests(self.form, lines) if detailed else notable(self.form, lines)
+        if detailed:
+            day.looked += count
+            self._details(day, at, rows)
+            if self.form.line:
+                day.malformed += count - len(rows)
+                slot.requests -= count - len(rows)
+            elif self.form.name == "json":
+                day.malformed += count - lines.count(b"\n{") - lines.startswith(b"{")
+            else:
+                slot.requests += sum(1 for row in rows if row[3])
+        _notable(day, slot, rows)
+        if not self.form.line:
+            self._errors(day, slot, at, known, lines)
+
+    def _details(self, day: Day, at: float | None, rows: list[Row]) -> None:
+        """Routes and their times."""
+        by_path: dict[tuple[bytes, bytes], list[float]] = collections.defaultdict(list)
+        for _client, method, path, _status, ms in rows:
+            by_path[method, path].append(ms)
+        for (method, path), times in by_path.items():
+            name = label(method, path)
+            route = day.route(name)
+            route.seen += len(times)
+            for ms, number in collections.Counter(times).items():
+                if ms >= 0:
+                    route.times.put(bucket(ms), number)
+                    if ms >= self.slow_ms:
+                        route.slow += number
+                        day.slow_one(ms, name, at)
+
+    def _errors(self, day: Day, slot: Slot, at: float | None, known: bool, lines: bytes) -> None:
+        """Error lines by template."""
+        found = list(errors(self.form, lines))
+        slot.errors += len(found)
+        texts = templates.hidden([text for _start, text in found], self._hide)
+        for template, text, (start, _text) in zip(templates.masked(texts), texts, found):
+            exact = self.form.stamp(lines, start) if known else None
+            day.group(templates.shown(template)).seen(at if exact is None else exact, templates.shown(text, templates.SAMPLE))
+
+
+_BUCKETS: dict[float, int] = {}
+
+
+def bucket(ms: float) -> int:
+    """The histogram's bucket of a time; those of whole milliseconds come again and again."""
+    found = _BUCKETS.get(ms)
+    if found is None:
+        found = Histogram.bucket(ms)
+        if len(_BUCKETS) < 20000:
+            _BUCKETS[ms] = found
+    return found
+
+
+def label(method: bytes, path: bytes) -> str:
+    """A route's name."""
+    return f"{templates.shown(method, 12)} {templates.route(path)}".strip() or "(unreadable)"
+
+
+def _with_nul(lines: bytes) -> int:
+    """Lines of text that are none."""
+    return sum(1 for line in lines.split(b"\n") if b"\0" in line) if b"\0" in lines else 0
+
+
+def _notable(day: Day, slot: Slot, rows: list[Row]) -> None:
+    """Failures, writes and who wrote, of all lines that tell them."""
+    for row in rows:
+        failed, changes = formats.failed(row), formats.changes(row)
+        if failed or changes:
+            client, method, path, status, _ms = row
+            name = f"{label(method, path)} {status.decode('ascii', 'replace')}"
+            if failed:
+                refused = status[:1] == b"4"
+                slot.refused += refused
+                slot.failed += not refused
+                totals.count(day.failures, name, 1, totals.FAILURES)
+            if changes:
+                totals.count(day.writes, name, 1, totals.WRITES)
+                totals.count(day.clients, templates.shown(client, 64) or "-", 1, totals.CLIENTS)
+
+
+def notable(form: Form, lines: bytes) -> list[Row]:
+    """The requests that failed or were to change something, without a look at the others."""
+    patterns = (_FAILED, _CHANGES) if form.name == "combined" else (_JSON_FAILED, _JSON_CHANGES)
+    starts = sorted({lines.rfind(b"\n", 0, match.start()) + 1 for pattern in patterns for match in pattern.finditer(lines)})
+    if not starts:
+        return []
+    chosen = b"\n".join([lines[start:lines.find(b"\n", start)] for start in starts])
+    return [row for row in formats.requests(form, chosen) if formats.failed(row) or formats.changes(row)]
+
+
+def errors(form: Form, lines: bytes) -> t.Iterator[tuple[int, bytes]]:
+    """Where each error line begins, and its message."""
+    if form.name == "json":
+        starts = {lines.rfind(b"\n", 0, match.start()) + 1 for match in formats.PINO_BAD.finditer(lines)}
+        if lines.count(b"\n{") + lines.startswith(b"{") < lines.count(b"\n"):  # a crash prints text
+            starts |= {start for start in candidates(lines) if not lines.startswith(b"{", start)}
+    else:
+        starts = candidates(lines)
+    for start in sorted(starts):
+        end = lines.find(b"\n", start)
+        text = formats.error_text(form, lines[start:min(start + 4000, len(lines) if end < 0 else end)])
+        if text is not None:
+            yield start, text
+
+
+def candidates(lines: bytes) -> set[int]:
+    """Where the lines begin that may tell an error."""
+    found = set()
+    for needle in formats.NEEDLES:
+        at = lines.find(needle)
+        while at >= 0:
+            found.add(lines.rfind(b"\n", 0, at) + 1)
+            end = lines.find(b"\n", at)
+            at = lines.find(needle, end) if end >= 0 else -1
+    return found

@@ -1,0 +1,88 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What differs between two lines that mean the same is masked: numbers, ids, addresses and paths."""
+from __future__ import annotations
+
+import functools
+import re
+import typing as t
+
+from .._core import wording
+
+#: Characters of a template, of a sample and of a route.
+LONGEST, SAMPLE, ROUTE = 240, 400, 120
+_MASKS = (
+    (re.compile(rb"\x1b\[[0-9;?]{0,20}[A-Za-z]"), b""),
+    (re.compile(rb"[a-z][a-z0-9+.-]{1,20}://[^\s\"'<>)\]]+"), b"<url>"),
+    (re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"), b"<time>"),
+    (re.compile(rb"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64})+"), b"<mail>"),
+    (re.compile(rb"(?i)(?<![\w:])(?:[0-9a-f]{1,4}:){2,7}(?::|[0-9a-f]{1,4})+|(?<![\w:])::(?:ffff:)?[0-9a-f.]+"), b"<address>"),
+    (re.compile(rb"\b(?:\d{1,3}\.){3}\d{1,3}\b(?::\d+)?"), b"<address>"),
+    (re.compile(rb"(?<![\w<])(?:file:)?\.{0,2}(?:/[^\s/:\"'<>()|,;\]]+){2,}/?(?::\d+(?::\d+)?)?"), b"<path>"),
+    (re.compile(rb"(?i)\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), b"<id>"),
+    (re.compile(rb"(?i)(?<![\w<-])(?=[\w-]{0,80}\d)(?=[\w-]{8})[0-9a-z_]{1,40}(?:-[0-9a-z_]{1,40}){1,6}\b|"
+                rb"\b(?=[0-9a-f]{0,80}\d)[0-9a-f]{7,}\b"), b"<id>"),
+    (re.compile(rb"(?<![<\w])[+-]?\d+(?:[.,]\d+)*(?=(?:ms|s|kB|MB|GB|KB|B|%|px)?\b)|(?<=[a-z])\d+\b"), b"<n>"),
+)
+#: A frame of a stack in one line: the message before it tells what the error is.
+_FRAMES = re.compile(rb"(?: \| |\\n|\s)\s*at (?:async )?[^|\n]*(?: \||\().*")
+_UUID = re.compile(r"(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_ID = re.compile(r"(?=[\w.~-]*\d)[\w~-]{6,}|\d+|[A-Za-z_-]*\d{2,}[\w-]*")
+_FILE = re.compile(r"[^/]*\.[A-Za-z0-9]{1,5}")
+#: Folders whose files are one route.
+_OF_FILES = frozenset(("uploads", "static", "thumbnails", "assets", "images", "files", "media", "js", "css", "fonts"))
+#: What an error about uploads has in its text; the names are multer's and the system's.
+UPLOAD = re.compile(r"(?i)multer|upload|\bLIMIT_(?:FILE|PART|FIELD|UNEXPECTED)|multipart|unexpected (?:field|end of form)"
+                    r"|file too large|too many files")
+
+
+def hidden(messages: list[bytes], hide: t.Callable[[str], str]) -> list[bytes]:
+    """Messages without secrets. All are looked through at once; a mask or a cut before that would leave a part of one."""
+    def clean(text: bytes) -> bytes:
+        return hide(text.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+    found = clean(b"\n".join(messages)).split(b"\n") if messages else []
+    # A secret of several lines may have been found across two messages.
+    return found if len(found) == len(messages) else [clean(message) for message in messages]
+
+
+def masked(messages: list[bytes]) -> list[bytes]:
+    """The templates of messages, in their order. All are masked in one pass, for that is several times as fast.
+
+    :param messages: without line ends.
+    """
+    text = b"\n".join(_FRAMES.sub(b"", message[:2 * LONGEST]) for message in messages)
+    for pattern, mask in _MASKS:
+        text = pattern.sub(mask, text)
+    return text.split(b"\n") if messages else []
+
+
+def shown(template: bytes, limit: int = LONGEST) -> str:
+    """Bytes of a log as a text of one line and bounded length."""
+    return wording.cut(wording.one_line(template[:4 * limit].decode("utf-8", "replace")), limit)
+
+
+@functools.lru_cache(maxsize=8192)
+def route(path: bytes) -> str:
+    """A path without its query, with its ids and the names of its files masked."""
+    text = shown(path.partition(b"?")[0].partition(b"#")[0], ROUTE)
+    parts = text.split("/")
+    return "/".join(_part(part, parts[at - 1] if at else "") for at, part in enumerate(parts)) or "/"
+
+
+def _part(part: str, before: str) -> str:
+    if before in _OF_FILES and _FILE.fullmatch(part):
+        return ":file"
+    if _UUID.fullmatch(part) or _ID.fullmatch(part) or len(part) > 40:
+        return ":id"
+    return ":file" if _FILE.fullmatch(part) and any(sign.isdigit() for sign in part) else part
+
+
+def masked_address(address: str) -> str:
+    """An address of which only the network is left: 10.1.2.x, 2001:db8:1::x."""
+    plain = address[7:] if address.lower().startswith("::ffff:") and "." in address else address
+    numbers = plain.split(".")
+    if len(numbers) == 4 and all(number.isdigit() for number in numbers):
+        return ".".join(numbers[:3]) + ".x"
+    if ":" in plain:
+        return ":".join(plain.split("::")[0].split(":")[:3]) + "::x"
+    return plain if plain in ("-", "(other)") else "x"
