@@ -81,5 +81,5 @@ def _shown(line: bytes, hide: t.Callable[[str], str]) -> str:
 def judged(form: Form, line: bytes) -> dict[str, bool]:
     """What the report takes a line for: an error (also a request that failed), a request with its time, a write."""
     rows = formats.requests(form, line + b"\n")
-    return {"errors": formats.error_text(form, line) is not None or any(map(formats.failed, rows)),
-            "times": any(row[4] >= 0 for row in rows), "writes": any(map(formats.changes, rows))}
+    return {"errors": formats.error_text(form, line) is not None or any(formats.failed(row[3]) for row in rows),
+            "times": any(formats.milliseconds(form, row[4]) >= 0 for row in rows), "writes": any(formats.changes(row[1]) for row in rows)}

@@ -8,10 +8,11 @@ import typing as t
 
 from .._core import documents
 from . import stamps
-from .totals import CHANGING
 
-#: A request: client, method, path, status, milliseconds; a field that the line does not tell is empty.
-Row = tuple[bytes, bytes, bytes, bytes, float]
+#: A request: client, method, path, status, and its time in the unit of the form; a field that the line does not tell is empty.
+Row = tuple[bytes, bytes, bytes, bytes, bytes]
+#: Methods of requests that change something.
+CHANGE = frozenset((b"POST", b"PUT", b"PATCH", b"DELETE"))
 #: Bytes of a log by which its form is found, and of a line that is parsed as JSON.
 SNIFF, PARSED = 65536, 65536
 _METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE")
@@ -25,8 +26,9 @@ HAPROXY = re.compile(rb"([\da-fA-F.:]+):\d+ \[[^\]\n]{20,40}\] \S+ \S+ -?\d+/-?\
                      rb'[^"\n]*"([A-Z]{3,7}|<BADREQ>) ?([^ "\n]*)')
 #: A request in a line of text: method, path, status, and milliseconds behind it, as morgan and others write them.
 SHORT = {method: re.compile(
-    rb"\b(" + method + rb") (/[^\s\"]*)[\"']?(?: HTTP/[\d.]+[\"']?)?(?: -)? (?:\x1b\[\d{1,2}m)?([1-5]\d\d)(?:\x1b\[0m)?"
+    method + rb" (/[^\s\"]*)[\"']?(?: HTTP/[\d.]+[\"']?)?(?: -)? (?:\x1b\[\d{1,2}m)?([1-5]\d\d)(?:\x1b\[0m)?"
     rb"(?![\w.])(?: (?:in )?(?:(?:\d+|-) - )?(\d+(?:\.\d+)?) ?ms\b)?") for method in _METHODS}
+_WORD = re.compile(rb"\w")
 #: A response time in a line of text that does not tell of which request.
 NO_ROUTE = b"(no route)"
 SPOKEN = re.compile(rb"(?i)response[ _-]?time[\"']?\s?(?:[:=]|of|is)?\s?(\d+(?:\.\d+)?) ?(ms|s)?\b")
@@ -39,18 +41,22 @@ _STAMP = re.compile(_TIME)
 BAD_LEVELS = frozenset((b"error", b"crit", b"critical", b"fatal", b"alert", b"emerg"))
 #: What is an error in a line that tells no level.
 NAMED_ERROR = re.compile(rb"(?:^|[\s(\[:])(?:[A-Z]\w{0,60})?(?:Error|Exception|Rejection)(?: \[\w+\])?: |"
-                         rb"^\W{0,6}(?i:failed|cannot)\b")
+                         rb"^(?:Failed|Cannot)\b")
 #: What a line has to have to be an error by one of these rules: bytes, because they are found fast.
-NEEDLES = (b"rror", b"RROR", b"atal", b"ATAL", b"xception", b"ejection", b"CRIT", b"[crit]", b"[alert]", b"[ALERT]", b"[emerg]", b"ailed ",
-           b"annot ")
+NEEDLES = (b"rror", b"RROR", b"atal", b"ATAL", b"xception: ", b"ejection: ", b"CRIT", b"\nFailed", b"\nCannot")
+#: The same of the logs of nginx and HAProxy themselves, which have their levels in brackets.
+BRACKETS = (b"[crit]", b"[alert]", b"[ALERT]", b"[emerg]")
+_BRACKETS = re.compile(rb"\[(?:notice|warn|error|crit|alert|emerg|NOTICE|WARNING|ALERT)\]")
 PINO_BAD = re.compile(rb'"level":(?:[56]\d|"(?i:error|fatal|crit(?:ical)?|emerg|alert)")[,}]')
 _TEXT = rb'"((?:[^"\\\n]|\\.)*)"'
 PINO_TEXT, PINO_MESSAGE = re.compile(rb'"msg":' + _TEXT), re.compile(rb'"message":' + _TEXT)
 PINO_TIME = re.compile(rb'"responseTime":"?(\d+(?:\.\d+)?)')
 PINO_STATUS = re.compile(rb'"(?:statusCode|status)":(\d{3})')
-PINO_CLIENT = re.compile(rb'"(?:remoteAddress|ip|clientIp)":' + _TEXT)
+PINO_CLIENT = re.compile(rb'"(?:remoteAddress|ip|clientIp)":\s?' + _TEXT)
 PINO_REQUEST = re.compile(rb'"method":"([A-Z]{3,7})","(?:url|path)":' + _TEXT)
-_REQUEST_WORDS = re.compile(rb'"(?:method|responseTime)":')
+#: A request in the order of pino's serializers: greedy, because looking back from the end of the line is faster.
+PINO_LINE = re.compile(rb'"method":"([A-Z]{3,7})","url":"([^"\\\n]*)"[^\n]*"statusCode":(\d{3})[^\n]*"responseTime":(\d+(?:\.\d+)?)')
+_RESPONSE = b'"responseTime":'
 
 
 class Form(t.NamedTuple):
@@ -60,9 +66,13 @@ class Form(t.NamedTuple):
     stamp: stamps.Stamp
     #: Requests of an access log, each a line.
     line: re.Pattern[bytes] | None = None
+    #: Milliseconds of the unit of its times.
+    unit: float = 1
 
 
 TEXT, PINO = Form("text", stamps.of_iso), Form("json", stamps.of_pino)
+#: A log with its levels in brackets, as nginx and HAProxy write about themselves.
+BRACKETED = Form("bracketed", stamps.of_iso)
 PROXY = Form("haproxy", stamps.of_clf, HAPROXY)
 
 
@@ -75,46 +85,66 @@ def sniff(data: bytes) -> Form:
              "haproxy": sum(1 for line in lines if HAPROXY.search(line))}
     best = max(votes, key=lambda name: votes[name])
     if not votes[best] or votes[best] * 2 < len([line for line in lines if line.strip()]):
-        return TEXT
+        return BRACKETED if _BRACKETS.search(data[:SNIFF]) else TEXT
     return {"json": PINO, "haproxy": PROXY}.get(best) or access(data[:SNIFF])
 
 
 def access(data: bytes) -> Form:
     """The form of an access log, with the place of its times."""
     seconds = _NAMED if re.search(_COMBINED + _AGENT + _NAMED.rstrip(b"?"), data) else _BARE
-    return Form("combined", stamps.of_clf, re.compile(_COMBINED + _AGENT + seconds))
+    return Form("combined", stamps.of_clf, re.compile(_COMBINED + _AGENT + seconds), 1000)
 
 
 def requests(form: Form, data: bytes) -> list[Row]:
-    """The requests that lines tell, in their order."""
-    if form.name == "combined":
-        assert form.line
-        return [(client, method, path, status, float(seconds) * 1000 if seconds else -1.0)
-                for client, method, path, status, seconds in form.line.findall(data)]
+    """The requests that lines tell, in their order where the form has one."""
+    if form.name == "combined" and form.line:
+        return form.line.findall(data)
     if form.name == "haproxy":
-        return [(client, b"" if method == b"<BADREQ>" else method, path, status, max(-1.0, float(ms)))
-                for client, ms, status, method, path in HAPROXY.findall(data)]
+        return [(client, b"" if method == b"<BADREQ>" else method, path, status, b"" if time == b"-1" else time)
+                for client, time, status, method, path in HAPROXY.findall(data)]
     if form.name == "json":
-        return [row for row in map(of_json, request_lines(data)) if row]
+        return _in_json(data)
     return _in_text(data)
 
 
+def milliseconds(form: Form, time: bytes) -> float:
+    """A time of a row; less than 0 when there is none."""
+    try:
+        return float(time) * form.unit
+    except ValueError:
+        return -1.0
+
+
+def _in_json(data: bytes) -> list[Row]:
+    """Without the clients, which are looked for in few lines only: see :func:`client`."""
+    rows = [(b"", *found) for found in PINO_LINE.findall(data)]
+    if len(rows) == data.count(_RESPONSE):
+        return rows
+    return [row for row in map(of_json, request_lines(data)) if row]
+
+
 def _in_text(data: bytes) -> list[Row]:
-    rows = [(b"", method, path, status, float(ms) if ms else -1.0)
-            for name, pattern in SHORT.items() if name + b" /" in data for method, path, status, ms in pattern.findall(data)]
+    rows = [(b"", name, *found.groups(b"")) for name, pattern in SHORT.items() if name + b" /" in data
+            for found in pattern.finditer(data) if not _WORD.match(data, found.start() - 1, found.start())]
     if b"esponse" in data:
-        rows += [(b"", b"", NO_ROUTE, b"", float(time) * (1000 if unit == b"s" else 1)) for time, unit in SPOKEN.findall(data)]
-    return rows
+        rows += [(b"", b"", NO_ROUTE, b"", b"%.3f" % (float(time) * (1000 if unit == b"s" else 1))) for time, unit in SPOKEN.findall(data)]
+    return t.cast("list[Row]", rows)
+
+
+def client(line: bytes) -> bytes:
+    """The client of a JSON line."""
+    found = PINO_CLIENT.search(line)
+    return found.group(1) if found else b""
 
 
 def request_lines(data: bytes) -> t.Iterator[bytes]:
     """The JSON lines that tell an answer to a request."""
-    at = data.find(b'"responseTime":')
+    at = data.find(_RESPONSE)
     while at >= 0:
         start, end = data.rfind(b"\n", 0, at) + 1, data.find(b"\n", at)
         end = len(data) if end < 0 else end
         yield data[start:end]
-        at = data.find(b'"responseTime":', end)
+        at = data.find(_RESPONSE, end)
 
 
 def of_json(line: bytes) -> Row | None:
@@ -122,8 +152,7 @@ def of_json(line: bytes) -> Row | None:
     taken = PINO_TIME.search(line)
     request, status = PINO_REQUEST.search(line), PINO_STATUS.search(line)
     if taken and request and status:
-        client = PINO_CLIENT.search(line)
-        return client.group(1) if client else b"", request.group(1), request.group(2), status.group(1), float(taken.group(1))
+        return client(line), request.group(1), request.group(2), status.group(1), taken.group(1)
     return _parsed_request(line) if taken else None
 
 
@@ -139,9 +168,9 @@ def _parsed_request(line: bytes) -> Row | None:
         found = [one.get(name) for one in inner if isinstance(one, dict) for name in names]
         return next((value for value in found if isinstance(value, (str, int, float))), "")
     texts = [str(field(*names)).encode("utf-8", "replace") for names in (
-        ("remoteAddress", "ip"), ("method",), ("url", "path"), ("statusCode", "status"))]
+        ("remoteAddress", "ip"), ("method",), ("url", "path"), ("statusCode", "status"))]  # which may be anything
     try:
-        return texts[0], texts[1], texts[2], texts[3], float(field("responseTime"))
+        return texts[0], texts[1], texts[2], texts[3], b"%.3f" % float(field("responseTime"))
     except (TypeError, ValueError):
         return None
 
@@ -157,7 +186,9 @@ def error_text(form: Form, line: bytes) -> bytes | None:
         return ((level.group(1) or b"") + line[level.end():].strip()) if level.group(2).lower() in BAD_LEVELS else None
     stamp = _STAMP.match(line)
     text = line[stamp.end():] if stamp else line
-    return text.strip() if NAMED_ERROR.search(text) and not text.startswith((b"    at ", b"\tat ")) else None
+    if text.startswith((b"    at ", b"\tat ", b"Failed", b"Cannot")) and not line.startswith((b"Failed", b"Cannot")):
+        return None
+    return text.strip() if NAMED_ERROR.search(text) else None
 
 
 def _json_error(line: bytes) -> bytes | None:
@@ -179,11 +210,11 @@ def _level_is_bad(line: bytes) -> bool:
     return level >= 50 if isinstance(level, (int, float)) else str(level).lower().encode() in BAD_LEVELS
 
 
-def failed(row: Row) -> bool:
+def failed(status: bytes) -> bool:
     """Whether a request was answered by 4xx or 5xx, or not at all."""
-    return row[3] >= b"400" or row[3] == b"-1"
+    return status >= b"400" or status == b"-1"
 
 
-def changes(row: Row) -> bool:
+def changes(method: bytes) -> bool:
     """Whether a request was to change something."""
-    return row[1].decode("latin-1") in CHANGING
+    return method in CHANGE

@@ -62,40 +62,43 @@ class Scanner:
         slot = day.slot(int(at % 86400) // totals.SLOT if at is not None else 0)
         count = lines.count(b"\n")
         day.lines += count
-        if self.form.name == "text":
-            day.malformed += _with_nul(lines)
-        else:
+        if self.form.name == "json" or self.form.line:
             slot.requests += lines.count(b'"responseTime":') if self.form.name == "json" else count
         rows = formats.requests(self.form, lines) if detailed else notable(self.form, lines)
+        _clients, methods, paths, statuses, times = zip(*rows) if rows else ((),) * 5
+        routes = templates.routes(paths)
         if detailed:
             day.looked += count
-            self._details(day, at, rows)
-            if self.form.line:
-                day.malformed += count - len(rows)
-                slot.requests -= count - len(rows)
-            elif self.form.name == "json":
-                day.malformed += count - lines.count(b"\n{") - lines.startswith(b"{")
-            else:
-                slot.requests += sum(1 for row in rows if row[3])
-        _notable(day, slot, rows)
+            self._details(day, at, list(zip(methods, routes, times)))
+            self._malformed(day, slot, lines, count, len(rows), sum(map(bool, statuses)))
+        _answers(day, slot, list(zip(methods, routes, statuses)))
+        _who(day, self.form, lines, rows)
         if not self.form.line:
             self._errors(day, slot, at, known, lines)
 
-    def _details(self, day: Day, at: float | None, rows: list[Row]) -> None:
-        """Routes and their times."""
-        by_path: dict[tuple[bytes, bytes], list[float]] = collections.defaultdict(list)
-        for _client, method, path, _status, ms in rows:
-            by_path[method, path].append(ms)
-        for (method, path), times in by_path.items():
-            name = label(method, path)
+    def _malformed(self, day: Day, slot: Slot, lines: bytes, count: int, rows: int, requests: int) -> None:
+        """Lines that do not have the form of the log, and requests of one whose lines are not all requests."""
+        if self.form.line:
+            day.malformed += count - rows
+            slot.requests -= count - rows
+        elif self.form.name == "json":
+            day.malformed += count - lines.count(b"\n{") - lines.startswith(b"{")
+        else:
+            slot.requests += requests
+            day.malformed += _with_nul(lines)
+
+    def _details(self, day: Day, at: float | None, rows: list[tuple[bytes, bytes, bytes]]) -> None:
+        """Routes and their times, of methods, routes and times."""
+        for (method, path, time), number in collections.Counter(rows).items():
+            name = templates.label(method, path)
             route = day.route(name)
-            route.seen += len(times)
-            for ms, number in collections.Counter(times).items():
-                if ms >= 0:
-                    route.times.put(bucket(ms), number)
-                    if ms >= self.slow_ms:
-                        route.slow += number
-                        day.slow_one(ms, name, at)
+            route.seen += number
+            ms = formats.milliseconds(self.form, time)
+            if ms >= 0:
+                route.times.put(bucket(ms), number)
+                if ms >= self.slow_ms:
+                    route.slow += number
+                    day.slow_one(ms, name, at)
 
     def _errors(self, day: Day, slot: Slot, at: float | None, known: bool, lines: bytes) -> None:
         """Error lines by template."""
@@ -120,41 +123,47 @@ def bucket(ms: float) -> int:
     return found
 
 
-def label(method: bytes, path: bytes) -> str:
-    """A route's name."""
-    return f"{templates.shown(method, 12)} {templates.route(path)}".strip() or "(unreadable)"
-
-
 def _with_nul(lines: bytes) -> int:
     """Lines of text that are none."""
     return sum(1 for line in lines.split(b"\n") if b"\0" in line) if b"\0" in lines else 0
 
 
-def _notable(day: Day, slot: Slot, rows: list[Row]) -> None:
-    """Failures, writes and who wrote, of all lines that tell them."""
-    for row in rows:
-        failed, changes = formats.failed(row), formats.changes(row)
+def _answers(day: Day, slot: Slot, answers: list[tuple[bytes, bytes, bytes]]) -> None:
+    """Failures and writes, of methods, routes and statuses."""
+    for (method, path, status), number in collections.Counter(answers).items():
+        failed, changes = formats.failed(status), formats.changes(method)
         if failed or changes:
-            client, method, path, status, _ms = row
-            name = f"{label(method, path)} {status.decode('ascii', 'replace')}"
+            name = f"{templates.label(method, path)} {status.decode('ascii', 'replace')}"
             if failed:
                 refused = status[:1] == b"4"
-                slot.refused += refused
-                slot.failed += not refused
-                totals.count(day.failures, name, 1, totals.FAILURES)
+                slot.refused += number * refused
+                slot.failed += number * (not refused)
+                totals.count(day.failures, name, number, totals.FAILURES)
             if changes:
-                totals.count(day.writes, name, 1, totals.WRITES)
-                totals.count(day.clients, templates.shown(client, 64) or "-", 1, totals.CLIENTS)
+                totals.count(day.writes, name, number, totals.WRITES)
+
+
+def _who(day: Day, form: Form, lines: bytes, rows: list[Row]) -> None:
+    """Who wrote."""
+    if form.name == "json":
+        found = [formats.client(line) for line in _around(lines, (_JSON_CHANGES,)) if b'"responseTime":' in line]
+    else:
+        found = [row[0] for row in rows if row[1] in formats.CHANGE]
+    for client, number in collections.Counter(found).items():
+        totals.count(day.clients, templates.shown(client, 64) or "-", number, totals.CLIENTS)
+
+
+def _around(lines: bytes, patterns: tuple[re.Pattern[bytes], ...]) -> list[bytes]:
+    """The lines in which one of some patterns is found."""
+    starts = sorted({lines.rfind(b"\n", 0, match.start()) + 1 for pattern in patterns for match in pattern.finditer(lines)})
+    return [lines[start:lines.find(b"\n", start)] for start in starts]
 
 
 def notable(form: Form, lines: bytes) -> list[Row]:
     """The requests that failed or were to change something, without a look at the others."""
-    patterns = (_FAILED, _CHANGES) if form.name == "combined" else (_JSON_FAILED, _JSON_CHANGES)
-    starts = sorted({lines.rfind(b"\n", 0, match.start()) + 1 for pattern in patterns for match in pattern.finditer(lines)})
-    if not starts:
-        return []
-    chosen = b"\n".join([lines[start:lines.find(b"\n", start)] for start in starts])
-    return [row for row in formats.requests(form, chosen) if formats.failed(row) or formats.changes(row)]
+    chosen = _around(lines, (_FAILED, _CHANGES) if form.name == "combined" else (_JSON_FAILED, _JSON_CHANGES))
+    rows = formats.requests(form, b"\n".join(chosen) + b"\n") if chosen else []
+    return [row for row in rows if formats.failed(row[3]) or row[1] in formats.CHANGE]
 
 
 def errors(form: Form, lines: bytes) -> t.Iterator[tuple[int, bytes]]:
@@ -164,7 +173,7 @@ def errors(form: Form, lines: bytes) -> t.Iterator[tuple[int, bytes]]:
         if lines.count(b"\n{") + lines.startswith(b"{") < lines.count(b"\n"):  # a crash prints text
             starts |= {start for start in candidates(lines) if not lines.startswith(b"{", start)}
     else:
-        starts = candidates(lines)
+        starts = candidates(lines, formats.NEEDLES + formats.BRACKETS if form.name == "bracketed" else formats.NEEDLES)
     for start in sorted(starts):
         end = lines.find(b"\n", start)
         text = formats.error_text(form, lines[start:min(start + 4000, len(lines) if end < 0 else end)])
@@ -172,13 +181,13 @@ def errors(form: Form, lines: bytes) -> t.Iterator[tuple[int, bytes]]:
             yield start, text
 
 
-def candidates(lines: bytes) -> set[int]:
+def candidates(lines: bytes, needles: tuple[bytes, ...] = formats.NEEDLES) -> set[int]:
     """Where the lines begin that may tell an error."""
-    found = set()
-    for needle in formats.NEEDLES:
+    found = {0}
+    for needle in needles:
         at = lines.find(needle)
         while at >= 0:
-            found.add(lines.rfind(b"\n", 0, at) + 1)
-            end = lines.find(b"\n", at)
+            found.add(lines.rfind(b"\n", 0, at + 1) + 1)
+            end = lines.find(b"\n", at + 1)
             at = lines.find(needle, end) if end >= 0 else -1
     return found

@@ -26,11 +26,11 @@ _MASKS = (
 )
 #: A frame of a stack in one line: the message before it tells what the error is.
 _FRAMES = re.compile(rb"(?: \| |\\n|\s)\s*at (?:async )?[^|\n]*(?: \||\().*")
-_UUID = re.compile(r"(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_ID = re.compile(r"(?=[\w.~-]*\d)[\w~-]{6,}|\d+|[A-Za-z_-]*\d{2,}[\w-]*")
-_FILE = re.compile(r"[^/]*\.[A-Za-z0-9]{1,5}")
-#: Folders whose files are one route.
-_OF_FILES = frozenset(("uploads", "static", "thumbnails", "assets", "images", "files", "media", "js", "css", "fonts"))
+_QUERY = re.compile(rb"[?#][^\n]*")
+#: Files of a folder of files, files with a number in their name, and ids, as a part of a path.
+_FILES = re.compile(rb"(?m)/(uploads|static|thumbnails|assets|images|files|media|js|css|fonts)/[^/\n]*\.[A-Za-z0-9]{1,5}$")
+_FILE = re.compile(rb"(?m)/[^/\n]*\d[^/\n]*\.[A-Za-z0-9]{1,5}$")
+_ID = re.compile(rb"(?m)/(?:\d+|(?=[^/\n]*\d)[\w~-]{6,}|[A-Za-z_-]{0,40}\d{2,}[\w-]*|[^/\n]{41,})(?=/|$)")
 #: What an error about uploads has in its text; the names are multer's and the system's.
 UPLOAD = re.compile(r"(?i)multer|upload|\bLIMIT_(?:FILE|PART|FIELD|UNEXPECTED)|multipart|unexpected (?:field|end of form)"
                     r"|file too large|too many files")
@@ -61,20 +61,18 @@ def shown(template: bytes, limit: int = LONGEST) -> str:
     return wording.cut(wording.one_line(template[:4 * limit].decode("utf-8", "replace")), limit)
 
 
-@functools.lru_cache(maxsize=8192)
-def route(path: bytes) -> str:
-    """A path without its query, with its ids and the names of its files masked."""
-    text = shown(path.partition(b"?")[0].partition(b"#")[0], ROUTE)
-    parts = text.split("/")
-    return "/".join(_part(part, parts[at - 1] if at else "") for at, part in enumerate(parts)) or "/"
+def routes(paths: t.Sequence[bytes]) -> list[bytes]:
+    """Paths without their queries, with ids and the names of files masked, in their order; all in one pass."""
+    text = _QUERY.sub(b"", b"\n".join(paths))
+    for pattern, mask in ((_FILES, rb"/\1/:file"), (_FILE, b"/:file"), (_ID, b"/:id")):
+        text = pattern.sub(mask, text)
+    return text.split(b"\n") if paths else []
 
 
-def _part(part: str, before: str) -> str:
-    if before in _OF_FILES and _FILE.fullmatch(part):
-        return ":file"
-    if _UUID.fullmatch(part) or _ID.fullmatch(part) or len(part) > 40:
-        return ":id"
-    return ":file" if _FILE.fullmatch(part) and any(sign.isdigit() for sign in part) else part
+@functools.lru_cache(maxsize=4096)
+def label(method: bytes, route: bytes) -> str:
+    """A route's name."""
+    return f"{shown(method, 12)} {shown(route or b'/', ROUTE)}".strip()
 
 
 def masked_address(address: str) -> str:

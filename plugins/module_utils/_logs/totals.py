@@ -16,8 +16,6 @@ ROUTES, FAILURES, WRITES, CLIENTS, GROUPS, SLOWEST = 150, 300, 300, 300, 200, 10
 OTHER = "(other)"
 #: The day of lines whose time is not known.
 NO_DAY = ""
-#: Requests that change something.
-CHANGING = frozenset(("POST", "PUT", "PATCH", "DELETE"))
 
 
 @dataclasses.dataclass
@@ -113,11 +111,11 @@ class Day:
 
     def route(self, name: str) -> Route:
         """The route of a name."""
-        return self.routes.setdefault(name if name in self.routes or len(self.routes) < ROUTES else OTHER, Route())
+        return _of(self.routes, name, ROUTES, Route)
 
     def group(self, template: str) -> Group:
         """The group of a template."""
-        return self.groups.setdefault(template if template in self.groups or len(self.groups) < GROUPS else OTHER, Group())
+        return _of(self.groups, template, GROUPS, Group)
 
     def slow_one(self, ms: float, route: str, at: float | None) -> None:
         """Keep a request when it is among the slowest."""
@@ -141,6 +139,15 @@ class Day:
                 count(mine, name, number, most)
         for one in other.slowest:
             self.slow_one(*one)
+
+
+def _of(known: dict[str, Value], name: str, most: int, make: t.Callable[[], Value]) -> Value:
+    """What is known under a name, or under OTHER when there are so many names already; made when there is none yet."""
+    found = known.get(name)
+    if found is None:
+        key = name if len(known) < most else OTHER
+        found = known[key] = known.get(key) or make()
+    return found
 
 
 def count(counts: dict[str, int], name: str, number: int, most: int) -> None:
