@@ -26,10 +26,21 @@ options:
     type: list
     elements: str
   units:
-    description: Units of systemd whose journal is read, such as V(mobius.service).
+    description:
+      - Units of systemd whose journal is read, such as V(mobius.service).
+      - Those of O(service) when it is not given. None where the collection's own process manager runs it, whose logs are files.
     type: list
     elements: str
-    default: []
+  service:
+    description: The name of a service that M(mobius.ops.node_service) defined below O(root).
+    type: str
+    default: mobius
+  page:
+    description:
+      - Whether a page with charts is written to C(<root>/reports/logs.html), mode 0640. The controller draws it, with the Python package
+        C(pygal).
+    type: bool
+    default: false
   since:
     description:
       - Lines of before are left out. A time such as V(2026-11-27T08:00:00Z), a time ago such as V(90m), V(24h) or V(7d), or V(deploy), the
@@ -81,7 +92,7 @@ attributes:
   check_mode:
     description: Can run in C(check_mode) and tell what it would do without changing the target.
     support: full
-    details: Reports the same, and does not note how far it has read.
+    details: Reports the same, does not note how far it has read, and writes no page.
   diff_mode:
     description: Returns what it changed, or would change, when in diff mode.
     support: none
@@ -186,6 +197,15 @@ explained:
     For C(errors), C(times) and C(writes), how many lines the grep and the report find, and up to O(rows) lines of each kind of difference.
   returned: when O(explain) is set
   type: dict
+report:
+  description: Path of the page; empty when it could not be written, and then C(report_trouble) says why.
+  returned: when O(page) is set
+  type: str
+  sample: /opt/mobius/reports/logs.html
+host:
+  description: The name of the host.
+  returned: success
+  type: str
 lines:
   description: Lines of all logs.
   returned: success
@@ -214,7 +234,8 @@ def main() -> None:
     names = {"type": "list", "elements": "str"}
     arguments.execute(AnsibleModule(
         argument_spec={
-            "root": arguments.ROOT, "files": names, "units": {**names, "default": []}, "since": {"type": "str", "default": ""},
+            "root": arguments.ROOT, "files": names, "units": names, "service": {"type": "str", "default": "mobius"},
+            "page": {"type": "bool", "default": False}, "since": {"type": "str", "default": ""},
             "slow_ms": {"type": "float", "default": 1000},
             "detail": {"type": "str", "choices": ["auto", "exact", "sampled"], "default": "auto"},
             "processes": {"type": "int", "default": 1}, "max_mb": {"type": "int", "default": 20000},

@@ -123,8 +123,9 @@ def read(root: str, path: str, detail: str, processes: int) -> None:
     """A lane of ours, in a process of its own: what it counts, as JSON."""
     sys.path.insert(0, str(ROOT / ".build" / "collections"))
     from ansible_collections.mobius.ops.plugins.module_utils._logs import run
-    found = run.read_and_report({"root": root, "files": [path], "units": [], "since": "", "slow_ms": 1000.0, "detail": detail, "rows": 1000,
-                                 "processes": processes, "max_mb": 10**6, "keep_days": 3650, "addresses": "masked", "explain": False}, True)
+    found = run.read_and_report({
+        "root": root, "files": [path], "units": [], "service": "mobius", "page": False, "since": "", "slow_ms": 1000.0, "detail": detail,
+        "rows": 1000, "processes": processes, "max_mb": 10**6, "keep_days": 3650, "addresses": "masked", "explain": False}, True)
     [source] = found["sources"]
     memory = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
     print(json.dumps({"memory": memory, "counts": [

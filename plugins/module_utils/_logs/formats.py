@@ -17,13 +17,13 @@ CHANGE = frozenset((b"POST", b"PUT", b"PATCH", b"DELETE"))
 SNIFF, PARSED = 65536, 65536
 _METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE")
 #: Client, method, path, status and rest of the line of an access log in the combined or the common form.
-_COMBINED = rb'(\S+) [^\[\n]{1,200}\[[^\]\n]{20,40}\] "([^ "\n]*) ?([^ "\n]*)[^"\n]*" (\d{3}) \S+'
+_COMBINED = rb'(?m)^(\S+) [^\[\n]{1,200}\[[^\]\n]{20,40}\] "([^ "\n]*) ?([^ "\n]*)[^"\n]*" (\d{3}) \S+'
 _AGENT = rb'(?: "[^"\n]*" "[^"\n]*"'
 #: Seconds, where they are told by name, or as the first number with three digits after its point.
 _NAMED = rb'[^\n]*?(?:\brt|request_time|rtime)[=:]\s?"?(\d+\.\d+))?'
 _BARE = rb'[^\d\n]*(\d+\.\d{3})(?![\d.]))?'
 HAPROXY = re.compile(rb"([\da-fA-F.:]+):\d+ \[[^\]\n]{20,40}\] \S+ \S+ -?\d+/-?\d+/-?\d+/-?\d+/\+?(-?\d+) (\d{3}|-1) "
-                     rb'[^"\n]*"([A-Z]{3,7}|<BADREQ>) ?([^ "\n]*)')
+                     rb'[^"\n]*"([A-Z]{3,7}|<BADREQ>) ?([^ "\n]*)[^\n]*')
 #: A request in a line of text: method, path, status, and milliseconds behind it, as morgan and others write them.
 SHORT = {method: re.compile(
     method + rb" (/[^\s\"]*)[\"']?(?: HTTP/[\d.]+[\"']?)?(?: -)? (?:\x1b\[\d{1,2}m)?([1-5]\d\d)(?:\x1b\[0m)?"

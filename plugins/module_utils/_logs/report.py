@@ -37,7 +37,7 @@ def build(found: Totals, past: Past, most: int, full_addresses: bool) -> Facts:
     :param most: rows of each list.
     :param full_addresses: whether clients are told by their whole address.
     """
-    groups = errors(found, past)
+    groups = errors(found, past, full_addresses)
     return {
         "lines": sum(day.lines for days in found.values() for day in days.values()),
         "sources": [_source(name, days) for name, days in sorted(found.items())],
@@ -59,13 +59,13 @@ def _source(name: str, days: dict[str, totals.Day]) -> Facts:
         "errors": sum(slot.errors for slot in slots)}
 
 
-def errors(found: Totals, past: Past) -> list[Facts]:
+def errors(found: Totals, past: Past, full_addresses: bool = False) -> list[Facts]:
     """Error lines by template, the most frequent first.
 
     A program may write a line into two logs, and its console into one of these. So the count of a template is that of the log that has
     it most often, and ``sources`` tells that of each.
     """
-    every: dict[str, _Errors] = collections.defaultdict(_Errors)
+    every: collections.defaultdict[str, _Errors] = collections.defaultdict(_Errors)
     for source, days in found.items():
         for name, day in days.items():
             for template, group in day.groups.items():
@@ -74,6 +74,8 @@ def errors(found: Totals, past: Past) -> list[Facts]:
                 one.sources[source] = one.sources.get(source, 0) + group.count
                 one.slots[name] = one.slots.get(name, 0) | group.slots
     told = [_error(template, one, past) for template, one in every.items()]
+    for one in told if not full_addresses else []:
+        one["sample"] = templates.without_addresses(one["sample"])
     return sorted(told, key=lambda one: (-one["count"], one["template"]))
 
 

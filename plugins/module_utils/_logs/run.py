@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import re
 import time
 import typing as t
 
 from .._core import clock, dotenv, html_page, locks
 from .._core.errors import InputError
-from .._target.layout import Layout
-from . import explain, files, marks, reading, report
+from .._target import records
+from .._target.layout import Layout, check_name
+from . import explain, files, marks, reading, report, templates
 from .marks import State
 from .reading import Wanted
 from .serving import Past
@@ -32,11 +34,20 @@ def wanted_of(params: Facts) -> Wanted:
             raise InputError(name, f"{least} or more", f"{params[name]:g}", "Correct it")
     layout = Layout(params["root"])
     patterns = params["files"] if params["files"] is not None else [layout.path("shared", "logs", "*.log*")]
-    for unit in params["units"]:
+    units = params["units"] if params["units"] is not None else units_of(layout, params["service"])
+    for unit in units:
         if not re.fullmatch(r"[\w@:.*\\-]{1,200}", unit) or unit.startswith("-"):
             raise InputError(f"units: {unit}", "the name of a unit, such as mobius.service", repr(unit), "Correct it")
-    return Wanted(patterns, params["units"], 0, params["slow_ms"], params["detail"], min(params["processes"], _MOST),
+    return Wanted(patterns, units, 0, params["slow_ms"], params["detail"], min(params["processes"], _MOST),
                   params["max_mb"] * 10**6)
+
+
+def units_of(layout: Layout, service: str) -> list[str]:
+    """The units that run a service; none when systemd does not, or it was not set up."""
+    spec = records.read(layout.path("state", "service", check_name(service, "service name"), "spec.json"), records.SERVICE)
+    if not spec or spec["manager"] != "systemd":
+        return []
+    return [f"{service}@{port}.service" for port in spec.get("slots") or []] or [f"{service}.service"]
 
 
 def moment(since: str, past: Past) -> float:
@@ -87,9 +98,14 @@ def result(read: reading.Reading, past: Past, params: Facts, wanted: Wanted) -> 
         period={"since": clock.from_epoch(wanted.moment) if wanted.moment else "", "first": points[0]["when"] if points else "",
                 "last": points[-1]["when"] if points else ""})
     facts["message"] = message(facts)
+    facts["host"] = os.uname().nodename
+    if params["page"]:
+        facts["report"] = Layout(params["root"]).path("reports", "logs.html")
     if params["explain"]:
         found = explain.explain(files.find(wanted.patterns)[0], wanted.moment, params["rows"], wanted.most, wanted.hide)
         facts["explained"] = {name: dataclasses.asdict(one) for name, one in found.items()}
+        for line in [line for one in facts["explained"].values() for line in one["lines"]] if params["addresses"] == "masked" else []:
+            line["line"] = templates.without_addresses(line["line"])
     return facts
 
 

@@ -21,7 +21,7 @@ _MASKS = (
     (re.compile(rb"(?<![\w<])(?:file:)?\.{0,2}(?:/[^\s/:\"'<>()|,;\]]+){2,}/?(?::\d+(?::\d+)?)?"), b"<path>"),
     (re.compile(rb"(?i)\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), b"<id>"),
     (re.compile(rb"(?i)(?<![\w<-])(?=[\w-]{0,80}\d)(?=[\w-]{8})[0-9a-z_]{1,40}(?:-[0-9a-z_]{1,40}){1,6}\b|"
-                rb"\b(?=[0-9a-f]{0,80}\d)[0-9a-f]{7,}\b"), b"<id>"),
+                rb"\b(?=[0-9a-f]{0,80}\d)(?:[0-9a-f]{7,}|(?=\d{0,80}[a-f])[0-9a-f]{4,6})\b"), b"<id>"),
     (re.compile(rb"(?<![<\w])[+-]?\d+(?:[.,]\d+)*(?=(?:ms|s|kB|MB|GB|KB|B|%|px)?\b)|(?<=[a-z])\d+\b"), b"<n>"),
 )
 #: A frame of a stack in one line: the message before it tells what the error is.
@@ -73,6 +73,16 @@ def routes(paths: t.Sequence[bytes]) -> list[bytes]:
 def label(method: bytes, route: bytes) -> str:
     """A route's name."""
     return f"{shown(method, 12)} {shown(route or b'/', ROUTE)}".strip()
+
+
+#: Addresses in a text; what only looks like one, such as a time, stays.
+_ADDRESS = re.compile(r"(?i)(?<![\w.])(?:(?<!:)::ffff:)?\d{1,3}(?:\.\d{1,3}){3}(?!\.?\w)|(?<![\w:])"
+                      r"(?=[0-9a-f:]{0,40}(?:::|(?:[0-9a-f]{1,4}:){7}))[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?![\w:.])")
+
+
+def without_addresses(text: str) -> str:
+    """A text in which only the networks of addresses are left."""
+    return _ADDRESS.sub(lambda found: masked_address(found.group()), text)
 
 
 def masked_address(address: str) -> str:

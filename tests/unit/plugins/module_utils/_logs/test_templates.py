@@ -15,7 +15,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._logs import templates
     ("mail to <mail> refused", "mail to some.one+x@mail.example.org refused"),
     ("project <n> has <n> images", "project 17 has 4,000 images"),
     ("id <id>", "id 123e4567-e89b-12d3-a456-426614174000"), ("sum <id>", "sum 9f86d081884c7d65"),
-    ("took <n>ms", "took 31ms"), ("since <time> ago", "since 2026-11-27T08:00:00.123Z ago"),
+    ("took <n>ms", "took 31ms"), ("job <id> of a cafe", "job 0815a of a cafe"), ("since <time> ago", "since 2026-11-27T08:00:00.123Z ago"),
     ("charset utf-<n> is unknown", "charset utf-8 is unknown"),
     ("TypeError: x is not a function", "TypeError: x is not a function | at a (/x/y.js:1:2) | at b (/x/z.js:3:4)"),
     ("Cannot read properties of undefined (reading 'name')", "Cannot read properties of undefined (reading 'name')"),
@@ -62,3 +62,12 @@ def test_secrets_are_hidden_before_anything_is_masked():
         return text
     messages = [b"login with topsecret42 \xff", b"it has two", b"lines"]
     assert templates.hidden(messages, without) == [b"login with *** \xff", b"it has two", b"lines"] and templates.hidden([], without) == []
+
+
+@pytest.mark.parametrize("shown, text", [
+    ("from 10.1.2.x - - [", "from 10.1.2.3 - - ["), ("10.1.2.x:5", "::ffff:10.1.2.3:5"),
+    ("2001:db8:1::x left", "2001:db8:1::4 left"),
+    ("at 2026-11-27T08:33:54.123Z v5.1.9", "at 2026-11-27T08:33:54.123Z v5.1.9"), ("(::x)", "(::1)"), ("/x.js:1:2", "/x.js:1:2"),
+    ("fe80:1:2::x ok", "fe80:1:2:3:4:5:6:7 ok"), ("10.1.2.x:5432 refused", "10.1.2.3:5432 refused")])
+def test_addresses_in_texts(shown, text):
+    assert templates.without_addresses(text) == shown
