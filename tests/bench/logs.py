@@ -127,7 +127,10 @@ def read(root: str, path: str, detail: str, processes: int) -> None:
         "root": root, "files": [path], "units": [], "service": "mobius", "page": False, "since": "", "slow_ms": 1000.0, "detail": detail,
         "rows": 1000, "processes": processes, "max_mb": 10**6, "keep_days": 3650, "addresses": "masked", "explain": False}, True)
     [source] = found["sources"]
-    memory = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+    # Not ru_maxrss of this process, which also has the memory of the one that started it.
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    own = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
+    memory = max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1024
     print(json.dumps({"memory": memory, "counts": [
         source["lines"], source["failed"], source["refused"], written(found), source["errors"]]}))
 

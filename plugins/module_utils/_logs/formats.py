@@ -15,7 +15,6 @@ Row = tuple[bytes, bytes, bytes, bytes, bytes]
 CHANGE = frozenset((b"POST", b"PUT", b"PATCH", b"DELETE"))
 #: Bytes of a log by which its form is found, and of a line that is parsed as JSON.
 SNIFF, PARSED = 65536, 65536
-_METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE")
 #: Client, method, path, status and rest of the line of an access log in the combined or the common form.
 _COMBINED = rb'(?m)^(\S+) [^\[\n]{1,200}\[[^\]\n]{20,40}\] "([^ "\n]*) ?([^ "\n]*)[^"\n]*" (\d{3}) \S+'
 _AGENT = rb'(?: "[^"\n]*" "[^"\n]*"'
@@ -25,9 +24,10 @@ _BARE = rb'[^\d\n]*(\d+\.\d{3})(?![\d.]))?'
 HAPROXY = re.compile(rb"([\da-fA-F.:]+):\d+ \[[^\]\n]{20,40}\] \S+ \S+ -?\d+/-?\d+/-?\d+/-?\d+/\+?(-?\d+) (\d{3}|-1) "
                      rb'[^"\n]*"([A-Z]{3,7}|<BADREQ>) ?([^ "\n]*)[^\n]*')
 #: A request in a line of text: method, path, status, and milliseconds behind it, as morgan and others write them.
-SHORT = {method: re.compile(
-    method + rb" (/[^\s\"]*)[\"']?(?: HTTP/[\d.]+[\"']?)?(?: -)? (?:\x1b\[\d{1,2}m)?([1-5]\d\d)(?:\x1b\[0m)?"
-    rb"(?![\w.])(?: (?:in )?(?:(?:\d+|-) - )?(\d+(?:\.\d+)?) ?ms\b)?") for method in _METHODS}
+_SHORT = (rb" (/[^\s\"]*)[\"']?(?: HTTP/[\d.]+[\"']?)?(?: -)? (?:\x1b\[\d{1,2}m)?([1-5]\d\d)(?:\x1b\[0m)?"
+          rb"(?![\w.])(?: (?:in )?(?:(?:\d+|-) - )?(\d+(?:\.\d+)?) ?ms\b)?")
+#: Each begins with letters that are found fast.
+SHORT = tuple(re.compile(method + _SHORT) for method in (rb"(GET)", rb"(P(?:OST|UT|ATCH))", rb"(DELETE)", rb"(HEAD)"))
 _WORD = re.compile(rb"\w")
 #: A response time in a line of text that does not tell of which request.
 NO_ROUTE = b"(no route)"
@@ -42,10 +42,12 @@ BAD_LEVELS = frozenset((b"error", b"crit", b"critical", b"fatal", b"alert", b"em
 #: What is an error in a line that tells no level.
 NAMED_ERROR = re.compile(rb"(?:^|[\s(\[:])(?:[A-Z]\w{0,60})?(?:Error|Exception|Rejection)(?: \[\w+\])?: |"
                          rb"^(?:Failed|Cannot)\b")
-#: What a line has to have to be an error by one of these rules: bytes, because they are found fast.
-NEEDLES = (b"rror", b"RROR", b"atal", b"ATAL", b"xception: ", b"ejection: ", b"CRIT", b"\nFailed", b"\nCannot")
+#: What a line has to have to be an error by one of these rules, in small letters: bytes, because they are found fast.
+NEEDLES = (b"error", b"fatal", b"tion: ", b"crit")
+#: The same at the beginning of a line.
+BEGINNINGS = re.compile(rb"\n(?:failed|cannot)")
 #: The same of the logs of nginx and HAProxy themselves, which have their levels in brackets.
-BRACKETS = (b"[crit]", b"[alert]", b"[ALERT]", b"[emerg]")
+BRACKETS = (b"[alert]", b"[emerg]")
 _BRACKETS = re.compile(rb"\[(?:notice|warn|error|crit|alert|emerg|NOTICE|WARNING|ALERT)\]")
 PINO_BAD = re.compile(rb'"level":(?:[56]\d|"(?i:error|fatal|crit(?:ical)?|emerg|alert)")[,}]')
 _TEXT = rb'"((?:[^"\\\n]|\\.)*)"'
@@ -124,8 +126,8 @@ def _in_json(data: bytes) -> list[Row]:
 
 
 def _in_text(data: bytes) -> list[Row]:
-    rows = [(b"", name, *found.groups(b"")) for name, pattern in SHORT.items() if name + b" /" in data
-            for found in pattern.finditer(data) if not _WORD.match(data, found.start() - 1, found.start())]
+    rows = [(b"", *found.groups(b"")) for pattern in SHORT for found in pattern.finditer(data)
+            if not found.start() or not _WORD.match(data, found.start() - 1, found.start())]
     if b"esponse" in data:
         rows += [(b"", b"", NO_ROUTE, b"", b"%.3f" % (float(time) * (1000 if unit == b"s" else 1))) for time, unit in SPOKEN.findall(data)]
     return t.cast("list[Row]", rows)

@@ -182,12 +182,13 @@ def errors(form: Form, lines: bytes) -> t.Iterator[tuple[int, bytes]]:
 
 
 def candidates(lines: bytes, needles: tuple[bytes, ...] = formats.NEEDLES) -> set[int]:
-    """Where the lines begin that may tell an error."""
+    """Where the lines begin that may tell an error; the first one may always."""
+    low = lines.lower()
     found = {0}
     for needle in needles:
-        at = lines.find(needle)
+        at = low.find(needle)
         while at >= 0:
-            found.add(lines.rfind(b"\n", 0, at + 1) + 1)
-            end = lines.find(b"\n", at + 1)
-            at = lines.find(needle, end) if end >= 0 else -1
-    return found
+            found.add(low.rfind(b"\n", 0, at) + 1)
+            end = low.find(b"\n", at)
+            at = low.find(needle, end) if end >= 0 else -1
+    return found.union(match.start() + 1 for match in formats.BEGINNINGS.finditer(low))
