@@ -216,3 +216,24 @@ def test_a_file_that_vanishes_while_it_is_read_fails_nothing(logs, monkeypatch):
     monkeypatch.setattr(reading.formats, "sniff", lambda data: (os.path.exists(logs.path()) and rename(logs), real(data))[1])
     assert logs.read()[0] == 0 and logs.last.done.passed[0].path == logs.path()
     assert logs.read()[0] == 10
+
+
+def test_a_log_with_the_same_beginning_that_was_begun_anew_is_read_from_there(logs):
+    banner = b"".join(b"2026-11-26T08:00:00Z INFO line %d of a banner\n" % number for number in range(40))
+    for count in (100, 300):
+        with open(logs.path(), "wb") as stream:
+            stream.write(banner)
+        logs.write(count)
+        lines = logs.read()[0]
+    assert lines == 40 + 100 + 40 + 300
+
+
+def test_two_packed_logs_that_begin_alike_are_two(logs):
+    for name, own in (("a.log.1.gz", 500), ("b.log.1.gz", 3000)):
+        text = b"".join(b"2026-11-26T08:00:00Z INFO line %d of both\n" % number for number in range(2000))
+        text += b"".join(b"2026-11-26T08:00:00Z INFO %d in %s\n" % (number, name.encode()) for number in range(own))
+        with gzip.open(logs.path(name), "wb") as stream:
+            stream.write(text)
+    for _number in range(12):
+        lines = logs.read(most=60_000)[0]
+    assert lines == 2500 + 5000 and logs.last.done.passed == []
