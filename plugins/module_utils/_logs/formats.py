@@ -38,6 +38,8 @@ LEVEL = re.compile(_TIME + rb"(?:(?:[\w.-]{1,60} )?[\w.@-]{1,60}\[\d+\]: )?([\w.
                    rb"(?i:trace|debug|verbose|info|notice|log|http|warn(?:ing)?|error|fatal)|CRIT(?:ICAL)?|(?i:crit|alert|emerg)(?=\])"
                    rb")\b(?![\w-]|\.\w|/)[\]:]?")
 _STAMP = re.compile(_TIME)
+#: The same of the most frequent form, which is found faster.
+_PLAIN_LEVEL = re.compile(_TIME + rb"(?:(ERROR|FATAL)|INFO|WARN|DEBUG) ")
 BAD_LEVELS = frozenset((b"error", b"crit", b"critical", b"fatal", b"alert", b"emerg"))
 #: What is an error in a line that tells no level.
 NAMED_ERROR = re.compile(rb"(?:^|[\s(\[:])(?:[A-Z]\w{0,60})?(?:Error|Exception|Rejection)(?: \[\w+\])?: |"
@@ -183,6 +185,9 @@ def error_text(form: Form, line: bytes) -> bytes | None:
         return _json_error(line)
     if form.line:
         return None
+    plain = _PLAIN_LEVEL.match(line)
+    if plain:
+        return line[plain.end():].strip() if plain.group(1) else None
     level = LEVEL.match(line)
     if level:
         return ((level.group(1) or b"") + line[level.end():].strip()) if level.group(2).lower() in BAD_LEVELS else None
@@ -190,7 +195,8 @@ def error_text(form: Form, line: bytes) -> bytes | None:
     text = line[stamp.end():] if stamp else line
     if text.startswith((b"    at ", b"\tat ", b"Failed", b"Cannot")) and not line.startswith((b"Failed", b"Cannot")):
         return None
-    return text.strip() if NAMED_ERROR.search(text) else None
+    said = (b": " in text or text.startswith((b"Failed", b"Cannot"))) and NAMED_ERROR.search(text)
+    return text.strip() if said else None
 
 
 def _json_error(line: bytes) -> bytes | None:

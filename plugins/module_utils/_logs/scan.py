@@ -101,13 +101,18 @@ class Scanner:
                     day.slow_one(ms, name, at)
 
     def _errors(self, day: Day, slot: Slot, at: float | None, known: bool, lines: bytes) -> None:
-        """Error lines by template."""
+        """Error lines by template, whose first and last line tell their times."""
         found = list(errors(self.form, lines))
         slot.errors += len(found)
         texts = templates.hidden([text for _start, text in found], self._hide)
-        for template, text, (start, _text) in zip(templates.masked(texts), texts, found):
-            exact = self.form.stamp(lines, start) if known else None
-            day.group(templates.shown(template)).seen(at if exact is None else exact, templates.shown(text, templates.SAMPLE))
+        numbers: dict[bytes, list[int]] = collections.defaultdict(list)
+        for number, template in enumerate(templates.masked(texts)):
+            numbers[template].append(number)
+        for template, those in numbers.items():
+            group = day.group(templates.shown(template))
+            for number, count in ((those[0], len(those)), (those[-1], 0)):
+                exact = self.form.stamp(lines, found[number][0]) if known else None
+                group.seen(at if exact is None else exact, group.sample or templates.shown(texts[number], templates.SAMPLE), count)
 
 
 _BUCKETS: dict[float, int] = {}

@@ -61,12 +61,22 @@ def shown(template: bytes, limit: int = LONGEST) -> str:
     return wording.cut(wording.one_line(template[:4 * limit].decode("utf-8", "replace")), limit)
 
 
+#: Path -> route, of those that came lately; paths that differ in each request would fill the memory.
+_KNOWN: dict[bytes, bytes] = {}
+_MOST_KNOWN = 30_000
+
+
 def routes(paths: t.Sequence[bytes]) -> list[bytes]:
-    """Paths without their queries, with ids and the names of files masked, in their order; all in one pass."""
-    text = _QUERY.sub(b"", b"\n".join(paths))
-    for pattern, mask in ((_FILES, rb"/\1/:file"), (_FILE, b"/:file"), (_ID, b"/:id")):
-        text = pattern.sub(mask, text)
-    return text.split(b"\n") if paths else []
+    """Paths without their queries, with ids and the names of files masked, in their order; all new ones in one pass."""
+    if len(_KNOWN) > _MOST_KNOWN:
+        _KNOWN.clear()
+    new = [path for path in set(paths) if path not in _KNOWN]
+    if new:
+        text = b"\n".join(new)
+        for pattern, mask in ((_QUERY, b""), (_FILES, rb"/\1/:file"), (_FILE, b"/:file"), (_ID, b"/:id")):
+            text = pattern.sub(mask, text)
+        _KNOWN.update(zip(new, text.split(b"\n")))
+    return [_KNOWN[path] for path in paths]
 
 
 @functools.lru_cache(maxsize=4096)
