@@ -40,7 +40,11 @@ _value:
 
 #: How the playbook may end.
 OUTCOMES = ("no_errors", "errors_found", "new_errors_found", "no_logs", "not_read")
-_TEMPLATE, _ROUTE, _ROWS, _LINE = 76, 44, 12, 110
+#: Characters of a template, of a route and of a line, and rows of each table.
+_TEMPLATE = 76
+_ROUTE = 44
+_LINE = 110
+_ROWS = 12
 
 
 def name_of(source: str) -> str:

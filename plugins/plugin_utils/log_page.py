@@ -97,13 +97,13 @@ def _routes(facts: Facts) -> str:
     longest = max([one["p95_ms"] or 0 for one in facts["routes"]], default=0) or 1
     rows = []
     for one in facts["routes"]:
-        bar = f'<span class="bar" style="width: {100 * (one["p95_ms"] or 0) / longest:.0f}%"></span>'
+        length = f'<span class="bar" style="width: {100 * (one["p95_ms"] or 0) / longest:.0f}%"></span>'
         count = ("" if one["exact"] else "about ") + format(one["requests"], ",")
-        rows.append(f'<tr><td class="long">{text(one["route"])}{bar}</td>'
+        rows.append(f'<tr><td class="long">{text(one["route"])}{length}</td>'
                     + _numbers(count, format(one["slow"], ","), *(ms(one[key]) for key in ("p50_ms", "p95_ms", "p99_ms", "max_ms")))
                     + f'<td class="long">{text(one["source"])}</td></tr>')
     told = "" if all(one["exact"] for one in facts["routes"]) else \
-        '<p class="soft small">Counts with “about”, and their times, are of a sample of one block in ten.</p>'
+        '<p class="soft small">Counts with &quot;about&quot;, and their times, are of a sample of one block in ten.</p>'
     head = ["route", "requests", "slow", "p50", "p95", "p99", "longest", "log"]
     return html_page.section("Routes", told + html_page.table(head, rows, {1, 2, 3, 4, 5, 6})) if rows else ""
 

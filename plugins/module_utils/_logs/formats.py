@@ -38,6 +38,7 @@ LEVEL = re.compile(_TIME + rb"(?:(?:[\w.-]{1,60} )?[\w.@-]{1,60}\[\d+\]: )?([\w.
                    rb"(?i:trace|debug|verbose|info|notice|log|http|warn(?:ing)?|error|fatal)|CRIT(?:ICAL)?|(?i:crit|alert|emerg)(?=\])"
                    rb")\b(?![\w-]|\.\w|/)[\]:]?")
 _STAMP = re.compile(_TIME)
+_REQUESTS = (b"GET /", b"POST /", b"PUT /", b"PATCH /", b"DELETE /", b"HEAD /")
 #: The same of the most frequent form, which is found faster.
 _PLAIN_LEVEL = re.compile(_TIME + rb"(?:(ERROR|FATAL)|INFO|WARN|DEBUG) ")
 BAD_LEVELS = frozenset((b"error", b"crit", b"critical", b"fatal", b"alert", b"emerg"))
@@ -188,11 +189,13 @@ def error_text(form: Form, line: bytes) -> bytes | None:
     plain = _PLAIN_LEVEL.match(line)
     if plain:
         return line[plain.end():].strip() if plain.group(1) else None
+    stamp = _STAMP.match(line)
+    text = line[stamp.end():] if stamp else line
+    if text.startswith(_REQUESTS):  # its status tells whether it is one
+        return None
     level = LEVEL.match(line)
     if level:
         return ((level.group(1) or b"") + line[level.end():].strip()) if level.group(2).lower() in BAD_LEVELS else None
-    stamp = _STAMP.match(line)
-    text = line[stamp.end():] if stamp else line
     if text.startswith((b"    at ", b"\tat ", b"Failed", b"Cannot")) and not line.startswith((b"Failed", b"Cannot")):
         return None
     said = (b": " in text or text.startswith((b"Failed", b"Cannot"))) and NAMED_ERROR.search(text)

@@ -74,9 +74,9 @@ def errors(found: Totals, past: Past, full_addresses: bool = False) -> list[Fact
                 one.sources[source] = one.sources.get(source, 0) + group.count
                 one.slots[name] = one.slots.get(name, 0) | group.slots
     told = [_error(template, one, past) for template, one in every.items()]
-    for one in told if not full_addresses else []:
-        one["sample"] = templates.without_addresses(one["sample"])
-    return sorted(told, key=lambda one: (-one["count"], one["template"]))
+    for row in told if not full_addresses else []:
+        row["sample"] = templates.without_addresses(row["sample"])
+    return sorted(told, key=lambda row: (-row["count"], row["template"]))
 
 
 def _error(template: str, one: _Errors, past: Past) -> Facts:

@@ -192,4 +192,8 @@ def _day_from_json(day: dict[str, t.Any]) -> Day:
         {name: Route(route["seen"], route["slow"], Histogram(route["times"])) for name, route in day["routes"].items()},
         dict(day["failures"]), dict(day["writes"]), dict(day["clients"]),
         {name: Group(**{**group, "slots": int(group["slots"], 16)}) for name, group in day["groups"].items()},
-        [(ms, route, at) for ms, route, at in day["slowest"]])
+        [_slow(*one) for one in day["slowest"]])
+
+
+def _slow(ms: float, route: str, at: float | None) -> tuple[float, str, float | None]:
+    return ms, route, at

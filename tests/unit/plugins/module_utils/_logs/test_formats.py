@@ -93,7 +93,7 @@ def test_errors_in_text(text, line):
 @pytest.mark.parametrize("line", [
     "2026-11-27T08:33:54Z INFO GET /error-page 200", "2026-11-27T08:33:54Z WARN Error: retried", "started without errors", "",
     "    at Error (/x/y.js:1:2)", "2026-11-27T08:33:54Z DEBUG error: none", "log: the error page is there", "errors.js was loaded",
-    "http://x/error: y", "info: it failed to fail", "ErrorHandler registered"])
+    "http://x/error: y", "2026-11-27T08:33:54Z GET /error: 200 3ms", "info: it failed to fail", "ErrorHandler registered"])
 def test_text_that_tells_no_error(line):
     assert formats.error_text(formats.TEXT, line.encode()) is None
 
