@@ -58,7 +58,7 @@ test-long: setup ## all fault tests of backup and restore, some minutes
 	$(PYTEST) tests/faults --long $(ARGS)
 
 .PHONY: test-fuzz
-test-fuzz: setup ## made-up state files, answers, suites and artifacts, a minute each (FUZZ_SECONDS=1200 for twenty)
+test-fuzz: setup ## made-up state files, answers, suites, artifacts and logs, a minute each (FUZZ_SECONDS=1200 for twenty)
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} $(PYTEST) -s tests/fuzz $(ARGS)
 
 .PHONY: test-integration
