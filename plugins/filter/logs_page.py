@@ -45,6 +45,8 @@ _TEMPLATE = 76
 _ROUTE = 44
 _LINE = 110
 _ROWS = 12
+#: Lines that are shown of each kind of difference; the page with charts has more of them.
+_EXAMPLES = 5
 
 
 def name_of(source: str) -> str:
@@ -84,8 +86,10 @@ def explained(found: dict[str, dict[str, t.Any]]) -> list[str]:
     lines = table(["lines of", "both find", "only the grep", "only the report"],
                   [[said[name], one["both"], one["grep_only"], one["report_only"]] for name, one in found.items()])
     for name, one in found.items():
-        lines += [f"  {name}: only the {each['found_by']} finds {name_of(each['file'])}:{each['number']}: {cut(each['line'], _LINE)}"
-                  for each in one["lines"]]
+        for found_by in ("grep", "report"):
+            those = [each for each in one["lines"] if each["found_by"] == found_by]
+            lines += [f"  {name}: only the {found_by} finds {name_of(each['file'])}:{each['number']}: {cut(each['line'], _LINE)}"
+                      for each in those[:_EXAMPLES]]
     return lines
 
 

@@ -24,7 +24,8 @@ def render(facts: Facts) -> str:
     mood = "failed" if facts["new_errors"] else "" if facts["errors"] else "passed"
     parts = [html_page.header(mood, title(facts), facts["message"], where), _figures(facts), _rates(facts), _errors(facts["errors"]),
              _uploads(facts["uploads"]), _counted("Requests that failed", facts["failures"]), _routes(facts), _slowest(facts["slowest"]),
-             _counted("Writes", facts["writes"]), _clients(facts["clients"]), _sources(facts), _passed(facts["passed"])]
+             _counted("Writes", facts["writes"]), _clients(facts["clients"]), _sources(facts),
+             _explained(facts.get("explained") or {}), _passed(facts["passed"])]
     return html_page.document(f"{title(facts)} ({facts['host']})", parts, watch_charts.STYLE + STYLE)
 
 
@@ -126,6 +127,18 @@ def _sources(facts: Facts) -> str:
             for one in facts["sources"]]
     head = ["log", *(key.replace("_", " ") for key in keys)]
     return html_page.section("Logs", html_page.table(head, rows, set(range(1, 8)))) if rows else ""
+
+
+def _explained(found: dict[str, Facts]) -> str:
+    """How the greps of the runbook and the report differ."""
+    keys = ("both", "grep_only", "report_only")
+    rows = [f'<tr><th scope="row">{text(name)}</th>{_numbers(*(format(one[key], ",") for key in keys))}</tr>'
+            for name, one in found.items()]
+    lines = [f'<tr><td>{text(name)}</td><td>{text(each["found_by"])}</td><td class="long">{text(each["file"])}:{each["number"]}<br>'
+             f'<code>{text(each["line"])}</code></td></tr>' for name, one in found.items() for each in one["lines"]]
+    body = html_page.table(["lines of", "both find", "only the grep", "only the report"], rows, {1, 2, 3})
+    body += html_page.table(["lines of", "only found by the", "line"], lines) if lines else ""
+    return html_page.section("The greps of the runbook", body) if rows else ""
 
 
 def _passed(found: list[Facts]) -> str:

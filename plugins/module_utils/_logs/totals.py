@@ -12,7 +12,7 @@ from .._core.stats import Histogram
 SLOT = 600
 SLOTS = 86400 // SLOT
 #: What is kept at most of each kind, a log and day. Others are counted under OTHER.
-ROUTES, FAILURES, WRITES, CLIENTS, GROUPS, SLOWEST = 150, 300, 300, 300, 200, 10
+ROUTES, FAILURES, WRITES, CLIENTS, GROUPS, SLOWEST = 150, 300, 300, 2000, 200, 10
 OTHER = "(other)"
 #: The day of lines whose time is not known.
 NO_DAY = ""

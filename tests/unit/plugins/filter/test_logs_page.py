@@ -24,7 +24,9 @@ def test_everything_is_laid_out():
 
 def test_differences_from_the_greps_are_shown():
     page = logs_page(result(explained={"errors": {"both": 1, "grep_only": 2, "report_only": 3, "lines": [
-        {"found_by": "grep", "file": "/l/app.log", "number": 7, "line": "GET /error-page " + "x" * 300}]}}))["page"]
+        {"found_by": "grep", "file": "/l/app.log", "number": number, "line": "GET /error-page " + "x" * 300}
+        for number in range(7, 20)]}}))["page"]
+    assert page.count("only the grep finds") == 5
     assert "grep -i error  1          2              3" in page and "errors: only the grep finds app.log:7: GET /error-page xxx" in page
 
 

@@ -43,9 +43,12 @@ def test_what_logs_say_is_text():
     facts = result(errors=[error(template=HOSTILE, release=HOSTILE, incident=HOSTILE)], failures=[said], writes=[said],
                    clients=[{"client": HOSTILE, "source": HOSTILE, "writes": 1}], passed=[{"path": HOSTILE, "why": HOSTILE}], host=HOSTILE,
                    slowest=[{"ms": 1.0, "route": HOSTILE, "about": HOSTILE, "source": ""}], message=HOSTILE)
+    facts["explained"] = {"errors": {"both": 1, "grep_only": 2, "report_only": 3, "lines": [
+        {"found_by": "grep", "file": HOSTILE, "number": 7, "line": HOSTILE}]}}
     facts["routes"][0].update(route=HOSTILE, source=HOSTILE)
     facts["sources"][0]["source"] = HOSTILE
     page = log_page.render(facts)
+    assert "The greps of the runbook" in page
     assert "<script" not in page and "\x1b" not in page and page.count("</style>") == log_page.render(result()).count("</style>")
 
 
