@@ -140,14 +140,22 @@ def written(found: dict[str, t.Any]) -> int:
     return sum(one["count"] for one in found["writes"])
 
 
-def timed(argv: list[str]) -> tuple[float, str]:
-    """Seconds of a command, and what it printed."""
-    began = time.monotonic()
+class Took(t.NamedTuple):
+    """Seconds of a command, and of processors, which others on the machine make longer by less."""
+
+    wall: float
+    cpu: float
+
+
+def timed(argv: list[str]) -> tuple[Took, str]:
+    """How long a command took, and what it printed."""
+    before, began = os.times(), time.monotonic()
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
-    return time.monotonic() - began, done.stdout
+    wall, after = time.monotonic() - began, os.times()
+    return Took(wall, after.children_user + after.children_system - before.children_user - before.children_system), done.stdout
 
 
-def ours(root: str, path: str, lane: str) -> tuple[float, dict[str, t.Any]]:
+def ours(root: str, path: str, lane: str) -> tuple[Took, dict[str, t.Any]]:
     """Seconds of one of our lanes, and what it counted."""
     detail, processes, _most = LANES[lane]
     seconds, output = timed([sys.executable, __file__, "--read", root, path, detail, str(processes)])
@@ -162,9 +170,9 @@ def fresh(folder: str) -> str:
     return root
 
 
-def measure(kind: str, path: str, folder: str, rounds: int) -> tuple[dict[str, list[float]], float, list[str]]:
+def measure(kind: str, path: str, folder: str, rounds: int) -> tuple[dict[str, list[Took]], float, list[str]]:
     """Seconds by lane, megabytes at most, and what is wrong."""
-    seconds: dict[str, list[float]] = {}
+    seconds: dict[str, list[Took]] = {}
     expected = [int(word) for word in timed(["awk", AWK[kind], path])[1].split()]
     memory, wrong = 0.0, []
     for _round in range(rounds):
@@ -185,7 +193,7 @@ def measure(kind: str, path: str, folder: str, rounds: int) -> tuple[dict[str, l
     return seconds, max(memory, found["memory"]), wrong
 
 
-def again(kind: str, path: str, root: str) -> tuple[float, dict[str, t.Any], list[int]]:
+def again(kind: str, path: str, root: str) -> tuple[Took, dict[str, t.Any], list[int]]:
     """Add one percent to a log that was read; seconds to read that, all counts, and what awk counts of it."""
     with open(path, "rb") as stream:
         stream.seek(-os.path.getsize(path) // 100, os.SEEK_END)
@@ -197,15 +205,22 @@ def again(kind: str, path: str, root: str) -> tuple[float, dict[str, t.Any], lis
     return took, found, [int(word) for word in done.stdout.split()]
 
 
-def table(kind: str, size: int, seconds: dict[str, list[float]], memory: float) -> tuple[list[str], list[str]]:
+def median(found: list[Took]) -> Took:
+    """The middle of each."""
+    return Took(statistics.median(took.wall for took in found), statistics.median(took.cpu for took in found))
+
+
+def table(kind: str, size: int, seconds: dict[str, list[Took]], memory: float) -> tuple[list[str], list[str]]:
     """A line a lane, and which targets are missed."""
-    greps, missed = statistics.median(seconds["greps"]), []
-    lines = [f"{kind}, {size / 10**6:.0f} MB{'median':>23}{'least':>9}{'most':>9}{'by the greps':>14}{'wanted':>9}"]
+    greps, missed = median(seconds["greps"]), []
+    names = ("median", "least", "most", "by greps", "CPU", "by greps", "wanted")
+    lines = [f"{kind}, {size / 10**6:.0f} MB".ljust(26) + "".join(name.rjust(11 if name == "by greps" else 9) for name in names)]
     for lane, found in seconds.items():
-        ratio = statistics.median(found) / greps
+        middle = median(found)
+        ratio, walls = middle.wall / greps.wall, [took.wall for took in found]
         most = AGAIN if lane == "1 % more" else LANES[lane][2] if lane in LANES else 0
-        lines.append(f"  {lane:<24}{statistics.median(found):>7.2f} s{min(found):>7.2f} s{max(found):>7.2f} s{ratio:>12.2f} x"
-                     + (f"{most:>8g}x" if most else ""))
+        lines.append(f"  {lane:<24}{middle.wall:>7.2f} s{min(walls):>7.2f} s{max(walls):>7.2f} s{ratio:>9.2f} x{middle.cpu:>7.2f} s"
+                     f"{middle.cpu / greps.cpu:>9.2f} x" + (f"{most:>7g} x" if most else ""))
         if most and ratio > most:
             missed.append(f"{kind}, {lane}: {ratio:.2f} x, wanted {most:g} x")
     lines.append(f"  memory at most {memory:.0f} MB a process, wanted {MEMORY:.0f} MB")
