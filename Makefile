@@ -58,7 +58,7 @@ test-long: setup ## all fault tests of backup and restore, some minutes
 	$(PYTEST) tests/faults --long $(ARGS)
 
 .PHONY: test-fuzz
-test-fuzz: setup ## made-up state files, answers, suites and artifacts, a minute each (FUZZ_SECONDS=1200 for twenty)
+test-fuzz: setup ## made-up state files, answers, suites, artifacts and logs, a minute each (FUZZ_SECONDS=1200 for twenty)
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} $(PYTEST) -s tests/fuzz $(ARGS)
 
 .PHONY: test-integration
@@ -121,6 +121,10 @@ bench-backup: setup ## backups beside zip, tar, restic and borg (ARGS="--rounds 
 .PHONY: bench-health
 bench-health: setup ## a hundred endpoints by health_check, beside a loop of curl (ARGS="--rounds 9")
 	@.venv/bin/python tests/bench/health.py $(ARGS)
+
+.PHONY: bench-logs
+bench-logs: setup ## the report of logs beside the runbook's greps and GoAccess (ARGS="--size 100M --rounds 3"; 1 GB each by default)
+	@.venv/bin/python tests/bench/logs.py $(ARGS)
 
 .PHONY: lint
 lint: setup ## every lint step; one alone: lint-sanity -ansible -docs -changelog -ruff -house -rooms -root -types

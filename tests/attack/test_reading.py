@@ -31,6 +31,7 @@ def operations(host):
         "watch": lambda: host.module("monitor", env="test", checks=[check], duration=2, interval=0.2, retry_interval=0.1,
                                      failure_threshold=1, auto_rollback=False, metrics_interval=0.5),
         "report": lambda: host.module("watch_report"),
+        "logs": lambda: host.module("log_report", explain=True, files=[f"{host.shared('logs')}/*"]),
         "setup": lambda: (host.layout(), host.define())[1],
         "restart": lambda: host.define(state="restarted"),
         "rollback": lambda: host.roll_back("r1"),

@@ -54,10 +54,28 @@ class Histogram:
         #: Bucket -> count; JSON has texts for keys.
         self.counts: dict[int, int] = {int(bucket): count for bucket, count in (counts or {}).items()}
 
-    def add(self, value: float) -> None:
-        """Count a value (of 0.01 or more; less counts as that)."""
-        bucket = round(math.log(max(value, 0.01)) / _LOG_STEP)
-        self.counts[bucket] = self.counts.get(bucket, 0) + 1
+    @staticmethod
+    def bucket(value: float) -> int:
+        """The bucket of a value (of 0.01 or more; less counts as that)."""
+        return round(math.log(max(value, 0.01)) / _LOG_STEP)
+
+    def add(self, value: float, count: int = 1) -> None:
+        """Count a value so many times."""
+        self.put(self.bucket(value), count)
+
+    def put(self, bucket: int, count: int) -> None:
+        """Count values of a bucket."""
+        self.counts[bucket] = self.counts.get(bucket, 0) + count
+
+    def merge(self, other: Histogram) -> None:
+        """Count all that another histogram has counted."""
+        for bucket, count in other.counts.items():
+            self.put(bucket, count)
+
+    @property
+    def total(self) -> int:
+        """How many values were counted."""
+        return sum(self.counts.values())
 
     def percentile(self, percent: float) -> float | None:
         """The nearest-rank percentile; ``None`` of no values."""

@@ -56,6 +56,8 @@ def fenced(text: str) -> list[str]:
 
 def one_line(text: str) -> str:
     """A text in one line, without control characters."""
+    if text.isprintable():
+        return " ".join(text.split())
     return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 

@@ -142,6 +142,15 @@ SWITCH = Kind("the intent of a switch", {
     "Choose the release that is to serve: ansible-playbook mobius.ops.rollback -e mobius_release_id=ID replaces the file, as a deploy does")
 TENANT = Kind("the environment of this root", {"env": text}, "Remove the file and run mobius.ops.setup")
 ASSETS = Kind("the list of the client's files of a release", [text], "Move the file away; it is made again", 16 * 1024**2)
+_COUNTS = {str: count}
+LOGS = Kind("how far the logs were read", {
+    "version": count, "slow_ms": number, "cursors": {str: text}, "marks": [{
+        **dict.fromkeys(("device", "inode", "offset", "head_size", "size"), count), "head": text, "tail": text, "changed": number}],
+    "totals": {str: {str: {
+        "lines": count, "looked": count, "malformed": count, "failures": _COUNTS, "writes": _COUNTS, "clients": _COUNTS,
+        "slowest": [list], "slots": {str: [count]}, "routes": {str: {"seen": count, "slow": count, "times": _COUNTS}},
+        "groups": {str: {"count": count, "first": (number, None), "last": (number, None), "slots": text, "sample": text}}}}}},
+    "Move the file away; the logs are then read from their beginning", 64 * 1024**2)
 INCIDENT = Kind("an incident", {"evidence?": (dict, None)}, "Move the file away")
 #: How far work in the background is.
 PROGRESS = {"pid": count, "ticks": (count, None), "phases": [{

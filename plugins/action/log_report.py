@@ -1,0 +1,43 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Draw on the controller what the module log_report counted, and write it to the target; documented as that module."""
+from __future__ import annotations
+
+import typing as t
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.mobius.ops.plugins.plugin_utils import log_page, watch_charts
+
+#: What is said instead of a page. It is no failure: the report itself is there.
+NO_PYGAL = ("The page was not written: the controller's Python has no package pygal, which draws the charts. "
+            "Install it there with pip install pygal, or set mobius_report: false.")
+
+
+class ActionModule(ActionBase):
+    """Count, draw, copy."""
+
+    _requires_connection = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """The module's result, with the path of the page and why there is none."""
+        super().run(tmp, task_vars)
+        told = self._execute_module(module_name="mobius.ops.log_report", module_args=dict(self._task.args), task_vars=task_vars)
+        if told.get("failed") or not told.get("report"):
+            return told
+        if watch_charts.pygal is None:
+            return {**told, "report": "", "report_trouble": NO_PYGAL}
+        copied = self._copy(log_page.render(told), told["report"], task_vars)
+        if copied.get("failed"):
+            why = f"The page {told['report']} was not written: {copied.get('msg', 'no reason given')}"
+            return {**told, "report": "", "report_trouble": why}
+        return {**told, "changed": bool(copied.get("changed"))}
+
+    def _copy(self, page: str, path: str, task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+        task = self._task.copy()
+        task.args = {"content": page, "dest": path, "mode": "0640"}
+        task.diff = False
+        action = self._shared_loader_obj.action_loader.get(
+            "ansible.legacy.copy", task=task, connection=self._connection, play_context=self._play_context, loader=self._loader,
+            templar=self._templar, shared_loader_obj=self._shared_loader_obj)
+        return action.run(task_vars=task_vars)
