@@ -55,7 +55,7 @@ class Layout:
 
     def __getattr__(self, name: str) -> str:
         if name in ("releases", "current", "slots", "shared", "deps", "backups", "monitor_logs", "incidents",
-                    "reports", "state", "app"):
+                    "reports", "state", "app", "quarantine"):
             return self.path(name)
         raise AttributeError(name)
 
