@@ -10,7 +10,6 @@ import collections
 import contextlib
 import dataclasses
 import os
-import time
 import typing as t
 
 from .._backup import external_state
@@ -56,7 +55,8 @@ class Request:
             if getattr(self, name) < 0:
                 raise InputError(name, "a number from 0", f"{getattr(self, name):g}", "Correct it")
         real = os.path.realpath(self.quarantine)
-        inside = [each for each in (layout.shared, layout.releases, layout.backups) if (real + "/").startswith(os.path.realpath(each) + "/")]
+        own = (layout.shared, layout.releases, layout.backups, layout.state)
+        inside = [each for each in own if (real + "/").startswith(os.path.realpath(each) + "/")]
         if not os.path.isabs(self.quarantine) or inside:
             raise InputError(f"quarantine {self.quarantine}", "an absolute path outside of the application's folders",
                              f"one in {inside[0]}" if inside else "another one", "Name another folder (mobius_cleanup_quarantine)")
@@ -236,9 +236,3 @@ def backups(layout: Layout, request: Request, meter: progress.Meter) -> held.Bac
     found = held.Backups(layout, request.source, components, meter)
     found.require(components)
     return found
-
-
-def elapsed(begun: float) -> float:
-    """Seconds since a moment."""
-    return round(time.monotonic() - begun, 3)
-
