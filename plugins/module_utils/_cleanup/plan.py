@@ -186,7 +186,8 @@ class Plan:
 
     def _choose(self, rows: list[scan.Row]) -> list[scan.Row]:
         """What is within the quota. A file that is too large lets smaller ones pass."""
-        chosen, size = [], 0
+        chosen: list[scan.Row] = []
+        size = 0
         for row in rows:
             if len(chosen) < self._request.max_files and size + row[scan.SIZE] <= self._request.max_bytes:
                 chosen.append(row)
