@@ -13,7 +13,8 @@ import unicodedata
 import urllib.parse
 
 _WORD = re.compile(r"\w(?:[\w.-]*\w)?")
-_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
+#: JSON's escapes, also of JSON within JSON.
+_ESCAPED = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|[nrtbf])")
 _PART = re.compile(r"[._-]+")
 #: A part of a name stands for the file when it has so many characters, and a digit: an id, and no word of a language.
 _LEAST = 8
@@ -34,8 +35,8 @@ def hashes(text: str) -> set[int]:
     found = set(map(hash, of(text)))
     if "%" in text:
         found.update(map(hash, of(urllib.parse.unquote(text, errors="surrogateescape"))))
-    if "\\u" in text:
-        plain = _ESCAPED.sub(lambda match: chr(int(match.group(1), 16)), text)
+    if "\\" in text:
+        plain = _ESCAPED.sub(lambda match: chr(int(match.group(1), 16)) if match.group(1) else " ", text)
         found.update(map(hash, of(plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))))  # joins halves of characters
     return found
 
