@@ -54,9 +54,10 @@ class Request:
         for name in ("max_bytes", "max_files", "expiry_days"):
             if getattr(self, name) < 0:
                 raise InputError(name, "a number from 0", f"{getattr(self, name):g}", "Correct it")
-        real = os.path.realpath(self.quarantine)
+        places = [os.path.abspath(self.quarantine), os.path.realpath(self.quarantine)]
         own = (layout.shared, layout.releases, layout.backups, layout.state)
-        inside = [each for each in own if (real + "/").startswith(os.path.realpath(each) + "/")]
+        inside = [each for each in own for base in (each, os.path.realpath(each))
+                  if any(f"{place}/".startswith(f"{base}/") for place in places)]
         if not os.path.isabs(self.quarantine) or inside:
             raise InputError(f"quarantine {self.quarantine}", "an absolute path outside of the application's folders",
                              f"one in {inside[0]}" if inside else "another one", "Name another folder (mobius_cleanup_quarantine)")
