@@ -103,8 +103,8 @@ options:
     default: 10000
   quarantine:
     description:
-      - The folder of the quarantine, by default C(quarantine) below O(root). Files on another file system than this folder stay, because
-        only a rename is one step.
+      - The folder of the quarantine, by default C(quarantine) below O(root). Files of a component on another mount go into C(.quarantine)
+        at the top of that component, because only a rename is one step.
     type: path
   expiry_days:
     description: Days after which a file in quarantine is removed by the next run with V(cleaned) or V(purged).

@@ -115,24 +115,39 @@ def restore(layout: Layout, request: Request, dry: bool) -> Done:
 
 
 def _is_wanted(entry: Entry, run: Run, wanted: tuple[str, ...]) -> bool:
-    return any(each in (run.run, entry.shown) or fnmatch.fnmatchcase(entry.shown, each) for each in wanted)
+    return any(each in (run.run, entry.shown) or run.run.startswith(each + "-") or fnmatch.fnmatchcase(entry.shown, each) for each in wanted)
 
 
 def _quarantine(layout: Layout, request: Request, ask: Worker, planned: plan.Plan, done: Done, meter: progress.Meter) -> None:
-    journal.make_quarantine(request.quarantine, ask.account)
-    name = journal.name()
-    entries = [_entry(candidate, f"{name}-{number}") for number, candidate in enumerate(planned.files, 1)]
-    run = Run(name, clock.iso(), request.quarantine, tuple(entries))
-    journal.save(layout, run)
-    meter.phase("moving into quarantine", planned.size, len(entries))
-    deadline, kept = time.monotonic() + request.limit, []  # type: float, list[Entry]
-    for start in range(0, len(entries), _BATCH):
-        batch = entries[start:start + _BATCH]
+    """Move what is planned. Every record is durable before the first file moves."""
+    name, places = journal.name(), plan.places(layout, request)
+    work: list[tuple[Run, list[plan.Candidate]]] = []
+    for place in dict.fromkeys(places[candidate.row[scan.COMPONENT]] for candidate in planned.files):
+        journal.make_quarantine(place, ask.account)
+        chosen = [candidate for candidate in planned.files if places[candidate.row[scan.COMPONENT]] == place]
+        own = f"{name}-{len(work) + 1}" if work else name
+        entries = [_entry(candidate, f"{own}-{number}") for number, candidate in enumerate(chosen, 1)]
+        run = Run(own, clock.iso(), place, tuple(entries))
+        journal.save(layout, run)
+        work.append((run, chosen))
+    meter.phase("moving into quarantine", planned.size, len(planned.files))
+    deadline = time.monotonic() + request.limit
+    for run, chosen in work:
+        kept = _moved(ask, run, chosen, done, deadline, meter)
+        journal.save(layout, run.but(kept))
+        done.run = name if kept else done.run
+
+
+def _moved(ask: Worker, run: Run, chosen: list[plan.Candidate], done: Done, deadline: float, meter: progress.Meter) -> list[Entry]:
+    """Move the files of a run; those that are in quarantine then."""
+    kept: list[Entry] = []
+    for start in range(0, len(chosen), _BATCH):
+        batch = run.entries[start:start + _BATCH]
         if time.monotonic() > deadline:
-            for entry in entries[start:]:
+            for entry in run.entries[start:]:
                 done.left.add("out_of_time", entry.size)
             break
-        rows = [candidate.row for candidate in planned.files[start:start + _BATCH]]
+        rows = [candidate.row for candidate in chosen[start:start + _BATCH]]
         said = ask(moves.away, run.files, os.getpid(), rows, [entry.name for entry in batch])
         for entry, words in zip(batch, said):
             if words[0] == "moved":
@@ -144,8 +159,7 @@ def _quarantine(layout: Layout, request: Request, ask: Worker, planned: plan.Pla
             else:
                 done.left.add(words[0], entry.size)
         meter.add(sum(entry.size for entry in batch), files=len(batch))
-    journal.save(layout, run.but(kept))
-    done.run = name if kept else ""
+    return kept
 
 
 def _entry(candidate: plan.Candidate, name: str) -> Entry:

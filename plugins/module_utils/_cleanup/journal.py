@@ -21,6 +21,7 @@ from .._target.layout import Layout
 
 #: The folder in quarantine that belongs to the service's user.
 FILES = "files"
+_SUFFIX = ".json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,8 +85,8 @@ def load(layout: Layout) -> list[Run]:
     """All runs that have something in quarantine, oldest first. :raises IntegrityError: when a record is damaged."""
     found = []
     with contextlib.suppress(FileNotFoundError):
-        for each in sorted(os.listdir(folder(layout))):
-            value = records.read(os.path.join(folder(layout), each), records.CLEANED) if each.endswith(".json") else None
+        for each in sorted(name[:-len(_SUFFIX)] for name in os.listdir(folder(layout)) if name.endswith(_SUFFIX)):
+            value = records.read(os.path.join(folder(layout), each + _SUFFIX), records.CLEANED)
             if value:
                 entries = tuple(Entry(**{field.name: entry[field.name] for field in dataclasses.fields(Entry)})
                                 for entry in value["entries"])
@@ -95,7 +96,7 @@ def load(layout: Layout) -> list[Run]:
 
 def save(layout: Layout, run: Run) -> None:
     """Write a record durably, or remove that of a run which has no more files."""
-    path = os.path.join(folder(layout), run.run + ".json")
+    path = os.path.join(folder(layout), run.run + _SUFFIX)
     if run.entries:
         os.makedirs(folder(layout), mode=0o700, exist_ok=True)
         fs.write_json(path, dataclasses.asdict(run), 0o600)

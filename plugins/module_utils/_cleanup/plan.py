@@ -17,7 +17,7 @@ from .._backup.archive import paths as archive_paths
 from .._core import accounts, as_user, mounts
 from .._core.errors import InputError, StateError
 from .._target import progress, shared_folders
-from .._target.layout import Layout
+from .._target.layout import QUARANTINE, Layout
 from . import held, scan
 from .rules import Rules
 
@@ -35,7 +35,7 @@ class Request:
 
     rules: Rules
     source: held.Source
-    #: The folder of the quarantine.
+    #: The folder of the quarantine, for components on its mount.
     quarantine: str
     #: Bytes and files that a run moves at most.
     max_bytes: int = 10 * 1024**3
@@ -155,15 +155,12 @@ class Plan:
 
     def _held(self, meter: progress.Meter) -> list[scan.Row]:
         """Old files that a backup holds by path and size, oldest first."""
-        known = mounts.points()
-        place = mounts.point_of(self._request.quarantine, known)
-        movable = {component: mounts.point_of(path, known) == place for component, path in self._ask.folders.items()}
         rows = []
         while True:
             page = self._ask(scan.page, _PAGE)
             for row in page:
                 meter.add(0, files=1)
-                reason = self._reason(row, movable)
+                reason = self._reason(row)
                 if reason:
                     self.left.add(reason, row[scan.SIZE])
                 else:
@@ -174,9 +171,7 @@ class Plan:
             self.left.add(reason, size, files)
         return sorted(rows, key=lambda row: (row[scan.CLOCK], row[scan.COMPONENT], row[scan.PATH]))
 
-    def _reason(self, row: scan.Row, movable: dict[str, bool]) -> str:
-        if not movable[row[scan.COMPONENT]]:
-            return "other_filesystem"
+    def _reason(self, row: scan.Row) -> str:
         member = self._member(row)
         if member is None:
             return "not_in_backup"
@@ -222,6 +217,15 @@ def _batches(rows: list[scan.Row]) -> t.Iterator[list[scan.Row]]:
             batch = []
     if batch:
         yield batch
+
+
+def places(layout: Layout, request: Request) -> dict[str, str]:
+    """Component -> the folder of its quarantine: one of its own where it is on another mount, for a rename works only within one."""
+    known = mounts.points()
+    common = mounts.point_of(request.quarantine, known)
+    folders = {component: layout.component(component) for component in request.rules.components()}
+    return {component: request.quarantine if mounts.point_of(path, known) == common else os.path.join(path, QUARANTINE)
+            for component, path in folders.items()}
 
 
 def require_known_state(layout: Layout, rules: Rules) -> None:

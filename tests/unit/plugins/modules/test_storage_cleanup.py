@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import zipfile
 
 import pytest
 from support import trees
@@ -360,12 +362,41 @@ def test_a_quarantine_that_went_is_told(stored, cleanup, tmp_path):
     assert f"quarantine {tmp_path}/q of the run" in cleanup(state="cleaned")["msg"]
 
 
-def test_files_on_another_file_system_stay(stored, cleanup, monkeypatch):
+def test_a_component_on_another_mount_has_a_quarantine_of_its_own(stored, cleanup, monkeypatch, quick_clock):
     stored.backup()
+    before, known = files(stored), mounts.points()
+    monkeypatch.setattr(mounts, "points", lambda: known | {stored.layout.component("uploads")})
+    done = cleanup(state="cleaned")
+    assert [run["run"] for run in done["quarantine"]] == [done["run"], done["run"] + "-2"]
+    assert sorted(run["files"] for run in done["quarantine"]) == [5, 6]
+    assert len(os.listdir(stored.path("uploads/.quarantine/files"))) == 6
+    assert not cleanup(state="cleaned")["changed"]
+    with zipfile.ZipFile(stored.backup()["archive"]) as archive:  # it is no part of the state
+        assert not [name for name in archive.namelist() if ".quarantine" in name]
+    assert cleanup(state="restored", paths=[done["run"]])["files"] == 11
+    assert files(stored) == before
+
+
+def test_a_quarantine_in_a_component_survives_a_restore_there(stored, cleanup, monkeypatch, quick_clock):
+    archive = stored.backup()["archive"]
     known = mounts.points()
     monkeypatch.setattr(mounts, "points", lambda: known | {stored.layout.component("uploads")})
-    result = cleanup()
-    assert result["left"]["other_filesystem"]["files"] == 6 and result["files"] == 5
+    done = cleanup(state="cleaned", kinds=["uploads"])
+    restored = stored.restore(archive, safety_backup=False)
+    assert not restored.get("failed"), restored
+    assert len(os.listdir(stored.path("uploads/.quarantine/files"))) == 4 and os.path.exists(stored.path("uploads/old.png"))
+    assert cleanup(state="restored", paths=[done["run"]])["left"]["taken"]["files"] == 4
+
+
+def test_a_file_system_that_is_not_the_one_that_was_told_is_no_loss(stored, cleanup, monkeypatch):
+    stored.backup()
+    before = files(stored)
+
+    def refuse(*_words):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+    monkeypatch.setattr(moves, "rename", refuse)
+    done = cleanup(state="cleaned")
+    assert done["left"]["other_filesystem"]["files"] == 11 and files(stored) == before and not done["changed"] and done["quarantine"] == []
 
 
 def test_what_is_mounted_below_a_component_is_not_entered(stored, cleanup, monkeypatch):
