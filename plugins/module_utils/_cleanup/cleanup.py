@@ -100,7 +100,7 @@ def restore(layout: Layout, request: Request, dry: bool) -> Done:
             for run in runs:
                 meant = [entry for entry in run.entries if _is_wanted(entry, run, request.wanted)]
                 said = ["restored"] * len(meant) if dry else _asked(ask, moves.back, run, meant, ask.folders)
-                back = [entry for entry, word in zip(meant, said) if word == "restored"]
+                back = dict.fromkeys(entry for entry, word in zip(meant, said) if word == "restored")
                 done.files += back
                 for entry, word in zip(meant, said):
                     if word != "restored":
@@ -115,7 +115,8 @@ def restore(layout: Layout, request: Request, dry: bool) -> Done:
 
 
 def _is_wanted(entry: Entry, run: Run, wanted: tuple[str, ...]) -> bool:
-    return any(each in (run.run, entry.shown) or run.run.startswith(each + "-") or fnmatch.fnmatchcase(entry.shown, each) for each in wanted)
+    return any(each in (run.run, entry.shown) or run.run.startswith(each + "-") or fnmatch.fnmatchcase(entry.shown, each)
+               for each in wanted)
 
 
 def _quarantine(layout: Layout, request: Request, ask: Worker, planned: plan.Plan, done: Done, meter: progress.Meter) -> None:
@@ -138,12 +139,12 @@ def _quarantine(layout: Layout, request: Request, ask: Worker, planned: plan.Pla
         done.run = name if kept else done.run
 
 
-def _moved(ask: Worker, run: Run, chosen: list[plan.Candidate], done: Done, deadline: float, meter: progress.Meter) -> list[Entry]:
+def _moved(ask: Worker, run: Run, chosen: list[plan.Candidate], done: Done, until: float, meter: progress.Meter) -> list[Entry]:
     """Move the files of a run; those that are in quarantine then."""
     kept: list[Entry] = []
     for start in range(0, len(chosen), _BATCH):
         batch = run.entries[start:start + _BATCH]
-        if time.monotonic() > deadline:
+        if time.monotonic() > until:
             for entry in run.entries[start:]:
                 done.left.add("out_of_time", entry.size)
             break
@@ -190,7 +191,7 @@ def _mended(layout: Layout, ask: Worker, runs: list[Run], done: Done, dry: bool)
 
 def _purge(layout: Layout, request: Request, ask: Worker, backups: held.Backups, done: Done, dry: bool) -> None:
     for run in _mended(layout, ask, journal.load(layout), done, dry):
-        gone: list[Entry] = []
+        gone: dict[Entry, None] = {}
         if run.expired(request.expiry_days):
             meant = []
             for entry in run.entries:
@@ -199,7 +200,7 @@ def _purge(layout: Layout, request: Request, ask: Worker, backups: held.Backups,
                 else:
                     done.stay.add("not_in_backup", entry.size)
             said = _asked(ask, moves.gone, run, meant, [entry.kind for entry in meant], dry)
-            gone = [entry for entry, word in zip(meant, said) if word == "purged"]
+            gone = dict.fromkeys(entry for entry, word in zip(meant, said) if word == "purged")
             for entry, word in zip(meant, said):
                 if word != "purged":
                     done.stay.add(word, entry.size)

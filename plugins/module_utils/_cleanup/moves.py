@@ -49,7 +49,8 @@ def away(path: str, parent: int, rows: list[scan.Row], names: list[str]) -> list
 
     :param parent: id of the process that asks.
     """
-    session, touched = scan.current(), set()
+    session = scan.current()
+    touched: set[tuple[str, str]] = set()
     with _opened(path, parent) as quarantine:
         said: list[list[t.Any]] = []
         for row, name in zip(rows, names):
@@ -61,10 +62,7 @@ def away(path: str, parent: int, rows: list[scan.Row], names: list[str]) -> list
                         touched.add((row[scan.COMPONENT], above))
             except OSError as error:
                 said.append([reason_of(error)])
-        os.fsync(quarantine)
-    for component, above in touched:
-        with contextlib.suppress(OSError), foreign.folder(session.folders[component], above) as folder:
-            os.fsync(folder)
+        _settle(quarantine, session.folders, touched)
     return said
 
 
@@ -169,7 +167,8 @@ def _present(place: Place, status: os.stat_result, quarantine: int, folders: dic
 
 def back(path: str, parent: int, places: list[Place], folders: dict[str, str]) -> list[str]:
     """Move files back where they were; ``restored``, or the reason why one stays in quarantine."""
-    said = []
+    said: list[str] = []
+    touched: set[tuple[str, str]] = set()
     with _opened(path, parent) as quarantine:
         for place in places:
             above, own = os.path.split(place[PATH])
@@ -178,14 +177,22 @@ def back(path: str, parent: int, places: list[Place], folders: dict[str, str]) -
                 if not wrong:
                     with foreign.folder(folders[place[COMPONENT]], above) as folder:
                         rename(place[NAME], quarantine, own, folder)
-                        os.fsync(folder)
+                    touched.add((place[COMPONENT], above))
                 said.append(wrong or "restored")
             except FileNotFoundError:
                 said.append("no_folder")
             except OSError as error:
                 said.append(reason_of(error))
-        os.fsync(quarantine)
+        _settle(quarantine, folders, touched)
     return said
+
+
+def _settle(quarantine: int, folders: dict[str, str], touched: set[tuple[str, str]]) -> None:
+    """Make the names in folders durable."""
+    os.fsync(quarantine)
+    for component, above in touched:
+        with contextlib.suppress(OSError), foreign.folder(folders[component], above) as folder:
+            os.fsync(folder)
 
 
 def _wrong(place: Place, quarantine: int) -> str:

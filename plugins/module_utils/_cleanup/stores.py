@@ -7,7 +7,6 @@ Runs with the rights of the service's user (``_core.as_user``). A store that can
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import sqlite3
@@ -16,7 +15,7 @@ import time
 import typing as t
 import urllib.parse
 
-from .._core import foreign, sqlite, walk
+from .._core import documents, foreign, sqlite, walk
 from .._core.errors import StateError
 from . import words
 
@@ -101,7 +100,7 @@ class Stores:
                 break
             except FileNotFoundError:
                 return  # it went; the next look does not find it
-            except (OSError, ValueError, sqlite3.Error, RecursionError) as error:
+            except (OSError, ValueError, sqlite3.Error) as error:
                 if time.monotonic() > deadline:
                     raise self._cannot(path, f"{type(error).__name__}: {error}"[:200]) from error
                 time.sleep(_PAUSE)
@@ -131,7 +130,7 @@ def _json(name: str, folder: int, _path: str, _limit: float) -> set[int]:
     """The words of each text, key and large number of a document. :raises ValueError: when it is none."""
     with os.fdopen(foreign.plain(name, at=folder), "rb") as stream:
         content = stream.read()
-    waiting: list[t.Any] = [json.loads(content, parse_int=_number)]
+    waiting: list[t.Any] = [documents.parse(content)]
     texts: list[str] = []
     while waiting:
         value = waiting.pop()
@@ -143,11 +142,6 @@ def _json(name: str, folder: int, _path: str, _limit: float) -> set[int]:
         elif isinstance(value, str) or (isinstance(value, int) and value >= _ID):
             texts.append(str(value))
     return words.hashes("\n".join(texts))
-
-
-def _number(digits: str) -> int:
-    """A whole number; none where it has more digits than any id, for Python refuses thousands of them."""
-    return int(digits) if len(digits) < 20 else 0
 
 
 def _database(name: str, folder: int, path: str, limit: float) -> set[int]:

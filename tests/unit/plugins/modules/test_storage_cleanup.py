@@ -311,7 +311,7 @@ def test_only_what_a_verified_backup_holds(stored, cleanup):
 
 
 @pytest.mark.parametrize("name, content, kept", [
-    ("projects.json", b'{"projects": [', "JSONDecodeError"), ("empty.json", b"", "JSONDecodeError"),
+    ("projects.json", b'{"projects": [', "Error: "), ("empty.json", b"", "Error: "),
     ("locked.db", b"x" * 4096, "a kind of database that cannot be read here"),
     ("torn.bin", b"SQLite format 3\0" + b"x" * 4080, "DatabaseError")])
 def test_a_store_that_cannot_be_read_is_an_error(stored, cleanup, monkeypatch, name, content, kept):

@@ -49,9 +49,7 @@ def test_json_by_value_keys_and_ids(data, names):
     assert names("key.png") and names("größe.png") and names("1700000000000.mp4") and not names("7.png")
 
 
-def test_a_number_of_thousands_of_digits_and_deep_json(data, names):
-    (data / "x.json").write_text("[" + "7" * 5000 + ', "a.png"]')
-    assert names("a.png")
+def test_json_that_is_nested_too_deeply_is_an_error(data, names):
     (data / "y.json").write_text("[" * 100_000 + "]" * 100_000)
     with pytest.raises(StateError, match=r"y\.json"):
         names("a.png")
