@@ -13,9 +13,10 @@ import os
 import secrets
 import typing as t
 
+from .._backup.archive import paths as archive_paths
 from .._core import clock, foreign, fs
 from .._core.accounts import Account
-from .._core.errors import StateError
+from .._core.errors import IntegrityError, StateError
 from .._target import records
 from .._target.layout import Layout
 
@@ -88,10 +89,19 @@ def load(layout: Layout) -> list[Run]:
         for each in sorted(name[:-len(_SUFFIX)] for name in os.listdir(folder(layout)) if name.endswith(_SUFFIX)):
             value = records.read(os.path.join(folder(layout), each + _SUFFIX), records.CLEANED)
             if value:
+                _check(os.path.join(folder(layout), each + _SUFFIX), value)
                 entries = tuple(Entry(**{field.name: entry[field.name] for field in dataclasses.fields(Entry)})
                                 for entry in value["entries"])
                 found.append(Run(value["run"], value["when"], value["quarantine"], entries))
     return found
+
+
+def _check(path: str, value: dict[str, t.Any]) -> None:
+    """:raises IntegrityError: when a name leads out of its folder."""
+    wrong = [entry["path"] for entry in value["entries"] if "/" in entry["name"] or entry["name"] in ("", ".", "..")
+             or archive_paths.wrong_with(f"{entry['component']}/{entry['path']}")]
+    if wrong or not os.path.isabs(value["quarantine"]) or "/" in value["run"]:
+        raise IntegrityError(path, records.CLEANED.what, "a path that is none of a clean-up's", records.CLEANED.todo)
 
 
 def save(layout: Layout, run: Run) -> None:

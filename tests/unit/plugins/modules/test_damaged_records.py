@@ -45,7 +45,7 @@ RECORDS = ("state/service/mobius/spec.json", "state/service/mobius/status.json",
            "state/restore.staging.json", "state/restore.swapping.json", "state/restore.trial.json", "state/restore.saving.json",
            "state/restore.copy.json", "state/history.jsonl", "releases/r1/.release.json", "releases/r2/.release.json",
            "releases/r2/.assets.json", "incidents/*.json", "current", "state/switch.lock", "state/switch.json", "state/env.json",
-           "monitor_logs/*.jsonl")
+           "monitor_logs/*.jsonl", "state/cleanup/*.json")
 
 
 class Used(t.NamedTuple):
@@ -86,6 +86,7 @@ def used(host, run_module) -> Used:
     watch_control.stop(host.layout, "the test goes on")
     wait_until(lambda: folder.state()["status"] == "finished", what="the end of the watch")
     archive = run_module(backup, {"root": host.root, "env": "local"})["archive"]
+    records.quarantine(host.layout)
     service.stop()
     with host.store.switching():
         pass
