@@ -16,7 +16,7 @@ import typing as t
 
 from .._backup.archive import paths as archive_paths
 from .._core import clock, locks
-from .._core.errors import StateError
+from .._core.errors import OpsError, StateError
 from .._target import history, progress, restore_journal
 from .._target.layout import Layout
 from . import held, journal, moves, plan, scan
@@ -134,7 +134,13 @@ def _quarantine(layout: Layout, request: Request, ask: Worker, planned: plan.Pla
     meter.phase("moving into quarantine", planned.size, len(planned.files))
     deadline = time.monotonic() + request.limit
     for run, chosen in work:
-        kept = _moved(ask, run, chosen, done, deadline, meter)
+        try:
+            kept = _moved(ask, run, chosen, done, deadline, meter)
+        except OpsError:  # a store that cannot be read any more, say
+            with contextlib.suppress(OpsError):
+                _mended(layout, ask, journal.load(layout), done, False)
+            _note(layout, request, done, False, "cleaned")
+            raise
         journal.save(layout, run.but(kept))
         done.run = name if kept else done.run
 

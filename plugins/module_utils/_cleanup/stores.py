@@ -25,6 +25,8 @@ State = tuple[int, int, int, int]
 PATIENCE, _PAUSE = 5.0, 0.05
 #: A store that changed so short a time (ns) before it was read may have changed since without a trace in its times.
 _TICK = 100_000_000
+#: Seconds that a look counts, at most.
+_VALID = 0.05
 #: Bytes of text that are cut into words at a time.
 _CHUNK = 1024**2
 #: The smallest number that may be an id.
@@ -55,12 +57,12 @@ class Stores:
         if begun < self._valid_until:
             return
         now = self._present()
+        looked = time.monotonic() - begun
         self._known = {path: known for path, known in self._known.items() if path in now}
         for path, state in now.items():
             if path in self._hot or path not in self._known or self._known[path][0] != state:
                 self._read(path, state)
-        ended = time.monotonic()
-        self._valid_until = ended + min(ended - begun, 1.0)  # so that looking takes half of the time at most
+        self._valid_until = time.monotonic() + min(looked, _VALID)  # so that looking takes half of the time, where that is long
 
     def name(self, handles: t.Iterable[list[str]]) -> bool:
         """Whether a store names something by one of its handles (``words.handles``)."""

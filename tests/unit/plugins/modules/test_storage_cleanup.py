@@ -225,6 +225,25 @@ def test_a_file_that_a_store_names_since_it_was_looked_at_stays(stored, cleanup,
     assert os.path.exists(stored.path("uploads/old.png")) and done["left"]["named"]["files"] >= 5
 
 
+def test_a_store_that_breaks_while_files_move_ends_the_run_and_leaves_a_true_record(stored, cleanup, monkeypatch):
+    monkeypatch.setattr(stores, "PATIENCE", 0.1)
+    stored.backup()
+    before, hold = files(stored), moves._hold
+
+    def tear(descriptor):
+        hold(descriptor)
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith("/reel.mp4"):
+            stored.put("database/projects.json", b"{")
+    monkeypatch.setattr(moves, "_hold", tear)
+    result = cleanup(state="cleaned")
+    assert result["failed"] and "projects.json: expected a store that can be read" in result["msg"]
+    stored.put("database/projects.json", b"{}")
+    before["database/projects.json"] = files(stored)["database/projects.json"]
+    whole(stored, before)
+    (run,) = journal.load(stored.layout)
+    assert 0 < len(run.entries) < 11 and all(os.path.exists(os.path.join(run.files, entry.name)) for entry in run.entries)
+
+
 #: Writes a row, commits it when it is told to, and says when each is done. In a process of its own, as the application is.
 WRITER = """
 import sqlite3, sys
