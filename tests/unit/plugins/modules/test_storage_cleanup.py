@@ -321,6 +321,18 @@ def test_a_restore_without_the_folder(stored, cleanup):
     assert "expected files of nothing.png, found none" in cleanup(state="restored", paths=["nothing.png"])["msg"]
 
 
+def test_a_restore_goes_through_no_link(stored, cleanup, tmp_path):
+    stored.backup()
+    cleanup(state="cleaned", kinds=["renders"])
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    os.rename(stored.path("uploads/render-jobs/job-1"), tmp_path / "away")
+    os.symlink(outside, stored.path("uploads/render-jobs/job-1"))
+    result = cleanup(state="restored", paths=["*job-1*"])
+    assert result["failed"] and result["left"]["changed"]["files"] == 1 and os.listdir(outside) == []
+    assert [run["files"] for run in result["quarantine"]] == [3]
+
+
 def test_only_what_a_verified_backup_holds(stored, cleanup):
     assert "Make one: mobius.ops.backup." in cleanup()["msg"]
     archive = stored.backup(components=["uploads"])["archive"]
