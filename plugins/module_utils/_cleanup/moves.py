@@ -72,9 +72,7 @@ def _away(session: scan.Session, row: scan.Row, own: str, folder: int, name: str
         if not scan.same(row, os.fstat(descriptor)):
             return ["changed"]
         _hold(descriptor)
-        if row[scan.KIND] in scan.NAMED:
-            session.stores.refresh()
-        reason = session.named(row[scan.KIND], row[scan.PATH])
+        reason = session.named_now(row[scan.KIND], row[scan.PATH])
         if reason:
             return [reason]
         rename(own, folder, name, quarantine)
@@ -226,9 +224,7 @@ def gone(path: str, parent: int, places: list[Place], kinds: list[str], dry: boo
                 if (status.st_size, status.st_mtime_ns, status.st_nlink) != (place[SIZE], place[MTIME], 1):
                     said.append("changed")
                     continue
-                if kind in scan.NAMED:
-                    session.stores.refresh()
-                reason = session.named(kind, place[PATH])
+                reason = session.named_now(kind, place[PATH])
                 if not reason and not dry:
                     os.unlink(place[NAME], dir_fd=quarantine)
                 said.append(reason or "purged")

@@ -231,9 +231,9 @@ def places(layout: Layout, request: Request) -> dict[str, str]:
 def require_known_state(layout: Layout, rules: Rules) -> None:
     """:raises StateError: when files may be named in a database that is somewhere else, which nothing here reads."""
     if rules.needs_stores() and external_state.load(layout).get("dump"):
-        raise StateError("clean-up of uploads and renders", "the state of the service in its component database",
+        raise StateError("clean-up of more than logs", "the state of the service in its component database",
                          "that it is kept elsewhere (mobius_external_state), and may name files",
-                         "Clean up only mobius_cleanup_kinds logs and temporary")
+                         "Clean up logs only (mobius_cleanup_kinds)")
 
 
 def backups(layout: Layout, request: Request, meter: progress.Meter) -> held.Backups:

@@ -11,8 +11,8 @@ from .._core.errors import InputError
 from . import clocks
 
 KINDS = ("uploads", "logs", "temporary", "renders")
-#: Kinds that the application's stores may name.
-NAMED = ("uploads", "renders")
+#: Kinds that go only when the application's stores can be read. Logs may go without; where the stores are read, they count for logs too.
+NAMED = ("uploads", "temporary", "renders")
 #: The components that are walked for each kind.
 COMPONENTS = {"uploads": ("uploads",), "logs": ("logs",), "temporary": ("uploads", "generated", "database"),
               "renders": ("uploads", "generated")}
@@ -58,7 +58,7 @@ class Rules:
         return list(dict.fromkeys(component for kind in self.kinds for component in COMPONENTS[kind]))
 
     def needs_stores(self) -> bool:
-        """Whether some file may be named by a store."""
+        """Whether the stores have to be read."""
         return any(kind in NAMED for kind in self.kinds)
 
     def kind_of(self, component: str, path: str) -> str:

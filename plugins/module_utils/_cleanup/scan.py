@@ -53,12 +53,21 @@ class Session:
 
     def named(self, kind: str, path: str) -> str:
         """Why a file of this name stays: a store names it, or its name has nothing to look for. Empty when it may go."""
-        if kind not in NAMED:
+        if not self._is_named(kind):
             return ""
         handles = list(words.handles(path, self.rules.common(), kind == "renders"))
         if not handles[0]:
             return "unclear"
         return "named" if self.stores.name(handles) else ""
+
+    def named_now(self, kind: str, path: str) -> str:
+        """The same, after another look at the stores. :raises StateError: when one cannot be read."""
+        if self._is_named(kind):
+            self.stores.refresh()
+        return self.named(kind, path)
+
+    def _is_named(self, kind: str) -> bool:
+        return kind in NAMED or self.rules.needs_stores()
 
     def _found(self) -> t.Iterator[Row]:
         for component in self.rules.components():

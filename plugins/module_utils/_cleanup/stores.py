@@ -112,7 +112,7 @@ class Stores:
 
     def _cannot(self, path: str, found: str) -> StateError:
         return StateError(f"store {os.path.join(self._top, path)}", "a store that can be read, because it may name files", found,
-                          "Repair it, or clean up only mobius_cleanup_kinds logs and temporary")
+                          "Repair it, or clean up logs only (mobius_cleanup_kinds)")
 
 
 def _state(status: os.stat_result) -> State:

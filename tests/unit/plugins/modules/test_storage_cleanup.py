@@ -302,6 +302,14 @@ def test_a_file_that_was_changed_in_quarantine_is_neither_removed_nor_put_back(s
                              "Move what is in the way, then run it again.")
 
 
+def test_what_stores_name_stays_of_every_kind(stored, cleanup):
+    stored.put("database/names.json", json.dumps(["app.1.log", "half.part", "p1/.source-upload-tmp/page.png", "job-1"]).encode())
+    stored.backup()
+    moved = [one["path"] for one in cleanup()["moved"]]
+    assert moved and not {"logs/app.1.log", "uploads/half.part", "database/p1/.source-upload-tmp/page.png"} & {*moved}
+    assert "uploads/render-jobs/job-1/clip.mp4" not in moved
+
+
 def test_a_restore_replaces_nothing(stored, cleanup):
     stored.backup()
     cleanup(state="cleaned")
@@ -351,7 +359,7 @@ def test_a_store_that_cannot_be_read_is_an_error(stored, cleanup, monkeypatch, n
     stored.put(f"database/{name}", content)
     result = cleanup(state="cleaned")
     assert result["failed"] and f"data/{name}" in result["msg"] and kept in result["msg"] and len(files(stored)) > 11
-    assert cleanup(kinds=["logs", "temporary"])["files"] == 4
+    assert cleanup(kinds=["temporary"])["failed"] and cleanup(kinds=["logs"])["files"] == 2
 
 
 def test_state_that_is_kept_elsewhere_is_not_known(stored, cleanup):
