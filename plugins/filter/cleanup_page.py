@@ -75,13 +75,14 @@ def moved(done: dict[str, t.Any]) -> list[str]:
     return table(["file", "size", "kind", "modified"], rows) + ([f"  and {more} more"] if more > 0 else [])
 
 
-def lines(done: dict[str, t.Any], state: str) -> list[str]:
+def lines(done: dict[str, t.Any], state: str, dry: bool) -> list[str]:
     """The page of a clean-up that was not refused."""
     made: list[str] = []
     if done.get("archives"):
         made += ["Compared with " + ", ".join(sorted(set(done["archives"].values())))]
     if done["moved"]:
-        made += ["Moved back" if state == "restored" else "Into quarantine", *moved(done)]
+        title = {True: ("Would move back", "Would move into quarantine"), False: ("Moved back", "Moved into quarantine")}[dry]
+        made += [title[state != "restored"], *moved(done)]
     if done["left"]:
         made += ["Stays", *table(["files", "size", "reason", ""], stays(done["left"]))]
     if done["stay"]:
@@ -95,7 +96,7 @@ def lines(done: dict[str, t.Any], state: str) -> list[str]:
 def cleanup_page(done: dict[str, t.Any], state: str = "planned", check: bool = False) -> dict[str, t.Any]:
     """The page, and what comes of it."""
     whole = "quarantine" in done
-    page = "\n".join(lines(done, state)) if whole else "Nothing was moved."
+    page = "\n".join(lines(done, state, check or state == "planned")) if whole else "Nothing was moved."
     if done.get("msg") or not whole:
         message = str(done.get("msg") or "The files could not be looked at.")
         return {"page": page, "outcome": "not_cleaned", "good": False, "message": message}

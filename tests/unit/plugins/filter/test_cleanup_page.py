@@ -24,7 +24,7 @@ def test_what_would_go_and_what_stays():
     found = cleanup_page({**NOTHING, "files": 30, "moved": [FILE] * 25, "archives": {"uploads": "b.zip", "logs": "b.zip"},
                           "quarantine": [RUN], "left": left, "message": "30 files would go."})
     page = found["page"]
-    assert page.startswith("Compared with b.zip\nInto quarantine\n") and "  and 10 more" in page
+    assert page.startswith("Compared with b.zip\nWould move into quarantine\n") and "  and 10 more" in page
     assert page.index("a program has it open") < page.index("a database or a JSON store names it")
     assert "r-1" in page and "2026-12-04T09:00:00Z" in page and page.count("uploads/a.png") == 20
     assert found["message"] == "30 files would go. Do it with -e mobius_cleanup_state=cleaned."
