@@ -27,7 +27,8 @@ Place = list[t.Any]
 COMPONENT, PATH, NAME, SIZE, MTIME, SHA256 = range(6)
 _NOREPLACE = 1
 _BUSY = (errno.EAGAIN, errno.EBUSY, errno.ETXTBSY)
-_libc = ctypes.CDLL(None, use_errno=True)
+#: None with a C library of before 2018.
+_renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
 
 
 @contextlib.contextmanager
@@ -107,12 +108,13 @@ def _checked(descriptor: int, own: str, folder: int, name: str, quarantine: int)
 
 def rename(source: str, source_folder: int, target: str, target_folder: int) -> None:
     """Rename without replacing anything (renameat2(2)). :raises OSError: FileExistsError when the name is taken."""
-    if not _libc.renameat2(source_folder, os.fsencode(source), target_folder, os.fsencode(target), _NOREPLACE):
-        return
-    number = ctypes.get_errno()
-    if number not in (errno.EINVAL, errno.ENOSYS):
-        raise OSError(number, os.strerror(number), source)
-    # A file system without that flag: a second name, and then the first one goes. `present` ends it after a kill.
+    if _renameat2:
+        if not _renameat2(source_folder, os.fsencode(source), target_folder, os.fsencode(target), _NOREPLACE):
+            return
+        number = ctypes.get_errno()
+        if number not in (errno.EINVAL, errno.ENOSYS):
+            raise OSError(number, os.strerror(number), source)
+    # A file system or C library without it: a second name, and then the first one goes. `present` ends it after a kill.
     os.link(source, target, src_dir_fd=source_folder, dst_dir_fd=target_folder, follow_symlinks=False)
     os.unlink(source, dir_fd=source_folder)
 

@@ -438,6 +438,22 @@ def test_a_file_system_that_is_not_the_one_that_was_told_is_no_loss(stored, clea
     assert done["left"]["other_filesystem"]["files"] == 11 and files(stored) == before and not done["changed"] and done["quarantine"] == []
 
 
+def test_without_renameat2_a_move_is_two_steps_and_a_kill_between_them_is_mended(stored, cleanup, monkeypatch):
+    stored.backup()
+    before = files(stored)
+    monkeypatch.setattr(moves, "_renameat2", None)
+    done = cleanup(state="cleaned")
+    assert done["files"] == 11 and not {*ALL} & {*files(stored)}
+    stored.put("uploads/old.png", b"a new one")
+    assert cleanup(state="restored", paths=["uploads/old.png"])["left"]["taken"]["files"] == 1
+    os.unlink(stored.path("uploads/old.png"))
+    (run,) = journal.load(stored.layout)
+    first = run.entries[0]
+    os.link(os.path.join(run.files, first.name), stored.path(first.shown))  # as a kill leaves it
+    assert cleanup(state="restored", paths=["*"])["files"] == 10
+    assert files(stored) == before and os.listdir(run.files) == []
+
+
 def test_what_is_mounted_below_a_component_is_not_entered(stored, cleanup, monkeypatch):
     stored.backup()
     known = mounts.points()
