@@ -13,6 +13,7 @@ STEPS = {
     "app": "Set up…", "app/restart": "Restart…", "app/stop": "Stop…",
     "backup": "Back up…", "backup/restore": "Restore…", "backup/drill": "Try a restore…", "backup/verify": "Verify…", "backup/prune": "",
     "backup/report": "",
+    "cleanup": "Clean up…",
     "deploy": "", "deploy/preflight": "Check", "deploy/checks": "Check", "deploy/build": "Build…",
     "deploy/prepare": "Prepare…", "deploy/migrate": "Migrate…", "deploy/switch": "Switch…", "deploy/recover": "Go back…",
     "deploy/finish": "Finish", "deploy/force_unlock": "Unlock",

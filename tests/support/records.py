@@ -12,7 +12,8 @@ import typing as t
 from ansible.module_utils import basic
 
 from ansible_collections.mobius.ops.plugins.module_utils._backup import external_state
-from ansible_collections.mobius.ops.plugins.module_utils._core import fs
+from ansible_collections.mobius.ops.plugins.module_utils._cleanup import journal
+from ansible_collections.mobius.ops.plugins.module_utils._core import accounts, fs
 from ansible_collections.mobius.ops.plugins.module_utils._deploy import assets
 from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import canaries
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health
@@ -45,6 +46,7 @@ from ansible_collections.mobius.ops.plugins.modules import (
     release,
     release_info,
     release_migration,
+    storage_cleanup,
     watch_report,
 )
 
@@ -80,6 +82,15 @@ def fill(place: Layout, service: service_node_service.Service, checks: list[dict
     incidents.open_incident(place, {"title": "It is down", "severity": 2, "env": "local", "evidence": {"console": ["a line"]}})
 
 
+def quarantine(place: Layout) -> None:
+    """Let a file be in quarantine."""
+    journal.make_quarantine(place.quarantine, accounts.own())
+    path = os.path.join(place.quarantine, journal.FILES, "r-1")
+    fs.write_text(path, "a file")
+    entry = journal.Entry("r-1", "uploads", "a.png", "uploads", 6, os.stat(path).st_mtime_ns, "0" * 64, "none.zip")
+    journal.save(place, journal.Run("r", "2026-01-01T00:00:00Z", place.quarantine, (entry,)))
+
+
 def hold(place: Layout) -> None:
     """Let somebody hold the deploy lock."""
     target_deploy_lock.DeployLock(place).hold({
@@ -108,9 +119,10 @@ def root(place: Layout) -> str:
     watcher.record.save(status="finished", verdict="healthy", pid=99999997)
     watcher.record.metrics("round", round=1, outcome="ok", release="r2", restarts=0, fault="", evidence=[], memory_mb=1.0, checks=[])
     archive = in_process(backup, {"root": place.root, "env": "local"})["archive"]
-    journal = restore_journal.Journal.begin(place, archive=archive, env="local", components=["uploads"], sign_key=None, made=None,
+    begun = restore_journal.Journal.begin(place, archive=archive, env="local", components=["uploads"], sign_key=None, made=None,
                                              service=None, wanted=False, previous=None, target=None)
-    journal.update(safety={}, since=0, swaps=[])
+    begun.update(safety={}, since=0, swaps=[])
+    quarantine(place)
     hold(place)
     return str(archive)
 
@@ -176,5 +188,8 @@ def calls(root: str, port: int, archive: str) -> dict[str, tuple[t.Any, dict[str
         "backup_prune": (backup_prune, {"root": root, "env": env, "keep_last": 1}, True),
         "drill": (backup_drill, {"root": root, "env": env}, True),
         "canary": (canary, {"root": root, "base_url": "http://127.0.0.1:1", "leave": [{"url": "/x"}], "look": [{"url": "/x"}]}, True),
+        "cleanup": (storage_cleanup, {"root": root, "env": env, "kinds": ["logs"]}, True),
+        "cleanup purged": (storage_cleanup, {"root": root, "env": env, "state": "purged", "kinds": ["logs"]}, False),
+        "cleanup restored": (storage_cleanup, {"root": root, "env": env, "state": "restored", "paths": ["uploads/a.png"]}, True),
         "incident": (incident, {"root": root, "env": env, "title": "x", "severity": 3}, True),
     }

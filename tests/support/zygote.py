@@ -23,7 +23,7 @@ import typing as t
 from ansible_collections.mobius.ops.plugins.module_utils._core import clock, sqlite
 from support.waiting import HANG
 
-MODULES = ("backup", "backup_info", "backup_restore", "checksum")
+MODULES = ("backup", "backup_info", "backup_restore", "checksum", "storage_cleanup")
 #: What Python loads at its first use only. A child may have become a user by then who may not read the interpreter's folder.
 LATE = ("_strptime", "concurrent.futures.thread",
         *(f"encodings.{name}" for name in ("ascii", "cp437", "idna", "latin_1", "utf_8_sig")))

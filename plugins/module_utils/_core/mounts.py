@@ -22,3 +22,14 @@ def inside(path: str) -> tuple[bool, list[str]]:
     real = os.path.realpath(path)
     found = points()
     return real in found, sorted(point for point in found if point.startswith(real + os.sep))
+
+
+def point_of(path: str, known: set[str] | None = None) -> str:
+    """The mount point that a path is below: a rename works only within one.
+
+    :param known: all mount points, where they were asked for already.
+    """
+    found, real = points() if known is None else known, os.path.realpath(path)
+    while real not in found and real != os.path.dirname(real):
+        real = os.path.dirname(real)
+    return real

@@ -25,8 +25,11 @@ class Folder(t.NamedTuple):
     entries: list[tuple[str, os.stat_result]]
 
 
-def walk(top: str) -> t.Iterator[Folder]:
-    """Every folder of a tree, parents first. What vanishes, cannot be read or becomes a link meanwhile is left out."""
+def walk(top: str, into: t.Callable[[str, os.stat_result], bool] | None = None) -> t.Iterator[Folder]:
+    """Every folder of a tree, parents first. What vanishes, cannot be read or becomes a link meanwhile is left out.
+
+    :param into: whether to go into a folder, by its relative path and status; all of them by default.
+    """
     with contextlib.ExitStack() as stack:
         held = Held(top, stack)
         waiting = [""]
@@ -39,7 +42,8 @@ def walk(top: str) -> t.Iterator[Folder]:
                 continue
             yield Folder(relative, descriptor, entries)
             prefix = relative + "/" if relative else ""
-            waiting += [prefix + name for name, status in reversed(entries) if stat.S_ISDIR(status.st_mode)]
+            waiting += [prefix + name for name, status in reversed(entries)
+                        if stat.S_ISDIR(status.st_mode) and (into is None or into(prefix + name, status))]
 
 
 def size(top: str, each: int = 0) -> int:

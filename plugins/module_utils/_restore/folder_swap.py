@@ -15,7 +15,7 @@ import typing as t
 
 from .._core import clock, file_metadata, foreign, fs, immutable, mounts, walk
 from .._core.errors import StateError
-from .._target.layout import COMPONENTS, KEPT, WORK, Layout, is_work
+from .._target.layout import COMPONENTS, KEPT, QUARANTINE, WORK, Layout, is_work
 from .._target.restore_journal import Journal
 
 #: Belongs to a file system and not to what is in it.
@@ -106,7 +106,8 @@ def plan(layout: Layout, components: list[str]) -> list[Swap]:
 def _entries(mounted: str) -> list[str]:
     """What changes places in a folder that is a mount point."""
     return [os.path.join(mounted, name) for name in os.listdir(mounted)
-            if name not in _FOREIGN and not (name.startswith((WORK, KEPT)) and is_work(name, os.lstat(os.path.join(mounted, name))))]
+            if name not in _FOREIGN
+            and not (name.startswith((WORK, KEPT, QUARANTINE)) and is_work(name, os.lstat(os.path.join(mounted, name))))]
 
 
 def prepare(swaps: list[Swap], stack: contextlib.ExitStack) -> None:

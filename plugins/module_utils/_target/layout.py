@@ -14,12 +14,14 @@ COMPONENTS = ("config", "database", "uploads", "generated", "logs")
 COMPONENT_DIRS = {"config": "config", "database": "data", "uploads": "uploads", "generated": "out", "logs": "logs"}
 #: How names begin of what a restore puts beside the components, or into one that is a mount point: work, and what it kept.
 WORK, KEPT = ".restore-", ".kept-"
-_WORK_NAME = re.compile(rf"({re.escape(WORK)}|{re.escape(KEPT)})\d{{8}}_\d{{6}}-[0-9a-f]+")
+#: What a clean-up puts into a component on a file system of its own.
+QUARANTINE = ".quarantine"
+_WORK_NAME = re.compile(rf"({re.escape(WORK)}|{re.escape(KEPT)})\d{{8}}_\d{{6}}-[0-9a-f]+|{re.escape(QUARANTINE)}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def is_work(name: str, status: os.stat_result) -> bool:
-    """Whether something is a folder of a restore: by its whole name, and by its owner, for an upload may have any name."""
+    """Whether something is a folder of a restore or a clean-up: by its whole name, and by its owner, for an upload may have any name."""
     return bool(_WORK_NAME.fullmatch(name)) and stat.S_ISDIR(status.st_mode) and status.st_uid in (0, os.geteuid())
 
 
@@ -55,7 +57,7 @@ class Layout:
 
     def __getattr__(self, name: str) -> str:
         if name in ("releases", "current", "slots", "shared", "deps", "backups", "monitor_logs", "incidents",
-                    "reports", "state", "app"):
+                    "reports", "state", "app", "quarantine"):
             return self.path(name)
         raise AttributeError(name)
 

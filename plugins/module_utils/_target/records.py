@@ -35,6 +35,12 @@ def count(value: t.Any) -> str:
     return "" if isinstance(value, int) and not number(value) else "a whole number"
 
 
+def wide(value: t.Any) -> str:
+    """A whole number of 64 bits, such as a time in nanoseconds."""
+    good = isinstance(value, int) and not isinstance(value, bool) and -2**63 <= value < 2**63
+    return "" if good else "a whole number"
+
+
 def text(value: t.Any) -> str:
     """A text that may be a part of a path or a command."""
     return "" if isinstance(value, str) and "\0" not in value else "a text"
@@ -152,6 +158,10 @@ LOGS = Kind("how far the logs were read", {
         "groups": {str: {"count": count, "first": (number, None), "last": (number, None), "slots": text, "sample": text}}}}}},
     "Move the file away; the logs are then read from their beginning", 64 * 1024**2)
 INCIDENT = Kind("an incident", {"evidence?": (dict, None)}, "Move the file away")
+CLEANED = Kind("the record of a clean-up", {
+    "run": text, "when": moment, "quarantine": text, "entries": [{
+        "name": text, "component": text, "path": text, "kind": text, "size": count, "mtime_ns": wide, "sha256": text, "archive": text}]},
+    "Its files are in the folder quarantine, by number. Move the file away when none of them is needed", 256 * 1024**2)
 #: How far work in the background is.
 PROGRESS = {"pid": count, "ticks": (count, None), "phases": [{
     "number": count, "name?": text, "bytes?": number, "files?": number, "total_bytes?": number, "total_files?": number,

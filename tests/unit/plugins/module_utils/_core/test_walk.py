@@ -86,3 +86,8 @@ def test_folders_that_are_removed_become_roots_first(tree, monkeypatch):
     monkeypatch.setattr(os, "rmdir", look)
     walk.remove(str(tree))
     assert owners == [0, 0, 0] and not os.path.lexists(tree)
+
+
+def test_a_folder_that_is_not_wanted_is_not_entered(tree):
+    found = [folder.relative for folder in walk.walk(str(tree), lambda relative, status: relative != "a/b" and bool(status.st_ino))]
+    assert found == ["", "a"]
