@@ -83,8 +83,9 @@ def _dependency_missing(seen: Evidence) -> Cause | None:
 def _disk_full(seen: Evidence) -> Cause | None:
     full = [f"{disk.path} has {wording.human_size(disk.room)} left" for disk in seen.disks if disk.room < ROOM]
     full += [f"{folder.path}: {folder.error}" for folder in seen.folders if folder.error == "EDQUOT"]
-    return Cause("disk_full", CERTAIN, "The disk is full.", tuple(full), f"See what may go with {PLAY}cleanup, and what takes the room "
-                 "with du -xh --max-depth=2; old releases and backups go by mobius_keep_releases and mobius_backup_keep_daily") if full else None
+    todo = (f"See what may go with {PLAY}cleanup, and what takes the room with du -xh --max-depth=2; old releases and backups go by "
+            "mobius_keep_releases and mobius_backup_keep_daily")
+    return Cause("disk_full", CERTAIN, "The disk is full.", tuple(full), todo) if full else None
 
 
 def _inodes_full(seen: Evidence) -> Cause | None:
