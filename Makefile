@@ -123,7 +123,7 @@ bench-health: setup ## a hundred endpoints by health_check, beside a loop of cur
 	@.venv/bin/python tests/bench/health.py $(ARGS)
 
 .PHONY: lint
-lint: setup ## every lint step; one alone: lint-sanity -ansible -docs -changelog -ruff -house -rooms -root -types
+lint: setup ## every lint step; one alone: lint-sanity -ansible -docs -changelog -ruff -house -rooms -root -types -awx
 	@.venv/bin/python tools/lint.py
 
 lint-%: setup

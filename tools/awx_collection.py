@@ -2,12 +2,13 @@
 
 Usage: awx_collection.py    prints the folder for ANSIBLE_COLLECTIONS_PATH
 
-Nobody needs awx.awx to use mobius.ops, so it is no dependency, and not in .venv: the package that carries it has a hundred other collections.
+mobius.ops works without awx.awx, so awx.awx is no dependency. It is not in .venv, because its package carries a hundred other collections.
 """
 
 from __future__ import annotations
 
 import ast
+import difflib
 import functools
 import os
 import shutil
@@ -15,10 +16,13 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.errors import UnsupportedError
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "ansible==12.3.0"  # the last one with awx.awx 24.6.1 for Python 3.11
@@ -42,7 +46,7 @@ def bring(home: Path = HOME) -> Path:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         wheels = list(Path(folder).glob("*.whl"))
         if done.returncode or not wheels:
-            raise SystemExit(f"awx.awx: pip could not download {PACKAGE}. Check the package index, then run the command again.\n{done.stderr}")
+            raise SystemExit(f"awx.awx: pip could not download {PACKAGE}. Check the package index, then run it again.\n{done.stderr}")
         with zipfile.ZipFile(wheels[0]) as wheel:
             wheel.extractall(f"{folder}/new", [name for name in wheel.namelist() if name.startswith(INSIDE)])
         try:
@@ -58,7 +62,7 @@ def documentation(source: str) -> dict[str, Any]:
     """The DOCUMENTATION of a module, without running it."""
     for node in ast.parse(source).body:
         if isinstance(node, ast.Assign) and any(isinstance(name, ast.Name) and name.id == "DOCUMENTATION" for name in node.targets):
-            found: dict[str, Any] = yaml.safe_load(ast.literal_eval(node.value))
+            found: dict[str, Any] = yaml.load(ast.literal_eval(node.value), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
             return found
     return {}
 
@@ -81,6 +85,27 @@ def module_spec(module: str, home: Path = HOME) -> dict[str, Any]:
     """The argument spec of a module of awx.awx, without the options for the connection."""
     source = (home / INSIDE / "plugins" / "modules" / f"{module}.py").read_text(encoding="utf-8")
     return spec_of(documentation(source)["options"])
+
+
+def problems(module: str, given: dict[str, Any]) -> Iterator[str]:
+    """What a module of awx.awx would refuse of its options."""
+    try:
+        errors = ArgumentSpecValidator(module_spec(module)).validate(given).errors.errors
+    except TypeError as error:  # of a list of nothing where it expects options
+        yield f"a value has the wrong type: {error}"
+        return
+    for error in errors:
+        if not isinstance(error, UnsupportedError):
+            yield str(error.msg)
+            continue
+        for name in error.msg.partition(". Supported parameters")[0].split(", "):
+            close = difflib.get_close_matches(name.rpartition(".")[2], words(module_spec(module)), n=1)
+            yield f"there is no key {name}{f'; perhaps {close[0]}' if close else ''}"
+
+
+def words(spec: dict[str, Any]) -> list[str]:
+    """The names of options, and of their suboptions."""
+    return [*spec, *(word for option in spec.values() for word in words(option.get("options", {})))]
 
 
 if __name__ == "__main__":

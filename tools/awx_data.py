@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ansible.template
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar
 
 #: Variable -> the module of awx.awx that each of its objects is given to. The order in which objects are made.
 MODULES = {
@@ -69,6 +69,13 @@ class Data:
         return Problem(f"awx/{self.files.get(variable, self.folder.name)}", str(subject), text)
 
 
+@functools.cache
+def parsed(name: str, text: str) -> Any:
+    """A file as Ansible reads it."""
+    trusted = getattr(ansible.template, "trust_as_template", str)(text)  # ansible-core 2.19 fills in no others
+    return DataLoader().load(trusted, file_name=f"/awx/{name}")
+
+
 def raw(folder: Path) -> tuple[dict[str, Any], dict[str, str], list[Problem]]:
     """Every variable of the folder's files as it is written there, and the file of each."""
     values: dict[str, Any] = {}
@@ -77,7 +84,7 @@ def raw(folder: Path) -> tuple[dict[str, Any], dict[str, str], list[Problem]]:
     for path in sorted(folder.glob("*.yml")):
         place = f"awx/{path.name}"
         try:
-            content = DataLoader().load_from_file(str(path), trusted_as_template=True) or {}
+            content = parsed(path.name, path.read_text(encoding="utf-8")) or {}
         except AnsibleError as error:
             problems.append(Problem(place, "", f"it is no YAML: {' '.join(str(error).split())}"))
             continue
@@ -102,11 +109,13 @@ def placeholders(folder: Path) -> dict[str, str]:
 def read(folder: Path) -> tuple[Data, list[Problem]]:
     """The data of a folder, and what keeps it from being read."""
     values, files, problems = raw(folder)
-    templar = Templar(loader=DataLoader(), variables={**placeholders(folder), **values})
+    templar = ansible.template.Templar(loader=DataLoader(), variables={**placeholders(folder), **values})
     filled: dict[str, Any] = {}
-    for name, value in values.items():
+    places = {name: number for number, name in enumerate(MODULES)}
+    for name in sorted(values, key=lambda name: places.get(name, -1)):  # what is filled in is not filled in again where it is referred to
         try:
-            filled[name] = templar.template(value)
+            filled[name] = templar.template(values[name])
+            templar.available_variables = {**templar.available_variables, name: filled[name]}
         except AnsibleError as error:
             problems.append(Problem(f"awx/{files[name]}", name, f"a template in it fails: {' '.join(str(error).split())}"))
     objects = {}
@@ -119,15 +128,31 @@ def read(folder: Path) -> tuple[Data, list[Problem]]:
     return Data(folder, objects, {name: value for name, value in filled.items() if name not in MODULES}, files), problems
 
 
+def number(value: Any) -> int:
+    """A number as AWX reads it; 0 for what is none."""
+    return int(value) if re.fullmatch(r"\d+", str(value)) else 0
+
+
+def table(value: Any) -> dict[str, Any]:
+    """A table with names; empty for what is none."""
+    return {str(key): one for key, one in value.items()} if isinstance(value, dict) else {}
+
+
+def listed(value: Any) -> list[str]:
+    """Texts of a list, or one text; empty for what is neither."""
+    return [str(one) for one in value] if isinstance(value, list) else [value] if isinstance(value, str) and value else []
+
+
+def tables(value: Any) -> list[dict[str, Any]]:
+    """The tables of a list."""
+    return [table(one) for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
 def nodes(workflow: dict[str, Any]) -> list[dict[str, Any]]:
     """The nodes of a workflow."""
-    given = workflow.get(NODES) or []
-    return [node for node in given if isinstance(node, dict)] if isinstance(given, list) else []
+    return tables(workflow.get(NODES))
 
 
-def questions(one: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def questions(one: dict[str, Any]) -> list[dict[str, Any]]:
     """The questions of a template or a workflow."""
-    spec = one.get("survey_spec") or one.get("survey") or {}
-    for question in (spec.get("spec") if isinstance(spec, dict) else None) or []:
-        if isinstance(question, dict):
-            yield question
+    return tables(table(one.get("survey_spec") or one.get("survey")).get("spec"))

@@ -91,7 +91,9 @@ def through_defaults() -> dict[str, frozenset[str]]:
 
 @functools.cache
 def of(playbook: str) -> Reads:
-    """What *playbook* reads."""
+    """What *playbook* reads; nothing when it is not there."""
+    if not (ROOT / "playbooks" / f"{playbook}.yml").is_file():
+        return Reads(frozenset(), frozenset())
     files = [ROOT / "playbooks" / f"{playbook}.yml"]
     required: set[str] = set()
     for role, tasks in reached(playbook):

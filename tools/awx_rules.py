@@ -20,7 +20,8 @@ CHOICES = {"multiplechoice", "multiselect"}
 QUESTION = {"question_name", "question_description", "required", "type", "variable", "min", "max", "choices", "default", "new_question"}
 #: Which kinds of questions suit a setting of this type.
 SUITS = {"int": {"integer"}, "float": {"integer", "float"}, "bool": {"multiplechoice"}, "str": TEXTS | {"multiplechoice"},
-         "path": {"text"}, "list": {"text", "textarea", "multiselect"}, "raw": {"text", "textarea", "integer", "float"}, "dict": {"textarea"}}
+         "path": {"text"}, "list": {"text", "textarea", "multiselect"}, "raw": TEXTS,
+         "dict": {"textarea"}}
 SECRET = re.compile(r"secret|password|token|dotenv|private|api_key")
 
 
@@ -60,7 +61,7 @@ def question_alone(question: dict[str, Any]) -> Iterator[str]:
         yield f"required is true or false, not {question['required']!r}"
     if not re.fullmatch(r"[A-Za-z_]\w*", str(question["variable"])):
         yield "variable is no name of a variable"
-    kind = question["type"]
+    kind = str(question["type"])
     if kind not in TEXTS | set(NUMBERS) | CHOICES:
         yield f"there is no type {kind}; there are {', '.join(sorted(TEXTS | set(NUMBERS) | CHOICES))}"
     elif kind in CHOICES:
@@ -111,15 +112,17 @@ def bounds(question: dict[str, Any]) -> Iterator[str]:
 
 def question_for(question: dict[str, Any], option: dict[str, Any]) -> Iterator[str]:
     """Whether a question suits the setting that it asks for."""
-    kind, wanted = question.get("type"), str(option.get("type", "str"))
+    kind, wanted = str(question.get("type")), str(option.get("type", "str"))
     if option.get("no_log") or SECRET.search(str(question.get("variable"))) or kind == "password":
         yield "a secret is asked for; put it into a credential"
-    if kind in TEXTS | set(NUMBERS) | CHOICES and kind not in SUITS.get(wanted, TEXTS) | ({"multiplechoice"} if option.get("choices") else set()):
+    suits = SUITS.get(wanted, TEXTS) | ({"multiplechoice"} if option.get("choices") else set())
+    if kind in TEXTS | set(NUMBERS) | CHOICES and kind not in suits:
         yield f"the setting is of type {wanted}, which a question of type {kind} does not suit"
     known = option.get("choices") if wanted != "list" else (option.get("choices") or [])
     if wanted == "bool":
         known = ["true", "false"]
-    for one in question.get("choices") or []:
+    given = question.get("choices")
+    for one in given if isinstance(given, list) else []:
         if known and one not in [str(choice) for choice in known]:
             yield f"choice {one!r} is none of the setting's: {', '.join(map(str, known))}"
 
@@ -201,22 +204,27 @@ FIELD = {"id", "label", "help_text", "type", "format", "secret", "multiline", "c
 
 def inputs(given: Any) -> Iterator[str]:
     """What is wrong with the fields of a credential type."""
-    if not isinstance(given, dict) or not set(given) <= {"fields", "required", "metadata"} or not isinstance(given.get("fields"), list):
+    fields = given.get("fields") if isinstance(given, dict) and set(given) <= {"fields", "required", "metadata"} else None
+    if not isinstance(fields, list) or not all(isinstance(field, dict) for field in fields):
         yield "inputs has a list of fields, and may have required and metadata"
         return
-    ids = [field.get("id") for field in given["fields"]]
-    for field in given["fields"]:
+    ids = [str(field.get("id")) for field in fields]
+    for field in fields:
         for key in sorted(set(field) - FIELD):
             yield f"field {field.get('id')}: there is no key {key}; there are {', '.join(sorted(FIELD))}"
         if not re.fullmatch(r"[A-Za-z_]\w*", str(field.get("id"))) or field.get("id") == "tower":
             yield f"field {field.get('id')}: its id is no name, or reserved"
         if not field.get("label"):
             yield f"field {field.get('id')}: it lacks a label"
-        if field.get("type", "string") not in ("string", "boolean"):
+        if str(field.get("type", "string")) not in ("string", "boolean"):
             yield f"field {field.get('id')}: its type is string or boolean, not {field['type']}"
     for one in {one for one in ids if ids.count(one) > 1}:
         yield f"field {one}: it is there twice"
-    for one in given.get("required") or []:
+    required = given.get("required", [])
+    if not isinstance(required, list):
+        yield "required is a list of fields"
+        return
+    for one in required:
         if one not in ids:
             yield f"required names {one}, which is no field"
 
@@ -233,32 +241,37 @@ class _Files:
 
 def injectors(given: Any, fields: set[str]) -> Iterator[str]:
     """What is wrong with the injectors: each template parses, and names fields that there are."""
-    if not isinstance(given, dict) or not given or not set(given) <= {"env", "extra_vars", "file"}:
-        yield "injectors are env, extra_vars or file"
+    if not isinstance(given, dict) or not given or not set(given) <= {"env", "extra_vars", "file"} or not all(
+            isinstance(part, dict) and all(isinstance(name, str) for name in part) for part in given.values()):
+        yield "injectors are env, extra_vars or file, each with names and templates"
         return
-    files = list(given.get("file") or {})
+    files = list(given.get("file", {}))
     if "template" in files and len(files) > 1:
         yield "file: several files are called template.NAME"
     for name in files:
         if not re.fullmatch(r"template(\.[A-Za-z_]\w*)?", name):
             yield f"file: {name} is not called template, or template.NAME"
-    for name in given.get("env") or {}:
+    for name in given.get("env", {}):
         if not re.fullmatch(r"[A-Za-z_]\w*", name) or name.startswith("ANSIBLE_"):
             yield f"env: {name} is no variable that AWX lets a credential set"
-    for name in given.get("extra_vars") or {}:
+    for name in given.get("extra_vars", {}):
         if not re.fullmatch(r"[A-Za-z_]\w*", name):
             yield f"extra_vars: {name} is no name of a variable"
     environment = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined)
     names = {**dict.fromkeys(fields, "value"), "tower": _Files(files)}
-    used: set[str] = set()
     for place, text in texts(given):
         try:
-            used |= jinja2.meta.find_undeclared_variables(environment.parse(text))
             environment.from_string(text).render(names)
         except jinja2.TemplateSyntaxError as error:
             yield f"{place}: its template does not parse: {error}"
         except jinja2.TemplateError as error:
             yield f"{place}: {error}; fields are {', '.join(sorted(fields))}"
+
+
+def unused(given: dict[str, Any], fields: set[str]) -> Iterator[str]:
+    """The fields that sound injectors do not name. AWX takes them, but nobody reads their secrets."""
+    parse = ImmutableSandboxedEnvironment().parse
+    used = set().union(*(jinja2.meta.find_undeclared_variables(parse(text)) for _place, text in texts(given)))
     for field in sorted(fields - used):
         yield f"field {field} is injected nowhere"
 

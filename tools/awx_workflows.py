@@ -10,7 +10,6 @@ import awx_collection
 import awx_data
 import awx_reads
 import awx_rules
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from awx_data import NODES, Data, Problem
 
 LINKS = ("success_nodes", "failure_nodes", "always_nodes")
@@ -56,11 +55,10 @@ def of_survey(data: Data, workflow: dict[str, Any]) -> Iterator[str]:
         yield from awx_rules.survey(spec)
     for question in awx_data.questions(workflow):
         variable = str(question.get("variable"))
+        for text in awx_rules.question_for(question, awx_reads.options().get(variable, {})):
+            yield f"question {variable}: {text}"
         if variable not in reads(data, workflow) or variable not in awx_reads.options():
             yield f"question {variable}: no node reads such a setting"
-            continue
-        for text in awx_rules.question_for(question, awx_reads.options()[variable]):
-            yield f"question {variable}: {text}"
 
 
 def of_nodes(workflow: dict[str, Any]) -> Iterator[str]:
@@ -69,14 +67,13 @@ def of_nodes(workflow: dict[str, Any]) -> Iterator[str]:
     if not isinstance(given, list) or not given:
         yield f"{NODES}: it has no node"
         return
-    validator = ArgumentSpecValidator(awx_collection.module_spec("workflow_job_template_node"))
     for node in awx_data.nodes(workflow):
         name = node.get("identifier", "without an identifier")
-        for text in validator.validate({**node, "workflow_job_template": str(workflow.get("name"))}).error_messages:
+        for text in awx_collection.problems("workflow_job_template_node", {**node, "workflow_job_template": str(workflow.get("name"))}):
             yield f"node {name}: {text}"
         if bool(node.get("unified_job_template")) == bool(node.get("approval_node")):
             yield f"node {name}: it has either a unified_job_template or an approval_node"
-        if node.get("approval_node") and not node["approval_node"].get("timeout"):
+        if node.get("approval_node") and not awx_data.table(node["approval_node"]).get("timeout"):
             yield f"node {name}: approval_node.timeout is missing; it would wait for ever"
     for name, count in Counter(str(node.get("identifier")) for node in awx_data.nodes(workflow)).items():
         if count > 1:
@@ -85,7 +82,8 @@ def of_nodes(workflow: dict[str, Any]) -> Iterator[str]:
 
 def of_links(workflow: dict[str, Any]) -> Iterator[str]:
     """Every link leads to a node, and none leads back."""
-    nexts = {str(node.get("identifier")): [name for link in LINKS for name in node.get(link) or []] for node in awx_data.nodes(workflow)}
+    nexts = {str(node.get("identifier")): [name for link in LINKS for name in awx_data.listed(node.get(link))]
+             for node in awx_data.nodes(workflow)}
     for node in awx_data.nodes(workflow):
         twice = [name for name, count in Counter(nexts[str(node.get("identifier"))]).items() if count > 1]
         for name in twice:
@@ -105,7 +103,7 @@ def of_links(workflow: dict[str, Any]) -> Iterator[str]:
 
 def of_launches(data: Data, workflow: dict[str, Any]) -> Iterator[str]:
     """Each node's template takes what the node gives it, and lacks nothing."""
-    common = {str(question.get("variable")) for question in awx_data.questions(workflow)} | set(workflow.get("extra_vars") or {})
+    common = {str(question.get("variable")) for question in awx_data.questions(workflow)} | set(awx_data.table(workflow.get("extra_vars")))
     for node in awx_data.nodes(workflow):
         for text in of_launch(template_of(data, node), node, common):
             yield f"node {node.get('identifier')}: {text}"
@@ -119,7 +117,7 @@ def of_launch(template: dict[str, Any], launch: dict[str, Any], common: set[str]
         if launch.get(prompt) and not template.get(ask):
             yield f"{prompt}: {template.get('name')} ignores it, because its {ask} is not true"
     asked = {str(question.get("variable")): question for question in awx_data.questions(template)}
-    given = launch.get("extra_data") or {}
+    given = awx_data.table(launch.get("extra_data"))
     for variable, value in given.items():
         if variable not in asked:
             if not template.get("ask_variables_on_launch"):

@@ -16,7 +16,6 @@ import awx_data
 import awx_reads
 import awx_rules
 import awx_workflows
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from awx_data import MODULES, NODES, Data, Problem
 
 #: Option -> the kinds of objects that it may name.
@@ -61,7 +60,7 @@ def of_modules(data: Data) -> Iterator[Problem]:
         for number, one in enumerate(data.of(variable), 1):
             subject = one.get("name", f"object {number}")
             given = {key: value for key, value in one.items() if key != NODES}
-            for text in ArgumentSpecValidator(awx_collection.module_spec(module)).validate(given).error_messages:
+            for text in awx_collection.problems(module, given):
                 yield data.problem(variable, subject, text)
         for name, count in Counter(str(one["name"]) for one in data.of(variable) if "name" in one).items():
             if count > 1 and variable != "controller_credentials":
@@ -70,45 +69,55 @@ def of_modules(data: Data) -> Iterator[Problem]:
 
 def of_references(data: Data) -> Iterator[Problem]:
     """Every name that an object gives is the name of another one; what is made is used."""
-    existing = set(data.settings.get("awx_existing") or [])
+    existing = set(awx_data.listed(data.settings.get("awx_existing")))
     used: dict[str, set[str]] = {}
     for variable in MODULES:
         for one in data.of(variable):
             for owner in (one, *awx_data.nodes(one)):
                 for option, kinds in REFERENCES.items():
-                    names = owner.get(option) or []
-                    names = [names] if isinstance(names, str) else names
-                    used.setdefault(option, set()).update(map(str, names))
+                    names = awx_data.listed(owner.get(option))
+                    used.setdefault(option, set()).update(names)
                     known = data.names(*kinds) | existing | (BUILT_IN if option == "credential_type" else set())
-                    for name in sorted(set(map(str, names)) - known):
-                        yield data.problem(variable, one.get("name", one.get("role")), f"{option}: there is no {name} in {' or '.join(kinds)}")
+                    for name in sorted(set(names) - known):
+                        subject, text = one.get("name", one.get("role")), f"{option}: there is no {name} in {' or '.join(kinds)}"
+                        yield data.problem(variable, subject, text)
     for variable, options in USED.items():
         for name in sorted(data.names(variable).difference(*(used.get(option, set()) for option in options))):
             yield data.problem(variable, name, "nothing uses it")
+
+
+def fields_of(kind: dict[str, Any]) -> set[str]:
+    """The fields of a credential type."""
+    return {str(field.get("id")) for field in awx_data.tables(awx_data.table(kind.get("inputs")).get("fields"))}
+
+
+def injected(kind: dict[str, Any]) -> set[str]:
+    """The extra variables that a credential type injects."""
+    return set(awx_data.table(awx_data.table(kind.get("injectors")).get("extra_vars")))
 
 
 def of_credentials(data: Data) -> Iterator[Problem]:
     """Fields and injectors of credential types, and the inputs of credentials."""
     for one in data.of("controller_credential_types"):
         problems = list(awx_rules.inputs(one.get("inputs")))
-        fields = {str(field.get("id")) for field in (one.get("inputs") or {}).get("fields") or []} if not problems else set()
         if not problems:
-            problems += awx_rules.injectors(one.get("injectors"), fields)
-        for name in (one.get("injectors") or {}).get("extra_vars") or {}:
+            problems += awx_rules.injectors(one.get("injectors"), fields_of(one))
+        if not problems:
+            problems += awx_rules.unused(awx_data.table(one.get("injectors")), fields_of(one))
+        for name in injected(one):
             if name not in awx_reads.options():
                 problems.append(f"extra_vars: {name} is no setting of this collection")
         for text in problems:
             yield data.problem("controller_credential_types", one.get("name"), text)
     for one in data.of("controller_credentials"):
-        kind, given = data.named("controller_credential_types", one.get("credential_type")), one.get("inputs") or {}
+        kind, given = data.named("controller_credential_types", one.get("credential_type")), awx_data.table(one.get("inputs"))
         for name, value in given.items():
             if value == "ASK":
                 yield data.problem("controller_credentials", one.get("name"), f"{name}: ASK prompts, and a workflow cannot answer")
         if kind:
-            fields = {field.get("id") for field in kind["inputs"]["fields"]}
-            for name in sorted(set(given) - fields):
+            for name in sorted(set(given) - fields_of(kind)):
                 yield data.problem("controller_credentials", one.get("name"), f"its type has no field {name}")
-            for name in sorted(set(kind["inputs"].get("required") or []) - set(given)):
+            for name in sorted(set(awx_data.listed(awx_data.table(kind.get("inputs")).get("required"))) - set(given)):
                 yield data.problem("controller_credentials", one.get("name"), f"its type requires {name}")
 
 
@@ -119,10 +128,9 @@ def playbook_of(template: dict[str, Any]) -> str:
 
 def given_to(data: Data, template: dict[str, Any]) -> set[str]:
     """The variables that a template passes on, whatever is answered."""
-    names = set(template.get("extra_vars") or {})
-    for name in template.get("credentials") or []:
-        kind = data.named("controller_credential_types", data.named("controller_credentials", name).get("credential_type"))
-        names |= set((kind.get("injectors") or {}).get("extra_vars") or {})
+    names = set(awx_data.table(template.get("extra_vars")))
+    for name in awx_data.listed(template.get("credentials")):
+        names |= injected(data.named("controller_credential_types", data.named("controller_credentials", name).get("credential_type")))
     return names
 
 
@@ -150,16 +158,17 @@ def of_template(data: Data, one: dict[str, Any]) -> Iterator[str]:
     line, path = one_line(name), data.folder / "project" / f"{name}.yml"
     if not path.is_file() or line not in path.read_text(encoding="utf-8"):
         yield f"playbook: awx/project/{name}.yml does not import it. Run: .venv/bin/python tools/lint_awx.py --write"
-    if int(one.get("forks") or 0) < int(data.settings.get("awx_hosts") or 1):
+    if awx_data.number(one.get("forks")) < awx_data.number(data.settings.get("awx_hosts")):
         yield f"forks: {one.get('forks', 'none')} is less than awx_hosts, {data.settings.get('awx_hosts')}"
     if one.get("allow_simultaneous") is not False:
         yield "allow_simultaneous: it must be false, or two people deploy at the same time"
     if not one.get("limit"):
         yield "limit: it is missing; without it a job may touch every host of the inventory"
-    longest = max([3600, *(int(question.get("max") or 0) for question in awx_data.questions(one) if question.get("variable") == WATCH)])
-    if name in WATCHING and int(one.get("timeout") or 0) <= longest:
+    asked = [question for question in awx_data.questions(one) if question.get("variable") == WATCH]
+    longest = max([3600, *(awx_data.number(question.get("max")) for question in asked)])
+    if name in WATCHING and awx_data.number(one.get("timeout")) <= longest:
         yield f"timeout: {one.get('timeout', 'none')} is not longer than the watch may last, {longest} seconds"
-    for extra in sorted(set(one.get("extra_vars") or {}) - awx_reads.of(name).names):
+    for extra in sorted(set(awx_data.table(one.get("extra_vars"))) - awx_reads.of(name).names):
         yield f"extra_vars: {name} reads no {extra}"
 
 
@@ -173,11 +182,10 @@ def of_survey(data: Data, one: dict[str, Any]) -> Iterator[str]:
     reads, asked = awx_reads.of(name), {str(question.get("variable")) for question in awx_data.questions(one)}
     for question in awx_data.questions(one):
         variable = str(question.get("variable"))
+        for text in awx_rules.question_for(question, awx_reads.options().get(variable, {})):
+            yield f"question {variable}: {text}"
         if variable not in reads.names or variable not in awx_reads.options():
             yield f"question {variable}: {name} reads no such setting"
-            continue
-        for text in awx_rules.question_for(question, awx_reads.options()[variable]):
-            yield f"question {variable}: {text}"
         if variable in reads.required and question.get("required") is False:
             yield f"question {variable}: {name} needs it, so required must be true"
     for variable in sorted(reads.required - asked - given_to(data, one)):
@@ -186,8 +194,9 @@ def of_survey(data: Data, one: dict[str, Any]) -> Iterator[str]:
 
 def of_questions(data: Data) -> Iterator[Problem]:
     """Every question is asked somewhere."""
-    asked = [question for kind in ("controller_templates", "controller_workflows") for one in data.of(kind) for question in awx_data.questions(one)]
-    for name, question in (data.settings.get("awx_questions") or {}).items():
+    kinds = ("controller_templates", "controller_workflows")
+    asked = [question for kind in kinds for one in data.of(kind) for question in awx_data.questions(one)]
+    for name, question in awx_data.table(data.settings.get("awx_questions")).items():
         if question not in asked:
             yield data.problem("awx_questions", name, "no survey asks it")
 
@@ -195,7 +204,7 @@ def of_questions(data: Data) -> Iterator[Problem]:
 def of_roles(data: Data) -> Iterator[Problem]:
     """Who may do what: to a team, and only what AWX knows for that kind of object."""
     for one in data.of("controller_roles"):
-        subject, targets = one.get("role"), [kind for kind in ROLES if one.get(kind)]
+        subject, targets = str(one.get("role")), [kind for kind in ROLES if one.get(kind)]
         if not one.get("teams"):
             yield data.problem("controller_roles", subject, "teams: nobody is given it")
         if not targets:
