@@ -91,8 +91,8 @@ def problems(module: str, given: dict[str, Any]) -> Iterator[str]:
     """What a module of awx.awx would refuse of its options."""
     try:
         errors = ArgumentSpecValidator(module_spec(module)).validate(given).errors.errors
-    except TypeError as error:  # of a list of nothing where it expects options
-        yield f"a value has the wrong type: {error}"
+    except TypeError as wrong:  # of a list of nothing where it expects options
+        yield f"a value has the wrong type: {wrong}"
         return
     for error in errors:
         if not isinstance(error, UnsupportedError):

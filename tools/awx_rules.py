@@ -15,7 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 # -- surveys
 
 TEXTS = {"text", "textarea", "password"}
-NUMBERS = {"integer": int, "float": (int, float)}
+NUMBERS: dict[str, tuple[type, ...]] = {"integer": (int,), "float": (int, float)}
 CHOICES = {"multiplechoice", "multiselect"}
 QUESTION = {"question_name", "question_description", "required", "type", "variable", "min", "max", "choices", "default", "new_question"}
 #: Which kinds of questions suit a setting of this type.
@@ -90,13 +90,13 @@ def choices(question: dict[str, Any]) -> Iterator[str]:
 def bounds(question: dict[str, Any]) -> Iterator[str]:
     """A text or a number: min is not above max, and the default lies between them."""
     kind = question["type"]
-    number = NUMBERS.get(kind, int)
-    given = {key: question.get(key) for key in ("min", "max")}
-    for key, value in given.items():
+    number = NUMBERS.get(kind, (int,))
+    for key in ("min", "max"):
+        value = question.get(key)
         if isinstance(value, bool) or not isinstance(value, number):
-            yield f"{key} is {'an integer' if number is int else 'a number'}, not {value!r}"
+            yield f"{key} is {'a number' if float in number else 'an integer'}, not {value!r}"
             return
-    low, high = given["min"], given["max"]
+    low, high = question["min"], question["max"]
     if low > high:
         yield f"min {low} is above max {high}"
     if "choices" in question:

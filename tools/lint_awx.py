@@ -99,15 +99,15 @@ def injected(kind: dict[str, Any]) -> set[str]:
 def of_credentials(data: Data) -> Iterator[Problem]:
     """Fields and injectors of credential types, and the inputs of credentials."""
     for one in data.of("controller_credential_types"):
-        problems = list(awx_rules.inputs(one.get("inputs")))
-        if not problems:
-            problems += awx_rules.injectors(one.get("injectors"), fields_of(one))
-        if not problems:
-            problems += awx_rules.unused(awx_data.table(one.get("injectors")), fields_of(one))
+        wrong = list(awx_rules.inputs(one.get("inputs")))
+        if not wrong:
+            wrong += awx_rules.injectors(one.get("injectors"), fields_of(one))
+        if not wrong:
+            wrong += awx_rules.unused(awx_data.table(one.get("injectors")), fields_of(one))
         for name in injected(one):
             if name not in awx_reads.options():
-                problems.append(f"extra_vars: {name} is no setting of this collection")
-        for text in problems:
+                wrong.append(f"extra_vars: {name} is no setting of this collection")
+        for text in wrong:
             yield data.problem("controller_credential_types", one.get("name"), text)
     for one in data.of("controller_credentials"):
         kind, given = data.named("controller_credential_types", one.get("credential_type")), awx_data.table(one.get("inputs"))
@@ -228,13 +228,17 @@ def write(folder: Path) -> None:
             path.write_text(f"---\n{one_line(name)}", encoding="utf-8")
 
 
+def problems(data: Data) -> list[Problem]:
+    """Everything that is wrong with the data."""
+    parts = (of_modules, of_references, of_credentials, of_templates, of_questions, of_roles, awx_workflows.check)
+    return [problem for part in parts for problem in part(data)]
+
+
 def check(folder: Path) -> list[Problem]:
-    """Everything that is wrong with the data of a folder."""
+    """Everything that is wrong with the data of a folder, and what keeps it from being read."""
     awx_collection.bring()
-    data, problems = awx_data.read(folder)
-    for part in (of_modules, of_references, of_credentials, of_templates, of_questions, of_roles, awx_workflows.check):
-        problems += part(data)
-    return problems
+    data, unread = awx_data.read(folder)
+    return unread + problems(data)
 
 
 def main(words: list[str]) -> int:
@@ -242,10 +246,10 @@ def main(words: list[str]) -> int:
     folders = [Path(word) for word in words if not word.startswith("-")] or [awx_reads.ROOT / "awx"]
     if "--write" in words:
         write(folders[0])
-    problems = [problem for folder in folders for problem in check(folder)]
-    for problem in problems:
+    found = [problem for folder in folders for problem in check(folder)]
+    for problem in found:
         print(problem)
-    return 1 if problems else 0
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

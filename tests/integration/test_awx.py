@@ -20,11 +20,11 @@ class Administrator(Operator):
 
     def __init__(self, stand_in, **settings):
         super().__init__("local", **settings)
-        self.stand_in = stand_in
         self.collections = f"{ROOT}/.build/collections:{awx_collection.bring()}"
+        self.credential = stand_in.environment
 
     def environment(self):
-        return {**super().environment(), **self.stand_in.environment, "ANSIBLE_COLLECTIONS_PATH": self.collections}
+        return {**super().environment(), **self.credential, "ANSIBLE_COLLECTIONS_PATH": self.collections}
 
 
 @pytest.fixture
@@ -143,6 +143,7 @@ def test_who_approved_in_awx_has_approved_the_deploy(stand_in):
 @pytest.mark.parametrize(("answers", "extra", "sentence"), [
     ({"approve_ops": ""}, {"awx_workflow_job_id": 7}, "no node of this workflow was approved by a person"),
     ({"approve_ops": "anna"}, {}, "no AWX workflow launched this job"),
+    ({"approve_ops": "anna"}, {"awx_workflow_job_id": 7, "awx_address": ""}, "CONTROLLER_HOST or CONTROLLER_OAUTH_TOKEN is not set"),
 ])
 def test_a_workflow_without_an_approval_goes_no_further(stand_in, answers, extra, sentence):
     stand_in.approve(7, answers)

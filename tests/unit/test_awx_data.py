@@ -1,10 +1,14 @@
 """The data for AWX, and the check of it: what is there has no mistake, and every mistake that is put in is found."""
 from __future__ import annotations
 
+import dataclasses
+import json
+import random
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -275,3 +279,50 @@ def test_the_command_ends_with_what_it_found(folder):
     path.write_text(path.read_text().replace("FREQ=HOURLY", "FREQ=SECONDLY"))
     done = subprocess.run([*command, str(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 1 and done.stdout.startswith("awx/schedules.yml: MOBIUS: status, each hour: rrule: FREQ is MINUTELY")
+
+
+def spots(node):
+    """Every place below a node, as its owner and its key there."""
+    for key, value in list(node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()):
+        yield node, key
+        yield from spots(value)
+
+
+@pytest.mark.parametrize("odd", [None, [], {}, 5, "x", True, [1], [{}], [None], {"fields": None}], ids=repr)
+def test_the_check_survives_any_value_in_any_place(odd):
+    data, _problems = awx_data.read(ROOT / "awx")
+    plain = json.dumps(data.objects)
+    chance = random.Random(repr(odd))
+    for _time in range(12):
+        objects = json.loads(plain)
+        owner, key = chance.choice([spot for listed in objects.values() for one in listed for spot in spots(one)])
+        owner[key] = odd
+        assert all(isinstance(problem, awx_data.Problem) for problem in lint_awx.problems(dataclasses.replace(data, objects=objects)))
+
+
+def wheel(folder):
+    """A package as small as can be, with awx.awx and another collection in it."""
+    with zipfile.ZipFile(folder / "ansible-12.3.0-py3-none-any.whl", "w") as file:
+        for name in (f"{awx_collection.INSIDE}MANIFEST.json", "ansible_collections/other/other/MANIFEST.json"):
+            file.writestr(name, "{}")
+        file.writestr("ansible-12.3.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: ansible\nVersion: 12.3.0\n")
+        file.writestr("ansible-12.3.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr("ansible-12.3.0.dist-info/RECORD", "")
+
+
+def test_only_awx_awx_of_its_package_is_kept(tmp_path, monkeypatch):
+    wheel(tmp_path)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    home = tmp_path / "build" / "awx"
+    assert awx_collection.bring(home) == home
+    assert [str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()] == [f"{awx_collection.INSIDE}MANIFEST.json"]
+    assert [path.name for path in home.parent.iterdir()] == ["awx"]
+
+
+def test_a_package_that_cannot_be_had_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    with pytest.raises(SystemExit, match="Check the package index, then run it again"):
+        awx_collection.bring(tmp_path / "awx")
+    assert not (tmp_path / "awx").exists()
