@@ -51,6 +51,8 @@ def of_survey(data: Data, workflow: dict[str, Any]) -> Iterator[str]:
         yield "survey_enabled: it must be true with a survey_spec, and false without one"
     if workflow.get("allow_simultaneous") is not False:
         yield "allow_simultaneous: it must be false, or two people deploy at the same time"
+    for name in sorted(set(awx_data.table(workflow.get("extra_vars"))) - reads(data, workflow)):
+        yield f"extra_vars: no node reads {name}"
     if spec:
         yield from awx_rules.survey(spec)
     for question in awx_data.questions(workflow):

@@ -88,6 +88,10 @@ MISTAKES = {
     "question that the workflow lacks": (
         "workflows.yml", "'source version ref", "'version ref",
         "needs mobius_release_source, and nothing answers"),
+    "variable of a workflow that no node reads": (
+        "workflows.yml", "extra_vars: {mobius_backup: newest}", "extra_vars: {mobius_backups: newest}", "no node reads mobius_backups"),
+    "variable of a template that it does not read": (
+        "templates.yml", "      mobius_release_id:", "      mobius_release_ids:", "rollback reads no mobius_release_ids"),
     # templates
     "playbook without a template": (
         "templates.yml", "playbook: restart.yml", "playbook: stop.yml",
