@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import yaml
-from support.awx_stand_in import MODULES, StandIn, awx_collection, awx_data
+from support.awx_stand_in import MODULES, TOKEN, StandIn, awx_collection, awx_data
 from support.playbooks import ROOT, Operator
 
 from ansible_collections.mobius.ops.plugins.module_utils._gates.preflight import request
@@ -144,9 +144,10 @@ def test_who_approved_in_awx_has_approved_the_deploy(stand_in):
     ({"approve_ops": ""}, {"awx_workflow_job_id": 7}, "no node of this workflow was approved by a person"),
     ({"approve_ops": "anna"}, {}, "no AWX workflow launched this job"),
     ({"approve_ops": "anna"}, {"awx_workflow_job_id": 7, "awx_address": ""}, "CONTROLLER_HOST or CONTROLLER_OAUTH_TOKEN is not set"),
+    ({"approve_ops": "anna"}, {"awx_workflow_job_id": 8}, "does not tell the nodes of workflow job 8 (status 404). Check the address and"),
 ])
 def test_a_workflow_without_an_approval_goes_no_further(stand_in, answers, extra, sentence):
     stand_in.approve(7, answers)
     result = Administrator(stand_in).run("awx_approvals", **extra)
     assert result.status == 2 and sentence in " ".join(result.output.split()), result.output
-    assert "mobius_approvals" not in result.stats
+    assert "mobius_approvals" not in result.stats and TOKEN not in result.output
