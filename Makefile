@@ -127,7 +127,7 @@ bench-logs: setup ## the report of logs beside the runbook's greps and GoAccess 
 	@.venv/bin/python tests/bench/logs.py $(ARGS)
 
 .PHONY: lint
-lint: setup ## every lint step; one alone: lint-sanity -ansible -docs -changelog -ruff -house -rooms -root -types
+lint: setup ## every lint step; one alone: lint-sanity -ansible -docs -changelog -ruff -house -rooms -root -types -awx
 	@.venv/bin/python tools/lint.py
 
 lint-%: setup

@@ -169,7 +169,8 @@ def outcomes() -> set[str]:
     words = {*watch_control.VERDICTS, *re.findall(r"(?<!== )'([a-z_]+)'", re.sub(r"== '\w+'", "", chosen))}
     words |= set(re.findall(r"'([a-z_]+)'", load("roles/rollback/vars/main.yml")["rollback_outcome"]))
     for path in (ROOT / "roles").glob("*/tasks/*.yml"):
-        for text in re.findall(r"^ +mobius_outcome: (?:>-\n)?((?:.+\n)(?:(?! +\w+:).+\n)*)", path.read_text(encoding="utf-8"), flags=re.M):
+        source = path.read_text(encoding="utf-8")
+        for text in re.findall(r"^ +mobius_outcome(?:_word)?: (?:>-\n)?((?:.+\n)(?:(?! +\w+:).+\n)*)", source, flags=re.M):
             chosen = re.sub(r"[!=]= '\w+'", "", text)
             words |= set(re.findall(r"'([a-z_]+)'", chosen)) if "{{" in text else {text.strip()}
     return words.union(*(page.OUTCOMES for page in (ffmpeg_page, diagnosis_page, cleanup_page)))

@@ -16,7 +16,7 @@ EVIL = "{{ 6 * 7 }} {% set x = 1 %}"
 PLAY = [{"hosts": "all", "gather_facts": False, "tasks": [
     {"ansible.builtin.slurp": {"src": "{{ text_file }}"}, "register": "read"},
     {"ansible.builtin.include_role": {"name": "mobius.ops.mobius", "tasks_from": "outcome.yml"}, "vars": {
-        "mobius_env": "local", "mobius_outcome": "{{ outcome }}", "mobius_outcome_good": "{{ outcome != 'failed' }}",
+        "mobius_env": "local", "mobius_outcome_word": "{{ outcome }}", "mobius_outcome_good": "{{ outcome != 'failed' }}",
         "mobius_outcome_message": "{{ inventory_hostname }} found {{ read.content | b64decode }}",
         "mobius_outcome_facts": {"mobius_found": "{{ read.content | b64decode }}"}}}]}]
 
@@ -24,7 +24,7 @@ PLAY = [{"hosts": "all", "gather_facts": False, "tasks": [
 @pytest.fixture
 def end(tmp_path):
     """Play the end of a playbook on hosts that have these outcomes: exit status, output, what was left."""
-    def run(**outcomes: str) -> tuple[int, str, dict]:
+    def run(*options: str, **outcomes: str) -> tuple[int, str, dict]:
         (tmp_path / "text").write_text(EVIL)
         (tmp_path / "play.yml").write_text(json.dumps(PLAY))
         hosts = {name: {"outcome": outcome, "ansible_connection": "local", "ansible_python_interpreter": sys.executable,
@@ -35,7 +35,7 @@ def end(tmp_path):
                        "ANSIBLE_HOME": str(tmp_path / "home"), "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "support" / "callbacks"),
                        "ANSIBLE_CALLBACKS_ENABLED": "stats_file", "MOBIUS_STATS_FILE": str(stats)}
         program = Path(sys.executable).with_name("ansible-playbook")
-        command = [str(program), "-i", str(tmp_path / "hosts.json"), str(tmp_path / "play.yml")]
+        command = [str(program), "-i", str(tmp_path / "hosts.json"), str(tmp_path / "play.yml"), *options]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
         return done.returncode, done.stdout + done.stderr, json.loads(stats.read_text())
     return run
@@ -52,3 +52,8 @@ def test_the_worst_outcome_is_left_and_each_host_says_its_own(end):
 def test_a_change_counts_more_than_none(end):
     status, output, left = end(one="unchanged", two="deployed", three="unchanged")
     assert status == 0 and left["mobius_outcome"] == "deployed", output
+
+
+def test_what_an_earlier_job_of_a_workflow_left_does_not_count(end):
+    status, output, left = end("-e", json.dumps({"mobius_outcome": "ready", "mobius_message": "earlier"}), one="failed")
+    assert status == 2 and (left["mobius_outcome"], left["mobius_message"]) == ("failed", f"one found {EVIL}"), output
