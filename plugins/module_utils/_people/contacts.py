@@ -64,7 +64,7 @@ def directory(contacts: t.Any, oncall: t.Any, escalation: t.Any) -> Directory:
     channels = _channels(_named(given.get("channels"), f"{CONTACTS}.channels"))
     people = {name: _person(name, one, channels) for name, one in _named(given.get("people"), f"{CONTACTS}.people").items()}
     schedules = {name: _schedule(name, one, people) for name, one in _named(oncall, ONCALL).items()}
-    kinds = {"channel": channels, "person": people, "schedule": schedules}
+    kinds: dict[str, t.Collection[str]] = {"channel": channels, "person": people, "schedule": schedules}
     for kind, others in (("person", ("channel",)), ("schedule", ("channel", "person"))):
         for other in others:
             twice = sorted(set(kinds[kind]) & set(kinds[other]))

@@ -70,12 +70,5 @@ def page(people: Directory, now: datetime.datetime) -> str:
              ", ".join(each["channels"]) or "none"] for each in duties(people, now)]
     chains = [[str(each["severity"]), str(each["level"]), f"{each['after']:g} min", ", ".join(each["notify"]) or "-",
                ", ".join(each["channels"]) or "nobody: skipped at once"] for each in levels(people, now)]
-    lines = ["On call", *_table(["schedule", "person", "until", "then", "channels"], rows)]
-    return "\n".join([*lines, "Escalation", *_table(["severity", "level", "after", "notify", "reaches now"], chains)])
-
-
-def _table(head: list[str], rows: list[list[str]]) -> list[str]:
-    if not rows:
-        return ["  none"]
-    widths = [max(map(len, column)) for column in zip(head, *rows)]
-    return ["  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [head, *rows]]
+    lines = ["On call", *wording.table(["schedule", "person", "until", "then", "channels"], rows)]
+    return "\n".join([*lines, "Escalation", *wording.table(["severity", "level", "after", "notify", "reaches now"], chains)])

@@ -142,7 +142,18 @@ SWITCH = Kind("the intent of a switch", {
     "Choose the release that is to serve: ansible-playbook mobius.ops.rollback -e mobius_release_id=ID replaces the file, as a deploy does")
 TENANT = Kind("the environment of this root", {"env": text}, "Remove the file and run mobius.ops.setup")
 ASSETS = Kind("the list of the client's files of a release", [text], "Move the file away; it is made again", 16 * 1024**2)
-INCIDENT = Kind("an incident", {"evidence?": (dict, None)}, "Move the file away")
+INCIDENT = Kind("an incident", {"evidence?": (dict, None), "acknowledged?": ({"when": moment, "who?": str, "why?": str}, None)},
+                "Move the file away")
+NOTIFY = Kind("the settings for messages", {
+    "contacts": dict, "oncall": dict, "escalation": dict, "since": moment, "env": text, "host": text, "link": text, "urls_file": text},
+    "Move the file away and run the playbook mobius.ops.setup")
+URLS = Kind("the URLs of channels", {str: text}, "Correct the file, or run the playbook mobius.ops.setup")
+PAGED = Kind("the levels of an incident that were paged", {"levels": {str: {"due": moment, "channels": [text]}}},
+             "Move the file away: the levels are paged again")
+MESSAGE = Kind("a message of the outbox", {
+    "incident": text, "level": count, "channel": text, "key": text, "due": moment, "created": moment, "status": text, "attempts": count,
+    "next": moment, "sent?": _MAYBE_TIME, "error?": MAYBE, "fallback_of?": MAYBE, "title?": MAYBE, "body?": MAYBE},
+    "Move the file away: the message is made again while its incident is open")
 #: How far work in the background is.
 PROGRESS = {"pid": count, "ticks": (count, None), "phases": [{
     "number": count, "name?": text, "bytes?": number, "files?": number, "total_bytes?": number, "total_files?": number,
