@@ -149,7 +149,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["configured", "escalated", "sent", "listed"], "default": "escalated"},
             "urls": {"type": "dict", "default": {}, "no_log": True}, "urls_file": {"type": "path", "default": ""},
             "to": {"type": "list", "elements": "str", "default": []}},
-        required_if=[("state", "configured", ("env", "host"))], supports_check_mode=True), run)
+        supports_check_mode=True), run)
 
 
 if __name__ == "__main__":

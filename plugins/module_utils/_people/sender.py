@@ -6,12 +6,14 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
 import typing as t
 
 from .._core.errors import StateError
 
 try:
     import apprise
+    from apprise.conversion import convert_between
 except ImportError:
     apprise = None
 
@@ -37,11 +39,13 @@ class _Statuses(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
+        self.thread = threading.get_ident()
         self.found: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the status that a line names."""
-        self.found += _STATUS.findall(record.getMessage())
+        """Keep the status that a line of this thread names: other channels are sent to at the same time."""
+        if record.thread == self.thread:
+            self.found += _STATUS.findall(record.getMessage())
 
 
 def send(url: str, title: str, body: str, key: str) -> str:
@@ -53,16 +57,26 @@ def send(url: str, title: str, body: str, key: str) -> str:
     logger.addHandler(statuses)
     logger.propagate = False
     try:
-        target = apprise.Apprise()
-        if not target.add(_with_key(url, key)):
+        plugin = apprise.Apprise.instantiate(_with_key(url, key))
+        if plugin is None:
             return "Apprise does not know such a URL"
-        if target.notify(title=title, body=body):  # a result object or True, by Apprise's version
+        if _notified(plugin, title, body):
             return ""
         return f"the receiver refused it with HTTP status {statuses.found[-1]}" if statuses.found else "the receiver did not take it"
     except Exception as error:  # a plugin's; its text may hold the URL
         return f"Apprise failed with {type(error).__name__}"
     finally:
         logger.removeHandler(statuses)
+
+
+def _notified(plugin: t.Any, title: str, body: str) -> bool:
+    """Send by one of Apprise's plugins, in this thread: Apprise's own pool has few, and one that hangs would keep others from theirs."""
+    text = apprise.NotifyFormat.TEXT
+    wanted = plugin.resolve_format(text) if hasattr(plugin, "resolve_format") else plugin.notify_format
+    if plugin.title_maxlen <= 0:  # the plugin puts the title into the body
+        title = convert_between(text, wanted, content=title)
+    return bool(plugin.notify(body=convert_between(text, wanted, content=body), title=title, notify_type=apprise.NotifyType.INFO,
+                              body_format=wanted))
 
 
 def _with_key(url: str, key: str) -> str:
