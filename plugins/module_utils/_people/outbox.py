@@ -135,9 +135,9 @@ class Outbox:
             return None
         if (told["incident"], told["level"], told["channel"]) != name:
             raise IntegrityError(path, records.MESSAGE.what, "another message", records.MESSAGE.todo)
+        error, fallback_of, title, body = (told.get(key) or "" for key in ("error", "fallback_of", "title", "body"))
         return Message(*name, told["key"], clock.parse(told["due"]), clock.parse(told["created"]), told["status"], told["attempts"],
-                       clock.parse(told["next"]), clock.parse(told["sent"]) if told.get("sent") else None,
-                       **{key: told.get(key) or "" for key in ("error", "fallback_of", "title", "body")})
+                       clock.parse(told["next"]), clock.parse(told["sent"]) if told.get("sent") else None, error, fallback_of, title, body)
 
     def readable(self, findings: records.Findings) -> list[Message]:
         """Every message that is not damaged."""
