@@ -130,7 +130,8 @@ _SETTINGS = ("contacts", "oncall", "escalation", "env", "host", "link", "urls_fi
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Write the settings, page, send or list."""
     layout = Layout(params["root"])
-    layout.require()
+    if not check_mode or params["state"] != "configured":  # a setup in check mode may come before the first one
+        layout.require()
     if params["state"] == "configured":
         changed = plan.configure(layout, {name: params[name] for name in _SETTINGS}, params["urls"], check_mode)
         return changed, {"warnings": sender.missing() if params["contacts"].get("channels") else []}, {}

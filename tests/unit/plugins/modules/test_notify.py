@@ -76,6 +76,13 @@ def test_check_mode_pages_nobody(run, opened, told, snapshot, host):
     assert snapshot(host.root) == before and told == []
 
 
+def test_check_mode_before_the_first_setup(run_module, tmp_path, run):
+    result = run_module(notify, {**run.settings, "root": str(tmp_path / "new"), "state": "configured"}, check=True)
+    assert result["changed"] and not (tmp_path / "new").exists()
+    assert not run_module(notify, {"root": str(tmp_path / "new"), "state": "configured"}, check=True)["changed"]
+    assert "a host that was set up" in run_module(notify, {"root": str(tmp_path / "new"), "state": "listed"}, check=True)["msg"]
+
+
 def test_a_test_message(run, opened, told):
     result = run("sent", to=["room"], title="A test", body="of this channel")
     assert result["delivered"] and len(result["sent"]) == 3  # what waited was sent too
