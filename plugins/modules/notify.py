@@ -11,12 +11,10 @@ description:
   - Writes a message for each incident, level and channel that is due into the outbox of the host, then sends it through Apprise.
   - Run it each minute. A run that was missed, repeated, killed or runs beside another one loses no message and pages no level twice.
   - A message is repeated only when a run ended between the receiver's answer and its record. Its key is then the same.
-  - Each channel is sent to in a thread of its own, so one that hangs or is down delays no other. A message that failed is tried again after
-    30 s, then twice as long each time, 15 min at most. After two failures the fallback channel gets the message too.
-  - Results, history and process list hold ids of channels and no URLs.
+  - A channel that hangs or is down delays no other. A message that failed is tried again after 30 s, then twice as long each time, 15 min at
+    most. After two failures the fallback channel gets it too. Results hold ids of channels and no URLs.
 author: MOBIUS operations (@mobius-ops)
-requirements:
-  - apprise (Python library), for O(state=escalated) and O(state=sent)
+requirements: [apprise (Python library)]
 extends_documentation_fragment:
   - mobius.ops.shared.root
   - mobius.ops.shared.attributes
@@ -33,8 +31,8 @@ attributes:
 options:
   state:
     description:
-      - V(configured) writes contacts, schedules, chains and URLs to the host, or removes them when there are no channels.
-      - V(escalated) pages every level that is due, and sends everything that waits.
+      - V(configured) writes contacts, schedules, chains and URLs to the host, or removes them when there are no channels. V(escalated) pages every
+        level that is due, and sends everything that waits.
       - V(sent) sends O(title) and O(body) to O(to), and everything else that waits.
       - V(listed) shows the outbox.
     type: str
@@ -49,7 +47,7 @@ options:
     type: str
     default: ""
   link:
-    description: An address to show in messages, in which V({incident}) stands for the id, for O(state=configured).
+    description: An address that messages show, in which V({incident}) stands for the id, for O(state=configured).
     type: str
     default: ""
   urls:
@@ -75,7 +73,6 @@ options:
     default: ""
 seealso:
   - module: mobius.ops.incident
-  - module: mobius.ops.contacts_info
 """
 
 EXAMPLES = r"""
@@ -84,11 +81,7 @@ EXAMPLES = r"""
     root: /opt/mobius
 
 - name: Try a channel
-  mobius.ops.notify:
-    root: /opt/mobius
-    state: sent
-    to: [anna_phone]
-    title: A test of this channel
+  mobius.ops.notify: {root: /opt/mobius, state: sent, to: [anna_phone], title: A test of this channel}
 """
 
 RETURN = r"""
