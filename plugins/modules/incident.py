@@ -5,26 +5,37 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: incident
-short_description: Open an incident record with its evidence
+short_description: Open an incident record with its evidence, or acknowledge one
 version_added: 0.1.0
 description:
   - Writes C(incidents/INC-<date>-<n>.json) and a Markdown page beside it, with the response time, escalation and channel
     that the runbook sets for the severity. Values of the application's C(.env) are hidden in it.
+  - With O(state=acknowledged), notes who takes care of an incident. M(mobius.ops.notify) then pages no further level.
 author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
   - mobius.ops.shared.root
   - mobius.ops.shared.env
   - mobius.ops.shared.attributes
 options:
-  title:
-    description: What happened, in a few words.
+  state:
+    description: Whether to open an incident, or to acknowledge the one with O(id).
     type: str
-    required: true
+    choices: [opened, acknowledged]
+    default: opened
+  id:
+    description: The incident to acknowledge, such as V(INC-20261127-1). Needed with O(state=acknowledged).
+    type: str
+  why:
+    description: A remark on the acknowledgement, for the record and the history.
+    type: str
+    default: ""
+  title:
+    description: What happened, in a few words. Needed with O(state=opened).
+    type: str
   severity:
-    description: V(1) critical, V(2) high, V(3) medium, V(4) low; the runbook's severity levels.
+    description: V(1) critical, V(2) high, V(3) medium, V(4) low; the runbook's severity levels. Needed with O(state=opened).
     type: int
     choices: [1, 2, 3, 4]
-    required: true
   summary:
     description: What is known, in some sentences.
     type: str
@@ -43,7 +54,7 @@ attributes:
     support: none
   idempotent:
     support: none
-    details: Each run opens one more incident.
+    details: Each run opens one more incident. A second acknowledgement changes nothing.
 """
 
 EXAMPLES = r"""
@@ -55,13 +66,20 @@ EXAMPLES = r"""
     title: Renders fail since 14:00
     evidence:
       report: "{{ checks.results }}"
+
+- name: Acknowledge it, which ends the paging
+  mobius.ops.incident:
+    root: /opt/mobius
+    env: production
+    state: acknowledged
+    id: INC-20261127-1
 """
 
 RETURN = r"""
 incident:
   description:
     - The record, with C(id), C(path), C(severity), C(opened), C(respond_by) (ISO 8601 UTC), C(escalation), C(channel),
-      C(evidence).
+      C(evidence), and C(acknowledged) with C(when), C(who) and C(why) once it was acknowledged.
   returned: success
   type: dict
 """
@@ -77,9 +95,12 @@ from ansible_collections.mobius.ops.plugins.module_utils._target.releases import
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
-    """Open the incident."""
+    """Open or acknowledge the incident."""
     layout = Layout(params["root"])
     layout.require()
+    if params["state"] == "acknowledged":
+        changed, record = incidents.acknowledge(layout, params["id"], params["why"], check_mode)
+        return changed, {"incident": record}, {}
     facts = {**params, "release": params["release"] or ReleaseStore(layout).live()}
     return True, {"incident": {"id": None, "title": params["title"]} if check_mode else incidents.open_incident(layout, facts)}, {}
 
@@ -90,12 +111,16 @@ def main() -> None:
         argument_spec={
             "root": arguments.ROOT,
             "env": arguments.ENV,
-            "title": {"type": "str", "required": True},
-            "severity": {"type": "int", "choices": [1, 2, 3, 4], "required": True},
+            "state": {"type": "str", "choices": ["opened", "acknowledged"], "default": "opened"},
+            "id": {"type": "str"},
+            "why": {"type": "str", "default": ""},
+            "title": {"type": "str"},
+            "severity": {"type": "int", "choices": [1, 2, 3, 4]},
             "summary": {"type": "str", "default": ""},
             "release": {"type": "str"},
             "evidence": {"type": "dict", "default": {}},
         },
+        required_if=[("state", "opened", ("title", "severity")), ("state", "acknowledged", ("id",))],
         supports_check_mode=True,
     )
     arguments.execute(module, run)

@@ -8,10 +8,12 @@ module: preflight_request
 short_description: Check what a deploy needs of CI, people and the calendar
 version_added: 0.1.0
 description:
-  - Checks CI, approvals, the operator, the window, freezes and the artifact, once for all hosts. It runs on the controller.
+  - Checks CI, approvals, the operator, the window, freezes, who is on call, and the artifact, once for all hosts.
+  - It runs on the controller.
   - It never fails by what it finds. Give its RV(checks) to O(mobius.ops.preflight#module:given), which makes one table of all.
 author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
+  - mobius.ops.people.directory
   - mobius.ops.shared.reads_only
 options:
   ci:
@@ -102,6 +104,7 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
         preflight_request.operator(params["operator"], params["needs_operator"]),
         preflight_request.window(params["windows"], now, params["watch_duration"]),
         preflight_request.freeze(params["freeze"], now),
+        preflight_request.oncall((params["contacts"], params["oncall"], params["escalation"]), now),
         preflight_request.artifact(params["artifact"]),
     ]}, {}
 
@@ -120,6 +123,7 @@ def main() -> None:
             "freeze": {"type": "list", "elements": "str", "default": []},
             "watch_duration": {"type": "float", "default": 0},
             "artifact": {"type": "dict", "default": {}},
+            **arguments.DIRECTORY,
         },
         supports_check_mode=True,
     )

@@ -92,7 +92,7 @@ def test_a_deploy_is_refused_and_a_waiver_lets_it_begin(served, says):
 
 @pytest.mark.parametrize(("extra", "sentence"), [
     ({"mobius_preflight_skip": "dsik", "mobius_why": "x"},
-     "mobius_preflight_skip: expected some of ci, approvals, operator, window, freeze, node"),
+     "mobius_preflight_skip: expected some of ci, approvals, operator, window, freeze, oncall, node"),
     ({"mobius_preflight_skip": "memory"}, "mobius_why: expected why memory may be waived"),
 ])
 def test_a_waiver_that_is_refused(ready, says, extra, sentence):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import threading
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import fs
@@ -20,17 +21,18 @@ EFFECTS = ((fs, "write_json"), (fs, "atomic_symlink"), (history, "record"), (mig
            (haproxy.Proxy, "point"), (haproxy.Proxy, "release"), (switch_journal.Journal, "end"))
 
 
-def killed_before(number: int, work: t.Callable[[], t.Any], only: str = "") -> str:
+def killed_before(number: int, work: t.Callable[[], t.Any], only: str = "", effects: t.Sequence[tuple[t.Any, str]] = EFFECTS) -> str:
     """Do the work in a child process that is killed right before its effect of this number, counted from 1.
 
     :param only: count effects of this name.
+    :param effects: owners and names of what counts as an effect.
     :returns: the name of that effect; empty when the work came to its end before.
     """
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         try:
-            _trap(number, writing, only)
+            _trap(number, writing, only, effects)
             work()
         except Exception as error:  # the work failed, as an activation of a bad release does
             os.write(2, f"{type(error).__name__}: {error}\n".encode())
@@ -44,20 +46,22 @@ def killed_before(number: int, work: t.Callable[[], t.Any], only: str = "") -> s
     return name
 
 
-def _trap(number: int, writing: int, only: str) -> None:
-    seen = 0
+def _trap(number: int, writing: int, only: str, effects: t.Sequence[tuple[t.Any, str]]) -> None:
+    seen, counting = 0, threading.Lock()
 
     def before(real: t.Callable[..., t.Any], name: str) -> t.Callable[..., t.Any]:
         @functools.wraps(real)
         def called(*words: t.Any, **options: t.Any) -> t.Any:
             nonlocal seen
-            seen += only in ("", name)
-            if seen == number and only in ("", name):
+            with counting:
+                seen += only in ("", name)
+                hit = seen == number and only in ("", name)
+            if hit:
                 os.write(writing, name.encode())
                 os.kill(os.getpid(), signal.SIGKILL)
             return real(*words, **options)
         return called
 
     os.set_inheritable(writing, False)
-    for owner, name in EFFECTS:
+    for owner, name in effects:
         setattr(owner, name, before(getattr(owner, name), name))

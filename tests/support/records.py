@@ -17,6 +17,8 @@ from ansible_collections.mobius.ops.plugins.module_utils._core import accounts, 
 from ansible_collections.mobius.ops.plugins.module_utils._deploy import assets
 from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import canaries
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health
+from ansible_collections.mobius.ops.plugins.module_utils._people import plan
+from ansible_collections.mobius.ops.plugins.module_utils._people import service as people_service
 from ansible_collections.mobius.ops.plugins.module_utils._service import definition, ongoing_work
 from ansible_collections.mobius.ops.plugins.module_utils._service import node_service as service_node_service
 from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
@@ -42,6 +44,7 @@ from ansible_collections.mobius.ops.plugins.modules import (
     monitor,
     node_service,
     node_service_info,
+    notify,
     preflight,
     release,
     release_info,
@@ -59,6 +62,7 @@ WATCH = {"service": "mobius", "duration": 60.0, "interval": 60.0, "retry_interva
          "error_threshold": 5, "restart_limit": 3, "recovery_threshold": 2, "auto_rollback": True, "ready_timeout": 1.0, "env": "local",
          "requests": 1, "metrics_interval": 0.0, "thresholds": {}, "keep": 0}
 DOWN = [{"name": "h", "url": "http://127.0.0.1:1/", "timeout": 1}]
+PEOPLE: dict[str, t.Any] = {"contacts": {"channels": {"mail": {}, "room": {}}}, "oncall": {}, "escalation": {"2": [{"notify": ["mail"]}]}}
 SETUP = {"name": "mobius", "manager": "process", "command": ["true"], "host": "127.0.0.1"}
 
 
@@ -80,6 +84,13 @@ def fill(place: Layout, service: service_node_service.Service, checks: list[dict
     fs.write_json(place.path("state", "drill.json"), {"scratch": os.path.join(place.root, ".drill-20260101_000000-00000000")})
     assets.own(place, "r2", ["client"])
     incidents.open_incident(place, {"title": "It is down", "severity": 2, "env": "local", "evidence": {"console": ["a line"]}})
+    page(place)
+
+
+def page(place: Layout) -> None:
+    """Page the open incidents through a channel that has no URL, so that nothing is sent."""
+    plan.configure(place, {**PEOPLE, "env": "local", "host": "h", "link": "", "urls_file": ""}, {"room": "json://127.0.0.1:1"}, False)
+    people_service.escalated(place, send=lambda *words: "")
 
 
 def quarantine(place: Layout) -> None:
@@ -156,6 +167,11 @@ def no_sentence(result: dict[str, t.Any]) -> str:
     return f"no sentence: {message}" if bad else ""
 
 
+def newest(root: str) -> str:
+    """The id of an incident."""
+    return max(name for name in os.listdir(os.path.join(root, "incidents")) if name.endswith(".json"))[:-len(".json")]
+
+
 def calls(root: str, port: int, archive: str) -> dict[str, tuple[t.Any, dict[str, t.Any], bool]]:
     """Name -> module, arguments, and whether it may only be run in check mode: it would change much or start processes."""
     env = "local"
@@ -192,4 +208,8 @@ def calls(root: str, port: int, archive: str) -> dict[str, tuple[t.Any, dict[str
         "cleanup purged": (storage_cleanup, {"root": root, "env": env, "state": "purged", "kinds": ["logs"]}, False),
         "cleanup restored": (storage_cleanup, {"root": root, "env": env, "state": "restored", "paths": ["uploads/a.png"]}, True),
         "incident": (incident, {"root": root, "env": env, "title": "x", "severity": 3}, True),
+        "acknowledge": (incident, {"root": root, "env": env, "state": "acknowledged", "id": newest(root)}, True),
+        "escalate": (notify, {"root": root}, False),
+        "outbox": (notify, {"root": root, "state": "listed"}, False),
+        "contacts": (notify, {"root": root, "state": "configured", "env": env, "host": "h", **PEOPLE}, True),
     }

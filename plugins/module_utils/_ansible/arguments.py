@@ -20,6 +20,7 @@ PROGRESS = {
     "progress": {"type": "str", "choices": ["all", "none"], "default": "all"}, "progress_file": {"type": "path"},
     "progress_wait": {"type": "float"},
 }
+DIRECTORY = {name: {"type": "dict", "default": {}} for name in ("contacts", "oncall", "escalation")}
 HEADERS = {"type": "dict", "default": {}}
 SECRET_HEADERS = {"type": "dict", "default": {}, "no_log": True}
 CHECKS = {

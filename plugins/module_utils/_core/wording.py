@@ -132,3 +132,11 @@ def human_size(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} TB"
+
+
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Lines of a plain table, columns as wide as their widest cell."""
+    if not rows:
+        return ["  none"]
+    widths = [max(map(len, column)) for column in zip(head, *rows)]
+    return ["  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [head, *rows]]

@@ -3,15 +3,16 @@
 """Incident records: what happened, how bad it is, who has to react until when, and the evidence."""
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
 import typing as t
 
-from .._core import clock, dotenv, fs, wording
-from .._core.errors import InputError
-from . import history
-from .layout import Layout
+from .._core import clock, dotenv, fs, locks, wording
+from .._core.errors import InputError, StateError
+from . import history, records
+from .layout import Layout, check_name
 
 #: Runbook, "Severity Levels": minutes until somebody has to respond, escalation, channel.
 SEVERITIES: dict[int, dict[str, t.Any]] = {
@@ -45,6 +46,30 @@ def open_incident(layout: Layout, facts: dict[str, t.Any]) -> dict[str, t.Any]:
     return record
 
 
+def acknowledge(layout: Layout, incident_id: str, why: str = "", check_mode: bool = False) -> tuple[bool, dict[str, t.Any]]:
+    """Note in the record who takes care of an incident, which ends the paging. The first acknowledgement stays.
+
+    :returns: whether it was new, and the record.
+    :raises StateError: when there is no such incident.
+    """
+    check_name(incident_id, "incident")
+    path = os.path.join(layout.incidents, incident_id + ".json")
+    with locks.locked(layout.path("state", "incidents.lock")) if not check_mode else contextlib.nullcontext():
+        record = records.read(path, records.INCIDENT)
+        if not isinstance(record, dict):
+            raise StateError(f"incident {incident_id}: this host has no such incident", todo=f"Choose one of {layout.incidents}")
+        if record.get("acknowledged"):
+            return False, record
+        by = dotenv.Redactor(layout.env_file).value({"when": clock.iso(), "who": history.who(), "why": why})
+        record = {**record, "acknowledged": by}
+        if not check_mode:
+            fs.write_json(path, record)
+            with contextlib.suppress(KeyError, TypeError, AttributeError):  # a record that lacks what the page shows has no page
+                fs.write_text(path[:-len(".json")] + ".md", markdown(record))
+            history.record(layout, "acknowledged", why, incident=incident_id)
+    return True, record
+
+
 def _create(layout: Layout, record: dict[str, t.Any], day: str) -> None:
     """Write the record under the day's next free id: two at once get two ids, and nobody reads half a record."""
     number = 1
@@ -66,7 +91,8 @@ def markdown(record: dict[str, t.Any]) -> str:
         f"- Severity {record['severity']} ({record['severity_name']}), {record['status']}, environment {plain(record['env'])}",
         f"- Release: {plain(record['release'] or 'none')}",
         f"- Opened {record['opened']} by {plain(record['opened_by'])}; respond by {record['respond_by']}",
-        f"- Escalation: {record['escalation']}; channel: {record['channel']}", "",
+        f"- Escalation: {record['escalation']}; channel: {record['channel']}",
+        *_acknowledged(record), "",
     ]
     if record["summary"]:
         lines += [*(plain(line) for line in record["summary"].splitlines()), ""]
@@ -74,6 +100,14 @@ def markdown(record: dict[str, t.Any]) -> str:
         text = "\n".join(map(_line, value)) if isinstance(value, list) else _line(value)
         lines += [f"## {plain(name.replace('_', ' ').capitalize())}", "", *wording.fenced(text), ""]
     return "\n".join(lines)
+
+
+def _acknowledged(record: dict[str, t.Any]) -> list[str]:
+    by = record.get("acknowledged")
+    if not by:
+        return []
+    why = f": {wording.in_markdown(by['why'])}" if by.get("why") else ""
+    return [f"- Acknowledged {by['when']} by {wording.in_markdown(by.get('who') or 'unknown')}{why}"]
 
 
 def _line(value: t.Any) -> str:

@@ -157,11 +157,22 @@ LOGS = Kind("how far the logs were read", {
         "slowest": [list], "slots": {str: [count]}, "routes": {str: {"seen": count, "slow": count, "times": _COUNTS}},
         "groups": {str: {"count": count, "first": (number, None), "last": (number, None), "slots": text, "sample": text}}}}}},
     "Move the file away; the logs are then read from their beginning", 64 * 1024**2)
-INCIDENT = Kind("an incident", {"evidence?": (dict, None)}, "Move the file away")
 CLEANED = Kind("the record of a clean-up", {
     "run": text, "when": moment, "quarantine": text, "entries": [{
         "name": text, "component": text, "path": text, "kind": text, "size": count, "mtime_ns": wide, "sha256": text, "archive": text}]},
     "Its files are in the folder quarantine, by number. Move the file away when none of them is needed", 256 * 1024**2)
+INCIDENT = Kind("an incident", {"evidence?": (dict, None), "acknowledged?": ({"when": moment, "who?": str, "why?": str}, None)},
+                "Move the file away")
+NOTIFY = Kind("the settings for messages", {
+    "contacts": dict, "oncall": dict, "escalation": dict, "since": moment, "env": text, "host": text, "link": text, "urls_file": text},
+    "Move the file away and run the playbook mobius.ops.setup")
+URLS = Kind("the URLs of channels", {str: text}, "Correct the file, or run the playbook mobius.ops.setup")
+PAGED = Kind("the levels of an incident that were paged", {"levels": {str: {"due": moment, "channels": [text]}}},
+             "Move the file away: the levels are paged again")
+MESSAGE = Kind("a message of the outbox", {
+    "incident": text, "level": count, "channel": text, "key": text, "due": moment, "created": moment, "status": text, "attempts": count,
+    "next": moment, "sent?": _MAYBE_TIME, "error?": MAYBE, "fallback_of?": MAYBE, "title?": MAYBE, "body?": MAYBE},
+    "Move the file away: the message is made again while its incident is open")
 #: How far work in the background is.
 PROGRESS = {"pid": count, "ticks": (count, None), "phases": [{
     "number": count, "name?": text, "bytes?": number, "files?": number, "total_bytes?": number, "total_files?": number,

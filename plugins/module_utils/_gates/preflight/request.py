@@ -9,6 +9,7 @@ import typing as t
 
 from ..._core import commands, documents, wording
 from ..._core.errors import InputError, OpsError
+from ..._people import contacts, overview
 from . import change_windows
 from .table import Row, of_error, row, skipped
 
@@ -133,6 +134,19 @@ def freeze(days: list[str], moment: datetime.datetime) -> Row:
     except InputError as error:
         return of_error("freeze", error)
     return row("freeze", not found, found or f"none on {moment:%Y-%m-%d}", "no freeze today", "wait for its end")
+
+
+def oncall(settings: tuple[t.Any, t.Any, t.Any], moment: datetime.datetime) -> Row:
+    """Whether contacts, schedules and escalation chains are right, and every chain reaches a channel at the moment."""
+    if not any(settings):
+        return skipped("oncall", "mobius_contacts, mobius_oncall and mobius_escalation are empty")
+    try:
+        people = contacts.directory(*settings)
+    except InputError as error:
+        return of_error("oncall", error)
+    good = bool(people.chains) and not overview.unreachable(people, moment)
+    return row("oncall", good, overview.message(people, moment), "an escalation chain that reaches a channel",
+               "correct mobius_contacts, mobius_oncall or mobius_escalation")
 
 
 def artifact(facts: dict[str, t.Any]) -> Row:

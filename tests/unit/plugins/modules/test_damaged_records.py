@@ -46,7 +46,7 @@ RECORDS = ("state/service/mobius/spec.json", "state/service/mobius/status.json",
            "state/restore.staging.json", "state/restore.swapping.json", "state/restore.trial.json", "state/restore.saving.json",
            "state/restore.copy.json", "state/history.jsonl", "releases/r1/.release.json", "releases/r2/.release.json",
            "releases/r2/.assets.json", "incidents/*.json", "current", "state/switch.lock", "state/switch.json", "state/env.json",
-           "monitor_logs/*.jsonl", "state/logs.json", "state/cleanup/*.json")
+           "monitor_logs/*.jsonl", "state/logs.json", "state/cleanup/*.json", "state/notify.json", "state/notify_urls.json", "state/outbox/*-1.json", "state/outbox/*.0.mail.json")
 
 
 class Used(t.NamedTuple):
@@ -82,6 +82,7 @@ def used(host, run_module) -> Used:
     fs.write_json(host.layout.path("state", "drill.json"), {"scratch": os.path.join(host.root, ".drill-20260101_000000-00000000")})
     assets.own(host.layout, "r2", ["client"])
     incidents.open_incident(host.layout, {"title": "It is down", "severity": 2, "env": "local", "evidence": {"console": ["a line"]}})
+    records.page(host.layout)
     folder = watch_control.start(host.layout, {**WATCH, "checks": host.checks}, watcher)
     wait_until(lambda: (folder.saved() or {}).get("rounds"), what="the first round of the watch")
     watch_control.stop(host.layout, "the test goes on")

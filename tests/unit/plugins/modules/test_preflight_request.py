@@ -34,7 +34,7 @@ def ask(run_module, monkeypatch):
 def test_without_settings_everything_is_skipped(run_module):
     rows = run_module(preflight_request, {})["checks"]
     assert [(row["name"], row["status"]) for row in rows] == [(name, "skipped") for name in
-                                                              ("ci", "approvals", "operator", "window", "freeze", "artifact")]
+                                                              ("ci", "approvals", "operator", "window", "freeze", "oncall", "artifact")]
     assert all(row["found"] for row in rows)
 
 
@@ -160,3 +160,18 @@ def test_what_to_do_about_the_artifact_is_what_its_error_says(ask, run_module, t
 
 def test_an_artifact_that_failed_without_a_remedy_does_not_blame_the_source(ask):
     assert ask("artifact", artifact={"msg": "/srv/store: Permission denied."})["remedy"] == "correct the cause and run it again"
+
+
+PEOPLE = {"contacts": {"channels": {"mail": {}}, "people": {"anna": {"channels": ["mail"]}}},
+          "oncall": {"sre": {"people": ["anna"], "start": "2026-11-02"}}, "escalation": {"1": [{"after": 0, "notify": ["sre"]}]}}
+
+
+@pytest.mark.parametrize(("change", "status", "found"), [
+    ({}, "passed", "On call: sre: anna."),
+    ({"oncall": {"sre": {}}}, "failed", "On call: sre: nobody. Severity 1 reaches nobody."),
+    ({"escalation": {}}, "failed", "No escalation chain is set: an incident calls nobody."),
+    ({"escalation": {"1": [{"notify": ["cto"]}]}}, "failed", "mobius_escalation.1[0].notify: 'cto' is not a schedule, person or channel."),
+])
+def test_who_is_on_call(ask, change, status, found):
+    row = ask("oncall", **{**PEOPLE, **change})
+    assert row["status"] == status and row["found"].startswith(found) and bool(row["remedy"]) == (status == "failed"), row
