@@ -46,7 +46,8 @@ RECORDS = ("state/service/mobius/spec.json", "state/service/mobius/status.json",
            "state/restore.staging.json", "state/restore.swapping.json", "state/restore.trial.json", "state/restore.saving.json",
            "state/restore.copy.json", "state/history.jsonl", "releases/r1/.release.json", "releases/r2/.release.json",
            "releases/r2/.assets.json", "incidents/*.json", "current", "state/switch.lock", "state/switch.json", "state/env.json",
-           "monitor_logs/*.jsonl", "state/logs.json", "state/cleanup/*.json", "state/notify.json", "state/notify_urls.json", "state/outbox/*-1.json", "state/outbox/*.0.mail.json")
+           "monitor_logs/*.jsonl", "state/logs.json", "state/cleanup/*.json", "state/notify.json",
+           "state/notify_urls.json", "state/outbox/*-1.json", "state/outbox/*.0.mail.json")
 
 
 class Used(t.NamedTuple):
