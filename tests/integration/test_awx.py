@@ -35,10 +35,11 @@ def stand_in():
 
 @pytest.fixture
 def small(tmp_path):
-    """A folder with little data: a template, and a workflow of two nodes."""
+    """A folder with little data: a credential and its type, a template, and a workflow of three nodes, one an approval."""
     folder = tmp_path / "awx"
     folder.mkdir()
-    nodes = [{"identifier": "one", "unified_job_template": "T", "success_nodes": ["two"]},
+    nodes = [{"identifier": "approval", "approval_node": {"name": "A", "timeout": 60}, "success_nodes": ["one"]},
+             {"identifier": "one", "unified_job_template": "T", "success_nodes": ["two"]},
              {"identifier": "two", "unified_job_template": "T"}]
     kind = {"name": "K", "kind": "cloud", "inputs": {"fields": [{"id": "a", "label": "A"}]}, "injectors": {"env": {"A": "a"}}}
     data = {"awx_ssh_key": "k", "awx_api_keys": "a", "awx_own_token": "t",
@@ -98,16 +99,18 @@ def test_drift_is_repaired_and_what_is_gone_is_not_removed_twice(stand_in, small
     assert administrator.run("awx_configure").status == 0
     (template,) = store.objects["job_templates"]
     (workflow,) = store.objects["workflow_job_templates"]
-    first = next(key for key, one in store.objects["workflow_job_template_nodes"].items() if one["identifier"] == "one")
+    ids = {one["identifier"]: key for key, one in store.objects["workflow_job_template_nodes"].items()}
     store.change(template, {"forks": 1})
     stale = {"identifier": "three", "workflow_job_template": workflow, "unified_job_template": template}
     extra = store.add("workflow_job_template_nodes", stale)
-    store.associate(first, "failure_nodes", {"id": extra["id"]})
+    store.associate(ids["one"], "failure_nodes", {"id": extra["id"]})
+    store.associate(ids["approval"], "failure_nodes", {"id": ids["two"]})
     result = administrator.run("awx_configure")
     assert result.status == 0, result.output
     assert store.objects["job_templates"][template]["forks"] == 5
-    assert names(store)["workflow_job_template_nodes"] == {"one", "two"}
-    assert store.lists[first, "failure_nodes"] == [] and len(store.lists[first, "success_nodes"]) == 1
+    assert names(store)["workflow_job_template_nodes"] == {"approval", "one", "two"}
+    assert store.lists[ids["one"], "failure_nodes"] == store.lists[ids["approval"], "failure_nodes"] == []
+    assert store.lists[ids["approval"], "success_nodes"] == [ids["one"]] and store.lists[ids["one"], "success_nodes"] == [ids["two"]]
     gone = [administrator.run("awx_configure", awx_state="absent") for _time in range(2)]
     assert [(run.status, run.changed()) for run in gone] == [(0, 4), (0, 0)] and names(store) == BEFORE, gone[1].output
 
