@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import json
 import os
 import pathlib
@@ -13,6 +14,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import types
 import zipfile
 
 import pytest
@@ -20,7 +22,7 @@ from support import trees
 
 from ansible_collections.mobius.ops.plugins.module_utils._backup import external_state
 from ansible_collections.mobius.ops.plugins.module_utils._cleanup import cleanup as cleanups
-from ansible_collections.mobius.ops.plugins.module_utils._cleanup import journal, moves, scan, stores
+from ansible_collections.mobius.ops.plugins.module_utils._cleanup import clocks, journal, moves, scan, stores
 from ansible_collections.mobius.ops.plugins.module_utils._core import accounts, foreign, fs, locks, mounts
 from ansible_collections.mobius.ops.plugins.modules import storage_cleanup
 
@@ -166,6 +168,49 @@ def test_what_stays_and_why(stored, cleanup):
     assert counts == {"hard_link": 2, "differs_from_backup": 1, "not_in_backup": 1, "unclear": 1, "kept": 1, "not_a_file": 1, "named": 4}
     assert {reason: count["files"] for reason, count in done["left"].items()} == {**counts, "in_use": 1}
     assert os.path.exists(stored.path("logs/app.log")) and done["files"] == planned["files"] - 1
+
+
+def test_a_run_that_takes_too_long_leaves_the_rest(stored, cleanup, monkeypatch):
+    stored.backup()
+    ticks = itertools.count(0, 400)
+    monkeypatch.setattr(cleanups, "_BATCH", 1)
+    monkeypatch.setattr(cleanups, "time", types.SimpleNamespace(monotonic=lambda: next(ticks)))
+    done = cleanup(state="cleaned", limit=900)
+    assert (done["files"], done["left"]["out_of_time"]["files"]) == (2, 9) and len(journal.load(stored.layout)[0].entries) == 2
+    monkeypatch.undo()
+    assert cleanup(state="cleaned")["files"] == 9
+
+
+def test_a_process_that_does_not_answer_in_time_is_told(stored, cleanup):
+    stored.backup()
+    result = cleanup(state="cleaned", limit=0.000001)
+    assert result["msg"].startswith("the process with the rights of the service's user: expected an answer, found it takes more than 0 s.")
+
+
+def test_a_file_that_goes_before_its_move(stored, cleanup, monkeypatch):
+    stored.backup()
+    save = journal.save
+
+    def go(layout, run):
+        save(layout, run)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(stored.path("uploads/old.png"))
+    monkeypatch.setattr(journal, "save", go)
+    done = cleanup(state="cleaned")
+    assert (done["files"], done["left"]["gone"]["files"]) == (10, 1)
+
+
+def test_a_file_system_without_times_of_birth(stored, cleanup, monkeypatch):
+    stored.backup()
+    monkeypatch.setattr(clocks, "_born", lambda _name, _folder: None)
+    assert {reason: count["files"] for reason, count in cleanup(clock="btime")["left"].items()} == {"no_birth_time": 15, "not_a_file": 1}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give files to other users")
+def test_files_of_other_users_stay(stored, cleanup):
+    stored.backup()
+    os.chown(stored.path("uploads/old.png"), 65534, 65534)
+    assert cleanup()["left"]["other_owner"]["files"] == 1
 
 
 def test_files_that_were_just_put_there_stay(stored, cleanup):
