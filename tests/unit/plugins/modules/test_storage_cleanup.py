@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import itertools
 import json
 import os
@@ -24,6 +25,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._backup import external
 from ansible_collections.mobius.ops.plugins.module_utils._cleanup import cleanup as cleanups
 from ansible_collections.mobius.ops.plugins.module_utils._cleanup import clocks, journal, moves, scan, stores
 from ansible_collections.mobius.ops.plugins.module_utils._core import accounts, foreign, fs, locks, mounts
+from ansible_collections.mobius.ops.plugins.module_utils._target import restore_journal
 from ansible_collections.mobius.ops.plugins.modules import storage_cleanup
 
 #: Old files that no store names, by kind.
@@ -286,6 +288,8 @@ def test_a_store_that_breaks_while_files_move_ends_the_run_and_leaves_a_true_rec
     before["database/projects.json"] = files(stored)["database/projects.json"]
     whole(stored, before)
     (run,) = journal.load(stored.layout)
+    event = json.loads(pathlib.Path(stored.layout.history).read_text().splitlines()[-1])
+    assert event["what"] == "cleaned" and event["mended"] == 11 - len(run.entries)
     assert 0 < len(run.entries) < 11 and all(os.path.exists(os.path.join(run.files, entry.name)) for entry in run.entries)
 
 
@@ -505,6 +509,19 @@ def test_what_is_mounted_below_a_component_is_not_entered(stored, cleanup, monke
     monkeypatch.setattr(mounts, "points", lambda: known | {stored.path("uploads/games")})
     result = cleanup()
     assert "uploads/games/board.png" not in [one["path"] for one in result["moved"]] and result["left"]["mount"]["files"] == 1
+
+
+def test_no_file_moves_while_a_backup_or_a_restore_runs(stored, cleanup):
+    stored.backup()
+    before = files(stored)
+    with restore_journal.locked(stored.layout):  # as a backup does
+        assert cleanup()["files"] == 11
+        assert "found a backup or a restore that runs" in cleanup(state="cleaned")["msg"] and files(stored) == before
+    done = cleanup(state="cleaned")
+    with restore_journal.locked(stored.layout):
+        assert "found a backup or a restore that runs" in cleanup(state="restored", paths=[done["run"]])["msg"]
+    with restore_journal.locked(stored.layout, fcntl.LOCK_EX):  # as a restore does
+        assert "found a backup or a restore that runs" in cleanup()["msg"]
 
 
 def test_two_clean_ups_do_not_run_at_a_time(stored, cleanup):
