@@ -259,6 +259,7 @@ def test_a_file_that_is_exchanged_and_whose_name_is_taken_again_is_in_a_record(s
 
 
 def test_a_file_that_a_store_names_since_it_was_looked_at_stays(stored, cleanup, monkeypatch):
+    monkeypatch.setattr(stores, "_VALID", 0.0)
     stored.backup()
     hold = moves._hold
 
@@ -274,6 +275,7 @@ def test_a_file_that_a_store_names_since_it_was_looked_at_stays(stored, cleanup,
 
 def test_a_store_that_breaks_while_files_move_ends_the_run_and_leaves_a_true_record(stored, cleanup, monkeypatch):
     monkeypatch.setattr(stores, "PATIENCE", 0.1)
+    monkeypatch.setattr(stores, "_VALID", 0.0)
     stored.backup()
     before, hold = files(stored), moves._hold
 
