@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import fnmatch
 import os
 import time
@@ -46,10 +47,8 @@ class Done:
 
 @contextlib.contextmanager
 def _alone(layout: Layout, dry: bool) -> t.Iterator[None]:
-    """While the block runs there is no other clean-up, and no restore. :raises StateError: when there is one."""
+    """While the block runs there is no other clean-up. :raises StateError: when there is one."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(restore_journal.locked(layout))
-        restore_journal.refuse_interrupted(layout)
         if not dry:
             try:
                 stack.enter_context(locks.locked(layout.path("state", "cleanup.lock"), 0))
@@ -58,22 +57,40 @@ def _alone(layout: Layout, dry: bool) -> t.Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _shared(layout: Layout, moving: bool) -> t.Iterator[None]:
+    """While the block runs no restore runs; when files are *moving*, no backup either, for it would miss them.
+
+    :raises StateError: when one runs, or a restore was interrupted.
+    """
+    with restore_journal.locked(layout, fcntl.LOCK_EX if moving else fcntl.LOCK_SH):
+        restore_journal.refuse_interrupted(layout)
+        yield
+
+
 def clean(layout: Layout, request: Request, dry: bool, meter: progress.Meter) -> Done:
     """Remove what has expired in quarantine, and move old files there; only look when it is a dry run."""
     plan.require_known_state(layout, request.rules)
     done = Done()
     with _alone(layout, dry):
-        backups = plan.backups(layout, request, meter)
-        done.archives = {component: os.path.basename(path) for component, path in backups.newest.items()}
-        with plan.worker(layout, request) as ask:
-            _purge(layout, request, ask, backups, done, dry)
-            planned = plan.Plan(layout, request, ask, backups)
-            planned.make(meter)
+        with contextlib.ExitStack() as stack:
+            with _shared(layout, False):
+                backups = plan.backups(layout, request, meter)
+                done.archives = {component: os.path.basename(path) for component, path in backups.newest.items()}
+                ask = stack.enter_context(plan.worker(layout, request))
+                _purge(layout, request, ask, backups, done, dry)
+                planned = plan.Plan(layout, request, ask, backups)
+                planned.make(meter)
             done.left = planned.left
             if dry:
                 done.files = [_entry(candidate, "") for candidate in planned.files]
             elif planned.files:
-                _quarantine(layout, request, ask, planned, done, meter)
+                try:
+                    with _shared(layout, True):
+                        _quarantine(layout, request, ask, planned, done, meter)
+                except OpsError:
+                    _note(layout, request, done, dry, "cleaned")  # what has gone and moved until then
+                    raise
         _note(layout, request, done, dry, "cleaned")
     return done
 
@@ -81,7 +98,7 @@ def clean(layout: Layout, request: Request, dry: bool, meter: progress.Meter) ->
 def purge(layout: Layout, request: Request, dry: bool, meter: progress.Meter) -> Done:
     """Remove what has expired in quarantine."""
     done = Done()
-    with _alone(layout, dry):
+    with _alone(layout, dry), _shared(layout, False):
         if journal.load(layout):
             backups = held.Backups(layout, request.source, request.rules.components(), meter)
             with plan.worker(layout, request) as ask:
@@ -93,7 +110,7 @@ def purge(layout: Layout, request: Request, dry: bool, meter: progress.Meter) ->
 def restore(layout: Layout, request: Request, dry: bool) -> Done:
     """Put files back that are asked for. :raises StateError: when there are none, or one of them cannot be put back."""
     done = Done()
-    with _alone(layout, dry):
+    with _alone(layout, dry), _shared(layout, not dry):
         ask = Worker(layout, request.limit)
         with ask.helper:
             runs = _mended(layout, ask, journal.load(layout), done, dry)
@@ -139,7 +156,6 @@ def _quarantine(layout: Layout, request: Request, ask: Worker, planned: plan.Pla
         except OpsError:  # a store that cannot be read any more, say
             with contextlib.suppress(OpsError):
                 _mended(layout, ask, journal.load(layout), done, False)
-            _note(layout, request, done, False, "cleaned")
             raise
         journal.save(layout, run.but(kept))
         done.run = name if kept else done.run

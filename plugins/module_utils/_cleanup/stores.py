@@ -25,7 +25,7 @@ State = tuple[int, int, int, int]
 PATIENCE, _PAUSE = 5.0, 0.05
 #: A store that changed so short a time (ns) before it was read may have changed since without a trace in its times.
 _TICK = 100_000_000
-#: Seconds that a look counts, at most.
+#: Seconds that a look counts at most; never longer than it took.
 _VALID = 0.05
 #: Bytes of text that are cut into words at a time.
 _CHUNK = 1024**2

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
+import itertools
 import json
 import os
 import pathlib
@@ -13,6 +15,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import types
 import zipfile
 
 import pytest
@@ -20,8 +23,9 @@ from support import trees
 
 from ansible_collections.mobius.ops.plugins.module_utils._backup import external_state
 from ansible_collections.mobius.ops.plugins.module_utils._cleanup import cleanup as cleanups
-from ansible_collections.mobius.ops.plugins.module_utils._cleanup import journal, moves, scan, stores
+from ansible_collections.mobius.ops.plugins.module_utils._cleanup import clocks, journal, moves, scan, stores
 from ansible_collections.mobius.ops.plugins.module_utils._core import accounts, foreign, fs, locks, mounts
+from ansible_collections.mobius.ops.plugins.module_utils._target import restore_journal
 from ansible_collections.mobius.ops.plugins.modules import storage_cleanup
 
 #: Old files that no store names, by kind.
@@ -168,6 +172,49 @@ def test_what_stays_and_why(stored, cleanup):
     assert os.path.exists(stored.path("logs/app.log")) and done["files"] == planned["files"] - 1
 
 
+def test_a_run_that_takes_too_long_leaves_the_rest(stored, cleanup, monkeypatch):
+    stored.backup()
+    ticks = itertools.count(0, 400)
+    monkeypatch.setattr(cleanups, "_BATCH", 1)
+    monkeypatch.setattr(cleanups, "time", types.SimpleNamespace(monotonic=lambda: next(ticks)))
+    done = cleanup(state="cleaned", limit=900)
+    assert (done["files"], done["left"]["out_of_time"]["files"]) == (2, 9) and len(journal.load(stored.layout)[0].entries) == 2
+    monkeypatch.undo()
+    assert cleanup(state="cleaned")["files"] == 9
+
+
+def test_a_process_that_does_not_answer_in_time_is_told(stored, cleanup):
+    stored.backup()
+    result = cleanup(state="cleaned", limit=0.000001)
+    assert result["msg"].startswith("the process with the rights of the service's user: expected an answer, found it takes more than 0 s.")
+
+
+def test_a_file_that_goes_before_its_move(stored, cleanup, monkeypatch):
+    stored.backup()
+    save = journal.save
+
+    def go(layout, run):
+        save(layout, run)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(stored.path("uploads/old.png"))
+    monkeypatch.setattr(journal, "save", go)
+    done = cleanup(state="cleaned")
+    assert (done["files"], done["left"]["gone"]["files"]) == (10, 1)
+
+
+def test_a_file_system_without_times_of_birth(stored, cleanup, monkeypatch):
+    stored.backup()
+    monkeypatch.setattr(clocks, "_born", lambda _name, _folder: None)
+    assert {reason: count["files"] for reason, count in cleanup(clock="btime")["left"].items()} == {"no_birth_time": 15, "not_a_file": 1}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give files to other users")
+def test_files_of_other_users_stay(stored, cleanup):
+    stored.backup()
+    os.chown(stored.path("uploads/old.png"), 65534, 65534)
+    assert cleanup()["left"]["other_owner"]["files"] == 1
+
+
 def test_files_that_were_just_put_there_stay(stored, cleanup):
     stored.backup()
     result = cleanup(grace=3600)
@@ -212,6 +259,7 @@ def test_a_file_that_is_exchanged_and_whose_name_is_taken_again_is_in_a_record(s
 
 
 def test_a_file_that_a_store_names_since_it_was_looked_at_stays(stored, cleanup, monkeypatch):
+    monkeypatch.setattr(stores, "_VALID", 0.0)
     stored.backup()
     hold = moves._hold
 
@@ -227,6 +275,7 @@ def test_a_file_that_a_store_names_since_it_was_looked_at_stays(stored, cleanup,
 
 def test_a_store_that_breaks_while_files_move_ends_the_run_and_leaves_a_true_record(stored, cleanup, monkeypatch):
     monkeypatch.setattr(stores, "PATIENCE", 0.1)
+    monkeypatch.setattr(stores, "_VALID", 0.0)
     stored.backup()
     before, hold = files(stored), moves._hold
 
@@ -241,6 +290,8 @@ def test_a_store_that_breaks_while_files_move_ends_the_run_and_leaves_a_true_rec
     before["database/projects.json"] = files(stored)["database/projects.json"]
     whole(stored, before)
     (run,) = journal.load(stored.layout)
+    event = json.loads(pathlib.Path(stored.layout.history).read_text().splitlines()[-1])
+    assert event["what"] == "cleaned" and event["mended"] == 11 - len(run.entries)
     assert 0 < len(run.entries) < 11 and all(os.path.exists(os.path.join(run.files, entry.name)) for entry in run.entries)
 
 
@@ -460,6 +511,19 @@ def test_what_is_mounted_below_a_component_is_not_entered(stored, cleanup, monke
     monkeypatch.setattr(mounts, "points", lambda: known | {stored.path("uploads/games")})
     result = cleanup()
     assert "uploads/games/board.png" not in [one["path"] for one in result["moved"]] and result["left"]["mount"]["files"] == 1
+
+
+def test_no_file_moves_while_a_backup_or_a_restore_runs(stored, cleanup):
+    stored.backup()
+    before = files(stored)
+    with restore_journal.locked(stored.layout):  # as a backup does
+        assert cleanup()["files"] == 11
+        assert "found a backup or a restore that runs" in cleanup(state="cleaned")["msg"] and files(stored) == before
+    done = cleanup(state="cleaned")
+    with restore_journal.locked(stored.layout):
+        assert "found a backup or a restore that runs" in cleanup(state="restored", paths=[done["run"]])["msg"]
+    with restore_journal.locked(stored.layout, fcntl.LOCK_EX):  # as a restore does
+        assert "found a backup or a restore that runs" in cleanup()["msg"]
 
 
 def test_two_clean_ups_do_not_run_at_a_time(stored, cleanup):
