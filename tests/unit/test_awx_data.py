@@ -205,10 +205,10 @@ def test_every_mistake_is_found(folder, mistake):
 
 
 def test_a_new_playbook_is_asked_for_in_one_clear_sentence(monkeypatch):
-    names = [*awx_reads.playbooks(), "unheard_of"]
+    names = [*awx_reads.playbooks(), "unheard"]
     monkeypatch.setattr(awx_reads, "playbooks", lambda: names)
     assert said(ROOT / "awx") == [
-        "awx/templates.yml: no job template runs playbooks/unheard_of.yml. Add an entry with playbook: unheard_of.yml to controller_templates, "
+        "awx/templates.yml: no job template runs playbooks/unheard.yml. Add an entry with playbook: unheard.yml to controller_templates, "
         "then run: .venv/bin/python tools/lint_awx.py --write"]
 
 
