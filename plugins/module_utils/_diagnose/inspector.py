@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import http.client
 import json
 import re
 import signal
@@ -20,14 +19,14 @@ import typing as t
 from .._core import commands, documents, processes, wording
 from .._core.errors import OpsError, StateError
 from .._observe import node_exceptions
-from .websocket import Broken, WebSocket
+from .websocket import Broken, Line, WebSocket
 
 #: The port that Node takes unless it was told another one.
 DEFAULT_PORT = 9229
 #: Seconds for all of it, and for one answer.
 PATIENCE, _ANSWER = 8.0, 4.0
-#: Frames that are looked at, and bytes of the list of targets.
-_FRAMES, _TARGETS = 40, 64 * 1024
+#: Frames that are looked at.
+_FRAMES = 40
 #: Scripts whose addresses are kept, and letters of one.
 _SCRIPTS, _LONGEST = 20_000, 400
 _PATH = re.compile(r"ws://[^/\s]{1,80}(/[0-9a-f-]{36})$")
@@ -109,15 +108,14 @@ class Session:
 
 def _target(port: int) -> str:
     """The path of the process's own debugging session."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_ANSWER)
+    line = Line(port, _ANSWER)
     try:
-        connection.request("GET", "/json/list")
-        said = documents.parse(connection.getresponse().read(_TARGETS))
+        said = documents.parse(line.body(line.ask(b"GET /json/list HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: close\r\n\r\n" % port)))
         return next(match.group(1) for one in said for match in [_PATH.match(str(one.get("webSocketDebuggerUrl")))] if match)
-    except (OSError, http.client.HTTPException, ValueError, AttributeError, TypeError, StopIteration) as error:
+    except (ValueError, AttributeError, TypeError, StopIteration) as error:
         raise Broken("it tells of no debugging session") from error
     finally:
-        connection.close()
+        line.close()
 
 
 def port_of(pid: int) -> int:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 import socket
 import struct
 import time
@@ -13,6 +14,7 @@ import time
 #: Bytes of a message, and of the answer to the handshake, at most.
 MOST, _HEAD = 8 * 1024**2, 8192
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_LENGTH = re.compile(rb"^Content-Length: *(\d{1,9})\r?$", re.MULTILINE | re.IGNORECASE)
 _TEXT, _CLOSE, _PING, _PONG = 1, 8, 9, 10
 
 
@@ -20,39 +22,87 @@ class Broken(Exception):
     """The other side said something else than WebSocket messages, or too much, or nothing in time, or went away."""
 
 
-class WebSocket:
-    """A connection. :raises Broken: when the other side does not speak WebSocket.
+class Line:
+    """A connection to a port of this host. :raises Broken: when there is none.
 
-    :param path: of the address, such as ``/5f1d…``.
-    :param timeout: seconds that connecting may take.
+    :param timeout: seconds for connecting and for all that is read until :meth:`receive` gives other ones.
     """
 
-    def __init__(self, port: int, path: str, timeout: float) -> None:
+    def __init__(self, port: int, timeout: float) -> None:
         self._deadline = time.monotonic() + timeout
         self._held = b""
         try:
             self._socket = socket.create_connection(("127.0.0.1", port), timeout)
         except OSError as error:
             raise Broken(f"no connection to port {port}: {error.strerror or error}") from error
+
+    def close(self) -> None:
+        """Close the connection at once."""
+        self._socket.close()
+
+    def ask(self, request: bytes) -> bytes:
+        """Send a request of HTTP; the head of the answer. What follows it is held."""
+        self._write(request)
+        while b"\r\n\r\n" not in self._held:
+            if len(self._held) > _HEAD:
+                raise Broken("the head of its answer does not end")
+            self._read_some()
+        head, _end, self._held = self._held.partition(b"\r\n\r\n")
+        return head
+
+    def body(self, head: bytes) -> bytes:
+        """What comes after the head of an answer."""
+        match = _LENGTH.search(head)
+        if not match or int(match.group(1)) > MOST:
+            raise Broken("it does not tell how long its answer is, or it is too long")
+        return self._exactly(int(match.group(1)))
+
+    def _exactly(self, size: int) -> bytes:
+        while len(self._held) < size:
+            self._read_some()
+        found, self._held = self._held[:size], self._held[size:]
+        return found
+
+    def _read_some(self) -> None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise Broken("it does not answer in time")
+        self._socket.settimeout(left)
+        try:
+            some = self._socket.recv(65536)
+        except socket.timeout as error:
+            raise Broken("it does not answer in time") from error
+        except OSError as error:
+            raise Broken(f"the connection ended: {error.strerror}") from error
+        if not some:
+            raise Broken("it ended the connection")
+        self._held += some
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._socket.sendall(data)
+        except OSError as error:
+            raise Broken(f"the connection ended: {error.strerror or error}") from error
+
+
+class WebSocket(Line):
+    """A WebSocket. :raises Broken: when the other side does not speak it.
+
+    :param path: of the address, such as ``/5f1d…``.
+    """
+
+    def __init__(self, port: int, path: str, timeout: float) -> None:
+        super().__init__(port, timeout)
         try:
             self._shake_hands(port, path)
         except BaseException:
             self.close()
             raise
 
-    def close(self) -> None:
-        """Close the connection at once."""
-        self._socket.close()
-
     def _shake_hands(self, port: int, path: str) -> None:
         key = base64.b64encode(os.urandom(16))
-        self._write(b"GET " + path.encode("ascii") + b" HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                    b"Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n\r\n" % (port, key))
-        while b"\r\n\r\n" not in self._held:
-            if len(self._held) > _HEAD:
-                raise Broken("its answer to the handshake does not end")
-            self._read_some()
-        head, _end, self._held = self._held.partition(b"\r\n\r\n")
+        head = self.ask(b"GET " + path.encode("ascii") + b" HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                        b"Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n\r\n" % (port, key))
         wanted = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
         if not head.startswith(b"HTTP/1.1 101") or wanted not in head:
             raise Broken("it does not speak WebSocket")
@@ -85,30 +135,3 @@ class WebSocket:
                 message += data
                 if first & 0x80:
                     return message.decode("utf-8", "replace")
-
-    def _exactly(self, size: int) -> bytes:
-        while len(self._held) < size:
-            self._read_some()
-        found, self._held = self._held[:size], self._held[size:]
-        return found
-
-    def _read_some(self) -> None:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise Broken("it does not answer in time")
-        self._socket.settimeout(left)
-        try:
-            some = self._socket.recv(65536)
-        except socket.timeout as error:
-            raise Broken("it does not answer in time") from error
-        except OSError as error:
-            raise Broken(f"the connection ended: {error.strerror}") from error
-        if not some:
-            raise Broken("it ended the connection")
-        self._held += some
-
-    def _write(self, data: bytes) -> None:
-        try:
-            self._socket.sendall(data)
-        except OSError as error:
-            raise Broken(f"the connection ended: {error.strerror or error}") from error

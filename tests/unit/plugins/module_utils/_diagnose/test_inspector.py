@@ -165,6 +165,23 @@ def test_what_tells_of_no_session_is_refused(body):
         inspector.Session(port)
 
 
+def test_an_answer_that_drips_is_given_up(monkeypatch):
+    """As a hostile process may answer: a byte now and then, for ever."""
+    monkeypatch.setattr(inspector, "_ANSWER", 0.5)
+    listener, over = socket.create_server(("127.0.0.1", 0)), threading.Event()
+
+    def drip():
+        connection, _peer = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            while not over.wait(0.02):
+                connection.sendall(b"x")
+    threading.Thread(target=drip, daemon=True).start()
+    with pytest.raises(websocket.Broken):
+        inspector.Session(listener.getsockname()[1])
+    over.set()
+    listener.close()
+
+
 @pytest.mark.parametrize("frame, words", [
     (b"\x81\x05hello", "hello"), (b"\x89\x02hi\x81\x02ok", "ok"), (b"\x01\x02ab\x80\x01c", "abc"), (b"\x81\x7e\x00\x03abc", "abc")])
 def test_messages_are_read(frame, words):
