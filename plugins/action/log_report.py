@@ -5,19 +5,16 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.plugins.action import ActionBase
-
 from ansible_collections.mobius.ops.plugins.plugin_utils import log_page, watch_charts
+from ansible_collections.mobius.ops.plugins.plugin_utils.page_action import PageAction
 
 #: What is said instead of a page. It is no failure: the report itself is there.
 NO_PYGAL = ("The page was not written: the controller's Python has no package pygal, which draws the charts. "
             "Install it there with pip install pygal, or set mobius_report: false.")
 
 
-class ActionModule(ActionBase):
+class ActionModule(PageAction):
     """Count, draw, copy."""
-
-    _requires_connection = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """The module's result, with the path of the page and why there is none."""
@@ -27,17 +24,8 @@ class ActionModule(ActionBase):
             return told
         if watch_charts.pygal is None:
             return {**told, "report": "", "report_trouble": NO_PYGAL}
-        copied = self._copy(log_page.render(told), told["report"], task_vars)
+        copied = self.copy_page(log_page.render(told), told["report"], task_vars)
         if copied.get("failed"):
             why = f"The page {told['report']} was not written: {copied.get('msg', 'no reason given')}"
             return {**told, "report": "", "report_trouble": why}
         return {**told, "changed": bool(copied.get("changed"))}
-
-    def _copy(self, page: str, path: str, task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
-        task = self._task.copy()
-        task.args = {"content": page, "dest": path, "mode": "0640"}
-        task.diff = False
-        action = self._shared_loader_obj.action_loader.get(
-            "ansible.legacy.copy", task=task, connection=self._connection, play_context=self._play_context, loader=self._loader,
-            templar=self._templar, shared_loader_obj=self._shared_loader_obj)
-        return action.run(task_vars=task_vars)

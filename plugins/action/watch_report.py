@@ -5,15 +5,12 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.plugins.action import ActionBase
-
 from ansible_collections.mobius.ops.plugins.plugin_utils import watch_charts, watch_page
+from ansible_collections.mobius.ops.plugins.plugin_utils.page_action import PageAction
 
 
-class ActionModule(ActionBase):
+class ActionModule(PageAction):
     """Gather, draw, copy."""
-
-    _requires_connection = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """The path of the page, and whether it is another one than before."""
@@ -26,18 +23,9 @@ class ActionModule(ActionBase):
         if told.get("failed") or "facts" not in told:
             return told
         facts = told.pop("facts")
-        copied = self._copy(watch_page.render(facts), told["report"], task_vars)
+        copied = self.copy_page(watch_page.render(facts), told["report"], task_vars)
         if copied.get("failed"):
             return {**told, "failed": True, "msg": f"{told['report']}: expected to write it, found: {copied.get('msg', 'no reason given')}"}
         watch = facts["watch"]
         return {**told, "changed": bool(copied.get("changed")), "watch_id": watch["id"], "verdict": watch["verdict"] or "",
                 "summary": watch_page.summary(facts)}
-
-    def _copy(self, page: str, path: str, task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
-        task = self._task.copy()
-        task.args = {"content": page, "dest": path, "mode": "0640"}
-        task.diff = False
-        action = self._shared_loader_obj.action_loader.get(
-            "ansible.legacy.copy", task=task, connection=self._connection, play_context=self._play_context, loader=self._loader,
-            templar=self._templar, shared_loader_obj=self._shared_loader_obj)
-        return action.run(task_vars=task_vars)

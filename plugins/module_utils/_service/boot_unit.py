@@ -8,6 +8,7 @@ rebooted between them would start both instances, or none.
 from __future__ import annotations
 
 from .._core import systemd
+from . import unit_file
 
 _UNIT = """\
 # Written by mobius.ops.node_service; changes are overwritten.
@@ -27,35 +28,16 @@ ExecStart={command}
 WantedBy=multi-user.target
 """
 #: It reads one file, and asks systemd over its socket to start a unit; as root, but without a capability.
-_SANDBOX = """\
-NoNewPrivileges=true
+_SANDBOX = unit_file.CLOSED + """\
 CapabilityBoundingSet=
 AmbientCapabilities=
-ProtectSystem=strict
 ProtectHome=read-only
-PrivateDevices=true
-DevicePolicy=closed
-PrivateMounts=true
 PrivateNetwork=true
 IPAddressDeny=any
-ProtectClock=true
-ProtectControlGroups=true
-ProtectHostname=true
-ProtectKernelLogs=true
-ProtectKernelModules=true
-ProtectKernelTunables=true
 ProtectProc=invisible
-KeyringMode=private
 RestrictAddressFamilies=AF_UNIX
-RestrictNamespaces=true
-RestrictRealtime=true
-RestrictSUIDSGID=true
 MemoryDenyWriteExecute=true
-LockPersonality=true
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
-SystemCallErrorNumber=EPERM
 UMask=0077"""
 #: Nothing of the map gets into the command, it only chooses between two. On a host of an earlier version the service's user can change it.
 _SCRIPT = 'port={first}; grep -qsx "live {second}" "$0" && port={second}; exec systemctl start --no-block "{name}@$port.service"'

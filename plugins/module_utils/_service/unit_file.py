@@ -11,37 +11,40 @@ from .._core import systemd
 from .._core.errors import InputError
 from . import env_start
 
-#: ``MemoryDenyWriteExecute`` is left out: V8 compiles to memory that it then executes.
-SANDBOX = """\
+#: What no program of these units needs.
+CLOSED = """\
 NoNewPrivileges=true
-CapabilityBoundingSet=
-AmbientCapabilities=
 ProtectSystem=strict
-ProtectHome=true
-PrivateTmp=true
 PrivateDevices=true
 DevicePolicy=closed
 PrivateMounts=true
-PrivateUsers=true
 ProtectClock=true
 ProtectControlGroups=true
 ProtectHostname=true
 ProtectKernelLogs=true
 ProtectKernelModules=true
 ProtectKernelTunables=true
-ProtectProc=invisible
-ProcSubset=pid
-RemoveIPC=true
 KeyringMode=private
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 RestrictNamespaces=true
 RestrictRealtime=true
 RestrictSUIDSGID=true
 LockPersonality=true
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
-SystemCallFilter=~@privileged
 SystemCallErrorNumber=EPERM
+"""
+#: ``MemoryDenyWriteExecute`` is left out: V8 compiles to memory that it then executes.
+SANDBOX = CLOSED + """\
+CapabilityBoundingSet=
+AmbientCapabilities=
+ProtectHome=true
+PrivateTmp=true
+PrivateUsers=true
+ProtectProc=invisible
+ProcSubset=pid
+RemoveIPC=true
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+SystemCallFilter=~@privileged
 UMask=0027
 """
 #: What a program that listens below port 1024 is given back.
@@ -53,31 +56,12 @@ SystemCallFilter=@setuid
 """
 #: Takes away what a watch does not need. It runs as root, because it writes and starts units, looks into processes of other users, and
 #: undoes migrations as the service's user.
-WATCH_SANDBOX = """\
-NoNewPrivileges=true
+WATCH_SANDBOX = CLOSED + """\
 CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_KILL CAP_SETGID CAP_SETUID CAP_SYS_PTRACE
-ProtectSystem=strict
 ProtectHome=read-only
 PrivateTmp=true
-PrivateDevices=true
-DevicePolicy=closed
-PrivateMounts=true
-ProtectClock=true
-ProtectControlGroups=true
-ProtectHostname=true
-ProtectKernelLogs=true
-ProtectKernelModules=true
-ProtectKernelTunables=true
-KeyringMode=private
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
-RestrictNamespaces=true
-RestrictRealtime=true
-RestrictSUIDSGID=true
-LockPersonality=true
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
 SystemCallFilter=~@resources
-SystemCallErrorNumber=EPERM
 """
 #: Fact of a definition -> the line of the unit that limits the service with all that it starts, and what the line takes.
 LIMITS = {

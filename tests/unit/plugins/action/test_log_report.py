@@ -9,7 +9,7 @@ import pytest
 from support.log_results import result
 
 from ansible_collections.mobius.ops.plugins.action import log_report
-from ansible_collections.mobius.ops.plugins.plugin_utils import watch_charts
+from ansible_collections.mobius.ops.plugins.plugin_utils import page_action, watch_charts
 
 
 def act(told, copied=None):
@@ -25,7 +25,7 @@ def act(told, copied=None):
         given.append((name, task.args))
         return mock.Mock(run=lambda task_vars: copied or {"changed": True})
     action._shared_loader_obj = mock.Mock(action_loader=mock.Mock(get=load))
-    with mock.patch.object(log_report.ActionBase, "run"):
+    with mock.patch.object(page_action.ActionBase, "run"):
         return action.run(task_vars={}), given
 
 

@@ -10,7 +10,7 @@ from support import watches
 
 from ansible_collections.mobius.ops.plugins.action import watch_report
 from ansible_collections.mobius.ops.plugins.module_utils._watch import report as watch_report_file
-from ansible_collections.mobius.ops.plugins.plugin_utils import watch_charts
+from ansible_collections.mobius.ops.plugins.plugin_utils import page_action, watch_charts
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def act(host):
             given.append((name, task.args))
             return mock.Mock(run=lambda task_vars: copied or {"changed": True})
         action._shared_loader_obj = mock.Mock(action_loader=mock.Mock(get=load))
-        with mock.patch.object(watch_report.ActionBase, "run"):
+        with mock.patch.object(page_action.ActionBase, "run"):
             return action.run(task_vars={}), given
     return run
 
