@@ -8,8 +8,10 @@ import re
 import textwrap
 import typing as t
 
-#: Step of each file of tasks, by role or by role and file; an empty text belongs to the step before. "…" at the end: it may take long.
+#: Step of each file of tasks, by role, by role and file, or by "playbooks" and file; an empty text belongs to the step before.
+#: "…" at the end: it may take long.
 STEPS = {
+    "playbooks/awx_present": "Apply…", "playbooks/awx_absent": "Remove…",
     "app": "Set up…", "app/restart": "Restart…", "app/stop": "Stop…",
     "backup": "Back up…", "backup/restore": "Restore…", "backup/drill": "Try a restore…", "backup/verify": "Verify…", "backup/prune": "",
     "backup/report": "",
@@ -24,7 +26,7 @@ STEPS = {
 }
 #: The step of tasks whose message is the outcome, which is shown last.
 OUTCOME = "outcome"
-_PLACE = re.compile(r"/roles/(\w+)/tasks/(\w+)\.yml")
+_PLACE = re.compile(r"/(?:roles/(\w+)|playbooks)/tasks/(\w+)\.yml")
 MARKS = {"failed": "✗", "changed": "✓", "ok": "✓"}
 #: What says more about a host in a step.
 _WEIGHT = ("ok", "changed", "failed")
@@ -38,7 +40,7 @@ NAMED = 4
 def step_at(path: str) -> str:
     """The step of a task of this collection, by the file that it is in; empty when it belongs to the step before."""
     found = _PLACE.search(path)
-    role, file = found.groups() if found else ("", "")
+    role, file = (found[1] or "playbooks", found[2]) if found else ("", "")
     return STEPS.get(f"{role}/{file}", STEPS.get(role, ""))
 
 

@@ -121,13 +121,15 @@ def test_times(value, text):
 def test_every_file_of_tasks_that_is_named_is_there_and_every_role_has_a_step():
     for place in step_lines.STEPS:
         role, _, file = place.partition("/")
-        assert (ROOT / "roles" / role / "tasks" / f"{file or 'main'}.yml").exists(), place
+        folder = ROOT / "playbooks" if role == "playbooks" else ROOT / "roles" / role
+        assert (folder / "tasks" / f"{file or 'main'}.yml").exists(), place
     assert {path.name for path in (ROOT / "roles").iterdir()} == {place for place in step_lines.STEPS if "/" not in place}
 
 
 @pytest.mark.parametrize(("path", "step"), [
     ("/x/mobius/ops/roles/deploy/tasks/switch.yml:12", "Switch…"), ("/x/roles/deploy/tasks/main.yml:3", ""),
     ("/x/roles/mobius/tasks/outcome.yml:3", "outcome"), ("/x/roles/monitor/tasks/follow.yml:3", "Watch…"),
-    ("/x/playbooks/hosts.yml:3", "")])
+    ("/x/playbooks/hosts.yml:3", ""), ("/x/mobius/ops/playbooks/tasks/awx_absent.yml:3", "Remove…"),
+    ("/x/playbooks/tasks/other.yml:3", "")])
 def test_the_step_of_a_file(path, step):
     assert step_lines.step_at(path) == step
