@@ -11,8 +11,8 @@ description:
   - Writes a message for each incident, level and channel that is due into the outbox of the host, then sends it through Apprise.
   - Run it each minute. A run that was missed, repeated, killed or runs beside another one loses no message and pages no level twice.
   - A message is repeated only when a run ended between the receiver's answer and its record. Its key is then the same.
-  - A channel that hangs or is down delays no other. A message that failed is tried again after 30 s, then twice as long each time, 15 min at
-    most. After two failures the fallback channel gets it too. Results hold ids of channels and no URLs.
+  - A channel that hangs or is down delays no other. A failed message is tried again after 30 s, then twice as long, 15 min at most.
+    After two failures the fallback channel gets it too. Results hold ids of channels and no URLs.
 author: MOBIUS operations (@mobius-ops)
 requirements: [apprise (Python library)]
 extends_documentation_fragment:
@@ -31,8 +31,8 @@ attributes:
 options:
   state:
     description:
-      - V(configured) writes contacts, schedules, chains and URLs to the host, or removes them when there are no channels. V(escalated) pages every
-        level that is due, and sends everything that waits.
+      - V(configured) writes contacts, schedules, chains and URLs to the host, or removes them when there are no channels.
+        V(escalated) pages every level that is due, and sends everything that waits.
       - V(sent) sends O(title) and O(body) to O(to), and everything else that waits.
       - V(listed) shows the outbox.
     type: str

@@ -44,14 +44,15 @@ def incident(layout: Layout, incident_id: str, found: t.Callable[[IntegrityError
     path = os.path.join(layout.incidents, incident_id + ".json")
     try:
         written = datetime.datetime.fromtimestamp(int(os.lstat(path).st_mtime), datetime.timezone.utc)
-        told = records.read(path, records.INCIDENT)
-        if told is None:
-            return None
     except FileNotFoundError:
         return None
+    try:
+        told = records.read(path, records.INCIDENT)
     except IntegrityError as error:
         found(error)
         return Incident(incident_id, "an incident whose record is damaged", 1, written)
+    if told is None:  # removed a moment ago
+        return None
     values = {name: told.get(name) for name in ("title", "env", "release", "summary")}
     values["backup"] = (told.get("evidence") or {}).get("backup")
     said = {name: value if isinstance(value, str) else "" for name, value in values.items()}

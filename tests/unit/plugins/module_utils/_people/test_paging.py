@@ -70,6 +70,7 @@ def test_a_channel_that_is_down_for_an_hour_delays_no_other_and_loses_nothing(pa
         result = paged.run(minute)
         assert not result["delivered"] and "INC-20261103-1 level 1 mail" in result["waiting"]
     assert paged.got() == expected(*MINUTES, channels=("phone", "room"))
+    assert 6 <= outbox.Outbox(paged.layout).read(("INC-20261103-1", 0, "mail")).attempts <= 10  # the pauses were kept
     paged.down = set()
     for minute in range(61, 91):
         result = paged.run(minute)
@@ -333,6 +334,15 @@ def test_old_messages_are_removed_once_nobody_needs_them(paged):
     before = len(paged.messages())
     paged.run(32 * 24 * 60)
     assert len(paged.messages()) == before and len([one for one in states(paged) if one.startswith("INC-20261103-2.")]) == 12
+
+
+def test_a_message_that_is_made_again_has_the_same_key(paged):
+    name = paged.open()
+    paged.run(0)
+    os.unlink(os.path.join(outbox.Outbox(paged.layout).folder, f"{name}.0.mail.json"))
+    paged.run(1)
+    assert paged.repeated() == [each["key"] for each in paged.messages() if each["channel"] == "mail"][1:]
+    assert len(paged.messages()) == 4
 
 
 def test_what_a_killed_writer_left_is_swept_later(paged):

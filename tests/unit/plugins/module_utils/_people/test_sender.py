@@ -78,6 +78,29 @@ def test_a_refusal_tells_its_status(web, status):
     assert sent(f"json://anna:{PASSWORD}@127.0.0.1:{web.port}/hook") == f"the receiver refused it with HTTP status {status}"
 
 
+def test_what_apprise_logs_about_a_message_goes_nowhere(web):
+    seen = []
+    handler = logging.Handler()
+    handler.emit = seen.append
+    logging.getLogger().addHandler(handler)
+    web.answers["/hook"] = (503, "no")
+    try:
+        sent(f"json://127.0.0.1:{web.port}/hook")
+    finally:
+        logging.getLogger().removeHandler(handler)
+    said = [record.getMessage() for record in seen if record.name == "apprise"]
+    assert not [line for line in said if "renders" in line or "503" in line]
+
+
+def test_the_status_of_another_channel_is_not_taken():
+    handler = sender._Statuses()
+    for thread, status in ((threading.get_ident(), 500), (threading.get_ident() + 1, 403)):
+        record = logging.LogRecord("apprise", logging.WARNING, "", 0, f"error={status}.", (), None)
+        record.thread = thread
+        handler.emit(record)
+    assert handler.found == ["500"]
+
+
 def test_refusals_of_channels_at_the_same_time_are_told_apart(web):
     both = threading.Barrier(2)
 
