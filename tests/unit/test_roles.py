@@ -136,3 +136,10 @@ def test_settings_of_a_user_win_over_the_profile():
 def test_a_profile_that_does_not_exist_is_refused():
     with pytest.raises(Exception, match="mobius_profile: expected one of mobius, node, found 'deno'"):
         default("mobius_command", mobius_profile="deno")
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("roles/*/tasks/*.yml")), ids=lambda path: f"{path.parts[-3]}/{path.name}")
+def test_an_outcome_is_given_by_a_name_that_no_earlier_job_leaves(path):
+    """AWX gives a workflow's job what earlier ones left by set_stats as extra variables, which win over a task's variables."""
+    for task in yaml.safe_load(path.read_text()) or []:
+        assert "mobius_outcome" not in task.get("vars", {})
