@@ -91,7 +91,8 @@ class Store:
     @staticmethod
     def fields_of(module: str) -> dict[str, dict[str, t.Any]]:
         """The fields of a kind of object: the options of its module, but those that steer it or are lists of objects."""
-        kept = {name: option for name, option in awx_collection.module_spec(module).items() if name not in STEERING and name not in LISTS}
+        spec = awx_collection.module_spec(module, awx_collection.bring())
+        kept = {name: option for name, option in spec.items() if name not in STEERING and name not in LISTS}
         return {**kept, **{"credential_type": {"managed": {"type": "bool"}}, "workflow_job_template_node": {"type": {}}}.get(module, {})}
 
     def where(self, an_id: int) -> str:
