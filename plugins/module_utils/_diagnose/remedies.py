@@ -105,7 +105,7 @@ def _mend_folders(layout: Layout, service: Service, seen: Evidence) -> str:
 def _settle(base: str, beneath: str, account: accounts.Account) -> None:
     with foreign.folder(base, beneath) as descriptor:
         mode = stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o777
-        foreign.settle(descriptor, account.uid, account.gid, mode | 0o750)
+        foreign.settle(descriptor, account.uid, account.gid, mode | 0o700)
 
 
 def worth_looking(cause: Cause) -> bool:
