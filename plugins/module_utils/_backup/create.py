@@ -158,7 +158,7 @@ def shrunk(request: Request, found: archive_plan.Plan, archives: list[catalog.Ba
     if request.allow_shrunk or request.purpose == purposes.SAFETY:
         return []
     files = [(source.component, source.status.st_size) for source in found.sources if source.type != "dir"]
-    return shrinkage.compare(shrinkage.before(archives, request.components, manifests or {}), files)
+    return shrinkage.compare(shrinkage.before(archives, request.components, manifests), files)
 
 
 @contextlib.contextmanager

@@ -231,6 +231,27 @@ def exit_text(code: int) -> str:
         return f"signal {-code}"
 
 
+def waits_in(pid: int) -> str:
+    """The kernel's function that a process waits in (``wchan`` of proc(5)); empty when it does not, or that is not told."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/wchan", encoding="ascii", errors="replace") as stream:
+        return stream.read(64).strip().strip("0")
+    return ""
+
+
+def files_limit(pid: int) -> int | None:
+    """How many files a process may have open; ``None`` when it has no limit.
+
+    :raises OSError: when there is no such process.
+    :raises ValueError: when the kernel does not tell it.
+    """
+    with open(f"/proc/{pid}/limits", encoding="ascii", errors="replace") as stream:
+        for line in stream:  # psutil's rlimit may only be asked of one's own
+            if line.startswith("Max open files"):
+                soft = line.split()[3]
+                return None if soft == "unlimited" else int(soft)
+    raise ValueError(f"/proc/{pid}/limits does not tell its limit of open files")
+
+
 def memory(pid: int | None) -> int:
     """Bytes that a process has in memory (its resident set); 0 of none."""
     with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/statm", encoding="ascii") as stream:

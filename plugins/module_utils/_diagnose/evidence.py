@@ -15,7 +15,7 @@ import functools
 import os
 import typing as t
 
-from .._core import accounts, as_user, fs, processes, wording
+from .._core import accounts, as_user, fs, wording
 from .._core.errors import OpsError
 from .._jobs import listing
 from .._observe import health, host_metrics, node_exceptions
@@ -93,14 +93,14 @@ def gather(layout: Layout, service: Service, checks: list[dict[str, t.Any]], pro
     :param window: seconds between the first and the last look.
     """
     facts = service.status()
-    mains = [(instance, found) for instance in service.instances() for found in [process_looks.main_of(instance)] if found]
+    mains = [main for instance in service.instances() for main in [process_looks.main_of(instance)] if main]
     quick = [{**check, "timeout": min(float(check["timeout"]), ANSWER), "attempts": 1} for check in checks]
     with concurrent.futures.ThreadPoolExecutor(max_workers=3) as pool:
         # the helper of another user is forked before there are other threads
         folders = tuple(_tried(layout, service))
         asked = pool.submit(health.sample_all, quick if mains else [])
         jobs = pool.submit(lambda: listing.watched(listing.listed(service, programs), window))
-        looks = pool.submit(process_looks.looks, [pid for _instance, (pid, _ticks) in mains], window)
+        looks = pool.submit(process_looks.looks, [main.pid for main in mains], window)
         samples, seen = asked.result(), looks.result()
         working = tuple(jobs.result())
     free, whole = _memory()
@@ -108,8 +108,9 @@ def gather(layout: Layout, service: Service, checks: list[dict[str, t.Any]], pro
     return Evidence(
         service.name, facts["status"], int(facts["restarts"] or 0), float(facts["uptime"] or 0), str(facts["last_exit"] or ""),
         _exception(service, facts["status"]),
-        tuple(process_looks.process(instance, pid, ticks, seen[pid]) for instance, (pid, ticks) in mains if seen[pid]),
-        tuple(_strangers(service)), len(bad), len(samples), wording.printable(health.first_fault(samples)),
+        tuple(process_looks.process(main, seen[main.pid]) for main in mains if seen[main.pid]),
+        tuple(f"{who} on port {instance.port}" for instance in service.instances() for who in instance.strangers(instance.port)),
+        len(bad), len(samples), wording.printable(health.first_fault(samples)),
         bool(bad) and all(sample["kind"] == "timeout" for sample in bad),
         tuple(_disks(layout)), folders, working, free, whole)
 
@@ -117,15 +118,6 @@ def gather(layout: Layout, service: Service, checks: list[dict[str, t.Any]], pro
 def _exception(service: Service, status: str) -> str:
     printed, place = service.printed(), service.place()
     return node_exceptions.last(printed, place) if status == "running" else node_exceptions.ending(printed, place)
-
-
-def _strangers(service: Service) -> t.Iterator[str]:
-    for instance in service.instances():
-        mine = instance.status()["pid"]
-        for pid in processes.listeners(instance.port):
-            if not mine or mine not in processes.parents(pid):
-                who = f"process {pid} ({wording.printable(processes.command_line(pid))})" if pid else "another user's process"
-                yield f"{who} on port {instance.port}"
 
 
 def _disks(layout: Layout) -> t.Iterator[Disk]:

@@ -46,15 +46,26 @@ class Process:
     queue: int
 
 
-def main_of(instance: Service) -> tuple[int, int] | None:
-    """The process of an instance that listens on its port, else its first one, and when it started."""
-    pid = instance.status()["pid"]
+class Main(t.NamedTuple):
+    """The process of an instance that runs the application."""
+
+    port: int
+    release: str | None
+    pid: int
+    #: When it started (``processes.start_ticks``).
+    ticks: int
+
+
+def main_of(instance: Service) -> Main | None:
+    """The process of an instance that listens on its port, else its first one."""
+    facts = instance.status()
+    pid = facts["pid"]
     if not pid:
         return None
     listening = [other for other in processes.listeners(instance.port) if other and pid in processes.parents(other)]
     found = (listening or [pid])[0]
     ticks = processes.start_ticks(found)
-    return None if ticks is None else (found, ticks)
+    return None if ticks is None else Main(instance.port, facts["release"], found, ticks)
 
 
 class Look(t.NamedTuple):
@@ -82,18 +93,15 @@ def looks(pids: list[int], window: float) -> dict[int, list[Look]]:
     return found
 
 
-def process(instance: Service, pid: int, ticks: int, seen: list[Look]) -> Process:
-    """What the looks at an instance's process come to.
-
-    :param ticks: when it started (``processes.start_ticks``).
-    """
+def process(main: Main, seen: list[Look]) -> Process:
+    """What the looks at an instance's process come to."""
     first, last = seen[0], seen[-1]
     blocked = {look.blocked for look in seen}
     used = 100 * (last.cpu - first.cpu) / max(last.at - first.at, 0.001)
-    files, limit = _files(pid)
-    return Process(instance.port, instance.status()["release"], pid, ticks, "".join(look.state for look in seen), round(used, 1),
+    files, limit = _files(main.pid)
+    return Process(*main, "".join(look.state for look in seen), round(used, 1),
                    blocked.pop() if len(blocked) == 1 else "", tuple(look.memory for look in seen), files, limit,
-                   processes.waiting_connections(instance.port))
+                   processes.waiting_connections(main.port))
 
 
 def _blocked_in(pid: int) -> str:
@@ -111,10 +119,8 @@ def _blocked_in(pid: int) -> str:
         if name:
             return f"{name} of {_descriptor(pid, int(words[1], 16))}"
         return f"system call {number}"
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/wchan", encoding="ascii", errors="replace") as stream:
-        name = stream.read(64).strip().strip("0")
-        return "" if not name or _IDLE.fullmatch(name) else name
-    return ""
+    name = processes.waits_in(pid)
+    return "" if _IDLE.fullmatch(name) else name
 
 
 def _descriptor(pid: int, number: int) -> str:
@@ -125,8 +131,6 @@ def _descriptor(pid: int, number: int) -> str:
 
 def _files(pid: int) -> tuple[int, int]:
     """Open files of a process, and how many it may have; 0 and 0 where that is not told."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        with open(f"/proc/{pid}/limits", encoding="ascii") as stream:
-            limit = next((line.split()[3] for line in stream if line.startswith("Max open files")), "0")
-        return len(os.listdir(f"/proc/{pid}/fd")), 0 if limit == "unlimited" else int(limit)
+    with contextlib.suppress(OSError, ValueError):
+        return len(os.listdir(f"/proc/{pid}/fd")), processes.files_limit(pid) or 0
     return 0, 0

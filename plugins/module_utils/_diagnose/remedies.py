@@ -19,7 +19,7 @@ from .._target.layout import Layout
 from .._target.releases import ReleaseStore
 from . import inspector
 from .evidence import Evidence
-from .rules import CERTAIN, Cause
+from .rules import Cause
 
 #: Seconds that a job has to end after SIGTERM.
 JOB = 10.0
@@ -72,14 +72,14 @@ def apply(layout: Layout, service: Service, cause: Cause, seen: Evidence, allowe
 def _end_jobs(service: Service, cause: Cause, allowed: Allowed) -> str:
     verdict = cause.name.removeprefix("job_")
     found = listing.listed(service, allowed.programs)
-    meant = {(job["pid"], job["ticks"]) for job in listing.watched(found, listing_window(cause)) if job["verdict"] == verdict}
+    meant = {(job["pid"], job["ticks"]) for job in listing.watched(found, _window(cause)) if job["verdict"] == verdict}
     ended = [ending.end(service, job, JOB, True, 0.0) for job in found if (job.pid, job.ticks) in meant]
     if not ended:
         raise StateError("the render", f"to be {verdict} still", "that it goes on, or has ended", "Run this again")
     return "Ended " + ", ".join(f"{one.job.name} ({one.how})" for one in ended) + "."
 
 
-def listing_window(cause: Cause) -> float:
+def _window(cause: Cause) -> float:
     """Seconds for which a job is watched once more before it is ended: one that is stuck is ended for good."""
     return 5.0 if cause.name == "job_stuck" else 1.0
 
@@ -106,8 +106,3 @@ def _settle(base: str, beneath: str, account: accounts.Account) -> None:
     with foreign.folder(base, beneath) as descriptor:
         mode = stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o777
         foreign.settle(descriptor, account.uid, account.gid, mode | 0o700)
-
-
-def worth_looking(cause: Cause) -> bool:
-    """Whether the inspector can tell more of a cause. One that waits in the system could not close it again."""
-    return cause.name == "loop" and cause.confidence != CERTAIN

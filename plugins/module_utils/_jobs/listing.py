@@ -109,7 +109,7 @@ def sample(job: Job) -> Sample | None:
     state, cpu = figures
     outputs, progress = files(job.pid)
     return Sample(time.monotonic(), state, cpu, _written(job.pid), tuple(outputs.values()),
-                  None if progress is None else _out_time(job.pid, progress), _waits_in(job.pid))
+                  None if progress is None else _out_time(job.pid, progress), processes.waits_in(job.pid))
 
 
 def _stat(pid: int) -> tuple[str, float] | None:
@@ -135,12 +135,6 @@ def _written(pid: int) -> int | None:
     with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/io", encoding="ascii") as stream:
         return int(dict(line.split(": ") for line in stream.read().splitlines())["wchar"])
     return None
-
-
-def _waits_in(pid: int) -> str:
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/wchan", encoding="ascii", errors="replace") as stream:
-        return stream.read(64).strip().strip("0")
-    return ""
 
 
 def files(pid: int) -> tuple[dict[int, Output], int | None]:

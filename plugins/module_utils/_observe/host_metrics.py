@@ -151,11 +151,8 @@ def system_fds() -> float:
 
 def service_fds(pid: int) -> float:
     """Percent of the open files that the main process may have."""
-    for line in _text(f"/proc/{pid}/limits").splitlines():  # psutil's rlimit may only be asked of one's own
-        if line.startswith("Max open files"):
-            soft = line.split()[3]
-            return 0.0 if soft == "unlimited" else psutil.Process(pid).num_fds() / int(soft) * 100
-    raise ValueError(f"/proc/{pid}/limits does not tell its limit of open files")
+    limit = processes.files_limit(pid)
+    return 0.0 if limit is None else psutil.Process(pid).num_fds() / limit * 100
 
 
 def service_rss(pid: int) -> int:

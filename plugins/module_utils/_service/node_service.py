@@ -73,13 +73,16 @@ class Service(abc.ABC):
 
     def require_nobody_else(self, port: int, setting: str) -> None:
         """:raises StateError: when another program listens on a port that is the service's by a setting."""
-        mine = self.status()["pid"]
-        strangers = [pid for pid in processes.listeners(port) if not mine or mine not in processes.parents(pid)]
+        strangers = self.strangers(port)
         if strangers:
-            who = ", ".join(f"process {pid} ({wording.printable(processes.command_line(pid))})" if pid else "another user's process"
-                            for pid in strangers)
-            raise StateError(f"port {port}", f"nobody or the service {self.name} to listen", who,
+            raise StateError(f"port {port}", f"nobody or the service {self.name} to listen", ", ".join(strangers),
                              f"Stop that program or give another {setting}")
+
+    def strangers(self, port: int) -> list[str]:
+        """Other programs that listen on a port, in words."""
+        mine = self.status()["pid"]
+        return [f"process {pid} ({wording.printable(processes.command_line(pid))})" if pid else "another user's process"
+                for pid in processes.listeners(port) if not mine or mine not in processes.parents(pid)]
 
     @property
     def console(self) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import resource
 import socket
@@ -15,6 +16,7 @@ import time
 import psutil
 import pytest
 
+from ansible_collections.mobius.ops.plugins.module_utils._core import processes
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._observe import host_metrics
 from ansible_collections.mobius.ops.plugins.module_utils._observe import thresholds as observe_thresholds
@@ -309,5 +311,7 @@ def test_values_as_people_read_them(metric, value, text):
 
 
 def test_limits_that_do_not_tell(monkeypatch):
-    monkeypatch.setattr(host_metrics, "_text", lambda path: "Max cpu time  unlimited  unlimited  seconds\n")
+    def opened(path, **options):
+        return io.StringIO("Max cpu time  unlimited  unlimited  seconds\n") if path.endswith("/limits") else open(path, **options)
+    monkeypatch.setattr(processes, "open", opened, raising=False)
     assert "does not tell its limit" in figure(collect(pid=os.getpid()), "fds_pct", "service")["todo"]
