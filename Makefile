@@ -133,6 +133,10 @@ lint: setup ## every lint step; one alone: lint-sanity -ansible -docs -changelog
 lint-%: setup
 	@.venv/bin/python tools/lint.py $*
 
+.PHONY: docs
+docs: setup ## the documentation as a site, in .build/docs/html; every warning is an error
+	@.venv/bin/python tools/docs_site.py
+
 .PHONY: docs-lint
 docs-lint: lint-docs ## the documentation of plugins and roles
 
