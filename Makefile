@@ -145,6 +145,14 @@ build: setup ## the collection's tarball, in .build/dist
 	@.venv/bin/ansible-galaxy collection build --force --output-path .build/dist "$$(.venv/bin/python tools/tree.py)"
 	@cp "$$(ls -t .build/dist/mobius-ops-*.tar.gz | head -n 1)" .build/dist/mobius-ops.tar.gz # as execution-environment.yml names it
 
+.PHONY: release
+release: setup ## a release: version, changelog, tarball, Galaxy's own check (VERSION=1.0.0)
+	@.venv/bin/python tools/release.py "$(VERSION)"
+
+.PHONY: release-check
+release-check: setup ## whether Galaxy would take a release of what is here; changes nothing
+	@.venv/bin/python tools/release.py --check $(VERSION)
+
 .PHONY: clean
 clean: ## remove what make has made
 	rm -rf .build .venv .pytest_cache .ruff_cache .hypothesis .ansible tests/output

@@ -9,12 +9,10 @@ inside of the site must lead somewhere.
 from __future__ import annotations
 
 import functools
-import hashlib
 import html.parser
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tarfile
 import urllib.parse
@@ -25,6 +23,7 @@ from typing import Any
 import awx_data
 import settings_doc
 import tree
+import venvs
 import yaml
 
 ROOT = tree.ROOT
@@ -37,31 +36,11 @@ NOISE = re.compile(r"^:orphan:\n|^\.\. Collection note\n\n\.\. note::\n(?:    .*
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
-def run(*command: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a command; what it printed is shown when it failed."""
-    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, **options)
-    if done.returncode:
-        raise SystemExit(f"docs: {' '.join(command[:2])} failed:\n{done.stdout}")
-    return done
-
-
-def environment() -> Path:
-    """The folder of the commands; the virtual environment is made when it is not there or its requirements changed."""
-    wanted = hashlib.sha256((SITE / "requirements.txt").read_bytes() + str(WORK).encode()).hexdigest()
-    stamp, venv = WORK / "venv.stamp", WORK / "venv"
-    if not stamp.is_file() or stamp.read_text(encoding="utf-8") != wanted:
-        stamp.unlink(missing_ok=True)
-        run(sys.executable, "-m", "venv", "--clear", str(venv))
-        run(str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "-q", "-r", str(SITE / "requirements.txt"))
-        stamp.write_text(wanted, encoding="utf-8")
-    return venv / "bin"
-
-
 def mermaid() -> Path:
     """The script that draws diagrams; npm brings it once."""
     script = WORK / f"{MERMAID}.min.js"
     if not script.is_file():
-        packed = run("npm", "pack", "--silent", "--pack-destination", str(WORK), MERMAID).stdout.split()[-1]
+        packed = venvs.run("npm", "pack", "--silent", "--pack-destination", str(WORK), MERMAID).split()[-1]
         with tarfile.open(WORK / packed) as package:
             source = package.extractfile("package/dist/mermaid.min.js")
             assert source is not None
@@ -81,7 +60,7 @@ def links(page: Path) -> Iterator[str]:
 
 def lay_out(source: Path) -> None:
     """Copy our pages, and what they link to, to *source*, under the paths that they have in the repository."""
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    pages = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
     wanted = {str(page.relative_to(ROOT)) for page in pages}
     wanted |= {link for page in pages for link in links(page) if (ROOT / link).is_file()}
     for name in wanted:
@@ -104,7 +83,7 @@ def reference(tools: Path, collections: Path, folder: Path) -> None:
     folder.mkdir(mode=0o755)
     folder.chmod(0o755)  # antsibull-docs wants a folder that others cannot write to
     paths = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(collections), "PATH": f"{tools}:{os.environ['PATH']}"}
-    run(str(tools / "antsibull-docs"), "collection", "--use-current", "--squash-hierarchy", "--no-add-antsibull-docs-version",
+    venvs.run(str(tools / "antsibull-docs"), "collection", "--use-current", "--squash-hierarchy", "--no-add-antsibull-docs-version",
         "--fail-on-error", "--dest-dir", str(folder), "mobius.ops", env=paths)
     (folder / "index.rst").unlink()
     for path in folder.glob("*.rst"):
@@ -212,14 +191,14 @@ def dead(site: Path) -> Iterator[str]:
 def main() -> int:
     """Build the site, and check its links."""
     WORK.mkdir(parents=True, exist_ok=True)
-    tools, source, site = environment(), WORK / "source", WORK / "html"
+    tools, source, site = venvs.bring(WORK / "venv", SITE / "requirements.txt"), WORK / "source", WORK / "html"
     for folder in (source, site):
         shutil.rmtree(folder, ignore_errors=True)
     source.mkdir()
     lay_out(source)
     reference(tools, tree.copy(ROOT / ".build" / "tree").parents[2], source / "reference")
     (source / "reference" / "playbooks.md").write_text(playbooks(), encoding="utf-8")
-    run(str(tools / "sphinx-build"), "-b", "html", "-W", "--keep-going", "-q", "-j", "auto", str(source), str(site))
+    venvs.run(str(tools / "sphinx-build"), "-b", "html", "-W", "--keep-going", "-q", "-j", "auto", str(source), str(site))
     wrong = list(dead(site))
     if wrong:
         raise SystemExit("docs: links that lead nowhere:\n" + "\n".join(wrong))

@@ -15,7 +15,7 @@ from ansible_collections.mobius.ops.plugins.filter import cleanup_page, diagnosi
 from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "roles").glob("*/README.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "roles").glob("*/README.md"))]
 #: Inputs of entry points that the defaults of the role mobius do not know.
 OF_ENTRY_POINTS = re.compile(r"mobius_(outcome(_\w+)?|lock_reason)$")
 
