@@ -1,6 +1,6 @@
-"""Runs unit and sanity tests on the other ansible-cores that the collection supports.
+"""Runs unit and sanity tests on the other ansible-cores that the collection supports, and tests of utils on a target's oldest Python.
 
-Usage: matrix.py [VERSION ...]    such as 2.16.19; all of them when none is named
+Usage: matrix.py [VERSION ...]    such as 2.16.19, or 3.9 for that Python; all of them when none is named
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
 import lint
 import tree
+import venvs
 
 ROOT = tree.ROOT
 BASE = ROOT / ".build" / "matrix"
@@ -26,6 +28,8 @@ CORES = {
     "2.19.14": ["3.11", "3.13", "3.12"],
     "2.16.19": ["3.12", "3.11", "3.10"],
 }
+#: The oldest Python of a target. Utils run there, and nothing of Ansible.
+TARGET = "3.9"
 
 
 def find_python(wanted: list[str]) -> str:
@@ -40,6 +44,17 @@ def find_python(wanted: list[str]) -> str:
 def oldest() -> str:
     """The lower bounds of requirements.txt, as exact versions for pip."""
     return OURS.read_text().replace(">=", "==")
+
+
+def check_target(python: str) -> tuple[list[str], str]:
+    """Runs the tests of the utils on that Python; returns what failed, and the output."""
+    tools = venvs.bring(BASE / TARGET, ROOT / "tools" / "target-requirements.txt", python)
+    command = [str(tools / "pytest"), "tests/unit/plugins/module_utils", "-q", "-n", "2", "-m", "not slow", "-p", "no:cacheprovider"]
+    variables = {**os.environ, "PATH": f"{tools}:{os.environ.get('PATH', os.defpath)}", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    status, output, seconds = lint.run(command, ROOT, variables)
+    lines = output.splitlines()
+    report = [f"-- utils: {f'FAILED, status {status}' if status else 'ok'} ({seconds:.1f} s)", *(lines if status else lines[-1:])]
+    return ["utils"] if status else [], "\n".join(report)
 
 
 def environment(core: str, python: str) -> Path:
@@ -84,31 +99,38 @@ def check(core: str, python: str) -> tuple[list[str], str]:
     return failed, "\n".join(report)
 
 
+def here(names: list[str]) -> Iterator[tuple[str, str, str]]:
+    """What can be run here: its name, a title and the interpreter. Tells what cannot."""
+    for name in names or (*CORES, TARGET):
+        title = f"target with Python {TARGET}" if name == TARGET else f"ansible-core {name}"
+        wanted = CORES.get(name, [TARGET])
+        python = find_python(wanted)
+        if name == version("ansible-core"):
+            print(f"== {title}: not run here, it is the one of .venv")
+        elif not python:
+            print(f"== {title}: not run: no Python {' or '.join(wanted)} that has ensurepip")
+        else:
+            yield name, title, python
+
+
 def main(names: list[str]) -> int:
-    """Runs every core that is not the one of .venv, two at a time."""
-    unknown = [name for name in names if name not in CORES]
+    """Runs every core that is not the one of .venv, and the target, two at a time."""
+    unknown = [name for name in names if name not in (*CORES, TARGET)]
     if unknown:
-        print(f"matrix: unknown {', '.join(unknown)}; there are: {', '.join(CORES)}")
+        print(f"matrix: unknown {', '.join(unknown)}; there are: {', '.join((*CORES, TARGET))}")
         return 2
     failed = []
     with ThreadPoolExecutor(max_workers=2) as pool:
-        running = {}
-        for core in names or CORES:
-            python = find_python(CORES[core])
-            if core == version("ansible-core"):
-                print(f"== ansible-core {core}: not run here, it is the one of .venv")
-            elif not python:
-                print(f"== ansible-core {core}: not run: no Python {' or '.join(CORES[core])} that has ensurepip")
-            else:
-                running[core] = python, pool.submit(check, core, python)
-        for core, (python, job) in running.items():
+        running = [(name, f"{title} on {python}", pool.submit(check, name, python) if name in CORES else pool.submit(check_target, python))
+                   for name, title, python in here(names)]
+        for name, title, job in running:
             broken, report = job.result()
-            print(f"== ansible-core {core} on {python}\n{report}", flush=True)
-            failed += [f"{core} {name}" for name in broken]
+            print(f"== {title}\n{report}", flush=True)
+            failed += [f"{name} {part}" for part in broken]
     if not running:
-        print("matrix: no second ansible-core could be run")
+        print("matrix: nothing else could be run")
         return 1 if os.environ.get("CI") == "true" else 0
-    print(f"matrix: FAILED: {', '.join(failed)}" if failed else f"matrix: ok on {', '.join(running)}")
+    print(f"matrix: FAILED: {', '.join(failed)}" if failed else f"matrix: ok on {', '.join(name for name, _title, _job in running)}")
     return 1 if failed else 0
 
 

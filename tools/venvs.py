@@ -19,14 +19,14 @@ def run(*command: str, **options: object) -> str:
     return str(done.stdout)
 
 
-def bring(folder: Path, requirements: Path) -> Path:
+def bring(folder: Path, requirements: Path, python: str = sys.executable) -> Path:
     """The folder of the commands of a virtual environment, which is made anew when its requirements, its place or its Python changed."""
-    facts = [requirements.read_bytes(), str(folder).encode(), sys.version.encode()]
-    wanted, stamp = hashlib.sha256(b"\0".join(facts)).hexdigest(), folder.with_suffix(".stamp")
+    facts = [requirements.read_bytes(), str(folder).encode(), python.encode(), sys.version.encode()]
+    wanted, stamp = hashlib.sha256(b"\0".join(facts)).hexdigest(), folder.with_name(f"{folder.name}.stamp")
     if not stamp.is_file() or stamp.read_text(encoding="utf-8") != wanted:
         stamp.unlink(missing_ok=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        run(sys.executable, "-m", "venv", "--clear", str(folder))
+        run(python, "-m", "venv", "--clear", str(folder))
         run(str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "-q", "-r", str(requirements))
         stamp.write_text(wanted, encoding="utf-8")
     return folder / "bin"
