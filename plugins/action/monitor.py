@@ -26,7 +26,7 @@ FEW = 3
 #: Seconds between two tries to ask a watch that does not answer.
 RETRY = 5
 #: Said once a run, before the first line of a watch: an interrupted controller has no say any more.
-DETACH = ("Ctrl-C detaches; the watch goes on, and rolls back by itself. See it again: mobius.ops.monitor -e mobius_monitor_attach=true. "
+DETACH = ("Ctrl-C detaches; the watch goes on by itself. See it again: mobius.ops.monitor -e mobius_monitor_attach=true. "
           "End it: mobius.ops.monitor -e mobius_monitor_stop=true.")
 BARS = "▁▂▃▄▅▆▇█"
 #: Of the log's levels; what is as it should be has none.

@@ -137,6 +137,8 @@ WAYS = {"mounted": "{}, where systemd mounts its release", "bound": "{}, where i
 
 def place_lines(service: dict[str, t.Any]) -> list[str]:
     """Where the application sees its release, its instances, and the folders that all releases share."""
+    if service.get("manager") == "adopted":
+        return ["This collection takes care of it, and does not deploy it: no releases, no rollback."]
     lines = ["Application folder: " + WAYS[service["app_path"]].format(service["app_folder"])] if service.get("app_path") else []
     if service.get("slots"):
         lines += ["", "Instances", *table(["port", "status", "release", ""], [

@@ -114,87 +114,17 @@ folders:
 """
 
 import os
-import pwd
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
 from ansible_collections.mobius.ops.plugins.module_utils._backup import external_state
-from ansible_collections.mobius.ops.plugins.module_utils._core import foreign, fs
-from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError, StateError
-from ansible_collections.mobius.ops.plugins.module_utils._target import shared_folders, tenancy
+from ansible_collections.mobius.ops.plugins.module_utils._core import fs
+from ansible_collections.mobius.ops.plugins.module_utils._target import folders, shared_folders, tenancy
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
-PRIVATE = ("backups", "state")
-QUOTING = ("incidents", "monitor_logs")  # they quote what the application printed
 CHOICES = ("database", "uploads", "generated", "logs")
-WRITABLE = ("uploads", "database", "generated", "logs")
-
-
-def plan(layout: Layout, owner: str | None, new_host: bool = False) -> dict[str, dict[str, t.Any]]:
-    """Path -> the owner's user id, group id and mode that it should have.
-
-    :param new_host: whether this only tells what would be done where nothing is yet; the owner may be missing, too.
-    """
-    me = pwd.getpwuid(os.getuid())
-    try:
-        service = pwd.getpwnam(owner) if owner else me
-    except KeyError as error:
-        if new_host:
-            return {path: {"owner": owner} for path in layout.folders()}
-        raise InputError(f"owner {owner}", "a user of the target", "none", "Create it first (mobius.ops.setup does)") from error
-    if service.pw_uid != me.pw_uid and me.pw_uid != 0:
-        raise InputError(f"owner {owner}", f"root or {owner} to run this", me.pw_name, "Set mobius_become to true")
-    private = [layout.path(name) for name in PRIVATE]
-    writable = [layout.component(name) for name in WRITABLE]
-    closed = [*writable, layout.component("config"), *(layout.path(name) for name in QUOTING)]
-    wanted = {}
-    for path in layout.folders():
-        account = service if path in writable else me
-        mode = 0o700 if path in private else 0o750 if path in closed else 0o755
-        wanted[path] = {"uid": account.pw_uid, "gid": service.pw_gid, "mode": mode}
-    return wanted
-
-
-def found(paths: t.Iterable[str]) -> dict[str, dict[str, t.Any]]:
-    """What is there now, in the same form."""
-    facts = {}
-    for path in paths:
-        if os.path.isdir(path):
-            status = os.stat(path)
-            facts[path] = {"uid": status.st_uid, "gid": status.st_gid, "mode": status.st_mode & 0o7777}
-        elif os.path.lexists(path):
-            raise InputError(path, "a folder or nothing", "something else", "Move it away or give another mobius_root")
-    return facts
-
-
-def apply(wanted: dict[str, dict[str, t.Any]]) -> None:
-    """Make every folder as it should be, parents first: once a parent is, nobody else can put something in a folder's place.
-
-    :raises StateError: for a link that another user has put there.
-    """
-    for path, facts in wanted.items():
-        os.makedirs(path, exist_ok=True)
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | _links(path))
-        try:
-            foreign.settle(descriptor, facts["uid"], facts["gid"], facts["mode"])
-        except OSError as error:
-            raise StateError(path, "a folder whose owner and mode can be set", error.strerror or str(error),
-                             "Run setup as the user that it belongs to, or as root") from error
-        finally:
-            os.close(descriptor)
-
-
-def _links(path: str) -> int:
-    """Whether a link in the place of a folder is followed: one of this user's own, or of root's, leads to another disk."""
-    try:
-        owner = os.lstat(path).st_uid
-        if os.path.islink(path) and owner not in (0, os.geteuid()):
-            raise StateError(path, "a folder, or a link of root's", f"a link of user {owner}", "Remove it")
-        return 0 if os.path.islink(path) else os.O_NOFOLLOW
-    except FileNotFoundError:
-        return os.O_NOFOLLOW
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
@@ -203,9 +133,9 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     tenancy.require_apart(layout)
     tenancy.require_env(layout, params["env"])
     shared = shared_folders.normalize(params["shared_folders"])
-    wanted = plan(layout, params["owner"], check_mode and not os.path.isdir(layout.state))
-    before = found(wanted)
-    lacking = [os.path.join(layout.component(name), path) for name in WRITABLE
+    wanted = folders.plan(layout, params["owner"], check_mode and not os.path.isdir(layout.state))
+    before = folders.found(wanted)
+    lacking = [os.path.join(layout.component(name), path) for name in folders.WRITABLE
                for path in shared_folders.missing(layout.component(name), shared, name)]
     external = external_state.normalize(params["external_state"], params["service"], params["stateless"])
     kept = os.path.isdir(layout.state) and shared_folders.load(layout) == shared
@@ -213,8 +143,8 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     owned = not params["env"] or tenancy.environment(layout) is not None
     if not check_mode:
         if before != wanted:
-            apply(wanted)
-        for name in WRITABLE:
+            folders.apply(wanted)
+        for name in folders.WRITABLE:
             shared_folders.complete(layout.component(name), shared, name)
         if not kept:
             shared_folders.save(layout, shared)

@@ -386,7 +386,8 @@ def bring_about(service: node_service.Service, old: node_service.Service | None,
 
 def require_startable(service: node_service.Service, params: dict[str, t.Any]) -> None:
     """:raises StateError: when there is nothing to start, or it must not be started now."""
-    if service.layout.current != service.spec["working_dir"] or ReleaseStore(service.layout).live() is None:
+    service.require_manageable()
+    if service.deployed and (service.layout.current != service.spec["working_dir"] or ReleaseStore(service.layout).live() is None):
         raise StateError(f"service {service.name}", "a live release to run", "none", "Deploy one with mobius.ops.deploy")
     service.require_port()
     restore_journal.refuse_interrupted(service.layout)

@@ -290,7 +290,7 @@ class Work:
         self.check_mode = check_mode
         self.store = ReleaseStore(Layout(params["root"]))
         self.store.layout.require()
-        self.service = service_registry.load(self.store.layout, params["service"]) if params["service"] else None
+        self.service = service_registry.load_deployed(self.store.layout, params["service"]) if params["service"] else None
         self.checks = health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
         #: The switch that was interrupted, if one was.
         self.unfinished = switch_journal.unfinished(self.store.layout)

@@ -111,7 +111,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     migration.check(params["kind"], params["command"], params["down_command"])
     if params["timeout"] <= 0:
         raise InputError("mobius_migration_timeout", "seconds above 0", f"{params['timeout']:g}", "Correct it")
-    service, others = service_registry.load(store.layout, params["service"]), params["others"]
+    service, others = service_registry.load_deployed(store.layout, params["service"]), params["others"]
     if params["state"] == "down":
         changed = release_id != store.live() and migration.must_undo(store.get(release_id) or {})
         if changed and not check_mode:

@@ -93,9 +93,10 @@ def service_message(name: str, facts: dict[str, t.Any], live: str | None, fault:
     :param fault: what the checks found wrong; empty when nothing.
     :param unguarded: whether the live release was never verified and no watch runs.
     """
-    last = facts["last_exit"]
+    last, adopted = facts["last_exit"], facts.get("manager") == "adopted"
+    back = "" if adopted else "go back with: ansible-playbook mobius.ops.rollback"
     ended = f"its process ended by {last['how']} at {last['when']}" if last and last["when"] else "its process ended"
-    if live is None and not facts["pid"]:
+    if live is None and not facts["pid"] and not adopted:
         return False, f"{name} does not run: no release is live. Deploy one with mobius.ops.deploy."
     if not facts["pid"]:
         why = {
@@ -104,24 +105,24 @@ def service_message(name: str, facts: dict[str, t.Any], live: str | None, fault:
             "failed": f"{ended}, and it was given up after {facts['restarts']} restarts",
             "killed": "its process and its supervisor were killed",
         }.get(facts["status"], facts["status"])
-        return False, (f"{name} is DOWN: {why}. Start it with: ansible-playbook mobius.ops.restart. "
-                       "If it does not stay up, go back with: ansible-playbook mobius.ops.rollback.")
-    text = (f"{name} runs (process {facts['pid']}, port {facts['port']}, up {duration(facts['uptime'])}, "
-            f"release {facts['release'] or 'unknown'})")
+        return False, (f"{name} is DOWN: {why}. Start it with: ansible-playbook mobius.ops.restart."
+                       + (f" If it does not stay up, {back}." if back else ""))
+    text = (f"{name} runs (process {facts['pid']}, port {facts['port']}, up {duration(facts['uptime'])}"
+            + ("" if adopted else f", release {facts['release'] or 'unknown'}") + ")")
     if facts["status"] == "unsupervised":
         return False, f"{text}, but its supervisor was killed: it will not be restarted. Run: ansible-playbook mobius.ops.restart."
     if facts["release"] not in (live, None):
         return False, f"{text}, but release {live} should be live. Run the deploy or the rollback again."
     if fault:
-        return False, (f"{text}, but is UNHEALTHY: {fault}. Find the cause with: ansible-playbook mobius.ops.diagnose. "
-                       "If it does not recover, go back with: ansible-playbook mobius.ops.rollback.")
+        return False, (f"{text}, but is UNHEALTHY: {fault}. Find the cause with: ansible-playbook mobius.ops.diagnose."
+                       + (f" If it does not recover, {back}." if back else ""))
     told = last and last["when"] and (clock.now() - clock.parse(last["when"])).total_seconds() < RECENT_EXIT
     if told or (facts["restarts"] and facts["uptime"] < RECENT_EXIT):
         return False, (f"{text}, but {ended} and it was restarted (restart {facts['restarts']} since its start). "
                        f"Look into {facts['console']} for the cause.")
     if unguarded:
         return False, (f"{text}, but its release was never verified and nobody watches it. "
-                       "Run: ansible-playbook mobius.ops.monitor, or go back with: ansible-playbook mobius.ops.rollback.")
+                       f"Run: ansible-playbook mobius.ops.monitor, or {back}.")
     return True, text + (f", restarted {facts['restarts']} times" if facts["restarts"] else "") + "."
 
 

@@ -25,6 +25,9 @@ PRINTED, PRINTED_LINES = 256 * 1024, 1000
 class Service(abc.ABC):
     """One service under its manager. Subclasses start, stop and inspect it."""
 
+    #: Whether this collection deploys it, so that it has releases.
+    deployed = True
+
     def __init__(self, layout: Layout, spec: dict[str, t.Any]) -> None:
         self.layout = layout
         self.spec = spec
@@ -44,6 +47,9 @@ class Service(abc.ABC):
         """Put the definition on disk."""
         os.makedirs(self.folder, exist_ok=True)
         app_path.prepare(self.layout, self.spec)
+        self._write()
+
+    def _write(self) -> None:
         fs.write_json(os.path.join(self.folder, "spec.json"), self.spec)
 
     def release_of(self, pid: int | None) -> str | None:
@@ -66,6 +72,10 @@ class Service(abc.ABC):
         """:raises StateError: when its definition would take something from somebody else on this host."""
         if self.spec["manager"] == "systemd":
             tenancy.require_own_units(self.layout, [part.name for part in self.parts()])
+
+    def require_manageable(self) -> None:
+        """:raises StateError: when it cannot be started and stopped from here."""
+        return
 
     def require_environment(self) -> None:
         """:raises StateError: when it would not start with its ``.env``."""

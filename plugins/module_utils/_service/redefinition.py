@@ -23,6 +23,9 @@ def refuse_loss(old: node_service.Service | None, new: node_service.Service) -> 
     """:raises StateError: when something runs that the new definition would neither serve from nor stop."""
     if old is None or _place(old.spec) == _place(new.spec):
         return
+    if not old.deployed:
+        raise StateError(f"service {new.name}", "a root without an adopted service", f"{old.name}, which was adopted",
+                         "Give another mobius_root, or mobius.ops.adopted_service with state absent first")
     lost = [each for each in old.instances() if not _stays(each, old, new) and each.runs()]
     if lost:
         raise StateError(f"service {new.name}", f"that nothing of it runs when it is moved from {_words(old.spec)} to {_words(new.spec)}",

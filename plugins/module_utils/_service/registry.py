@@ -25,3 +25,12 @@ def load(layout: Layout, name: str) -> Service:
     if spec is None:
         raise StateError(f"service {name}", "a service that was set up", f"no {path}", "Run the playbook mobius.ops.setup first")
     return service_for(layout, {"app": layout.app, **spec})  # one of before that folder has it from its next start on
+
+
+def load_deployed(layout: Layout, name: str) -> Service:
+    """The same. :raises StateError: also when this collection does not deploy it."""
+    service = load(layout, name)
+    if not service.deployed:
+        raise StateError(f"service {name}", "a service that this collection deploys", "one that was adopted",
+                         "Deploy it as before; or leave out mobius_adopted, and run mobius.ops.setup on another mobius_root")
+    return service

@@ -89,7 +89,7 @@ SERVICE = Kind("the definition of a service", {
     "host": text, "user": MAYBE, "console_log": text, "stop_timeout": number, "restart_delay": number, "restart_limit": count,
     "restart_window": number, "writable": [text], "app?": MAYBE, "not_while?": MAYBE, "drain_timeout?": number, "drain_force?": bool,
     "drain_quiet?": number, "job_programs?": ([text], None), "job_id_pattern?": MAYBE, "slots?": ([count], None), "state?": text,
-    "boot_unit?": MAYBE, "privileged_port?": bool,
+    "boot_unit?": MAYBE, "privileged_port?": bool, "unit?": MAYBE,
     "proxy?": (_PROXY, None)},
     "Move the file away and run the playbook mobius.ops.setup")
 STATUS = Kind("what the supervisor of a service noted", {

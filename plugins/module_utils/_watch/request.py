@@ -26,7 +26,8 @@ def definition(layout: Layout, options: dict[str, t.Any], checks: list[dict[str,
     control.check_times(spec)
     thresholds.merge(spec["thresholds"])
     if spec["service"]:
-        service_registry.load(layout, spec["service"])
+        deployed = service_registry.load(layout, spec["service"]).deployed
+        spec["auto_rollback"] = spec["auto_rollback"] and deployed  # one that was adopted has nothing to go back to
     return spec
 
 

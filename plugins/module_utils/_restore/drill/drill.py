@@ -153,7 +153,7 @@ class Drill:
         if not self.request.service:
             return "skipped"
         self.meter.phase("application")
-        service = service_registry.load(self.layout, self.request.service)
+        service = service_registry.load_deployed(self.layout, self.request.service)
         if not self.release:
             raise StateError(f"root {self.layout.root}", "a release to start", "none", "Deploy one, or leave the application out")
         self.facts["notes"] += scratch_folder.furnish(self.layout, self._place, self.restored, service.spec["user"])

@@ -99,7 +99,7 @@ def require(layout: Layout, request: Request) -> None:
         if getattr(request, name) <= 0:
             raise InputError(name, "more than 0 seconds", f"{getattr(request, name):g}", "Correct it")
     if request.service:
-        spec = service_registry.load(layout, request.service).spec
+        spec = service_registry.load_deployed(layout, request.service).spec
         redirect(request.checks, request.base_url, spec, request.port or 1)
         strangers = processes.listeners(request.port) if request.port else []
         if strangers:
