@@ -98,6 +98,12 @@ test-cluster: setup ## three systemd hosts in containers, over SSH: deploys and 
 test-cluster-faults: setup ## the same three hosts: every step fails once, hosts are lost, deploys are killed (MOBIUS_KILLS=30, KEEP=1, ARGS=verify)
 	@SCENARIO=faults tools/test-systemd $(ARGS)
 
+.PHONY: test-roles
+test-roles: setup ## each role alone, on fresh Debian 12 and 13 hosts with a service that something else deploys (ROLE=backup for one)
+	@failed=; for one in $(if $(ROLE),role-$(ROLE),$(notdir $(wildcard molecule/role-*))); do \
+	    SCENARIO=$$one tools/test-systemd || failed="$$failed $$one"; \
+	done; [ -z "$$failed" ] || { echo "test-roles: FAILED:$$failed"; exit 1; }
+
 .PHONY: test-matrix
 test-matrix: setup ## unit tests, sanity and the main path on other ansible-cores
 	@.venv/bin/python tools/matrix.py $(ARGS)

@@ -58,6 +58,7 @@ def page(role: str) -> str:
              f"tested on {systems}."]
     for entry, spec in specs(role).items():
         lines += entry_point(role, entry, spec)
+    lines += adopting(role)
     used = read_by(role) if role != "mobius" else []
     if used:
         lines += ["", "## Settings of all roles that it reads", "",
@@ -65,6 +66,16 @@ def page(role: str) -> str:
                   "are required.",
                   "", ", ".join(f"`{name}`" for name in used) + "."]
     return "\n".join(lines) + "\n"
+
+
+def adopting(role: str) -> list[str]:
+    """The example with a service that something else deploys, which is what the role's scenario runs."""
+    scenario = settings_doc.ROOT / "molecule" / f"role-{role}" / "converge.yml"
+    if not scenario.is_file():
+        return []
+    return ["", "## This role alone, for a service that something else deploys", "",
+            "Nothing else has to be set up on the host. What works then, and what needs more: [adopt a service](../../docs/adopt.md).", "",
+            "```yaml", scenario.read_text(encoding="utf-8").removeprefix("---\n").rstrip(), "```"]
 
 
 def main() -> int:
