@@ -15,13 +15,15 @@ description:
   - It has no releases. So nothing deploys, switches or rolls back, and a watch only opens incidents. RV(lacks) says what else needs more.
 author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
-  - mobius.ops.shared.common
+  - mobius.ops.shared.root
+  - mobius.ops.shared.env
+  - mobius.ops.shared.attributes
 attributes:
   check_mode:
-    description: Tells what would change, and writes nothing.
     support: full
   diff_mode:
-    description: Shows the definition and the folders before and after.
+    support: full
+  idempotent:
     support: full
 options:
   name:
