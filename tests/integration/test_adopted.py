@@ -1,0 +1,65 @@
+"""Playbooks for a service that something else runs: here a small web server, found by its port. On systemd hosts: make test-roles."""
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from support.playbooks import Operator
+from support.ports import free_port
+from support.waiting import wait_until
+
+from ansible_collections.mobius.ops.plugins.module_utils._core import mounts, processes
+
+THRESHOLDS = {"response_time_ms": [20_000, 20_000], "disk_pct": [100, 100], "inodes_pct": [100, 100]}
+
+
+class Shop:
+    """The service, and an operator who takes care of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.port, self.data = folder / "ops", free_port(), folder / "shop"
+        self.data.mkdir()
+        (self.data / "health").write_text("well")
+        self.adopted = {"folders": {"uploads": str(self.data)}} if os.geteuid() == 0 else {"log": str(folder / "log")}
+        (folder / "log").touch()
+        self.process = subprocess.Popen([sys.executable, "-m", "http.server", str(self.port), "--bind", "127.0.0.1"], cwd=self.data,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(lambda: processes.port_answers(self.port))
+        self.operator = Operator("local", mobius_root=str(self.root), mobius_port=self.port, mobius_service="shop", mobius_profile="node",
+                                 mobius_health_assertions=[], mobius_thresholds=THRESHOLDS, mobius_adopted=self.adopted)
+
+    def end(self) -> None:
+        """Stop it, and take the mounts away."""
+        self.process.kill()
+        self.process.wait()
+        for point in mounts.points():
+            if point.startswith(f"{self.root}/"):
+                subprocess.run(["umount", point], check=True)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    made = Shop(tmp_path)
+    yield made
+    made.end()
+
+
+def test_it_is_looked_at_backed_up_and_never_switched(shop, says):
+    result = shop.operator.run("status")
+    assert result.outcome == "well" and says(result, "Not for a service that this collection did not deploy"), result.output
+    result = shop.operator.run("backup")
+    if os.geteuid() == 0:
+        (archive,) = (shop.root / "backups").glob("*.zip")
+        with zipfile.ZipFile(archive) as opened:
+            assert result.outcome == "backed_up" and "uploads/health" in opened.namelist(), result.output
+    result = shop.operator.run("setup")
+    assert result.status == 2, result.output
+    assert says(result, "mobius_adopted: expected nothing for a playbook that sets up, deploys or rolls back"), result.output
+    shop.process.kill()
+    shop.process.wait()
+    result = shop.operator.run("status")
+    assert (result.status, result.outcome) == (2, "not_well") and says(result, "shop is DOWN"), result.output
