@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import re
 import sys
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,10 +57,48 @@ def parsers(root: Path) -> Iterator[str]:
                 yield f"{path.relative_to(root)}:{number}: reads a record without a shape; use records.read"
 
 
+#: Lines of code, without comments, docstrings and empty lines, that a file and a function may have.
+MODULE, UTIL, FUNCTION = 150, 250, 40
+#: What a module says of itself.
+TEXTS = {"DOCUMENTATION", "EXAMPLES", "RETURN"}
+
+
+def code_lines(source: str, tree: ast.Module) -> set[int]:
+    """The numbers of the lines that hold code."""
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER):
+            lines |= set(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(tree):
+        text: ast.stmt | None = None
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node, clean=False) is not None:
+            text = node.body[0]
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id in TEXTS:
+            text = node
+        if text is not None:
+            lines -= set(range(text.lineno, (text.end_lineno or text.lineno) + 1))
+    return lines
+
+
+def sizes(root: Path) -> Iterator[str]:
+    """No module, util or function of the plugins is longer than a reader keeps in mind."""
+    for path in sorted((root / "plugins").rglob("*.py")):
+        name, source = path.relative_to(root), path.read_text(encoding="utf-8")
+        tree = ast.parse(source)
+        lines, most = code_lines(source, tree), MODULE if path.parent.name == "modules" else UTIL
+        if len(lines) > most:
+            yield f"{name}: {len(lines)} lines of code, {most} at most; give a part of it a file of its own"
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                own = len(lines & set(range(node.lineno, (node.end_lineno or node.lineno) + 1)))
+                if own > FUNCTION:
+                    yield f"{name}:{node.lineno}: {node.name} has {own} lines of code, {FUNCTION} at most; name a part of it"
+
+
 def main() -> int:
     """Prints every breach; the exit status says whether there was one."""
     root = Path(sys.argv[1]).absolute() if len(sys.argv) > 1 else ROOT
-    breaches = [*action_group(root), *role_specs(root), *parsers(root)]
+    breaches = [*action_group(root), *role_specs(root), *parsers(root), *sizes(root)]
     for breach in breaches:
         print(breach)
     return 1 if breaches else 0

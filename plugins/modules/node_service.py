@@ -341,6 +341,19 @@ from ansible_collections.mobius.ops.plugins.module_utils._target import json_sto
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
 
+#: Options of a proxy in front of two instances.
+PROXY: dict[str, t.Any] = {
+    "proxy_port": {"type": "int"},
+    "standby_port": {"type": "int"},
+    "proxy_host": {"type": "str", "default": "127.0.0.1"},
+    "proxy_url": {"type": "str"},
+    "proxy_certificate": {"type": "path"},
+    "proxy_check_port": {"type": "int", "default": 5003},
+    "proxy_max_body": {"type": "int", "default": 2147483648},
+    "proxy_max_connections": {"type": "int", "default": 4000},
+    "proxy_timeout": {"type": "int", "default": 300},
+}
+
 
 def asked(params: dict[str, t.Any]) -> dict[str, t.Any]:
     """What the call says of work that runs."""
@@ -449,8 +462,7 @@ def main() -> None:
             "restart_window": {"type": "int", "default": 60},
             **{name: {"type": "str"} for name in unit_file.LIMITS},
             "allow_torn_stores": {"type": "bool", "default": False},
-            "proxy_port": {"type": "int"},
-            "standby_port": {"type": "int"},
+            **PROXY,
             "application_state": {"type": "str", "choices": ["exclusive", "shared"], "default": "exclusive"},
             "drain_timeout": {"type": "float"},
             "drain_force": {"type": "bool"},
@@ -459,13 +471,6 @@ def main() -> None:
             "job_id_pattern": {"type": "str"},
             "busy_check": {"type": "dict"},
             "held_routes": {"type": "list", "elements": "str", "default": []},
-            "proxy_host": {"type": "str", "default": "127.0.0.1"},
-            "proxy_url": {"type": "str"},
-            "proxy_certificate": {"type": "path"},
-            "proxy_check_port": {"type": "int", "default": 5003},
-            "proxy_max_body": {"type": "int", "default": 2147483648},
-            "proxy_max_connections": {"type": "int", "default": 4000},
-            "proxy_timeout": {"type": "int", "default": 300},
             "checks": arguments.CHECKS,
             "headers": arguments.HEADERS,
             "secret_headers": arguments.SECRET_HEADERS,

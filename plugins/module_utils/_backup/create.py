@@ -70,6 +70,8 @@ def plan(layout: Layout, request: Request) -> archive_plan.Plan:
     if held:
         raise StateError(f"backup folder {request.dest}", "a folder in which files get names", f"the attribute {held.kind}", held.todo)
     fs.require_space(request.dest, found.room, "the archive")
+    for source in found.sources:
+        source.reread = any(source.name == path or source.name.startswith(path + "/") for path in request.never_reuse)
     return found
 
 
@@ -102,8 +104,6 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
     meter.phase("look")
     found = plan(layout, request)
     found.problems += problems
-    for source in found.sources:
-        source.reread = any(source.name == path or source.name.startswith(path + "/") for path in request.never_reuse)
     lacks = external_state.lacks_state(layout, request.components, (source.component for source in found.sources if source.type != "dir"))
     stuck = drafts.sweep(request.dest)
     places = [request.dest, layout.root, tempfile.gettempdir()]
@@ -137,16 +137,19 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
         "reused": len(writer.copied), "full": facts["full"], "components": found.components, "empty": found.empty,
         "status": "unverified" if lacks else "verified", "missing": catalog.NO_STATE if lacks else "", "purpose": request.purpose,
         "release": facts["release"], "problems": writer.problems, "left_out": found.skipped, "shrunk": lost,
-        "warnings": [
-            *stuck,
-            *writer.warnings,
-            *[shrinkage.sentence(one) + "." for one in lost],
-            *[f"{backup.archive} is dated in the future. {ordering.ADVICE}."
-              for backup in archives if ordering.is_ahead(backup.stamp)],
-            *[f"{path} in an earlier archive is damaged, so it was read anew: verify the archives of {request.dest}"
-              for path in sorted(previous.damaged)],
-        ],
+        "warnings": [*stuck, *writer.warnings, *_warnings(request, lost, archives, previous)],
     }
+
+
+def _warnings(request: Request, lost: list[dict[str, t.Any]], archives: list[catalog.Backup], previous: Previous) -> t.Iterator[str]:
+    """What its owner should know of earlier archives."""
+    for one in lost:
+        yield shrinkage.sentence(one) + "."
+    for backup in archives:
+        if ordering.is_ahead(backup.stamp):
+            yield f"{backup.archive} is dated in the future. {ordering.ADVICE}."
+    for path in sorted(previous.damaged):
+        yield f"{path} in an earlier archive is damaged, so it was read anew: verify the archives of {request.dest}"
 
 
 def shrunk(request: Request, found: archive_plan.Plan, archives: list[catalog.Backup],

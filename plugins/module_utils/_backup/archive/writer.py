@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import os
 import stat
 import time
 import typing as t
 
-from ..._core import fs, sparse, threads, torn_json, wording
+from ..._core import fs, sparse, threads, wording
 from ..._core.errors import IntegrityError, StateError
 from ..._target.progress import Meter, Share
 from . import database_copies, deflate, file_reader, paths
@@ -31,12 +30,11 @@ from .plan import Plan, Source, is_draft, note
 from .previous import Previous
 from .readahead import Ahead, ReadAhead
 from .stores import Stores
-from .zip_writer import DEFLATED, STORED, Member, ZipWriter
+from .streams import Streams
+from .zip_writer import STORED, Member, ZipWriter
 
 #: Room in the manifest for files that get larger, and so have longer numbers, while they are backed up.
 _GROWTH = 16 * 1024
-#: Bytes at least, where there are so many, that are the end of a JSON store.
-_ENDS = 64
 
 
 class Writer:
@@ -51,11 +49,11 @@ class Writer:
         self._zip = ZipWriter(stream)
         self._databases = databases
         self._stores = Stores(self, databases)
-        self._deflater = deflater
         self._previous = previous
         self._meter = meter
         self._share, self._sharing = Share(meter, 0), False
         self._ahead = ReadAhead(previous, deflater)
+        self._streams = Streams(self._zip, self._ahead, deflater, lambda size: self._share.add(size), self._member)
         #: By the number of a file with several names: what was taken of it, and the member that holds that.
         self._linked: dict[int, tuple[Content, Member]] = {}
         self.entries: list[dict[str, t.Any]] = []
@@ -199,7 +197,7 @@ class Writer:
         """A file's content, by now a member. :raises Unreadable: when it cannot be read."""
         if isinstance(ahead, Unreadable):
             raise ahead
-        content = ahead or self.copied_before(source) or self._streamed(source, tries)
+        content = ahead or self.copied_before(source) or self._streams.read(source, tries)
         if ahead:
             self._add(source, content)
         return content
@@ -274,68 +272,6 @@ class Writer:
         self._zip.keep(member)
         return content
 
-    def _streamed(self, source: Source, tries: int) -> Content:
-        """Read a large file, in several tries where it moves. :raises Unreadable: when it cannot be read."""
-        for left in range(tries)[::-1]:
-            try:
-                with file_reader.Folders() as folders, folders.opened(source) as descriptor:
-                    before, rested = file_reader.settled(functools.partial(os.fstat, descriptor), source.append_only)
-                    member, content, ends = self._stream(source, descriptor, before)
-                    content.rested = rested
-                    file_reader.judge(source, content, descriptor, ends)
-            except Unreadable:
-                if not left:
-                    raise
-                time.sleep(file_reader.PAUSE)
-                continue
-            if not content.reason or not left:
-                self._zip.keep(member)
-                break
-            self._zip.discard(member)
-            time.sleep(file_reader.PAUSE)
-        return content
-
     def stored(self, source: Source, descriptor: int) -> Content:
         """Write an open file that nothing changes as a source's content."""
-        member, content, _ends = self._stream(source, descriptor, os.fstat(descriptor))
-        self._zip.keep(member)
-        return content
-
-    def _stream(self, source: Source, descriptor: int, status: os.stat_result) -> tuple[Member, Content, tuple[bytes, bytes]]:
-        """Write a member block by block; it is neither kept nor discarded yet.
-
-        :returns: with it the ends of a JSON store: its beginning, which is all of it up to ``PARSED`` bytes, and its last block.
-        """
-        sample = os.pread(descriptor, 64 * 1024, status.st_size // 2)
-        holey = sparse.is_sparse(status)
-        deflates = holey or (
-            bool(sample) and file_reader.compressible(source) and self._deflater.shrinks(sample))
-        member = self._member(source, status, status.st_size, DEFLATED if deflates else STORED)
-        self._zip.begin(member)
-        digest, packed_digest = hashlib.sha256(), hashlib.sha256()
-        store, head, tail, data_bytes = file_reader.is_json_store(source), bytearray(), b"", 0
-
-        def content() -> t.Iterator[bytes]:
-            nonlocal tail, data_bytes
-            for block in file_reader.blocks(descriptor, status.st_size):
-                digest.update(block)
-                data_bytes += sparse.data_in(block, member.size) if holey else 0
-                member.crc, member.size = deflate.crc32(block, member.crc), member.size + len(block)
-                if store and len(head) < torn_json.PARSED:
-                    head.extend(block)
-                tail = tail[-_ENDS:] + block
-                self._share.add(len(block))
-                yield block
-
-        try:
-            for data in self._ahead.deflated(content()) if deflates else content():
-                if deflates:
-                    packed_digest.update(data)
-                self._zip.extend(member, data)
-        except Unreadable:
-            self._zip.discard(member)
-            raise
-        sha256 = digest.hexdigest()
-        packed = packed_digest.hexdigest() if deflates else sha256
-        return member, Content(status, member.size, sha256, member.crc, member.method, packed,
-                               data=data_bytes if holey else None), (bytes(head), tail)
+        return self._streams.stored(source, descriptor)

@@ -74,6 +74,22 @@ def text(proxy: dict[str, t.Any], ports: list[int], host: str) -> str:
                        for port in ports for kind in (REQUESTS, STREAMS))
     live = f"%[str(live),map_str({MAP},{ports[0]})]"
     return f"""\
+{_head(proxy)}
+frontend public
+  bind {_address(proxy['host'])}:{proxy['port']}{secure}
+{checks}  http-request deny deny_status 413 if {{ req.hdr_val(content-length) gt {proxy['max_body']} }}
+  http-request set-header X-Forwarded-Proto {'https' if secure else 'http'}
+  http-response del-header X-Powered-By
+{headers}{renders}  http-request lua.mobius_hold if !{{ str(hold),map_str({MAP},0) -m str 0 }}
+  # Streams never end by themselves, and their clients connect again: nobody waits for them, so they are kept apart.
+  use_backend {STREAMS}_{live} if {{ req.hdr(Accept) -m sub text/event-stream }} || {{ req.hdr(Upgrade) -m found }}
+  use_backend {REQUESTS}_{live}
+{backends}"""
+
+
+def _head(proxy: dict[str, t.Any]) -> str:
+    """What holds for the whole proxy."""
+    return f"""\
 # Written by mobius.ops.node_service; changes are overwritten.
 global
   stats socket unix@{SOCKET} mode 600 level admin expose-fd listeners
@@ -96,17 +112,7 @@ defaults
   # An instance that is started again is waited for: a connection that was refused is tried anew, four times a second.
   timeout connect 250ms
   retries 120
-
-frontend public
-  bind {_address(proxy['host'])}:{proxy['port']}{secure}
-{checks}  http-request deny deny_status 413 if {{ req.hdr_val(content-length) gt {proxy['max_body']} }}
-  http-request set-header X-Forwarded-Proto {'https' if secure else 'http'}
-  http-response del-header X-Powered-By
-{headers}{renders}  http-request lua.mobius_hold if !{{ str(hold),map_str({MAP},0) -m str 0 }}
-  # Streams never end by themselves, and their clients connect again: nobody waits for them, so they are kept apart.
-  use_backend {STREAMS}_{live} if {{ req.hdr(Accept) -m sub text/event-stream }} || {{ req.hdr(Upgrade) -m found }}
-  use_backend {REQUESTS}_{live}
-{backends}"""
+"""
 
 
 def _unless_there(name: str, value: str, more: str) -> str:
