@@ -204,6 +204,16 @@ def sentence(event: Event) -> str:
     return f"{word} {by if event['what'] not in (PAGED, GATHERED, AGAIN) else ''}".strip() + (f": {said}" if said else "")
 
 
+def told(record: dict[str, t.Any], what: str) -> str:
+    """What came of an event, in a sentence."""
+    now = state(record)
+    if what == UPDATED:
+        return f"{record['id']} is updated: severity {now.severity}, {now.status}."
+    review = f" Fill in {record['path'][:-len('.json')]}.review.md, then review it." if now.status == RESOLVED else ""
+    again = " again" if what == OPENED and now.again else ""
+    return f"{record['id']} is {now.status}{again}.{review}"
+
+
 def _time(value: t.Any) -> datetime.datetime | None:
     with contextlib.suppress(TypeError, ValueError):
         return clock.parse(value)

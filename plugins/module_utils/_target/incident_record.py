@@ -50,6 +50,11 @@ def recent(layout: Layout) -> t.Iterator[Record]:
                 yield {**record, "id": name, "path": path(layout, name)}
 
 
+def exists(layout: Layout, incident_id: str) -> bool:
+    """Whether this host has an incident of that id."""
+    return os.path.lexists(path(layout, check_name(incident_id, "incident")))
+
+
 def read(layout: Layout, incident_id: str) -> Record:
     """An incident's record with its events. :raises StateError: when this host has none of that id."""
     place = path(layout, check_name(incident_id, "incident"))

@@ -41,6 +41,16 @@ FLAPS = datetime.timedelta(hours=1)
 _FULL = 1024 * 1024
 
 
+def of_release(release: str | None) -> str:
+    """The key of the cause of what a release does."""
+    return f"release {release or 'none'}"
+
+
+def is_of_release(cause: str) -> bool:
+    """Whether a cause is a release."""
+    return cause.startswith("release ")
+
+
 def open_incident(layout: Layout, facts: dict[str, t.Any]) -> Record:
     """Open an incident, or note that the open one of the same cause occurs again; the record.
 

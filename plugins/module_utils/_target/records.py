@@ -106,7 +106,7 @@ WATCH = Kind("the definition of a watch", {
     "ready_timeout?": number, "failure_threshold": count, "keep?": count, "requests?": count, "drain_timeout?": number,
     "thresholds?": (dict, None), "metrics_interval?": number, "error_threshold?": count, "restart_limit?": count,
     "error_rate_pct?": number, "latency_pct?": number, "latency_floor_ms?": number, "window_failures?": count, "window_rounds?": count,
-    "memory_mb?": number, "recovery_threshold?": count},
+    "memory_mb?": number, "recovery_threshold?": count, "fleet?": MAYBE},
     "Move the folder of this watch away, and start another one with mobius.ops.monitor")
 WATCHED = Kind("the state of a watch", {
     "status": text, "pid": count, "ticks": (count, None), "started?": moment, "release?": MAYBE, "verdict?": MAYBE, "trigger?": str,
