@@ -170,9 +170,10 @@ def incident_lines(incidents: dict[str, t.Any] | None) -> list[str]:
         return []
     if "incidents" not in incidents:
         return ["", "Open incidents", "  " + str(incidents.get("msg") or "not read")]
+    damaged = [f"Damaged: {finding}" for finding in incidents.get("findings") or []]
     if not incidents["incidents"]:
-        return ["Open incidents: none"]
-    return ["", "Open incidents", *table(["id", "severity", "status", "opened", "due", "what"], [
+        return [*damaged, "Open incidents: none"]
+    return [*damaged, "", "Open incidents", *table(["id", "severity", "status", "opened", "due", "what"], [
         [one["id"], f"{one['severity']} {one['severity_name']}", one["status"], one["opened"] or None, due(one), one["title"][:100]]
         for one in incidents["incidents"]])]
 

@@ -72,7 +72,8 @@ def test_the_incident_of_a_fleet_is_one(hosts, says):
     name, again = (incidents.open_incident(layout, facts)["id"] for layout in hosts.layouts.values())
     assert name == again
     result = hosts.operator.run("incidents")
-    assert (result.outcome, result.stats["mobius_incidents"]) == ("incidents_listed", [name]) and says(result, "web1 and web2"), result.output
+    assert (result.outcome, result.stats["mobius_incidents"]) == ("incidents_listed", [name]), result.output
+    assert says(result, "web1 and web2"), result.output
     assert hosts.act("acknowledge", mobius_incident=name).outcome == "acknowledged"
     assert [hosts.record(host, name)["status"] for host in hosts.layouts] == ["acknowledged", "acknowledged"]
 
