@@ -13,7 +13,7 @@ import os
 import re
 import typing as t
 
-from .._core import clock, fs, locks
+from .._core import clock, foreign, fs, locks
 from .._core.errors import IntegrityError, StateError
 from . import history, incident_log, incident_page, records
 from .layout import Layout, check_name
@@ -21,6 +21,8 @@ from .layout import Layout, check_name
 Record = dict[str, t.Any]
 #: Events that a record may have, and records that a search looks at, the newest.
 _EVENTS, _SEARCHED = 1000, 500
+#: Bytes of a page at most.
+_PAGE = 16 * 1024**2
 _RECORD = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,63})\.json")
 
 
@@ -73,7 +75,7 @@ def create(layout: Layout, record: Record, day: str, wanted: str = "") -> None:
         record.update(_derived(record))
         try:
             fs.create_json(record["path"], record)
-            return _pages(record)
+            return pages(record)
         except FileExistsError:
             number += 1
 
@@ -104,16 +106,18 @@ def _derived(record: Record) -> Record:
 def save(record: Record) -> None:
     """Replace the record, and its pages."""
     fs.write_json(record["path"], record)
-    _pages(record)
+    pages(record)
 
 
-def _pages(record: Record) -> None:
-    """Write the page, and once it is resolved the template of the review, which a person fills in: it is written once.
+def pages(record: Record) -> None:
+    """Have the page say what the record says, and of a resolved incident the template of its review.
 
-    What cannot be written does not undo the event; the next one writes the page again.
+    A person fills in the template, so it is written once.
+    What cannot be written does not undo the event; whoever comes next writes the page.
     """
-    name = record["path"][:-len(".json")]
+    name, page = record["path"][:-len(".json")], incident_page.markdown(record)
     with contextlib.suppress(OSError):
-        fs.write_text(name + ".md", incident_page.markdown(record))
+        if foreign.read_end(name + ".md", _PAGE) != page:
+            fs.write_text(name + ".md", page)
         if record["status"] == incident_log.RESOLVED and not os.path.lexists(name + ".review.md"):
             fs.write_text(name + ".review.md", incident_page.review(record, clock.now()))

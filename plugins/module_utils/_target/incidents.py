@@ -122,6 +122,7 @@ def _again(layout: Layout, record: Record, facts: dict[str, t.Any], now: datetim
     if facts.get("rollback") and not record.get("rollback"):
         record = {**record, "rollback": clock.iso(now)}
     if not events:
+        incident_record.pages(record)
         return record
     evidence = _joined(record.get("evidence") or {}, facts.get("evidence") or {}, clock.iso(now))
     record = with_events(record, events, evidence)
@@ -154,6 +155,8 @@ def change(layout: Layout, incident_id: str, what: str, check_mode: bool = False
         record = read(layout, incident_id)
         event = _checked(record, what, dotenv.Redactor(layout.env_file).value({name: value for name, value in facts.items() if value}))
         if event is None:
+            if not check_mode:
+                incident_record.pages(record)
             return False, record
         record = with_events(record, [event], record.get("evidence"))
         if not check_mode:
