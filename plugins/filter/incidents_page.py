@@ -98,7 +98,7 @@ def _asked(results: dict[str, Facts], name: str) -> tuple[list[str], str]:
 def incidents_page(results: dict[str, Facts], id: str = "", show: str = "open",
                    review: bool = False) -> Facts:
     """The page, and what comes of it."""
-    failed = [f"{host}: {result.get('msg') or 'no answer'}" for host, result in results.items() if "incidents" not in result]
+    failed = [f"{host}: {result.get('msg') or 'it gave no answer.'}" for host, result in results.items() if "incidents" not in result]
     found = merged(results)
     hosts, problem = _asked(results, id)
     damaged = [f"{host}: {finding}" for host, result in results.items() for finding in result.get("findings") or []]

@@ -30,10 +30,11 @@ PATIENCE = 10.0
 AROUND = 900
 #: Bytes of the end of a log that are read, of a journal, and of a part of the evidence; logs at most.
 _LOG, _JOURNAL, _PART, _LOGS = 4 * 1024**2, 16 * 1024**2, 32 * 1024, 6
-#: Rows of a part, lines of a log, and characters of a text.
-_ROWS, _LINES, _TEXT = 10, 20, 2000
+#: Rows of a part, lines of a log, and characters of a text and of an error line.
+_ROWS, _LINES, _TEXT, _LINE = 10, 20, 2000, 500
 _OF_RELEASE = ("id", "status", "version", "created", "activated", "verified", "failed_reason")
 _OF_ROUND = ("when", "round", "outcome", "release", "fault", "checks")
+_OF_ERROR = ("count", "template", "sample", "first", "last", "release", "new")
 _OF_METRIC = ("metric", "subject", "value", "unit", "status")
 
 Collector = t.Callable[[Layout, str], t.Any]
@@ -89,7 +90,7 @@ def _releases(layout: Layout, _env: str) -> list[t.Any]:
     store = ReleaseStore(layout, records.Findings())
     live = store.live()
     return [{**{name: record[name] for name in _OF_RELEASE if record.get(name)}, **({"live": True} if record["id"] == live else {})}
-            for record in store.all()[-5:]]
+            for record in store.all()[:5]]
 
 
 def _rounds(layout: Layout, env: str) -> t.Iterator[dict[str, t.Any]]:
@@ -140,7 +141,7 @@ def _errors(layout: Layout, _env: str) -> list[t.Any]:
         totals.merge(counted, reading.work(job, wanted).totals)
     if units:
         totals.merge(counted, reading.read(wanted, reading.State()).done.totals)
-    return [{name: one[name] for name in ("count", "template", "sample", "first", "last", "release", "new")}
+    return [{name: wording.cut(one[name], _LINE) if isinstance(one[name], str) else one[name] for name in _OF_ERROR}
             for one in report.errors(counted, Past(layout))[:_ROWS]]
 
 
