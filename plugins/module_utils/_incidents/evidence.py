@@ -113,8 +113,8 @@ def _metrics(layout: Layout, env: str) -> list[t.Any]:
     """The newest looks of the watch at the host, and one of now."""
     looks = [(str(told.get("when")), told) for told in _rounds(layout, env) if told.get("what") == "host"][-3:]
     looks.append((clock.iso(), host_metrics.collect({"window": 0.2, "mounts": host_metrics.places(layout)})))
-    return [{"when": when, "metrics": [" ".join(str(one[name]) for name in _OF_METRIC if one.get(name) not in ("", None))
-                                       for one in told["metrics"]]} for when, told in looks if isinstance(told.get("metrics"), list)]
+    return [f"{when} " + "; ".join(" ".join(str(one[name]) for name in _OF_METRIC if one.get(name) not in ("", None))
+                                   for one in told["metrics"]) for when, told in looks if isinstance(told.get("metrics"), list)]
 
 
 def _jobs(layout: Layout, moment: float) -> t.Iterator[Job]:
