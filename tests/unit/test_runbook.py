@@ -1,4 +1,4 @@
-"""docs/runbook.md has every section of the operations runbook, in its order, with the playbook, what it prints, and what to do when it fails."""
+"""docs/runbook.md has every section of the operations runbook, in its order, with playbook, what that prints, what to do when it fails."""
 from __future__ import annotations
 
 import re
@@ -60,8 +60,8 @@ TASKS = {
                          "Update dependencies if needed", "Review and rotate log files"),
     "### Monthly Tasks": ("Performance analysis and optimization", "Security patch review and application", "Capacity planning review",
                           "Documentation updates", "Disaster recovery test"),
-    "### Quarterly Tasks": ("Full system backup and restore test", "Security audit", "Performance benchmarking", "Infrastructure cost review",
-                            "Team training updates")}
+    "### Quarterly Tasks": ("Full system backup and restore test", "Security audit", "Performance benchmarking",
+                            "Infrastructure cost review", "Team training updates")}
 #: Headings whose own sections come below them.
 PARENTS = {first for first, second in zip(HEADINGS, HEADINGS[1:]) if second.count("#") > first.count("#")}
 

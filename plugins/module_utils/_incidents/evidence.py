@@ -72,18 +72,20 @@ def gather(layout: Layout, env: str, patience: float = PATIENCE, collectors: t.M
 
 def _bounded(value: t.Any) -> t.Any:
     """A part without what is too long: texts are cut, and of lists the first rows are left out."""
-    value = _cut(value)
+    value = [_row(each) for each in value] if isinstance(value, list) else _row(value)
     while isinstance(value, list) and len(value) > 1 and len(json.dumps(value)) > _PART:
         value = value[len(value) // 4 + 1:]
     return value if len(json.dumps(value)) <= _PART else wording.cut(json.dumps(value), _PART)
 
 
-def _cut(value: t.Any) -> t.Any:
-    if isinstance(value, dict):
-        return {name: _cut(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_cut(item) for item in value]
-    return wording.cut(value, _TEXT) if isinstance(value, str) else value
+def _row(value: t.Any) -> t.Any:
+    return {name: _short(item) for name, item in value.items()} if isinstance(value, dict) else _short(value)
+
+
+def _short(value: t.Any) -> t.Any:
+    if isinstance(value, str):
+        return wording.cut(value, _TEXT)
+    return value if len(json.dumps(value)) <= _TEXT else wording.cut(json.dumps(value), _TEXT)
 
 
 def _releases(layout: Layout, _env: str) -> list[t.Any]:
