@@ -96,10 +96,10 @@ def incident(layout: Layout, incident_id: str, found: t.Callable[[IntegrityError
     values["backup"] = (told.get("evidence") or {}).get("backup")
     said = {name: value if isinstance(value, str) else "" for name, value in values.items()}
     state = incident_log.state(told)
-    severity = state.severity if state.severity in incident_log.LEVELS and not isinstance(state.severity, bool) else 1
     return Incident(
-        incident_id, state.title or "an incident without a title", severity, state.opened or written, state.status == "open",
-        env=said["env"], release=said["release"], backup=said["backup"], summary=state.summary, affected=state.affected, done=state.done, round=state.round, reopened=state.since if state.round else None,
+        incident_id, state.title or "an incident without a title", incident_log.number(state.severity), state.opened or written,
+        state.status == "open", env=said["env"], release=said["release"], backup=said["backup"], summary=state.summary,
+        affected=state.affected, done=state.done, round=state.round, reopened=state.since if state.round else None,
         paged=state.paged, forced=state.forced if state.status in ("open", incident_log.ACKNOWLEDGED) else {})
 
 

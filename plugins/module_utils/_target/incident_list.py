@@ -22,7 +22,7 @@ def summary(record: dict[str, t.Any], now: datetime.datetime) -> dict[str, t.Any
     following = next((each for each in every if each.met is None and not each.overdue(now)), None)
     return {
         **{name: record[name] if isinstance(record.get(name), str) else "" for name in ("id", "env", "release", "cause", "fleet")},
-        "title": state.title, "severity": state.severity if state.severity in incident_log.LEVELS else 1,
+        "title": state.title, "severity": incident_log.number(state.severity),
         "severity_name": incident_log.level(state.severity).name, "status": state.status, "phase": incident_log.phase(record),
         "opened": clock.iso(state.opened) if state.opened else "", "affected": state.affected, "again": state.again,
         "acknowledged_by": (state.acknowledged or {}).get("who") or "", "rolled_back": bool(record.get("rollback")),

@@ -185,9 +185,19 @@ def phase(record: dict[str, t.Any]) -> str:
     return "resolution" if ROOT_CAUSE in now.reached else "investigation"
 
 
+def number(severity: t.Any) -> int:
+    """A severity from 1 to 4. When in doubt, the worst one."""
+    return severity if known(severity) else 1
+
+
+def known(severity: t.Any) -> bool:
+    """Whether a value is a severity."""
+    return isinstance(severity, int) and not isinstance(severity, bool) and severity in LEVELS
+
+
 def level(severity: t.Any) -> Severity:
-    """The level of a severity. When in doubt, the worst one."""
-    return LEVELS[severity if severity in LEVELS and not isinstance(severity, bool) else 1]
+    """The level of a severity."""
+    return LEVELS[number(severity)]
 
 
 def sentence(event: Event) -> str:

@@ -110,7 +110,7 @@ def _respond_by(record: Record) -> str:
 
 
 def _severity(value: t.Any) -> str:
-    return str(value) if value in incident_log.LEVELS else "unknown, counts as 1"
+    return str(value) if incident_log.known(value) else "unknown, counts as 1"
 
 
 def _iso(moment: datetime.datetime | None) -> str:

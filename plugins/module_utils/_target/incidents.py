@@ -21,7 +21,6 @@ from .incident_log import (
     AGAIN,
     ESCALATED,
     GATHERED,
-    LEVELS,
     MILESTONES,
     OPENED,
     PAGED,
@@ -59,7 +58,7 @@ def open_incident(layout: Layout, facts: dict[str, t.Any]) -> Record:
         they give the incident the same id), ``rollback`` (whether a release was rolled back), ``reached`` (milestones), ``affected``.
     :raises InputError: when the severity is not one of the four.
     """
-    if facts["severity"] not in LEVELS:
+    if not incident_log.known(facts["severity"]):
         raise InputError("severity", "1, 2, 3 or 4 (runbook, Severity Levels)", repr(facts["severity"]), "Correct it")
     facts = dotenv.Redactor(layout.env_file).value(facts)
     with incident_record.locked(layout):
@@ -110,7 +109,7 @@ def _of_same_cause(layout: Layout, facts: dict[str, t.Any], now: datetime.dateti
 def _again(layout: Layout, record: Record, facts: dict[str, t.Any], now: datetime.datetime) -> Record:
     """Add to a record that its cause has shown again. A worse severity counts; the same again within minutes is not noted."""
     state, events = incident_log.state(record), []
-    worse = state.severity in LEVELS and facts["severity"] < state.severity
+    worse = facts["severity"] < incident_log.number(state.severity)
     if state.resolved:
         events.append({"what": REOPENED, "why": "the same cause has shown again", "itself": True})
     last = [event for event in incident_log.events(record) if event["what"] in (OPENED, AGAIN)]
@@ -221,7 +220,7 @@ def resolve_by_itself(layout: Layout, env: str, causes: t.Callable[[str], bool],
     for record in list(recent(layout)):
         state = incident_log.state(record)
         if (record.get("env") != env or not causes(str(record.get("cause") or "")) or state.status != "open" or state.touched
-                or state.severity not in (2, 3, 4) or not state.since or state.since >= before):
+                or incident_log.number(state.severity) == 1 or not state.since or state.since >= before):
             continue
         with contextlib.suppress(StateError, IntegrityError):
             if change(layout, record["id"], RESOLVED, why=why, itself=True)[0]:

@@ -98,7 +98,9 @@ def test_records_of_an_earlier_version(change, status):
 
 @pytest.mark.parametrize("severity", [None, 0, 7, True, "2", []])
 def test_an_unknown_severity_counts_as_the_worst(severity):
-    assert incident_log.level(severity if not isinstance(severity, list) else None).name == "critical"
+    assert incident_log.level(severity).name == "critical"
+    told = {"id": "INC-1", "title": "old", "severity": severity, "opened": at(0)}
+    assert "Severity unknown, counts as 1 (critical)" in incident_page.markdown(told)
 
 
 def test_sentences_of_the_timeline():
