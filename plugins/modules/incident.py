@@ -22,18 +22,20 @@ extends_documentation_fragment:
 options:
   state:
     description:
-      - V(opened) opens an incident. The others need O(id).
+      - V(opened) opens an incident. V(settled) says that the O(cause) is gone. The others need O(id).
       - V(acknowledged) notes who takes care of it, which ends the paging. The first acknowledgement stays.
       - V(updated) adds O(why), O(severity), O(affected), O(done) and O(reached), whichever are given.
       - V(escalated) pages the next level of its chain at once, also while it is acknowledged.
       - V(resolved) ends it, and writes C(INC-<date>-<n>.review.md), the template of its review, unless that is there.
       - V(reopened) opens a resolved one again. Its levels are paged again from the first one.
       - V(reviewed) closes it. It must be resolved.
+      - V(settled) resolves the incidents of O(cause) by themselves, but none of severity 1 and none that a person has acknowledged,
+        updated or escalated.
     type: str
-    choices: [opened, acknowledged, updated, escalated, resolved, reopened, reviewed]
+    choices: [opened, acknowledged, updated, escalated, resolved, reopened, reviewed, settled]
     default: opened
   id:
-    description: The incident to change, such as V(INC-20261127-1). Needed but for O(state=opened).
+    description: The incident to change, such as V(INC-20261127-1). Not for O(state=opened) and O(state=settled).
     type: str
   if_missing:
     description: What to do when this host has no incident with O(id). A fleet is asked for it with V(skip).
@@ -67,7 +69,7 @@ options:
   cause:
     description:
       - A key of the cause, such as V(backup). While an incident of the same cause and environment is not resolved, no second one is opened;
-        the open one notes that it occurred again, and the worse severity counts.
+        the open one notes that it occurred again, and the worse severity counts. Needed with O(state=settled).
       - Empty for an incident of its own.
     type: str
     default: ""
@@ -141,7 +143,7 @@ incident:
     - The record, with C(id), C(path), C(severity), C(status) (V(open), V(acknowledged), V(resolved) or V(reviewed)), C(opened),
       C(respond_by) (ISO 8601 UTC), C(escalation), C(channel), C(evidence), C(events), and C(acknowledged) with C(when), C(who) and C(why)
       once it was acknowledged.
-    - Without a value when O(if_missing=skip) and this host has none with O(id).
+    - Without a value when O(if_missing=skip) and this host has none with O(id), and with O(state=settled).
   returned: success
   type: dict
 message:
@@ -168,6 +170,9 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     """Open the incident, or add an event to it."""
     layout = Layout(params["root"])
     layout.require()
+    if params["state"] == "settled":
+        found = incidents.settle(layout, params["env"], params["cause"], params["why"], check_mode)
+        return bool(found), {"incident": None, "message": f"Resolved by itself: {', '.join(found) or 'none'}."}, {}
     if params["state"] == "opened":
         return True, _opened(layout, params, check_mode), {}
     if params["if_missing"] == "skip" and not incident_record.exists(layout, params["id"]):
@@ -190,7 +195,7 @@ def _opened(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> dict[
 def main() -> None:
     """Run as an Ansible module."""
     text = {"type": "str", "default": ""}
-    states = ["opened", "acknowledged", "updated", "escalated", "resolved", "reopened", "reviewed"]
+    states = ["opened", "acknowledged", "updated", "escalated", "resolved", "reopened", "reviewed", "settled"]
     module = AnsibleModule(
         argument_spec={
             "root": arguments.ROOT, "env": arguments.ENV, "state": {"type": "str", "choices": states, "default": "opened"},
@@ -199,7 +204,8 @@ def main() -> None:
             "evidence": {"type": "dict", "default": {}}, "cause": text, "fleet": text, "rollback": {"type": "bool", "default": False},
             "affected": text, "done": text,
             "reached": {"type": "list", "elements": "str", "choices": ["stability", "root_cause", "report", "prevention"], "default": []}},
-        required_if=[("state", "opened", ("title", "severity")), *(("state", state, ("id",)) for state in states[1:])],
+        required_if=[("state", "opened", ("title", "severity")), ("state", "settled", ("cause",)),
+                     *(("state", state, ("id",)) for state in states[1:-1])],
         supports_check_mode=True)
     arguments.execute(module, run)
 

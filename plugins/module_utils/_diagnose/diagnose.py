@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import time
 
-from .._core import clock
 from .._core.errors import OpsError
 from .._incidents import opening
 from .._service.node_service import Service
@@ -97,7 +95,7 @@ def diagnose(layout: Layout, service: Service, asked: Request, allowed: remedies
                      "before": seen.facts(), "left": [each.text for each in after]}})
     if not after:
         why = f"the diagnosis has mended it ({done.rstrip('.')}), and found the service well"
-        incidents.resolve_by_itself(layout, asked.env, f"diagnosis {cause.name}".__eq__, clock.now() + datetime.timedelta(seconds=1), why)
+        incidents.settle(layout, asked.env, f"diagnosis {cause.name}", why)
     return dataclasses.replace(found, fixed=done, after=after, incident=incident["id"])
 
 

@@ -211,7 +211,15 @@ def add_evidence(layout: Layout, incident_id: str, evidence: dict[str, t.Any]) -
     return record
 
 
-def resolve_by_itself(layout: Layout, env: str, causes: t.Callable[[str], bool], before: datetime.datetime, why: str) -> list[str]:
+def settle(layout: Layout, env: str, cause: str, why: str, check_mode: bool = False) -> list[str]:
+    """Resolve the incidents of a cause that is gone now; their ids. :raises InputError: without a cause."""
+    if not cause:
+        raise InputError("cause: none was given", todo="Name the cause that is gone")
+    return resolve_by_itself(layout, env, cause.__eq__, clock.now() + datetime.timedelta(seconds=1), why, check_mode)
+
+
+def resolve_by_itself(layout: Layout, env: str, causes: t.Callable[[str], bool], before: datetime.datetime, why: str,
+                      check_mode: bool = False) -> list[str]:
     """Resolve the incidents whose cause is gone; their ids. Only of severity 2 to 4, opened before a moment, that no person has touched.
 
     :param causes: whether a cause is meant.
@@ -223,6 +231,6 @@ def resolve_by_itself(layout: Layout, env: str, causes: t.Callable[[str], bool],
                 or incident_log.number(state.severity) == 1 or not state.since or state.since >= before):
             continue
         with contextlib.suppress(StateError, IntegrityError):
-            if change(layout, record["id"], RESOLVED, why=why, itself=True)[0]:
+            if change(layout, record["id"], RESOLVED, check_mode, why=why, itself=True)[0]:
                 found.append(record["id"])
     return found

@@ -112,6 +112,17 @@ def test_what_cannot_be_done_in_a_state_is_refused(run_module, host, snapshot, b
     assert result["failed"] and words in result["msg"] and snapshot(host.root) == tree
 
 
+def test_a_cause_that_is_gone_is_settled(run_module, host, snapshot):
+    opened = run_module(incident, {"root": host.root, **ARGS, "cause": "backup"})["incident"]
+    settle = {"root": host.root, "env": "production", "state": "settled", "cause": "backup", "why": "a backup was made"}
+    before = snapshot(host.root)
+    assert run_module(incident, settle, check=True)["changed"] and snapshot(host.root) == before
+    result = run_module(incident, settle)
+    assert result["changed"] and result["message"] == f"Resolved by itself: {opened['id']}."
+    assert not run_module(incident, settle)["changed"]
+    assert "cause: none was given." in run_module(incident, {**settle, "cause": ""})["msg"]
+
+
 def test_a_fleet_is_asked_for_one_that_only_some_hosts_have(run_module, host, snapshot):
     before = snapshot(host.root)
     result = change(run_module, host, "INC-9", "resolved", if_missing="skip")
