@@ -205,8 +205,8 @@ def add_evidence(layout: Layout, incident_id: str, evidence: dict[str, t.Any]) -
     with incident_record.locked(layout):
         record = read(layout, incident_id)
         found = dotenv.Redactor(layout.env_file).value(evidence)
-        record = with_events(record, [{"what": GATHERED, "why": ", ".join(sorted(found)).replace("_", " "), "itself": True}],
-                       {**found, **(record.get("evidence") or {})})
+        event = {"what": GATHERED, "why": ", ".join(sorted(found)).replace("_", " "), "itself": True}
+        record = with_events(record, [event], {**found, **(record.get("evidence") or {})})
         save(record)
     return record
 
