@@ -40,6 +40,9 @@ options:
     description:
       - The result of M(mobius.ops.host_metrics). The key metrics and what is not normal are shown, or why the host could not be measured.
     type: dict
+  incidents:
+    description: The result of M(mobius.ops.incident_info). The open incidents are shown, or why they could not be read.
+    type: dict
 """
 
 EXAMPLES = r"""
@@ -163,15 +166,39 @@ def host_lines(host: dict[str, t.Any] | None) -> list[str]:
     return ["", f"Host: {host['status']}", *table(["metric", "subject", "value", "status", "what to do"], rows)]
 
 
+def incident_lines(incidents: dict[str, t.Any] | None) -> list[str]:
+    """Open incidents, when there are any, with what is late or due next."""
+    if not incidents:
+        return []
+    if "incidents" not in incidents:
+        return ["", "Open incidents", "  " + str(incidents.get("msg") or "not read")]
+    damaged = [f"Damaged: {finding}" for finding in incidents.get("findings") or []]
+    if not incidents["incidents"]:
+        return [*damaged, "Open incidents: none"]
+    return [*damaged, "", "Open incidents", *table(["id", "severity", "status", "opened", "due", "what"], [
+        [one["id"], f"{one['severity']} {one['severity_name']}", one["status"], one["opened"] or None, due(one), one["title"][:100]]
+        for one in incidents["incidents"]])]
+
+
+def due(incident: dict[str, t.Any]) -> str:
+    """What of an incident is late, else what is due next."""
+    late = [f"{each['name']} {wording.duration(each['late_seconds'])}" for each in incident["overdue"]]
+    if late:
+        return "OVERDUE: " + ", ".join(late)
+    return f"{incident['next']['name']} by {incident['next']['due']}" if incident["next"] else "-"
+
+
 def status_page(service: dict[str, t.Any], releases: dict[str, t.Any], backups: list[dict[str, t.Any]],
-                backups_fault: str = "", host: dict[str, t.Any] | None = None) -> str:
-    """The page: service, health, host, releases, backups, last events."""
+                backups_fault: str = "", host: dict[str, t.Any] | None = None,
+                incidents: dict[str, t.Any] | None = None) -> str:
+    """The page: service, health, open incidents, host, releases, backups, last events."""
     health = service["health"]
     lines = [service["message"]]
     if health["results"]:
         lines.append(f"Health: {health['status']}, error rate {health['error_rate_pct']} %, p95 {health['p95_ms']} ms")
     lines += finding_lines(service, releases)
     lines += lock_lines(releases.get("lock"))
+    lines += incident_lines(incidents)
     lines += place_lines(service)
     lines += host_lines(host)
     lines += ["", "Releases", *table(["id", "status", "activated", "verified", ""], [

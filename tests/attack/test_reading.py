@@ -32,6 +32,7 @@ def operations(host):
                                      failure_threshold=1, auto_rollback=False, metrics_interval=0.5),
         "report": lambda: host.module("watch_report"),
         "logs": lambda: host.module("log_report", explain=True, files=[f"{host.shared('logs')}/*"]),
+        "incident": lambda: host.module("incident", env="test", title="the log is none", severity=2),
         "setup": lambda: (host.layout(), host.define())[1],
         "restart": lambda: host.define(state="restarted"),
         "rollback": lambda: host.roll_back("r1"),

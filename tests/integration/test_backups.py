@@ -101,6 +101,7 @@ def test_a_sidecar_that_is_missing_is_shown_and_no_failure(running):
 
 
 def test_one_flipped_byte_fails_and_is_named(running, says):
+    forget_incidents(running)
     archive = backups(running)[1]
     offset = middle_of_a_member(archive)
     flip(archive, offset)
@@ -108,6 +109,8 @@ def test_one_flipped_byte_fails_and_is_named(running, says):
     assert (result.status, result.outcome) == (2, "not_verified")
     assert says(result, f"NOT_VERIFIED: 1 of 2 archives corrupt, the newest of them: archive {archive}: expected SHA-256")
     assert result.stats["mobius_backup"] == str(backups(running)[0])
+    (incident,) = running.incidents()
+    assert (incident["id"], incident["cause"], incident["status"]) == (result.stats["mobius_incident"], "verify backups", "open")
     checksums.write(str(archive), fs.sha256_file(str(archive)))
     assert running.play("verify_backups").outcome == "verified"  # whoever writes a new sidecar fools a checksum
     result = running.play("verify_backups", mobius_verify_level="deep")
@@ -115,6 +118,25 @@ def test_one_flipped_byte_fails_and_is_named(running, says):
     flip(archive, offset)
     checksums.write(str(archive), fs.sha256_file(str(archive)))
     assert running.play("verify_backups").outcome == "verified"
+    (incident,) = running.incidents()  # one cause is one incident
+    assert [event["what"] for event in incident["events"]] == ["opened", "gathered", "resolved", "reopened", "again", "resolved"]
+
+
+def forget_incidents(site):
+    for path in (site.root / "incidents").iterdir():
+        path.unlink()
+
+
+def test_a_backup_that_fails_opens_an_incident_and_the_next_one_that_is_made_resolves_it(running, says):
+    forget_incidents(running)
+    result = running.play("backup", mobius_backup_dir="/dev/null/backups")
+    assert (result.status, result.outcome) == (2, "failed"), result.output
+    (incident,) = running.incidents()
+    assert (incident["cause"], incident["severity"], incident["status"]) == ("backup", 3, "open")
+    assert says(result, f"Incident {incident['id']}."), result.output
+    assert running.play("backup").outcome == "backed_up"
+    (incident,) = running.incidents()
+    assert (incident["cause"], incident["status"]) == ("backup", "resolved") and incident["events"][-1]["itself"]
 
 
 def test_the_newest_one_may_be_too_old(running, says):

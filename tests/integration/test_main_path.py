@@ -119,6 +119,8 @@ def test_release_that_turns_bad_is_rolled_back_by_itself_with_evidence(served):
     [incident] = served.incidents()
     assert incident["id"] == result.stats["mobius_incident"]
     assert (incident["severity"], incident["release"]) == (2, result.stats["mobius_release"])
+    assert incident["cause"] == f"release {incident['release']}" and incident["rollback"] and incident["evidence"]["releases"]
+    assert [event["what"] for event in incident["events"]] == ["opened", "gathered"] and incident["events"][0]["reached"] == ["stability"]
     assert [sample["outcome"] for sample in incident["evidence"]["samples"]][-3:] == ["failed"] * 3
     assert any("fault active" in line for line in incident["evidence"]["application_log"])
     assert (served.root / "incidents" / (incident["id"] + ".md")).read_text().startswith(f"# {incident['id']}: Release v3-")

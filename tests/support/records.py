@@ -39,6 +39,7 @@ from ansible_collections.mobius.ops.plugins.modules import (
     deploy_lock,
     host_metrics,
     incident,
+    incident_info,
     layout,
     log_report,
     monitor,
@@ -209,6 +210,10 @@ def calls(root: str, port: int, archive: str) -> dict[str, tuple[t.Any, dict[str
         "cleanup restored": (storage_cleanup, {"root": root, "env": env, "state": "restored", "paths": ["uploads/a.png"]}, True),
         "incident": (incident, {"root": root, "env": env, "title": "x", "severity": 3}, True),
         "acknowledge": (incident, {"root": root, "env": env, "state": "acknowledged", "id": newest(root)}, True),
+        **{f"incident {state}": (incident, {"root": root, "env": env, "state": state, "id": newest(root), "why": "t"}, True)
+           for state in ("updated", "escalated", "resolved", "reopened")},
+        "incidents": (incident_info, {"root": root, "show": "all"}, False),
+        "incident shown": (incident_info, {"root": root, "id": newest(root)}, False),
         "escalate": (notify, {"root": root}, False),
         "outbox": (notify, {"root": root, "state": "listed"}, False),
         "contacts": (notify, {"root": root, "state": "configured", "env": env, "host": "h", **PEOPLE}, True),

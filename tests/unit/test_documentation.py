@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.mobius.ops.plugins.filter import cleanup_page, diagnosis_page, ffmpeg_page
+from ansible_collections.mobius.ops.plugins.filter import cleanup_page, diagnosis_page, ffmpeg_page, incidents_page
 from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -173,7 +173,7 @@ def outcomes() -> set[str]:
         for text in re.findall(r"^ +mobius_outcome(?:_word)?: (?:>-\n)?((?:.+\n)(?:(?! +\w+:).+\n)*)", source, flags=re.M):
             chosen = re.sub(r"[!=]= '\w+'", "", text)
             words |= set(re.findall(r"'([a-z_]+)'", chosen)) if "{{" in text else {text.strip()}
-    return words.union(*(page.OUTCOMES for page in (ffmpeg_page, diagnosis_page, cleanup_page)))
+    return words.union(*(page.OUTCOMES for page in (ffmpeg_page, diagnosis_page, cleanup_page, incidents_page)))
 
 
 def test_the_readme_is_short():

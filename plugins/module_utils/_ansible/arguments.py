@@ -60,6 +60,7 @@ WATCH: dict[str, t.Any] = {
     "thresholds": {"type": "dict", "default": {}},
     "recovery_threshold": {"type": "int", "default": 2},
     "keep": {"type": "int", "default": 100},
+    "fleet": {"type": "str", "default": ""},
     "auto_rollback": {"type": "bool", "default": True},
     "ready_timeout": {"type": "float", "default": 60},
     "drain_timeout": {"type": "float", "default": 30},

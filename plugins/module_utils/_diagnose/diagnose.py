@@ -8,6 +8,7 @@ import dataclasses
 import time
 
 from .._core.errors import OpsError
+from .._incidents import opening
 from .._service.node_service import Service
 from .._target import history, incidents
 from .._target.layout import Layout
@@ -87,10 +88,14 @@ def diagnose(layout: Layout, service: Service, asked: Request, allowed: remedies
     after = _settled(layout, service, allowed, asked)
     with contextlib.suppress(OSError):
         history.record(layout, "mended", cause.text, cause=cause.name, done=done, left=[each.name for each in after])
-    incident = incidents.open_incident(layout, {
-        "title": cause.text, "severity": 3 if not after else 2, "env": asked.env, "release": ReleaseStore(layout).live(), "summary": done,
+    incident = opening.open_incident(layout, {
+        "cause": f"diagnosis {cause.name}", "title": cause.text, "severity": 3 if not after else 2, "env": asked.env,
+        "release": ReleaseStore(layout).live(), "summary": done,
         "evidence": {"cause": dataclasses.asdict(cause), "stack": dataclasses.asdict(stack) if stack else "not looked at",
                      "before": seen.facts(), "left": [each.text for each in after]}})
+    if not after:
+        why = f"the diagnosis has mended it ({done.rstrip('.')}), and found the service well"
+        incidents.settle(layout, asked.env, f"diagnosis {cause.name}", why)
     return dataclasses.replace(found, fixed=done, after=after, incident=incident["id"])
 
 

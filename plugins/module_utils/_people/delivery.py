@@ -98,8 +98,8 @@ class Delivery:
         each, now = self.box.read((listed.incident, listed.level, listed.channel)), self.now()
         if each is None or each.status != WAITING:
             return True
-        about = None if each.title else text.incident(self.layout, each.incident)
-        if not each.title and (about is None or not about.active):
+        about = None if each.title else text.of_message(self.layout, each.incident)
+        if not each.title and (about is None or not about.wants(each.level)):
             self.box.save(dataclasses.replace(each, status=CANCELLED))
             self.tally.cancelled.append((each.incident, each.level + 1, each.channel))
             return True

@@ -69,3 +69,13 @@ def due(people: Directory, levels: tuple[Level, ...], opened: datetime.datetime,
         else:
             skipped.append(Page(number, since, ()))
     return pages
+
+
+def forced(people: Directory, levels: tuple[Level, ...], wanted: t.Mapping[int, datetime.datetime], decided: t.Collection[int],
+           now: datetime.datetime) -> list[Page]:
+    """The levels that somebody has escalated to by hand and that were not paged yet.
+
+    :param wanted: number of a level, from 1 -> since when.
+    """
+    return [Page(number - 1, since, reaches(people, levels[number - 1], now)) for number, since in sorted(wanted.items())
+            if 0 < number <= len(levels) and number - 1 not in decided]

@@ -3,15 +3,16 @@
 """Decide which levels of which incidents are due, and put their messages into the outbox. Fit for a run each minute, or several at once."""
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import os
-import re
 import typing as t
 
 from .._core import locks
-from .._core.errors import InputError, StateError
-from .._target import history, records
+from .._core.errors import InputError, OpsError, StateError
+from .._target import history, incident_record, records
+from .._target import incidents as target_incidents
 from .._target.layout import Layout
 from . import escalation, outbox, text
 from .outbox import Outbox
@@ -24,7 +25,6 @@ PATIENCE = 30.0
 KEEP = datetime.timedelta(days=30)
 #: How the names of messages without an incident begin; a date follows.
 POSTED = "MSG-"
-_RECORD = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,63})\.json")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,9 +39,8 @@ class Decided:
 
 def incidents(layout: Layout, findings: records.Findings) -> t.Iterator[Incident]:
     """Every incident of the host."""
-    names = sorted(os.listdir(layout.incidents)) if os.path.isdir(layout.incidents) else []
-    for match in filter(None, map(_RECORD.fullmatch, names)):
-        found = text.incident(layout, match.group(1), findings.add)
+    for name in incident_record.names(layout):
+        found = text.incident(layout, name, findings.add)
         if found:
             yield found
 
@@ -68,24 +67,26 @@ def _decide(layout: Layout, plan: Plan, box: Outbox, now: datetime.datetime, fin
     paged: list[tuple[str, int]] = []
     unreached = []
     for each in incidents(layout, findings):
-        if each.opened < plan.since:
+        if each.since < plan.since:
             continue
-        if not each.active:
-            if now - each.opened > KEEP:
-                box.forget([name for name in there if name[0] == each.id])
+        if not each.active and not each.forced:
+            if now - each.since > KEEP:
+                box.forget([name for name in there if text.id_of(name[0]) == each.id])
             continue
-        decided = findings.without(lambda one=each: box.decisions(one.id), {})  # type: ignore[misc]
+        decided = findings.without(lambda one=each: box.decisions(one.key), {})  # type: ignore[misc]
         levels = escalation.chain(plan.people, each.severity)
-        pages = escalation.due(plan.people, levels, each.opened, decided, now)
+        pages = escalation.due(plan.people, levels, each.since, decided, now) if each.active else []
+        pages += escalation.forced(plan.people, levels, each.forced, {*decided, *(page.level for page in pages)}, now)
         if pages:
             decided = {**decided, **{page.level: page for page in pages}}
-            box.decide(each.id, decided.values())
+            box.decide(each.key, decided.values())
             paged += [(each.id, page.level + 1) for page in pages if page.channels]
             _note(layout, each, pages)
         for page in decided.values():
             for channel in page.channels:
-                if (each.id, page.level, channel) not in there:
-                    box.add(outbox.message(each.id, page.level, channel, page.due, now))
+                if each.wants(page.level) and (each.key, page.level, channel) not in there:
+                    box.add(outbox.message(each.key, page.level, channel, page.due, now))
+        _tell(layout, each, decided.values())
         if levels and not decided and not any(escalation.reaches(plan.people, level, now) for level in levels):
             unreached.append(each.id)
     return Decided(tuple(paged), tuple(unreached))
@@ -95,6 +96,14 @@ def _note(layout: Layout, each: Incident, pages: list[escalation.Page]) -> None:
     for page in pages:
         why = "" if page.channels else "skipped: it reaches nobody"
         history.record(layout, "paged", why, incident=each.id, level=page.level + 1, channels=list(page.channels))
+
+
+def _tell(layout: Layout, each: Incident, pages: t.Iterable[escalation.Page]) -> None:
+    """Add to the incident's record what was paged, also what an earlier run did not come to. Paging does not depend on it."""
+    missing = [page for page in pages if page.level + 1 not in each.paged]
+    if missing and not each.damaged:
+        with contextlib.suppress(OpsError, OSError):
+            target_incidents.note_pages(layout, each.id, [{"level": page.level + 1, "channels": list(page.channels)} for page in missing])
 
 
 def post(layout: Layout, plan: Plan, names: list[str], title: str, body: str, now: datetime.datetime) -> list[str]:

@@ -10,14 +10,15 @@ import typing as t
 
 from .._core import clock, dotenv, wording
 from .._core.errors import IntegrityError
-from .._target import records
-from .._target.incidents import SEVERITIES
+from .._target import incident_log, records
 from .._target.layout import Layout
 from .outbox import Message
 from .plan import Plan
 
 #: Letters of a summary that are sent.
 _SUMMARY = 1200
+#: What follows the id in the key of an incident that was reopened; a number follows.
+_ROUND = "_r"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,12 +29,50 @@ class Incident:
     title: str
     severity: int
     opened: datetime.datetime
-    #: Whether it is still to be paged: neither acknowledged nor closed.
+    #: Whether its levels are still to be paged: it is neither acknowledged nor resolved.
     active: bool = True
     env: str = ""
     release: str = ""
     summary: str = ""
     backup: str = ""
+    affected: str = ""
+    #: What was done, in some words each.
+    done: tuple[str, ...] = ()
+    #: How often it was reopened, and when for the last time. Each time its levels are paged from the first one again.
+    round: int = 0
+    reopened: datetime.datetime | None = None
+    #: Levels that its record knows to be paged, from 1.
+    paged: frozenset[int] = frozenset()
+    #: Levels that were escalated to by hand, from 1 -> when. They are paged although it is acknowledged.
+    forced: t.Mapping[int, datetime.datetime] = dataclasses.field(default_factory=dict)
+    damaged: bool = False
+
+    @property
+    def key(self) -> str:
+        """Its name in the outbox."""
+        return f"{self.id}{_ROUND}{self.round}" if self.round else self.id
+
+    @property
+    def since(self) -> datetime.datetime:
+        """When the minutes of its levels begin."""
+        return self.reopened or self.opened
+
+    def wants(self, level: int) -> bool:
+        """Whether a level, from 0, is still to be paged."""
+        return self.active or level + 1 in self.forced
+
+
+def of_message(layout: Layout, key: str) -> Incident | None:
+    """The incident of a message; it wants none of the messages of a round that is over."""
+    name, _mark, number = key.partition(_ROUND)
+    found = incident(layout, name)
+    over = found is not None and not found.damaged and str(found.round or "") != number
+    return dataclasses.replace(found, active=False, forced={}) if found and over else found
+
+
+def id_of(key: str) -> str:
+    """The id of the incident with a key."""
+    return key.partition(_ROUND)[0]
 
 
 def incident(layout: Layout, incident_id: str, found: t.Callable[[IntegrityError], t.Any] = lambda error: None) -> Incident | None:
@@ -50,20 +89,18 @@ def incident(layout: Layout, incident_id: str, found: t.Callable[[IntegrityError
         told = records.read(path, records.INCIDENT)
     except IntegrityError as error:
         found(error)
-        return Incident(incident_id, "an incident whose record is damaged", 1, written)
+        return Incident(incident_id, "an incident whose record is damaged", 1, written, damaged=True)
     if told is None:  # removed a moment ago
         return None
-    values = {name: told.get(name) for name in ("title", "env", "release", "summary")}
+    values = {name: told.get(name) for name in ("env", "release")}
     values["backup"] = (told.get("evidence") or {}).get("backup")
     said = {name: value if isinstance(value, str) else "" for name, value in values.items()}
-    severity = told.get("severity")
-    active = not told.get("acknowledged") and told.get("status", "open") == "open"
-    try:
-        opened = clock.parse(told.get("opened"))
-    except (TypeError, ValueError):
-        opened = written
-    return Incident(incident_id, said.pop("title") or "an incident without a title",
-                    severity if severity in SEVERITIES and not isinstance(severity, bool) else 1, opened, active, **said)
+    state = incident_log.state(told)
+    return Incident(
+        incident_id, state.title or "an incident without a title", incident_log.number(state.severity), state.opened or written,
+        state.status == "open", env=said["env"], release=said["release"], backup=said["backup"], summary=state.summary,
+        affected=state.affected, done=state.done, round=state.round, reopened=state.since if state.round else None,
+        paged=state.paged, forced=state.forced if state.status in ("open", incident_log.ACKNOWLEDGED) else {})
 
 
 def render(layout: Layout, plan: Plan, each: Message, about: Incident | None, now: datetime.datetime,
@@ -81,14 +118,15 @@ def render(layout: Layout, plan: Plan, each: Message, about: Incident | None, no
 
 
 def _of_incident(layout: Layout, plan: Plan, each: Message, about: Incident, now: datetime.datetime) -> tuple[str, list[str]]:
-    name, env = SEVERITIES[about.severity]["name"], about.env or plan.env
+    name, env = incident_log.level(about.severity).name, about.env or plan.env
+    known = "; ".join(filter(None, [about.summary, *about.done]))
     age = wording.duration(max(0, int((now - about.opened).total_seconds() // 60)) * 60)
     rerun = f"-l {plan.host}"
     return f"SEV{about.severity} {name}: {about.title} ({env}, {plan.host})", [
         f"Severity {about.severity} ({name}), {env}, {plan.host}",
-        f"Affected: {about.title}" + (f" (release {about.release})" if about.release else ""),
+        f"Affected: {about.affected or about.title}" + (f" (release {about.release})" if about.release else ""),
         f"Since: {clock.iso(about.opened)} ({age})",
-        f"Known and done: {wording.cut(about.summary, _SUMMARY)}" if about.summary else "",
+        f"Known and done: {wording.cut(known, _SUMMARY)}" if known else "",
         f"Backup: {about.backup}" if about.backup and about.backup != "none" else "",
         f"Next: ansible-playbook mobius.ops.status {rerun}",
         f"Acknowledge: ansible-playbook mobius.ops.escalate {rerun} -e mobius_acknowledge={about.id}",

@@ -1,114 +1,236 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Incident records: what happened, how bad it is, who has to react until when, and the evidence."""
+"""Incident records: what happened, how bad it is, who has to react until when, and the evidence.
+
+The files are in ``_target.incident_record``, and what the events add up to in ``_target.incident_log``.
+"""
 from __future__ import annotations
 
 import contextlib
 import datetime
+import hashlib
 import json
-import os
+import re
 import typing as t
 
-from .._core import clock, dotenv, fs, locks, wording
-from .._core.errors import InputError, StateError
-from . import history, records
+from .._core import clock, dotenv
+from .._core.errors import InputError, IntegrityError, StateError
+from . import history, incident_log, incident_record, records
+from .incident_log import (
+    ACKNOWLEDGED,
+    AGAIN,
+    ESCALATED,
+    GATHERED,
+    MILESTONES,
+    OPENED,
+    PAGED,
+    REOPENED,
+    RESOLVED,
+    REVIEWED,
+    UPDATED,
+)
+from .incident_record import Record, path, read, recent, save, with_events
 from .layout import Layout, check_name
 
-#: Runbook, "Severity Levels": minutes until somebody has to respond, escalation, channel.
-SEVERITIES: dict[int, dict[str, t.Any]] = {
-    1: {"name": "critical", "response_minutes": 15, "escalation": "immediately to the on-call SRE", "channel": "#incidents, @channel"},
-    2: {"name": "high", "response_minutes": 60, "escalation": "within 30 minutes if not resolved", "channel": "#incidents"},
-    3: {"name": "medium", "response_minutes": 240, "escalation": "within 2 hours if not resolved", "channel": "#ops"},
-    4: {"name": "low", "response_minutes": 1440, "escalation": "next business day", "channel": "issue tracker"},
-}
+#: Time between two events that tell that an incident occurs again.
+AGAIN_PAUSE = datetime.timedelta(minutes=10)
+#: How long after an incident was resolved by itself the same cause reopens it.
+FLAPS = datetime.timedelta(hours=1)
+#: Bytes from which on a record takes no further evidence.
+_FULL = 1024 * 1024
 
 
-def open_incident(layout: Layout, facts: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Write a new incident record (JSON, and Markdown for people) and return it.
+def of_release(release: str | None) -> str:
+    """The key of the cause of what a release does."""
+    return f"release {release or 'none'}"
 
-    :param facts: ``title, severity`` (1 to 4), ``env``, and where known ``summary, release, evidence`` (any JSON value).
+
+def is_of_release(cause: str) -> bool:
+    """Whether a cause is a release."""
+    return cause.startswith("release ")
+
+
+def open_incident(layout: Layout, facts: dict[str, t.Any]) -> Record:
+    """Open an incident, or note that the open one of the same cause occurs again; the record.
+
+    :param facts: ``title, severity`` (1 to 4), ``env``, and where known ``summary, release, evidence`` (any JSON value), ``cause`` (a key;
+        while an incident of that cause is not resolved, no second one is opened), ``fleet`` (a key that all hosts of a run share, so that
+        they give the incident the same id), ``rollback`` (whether a release was rolled back), ``reached`` (milestones), ``affected``.
     :raises InputError: when the severity is not one of the four.
     """
-    if facts["severity"] not in SEVERITIES:
+    if not incident_log.known(facts["severity"]):
         raise InputError("severity", "1, 2, 3 or 4 (runbook, Severity Levels)", repr(facts["severity"]), "Correct it")
-    rule = SEVERITIES[facts["severity"]]
-    opened = clock.now()
-    record = dotenv.Redactor(layout.env_file).value({
-        "title": facts["title"], "severity": facts["severity"], "severity_name": rule["name"], "status": "open",
-        "env": facts["env"], "release": facts.get("release"), "summary": facts.get("summary") or "",
-        "opened": clock.iso(opened), "opened_by": history.who(),
-        "respond_by": clock.iso(opened + datetime.timedelta(minutes=rule["response_minutes"])),
-        "escalation": rule["escalation"], "channel": rule["channel"], "evidence": facts.get("evidence") or {},
-    })
-    _create(layout, record, opened.strftime("%Y%m%d"))
-    fs.write_text(record["path"][:-len(".json")] + ".md", markdown(record))
+    facts = dotenv.Redactor(layout.env_file).value(facts)
+    with incident_record.locked(layout):
+        now = clock.now()
+        known = _of_same_cause(layout, facts, now)
+        if known:
+            return _again(layout, known, facts, now)
+        record: Record = {
+            "env": facts["env"], "release": facts.get("release"), "opened": clock.iso(now), "opened_by": history.who(),
+            "evidence": facts.get("evidence") or {}, **{name: facts[name] for name in ("cause", "fleet") if facts.get(name)},
+            "events": [{"when": clock.iso(now), "what": OPENED, "who": history.who(), "why": "", "title": facts["title"],
+                        "severity": facts["severity"], "summary": facts.get("summary") or "",
+                        **{name: facts[name] for name in ("affected", "reached") if facts.get(name)}}]}
+        if facts.get("rollback"):
+            record["rollback"] = clock.iso(now)
+        incident_record.create(layout, record, now.strftime("%Y%m%d"), fleet_id(record, now))
     history.record(layout, "incident", record["title"], incident=record["id"], severity=record["severity"], release=record["release"])
     return record
 
 
-def acknowledge(layout: Layout, incident_id: str, why: str = "", check_mode: bool = False) -> tuple[bool, dict[str, t.Any]]:
-    """Note in the record who takes care of an incident, which ends the paging. The first acknowledgement stays.
+def fleet_id(facts: dict[str, t.Any], now: datetime.datetime) -> str:
+    """The id that all hosts of a run give an incident; empty without a key. A date at the key's beginning is the id's."""
+    if not facts.get("fleet"):
+        return ""
+    key = str(facts["fleet"])
+    day = re.match(r"(\d{4})-?(\d{2})-?(\d{2})", key)
+    words = "\0".join([str(facts["env"]), key, str(facts.get("cause") or "")])
+    return f"INC-{''.join(day.groups()) if day else now.strftime('%Y%m%d')}-F{hashlib.sha256(words.encode()).hexdigest()[:8]}"
 
-    :returns: whether it was new, and the record.
-    :raises StateError: when there is no such incident.
+
+def _of_same_cause(layout: Layout, facts: dict[str, t.Any], now: datetime.datetime) -> Record | None:
+    """The incident that a cause belongs to: one that is not resolved, or was resolved by itself a moment ago."""
+    fleet = fleet_id(facts, now)
+    if fleet:
+        with contextlib.suppress(IntegrityError):
+            known = records.read(path(layout, fleet), records.INCIDENT)
+            if known:
+                return t.cast(Record, known)
+    for record in recent(layout) if facts.get("cause") else ():
+        if (record.get("cause"), record.get("env")) != (facts["cause"], facts["env"]):
+            continue
+        resolved = incident_log.state(record).resolved
+        if not resolved or (resolved.get("itself") and now - clock.parse(resolved["when"]) < FLAPS):
+            return record
+    return None
+
+
+def _again(layout: Layout, record: Record, facts: dict[str, t.Any], now: datetime.datetime) -> Record:
+    """Add to a record that its cause has shown again. A worse severity counts; the same again within minutes is not noted."""
+    state, events = incident_log.state(record), []
+    worse = facts["severity"] < incident_log.number(state.severity)
+    if state.resolved:
+        events.append({"what": REOPENED, "why": "the same cause has shown again", "itself": True})
+    last = [event for event in incident_log.events(record) if event["what"] in (OPENED, AGAIN)]
+    same = last and last[-1].get("title") == facts["title"] and now - clock.parse(last[-1]["when"]) < AGAIN_PAUSE
+    if events or worse or not same:
+        events.append({"what": AGAIN, "why": "", "title": facts["title"], "summary": facts.get("summary") or "",
+                       **({"severity": facts["severity"]} if worse else {}),
+                       **{name: facts[name] for name in ("affected", "reached") if facts.get(name)}})
+    if facts.get("rollback") and not record.get("rollback"):
+        record = {**record, "rollback": clock.iso(now)}
+    if not events:
+        incident_record.pages(record)
+        return record
+    evidence = _joined(record.get("evidence") or {}, facts.get("evidence") or {}, clock.iso(now))
+    record = with_events(record, events, evidence)
+    save(record)
+    history.record(layout, "incident", f"occurred again: {facts['title']}", incident=record["id"], severity=record["severity"],
+                   release=facts.get("release"))
+    return record
+
+
+def _joined(old: dict[str, t.Any], new: dict[str, t.Any], when: str) -> dict[str, t.Any]:
+    """Evidence, and that of a later occurrence; what differs is kept beside it under its time, while there is room."""
+    more = {name: value for name, value in new.items() if name not in old}
+    other = {f"{name} {when}": value for name, value in new.items() if name in old and value and old[name] != value}
+    for added in ({**more, **other}, more):
+        if len(json.dumps({**old, **added})) < _FULL:
+            return {**old, **added}
+    return old
+
+
+def change(layout: Layout, incident_id: str, what: str, check_mode: bool = False, **facts: t.Any) -> tuple[bool, Record]:
+    """Add an event to an incident; whether that changed something, and the record.
+
+    :param facts: ``why``, and of an update ``severity, affected, done, reached``; of an escalation ``level`` (from 1); ``itself`` when no
+        person did it.
+    :raises StateError: when there is no such incident, or it is in a state in which that cannot be done.
+    :raises InputError: when an update says nothing.
     """
     check_name(incident_id, "incident")
-    path = os.path.join(layout.incidents, incident_id + ".json")
-    with locks.locked(layout.path("state", "incidents.lock")) if not check_mode else contextlib.nullcontext():
-        record = records.read(path, records.INCIDENT)
-        if not isinstance(record, dict):
-            raise StateError(f"incident {incident_id}: this host has no such incident", todo=f"Choose one of {layout.incidents}")
-        if record.get("acknowledged"):
+    with incident_record.locked(layout) if not check_mode else contextlib.nullcontext():
+        record = read(layout, incident_id)
+        event = _checked(record, what, dotenv.Redactor(layout.env_file).value({name: value for name, value in facts.items() if value}))
+        if event is None:
+            if not check_mode:
+                incident_record.pages(record)
             return False, record
-        by = dotenv.Redactor(layout.env_file).value({"when": clock.iso(), "who": history.who(), "why": why})
-        record = {**record, "acknowledged": by}
+        record = with_events(record, [event], record.get("evidence"))
         if not check_mode:
-            fs.write_json(path, record)
-            with contextlib.suppress(KeyError, TypeError, AttributeError):  # a record that lacks what the page shows has no page
-                fs.write_text(path[:-len(".json")] + ".md", markdown(record))
-            history.record(layout, "acknowledged", why, incident=incident_id)
+            save(record)
+            history.record(layout, what, event.get("why", ""), incident=incident_id)
     return True, record
 
 
-def _create(layout: Layout, record: dict[str, t.Any], day: str) -> None:
-    """Write the record under the day's next free id: two at once get two ids, and nobody reads half a record."""
-    number = 1
-    while True:
-        record["id"] = f"INC-{day}-{number}"
-        record["path"] = os.path.join(layout.incidents, record["id"] + ".json")
-        try:
-            fs.create_json(record["path"], record)
-            return
-        except FileExistsError:
-            number += 1
+def _checked(record: Record, what: str, facts: dict[str, t.Any]) -> dict[str, t.Any] | None:
+    """The event to add; ``None`` when the incident is in that state already."""
+    state, name = incident_log.state(record), f"incident {record['id']}"
+    over = state.status in (RESOLVED, REVIEWED)
+    if what == REVIEWED and not over:
+        raise StateError(f"{name}: it is {state.status}", todo="Resolve it before the review")
+    if what in (UPDATED, ESCALATED) and over and (what == ESCALATED or facts.get("severity")):
+        raise StateError(f"{name}: it is {state.status}", todo="Reopen it first")
+    if what == UPDATED and not facts:
+        raise InputError(f"{name}: the update says nothing",
+                         todo="Give a remark, a severity, what is affected, what was done, or what was reached")
+    unknown = [each for each in facts.get("reached", ()) if each not in MILESTONES]
+    if unknown:
+        raise InputError(f"reached: {unknown[0]!r} is no milestone", todo=f"Use {', '.join(MILESTONES)}")
+    done = {ACKNOWLEDGED: state.status != "open", RESOLVED: over, REVIEWED: state.status == REVIEWED, REOPENED: not over}
+    last = incident_log.events(record)[-1:]
+    repeated = what == UPDATED and last and {**facts, "what": what, "who": history.who()} == {
+        name: value for name, value in last[0].items() if name != "when" and value}
+    return None if done.get(what) or repeated else {**facts, "what": what}
 
 
-def markdown(record: dict[str, t.Any]) -> str:
-    """The record as a page for people. What came from outside is text in it, whatever it is."""
-    plain = wording.in_markdown
-    lines = [
-        f"# {record['id']}: {plain(record['title'])}", "",
-        f"- Severity {record['severity']} ({record['severity_name']}), {record['status']}, environment {plain(record['env'])}",
-        f"- Release: {plain(record['release'] or 'none')}",
-        f"- Opened {record['opened']} by {plain(record['opened_by'])}; respond by {record['respond_by']}",
-        f"- Escalation: {record['escalation']}; channel: {record['channel']}",
-        *_acknowledged(record), "",
-    ]
-    if record["summary"]:
-        lines += [*(plain(line) for line in record["summary"].splitlines()), ""]
-    for name, value in record["evidence"].items():
-        text = "\n".join(map(_line, value)) if isinstance(value, list) else _line(value)
-        lines += [f"## {plain(name.replace('_', ' ').capitalize())}", "", *wording.fenced(text), ""]
-    return "\n".join(lines)
+def acknowledge(layout: Layout, incident_id: str, why: str = "", check_mode: bool = False) -> tuple[bool, Record]:
+    """Note who takes care of an incident, which ends the paging. The first acknowledgement stays."""
+    return change(layout, incident_id, ACKNOWLEDGED, check_mode, why=why)
 
 
-def _acknowledged(record: dict[str, t.Any]) -> list[str]:
-    by = record.get("acknowledged")
-    if not by:
-        return []
-    why = f": {wording.in_markdown(by['why'])}" if by.get("why") else ""
-    return [f"- Acknowledged {by['when']} by {wording.in_markdown(by.get('who') or 'unknown')}{why}"]
+def note_pages(layout: Layout, incident_id: str, pages: list[dict[str, t.Any]]) -> None:
+    """Add that levels were paged: ``level`` from 1, and ``channels``; those that the record has already are left out."""
+    with incident_record.locked(layout):
+        record = read(layout, incident_id)
+        events = [{"what": PAGED, "why": "" if page["channels"] else "skipped: it reaches nobody", **page} for page in pages
+                  if page["level"] not in incident_log.state(record).paged]
+        if events:
+            save(with_events(record, events, record.get("evidence")))
 
 
-def _line(value: t.Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+def add_evidence(layout: Layout, incident_id: str, evidence: dict[str, t.Any]) -> Record:
+    """Add evidence that was gathered after the opening; what is there already stays."""
+    with incident_record.locked(layout):
+        record = read(layout, incident_id)
+        found = dotenv.Redactor(layout.env_file).value(evidence)
+        event = {"what": GATHERED, "why": ", ".join(sorted(found)).replace("_", " "), "itself": True}
+        record = with_events(record, [event], {**found, **(record.get("evidence") or {})})
+        save(record)
+    return record
+
+
+def settle(layout: Layout, env: str, cause: str, why: str, check_mode: bool = False) -> list[str]:
+    """Resolve the incidents of a cause that is gone now; their ids. :raises InputError: without a cause."""
+    if not cause:
+        raise InputError("cause: none was given", todo="Name the cause that is gone")
+    return resolve_by_itself(layout, env, cause.__eq__, clock.now() + datetime.timedelta(seconds=1), why, check_mode)
+
+
+def resolve_by_itself(layout: Layout, env: str, causes: t.Callable[[str], bool], before: datetime.datetime, why: str,
+                      check_mode: bool = False) -> list[str]:
+    """Resolve the incidents whose cause is gone; their ids. Only of severity 2 to 4, opened before a moment, that no person has touched.
+
+    :param causes: whether a cause is meant.
+    """
+    found = []
+    for record in list(recent(layout)):
+        state = incident_log.state(record)
+        if (record.get("env") != env or not causes(str(record.get("cause") or "")) or state.status != "open" or state.touched
+                or incident_log.number(state.severity) == 1 or not state.since or state.since >= before):
+            continue
+        with contextlib.suppress(StateError, IntegrityError):
+            if change(layout, record["id"], RESOLVED, check_mode, why=why, itself=True)[0]:
+                found.append(record["id"])
+    return found

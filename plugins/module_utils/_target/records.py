@@ -106,7 +106,7 @@ WATCH = Kind("the definition of a watch", {
     "ready_timeout?": number, "failure_threshold": count, "keep?": count, "requests?": count, "drain_timeout?": number,
     "thresholds?": (dict, None), "metrics_interval?": number, "error_threshold?": count, "restart_limit?": count,
     "error_rate_pct?": number, "latency_pct?": number, "latency_floor_ms?": number, "window_failures?": count, "window_rounds?": count,
-    "memory_mb?": number, "recovery_threshold?": count},
+    "memory_mb?": number, "recovery_threshold?": count, "fleet?": MAYBE},
     "Move the folder of this watch away, and start another one with mobius.ops.monitor")
 WATCHED = Kind("the state of a watch", {
     "status": text, "pid": count, "ticks": (count, None), "started?": moment, "release?": MAYBE, "verdict?": MAYBE, "trigger?": str,
@@ -161,8 +161,12 @@ CLEANED = Kind("the record of a clean-up", {
     "run": text, "when": moment, "quarantine": text, "entries": [{
         "name": text, "component": text, "path": text, "kind": text, "size": count, "mtime_ns": wide, "sha256": text, "archive": text}]},
     "Its files are in the folder quarantine, by number. Move the file away when none of them is needed", 256 * 1024**2)
-INCIDENT = Kind("an incident", {"evidence?": (dict, None), "acknowledged?": ({"when": moment, "who?": str, "why?": str}, None)},
-                "Move the file away")
+_BY = {"when": moment, "who?": str, "why?": str}
+INCIDENT = Kind("an incident", {
+    "evidence?": (dict, None), "acknowledged?": (_BY, None), "cause?": MAYBE, "fleet?": MAYBE, "rollback?": _MAYBE_TIME, "events?": [{
+        **_BY, "what": text, "title?": str, "summary?": str, "affected?": str, "done?": str, "severity?": count, "level?": count,
+        "channels?": [text], "reached?": [text], "itself?": bool}]},
+    "Move the file away")
 NOTIFY = Kind("the settings for messages", {
     "contacts": dict, "oncall": dict, "escalation": dict, "since": moment, "env": text, "host": text, "link": text, "urls_file": text},
     "Move the file away and run the playbook mobius.ops.setup")

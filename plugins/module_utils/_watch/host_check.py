@@ -49,4 +49,4 @@ class HostLook:
         if before & self.critical and not self.told:
             self.told = True
             self.record.incident(3, "The host is short of something", f"{told}. " + " ".join(metric["todo"] for metric in faulty),
-                                 self.service, host=found["metrics"])
+                                 self.service, cause="host", host=found["metrics"])

@@ -13,8 +13,9 @@ import typing as t
 
 from .._core import clock, dotenv, foreign, fs, wording
 from .._core.errors import OpsError
+from .._incidents import opening
 from .._service.node_service import Service
-from .._target import incidents, records
+from .._target import incident_log, incidents, records
 from .control import WatchFolder
 
 
@@ -57,14 +58,21 @@ class Record:
             self.folder.save_state({**self.state, "trigger": self.redactor.text(self.state["trigger"]),
                                     "recent": self.redactor.value(self.state["recent"])})
 
-    def incident(self, severity: int, title: str, summary: str, service: Service | None, **more: t.Any) -> None:
-        """Open an incident with the evidence at hand."""
+    def incident(self, severity: int, title: str, summary: str, service: Service | None, cause: str = "", rolled_back: bool = False,
+                 **more: t.Any) -> None:
+        """Open an incident with the evidence at hand, then let it gather the rest.
+
+        :param cause: a key of the cause; that of the release by default.
+        :param rolled_back: whether the release was rolled back, to one that was found healthy.
+        """
         layout = self.folder.layout
         path = os.path.join(layout.releases, self.state["release"] or "", ".release.json")
         release = records.Findings().without(lambda: records.read(path, records.RELEASE), None) or {}
         with self.best_effort():
             record = incidents.open_incident(layout, {
                 "title": title, "severity": severity, "env": self.spec["env"], "release": self.state["release"], "summary": summary,
+                "cause": cause or incidents.of_release(self.state["release"]), "fleet": self.spec.get("fleet") or "",
+                "rollback": rolled_back, "reached": [incident_log.STABILITY] if rolled_back else [],
                 "evidence": {
                     "trigger": summary, "samples": self.state["recent"], "log_file": self.spec["log_file"],
                     "metrics_file": self.spec["metrics_file"], "backup": release.get("backup"),
@@ -72,6 +80,7 @@ class Record:
                     "console": service.evidence() if service else [], **more}})
             self.log("WARN", f"incident {record['id']} (severity {severity}) is open: {title}")
             self.save(incident=record["id"])
+            opening.complete(layout, record)
 
     def rotate(self, keep: int) -> int:
         """Remove logs, metrics and state of all but the newest *keep* watches of this environment, this one among them; how many."""

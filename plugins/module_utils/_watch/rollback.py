@@ -29,7 +29,7 @@ def roll_back(record: Record, store: ReleaseStore, service: Service | None, trig
     if state["decided"]:
         if not state["incident"]:
             record.incident(1 if state["decided"] == "frozen" else 2, f"The rollback of release {release} ended: {state['decided']}",
-                            trigger, service, trigger=trigger)
+                            trigger, service, rolled_back=state["decided"] == "rolled_back", trigger=trigger)
         return state["decided"]
     if ((store.get(release) if release else None) or {}).get("migration") == "forward_only":
         record.save(decided="frozen")
@@ -59,7 +59,8 @@ def roll_back(record: Record, store: ReleaseStore, service: Service | None, trig
                                                  "cut": cut, "cut_text": told})
     record.mark("rolled_back", "WARN", f"rolled back to release {target} in {elapsed:g} s; it is healthy.{lost}")
     record.incident(2, f"Release {release} was rolled back to {target}",
-                    f"{trigger}. Release {target} serves again after {elapsed:g} s.{lost}", service, trigger=trigger, cut=cut)
+                    f"{trigger}. Release {target} serves again after {elapsed:g} s.{lost}", service, rolled_back=True, trigger=trigger,
+                    cut=cut)
     return "rolled_back"
 
 

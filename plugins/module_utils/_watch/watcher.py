@@ -22,7 +22,7 @@ from .._observe import health, probe, thresholds
 from .._service import ongoing_work
 from .._service import registry as service_registry
 from .._service.slots import SlottedService
-from .._target import history
+from .._target import history, incidents
 from .._target.layout import Layout
 from .._target.releases import ReleaseStore
 from . import application_log, decision, host_check, latency_baseline, rollback
@@ -105,7 +105,7 @@ class Watcher:
                 traceback.print_exc()
             verdict = "inconclusive"
             self.decision.trigger = f"the watch itself failed: {error}"
-            self.record.incident(3, "The watch ended early", self.decision.trigger, self.service)
+            self.record.incident(3, "The watch ended early", self.decision.trigger, self.service, cause="watch")
         self.finish(verdict)
 
     def begin(self) -> None:
@@ -248,6 +248,8 @@ class Watcher:
             record = self.store.get(release) if release else None
             if verdict == "healthy" and record and record["status"] == "active" and self.store.live() == release:
                 self.store.mark(release, "verified", f"watch {self.folder.id}")
+                incidents.resolve_by_itself(self.layout, self.spec["env"], incidents.is_of_release, clock.parse(self.state["started"]),
+                                            f"release {release} was verified by watch {self.folder.id}")
         self.record.mark("ends", "INFO" if verdict == "healthy" else "WARN", f"watch {self.folder.id} ends: {verdict}"
                          + (f" ({self.decision.trigger})" if self.decision.trigger else ""))
         with self.record.best_effort():

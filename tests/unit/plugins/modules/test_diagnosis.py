@@ -12,7 +12,7 @@ import pytest
 from support.waiting import HANG, wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import processes
-from ansible_collections.mobius.ops.plugins.module_utils._target import shared_folders
+from ansible_collections.mobius.ops.plugins.module_utils._target import incident_record, shared_folders
 from ansible_collections.mobius.ops.plugins.modules import diagnosis
 
 pytestmark = pytest.mark.usefixtures("any_latency")
@@ -62,7 +62,9 @@ def test_a_process_that_was_stopped_goes_on_when_that_is_asked_for(service, diag
     assert result["changed"] and result["after"] == [] and result["message"].endswith("goes on (SIGCONT). The service is well.")
     event = next(event for event in host.history() if event["what"] == "mended")
     assert (event["cause"], event["left"]) == ("stopped", [])
-    assert os.path.exists(host.layout.path("incidents", result["incident"] + ".json"))
+    record = incident_record.read(host.layout, result["incident"])
+    assert (record["cause"], record["severity"], record["status"]) == ("diagnosis stopped", 3, "resolved")
+    assert record["events"][-1]["itself"]
 
 
 def test_folders_that_are_missing_are_made(service, diagnose, host):

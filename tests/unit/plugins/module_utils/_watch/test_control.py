@@ -20,6 +20,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._core import fs
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError, ServiceError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health
 from ansible_collections.mobius.ops.plugins.module_utils._service import detach
+from ansible_collections.mobius.ops.plugins.module_utils._target import incidents as target_incidents
 from ansible_collections.mobius.ops.plugins.module_utils._target import switch_journal
 from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
 from ansible_collections.mobius.ops.plugins.module_utils._watch import latency_baseline, watcher
@@ -117,6 +118,21 @@ def test_a_healthy_release_is_verified(host, two, own_clock, watch, ended):
     assert "ends: healthy" in log_of(folder) and " INFO round 1 ok response time " in log_of(folder)
 
 
+def test_a_release_that_is_verified_resolves_the_incidents_of_earlier_ones(host, two, own_clock, watch, ended):
+    facts = {"title": "v0 was bad", "severity": 2, "env": "test"}
+    mine, other = (target_incidents.open_incident(host.layout, {**facts, "cause": cause})["id"] for cause in ("release v0", "host"))
+    for name in (mine, other):
+        path = host.layout.path("incidents", name + ".json")
+        record = fs.read_json(path)
+        record["opened"] = record["events"][0]["when"] = "2026-01-01T00:00:00Z"
+        fs.write_json(path, record)
+    folder = watch(env="test")
+    assert ended(folder)["verdict"] == "healthy"
+    found = {record["id"]: record for record in incidents(host)}
+    assert (found[mine]["status"], found[other]["status"]) == ("resolved", "open")
+    assert found[mine]["events"][-1]["why"] == f"release r2 was verified by watch {folder.id}" and found[mine]["events"][-1]["itself"]
+
+
 def test_a_release_that_turns_bad_is_rolled_back_and_everything_is_written_down(host, two, watch, ended, wait_until, secret):
     folder = watch(duration=10 * HANG)
     wait_until(lambda: folder.state().get("rounds", 0) >= 2)
@@ -129,6 +145,8 @@ def test_a_release_that_turns_bad_is_rolled_back_and_everything_is_written_down(
     (incident,) = incidents(host)
     assert incident["id"] == state["incident"] and incident["severity"] == 2
     assert incident["evidence"]["samples"][-1]["outcome"] == "failed" and incident["evidence"]["console"]
+    assert (incident["cause"], incident["events"][0]["reached"]) == ("release r2", ["stability"]) and incident["rollback"]
+    assert [event["what"] for event in incident["events"]] == ["opened", "gathered"] and incident["evidence"]["failing_samples"]
     assert last_event(host)["verdict"] == "rolled_back" and last_event(host, "rolled_back")["target"] == "r1"
     assert "rolled back to release r1" in log_of(folder) and "failure 3 of 3" in log_of(folder)
     with open(folder.spec()["metrics_file"]) as stream:

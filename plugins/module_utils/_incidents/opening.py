@@ -1,0 +1,26 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Open an incident, and let it gather its evidence: the record is on disk first, so that nothing keeps it from being opened."""
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from .._core.errors import OpsError
+from .._target import incident_log, incidents
+from .._target.layout import Layout
+from . import evidence
+
+
+def open_incident(layout: Layout, facts: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Open an incident with all evidence; the facts are those of ``_target.incidents.open_incident``."""
+    return complete(layout, incidents.open_incident(layout, facts))
+
+
+def complete(layout: Layout, record: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Gather the evidence of an incident that was opened, once; the record."""
+    if any(event["what"] == incident_log.GATHERED for event in incident_log.events(record)):
+        return record
+    with contextlib.suppress(OpsError, OSError):
+        return incidents.add_evidence(layout, record["id"], evidence.gather(layout, record["env"]))
+    return record
