@@ -82,11 +82,19 @@ def in_full(one: Facts) -> list[str]:
             f"  Evidence: {one['record']['path'][:-len('.json')]}.md"]
 
 
+def _failed(results: dict[str, Facts]) -> list[str]:
+    """Hosts that gave no answer, with the reason."""
+    return [f"{host}: {result.get('msg') or 'it gave no answer.'}" for host, result in results.items() if "incidents" not in result]
+
+
 def _asked(results: dict[str, Facts], name: str) -> tuple[list[str], str]:
     """Hosts that have an incident, and why it cannot be changed."""
     having = {host: result["incident"]["summary"] for host, result in results.items() if result.get("incident")}
     if not name:
         return [], "mobius_incident: none was given. Choose one that mobius.ops.incidents shows."
+    failed = _failed(results)
+    if not having and failed:
+        return [], " ".join(failed)
     if not having:
         return [], f"{name}: no host of this run has such an incident. Choose one that mobius.ops.incidents shows."
     keys = {one["fleet"] or host for host, one in having.items()}
@@ -98,7 +106,7 @@ def _asked(results: dict[str, Facts], name: str) -> tuple[list[str], str]:
 def incidents_page(results: dict[str, Facts], id: str = "", show: str = "open",
                    review: bool = False) -> Facts:
     """The page, and what comes of it."""
-    failed = [f"{host}: {result.get('msg') or 'it gave no answer.'}" for host, result in results.items() if "incidents" not in result]
+    failed = _failed(results)
     found = merged(results)
     hosts, problem = _asked(results, id)
     damaged = [f"{host}: {finding}" for host, result in results.items() for finding in result.get("findings") or []]
@@ -108,8 +116,11 @@ def incidents_page(results: dict[str, Facts], id: str = "", show: str = "open",
         lines = [f"Incident {id}", *rows([(hosts, one["summary"])]), *in_full(one), *(["", one["review"]] if review else [])]
     outcome = _outcome(failed, id, problem, show, found)
     good = outcome in ("no_incidents", "incidents_listed", "incident_shown")
-    said = _said(found, show) if not id else problem or f"{id}: {results[hosts[0]]['incident']['summary']['status']}."
-    return {"page": "\n".join(lines), "outcome": outcome, "good": good, "message": " ".join([*failed, said, *damaged]),
+    if id and problem:
+        said = "" if problem == " ".join(failed) else problem
+    else:
+        said = f"{id}: {results[hosts[0]]['incident']['summary']['status']}." if id else _said(found, show)
+    return {"page": "\n".join(lines), "outcome": outcome, "good": good, "message": " ".join(filter(None, [*failed, said, *damaged])),
             "ids": [one["id"] for _hosts, one in found], "hosts": hosts, "problem": problem}
 
 

@@ -3,7 +3,6 @@
 """Decide which levels of which incidents are due, and put their messages into the outbox. Fit for a run each minute, or several at once."""
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
 import os
@@ -65,7 +64,7 @@ def _decide(layout: Layout, plan: Plan, box: Outbox, now: datetime.datetime, fin
     there = set(box.names())
     box.forget([name for name in there if name[0].startswith(POSTED) and name[0] < f"{POSTED}{now - KEEP:%Y%m%d}"])
     paged: list[tuple[str, int]] = []
-    unreached = []
+    unreached, telling = [], True
     for each in incidents(layout, findings):
         if each.since < plan.since:
             continue
@@ -86,7 +85,7 @@ def _decide(layout: Layout, plan: Plan, box: Outbox, now: datetime.datetime, fin
             for channel in page.channels:
                 if each.wants(page.level) and (each.key, page.level, channel) not in there:
                     box.add(outbox.message(each.key, page.level, channel, page.due, now))
-        _tell(layout, each, decided.values())
+        telling = telling and _tell(layout, each, decided.values())
         if levels and not decided and not any(escalation.reaches(plan.people, level, now) for level in levels):
             unreached.append(each.id)
     return Decided(tuple(paged), tuple(unreached))
@@ -98,12 +97,20 @@ def _note(layout: Layout, each: Incident, pages: list[escalation.Page]) -> None:
         history.record(layout, "paged", why, incident=each.id, level=page.level + 1, channels=list(page.channels))
 
 
-def _tell(layout: Layout, each: Incident, pages: t.Iterable[escalation.Page]) -> None:
-    """Add to the incident's record what was paged, also what an earlier run did not come to. Paging does not depend on it."""
+def _tell(layout: Layout, each: Incident, pages: t.Iterable[escalation.Page]) -> bool:
+    """Add to the incident's record what was paged, also what an earlier run did not come to. Paging does not depend on it.
+
+    :returns: whether to go on with other incidents: not while another process hangs with their lock.
+    """
     missing = [page for page in pages if page.level + 1 not in each.paged]
     if missing and not each.damaged:
-        with contextlib.suppress(OpsError, OSError):
+        try:
             target_incidents.note_pages(layout, each.id, [{"level": page.level + 1, "channels": list(page.channels)} for page in missing])
+        except incident_record.BusyError:
+            return False
+        except (OpsError, OSError):
+            return True
+    return True
 
 
 def post(layout: Layout, plan: Plan, names: list[str], title: str, body: str, now: datetime.datetime) -> list[str]:

@@ -21,6 +21,8 @@ from .layout import Layout, check_name
 Record = dict[str, t.Any]
 #: Events that a record may have, and records that a search looks at, the newest.
 _EVENTS, _SEARCHED = 1000, 500
+#: Seconds that another process may take to change an incident.
+PATIENCE = 5.0
 #: Bytes of a page at most.
 _PAGE = 16 * 1024**2
 _RECORD = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,63})\.json")
@@ -31,9 +33,21 @@ def path(layout: Layout, incident_id: str) -> str:
     return os.path.join(layout.incidents, incident_id + ".json")
 
 
-def locked(layout: Layout) -> t.ContextManager[int]:
-    """While the block runs, no other process changes an incident."""
-    return locks.locked(layout.path("state", "incidents.lock"))
+class BusyError(StateError):
+    """Another process has been changing incidents for too long."""
+
+
+@contextlib.contextmanager
+def locked(layout: Layout) -> t.Iterator[None]:
+    """While the block runs, no other process changes an incident. :raises BusyError: when one does for longer than :data:`PATIENCE`."""
+    name = layout.path("state", "incidents.lock")
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locks.locked(name, PATIENCE))
+        except BlockingIOError as error:
+            raise BusyError("incidents: another process has been changing them for too long",
+                            todo=f"Find out why it hangs; it holds {name}") from error
+        yield
 
 
 def names(layout: Layout) -> list[str]:

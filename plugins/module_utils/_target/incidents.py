@@ -61,20 +61,24 @@ def open_incident(layout: Layout, facts: dict[str, t.Any]) -> Record:
     if not incident_log.known(facts["severity"]):
         raise InputError("severity", "1, 2, 3 or 4 (runbook, Severity Levels)", repr(facts["severity"]), "Correct it")
     facts = dotenv.Redactor(layout.env_file).value(facts)
-    with incident_record.locked(layout):
-        now = clock.now()
-        known = _of_same_cause(layout, facts, now)
-        if known:
-            return _again(layout, known, facts, now)
-        record: Record = {
-            "env": facts["env"], "release": facts.get("release"), "opened": clock.iso(now), "opened_by": history.who(),
-            "evidence": facts.get("evidence") or {}, **{name: facts[name] for name in ("cause", "fleet") if facts.get(name)},
-            "events": [{"when": clock.iso(now), "what": OPENED, "who": history.who(), "why": "", "title": facts["title"],
-                        "severity": facts["severity"], "summary": facts.get("summary") or "",
-                        **{name: facts[name] for name in ("affected", "reached") if facts.get(name)}}]}
-        if facts.get("rollback"):
-            record["rollback"] = clock.iso(now)
-        incident_record.create(layout, record, now.strftime("%Y%m%d"), fleet_id(record, now))
+    try:
+        with incident_record.locked(layout):
+            known = _of_same_cause(layout, facts, clock.now())
+            return _again(layout, known, facts, clock.now()) if known else _new(layout, facts, clock.now())
+    except incident_record.BusyError:  # whatever hangs there, the incident is more important than that it is the only one of its cause
+        return _new(layout, facts, clock.now())
+
+
+def _new(layout: Layout, facts: dict[str, t.Any], now: datetime.datetime) -> Record:
+    record: Record = {
+        "env": facts["env"], "release": facts.get("release"), "opened": clock.iso(now), "opened_by": history.who(),
+        "evidence": facts.get("evidence") or {}, **{name: facts[name] for name in ("cause", "fleet") if facts.get(name)},
+        "events": [{"when": clock.iso(now), "what": OPENED, "who": history.who(), "why": "", "title": facts["title"],
+                    "severity": facts["severity"], "summary": facts.get("summary") or "",
+                    **{name: facts[name] for name in ("affected", "reached") if facts.get(name)}}]}
+    if facts.get("rollback"):
+        record["rollback"] = clock.iso(now)
+    incident_record.create(layout, record, now.strftime("%Y%m%d"), fleet_id(record, now))
     history.record(layout, "incident", record["title"], incident=record["id"], severity=record["severity"], release=record["release"])
     return record
 

@@ -71,6 +71,12 @@ def test_why_one_cannot_be_changed(results, name, words):
     assert found["problem"].startswith(words) and (not name or (found["outcome"], found["good"]) == ("not_found", False))
 
 
+def test_a_host_that_gave_no_answer_is_why_nothing_is_changed():
+    results = {"web1": {"msg": "root /x: expected a host that was set up."}, "web2": {"incidents": [], "incident": None}}
+    found = incidents_page(results, "INC-1")
+    assert found["problem"] == found["message"] == "web1: root /x: expected a host that was set up." and found["outcome"] == "not_read"
+
+
 def test_a_damaged_record_is_on_the_page():
     found = incidents_page({"web1": {"incidents": [], "findings": ["/x/INC-1.json: expected an incident."]}})
     assert "Damaged: web1: /x/INC-1.json" in found["page"] and "/x/INC-1.json" in found["message"]

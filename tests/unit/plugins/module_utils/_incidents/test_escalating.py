@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from support.paging import Paged
 
-from ansible_collections.mobius.ops.plugins.module_utils._core import clock
+from ansible_collections.mobius.ops.plugins.module_utils._core import clock, locks
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._incidents import escalating
 from ansible_collections.mobius.ops.plugins.module_utils._people import outbox
@@ -54,6 +54,18 @@ def test_pages_that_a_killed_run_did_not_note_are_noted_by_the_next_one(paged, m
     paged.run(1)
     paged.run(2)
     assert pages(paged, name) == [1] and levels(paged) == [(0, 1)]
+
+
+def test_a_process_that_hangs_with_the_lock_of_incidents_delays_no_page(paged, monkeypatch):
+    names = [opened(paged) for _number in range(3)]
+    monkeypatch.setattr(incident_record, "PATIENCE", 0.05)
+    asked = []
+    monkeypatch.setattr(incidents, "note_pages", lambda *words, real=incidents.note_pages: asked.append(words[1]) or real(*words))
+    with locks.locked(paged.layout.path("state", "incidents.lock")):
+        assert len(paged.run(0)["sent"]) == 9
+    assert asked == names[:1], "one wait a run"
+    paged.run(1)
+    assert [pages(paged, name) for name in names] == [[1], [1], [1]]
 
 
 @pytest.mark.parametrize("what", ["acknowledged", "resolved"])

@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils._core import clock, fs
+from ansible_collections.mobius.ops.plugins.module_utils._core import clock, fs, locks
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._target import incident_log, incident_record, incidents
 
@@ -201,6 +201,16 @@ def test_writers_at_the_same_time_lose_no_event(host):
         assert os.waitpid(child, 0)[1] == 0
     said = [event["why"] for event in incident_record.read(host.layout, name)["events"][1:]]
     assert sorted(said) == sorted(f"{writer}.{number}" for writer in range(4) for number in range(10))
+
+
+def test_a_process_that_hangs_with_the_lock_keeps_no_incident_from_being_opened(host, monkeypatch):
+    first = incidents.open_incident(host.layout, facts(cause="renders"))
+    monkeypatch.setattr(incident_record, "PATIENCE", 0.05)
+    with locks.locked(host.layout.path("state", "incidents.lock")):
+        other = incidents.open_incident(host.layout, facts(cause="renders"))
+        with pytest.raises(StateError, match=r"another process has been changing them for too long\. Find out why it hangs; it holds /"):
+            incidents.acknowledge(host.layout, first["id"])
+    assert other["id"] != first["id"] and other["status"] == "open"
 
 
 def test_a_page_that_cannot_be_written_undoes_no_event(host, monkeypatch):

@@ -134,7 +134,7 @@ def test_a_release_that_is_verified_resolves_the_incidents_of_earlier_ones(host,
 
 
 def test_a_release_that_turns_bad_is_rolled_back_and_everything_is_written_down(host, two, watch, ended, wait_until, secret):
-    folder = watch(duration=10 * HANG)
+    folder = watch(duration=10 * HANG, fleet="2026-11-26 web1 web2")
     wait_until(lambda: folder.state().get("rounds", 0) >= 2)
     host.mode("r2", "bad")
     state = ended(folder)
@@ -145,6 +145,7 @@ def test_a_release_that_turns_bad_is_rolled_back_and_everything_is_written_down(
     (incident,) = incidents(host)
     assert incident["id"] == state["incident"] and incident["severity"] == 2
     assert incident["evidence"]["samples"][-1]["outcome"] == "failed" and incident["evidence"]["console"]
+    assert incident["id"].startswith("INC-20261126-F"), "each host of the run gives it this id"
     assert (incident["cause"], incident["events"][0]["reached"]) == ("release r2", ["stability"]) and incident["rollback"]
     assert [event["what"] for event in incident["events"]] == ["opened", "gathered"] and incident["evidence"]["failing_samples"]
     assert last_event(host)["verdict"] == "rolled_back" and last_event(host, "rolled_back")["target"] == "r1"
