@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.mobius.ops.plugins.filter import upkeep_page
 from ansible_collections.mobius.ops.plugins.module_utils._core import clock, wording
 from ansible_collections.mobius.ops.plugins.module_utils._core.wording import human_size
 from ansible_collections.mobius.ops.plugins.module_utils._observe import host_metrics
@@ -39,6 +40,9 @@ options:
   host:
     description:
       - The result of M(mobius.ops.host_metrics). The key metrics and what is not normal are shown, or why the host could not be measured.
+    type: dict
+  upkeep:
+    description: The result of M(mobius.ops.upkeep_info), or why the host could not be looked at.
     type: dict
 """
 
@@ -161,8 +165,17 @@ def host_lines(host: dict[str, t.Any] | None) -> list[str]:
     return ["", f"Host: {host['status']}", *table(["metric", "subject", "value", "status", "what to do"], rows)]
 
 
+def upkeep_lines(upkeep: dict[str, t.Any] | None) -> list[str]:
+    """What the host does by itself, and what needs attention."""
+    if not upkeep:
+        return []
+    if "jobs" not in upkeep:
+        return ["", "Scheduled jobs", "  " + str(upkeep.get("msg") or "not looked at")]
+    return ["", "Scheduled jobs", *upkeep_page.job_lines(upkeep["jobs"]), *upkeep_page.attention_lines(upkeep)]
+
+
 def status_page(service: dict[str, t.Any], releases: dict[str, t.Any], backups: list[dict[str, t.Any]],
-                backups_fault: str = "", host: dict[str, t.Any] | None = None) -> str:
+                backups_fault: str = "", host: dict[str, t.Any] | None = None, upkeep: dict[str, t.Any] | None = None) -> str:
     """The page: service, health, host, releases, backups, last events."""
     health = service["health"]
     lines = [service["message"]]
@@ -172,6 +185,7 @@ def status_page(service: dict[str, t.Any], releases: dict[str, t.Any], backups: 
     lines += lock_lines(releases.get("lock"))
     lines += place_lines(service)
     lines += host_lines(host)
+    lines += upkeep_lines(upkeep)
     lines += ["", "Releases", *table(["id", "status", "activated", "verified", ""], [
         [record["id"], record["status"], record["activated"], record["verified"], marks(record, releases)]
         for record in releases["releases"]])]

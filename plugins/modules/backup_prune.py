@@ -172,7 +172,6 @@ from ansible_collections.mobius.ops.plugins.module_utils._ansible import argumen
 from ansible_collections.mobius.ops.plugins.module_utils._backup import asked
 from ansible_collections.mobius.ops.plugins.module_utils._backup import ordering as backup_ordering
 from ansible_collections.mobius.ops.plugins.module_utils._backup import retention as backup_retention
-from ansible_collections.mobius.ops.plugins.module_utils._core import wording
 from ansible_collections.mobius.ops.plugins.module_utils._target import progress
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
@@ -186,15 +185,6 @@ def listing(planned: backup_retention.Plan, after: bool) -> str:
         lines += [(facts["archive"], "no rule keeps it") for facts in planned.removed]
         lines += [(path, "belongs to no archive") for path in planned.swept]
     return "".join(f"{os.path.basename(path)}  ({why})\n" for path, why in sorted(lines, reverse=True))
-
-
-def sentence(planned: backup_retention.Plan, check_mode: bool) -> str:
-    """What came of it."""
-    number = len(planned.removed)
-    text = (f"{number} archive{'' if number == 1 else 's'} {'would be ' if check_mode else ''}removed "
-            f"({wording.human_size(planned.freed)}), {len(planned.kept)} kept")
-    text += f", {len(planned.unsound)} not verified and left alone" if planned.unsound else ""
-    return text + (f", {len(planned.held)} held" if planned.held else "")
 
 
 def warnings(planned: backup_retention.Plan) -> list[str]:
@@ -212,9 +202,14 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     """Remove what the rules give up, or tell what that would be."""
     layout = Layout(params["root"])
     layout.require()
-    planned = asked.prune(layout, asked.prune_request(params, layout), progress.meter(params), check_mode)
-    result = {"kept": planned.kept, "removed": planned.removed, "unsound": planned.unsound, "swept": planned.swept,
-              "held": planned.held, "freed": planned.freed, "message": sentence(planned, check_mode), "warnings": warnings(planned)}
+    request = asked.prune_request(params, layout)
+    return asked.prune(layout, request, progress.meter(params), lambda planned: told(planned, check_mode), check_mode)
+
+
+def told(planned: backup_retention.Plan, check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, str]]:
+    """Whether it changes something, the result, and the diff."""
+    result = {"kept": planned.kept, "removed": planned.removed, "unsound": planned.unsound, "swept": planned.swept, "held": planned.held,
+              "freed": planned.freed, "message": asked.sentence(planned, check_mode), "warnings": warnings(planned)}
     diff = {"before": listing(planned, False), "after": listing(planned, True)}
     return bool(planned.removed or planned.swept), result, diff
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import typing as t
 
+from .._core import wording
 from .._core.errors import InputError
 from .._target import records, restore_journal
 from .._target.layout import Layout, check_name, expand_components
@@ -14,6 +15,7 @@ from . import catalog, create, purposes, retention, signature
 from .archive import paths as archive_paths
 
 Options = t.Mapping[str, t.Any]
+Told = t.TypeVar("Told")
 
 
 def backup_request(options: Options, layout: Layout) -> create.Request:
@@ -48,14 +50,28 @@ def prune_request(options: Options, layout: Layout) -> retention.Request:
         policy=signature.policy(options["allowed_signers"], options["signer"]))
 
 
-def prune(layout: Layout, request: retention.Request, meter: Meter, check_mode: bool = False) -> retention.Plan:
-    """Remove the archives that no rule keeps; what stays and what goes."""
+def prune(layout: Layout, request: retention.Request, meter: Meter, tell: t.Callable[[retention.Plan], Told],
+          check_mode: bool = False) -> Told:
+    """Remove the archives that no rule keeps.
+
+    :param tell: makes of the plan what is returned; before anything is removed, for the sizes of files are among it.
+    """
     with restore_journal.locked(layout), retention.alone(request.dest):
         restore_journal.refuse_interrupted(layout)
         planned = retention.plan(layout, request, meter)
+        told = tell(planned)
         if not check_mode:
             retention.apply(layout, request, planned)
-    return planned
+    return told
+
+
+def sentence(planned: retention.Plan, check_mode: bool = False) -> str:
+    """What came of pruning."""
+    number = len(planned.removed)
+    text = (f"{number} archive{'' if number == 1 else 's'} {'would be ' if check_mode else ''}removed "
+            f"({wording.human_size(planned.freed)}), {len(planned.kept)} kept")
+    text += f", {len(planned.unsound)} not verified and left alone" if planned.unsound else ""
+    return text + (f", {len(planned.held)} held" if planned.held else "")
 
 
 def look(options: Options, meter: Meter) -> dict[str, t.Any]:

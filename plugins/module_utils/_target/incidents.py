@@ -10,7 +10,7 @@ import os
 import typing as t
 
 from .._core import clock, dotenv, fs, locks, wording
-from .._core.errors import InputError, StateError
+from .._core.errors import InputError, IntegrityError, StateError
 from . import history, records
 from .layout import Layout, check_name
 
@@ -26,7 +26,8 @@ SEVERITIES: dict[int, dict[str, t.Any]] = {
 def open_incident(layout: Layout, facts: dict[str, t.Any]) -> dict[str, t.Any]:
     """Write a new incident record (JSON, and Markdown for people) and return it.
 
-    :param facts: ``title, severity`` (1 to 4), ``env``, and where known ``summary, release, evidence`` (any JSON value).
+    :param facts: ``title, severity`` (1 to 4), ``env``, and where known ``summary, release, evidence`` (any JSON value), and ``cause``, a
+        word that incidents of one cause have in common.
     :raises InputError: when the severity is not one of the four.
     """
     if facts["severity"] not in SEVERITIES:
@@ -39,6 +40,7 @@ def open_incident(layout: Layout, facts: dict[str, t.Any]) -> dict[str, t.Any]:
         "opened": clock.iso(opened), "opened_by": history.who(),
         "respond_by": clock.iso(opened + datetime.timedelta(minutes=rule["response_minutes"])),
         "escalation": rule["escalation"], "channel": rule["channel"], "evidence": facts.get("evidence") or {},
+        **({"cause": facts["cause"]} if facts.get("cause") else {}),
     })
     _create(layout, record, opened.strftime("%Y%m%d"))
     fs.write_text(record["path"][:-len(".json")] + ".md", markdown(record))
@@ -70,6 +72,32 @@ def acknowledge(layout: Layout, incident_id: str, why: str = "", check_mode: boo
     return True, record
 
 
+def open_of_cause(layout: Layout, cause: str) -> dict[str, t.Any] | None:
+    """The newest open incident of a cause. Damaged records are left out: what reads all incidents names them."""
+    names = [name for name in os.listdir(layout.incidents) if name.endswith(".json")] if os.path.isdir(layout.incidents) else []
+    found = []
+    for name in names:
+        with contextlib.suppress(IntegrityError):
+            record = records.read(os.path.join(layout.incidents, name), records.INCIDENT)
+            if isinstance(record, dict) and record.get("cause") == cause and record.get("status", "open") == "open":
+                found.append({**record, "id": name[:-len(".json")]})
+    return max(found, key=lambda record: (str(record.get("opened")), len(record["id"]), record["id"]), default=None)
+
+
+def resolve(layout: Layout, incident_id: str, why: str) -> None:
+    """Note in the record that its cause is gone, which ends the paging."""
+    path = os.path.join(layout.incidents, check_name(incident_id, "incident") + ".json")
+    with locks.locked(layout.path("state", "incidents.lock")):
+        record = records.read(path, records.INCIDENT)
+        if not isinstance(record, dict) or record.get("status", "open") != "open":
+            return
+        record = {**record, "status": "resolved", "resolved": clock.iso(), "resolution": dotenv.Redactor(layout.env_file).text(why)}
+        fs.write_json(path, record)
+        with contextlib.suppress(KeyError, TypeError, AttributeError):  # as in acknowledge
+            fs.write_text(path[:-len(".json")] + ".md", markdown(record))
+        history.record(layout, "resolved", record["resolution"], incident=incident_id)
+
+
 def _create(layout: Layout, record: dict[str, t.Any], day: str) -> None:
     """Write the record under the day's next free id: two at once get two ids, and nobody reads half a record."""
     number = 1
@@ -92,7 +120,8 @@ def markdown(record: dict[str, t.Any]) -> str:
         f"- Release: {plain(record['release'] or 'none')}",
         f"- Opened {record['opened']} by {plain(record['opened_by'])}; respond by {record['respond_by']}",
         f"- Escalation: {record['escalation']}; channel: {record['channel']}",
-        *_acknowledged(record), "",
+        *_acknowledged(record),
+        *([f"- Resolved {record['resolved']}: {plain(record.get('resolution') or '')}"] if record.get("resolved") else []), "",
     ]
     if record["summary"]:
         lines += [*(plain(line) for line in record["summary"].splitlines()), ""]

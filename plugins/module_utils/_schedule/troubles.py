@@ -1,0 +1,50 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Incidents of what a host finds by itself: one for each cause, whose people are paged at once."""
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from .._core.errors import OpsError
+from .._people import service as people_service
+from .._target import incidents
+from .._target.layout import Layout
+from .._target.releases import ReleaseStore
+from .ended import Trouble, Wanted
+
+
+def open_once(layout: Layout, wanted: Wanted, trouble: Trouble) -> tuple[str, bool]:
+    """The id of the open incident of a cause, and whether it is new."""
+    there = incidents.open_of_cause(layout, trouble.cause)
+    if there:
+        return str(there["id"]), False
+    release = None
+    with contextlib.suppress(OpsError):
+        release = ReleaseStore(layout).live()
+    return str(incidents.open_incident(layout, {
+        "title": trouble.title, "severity": trouble.severity, "env": wanted.env, "release": release, "summary": trouble.summary,
+        "cause": trouble.cause, "evidence": dict(trouble.evidence)})["id"]), True
+
+
+def over(layout: Layout, cause: str, why: str) -> str:
+    """Resolve the open incident of a cause; its id, or nothing."""
+    there = incidents.open_of_cause(layout, cause)
+    if there is None:
+        return ""
+    incidents.resolve(layout, str(there["id"]), why)
+    return str(there["id"])
+
+
+def page(layout: Layout) -> str:
+    """Page the people of open incidents now, without waiting for the timer; why that was not possible, or nothing."""
+    try:
+        people_service.escalated(layout)
+    except (OpsError, OSError) as error:
+        return str(error)
+    return ""
+
+
+def of_failure(job: str, what: str, severity: int, message: str, evidence: t.Mapping[str, t.Any]) -> Trouble:
+    """The trouble of a job that failed."""
+    return Trouble(f"{job}_failed", severity, f"The scheduled {what} failed", message, evidence)
