@@ -113,7 +113,8 @@ WATCHED = Kind("the state of a watch", {
     "rounds?": (count, None), "recent?": [dict], "incident?": MAYBE, "rollback?": (dict, None), "left": number,
     "samples?": ({str: (number, text, None)}, None),
     "decision?": dict, "rolling_back?": text, "decided?": text, "resumed?": count, "times?": (dict, list), "baseline?": (dict, None),
-    "latency?": (dict, None), "write_attempts?": (list, None)},
+    "latency?": (dict, None), "write_attempts?": (list, None),
+    "new_errors?": ([{"template": str, "count": count, "first": str}], None)},
     "Move the folder of this watch away, and start another one with mobius.ops.monitor")
 BASELINE = Kind("how fast the application answered before a deploy", {
     "release?": MAYBE, "when": moment, "checks": {str: [number]}}, "Move the file away; the next deploy measures again")
