@@ -44,7 +44,7 @@ def job_lines(jobs: list[dict[str, t.Any]]) -> list[str]:
              "-" if one["seconds"] is None else f"{one['seconds']:g} s", wording.cut(one["message"], _SAID) if not one["good"] or
              one["state"] == "skipped" else one["outcome"]] for one in jobs]
     return wording.table(["job", "when", "next run", "last run", "state", "took", "result"], rows) if rows else [
-        "  none. Run: ansible-playbook mobius.ops.schedule."]
+        "  none; mobius.ops.schedule installs timers"]
 
 
 def attention_lines(upkeep: dict[str, t.Any]) -> list[str]:
