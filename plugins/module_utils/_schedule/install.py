@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 import typing as t
 
 from .._backup import asked
@@ -21,6 +22,7 @@ from .jobs import JOBS
 from .record import Planned, Schedule
 
 OFF = ("", "off", "false", "no", "none")
+_PYTHON = "/usr/bin/python3"
 #: Where commands of a job are looked for.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -62,7 +64,7 @@ def plan(layout: Layout, request: Request, write: bool) -> Plan:
     periods = {name: units.period(name, calendar) for name, calendar in request.calendars.items()}
     _require(layout, request)
     before = record.load(layout)
-    argv, environment = detach.command(layout, program, layout.root, write)
+    (_python, *argv), environment = detach.command(layout, program, layout.root, write)
     environment = {"PATH": PATH, "MOBIUS_OPERATOR": "schedule",
                    **{name: value for name, value in environment.items() if name.startswith("PYTHON")}}
     jobs, texts = {}, {}
@@ -72,8 +74,13 @@ def plan(layout: Layout, request: Request, write: bool) -> Plan:
         since = old.since if old and old.calendar == calendar else clock.iso()
         jobs[name] = Planned(calendar, periods[name], since, options)
         unit = units.name_of(request.service, request.env, name)
-        texts.update(units.texts(layout, unit, JOBS[name], calendar, [*argv, name], environment, _outside(layout, options)))
+        texts.update(units.texts(layout, unit, JOBS[name], calendar, [_interpreter(), *argv, name], environment, _outside(layout, options)))
     return Plan(Schedule(request.env, request.service, environment["PYTHONPATH"], jobs), texts)
+
+
+def _interpreter() -> str:
+    """This Python, by the name that it keeps when the distribution brings a newer one."""
+    return _PYTHON if os.path.realpath(_PYTHON) == os.path.realpath(sys.executable) else sys.executable
 
 
 def _require(layout: Layout, request: Request) -> None:
