@@ -67,7 +67,7 @@ def state(host: Host, job: str) -> dict[str, t.Any]:
     return json.loads(host.run(f"cat /opt/mobius/state/schedule/{job}.json") or "{}")
 
 
-def test_the_timers_are_installed_once_and_outlive_a_reboot(host):
+def test_the_timers_are_installed_once_and_start_with_the_host(host):
     assert host.play("setup", **PEOPLE).outcome == "set_up"
     assert host.play("restart", **PEOPLE).outcome == "restarted"
     done = host.play("schedule", **PEOPLE)
