@@ -7,7 +7,7 @@ import dataclasses
 import datetime
 import typing as t
 
-from .._core import clock, systemd, wording
+from .._core import clock, html_page, systemd, wording
 from .._target import records
 from .._target.layout import Layout
 from . import record, units
@@ -80,8 +80,11 @@ def _late(name: str, planned: Planned, run: Run | None, now: datetime.datetime) 
 def sentence(found: list[Row]) -> str:
     """What is wrong with them and what to do, or that nothing is."""
     bad = [one for one in found if not one.good]
+    if not found:
+        return "Nothing is scheduled."
     if not bad:
-        return f"{len(found)} jobs are scheduled: {', '.join(one.job for one in found)}." if found else "Nothing is scheduled."
+        are = "is" if len(found) == 1 else "are"
+        return f"{html_page.count(len(found), 'job')} {are} scheduled: {', '.join(one.job for one in found)}."
     return " ".join(map(_told, bad))
 
 
