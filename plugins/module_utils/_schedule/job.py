@@ -123,7 +123,7 @@ def _told(layout: Layout, job: Job, wanted: Wanted, ended: Ended) -> tuple[str |
         found.insert(0, troubles.of_failure(job.name, job.what, job.severity, ended.message, ended.evidence))
     gone = [*ended.over, *([f"{job.name}_failed"] if ended.good and job.severity else [])]
     for cause in gone:
-        troubles.over(layout, cause, ended.message)
+        troubles.over(layout, cause, f"it is over: {ended.message}")
     opened = [troubles.open_once(layout, wanted, each) for each in found]
     return opened[0][0] if opened else None, any(new for _id, new in opened)
 
