@@ -141,12 +141,21 @@ def _busy(layout: Layout) -> str:
     """Who else looks after the service now; empty when nobody does."""
     with contextlib.suppress(OpsError):
         watch = watch_control.latest(layout)
-        if watch and watch.state()["status"] in watch_control.GOING:
+        state = watch.state() if watch else {}
+        if watch and state["status"] in watch_control.GOING:
             return f"watch {watch.id} judges that"
+        if watch and state.get("verdict") == "frozen" and state.get("release") == ReleaseStore(layout).live() and _open(layout, state):
+            return f"{state['incident']} of watch {watch.id} is open for that"
     lock = deploy_lock.DeployLock(layout).look()
     if lock and not lock.get("fault") and not lock["expired"]:
         return deploy_lock.DeployLock.holder(lock)
     return ""
+
+
+def _open(layout: Layout, state: dict[str, t.Any]) -> bool:
+    """Whether the incident of a watch is open."""
+    path = os.path.join(layout.incidents, os.path.basename(state.get("incident") or "none") + ".json")
+    return (records.read(path, records.INCIDENT) or {"status": ""}).get("status") == "open"
 
 
 def _down(layout: Layout, name: str, found: Found) -> Trouble:

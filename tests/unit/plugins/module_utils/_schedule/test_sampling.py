@@ -13,7 +13,7 @@ from support.waiting import wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import clock, fs
 from ansible_collections.mobius.ops.plugins.module_utils._schedule import attention, record, sampling, series
-from ansible_collections.mobius.ops.plugins.module_utils._target import deploy_lock
+from ansible_collections.mobius.ops.plugins.module_utils._target import deploy_lock, incidents
 from ansible_collections.mobius.ops.plugins.module_utils._watch import control
 from ansible_collections.mobius.ops.plugins.modules import log_report
 
@@ -116,6 +116,16 @@ def test_a_watch_judges_by_itself(serving, monkeypatch):
     serving.host.mode("r1", "bad")
     last = serving.run("metrics")
     assert f"watch {folder.id} judges that" in last.message and serving.incidents() == []
+    frozen = incidents.open_incident(serving.layout, {"title": "It cannot go back", "severity": 1, "env": "production", "cause": "watch"})
+    ended = {"status": "finished", "pid": 1, "ticks": 7, "left": 0.0, "incident": frozen["id"], "release": "r1"}
+    folder.save_state({**ended, "verdict": "frozen"})
+    assert f"{frozen['id']} of watch {folder.id} is open for that" in serving.run("metrics").message and len(serving.incidents()) == 1
+    folder.save_state({**ended, "verdict": "degraded"})
+    assert serving.run("metrics").outcome == "trouble" and serving.incidents()[1] == ("service_down", "open")
+    incidents.resolve(serving.layout, record.last(serving.layout, "metrics").incident, "for the test")
+    incidents.resolve(serving.layout, frozen["id"], "for the test")
+    folder.save_state({**ended, "verdict": "frozen"})
+    assert serving.run("metrics").outcome == "trouble" and serving.incidents()[2] == ("service_down", "open")
 
 
 def test_a_disk_that_is_critical_is_one_incident_for_each_mount(serving, monkeypatch):
