@@ -18,7 +18,7 @@ from .._core import clock, dotenv, locks, wording
 from .._core.errors import InputError, IntegrityError, OpsError
 from .._target import deploy_lock
 from .._target.layout import Layout
-from . import record, troubles
+from . import overview, record, troubles
 from .ended import Ended, Wanted
 from .jobs import JOBS, Job
 from .record import Run
@@ -61,7 +61,10 @@ def _lock(layout: Layout, name: str, patience: float) -> t.ContextManager[int]:
 
 def _alone(layout: Layout, job: Job, wanted: Wanted) -> int:
     before = _last(layout, job.name)
-    opened = [_settle(layout, wanted, before)] + [_settle_other(layout, wanted, name) for name in JOBS if job.watches and name != job.name]
+    opened = [_settle(layout, wanted, before)]
+    if job.watches:
+        opened += [_settle_other(layout, wanted, name) for name in JOBS if name != job.name]
+        opened += [_miss(layout, wanted, name) for name in JOBS]
     begun, began = record.begun(layout, job.name, before), time.monotonic()
     record.note(layout, begun)
     ended = _done(layout, job, wanted)
@@ -120,8 +123,8 @@ def _told(layout: Layout, job: Job, wanted: Wanted, ended: Ended) -> tuple[str |
     """Open and resolve incidents; the first one that is open, and whether one is new."""
     found = [*ended.troubles]
     if ended.good is False and job.severity:
-        found.insert(0, troubles.of_failure(job.name, job.what, job.severity, ended.message, ended.evidence))
-    gone = [*ended.over, *([f"{job.name}_failed"] if ended.good and job.severity else [])]
+        found.insert(0, troubles.of_failure(job.name, f"{job.what} failed", job.severity, ended.message, ended.evidence))
+    gone = [*ended.over, *([troubles.cause(job.name)] if ended.good and job.severity else [])]
     for cause in gone:
         troubles.over(layout, cause, f"it is over: {ended.message}")
     opened = [troubles.open_once(layout, wanted, each) for each in found]
@@ -135,6 +138,22 @@ def _settle_other(layout: Layout, wanted: Wanted, name: str) -> bool:
     return False
 
 
+def _miss(layout: Layout, wanted: Wanted, name: str) -> bool:
+    """Open an incident for a job that has not done its work for too long, whatever keeps it from running; whether that is new.
+
+    After a boot, systemd gets the time to make up for what was missed.
+    """
+    job, planned, run_ = JOBS[name], record.require(layout).jobs.get(name), _last(layout, name)
+    if planned is None or job.severity is None or (run_ and run_.state() == "running") or deploy_lock.uptime() < overview.allowed(name):
+        return False
+    if not overview.late(name, planned, run_, clock.now()):
+        return False
+    since = run_.last_good if run_ and run_.last_good else "never"
+    unit = f"{wanted.service}-{wanted.env}-{name}"
+    message = f"The {job.what} is overdue: it last did its work {since}. Look at: systemctl status {unit}.timer {unit}.service"
+    return troubles.open_once(layout, wanted, troubles.of_failure(name, f"{job.what} is overdue", job.severity, message, {}))[1]
+
+
 def _settle(layout: Layout, wanted: Wanted, before: Run | None) -> bool:
     """Note of a run that never ended that it was killed, and open an incident for it; whether that is new."""
     job = JOBS.get(before.job) if before else None
@@ -143,7 +162,7 @@ def _settle(layout: Layout, wanted: Wanted, before: Run | None) -> bool:
     message = f"The {job.what} that began at {before.began} {KILLED}. Look at: journalctl -u '*-{wanted.env}-{job.name}.service'"
     incident, new = None, False
     if job.severity:
-        incident, new = troubles.open_once(layout, wanted, troubles.of_failure(job.name, job.what, job.severity, message, {}))
+        incident, new = troubles.open_once(layout, wanted, troubles.of_failure(job.name, f"{job.what} failed", job.severity, message, {}))
     record.note(layout, dataclasses.replace(before, ended=clock.iso(), outcome="killed", message=message, good=False, incident=incident))
     return new
 

@@ -53,7 +53,7 @@ def _row(layout: Layout, schedule: Schedule, name: str, planned: Planned, findin
     run: Run | None = findings.without(lambda: record.last(layout, name), None)
     timer = units.name_of(schedule.service, schedule.env, name) + ".timer"
     state = run.state() if run else "scheduled"
-    if state not in ("running", "failed", "killed") and _late(name, planned, run, now):
+    if state not in ("running", "failed", "killed") and late(name, planned, run, now):
         state = "overdue"
     following = None
     if systemd.is_init():
@@ -67,14 +67,18 @@ def _row(layout: Layout, schedule: Schedule, name: str, planned: Planned, findin
                run.seconds if run else None, run.incident if run else None, run.last_good if run else None, good)
 
 
-def _late(name: str, planned: Planned, run: Run | None, now: datetime.datetime) -> bool:
+def allowed(name: str) -> float:
+    """Seconds that a job of :data:`JOBS` may take from its time to the end of its run."""
+    job = JOBS[name]
+    return job.delay + job.patience + job.limit + _SLACK
+
+
+def late(name: str, planned: Planned, run: Run | None, now: datetime.datetime) -> bool:
     """Whether a job should have done its work again by now."""
     if planned.period is None or name not in JOBS:
         return False
-    job = JOBS[name]
     since = max(planned.since, run.last_good if run and run.last_good else planned.since)
-    allowed = planned.period + job.delay + job.patience + job.limit + _SLACK
-    return (now - clock.parse(since)).total_seconds() > allowed
+    return (now - clock.parse(since)).total_seconds() > planned.period + allowed(name)
 
 
 def sentence(found: list[Row]) -> str:

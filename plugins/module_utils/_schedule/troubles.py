@@ -27,9 +27,9 @@ def open_once(layout: Layout, wanted: Wanted, trouble: Trouble) -> tuple[str, bo
         "cause": trouble.cause, "evidence": dict(trouble.evidence)})["id"]), True
 
 
-def over(layout: Layout, cause: str, why: str) -> str:
+def over(layout: Layout, gone: str, why: str) -> str:
     """Resolve the open incident of a cause; its id, or nothing."""
-    there = incidents.open_of_cause(layout, cause)
+    there = incidents.open_of_cause(layout, gone)
     if there is None:
         return ""
     incidents.resolve(layout, str(there["id"]), why)
@@ -45,6 +45,11 @@ def page(layout: Layout) -> str:
     return ""
 
 
-def of_failure(job: str, what: str, severity: int, message: str, evidence: t.Mapping[str, t.Any]) -> Trouble:
-    """The trouble of a job that failed."""
-    return Trouble(f"{job}_failed", severity, f"The scheduled {what} failed", message, evidence)
+def cause(job: str) -> str:
+    """The cause of incidents of a job that did not do its work."""
+    return f"{job}_failed"
+
+
+def of_failure(job: str, title: str, severity: int, message: str, evidence: t.Mapping[str, t.Any]) -> Trouble:
+    """The trouble of a job that did not do its work."""
+    return Trouble(cause(job), severity, f"The scheduled {title}", message, evidence)

@@ -102,7 +102,8 @@ def texts(layout: Layout, name: str, job: Job, calendar: str, argv: list[str], e
     :param writable: folders outside of the root that it writes to.
     """
     lines = "".join(f"Environment={systemd.quote(f'{key}={value}')}\n" for key, value in sorted(environment.items()))
-    paths = "".join(f"ReadWritePaths={systemd.quote(path)}\n" for path in dict.fromkeys([layout.root, *writable]))
+    places = [layout.root, *(f"-{path}" for path in writable)]  # one that is missing is for the job to tell
+    paths = "".join(f"ReadWritePaths={systemd.quote(path)}\n" for path in places)
     sandbox = _SANDBOX.format(others="default" if job.watches else "invisible")
     description = f"mobius.ops {job.what} of {layout.root}"
     return {

@@ -62,6 +62,12 @@ def test_timers_run_with_the_record_and_the_code_in_place(run, host, systemd):
     assert "OnCalendar=*-*-* 02:15\nPersistent=true\nRandomizedDelaySec=900\n" in timer
 
 
+def test_a_folder_of_backups_elsewhere_may_be_written_to_and_be_missing(run, host, systemd, tmp_path):
+    assert run(backup={"dest": str(tmp_path / "usb disk")}, prune={"dest": host.layout.backups})["changed"]
+    text = core_systemd.read_unit("mobius-production-backup.service")
+    assert f'ReadWritePaths="{host.root}"\nReadWritePaths="-{tmp_path}/usb disk"\n' in text
+
+
 def test_a_second_run_changes_nothing(run, host, systemd, snapshot):
     assert run()["changed"]
     before = stored(host), snapshot(systemd.units)

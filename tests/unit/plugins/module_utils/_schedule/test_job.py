@@ -114,6 +114,24 @@ def test_a_killed_backup_is_found_by_the_next_look_and_pages(scheduled):
     assert len(scheduled.told) == 1 and scheduled.run("backup").good and scheduled.incidents() == [("backup_failed", "resolved")]
 
 
+def test_a_backup_that_never_came_is_an_incident_once_the_host_had_time_to_make_up_for_it(scheduled, monkeypatch):
+    planned = record.require(scheduled.layout)
+    late = {name: jobs.dataclasses.replace(job_, since="2026-01-01T00:00:00Z") for name, job_ in planned.jobs.items()}
+    record.save(scheduled.layout, jobs.dataclasses.replace(planned, jobs=late))
+    monkeypatch.setattr(deploy_lock, "uptime", lambda: 60.0)
+    scheduled.run("metrics")
+    assert scheduled.incidents() == []
+    monkeypatch.setattr(deploy_lock, "uptime", lambda: 1e6)
+    scheduled.run("metrics")
+    scheduled.run("metrics")
+    assert scheduled.incidents() == [("backup_failed", "open"), ("verify_failed", "open")] and sorted(scheduled.told) == [
+        "SEV2 high: The scheduled backup is overdue (production, web1)",
+        "SEV2 high: The scheduled verification of backups is overdue (production, web1)"]
+    scheduled.run("backup")
+    scheduled.run("metrics")
+    assert scheduled.incidents() == [("backup_failed", "resolved"), ("verify_failed", "open")]
+
+
 def test_a_run_that_ends_while_it_is_looked_at_is_not_taken_for_killed(scheduled):
     record.make_folder(scheduled.layout)
     record.note(scheduled.layout, record.Run("backup", "2026-11-27T02:15:00Z", 99999999, 7))
