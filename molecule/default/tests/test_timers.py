@@ -151,12 +151,15 @@ def test_no_incident_was_paged_twice(host):
 
 
 def test_a_new_version_replaces_the_code_and_the_old_one_stays_while_it_is_named(host):
-    code = json.loads(host.run("cat /opt/mobius/state/schedule.json"))["code"]
-    host.run(f"mv {code} {code}.aside; for i in 1 2 3 4 5 6 7; do echo > /opt/mobius/state/code/old$i.zip; done; mv {code}.aside {code}; "
-             f"touch -d 2020-01-01 {code}")
+    code, old = json.loads(host.run("cat /opt/mobius/state/schedule.json"))["code"], "/opt/mobius/state/code/0123456789abcdef.zip"
+    host.run(f"mv {code} {old}; touch -d 2020-01-01 {old}; sed -i s,{code},{old}, /etc/systemd/system/mobius-staging-*.service; "
+             "systemctl daemon-reload; for i in 1 2 3 4 5 6 7; do echo >/opt/mobius/state/code/later$i.zip; done")
+    host.run("systemctl start mobius-staging-metrics.service")
+    assert state(host, "metrics")["outcome"] == "looked"  # code of an earlier version
     assert host.play("schedule", mobius_schedule={"verify": "off"}, **PEOPLE).outcome == "scheduled"
-    assert host.run(f"ls {code}") == code
-    assert host.run("ls /etc/systemd/system/mobius-staging-verify.*") == ""
+    assert host.run(f"ls {old} {code}").split() == [old, code] and "later1.zip" not in host.run("ls /opt/mobius/state/code")
+    assert host.run(f"grep -l {code} /etc/systemd/system/mobius-staging-*.service | wc -l") == "3"
+    assert host.run("ls /etc/systemd/system/ | grep verify") == ""
 
 
 def test_absent_removes_all_timers(host):
