@@ -28,6 +28,8 @@ from .ended import Ended, Trouble, Wanted
 
 #: A service is down when that many looks say so, so many seconds apart; the checks of a look take at most LIMIT seconds.
 LOOKS, PAUSE, LIMIT = 3, 2.0, 5.0
+#: Seconds that a service has to become ready, after a boot or when it was started on purpose; one that has crashed has none.
+GRACE = 60.0
 #: Seconds for which a trouble has to be gone before its incident is resolved: one that comes and goes is one incident.
 DWELL = 600
 DOWN, DISK = "service_down", "disk_critical"
@@ -134,6 +136,8 @@ def _once(layout: Layout, request: Request) -> Found:
     figures = health.summarize(samples, request.thresholds)
     failed = health.outcome(samples) == "failed"
     fault = redactor.text(health.first_fault(samples)) if failed else "" if pid else f"no process of it runs ({status})"
+    if fault and pid and facts["uptime"] < GRACE and not restarts:
+        return Found("starting", "", pid, restarts, None)
     return Found("failing" if failed else status, fault, pid, restarts, figures["p95_ms"])
 
 

@@ -61,6 +61,7 @@ class Scheduled:
 @pytest.fixture
 def scheduled(host, web, monkeypatch):
     monkeypatch.setattr(sampling, "PAUSE", 0.01)
+    monkeypatch.setattr(sampling, "GRACE", 0.0)
     monkeypatch.setattr(job, "PAUSE", 0.01)
     assert incidents.open_of_cause(host.layout, "backup_failed") is None
     return Scheduled(host, web)

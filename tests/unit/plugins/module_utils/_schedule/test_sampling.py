@@ -70,6 +70,16 @@ def test_a_moment_of_weakness_is_none(serving, monkeypatch):
     assert found.status == "running" and found.fault == ""
 
 
+def test_a_service_that_was_just_started_gets_its_time_and_one_that_has_crashed_does_not(serving, monkeypatch):
+    monkeypatch.setattr(sampling, "GRACE", 1e6)
+    serving.host.mode("r1", "bad")
+    last = serving.run("metrics")
+    assert (last.outcome, last.message) == ("looked", "mobius is starting.") and serving.incidents() == []
+    status = type(serving.service).status
+    monkeypatch.setattr(type(serving.service), "status", lambda self: {**status(self), "restarts": 1})
+    assert serving.run("metrics").outcome == "trouble" and serving.incidents() == [("service_down", "open")]
+
+
 def test_the_incident_ends_after_ten_good_minutes_and_not_before(serving, monkeypatch):
     serving.host.mode("r1", "bad")
     serving.run("metrics")
