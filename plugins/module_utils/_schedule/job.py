@@ -33,9 +33,10 @@ KILLED = "was ended before its end: it was killed, took too long, or the host wa
 def main() -> None:
     """``python -m …_schedule.job ROOT NAME``"""
     try:
-        sys.exit(run(Layout(sys.argv[1]), sys.argv[2]))
+        status = run(Layout(sys.argv[1]), sys.argv[2])
     except OpsError as error:
-        sys.exit(str(error))
+        raise SystemExit(str(error)) from error
+    raise SystemExit(status)
 
 
 def run(layout: Layout, name: str) -> int:

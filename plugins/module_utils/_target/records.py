@@ -162,8 +162,8 @@ CLEANED = Kind("the record of a clean-up", {
     "run": text, "when": moment, "quarantine": text, "entries": [{
         "name": text, "component": text, "path": text, "kind": text, "size": count, "mtime_ns": wide, "sha256": text, "archive": text}]},
     "Its files are in the folder quarantine, by number. Move the file away when none of them is needed", 256 * 1024**2)
-INCIDENT = Kind("an incident", {"evidence?": (dict, None), "acknowledged?": ({"when": moment, "who?": str, "why?": str}, None),
-                                "cause?": (str, None)},
+INCIDENT = Kind("an incident", {
+    "evidence?": (dict, None), "acknowledged?": ({"when": moment, "who?": str, "why?": str}, None), "cause?": (str, None)},
                 "Move the file away")
 SCHEDULE = Kind("the schedule of a host", {
     "env": text, "service": text, "code": text, "jobs": {str: {
