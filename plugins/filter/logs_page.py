@@ -118,8 +118,9 @@ def logs_page(result: dict[str, t.Any]) -> dict[str, t.Any]:
     if "sources" not in result:
         message = str(result.get("msg") or "The logs could not be read.")
         return {"page": message, "outcome": "not_read", "good": False, "message": message, "new": []}
+    failed = any(one["failed"] for one in result["sources"])  # requests that were answered by 5xx, which may leave no line of an error
     outcome = ("no_logs" if not result["lines"] else "new_errors_found" if result["new_errors"] else
-               "errors_found" if result["errors"] else "no_errors")
+               "errors_found" if result["errors"] or failed else "no_errors")
     where = f" Page: {result['report']}." if result.get("report") else ""
     trouble = f" {result['report_trouble']}" if result.get("report_trouble") else ""
     return {"page": "\n".join(page_of(result)), "outcome": outcome, "good": True, "message": result["message"] + where + trouble,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.mobius.ops.plugins.filter import upkeep_page
 from ansible_collections.mobius.ops.plugins.module_utils._core import clock, wording
 from ansible_collections.mobius.ops.plugins.module_utils._core.wording import human_size
 from ansible_collections.mobius.ops.plugins.module_utils._observe import host_metrics
@@ -42,6 +43,9 @@ options:
     type: dict
   incidents:
     description: The result of M(mobius.ops.incident_info). The open incidents are shown, or why they could not be read.
+    type: dict
+  upkeep:
+    description: The result of M(mobius.ops.upkeep_info), or why the host could not be looked at.
     type: dict
 """
 
@@ -188,10 +192,19 @@ def due(incident: dict[str, t.Any]) -> str:
     return f"{incident['next']['name']} by {incident['next']['due']}" if incident["next"] else "-"
 
 
+def upkeep_lines(upkeep: dict[str, t.Any] | None) -> list[str]:
+    """What the host does by itself, and what needs attention."""
+    if not upkeep:
+        return []
+    if "jobs" not in upkeep:
+        return ["", "Scheduled jobs", "  " + str(upkeep.get("msg") or "not looked at")]
+    return ["", "Scheduled jobs", *upkeep_page.job_lines(upkeep["jobs"]), *upkeep_page.attention_lines(upkeep)]
+
+
 def status_page(service: dict[str, t.Any], releases: dict[str, t.Any], backups: list[dict[str, t.Any]],
-                backups_fault: str = "", host: dict[str, t.Any] | None = None,
-                incidents: dict[str, t.Any] | None = None) -> str:
-    """The page: service, health, open incidents, host, releases, backups, last events."""
+                backups_fault: str = "", host: dict[str, t.Any] | None = None, incidents: dict[str, t.Any] | None = None,
+                upkeep: dict[str, t.Any] | None = None) -> str:
+    """The page: service, health, open incidents, host, releases, backups, jobs, last events."""
     health = service["health"]
     lines = [service["message"]]
     if health["results"]:
@@ -201,6 +214,7 @@ def status_page(service: dict[str, t.Any], releases: dict[str, t.Any], backups: 
     lines += incident_lines(incidents)
     lines += place_lines(service)
     lines += host_lines(host)
+    lines += upkeep_lines(upkeep)
     lines += ["", "Releases", *table(["id", "status", "activated", "verified", ""], [
         [record["id"], record["status"], record["activated"], record["verified"], marks(record, releases)]
         for record in releases["releases"]])]

@@ -240,39 +240,21 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
+from ansible_collections.mobius.ops.plugins.module_utils._backup import asked, shrinkage
 from ansible_collections.mobius.ops.plugins.module_utils._backup import catalog as backup_catalog
 from ansible_collections.mobius.ops.plugins.module_utils._backup import create as backup_create
-from ansible_collections.mobius.ops.plugins.module_utils._backup import purposes as backup_purposes
-from ansible_collections.mobius.ops.plugins.module_utils._backup import shrinkage
-from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import paths as archive_paths
 from ansible_collections.mobius.ops.plugins.module_utils._core import clock, wording
-from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._target import progress, restore_journal
-from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout, check_name, expand_components
-
-
-def request_of(params: dict[str, t.Any], layout: Layout) -> backup_create.Request:
-    """The request that the options make. :raises InputError: when one has a wrong value."""
-    if not 1 <= params["level"] <= 9:
-        raise InputError("level", "a number from 1 to 9", str(params["level"]), "Correct it")
-    wrong = [path for path in params["never_reuse"] if archive_paths.wrong_with(path.rstrip("/"))]
-    if wrong:
-        raise InputError("never_reuse", "paths in the archive, such as uploads/maps", repr(wrong[0]), "Correct it")
-    if params["full_every"] < 0:
-        raise InputError("full_every", "a number of days from 0", str(params["full_every"]), "Correct it")
-    return backup_create.Request(
-        env=check_name(params["env"], "env"), components=expand_components(params["components"]),
-        dest=params["dest"] or layout.backups, level=params["level"], full_every=params["full_every"],
-        never_reuse=tuple(path.rstrip("/") for path in params["never_reuse"]),
-        allow_changed=params["allow_changed"], allow_shrunk=params["allow_shrunk"],
-        sign_key=params["sign_key"], purpose=params["purpose"], why=params["why"])
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 
 def planned(layout: Layout, request: backup_create.Request) -> dict[str, t.Any]:
     """The result of check mode."""
     started = time.monotonic()
-    plan = backup_create.plan(layout, request)
-    shrunk = backup_create.shrunk(request, plan, backup_catalog.find(request.dest, request.env, layout))
+    with restore_journal.locked(layout):
+        restore_journal.refuse_interrupted(layout)
+        plan = backup_create.plan(layout, request)
+        shrunk = backup_create.shrunk(request, plan, backup_catalog.find(request.dest, request.env, layout))
     return {
         "archive": os.path.join(request.dest, backup_catalog.file_name(request.env, clock.stamp())), "signature": None, "sha256": None,
         "size": plan.size, "entries": len(plan.sources), "reused": 0, "full": None, "components": plan.components, "empty": plan.empty,
@@ -286,11 +268,9 @@ def planned(layout: Layout, request: backup_create.Request) -> dict[str, t.Any]:
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, str]]:
     """Make the backup, or tell what it would hold."""
     layout = Layout(params["root"])
-    request = request_of(params, layout)
+    request = asked.backup_request(params, layout)
     layout.require()
-    with restore_journal.locked(layout):
-        restore_journal.refuse_interrupted(layout)
-        result = planned(layout, request) if check_mode else backup_create.create(layout, request, progress.meter(params))
+    result = planned(layout, request) if check_mode else asked.back_up(layout, request, progress.meter(params))
     what = ", ".join(result["components"]) or "nothing"
     after = (f"archive {result['archive']}, {result['entries']} entries of {what}, "
              f"{wording.human_size(result['size'])}{' before compression' if check_mode else ''}\n")
@@ -299,22 +279,9 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
 
 def main() -> None:
     """Module entry point."""
-    spec = {
-        "root": arguments.ROOT,
-        "env": arguments.ENV,
-        "components": arguments.COMPONENTS,
-        "dest": {"type": "path"},
-        "level": {"type": "int", "default": 5},
-        "full_every": {"type": "int", "default": 7},
-        "never_reuse": {"type": "list", "elements": "str", "default": []},
-        "allow_changed": {"type": "bool", "default": False},
-        "allow_shrunk": {"type": "bool", "default": False},
-        "sign_key": {"type": "path", "no_log": False},
-        "purpose": {"type": "str", "choices": [backup_purposes.ORDINARY, backup_purposes.DEPLOY], "default": backup_purposes.ORDINARY},
-        "why": {"type": "str", "default": ""},
-        **arguments.PROGRESS,
-    }
-    arguments.execute(AnsibleModule(argument_spec=spec, supports_check_mode=True), run)
+    arguments.execute(AnsibleModule(
+        argument_spec={"root": arguments.ROOT, "env": arguments.ENV, **arguments.BACKUP, **arguments.PROGRESS},
+        supports_check_mode=True), run)
 
 
 if __name__ == "__main__":

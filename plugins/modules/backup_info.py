@@ -212,56 +212,25 @@ age:
   sample: 10800.0
 """
 
-import itertools
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
-from ansible_collections.mobius.ops.plugins.module_utils._backup import catalog as backup_catalog
-from ansible_collections.mobius.ops.plugins.module_utils._backup import purposes as backup_purposes
-from ansible_collections.mobius.ops.plugins.module_utils._backup import signature
-from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError
-from ansible_collections.mobius.ops.plugins.module_utils._target import progress, records
-from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout, expand_components
+from ansible_collections.mobius.ops.plugins.module_utils._backup import asked
+from ansible_collections.mobius.ops.plugins.module_utils._target import progress
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """List the archives; check mode is no different."""
-    limit = params["limit"]
-    if limit is not None and limit < 1:
-        raise InputError("limit", "1 or more", str(limit), "Correct it, or leave it out to list all")
-    if params["max_age"] < 0:
-        raise InputError("max_age", "0 or more hours", f"{params['max_age']:g}", "Correct it")
-    policy = signature.policy(params["allowed_signers"], params["signer"])
-    layout = Layout(params["root"]) if params["root"] else None
-    findings = records.Findings()
-    past = backup_purposes.Past(layout, findings)
-    dest = params["dest"] or t.cast(Layout, layout).backups
-    backups: t.Iterable[backup_catalog.Backup] = backup_catalog.find(dest, params["env"], layout)
-    if params["components"] or params["skip_safety"]:
-        components = expand_components(params["components"]) if params["components"] else []
-        backups = backup_catalog.telling_of(backups, components, past if params["skip_safety"] else None)
-    described = backup_catalog.describe(list(itertools.islice(backups, limit)), params["verify"], policy, progress.meter(params), past)
-    judged = {} if params["verify"] == "none" else backup_catalog.verdict(described, params["max_age"])
-    return False, {"backups": described, "findings": findings.told, **judged}, {}
+    return False, asked.look(params, progress.meter(params)), {}
 
 
 def main() -> None:
     """Module entry point."""
-    spec = {
-        "root": {"type": "path"},
-        "dest": {"type": "path"},
-        "env": {"type": "str"},
-        "verify": {"type": "str", "choices": list(backup_catalog.LEVELS), "default": "none"},
-        "components": {"type": "list", "elements": "str"},
-        "skip_safety": {"type": "bool", "default": False},
-        "limit": {"type": "int"},
-        "max_age": {"type": "float", "default": 0},
-        **arguments.SIGNATURES,
-        **arguments.PROGRESS,
-    }
-    module = AnsibleModule(argument_spec=spec, required_one_of=[("root", "dest")], supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={"root": {"type": "path"}, "env": {"type": "str"}, **arguments.VERIFY, **arguments.PROGRESS},
+        required_one_of=[("root", "dest")], supports_check_mode=True)
     arguments.execute(module, run)
 
 

@@ -169,12 +169,11 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
+from ansible_collections.mobius.ops.plugins.module_utils._backup import asked
 from ansible_collections.mobius.ops.plugins.module_utils._backup import ordering as backup_ordering
 from ansible_collections.mobius.ops.plugins.module_utils._backup import retention as backup_retention
-from ansible_collections.mobius.ops.plugins.module_utils._backup import signature
-from ansible_collections.mobius.ops.plugins.module_utils._core import wording
-from ansible_collections.mobius.ops.plugins.module_utils._target import progress, restore_journal
-from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout, check_name
+from ansible_collections.mobius.ops.plugins.module_utils._target import progress
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 
 def listing(planned: backup_retention.Plan, after: bool) -> str:
@@ -186,15 +185,6 @@ def listing(planned: backup_retention.Plan, after: bool) -> str:
         lines += [(facts["archive"], "no rule keeps it") for facts in planned.removed]
         lines += [(path, "belongs to no archive") for path in planned.swept]
     return "".join(f"{os.path.basename(path)}  ({why})\n" for path, why in sorted(lines, reverse=True))
-
-
-def sentence(planned: backup_retention.Plan, check_mode: bool) -> str:
-    """What came of it."""
-    number = len(planned.removed)
-    text = (f"{number} archive{'' if number == 1 else 's'} {'would be ' if check_mode else ''}removed "
-            f"({wording.human_size(planned.freed)}), {len(planned.kept)} kept")
-    text += f", {len(planned.unsound)} not verified and left alone" if planned.unsound else ""
-    return text + (f", {len(planned.held)} held" if planned.held else "")
 
 
 def warnings(planned: backup_retention.Plan) -> list[str]:
@@ -212,33 +202,23 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     """Remove what the rules give up, or tell what that would be."""
     layout = Layout(params["root"])
     layout.require()
-    request = backup_retention.Request(
-        env=check_name(params["env"], "env"), dest=params["dest"] or layout.backups, verify=params["verify"],
-        keep=backup_retention.Keep(*(params[f"keep_{rule}"] for rule in ("last", "daily", "weekly", "monthly"))),
-        policy=signature.policy(params["allowed_signers"], params["signer"]))
-    with restore_journal.locked(layout), backup_retention.alone(request.dest):
-        restore_journal.refuse_interrupted(layout)
-        planned = backup_retention.plan(layout, request, progress.meter(params))
-        result = {"kept": planned.kept, "removed": planned.removed, "unsound": planned.unsound, "swept": planned.swept,
-                  "held": planned.held, "freed": planned.freed, "message": sentence(planned, check_mode), "warnings": warnings(planned)}
-        diff = {"before": listing(planned, False), "after": listing(planned, True)}
-        if not check_mode:
-            backup_retention.apply(layout, request, planned)
+    request = asked.prune_request(params, layout)
+    return asked.prune(layout, request, progress.meter(params), lambda planned: told(planned, check_mode), check_mode)
+
+
+def told(planned: backup_retention.Plan, check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, str]]:
+    """Whether it changes something, the result, and the diff."""
+    result = {"kept": planned.kept, "removed": planned.removed, "unsound": planned.unsound, "swept": planned.swept, "held": planned.held,
+              "freed": planned.freed, "message": asked.sentence(planned, check_mode), "warnings": warnings(planned)}
+    diff = {"before": listing(planned, False), "after": listing(planned, True)}
     return bool(planned.removed or planned.swept), result, diff
 
 
 def main() -> None:
     """Module entry point."""
-    spec = {
-        "root": arguments.ROOT,
-        "env": arguments.ENV,
-        "dest": {"type": "path"},
-        **{f"keep_{rule}": {"type": "int", "default": 0} for rule in ("last", "daily", "weekly", "monthly")},
-        "verify": {"type": "str", "choices": ["all", "newest"], "default": "all"},
-        **arguments.SIGNATURES,
-        **arguments.PROGRESS,
-    }
-    arguments.execute(AnsibleModule(argument_spec=spec, supports_check_mode=True), run)
+    arguments.execute(AnsibleModule(
+        argument_spec={"root": arguments.ROOT, "env": arguments.ENV, **arguments.PRUNE, **arguments.PROGRESS},
+        supports_check_mode=True), run)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ STEPS = {
     "incident": "Write it down", "incident/list": "Look", "logs": "Read…", "mobius": "", "mobius/outcome": "outcome",
     "monitor": "Watch…", "monitor/forks": "Check", "monitor/report": "", "oncall": "Look", "oncall/escalate": "Page…",
     "preflight": "Check", "report": "Write the page", "rollback": "", "rollback/reach": "Check", "rollback/target": "Check",
-    "rollback/data": "Restore…", "smoke_test": "Smoke-test…", "smoke_test/canary": "", "status": "Look",
+    "rollback/data": "Restore…", "schedule": "Schedule", "smoke_test": "Smoke-test…", "smoke_test/canary": "", "status": "Look",
 }
 #: The step of tasks whose message is the outcome, which is shown last.
 OUTCOME = "outcome"

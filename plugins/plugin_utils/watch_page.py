@@ -45,7 +45,8 @@ def render(facts: Facts) -> str:
     marks = _marks(facts)
     parts = [_head(facts), watch_charts.PATTERNS, _figures(facts), watch_tables.steps(facts), _latencies(facts, marks), _outcomes(facts),
              _host(facts, marks), watch_tables.checks(facts), watch_tables.evidence(facts),
-             watch_tables.writes(facts), watch_tables.incidents(facts), watch_tables.releases(facts), watch_tables.ids(facts)]
+             watch_tables.writes(facts), watch_tables.new_errors(facts), watch_tables.incidents(facts), watch_tables.releases(facts),
+             watch_tables.ids(facts)]
     watch = facts["watch"]
     return html_page.document(f"{summary(facts)} ({watch['env']}, watch {watch['id']})", parts, watch_charts.STYLE + STYLE)
 

@@ -91,6 +91,15 @@ def writes(facts: Facts) -> str:
     return html_page.section("Writes outside the shared folders", told + _stack(head, rows)) if rows else ""
 
 
+def new_errors(facts: Facts) -> str:
+    """Errors in the logs that came with the release."""
+    rows = [f'<tr><td class="number">{one.get("count", 0):,}</td><td class="when">{text(one.get("first") or "")}</td>'
+            f'<td class="long"><code>{text(one.get("template") or "")}</code></td></tr>'
+            for one in facts["watch"].get("new_errors") or [] if isinstance(one, dict)]
+    told = '<p class="soft small">No log had them before the release was put into service. <code>mobius.ops.logs</code> shows more.</p>'
+    return html_page.section("New errors in the logs", told + _stack(["lines", "first", "error"], rows)) if rows else ""
+
+
 def incidents(facts: Facts) -> str:
     """What was opened, and what the application printed last."""
     parts = []

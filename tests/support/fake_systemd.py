@@ -15,6 +15,7 @@ import sys
 import time
 
 WANTS = "multi-user.target.wants"
+TIMERS = "timers.target.wants"
 
 #: Mounts a folder at another place for one program, which is what systemd does for ``BindReadOnlyPaths=``.
 UNSHARE = ["unshare", "--mount", "--propagation", "private"]
@@ -34,7 +35,7 @@ class FakeSystemd:
 
     def install(self) -> None:
         """Make the folders and the program."""
-        for path in (os.path.join(self.units, WANTS), self.running, os.path.dirname(self.program)):
+        for path in (os.path.join(self.units, WANTS), os.path.join(self.units, TIMERS), self.running, os.path.dirname(self.program)):
             os.makedirs(path)
         with open(self.program, "w", encoding="utf-8") as stream:
             stream.write(f'#!/bin/sh\nexec {sys.executable} -I -S {os.path.abspath(__file__)} {self.folder} "$@"\n')
@@ -46,7 +47,11 @@ class FakeSystemd:
 
     def files(self) -> set[str]:
         """All unit files."""
-        return set(os.listdir(self.units)) - {WANTS}
+        return set(os.listdir(self.units)) - {WANTS, TIMERS}
+
+    def timers(self) -> set[str]:
+        """The timers that run, and that a reboot starts."""
+        return {unit for unit in os.listdir(os.path.join(self.units, TIMERS)) if os.path.exists(os.path.join(self.running, unit))}
 
     def reboot(self) -> None:
         """All processes are gone; what is enabled is started."""
@@ -73,6 +78,9 @@ class FakeSystemd:
 
     def do(self, verb: str, unit: str) -> None:
         """What systemctl does."""
+        if unit.endswith(".timer"):
+            self._timer(verb, unit)
+            return
         link = os.path.join(self.units, WANTS, unit)
         lines = self._lines(unit) if verb in ("start", "enable") else []
         if verb == "show":
@@ -88,6 +96,20 @@ class FakeSystemd:
             os.symlink(os.path.join(self.units, unit), link)
         elif verb == "disable" and os.path.lexists(link):
             os.unlink(link)
+
+    def _timer(self, verb: str, unit: str) -> None:
+        """A timer runs and is enabled, or not; it never elapses."""
+        link, runs = os.path.join(self.units, TIMERS, unit), os.path.join(self.running, unit)
+        if verb == "show":
+            print(f"ActiveState={'active' if os.path.exists(runs) else 'inactive'}\nNextElapseUSecRealtime=Sat 2026-11-28 02:15:00 UTC")
+        elif verb in ("start", "restart") and os.path.exists(os.path.join(self.units, unit)):
+            with open(runs, "w", encoding="ascii"):
+                pass
+        elif verb == "enable" and not os.path.lexists(link):
+            os.symlink(os.path.join(self.units, unit), link)
+        elif verb in ("stop", "disable"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(runs if verb == "stop" else link)
 
     def _lines(self, unit: str) -> list[str]:
         with open(os.path.join(self.units, unit), encoding="utf-8") as stream:

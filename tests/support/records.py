@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import io
 import json
 import os
@@ -19,6 +20,8 @@ from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import can
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health
 from ansible_collections.mobius.ops.plugins.module_utils._people import plan
 from ansible_collections.mobius.ops.plugins.module_utils._people import service as people_service
+from ansible_collections.mobius.ops.plugins.module_utils._schedule import record as schedule_record
+from ansible_collections.mobius.ops.plugins.module_utils._schedule import series as schedule_series
 from ansible_collections.mobius.ops.plugins.module_utils._service import definition, ongoing_work
 from ansible_collections.mobius.ops.plugins.module_utils._service import node_service as service_node_service
 from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
@@ -51,6 +54,7 @@ from ansible_collections.mobius.ops.plugins.modules import (
     release_info,
     release_migration,
     storage_cleanup,
+    upkeep_info,
     watch_report,
 )
 
@@ -94,6 +98,16 @@ def page(place: Layout) -> None:
     people_service.escalated(place, send=lambda *words: "")
 
 
+def scheduled(place: Layout) -> None:
+    """Let the host have done a job by itself, and looked at its disks."""
+    jobs = {name: schedule_record.Planned("daily", 86400.0, "2026-01-01T00:00:00Z", {}) for name in ("backup", "metrics")}
+    schedule_record.save(place, schedule_record.Schedule("local", "mobius", "none", jobs))
+    schedule_record.note(place, schedule_record.Run("backup", "2026-01-01T00:00:00Z", 99999999, 7, "2026-01-01T00:00:01Z", "backed_up",
+                                                    "a.zip.", True, 1.0, 0, "2026-01-01T00:00:01Z"))
+    at = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
+    schedule_series.keep(place, at, "running", 1.0, [{"metric": "disk_used_bytes", "subject": "/", "value": 7}], 90)
+
+
 def quarantine(place: Layout) -> None:
     """Let a file be in quarantine."""
     journal.make_quarantine(place.quarantine, accounts.own())
@@ -135,6 +149,7 @@ def root(place: Layout) -> str:
                                              service=None, wanted=False, previous=None, target=None)
     begun.update(safety={}, since=0, swaps=[])
     quarantine(place)
+    scheduled(place)
     hold(place)
     return str(archive)
 
@@ -215,6 +230,7 @@ def calls(root: str, port: int, archive: str) -> dict[str, tuple[t.Any, dict[str
         "incidents": (incident_info, {"root": root, "show": "all"}, False),
         "incident shown": (incident_info, {"root": root, "id": newest(root)}, False),
         "escalate": (notify, {"root": root}, False),
+        "upkeep": (upkeep_info, {"root": root, "window": 0}, False),
         "outbox": (notify, {"root": root, "state": "listed"}, False),
         "contacts": (notify, {"root": root, "state": "configured", "env": env, "host": "h", **PEOPLE}, True),
     }

@@ -38,6 +38,22 @@ CHECKS = {
 }
 
 
+#: The options of ``backup``, ``backup_prune`` and ``backup_info`` beside root, environment and progress.
+BACKUP: dict[str, t.Any] = {
+    "components": COMPONENTS, "dest": {"type": "path"}, "level": {"type": "int", "default": 5}, "full_every": {"type": "int", "default": 7},
+    "never_reuse": {"type": "list", "elements": "str", "default": []}, "allow_changed": {"type": "bool", "default": False},
+    "allow_shrunk": {"type": "bool", "default": False}, "sign_key": {"type": "path", "no_log": False},
+    "purpose": {"type": "str", "choices": ["ordinary", "deploy"], "default": "ordinary"}, "why": {"type": "str", "default": ""},
+}
+PRUNE: dict[str, t.Any] = {
+    "dest": {"type": "path"}, **{f"keep_{rule}": {"type": "int", "default": 0} for rule in ("last", "daily", "weekly", "monthly")},
+    "verify": {"type": "str", "choices": ["all", "newest"], "default": "all"}, **SIGNATURES,
+}
+VERIFY: dict[str, t.Any] = {
+    "dest": {"type": "path"}, "verify": {"type": "str", "choices": ["none", "checksum", "deep"], "default": "none"},
+    "components": {"type": "list", "elements": "str"}, "skip_safety": {"type": "bool", "default": False}, "limit": {"type": "int"},
+    "max_age": {"type": "float", "default": 0}, **SIGNATURES,
+}
 #: The options that define a watch.
 WATCH: dict[str, t.Any] = {
     "env": {"type": "str"},

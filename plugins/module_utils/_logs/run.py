@@ -121,3 +121,20 @@ def message(facts: Facts) -> str:
     text += f", {new} new since the last deploy" if new else ""
     answered = f"; of {html_page.count(requests, 'request')} {failed:,} failed (5xx) and {refused:,} were refused (4xx)"
     return text + (answered if requests else "") + "."
+
+
+def first_seen(layout: Layout, service: str, since: str, most_mb: int) -> list[Facts]:
+    """The error templates that no log had before a moment, the most frequent first; nothing is kept for other runs.
+
+    :param service: whose journal is read too, where systemd runs it; an empty text for none.
+    :param since: the moment, as ``_core.clock.iso`` writes it.
+    :param most_mb: megabytes that are read at most, beside what earlier runs have read.
+    :raises OpsError: when a record that it needs is damaged.
+    """
+    units = units_of(layout, service) if service else []
+    saved = records.read(marks.path(layout), records.LOGS) or {}
+    state, _note = marks.load(layout, saved.get("slow_ms", 1000))
+    wanted = Wanted([layout.path("shared", "logs", "*.log*")], units, 0, state.slow_ms or 1000, "sampled", 1, most_mb * 10**6,
+                    dotenv.Redactor(layout.env_file).text)
+    rows = report.errors(reading.read(wanted, state).state.totals, Past(layout))
+    return [row for row in rows if row["first"] and row["first"] >= since]

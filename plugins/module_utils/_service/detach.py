@@ -13,6 +13,7 @@ import hashlib
 import importlib.util
 import marshal
 import os
+import re
 import sys
 import types
 import zipfile
@@ -50,16 +51,10 @@ def code_archive(layout: Layout) -> str:
     A detached program that starts another one, as a watch does when it rolls back, passes its own file on: it has
     loaded only what it needs itself.
     """
-    folder = layout.path("state", "code")
-    own = __file__.partition(".zip" + os.sep)[0] + ".zip"
-    if os.path.dirname(own) == folder:
-        os.utime(own)
-        return own
-    sources = _sources()
-    text = "".join(path + "\0" + sources[path] + "\0" for path in sorted(sources))
+    path, sources = _archive(layout)
+    folder = os.path.dirname(path)
     os.makedirs(folder, mode=0o755, exist_ok=True)
-    path = os.path.join(folder, hashlib.sha256(text.encode("utf-8")).hexdigest()[:16] + ".zip")
-    if not os.path.exists(path):
+    if sources and not os.path.exists(path):
         with fs.atomic_file(path) as stream, zipfile.ZipFile(stream, "w") as archive:
             for name in sorted(sources):
                 archive.writestr(zipfile.ZipInfo(name), sources[name])
@@ -69,6 +64,17 @@ def code_archive(layout: Layout) -> str:
     return path
 
 
+def _archive(layout: Layout) -> tuple[str, dict[str, str]]:
+    """Where the zip file belongs, and what goes into it; nothing when this program runs from it."""
+    folder = layout.path("state", "code")
+    own = __file__.partition(".zip" + os.sep)[0] + ".zip"
+    if os.path.dirname(own) == folder:
+        return own, {}
+    sources = _sources()
+    text = "".join(path + "\0" + sources[path] + "\0" for path in sorted(sources))
+    return os.path.join(folder, hashlib.sha256(text.encode("utf-8")).hexdigest()[:16] + ".zip"), sources
+
+
 def _bytecode(source: str, path: str) -> bytes:
     """The content of a ``.pyc`` file that is used without a look at its source (PEP 552: magic number, flags, hash, code)."""
     code = compile(source, path, "exec", dont_inherit=True)
@@ -76,16 +82,32 @@ def _bytecode(source: str, path: str) -> bytes:
 
 
 def _sweep(folder: str) -> None:
+    """Remove zip files of earlier versions, but none that a unit of systemd names: it may start its program at any time."""
     paths = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".zip")]
-    for path in sorted(paths, key=os.path.getmtime, reverse=True)[KEPT:]:
+    named = _named(folder)
+    for path in [path for path in sorted(paths, key=os.path.getmtime, reverse=True)[KEPT:] if path not in named]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
 
 
-def command(layout: Layout, util: types.ModuleType, argument: str) -> tuple[list[str], dict[str, str]]:
-    """The argv and environment that run ``main()`` of a util, e.g. ``_watch.watcher``, with one argument."""
+def _named(folder: str) -> set[str]:
+    """The zip files of a folder that units of systemd run programs from."""
+    units = os.listdir(systemd.UNIT_DIR) if os.path.isdir(systemd.UNIT_DIR) else []
+    pattern = re.compile(re.escape(systemd.literal(folder)) + r"/([\w-]+\.zip)")
+    found: set[str] = set()
+    for unit in (name for name in units if name.endswith(".service")):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            found.update(os.path.join(folder, name) for name in pattern.findall(systemd.read_unit(unit)))
+    return found
+
+
+def command(layout: Layout, util: types.ModuleType, argument: str, write: bool = True) -> tuple[list[str], dict[str, str]]:
+    """The argv and environment that run ``main()`` of a util, e.g. ``_watch.watcher``, with one argument.
+
+    :param write: whether the zip file is written, when it is not there yet.
+    """
     env = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG", "TZ", "USER")}
-    env.update(PYTHONPATH=code_archive(layout), PYTHONDONTWRITEBYTECODE="1")
+    env.update(PYTHONPATH=code_archive(layout) if write else _archive(layout)[0], PYTHONDONTWRITEBYTECODE="1")
     return [sys.executable, "-m", util.__name__, argument], env
 
 

@@ -215,24 +215,35 @@ def add_evidence(layout: Layout, incident_id: str, evidence: dict[str, t.Any]) -
     return record
 
 
-def settle(layout: Layout, env: str, cause: str, why: str, check_mode: bool = False) -> list[str]:
-    """Resolve the incidents of a cause that is gone now; their ids. :raises InputError: without a cause."""
+def open_of_cause(layout: Layout, env: str, cause: str) -> Record | None:
+    """The newest incident of a cause that is not resolved."""
+    return next((record for record in recent(layout) if (record.get("env"), record.get("cause")) == (env, cause)
+                 and not incident_log.state(record).resolved), None)
+
+
+def settle(layout: Layout, env: str, cause: str, why: str, check_mode: bool = False, worst: int = 2) -> list[str]:
+    """Resolve the incidents of a cause that is gone now; their ids.
+
+    :param worst: the worst severity that is resolved so.
+    :raises InputError: without a cause.
+    """
     if not cause:
         raise InputError("cause: none was given", todo="Name the cause that is gone")
-    return resolve_by_itself(layout, env, cause.__eq__, clock.now() + datetime.timedelta(seconds=1), why, check_mode)
+    return resolve_by_itself(layout, env, cause.__eq__, clock.now() + datetime.timedelta(seconds=1), why, check_mode, worst)
 
 
 def resolve_by_itself(layout: Layout, env: str, causes: t.Callable[[str], bool], before: datetime.datetime, why: str,
-                      check_mode: bool = False) -> list[str]:
-    """Resolve the incidents whose cause is gone; their ids. Only of severity 2 to 4, opened before a moment, that no person has touched.
+                      check_mode: bool = False, worst: int = 2) -> list[str]:
+    """Resolve the incidents whose cause is gone; their ids. Only those that were opened before a moment and that no person has touched.
 
     :param causes: whether a cause is meant.
+    :param worst: the worst severity that is resolved so.
     """
     found = []
     for record in list(recent(layout)):
         state = incident_log.state(record)
         if (record.get("env") != env or not causes(str(record.get("cause") or "")) or state.status != "open" or state.touched
-                or incident_log.number(state.severity) == 1 or not state.since or state.since >= before):
+                or incident_log.number(state.severity) < worst or not state.since or state.since >= before):
             continue
         with contextlib.suppress(StateError, IntegrityError):
             if change(layout, record["id"], RESOLVED, check_mode, why=why, itself=True)[0]:

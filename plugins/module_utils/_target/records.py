@@ -113,7 +113,8 @@ WATCHED = Kind("the state of a watch", {
     "rounds?": (count, None), "recent?": [dict], "incident?": MAYBE, "rollback?": (dict, None), "left": number,
     "samples?": ({str: (number, text, None)}, None),
     "decision?": dict, "rolling_back?": text, "decided?": text, "resumed?": count, "times?": (dict, list), "baseline?": (dict, None),
-    "latency?": (dict, None), "write_attempts?": (list, None)},
+    "latency?": (dict, None), "write_attempts?": (list, None),
+    "new_errors?": ([{"template": str, "count": count, "first": str}], None)},
     "Move the folder of this watch away, and start another one with mobius.ops.monitor")
 BASELINE = Kind("how fast the application answered before a deploy", {
     "release?": MAYBE, "when": moment, "checks": {str: [number]}}, "Move the file away; the next deploy measures again")
@@ -167,6 +168,16 @@ INCIDENT = Kind("an incident", {
         **_BY, "what": text, "title?": str, "summary?": str, "affected?": str, "done?": str, "severity?": count, "level?": count,
         "channels?": [text], "reached?": [text], "itself?": bool}]},
     "Move the file away")
+SCHEDULE = Kind("the schedule of a host", {
+    "env": text, "service": text, "code": text, "jobs": {str: {
+        "calendar": text, "period": (number, None), "since": moment, "options": dict}}},
+    "Move the file away and run the playbook mobius.ops.schedule")
+RUN = Kind("the last run of a job", {
+    "job": text, "began": moment, "ended?": _MAYBE_TIME, **_PROCESS, "outcome?": str, "message?": str, "good?": (bool, None),
+    "seconds?": (number, None), "status?": (count, None), "last_good?": _MAYBE_TIME, "incident?": MAYBE},
+    "Move the file away; the next run writes it again")
+LOOKED = Kind("what the last look at a host found", {"sampled": _MAYBE_TIME, "seen": {str: moment}},
+               "Move the file away; the next look writes it again")
 NOTIFY = Kind("the settings for messages", {
     "contacts": dict, "oncall": dict, "escalation": dict, "since": moment, "env": text, "host": text, "link": text, "urls_file": text},
     "Move the file away and run the playbook mobius.ops.setup")

@@ -14,9 +14,13 @@ import typing as t
 from .._core import clock, dotenv, foreign, fs, wording
 from .._core.errors import OpsError
 from .._incidents import opening
+from .._logs import run as logs_run
 from .._service.node_service import Service
 from .._target import incident_log, incidents, records
 from .control import WatchFolder
+
+#: Megabytes of logs that are read for new errors, beside what the last report has read; and templates that are named.
+_LOG_MB, _TEMPLATES = 200, 10
 
 
 class Record:
@@ -58,6 +62,25 @@ class Record:
             self.folder.save_state({**self.state, "trigger": self.redactor.text(self.state["trigger"]),
                                     "recent": self.redactor.value(self.state["recent"])})
 
+    def new_errors(self) -> list[str]:
+        """Error templates that the logs have only since the release was put into service, as lines; those of the watch are noted once."""
+        with self.best_effort():
+            release = self.release()
+            rows = logs_run.first_seen(self.folder.layout, self.spec["service"] or "", release.get("activated") or self.state["started"],
+                                       _LOG_MB)
+            known = {one["template"] for one in self.state.get("new_errors") or []}
+            found = [{name: row[name] for name in ("template", "count", "first")} for row in rows[:_TEMPLATES]]
+            for one in found:
+                if one["template"] not in known:
+                    self.mark("new_error", "WARN", f"an error that is new since the deploy, {one['count']} times: {one['template']}")
+            self.save(new_errors=found)
+        return [f"{one['count']} times since {one['first']}: {one['template']}" for one in self.state.get("new_errors") or []]
+
+    def release(self) -> dict[str, t.Any]:
+        """The record of the release that is watched; nothing when there is none that can be read."""
+        path = os.path.join(self.folder.layout.releases, self.state["release"] or "", ".release.json")
+        return records.Findings().without(lambda: records.read(path, records.RELEASE), None) or {}
+
     def incident(self, severity: int, title: str, summary: str, service: Service | None, cause: str = "", rolled_back: bool = False,
                  **more: t.Any) -> None:
         """Open an incident with the evidence at hand, then let it gather the rest.
@@ -65,9 +88,7 @@ class Record:
         :param cause: a key of the cause; that of the release by default.
         :param rolled_back: whether the release was rolled back, to one that was found healthy.
         """
-        layout = self.folder.layout
-        path = os.path.join(layout.releases, self.state["release"] or "", ".release.json")
-        release = records.Findings().without(lambda: records.read(path, records.RELEASE), None) or {}
+        layout, release, errors = self.folder.layout, self.release(), self.new_errors()
         with self.best_effort():
             record = incidents.open_incident(layout, {
                 "title": title, "severity": severity, "env": self.spec["env"], "release": self.state["release"], "summary": summary,
@@ -77,7 +98,7 @@ class Record:
                     "trigger": summary, "samples": self.state["recent"], "log_file": self.spec["log_file"],
                     "metrics_file": self.spec["metrics_file"], "backup": release.get("backup"),
                     "application_log": foreign.tail(os.path.join(layout.component("logs"), "app.log"), 20),
-                    "console": service.evidence() if service else [], **more}})
+                    "console": service.evidence() if service else [], **({"new_errors": errors} if errors else {}), **more}})
             self.log("WARN", f"incident {record['id']} (severity {severity}) is open: {title}")
             self.save(incident=record["id"])
             opening.complete(layout, record)

@@ -21,11 +21,11 @@ _STEPS = ("preflight", "lock_reclaimed", "force_unlock", "backup", "prepared", "
 #: Seconds from a switch to its watch, and from a step to the next one, beyond which they do not belong together.
 _SOON, _LONG = 3600, 4 * 3600
 _EVENTS, _INCIDENTS, _LINES = 100, 5, 20
-_QUOTES = ("application_log", "console", "lines")
+_QUOTES = ("application_log", "console", "lines", "new_errors")
 _OF_SPEC = ("duration", "interval", "retry_interval", "failure_threshold", "error_threshold", "restart_limit", "auto_rollback", "service",
             "log_file", "metrics_file")
 _OF_STATE = ("status", "started", "release", "verdict", "trigger", "rounds", "left", "samples", "rollback", "incident",
-             "write_attempts")
+             "write_attempts", "new_errors")
 _OF_INCIDENT = ("id", "title", "severity", "severity_name", "status", "opened", "opened_by", "respond_by", "escalation", "channel",
                 "summary", "path")
 _OF_RECORD = ("id", "version", "status", "source", "sha256", "backup", "migration", "created", "activated", "verified", "failed_reason")

@@ -241,6 +241,7 @@ class Watcher:
         release, latency = self.state["release"], self.decision.latency()
         if self.store.live() == release:
             application_log.look(self.record, self.service)
+            self.record.new_errors()
         if any(words != "judged" for words in latency.values()):
             told = "; ".join(f"{name} {words}" for name, words in latency.items())
             self.record.log("WARN", f"latency against the release before: {told}")

@@ -32,7 +32,9 @@ def test_differences_from_the_greps_are_shown():
 
 @pytest.mark.parametrize("more, outcome, message", [
     ({"new_errors": []}, "errors_found", "2 error templates. Page: /opt/mobius/reports/logs.html."),
-    ({"new_errors": [], "errors": [], "error_groups": 0}, "no_errors", "2 error templates. Page: /opt/mobius/reports/logs.html."),
+    ({"new_errors": [], "errors": [], "error_groups": 0}, "errors_found", "2 error templates. Page: /opt/mobius/reports/logs.html."),
+    ({"new_errors": [], "errors": [], "error_groups": 0, "sources": []}, "no_errors",
+     "2 error templates. Page: /opt/mobius/reports/logs.html."),
     ({"lines": 0, "report": "", "report_trouble": "No pygal."}, "no_logs", "2 error templates. No pygal.")])
 def test_outcomes(more, outcome, message):
     found = logs_page(result(**more))

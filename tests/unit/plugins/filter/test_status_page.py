@@ -41,6 +41,15 @@ def test_an_empty_host():
     assert status_page.FilterModule().filters()["status_page"] is status_page.status_page
 
 
+@pytest.mark.parametrize("upkeep, said", [
+    (None, ""), ({"jobs": []}, "\nScheduled jobs\n  none; mobius.ops.schedule installs timers\n"),
+    ({"jobs": [], "stuck_jobs": [{"name": "r7", "verdict": "stopped", "pid": 7}]}, "\nFFmpeg job r7 is stopped (process 7)."),
+    ({"failed": True, "msg": "root: no."}, "\nScheduled jobs\n  root: no.\n")])
+def test_what_the_host_does_by_itself(upkeep, said):
+    page = status_page.status_page(SERVICE, {"live": None, "target": None, "releases": [], "history": []}, [], upkeep=upkeep)
+    assert said in page and ("Scheduled jobs" in page) == bool(upkeep)
+
+
 def test_backups_that_cannot_be_listed():
     page = status_page.status_page(SERVICE, {"live": None, "target": None, "releases": [], "history": []}, [], "/b: no such folder.")
     assert page.splitlines()[0] == "mobius runs." and "Backups\n  /b: no such folder.\n" in page

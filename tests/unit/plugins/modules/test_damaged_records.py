@@ -47,7 +47,8 @@ RECORDS = ("state/service/mobius/spec.json", "state/service/mobius/status.json",
            "state/restore.copy.json", "state/history.jsonl", "releases/r1/.release.json", "releases/r2/.release.json",
            "releases/r2/.assets.json", "incidents/*.json", "current", "state/switch.lock", "state/switch.json", "state/env.json",
            "monitor_logs/*.jsonl", "state/logs.json", "state/cleanup/*.json", "state/notify.json",
-           "state/notify_urls.json", "state/outbox/*-1.json", "state/outbox/*.0.mail.json")
+           "state/notify_urls.json", "state/outbox/*-1.json", "state/outbox/*.0.mail.json", "state/schedule.json",
+           "state/schedule/*.json", "state/metrics/*.jsonl")
 
 
 class Used(t.NamedTuple):
@@ -90,6 +91,7 @@ def used(host, run_module) -> Used:
     wait_until(lambda: folder.state()["status"] == "finished", what="the end of the watch")
     archive = run_module(backup, {"root": host.root, "env": "local"})["archive"]
     records.quarantine(host.layout)
+    records.scheduled(host.layout)
     service.stop()
     with open(os.path.join(host.layout.component("logs"), "app.log"), "a", encoding="utf-8") as stream:
         stream.write("2026-01-01T00:00:00Z ERROR it failed\n2026-01-01T00:00:00Z POST /a 500 7ms\n")

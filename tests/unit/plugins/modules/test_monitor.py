@@ -3,12 +3,15 @@
 """The module monitor: what it starts, follows and stops."""
 from __future__ import annotations
 
+import datetime
 import os
 
 import pytest
 from support.waiting import HANG
 
+from ansible_collections.mobius.ops.plugins.module_utils._core import clock, fs
 from ansible_collections.mobius.ops.plugins.module_utils._observe.http import connection as http_connection
+from ansible_collections.mobius.ops.plugins.module_utils._target import records
 from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
 from ansible_collections.mobius.ops.plugins.module_utils._watch import latency_baseline
 from ansible_collections.mobius.ops.plugins.modules import monitor
@@ -42,6 +45,28 @@ def test_started_followed_and_rolled_back(do, host):
     lines += do("followed", offset=result["offset"])["lines"]
     assert len(lines) == len(set(lines)) and "ends: rolled_back" in lines[-1]
     assert os.path.getsize(result["metrics_file"]) > 0
+
+
+@pytest.mark.parametrize("mode", ["bad", "ok"])
+def test_errors_that_came_with_the_release_are_in_log_state_and_incident(do, host, secret, mode):
+    log = os.path.join(host.layout.component("logs"), "app.log")
+    deployed = clock.now() - datetime.timedelta(seconds=60)
+    when, texts = clock.iso(deployed + datetime.timedelta(seconds=5)), ("an old one 9", "a new one 1", f"a new one {secret}")
+    fs.write_text(log, "2026-01-01T00:00:00Z ERROR an old one 7\n" + "".join(f"{when} ERROR {text}\n" for text in texts))
+    host.live("r1")
+    host.live("r2", status="active", activated=clock.iso(deployed))
+    host.serve()
+    host.mode("r2", mode)
+    result = do("started", **({} if mode == "bad" else {"duration": 0.2}))
+    while result["verdict"] is None:
+        result = do("followed", watch_id=result["watch"]["id"], patience=HANG)
+    found = watch_control.latest(host.layout).state()["new_errors"]
+    assert [one["template"] for one in found if "old" in one["template"]] == [] and sum(one["count"] for one in found) == 2
+    said = [line for line in do("followed")["lines"] if "an error that is new since the deploy" in line]
+    assert len(said) == len(found) and "a new one" in said[0] and secret not in "".join(said)
+    if mode == "bad":
+        record = records.read(os.path.join(host.layout.incidents, result["incident"] + ".json"), records.INCIDENT)
+        assert "a new one" in record["evidence"]["new_errors"][0] and result["verdict"] == "rolled_back"
 
 
 def test_stopping_is_idempotent(do, host, snapshot):

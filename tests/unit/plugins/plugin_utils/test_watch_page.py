@@ -92,6 +92,13 @@ def test_writes_outside_the_shared_folders_have_their_line_and_text_stays_text(t
     assert not told()[2].says("Writes outside the shared folders")
 
 
+def test_errors_that_came_with_the_release_are_listed_and_text_stays_text(told):
+    found = {"template": HOSTILE + " failed", "count": 1234, "first": "2026-11-27T08:00:00Z"}
+    _facts, _page, seen = told(new_errors=[found])
+    assert seen.says("New errors in the logs") and seen.says("1,234 2026-11-27T08:00:00Z") and not seen.all("script")
+    assert not told()[2].says("New errors in the logs")
+
+
 def test_what_serves_now_is_told(host):
     watches.put(host)
     host.store.point("v1")

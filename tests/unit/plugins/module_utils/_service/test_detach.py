@@ -9,7 +9,7 @@ import subprocess
 import sys
 import zipfile
 
-from ansible_collections.mobius.ops.plugins.module_utils._core import clock
+from ansible_collections.mobius.ops.plugins.module_utils._core import clock, systemd
 from ansible_collections.mobius.ops.plugins.module_utils._service import detach, supervisor
 from ansible_collections.mobius.ops.plugins.module_utils._watch import watcher
 
@@ -70,3 +70,25 @@ def test_old_archives_are_swept_and_the_newest_kept(host):
     path = detach.code_archive(host.layout)
     kept = os.listdir(folder)
     assert len(kept) == detach.KEPT and os.path.basename(path) in kept and "old-0.zip" not in kept
+
+
+def test_an_archive_that_a_unit_names_is_never_swept(host, tmp_path, monkeypatch):
+    monkeypatch.setattr(systemd, "UNIT_DIR", str(tmp_path))
+    folder = host.layout.path("state", "code")
+    os.makedirs(folder)
+    for number in range(8):
+        path = os.path.join(folder, f"old-{number}.zip")
+        with open(path, "w"):
+            os.utime(path, (number, number))
+    (tmp_path / "mobius-local-backup.service").write_text(f'Environment="PYTHONPATH={folder}/old-1.zip"\n')
+    (tmp_path / "other.service").write_text("Environment=PYTHONPATH=/elsewhere/state/code/old-2.zip\n")
+    (tmp_path / "damaged.service").write_bytes(b"\xff\xfe")
+    detach.code_archive(host.layout)
+    kept = os.listdir(folder)
+    assert "old-1.zip" in kept and "old-0.zip" not in kept and "old-2.zip" not in kept and len(kept) == detach.KEPT + 1
+
+
+def test_where_it_belongs_can_be_told_without_writing(host):
+    _argv, env = detach.command(host.layout, watcher, "x", write=False)
+    assert not os.path.exists(host.layout.path("state", "code"))
+    assert detach.code_archive(host.layout) == env["PYTHONPATH"]

@@ -1,0 +1,169 @@
+"""The converged host looks after itself by timers: from a fault to the message, without a controller. Run in order, after test_host.py."""
+from __future__ import annotations
+
+import base64
+import json
+import re
+import sys
+import typing as t
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tests"))
+
+from support.waiting import HANG, wait_until
+from test_host import Host, says
+
+#: A receiver on the host itself: one line a message, with the moment of its arrival.
+RECEIVER = """
+import http.server, json, time
+class Receiver(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with open("/var/tmp/messages", "a") as stream:
+            stream.write(json.dumps([time.time(), body["title"]]) + "\\n")
+        self.send_response(200)
+        self.end_headers()
+    def log_message(self, *words):
+        pass
+http.server.HTTPServer(("127.0.0.1", 8099), Receiver).serve_forever()
+"""
+PEOPLE: dict[str, t.Any] = {
+    "mobius_contacts": {"channels": {"room": {}}},
+    "mobius_escalation": {str(severity): [{"after": 0, "notify": ["room"]}] for severity in (1, 2, 3)},
+    "mobius_notify_urls": {"room": "json://127.0.0.1:8099/room"},
+    "mobius_checks": [{"name": "health", "url": "http://127.0.0.1:5001/health", "timeout": 5}]}
+JOBS = ("backup", "verify", "escalate", "metrics")
+LATE = HANG + 120
+
+
+@pytest.fixture(scope="module")
+def host() -> t.Iterator[Host]:
+    found = Host()
+    code = base64.b64encode(RECEIVER.encode()).decode()
+    found.run(f"echo {code} | base64 -d >/var/tmp/receiver.py; rm -f /var/tmp/messages")
+    found.run("systemd-run --unit=receiver python3 /var/tmp/receiver.py")
+    yield found
+    found.run("systemctl stop receiver")
+
+
+def messages(host: Host) -> list[tuple[float, str]]:
+    return [tuple(json.loads(line)) for line in host.run("cat /var/tmp/messages 2>/dev/null").splitlines()]
+
+
+def seconds_to(host: Host, fault: str, title: str) -> float:
+    """Bring about a fault; how many seconds later its message arrives, by the host's clock. The controller only looks."""
+    before = len(messages(host))
+    began = float(host.run(f"date +%s.%N; {fault}").splitlines()[0])
+    found = wait_until(lambda: [at for at, text in messages(host)[before:] if title in text], f"the message {title}", LATE)
+    print(f"{title}: {found[0] - began:.1f} s from the fault to the message")
+    return float(found[0] - began)
+
+
+def state(host: Host, job: str) -> dict[str, t.Any]:
+    """The record of the last run of a job."""
+    return json.loads(host.run(f"cat /opt/mobius/state/schedule/{job}.json") or "{}")
+
+
+def test_the_timers_are_installed_once_and_start_with_the_host(host):
+    assert host.play("setup", **PEOPLE).outcome == "set_up"
+    assert host.play("restart", **PEOPLE).outcome == "restarted"
+    done = host.play("schedule", **PEOPLE)
+    assert (done.status, done.outcome) == (0, "scheduled"), done.output
+    timers = [f"mobius-staging-{job}.timer" for job in JOBS]
+    assert sorted(done.stats["mobius_timers"]) == sorted(timers)
+    assert host.run(f"systemctl is-active {' '.join(timers)}").split() == ["active"] * 4
+    assert host.run(f"systemctl is-enabled {' '.join(timers)}").split() == ["enabled"] * 4
+    again = host.play("schedule", **PEOPLE)
+    assert again.changed() == 0, again.output
+    assert host.run("stat -c %a:%U /opt/mobius/state/schedule.json") == "600:root"
+
+
+def test_the_sandboxes_are_tight(host):
+    for job in JOBS:
+        report = host.run(f"systemd-analyze security --no-pager mobius-staging-{job}.service")
+        exposure = float(re.search(r"Overall exposure level for .*: ([0-9.]+)", report)[1])
+        print(f"exposure of mobius-staging-{job}.service: {exposure}")
+        assert exposure <= (2.5 if job == "escalate" else 4.5), report
+
+
+def test_each_job_does_its_work_in_its_sandbox(host):
+    for job, outcome in (("backup", "backed_up"), ("verify", "verified"), ("escalate", "quiet"), ("metrics", "looked")):
+        host.run(f"systemctl start mobius-staging-{job}.service")
+        found = state(host, job)
+        assert found.get("outcome") == outcome, f"{found} {host.run(f'journalctl --no-pager -n 30 -u mobius-staging-{job}')}"
+    newest = host.run("ls -t /opt/mobius/backups/*.zip | head -n 1")
+    assert host.run(f"python3 -m zipfile -l {newest} | grep -c config/.env") == "1"
+    assert host.run("ls /opt/mobius/state/metrics").endswith(".jsonl")
+
+
+def test_a_failed_backup_reaches_people(host):
+    fault = "mv /opt/mobius/backups /opt/mobius/backups.aside; systemctl start --no-block mobius-staging-backup.service"
+    seconds_to(host, fault, "The scheduled backup failed")
+    status = host.play("status", **PEOPLE)
+    assert status.outcome == "not_well" and says(status, "The job backup failed:"), status.output
+    host.run("mv /opt/mobius/backups.aside /opt/mobius/backups; systemctl start mobius-staging-backup.service")
+    assert host.run("grep -l resolved /opt/mobius/incidents/*.json") != "" and state(host, "backup")["good"]
+
+
+def test_a_killed_backup_reaches_people(host):
+    host.run("systemctl stop mobius-staging-metrics.timer")
+    host.run("dd if=/dev/urandom of=/opt/mobius/shared/uploads/large.bin bs=1M count=300 status=none; "
+             "systemctl start --no-block mobius-staging-backup.service")
+    wait_until(lambda: state(host, "backup").get("ended") is None, "the backup runs")
+    fault = "systemctl kill -s KILL mobius-staging-backup.service; rm -f /opt/mobius/shared/uploads/large.bin; " \
+            "systemctl start mobius-staging-metrics.timer"
+    seconds_to(host, fault, "The scheduled backup failed")
+    assert state(host, "backup")["outcome"] == "killed"
+    host.run("systemctl start mobius-staging-backup.service")
+    assert state(host, "backup")["good"]
+
+
+def test_a_hung_service_reaches_people(host):
+    seconds_to(host, "systemctl kill -s STOP mobius", "mobius is down")
+    host.run("systemctl kill -s CONT mobius")
+
+
+def test_a_disk_that_is_critical_reaches_people(host):
+    fault = "mount -t tmpfs -o size=8m tmpfs /opt/mobius/shared/out; head -c 16M /dev/zero >/opt/mobius/shared/out/full"
+    seconds_to(host, fault, "/opt/mobius/shared/out is nearly full")
+    host.run("umount /opt/mobius/shared/out")
+
+
+def test_an_incident_of_another_part_is_paged_by_the_timer(host):
+    record = {"title": "A watch went back", "severity": 2, "status": "open", "env": "staging"}
+    code = base64.b64encode((
+        "import json, time\n" f"record = json.loads({json.dumps(json.dumps(record))})\n"
+        "record['opened'] = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())\n"
+        "json.dump(record, open('/opt/mobius/incidents/INC-20261127-99.json', 'w'))\n").encode()).decode()
+    seconds_to(host, f"echo {code} | base64 -d | python3", "A watch went back")
+
+
+def test_no_incident_was_paged_twice(host):
+    titles = [text for _at, text in messages(host)]
+    assert sorted(titles) == sorted([
+        *["SEV2 high: The scheduled backup failed (staging, mobius-systemd)"] * 2,
+        "SEV1 critical: mobius is down (staging, mobius-systemd)",
+        "SEV2 high: /opt/mobius/shared/out is nearly full (staging, mobius-systemd)",
+        "SEV2 high: A watch went back (staging, mobius-systemd)"]), titles
+
+
+def test_a_new_version_replaces_the_code_and_the_old_one_stays_while_it_is_named(host):
+    code, old = json.loads(host.run("cat /opt/mobius/state/schedule.json"))["code"], "/opt/mobius/state/code/0123456789abcdef.zip"
+    host.run(f"mv {code} {old}; touch -d 2020-01-01 {old}; sed -i s,{code},{old}, /etc/systemd/system/mobius-staging-*.service; "
+             "systemctl daemon-reload; for i in 1 2 3 4 5 6 7; do echo >/opt/mobius/state/code/later$i.zip; done")
+    host.run("systemctl start mobius-staging-metrics.service")
+    assert state(host, "metrics")["outcome"] == "looked"  # code of an earlier version
+    assert host.play("schedule", mobius_schedule={"verify": "off"}, **PEOPLE).outcome == "scheduled"
+    assert host.run(f"ls {old} {code}").split() == [old, code] and "later1.zip" not in host.run("ls /opt/mobius/state/code")
+    assert host.run(f"grep -l {code} /etc/systemd/system/mobius-staging-*.service | wc -l") == "3"
+    assert host.run("ls /etc/systemd/system/ | grep verify") == ""
+
+
+def test_absent_removes_all_timers(host):
+    gone = host.play("schedule", mobius_schedule_state="absent", **PEOPLE)
+    assert (gone.status, gone.outcome) == (0, "unscheduled"), gone.output
+    assert host.run("ls /etc/systemd/system/ | grep staging") == "" and host.run("systemctl list-timers --all | grep staging") == ""
+    assert host.play("schedule", mobius_schedule_state="absent", **PEOPLE).changed() == 0
