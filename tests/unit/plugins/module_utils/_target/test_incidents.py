@@ -305,18 +305,23 @@ def test_a_reader_never_sees_half_a_record(host):
     assert len(glob.glob(os.path.join(host.layout.incidents, "*"))) == 60, "nothing but 30 records and their pages"
 
 
-def test_the_open_incident_of_a_cause_is_the_newest_one_that_is_not_resolved(host, secret):
-    assert incidents.open_of_cause(host.layout, "service_down") is None
-    incidents.open_incident(host.layout, facts())
-    first = incidents.open_incident(host.layout, facts(cause="service_down"))
-    incidents.open_incident(host.layout, facts(cause="disk_critical:/"))
-    second = incidents.open_incident(host.layout, facts(cause="service_down"))
+def test_the_open_incident_of_a_cause_is_the_one_of_its_environment_that_is_not_resolved(host):
+    assert incidents.open_of_cause(host.layout, "production", "service_down") is None
+    incidents.open_incident(host.layout, facts(env="production"))
+    incidents.open_incident(host.layout, facts(env="staging", cause="service_down"))
+    one = incidents.open_incident(host.layout, facts(env="production", cause="service_down"))
     fs.write_text(os.path.join(host.layout.incidents, "INC-20260101-1.json"), "{")
-    assert incidents.open_of_cause(host.layout, "service_down")["id"] == second["id"]
-    incidents.resolve(host.layout, second["id"], f"it runs, {secret}")
-    assert incidents.open_of_cause(host.layout, "service_down")["id"] == first["id"]
-    with open(second["path"][:-4] + "md", encoding="utf-8") as stream:
-        assert re.search(r"- Resolved 20\S+: it runs, ", stream.read())
-    before = host.history()
-    incidents.resolve(host.layout, second["id"], "again")
-    assert host.history() == before and before[-1]["what"] == "resolved" and host.files_with(secret) == []
+    assert incidents.open_of_cause(host.layout, "production", "service_down")["id"] == one["id"]
+    incidents.acknowledge(host.layout, one["id"])
+    assert incidents.open_of_cause(host.layout, "production", "service_down")["id"] == one["id"]
+    incidents.change(host.layout, one["id"], "resolved", why="it runs")
+    assert incidents.open_of_cause(host.layout, "production", "service_down") is None
+
+
+def test_one_of_severity_1_is_settled_only_where_that_is_asked_for(host):
+    one = incidents.open_incident(host.layout, facts(env="production", cause="service_down", severity=1))
+    assert incidents.settle(host.layout, "production", "service_down", "it runs") == []
+    assert incidents.settle(host.layout, "production", "service_down", "it runs", worst=1) == [one["id"]]
+    taken = incidents.open_incident(host.layout, facts(env="production", cause="disk", severity=1))
+    incidents.acknowledge(host.layout, taken["id"])
+    assert incidents.settle(host.layout, "production", "disk", "it runs", worst=1) == []
