@@ -1,0 +1,128 @@
+"""A host on which findings are planted, each a real file, process or answer."""
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from ansible_collections.mobius.ops.plugins.module_utils._backup import create
+from ansible_collections.mobius.ops.plugins.module_utils._core import fs
+from ansible_collections.mobius.ops.plugins.module_utils._maintenance import run as maintenance_run
+from ansible_collections.mobius.ops.plugins.module_utils._maintenance import state
+from ansible_collections.mobius.ops.plugins.module_utils._maintenance.findings import Context
+from ansible_collections.mobius.ops.plugins.module_utils._maintenance.request import Request
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import COMPONENTS
+
+#: A package with a known vulnerability, in a lock file.
+PACKAGE = {"name": "app", "version": "1.0.0", "dependencies": {"left-pad": "1.0.0"}}
+LOCK = {"name": "app", "version": "1.0.0", "lockfileVersion": 3, "requires": True, "packages": {
+    "": PACKAGE, "node_modules/left-pad": {"version": "1.0.0", "resolved": "http://127.0.0.1/left-pad.tgz", "integrity": "sha512-" + "A" * 86 + "=="}}}
+
+
+class Apt:
+    """An apt with sources, lists and installed packages of its own, told by APT_CONFIG."""
+
+    def __init__(self, folder, monkeypatch):
+        self.folder, self.repository = str(folder), str(folder / "repository")
+        for name in ("repository", "lists/partial", "cache/archives/partial", "etc/preferences.d", "etc/apt.conf.d", "etc/sources.d"):
+            os.makedirs(folder / name)
+        settings = {
+            "Dir::Etc::sourcelist": "etc/sources.list", "Dir::Etc::sourceparts": "etc/sources.d", "Dir::Etc::preferencesparts": "etc/preferences.d",
+            "Dir::Etc::preferences": "etc/preferences", "Dir::State::lists": "lists", "Dir::State::status": "status", "Dir::Cache": "cache",
+            "Dir::State::extended_states": "extended"}
+        text = "".join(f'{name} "{self.folder}/{path}";\n' for name, path in settings.items())
+        fs.write_text(f"{self.folder}/apt.conf", text + 'APT::Architecture "amd64";\nAPT::Sandbox::User "root";\n')
+        fs.write_text(f"{self.folder}/etc/sources.list", f"deb [trusted=yes] file:{self.repository} ./\n")
+        monkeypatch.setenv("APT_CONFIG", f"{self.folder}/apt.conf")
+        self.installed({})
+
+    def installed(self, packages):
+        """Packages that are installed, with their versions."""
+        self._packages(f"{self.folder}/status", packages, "Status: install ok installed\n")
+        fs.write_text(f"{self.repository}/Packages", "")
+        self.offer({})
+
+    def offer(self, packages):
+        """Packages that the repository of security patches has."""
+        self._packages(f"{self.repository}/Packages", packages, "Filename: ./none.deb\nSize: 1\n")
+        fs.write_text(f"{self.repository}/Release", "Origin: Debian\nLabel: Debian-Security\nSuite: stable-security\nCodename: test-security\n"
+                      f"Date: {datetime.datetime.now(datetime.timezone.utc):%a, %d %b %Y %H:%M:%S} UTC\n")
+        subprocess.run(["apt-get", "update", "-qq"], check=True, capture_output=True)
+
+    @staticmethod
+    def _packages(path, packages, more):
+        fs.write_text(path, "\n".join(
+            f"Package: {name}\n{more}Architecture: all\nMaintainer: t <t@example.com>\nVersion: {version}\nDescription: d\n"
+            for name, version in packages.items()))
+
+
+class Patient:
+    """A host, what is asked of it, and how to plant findings."""
+
+    def __init__(self, host, web, options):
+        self.host, self.layout, self.web = host, host.layout, web
+        self.options = {"env": "test", "service": "mobius", "checks": host.raw_checks, "step_timeout": 120, "drill_start": False,
+                        "apt_days": 1000, "npm_environment": {"npm_config_registry": web.base, "npm_config_fetch_retries": "0"}, **options}
+
+    def request(self, cadence, **options):
+        return Request.read({**self.options, "cadence": cadence, **options})
+
+    def context(self, cadence="weekly", **options):
+        return Context(self.layout, self.request(cadence, **options), state.load(self.layout)[0])
+
+    def run(self, cadence, **options):
+        """The report, by the names of its steps."""
+        report = maintenance_run.run(self.layout, self.request(cadence, **options))
+        return report, {step.name: step for step in report.steps}
+
+    def causes(self, cadence, **options):
+        """Names of all causes that a run finds."""
+        return {cause.name for step in self.run(cadence, **options)[0].steps for cause in step.causes}
+
+    def backup(self):
+        return create.create(self.layout, create.Request("test", list(COMPONENTS), self.layout.backups))["archive"]
+
+    def lock_file(self):
+        """Let the live release have a package, whose registry has a newer one."""
+        release = os.path.realpath(self.layout.current)
+        for name, value in (("package.json", PACKAGE), ("package-lock.json", LOCK)):
+            fs.write_text(os.path.join(release, name), json.dumps(value))
+        versions = {version: {"name": "left-pad", "version": version, "dist": {"tarball": f"{self.web.base}/x.tgz", "shasum": "0" * 40}}
+                    for version in ("1.0.0", "1.3.0")}
+        self.web.answers["/left-pad"] = (200, json.dumps({"name": "left-pad", "dist-tags": {"latest": "1.3.0"}, "versions": versions}))
+        self.advise({})
+
+    def advise(self, advisories):
+        """What the registry knows of vulnerabilities. It stands in for npm's, whose mirrors do not serve this."""
+        self.web.answers["/-/npm/v1/security/advisories/bulk"] = (200, json.dumps(advisories))
+
+    def samples(self, growth, days=20):
+        """Let the disk have grown by so many bytes a day until now."""
+        [disk] = [disk for disk in maintenance_run.storage.disks(self.context())][:1]
+        today = datetime.date.today()
+        taken = [state.Used((today - datetime.timedelta(days=back)).isoformat(), disk.mount, int(disk.used - growth * back), disk.size)
+                 for back in range(days, 0, -1)]
+        state.save(self.layout, state.load(self.layout)[0].with_samples(taken))
+        return disk
+
+
+@pytest.fixture
+def apt(tmp_path, monkeypatch):
+    if not shutil.which("apt-get"):
+        pytest.skip("no apt here")
+    return Apt(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def patient(host, web, apt):
+    """A host without findings: its ports are those of the machine."""
+    host.live("r1")
+    for component in COMPONENTS:
+        os.makedirs(host.layout.component(component), exist_ok=True)
+    fs.write_text(os.path.join(host.layout.component("logs"), "app.log"), "2026-11-27T08:00:00Z ready\n")
+    open_ports = sorted(maintenance_run.quarterly.audit.exposed())
+    return Patient(host, web, {"open_ports": [22, 80, 443, *open_ports]})
