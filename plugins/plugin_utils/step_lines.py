@@ -19,7 +19,7 @@ STEPS = {
     "deploy": "", "deploy/preflight": "Check", "deploy/checks": "Check", "deploy/build": "Build…",
     "deploy/prepare": "Prepare…", "deploy/migrate": "Migrate…", "deploy/switch": "Switch…", "deploy/recover": "Go back…",
     "deploy/finish": "Finish", "deploy/force_unlock": "Unlock",
-    "diagnose": "Diagnose…", "ffmpeg": "Look…", "health": "Ask…", "logs": "Read…", "mobius": "", "mobius/outcome": "outcome",
+    "diagnose": "Diagnose…", "ffmpeg": "Look…", "health": "Ask…", "logs": "Read…", "maintenance": "Maintain…", "mobius": "", "mobius/outcome": "outcome",
     "monitor": "Watch…", "monitor/forks": "Check", "monitor/report": "", "oncall": "Look", "oncall/escalate": "Page…",
     "preflight": "Check", "report": "Write the page", "rollback": "", "rollback/reach": "Check", "rollback/target": "Check",
     "rollback/data": "Restore…", "smoke_test": "Smoke-test…", "smoke_test/canary": "", "status": "Look",

@@ -13,14 +13,14 @@ STYLE = """
 .spark { width: 9rem; height: 2.2rem; vertical-align: middle } .spark path, .disk .used { fill: none; stroke: var(--bar); stroke-width: 2 }
 .spark circle, .disk circle { fill: var(--bar) } .trend { display: flex; flex-wrap: wrap; gap: .4rem 1.6rem; margin: .5rem 0 }
 .trend figure { margin: 0 } .trend figcaption { font-size: .8rem; color: var(--soft) }
-.disk { width: 100%; height: auto; display: block } .disk text { fill: var(--soft); font-size: 12px }
+.disk { width: 100%; min-width: 34rem; height: auto; display: block } .disk text { fill: var(--soft); font-size: 12px }
 .disk .grid { stroke: var(--line) } .disk .full { stroke: var(--bad); stroke-dasharray: 6 4 } .disk .line { stroke: var(--bar); fill: none;
   stroke-width: 2; stroke-dasharray: 5 4 } .disk .band { fill: var(--bar); opacity: .16 }
 .disk .today { stroke: var(--soft); stroke-dasharray: 2 3 }
 .disk .bad { fill: var(--bad) }
 """
 _WIDTH, _HEIGHT = 720, 240
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 16, 14, 28
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 16, 34, 28
 #: Days that are drawn at most of the future.
 _FUTURE = 365
 
@@ -64,7 +64,7 @@ def disk(facts: dict[str, t.Any]) -> str:
     drawn = found["kind"] in ("fills", "uncertain")
     latest = found["latest"] if found["latest"] is not None else found["days"]
     ahead = min(_FUTURE, max(14.0, 1.15 * max(latest or 0, found["days"] or 0))) if drawn else 14.0
-    plane = _Plane(samples[0][0] if samples else now - 7, now + ahead, facts["size"] * 1.05)
+    plane = _Plane(samples[0][0] if samples else now - 7, now + ahead, facts["size"] * 1.02)
     parts = [*_axes(plane, facts["size"], now)]
     if len(samples) > 1:
         parts.append(f'<path class="used" d="M{" L".join(plane.at(day, used) for day, used in samples)}"/>')
@@ -72,7 +72,7 @@ def disk(facts: dict[str, t.Any]) -> str:
     if drawn:
         parts += _future(plane, facts["used"], facts["size"], found, now, ahead)
     caption = f"{facts['mount']} {facts['told']}"
-    return (f'<svg class="disk" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{text(caption)}">' + "".join(parts) + "</svg>")
+    return (f'<div class="wide"><svg class="disk" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{text(caption)}">' + "".join(parts) + "</svg></div>")
 
 
 def _axes(plane: _Plane, size: float, now: int) -> t.Iterator[str]:
@@ -102,7 +102,7 @@ def _future(plane: _Plane, used: float, size: float, found: dict[str, t.Any], no
     yield f'<path class="line" d="M{plane.at(now, used)} L{plane.at(now + days, used + found["rate"] * days)}"/>'
     if found["days"] is not None and found["days"] <= ahead:
         x = plane.x(now + found["days"])
-        anchor, step = ("end", -8) if x > _WIDTH / 2 else ("start", 8)
+        anchor = "end" if x > _WIDTH - 90 else "middle"
         yield f'<circle class="bad" cx="{x:.1f}" cy="{plane.y(size):.1f}" r="4"/>'
         day = (datetime.date.fromordinal(now) + datetime.timedelta(days=found["days"])).strftime("%d %b %Y")
-        yield f'<text x="{x + step:.1f}" y="{plane.y(size) + 18:.1f}" text-anchor="{anchor}">about {day}</text>'
+        yield f'<text x="{x:.1f}" y="{plane.y(size) - 12:.1f}" text-anchor="{anchor}">about {day}</text>'

@@ -62,7 +62,7 @@ def _tiles(report: Report, counts: dict[str, int]) -> list[tuple[str, str, str]]
     tiles = [("Steps done", f"{counts[DONE]} of {len(report.steps)}", f"{counts[ATTENTION]} with attention, {counts[FAILED]} failed")]
     for step in report.steps:
         for name in list(step.figures)[:1]:
-            tiles.append((step.name.replace("_", " "), trends.quantity(name, step.figures[name][-1][1]), trends.label(name)))
+            tiles.append((step.name.replace("_", " ").capitalize(), trends.quantity(name, step.figures[name][-1][1]), trends.label(name)))
     return tiles
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import os
 import shutil
@@ -49,8 +50,14 @@ class Apt:
     def offer(self, packages):
         """Packages that the repository of security patches has."""
         self._packages(f"{self.repository}/Packages", packages, "Filename: ./none.deb\nSize: 1\n")
+        with open(f"{self.repository}/Packages", "rb") as stream:
+            content = stream.read()
+        for name in os.listdir(f"{self.folder}/lists"):
+            if os.path.isfile(f"{self.folder}/lists/{name}"):
+                os.unlink(f"{self.folder}/lists/{name}")
         fs.write_text(f"{self.repository}/Release", "Origin: Debian\nLabel: Debian-Security\nSuite: stable-security\nCodename: test-security\n"
-                      f"Date: {datetime.datetime.now(datetime.timezone.utc):%a, %d %b %Y %H:%M:%S} UTC\n")
+                      f"Date: {datetime.datetime.now(datetime.timezone.utc):%a, %d %b %Y %H:%M:%S} UTC\n"
+                      f"SHA256:\n {hashlib.sha256(content).hexdigest()} {len(content)} Packages\n")
         subprocess.run(["apt-get", "update", "-qq"], check=True, capture_output=True)
 
     @staticmethod
@@ -121,6 +128,7 @@ def apt(tmp_path, monkeypatch):
 def patient(host, web, apt):
     """A host without findings: its ports are those of the machine."""
     host.live("r1")
+    host.service()
     for component in COMPONENTS:
         os.makedirs(host.layout.component(component), exist_ok=True)
     fs.write_text(os.path.join(host.layout.component("logs"), "app.log"), "2026-11-27T08:00:00Z ready\n")
