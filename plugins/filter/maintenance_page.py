@@ -29,8 +29,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(page), the text; C(outcome), one word; C(good), whether it is a good one; C(message), the summary; C(attention), the names of the steps
-      that need attention or failed.
+    - C(page), the text; C(outcome), one word; C(good), whether it is a good one; C(message), the summary; C(attention), the names of the
+      steps that need attention or failed.
   type: dict
 """
 

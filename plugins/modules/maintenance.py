@@ -8,8 +8,8 @@ module: maintenance
 short_description: Take every step of the weekly, monthly or quarterly maintenance
 version_added: 0.1.0
 description:
-  - Takes every step of the runbook's list of a cadence. Each step ends as V(done), V(attention) or V(failed), with a sentence, evidence, and
-    what changed since its last run. A step that fails or hangs keeps no other one from running.
+  - Takes every step of the runbook's list of a cadence. Each step ends as V(done), V(attention) or V(failed), with a sentence, evidence,
+    and what changed since its last run. A step that fails or hangs keeps no other one from running.
   - Writes a page to C(<root>/reports/maintenance-<cadence>.html), mode 0640, and keeps figures in C(<root>/state/maintenance.json).
   - Opens one incident for each cause that has weight. No second one is opened while it is open.
   - Newer packages and patches are reported. Nothing is installed.
@@ -124,7 +124,8 @@ def main() -> None:
     arguments.execute(AnsibleModule(
         argument_spec={
             "root": arguments.ROOT, "request": {"type": "dict", "required": True}, "checks": arguments.CHECKS,
-            "drill_checks": arguments.CHECKS, "headers": arguments.HEADERS, "secret_headers": arguments.SECRET_HEADERS, **arguments.PROGRESS},
+            "drill_checks": arguments.CHECKS, "headers": arguments.HEADERS, "secret_headers": arguments.SECRET_HEADERS,
+            **arguments.PROGRESS},
         supports_check_mode=True), run)
 
 

@@ -32,6 +32,10 @@ def operations(host):
                                      failure_threshold=1, auto_rollback=False, metrics_interval=0.5),
         "report": lambda: host.module("watch_report"),
         "logs": lambda: host.module("log_report", explain=True, files=[f"{host.shared('logs')}/*"]),
+        "weekly": lambda: host.module("maintenance", request={
+            "cadence": "weekly", "env": "test", "log_files": [f"{host.shared('logs')}/*"], "steps": ["log_patterns", "log_rotation"]}),
+        "quarterly": lambda: host.module("maintenance", request={
+            "cadence": "quarterly", "env": "test", "log_files": [f"{host.shared('logs')}/*"], "steps": ["security_audit", "cost"]}),
         "setup": lambda: (host.layout(), host.define())[1],
         "restart": lambda: host.define(state="restarted"),
         "rollback": lambda: host.roll_back("r1"),

@@ -16,6 +16,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._cleanup import journal
 from ansible_collections.mobius.ops.plugins.module_utils._core import accounts, fs
 from ansible_collections.mobius.ops.plugins.module_utils._deploy import assets
 from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import canaries
+from ansible_collections.mobius.ops.plugins.module_utils._maintenance import state
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health
 from ansible_collections.mobius.ops.plugins.module_utils._people import plan
 from ansible_collections.mobius.ops.plugins.module_utils._people import service as people_service
@@ -41,6 +42,7 @@ from ansible_collections.mobius.ops.plugins.modules import (
     incident,
     layout,
     log_report,
+    maintenance,
     monitor,
     node_service,
     node_service_info,
@@ -84,6 +86,8 @@ def fill(place: Layout, service: service_node_service.Service, checks: list[dict
     fs.write_json(place.path("state", "drill.json"), {"scratch": os.path.join(place.root, ".drill-20260101_000000-00000000")})
     assets.own(place, "r2", ["client"])
     incidents.open_incident(place, {"title": "It is down", "severity": 2, "env": "local", "evidence": {"console": ["a line"]}})
+    state.save(place, state.Past({"weekly": "2026-01-01T00:00:00Z"}, samples=(state.Used("2026-01-01", "/", 1, 2),)).with_step(
+        "cost", "done", ["a"], {"storage_bytes": 1.0}))
     page(place)
 
 
@@ -191,6 +195,7 @@ def calls(root: str, port: int, archive: str) -> dict[str, tuple[t.Any, dict[str
         "preflight": (preflight, {"root": root, "env": env, "encoders": [], "programs": {}, "lock": True}, False),
         "host_metrics": (host_metrics, {"root": root, "service": "mobius", "window": 0.01}, False),
         "layout": (layout, {"root": root}, True),
+        "maintenance": (maintenance, {"root": root, "request": {"cadence": "quarterly", "env": env, "steps": ["training"]}}, False),
         "logs": (log_report, {"root": root, "page": True}, True),
         "setup": (node_service, {"root": root, **SETUP, "port": port}, True),
         "stop": (node_service, {"root": root, "name": "mobius", "state": "stopped"}, True),

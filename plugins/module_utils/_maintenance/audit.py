@@ -79,12 +79,13 @@ def certificates(context: Context) -> Part:
     """Certificates that have ended or soon do, in files and where they are served."""
     warning, critical = thresholds.merge(context.request.thresholds)["certificate_days"]
     causes, lines = [], []
-    ended, soon = [], []
+    ended, soon, unread = [], [], []
     for place in certificate_places(context):
         try:
             days = certificate_days(place)
         except (OSError, ValueError) as error:
             lines.append(f"certificate {place}: it could not be read ({wording.one_line(str(error))})")
+            unread.append(place)
             continue
         lines.append(f"certificate {place}: {f'ended {-days:.0f} days ago' if days < 0 else f'{days:.0f} days left'}")
         if days < warning:
@@ -94,6 +95,9 @@ def certificates(context: Context) -> Part:
             words = listed([f"{place} ({'ended' if days < 0 else f'{days:.0f} days left'})" for place, days in those])
             causes.append(Cause(name, severity, f"{many(those, 'certificate', 'has have')} to be renewed: {words}.",
                                 tuple(place for place, _days in those)))
+    if unread:
+        causes.append(Cause("certificate_unread", 0, f"{many(unread, 'certificate', 'was were')} not read: {listed(unread)}. Look at the "
+                            "path, or whether the port answers.", tuple(unread)))
     return causes, lines
 
 

@@ -72,7 +72,8 @@ def disk(facts: dict[str, t.Any]) -> str:
     if drawn:
         parts += _future(plane, facts["used"], facts["size"], found, now, ahead)
     caption = f"{facts['mount']} {facts['told']}"
-    return (f'<div class="wide"><svg class="disk" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{text(caption)}">' + "".join(parts) + "</svg></div>")
+    return (f'<div class="wide"><svg class="disk" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{text(caption)}">'
+            + "".join(parts) + "</svg></div>")
 
 
 def _axes(plane: _Plane, size: float, now: int) -> t.Iterator[str]:

@@ -123,8 +123,9 @@ def benchmark(context: Context) -> Found:
     lines = [f"{one.name}: p50 {one.p50:.1f} ms, p95 {one.p95:.1f} ms, {context.request.benchmark_requests} requests one after the other"
              for one in found]
     lines.append(f"disk: {figures['write_mb_per_s']:g} MB/s written and made durable, {_WRITTEN // 1024**2} MiB")
-    return judged(sentences, causes, f"{count(len(found), 'check')} and the disk were measured; nothing takes half as long again as in the "
-                  "last run.", evidence=lines, figures=figures)
+    first = "benchmark" not in context.past.steps
+    beside = "later runs are compared with this one" if first else "nothing takes half as long again as in the last run"
+    return judged(sentences, causes, f"{count(len(found), 'check')} and the disk were measured; {beside}.", evidence=lines, figures=figures)
 
 
 def written(folder: str) -> float:

@@ -21,7 +21,8 @@ from ansible_collections.mobius.ops.plugins.module_utils._target.layout import C
 #: A package with a known vulnerability, in a lock file.
 PACKAGE = {"name": "app", "version": "1.0.0", "dependencies": {"left-pad": "1.0.0"}}
 LOCK = {"name": "app", "version": "1.0.0", "lockfileVersion": 3, "requires": True, "packages": {
-    "": PACKAGE, "node_modules/left-pad": {"version": "1.0.0", "resolved": "http://127.0.0.1/left-pad.tgz", "integrity": "sha512-" + "A" * 86 + "=="}}}
+    "": PACKAGE, "node_modules/left-pad": {
+        "version": "1.0.0", "resolved": "http://127.0.0.1/left-pad.tgz", "integrity": "sha512-" + "A" * 86 + "=="}}}
 
 
 class Apt:
@@ -32,7 +33,8 @@ class Apt:
         for name in ("repository", "lists/partial", "cache/archives/partial", "etc/preferences.d", "etc/apt.conf.d", "etc/sources.d"):
             os.makedirs(folder / name)
         settings = {
-            "Dir::Etc::sourcelist": "etc/sources.list", "Dir::Etc::sourceparts": "etc/sources.d", "Dir::Etc::preferencesparts": "etc/preferences.d",
+            "Dir::Etc::sourcelist": "etc/sources.list", "Dir::Etc::sourceparts": "etc/sources.d",
+            "Dir::Etc::preferencesparts": "etc/preferences.d",
             "Dir::Etc::preferences": "etc/preferences", "Dir::State::lists": "lists", "Dir::State::status": "status", "Dir::Cache": "cache",
             "Dir::State::extended_states": "extended"}
         text = "".join(f'{name} "{self.folder}/{path}";\n' for name, path in settings.items())
@@ -55,7 +57,7 @@ class Apt:
         for name in os.listdir(f"{self.folder}/lists"):
             if os.path.isfile(f"{self.folder}/lists/{name}"):
                 os.unlink(f"{self.folder}/lists/{name}")
-        fs.write_text(f"{self.repository}/Release", "Origin: Debian\nLabel: Debian-Security\nSuite: stable-security\nCodename: test-security\n"
+        fs.write_text(f"{self.repository}/Release", "Origin: Debian\nLabel: Debian-Security\nSuite: stable-security\n"
                       f"Date: {datetime.datetime.now(datetime.timezone.utc):%a, %d %b %Y %H:%M:%S} UTC\n"
                       f"SHA256:\n {hashlib.sha256(content).hexdigest()} {len(content)} Packages\n")
         subprocess.run(["apt-get", "update", "-qq"], check=True, capture_output=True)
@@ -90,6 +92,11 @@ class Patient:
         """Names of all causes that a run finds."""
         return {cause.name for step in self.run(cadence, **options)[0].steps for cause in step.causes}
 
+    def incidents(self):
+        """The records of all incidents."""
+        names = sorted(name for name in os.listdir(self.layout.incidents) if name.endswith(".json"))
+        return [fs.read_json(os.path.join(self.layout.incidents, name)) for name in names]
+
     def backup(self):
         return create.create(self.layout, create.Request("test", list(COMPONENTS), self.layout.backups))["archive"]
 
@@ -109,7 +116,7 @@ class Patient:
 
     def samples(self, growth, days=20):
         """Let the disk have grown by so many bytes a day until now."""
-        [disk] = [disk for disk in maintenance_run.storage.disks(self.context())][:1]
+        disk = maintenance_run.storage.disks(self.context())[0]
         today = datetime.date.today()
         taken = [state.Used((today - datetime.timedelta(days=back)).isoformat(), disk.mount, int(disk.used - growth * back), disk.size)
                  for back in range(days, 0, -1)]

@@ -50,10 +50,10 @@ def full():
                   ("openssl",), "INC-20261120-1", False)
     return report(
         Told("performance", "Performance analysis and optimization", "done", "No response time is half as long again as a month ago.",
-             ("check health: p95 4.1 ms in the last 30 days, 4.0 ms in the 30 days before",), "Since 2026-10-27: requests p95 250 ms -> 300 ms.",
+             ("check health: p95 4.1 ms in the last 30 days",), "Since 2026-10-27: requests p95 250 ms -> 300 ms.",
              figures={"requests p95_ms": points, "requests p50_ms": points}, seconds=3.2),
-        Told("security_patches", "Security patch review and application", "attention", patch.text, ("security: openssl 3.0.15 -> 3.0.17",) * 3,
-             causes=(patch, expired), figures={"security_patches": points[-2:]}, seconds=12.7),
+        Told("security_patches", "Security patch review and application", "attention", patch.text,
+             ("security: openssl 3.0.15 -> 3.0.17",) * 3, causes=(patch, expired), figures={"security_patches": points[-2:]}, seconds=12.7),
         Told("capacity", "Capacity planning review", "done", f"/ {disk()['told']}.", ("uploads: 40.1 GB", "backups: 22.0 GB"),
              details={"disks": [disk()]}, figures={"/ used_bytes": [[when, value * GB / 5] for when, value in points]}, seconds=0.8),
         Told("recovery_test", "Disaster recovery test", "failed", "The drill failed: <script>console.error('inert?')</script> " + "x" * 300,

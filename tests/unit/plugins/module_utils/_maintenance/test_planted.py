@@ -1,7 +1,6 @@
 """Twelve findings, each planted on a real root: none is there before, and each is found after."""
 from __future__ import annotations
 
-import json
 import os
 import socket
 import time
@@ -46,7 +45,6 @@ def patch(patient, apt):
 def vulnerable(patient):
     patient.lock_file()
     patient.advise({"left-pad": [ADVISORY]})
-
 
 
 def huge_log(patient):
@@ -97,8 +95,6 @@ def test_twelve_of_twelve(patient, apt, authority, secret, request):
     every = set().union(*planted.values())
     wanted = {*plants, "setting_drifted"}
     assert len(wanted) == 12 and wanted <= every, (wanted - every, planted)
-    incidents = [json.loads(open(os.path.join(patient.layout.incidents, name), encoding="utf-8").read())
-                 for name in os.listdir(patient.layout.incidents) if name.endswith(".json")]
-    opened = sorted(one["evidence"]["maintenance_cause"] for one in incidents)
+    opened = sorted(one["evidence"]["maintenance_cause"] for one in patient.incidents())
     assert opened == sorted(set(opened)) and wanted <= set(opened)
     assert not [name for name in patient.host.files_with(secret) if not name.startswith(("shared/logs/", "backups/"))]
