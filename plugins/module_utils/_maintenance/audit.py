@@ -17,6 +17,7 @@ import stat
 import time
 import typing as t
 import urllib.parse
+import zlib
 
 from .._core import commands, dotenv, foreign, processes, systemd, walk, wording
 from .._core.errors import OpsError
@@ -206,7 +207,7 @@ def secrets_in_logs(context: Context) -> Part:
     holding = []
     context.meter.phase("search the logs", sum(one.size for one in found), len(found))
     for one in found:
-        with contextlib.suppress(OSError, EOFError):
+        with contextlib.suppress(OSError, EOFError, zlib.error):
             if _holds(one, known):
                 holding.append(one.path)
         context.meter.add(one.size, 1)

@@ -38,7 +38,7 @@ def security_patches(context: Context) -> Found:
     if age is None or age > context.request.apt_days:
         told = "were never fetched" if age is None else f"are {age:.0f} days old"
         problems.append(f"The lists of Debian's packages {told}, so newer patches are not known here. Run: apt-get update.")
-    waiting = packages.tried(packages.restarts, problems, None)
+    waiting = packages.tried(packages.restarts, problems, ([], False))
     names, kernel = waiting or ([], False)
     vulnerable: list[packages.Vulnerable] = []
     for folder in packages.folders(os.path.realpath(context.layout.current)):
@@ -54,7 +54,7 @@ def security_patches(context: Context) -> Found:
     restart = [name for name in names if f"restart:{name}" not in before]
     sentences = [f"An upgrade is not in effect yet, because these were not restarted: {listed(restart)}."] if restart else []
     seen = [*(f"patch:{one.name}:{one.new}" for one in security), *(f"vulnerable:{one.name}" for one in vulnerable),
-            *(f"restart:{name}" for name in names)]
+            *(f"restart:{name}" for name in names), *(sorted(before) if problems else [])]  # what could not be asked is still known
     lines = [f"security: {one.told()}" for one in security] + [f"npm: {one.told()}" for one in vulnerable]
     lines += [f"{count(len(patches) - len(security), 'further upgrade')} of Debian without a security fix",
               "needrestart is not installed, so nothing tells which services run old code" if waiting is None

@@ -121,8 +121,9 @@ def dependencies(context: Context) -> Found:
     sentences = [f"{many(new, 'newer version')} there that the last run did not know: {listed([one.told() for one in new])}. Raise them in "
                  "package.json, test, and deploy."] if new else []
     seen = [f"outdated:{one.name}:{one.latest}" for one in outdated] + [f"vulnerable:{one.name}" for one in vulnerable]
+    seen += sorted(context.before("dependencies")) if problems else []  # what could not be asked is still known
     return judged([*sentences, *problems], [cause] if cause else [],
-                  f"{len(outdated)} dependencies have newer versions, all known since the last run; none is known to be vulnerable.",
+                  f"{many(outdated, 'package', 'has have')} a newer version, known since the last run; none is known to be vulnerable.",
                   evidence=[one.told() for one in [*vulnerable, *outdated]],
                   figures={"outdated": float(len(outdated)), "vulnerable": float(len(vulnerable))}, seen=tuple(seen))
 

@@ -132,7 +132,7 @@ def apt(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def patient(host, web, apt):
+def patient(host, web):
     """A host without findings: its ports are those of the machine."""
     host.live("r1")
     host.service()

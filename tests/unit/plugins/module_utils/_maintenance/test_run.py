@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import threading
 import time
@@ -73,7 +74,8 @@ def test_a_damaged_incident_is_passed_over(patient):
 
 def test_what_is_new_is_told_by_what_the_last_run_has_seen(patient, steps):
     seen = ["a"]
-    steps(look=lambda context: Found("done", ",".join(sorted(context.before("look"))), seen=tuple(seen), figures={"x_bytes": float(len(seen))}))
+    steps(look=lambda context: Found("done", ",".join(sorted(context.before("look"))), seen=tuple(seen),
+                                     figures={"x_bytes": float(len(seen))}))
     assert patient.run("weekly")[1]["look"].text == ""
     seen.append("b")
     told = patient.run("weekly")[1]["look"]
@@ -101,9 +103,10 @@ def test_every_run_adds_a_sample_of_the_disk_a_line_to_the_history_and_its_time(
 
 
 def test_secrets_of_env_are_hidden(patient, steps, secret):
-    steps(look=lambda _context: Found("attention", f"It says {secret}.", (f"line {secret}",), (Cause("leak", 3, f"It says {secret}.", ()),)))
+    cause = Cause("leak", 3, f"It says {secret}.", ())
+    steps(look=lambda _context: Found("attention", f"It says {secret}.", (f"line {secret}",), (cause,)))
     report, told = patient.run("weekly")
-    assert secret not in repr(report) and told["look"].text == "It says ********."[:len(told["look"].text)]
+    assert secret not in repr(report) and re.fullmatch(r"It says \*+\.", told["look"].text)
     assert not patient.host.files_with(secret)
 
 
@@ -157,7 +160,7 @@ def test_another_run_is_awaited_and_then_given_up(patient, steps, monkeypatch):
 
 
 def test_steps_of_another_cadence_are_refused(patient):
-    with pytest.raises(InputError, match=r"steps of weekly: expected some of log_patterns, .*, found 'cost'. Correct mobius_maintenance_steps."):
+    with pytest.raises(InputError, match=r"steps of weekly: expected some of log_patterns, .*, found 'cost'\. Correct mobius_"):
         patient.run("weekly", steps=["cost"])
 
 
@@ -172,5 +175,5 @@ def test_each_tick_box_of_the_runbook_is_a_step():
     assert titles == [
         "Review monitoring logs for patterns", "Check disk space usage", "Verify backup integrity", "Update dependencies if needed",
         "Review and rotate log files", "Performance analysis and optimization", "Security patch review and application",
-        "Capacity planning review", "Documentation updates", "Disaster recovery test", "Full system backup and restore test", "Security audit",
-        "Performance benchmarking", "Infrastructure cost review", "Team training updates"]
+        "Capacity planning review", "Documentation updates", "Disaster recovery test", "Full system backup and restore test",
+        "Security audit", "Performance benchmarking", "Infrastructure cost review", "Team training updates"]
