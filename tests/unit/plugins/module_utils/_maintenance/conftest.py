@@ -12,8 +12,8 @@ import pytest
 
 from ansible_collections.mobius.ops.plugins.module_utils._backup import create
 from ansible_collections.mobius.ops.plugins.module_utils._core import fs
+from ansible_collections.mobius.ops.plugins.module_utils._maintenance import exposure, state, storage
 from ansible_collections.mobius.ops.plugins.module_utils._maintenance import run as maintenance_run
-from ansible_collections.mobius.ops.plugins.module_utils._maintenance import state
 from ansible_collections.mobius.ops.plugins.module_utils._maintenance.findings import Context
 from ansible_collections.mobius.ops.plugins.module_utils._maintenance.request import Request
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import COMPONENTS
@@ -116,7 +116,7 @@ class Patient:
 
     def samples(self, growth, days=20):
         """Let the disk have grown by so many bytes a day until now."""
-        disk = maintenance_run.storage.disks(self.context())[0]
+        disk = storage.disks(self.context())[0]
         today = datetime.date.today()
         taken = [state.Used((today - datetime.timedelta(days=back)).isoformat(), disk.mount, int(disk.used - growth * back), disk.size)
                  for back in range(days, 0, -1)]
@@ -139,5 +139,5 @@ def patient(host, web):
     for component in COMPONENTS:
         os.makedirs(host.layout.component(component), exist_ok=True)
     fs.write_text(os.path.join(host.layout.component("logs"), "app.log"), "2026-11-27T08:00:00Z ready\n")
-    open_ports = sorted(maintenance_run.quarterly.audit.exposed())
+    open_ports = sorted(exposure.exposed())
     return Patient(host, web, {"open_ports": [22, 80, 443, *open_ports]})

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import fs
-from ansible_collections.mobius.ops.plugins.module_utils._maintenance import audit, quarterly
+from ansible_collections.mobius.ops.plugins.module_utils._maintenance import audit, exposure, quarterly
 
 
 def names(part, context):
@@ -62,10 +62,10 @@ def test_ports_that_other_hosts_may_reach(patient, family, address, open_to_othe
         server.bind((address, 0))
         server.listen()
         port = server.getsockname()[1]
-        assert (port in audit.exposed()) == open_to_others
-        found = [cause for cause in audit.ports(patient.context())[0] if str(port) in cause.subjects]
+        assert (port in exposure.exposed()) == open_to_others
+        found = [cause for cause in exposure.ports(patient.context())[0] if str(port) in cause.subjects]
         assert bool(found) == open_to_others
-        assert not any(str(port) in cause.subjects for cause in audit.ports(patient.context(open_ports=[port]))[0])
+        assert not any(str(port) in cause.subjects for cause in exposure.ports(patient.context(open_ports=[port]))[0])
 
 
 def test_systemd_s_own_judgement_is_read(tmp_path):
@@ -73,12 +73,12 @@ def test_systemd_s_own_judgement_is_read(tmp_path):
     unit.write_text("[Service]\nExecStart=/bin/true\n")
     argv = ["systemd-analyze", "security", "--no-pager", "--offline=true", str(unit)]
     printed = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
-    assert audit.exposure(printed) > 7, printed
-    assert audit.exposure("Failed to connect") is None
+    assert exposure.exposure(printed) > 7, printed
+    assert exposure.exposure("Failed to connect") is None
 
 
 def test_units_are_left_out_where_systemd_runs_none(patient):
-    assert audit.units(patient.context()) == ([], ["units: systemd does not run the service"])
+    assert exposure.units(patient.context()) == ([], ["units: systemd does not run the service"])
 
 
 @pytest.mark.parametrize("text", ["-----BEGIN RSA PRIVATE KEY-----", "key AKIAABCDEFGHIJKLMNOP", "ghp_" + "a" * 36, "xoxb-1234567890ab"])
