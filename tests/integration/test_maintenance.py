@@ -1,4 +1,4 @@
-"""Maintenance by the playbook, on the real application: weekly and quarterly, with what is planted."""
+"""Maintenance by the playbook, on the real application: each cadence, with what is planted."""
 from __future__ import annotations
 
 import json
@@ -11,10 +11,11 @@ pytestmark = pytest.mark.xdist_group("health")
 
 @pytest.fixture
 def settings():
-    """The host's own ports and lists of packages are not what is tested."""
+    """The host's own ports, its lists of packages and the registry are not what is tested."""
     with open("/proc/net/tcp", encoding="ascii") as stream:
         ports = {int(line.split()[1].rpartition(":")[2], 16) for line in list(stream)[1:]}
     return {"mobius_maintenance_open_ports": sorted(ports), "mobius_maintenance_apt_days": 10000,
+            "mobius_maintenance_npm_environment": {"npm_config_registry": "http://127.0.0.1:1/", "npm_config_fetch_retries": "0"},
             "mobius_maintenance_benchmark_requests": 5, "mobius_maintenance_log_max_mb": 1}
 
 
@@ -22,7 +23,7 @@ def archives(site):
     return {name for name in os.listdir(os.path.join(site.root, "backups")) if name.endswith(".zip")}
 
 
-def test_weekly_and_quarterly(served, settings, says):
+def test_each_cadence(served, settings, says):
     first = served.play("backup")
     assert first.status == 0, first.output
     with open(os.path.join(served.root, "shared", "logs", "huge.log"), "wb") as stream:
@@ -45,6 +46,11 @@ def test_weekly_and_quarterly(served, settings, says):
     assert result.status == 0 and "full_restore" not in result.stats["mobius_maintenance_attention"], result.output
     assert says(result, "the application was well on them"), result.output
     assert len(archives(served) - before) == 1
+
+    result = served.play("maintenance", **settings, mobius_cadence="monthly")
+    assert result.status == 0, result.output
+    assert not {"capacity", "documentation", "recovery_test"} & set(result.stats["mobius_maintenance_attention"]), result.output
+    assert says(result, "too few samples for a forecast"), result.output
 
 
 def test_a_wrong_request_is_refused(served, says):

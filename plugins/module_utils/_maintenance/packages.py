@@ -124,7 +124,7 @@ class Npm:
             walk.remove(work)
 
     def _ask(self, work: str, *words: str) -> dict[str, t.Any]:
-        env = {**commands.environment(), **commands.QUIET, "npm_config_fund": "false", "HOME": work,
+        env = {**commands.environment(), **commands.QUIET, "npm_config_fund": "false", "npm_config_fetch_retries": "1", "HOME": work,
                "npm_config_cache": os.path.join(work, ".npm"), **self._environment}
         done = commands.capture(["npm", *words], work, "npm", env, timeout=_PATIENCE, **self._account)
         try:
@@ -189,9 +189,10 @@ def restarts() -> tuple[list[str], bool] | None:
 
 
 def tried(work: t.Callable[[], t.Any], problems: list[str], otherwise: t.Any) -> t.Any:
-    """What *work* returns; something else when it cannot tell, and the reason among the problems."""
+    """What *work* returns; something else when it cannot tell, and the reason among the problems, once for all folders."""
     try:
         return work()
     except OpsError as error:
-        problems.append(str(error))
+        if str(error).partition(": ")[2] not in [problem.partition(": ")[2] for problem in problems]:
+            problems.append(str(error))
         return otherwise

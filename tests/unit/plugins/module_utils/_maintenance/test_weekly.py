@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import pytest
 
@@ -83,6 +84,9 @@ def test_a_registry_that_does_not_answer_is_said(patient):
     found = weekly.dependencies(patient.context())
     assert found.status == "attention" and "npm audit in" in found.text and "Name a registry that has the audit" in found.text
     assert "left-pad 1.0.0 -> 1.3.0" in found.text
+    release = os.path.realpath(patient.layout.current)
+    shutil.copytree(release, os.path.join(release, "client"))
+    assert weekly.dependencies(patient.context()).text.count("Name a registry that has the audit") == 1
     patient.web.answers["/left-pad"] = (500, "{}")
     assert "npm outdated in" in weekly.dependencies(patient.context()).text
 
