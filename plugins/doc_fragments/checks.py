@@ -114,3 +114,7 @@ requirements:
   - requests on the target
   - jmespath on the target, for C(json) in a check
 """
+    #: The same under the name of checks that drills use.
+    DRILL = DOCUMENTATION.replace("\n  checks:\n", "\n  drill_checks:\n", 1).replace(
+        "The probes that tell whether the service is well.",
+        "The probes that the application must pass on restored data; those of O(checks) when there is none.", 1)

@@ -17,6 +17,7 @@ author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
   - mobius.ops.shared.root
   - mobius.ops.checks
+  - mobius.ops.checks.drill
   - mobius.ops.shared.progress
   - mobius.ops.shared.attributes
 options:
@@ -27,11 +28,6 @@ options:
       - A timer on the target uses the same object, without Ansible.
     type: dict
     required: true
-  drill_checks:
-    description: The probes that the application must pass on restored data; O(checks) when there is none.
-    type: list
-    elements: dict
-    default: []
 attributes:
   check_mode:
     support: full

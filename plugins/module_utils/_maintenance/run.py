@@ -119,9 +119,11 @@ def _run(layout: Layout, request: Request, steps: tuple[Step, ...], meter: Meter
     told, now = [], context.past
     for step in steps:
         found, seconds = _take(context, step, meter)
-        causes = tuple(dataclasses.replace(cause, new=_is_new(cause, context.before(step.name))) for cause in found.causes)
+        causes = [dataclasses.replace(cause, new=_is_new(cause, context.before(step.name))) for cause in found.causes]
+        more = {"evidence": list(found.evidence), "page": _page(layout, request)}
+        causes = [opening.opened(layout, request.env, step.title, cause, more) for cause in causes]  # before it counts as known
         now = now.with_step(step.name, found.status, [*found.seen, *_subjects(causes)], found.figures)
-        told.append(trends.told(step.name, step.title, dataclasses.replace(found, causes=causes), past, now, seconds))
+        told.append(trends.told(step.name, step.title, dataclasses.replace(found, causes=tuple(causes)), past, now, seconds))
         state.save(layout, now)  # a run that is ended keeps what it had
     now = dataclasses.replace(now, runs={**now.runs, request.cadence: started})
     state.save(layout, now)
@@ -153,15 +155,14 @@ def _is_new(cause: Cause, before: frozenset[str]) -> bool:
     return not before.issuperset(_subjects([cause]))
 
 
+def _page(layout: Layout, request: Request) -> str:
+    return layout.path("reports", f"maintenance-{request.cadence}.html")
+
+
 def _conclude(layout: Layout, request: Request, told: list[Told], started: str, notes: list[str]) -> Report:
-    """Incidents, the page, the event in the history, and the summary."""
-    redactor, where = dotenv.Redactor(layout.env_file), layout.path("reports", f"maintenance-{request.cadence}.html")
-    steps = []
-    for step in told:
-        causes = tuple(opening.opened(layout, request.env, step.title, cause, {"evidence": list(step.evidence), "page": where})
-                       for cause in step.causes)
-        steps.append(dataclasses.replace(step, causes=causes))
-    shown = tuple(Told.read(redactor.value(dataclasses.asdict(step))) for step in steps)
+    """The page, the event in the history, and the summary."""
+    redactor, where = dotenv.Redactor(layout.env_file), _page(layout, request)
+    shown = tuple(Told.read(redactor.value(dataclasses.asdict(step))) for step in told)
     ids = tuple(dict.fromkeys(cause.incident for step in shown for cause in step.causes if cause.incident))
     report = Report(request.cadence, request.env, os.uname().nodename, started, clock.iso(), shown, summary(request.cadence, shown, ids),
                     where, ids, tuple(notes))

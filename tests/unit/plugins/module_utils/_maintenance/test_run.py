@@ -66,6 +66,23 @@ def test_a_cause_opens_one_incident_and_only_a_grave_one_opens_another_when_that
     assert len(patient.run("weekly")[0].incidents) == 1
 
 
+def test_a_run_that_is_ended_midway_has_opened_its_incidents(patient, steps, monkeypatch):
+    mild = Found("attention", "It is mild.", (), (Cause("mild", 3, "It is mild.", ("a",)),))
+    steps(look=lambda _context: mild, ends=done)
+    call = bounded.call
+
+    def ended(work, seconds, meter, name):
+        if name == "ends":
+            raise KeyboardInterrupt
+        return call(work, seconds, meter, name)
+
+    monkeypatch.setattr(bounded, "call", ended)
+    with pytest.raises(KeyboardInterrupt):
+        patient.run("weekly")
+    assert [one["evidence"]["maintenance_cause"] for one in patient.incidents()] == ["mild"]
+    assert patient.context().before("look") == {"cause:mild:a"}
+
+
 def test_a_damaged_incident_is_passed_over(patient):
     fs.write_text(patient.layout.path("incidents", "INC-20261127-1.json"), "{")
     assert opening.is_open(patient.layout, "grave") == ""
