@@ -47,8 +47,8 @@ def analysis(context: Context) -> Found:
     slow += [name for name, value in figures.items() if name not in slow and _slower(context, "performance", name, value)]
     causes = [Cause("slower", 3, f"{many(slow, 'response time')} half as long again as a month ago: {listed(slow)}. Look at the slowest "
                     "routes with mobius.ops.logs.", tuple(slow))] if slow else []
-    lines = [f"check {name}: p95 {ms:.1f} ms in the last {MONTH} days" + (f", {last[name]:.1f} ms in the {MONTH} days before"
-                                                                       if name in last else "") for name, ms in sorted(this.items())]
+    before = {name: f", {ms:.1f} ms in the {MONTH} days before" for name, ms in last.items()}
+    lines = [f"check {name}: p95 {ms:.1f} ms in the last {MONTH} days{before.get(name, '')}" for name, ms in sorted(this.items())]
     lines += [f"check {one.name}: p50 {one.p50:.1f} ms, p95 {one.p95:.1f} ms now, {NOW} requests" for one in now]
     lines += [f"requests in the logs: {name} {value:.1f}" for name, value in logged.items()]
     if not lines:

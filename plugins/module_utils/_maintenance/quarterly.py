@@ -67,19 +67,19 @@ def cost(context: Context) -> Found:
     request, sizes = context.request, storage.parts(context)
     total = sum(sizes.values())
     figures = {"storage_bytes": float(total), **{f"{name}_bytes": float(size) for name, size in sizes.items()}}
-    price = total / 1e9 * request.storage_price
-    lines = [f"{name}: {wording.human_size(size)}" + (f", {size / 1e9 * request.storage_price:.2f} {request.currency} a month"
-                                                     if request.storage_price else "") for name, size in sizes.items() if size]
+    prices = {name: f", {size / 1e9 * request.storage_price:.2f} {request.currency} a month" if request.storage_price else ""
+              for name, size in {**sizes, "": total}.items()}
+    lines = [f"{name}: {wording.human_size(size)}{prices[name]}" for name, size in sizes.items() if size]
     if request.storage_price:
-        figures[f"cost_{request.currency}"] = round(price, 2)
-    before = context.past.steps.get("cost")
-    points = before.figures.get("storage_bytes") if before else None
-    grown = bool(points) and total > GROWN * points[-1][1]  # type: ignore[index]
-    largest = next(iter(sizes), "")
-    told = f"The storage takes {wording.human_size(total)}" + (f", {price:.2f} {request.currency} a month" if request.storage_price else "")
-    told += f"; the largest part is {largest}, {wording.human_size(sizes[largest])}."
-    return judged([f"{told} That is a quarter more than in the last run: look at what is kept."] if grown else [], [], told, evidence=lines,
-                  figures=figures)
+        figures[f"cost_{request.currency}"] = round(total / 1e9 * request.storage_price, 2)
+    kept = context.past.steps.get("cost")
+    before = kept.figures.get("storage_bytes", []) if kept else []
+    largest = next(iter(sizes))
+    told = (f"The storage takes {wording.human_size(total)}{prices['']}; the largest part is {largest}, "
+            f"{wording.human_size(sizes[largest])}.")
+    grown = bool(before) and total > GROWN * before[-1][1]
+    more = [f"{told} That is a quarter more than in the last run: look at what is kept."]
+    return judged(more if grown else [], [], told, evidence=lines, figures=figures)
 
 
 def training(context: Context) -> Found:
