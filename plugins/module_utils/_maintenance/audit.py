@@ -78,7 +78,9 @@ def certificates(context: Context) -> Part:
     """Certificates that have ended or soon do, in files and where they are served."""
     warning, critical = thresholds.merge(context.request.thresholds)["certificate_days"]
     causes, lines = [], []
-    ended, soon, unread = [], [], []
+    ended: list[tuple[str, float]] = []
+    soon: list[tuple[str, float]] = []
+    unread = []
     for place in certificate_places(context):
         try:
             days = certificate_days(place)

@@ -93,10 +93,10 @@ def _axes(plane: _Plane, size: float, now: int) -> t.Iterator[str]:
 
 def _future(plane: _Plane, used: float, size: float, found: dict[str, t.Any], now: int, ahead: float) -> t.Iterator[str]:
     """The interval as a band, the forecast as a line, and the day when it meets the top."""
-    edge = [(now, used)]
+    edge: list[tuple[float, float]] = [(now, used)]
     for rate in (found["fastest"], found["slowest"]):
         days = min(ahead, (size - used) / rate) if rate > 0 else ahead
-        points = [(now + days, used + rate * days)] + ([(now + ahead, size)] if days < ahead else [])
+        points: list[tuple[float, float]] = [(now + days, used + rate * days)] + ([(now + ahead, size)] if days < ahead else [])
         edge = edge + points if rate == found["fastest"] and len(edge) == 1 else edge + points[::-1]
     yield f'<path class="band" d="M{" L".join(plane.at(day, value) for day, value in edge)} Z"/>'
     days = min(ahead, found["days"]) if found["days"] is not None else ahead

@@ -118,7 +118,9 @@ class Npm:
             if account.drops:
                 with foreign.folder(work) as descriptor:
                     foreign.settle(descriptor, account.uid, account.gid, 0o700)
-            self._account = {"user": account.uid, "group": account.gid, "extra_groups": []} if account.drops else {}
+            self._account: dict[str, t.Any] = {}
+            if account.drops:
+                self._account = {"user": account.uid, "group": account.gid, "extra_groups": []}
             yield work
         finally:
             walk.remove(work)

@@ -124,7 +124,7 @@ def dependencies(context: Context) -> Found:
     seen += sorted(context.before("dependencies")) if problems else []  # what could not be asked is still known
     return judged([*sentences, *problems], [cause] if cause else [],
                   f"{many(outdated, 'package', 'has have')} a newer version, known since the last run; none is known to be vulnerable.",
-                  evidence=[one.told() for one in [*vulnerable, *outdated]],
+                  evidence=[*(one.told() for one in vulnerable), *(one.told() for one in outdated)],
                   figures={"outdated": float(len(outdated)), "vulnerable": float(len(vulnerable))}, seen=tuple(seen))
 
 
