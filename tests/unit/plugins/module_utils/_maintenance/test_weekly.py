@@ -93,6 +93,19 @@ def test_a_registry_that_does_not_answer_is_said(patient):
     assert "npm outdated in" in weekly.dependencies(patient.context()).text
 
 
+def test_packages_for_development_are_not_part_of_the_audit(patient):
+    patient.lock_file()
+    release = os.path.realpath(patient.layout.current)
+    package = {"name": "app", "version": "1.0.0", "devDependencies": {"left-pad": "1.0.0"}}
+    lock = fs.read_json(os.path.join(release, "package-lock.json"))
+    lock["packages"][""] = package
+    lock["packages"]["node_modules/left-pad"]["dev"] = True
+    fs.write_json(os.path.join(release, "package.json"), package)
+    fs.write_json(os.path.join(release, "package-lock.json"), lock)
+    patient.advise({"left-pad": [{"id": 1, "url": "u", "title": "Pads too far", "severity": "high", "vulnerable_versions": "<1.3.0"}]})
+    assert packages.Npm(release, patient.options["npm_environment"]).vulnerable() == []
+
+
 def test_npm_runs_in_a_folder_of_its_own_without_the_release_s_settings(patient, tmp_path):
     patient.lock_file()
     release = os.path.realpath(patient.layout.current)
