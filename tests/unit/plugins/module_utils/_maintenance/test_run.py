@@ -1,9 +1,12 @@
 """A run: no step keeps the others from running, one incident a cause, and what is kept for the next run."""
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
+import subprocess
+import sys
 import threading
 import time
 
@@ -194,3 +197,24 @@ def test_each_tick_box_of_the_runbook_is_a_step():
         "Review and rotate log files", "Performance analysis and optimization", "Security patch review and application",
         "Capacity planning review", "Documentation updates", "Disaster recovery test", "Full system backup and restore test",
         "Security audit", "Performance benchmarking", "Infrastructure cost review", "Team training updates"]
+
+
+PROGRAM = '''
+import json, sys
+sys.modules["ansible"] = None  # any import of it fails
+from ansible_collections.mobius.ops.plugins.module_utils._maintenance import run
+from ansible_collections.mobius.ops.plugins.module_utils._maintenance.request import Request
+from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
+report = run.run(Layout(sys.argv[1]), Request.read(json.loads(sys.argv[2])))
+print(json.dumps([report.message, report.page]))
+'''
+
+
+def test_a_timer_needs_nothing_of_ansible(patient):
+    request = {"cadence": "weekly", "env": "test", "steps": ["log_rotation", "disk_space"], "thresholds": {"disk_pct": [100, 100]}}
+    where = __file__.partition("/tests/unit/")[0]
+    done = subprocess.run([sys.executable, "-S", "-c", PROGRAM, patient.layout.root, json.dumps(request)], capture_output=True, text=True,
+                          check=False, env={**os.environ, "PYTHONPATH": f"{where}/.build/collections"})
+    assert done.returncode == 0, done.stderr
+    message, page = json.loads(done.stdout)
+    assert message.startswith("Weekly maintenance: ") and os.path.getsize(page) > 1000
