@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from pathlib import Path
 
 import ansible.template
@@ -29,8 +30,15 @@ def options_of(module):
         wanted = part[0].upper() if part else "DOCUMENTATION"
         for node in ast.walk(source):
             if isinstance(node, ast.Assign) and node.targets[0].id == wanted:
-                options |= set(yaml.safe_load(node.value.value).get("options", {}))
+                text = ast.literal_eval(node.value) if isinstance(node.value, ast.Constant) else _computed(page, wanted)
+                options |= set(yaml.safe_load(text).get("options", {}))
     return options
+
+
+def _computed(page, name):
+    """A fragment that is made of another one."""
+    module = importlib.import_module(f"ansible_collections.mobius.ops.plugins.doc_fragments.{page}")
+    return getattr(module.ModuleDocFragment, name)
 
 
 def uses(tasks):
