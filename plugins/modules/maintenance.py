@@ -12,7 +12,7 @@ description:
     and what changed since its last run. A step that fails or hangs keeps no other one from running.
   - Writes a page to C(<root>/reports/maintenance-<cadence>.html), mode 0640, and keeps figures in C(<root>/state/maintenance.json).
   - Opens one incident for each cause that has weight. No second one is opened while it is open.
-  - Newer packages and patches are reported. Nothing is installed.
+  - Newer packages and patches are reported. Nothing is installed, unless C(apply_patches) in O(request) asks for security patches.
 author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
   - mobius.ops.shared.root

@@ -29,9 +29,13 @@ _NAME = re.compile(r"^(#?)\s*(?:export\s+)?([A-Z][A-Z0-9_]*)=", re.M)
 
 
 def security_patches(context: Context) -> Found:
-    """What apt, needrestart and npm have to tell; only what is new since the last run asks for attention. Nothing is installed."""
+    """What apt, needrestart and npm have to tell; only what is new since the last run asks for attention.
+
+    Nothing is installed unless the request asks for it, and then only security patches of Debian.
+    """
     problems: list[str] = []
     before = context.before("security_patches")
+    applied = packages.tried(lambda: _applied(context), problems, [])
     patches = packages.tried(packages.patches, problems, [])
     security = [one for one in patches if one.security]
     age = packages.tried(packages.age_of_lists, problems, None)
@@ -39,29 +43,42 @@ def security_patches(context: Context) -> Found:
         told = "were never fetched" if age is None else f"are {age:.0f} days old"
         problems.append(f"The lists of Debian's packages {told}, so newer patches are not known here. Run: apt-get update.")
     waiting = packages.tried(packages.restarts, problems, ([], False))
-    names, kernel = waiting or ([], False)
+    names = [*waiting[0], *(["kernel"] if waiting[1] else [])] if waiting else []
     vulnerable: list[packages.Vulnerable] = []
     for folder in packages.folders(os.path.realpath(context.layout.current)):
         vulnerable += packages.tried(packages.Npm(folder, context.request.npm_environment).vulnerable, problems, [])
-    new = [one for one in security if f"patch:{one.name}:{one.new}" not in before]
-    fresh = [one for one in vulnerable if f"vulnerable:{one.name}" not in before]
-    causes = [Cause("security_patch", 3, f"{many(new, 'security patch of Debian', more='security patches of Debian')} new: "
-                    f"{listed([one.told() for one in new])}. Apply with: apt-get upgrade, in a "
-                    "maintenance window.", tuple(f"{one.name} {one.new}" for one in new))] if new else []
-    cause = weekly.vulnerability(fresh)
-    causes += [cause] if cause else []
-    names = [*names, *(["kernel"] if kernel else [])]
     restart = [name for name in names if f"restart:{name}" not in before]
     sentences = [f"An upgrade is not in effect yet, because these were not restarted: {listed(restart)}."] if restart else []
     seen = [*(f"patch:{one.name}:{one.new}" for one in security), *(f"vulnerable:{one.name}" for one in vulnerable),
             *(f"restart:{name}" for name in names), *(sorted(before) if problems else [])]  # what could not be asked is still known
-    lines = [f"security: {one.told()}" for one in security] + [f"npm: {one.told()}" for one in vulnerable]
+    lines = [f"applied: {one.told()}" for one in applied] + [f"security: {one.told()}" for one in security]
+    lines += [f"npm: {one.told()}" for one in vulnerable]
     lines += [f"{count(len(patches) - len(security), 'further upgrade')} of Debian without a security fix",
               "needrestart is not installed, so nothing tells which services run old code" if waiting is None
               else f"needrestart: {listed(names, 9) or 'nothing'} to restart"]
-    return judged([*sentences, *problems], causes, f"Nothing is new since the last run; {len(security)} security patches of Debian and "
-                  f"{len(vulnerable)} vulnerable packages are known.", evidence=lines, seen=tuple(seen),
+    well = f"{many(applied, 'security patch of Debian', 'was were', 'security patches of Debian')} applied. " if applied else ""
+    well += f"Nothing is new since the last run; {len(security)} of Debian and {len(vulnerable)} of npm are known."
+    return judged([*sentences, *problems], _new_packages(security, vulnerable, before), well, evidence=lines, seen=tuple(seen),
                   figures={"security_patches": float(len(security)), "vulnerable": float(len(vulnerable))})
+
+
+def _applied(context: Context) -> list[packages.Patch]:
+    """The security patches that were installed, when that is asked for."""
+    security = [one for one in packages.patches() if one.security] if context.request.apply_patches else []
+    if security:
+        context.meter.phase("apply", 0, len(security))
+        packages.apply(security)
+    return security
+
+
+def _new_packages(security: list[packages.Patch], vulnerable: list[packages.Vulnerable], before: frozenset[str]) -> list[Cause]:
+    """Causes of what the last run did not report."""
+    new = [one for one in security if f"patch:{one.name}:{one.new}" not in before]
+    causes = [Cause("security_patch", 3, f"{many(new, 'security patch of Debian', more='security patches of Debian')} new: "
+                    f"{listed([one.told() for one in new])}. Apply with: apt-get upgrade, in a "
+                    "maintenance window.", tuple(f"{one.name} {one.new}" for one in new))] if new else []
+    cause = weekly.vulnerability([one for one in vulnerable if f"vulnerable:{one.name}" not in before])
+    return causes + ([cause] if cause else [])
 
 
 def capacity(context: Context) -> Found:

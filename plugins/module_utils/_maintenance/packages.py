@@ -169,6 +169,18 @@ def patches() -> list[Patch]:
                    for name, current, new, origin in _INSTALL.findall(done.stdout)), key=lambda one: (not one.security, one.name))
 
 
+def apply(those: t.Sequence[Patch]) -> None:
+    """Install the newer versions of packages; files of settings that were changed stay. It has no time limit: apt must not be cut short.
+
+    :raises OpsError: when apt fails.
+    """
+    kept = ["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"]
+    argv = ["apt-get", "--quiet", "--yes", "--only-upgrade", *kept, "install", *(one.name for one in those)]
+    done = commands.capture(argv, what="apt", env={**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"})
+    if done.returncode:
+        raise commands.failure(done, "security patches", "Run it by hand to see why")
+
+
 def age_of_lists() -> float | None:
     """Days since the lists of packages were fetched; ``None`` when there are none."""
     folder = commands.capture(["apt-config", "shell", "found", "Dir::State::lists/d"], what="apt").stdout.partition("'")[2].rstrip("'\n")

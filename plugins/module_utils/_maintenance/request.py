@@ -57,6 +57,8 @@ class Request:
     npm_environment: _Mapping = dataclasses.field(default_factory=dict)
     #: Days after which the lists of Debian's packages are too old to tell of patches.
     apt_days: float = 7
+    #: Whether security patches of Debian are installed. Otherwise they are only reported.
+    apply_patches: bool = False
     #: Files of certificates, and HOST:PORT where one is served.
     certificates: tuple[str, ...] = ()
     #: TCP ports that other hosts may reach.

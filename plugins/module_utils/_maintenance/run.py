@@ -35,25 +35,27 @@ class Step(t.NamedTuple):
     #: As the runbook has it.
     title: str
     work: t.Callable[[Context], Found]
-    #: Whether it reads or writes whole backups.
+    #: Whether it has the longer time limit.
     long: bool = False
+    #: Whether it proves that data can be had back.
+    grave: bool = False
 
 
 STEPS: dict[str, tuple[Step, ...]] = {
     "weekly": (
         Step("log_patterns", "Review monitoring logs for patterns", weekly.log_patterns),
         Step("disk_space", "Check disk space usage", weekly.disk_space),
-        Step("backup_integrity", "Verify backup integrity", weekly.backup_integrity, True),
+        Step("backup_integrity", "Verify backup integrity", weekly.backup_integrity, True, True),
         Step("dependencies", "Update dependencies if needed", weekly.dependencies),
         Step("log_rotation", "Review and rotate log files", weekly.log_rotation)),
     "monthly": (
         Step("performance", "Performance analysis and optimization", performance.analysis),
-        Step("security_patches", "Security patch review and application", monthly.security_patches),
+        Step("security_patches", "Security patch review and application", monthly.security_patches, True),
         Step("capacity", "Capacity planning review", monthly.capacity),
         Step("documentation", "Documentation updates", monthly.documentation),
-        Step("recovery_test", "Disaster recovery test", monthly.recovery_test, True)),
+        Step("recovery_test", "Disaster recovery test", monthly.recovery_test, True, True)),
     "quarterly": (
-        Step("full_restore", "Full system backup and restore test", quarterly.full_restore, True),
+        Step("full_restore", "Full system backup and restore test", quarterly.full_restore, True, True),
         Step("security_audit", "Security audit", quarterly.security_audit),
         Step("benchmark", "Performance benchmarking", performance.benchmark),
         Step("cost", "Infrastructure cost review", quarterly.cost),
@@ -140,7 +142,7 @@ def _take(context: Context, step: Step, meter: Meter) -> tuple[Found, float]:
         causes = tuple(Cause(**{**cause, "subjects": tuple(cause["subjects"])}) for cause in answer["causes"])
         found = Found(**{**answer, "evidence": tuple(answer["evidence"]), "seen": tuple(answer["seen"]), "causes": causes})
     except OpsError as error:
-        severity = _RECOVERY if step.long else _NOT_TAKEN
+        severity = _RECOVERY if step.grave else _NOT_TAKEN
         text = f"The step was not taken: {error}"
         found = Found(FAILED, text, (), (Cause(f"step_{step.name}", severity, text, (step.name,)),), seen=context.past.seen(step.name))
     return found, round(time.monotonic() - began, 2)

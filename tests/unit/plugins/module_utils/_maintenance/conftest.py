@@ -52,6 +52,10 @@ class Apt:
     def offer(self, packages):
         """Packages that the repository of security patches has."""
         self._packages(f"{self.repository}/Packages", packages, "Filename: ./none.deb\nSize: 1\n")
+        self._release()
+
+    def _release(self):
+        """Publish the list of packages, and fetch it."""
         with open(f"{self.repository}/Packages", "rb") as stream:
             content = stream.read()
         for name in os.listdir(f"{self.folder}/lists"):
@@ -61,6 +65,27 @@ class Apt:
                       f"Date: {datetime.datetime.now(datetime.timezone.utc):%a, %d %b %Y %H:%M:%S} UTC\n"
                       f"SHA256:\n {hashlib.sha256(content).hexdigest()} {len(content)} Packages\n")
         subprocess.run(["apt-get", "update", "-qq"], check=True, capture_output=True)
+
+    def pack(self, name, version):
+        """Offer a package that can be installed, on a root of its own."""
+        root, tree = f"{self.folder}/root", f"{self.folder}/{name}-{version}"
+        for folder in (f"{root}/var/lib/dpkg/info", f"{root}/var/lib/dpkg/updates", f"{root}/var/lib/dpkg/triggers", f"{tree}/DEBIAN"):
+            os.makedirs(folder, exist_ok=True)
+        fs.write_text(f"{tree}/DEBIAN/control", f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: t <t@example.com>\n"
+                      "Description: d\n")
+        path = f"{self.repository}/{name}.deb"
+        subprocess.run(["dpkg-deb", "--build", "--root-owner-group", tree, path], check=True, capture_output=True)
+        if not os.path.lexists(f"{root}/var/lib/dpkg/status"):
+            os.rename(f"{self.folder}/status", f"{root}/var/lib/dpkg/status")
+            os.symlink(f"{root}/var/lib/dpkg/status", f"{self.folder}/status")
+            fs.write_text(f"{root}/var/lib/dpkg/info/{name}.list", "")
+            with open(f"{self.folder}/apt.conf", "a", encoding="utf-8") as stream:
+                stream.write(f'DPkg::Options {{ "--root={root}"; "--log={self.folder}/dpkg.log"; }};\nDir::Log "{self.folder}";\n')
+        with open(path, "rb") as stream:
+            content = stream.read()
+        self._packages(f"{self.repository}/Packages", {name: version},
+                       f"Filename: ./{name}.deb\nSize: {len(content)}\nSHA256: {hashlib.sha256(content).hexdigest()}\n")
+        self._release()
 
     @staticmethod
     def _packages(path, packages, more):

@@ -30,10 +30,28 @@ def test_only_what_is_new_is_shouted(patient, apt):
     first = patient.run("monthly", steps=["security_patches"])[1]["security_patches"]
     assert first.status == "attention" and first.text.startswith("1 security patch of Debian is new: openssl 1.0 -> 1.1.")
     second = patient.run("monthly", steps=["security_patches"])[1]["security_patches"]
-    assert second.status == "done" and second.text.startswith("Nothing is new since the last run; 1 security patches of Debian")
+    assert second.status == "done" and second.text == "Nothing is new since the last run; 1 of Debian and 0 of npm are known."
     apt.offer({"openssl": "1.2", "vim": "2"})
     third = patient.run("monthly", steps=["security_patches"])[1]["security_patches"]
     assert third.text.startswith("2 security patches of Debian are new: openssl 1.0 -> 1.2, vim 1 -> 2.")
+
+
+def test_patches_are_applied_when_that_is_asked_for(patient, apt):
+    apt.installed({"openssl": "1.0"})
+    apt.pack("openssl", "1.1")
+    assert [one.told() for one in packages.patches()] == ["openssl 1.0 -> 1.1"]
+    found = monthly.security_patches(patient.context("monthly", apply_patches="true"))
+    assert found.status == "done" and found.text.startswith("1 security patch of Debian was applied. Nothing is new"), found
+    assert "applied: openssl 1.0 -> 1.1" in found.evidence and packages.patches() == []
+    with open(f"{apt.folder}/status", encoding="utf-8") as stream:
+        assert "Version: 1.1" in stream.read()
+
+
+def test_patches_that_cannot_be_applied_are_said_and_still_reported(patient, apt):
+    apt.installed({"openssl": "1.0"})
+    apt.offer({"openssl": "1.1"})
+    found = monthly.security_patches(patient.context("monthly", apply_patches="true"))
+    assert found.status == "attention" and "security patches: apt-get" in found.text and "1 security patch of Debian is new" in found.text
 
 
 def test_lists_that_are_old_know_no_patches(patient, apt):
