@@ -26,19 +26,9 @@ def options_of(module):
     options = set(found.get("options", {}))
     for name in found.get("extends_documentation_fragment", []):
         _namespace, _collection, page, *part = name.split(".")
-        source = ast.parse((ROOT / "plugins" / "doc_fragments" / f"{page}.py").read_text())
-        wanted = part[0].upper() if part else "DOCUMENTATION"
-        for node in ast.walk(source):
-            if isinstance(node, ast.Assign) and node.targets[0].id == wanted:
-                text = ast.literal_eval(node.value) if isinstance(node.value, ast.Constant) else _computed(page, wanted)
-                options |= set(yaml.safe_load(text).get("options", {}))
+        module = importlib.import_module(f"ansible_collections.mobius.ops.plugins.doc_fragments.{page}")
+        options |= set(yaml.safe_load(getattr(module.ModuleDocFragment, part[0].upper() if part else "DOCUMENTATION")).get("options", {}))
     return options
-
-
-def _computed(page, name):
-    """A fragment that is made of another one."""
-    module = importlib.import_module(f"ansible_collections.mobius.ops.plugins.doc_fragments.{page}")
-    return getattr(module.ModuleDocFragment, name)
 
 
 def uses(tasks):

@@ -57,13 +57,14 @@ def incident(layout: Layout, incident_id: str, found: t.Callable[[IntegrityError
     values["backup"] = (told.get("evidence") or {}).get("backup")
     said = {name: value if isinstance(value, str) else "" for name, value in values.items()}
     severity = told.get("severity")
+    known = isinstance(severity, int) and not isinstance(severity, bool) and severity in SEVERITIES
     active = not told.get("acknowledged") and told.get("status", "open") == "open"
     try:
         opened = clock.parse(told.get("opened"))
     except (TypeError, ValueError):
         opened = written
     return Incident(incident_id, said.pop("title") or "an incident without a title",
-                    severity if type(severity) is int and severity in SEVERITIES else 1, opened, active, **said)
+                    severity if known else 1, opened, active, **said)
 
 
 def render(layout: Layout, plan: Plan, each: Message, about: Incident | None, now: datetime.datetime,
