@@ -17,7 +17,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "settings.md"
 ROLES = ("mobius", "app", "backup", "preflight", "deploy", "rollback", "monitor", "status", "health", "ffmpeg", "diagnose", "logs",
-         "cleanup", "oncall", "incident", "smoke_test", "report")
+         "cleanup", "maintenance", "oncall", "incident", "smoke_test", "report")
 HEAD = """\
 # Settings
 

@@ -33,6 +33,10 @@ def operations(host):
         "report": lambda: host.module("watch_report"),
         "logs": lambda: host.module("log_report", explain=True, files=[f"{host.shared('logs')}/*"]),
         "incident": lambda: host.module("incident", env="test", title="the log is none", severity=2),
+        "weekly": lambda: host.module("maintenance", request={
+            "cadence": "weekly", "env": "test", "log_files": [f"{host.shared('logs')}/*"], "steps": ["log_patterns", "log_rotation"]}),
+        "quarterly": lambda: host.module("maintenance", request={
+            "cadence": "quarterly", "env": "test", "log_files": [f"{host.shared('logs')}/*"], "steps": ["security_audit", "cost"]}),
         "setup": lambda: (host.layout(), host.define())[1],
         "restart": lambda: host.define(state="restarted"),
         "rollback": lambda: host.roll_back("r1"),

@@ -17,6 +17,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._cleanup import journal
 from ansible_collections.mobius.ops.plugins.module_utils._core import accounts, fs
 from ansible_collections.mobius.ops.plugins.module_utils._deploy import assets
 from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import canaries
+from ansible_collections.mobius.ops.plugins.module_utils._maintenance import state
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health
 from ansible_collections.mobius.ops.plugins.module_utils._people import plan
 from ansible_collections.mobius.ops.plugins.module_utils._people import service as people_service
@@ -45,6 +46,7 @@ from ansible_collections.mobius.ops.plugins.modules import (
     incident_info,
     layout,
     log_report,
+    maintenance,
     monitor,
     node_service,
     node_service_info,
@@ -89,7 +91,14 @@ def fill(place: Layout, service: service_node_service.Service, checks: list[dict
     fs.write_json(place.path("state", "drill.json"), {"scratch": os.path.join(place.root, ".drill-20260101_000000-00000000")})
     assets.own(place, "r2", ["client"])
     incidents.open_incident(place, {"title": "It is down", "severity": 2, "env": "local", "evidence": {"console": ["a line"]}})
+    maintained(place)
     page(place)
+
+
+def maintained(place: Layout) -> None:
+    """Let maintenance have run."""
+    past = state.Past({"weekly": "2026-01-01T00:00:00Z"}, samples=(state.Used("2026-01-01", "/", 1, 2),))
+    state.save(place, past.with_step("cost", "done", ["a"], {"storage_bytes": 1.0}))
 
 
 def page(place: Layout) -> None:
@@ -207,6 +216,7 @@ def calls(root: str, port: int, archive: str) -> dict[str, tuple[t.Any, dict[str
         "preflight": (preflight, {"root": root, "env": env, "encoders": [], "programs": {}, "lock": True}, False),
         "host_metrics": (host_metrics, {"root": root, "service": "mobius", "window": 0.01}, False),
         "layout": (layout, {"root": root}, True),
+        "maintenance": (maintenance, {"root": root, "request": {"cadence": "quarterly", "env": env, "steps": ["training"]}}, False),
         "logs": (log_report, {"root": root, "page": True}, True),
         "setup": (node_service, {"root": root, **SETUP, "port": port}, True),
         "stop": (node_service, {"root": root, "name": "mobius", "state": "stopped"}, True),

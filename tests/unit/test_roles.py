@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from pathlib import Path
 
 import ansible.template
@@ -25,11 +26,8 @@ def options_of(module):
     options = set(found.get("options", {}))
     for name in found.get("extends_documentation_fragment", []):
         _namespace, _collection, page, *part = name.split(".")
-        source = ast.parse((ROOT / "plugins" / "doc_fragments" / f"{page}.py").read_text())
-        wanted = part[0].upper() if part else "DOCUMENTATION"
-        for node in ast.walk(source):
-            if isinstance(node, ast.Assign) and node.targets[0].id == wanted:
-                options |= set(yaml.safe_load(node.value.value).get("options", {}))
+        module = importlib.import_module(f"ansible_collections.mobius.ops.plugins.doc_fragments.{page}")
+        options |= set(yaml.safe_load(getattr(module.ModuleDocFragment, part[0].upper() if part else "DOCUMENTATION")).get("options", {}))
     return options
 
 

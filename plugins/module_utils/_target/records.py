@@ -13,6 +13,7 @@ says what it expects, or nothing when the value is right.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import typing as t
 
 from .._core import clock, foreign, fs
@@ -52,6 +53,15 @@ def moment(value: t.Any) -> str:
         clock.parse(value)
     except (TypeError, ValueError):
         return "a time such as 2026-11-23T16:00:00Z"
+    return ""
+
+
+def day(value: t.Any) -> str:
+    """A day such as 2026-11-27."""
+    try:
+        datetime.date.fromisoformat(value)
+    except (TypeError, ValueError):
+        return "a day such as 2026-11-27"
     return ""
 
 
@@ -188,6 +198,11 @@ MESSAGE = Kind("a message of the outbox", {
     "incident": text, "level": count, "channel": text, "key": text, "due": moment, "created": moment, "status": text, "attempts": count,
     "next": moment, "sent?": _MAYBE_TIME, "error?": MAYBE, "fallback_of?": MAYBE, "title?": MAYBE, "body?": MAYBE},
     "Move the file away: the message is made again while its incident is open")
+MAINTENANCE = Kind("what maintenance found in its last runs", {
+    "runs": {str: moment},
+    "steps": {str: {"when": moment, "status": text, "seen": [text], "figures": {str: [{"when": moment, "value": number}]}}},
+    "samples": [{"day": day, "mount": text, "used": count, "size": count}]},
+    "Move the file away: trends then begin with the next run")
 #: How far work in the background is.
 PROGRESS = {"pid": count, "ticks": (count, None), "phases": [{
     "number": count, "name?": text, "bytes?": number, "files?": number, "total_bytes?": number, "total_files?": number,

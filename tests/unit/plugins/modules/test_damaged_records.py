@@ -46,7 +46,7 @@ RECORDS = ("state/service/mobius/spec.json", "state/service/mobius/status.json",
            "state/restore.staging.json", "state/restore.swapping.json", "state/restore.trial.json", "state/restore.saving.json",
            "state/restore.copy.json", "state/history.jsonl", "releases/r1/.release.json", "releases/r2/.release.json",
            "releases/r2/.assets.json", "incidents/*.json", "current", "state/switch.lock", "state/switch.json", "state/env.json",
-           "monitor_logs/*.jsonl", "state/logs.json", "state/cleanup/*.json", "state/notify.json",
+           "monitor_logs/*.jsonl", "state/logs.json", "state/maintenance.json", "state/cleanup/*.json", "state/notify.json",
            "state/notify_urls.json", "state/outbox/*-1.json", "state/outbox/*.0.mail.json", "state/schedule.json",
            "state/schedule/*.json", "state/metrics/*.jsonl")
 
@@ -92,6 +92,7 @@ def used(host, run_module) -> Used:
     archive = run_module(backup, {"root": host.root, "env": "local"})["archive"]
     records.quarantine(host.layout)
     records.scheduled(host.layout)
+    records.maintained(host.layout)
     service.stop()
     with open(os.path.join(host.layout.component("logs"), "app.log"), "a", encoding="utf-8") as stream:
         stream.write("2026-01-01T00:00:00Z ERROR it failed\n2026-01-01T00:00:00Z POST /a 500 7ms\n")

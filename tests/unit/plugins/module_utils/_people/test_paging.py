@@ -13,7 +13,7 @@ from support.waiting import wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import fs, locks
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import OpsError
-from ansible_collections.mobius.ops.plugins.module_utils._people import outbox, paging, plan, service
+from ansible_collections.mobius.ops.plugins.module_utils._people import outbox, paging, plan, service, text
 from ansible_collections.mobius.ops.plugins.module_utils._target import incidents
 
 
@@ -209,6 +209,12 @@ def test_incidents_from_before_the_setup_are_not_paged(paged):
     assert {one[1].partition(",")[0] for one in paged.got()} == {"INC-20261103-2"}
     paged.configure(link="https://x")  # a later setup changes nothing about that
     assert not paged.run(1)["sent"]
+
+
+@pytest.mark.parametrize("severity", [{"a": [1]}, [2], True, "2", 2.5, 9, None])
+def test_a_severity_that_is_none_counts_as_1(host, severity):
+    fs.write_json(host.layout.path("incidents", "INC-20261103-1.json"), {"title": "It is down", "severity": severity})
+    assert text.incident(host.layout, "INC-20261103-1").severity == 1
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", "", '{"acknowledged": "yes"}'])
