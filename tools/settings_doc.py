@@ -16,7 +16,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "settings.md"
-ROLES = ("mobius", "app", "backup", "preflight", "deploy", "rollback", "monitor", "status", "health", "ffmpeg", "diagnose", "logs",
+ROLES = ("mobius", "app", "backup", "preflight", "deploy", "rollback", "monitor", "status", "health", "ffmpeg", "diagnose", "respond", "logs",
          "cleanup", "oncall", "smoke_test", "report")
 HEAD = """\
 # Settings

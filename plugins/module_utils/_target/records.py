@@ -173,6 +173,9 @@ MESSAGE = Kind("a message of the outbox", {
     "incident": text, "level": count, "channel": text, "key": text, "due": moment, "created": moment, "status": text, "attempts": count,
     "next": moment, "sent?": _MAYBE_TIME, "error?": MAYBE, "fallback_of?": MAYBE, "title?": MAYBE, "body?": MAYBE},
     "Move the file away: the message is made again while its incident is open")
+RESPONSES = Kind("the list of responses to alerts", [{
+    "when": moment, "alert": text, "cause": text, "actions": [text], "outcome": text, "incident?": MAYBE}],
+    "Move the file away: the actions of the last hour no longer count then")
 #: How far work in the background is.
 PROGRESS = {"pid": count, "ticks": (count, None), "phases": [{
     "number": count, "name?": text, "bytes?": number, "files?": number, "total_bytes?": number, "total_files?": number,
