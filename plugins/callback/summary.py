@@ -10,10 +10,11 @@ short_description: What came of a run, as JSON and JUnit files for pipelines
 version_added: 0.1.0
 author: MOBIUS operations (@mobius-ops)
 description:
-  - Writes a JSON object with the outcome, its sentence, hosts, release, seconds and facts of a playbook of this collection, and a JUnit report of
-    its gates and steps. Both are written when the run begins, as a failure, and again when it ends. So they are there however a run ends.
-  - The files are named by the extra variables C(mobius_summary_file) and C(mobius_junit_file), or by the environment. Without either, nothing
-    is written.
+  - Writes a JSON object with the outcome, its sentence, hosts, release, seconds and facts of a playbook of this collection, and a JUnit
+    report of its gates and steps. Both are written when the run begins, as a failure, and again when it ends. So they are there however
+    a run ends.
+  - The files are named by the extra variables C(mobius_summary_file) and C(mobius_junit_file), or by the environment. Without either,
+    nothing is written.
 options:
   summary_file:
     description: Path of the JSON file on the controller.
@@ -91,7 +92,7 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_unreachable(self, result: t.Any) -> None:
         """The same for a host that does not answer."""
-        task, host, facts = parts(result)
+        _task, host, facts = parts(result)
         self._failed(host, "error", f"{host} was not reached: {step_lines.cause(facts)}")
 
     def _gates(self, task: t.Any, host: str, facts: dict[str, t.Any]) -> None:

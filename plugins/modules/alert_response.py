@@ -8,11 +8,11 @@ module: alert_response
 short_description: Confirm an alert, act within a policy, and hand over to a person
 version_added: 0.1.0
 description:
-  - Diagnoses the service. When nothing is wrong, nothing is done. Otherwise it tries the actions of O(policy) that fit the cause, one after the
-    other, until the service is well. When none helps, it opens an incident for a person.
+  - Diagnoses the service. When nothing is wrong, nothing is done. Otherwise it tries the actions of O(policy) that fit the cause, one after
+    the other, until the service is well. When none helps, it opens an incident for a person.
   - Holds the deploy lock all the time. When a deploy, a rollback or another response holds it, nothing is done.
-  - Never loops. C(state/responses.json) has each action before it begins. The same cause is acted on once within O(quiet) and O(limit) times
-    within an hour, all causes together three times as often. Once a person was called, that cause is left to that person for an hour.
+  - Never loops. C(state/responses.json) has each action before it begins. The same cause is acted on once within O(quiet) and O(limit)
+    times within an hour, all causes together three times as often. Once a person was called, that cause is left to that person for an hour.
   - A service that an operator has stopped stays stopped. While a watch guards the release, only the watch rolls back.
 author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
@@ -40,7 +40,8 @@ options:
     default: 2
   policy:
     description:
-      - The actions that may be tried. V(mend) is what needs no restart, such as SIGCONT, owners and modes of folders, or ending a render that is stuck.
+      - The actions that may be tried. V(mend) is what needs no restart, such as SIGCONT, owners and modes of folders, or ending a render
+        that is stuck.
       - V(rollback) is tried for a release that crashes or lacks a module, and when a restart did not help; within O(rollback_hours) only.
     type: list
     elements: str
@@ -152,7 +153,8 @@ TEXT = 500
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Answer the alert."""
     if not re.fullmatch(r"[\w.:-]{1,100}", params["alert"], re.ASCII):
-        raise InputError("mobius_alert", "1 to 100 letters, digits and _.:-", repr(wording.cut(params["alert"], 100)), "Give the alert's name")
+        found = repr(wording.cut(params["alert"], 100))
+        raise InputError("mobius_alert", "1 to 100 letters, digits and _.:-", found, "Give the alert's name")
     for name, least in (("limit", 0), ("quiet", 0), ("rollback_hours", 0), ("window", 0.1)):
         if params[name] < least:
             raise InputError(name, f"{least:g} or more", f"{params[name]:g}", f"Correct mobius_respond_{name}")
@@ -167,7 +169,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
         policy.Policy(tuple(params["policy"]), params["limit"], params["quiet"]), params["may_roll_back"],
         params["rollback_hours"] * 3600, params["window"], check_mode)
     answer = respond.respond(layout, service, asked, remedies.Allowed(False, checks, params["ready_timeout"], params["programs"]))
-    return bool(answer.actions) and not check_mode or answer.opened, redactor.value(dataclasses.asdict(answer)), {}
+    return answer.opened, redactor.value(dataclasses.asdict(answer)), {}
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the callback C(summary) writes for pipelines: a JSON object about a run, and JUnit XML of its steps and gates. No Ansible in here."""
+"""What the callback C(summary) writes for pipelines: a JSON object about a run, and a JUnit report. No Ansible in here."""
 from __future__ import annotations
 
 import contextlib
@@ -55,9 +55,9 @@ class Run:
         """The JSON object, see docs/pipelines.md."""
         facts = {name: value for name, value in self.facts.items() if name not in ("mobius_outcome", "mobius_message", "mobius_env")}
         return {
-            "schema": SCHEMA, "playbook": f"mobius.ops.{self.playbook}", "outcome": self.outcome, "good": self.good, "message": self.message,
-            "environment": str(self.facts.get("mobius_env") or ""), "release": str(self.facts.get("mobius_release") or ""),
-            "hosts": self.hosts, "began": self.began.strftime("%Y-%m-%dT%H:%M:%SZ"), "seconds": round(self.seconds, 1), "facts": facts}
+            "schema": SCHEMA, "playbook": f"mobius.ops.{self.playbook}", "outcome": self.outcome, "good": self.good,
+            "message": self.message, "environment": str(self.facts.get("mobius_env") or ""),
+            "release": str(self.facts.get("mobius_release") or ""), "hosts": self.hosts, "began": self.began.strftime("%Y-%m-%dT%H:%M:%SZ"), "seconds": round(self.seconds, 1), "facts": facts}
 
     def cases(self) -> list[Case]:
         """Gates, steps, and how it ended."""
@@ -72,8 +72,8 @@ class Run:
             members = [case for case in cases if case.group == group]
             count = {status: str(sum(case.status == status for case in members)) for status in ("failed", "error", "skipped")}
             suite = ET.SubElement(root, "testsuite", {
-                "name": f"mobius.ops.{self.playbook} {group}", "tests": str(len(members)), "failures": count["failed"], "errors": count["error"],
-                "skipped": count["skipped"], "time": f"{sum(case.seconds for case in members):.3f}",
+                "name": f"mobius.ops.{self.playbook} {group}", "tests": str(len(members)), "failures": count["failed"],
+                "errors": count["error"], "skipped": count["skipped"], "time": f"{sum(case.seconds for case in members):.3f}",
                 "timestamp": self.began.strftime("%Y-%m-%dT%H:%M:%S")})
             for case in members:
                 node = ET.SubElement(suite, "testcase", {

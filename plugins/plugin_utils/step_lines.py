@@ -21,7 +21,8 @@ STEPS = {
     "deploy/finish": "Finish", "deploy/force_unlock": "Unlock",
     "diagnose": "Diagnose…", "ffmpeg": "Look…", "health": "Ask…", "logs": "Read…", "mobius": "", "mobius/outcome": "outcome",
     "monitor": "Watch…", "monitor/forks": "Check", "monitor/report": "", "oncall": "Look", "oncall/escalate": "Page…",
-    "preflight": "Check", "report": "Write the page", "respond": "Respond…", "respond/page": "Page…", "rollback": "", "rollback/reach": "Check", "rollback/target": "Check",
+    "preflight": "Check", "report": "Write the page", "respond": "Respond…", "respond/page": "Page…",
+    "rollback": "", "rollback/reach": "Check", "rollback/target": "Check",
     "rollback/data": "Restore…", "smoke_test": "Smoke-test…", "smoke_test/canary": "", "status": "Look",
 }
 #: The step of tasks whose message is the outcome, which is shown last.

@@ -25,7 +25,8 @@ from ansible_collections.mobius.ops.plugins.module_utils._deploy import artifact
 from ansible_collections.mobius.ops.plugins.module_utils._deploy import build
 
 #: They need an earlier version of the collection, and an environment with ansible-rulebook.
-collect_ignore = [name for name, needs in (("test_upgrade.py", "MOBIUS_OLD"), ("test_events.py", "MOBIUS_EVENTS")) if not os.environ.get(needs)]
+_NEEDS = {"test_upgrade.py": "MOBIUS_OLD", "test_events.py": "MOBIUS_EVENTS"}
+collect_ignore = [name for name, needs in _NEEDS.items() if not os.environ.get(needs)]
 #: What a running application writes all the time; everything else below a root must stay as it is when nothing changes.
 RESTLESS = ("shared/logs/", "shared/data/")
 #: The folder of the deploy lock: a run that is refused had the lock and gave it back. Its time tells that; what is in it counts.

@@ -2,6 +2,7 @@
 
 ``make test-events`` makes the environment that it needs, and names it in MOBIUS_EVENTS.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -35,18 +36,44 @@ class Rulebook:
         self._sent = 0
         secret = {"MOBIUS_API_KEYS": site.secret(), "API_KEY": site.secret()}
         host = {"ansible_connection": "local", "ansible_python_interpreter": str(BIN / "python")}
-        settings = {"mobius_env": "local", "mobius_become": False, "mobius_service_manager": "process", "mobius_dotenv": secret,
-                    "mobius_health_assertions": ["status == 'ok'", "release == '{release}'"], **site.operator.settings}
+        settings = {
+            "mobius_env": "local",
+            "mobius_become": False,
+            "mobius_service_manager": "process",
+            "mobius_dotenv": secret,
+            "mobius_health_assertions": ["status == 'ok'", "release == '{release}'"],
+            **site.operator.settings,
+        }
         inventory, variables = folder / "hosts.json", folder / "events.json"
         inventory.write_text(json.dumps({"mobius": {"hosts": {"web1": host}, "vars": settings}}))
         variables.write_text(json.dumps({"mobius_events_port": self.port, "mobius_events_token": TOKEN}))
-        environment = {**site.operator.environment(), "PATH": f"{BIN}{os.pathsep}/usr/bin{os.pathsep}/bin", "ANSIBLE_CALLBACKS_ENABLED": "mobius.ops.summary",
-                       "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build" / "collections"), "ANSIBLE_STDOUT_CALLBACK": "mobius.ops.steps",
-                       "ANSIBLE_FORCE_COLOR": "0"}
+        environment = {
+            **site.operator.environment(),
+            "PATH": f"{BIN}{os.pathsep}/usr/bin{os.pathsep}/bin",
+            "ANSIBLE_CALLBACKS_ENABLED": "mobius.ops.summary",
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build" / "collections"),
+            "ANSIBLE_STDOUT_CALLBACK": "mobius.ops.steps",
+            "ANSIBLE_FORCE_COLOR": "0",
+            "MOBIUS_LOG_FOLDER": str(folder / "logs"),
+        }
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen([str(BIN / "ansible-rulebook"), "--rulebook", "mobius.ops.alerts", "-i", str(inventory),
-                                             "--vars", str(variables), "--verbose"],
-                                            cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+            self.process = subprocess.Popen(
+                [
+                    str(BIN / "ansible-rulebook"),
+                    "--rulebook",
+                    "mobius.ops.alerts",
+                    "-i",
+                    str(inventory),
+                    "--vars",
+                    str(variables),
+                    "--verbose",
+                ],
+                cwd=folder,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         wait_until(lambda: self.process.poll() is not None or processes.port_answers(self.port), "the rulebook listens")
         assert self.process.poll() is None, self.printed()
 
@@ -68,22 +95,34 @@ class Rulebook:
         """An alert, with an attack in its text: as a template it would make a file."""
         self._sent += 1
         evil = "{{ lookup('ansible.builtin.pipe', 'touch " + str(self.marker) + "') }}"
-        return {"status": status, "labels": {"alertname": name, "instance": "web1:5001", "mobius_respond": "true", "severity": "critical", **labels},
-                "annotations": {"summary": f"number {self._sent} {evil}"}, "startsAt": "2026-11-27T12:00:00Z", "fingerprint": f"{self._sent:x}"}
+        return {
+            "status": status,
+            "labels": {"alertname": name, "instance": "web1:5001", "mobius_respond": "true", "severity": "critical", **labels},
+            "annotations": {"summary": f"number {self._sent} {evil}"},
+            "startsAt": "2026-11-27T12:00:00Z",
+            "fingerprint": f"{self._sent:x}",
+        }
 
     def storm(self, prefix: str) -> None:
         """A hundred alerts: identical ones, of several names, resolved ones, and some that ask for nothing."""
         for number in range(20):
             name = prefix + NAMES[number % 4]
-            told = [self.alert(name), self.alert(name), self.alert(prefix + NAMES[(number + 1) % 4]),
-                    self.alert(name, "resolved"), self.alert("Unrelated", mobius_respond="false")]
+            told = [
+                self.alert(name),
+                self.alert(name),
+                self.alert(prefix + NAMES[(number + 1) % 4]),
+                self.alert(name, "resolved"),
+                self.alert("Unrelated", mobius_respond="false"),
+            ]
             assert self.send(*told) == 200
 
     def drained(self, name: str) -> None:
         """Wait until everything that was sent before is answered: the rulebook works on one alert after the other."""
         assert self.send(self.alert(name)) == 200
         wait_until(lambda: name in self.printed() or "ERROR - " in self.printed(), f"the rulebook answers {name}")
-        wait_until(lambda: f"nothing was done about {name}" in self.printed() or "ERROR - " in self.printed(), f"the playbook answers {name}")
+        wait_until(
+            lambda: f"nothing was done about {name}" in self.printed() or "ERROR - " in self.printed(), f"the playbook answers {name}"
+        )
         assert "ERROR - " not in self.printed(), self.printed()
 
     def close(self) -> None:
@@ -115,7 +154,9 @@ def test_a_storm_of_alerts_has_one_action_for_each_cause(served, rulebook):
     pid = served.service()["pid"]
     os.kill(pid, signal.SIGSTOP)
     wait_until(lambda: processes.stat_fields(pid)[0] == "T")
-    assert {rulebook.send(rulebook.alert("MobiusDown"), token=token) for token in (None, "", "wrong", TOKEN + "x") for _time in range(5)} == {401}
+    assert {
+        rulebook.send(rulebook.alert("MobiusDown"), token=token) for token in (None, "", "wrong", TOKEN + "x") for _time in range(5)
+    } == {401}
 
     began = time.monotonic()
     rulebook.storm("A")
@@ -130,9 +171,14 @@ def test_a_storm_of_alerts_has_one_action_for_each_cause(served, rulebook):
     rulebook.storm("B")
     rulebook.drained("SentinelB")
     assert responded(served) == [("stopped", ["mend"], "mended"), ("not_running", ["restart"], "mended")], rulebook.printed()
-    assert {event["who"] for event in served.history() if event["what"] == "responded"} <= {f"alert {one}{name}" for one in "AB" for name in NAMES}
+    assert {event["who"] for event in served.history() if event["what"] == "responded"} <= {
+        f"alert {one}{name}" for one in "AB" for name in NAMES
+    }
 
     assert not rulebook.marker.exists(), "the text of an alert was run as a template"
     assert served.secret() not in rulebook.printed()
     assert rulebook.send(rulebook.alert("all", instance="no-such-host")) == 200
-    wait_until(lambda: "expected hosts of the inventory, found none for 'no-such-host'" in " ".join(rulebook.printed().split()), "a host is unknown")
+    wait_until(
+        lambda: "expected hosts of the inventory, found none for 'no-such-host'" in " ".join(rulebook.printed().split()),
+        "a host is unknown",
+    )

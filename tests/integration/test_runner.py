@@ -2,10 +2,22 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import ansible_runner
+import pytest
 from support import playbooks
+from support.application import make_source
 from support.playbooks import ROOT
+from support.remains import end_all
+
+#: A second user, who owns nothing here.
+NOBODY = 65534
 
 
 def launch(site, folder, playbook, **extra):
@@ -44,3 +56,63 @@ def test_deploy_and_rollback_as_jobs(served, tmp_path):
     run, stats = launch(served, tmp_path, "rollback", mobius_release_id="", mobius_backup="", mobius_rollback_data=False)
     assert (run.status, run.rc, stats["mobius_outcome"]) == ("successful", 0, "rolled_back")
     assert (stats["mobius_previous"], stats["mobius_release"]) == (live, served.live())
+
+
+@pytest.fixture
+def ordinary():
+    """A folder of an ordinary user, and what runs a program as that user: the tests' own user, or a second one when that is root."""
+    folder = Path(tempfile.mkdtemp(prefix="mobius-runner-"))
+    who = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+    try:
+        if who:
+            os.chown(folder, NOBODY, NOBODY)
+            if subprocess.run(["test", "-r", ROOT / "ansible.cfg"], **who, check=False).returncode:
+                pytest.skip("a second user cannot read this checkout")
+        yield folder, who
+    finally:
+        end_all(str(folder))
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_every_playbook_unattended_as_an_ordinary_user(shared_served, ordinary, free_port):
+    """Each job is given what earlier ones left, as in a workflow; all answers are text."""
+    folder, who = ordinary
+    v1, v2 = (str(make_source(folder / version, version)) for version in ("v1", "v2"))
+    secret = {"MOBIUS_API_KEYS": "k" * 32, "API_KEY": "k" * 32}
+    settings = {name: value if isinstance(value, (str, dict)) else str(value).lower() for name, value in {
+        **shared_served.operator.settings, "mobius_root": str(folder / "mobius"), "mobius_port": free_port(), "mobius_dotenv": secret,
+        "mobius_artifact_store": str(folder / "store"), "ansible_python_interpreter": sys.executable}.items()}
+    guarded = {"mobius_auto_rollback": "true", "mobius_migration": "none", "mobius_release_ref": ""}
+    jobs = [
+        ("setup", {}), ("preflight", {"mobius_release_source": v1, "mobius_version": "v1"}),
+        ("deploy", {"mobius_release_source": v1, "mobius_version": "v1", **guarded}),
+        ("backup", {"mobius_components": "all", "mobius_why": ""}),
+        ("deploy", {"mobius_release_source": v2, "mobius_version": "v2", **guarded}),
+        ("status", {}), ("health", {}), ("smoke_test", {"mobius_smoke_from": "target"}), ("ffmpeg", {}), ("contacts", {}), ("escalate", {}),
+        ("logs", {}), ("diagnose", {"mobius_diagnose_inspect": "false", "mobius_fix": "false", "mobius_diagnose_interrupt": "false"}),
+        ("monitor", {"mobius_watch_duration": "1", "mobius_auto_rollback": "true", "mobius_why": ""}),
+        ("cleanup", {"mobius_cleanup_state": "planned", "mobius_cleanup_days": "30", "mobius_cleanup_paths": ""}),
+        ("verify_backups", {}), ("restore", {"mobius_backup": "{mobius_backup}", "mobius_components": "all", "mobius_why": "a test"}),
+        ("rollback", {"mobius_release_id": "{mobius_previous}", "mobius_backup": "", "mobius_rollback_data": "false", "mobius_why": ""}),
+        ("respond", {"mobius_alert": "MobiusDown", "mobius_alert_severity": "critical", "mobius_alert_text": "",
+                     "mobius_respond_policy": "mend,restart"}),
+        ("restart", {}), ("force_unlock", {"mobius_why": "a test"}), ("stop", {"mobius_why": "a test"})]
+    told = shared_served.operator.environment()
+    environment = {"ANSIBLE_CONFIG": told["ANSIBLE_CONFIG"], "PATH": told["PATH"], "HOME": str(folder), "USER": "ordinary", "ANSIBLE_STDOUT_CALLBACK": "default"}
+    asked = json.dumps({"folder": str(folder), "project": str(ROOT), "inventory": str(ROOT / "inventories" / "local"),
+                        "settings": settings, "jobs": jobs, "environment": environment})
+    done = subprocess.run([sys.executable, ROOT / "tests" / "support" / "runner_jobs.py"], input=asked, capture_output=True, text=True,
+                          check=False, cwd=folder, env={**os.environ, **environment, "PYTHONDONTWRITEBYTECODE": "1"}, **who)
+    told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    ended = [(one["playbook"], one["rc"], one["stats"].get("mobius_outcome")) for one in told]
+    failed = next((one["output"] for one in told if one["rc"]), "")
+    assert ended == [
+        ("setup", 0, "set_up"), ("preflight", 0, "ready"), ("deploy", 0, "deployed"), ("backup", 0, "backed_up"), ("deploy", 0, "deployed"),
+        ("status", 0, "well"), ("health", 0, "healthy_now"), ("smoke_test", 0, "smoke_passed"), ("ffmpeg", 0, "idle"),
+        ("contacts", 2, "nobody_on_call"), ("escalate", 0, "quiet"), ("logs", 0, "no_errors"), ("diagnose", 0, "nothing_found"),
+        ("monitor", 0, "healthy"), ("cleanup", 0, "planned"), ("verify_backups", 0, "verified"), ("restore", 0, "restored"),
+        ("rollback", 0, "rolled_back"), ("respond", 0, "not_confirmed"), ("restart", 0, "restarted"), ("force_unlock", 0, "not_locked"),
+        ("stop", 0, "stopped")], f"{ended}\n{failed[-3000:]}\n{done.stderr[-2000:]}"
+    left = {one["playbook"]: one["stats"] for one in told}
+    assert left["deploy"]["mobius_previous"].startswith("v1-") and left["rollback"]["mobius_release"] == left["deploy"]["mobius_previous"]
+    assert left["restore"]["mobius_restored"] and left["respond"]["mobius_actions"] == [] and left["diagnose"]["mobius_causes"] == []

@@ -1,6 +1,6 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What was done about alerts, in ``state/responses.json``: it outlives the rulebook, its controller and a kill in the midst of an action."""
+"""What was done about alerts, in ``state/responses.json``: it outlives the rulebook, its controller, and a response that is killed."""
 from __future__ import annotations
 
 import dataclasses

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """From an alert to its end: confirm it on the host, act within the policy, and hand over to a person when that does not help.
 
-All of it holds the deploy lock, so nothing is done in the midst of a deploy, and two alerts never act at the same time. What is begun is on disk
-before it is done: a run that is killed counts too.
+All of it holds the deploy lock, so nothing is done in the midst of a deploy, and two alerts never act at the same time. What is begun is
+on disk before it is done: a run that is killed counts too.
 """
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ class _Responder:
         if guarded and not steps and not why and policy.ladder(found.causes, self.asked.policy.actions, True):
             return Answer("deferred", f"{_seen(found)} Nothing was done about {self.asked.alert}: {guarded}.", cause)
         if self.asked.check_mode:
-            return Answer("planned", f"{_seen(found)} About {self.asked.alert} would be tried: {', '.join(steps) or 'nothing, a person is called'}.",
-                          cause, steps)
+            plan = ", ".join(steps) or "nothing, a person is called"
+            return Answer("planned", f"{_seen(found)} About {self.asked.alert} would be tried: {plan}.", cause, steps)
         return self._act(found, cause, steps, why.text if why else "")
 
     def _guarded(self) -> str:
@@ -143,15 +143,15 @@ class _Responder:
         return f"{self.service.name} was restarted."
 
     def _end(self, found: Diagnosis, response: Response, outcome: str, left: tuple[Cause, ...], why: str) -> Answer:
-        """Open the incident, and write down how it ended. The last thing on disk is the response: without it the next alert opens another one."""
+        """Open the incident, and write down how it ended. The response comes last: without it the next alert opens another incident."""
         did = " ".join(self.done) or ("Nothing was done." if not why else f"{why}.")
         told = f"{_seen(found)} {did} " + (f"Left: {left[0].text} {left[0].todo}." if left else "The service is well.")
         record = incidents.open_incident(self.layout, {
             "title": f"{self.asked.alert}: {found.causes[0].text if found.causes else _unwell(found).text}",
             "severity": self.asked.severity if left else 3 if outcome == "mended" else 2, "env": self.asked.env,
             "release": self.store.live(), "summary": told, "evidence": {
-                "alert": f"{self.asked.alert} {self.asked.text}".strip(), "actions": self.done, "causes": [each.text for each in found.causes],
-                "before": found.evidence.facts(), "left": [each.text for each in left]}})
+                "alert": f"{self.asked.alert} {self.asked.text}".strip(), "actions": self.done,
+                "causes": [each.text for each in found.causes], "before": found.evidence.facts(), "left": [each.text for each in left]}})
         with contextlib.suppress(OSError):
             history.record(self.layout, "responded", told, alert=self.asked.alert, cause=response.cause, actions=list(response.actions),
                            outcome=outcome, incident=record["id"])
@@ -174,7 +174,8 @@ def respond(layout: Layout, service: Service, asked: Asked, allowed: remedies.Al
     except StateError as error:
         if "lock" not in error.facts or not error.facts["lock"] or "fault" in error.facts["lock"]:
             raise
-        return Answer("deferred", f"Nothing was done about {asked.alert}, because {lock.holder(error.facts['lock'])}. A deploy guards itself.")
+        holder = lock.holder(error.facts["lock"])
+        return Answer("deferred", f"Nothing was done about {asked.alert}, because {holder}. A deploy guards itself.")
     try:
         return responder.answer()
     finally:

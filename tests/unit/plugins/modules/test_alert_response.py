@@ -126,7 +126,8 @@ def test_the_same_cause_is_left_alone_for_a_while_and_then_given_to_a_person(ser
 
 def test_all_causes_together_have_a_limit_too(service, respond, host):
     stop_process(service)
-    told = [{"when": clock.iso(), "alert": "x", "cause": f"cause{number}", "actions": ["restart"], "outcome": "mended"} for number in range(3)]
+    one = {"when": clock.iso(), "alert": "x", "actions": ["restart"], "outcome": "mended"}
+    told = [{**one, "cause": f"cause{number}"} for number in range(3)]
     with open(host.layout.path("state", "responses.json"), "w", encoding="utf-8") as stream:
         json.dump(told, stream)
     result = respond(limit=1)
