@@ -55,9 +55,10 @@ class Run:
         """The JSON object, see docs/pipelines.md."""
         facts = {name: value for name, value in self.facts.items() if name not in ("mobius_outcome", "mobius_message", "mobius_env")}
         return {
-            "schema": SCHEMA, "playbook": f"mobius.ops.{self.playbook}", "outcome": self.outcome, "good": self.good,
-            "message": self.message, "environment": str(self.facts.get("mobius_env") or ""),
-            "release": str(self.facts.get("mobius_release") or ""), "hosts": self.hosts, "began": self.began.strftime("%Y-%m-%dT%H:%M:%SZ"), "seconds": round(self.seconds, 1), "facts": facts}
+            "schema": SCHEMA, "playbook": f"mobius.ops.{self.playbook}",
+            "outcome": self.outcome, "good": self.good, "message": self.message,
+            "environment": str(self.facts.get("mobius_env") or ""), "release": str(self.facts.get("mobius_release") or ""),
+            "hosts": self.hosts, "began": self.began.strftime("%Y-%m-%dT%H:%M:%SZ"), "seconds": round(self.seconds, 1), "facts": facts}
 
     def cases(self) -> list[Case]:
         """Gates, steps, and how it ended."""

@@ -98,7 +98,8 @@ def test_every_playbook_unattended_as_an_ordinary_user(shared_served, ordinary, 
                      "mobius_respond_policy": "mend,restart"}),
         ("restart", {}), ("force_unlock", {"mobius_why": "a test"}), ("stop", {"mobius_why": "a test"})]
     told = shared_served.operator.environment()
-    environment = {"ANSIBLE_CONFIG": told["ANSIBLE_CONFIG"], "PATH": told["PATH"], "HOME": str(folder), "USER": "ordinary", "ANSIBLE_STDOUT_CALLBACK": "default"}
+    environment = {"ANSIBLE_CONFIG": told["ANSIBLE_CONFIG"], "PATH": told["PATH"], "HOME": str(folder), "USER": "ordinary",
+                   "ANSIBLE_STDOUT_CALLBACK": "default"}
     asked = json.dumps({"folder": str(folder), "project": str(ROOT), "inventory": str(ROOT / "inventories" / "local"),
                         "settings": settings, "jobs": jobs, "environment": environment})
     done = subprocess.run([sys.executable, ROOT / "tests" / "support" / "runner_jobs.py"], input=asked, capture_output=True, text=True,
