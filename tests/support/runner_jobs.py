@@ -20,6 +20,7 @@ def main() -> None:
         answers = {
             name: value.format(**left) if isinstance(value, str) and "{mobius_" in value else value for name, value in survey.items()
         }
+        (folder / f"job{number}").mkdir()
         extra = folder / f"{number}.json"
         extra.write_text(json.dumps({**asked["settings"], **left, **answers}), encoding="utf-8")
         run = ansible_runner.run(
