@@ -30,6 +30,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._watch import control a
 from ansible_collections.mobius.ops.plugins.module_utils._watch import latency_baseline
 from ansible_collections.mobius.ops.plugins.module_utils._watch import watcher as watch_watcher
 from ansible_collections.mobius.ops.plugins.modules import (
+    alert_response,
     backup,
     backup_drill,
     backup_info,
@@ -133,6 +134,8 @@ def root(place: Layout) -> str:
     begun = restore_journal.Journal.begin(place, archive=archive, env="local", components=["uploads"], sign_key=None, made=None,
                                              service=None, wanted=False, previous=None, target=None)
     begun.update(safety={}, since=0, swaps=[])
+    fs.write_json(place.path("state", "responses.json"), [{
+        "when": "2026-01-01T00:00:00Z", "alert": "Down", "cause": "loop", "actions": ["restart"], "outcome": "mended", "incident": "INC-1"}])
     quarantine(place)
     hold(place)
     return str(archive)
@@ -209,6 +212,7 @@ def calls(root: str, port: int, archive: str) -> dict[str, tuple[t.Any, dict[str
         "cleanup restored": (storage_cleanup, {"root": root, "env": env, "state": "restored", "paths": ["uploads/a.png"]}, True),
         "incident": (incident, {"root": root, "env": env, "title": "x", "severity": 3}, True),
         "acknowledge": (incident, {"root": root, "env": env, "state": "acknowledged", "id": newest(root)}, True),
+        "alert": (alert_response, {"root": root, "env": env, "alert": "Down", "window": 0.1}, True),
         "escalate": (notify, {"root": root}, False),
         "outbox": (notify, {"root": root, "state": "listed"}, False),
         "contacts": (notify, {"root": root, "state": "configured", "env": env, "host": "h", **PEOPLE}, True),
