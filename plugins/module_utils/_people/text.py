@@ -63,7 +63,7 @@ def incident(layout: Layout, incident_id: str, found: t.Callable[[IntegrityError
     except (TypeError, ValueError):
         opened = written
     return Incident(incident_id, said.pop("title") or "an incident without a title",
-                    severity if severity in SEVERITIES and not isinstance(severity, bool) else 1, opened, active, **said)
+                    severity if severity in tuple(SEVERITIES) and not isinstance(severity, bool) else 1, opened, active, **said)
 
 
 def render(layout: Layout, plan: Plan, each: Message, about: Incident | None, now: datetime.datetime,
