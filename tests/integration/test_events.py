@@ -30,7 +30,7 @@ NAMES = ("MobiusDown", "MobiusErrors", "MobiusSlow", "MobiusHealth")
 class Rulebook:
     """A running ansible-rulebook with the collection's rulebook."""
 
-    def __init__(self, site, folder: Path) -> None:
+    def __init__(self, site, folder: Path, **variables: str) -> None:
         self.site, self.folder, self.port = site, folder, free_port()
         self.log, self.marker = folder / "rulebook.log", folder / "executed"
         self._sent = 0
@@ -44,9 +44,9 @@ class Rulebook:
             "mobius_health_assertions": ["status == 'ok'", "release == '{release}'"],
             **site.operator.settings,
         }
-        inventory, variables = folder / "hosts.json", folder / "events.json"
+        inventory, given = folder / "hosts.json", folder / "events.json"
         inventory.write_text(json.dumps({"mobius": {"hosts": {"web1": host}, "vars": settings}}))
-        variables.write_text(json.dumps({"mobius_events_port": self.port, "mobius_events_token": TOKEN}))
+        given.write_text(json.dumps({"mobius_events_port": self.port, **variables}))
         environment = {
             **site.operator.environment(),
             "PATH": f"{BIN}{os.pathsep}/usr/bin{os.pathsep}/bin",
@@ -65,7 +65,7 @@ class Rulebook:
                     "-i",
                     str(inventory),
                     "--vars",
-                    str(variables),
+                    str(given),
                     "--verbose",
                 ],
                 cwd=folder,
@@ -138,7 +138,7 @@ class Rulebook:
 
 @pytest.fixture
 def rulebook(served, tmp_path):
-    made = Rulebook(served, tmp_path)
+    made = Rulebook(served, tmp_path, mobius_events_token=TOKEN)
     try:
         yield made
     finally:
@@ -161,14 +161,17 @@ def test_a_storm_of_alerts_has_one_action_for_each_cause(served, rulebook):
     began = time.monotonic()
     rulebook.storm("A")
     wait_until((served.root / "state" / "responses.json").exists, "the first action begins")
-    print(f"first alert to the first action: {time.monotonic() - began:.1f} s")
+    print(f"first alert to the first action on a process that hangs: {time.monotonic() - began:.1f} s")
     rulebook.drained("SentinelA")
     assert responded(served) == [("stopped", ["mend"], "mended")], rulebook.printed()
 
     for each in served.processes():
         with contextlib.suppress(ProcessLookupError):
             os.kill(each, signal.SIGKILL)
+    began = time.monotonic()
     rulebook.storm("B")
+    wait_until(lambda: '"not_running"' in (served.root / "state" / "responses.json").read_text(), "the second action begins")
+    print(f"first alert to the second action, on a service that does not run: {time.monotonic() - began:.1f} s")
     rulebook.drained("SentinelB")
     assert responded(served) == [("stopped", ["mend"], "mended"), ("not_running", ["restart"], "mended")], rulebook.printed()
     assert {event["who"] for event in served.history() if event["what"] == "responded"} <= {
@@ -182,3 +185,20 @@ def test_a_storm_of_alerts_has_one_action_for_each_cause(served, rulebook):
         lambda: "expected hosts of the inventory, found none for 'no-such-host'" in " ".join(rulebook.printed().split()),
         "a host is unknown",
     )
+
+
+def test_without_a_token_nobody_is_let_in(served, tmp_path):
+    with contextlib.closing(Rulebook(served, tmp_path)) as rulebook:
+        for token in (None, "", "None", "x", "{{ mobius_events_token }}"):
+            assert rulebook.send(rulebook.alert("MobiusDown"), token=token) in (401, 500)
+        assert "respond" not in rulebook.printed() and not (served.root / "state" / "responses.json").exists()
+
+
+def test_both_rulebooks_are_what_ansible_rulebook_takes():
+    check = (
+        "import sys, yaml; from ansible_rulebook.validators import Validate\n"
+        "for path in sys.argv[1:]: Validate.rulebook(yaml.safe_load(open(path)))"
+    )
+    books = sorted((ROOT / "extensions" / "eda" / "rulebooks").glob("*.yml"))
+    done = subprocess.run([BIN / "python", "-c", check, *books], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

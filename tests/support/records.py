@@ -135,7 +135,8 @@ def root(place: Layout) -> str:
                                              service=None, wanted=False, previous=None, target=None)
     begun.update(safety={}, since=0, swaps=[])
     fs.write_json(place.path("state", "responses.json"), [{
-        "when": "2026-01-01T00:00:00Z", "alert": "Down", "cause": "loop", "actions": ["restart"], "outcome": "mended", "incident": "INC-1"}])
+        "when": "2026-01-01T00:00:00Z", "alert": "Down", "cause": "loop", "actions": ["restart"], "outcome": "mended",
+        "incident": "INC-1"}])
     quarantine(place)
     hold(place)
     return str(archive)

@@ -45,6 +45,7 @@ class TestRulebook:
     def test_it_listens_with_a_token_on_loopback_by_default(self, book):
         (rules,) = load(book)
         (source,) = rules["sources"]
+        assert rules["hosts"] == "all,localhost"
         webhook = source["eda.builtin.webhook"]
         assert webhook["token"] == "{{ mobius_events_token }}"  # no default: without it the rulebook does not start
         assert webhook["host"] == "{{ mobius_events_host | default('127.0.0.1') }}"
