@@ -106,8 +106,8 @@ def write(path: str, data: bytes) -> None:
     descriptor, made = tempfile.mkstemp(prefix=".summary-", dir=os.path.dirname(path))
     try:
         with os.fdopen(descriptor, "wb") as stream:
+            os.fchmod(stream.fileno(), 0o644)
             stream.write(data)
-        os.chmod(made, 0o644)
         os.replace(made, path)
     except OSError:
         with contextlib.suppress(OSError):

@@ -119,7 +119,8 @@ class _Responder:
 
     def _act(self, found: Diagnosis, cause: str, steps: tuple[str, ...], why: str) -> Answer:
         response = Response(clock.iso(), self.asked.alert, cause, (), "begun")
-        before, left = self.store.live(), found.causes or (_unwell(found),)
+        before = self.store.live()
+        left: tuple[Cause, ...] = found.causes or (_unwell(found),)
         for step in steps:
             response = self.journal.write(dataclasses.replace(response, actions=(*response.actions, step)))
             try:
