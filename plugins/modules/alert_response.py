@@ -64,9 +64,9 @@ options:
     type: float
     default: 24
   window:
-    description: Seconds for which processes and renders are watched.
+    description: Seconds for which processes and renders are watched, unless a short look shows the cause.
     type: float
-    default: 2
+    default: 3
   programs:
     description: Names of programs that are renders.
     type: list
@@ -182,7 +182,7 @@ def main() -> None:
             "policy": {"type": "list", "elements": "str", "choices": list(policy.ACTIONS), "default": list(policy.ACTIONS)},
             "limit": {"type": "int", "default": 2}, "quiet": {"type": "float", "default": 300},
             "may_roll_back": {"type": "bool", "default": True}, "rollback_hours": {"type": "float", "default": 24},
-            "window": {"type": "float", "default": 2}, "programs": {"type": "list", "elements": "str", "default": ["ffmpeg"]},
+            "window": {"type": "float", "default": 3}, "programs": {"type": "list", "elements": "str", "default": ["ffmpeg"]},
             "ready_timeout": {"type": "float", "default": 60}},
         supports_check_mode=True), run)
 

@@ -20,6 +20,8 @@ WINDOW = 3600
 ALL = 3
 #: Causes that lie in the release: a restart does not help.
 OF_RELEASE = ("crash_loop", "dependency_missing")
+#: Causes that one short look shows: no check has to be waited for.
+AT_ONCE = (*OF_RELEASE, "stopped", "not_running", "port_taken", "disk_full", "inodes_full", "files_exhausted", "folder_not_writable")
 #: The name of a cause that the diagnosis does not know: checks fail, and that is all.
 UNKNOWN = "unknown"
 

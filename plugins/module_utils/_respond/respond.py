@@ -32,6 +32,8 @@ from .policy import Policy
 
 #: Seconds for which the lock is held at most when this process is killed.
 EXPIRY = 900.0
+#: Seconds of the first look.
+SHORT = 0.3
 #: Seconds that work in the background gets before a rollback cuts it.
 DRAIN = 30.0
 
@@ -83,10 +85,11 @@ class _Responder:
 
     def answer(self) -> Answer:
         """Look, decide, act."""
-        request = diagnose.Request(self.asked.env, self.asked.window, False, False)
-        found = diagnose.diagnose(self.layout, self.service, request, self.allowed)
+        found = self._look()
         if found.well:
             return Answer("not_confirmed", f"{self.service.name} is well: nothing was done about {self.asked.alert}.")
+        if found.evidence.status == "restarting" and not diagnose.settled(self.layout, self.service, self.allowed, self.asked.window):
+            return Answer("not_confirmed", f"{self.service.name} ended and came back by itself: nothing was done about {self.asked.alert}.")
         if found.evidence.status == "stopped":
             return Answer("left_alone", f"{self.service.name} was stopped by an operator: nothing was done about {self.asked.alert}. "
                           "Start it with ansible-playbook mobius.ops.restart.", "not_running")
@@ -102,6 +105,15 @@ class _Responder:
             plan = ", ".join(steps) or "nothing, a person is called"
             return Answer("planned", f"{_seen(found)} About {self.asked.alert} would be tried: {plan}.", cause, steps)
         return self._act(found, cause, steps, why.text if why else "")
+
+    def _look(self) -> Diagnosis:
+        """Diagnose: a short look first, because a process that hangs keeps its checks waiting."""
+        short = diagnose.Request(self.asked.env, min(self.asked.window, SHORT), False, False)
+        found = diagnose.diagnose(self.layout, self.service, short, dataclasses.replace(self._given, checks=[]))
+        if found.causes and found.causes[0].name in policy.AT_ONCE:
+            return found
+        request = diagnose.Request(self.asked.env, self.asked.window, False, False)
+        return diagnose.diagnose(self.layout, self.service, request, self.allowed)
 
     def _guarded(self) -> str:
         """That a watch rolls back by itself; empty when none does."""

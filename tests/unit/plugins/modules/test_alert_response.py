@@ -198,6 +198,30 @@ def test_a_service_that_was_killed_is_started_and_one_that_was_stopped_is_not(se
     assert service.status()["status"] == "running"
 
 
+def test_a_service_that_comes_back_by_itself_is_left_alone(host, serve, respond):
+    host.live("r1")
+    host.live("r2")
+    service = host.service(restart_delay=2)
+    service.start()
+    wait_until(lambda: processes.port_answers(host.port))
+    os.kill(service.status()["pid"], signal.SIGKILL)
+    wait_until(lambda: service.status()["status"] == "restarting")
+    result = respond()
+    assert result["outcome"] == "not_confirmed" and "came back by itself" in result["message"] and host.store.live() == "r2", result
+    assert not os.path.exists(host.layout.path("state", "responses.json"))
+
+
+def test_a_release_that_crashes_again_and_again_is_rolled_back(host, serve, respond, brief):
+    host.live("r1")
+    host.live("r2", mode="crash")
+    service = host.service()
+    service.start()
+    wait_until(lambda: service.status()["status"] == "failed")
+    result = respond()
+    assert (result["outcome"], result["cause"], result["actions"]) == ("rolled_back", "crash_loop", ["rollback"]), result
+    assert host.store.live() == "r1"
+
+
 def test_a_new_release_that_stays_ill_is_rolled_back(host, serve, respond, brief):
     host.live("r1")
     host.live("r2", mode="bad")
