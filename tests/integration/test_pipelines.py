@@ -121,8 +121,8 @@ def test_the_forges_schema_accepts_it_and_it_keeps_secrets(name):
             assert "${{" not in step.get("run", "")
 
 
-def github_job(forge: Forge, name: str, checkout: Path, environment: dict[str, str], **variables: str) -> bool:
-    """Run the shell steps of a job; whether all of them passed."""
+def github_job(forge: Forge, name: str, checkout: Path, environment: dict[str, str], only: tuple[str, ...] = (), **variables: str) -> bool:
+    """Run the shell steps of a job, or some of them; whether all of them passed."""
     job = load("github-actions.yml")
     files = {kind: checkout.parent / f"{name}-{kind}" for kind in ("GITHUB_PATH", "GITHUB_ENV", "GITHUB_STEP_SUMMARY")}
     environment = {
@@ -135,10 +135,10 @@ def github_job(forge: Forge, name: str, checkout: Path, environment: dict[str, s
         "GITHUB_SHA": "a" * 40,
         "MOBIUS_OPS": str(forge.tarball),
     }
-    Path(environment["RUNNER_TEMP"]).mkdir()
+    Path(environment["RUNNER_TEMP"]).mkdir(exist_ok=True)
     good = True
     for step in job["jobs"][name]["steps"]:
-        if "run" not in step or (not good and step.get("if") != "always()"):
+        if "run" not in step or (only and step["name"] not in only) or (not good and step.get("if") != "always()"):
             continue
         given = {**(job["jobs"][name].get("env") or {}), **(step.get("env") or {})}
         values = {
@@ -179,8 +179,9 @@ def test_github_actions_build_and_deploy(forge, capsys):
         if path.suffix == ".gz":
             (damaged / path.relative_to(checkout)).write_bytes(b"damaged")
     before = forge.site.live()
-    shutil.rmtree(forge.folder / "deploy-temp")
-    assert not github_job(forge, "deploy", damaged, environment, **variables)
+    capsys.readouterr()
+    assert not github_job(forge, "deploy", damaged, environment, ("Deploy", "Show what came of it"), **variables)
+    assert "FAILED" in (said := capsys.readouterr().out) and "Traceback" not in said, said
     assert not (damaged / "summary.json").exists() and forge.site.live() == before
 
 
