@@ -72,6 +72,11 @@ test-upgrade: setup ## this version takes over a host from an earlier one, whose
 	@mkdir -p .build/old/.build/collections/ansible_collections/mobius && ln -s ../../../.. .build/old/.build/collections/ansible_collections/mobius/ops
 	MOBIUS_OLD="$(CURDIR)/.build/old" $(PYTEST) tests/integration/test_upgrade.py $(ARGS)
 
+.PHONY: test-events
+test-events: setup ## storms of alerts through the real ansible-rulebook, in an environment of its own (needs Java 17)
+	@[ -x .build/events/bin/ansible-rulebook ] || { .venv/bin/python -m venv .build/events && .build/events/bin/pip -q install -r tools/events-requirements.txt; }
+	MOBIUS_EVENTS="$(CURDIR)/.build/events/bin" .venv/bin/pytest -q -s -p no:randomly tests/integration/test_events.py $(ARGS)
+
 .PHONY: test-app
 test-app: setup ## the sample application's own tests
 	$(PYTEST) tests/integration/test_sample_application.py $(ARGS)

@@ -16,8 +16,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "settings.md"
-ROLES = ("mobius", "app", "backup", "preflight", "deploy", "rollback", "monitor", "status", "health", "ffmpeg", "diagnose", "logs",
-         "cleanup", "maintenance", "oncall", "incident", "smoke_test", "report")
+ROLES = ("mobius", "app", "backup", "preflight", "deploy", "rollback", "monitor", "status", "health", "ffmpeg", "diagnose", "respond",
+         "logs", "cleanup", "maintenance", "schedule", "oncall", "incident", "smoke_test", "report")
 HEAD = """\
 # Settings
 

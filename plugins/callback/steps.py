@@ -44,6 +44,7 @@ from ansible import context
 from ansible.plugins.callback.default import CallbackModule as Default
 
 from ansible_collections.mobius.ops.plugins.plugin_utils import step_lines
+from ansible_collections.mobius.ops.plugins.plugin_utils.task_events import parts, step_of
 
 KEPT = 50
 #: Actions that do nothing on a host.
@@ -195,21 +196,3 @@ class CallbackModule(Default):
         if left.get("mobius_outcome"):  # a run that failed before it could say its outcome ends with its first failure
             why = left.get("mobius_message", "") if self._ended or not self._failure else self._failure
             self._show(f"{left['mobius_outcome'].upper()}: {why}".strip(), C.COLOR_ERROR if bad else C.COLOR_OK)
-
-
-def step_of(task: t.Any) -> str:
-    """The step that a task belongs to: what its variables or its file say; of a task outside of this collection, its name."""
-    told = task.get_vars().get("mobius_step")
-    if told:
-        return str(told)
-    path = task.get_path() or ""
-    if "/mobius/ops/" in path or (task._role is not None and task._role._role_collection == "mobius.ops"):
-        return step_lines.step_at(path)
-    return task.get_name().rpartition(" : ")[2]
-
-
-def parts(result: t.Any) -> tuple[t.Any, str, dict[str, t.Any]]:
-    """Task, host and a copy of the result, from which the default callback takes parts away; by the names of every core."""
-    if hasattr(result, "task"):
-        return result.task, result.host.get_name(), dict(result.result)
-    return result._task, result._host.get_name(), dict(result._result)

@@ -23,7 +23,8 @@ STEPS = {
     "incident": "Write it down", "incident/list": "Look", "logs": "Read…", "maintenance": "Maintain…", "mobius": "",
     "mobius/outcome": "outcome",
     "monitor": "Watch…", "monitor/forks": "Check", "monitor/report": "", "oncall": "Look", "oncall/escalate": "Page…",
-    "preflight": "Check", "report": "Write the page", "rollback": "", "rollback/reach": "Check", "rollback/target": "Check",
+    "preflight": "Check", "report": "Write the page", "respond": "Respond…", "respond/page": "Page…",
+    "rollback": "", "rollback/reach": "Check", "rollback/target": "Check",
     "rollback/data": "Restore…", "schedule": "Schedule", "smoke_test": "Smoke-test…", "smoke_test/canary": "", "status": "Look",
 }
 #: The step of tasks whose message is the outcome, which is shown last.
@@ -54,10 +55,10 @@ class Line(t.NamedTuple):
 
 
 class Step:
-    """A step that runs or ran: when it began, and the worst of each host in it."""
+    """A step that runs or ran: when it began, the seconds that it took, and the worst of each host in it."""
 
     def __init__(self, name: str, began: float) -> None:
-        self.name, self.began = name, began
+        self.name, self.began, self.took = name, began, 0.0
         self.verdicts: dict[str, str] = {}
 
     @property
@@ -76,6 +77,16 @@ class Steps:
         self._clock = clock
         self._now: Step | None = None
         self._done: list[Step] = []
+
+    @property
+    def now(self) -> str:
+        """The step that runs; empty before the first one."""
+        return self._now.name if self._now else ""
+
+    @property
+    def done(self) -> list[Step]:
+        """The steps that have ended, in order."""
+        return self._done
 
     @property
     def hosts(self) -> list[str]:
@@ -103,8 +114,9 @@ class Steps:
         step, self._now = self._now, None
         if step and step.verdicts:
             self._done.append(step)
+            step.took = self._clock() - step.began
             title = f"{MARKS[step.kind]} {step.name.rstrip('…')}"
-            took = seconds(self._clock() - step.began)
+            took = seconds(step.took)
             room = max(20, WIDTH - len(title) - len(took) - 6)
             hosts = named(list(step.verdicts), [host for host, verdict in step.verdicts.items() if verdict == "failed"], room)
             yield Line(step.kind, f"{title:<16}{took:>10}   {hosts}")

@@ -24,8 +24,9 @@ from ansible_collections.mobius.ops.plugins.module_utils._core.errors import Ops
 from ansible_collections.mobius.ops.plugins.module_utils._deploy import artifacts as deploy_artifacts
 from ansible_collections.mobius.ops.plugins.module_utils._deploy import build
 
-#: It needs an earlier version of the collection.
-collect_ignore = [] if os.environ.get("MOBIUS_OLD") else ["test_upgrade.py"]
+#: They need an earlier version of the collection, and an environment with ansible-rulebook.
+_NEEDS = {"test_upgrade.py": "MOBIUS_OLD", "test_events.py": "MOBIUS_EVENTS"}
+collect_ignore = [name for name, needs in _NEEDS.items() if not os.environ.get(needs)]
 #: What a running application writes all the time; everything else below a root must stay as it is when nothing changes.
 RESTLESS = ("shared/logs/", "shared/data/")
 #: The folder of the deploy lock: a run that is refused had the lock and gave it back. Its time tells that; what is in it counts.

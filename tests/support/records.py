@@ -34,6 +34,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._watch import control a
 from ansible_collections.mobius.ops.plugins.module_utils._watch import latency_baseline
 from ansible_collections.mobius.ops.plugins.module_utils._watch import watcher as watch_watcher
 from ansible_collections.mobius.ops.plugins.modules import (
+    alert_response,
     backup,
     backup_drill,
     backup_info,
@@ -157,6 +158,9 @@ def root(place: Layout) -> str:
     begun = restore_journal.Journal.begin(place, archive=archive, env="local", components=["uploads"], sign_key=None, made=None,
                                              service=None, wanted=False, previous=None, target=None)
     begun.update(safety={}, since=0, swaps=[])
+    fs.write_json(place.path("state", "responses.json"), [{
+        "when": "2026-01-01T00:00:00Z", "alert": "Down", "cause": "loop", "actions": ["restart"], "outcome": "mended",
+        "incident": "INC-1"}])
     quarantine(place)
     scheduled(place)
     hold(place)
@@ -239,6 +243,7 @@ def calls(root: str, port: int, archive: str) -> dict[str, tuple[t.Any, dict[str
            for state in ("updated", "escalated", "resolved", "reopened")},
         "incidents": (incident_info, {"root": root, "show": "all"}, False),
         "incident shown": (incident_info, {"root": root, "id": newest(root)}, False),
+        "alert": (alert_response, {"root": root, "env": env, "alert": "Down", "window": 0.1}, True),
         "escalate": (notify, {"root": root}, False),
         "upkeep": (upkeep_info, {"root": root, "window": 0}, False),
         "outbox": (notify, {"root": root, "state": "listed"}, False),

@@ -65,8 +65,8 @@ def anchors(path: Path) -> set[str]:
 
 
 def left_by_playbooks() -> set[str]:
-    """Names that playbooks take for themselves or leave by set_stats."""
-    paths = [*(ROOT / "playbooks").glob("*.yml"), *(ROOT / "roles").glob("*/tasks/*.yml")]
+    """Names that playbooks and rulebooks take for themselves or leave by set_stats."""
+    paths = [*(ROOT / "playbooks").glob("*.yml"), *(ROOT / "roles").glob("*/tasks/*.yml"), *(ROOT / "extensions" / "eda").rglob("*.yml")]
     return {name for path in paths for name in re.findall(r"\bmobius_\w+", path.read_text(encoding="utf-8"))}
 
 
@@ -93,9 +93,10 @@ def test_playbooks_and_plugins_that_are_named_exist(page):
     text = page.read_text(encoding="utf-8")
     for name in re.findall(r"(?:ansible-playbook|^ops|`ops)\b[^\n`]*? mobius\.ops\.(\w+)", text, flags=re.M):
         assert (ROOT / "playbooks" / f"{name}.yml").is_file(), f"there is no playbook {name}"
-    known = {path.stem for kind in ("playbooks", "plugins/modules", "plugins/callback", "roles") for path in (ROOT / kind).iterdir()}
+    known = {path.stem for kind in ("playbooks", "plugins/modules", "plugins/callback", "roles", "extensions/eda/rulebooks")
+             for path in (ROOT / kind).iterdir()}
     for name in re.findall(r"\bmobius\.ops\.([a-z_]+)", text):
-        assert name in known, f"mobius.ops.{name} is no playbook, module, callback or role"
+        assert name in known, f"mobius.ops.{name} is no playbook, module, callback, role or rulebook"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

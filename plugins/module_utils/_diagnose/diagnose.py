@@ -85,7 +85,7 @@ def diagnose(layout: Layout, service: Service, asked: Request, allowed: remedies
     except OpsError as error:
         error.facts = {**error.facts, "causes": [dataclasses.asdict(each) for each in causes], "evidence": seen.facts()}
         raise
-    after = _settled(layout, service, allowed, asked)
+    after = settled(layout, service, allowed, asked.window)
     with contextlib.suppress(OSError):
         history.record(layout, "mended", cause.text, cause=cause.name, done=done, left=[each.name for each in after])
     incident = opening.open_incident(layout, {
@@ -109,11 +109,11 @@ def _inspected(service: Service, causes: tuple[Cause, ...], wanted: bool) -> tup
     return None, ""
 
 
-def _settled(layout: Layout, service: Service, allowed: remedies.Allowed, asked: Request) -> tuple[Cause, ...]:
-    """The causes that are left, once the service is well or had its time."""
+def settled(layout: Layout, service: Service, allowed: remedies.Allowed, window: float) -> tuple[Cause, ...]:
+    """The causes that are left, once the service is well or had its time; none when it is well."""
     deadline = time.monotonic() + SETTLES
     while True:
-        seen = evidence.gather(layout, service, allowed.checks, allowed.programs, min(asked.window, 1.0))
+        seen = evidence.gather(layout, service, allowed.checks, allowed.programs, min(window, 1.0))
         left = rules.causes(seen)
         if (not left and not seen.failed) or time.monotonic() > deadline:
             unwell = Cause("unwell", rules.POSSIBLE, f"{seen.failed} of {seen.checks} checks fail.", (seen.fault,),

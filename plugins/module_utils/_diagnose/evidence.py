@@ -57,7 +57,7 @@ class Evidence:
     """What was seen."""
 
     service: str
-    #: As the manager has it: running, restarting, failed, stopped.
+    #: As the manager has it: running, restarting, failed, stopped, killed (with its supervisor).
     status: str
     restarts: int
     uptime: float

@@ -203,6 +203,9 @@ MAINTENANCE = Kind("what maintenance found in its last runs", {
     "steps": {str: {"when": moment, "status": text, "seen": [text], "figures": {str: [{"when": moment, "value": number}]}}},
     "samples": [{"day": day, "mount": text, "used": count, "size": count}]},
     "Move the file away: trends then begin with the next run")
+RESPONSES = Kind("the list of responses to alerts", [{
+    "when": moment, "alert": text, "cause": text, "actions": [text], "outcome": text, "incident?": MAYBE}],
+    "Move the file away: the actions of the last hour no longer count then")
 #: How far work in the background is.
 PROGRESS = {"pid": count, "ticks": (count, None), "phases": [{
     "number": count, "name?": text, "bytes?": number, "files?": number, "total_bytes?": number, "total_files?": number,

@@ -67,6 +67,16 @@ def test_a_process_that_was_stopped_goes_on_when_that_is_asked_for(service, diag
     assert record["events"][-1]["itself"]
 
 
+def test_a_service_that_was_killed_with_its_supervisor_does_not_run(service, diagnose, host):
+    for pid in host.processes():
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not host.processes())
+    result = diagnose()
+    assert names(result) == ["not_running"] and not result["well"] and "it is killed" in result["causes"][0]["evidence"]
+    result = diagnose(fix=True)
+    assert result["after"] == [] and service.status()["status"] == "running", result
+
+
 def test_folders_that_are_missing_are_made(service, diagnose, host):
     gone = os.path.join(host.layout.component("uploads"), ".root")
     shutil.rmtree(gone)
