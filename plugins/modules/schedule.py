@@ -13,15 +13,16 @@ description:
   - A job does what the module of its work does, by the same code, with the options that it is given here. They are kept in
     C(state/schedule.json), which only root reads, and the code in C(state/code). Run it again after an upgrade of the collection.
   - C(backup) makes a backup and prunes. C(verify) verifies archives. C(escalate) pages the people of open incidents. C(metrics) looks at
-    service and disks.
+    service and disks. C(weekly), C(monthly) and C(quarterly) take the steps of M(mobius.ops.maintenance).
   - A backup or a verification that fails, a service that is down outside a watch, and a disk that is critical open one incident for each
     cause, and page at once. The incident is resolved by the next good run; that of a service or a disk after ten good minutes.
-  - C(backup) and C(verify) wait for a deploy to end, 90 minutes at most. They have low priority. No job runs twice at a time.
+  - All but C(escalate) and C(metrics) wait for a deploy to end, 90 minutes at most, and have low priority. No job runs twice at a time.
 author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
   - mobius.ops.shared.root
   - mobius.ops.shared.env
   - mobius.ops.checks
+  - mobius.ops.checks.drill
   - mobius.ops.shared.attributes
 options:
   state:
@@ -37,7 +38,7 @@ options:
   jobs:
     description:
       - When each job runs, as a calendar event of systemd in the host's time (C(systemd.time(7))), such as V(*-*-* 02:15), or V(off).
-        The names are V(backup), V(verify), V(escalate) and V(metrics).
+        The names are V(backup), V(verify), V(escalate), V(weekly), V(monthly), V(quarterly) and V(metrics).
     type: dict
     default: {}
   backup:
@@ -49,6 +50,12 @@ options:
     type: dict
   verify:
     description: Options of M(mobius.ops.backup_info) for the job C(verify).
+    type: dict
+    default: {}
+  maintenance:
+    description:
+      - O(mobius.ops.maintenance#module:request) of M(mobius.ops.maintenance) for the jobs C(weekly), C(monthly) and C(quarterly), without
+        C(cadence), C(env) and C(service).
     type: dict
     default: {}
   thresholds:
@@ -80,6 +87,7 @@ seealso:
   - module: mobius.ops.backup
   - module: mobius.ops.backup_prune
   - module: mobius.ops.backup_info
+  - module: mobius.ops.maintenance
   - module: mobius.ops.notify
 """
 
@@ -133,11 +141,12 @@ def request_of(params: dict[str, t.Any]) -> install.Request:
         raise InputError("sample_interval and keep_days", "seconds from 0 and days from 1", f"{params['sample_interval']:g} and "
                          f"{params['keep_days']}", "Correct them")
     metrics = {name: params[name] for name in ("checks", "headers", "secret_headers", "thresholds", "mounts", "keep_days")}
+    maintenance = {**params["maintenance"], **{name: params[name] for name in ("checks", "drill_checks", "headers", "secret_headers")}}
     return install.Request(check_name(params["env"], "env"), check_name(params["service"], "service"), install.calendars(params["jobs"]), {
         "backup": arguments.checked("backup", arguments.BACKUP, params["backup"]),
         "prune": arguments.checked("prune", arguments.PRUNE, params["prune"]) if params["prune"] else None,
         "verify": {**arguments.checked("verify", arguments.VERIFY, {"verify": "checksum", **params["verify"]})},
-        "metrics": {**metrics, "every": params["sample_interval"]}})
+        "metrics": {**metrics, "every": params["sample_interval"]}, "maintenance": maintenance})
 
 
 def shown(schedule: Schedule | None) -> str:
@@ -171,7 +180,8 @@ def main() -> None:
         argument_spec={
             "root": arguments.ROOT, "env": arguments.ENV, "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "service": {"type": "str", "default": "mobius"}, "jobs": empty, "backup": empty, "prune": {"type": "dict"}, "verify": empty,
-            "checks": arguments.CHECKS, "headers": arguments.HEADERS, "secret_headers": arguments.SECRET_HEADERS, "thresholds": empty,
+            "maintenance": empty, "checks": arguments.CHECKS, "drill_checks": arguments.CHECKS,
+            "headers": arguments.HEADERS, "secret_headers": arguments.SECRET_HEADERS, "thresholds": empty,
             "mounts": {"type": "list", "elements": "path", "default": []}, "sample_interval": {"type": "float", "default": 300},
             "keep_days": {"type": "int", "default": 90}},
         supports_check_mode=True), run)

@@ -7,7 +7,7 @@ def test_mistakes_are_refused_and_the_status_shows_that_nothing_is_scheduled(bar
     before = bare.tree()
     result = bare.play("schedule", mobius_schedule={"bakup": "daily"})
     assert (result.status, result.outcome, result.changed()) == (2, "not_scheduled", 0), result.output
-    assert says(result, "mobius_schedule: 'bakup' is no job. Use some of backup, verify, escalate, metrics."), result.output
+    assert says(result, "mobius_schedule: 'bakup' is no job. Use some of backup, verify, escalate, weekly, monthly"), result.output
     result = bare.play("schedule", mobius_schedule_state="absent")
     assert (result.status, result.outcome, result.changed()) == (0, "unscheduled", 0), result.output
     assert says(result, "Nothing is scheduled.") and bare.tree() == before

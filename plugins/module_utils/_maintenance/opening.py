@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._incidents import opening as evidence
 from .._target import incidents
 from .._target.layout import Layout
 from .findings import Cause
@@ -25,7 +24,7 @@ def opened(layout: Layout, env: str, step: str, cause: Cause, more: dict[str, t.
     known = incidents.open_of_cause(layout, env, key(cause.name)) if cause.severity else None
     found = str(known["id"]) if known else ""
     if cause.severity and not found and (cause.new or cause.severity <= ALWAYS):
-        record = evidence.open_incident(layout, {
+        record = incidents.open_incident(layout, {
             "title": f"Maintenance: {cause.text.split('. ')[0].rstrip('.')}", "severity": cause.severity, "env": env, "summary": cause.text,
             "cause": key(cause.name), "evidence": {"step": step, "subjects": list(cause.subjects), **more}})
         found = record["id"]

@@ -17,8 +17,9 @@ from .._service import registry as service_registry
 from .._target import tenancy
 from .._target.layout import Layout
 from . import job as program
-from . import record, sampling, units
-from .jobs import JOBS
+from . import record, sampling, units, upkeep
+from .ended import Wanted
+from .jobs import CADENCES, JOBS
 from .record import Planned, Schedule
 
 OFF = ("", "off", "false", "no", "none")
@@ -91,6 +92,9 @@ def _require(layout: Layout, request: Request) -> None:
         asked.backup_request({**request.options["backup"], "env": request.env}, layout)
         if request.options.get("prune"):
             asked.prune_request({**request.options["prune"], "env": request.env}, layout)
+    for cadence in CADENCES:
+        if cadence in request.calendars:
+            upkeep.request(cadence, Wanted(request.env, request.service, request.options))
     if "escalate" in request.calendars:
         people_plan.load(layout)
     if "metrics" in request.calendars:

@@ -7,7 +7,7 @@ import dataclasses
 import typing as t
 
 from .._target.layout import Layout
-from . import backups, paging, sampling
+from . import backups, paging, sampling, upkeep
 from .ended import Ended, Wanted
 
 _ACCOUNTS = "CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_KILL CAP_SETGID CAP_SETUID"
@@ -37,11 +37,18 @@ class Job:
     severity: int | None = None
     #: Whether it looks after the service and after the other jobs, so that it has to see processes of others.
     watches: bool = False
+    #: Whether it starts the application and asks apt and npm, so that no sandbox fits it.
+    free: bool = False
 
+
+#: Names of the jobs that take the steps of a cadence.
+CADENCES = ("weekly", "monthly", "quarterly")
 
 JOBS = {job.name: job for job in (
     Job("backup", "backup", backups.back_up, ("backup", "prune"), 6 * 3600, 900, _ACCOUNTS, True, 5400, 2),
     Job("verify", "verification of backups", backups.verify, ("verify",), 6 * 3600, 1800, _ACCOUNTS, True, 5400, 2),
     Job("escalate", "paging", paging.page, (), 50, 1),
+    *(Job(cadence, f"{cadence} maintenance", upkeep.job(cadence), ("maintenance",), 12 * 3600, 1800, heavy=True, patience=5400, severity=3,
+          free=True) for cadence in CADENCES),
     Job("metrics", "look at host and service", sampling.look, ("metrics",), 50, 1, "CAP_DAC_READ_SEARCH CAP_SYS_PTRACE", watches=True),
 )}

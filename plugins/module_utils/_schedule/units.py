@@ -104,13 +104,13 @@ def texts(layout: Layout, name: str, job: Job, calendar: str, argv: list[str], e
     lines = "".join(f"Environment={systemd.quote(f'{key}={value}')}\n" for key, value in sorted(environment.items()))
     places = [layout.root, *(f"-{path}" for path in writable)]  # one that is missing is for the job to tell
     paths = "".join(f"ReadWritePaths={systemd.quote(path)}\n" for path in places)
-    sandbox = _SANDBOX.format(others="default" if job.watches else "invisible")
+    sandbox = _SANDBOX.format(others="default" if job.watches else "invisible") + f"CapabilityBoundingSet={job.capabilities}\n{paths}"
     description = f"mobius.ops {job.what} of {layout.root}"
     return {
         f"{name}.service": _SERVICE.format(
             description=systemd.literal(description), record=systemd.literal(layout.path("state", "schedule.json")), environment=lines,
             command=systemd.command_line(argv), limit=job.limit + job.patience, name=name, gentle=_GENTLE if job.heavy else "",
-            sandbox=f"{sandbox}CapabilityBoundingSet={job.capabilities}\n{paths}"),
+            sandbox="" if job.free else sandbox),
         f"{name}.timer": _TIMER.format(description=systemd.literal(f"When to run: {description}"), calendar=calendar, delay=job.delay,
                                        accuracy=60 if job.heavy else 1, name=name)}
 

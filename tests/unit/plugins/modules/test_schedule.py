@@ -106,7 +106,7 @@ def test_another_service_name_takes_the_timers_along(run, run_module, host, syst
 
 
 @pytest.mark.parametrize("options, words", [
-    ({"jobs": {"bakup": "daily"}}, "mobius_schedule: 'bakup' is no job. Use some of backup, verify, escalate, metrics"),
+    ({"jobs": {"bakup": "daily"}}, "mobius_schedule: 'bakup' is no job. Use some of backup, verify, escalate, weekly, monthly"),
     ({"jobs": {"backup": "nonsense"}}, "mobius_schedule, backup: 'nonsense' is no calendar event of systemd. Give one such as"),
     ({"jobs": {"backup": "daily\nExecStart=/bin/sh"}}, "is no calendar event of systemd"),
     ({"jobs": {"backup": "2020-01-01"}}, "mobius_schedule, backup: '2020-01-01' does not come again"),

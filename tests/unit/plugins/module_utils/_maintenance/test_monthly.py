@@ -154,7 +154,7 @@ def test_a_drill_that_fails_is_a_failed_step_with_its_reason(patient):
         stream.write(b"damage")
     _report, told = patient.run("monthly", steps=["recovery_test"])
     assert told["recovery_test"].status == "failed" and "failed at the step verify" in told["recovery_test"].text
-    assert patient.incidents()[-1]["evidence"]["maintenance_cause"] == "restore_failed" and len(patient.incidents()) == 1
+    assert patient.incidents()[-1]["cause"] == "maintenance restore_failed" and len(patient.incidents()) == 1
 
 
 def test_the_quarterly_backup_is_made_read_anew_and_restored(patient):

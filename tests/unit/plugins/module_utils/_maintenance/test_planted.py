@@ -95,6 +95,6 @@ def test_twelve_of_twelve(patient, apt, authority, secret, request):
     every = set().union(*planted.values())
     wanted = {*plants, "setting_drifted"}
     assert len(wanted) == 12 and wanted <= every, (wanted - every, planted)
-    opened = sorted(one["evidence"]["maintenance_cause"] for one in patient.incidents())
+    opened = sorted(one["cause"].removeprefix("maintenance ") for one in patient.incidents())
     assert opened == sorted(set(opened)) and wanted <= set(opened)
     assert not [name for name in patient.host.files_with(secret) if not name.startswith(("shared/logs/", "backups/"))]

@@ -14,10 +14,11 @@ import pytest
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import fs, locks
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError, StateError
-from ansible_collections.mobius.ops.plugins.module_utils._maintenance import bounded, opening, state
+from ansible_collections.mobius.ops.plugins.module_utils._maintenance import bounded, state
 from ansible_collections.mobius.ops.plugins.module_utils._maintenance import run as maintenance_run
 from ansible_collections.mobius.ops.plugins.module_utils._maintenance.findings import Cause, Found
 from ansible_collections.mobius.ops.plugins.module_utils._maintenance.run import Step
+from ansible_collections.mobius.ops.plugins.module_utils._target import incidents
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 
@@ -48,7 +49,7 @@ def test_a_step_that_hangs_fails_or_dies_keeps_no_other_from_running(patient, st
     assert statuses(report) == {"first": "done", "hangs": "failed", "fails": "failed", "dies": "failed", "last": "done"} and not report.well
     assert told["fails"].text == "The step was not taken: npm: expected an answer, found none. Look at it."
     assert "expected an end within 2 s" in told["hangs"].text and "its process ended" in told["dies"].text
-    assert [one["evidence"]["maintenance_cause"] for one in patient.incidents()] == ["step_hangs", "step_fails", "step_dies"]
+    assert [one["cause"] for one in patient.incidents()] == ["maintenance step_hangs", "maintenance step_fails", "maintenance step_dies"]
     assert report.message.startswith("Weekly maintenance: 2 of 5 steps done. Failed, hangs: ") and report.message.endswith(".")
 
 
@@ -62,9 +63,9 @@ def test_a_cause_opens_one_incident_and_only_a_grave_one_opens_another_when_that
         ("grave", False, True), ("mild", False, True), ("nothing", False, False)]
     assert patient.incidents()[0]["title"] == "Maintenance: It is grave"
     for record in patient.incidents():
-        fs.write_json(record["path"], {**record, "status": "resolved"})
+        incidents.change(patient.layout, record["id"], "resolved", why="mended")
     third, _told = patient.run("weekly")
-    assert len(third.incidents) == 1 and patient.incidents()[-1]["evidence"]["maintenance_cause"] == "grave"
+    assert len(third.incidents) == 1 and patient.incidents()[-1]["cause"] == "maintenance grave"
     steps(look=lambda _context: Found("attention", "More.", (), (Cause("mild", 3, "It is mild.", ("a", "b")),)))
     assert len(patient.run("weekly")[0].incidents) == 1
 
@@ -82,14 +83,14 @@ def test_a_run_that_is_ended_midway_has_opened_its_incidents(patient, steps, mon
     monkeypatch.setattr(bounded, "call", ended)
     with pytest.raises(KeyboardInterrupt):
         patient.run("weekly")
-    assert [one["evidence"]["maintenance_cause"] for one in patient.incidents()] == ["mild"]
+    assert [one["cause"] for one in patient.incidents()] == ["maintenance mild"]
     assert patient.context().before("look") == {"cause:mild:a"}
 
 
-def test_a_damaged_incident_is_passed_over(patient):
+def test_a_damaged_incident_is_passed_over(patient, steps):
+    steps(look=lambda _context: Found("attention", "It is grave.", (), (Cause("grave", 2, "It is grave.", ("a",)),)))
     fs.write_text(patient.layout.path("incidents", "INC-20261127-1.json"), "{")
-    assert opening.is_open(patient.layout, "grave") == ""
-    assert opening.is_open(Layout(patient.layout.path("nowhere")), "grave") == ""
+    assert len(patient.run("weekly")[0].incidents) == 1
 
 
 def test_what_is_new_is_told_by_what_the_last_run_has_seen(patient, steps):

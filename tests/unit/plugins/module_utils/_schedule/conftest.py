@@ -41,6 +41,13 @@ class Scheduled:
         jobs = {name: record.Planned("daily", 86400.0, clock.iso(), self.options) for name in ("backup", "verify", "escalate", "metrics")}
         record.save(self.layout, record.Schedule("production", "mobius", "none", jobs))
 
+    def maintain(self, cadence, **asked):
+        """Schedule maintenance of a cadence too, and run it; its record."""
+        planned = record.Planned("Mon 06:00", 604800.0, clock.iso(), {"maintenance": asked})
+        known = record.load(self.layout)
+        record.save(self.layout, record.Schedule("production", "mobius", "none", {**known.jobs, cadence: planned}))
+        return self.run(cadence)
+
     def run(self, name):
         """Run a job; its record."""
         status = job.run(self.layout, name)

@@ -1,0 +1,30 @@
+# Copyright: mobius.ops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The jobs weekly, monthly and quarterly: the same steps as the playbook maintenance, by the program that the timer starts."""
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError
+from ansible_collections.mobius.ops.plugins.module_utils._schedule import upkeep
+from ansible_collections.mobius.ops.plugins.module_utils._schedule.ended import Wanted
+
+
+@pytest.mark.parametrize(("cadence", "step"), [("weekly", "disk_space"), ("monthly", "documentation"), ("quarterly", "cost")])
+def test_a_cadence_takes_its_steps_and_leaves_its_page(scheduled, cadence, step):
+    last = scheduled.maintain(cadence, steps=[step])
+    assert last.outcome in ("all_done", "attention_needed") and last.good and "1 step" in last.message
+    assert os.path.isfile(scheduled.layout.path("reports", f"maintenance-{cadence}.html"))
+
+
+def test_a_step_that_fails_has_its_own_incident_and_the_job_none(scheduled):
+    last = scheduled.maintain("weekly", steps=["backup_integrity"], backup_dir="/nowhere/at/all")
+    assert (last.outcome, last.good, last.incident) == ("steps_failed", True, None)
+    assert [cause for cause, _status in scheduled.incidents()] == ["maintenance step_backup_integrity"]
+
+
+def test_a_wrong_request_is_refused_before_it_is_scheduled():
+    with pytest.raises(InputError, match="certificates"):
+        upkeep.request("weekly", Wanted("production", "mobius", {"maintenance": {"certificates": 5}}))
