@@ -12,7 +12,7 @@ description:
     C(INC-<date>-<n>.md) are derived from them. Values of the application's C(.env) are hidden in it.
   - When it is opened it gathers its evidence, such as releases, failed rounds of the watch, errors and lines of logs, the last backup, the
     newest events and metrics of the host. A part that cannot be gathered is named and does not keep the incident from being opened.
-  - While it is acknowledged, resolved or reviewed, M(mobius.ops.notify) pages no level of it, but one that somebody has escalated to.
+  - While it is acknowledged, resolved or reviewed, M(mobius.ops.notify) pages only the levels that were escalated to by hand.
   - See docs/incidents.md for severities, clocks, and what is resolved by itself.
 author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:

@@ -35,7 +35,8 @@ PEOPLE: dict[str, t.Any] = {
     "mobius_escalation": {str(severity): [{"after": 0, "notify": ["room"]}] for severity in (1, 2, 3)},
     "mobius_notify_urls": {"room": "json://127.0.0.1:8099/room"},
     "mobius_checks": [{"name": "health", "url": "http://127.0.0.1:5001/health", "timeout": 5}]}
-JOBS = ("backup", "verify", "escalate", "metrics")
+CADENCES = ("weekly", "monthly", "quarterly")
+JOBS = ("backup", "verify", "escalate", *CADENCES, "metrics")
 LATE = HANG + 120
 
 
@@ -74,15 +75,15 @@ def test_the_timers_are_installed_once_and_start_with_the_host(host):
     assert (done.status, done.outcome) == (0, "scheduled"), done.output
     timers = [f"mobius-staging-{job}.timer" for job in JOBS]
     assert sorted(done.stats["mobius_timers"]) == sorted(timers)
-    assert host.run(f"systemctl is-active {' '.join(timers)}").split() == ["active"] * 4
-    assert host.run(f"systemctl is-enabled {' '.join(timers)}").split() == ["enabled"] * 4
+    assert host.run(f"systemctl is-active {' '.join(timers)}").split() == ["active"] * len(JOBS)
+    assert host.run(f"systemctl is-enabled {' '.join(timers)}").split() == ["enabled"] * len(JOBS)
     again = host.play("schedule", **PEOPLE)
     assert again.changed() == 0, again.output
     assert host.run("stat -c %a:%U /opt/mobius/state/schedule.json") == "600:root"
 
 
 def test_the_sandboxes_are_tight(host):
-    for job in JOBS:
+    for job in (job for job in JOBS if job not in CADENCES):  # maintenance starts the application, and has none
         report = host.run(f"systemd-analyze security --no-pager mobius-staging-{job}.service")
         exposure = float(re.search(r"Overall exposure level for .*: ([0-9.]+)", report)[1])
         print(f"exposure of mobius-staging-{job}.service: {exposure}")
@@ -97,6 +98,19 @@ def test_each_job_does_its_work_in_its_sandbox(host):
     newest = host.run("ls -t /opt/mobius/backups/*.zip | head -n 1")
     assert host.run(f"python3 -m zipfile -l {newest} | grep -c config/.env") == "1"
     assert host.run("ls /opt/mobius/state/metrics").endswith(".jsonl")
+
+
+@pytest.mark.parametrize("cadence", CADENCES)
+def test_each_cadence_runs_unattended_and_leaves_its_page(host, cadence):
+    host.run(f"systemctl start mobius-staging-{cadence}.service")
+    found = state(host, cadence)
+    print(f"{cadence}: {found['seconds']} s, {found['outcome']}: {found['message']}")
+    assert found["outcome"] in ("all_done", "attention_needed", "steps_failed"), found
+    assert host.run(f"test -s /opt/mobius/reports/maintenance-{cadence}.html && echo there") == "there"
+    steps = json.loads(host.run("cat /opt/mobius/state/maintenance.json"))["steps"]
+    failed = {name for name, step in steps.items() if step["status"] == "failed"}
+    assert failed <= {"dependencies", "security_patches"}, found["message"]  # no registry is reached from these hosts
+
 
 
 def test_a_failed_backup_reaches_people(host):
@@ -158,7 +172,7 @@ def test_a_new_version_replaces_the_code_and_the_old_one_stays_while_it_is_named
     assert state(host, "metrics")["outcome"] == "looked"  # code of an earlier version
     assert host.play("schedule", mobius_schedule={"verify": "off"}, **PEOPLE).outcome == "scheduled"
     assert host.run(f"ls {old} {code}").split() == [old, code] and "later1.zip" not in host.run("ls /opt/mobius/state/code")
-    assert host.run(f"grep -l {code} /etc/systemd/system/mobius-staging-*.service | wc -l") == "3"
+    assert host.run(f"grep -l {code} /etc/systemd/system/mobius-staging-*.service | wc -l") == str(len(JOBS) - 1)
     assert host.run("ls /etc/systemd/system/ | grep verify") == ""
 
 
