@@ -137,12 +137,12 @@ def test_an_incident_of_another_part_is_paged_by_the_timer(host):
     code = base64.b64encode((
         "import json, time\n" f"record = json.loads({json.dumps(json.dumps(record))})\n"
         "record['opened'] = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())\n"
-        "json.dump(record, open('/opt/mobius/incidents/INC-20261127-99.json', 'w'))\n").encode()).decode()
+        "json.dump(record, open(f'/opt/mobius/incidents/INC-20261127-{time.time():.0f}.json', 'w'))\n").encode()).decode()
     seconds_to(host, f"echo {code} | base64 -d | python3", "A watch went back")
 
 
 def test_no_incident_was_paged_twice(host):
-    titles = [text for _at, text in messages(host)]
+    titles = [text.partition(" [delayed")[0] for _at, text in messages(host)]
     assert sorted(titles) == sorted([
         *["SEV2 high: The scheduled backup failed (staging, mobius-systemd)"] * 2,
         "SEV1 critical: mobius is down (staging, mobius-systemd)",
