@@ -30,6 +30,13 @@ class Receiver(http.server.BaseHTTPRequestHandler):
         pass
 http.server.HTTPServer(("127.0.0.1", 8099), Receiver).serve_forever()
 """
+#: Earlier tests may have left incidents; one that is open keeps the next one of its cause from being paged.
+RESOLVE = """
+import glob, json
+for path in glob.glob("/opt/mobius/incidents/*.json"):
+    record = json.load(open(path))
+    json.dump({**record, "status": "resolved"}, open(path, "w"))
+"""
 PEOPLE: dict[str, t.Any] = {
     "mobius_contacts": {"channels": {"room": {}}},
     "mobius_escalation": {str(severity): [{"after": 0, "notify": ["room"]}] for severity in (1, 2, 3)},
@@ -46,6 +53,8 @@ def host() -> t.Iterator[Host]:
     code = base64.b64encode(RECEIVER.encode()).decode()
     found.run(f"echo {code} | base64 -d >/var/tmp/receiver.py; rm -f /var/tmp/messages")
     found.run("systemd-run --unit=receiver python3 /var/tmp/receiver.py")
+    code = base64.b64encode(RESOLVE.encode()).decode()
+    found.run(f"echo {code} | base64 -d | python3")
     yield found
     found.run("systemctl stop receiver")
 
@@ -112,7 +121,6 @@ def test_each_cadence_runs_unattended_and_leaves_its_page(host, cadence):
     assert failed <= {"dependencies", "security_patches"}, found["message"]  # no registry is reached from these hosts
 
 
-
 def test_a_failed_backup_reaches_people(host):
     fault = "mv /opt/mobius/backups /opt/mobius/backups.aside; systemctl start --no-block mobius-staging-backup.service"
     seconds_to(host, fault, "The scheduled backup failed")
@@ -151,12 +159,12 @@ def test_an_incident_of_another_part_is_paged_by_the_timer(host):
     code = base64.b64encode((
         "import json, time\n" f"record = json.loads({json.dumps(json.dumps(record))})\n"
         "record['opened'] = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())\n"
-        "json.dump(record, open('/opt/mobius/incidents/INC-20261127-99.json', 'w'))\n").encode()).decode()
+        "json.dump(record, open(f'/opt/mobius/incidents/INC-20261127-{time.time():.0f}.json', 'w'))\n").encode()).decode()
     seconds_to(host, f"echo {code} | base64 -d | python3", "A watch went back")
 
 
 def test_no_incident_was_paged_twice(host):
-    titles = [text for _at, text in messages(host)]
+    titles = [text.partition(" [delayed")[0] for _at, text in messages(host)]
     assert sorted(titles) == sorted([
         *["SEV2 high: The scheduled backup failed (staging, mobius-systemd)"] * 2,
         "SEV1 critical: mobius is down (staging, mobius-systemd)",

@@ -186,8 +186,9 @@ RUN = Kind("the last run of a job", {
     "job": text, "began": moment, "ended?": _MAYBE_TIME, **_PROCESS, "outcome?": str, "message?": str, "good?": (bool, None),
     "seconds?": (number, None), "status?": (count, None), "last_good?": _MAYBE_TIME, "incident?": MAYBE},
     "Move the file away; the next run writes it again")
-LOOKED = Kind("what the last look at a host found", {"sampled": _MAYBE_TIME, "seen": {str: moment}},
-               "Move the file away; the next look writes it again")
+LOOKED = Kind("what the last look at a host found", {
+    "sampled": _MAYBE_TIME, "seen": {str: moment}},
+    "Move the file away; the next look writes it again")
 NOTIFY = Kind("the settings for messages", {
     "contacts": dict, "oncall": dict, "escalation": dict, "since": moment, "env": text, "host": text, "link": text, "urls_file": text},
     "Move the file away and run the playbook mobius.ops.setup")
