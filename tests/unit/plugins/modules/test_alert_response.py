@@ -165,8 +165,9 @@ def test_nothing_is_done_while_someone_else_has_the_lock(service, respond, host)
     assert result["outcome"] == "deferred" and "ada on laptop holds it" in result["message"] and "'deploy of v2'" in result["message"]
     assert processes.stat_fields(pid)[0] == "T"
     lock.free(held["lock"]["token"])
-    with subprocess.Popen(["true"]) as gone:  # a response on this host that was killed
+    with subprocess.Popen(["sleep", "86400"]) as gone:  # a response on this host that was killed
         wish["process"] = deploy_lock.process_name(gone.pid)
+        gone.kill()
     lock.hold(wish)
     assert respond()["outcome"] == "mended" and lock.look() is None
 
