@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
-import threading
 
 import pytest
 from support.waiting import HANG, wait_until
@@ -165,21 +165,24 @@ def test_nothing_is_done_while_someone_else_has_the_lock(service, respond, host)
     assert result["outcome"] == "deferred" and "ada on laptop holds it" in result["message"] and "'deploy of v2'" in result["message"]
     assert processes.stat_fields(pid)[0] == "T"
     lock.free(held["lock"]["token"])
-    with subprocess.Popen(["true"]) as gone:  # a response on this host that was killed
+    with subprocess.Popen(["sleep", "86400"]) as gone:  # a response on this host that was killed
         wish["process"] = deploy_lock.process_name(gone.pid)
+        gone.kill()
     lock.hold(wish)
     assert respond()["outcome"] == "mended" and lock.look() is None
 
 
-def test_two_responses_at_once_act_once(service, respond, host):
+def test_responses_at_once_act_once(service, respond, host, tmp_path):
     stop_process(service)
-    found = []
-    threads = [threading.Thread(target=lambda: found.append(respond()["outcome"])) for _number in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found.count("mended") == 1 and set(found) <= {"mended", "deferred", "not_confirmed"} and len(responded(host)) == 1
+    fork = multiprocessing.get_context("fork")
+    answers = [tmp_path / f"answer{number}" for number in range(3)]
+    responders = [fork.Process(target=lambda path: path.write_text(respond()["outcome"]), args=(path,)) for path in answers]
+    for responder in responders:
+        responder.start()
+    for responder in responders:
+        responder.join()
+    found = [path.read_text() for path in answers]
+    assert found.count("mended") == 1 and set(found) <= {"mended", "deferred", "not_confirmed"} and len(responded(host)) == 1, found
 
 
 def test_a_service_that_was_killed_is_started_and_one_that_was_stopped_is_not(service, respond, host):
