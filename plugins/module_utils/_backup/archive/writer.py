@@ -53,7 +53,7 @@ class Writer:
         self._meter = meter
         self._share, self._sharing = Share(meter, 0), False
         self._ahead = ReadAhead(previous, deflater)
-        self._streams = Streams(self._zip, self._ahead, deflater, lambda size: self._share.add(size), self._member)
+        self._streams = Streams(self._zip, self._ahead, deflater, self._count, self._member)
         #: By the number of a file with several names: what was taken of it, and the member that holds that.
         self._linked: dict[int, tuple[Content, Member]] = {}
         self.entries: list[dict[str, t.Any]] = []
@@ -172,6 +172,9 @@ class Writer:
             self.copied, self._linked = copied, linked
 
         return back
+
+    def _count(self, size: int) -> None:
+        self._share.add(size)
 
     def _notes(self) -> list[list[t.Any]]:
         return [self.entries, self.problems, self.warnings]
