@@ -14,6 +14,7 @@ import pytest
 from junitparser import JUnitXml
 from support.playbooks import ROOT
 
+from ansible_collections.mobius.ops.plugins.callback import summary
 from ansible_collections.mobius.ops.plugins.plugin_utils import run_summary
 
 FIELDS = ["schema", "playbook", "outcome", "good", "message", "environment", "release", "hosts", "began", "seconds", "facts"]
@@ -63,8 +64,8 @@ def play(tmp_path):
             json.dumps(names if settings is None else settings),
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
-        summary, junit = tmp_path / "out" / "summary.json", tmp_path / "out" / "junit.xml"
-        told = json.loads(summary.read_text()) if summary.exists() else None
+        written, junit = tmp_path / "out" / "summary.json", tmp_path / "out" / "junit.xml"
+        told = json.loads(written.read_text()) if written.exists() else None
         cases = {case.name: case for suite in JUnitXml.fromfile(str(junit)) for case in suite} if junit.exists() else {}
         return done.returncode, done.stdout + done.stderr, told, cases
 
@@ -139,6 +140,12 @@ def test_a_file_that_cannot_be_written_is_a_warning(play, tmp_path):
     (tmp_path / "file").write_text("")
     status, output, _told, _cases = play(end("deployed", True), settings={"mobius_summary_file": str(tmp_path / "file" / "summary.json")})
     assert status == 0 and "summary.json was not written: File exists." in " ".join(output.split()), output
+
+
+def test_it_is_enabled_by_the_name_that_playbooks_ask_for():
+    for path in ("ansible.cfg", "playbooks/hosts.yml"):
+        assert summary.CallbackModule.CALLBACK_NAME in (ROOT / path).read_text(encoding="utf-8")
+    assert all(summary.CallbackModule.CALLBACK_NAME in path.read_text() for path in (ROOT / "docs" / "pipelines").glob("*.yml"))
 
 
 def test_rows_of_gates_are_cases():
