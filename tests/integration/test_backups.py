@@ -62,6 +62,11 @@ def middle_of_a_member(path: Path) -> int:
         return info.header_offset + 30 + len(info.filename) + info.compress_size // 2
 
 
+def forget_incidents(site):
+    for path in (site.root / "incidents").iterdir():
+        path.unlink()
+
+
 def test_verify_tells_when_there_is_none(bare, says):
     result = bare.play("verify_backups")
     assert (result.status, result.outcome) == (2, "not_verified")
@@ -76,6 +81,7 @@ def test_backup_says_what_became_of_the_old_ones(running, says):
 
 @pytest.mark.parametrize("level", ["checksum", "deep"])
 def test_verify(running, says, level):
+    forget_incidents(running)  # one that an earlier test has left open would be resolved
     tree = running.tree()
     result = running.play("verify_backups", mobius_verify_level=level, mobius_backup_max_age="1")
     assert (result.status, result.outcome, result.changed()) == (0, "verified", 0)
@@ -120,11 +126,6 @@ def test_one_flipped_byte_fails_and_is_named(running, says):
     assert running.play("verify_backups").outcome == "verified"
     (incident,) = running.incidents()  # one cause is one incident
     assert [event["what"] for event in incident["events"]] == ["opened", "gathered", "resolved", "reopened", "again", "resolved"]
-
-
-def forget_incidents(site):
-    for path in (site.root / "incidents").iterdir():
-        path.unlink()
 
 
 def test_a_backup_that_fails_opens_an_incident_and_the_next_one_that_is_made_resolves_it(running, says):

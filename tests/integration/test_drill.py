@@ -37,9 +37,9 @@ class Visitor(threading.Thread):
 
 
 def live(site: t.Any) -> dict[str, t.Any]:
-    """What a drill must not touch: the process, and all files but the history, its lock, its reports and the live access log."""
-    kept = ("reports", "state/history.jsonl", "state/drill.lock", "state")
-    tree = {name: facts for name, facts in site.tree().items() if not name.startswith("reports") and name not in kept}
+    """What a drill must not touch: the process, and all files but history, lock, reports, incidents and the live access log."""
+    kept = ("reports", "state/history.jsonl", "state/drill.lock", "state/incidents.lock", "state")
+    tree = {name: facts for name, facts in site.tree().items() if not name.startswith(("reports", "incidents")) and name not in kept}
     data = {path.name: path.read_bytes() for path in (site.root / "shared" / "data").iterdir()
             if path.is_file() and not path.name.endswith("-shm")}  # locks, which every reader moves
     return {"tree": tree, "data": data, "pid": site.service()["pid"], "restarts": site.service()["restarts"]}
@@ -56,6 +56,11 @@ def drill(site: t.Any, **extra: t.Any) -> t.Any:
     assert set(site.processes()) == processes
     assert not list(site.root.glob(".drill-*")) and not (site.root / "state" / "drill.json").exists()
     return result
+
+
+def last_drill(site: t.Any) -> dict[str, t.Any]:
+    """The newest event of a drill."""
+    return [event for event in site.history() if event["what"] == "drill"][-1]
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +99,7 @@ def test_the_backup_passes_while_the_live_service_goes_on(site, archive, says):
     assert told["application"]["isolation"] == "mount_namespace"
     [database] = told["databases"]
     assert database["counts"]["uploads"] == 1
-    event = site.history()[-1]
+    event = last_drill(site)
     assert (event["what"], event["verdict"], event["archive"]) == ("drill", "passed", str(archive))
     assert "Restore drill passed" in Path(result.stats["mobius_report"]).read_text()
     assert site.client().get("/api/counter").json() == {"value": 4}
@@ -102,13 +107,18 @@ def test_the_backup_passes_while_the_live_service_goes_on(site, archive, says):
 
 def test_data_that_the_application_cannot_start_on_fails(site, archive, says):
     """The database is sound for SQLite and lacks a key of the settings: only the application can tell."""
+    for path in (site.root / "incidents").iterdir():  # of another test's drill
+        path.unlink()
     damage.replace(archive, "config/.env", b"NOTHING=1\n", manifest=True)
     result = drill(site)
     assert (result.status, result.outcome) == (2, "drill_failed"), result.output
     assert says(result, "DRILL_FAILED: at the step application:") and says(result, "needs MOBIUS_API_KEYS")
-    event = site.history()[-1]
+    event = last_drill(site)
     assert (event["verdict"], event["step"], event["recovery_time"]) == ("failed", "application", None)
     assert "Restore drill FAILED" in Path(event["report"]).read_text()
+    (incident,) = site.incidents()
+    assert incident["id"] == result.stats["mobius_incident"]
+    assert (incident["cause"], incident["status"]) == ("drill", "open") and "needs MOBIUS_API_KEYS" in incident["summary"]
 
 
 def test_a_damaged_database_fails_and_no_output_has_a_secret(site, archive, says):
