@@ -33,7 +33,7 @@ def test_each_cadence(served, settings, says):
     assert "log_rotation" in result.stats["mobius_maintenance_attention"] and says(result, "1 log is larger than 1 MB"), result.output
     [incident] = result.stats["mobius_incidents"]
     with open(os.path.join(served.root, "incidents", incident + ".json"), encoding="utf-8") as stream:
-        assert json.load(stream)["evidence"]["maintenance_cause"] == "log_not_rotated"
+        assert json.load(stream)["cause"].removeprefix("maintenance ") == "log_not_rotated"
     with open(result.stats["mobius_maintenance_page"], encoding="utf-8") as stream:
         page = stream.read()
     assert "Verify backup integrity" in page and incident in page and "<script" not in page and "http" not in page.split("<body>")[0]

@@ -97,8 +97,8 @@ def checked(option: str, spec: dict[str, t.Any], given: dict[str, t.Any]) -> dic
 def execute(module: AnsibleModule, run: t.Callable[[dict[str, t.Any], bool], tuple[bool, dict[str, t.Any], dict]]) -> None:
     """Call ``run(params, check_mode)`` and leave the module with what it returns.
 
-    ``run`` returns ``(changed, result, {"before": …, "after": …})``. An :class:`OpsError` becomes the module's
-    failure message as it is, and what to do its ``remedy``; an operating system error names its file. ``warnings`` in a
+    ``run`` returns ``(changed, result, {"before": …, "after": …})``. An :class:`OpsError` becomes the module's failure message as it is, and
+    what to do its ``remedy``; one of a wrong request has ``refused``. An operating system error names its file. ``warnings`` in a
     result are sentences that Ansible shows. What came from outside is cleaned here, in one place for all modules, and passwords in
     addresses are hidden from the arguments that Ansible shows with -vvv. With ``progress_file`` the work is done in the background.
     """
@@ -115,8 +115,9 @@ def execute(module: AnsibleModule, run: t.Callable[[dict[str, t.Any], bool], tup
         module.exit_json(changed=changed, diff=wording.cleaned(diff), **wording.cleaned(_warned(module, result)))
 
 
-def _remedy(error: OpsError) -> dict[str, str]:
-    return {"remedy": error.todo} if error.todo else {}
+def _remedy(error: OpsError) -> dict[str, t.Any]:
+    """What to do, and whether the request itself was wrong: nobody needs to be called for that."""
+    return {**({"remedy": error.todo} if error.todo else {}), **({"refused": True} if isinstance(error, InputError) else {})}
 
 
 def _warned(module: AnsibleModule, result: dict[str, t.Any]) -> dict[str, t.Any]:
