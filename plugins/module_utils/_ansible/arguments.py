@@ -97,8 +97,8 @@ def checked(option: str, spec: dict[str, t.Any], given: dict[str, t.Any]) -> dic
 def execute(module: AnsibleModule, run: t.Callable[[dict[str, t.Any], bool], tuple[bool, dict[str, t.Any], dict]]) -> None:
     """Call ``run(params, check_mode)`` and leave the module with what it returns.
 
-    ``run`` returns ``(changed, result, {"before": …, "after": …})``. An :class:`OpsError` becomes the module's failure message as it is, and
-    what to do its ``remedy``; one of a wrong request has ``refused``. An operating system error names its file. ``warnings`` in a
+    ``run`` returns ``(changed, result, {"before": …, "after": …})``. An :class:`OpsError` becomes the module's failure message as it is,
+    and what to do its ``remedy``; one of a wrong request has ``refused``. An operating system error names its file. ``warnings`` in a
     result are sentences that Ansible shows. What came from outside is cleaned here, in one place for all modules, and passwords in
     addresses are hidden from the arguments that Ansible shows with -vvv. With ``progress_file`` the work is done in the background.
     """
