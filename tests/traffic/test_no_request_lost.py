@@ -21,7 +21,7 @@ from support.waiting import HANG, wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import processes
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import OpsError
-from ansible_collections.mobius.ops.plugins.module_utils._deploy import blue_green, rehearsal
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import blue_green, rehearsal, release_states
 from ansible_collections.mobius.ops.plugins.module_utils._service import draining, ongoing_work, readiness
 from ansible_collections.mobius.ops.plugins.module_utils._service.proxy import haproxy
 from ansible_collections.mobius.ops.plugins.module_utils._target import history
@@ -345,7 +345,7 @@ def test_what_a_run_says_of_work_that_does_not_end_counts(site, monkeypatch):
 @pytest.mark.parametrize("busy", [False, True], ids=["at rest", "busy"])
 def test_rollback_without_a_watch_stops_the_instance_that_it_leaves(site, monkeypatch, busy):
     """Unless that works on something long: it is not cut, and nobody waits for it."""
-    monkeypatch.setattr(release, "PATIENCE", 1 if busy else HANG)
+    monkeypatch.setattr(release_states, "PATIENCE", 1 if busy else HANG)
     host = site("shared")
     host.define()
     host.verified("r1")
