@@ -116,6 +116,7 @@ def present(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple
     require_own(layout, service.name)
     wanted = adopted_folders.checked(layout, params["folders"])
     plan = {path: facts for path, facts in folders.plan(layout, None).items() if path not in [each.place for each in wanted]}
+    plan.update(owned_alike(layout, plan, wanted))
     before, lacking, saved = folders.found(plan), adopted_folders.missing(wanted), service.saved()
     surplus = adopted_folders.others(layout, wanted)
     owned = tenancy.environment(layout) is not None
@@ -132,6 +133,14 @@ def present(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple
               "lacks": adopted_service.lacks(service.spec, [each.component for each in wanted])}
     return changed, {**service.status(), **result}, {
         "before": {"definition": saved, "folders": before}, "after": {"definition": service.spec, "folders": plan, **result}}
+
+
+def owned_alike(layout: Layout, plan: dict[str, t.Any], wanted: list[adopted_folders.Folder]) -> dict[str, t.Any]:
+    """The folders of components that the service has not, with the owner of those that it has: all of them have one owner."""
+    known = [each.source for each in wanted if each.component in folders.WRITABLE]
+    status = os.lstat(known[0]) if known else None
+    places = [layout.component(name) for name in folders.WRITABLE]
+    return {place: {**plan[place], "uid": status.st_uid, "gid": status.st_gid} for place in places if status and place in plan}
 
 
 def require_own(layout: Layout, name: str) -> None:

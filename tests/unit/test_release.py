@@ -72,6 +72,7 @@ def test_links_of_a_page_lead_into_the_repository_at_that_version():
         f"[a]({address}/roles/app/docs/a.md#b) [c](#c) [d](https://example.org/d) [e]({address}/README.md)")
 
 
+@pytest.mark.slow  # the tools that it runs are in .venv only, not in the environments of other ansible-cores
 def test_the_tarball_is_of_that_version_and_the_checkout_stays_as_it_is(tmp_path, monkeypatch):
     before = {name: (ROOT / name).read_bytes() for name in ("galaxy.yml", "README.md", "changelogs/changelog.yaml")}
     monkeypatch.setattr(release, "WORK", tmp_path)
