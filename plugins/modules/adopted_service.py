@@ -76,7 +76,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 status:
-  description: C(running), C(restarting), C(failed) or C(stopped).
+  description: C(running), C(restarting), C(failed) or C(stopped). C(gone), when it is found by its port and no process listens there.
   returned: when O(state=present)
   type: str
 pid:

@@ -104,6 +104,7 @@ def service_message(name: str, facts: dict[str, t.Any], live: str | None, fault:
             "restarting": f"{ended}, and it is being started again (restart {facts['restarts']})",
             "failed": f"{ended}, and it was given up after {facts['restarts']} restarts",
             "killed": "its process and its supervisor were killed",
+            "gone": f"no process listens on its port ({facts['port']})",
         }.get(facts["status"], facts["status"])
         return False, (f"{name} is DOWN: {why}. Start it with: ansible-playbook mobius.ops.restart."
                        + (f" If it does not stay up, {back}." if back else ""))

@@ -122,12 +122,12 @@ def service(layout: Layout, request: Request, sleep: t.Callable[[float], t.Any] 
 
 def _once(layout: Layout, request: Request) -> Found:
     try:
-        facts = service_registry.load(layout, request.service).status()
-        live = ReleaseStore(layout).live()
+        known = service_registry.load(layout, request.service)
+        facts, live = known.status(), ReleaseStore(layout).live()
     except OpsError as error:
         return Found("unknown", str(error).rstrip("."), None, None, None)
     status, pid, restarts = facts["status"], facts["pid"], facts["restarts"]
-    if status == "stopped" or live is None:
+    if status == "stopped" or (live is None and known.deployed):
         return Found(status, "", pid, restarts, None)
     redactor = dotenv.Redactor(layout.env_file)
     checks = probe.hiding([probe.fill({**check, "timeout": min(check["timeout"], LIMIT)}, live) for check in request.checks],

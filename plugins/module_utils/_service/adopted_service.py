@@ -101,7 +101,7 @@ class AdoptedService(node_service.Service):
     def _by_port(self) -> dict[str, t.Any]:
         pid = next((pid for pid in processes.listeners(self.port) if pid), None)
         uptime = round(processes.age(pid), 1) if pid else 0
-        return {"status": "running" if pid else "stopped", "pid": pid, "restarts": 0, "uptime": uptime,
+        return {"status": "running" if pid else "gone", "pid": pid, "restarts": 0, "uptime": uptime,
                 "started": clock.from_epoch(clock.now().timestamp() - uptime) if pid else None, "last_exit": None}
 
     def start(self) -> None:

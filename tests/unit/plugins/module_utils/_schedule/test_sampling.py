@@ -9,10 +9,12 @@ import os
 import signal
 
 import pytest
+from support.ports import free_port
 from support.waiting import wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import clock, fs
 from ansible_collections.mobius.ops.plugins.module_utils._schedule import attention, record, sampling, series
+from ansible_collections.mobius.ops.plugins.module_utils._service import adopted_service
 from ansible_collections.mobius.ops.plugins.module_utils._target import deploy_lock, incidents
 from ansible_collections.mobius.ops.plugins.module_utils._watch import control
 from ansible_collections.mobius.ops.plugins.modules import log_report
@@ -217,3 +219,14 @@ def test_jobs_that_do_not_get_on_are_found(serving):
     assert found[0]["verdict"] == "stuck"
     os.kill(found[0]["pid"], signal.SIGSTOP)
     wait_until(lambda: attention.stuck(serving.layout, "mobius", [program], 0.2)[0]["verdict"] == "stopped", what="a job that was stopped")
+
+
+@pytest.mark.parametrize("unit", ["", "shop.service"])
+def test_an_adopted_service_that_is_down_is_an_incident_though_it_has_no_release(host, monkeypatch, unit):
+    shop = adopted_service.AdoptedService(host.layout, {
+        "name": "shop", "manager": "adopted", "unit": unit, "port": free_port(), "host": "127.0.0.1",
+        "env_file": host.layout.env_file, "console_log": ""})
+    monkeypatch.setattr(sampling.service_registry, "load", lambda _layout, _name: shop)
+    monkeypatch.setattr(adopted_service.systemd, "show", lambda _unit: {"status": "failed", "pid": None, "restarts": 3, "uptime": 0})
+    found = sampling.service(host.layout, sampling.Request("shop", [], {}, (), 300, 90), sleep=lambda _seconds: None)
+    assert found.fault == f"no process of it runs ({'failed' if unit else 'gone'})"
