@@ -7,7 +7,6 @@ import collections
 import dataclasses
 import datetime
 import os
-import statistics
 import typing as t
 
 from .._core import clock
@@ -15,6 +14,7 @@ from .._core.errors import OpsError
 from .._jobs import listing
 from .._logs import marks, report, totals
 from .._logs.serving import Past
+from .._maintenance import forecast
 from .._service import registry as service_registry
 from .._target import records
 from .._target.layout import Layout
@@ -57,21 +57,21 @@ def new_errors(layout: Layout) -> NewErrors:
 
 
 def days_left(layout: Layout, now: datetime.datetime) -> dict[str, float | None]:
-    """Mount point -> days until it is full at the pace of the last two weeks; ``None`` when it does not fill up.
+    """Mount point -> days until it is full, by the forecast of maintenance from the last two weeks; ``None`` when it does not fill up.
 
-    The pace is the median of what a day added. Disks with less than a week of samples are left out.
+    Disks with less than a week of samples are left out.
     """
-    days: dict[str, dict[str, float]] = collections.defaultdict(dict)
+    days: dict[str, dict[int, float]] = collections.defaultdict(dict)
     for sample in series.read(layout, now - datetime.timedelta(days=_DAYS)):
         for name, value in sample["figures"].items():
             if name.startswith(_USED):
-                days[name[len(_USED):]][sample["when"][:10]] = value
+                days[name[len(_USED):]][clock.parse(sample["when"]).toordinal()] = value
     found: dict[str, float | None] = {}
     for mount, used in sorted(days.items()):
-        values = [used[day] for day in sorted(used)]
-        if len(values) > _LEAST:
-            pace = statistics.median(after - before for before, after in zip(values, values[1:]))
-            found[mount] = round(_free(mount) / pace, 1) if pace > 0 else None
+        if len(used) <= _LEAST:
+            continue
+        told = forecast.forecast([forecast.Sample(day, used[day]) for day in sorted(used)], _free(mount))
+        found[mount] = None if told.likely is None else round(told.likely, 1)
     return found
 
 
