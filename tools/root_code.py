@@ -64,7 +64,6 @@ ALLOWED: dict[str, dict[str, str]] = {
     "module_utils/_jobs/listing.py": {"open": PROC},
     "module_utils/_observe/host_metrics.py": {"open": PROC},
     "module_utils/_core/locks.py": {"open": STATE},
-    "module_utils/_maintenance/exposure.py": {"open": PROC},
     "module_utils/_maintenance/bounded.py": {"open": PROC},
     "module_utils/_core/mounts.py": {"open": PROC},
     "module_utils/_core/namespaces.py": {"open": PROC},

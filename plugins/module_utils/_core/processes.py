@@ -191,14 +191,20 @@ def _listening(port: int) -> set[str]:
     return {f"socket:[{fields[9]}]" for fields in _sockets(port)}
 
 
-def _sockets(port: int) -> t.Iterator[list[str]]:
-    """What the kernel tells of each socket that listens on a TCP port (proc(5), ``/proc/net/tcp``)."""
+def listening_sockets() -> t.Iterator[tuple[str, int, list[str]]]:
+    """Each TCP socket that listens: its address in hexadecimal, its port, and all fields (proc(5), ``/proc/net/tcp``)."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with contextlib.suppress(FileNotFoundError), open(table, encoding="ascii") as stream:
             for line in list(stream)[1:]:
                 fields = line.split()
-                if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
-                    yield fields
+                if fields[3] == _LISTEN:
+                    address, _colon, port = fields[1].rpartition(":")
+                    yield address, int(port, 16), fields
+
+
+def _sockets(port: int) -> t.Iterator[list[str]]:
+    """What the kernel tells of each socket that listens on a TCP port."""
+    return (fields for _address, own, fields in listening_sockets() if own == port)
 
 
 def _owners(inodes: set[str]) -> set[int]:

@@ -14,7 +14,6 @@ from .._service import registry as service_registry
 from .findings import Cause, Context, listed
 
 Part = tuple[list[Cause], list[str]]
-_LISTEN = "0A"
 _EXPOSURE = re.compile(r"Overall exposure level for (\S+): ([\d.]+)")
 
 
@@ -37,16 +36,8 @@ def ports(context: Context) -> Part:
 
 
 def exposed() -> set[int]:
-    """TCP ports on which somebody listens for other hosts (proc(5), ``/proc/net/tcp``)."""
-    found = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(FileNotFoundError), open(table, encoding="ascii") as stream:
-            for line in list(stream)[1:]:
-                fields = line.split()
-                address, _colon, port = fields[1].rpartition(":")
-                if fields[3] == _LISTEN and not _loopback(address):
-                    found.add(int(port, 16))
-    return found
+    """TCP ports on which somebody listens for other hosts."""
+    return {port for address, port, _fields in processes.listening_sockets() if not _loopback(address)}
 
 
 def _loopback(address: str) -> bool:

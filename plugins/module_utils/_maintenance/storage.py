@@ -3,7 +3,6 @@
 """How much room each part of a root takes, how full its file systems are, and how full they were on earlier days."""
 from __future__ import annotations
 
-import functools
 import glob
 import os
 import time
@@ -39,10 +38,10 @@ def disks(context: Context) -> list[Disk]:
     found: dict[int, Disk] = {}
     for path in [*host_metrics.places(context.layout), context.backups]:
         try:
-            device, point, facts = host_metrics.patient(functools.partial(host_metrics.look, path), path)
+            room = host_metrics.room(path)
         except (OSError, OpsError):
             continue
-        found.setdefault(device, Disk(point, (facts.f_blocks - facts.f_bfree) * facts.f_frsize, facts.f_bavail * facts.f_frsize))
+        found.setdefault(room.device, Disk(room.mount, room.used, room.free))
     return list(found.values())
 
 

@@ -208,6 +208,21 @@ def look(path: str) -> tuple[int, str, os.statvfs_result]:
     return device, max(points, key=len, default=real), os.statvfs(real)
 
 
+class Room(t.NamedTuple):
+    """How much of a file system is used, and free for users, in bytes."""
+
+    device: int
+    mount: str
+    used: int
+    free: int
+
+
+def room(path: str) -> Room:
+    """The room of the file system that holds a path. :raises OSError, StateError: when it does not answer."""
+    device, point, facts = patient(lambda: look(path), path)
+    return Room(device, point, (facts.f_blocks - facts.f_bfree) * facts.f_frsize, facts.f_bavail * facts.f_frsize)
+
+
 def patient(work: t.Callable[[], t.Any], path: str) -> t.Any:
     """What *work* returns or raises. :raises StateError: when it takes too long; a thread is left behind then."""
     done: list[tuple[t.Any, Exception | None]] = []

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import datetime
 import os
@@ -15,6 +16,7 @@ from .._jobs import listing
 from .._logs import marks, report, totals
 from .._logs.serving import Past
 from .._maintenance import forecast
+from .._observe import host_metrics
 from .._service import registry as service_registry
 from .._target import records
 from .._target.layout import Layout
@@ -59,7 +61,7 @@ def new_errors(layout: Layout) -> NewErrors:
 def days_left(layout: Layout, now: datetime.datetime) -> dict[str, float | None]:
     """Mount point -> days until it is full, by the forecast of maintenance from the last two weeks; ``None`` when it does not fill up.
 
-    Disks with less than a week of samples are left out.
+    Disks with less than a week of samples, or that do not answer, are left out.
     """
     days: dict[str, dict[int, float]] = collections.defaultdict(dict)
     for sample in series.read(layout, now - datetime.timedelta(days=_DAYS)):
@@ -70,17 +72,10 @@ def days_left(layout: Layout, now: datetime.datetime) -> dict[str, float | None]
     for mount, used in sorted(days.items()):
         if len(used) <= _LEAST:
             continue
-        told = forecast.forecast([forecast.Sample(day, used[day]) for day in sorted(used)], _free(mount))
-        found[mount] = None if told.likely is None else round(told.likely, 1)
+        with contextlib.suppress(OSError, OpsError):
+            told = forecast.forecast([forecast.Sample(day, used[day]) for day in sorted(used)], host_metrics.room(mount).free)
+            found[mount] = None if told.likely is None else round(told.likely, 1)
     return found
-
-
-def _free(mount: str) -> int:
-    try:
-        facts = os.statvfs(mount)
-    except OSError:
-        return 0
-    return facts.f_bavail * facts.f_frsize
 
 
 def of(layout: Layout, service: str, programs: list[str], window: float, findings: records.Findings) -> dict[str, t.Any]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import functools
 import os
 import time
 import typing as t
@@ -104,8 +103,7 @@ def _sample(request: Request, found: Found, disks: list[dict[str, t.Any]]) -> li
 def _bytes(mount: str) -> dict[str, t.Any] | None:
     """Bytes that are used on a file system, for forecasts."""
     with contextlib.suppress(OSError, OpsError):
-        _device, _point, facts = host_metrics.patient(functools.partial(host_metrics.look, mount), mount)
-        return {"metric": "disk_used_bytes", "subject": mount, "value": (facts.f_blocks - facts.f_bfree) * facts.f_frsize}
+        return {"metric": "disk_used_bytes", "subject": mount, "value": host_metrics.room(mount).used}
     return None
 
 
