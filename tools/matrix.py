@@ -5,7 +5,6 @@ Usage: matrix.py [VERSION ...]    such as 2.16.19, or 3.9 for that Python; all o
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -46,56 +45,49 @@ def oldest() -> str:
     return OURS.read_text().replace(">=", "==")
 
 
+def environment(core: str, python: str) -> Path:
+    """The folder of the commands of core's virtual environment."""
+    bounds = f"ansible-core=={core}\n" + (oldest() if core == min(CORES) else "")
+    return venvs.bring(BASE / core, OURS, REQUIREMENTS, python=python, bounds=bounds)
+
+
 def check_target(python: str) -> tuple[list[str], str]:
     """Runs the tests of the utils on that Python; returns what failed, and the output."""
-    tools = venvs.bring(BASE / TARGET, ROOT / "tools" / "target-requirements.txt", python)
-    command = [str(tools / "pytest"), "tests/unit/plugins/module_utils", "-q", "-n", "2", "-m", "not slow", "-p", "no:cacheprovider"]
-    variables = {**os.environ, "PATH": f"{tools}:{os.environ.get('PATH', os.defpath)}", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
-    status, output, seconds = lint.run(command, ROOT, variables)
-    lines = output.splitlines()
-    report = [f"-- utils: {f'FAILED, status {status}' if status else 'ok'} ({seconds:.1f} s)", *(lines if status else lines[-1:])]
-    return ["utils"] if status else [], "\n".join(report)
-
-
-def environment(core: str, python: str) -> Path:
-    """The virtual environment of core, made anew when its requirements changed."""
-    venv = BASE / core
-    bounds = f"ansible-core=={core}\n" + (oldest() if core == min(CORES) else "")
-    wanted = hashlib.sha256(f"{bounds} {python} {venv} {REQUIREMENTS.read_text()} {OURS.read_text()}".encode()).hexdigest()
-    stamp = venv / "stamp"
-    if not (stamp.is_file() and stamp.read_text() == wanted):
-        subprocess.run([python, "-m", "venv", "--clear", str(venv)], check=True)
-        (venv / "bounds.txt").write_text(bounds)
-        pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
-        subprocess.run([*pip, "ansible-core", "-r", str(OURS), "-r", str(REQUIREMENTS), "-c", str(venv / "bounds.txt")], check=True)
-        stamp.write_text(wanted)
-    return venv
+    try:
+        tools = venvs.bring(BASE / TARGET, ROOT / "tools" / "target-requirements.txt", python=python)
+    except SystemExit as error:
+        return ["set-up"], str(error)
+    tests = [str(tools / "pytest"), "tests/unit/plugins/module_utils", "-q", "-n", "2", "-m", "not slow", "-p", "no:cacheprovider"]
+    return reported(TARGET, tools, {"utils": tests})
 
 
 def check(core: str, python: str) -> tuple[list[str], str]:
     """Runs the tests on one core; returns what failed, and the output."""
     try:
-        venv = environment(core, python)
-    except subprocess.CalledProcessError as error:
+        tools = environment(core, python)
+    except SystemExit as error:
         return ["set-up"], str(error)
     copy = tree.copy(BASE / f"{core}-tree")  # one each: ansible-test writes into it
-    path = f"{venv / 'bin'}:{os.environ.get('PATH', os.defpath)}"
-    variables = {**os.environ, "PATH": path, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
     # utils use nothing of Ansible: what differs for them is Python, so they run on the newest one only
     part = [] if core == max(CORES) else ["--ignore=tests/unit/plugins/module_utils"]
-    commands = {
-        "unit": [str(venv / "bin" / "pytest"), "tests/unit", *part, "-q", "-n", "2", "-m", "not slow", "-p", "no:cacheprovider"],
-        "main path": [str(venv / "bin" / "pytest"), "tests/integration/test_main_path.py", "-q", "-p", "no:cacheprovider"],
-        "sanity": [sys.executable, f"{ROOT}/tools/sanity.py", str(venv), str(copy), "--own-python"],
-    }
+    return reported(core, tools, {
+        "unit": [str(tools / "pytest"), "tests/unit", *part, "-q", "-n", "2", "-m", "not slow", "-p", "no:cacheprovider"],
+        "main path": [str(tools / "pytest"), "tests/integration/test_main_path.py", "-q", "-p", "no:cacheprovider"],
+        "sanity": [sys.executable, f"{ROOT}/tools/sanity.py", str(tools.parent), str(copy), "--own-python"],
+    })
+
+
+def reported(name: str, tools: Path, commands: dict[str, list[str]]) -> tuple[list[str], str]:
+    """Runs commands with the tools of an environment; returns what failed, and the output."""
+    variables = {**os.environ, "PATH": f"{tools}:{os.environ.get('PATH', os.defpath)}", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
     failed, report = [], []
-    for name, command in commands.items():
+    for part, command in commands.items():
         status, output, seconds = lint.run(command, ROOT, variables)
         lines = output.splitlines()
-        report.append(f"-- {core} {name}: {f'FAILED, status {status}' if status else 'ok'} ({seconds:.1f} s)")
-        report += lines if status else lines[-1:] if name != "sanity" else []
+        report.append(f"-- {name} {part}: {f'FAILED, status {status}' if status else 'ok'} ({seconds:.1f} s)")
+        report += lines if status else lines[-1:] if part != "sanity" else []
         if status:
-            failed.append(name)
+            failed.append(part)
     return failed, "\n".join(report)
 
 
