@@ -92,7 +92,7 @@ lacks:
   returned: when O(state=present)
   type: list
   elements: str
-  sample: ["deploy, rollback and drill: they need releases, which mobius.ops.setup and mobius.ops.deploy make"]
+  sample: ["deploy, rollback, and a drill that starts it: they need releases, which mobius.ops.setup and mobius.ops.deploy make"]
 """
 
 import os

@@ -106,7 +106,8 @@ def service_message(name: str, facts: dict[str, t.Any], live: str | None, fault:
             "killed": "its process and its supervisor were killed",
             "gone": f"no process listens on its port ({facts['port']})",
         }.get(facts["status"], facts["status"])
-        return False, (f"{name} is DOWN: {why}. Start it with: ansible-playbook mobius.ops.restart."
+        start = "Start it where it is run." if facts["status"] == "gone" else "Start it with: ansible-playbook mobius.ops.restart."
+        return False, (f"{name} is DOWN: {why}. {start}"
                        + (f" If it does not stay up, {back}." if back else ""))
     text = (f"{name} runs (process {facts['pid']}, port {facts['port']}, up {duration(facts['uptime'])}"
             + ("" if adopted else f", release {facts['release'] or 'unknown'}") + ")")

@@ -186,7 +186,9 @@ def _crash_loop(seen: Evidence) -> Cause | None:
 
 
 def _not_running(seen: Evidence) -> Cause | None:
-    if seen.status in ("stopped", "failed", "killed", "gone") and not seen.processes:
+    if seen.status == "gone":
+        return Cause("not_running", LIKELY, f"{seen.service} does not run.", _ended(seen), "Start it where it is run")
+    if seen.status in ("stopped", "failed", "killed") and not seen.processes:
         return Cause("not_running", LIKELY, f"{seen.service} does not run.", _ended(seen), f"Start it with {PLAY}restart", "restart")
     return None
 

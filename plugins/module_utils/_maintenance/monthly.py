@@ -176,13 +176,14 @@ def recovery_test(context: Context) -> Found:
 
 
 def drilled(context: Context, archive: str | None) -> Found:
-    """A drill of an archive, of the newest one by default."""
+    """A drill of an archive, of the newest one by default. A service that something else deploys has no release that could be started."""
     request, layout = context.request, context.layout
+    starts = request.drill_start and service_registry.load(layout, request.service).deployed
     policy = signature.policy(request.allowed_signers or None, request.signer)
     checks = health.normalize_all(list(request.drill_checks or request.checks), request.headers, request.secret_headers)
     facts = drill.drill(layout, drill_plan.Request(
         request.env, context.backups, request.drill_scratch or layout.root, archive, request.drill_allow_env or None, policy,
-        request.service if request.drill_start else None, request.drill_port, request.drill_environment, checks, request.base_url,
+        request.service if starts else None, request.drill_port, request.drill_environment, checks, request.base_url,
         request.ready_timeout, request.long_timeout * 0.9), context.meter)
     lines = [f"{step['name']}: {step['status']}" + (f", {step['elapsed']:.1f} s" if step["elapsed"] is not None else "")
              for step in facts["steps"]] + [f"note: {note}" for note in facts["notes"]] + [f"report: {facts['report']}"]

@@ -19,7 +19,7 @@ from . import node_service
 MANAGER = "adopted"
 _UNIT = re.compile(r"[A-Za-z0-9:_.@-]{1,200}\.service")
 #: What only a service has that this collection deploys.
-DEPLOYED_ONLY = "deploy, rollback and drill: they need releases, which mobius.ops.setup and mobius.ops.deploy make"
+DEPLOYED_ONLY = "deploy, rollback, and a drill that starts it: they need releases, which mobius.ops.setup and mobius.ops.deploy make"
 
 
 def build_spec(layout: Layout, params: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -22,6 +22,7 @@ from ansible_collections.mobius.ops.plugins.modules import (
     backup,
     backup_restore,
     layout,
+    maintenance,
     node_service,
     node_service_info,
     release,
@@ -86,7 +87,8 @@ def test_a_service_is_found_by_its_port_and_stays_as_it_is(shop, run_module):
 def test_one_that_does_not_run_is_down_and_nothing_speaks_of_releases(shop, run_module):
     run_module(adopted_service, shop.options)
     info = run_module(node_service_info, {"root": str(shop.root), "name": "shop"})
-    assert not info["well"] and info["message"].startswith("shop is DOWN") and "rollback" not in info["message"] + str(info["findings"])
+    assert info["message"] == f"shop is DOWN: no process listens on its port ({shop.port}). Start it where it is run."
+    assert not info["well"] and "rollback" not in info["message"] + str(info["findings"])
 
 
 def test_it_says_what_needs_more(shop, run_module):
@@ -119,6 +121,16 @@ def test_its_folders_are_backed_up_and_restored_where_they_are(shop, run_module)
     assert orders.read_text() == '{"orders": 3}'
     for folder in (shop.folder / "shop" / "data", shop.root / "shared" / "out"):  # the second one is empty, and no folder of the shop
         assert (os.stat(folder).st_uid, os.stat(folder).st_gid) == (NOBODY, NOBODY)
+
+
+@needs_root
+@pytest.mark.parametrize(("cadence", "step"), [("monthly", "recovery_test"), ("quarterly", "full_restore")])
+def test_maintenance_tries_its_backups_without_starting_it(shop, run_module, cadence, step):
+    run_module(adopted_service, {**shop.options, "folders": shop.folders})
+    run_module(backup, {"root": str(shop.root), "env": "local", "progress": "none"})
+    request = {"cadence": cadence, "env": "local", "service": "shop", "steps": [step]}
+    (told,) = run_module(maintenance, {"root": str(shop.root), "request": request, "progress": "none"})["steps"]
+    assert told["status"] == "done" and "2 files compared" in told["text"] and "the application was left out" in told["text"], told
 
 
 @needs_root
