@@ -70,7 +70,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "module_utils/_gates/preflight/host.py": {"open": PROC},
     "module_utils/_gates/preflight/request.py": {"open": CONTROLLER, "recursion": CONTROLLER},
     "module_utils/_core/processes.py": {"open": PROC},
-    "module_utils/_target/records.py": {"recursion": BOUNDED},
+    "module_utils/_target/shapes.py": {"recursion": BOUNDED},
     "module_utils/_target/node_runtime.py": {"open": STATE},
     "module_utils/_service/scratch/sandbox.py": {"open": PROC},
     "module_utils/_core/scratch.py": {"open": STATE},

@@ -19,13 +19,13 @@ import typing as t
 
 from .._core import documents, fs, tarball
 from .._core.errors import InputError, IntegrityError
-from .._target import records
+from .._target import records, shapes
 
 MANIFEST = "MANIFEST.json"
 SCHEMA = 1
 #: Bytes of a manifest: some 50,000 files.
 MANIFEST_LIMIT = 8 * 1024**2
-_SHAPE = {"schema": int, "version": records.text, "digest": records.text, "source": records.MAYBE, "committed?": records.MAYBE,
+_SHAPE = {"schema": int, "version": shapes.text, "digest": shapes.text, "source": records.MAYBE, "committed?": records.MAYBE,
           "files": {str: dict}}
 #: Never a part of a release: secrets, version control, and what is installed from the lock file.
 EXCLUDED = frozenset({".git", "node_modules", ".env", MANIFEST, ".release.json", ".dependencies.json"})
@@ -124,7 +124,7 @@ def read_manifest(path: str) -> dict[str, t.Any] | None:
     manifest = first_json(path, MANIFEST)
     if manifest is not None and (not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA):
         raise IntegrityError(f"artifact {path}", f"a manifest of schema {SCHEMA}", "another one", "Use a newer mobius.ops")
-    wrong = "" if manifest is None else records.fault(manifest, _SHAPE)
+    wrong = "" if manifest is None else shapes.fault(manifest, _SHAPE)
     if wrong:
         raise IntegrityError(f"artifact {path}", f"a whole {MANIFEST}", wrong, "Build the artifact again; do not deploy it")
     return manifest

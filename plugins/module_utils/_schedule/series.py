@@ -11,7 +11,7 @@ import re
 import typing as t
 
 from .._core import clock, documents, fs
-from .._target import records
+from .._target import records, shapes
 from .._target.layout import Layout
 
 _DAY = re.compile(r"(\d{4}-\d\d-\d\d)\.jsonl")
@@ -53,6 +53,6 @@ def read(layout: Layout, since: datetime.datetime) -> t.Iterator[dict[str, t.Any
             for line in records.lines(os.path.join(folder(layout), name)):
                 with contextlib.suppress(ValueError):
                     found = documents.parse(line)
-                    if not records.fault(found, {"when": records.moment, "figures": {str: records.number}}) \
+                    if not shapes.fault(found, {"when": shapes.moment, "figures": {str: shapes.number}}) \
                             and clock.parse(found["when"]) >= since:
                         yield found

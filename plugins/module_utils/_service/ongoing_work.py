@@ -16,7 +16,7 @@ from .._core import expressions, fs, processes, wording
 from .._core.errors import InputError
 from .._observe import health, probe
 from .._observe.exchange import Exchange
-from .._target import records
+from .._target import records, shapes
 from .node_service import Service
 
 #: A program that has run for so many seconds is a render, where short work does not count.
@@ -164,6 +164,6 @@ def _counted(found: t.Any) -> tuple[str, ...]:
     """What the expression has found, as names."""
     if isinstance(found, list):
         return tuple(wording.one_line(str(each))[:80] for each in found[:MOST])
-    if not records.number(found):
+    if not shapes.number(found):
         return tuple(f"queued {number}" for number in range(1, min(int(found), MOST) + 1))
     return ("some, for the busy check found neither a number nor a list",)

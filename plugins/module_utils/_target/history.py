@@ -10,7 +10,7 @@ import pwd
 import typing as t
 
 from .._core import clock, documents, foreign, fs
-from . import records
+from . import records, shapes
 from .layout import Layout
 
 
@@ -82,6 +82,6 @@ def _event(line: str | bytes) -> dict[str, t.Any] | None:
     """The event of a line, or ``None`` when it is none."""
     with contextlib.suppress(ValueError):
         event: dict[str, t.Any] = documents.parse(line if isinstance(line, str) else line.decode("utf-8", "replace"))
-        if not records.fault(event, records.EVENT):
+        if not shapes.fault(event, records.EVENT):
             return {"who": "", "why": "", **event}
     return None

@@ -13,7 +13,7 @@ import typing as t
 
 from .._core import fs, processes
 from .._core.errors import IntegrityError
-from . import records
+from . import records, shapes
 
 #: Seconds between two writes of a record.
 PERIOD = 0.5
@@ -141,4 +141,4 @@ def read(path: str) -> dict[str, t.Any] | None:
         found = fs.read_json(path)
     except (OSError, IntegrityError):
         return None
-    return None if found is None or records.fault(found, records.PROGRESS) else found
+    return None if found is None or shapes.fault(found, records.PROGRESS) else found
