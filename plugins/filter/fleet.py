@@ -36,7 +36,8 @@ RETURN = r"""
 _value:
   description:
     - V(wanting), the hosts that the release is to come to. V(ahead), those that have it already, live and verified. V(behind), those of
-      the former that went back or were never switched, once it was looked what is live. V(migrates), the host that migrates the data of
+      the former that went back or were never switched, once it was looked what is live. V(back_to), the release that the first of these
+      has now, or an empty text. V(migrates), the host that migrates the data of
       all, or an empty text; see M(mobius.ops.release_migration). V(broken), whether a task failed or was not reached on one of them.
     - V(failed), a dictionary of host and reason. V(went_back), hosts whose watch went back. V(lost), hosts that nobody reaches any more.
       V(culprits), the last three together.
@@ -57,10 +58,11 @@ def fleet(hosts: list[str], hostvars: t.Any) -> dict[str, t.Any]:
     present = [host for host in wanting if hostvars[host].get("deploy_present")]
     lost = [host for host in wanting if watches[host].get("lost") or (present and host not in present)]
     ahead = [host for host in hosts if host not in wanting and hostvars[host].get("deploy_wanted") is not None]
+    behind = [host for host in wanting if host in went_back or _is_behind(hostvars[host])]
     incidents = [_facts(_facts(hostvars[host], "deploy_incident"), "incident").get("id") for host in wanting]
     incidents += [watches[host].get("incident") for host in went_back]
     return {
-        "wanting": wanting, "ahead": ahead, "behind": [host for host in wanting if host in went_back or _is_behind(hostvars[host])],
+        "wanting": wanting, "ahead": ahead, "behind": behind, "back_to": _back_to(hostvars[behind[0]]) if behind else "",
         "migrates": next((host for host in wanting if _has_migrated(hostvars[host])), "" if ahead else next(iter(wanting), "")),
         "broken": any(hostvars[host].get("deploy_rescued") for host in wanting),
         "failed": failed, "went_back": went_back, "lost": lost,
@@ -82,6 +84,12 @@ def _is_behind(variables: t.Any) -> bool:
     after, back = _facts(variables, "deploy_after"), _facts(variables, "deploy_went_back")
     release = _facts(variables, "deploy_artifact").get("release_id")
     return after.get("live", release) != release or bool(back.get("changed") and not back.get("msg"))
+
+
+def _back_to(variables: t.Any) -> str:
+    """The release that a host has gone back to, or has kept."""
+    return str(_facts(_facts(variables, "deploy_went_back"), "release").get("id")
+               or _facts(_facts(variables, "monitor_watch"), "rollback").get("to") or _facts(variables, "deploy_before").get("live") or "")
 
 
 def _has_migrated(variables: t.Any) -> bool:

@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.mobius.ops.plugins.filter import cleanup_page, diagnosis_page, ffmpeg_page, incidents_page
+from ansible_collections.mobius.ops.plugins.filter import (
+    cleanup_page,
+    deploy_end,
+    diagnosis_page,
+    ffmpeg_page,
+    incidents_page,
+    restore_end,
+    rollback_end,
+)
 from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -166,9 +174,7 @@ def test_every_entry_point_is_described():
 
 def outcomes() -> set[str]:
     """Every word that a playbook may end with."""
-    chosen = load("roles/deploy/vars/main.yml")["deploy_outcome"]
-    words = {*watch_control.VERDICTS, *re.findall(r"(?<!== )'([a-z_]+)'", re.sub(r"== '\w+'", "", chosen))}
-    words |= set(re.findall(r"'([a-z_]+)'", load("roles/rollback/vars/main.yml")["rollback_outcome"]))
+    words = {*watch_control.VERDICTS, *deploy_end.OUTCOMES, *rollback_end.OUTCOMES, *restore_end.OUTCOMES}
     for path in (ROOT / "roles").glob("*/tasks/*.yml"):
         source = path.read_text(encoding="utf-8")
         for text in re.findall(r"^ +mobius_outcome(?:_word)?: (?:>-\n)?((?:.+\n)(?:(?! +\w+:).+\n)*)", source, flags=re.M):

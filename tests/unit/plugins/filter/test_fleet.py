@@ -18,7 +18,7 @@ def of(**hosts):
 
 def test_nothing_has_happened_yet():
     found = of(a=dict(WANTED), b=dict(WANTED), c={**ARTIFACT, "deploy_wanted": False})
-    assert found == {"wanting": ["a", "b"], "ahead": ["c"], "behind": [], "migrates": "", "broken": False, "failed": {},
+    assert found == {"wanting": ["a", "b"], "ahead": ["c"], "behind": [], "back_to": "", "migrates": "", "broken": False, "failed": {},
                      "went_back": [], "lost": [], "culprits": [], "reporter": "", "incident": "", "stuck": [], "down": False}
 
 
