@@ -35,8 +35,10 @@ class Job:
     patience: float = 0
     #: Severity of the incident that a failure opens; none is opened without one.
     severity: int | None = None
-    #: Whether it looks after the service and after the other jobs, so that it has to see processes of others.
+    #: Whether it looks after the service and after the other jobs.
     watches: bool = False
+    #: Whether it asks nobody over a network.
+    local: bool = False
     #: Whether it starts the application and asks apt and npm, so that no sandbox fits it.
     free: bool = False
 
@@ -46,7 +48,7 @@ CADENCES = ("weekly", "monthly", "quarterly")
 
 JOBS = {job.name: job for job in (
     Job("backup", "backup", backups.back_up, ("backup", "prune"), 6 * 3600, 900, _ACCOUNTS, True, 5400, 2),
-    Job("verify", "verification of backups", backups.verify, ("verify",), 6 * 3600, 1800, _ACCOUNTS, True, 5400, 2),
+    Job("verify", "verification of backups", backups.verify, ("verify",), 6 * 3600, 1800, _ACCOUNTS, True, 5400, 2, local=True),
     Job("escalate", "paging", paging.page, (), 50, 1),
     *(Job(cadence, f"{cadence} maintenance", upkeep.job(cadence), ("maintenance",), 12 * 3600, 1800, heavy=True, patience=5400, severity=3,
           free=True) for cadence in CADENCES),

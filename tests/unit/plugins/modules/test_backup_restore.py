@@ -625,7 +625,7 @@ def decoys(folder):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: the folder belongs to another user")
 @pytest.mark.parametrize("at", [2, 3, 5])
-def test_undoing_a_killed_restore_in_a_mount_point_moves_nothing_through_an_exchanged_work_folder(state_host, archive, mount, monkeypatch, at):
+def test_undoing_a_restore_in_a_mount_point_moves_nothing_through_an_exchanged_work_folder(state_host, archive, mount, monkeypatch, at):
     mount(state_host.path("uploads"))
     refill(state_host, "uploads")
     os.chown(state_host.path("uploads"), 65534, 65534)
