@@ -25,7 +25,7 @@ COUNTS = "exchanges"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--exchanges", type=int, default=50, metavar="N", help="how often each attack exchanges names while an operation runs")
-    parser.addoption("--runs", type=int, default=0, metavar="N", help="how often each operation runs at least; by default once in 100 exchanges")
+    parser.addoption("--runs", type=int, default=0, metavar="N", help="runs of each operation at least; by default one for 100 exchanges")
 
 
 def pytest_configure(config: pytest.Config) -> None:
