@@ -32,10 +32,11 @@ def host(request, target):
 
 def capabilities():
     """What the units of watches are allowed, as systemd says it."""
-    units = subprocess.run(["systemctl", "list-units", "--plain", "--no-legend", "mobius-watch-*"], capture_output=True, text=True, check=True)
+    argv = ["systemctl", "list-units", "--plain", "--no-legend", "mobius-watch-*"]
+    units = subprocess.run(argv, capture_output=True, text=True, check=True)
     names = [line.split()[0] for line in units.stdout.splitlines()]
-    shown = subprocess.run(["systemctl", "show", "--property=CapabilityBoundingSet", *names], capture_output=True, text=True, check=True)
-    return shown.stdout
+    argv = ["systemctl", "show", "--property=CapabilityBoundingSet", *names]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
 
 def test_a_watch_goes_back_and_undoes_the_migration_as_the_services_user(host, attacker):
