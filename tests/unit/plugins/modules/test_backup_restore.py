@@ -662,27 +662,41 @@ def test_what_a_restore_replaced_in_a_mount_point_is_saved_from_the_work_folder_
     assert trees.facts(str(tmp_path / "decoy")) == there
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: the folder belongs to another user")
-def test_a_killed_restore_saves_nothing_through_an_exchanged_work_folder(state_host, archive, mount, monkeypatch, tmp_path):
-    mount(state_host.path("uploads"))
-    refill(state_host, "uploads")
-    os.chown(state_host.path("uploads"), 65534, 65534)
+def killed_before_it_saves(host, archive, monkeypatch):
+    """A restore of uploads that ends once the service was found well, with a backup of what was there before."""
     monkeypatch.setattr(recovery, "save_replaced", lambda *_words: os._exit(9))
     child = os.fork()
     if child == 0:
-        state_host.restore(archive, components=["uploads"])
+        host.restore(archive, components=["uploads"])
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     monkeypatch.undo()
+
+
+def members(host):
+    """What the backups hold: name and content of each member."""
+    for name in sorted(os.listdir(host.layout.backups)):
+        if name.endswith(".zip"):
+            with zipfile.ZipFile(os.path.join(host.layout.backups, name)) as opened:
+                yield from ((one, opened.read(one)) for one in opened.namelist())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: the folder belongs to another user")
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_killed_restore_saves_nothing_through_an_exchanged_work_folder(state_host, archive, mount, monkeypatch, tmp_path, gone):
+    mount(state_host.path("uploads"))
+    refill(state_host, "uploads")
+    os.chown(state_host.path("uploads"), 65534, 65534)
+    killed_before_it_saves(state_host, archive, monkeypatch)
     there = decoys(str(tmp_path / "decoy"))
     work = take_over(state_host, str(tmp_path / "decoy"))
+    if gone:
+        shutil.rmtree(work)
     result = state_host.restore(None)
     assert trees.facts(str(tmp_path / "decoy")) == there
-    for name in os.listdir(state_host.layout.backups):
-        if name.endswith(".zip"):
-            with zipfile.ZipFile(os.path.join(state_host.layout.backups, name)) as opened:
-                assert not [one for one in opened.namelist() if b"only root" in opened.read(one)]
-    assert f"work folder {work}" in str(result["warnings"])
+    assert not [name for name, content in members(state_host) if b"only root" in content]
+    assert ("uploads/only here.txt", b"before") in members(state_host)
+    assert work in str(result["warnings"]) and result["confirmed"] == ["uploads"]
 
 
 def test_what_a_killed_restore_left_in_a_mount_point_is_in_no_backup(state_host, archive, mount, monkeypatch):
