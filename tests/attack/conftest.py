@@ -89,8 +89,10 @@ class Race(t.NamedTuple):
     #: Of the test: how many exchanges each operation has seen is reported at the end.
     properties: list[tuple[str, object]]
 
-    def __call__(self, operation: t.Callable[[], t.Any], *pairs: tuple[t.Any, t.Any]) -> int:
+    def __call__(self, operation: t.Callable[[], t.Any], *pairs: tuple[t.Any, t.Any], name: str = "") -> int:
         """Repeat an operation until the attacker has made enough exchanges; how often it ran.
+
+        :param name: what it is reported as at the end, when a test has several.
 
         Exchanges are fast: an operation sees thousands of them. So it runs more often, too, when more are asked for.
         """
@@ -100,7 +102,7 @@ class Race(t.NamedTuple):
             while runs < self.least or count() - begun < self.exchanges:
                 operation()
                 runs += 1
-            self.properties.append((COUNTS, (count() - begun, runs)))
+            self.properties.append((COUNTS, (name, count() - begun, runs)))
         return runs
 
 
@@ -113,8 +115,8 @@ def race(request: pytest.FixtureRequest, attacker: Attacker, exchanges: int) -> 
 def pytest_terminal_summary(terminalreporter: t.Any) -> None:
     """Tells how many exchanges each operation has seen, and in how many runs."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, []) if report.when == "call"]
-    rows = [(report.nodeid.rpartition("::")[2], *value) for report in reports for name, value in report.user_properties if name == COUNTS]
+    rows = [(report.nodeid.rpartition("::")[2], *value) for report in reports for kind, value in report.user_properties if kind == COUNTS]
     if rows:
         terminalreporter.section("exchanges while an operation ran, and its runs")
-        for name, count, runs in sorted(rows):
-            terminalreporter.write_line(f"{count:>12,}  {runs:>4}  {name}")
+        for test, name, count, runs in sorted(rows):
+            terminalreporter.write_line(f"{count:>12,}  {runs:>4}  {name or test}")

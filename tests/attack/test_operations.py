@@ -3,6 +3,7 @@
 """Each operation, while files and folders in all folders of the service are exchanged with links to what is not the service's."""
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import zipfile
@@ -27,13 +28,15 @@ database.execute("CREATE TABLE t (x)")
 database.commit()
 """
 FOLDERS = ("data", "uploads", "out", "logs")
+#: From so many exchanges on, every operation is tried.
+FULL = 2000
 NAMES = (("sub", ".sub"), ("f.txt", "f.txt.l"), ("store.json", "store.json.l"), ("app.log", "app.log.l"), ("console.log", "console.log.l"))
 
 
 @pytest.fixture
-def host(request, target, attacker, decoys):
+def host(state, target, attacker, decoys):
     """A host that serves r2, behind a proxy, with a backup of what the service's user has put into its folders; r1 was before."""
-    made = target(proxied=True, application_state=request.param)
+    made = target(proxied=True, application_state=state)
     made.setup()
     for release_id in ("r1", "r2"):
         made.deploy(release_id)
@@ -94,34 +97,36 @@ def look(host):
 #: What runs, by its name; each ends with a result or a sentence.
 OPERATIONS = {
     "setup": setup,
-    "deploy": deploy,
-    "rollback": there_and_back,
-    "backup": backup,
-    "restore": lambda host: host.module("backup_restore", env="production", archive=host.archive, service="mobius",
-                                        checks=host.checks).settled(),
-    "drill": lambda host: host.module("backup_drill", env="production", archive=host.archive, service="mobius",
-                                      checks=host.checks).settled(),
     "status": status,
     "health": lambda host: host.module("health_check", checks=host.checks, service="mobius").settled(),
     "smoke": smoke,
     "watch": watch,
     "look": look,
-    "prune": lambda host: host.module("release", state="pruned", keep=0).settled(),
+    "backup": backup,
+    "restore": lambda host: host.module("backup_restore", env="production", archive=host.archive, service="mobius",
+                                        checks=host.checks).settled(),
+    "drill": lambda host: host.module("backup_drill", env="production", archive=host.archive, service="mobius",
+                                      checks=host.checks).settled(),
     "restart": lambda host: host.define(state="restarted").settled(),
+    "rollback": there_and_back,
+    "deploy": deploy,
+    "prune": lambda host: host.module("release", state="pruned", keep=0).settled(),
 }
-#: What depends on the kind of state.
-STATE = ("deploy", "rollback", "restart")
+#: What does the same with either kind of state.
+ONCE = ("setup", "backup", "restore", "drill", "status", "health", "smoke", "look", "prune")
 
 
-@pytest.mark.parametrize("host, name", [
-    pytest.param(state, name, id=f"{name}-{state}", marks=() if (name, state) == ("restore", "exclusive") else pytest.mark.full)
-    for name in OPERATIONS for state in ("exclusive", "shared") if name in STATE or state == "exclusive"], indirect=["host"])
-def test_an_operation_harms_nothing_outside_of_the_folders(host, name, race, decoys):
+@pytest.mark.parametrize("state", ["exclusive", pytest.param("shared", marks=pytest.mark.full)])
+def test_operations_harm_nothing_outside_of_the_folders(host, state, race, decoys, exchanges):
+    """All on one host, one after the other: to make one takes longer than an operation. ``make test`` runs one of them."""
+    names = ["restore"] if exchanges < FULL else [name for name in OPERATIONS if state == "exclusive" or name not in ONCE]
     pairs = [(host.shared(folder, one), host.shared(folder, other)) for folder in FOLDERS for one, other in NAMES]
-    race(lambda: (OPERATIONS[name](host), decoys.require_unharmed()), *pairs)
-    decoys.require_unread(*host.printed, *written(host))
-    host.define(state="started").settled()
-    wait_until(lambda: host.module("node_service_info", checks=host.checks).good()["well"], what="the service is well")
+    for name in names:
+        race(functools.partial(OPERATIONS[name], host), *pairs, name=f"{name}, {state}")
+        decoys.require_unharmed()
+        decoys.require_unread(*host.printed, *written(host))
+        host.define(state="started").settled()
+        wait_until(lambda: host.module("node_service_info", checks=host.checks).good()["well"], what=f"the service is well after {name}")
 
 
 def written(host):
