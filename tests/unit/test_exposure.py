@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.mobius.ops.plugins.module_utils._schedule import jobs, units
 from ansible_collections.mobius.ops.plugins.module_utils._service import boot_unit, unit_file
+from ansible_collections.mobius.ops.plugins.module_utils._service.scratch import instance
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 pytestmark = pytest.mark.skipif(not shutil.which("systemd-analyze") and not os.environ.get("CI"), reason="systemd-analyze is not installed")
@@ -25,7 +26,7 @@ SPEC = {
 WRITABLE = ["/opt/mobius", "/etc/systemd/system"]
 #: The most that a unit may be rated; 2.5 unless the document says why it is more.
 HIGHER = {"watch, with a migration": 2.8, "backup": 2.6, "weekly": 9.6, "monthly": 9.6, "quarterly": 9.6}
-EVERY = ["service", "proxy", "boot", "watch", "watch, with a migration", *jobs.JOBS]
+EVERY = ["service", "proxy", "boot", "drill", "watch", "watch, with a migration", *jobs.JOBS]
 
 
 def text_of(unit):
@@ -34,6 +35,12 @@ def text_of(unit):
         return boot_unit.Boot("mobius", [5001, 5002], "/opt/mobius/proxy/switch.map", "/opt/mobius/current")._text
     if unit in ("service", "proxy"):
         return unit_file.render({**SPEC, "privileged_port": unit == "proxy"})
+    if unit == "drill":
+        scratch = Layout("/opt/mobius/.drill-x")
+        spec = {**SPEC, "app": "/opt/mobius/app", "console_log": "/opt/mobius/.drill-x/log", "writable": scratch.root, "memory_max": None,
+                "instead": {"/opt/mobius/shared": scratch.shared, "/tmp": scratch.path("tmp")}}
+        lines = [*unit_file.SANDBOX.splitlines(), *instance.UnitInstance(scratch, spec)._properties("/opt/mobius/.drill-x/drill.env")]
+        return "\n".join(["[Service]", "ExecStart=/bin/true", *lines, ""])
     if unit in jobs.JOBS:
         argv = ["/usr/bin/python3", "-m", "x", unit]
         return units.texts(Layout("/opt/mobius"), "m", jobs.JOBS[unit], "daily", argv, {}, ["/srv/backups"])["m.service"]
