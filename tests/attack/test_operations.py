@@ -125,8 +125,8 @@ def test_operations_harm_nothing_outside_of_the_folders(host, state, race, decoy
         race(functools.partial(OPERATIONS[name], host), *pairs, name=f"{name}, {state}")
         decoys.require_unharmed()
         decoys.require_unread(*host.printed, *written(host))
-        host.define(state="started").settled()
-        wait_until(lambda: host.module("node_service_info", checks=host.checks).good()["well"], what=f"the service is well after {name}")
+    host.define(state="started").settled()
+    wait_until(lambda: host.module("node_service_info", checks=host.checks).good()["well"], what="the service is well")
 
 
 def written(host):
