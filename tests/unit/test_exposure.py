@@ -25,7 +25,7 @@ SPEC = {
 }
 WRITABLE = ["/opt/mobius", "/etc/systemd/system"]
 #: The most that a unit may be rated; 2.5 unless the document says why it is more.
-HIGHER = {"watch, with a migration": 2.8, "backup": 2.6, "weekly": 9.6, "monthly": 9.6, "quarterly": 9.6}
+HIGHER = {"watch, with a migration": 2.8, "weekly": 9.6, "monthly": 9.6, "quarterly": 9.6}
 EVERY = ["service", "proxy", "boot", "drill", "watch", "watch, with a migration", *jobs.JOBS]
 
 

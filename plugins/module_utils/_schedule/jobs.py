@@ -37,8 +37,6 @@ class Job:
     severity: int | None = None
     #: Whether it looks after the service and after the other jobs.
     watches: bool = False
-    #: Whether it asks nobody over a network.
-    local: bool = False
     #: Whether it starts the application and asks apt and npm, so that no sandbox fits it.
     free: bool = False
 
@@ -48,7 +46,7 @@ CADENCES = ("weekly", "monthly", "quarterly")
 
 JOBS = {job.name: job for job in (
     Job("backup", "backup", backups.back_up, ("backup", "prune"), 6 * 3600, 900, _ACCOUNTS, True, 5400, 2),
-    Job("verify", "verification of backups", backups.verify, ("verify",), 6 * 3600, 1800, _ACCOUNTS, True, 5400, 2, local=True),
+    Job("verify", "verification of backups", backups.verify, ("verify",), 6 * 3600, 1800, _ACCOUNTS, True, 5400, 2),
     Job("escalate", "paging", paging.page, (), 50, 1),
     *(Job(cadence, f"{cadence} maintenance", upkeep.job(cadence), ("maintenance",), 12 * 3600, 1800, heavy=True, patience=5400, severity=3,
           free=True) for cadence in CADENCES),

@@ -40,6 +40,7 @@ _GENTLE = """\
 Nice=10
 IOSchedulingClass=idle
 """
+#: Helpers of backups limit themselves by ``prlimit64``, which is none of ``@resources``.
 _SANDBOX = unit_file.CLOSED + """\
 AmbientCapabilities=
 ProtectHome=read-only
@@ -48,14 +49,7 @@ PrivateTmp=true
 RemoveIPC=true
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 MemoryDenyWriteExecute=true
-"""
-#: Helpers of backups limit what they take.
-_LIGHT = "SystemCallFilter=~@resources\n"
-#: For what asks nobody over a network.
-_LOCAL = """\
-PrivateNetwork=true
-IPAddressDeny=any
-RestrictAddressFamilies=~AF_INET AF_INET6
+SystemCallFilter=~@resources
 """
 _TIMER = """\
 # Written by mobius.ops.schedule; changes are overwritten.
@@ -112,7 +106,7 @@ def texts(layout: Layout, name: str, job: Job, calendar: str, argv: list[str], e
     lines = "".join(f"Environment={systemd.quote(f'{key}={value}')}\n" for key, value in sorted(environment.items()))
     places = [layout.root, *(f"-{path}" for path in writable)]  # one that is missing is for the job to tell
     paths = "".join(f"ReadWritePaths={systemd.quote(path)}\n" for path in places)
-    sandbox = _SANDBOX + _LIGHT * (not job.heavy) + _LOCAL * job.local + f"CapabilityBoundingSet={job.capabilities}\n{paths}"
+    sandbox = _SANDBOX + f"CapabilityBoundingSet={job.capabilities}\n{paths}"
     description = f"mobius.ops {job.what} of {layout.root}"
     return {
         f"{name}.service": _SERVICE.format(
