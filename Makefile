@@ -53,6 +53,10 @@ test-faults: setup ## kills, full disks, damage and hostile archives: a minute o
 test-attack: setup ## a second user attacks root through every operation, 2,000 exchanges each; needs root (ARGS="-k proxy")
 	$(PYTEST) tests/attack --exchanges 2000 $(ARGS)
 
+.PHONY: test-attack-systemd
+test-attack-systemd: setup ## the same on a host in a container where systemd runs the service (ATTACK_ARGS="-k proxy", KEEP=1)
+	@ATTACK_ARGS="$(ATTACK_ARGS)" SCENARIO=attack tools/test-systemd $(ARGS)
+
 .PHONY: test-long
 test-long: setup ## all fault tests of backup and restore, some minutes
 	$(PYTEST) tests/faults --long $(ARGS)

@@ -55,7 +55,6 @@ ALLOWED: dict[str, dict[str, str]] = {
     "module_utils/_core/documents.py": {"recursion": BOUNDED},
     "module_utils/_core/dotenv_rules.py": {"open": "it runs as the service's user"},
     "module_utils/_restore/drill/drill.py": {"chmod": PRIVATE},
-    "module_utils/_service/scratch/app.py": {"copytree": STATE},
     "module_utils/_service/scratch/instance.py": {"open": PROC},
     "module_utils/_service/scratch/folder.py": {"chmod": DATA, "chown": DATA},
     "module_utils/_core/dotenv.py": {"recursion": "a record of ours"},

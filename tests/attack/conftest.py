@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Attack tests: a real second user races root through the operations, with decoys that must not change, be read, be run or be deleted.
 
-``make test`` runs them with few exchanges, ``make test-attack`` with 2,000 an operation. ``MOBIUS_ATTACK_CHECKOUT=PATH`` runs the
-modules of another checkout, to see which attacks succeed there.
+``make test`` runs them with few exchanges, ``make test-attack`` with 2,000 an operation, ``make test-attack-systemd`` the same on a host
+where systemd runs the service. ``MOBIUS_ATTACK_CHECKOUT=PATH`` runs the modules of another checkout, to see which attacks succeed there.
 """
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from support.attack import Attacker, Decoys, Target
+from support.attack import Attacker, Decoys, Target, remove_units
 from support.remains import end_all
 
 #: Exchanges of a full run.
 FULL = 2000
+#: The property of a test that has the exchanges that its operation has seen, and how often that ran.
+COUNTS = "exchanges"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--exchanges", type=int, default=50, metavar="N", help="how often each attack exchanges names while an operation runs")
+    parser.addoption("--runs", type=int, default=0, metavar="N", help="runs of each operation at least; by default one for 100 exchanges")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -47,9 +50,10 @@ def open_folder() -> t.Iterator[Path]:
     """A folder of root that other users may look into, as they may not into pytest's."""
     if os.geteuid():
         pytest.skip("needs root: the attacker is another user")
-    folder = Path(os.path.realpath(tempfile.mkdtemp(prefix="mobius-attack-")))
+    folder = Path(os.path.realpath(tempfile.mkdtemp(prefix="mobius-attack-", dir=os.environ.get("MOBIUS_ATTACK_FOLDER"))))
     folder.chmod(0o755)
     yield folder
+    remove_units(folder)
     end_all(str(folder))
     shutil.rmtree(folder)
 
@@ -81,22 +85,38 @@ class Race(t.NamedTuple):
 
     attacker: Attacker
     exchanges: int
+    least: int
+    #: Of the test: how many exchanges each operation has seen is reported at the end.
+    properties: list[tuple[str, object]]
 
-    def __call__(self, operation: t.Callable[[], t.Any], *pairs: tuple[t.Any, t.Any]) -> int:
+    def __call__(self, operation: t.Callable[[], t.Any], *pairs: tuple[t.Any, t.Any], name: str = "") -> int:
         """Repeat an operation until the attacker has made enough exchanges; how often it ran.
+
+        :param name: what it is reported as at the end, when a test has several.
 
         Exchanges are fast: an operation sees thousands of them. So it runs more often, too, when more are asked for.
         """
-        runs, least = 0, max(2, self.exchanges // 100)
+        runs = 0
         with self.attacker.exchanging(*pairs) as count:
             begun = count()
-            while runs < least or count() - begun < self.exchanges:
+            while runs < self.least or count() - begun < self.exchanges:
                 operation()
                 runs += 1
+            self.properties.append((COUNTS, (name, count() - begun, runs)))
         return runs
 
 
 @pytest.fixture
-def race(attacker: Attacker, exchanges: int) -> Race:
+def race(request: pytest.FixtureRequest, attacker: Attacker, exchanges: int) -> Race:
     """``race(operation, (name, other), …)``: repeat the operation until the names were exchanged often enough."""
-    return Race(attacker, exchanges)
+    return Race(attacker, exchanges, max(2, request.config.getoption("--runs") or exchanges // 100), request.node.user_properties)
+
+
+def pytest_terminal_summary(terminalreporter: t.Any) -> None:
+    """Tells how many exchanges each operation has seen, and in how many runs."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, []) if report.when == "call"]
+    rows = [(report.nodeid.rpartition("::")[2], *value) for report in reports for kind, value in report.user_properties if kind == COUNTS]
+    if rows:
+        terminalreporter.section("exchanges while an operation ran, and its runs")
+        for test, name, count, runs in sorted(rows):
+            terminalreporter.write_line(f"{count:>12,}  {runs:>4}  {name or test}")

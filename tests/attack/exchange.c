@@ -31,7 +31,7 @@ int main(int argc, char **argv) {
   if (count == MAP_FAILED) return 4;
   int pairs = (argc - 2) / 2;
   char *exchanged = calloc(pairs, 1);
-  for (alarm(600); !over;)
+  for (alarm(7200); !over;)
     for (int pair = 0; pair < pairs; pair++)
       if (!renameat2(AT_FDCWD, argv[2 + 2 * pair], AT_FDCWD, argv[3 + 2 * pair], RENAME_EXCHANGE)) {
         exchanged[pair] ^= 1;

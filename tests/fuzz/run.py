@@ -28,7 +28,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent / ".build" / "collectio
 
 from support.corruption import no_hang  # noqa: E402
 
-TARGETS = ("records", "answers", "suites", "tars", "logs")
+TARGETS = ("records", "answers", "suites", "tars", "logs", "archives", "databases")
 #: Bytes of private memory.
 MEMORY = 300 * 10**6
 #: Seconds that a case may take on a machine that does twenty other things.

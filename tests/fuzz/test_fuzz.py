@@ -1,6 +1,6 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Made-up state files, HTTP answers, suites, artifacts and logs: no traceback, no hang, no more than 300 MB.
+"""Made-up state files, HTTP answers, suites, artifacts, logs, backups and databases: no traceback, no hang, no more than 300 MB.
 
 A few fixed cases here; FUZZ_SECONDS=1200 tries others for so long, each target at a time (``make test-fuzz``).
 """
@@ -20,7 +20,7 @@ from support.waiting import HANG
 HERE = pathlib.Path(__file__).resolve().parent
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
 #: Cases of each target when no time is given.
-CASES = {"records": 60, "answers": 200, "suites": 300, "tars": 200, "logs": 40}
+CASES = {"records": 60, "answers": 200, "suites": 300, "tars": 200, "logs": 40, "archives": 25, "databases": 15}
 
 
 def kept() -> t.Iterator[tuple[str, str, str]]:

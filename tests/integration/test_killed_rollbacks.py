@@ -101,7 +101,10 @@ class Rollbacks:
         time.sleep(after)
         os.kill(pid, signal.SIGKILL)
         killed = os.WIFSIGNALED(os.waitpid(pid, 0)[1])
-        return after, killed, lambda: release.run({**self.params(), "release_id": None if killed else self.ids[1]}, False)
+        # Without a journal and on the target all was done, also when the process was killed before it could say so: a module that is not
+        # told where to would go back further. The playbook tells it.
+        ended = self.store.live() == self.ids[1] and not switch_journal.peek(self.layout)
+        return after, killed, lambda: release.run({**self.params(), "release_id": self.ids[1] if ended else None}, False)
 
     def by_playbook(self):
         after = self.timed("playbook", self.play)
@@ -209,10 +212,12 @@ def rollbacks(request, tmp_path_factory, new_site, free_port):
 
 
 def test_killed_rollback_is_finished_by_the_same_command(rollbacks, request):
-    killed, unfinished = dict.fromkeys(WAYS, 0), 0
-    for number in range(request.config.getoption("--kills")):
+    killed, unfinished, number, kills = dict.fromkeys(WAYS, 0), 0, 0, request.config.getoption("--kills")
+    while sum(killed.values()) < kills and number < 4 * kills:  # one that had ended before is none of them
         way = WAYS[number % len(WAYS)]
+        number += 1
         after, hit, again = getattr(rollbacks, f"by_{way}")()
+        rollbacks.whole[way] *= 1.1 if hit else 0.8  # the machine may have more or less to do by now
         killed[way] += hit
         journal = switch_journal.peek(rollbacks.layout)
         unfinished += journal is not None
@@ -224,7 +229,8 @@ def test_killed_rollback_is_finished_by_the_same_command(rollbacks, request):
             what = f"{way} {'killed' if hit else 'had ended'} after {after:.2f} s with {journal and journal.facts}"
             raise AssertionError(f"{what}: {error}\n{tail}") from error
         print(f"{way}: {'killed' if hit else 'had ended'} after {after:.2f} s{', finished' if journal else ''}", flush=True)
-    print(f"\n{rollbacks.service().spec.get('state', 'restart')}: killed {killed}, {unfinished} left a journal")
+    print(f"\n{rollbacks.service().spec.get('state', 'restart')}: {number} rollbacks, killed {killed}, {unfinished} left a journal")
+    assert any(killed.values())
 
 
 def test_a_deploy_finishes_a_rollback_that_was_interrupted(served, says):

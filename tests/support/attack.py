@@ -31,6 +31,10 @@ HERE = Path(__file__).resolve().parents[2]
 CHECKOUT = Path(os.environ.get("MOBIUS_ATTACK_CHECKOUT") or HERE).resolve()
 #: Who the service runs as, and who attacks.
 USER = "nobody"
+#: What runs the service: this collection's own supervisor, or systemd on a host of its own (molecule/attack).
+MANAGER = os.environ.get("MOBIUS_ATTACK_MANAGER") or "process"
+#: The attacker's program, where no compiler is.
+PROGRAM = os.environ.get("MOBIUS_ATTACK_PROGRAM")
 #: Answers ``/health`` with its release's id. It works on no file that an attacker can change.
 APP = """\
 import json, os, socket
@@ -134,8 +138,9 @@ class Attacker:
         entry = pwd.getpwnam(USER)
         self.uid, self.gid = entry.pw_uid, entry.pw_gid
         self._processes: list[subprocess.Popen[str]] = []
-        self._program = folder / "exchange"
-        subprocess.run(["gcc", "-O2", "-o", self._program, HERE / "tests" / "attack" / "exchange.c"], check=True)
+        self._program = Path(PROGRAM) if PROGRAM else folder / "exchange"
+        if not PROGRAM:
+            subprocess.run(["gcc", "-O2", "-o", self._program, HERE / "tests" / "attack" / "exchange.c"], check=True)
 
     def start(self, *command: t.Any, **how: t.Any) -> subprocess.Popen[str]:
         """A program as the service's user."""
@@ -230,7 +235,7 @@ class Target:
         self._environment = {**os.environ, "PYTHONPATH": str(folder / "collections"), "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(folder),
                              "LC_ALL": "C.UTF-8", "HOME": str(folder)}
         self.definition: dict[str, t.Any] = {
-            "name": "mobius", "manager": "process", "command": ["/usr/bin/python3", "app.py"], "port": self.port, "user": USER,
+            "name": "mobius", "manager": MANAGER, "command": ["/usr/bin/python3", "app.py"], "port": self.port, "user": USER,
             "stop_timeout": 2, "restart_delay": 0.2, "restart_limit": 100, "drain_timeout": HANG,
             **({"proxy_port": self.public, "standby_port": standby} if proxied else {}), **options}
         self.checks = [{"name": "health", "url": f"http://127.0.0.1:{self.public}/health", "timeout": 10,
@@ -305,6 +310,17 @@ class Target:
         """Go back."""
         return self.module("release", state="rolled_back", service="mobius", checks=self.checks, ready_timeout=60, why="a test",
                            **({"release_id": release_id} if release_id else {}))
+
+
+def remove_units(folder: Path, units: Path = Path("/etc/systemd/system")) -> None:
+    """Stop and remove every unit of systemd that names a folder; none is there unless systemd runs the service."""
+    mine = [path.name for path in units.glob("mobius*") if path.is_file() and str(folder) in path.read_text(encoding="utf-8")]
+    if mine:
+        subprocess.run(["systemctl", "disable", "--now", "--quiet", *mine], check=True)
+        for name in mine:
+            (units / name).unlink(missing_ok=True)
+        subprocess.run(["systemctl", "daemon-reload"], check=True)
+        subprocess.run(["systemctl", "reset-failed", "--quiet", "mobius*"], check=False)
 
 
 def _reaped(process: subprocess.Popen[bytes], timeout: float, what: str) -> tuple[int, int]:

@@ -29,14 +29,15 @@ class OpsError(Exception):
         super().__init__(self.sentence())
 
     def sentence(self) -> str:
-        """The whole message: ``subject: expected …, found …. Do ….``"""
+        """The whole message, on one line whatever the names in it are like: ``subject: expected …, found …. Do ….``"""
         facts = []
         if self.expected:
             facts.append("expected " + self.expected)
         if self.found:
             facts.append("found " + self.found)
         text = self.subject + (": " + ", ".join(facts) if facts else "") + "."
-        return text + (" " + self.todo + "." if self.todo else "")
+        text += " " + self.todo + "." if self.todo else ""
+        return "".join(sign if sign >= " " else sign.encode("unicode_escape").decode() for sign in text)
 
     def say(self, text: str) -> None:
         """Let the whole message be another text."""

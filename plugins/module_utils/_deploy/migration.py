@@ -72,6 +72,14 @@ def must_undo(record: dict[str, t.Any]) -> bool:
     return bool(migrated.get("down")) and migrated["state"] != "undone" and not migrated.get("others")
 
 
+def may_be_undone(store: ReleaseStore) -> bool:
+    """Whether a rollback from any release may have to undo a migration, now or once no other host serves that release."""
+    try:
+        return any(must_undo({"migrated": {**(record.get("migrated") or {}), "others": []}}) for record in store.all())
+    except OpsError:  # a damaged record says nothing
+        return True
+
+
 def share(store: ReleaseStore, release_id: str, others: list[str], check_mode: bool = False) -> bool:
     """Note which hosts serve a release already, when a migration of it ran here; whether that is news."""
     record = store.get(release_id) or {}

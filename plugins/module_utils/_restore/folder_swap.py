@@ -118,22 +118,42 @@ def prepare(swaps: list[Swap], stack: contextlib.ExitStack) -> None:
     for work in dict.fromkeys(swap.work for swap in swaps):
         with _same_time(os.path.dirname(work)):
             os.mkdir(work, 0o700)
-        try:
-            descriptor = stack.enter_context(foreign.folder(work))
-            own = os.fstat(descriptor).st_uid == os.geteuid()
-        except OSError:
-            own = False
-        if not own:
-            raise StateError(f"work folder {work}", "a folder of this user", "something else",
-                             "Find out which program changes that folder, and run this again")
-        if os.stat(os.path.dirname(work)).st_uid != os.geteuid():  # its user may exchange the path from now on
-            for swap in swaps:
-                if swap.work == work:
-                    swap.place = f"/proc/{os.getpid()}/fd/{descriptor}"
-                    stack.callback(setattr, swap, "place", work)
+        descriptor = _hold(work, swaps, stack, "Find out which program changes that folder, and run this again")
         file_metadata.without_defaults(descriptor)
         for name in ("new", "old", "found"):
             os.mkdir(name, 0o700, dir_fd=descriptor)
+
+
+def held(journal: Journal, stack: contextlib.ExitStack) -> list[Swap]:
+    """The components' folders that a journal tells of, their work folders held open until the stack is closed.
+
+    :raises StateError: when one is gone, or when a mount point's user has put something else in its place.
+    """
+    swaps = swaps_of(journal)
+    for work in dict.fromkeys(swap.work for swap in swaps):
+        if not os.path.lexists(work):
+            raise StateError("a restore that was interrupted", f"its folder {work}", "none",
+                             "Mount the file system that was there and run this again; if it is lost, see 'A way out of each phase' in "
+                             "docs/architecture.md")
+        _hold(work, swaps, stack, f"Find this user's folder with new, old and found in {os.path.dirname(work)}, "
+                                  f"put it back as {work}, and run this again")
+    return swaps
+
+
+def _hold(work: str, swaps: list[Swap], stack: contextlib.ExitStack, todo: str) -> int:
+    try:
+        descriptor = stack.enter_context(foreign.folder(work))
+        own = os.fstat(descriptor).st_uid == os.geteuid()
+    except OSError:
+        own = False
+    if not own:
+        raise StateError(f"work folder {work}", "a folder of this user", "something else", todo)
+    if os.stat(os.path.dirname(work)).st_uid != os.geteuid():  # its user may exchange the path at any moment
+        for swap in swaps:
+            if swap.work == work:
+                swap.place = f"/proc/{os.getpid()}/fd/{descriptor}"
+                stack.callback(setattr, swap, "place", work)
+    return descriptor
 
 
 def require_movable(swaps: list[Swap]) -> None:
@@ -175,24 +195,19 @@ def exchange(journal: Journal, swaps: list[Swap], entries: dict[str, dict[str, t
     _sync(swaps)
 
 
-def undo(journal: Journal, keep: bool = False) -> None:
+def undo(journal: Journal, swaps: list[Swap], keep: bool = False) -> None:
     """Put back what was there, from any state that a swap can have been in; the journal is ``staging`` again.
 
+    :param swaps: of this journal, :func:`held`.
     :param keep: keep aside what was restored: the application may have written to it.
     """
-    swaps = swaps_of(journal)
-    for swap in swaps:
-        if not os.path.isdir(swap.work):
-            raise StateError("a restore that was interrupted", f"its folder {swap.work}", "none",
-                             "Mount the file system that was there and run this again; if it is lost, see 'A way out of each phase' in "
-                             "docs/architecture.md")
     if keep:
         with contextlib.suppress(OSError):  # a full disk keeps nobody from undoing
             journal.update(keep=True)
     journal.enter("swapping")
     for swap in reversed(swaps):
         for target, staged, replaced in reversed(swap.moves()):
-            _put_back(target, staged, replaced, os.path.join(swap.work, "found", f"{swap.component}-{os.path.basename(target)}"))
+            _put_back(target, staged, replaced, os.path.join(swap.place, "found", f"{swap.component}-{os.path.basename(target)}"))
         if swap.mounted:
             with foreign.folder(swap.target) as descriptor:
                 file_metadata.dress(swap.before, descriptor)
@@ -235,7 +250,7 @@ def sweep(layout: Layout, kept: t.Iterable[str] = ()) -> tuple[list[str], list[s
             if not name.startswith(WORK) or not is_work(name, os.lstat(work)):
                 continue
             with _same_time(base):
-                if work in kept or _filled(os.path.join(work, "found")):
+                if work in kept or _filled(work, "found"):
                     found.append(os.path.join(base, KEPT + name[len(WORK):]))
                     os.rename(work, found[-1])
                 else:
@@ -253,7 +268,7 @@ def _same_time(folder: str) -> t.Iterator[None]:
         os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def _filled(folder: str) -> bool:
-    with contextlib.suppress(OSError):
-        return bool(os.listdir(folder))
+def _filled(work: str, name: str) -> bool:
+    with contextlib.suppress(OSError), foreign.folder(work, name) as descriptor:
+        return bool(os.listdir(descriptor))
     return False

@@ -50,36 +50,45 @@ class _Replaced(Layout):
         return self._places[name]
 
 
-def save_replaced(layout: Layout, journal: Journal, meter: Meter) -> dict[str, t.Any]:
+def save_replaced(layout: Layout, journal: Journal, meter: Meter, swaps: list[folder_swap.Swap] | None = None) -> dict[str, t.Any]:
     """Bring a swap to its end: what was written between the safety backup and the stop goes into one of its own.
 
     It is taken of the folders that were put aside, while the service runs on the restored ones. When it cannot be
     made, they stay.
 
+    :param swaps: of this journal, with work folders that are held open.
     :returns: ``safety``, the backup that holds all that was replaced; ``kept``, folders that stay; ``warnings``.
     """
     safety, keep, warnings = journal.facts["safety"], [], []
-    places = {swap.component: swap.replaced for swap in folder_swap.swaps_of(journal) if swap.existed}
-    if safety and places and not _at_rest(folder_swap.swaps_of(journal), journal.facts["since"]):
-        try:
-            taken = backup_create.create(_Replaced(layout, places), backup_create.Request(
-                env=journal.facts["env"], components=list(places), dest=layout.backups, allow_changed=True,
-                sign_key=journal.facts.get("sign_key"), dump=False, purpose=backup_purposes.SAFETY,
-                why=f"{backup_purposes.REPLACED}{os.path.basename(journal.facts['archive'])} replaced, as of the stop"), SafetyMeter(meter))
-        except Exception as error:  # pylint: disable=broad-exception-caught  # else the journal stays, and blocks every later restore
-            keep = [swap.work for swap in folder_swap.swaps_of(journal)]
-            reason = str(error) or type(error).__name__
-            warnings.append(f"What was written since the safety backup was begun could not be added to it ({reason}).")
-        else:
-            if not taken["problems"]:
-                _remove_backup(safety["archive"])
-            safety = taken
+    try:
+        taken = _as_of_the_stop(layout, journal, meter, swaps) if safety else None
+    except Exception as error:  # pylint: disable=broad-exception-caught  # else the journal stays, and blocks every later restore
+        keep = [swap.work for swap in folder_swap.swaps_of(journal)]
+        reason = str(error) or type(error).__name__
+        warnings.append(f"What was written since the safety backup was begun could not be added to it ({reason}).")
+    else:
+        if taken and not taken["problems"]:
+            _remove_backup(safety["archive"])
+        safety = taken or safety
     journal.end()
     kept, stuck = folder_swap.sweep(layout, keep)
     warnings += stuck
     if kept:
         warnings.append(f"What was replaced is kept in {', '.join(kept)}. Remove it when you do not need it.")
     return {"safety": safety, "kept": kept, "warnings": warnings}
+
+
+def _as_of_the_stop(layout: Layout, journal: Journal, meter: Meter, swaps: list[folder_swap.Swap] | None) -> dict[str, t.Any] | None:
+    """A backup of what was replaced; none when nothing was written to it since the last one."""
+    with contextlib.ExitStack() as stack:
+        swaps = swaps or folder_swap.held(journal, stack)
+        places = {swap.component: swap.replaced for swap in swaps if swap.existed}
+        if not places or _at_rest(swaps, journal.facts["since"]):
+            return None
+        return backup_create.create(_Replaced(layout, places), backup_create.Request(
+            env=journal.facts["env"], components=list(places), dest=layout.backups, allow_changed=True,
+            sign_key=journal.facts.get("sign_key"), dump=False, purpose=backup_purposes.SAFETY,
+            why=f"{backup_purposes.REPLACED}{os.path.basename(journal.facts['archive'])} replaced, as of the stop"), SafetyMeter(meter))
 
 
 def settle(layout: Layout, serving: Serving, meter: Meter) -> dict[str, t.Any]:
@@ -138,7 +147,8 @@ def _put_back(layout: Layout, serving: Serving, journal: Journal) -> list[str]:
     tried = journal.phase == "trial"
     serving.wanted = serving.wanted or serving.runs()
     serving.stop()
-    folder_swap.undo(journal, keep=tried)
+    with contextlib.ExitStack() as stack:
+        folder_swap.undo(journal, folder_swap.held(journal, stack), keep=tried)
     components: list[str] = journal.facts["components"]
     history.record(layout, "restore_undone", "an earlier restore was interrupted" + (" and its data not found well" if tried else ""),
                    components=components)

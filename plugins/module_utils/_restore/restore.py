@@ -132,7 +132,7 @@ class _Work:
                 self._serving.look()
                 journal.update(safety=self._safety, since=since, **folder_swap.facts(self._swaps), **self._serving.facts())
                 self._change(journal)
-            saved = recovery.save_replaced(self._layout, journal, self._meter)
+            saved = recovery.save_replaced(self._layout, journal, self._meter, self._swaps)
             self._safety, self._kept = saved["safety"], saved["kept"]
             lost = ongoing_work.lost(self._serving.cut.facts())
             self._warnings += saved["warnings"] + self._serving.told(self._unmigrated) + ([lost] if lost else [])
@@ -226,7 +226,7 @@ class _Work:
         try:
             serving.stop()
             if journal.phase != "staging":
-                folder_swap.undo(journal)
+                folder_swap.undo(journal, self._swaps)
             if self._external:
                 external_state.put_back(self._layout, journal)
             serving.start(back=True)

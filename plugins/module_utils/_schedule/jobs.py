@@ -35,7 +35,7 @@ class Job:
     patience: float = 0
     #: Severity of the incident that a failure opens; none is opened without one.
     severity: int | None = None
-    #: Whether it looks after the service and after the other jobs, so that it has to see processes of others.
+    #: Whether it looks after the service and after the other jobs.
     watches: bool = False
     #: Whether it starts the application and asks apt and npm, so that no sandbox fits it.
     free: bool = False

@@ -40,14 +40,16 @@ _GENTLE = """\
 Nice=10
 IOSchedulingClass=idle
 """
+#: Helpers of backups limit themselves by ``prlimit64``, which is none of ``@resources``.
 _SANDBOX = unit_file.CLOSED + """\
 AmbientCapabilities=
 ProtectHome=read-only
-ProtectProc={others}
+ProtectProc=invisible
 PrivateTmp=true
 RemoveIPC=true
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 MemoryDenyWriteExecute=true
+SystemCallFilter=~@resources
 """
 _TIMER = """\
 # Written by mobius.ops.schedule; changes are overwritten.
@@ -104,7 +106,7 @@ def texts(layout: Layout, name: str, job: Job, calendar: str, argv: list[str], e
     lines = "".join(f"Environment={systemd.quote(f'{key}={value}')}\n" for key, value in sorted(environment.items()))
     places = [layout.root, *(f"-{path}" for path in writable)]  # one that is missing is for the job to tell
     paths = "".join(f"ReadWritePaths={systemd.quote(path)}\n" for path in places)
-    sandbox = _SANDBOX.format(others="default" if job.watches else "invisible") + f"CapabilityBoundingSet={job.capabilities}\n{paths}"
+    sandbox = _SANDBOX + f"CapabilityBoundingSet={job.capabilities}\n{paths}"
     description = f"mobius.ops {job.what} of {layout.root}"
     return {
         f"{name}.service": _SERVICE.format(

@@ -121,14 +121,15 @@ def launch(layout: Layout, util: types.ModuleType, argument: str, log: str, keep
         return commands.start(systemd.apart(argv, _described(argv)), "/", env, output, pass_fds=keep).pid
 
 
-def launch_unit(layout: Layout, util: types.ModuleType, argument: str, log: str, unit: str, confined: bool) -> None:
+def launch_unit(layout: Layout, util: types.ModuleType, argument: str, log: str, unit: str, confined: bool, becomes_user: bool) -> None:
     """Start a util as a systemd unit that keeps it running until it ends by itself: through a kill, and through a reboot.
 
     :param confined: in a sandbox. What it starts as a process of its own would be in there as well.
+    :param becomes_user: whether it may run commands as the service's user in there.
     """
     argv, env = command(layout, util, argument)
     writable = (layout.root, systemd.UNIT_DIR) if confined else ()
-    systemd.write_unit(unit, unit_file.program_unit(_described(argv), argv, env, log, writable))
+    systemd.write_unit(unit, unit_file.program_unit(_described(argv), argv, env, log, writable, becomes_user))
     systemd.enable(unit)
     systemd.systemctl("start", unit)
 

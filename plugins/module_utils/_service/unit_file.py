@@ -54,15 +54,18 @@ AmbientCapabilities=CAP_NET_BIND_SERVICE
 PrivateUsers=false
 SystemCallFilter=@setuid
 """
-#: Takes away what a watch does not need. It runs as root, because it writes and starts units, looks into processes of other users, and
-#: undoes migrations as the service's user.
+#: Takes away what a watch does not need. It runs as root, because it writes and starts units, and looks into processes of other users, whom
+#: CAP_SYS_PTRACE shows to it: ``ProtectProc`` hides them from what it starts as the service's user.
 WATCH_SANDBOX = CLOSED + """\
-CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_KILL CAP_SETGID CAP_SETUID CAP_SYS_PTRACE
+CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_SYS_PTRACE
 ProtectHome=read-only
+ProtectProc=invisible
 PrivateTmp=true
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 SystemCallFilter=~@resources
 """
+#: What a watch is given back that may have to undo a migration: becoming the service's user, and ending what runs as that user too long.
+BECOMES_USER = "CapabilityBoundingSet=CAP_KILL CAP_SETGID CAP_SETUID\n"
 #: Fact of a definition -> the line of the unit that limits the service with all that it starts, and what the line takes.
 LIMITS = {
     "memory_max": ("MemoryMax", re.compile(r"\d+(\.\d+)?[KMGT]?|\d+%|infinity"), "bytes, such as 4G, or a share of the host's, as 50%"),
@@ -132,12 +135,15 @@ def _at_boot(spec: dict[str, t.Any]) -> str:
     return "[Install]\nWantedBy=multi-user.target\n"
 
 
-def program_unit(description: str, argv: list[str], environment: dict[str, str], log: str, writable: t.Sequence[str] = ()) -> str:
+def program_unit(description: str, argv: list[str], environment: dict[str, str], log: str, writable: t.Sequence[str] = (),
+                 becomes_user: bool = False) -> str:
     """The text of a unit that keeps a program of ours running until it ends by itself: when it is killed, and after a reboot.
 
     :param writable: folders that it may write to, in the sandbox of a watch; without any it has no sandbox.
+    :param becomes_user: whether it may run commands as the service's user in there.
     """
-    sandbox = WATCH_SANDBOX + "".join(f"ReadWritePaths={systemd.quote(path)}\n" for path in writable) if writable else ""
+    sandbox = WATCH_SANDBOX + BECOMES_USER * becomes_user + "".join(f"ReadWritePaths={systemd.quote(path)}\n" for path in writable)
+    sandbox = sandbox if writable else ""
     lines = "".join(f"Environment={systemd.quote(f'{key}={value}')}\n" for key, value in sorted(environment.items()))
     return f"""\
 # Written by mobius.ops; it removes itself.

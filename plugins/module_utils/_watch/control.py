@@ -14,10 +14,12 @@ import typing as t
 
 from .._core import clock, foreign, fs, processes, systemd
 from .._core.errors import InputError, ServiceError, StateError
+from .._deploy import migration
 from .._service import detach
 from .._service import registry as service_registry
 from .._target import records
 from .._target.layout import Layout
+from .._target.releases import ReleaseStore
 
 VERDICTS = ("healthy", "degraded", "rolled_back", "frozen", "inconclusive")
 #: The statuses of a watch that has not ended.
@@ -154,7 +156,7 @@ def start(layout: Layout, spec: dict[str, t.Any], program: types.ModuleType) -> 
     _sweep_units(layout, spec)
     if spec["unit"]:
         confined = service_registry.load(layout, spec["service"]).spec["manager"] == "systemd"
-        detach.launch_unit(layout, program, folder.path, log, spec["unit"], confined)
+        detach.launch_unit(layout, program, folder.path, log, spec["unit"], confined, migration.may_be_undone(ReleaseStore(layout)))
     else:
         detach.launch(layout, program, folder.path, log)
     deadline = time.monotonic() + LAUNCH_TIMEOUT

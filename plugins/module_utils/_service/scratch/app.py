@@ -7,13 +7,16 @@ the live root is read-only and the copy stands in place of ``shared``, as far as
 """
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
+import stat
 import sys
 import typing as t
 
-from ..._core import dotenv, fs, walk
+from ..._core import dotenv, foreign, fs, walk
+from ..._core.errors import StateError
 from ..._target import app_path, shared_folders
 from ..._target.layout import Layout
 from . import sandbox
@@ -37,19 +40,44 @@ def copy_release(live: Layout, scratch: Layout, release_id: str) -> None:
 
     Node finds its files by their real path, so that links to the live code would lead to the live data.
     """
-    source = live.release(release_id)
-
-    def left_out(folder: str, names: list[str]) -> set[str]:
-        """The links to what is shared, whichever the release has."""
-        paths = [os.path.join(folder, name) for name in names if os.path.islink(os.path.join(folder, name))]
-        return {os.path.basename(path) for path in paths
-                if sandbox.below(os.path.normpath(os.path.join(folder, os.readlink(path))), live.shared)}
-
     with fs.open_umask():
         os.makedirs(scratch.releases, exist_ok=True)
-        shutil.copytree(source, scratch.release(release_id), symlinks=True, ignore=left_out)
+        _copy(live.release(release_id), scratch.release(release_id), live.shared)
         os.symlink(live.deps, scratch.deps)
         app_path.mend(scratch, scratch.release(release_id), shared_folders.load(live))
+
+
+def _copy(source: str, target: str, shared: str) -> None:
+    """Copy a tree of any depth with modes and times, without its links to what is shared, whichever those are. Both are root's."""
+    os.mkdir(target)
+    with contextlib.ExitStack() as stack:
+        made, waiting = walk.Held(target, stack), {""}
+        for folder in walk.walk(source):
+            into = made.enter(folder.relative)
+            waiting.remove(folder.relative)
+            for name, status in folder.entries:
+                if stat.S_ISDIR(status.st_mode):
+                    os.mkdir(name, 0o755, dir_fd=into)
+                    waiting.add(os.path.join(folder.relative, name))
+                elif stat.S_ISLNK(status.st_mode):
+                    leads = os.readlink(name, dir_fd=folder.descriptor)
+                    if not sandbox.below(os.path.normpath(os.path.join(source, folder.relative, leads)), shared):
+                        os.symlink(leads, name, dir_fd=into)
+                elif stat.S_ISREG(status.st_mode):
+                    _copy_file(name, folder.descriptor, into)
+    if waiting:
+        raise StateError(f"release {source}", "to be copied", f"a folder that could not be read: {min(waiting) or source}",
+                         "Look at the disk (dmesg), or deploy the release again")
+
+
+def _copy_file(name: str, source: int, target: int) -> None:
+    with os.fdopen(foreign.plain(name, at=source), "rb") as read, \
+            os.fdopen(foreign.plain(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, target), "wb") as written:
+        status = os.fstat(read.fileno())
+        shutil.copyfileobj(read, written, fs.CHUNK)
+        written.flush()
+        foreign.settle(written.fileno(), os.geteuid(), os.getegid(), stat.S_IMODE(status.st_mode) & 0o777)
+        os.utime(written.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def size_of_code(live: Layout, release_id: str | None) -> int:

@@ -27,6 +27,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import 
 from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import reader as archive_reader
 from ansible_collections.mobius.ops.plugins.module_utils._core import checksums, commands, file_metadata, fs, sqlite, walk
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import StateError
+from ansible_collections.mobius.ops.plugins.module_utils._restore import recovery
 from ansible_collections.mobius.ops.plugins.module_utils._restore.live_service import Serving
 from ansible_collections.mobius.ops.plugins.module_utils._target import history, restore_journal
 
@@ -400,7 +401,7 @@ def interrupted(host, archive, monkeypatch, at, **options):
     rename, calls = os.rename, []
 
     def rename_or_die(source, target, *more, **keywords):
-        if "/.restore-" in f"{source} {target}":
+        if "/.restore-" in f"{source} {target}" or "/fd/" in f"{source} {target}":
             calls.append(target)
             if len(calls) == at:
                 os._exit(9)
@@ -598,6 +599,104 @@ def test_a_mount_points_user_who_exchanges_the_work_folder_leads_root_nowhere(st
     assert "Traceback" not in str(result), result
     assert trees.facts(str(decoy)) == before
     assert os.path.exists(state_host.path("uploads/only here.txt")) or not result.get("failed"), os.listdir(state_host.path("uploads"))
+
+
+def take_over(host, decoy):
+    """What the user of a mount point does to a restore's work folder: another folder stands in its place, whose parts lead elsewhere."""
+    uploads = host.path("uploads")
+    [name] = [name for name in os.listdir(uploads) if name.startswith(".restore-")]
+    os.rename(f"{uploads}/{name}", f"{uploads}/moved")
+    os.mkdir(f"{uploads}/{name}")
+    for part in ("new", "old", "found"):
+        os.symlink(decoy, f"{uploads}/{name}/{part}")
+    os.lchown(f"{uploads}/{name}", 65534, 65534)
+    return f"{uploads}/{name}"
+
+
+def decoys(folder):
+    """Files of root, with the very names that a restore puts back."""
+    for name in ("only here.txt", "games/board.png", "rules.txt"):
+        path = os.path.join(folder, "uploads", name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        fs.write_text(path, "only root reads this", 0o600)
+    os.chmod(folder, 0o700)
+    return trees.facts(folder)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: the folder belongs to another user")
+@pytest.mark.parametrize("at", [2, 3, 5])
+def test_undoing_a_restore_in_a_mount_point_moves_nothing_through_an_exchanged_work_folder(state_host, archive, mount, monkeypatch, at):
+    mount(state_host.path("uploads"))
+    refill(state_host, "uploads")
+    os.chown(state_host.path("uploads"), 65534, 65534)
+    decoy = state_host.path("uploads/lost+found/of root")  # on the same file system: from there a file can be renamed
+    there, before = decoys(decoy), fidelity_of(state_host.path("uploads"))
+    interrupted(state_host, archive, monkeypatch, at, components=["uploads"], safety_backup=False)
+    work = take_over(state_host, decoy)
+    for check in (True, False):
+        result = state_host.restore(None, check=check)
+        assert trees.facts(decoy) == there
+    assert f"work folder {work}: expected a folder of this user" in result["msg"] and f"put it back as {work}" in result["msg"]
+    shutil.rmtree(work)
+    os.rename(state_host.path("uploads/moved"), work)
+    assert state_host.restore(None)["undone"] == ["uploads"]
+    assert fidelity_of(state_host.path("uploads")) == before and state_host.debris() == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: the folder belongs to another user")
+def test_what_a_restore_replaced_in_a_mount_point_is_saved_from_the_work_folder_itself(state_host, archive, mount, monkeypatch, tmp_path):
+    mount(state_host.path("uploads"))
+    refill(state_host, "uploads")
+    os.chown(state_host.path("uploads"), 65534, 65534)
+    there, start = decoys(str(tmp_path / "decoy")), Serving.start
+
+    def start_and_exchange(serving):
+        start(serving)
+        take_over(state_host, str(tmp_path / "decoy"))
+
+    monkeypatch.setattr(Serving, "start", start_and_exchange)
+    result = state_host.restore(archive, components=["uploads"])
+    assert not result.get("failed"), result
+    with zipfile.ZipFile(result["safety_backup"]) as opened:
+        assert opened.read("uploads/only here.txt") == b"before" and opened.read("uploads/games/board.png") == b"other"
+    assert trees.facts(str(tmp_path / "decoy")) == there
+
+
+def killed_before_it_saves(host, archive, monkeypatch):
+    """A restore of uploads that ends once the service was found well, with a backup of what was there before."""
+    monkeypatch.setattr(recovery, "save_replaced", lambda *_words: os._exit(9))
+    child = os.fork()
+    if child == 0:
+        host.restore(archive, components=["uploads"])
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    monkeypatch.undo()
+
+
+def members(host):
+    """What the backups hold: name and content of each member."""
+    for name in sorted(os.listdir(host.layout.backups)):
+        if name.endswith(".zip"):
+            with zipfile.ZipFile(os.path.join(host.layout.backups, name)) as opened:
+                yield from ((one, opened.read(one)) for one in opened.namelist())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: the folder belongs to another user")
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_killed_restore_saves_nothing_through_an_exchanged_work_folder(state_host, archive, mount, monkeypatch, tmp_path, gone):
+    mount(state_host.path("uploads"))
+    refill(state_host, "uploads")
+    os.chown(state_host.path("uploads"), 65534, 65534)
+    killed_before_it_saves(state_host, archive, monkeypatch)
+    there = decoys(str(tmp_path / "decoy"))
+    work = take_over(state_host, str(tmp_path / "decoy"))
+    if gone:
+        shutil.rmtree(work)
+    result = state_host.restore(None)
+    assert trees.facts(str(tmp_path / "decoy")) == there
+    assert not [name for name, content in members(state_host) if b"only root" in content]
+    assert ("uploads/only here.txt", b"before") in members(state_host)
+    assert work in str(result["warnings"]) and result["confirmed"] == ["uploads"]
 
 
 def test_what_a_killed_restore_left_in_a_mount_point_is_in_no_backup(state_host, archive, mount, monkeypatch):

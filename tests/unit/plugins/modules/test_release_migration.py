@@ -8,9 +8,10 @@ import sys
 import pytest
 from support.waiting import HANG
 
+from ansible_collections.mobius.ops.plugins.module_utils._core import fs
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import OpsError
-from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation
-from ansible_collections.mobius.ops.plugins.module_utils._target import restore_journal, switch_journal
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation, migration
+from ansible_collections.mobius.ops.plugins.module_utils._target import releases, restore_journal, switch_journal
 from ansible_collections.mobius.ops.plugins.modules import release_migration
 
 #: Writes down that it ran, where, and what it was told by the environment.
@@ -110,6 +111,23 @@ def test_one_that_does_not_end(site):
 def test_bad_input_runs_nothing(site, options, words):
     result = site.migrate(**options)
     assert words in result["msg"] and ran(site) == []
+
+
+def test_whether_it_may_have_to_be_undone(site):
+    store = releases.ReleaseStore(site.layout)
+    assert not migration.may_be_undone(store)
+    site.migrate()
+    assert migration.may_be_undone(store)
+    site.migrate(state="shared", others=["h2"])
+    assert migration.may_be_undone(store)  # others may have it no longer
+    site.migrate(state="shared", others=[])
+    site.migrate(state="down")
+    assert not migration.may_be_undone(store)
+
+
+def test_a_damaged_record_may_have_one(site):
+    fs.write_text(site.layout.path("releases", "r1", ".release.json"), "[")
+    assert migration.may_be_undone(releases.ReleaseStore(site.layout))
 
 
 def test_a_forward_only_one(site):

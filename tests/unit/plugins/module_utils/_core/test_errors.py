@@ -13,6 +13,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._core import errors
     (("a.zip", "a file", "none"), "a.zip: expected a file, found none."),
     (("a.zip", "", "dust", "Wipe it"), "a.zip: found dust. Wipe it."),
     (("a.zip",), "a.zip."),
+    (("a\nb.zip", "a\x1b[2Jfile", "none\r", "Move\0it"), "a\\nb.zip: expected a\\x1b[2Jfile, found none\\r. Move\\x00it."),
 ])
 def test_a_message_names_object_expectation_finding_and_next_step(words, sentence):
     assert str(errors.OpsError(*words)) == sentence
