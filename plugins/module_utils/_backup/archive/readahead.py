@@ -40,8 +40,8 @@ class ReadAhead:
     def read(self, sources: list[Source | Group]) -> t.Iterator[tuple[Source | Group, Ahead]]:
         """Every source or group in its order, and what the pool found in the small ones meanwhile."""
         waiting: collections.deque[tuple[list[t.Any], t.Any]] = collections.deque()
-        for batch in _batches(sources):
-            waiting.append((batch, self._pool.submit(self._prepare, batch) if _is_small(batch[0]) else None))
+        for batch, small in self._batches(sources):
+            waiting.append((batch, self._pool.submit(self._prepare, batch) if small else None))
             while len(waiting) > _AHEAD:
                 yield from _results(*waiting.popleft())
         while waiting:
@@ -62,37 +62,34 @@ class ReadAhead:
 
     def _prepare(self, batch: list[Source]) -> list[Ahead]:
         found: list[Ahead] = []
-        window = self._previous.window()
         with file_reader.Folders() as folders:
             for source in batch:
                 try:
-                    found.append(self._previous.copy(source, window) or file_reader.read_small(folders, source, self._deflater))
+                    found.append(file_reader.read_small(folders, source, self._deflater))
                 except Unreadable as error:
                     found.append(error)
         return found
 
+    def _batches(self, sources: list[Source | Group]) -> t.Iterator[tuple[list[t.Any], bool]]:
+        """Small files that follow one another and are to be read, which is true of them; and everything else one by one."""
+        batch: list[t.Any] = []
+        size = 0
+        for source in sources:
+            small = self._is_small(source)
+            if batch and (not small or len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES):
+                yield batch, True
+                batch, size = [], 0
+            if small:
+                batch.append(source)
+                size += t.cast(Source, source).status.st_size
+            else:
+                yield [source], False
+        if batch:
+            yield batch, True
 
-def _is_small(source: Source | Group) -> bool:
-    return isinstance(source, Source) and source.type == "file" and not source.further \
-        and source.status.st_size <= file_reader.SMALL
-
-
-def _batches(sources: list[Source | Group]) -> t.Iterator[list[t.Any]]:
-    """Small files that follow one another, and everything else one by one."""
-    batch: list[t.Any] = []
-    size = 0
-    for source in sources:
-        small = _is_small(source)
-        if batch and (not small or len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        if small:
-            batch.append(source)
-            size += t.cast(Source, source).status.st_size
-        else:
-            yield [source]
-    if batch:
-        yield batch
+    def _is_small(self, source: Source | Group) -> bool:
+        return isinstance(source, Source) and source.type == "file" and not source.further \
+            and source.status.st_size <= file_reader.SMALL and not self._previous.find(source)
 
 
 def _results(batch: list[t.Any], ahead: concurrent.futures.Future[list[Ahead]] | None) -> t.Iterator[tuple[Source | Group, Ahead]]:
