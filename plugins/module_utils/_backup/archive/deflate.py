@@ -63,7 +63,7 @@ class Deflater:
 
     def shrinks(self, sample: bytes) -> bool:
         """Whether deflating pays, by a quick try on a part of the content."""
-        return bool(self.level) and len(zlib.compress(sample, 1)) < _WORTH * len(sample)
+        return bool(self.level) and len((isal_zlib if self._isal else zlib).compress(sample, 1)) < _WORTH * len(sample)
 
     def _packer(self, dictionary: bytes) -> t.Any:
         if self._isal:

@@ -20,6 +20,8 @@ from .previous import Previous
 
 #: Small files are read in batches of so many, or so many bytes; so many batches ahead of the writing thread.
 _BATCH_FILES, _BATCH_BYTES, _AHEAD = 32, 1024 * 1024, 16
+#: So many blocks of a large file may wait until they are hashed.
+_ADDED = 3
 #: What the pool found of a file: content, an error, or nothing when it did not look or could not tell.
 Ahead = t.Union[Content, Unreadable, None]
 
@@ -32,9 +34,11 @@ class ReadAhead:
         self._deflater = deflater
         self._cores = os.cpu_count() or 1
         self._pool = concurrent.futures.ThreadPoolExecutor(max_workers=self._cores)
+        self._adder = concurrent.futures.ThreadPoolExecutor(max_workers=1)
 
     def close(self) -> None:
         """Drop what has not begun, and wait for the rest."""
+        self._adder.shutdown(cancel_futures=True)
         self._pool.shutdown(cancel_futures=True)
 
     def read(self, sources: list[Source | Group]) -> t.Iterator[tuple[Source | Group, Ahead]]:
@@ -59,6 +63,17 @@ class ReadAhead:
         for future in waiting:
             yield future.result()
         yield deflate.END
+
+    def added(self, blocks: t.Iterable[bytes], add: t.Callable[[bytes], None]) -> t.Iterator[bytes]:
+        """All blocks, each of which is added to a sum meanwhile, one after another; to all of them when the last was taken."""
+        waiting: collections.deque[concurrent.futures.Future[None]] = collections.deque()
+        for block in blocks:
+            waiting.append(self._adder.submit(add, block))
+            yield block
+            if len(waiting) > _ADDED:
+                waiting.popleft().result()
+        for future in waiting:
+            future.result()
 
     def _prepare(self, batch: list[Source]) -> list[Ahead]:
         found: list[Ahead] = []

@@ -99,13 +99,14 @@ class Archive:
 
     def _hash(self) -> str:
         digest, offset = hashlib.sha256(), 0
+        held = memoryview(bytearray(fs.CHUNK))  # the same memory for each piece costs less than other memory
         while not self._closing:
-            chunk = os.pread(self._stream.fileno(), fs.CHUNK, offset)
-            if not chunk:
+            size = os.preadv(self._stream.fileno(), [held], offset)
+            if not size:
                 break
-            digest.update(chunk)
-            offset += len(chunk)
-            self._meter.add(len(chunk))
+            digest.update(held[:size])
+            offset += size
+            self._meter.add(size)
         return digest.hexdigest()
 
     def verify(self, copied: t.Container[str] = (), meter: Meter | None = None, later: t.Container[str] = ()) -> dict[str, IntegrityError]:

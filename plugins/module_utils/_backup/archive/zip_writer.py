@@ -6,10 +6,11 @@ Python's own writer cannot take a member back or fill one in afterwards; a backu
 """
 from __future__ import annotations
 
+import calendar
 import contextlib
-import datetime
 import os
 import struct
+import time
 import typing as t
 
 from . import deflate
@@ -21,6 +22,8 @@ _CENTRAL = struct.Struct("<4s4B4H3L5H2L")
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = struct.Struct("<4sLQL")
+#: What a header can say.
+_FIRST_TIME, _LAST_TIME = calendar.timegm((1980, 1, 1, 0, 0, 0)), calendar.timegm((2107, 12, 31, 23, 59, 58))
 _BIG, _MANY = 0xFFFFFFFF, 0xFFFF
 #: Members that may be larger than this get zip64 sizes; deflating may make a member a little larger than it was.
 _ZIP64_FROM = 0x7FFFFFFF
@@ -32,11 +35,8 @@ _PIECE = 8 * 1024 * 1024
 
 def dos_time(seconds: float) -> tuple[int, int]:
     """Date and time of a zip header, in UTC, held between 1980 and 2107; the manifest has the true time."""
-    first = datetime.datetime(1980, 1, 1, tzinfo=datetime.timezone.utc)
-    last = datetime.datetime(2107, 12, 31, 23, 59, 58, tzinfo=datetime.timezone.utc)
-    held = min(max(seconds, first.timestamp()), last.timestamp())
-    when = datetime.datetime.fromtimestamp(held, datetime.timezone.utc)
-    return (when.year - 1980) << 9 | when.month << 5 | when.day, when.hour << 11 | when.minute << 5 | when.second // 2
+    year, month, day, hour, minute, second = time.gmtime(min(max(seconds, _FIRST_TIME), _LAST_TIME))[:6]
+    return (year - 1980) << 9 | month << 5 | day, hour << 11 | minute << 5 | second // 2
 
 
 def encode_name(name: str) -> tuple[bytes, int]:
