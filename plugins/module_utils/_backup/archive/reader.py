@@ -25,6 +25,8 @@ from .zip_writer import STORED
 
 #: Bytes that are read ahead where small members follow one another.
 _AHEAD = 512 * 1024
+#: Bytes that are hashed at once of a whole file: a thread that does so waits for its turn after each of them.
+_HASHED = 4 * fs.CHUNK
 Buffer = t.Union[bytes, memoryview]
 
 
@@ -99,7 +101,7 @@ class Archive:
 
     def _hash(self) -> str:
         digest, offset = hashlib.sha256(), 0
-        held = memoryview(bytearray(fs.CHUNK))  # the same memory for each piece costs less than other memory
+        held = memoryview(bytearray(_HASHED))  # the same memory for each piece costs less than other memory
         while not self._closing:
             size = os.preadv(self._stream.fileno(), [held], offset)
             if not size:
