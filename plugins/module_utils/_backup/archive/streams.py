@@ -67,10 +67,9 @@ class Streams:
 
         :returns: with it the ends of a JSON store: its beginning, which is all of it up to ``PARSED`` bytes, and its last block.
         """
-        sample = os.pread(descriptor, 64 * 1024, status.st_size // 2)
         holey = sparse.is_sparse(status)
-        deflates = holey or (
-            bool(sample) and file_reader.compressible(source) and self.deflater.shrinks(sample))
+        deflates = holey or (file_reader.compressible(source) and self.deflater.shrinks(
+            lambda at, size: os.pread(descriptor, size, at), status.st_size))
         member = self.member(source, status, status.st_size, DEFLATED if deflates else STORED)
         self.zip.begin(member)
         digest, packed_digest = hashlib.sha256(), hashlib.sha256()
