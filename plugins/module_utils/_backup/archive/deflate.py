@@ -64,12 +64,12 @@ class Deflater:
         return packer.compress(content) + packer.flush(zlib.Z_SYNC_FLUSH)
 
     def shrinks(self, read: t.Callable[[int, int], bytes], size: int) -> bool:
-        """Whether deflating pays, by a quick try on a few pieces of the content.
+        """Whether deflating pays, by a quick try on a few pieces of the content, none of them its head.
 
         :param read: gives so many bytes from an offset.
         :param size: of the whole content.
         """
-        sample = b"".join(read(size * number // _PIECES, _PIECE) for number in range(_PIECES)) if self.level else b""
+        sample = b"".join(read(size * (2 * number + 1) // (2 * _PIECES), _PIECE) for number in range(_PIECES)) if self.level else b""
         return bool(sample) and len((isal_zlib if self._isal else zlib).compress(sample, 1)) < _WORTH * len(sample)
 
     def _packer(self, dictionary: bytes) -> t.Any:
