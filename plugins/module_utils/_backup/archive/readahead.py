@@ -12,6 +12,7 @@ import concurrent.futures
 import os
 import typing as t
 
+from ..._core import threads
 from . import deflate, file_reader
 from .file_reader import Content, Unreadable
 from .groups import Group
@@ -33,6 +34,7 @@ class ReadAhead:
         self._previous = previous
         self._deflater = deflater
         self._cores = os.cpu_count() or 1
+        threads.share_memory()
         self._pool = concurrent.futures.ThreadPoolExecutor(max_workers=self._cores)
         self._adder = concurrent.futures.ThreadPoolExecutor(max_workers=1)
 
