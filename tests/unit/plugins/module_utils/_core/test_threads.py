@@ -27,6 +27,7 @@ with open("/proc/self/maps") as stream:
 print(sum(int(end, 16) - int(begin, 16) > 2 ** 25 for begin, end in spans))
 """
 
+
 @pytest.mark.parametrize("sizes, lengths", [
     ([], []), ([1], [1]), ([0] * 64, [64]), ([0] * 65, [64, 1]), ([4 * 1024 * 1024, 1, 1], [1, 2]), ([2 * 1024 * 1024] * 3, [2, 1]),
 ])
