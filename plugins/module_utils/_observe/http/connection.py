@@ -181,7 +181,7 @@ class Client:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # it was asked for
         made = requests.Session()
         made.trust_env = False
-        made.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # a redirect's body would be read to its end, however long it is
+        made.get_redirect_target = lambda resp: None  # a redirect's body would be read to its end, however long it is
         made.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
         made.headers["Accept-Encoding"] = "gzip, deflate"
         made.verify = (check["ca"] or True) if check["validate_certs"] else False
