@@ -97,7 +97,7 @@ def _adapter() -> t.Any:
              for scheme, pool, line in (("http", urllib3.HTTPConnectionPool, urllib3.connection.HTTPConnection),
                                         ("https", urllib3.HTTPSConnectionPool, urllib3.connection.HTTPSConnection))}
 
-    class Adapter(requests.adapters.HTTPAdapter):  # type: ignore[misc,name-defined]
+    class Adapter(requests.adapters.HTTPAdapter):  # type: ignore[name-defined]
         """Makes guarded connections, asked directly or by a proxy."""
 
         def init_poolmanager(self, *args: t.Any, **options: t.Any) -> None:
