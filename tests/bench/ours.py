@@ -1,4 +1,4 @@
-"""One operation of this collection in a fresh process, as a module does it.
+"""One operation of this collection in a fresh process, as a module does it. Only what the operation needs is imported.
 
 Usage: python -I ours.py COLLECTIONS OPERATION '{"root": …}'; the result is one line of JSON.
 
@@ -39,18 +39,17 @@ def util(name: str) -> t.Any:
         return importlib.import_module(f"{UTILS}.{FLAT[name]}")
 
 
-create, catalog, places, restoring, restore_journal = map(util, FLAT)
-
-
 def request(kind: t.Any, **options: t.Any) -> t.Any:
     """A request, of those options that this version of the collection has."""
     known = {field.name for field in dataclasses.fields(kind)}
-    return kind(env="bench", components=list(places.COMPONENTS), **{key: value for key, value in options.items() if key in known})
+    every = list(util("_target.layout").COMPONENTS)
+    return kind(env="bench", components=every, **{key: value for key, value in options.items() if key in known})
 
 
 def back_up() -> dict[str, t.Any]:
     """A backup; what it takes over from the one before is the collection's to decide."""
-    layout = places.Layout(OPTIONS["root"])
+    create, restore_journal = util("_backup.create"), util("_target.restore_journal")
+    layout = util("_target.layout").Layout(OPTIONS["root"])
     with restore_journal.locked(layout):
         restore_journal.refuse_interrupted(layout)
         return create.create(layout, request(create.Request, dest=OPTIONS["dest"]))
@@ -58,6 +57,7 @@ def back_up() -> dict[str, t.Any]:
 
 def verify() -> dict[str, t.Any]:
     """Archives, all of them verified."""
+    catalog = util("_backup.catalog")
     found = [catalog.parse(path) for path in OPTIONS["archives"]]
     states = catalog.describe([backup for backup in found if backup], OPTIONS["level"])
     wrong = [f"{state['archive']}: {state['status']}, {state['reason']}" for state in states if state["status"] != "verified"]
@@ -68,8 +68,9 @@ def verify() -> dict[str, t.Any]:
 
 def restore() -> dict[str, t.Any]:
     """A restore of everything."""
+    restoring = util("_restore.restore")
     wanted = request(restoring.Request, archive=OPTIONS["archives"][0], safety_backup=OPTIONS["safety_backup"])
-    return restoring.restore(places.Layout(OPTIONS["root"]), wanted)[0]
+    return restoring.restore(util("_target.layout").Layout(OPTIONS["root"]), wanted)[0]
 
 
 OPERATIONS = {"back_up": back_up, "verify": verify, "restore": restore}

@@ -103,7 +103,6 @@ def create(layout: Layout, request: Request, meter: Meter | None = None) -> dict
 def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[str, str]]) -> dict[str, t.Any]:
     meter.phase("look")
     found = plan(layout, request)
-    found.problems += problems
     lacks = external_state.lacks_state(layout, request.components, (source.component for source in found.sources if source.type != "dir"))
     stuck = drafts.sweep(request.dest)
     places = [request.dest, layout.root, tempfile.gettempdir()]
@@ -120,14 +119,8 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
                  "level": request.level, "release": live_release(layout), "purpose": request.purpose, "why": request.why,
                  **({"no_state": True} if lacks else {}),
                  **({"shrunk": {one["component"]: os.path.basename(one["before"]) for one in lost}} if lost else {})}
-        deflater = deflate.Deflater(request.level, request.isal)
-        writer = Writer(draft.stream, databases, deflater, previous, meter)
-        manifest = writer.write(found, facts, request.allow_changed)
-        draft.sync()
-        with Archive(draft.partial, hashing=True) as archive:
-            archive.verify(writer.copied, meter)
-            digest = archive.sha256()
-        if manifest.get("incomplete"):
+        found, writer, digest = _Making(layout, request, draft, previous, databases, meter).write(found, facts, problems)
+        if writer.incomplete:
             draft.keep_aside()
             raise _incomplete(layout, draft.aside, writer.problems, found.skipped)
         draft.publish(digest, signature.sign(request.sign_key, draft.final, digest) if request.sign_key else None)
@@ -139,6 +132,45 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
         "release": facts["release"], "problems": writer.problems, "left_out": found.skipped, "shrunk": lost,
         "warnings": [*stuck, *writer.warnings, *_warnings(request, lost, archives, previous)],
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class _Making:
+    """What it takes to write an archive and read it back."""
+
+    layout: Layout
+    request: Request
+    draft: drafts.Draft
+    previous: Previous
+    databases: database_copies.PerOwner
+    meter: Meter
+
+    def write(self, found: archive_plan.Plan, facts: dict[str, t.Any],
+              problems: list[dict[str, str]]) -> tuple[archive_plan.Plan, Writer, str]:
+        """Write an archive, again when a member that was copied into it proves damaged, which is rare.
+
+        :param facts: what the manifest says of the whole.
+        :param problems: known before.
+        :returns: what was taken, who wrote it, and the archive's digest.
+        :raises IntegrityError: when what was written is not what is read back.
+        """
+        while True:
+            found.problems += problems
+            writer = Writer(self.draft.stream, self.databases, deflate.Deflater(self.request.level, self.request.isal),
+                            self.previous, self.meter)
+            writer.write(found, facts, self.request.allow_changed)
+            self.draft.sync()
+            with Archive(self.draft.partial, hashing=True) as archive:
+                damaged = archive.verify(writer.copied, self.meter)
+                digest = archive.sha256()
+            if not damaged:
+                return found, writer, digest
+            for path, error in damaged.items():
+                if self.previous.has_whole(path):  # so writing or reading it has damaged it
+                    raise error
+                self.previous.leave(path)
+            self.draft.empty()
+            found = plan(self.layout, self.request)  # files may have changed meanwhile
 
 
 def _warnings(request: Request, lost: list[dict[str, t.Any]], archives: list[catalog.Backup], previous: Previous) -> t.Iterator[str]:

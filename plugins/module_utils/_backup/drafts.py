@@ -110,6 +110,11 @@ class Draft:
         os.fsync(self.stream.fileno())
         os.posix_fadvise(self.stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
+    def empty(self) -> None:
+        """Begin anew."""
+        self.stream.seek(0)
+        self.stream.truncate()
+
     def keep_aside(self) -> None:
         """Keep an incomplete archive, the newest one only, under a name that is never offered for a restore."""
         mine = catalog.parse(self.name)

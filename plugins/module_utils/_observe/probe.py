@@ -17,13 +17,8 @@ from .._core import documents, expressions, redaction, wording
 from .._core.errors import InputError
 from .http import body as http_body
 from .http import connection as http_connection
+from .http import library as http_library
 from .http.faults import Fault, classify, reason
-
-try:
-    import requests
-    import urllib3
-except ImportError:
-    requests = urllib3 = None  # type: ignore[assignment]
 
 EVIDENCE_LIMIT = 200
 #: Whose library is lacking when there is no JMESPath, and where.
@@ -168,7 +163,7 @@ def _attempt(check: dict[str, t.Any], client: http_connection.Client) -> dict[st
                 sample.update(outcome="failed", kind=kind, error=error, evidence=body.data.decode("utf-8", "replace"))
             elif check["max_ms"] is not None and sample["ms"] > check["max_ms"]:
                 sample.update(outcome="slow", kind="latency", error=f"{sample['ms']:.0f} ms, over the limit of {check['max_ms']:.0f} ms")
-        except (OSError, ValueError, Fault, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
+        except (OSError, ValueError, Fault, http.client.HTTPException, http_library.required().urllib3.exceptions.HTTPError) as error:
             outcome, kind = _blamed(check, sample, guard, error)
             sample.update(outcome=outcome, kind=kind, ms=_milliseconds(began),
                           error=redaction.without_passwords(reason(kind, error, check["url"], check["timeout"])))
@@ -223,7 +218,7 @@ def _follow(check: dict[str, t.Any], client: http_connection.Client, sample: dic
             raise Fault("redirect", f"the redirects go in a circle, back to {following}")
         if len(been) > check["redirects"]:
             raise Fault("redirect", f"more redirects than {check['redirects']}, the last one to {following}")
-        if requests.sessions.SessionRedirectMixin().should_strip_auth(url, following):
+        if http_library.required().requests.sessions.SessionRedirectMixin().should_strip_auth(url, following):
             headers = {}
         if answer.status_code == 303 or (answer.status_code in (301, 302) and method == "POST"):
             method, body = "HEAD" if method == "HEAD" else "GET", b""

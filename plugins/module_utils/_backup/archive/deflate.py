@@ -23,7 +23,8 @@ _ISAL_UP_TO = 6
 _ISAL_LEVEL = 2
 #: Content that shrinks by less than this is stored: it is read back faster.
 _WORTH = 0.98
-_SAMPLE = 64 * 1024
+#: What is tried of large content: so many pieces of so many bytes.
+_PIECES, _PIECE = 4, 8 * 1024
 
 
 class Deflater:
@@ -47,7 +48,8 @@ class Deflater:
 
         :param certain: its beginning does not tell whether it is.
         """
-        if not self.level or (not certain and len(content) > 2 * _SAMPLE and not self.shrinks(content[:_SAMPLE])):
+        if not self.level or (not certain and len(content) > 4 * _PIECES * _PIECE and not self.shrinks(
+                lambda at, size: content[at:at + size], len(content))):
             return None
         packer = self._packer(b"")
         packed = packer.compress(content) + packer.flush()
@@ -61,9 +63,14 @@ class Deflater:
         packer = self._packer(before[-WINDOW:])
         return packer.compress(content) + packer.flush(zlib.Z_SYNC_FLUSH)
 
-    def shrinks(self, sample: bytes) -> bool:
-        """Whether deflating pays, by a quick try on a part of the content."""
-        return bool(self.level) and len(zlib.compress(sample, 1)) < _WORTH * len(sample)
+    def shrinks(self, read: t.Callable[[int, int], bytes], size: int) -> bool:
+        """Whether deflating pays, by a quick try on a few pieces of the content, none of them its head.
+
+        :param read: gives so many bytes from an offset.
+        :param size: of the whole content.
+        """
+        sample = b"".join(read(size * (2 * number + 1) // (2 * _PIECES), _PIECE) for number in range(_PIECES)) if self.level else b""
+        return bool(sample) and len((isal_zlib if self._isal else zlib).compress(sample, 1)) < _WORTH * len(sample)
 
     def _packer(self, dictionary: bytes) -> t.Any:
         if self._isal:

@@ -45,6 +45,6 @@ def wrong_with(path: str) -> str | None:
         return "an empty or '.' step in its path"
     if parts[0] not in COMPONENTS:
         return "a path that is not below a known component"
-    if max(len(part.encode("utf-8", "surrogateescape")) for part in parts) > 255:
+    if max(map(len, parts)) > 63 and max(len(part.encode("utf-8", "surrogateescape")) for part in parts) > 255:
         return "a name of more than 255 bytes"
     return None

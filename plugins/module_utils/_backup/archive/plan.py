@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 
 from ..._core import sparse, wording
@@ -39,7 +40,7 @@ class Source:
         """Where it is on disk."""
         return os.path.join(self.base, self.relative) if self.relative else self.base
 
-    @property
+    @functools.cached_property
     def name(self) -> str:
         """Its path in the archive."""
         return paths.to_text(f"{self.component}/{self.relative}".rstrip("/"))

@@ -1,6 +1,6 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The archive before: members of files that have not changed are copied from it as they are, each checked anew."""
+"""The archive before: members of files that have not changed are copied from it as they are; reading the new one back checks them."""
 from __future__ import annotations
 
 import typing as t
@@ -8,7 +8,7 @@ import typing as t
 from ..._core.errors import IntegrityError
 from .file_reader import Content
 from .plan import Source
-from .reader import Archive, Buffer, Window
+from .reader import Archive
 
 
 class Previous:
@@ -39,33 +39,26 @@ class Previous:
             return None  # of a database only one that was at rest, whose member has the file's own bytes
         return entry
 
-    def window(self) -> Window | None:
-        """What a thread that copies one small member after another reads through."""
-        return self._archive.window() if self._archive else None
+    def place(self, entry: dict[str, t.Any]) -> tuple[int, int, int]:
+        """Where a member's bytes are: a descriptor, the first of them, and how many."""
+        return self._archive.place(entry)
 
-    def stored(self, entry: dict[str, t.Any], window: Window | None = None) -> t.Iterator[Buffer]:
-        """The bytes of a member as the archive holds them. When the last was given they proved right, or an error comes.
-
-        :raises IntegrityError: when they are damaged; the member is noted.
-        """
-        try:
-            yield from self._archive.stored(entry, window)
-        except (IntegrityError, OSError) as error:  # damaged, or on a disk that does not give it
-            self.damaged.append(entry["path"])
-            raise IntegrityError(entry["path"], "its bytes in an earlier archive", str(error), "Verify the archives") from error
-
-    def content(self, source: Source, entry: dict[str, t.Any], chunks: list[Buffer]) -> Content:
+    def content(self, source: Source, entry: dict[str, t.Any]) -> Content:
         """A member as content of the archive that is made now."""
         method, crc = self._archive.method_and_crc(entry)
-        return Content(source.status, entry["size"], entry["sha256"], crc, method, entry["packed_sha256"], chunks, copied=True,
+        return Content(source.status, entry["size"], entry["sha256"], crc, method, entry["packed_sha256"], copied=True,
                        data=entry.get("data"))
 
-    def copy(self, source: Source, window: Window | None) -> Content | None:
-        """A small member, whole; ``None`` when there is none to be had."""
-        entry = self.find(source)
-        if not entry:
-            return None
+    def leave(self, path: str) -> None:
+        """Copy a member no more, which cannot be read or is damaged; note that."""
+        del self._entries[path]
+        self.damaged.append(path)
+
+    def has_whole(self, path: str) -> bool:
+        """Whether a member's bytes are still those that were written."""
         try:
-            return self.content(source, entry, list(self.stored(entry, window)))
-        except IntegrityError:
-            return None
+            for _piece in self._archive.stored(self._entries[path]):
+                pass
+        except (IntegrityError, OSError):  # damaged, or on a disk that does not give it
+            return False
+        return True

@@ -25,6 +25,8 @@ from .zip_writer import STORED
 
 #: Bytes that are read ahead where small members follow one another.
 _AHEAD = 512 * 1024
+#: Bytes that are hashed at once of a whole file: a thread that does so waits for its turn after each of them.
+_HASHED = 4 * fs.CHUNK
 Buffer = t.Union[bytes, memoryview]
 
 
@@ -99,21 +101,25 @@ class Archive:
 
     def _hash(self) -> str:
         digest, offset = hashlib.sha256(), 0
+        held = memoryview(bytearray(_HASHED))  # the same memory for each piece costs less than other memory
         while not self._closing:
-            chunk = os.pread(self._stream.fileno(), fs.CHUNK, offset)
-            if not chunk:
+            size = os.preadv(self._stream.fileno(), [held], offset)
+            if not size:
                 break
-            digest.update(chunk)
-            offset += len(chunk)
-            self._meter.add(len(chunk))
+            digest.update(held[:size])
+            offset += size
+            self._meter.add(size)
         return digest.hexdigest()
 
-    def verify(self, copied: t.Container[str] = (), meter: Meter | None = None, later: t.Container[str] = ()) -> None:
+    def verify(self, copied: t.Container[str] = (), meter: Meter | None = None, later: t.Container[str] = ()) -> dict[str, IntegrityError]:
         """Read every member: its CRC, its SHA-256 and its size are the manifest's, and databases are sound.
 
-        :param copied: members whose stored bytes were right before they came here: they are not inflated again.
+        :param copied: members that came here as bytes of another archive: these are read, and not inflated again.
         :param later: members that the caller is about to read whole, which checks them.
+        :raises IntegrityError: when one is damaged.
+        :returns: but for those *copied* that are damaged; the caller knows where they came from.
         """
+        damaged: dict[str, IntegrityError] = {}
         entries = [entry for entry in self.entries if entry["path"] not in later]
         meter = meter or Meter()
         meter.phase("verify", sum(entry["size"] for entry in entries), sum(entry["type"] != "dir" for entry in entries))
@@ -122,7 +128,12 @@ class Archive:
             window = self.window()
             for entry in batch:
                 share = Share(meter, entry["size"])
-                self._check(entry, entry["path"] in copied, window, share, checks)
+                try:
+                    self._check(entry, entry["path"] in copied, window, share, checks)
+                except IntegrityError as error:
+                    if entry["path"] not in copied:
+                        raise
+                    damaged[entry["path"]] = error
                 share.end(files=int(entry["type"] != "dir"))
 
         sizes = [entry["size"] for entry in entries if entry.get("sqlite") and entry["path"] not in copied]
@@ -132,6 +143,11 @@ class Archive:
             if sizes:
                 checks.start()
             threads.in_threads(check, list(threads.batches(entries)))
+        return damaged
+
+    def place(self, entry: dict[str, t.Any]) -> tuple[int, int, int]:
+        """Where the bytes of a file are: a descriptor, the first of them, and how many."""
+        return self._stream.fileno(), self._structure.starts[entry["path"]], self._structure.members[entry["path"]].compress_size
 
     def method_and_crc(self, entry: dict[str, t.Any]) -> tuple[int, int]:
         """How a file is stored, and the CRC-32 of its content."""

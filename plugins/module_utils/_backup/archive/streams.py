@@ -67,24 +67,26 @@ class Streams:
 
         :returns: with it the ends of a JSON store: its beginning, which is all of it up to ``PARSED`` bytes, and its last block.
         """
-        sample = os.pread(descriptor, 64 * 1024, status.st_size // 2)
         holey = sparse.is_sparse(status)
-        deflates = holey or (
-            bool(sample) and file_reader.compressible(source) and self.deflater.shrinks(sample))
+        deflates = holey or (file_reader.compressible(source) and self.deflater.shrinks(
+            lambda at, size: os.pread(descriptor, size, at), status.st_size))
         member = self.member(source, status, status.st_size, DEFLATED if deflates else STORED)
         self.zip.begin(member)
         digest, packed_digest = hashlib.sha256(), hashlib.sha256()
         store, head, tail, data_bytes = file_reader.is_json_store(source), bytearray(), b"", 0
 
+        def add(block: bytes) -> None:
+            nonlocal data_bytes
+            digest.update(block)
+            data_bytes += sparse.data_in(block, member.size) if holey else 0
+            member.crc, member.size = deflate.crc32(block, member.crc), member.size + len(block)
+
         def content() -> t.Iterator[bytes]:
-            nonlocal tail, data_bytes
-            for block in file_reader.blocks(descriptor, status.st_size):
-                digest.update(block)
-                data_bytes += sparse.data_in(block, member.size) if holey else 0
-                member.crc, member.size = deflate.crc32(block, member.crc), member.size + len(block)
-                if store and len(head) < torn_json.PARSED:
-                    head.extend(block)
-                tail = tail[-_ENDS:] + block
+            nonlocal tail
+            for block in self.ahead.added(file_reader.blocks(descriptor, status.st_size), add):
+                if store:
+                    head.extend(block if len(head) < torn_json.PARSED else b"")
+                    tail = tail[-_ENDS:] + block
                 self.count(len(block))
                 yield block
 

@@ -148,4 +148,6 @@ class Structure:
 
 
 def _raw_name(info: zipfile.ZipInfo) -> bytes:
+    if info.orig_filename.isascii():
+        return info.orig_filename.encode("ascii")
     return info.orig_filename.encode("utf-8" if info.flag_bits & UTF8 else "cp437")

@@ -18,7 +18,7 @@ import time
 import typing as t
 
 from ..._core import fs, sparse, threads, wording
-from ..._core.errors import IntegrityError, StateError
+from ..._core.errors import StateError
 from ..._target.progress import Meter, Share
 from . import database_copies, deflate, file_reader, paths
 from . import manifest as archive_manifest
@@ -62,13 +62,14 @@ class Writer:
         self.warnings: list[str] = []
         #: Members that were copied from the previous archive.
         self.copied: set[str] = set()
+        #: Whether the archive lacks something that it should have.
+        self.incomplete = False
 
-    def write(self, plan: Plan, facts: dict[str, t.Any], allow_changed: bool) -> dict[str, t.Any]:
-        """Write the whole archive.
+    def write(self, plan: Plan, facts: dict[str, t.Any], allow_changed: bool) -> None:
+        """Write the whole archive. What could not be taken as one piece is in ``problems``.
 
         :param facts: ``name``, ``env``, ``created``, ``full`` and ``release`` of the manifest.
         :param allow_changed: whether it is complete although something could not be taken as one piece.
-        :returns: the manifest. What could not be taken as one piece is in ``problems``.
         """
         self.problems = list(plan.problems)
         manifest = {"schema": SCHEMA, **facts, "components": plan.components, "empty": plan.empty,
@@ -89,14 +90,13 @@ class Writer:
         finally:
             self._ahead.close()
         if self.problems and not allow_changed:
-            manifest["incomplete"] = True
+            self.incomplete = manifest["incomplete"] = True
         manifest.update(problems=len(self.problems), reused=len(self.copied), entries=self.entries)
         content = archive_manifest.encode(manifest)
         if len(content) > room.size:
             raise StateError("the backup's manifest", f"{room.size} bytes", f"{len(content)}, so many files grew meanwhile", "Try again")
         self._zip.replace(room, content + b" " * (room.size - len(content)))
         self._zip.close()
-        return manifest
 
     def _reserve(self, manifest: dict[str, t.Any], plan: Plan) -> Member:
         entries = []
@@ -257,22 +257,20 @@ class Writer:
         self._zip.add(member, content.chunks)
 
     def copied_before(self, source: Source) -> Content | None:
-        """A member of the archive before, copied; ``None`` when there is none to be had."""
+        """A member of the archive before, copied without a look at it; ``None`` when there is none to be had."""
         entry = self._previous.find(source)
         if not entry:
             return None
-        content = self._previous.content(source, entry, [])
+        content = self._previous.content(source, entry)
         member = self._member(source, source.status, content.size, content.method)
+        descriptor, begin, member.packed = self._previous.place(entry)
         member.crc, member.size = content.crc, content.size
-        self._zip.begin(member)
         try:
-            for chunk in self._previous.stored(entry):
-                self._zip.extend(member, chunk)
-                self._share.add(len(chunk))
-        except IntegrityError:
+            self._zip.copy(member, descriptor, begin, self._count)
+        except EOFError:
             self._zip.discard(member)
+            self._previous.leave(source.name)
             return None
-        self._zip.keep(member)
         return content
 
     def stored(self, source: Source, descriptor: int) -> Content:

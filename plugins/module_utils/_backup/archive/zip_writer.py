@@ -6,9 +6,11 @@ Python's own writer cannot take a member back or fill one in afterwards; a backu
 """
 from __future__ import annotations
 
-import datetime
+import calendar
+import contextlib
 import os
 import struct
+import time
 import typing as t
 
 from . import deflate
@@ -20,18 +22,21 @@ _CENTRAL = struct.Struct("<4s4B4H3L5H2L")
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = struct.Struct("<4sLQL")
+#: What a header can say.
+_FIRST_TIME, _LAST_TIME = calendar.timegm((1980, 1, 1, 0, 0, 0)), calendar.timegm((2107, 12, 31, 23, 59, 58))
 _BIG, _MANY = 0xFFFFFFFF, 0xFFFF
 #: Members that may be larger than this get zip64 sizes; deflating may make a member a little larger than it was.
 _ZIP64_FROM = 0x7FFFFFFF
+#: From so many bytes on the kernel copies from one file to another; of fewer, reading and writing costs less than its call.
+_BY_KERNEL = 64 * 1024
+#: Bytes that it copies at once.
+_PIECE = 8 * 1024 * 1024
 
 
 def dos_time(seconds: float) -> tuple[int, int]:
     """Date and time of a zip header, in UTC, held between 1980 and 2107; the manifest has the true time."""
-    first = datetime.datetime(1980, 1, 1, tzinfo=datetime.timezone.utc)
-    last = datetime.datetime(2107, 12, 31, 23, 59, 58, tzinfo=datetime.timezone.utc)
-    held = min(max(seconds, first.timestamp()), last.timestamp())
-    when = datetime.datetime.fromtimestamp(held, datetime.timezone.utc)
-    return (when.year - 1980) << 9 | when.month << 5 | when.day, when.hour << 11 | when.minute << 5 | when.second // 2
+    year, month, day, hour, minute, second = time.gmtime(min(max(seconds, _FIRST_TIME), _LAST_TIME))[:6]
+    return (year - 1980) << 9 | month << 5 | day, hour << 11 | minute << 5 | second // 2
 
 
 def encode_name(name: str) -> tuple[bytes, int]:
@@ -116,6 +121,38 @@ class ZipWriter:
         member.packed, member.offset = len(content), self._end
         self._append(member.header())
         self._append(content)
+        self._members.append(member)
+
+    def copy(self, member: Member, descriptor: int, begin: int, count: t.Callable[[int], None]) -> None:
+        """Write a member, whose ``crc``, ``size`` and ``packed`` are known, by bytes of another file. They are not looked at.
+
+        :param begin: where in that file they begin.
+        :param count: called with the number of bytes of each piece.
+        :raises EOFError: when that file cannot be read there; the member is to be discarded then.
+        """
+        member.offset = self._end
+        self._append(member.header())
+        end = begin + member.packed
+        if member.packed >= _BY_KERNEL:
+            self._stream.flush()
+            with contextlib.suppress(OSError):  # not from this file to that one: then by reading, which tells what is wrong
+                while begin < end:
+                    copied = os.copy_file_range(descriptor, self._stream.fileno(), min(_PIECE, end - begin), begin, self._end)
+                    if not copied:
+                        break
+                    begin, self._end = begin + copied, self._end + copied
+                    count(copied)
+            self._stream.seek(self._end)
+        while begin < end:
+            try:
+                piece = os.pread(descriptor, min(deflate.BLOCK, end - begin), begin)
+            except OSError as error:
+                raise EOFError(error.strerror) from error
+            if not piece:
+                raise EOFError("it ends there")
+            self._append(piece)
+            begin += len(piece)
+            count(len(piece))
         self._members.append(member)
 
     def begin(self, member: Member) -> None:

@@ -15,14 +15,10 @@ from ..._core import commands, documents, expressions, wording
 from ..._core.errors import OpsError
 from ..._observe import probe
 from ..._observe.exchange import Digest, Exchange, Limited, png
+from ..._observe.http import library as http_library
 from ..preflight import host as preflight_host
 from . import made_files, suite
 from .suite import Settings, State, Step
-
-try:
-    import requests
-except ImportError:
-    requests = None  # type: ignore[assignment]
 
 Sample = dict[str, t.Any]
 FFPROBE = "ffprobe"
@@ -55,7 +51,8 @@ def _request(step: Step, state: State, settings: Settings) -> tuple[dict[str, t.
         filled = suite.fill(step["upload"], values)
         form = {name: value if name == "form" or value is None else str(value) for name, value in filled.items()}
         file = png() if form["text"] is None else form["text"].encode("utf-8")
-        ready = requests.Request("POST", url, files={form["field"]: (form["filename"], file, form["type"])}, data=form["form"]).prepare()
+        files = {form["field"]: (form["filename"], file, form["type"])}
+        ready = http_library.required().requests.Request("POST", url, files=files, data=form["form"]).prepare()
         content, headers = ready.body, {**headers, "Content-Type": ready.headers["Content-Type"]}
     (check,) = probe.hiding([check], settings.secrets)
     return {**check, "url": url, "headers": {key: str(value) for key, value in suite.fill(headers, values).items()},

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.cookiejar
 import os
 import socket
@@ -11,20 +12,10 @@ import threading
 import time
 import typing as t
 
-from ..._core.errors import StateError
 from . import body as http_body
 from . import certificate
+from . import library as http_library
 from .faults import Fault
-
-try:
-    import requests
-    import urllib3
-    from requests.adapters import HTTPAdapter
-    from urllib3.connection import HTTPConnection, HTTPSConnection
-    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-except ImportError:
-    requests = None  # type: ignore[assignment]
-    HTTPAdapter = HTTPConnection = HTTPSConnection = HTTPConnectionPool = HTTPSConnectionPool = object  # type: ignore
 
 #: Seconds between two looks at the clock; a probe may take that much longer than its time.
 TICK = 0.05
@@ -98,35 +89,27 @@ class _Guarded:
             _current.guard.certificate_end = self.certificate_end
 
 
-class _Plain(_Guarded, HTTPConnection):
-    pass
+@functools.cache
+def _adapter() -> t.Any:
+    """The class that makes guarded connections for requests."""
+    requests, urllib3 = http_library.required()
+    pools = {scheme: type("Guarded" + pool.__name__, (pool,), {"ConnectionCls": type("Guarded" + line.__name__, (_Guarded, line), {})})
+             for scheme, pool, line in (("http", urllib3.HTTPConnectionPool, urllib3.connection.HTTPConnection),
+                                        ("https", urllib3.HTTPSConnectionPool, urllib3.connection.HTTPSConnection))}
 
+    class Adapter(requests.adapters.HTTPAdapter):  # type: ignore[name-defined]
+        """Makes guarded connections, asked directly or by a proxy."""
 
-class _Tls(_Guarded, HTTPSConnection):
-    pass
+        def init_poolmanager(self, *args: t.Any, **options: t.Any) -> None:
+            super().init_poolmanager(*args, **options)
+            self.poolmanager.pool_classes_by_scheme = pools
 
+        def proxy_manager_for(self, *args: t.Any, **options: t.Any) -> t.Any:
+            manager = super().proxy_manager_for(*args, **options)
+            manager.pool_classes_by_scheme = pools
+            return manager
 
-class _PlainPool(HTTPConnectionPool):
-    ConnectionCls = _Plain
-
-
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _Tls
-
-
-class _Adapter(HTTPAdapter):
-    """Makes guarded connections."""
-
-    def init_poolmanager(self, *args: t.Any, **options: t.Any) -> None:
-        """For what is asked directly."""
-        super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
-
-    def proxy_manager_for(self, *args: t.Any, **options: t.Any) -> t.Any:
-        """For what is asked by a proxy."""
-        manager = super().proxy_manager_for(*args, **options)
-        manager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
-        return manager
+    return Adapter
 
 
 class Client:
@@ -193,18 +176,19 @@ class Client:
         for field in ("ca", "client_cert", "client_key"):
             if check[field] and not os.access(check[field], os.R_OK):
                 raise ValueError(f"{field} {check[field]}: expected a file that can be read, found none")
+        requests, urllib3 = http_library.required()
         if not check["validate_certs"]:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # it was asked for
         made = requests.Session()
         made.trust_env = False
-        made.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # a redirect's body would be read to its end, however long it is
+        made.get_redirect_target = lambda resp: None  # a redirect's body would be read to its end, however long it is
         made.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
         made.headers["Accept-Encoding"] = "gzip, deflate"
         made.verify = (check["ca"] or True) if check["validate_certs"] else False
         made.cert = (check["client_cert"], check["client_key"]) if check["client_key"] else check["client_cert"] or None
         made.proxies = {"http": check["proxy"], "https": check["proxy"]} if check["proxy"] else {}
         for scheme in ("http://", "https://"):
-            made.mount(scheme, _Adapter(pool_connections=self.workers, pool_maxsize=self.workers))
+            made.mount(scheme, _adapter()(pool_connections=self.workers, pool_maxsize=self.workers))
         return made
 
 
@@ -213,7 +197,5 @@ def client(workers: int) -> Client:
 
     :raises StateError: when the target lacks the Python library.
     """
-    if requests is None:
-        raise StateError("health checks", "the Python library requests on the target", "none",
-                         "Install the package python3-requests there (mobius.ops.setup does)")
+    http_library.required()  # before threads ask and time is measured
     return Client(workers)

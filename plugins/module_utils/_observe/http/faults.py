@@ -13,12 +13,7 @@ from urllib.parse import urlsplit
 
 from ..._core import documents as core_documents
 from ..._core import wording
-
-try:
-    import requests
-    import urllib3
-except ImportError:
-    requests = urllib3 = None  # type: ignore[assignment]
+from . import library as http_library
 
 #: Characters of a body that a sentence quotes.
 SAID = 120
@@ -51,7 +46,7 @@ def causes(error: BaseException) -> list[BaseException]:
 
 def classify(error: BaseException) -> tuple[str, str]:
     """``(outcome, kind)`` of what an HTTP request raised."""
-    found = causes(error)
+    found, requests = causes(error), http_library.required().requests
 
     def is_a(*kinds: t.Any) -> bool:
         return any(isinstance(one, kinds) for one in found)
@@ -72,12 +67,13 @@ def classify(error: BaseException) -> tuple[str, str]:
         return "failed", "refused"
     if is_a(http.client.LineTooLong) or any("got more than" in str(one) for one in found if isinstance(one, http.client.HTTPException)):
         return "failed", "too_large"
-    if _broken_off(error) or is_a(urllib3.exceptions.InvalidHeader):
+    if _broken_off(error) or is_a(http_library.required().urllib3.exceptions.InvalidHeader):
         return "failed", "closed"
     return "error", "request"
 
 
 def _broken_off(error: BaseException) -> bool:
+    requests, urllib3 = http_library.required()
     of_urllib3 = isinstance(error, urllib3.exceptions.HTTPError) and not isinstance(error, ValueError)
     return of_urllib3 or isinstance(error, (requests.ConnectionError, http.client.HTTPException, ConnectionError))
 
@@ -112,7 +108,8 @@ def reason(kind: str, error: BaseException, url: str, seconds: float) -> str:
         words = _certificate_fault(causes(error))[1]
         return f"the certificate of {urlsplit(url).hostname} {words}" if words else f"TLS: {_innermost(error)}"
     if kind == "proxy":
-        return f"the proxy: {_innermost(error)}" if isinstance(error, requests.exceptions.ProxyError) else f"the proxy: {told['timeout']}"
+        by_proxy = isinstance(error, http_library.required().requests.exceptions.ProxyError)
+        return f"the proxy: {_innermost(error) if by_proxy else told['timeout']}"
     return told.get(kind) or str(error)
 
 
@@ -152,5 +149,6 @@ def remedy(status: int, body: str, headers: dict[str, str]) -> str:
 
 def _innermost(error: BaseException) -> str:
     """What the system or the TLS library said, without what was wrapped around it."""
-    plain = [one for one in causes(error) if isinstance(one, OSError) and not isinstance(one, requests.RequestException)]
+    wrapper = http_library.required().requests.RequestException
+    plain = [one for one in causes(error) if isinstance(one, OSError) and not isinstance(one, wrapper)]
     return str(plain[-1] if plain else error)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ import zipfile
 import pytest
 
 from ansible_collections.mobius.ops.plugins.module_utils._backup import create as backup_create
+from ansible_collections.mobius.ops.plugins.module_utils._backup import drafts as backup_drafts
 from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import deflate
 from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import file_reader as archive_file_reader
 from ansible_collections.mobius.ops.plugins.module_utils._core import clock, threads
@@ -124,21 +126,105 @@ def test_an_archive_without_its_sidecar_is_not_copied_from(filled):
     assert made(filled)["reused"] == 0
 
 
+def flip(archive, names):
+    """Change one bit of the bytes of some members."""
+    with zipfile.ZipFile(archive) as opened:
+        infos = [opened.getinfo(name) for name in names]
+    with open(archive, "r+b") as stream:
+        for info in infos:
+            stream.seek(info.header_offset + 30 + len(info.filename) + info.compress_size // 2)
+            byte = stream.read(1)
+            stream.seek(-1, os.SEEK_CUR)
+            stream.write(bytes([byte[0] ^ 4]))
+
+
 @pytest.mark.parametrize("name", ["uploads/large.txt", "uploads/rules.txt"])
 def test_damaged_members_of_the_earlier_archive_are_read_anew_and_told(filled, name):
     first = made(filled)
-    with zipfile.ZipFile(first["archive"]) as archive:
-        info = archive.getinfo(name)
-    with open(first["archive"], "r+b") as stream:
-        stream.seek(info.header_offset + 30 + len(name) + info.compress_size // 2)
-        byte = stream.read(1)
-        stream.seek(-1, os.SEEK_CUR)
-        stream.write(bytes([byte[0] ^ 4]))
+    flip(first["archive"], [name])
     second = made(filled)
     assert second["reused"] == len(files_of(second["archive"])) - 1
     assert f"{name} in an earlier archive is damaged, so it was read anew" in str(second["warnings"])
     states = {each["archive"]: each["status"] for each in filled.info(verify="deep")}
     assert states == {first["archive"]: "corrupt", second["archive"]: "verified"}
+
+
+def test_every_damaged_member_is_read_anew_at_once(filled):
+    names = ["uploads/large.txt", "uploads/large.bin", "uploads/rules.txt", "logs/small.log"]
+    flip(made(filled)["archive"], names)
+    second = made(filled)
+    assert second["reused"] == len(files_of(second["archive"])) - len(names)
+    assert sum("is damaged, so it was read anew" in warning for warning in second["warnings"]) == len(names)
+    assert filled.info(verify="deep")[0]["status"] == "verified"
+
+
+def test_what_changes_while_a_damaged_member_is_noticed_is_in_the_archive(filled, monkeypatch):
+    """The archive is written twice then, and the second time holds what is there by then."""
+    flip(made(filled)["archive"], ["uploads/large.txt"])
+    empty = backup_drafts.Draft.empty
+
+    def meanwhile(draft):
+        filled.put("uploads/late.txt", b"late")
+        os.unlink(filled.path("uploads/large.bin"))
+        empty(draft)
+
+    monkeypatch.setattr(backup_drafts.Draft, "empty", meanwhile)
+    archive = made(filled)["archive"]
+    with zipfile.ZipFile(archive) as opened:
+        assert opened.testzip() is None and opened.read("uploads/late.txt") == b"late" and opened.read("uploads/large.txt") == TEXT
+        assert "uploads/large.bin" not in opened.namelist()
+
+
+def test_a_member_that_is_damaged_while_it_is_copied_fails_the_backup(filled, monkeypatch):
+    """The earlier archive is sound, so the disk or the memory is not: nothing is published."""
+    first = made(filled)
+    sync = backup_drafts.Draft.sync
+
+    def damaged(draft):
+        sync(draft)
+        flip(draft.partial, ["uploads/large.txt"])
+
+    monkeypatch.setattr(backup_drafts.Draft, "sync", damaged)
+    result = filled.backup()
+    assert result["failed"] and "stored bytes that are not what was written" in result["msg"] and "uploads/large.txt" in result["msg"]
+    assert [backup["archive"] for backup in filled.info()] == [first["archive"]]
+
+
+@pytest.mark.parametrize("copied", [0, 1000])
+def test_what_the_kernel_does_not_copy_is_read_and_written(filled, monkeypatch, copied):
+    """As between two file systems; or it begins, and then does not go on."""
+    made(filled)
+    kernel, calls = os.copy_file_range, []
+
+    def refuse(source, target, size, *offsets):
+        calls.append(size)
+        if copied and len(calls) % 2:
+            return kernel(source, target, min(size, copied), *offsets)
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    second = made(filled)
+    assert calls and second["reused"] == len(files_of(second["archive"])) and "warnings" not in second
+    assert filled.info(verify="deep")[0]["status"] == "verified"
+
+
+def test_a_member_that_cannot_be_read_in_the_earlier_archive_is_read_anew(filled, monkeypatch):
+    first = made(filled)
+    with zipfile.ZipFile(first["archive"]) as opened:
+        begin = opened.getinfo("uploads/rules.txt").header_offset + 30 + len("uploads/rules.txt")
+    pread, status = os.pread, os.stat(first["archive"])
+
+    def broken(descriptor, size, offset):
+        if offset == begin and os.path.samestat(os.fstat(descriptor), status):
+            raise OSError(errno.EIO, "Input/output error")
+        return pread(descriptor, size, offset)
+
+    monkeypatch.setattr(os, "pread", broken)
+    second = made(filled)
+    monkeypatch.undo()
+    assert second["reused"] == len(files_of(second["archive"])) - 1
+    assert "uploads/rules.txt in an earlier archive is damaged, so it was read anew" in str(second["warnings"])
+    assert filled.info(verify="deep")[0]["status"] == "verified"
 
 
 def test_a_damaged_manifest_of_the_earlier_archive(filled):
@@ -199,6 +285,19 @@ def test_libraries(monkeypatch):
     assert deflate.Deflater(6, isal=False).library == "zlib"
     monkeypatch.setattr(deflate, "isal_zlib", None)
     assert deflate.Deflater(6).library == "zlib" and deflate.crc32(b"a") == 0xE8B7BE43
+
+
+@pytest.mark.parametrize("size", [200_000, 2_500_000])
+def test_large_content_is_tried_in_several_places(filled, size):
+    """A text behind the picture in its head still shrinks, and what is packed but for its head does not."""
+    noise = random.Random(3).randbytes(size)
+    filled.put("uploads/text behind a picture", noise[:size // 5] + TEXT[:size - size // 5])
+    filled.put("uploads/packed behind a text", TEXT[:4000] + noise[4000:])
+    archive = made(filled, level=5)["archive"]
+    with zipfile.ZipFile(archive) as opened:
+        methods = {info.filename: info.compress_type for info in opened.infolist()}
+    assert methods["uploads/text behind a picture"] == zipfile.ZIP_DEFLATED
+    assert methods["uploads/packed behind a text"] == zipfile.ZIP_STORED
 
 
 def test_what_does_not_shrink_is_stored_whatever_its_name(filled):

@@ -10,7 +10,7 @@ import pytest
 from support.waiting import HANG
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import clock, fs
-from ansible_collections.mobius.ops.plugins.module_utils._observe.http import connection as http_connection
+from ansible_collections.mobius.ops.plugins.module_utils._observe.http import library as http_library
 from ansible_collections.mobius.ops.plugins.module_utils._target import records
 from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
 from ansible_collections.mobius.ops.plugins.module_utils._watch import latency_baseline
@@ -115,7 +115,7 @@ def test_bad_input_starts_nothing_and_leaves_the_watch_that_runs(do, host, optio
 def test_a_target_that_cannot_measure_gets_no_watch(do, host, monkeypatch, check):
     host.live("r1")
     host.serve()
-    monkeypatch.setattr(http_connection, "requests", None)
+    monkeypatch.setattr(http_library, "_found", lambda: None)
     assert "expected the Python library requests on the target, found none. Install the package" in do("started", check=check)["msg"]
     assert watch_control.latest(host.layout) is None
 

@@ -12,7 +12,7 @@ from support.waiting import HANG
 from ansible_collections.mobius.ops.plugins.module_utils._core import expressions
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._observe import probe
-from ansible_collections.mobius.ops.plugins.module_utils._observe.http import connection as http_connection
+from ansible_collections.mobius.ops.plugins.module_utils._observe.http import library as http_library
 
 
 def run(**check):
@@ -182,7 +182,7 @@ def test_missing_libraries_are_named_with_their_package(monkeypatch, web):
     monkeypatch.setattr(expressions, "jmespath", None)
     with pytest.raises(StateError, match="python3-jmespath"):
         run(url=web.base + "/json", json=["status"])
-    monkeypatch.setattr(http_connection, "requests", None)
+    monkeypatch.setattr(http_library, "_found", lambda: None)
     with pytest.raises(StateError, match="python3-requests"):
         probe.session()
 

@@ -18,7 +18,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._core import expression
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health, probe
 from ansible_collections.mobius.ops.plugins.module_utils._observe.http import certificate
-from ansible_collections.mobius.ops.plugins.module_utils._observe.http import connection as http_connection
+from ansible_collections.mobius.ops.plugins.module_utils._observe.http import library as http_library
 
 
 def run(**check):
@@ -319,7 +319,10 @@ def test_no_part_of_a_secret_is_left_where_a_sample_is_cut(web):
 ])
 def test_what_a_check_takes_is_asked_for_beforehand(monkeypatch, library, checks, words):
     full = [probe.normalize(check) for check in checks]
-    monkeypatch.setattr(http_connection if library == "requests" else expressions, library, None)
+    if library == "requests":
+        monkeypatch.setattr(http_library, "_found", lambda: None)
+    else:
+        monkeypatch.setattr(expressions, library, None)
     if words is None:
         probe.require(full)
         return
