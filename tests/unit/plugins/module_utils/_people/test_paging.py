@@ -160,6 +160,57 @@ def test_a_fallback_channel_gets_the_message_after_two_failures_and_the_channel_
     assert (30, "INC-20261103-1, level 1", "phone") in paged.got() and not paged.repeated()
 
 
+def test_a_fallback_channel_does_not_wait_for_another_channel_that_hangs(tmp_path):
+    contacts = {**SETTINGS["contacts"], "channels": {**SETTINGS["contacts"]["channels"], "phone": {"fallback": "spare"}}}
+    paged = Paged(str(tmp_path), contacts=contacts)
+    paged.open()
+    paged.down = {"phone", "mail"}
+    paged.run(0)
+    released = threading.Event()
+
+    def send(url, *words):
+        if url.endswith("mail"):
+            released.wait()
+        return paged.send(url, *words)
+    thread = threading.Thread(target=lambda: paged.run(1, send=send))
+    thread.start()
+    try:
+        wait_until(lambda: [one[2] for one in paged.got() if one[0] == 1] == ["spare"])  # while one hangs
+        assert thread.is_alive()
+    finally:
+        released.set()
+        thread.join()
+
+
+def test_a_channel_that_fails_twice_is_down_and_its_fallback_gets_all_that_it_should_send(tmp_path):
+    channels = {**SETTINGS["contacts"]["channels"], "phone": {"fallback": "spare"}, "mail": {"fallback": "spare"}}
+    paged = Paged(str(tmp_path), contacts={**SETTINGS["contacts"], "channels": channels})
+    names = [paged.open(number) for number in range(1, 6)]
+    paged.down = {"phone", "mail"}
+    for minute in (0, 1):
+        paged.run(minute)
+    assert {(at, one) for at, one, channel in paged.got() if channel == "spare"} == {(1, f"{name}, level 1") for name in names}
+    paged.down = set()
+    paged.run(40)
+    assert {(one, channel) for _at, one, channel in paged.got() if "level 1" in one} == {
+        (f"{name}, level 1", channel) for name in names for channel in (*CHANNELS, "spare")}
+    assert not paged.repeated()
+
+
+def test_one_message_that_is_refused_sends_no_other_to_the_fallback(tmp_path):
+    contacts = {**SETTINGS["contacts"], "channels": {**SETTINGS["contacts"]["channels"], "phone": {"fallback": "spare"}}}
+    paged = Paged(str(tmp_path), contacts=contacts)
+    paged.open()
+
+    def send(url, title, *words):
+        return "it is refused" if url.endswith("phone") and "fail 1 " in title else paged.send(url, title, *words)
+    paged.run(0, send=send)
+    for number, minute in ((2, 1), (3, 3), (4, 5)):
+        paged.open(number, minute)
+        paged.run(minute, send=send)
+    assert [one for _at, one, channel in paged.got() if channel == "spare"] == ["INC-20261103-1, level 1"]
+
+
 def test_a_channel_without_a_url_falls_back_at_once(tmp_path):
     contacts = {**SETTINGS["contacts"], "channels": {**SETTINGS["contacts"]["channels"], "phone": {"fallback": "spare"}}}
     paged = Paged(str(tmp_path), {name: f"json://@{name}" for name in ("mail", "room", "spare")}, contacts=contacts)
