@@ -179,7 +179,7 @@ def test_the_key_is_asked_for_where_the_plugin_has_headers(url, expected):
 def test_a_target_without_apprise(monkeypatch):
     assert sender.missing() == []
     sender.require()
-    monkeypatch.setattr(sender, "apprise", None)
+    monkeypatch.setattr(sender, "_installed", lambda: False)
     with pytest.raises(StateError) as caught:
         sender.require()
     assert [str(caught.value)] == sender.missing()
