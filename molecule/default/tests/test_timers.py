@@ -79,8 +79,8 @@ class Message(t.NamedTuple):
 def host() -> t.Iterator[Host]:
     found = Host()
     folders = [Path(importlib.import_module(name).__file__ or "").parent for name in LIBRARIES]
-    packed = subprocess.run(["tar", "-c", "--exclude=__pycache__", *(word for path in folders for word in ("-C", str(path.parent), path.name))],
-                            capture_output=True, check=True).stdout
+    words = [word for path in folders for word in ("-C", str(path.parent), path.name)]
+    packed = subprocess.run(["tar", "-c", "--exclude=__pycache__", *words], capture_output=True, check=True).stdout
     subprocess.run([*found.ssh, "sudo mkdir -p /var/tmp/lib && sudo tar -x -C /var/tmp/lib"], input=packed, check=True)
     code = base64.b64encode(RECEIVER.encode()).decode()
     found.run(f"echo {code} | base64 -d >/var/tmp/receiver.py; rm -f /var/tmp/messages")

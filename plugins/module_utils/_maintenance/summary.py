@@ -26,11 +26,16 @@ _TEXT = 300
 class Run(t.Protocol):
     """What a message needs of a report."""
 
-    cadence: str
-    env: str
-    steps: tuple[Told, ...]
-    page: str
-    incidents: tuple[str, ...]
+    @property
+    def cadence(self) -> str: ...
+    @property
+    def env(self) -> str: ...
+    @property
+    def steps(self) -> tuple[Told, ...]: ...
+    @property
+    def page(self) -> str: ...
+    @property
+    def incidents(self) -> tuple[str, ...]: ...
 
 
 def check(layout: Layout, request: Request) -> None:
@@ -66,7 +71,9 @@ def _first_level(known: Plan) -> tuple[str, ...]:
 
 
 def _outcome(layout: Layout, posted: paging.Posted, error: str) -> tuple[tuple[str, ...], str]:
-    sent, waiting, box = [], [], Outbox(layout)
+    sent: list[str] = []
+    waiting: list[str] = []
+    box = Outbox(layout)
     for channel in posted.channels:
         try:
             found = box.read((posted.name, 0, channel))
