@@ -6,9 +6,11 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 
 import pytest
 from support.paging import CHANNELS, MINUTES, SETTINGS, Paged
+from support.ports import free_port
 from support.waiting import wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import fs, locks
@@ -110,6 +112,34 @@ def test_a_channel_that_hangs_delays_no_other(paged):
     paged.run(16)
     assert paged.got() == sorted([*expected(0, 15, channels=("phone", "room")), (15, "INC-20261103-1, level 1", "mail"),
                                   (16, "INC-20261103-1, level 2", "mail")])
+
+
+def test_a_real_receiver_that_hangs_and_one_that_is_not_there_delay_no_other(tmp_path, web, capsys):
+    """Through Apprise, to receivers on this machine."""
+    arrived = {}
+
+    def take(handler, name):
+        arrived[name] = time.monotonic() - began
+        handler.send(200)
+    for name in ("room", "spare"):
+        web.answers[f"/{name}"] = lambda handler, body, name=name: take(handler, name)
+    web.answers["/mail"] = lambda handler, body: web.ending.wait()
+    urls = {name: f"json://127.0.0.1:{web.port}/{name}" for name in ("room", "spare")}
+    contacts = {**SETTINGS["contacts"], "channels": {**SETTINGS["contacts"]["channels"], "phone": {"fallback": "spare"}}}
+    paged = Paged(str(tmp_path), {
+        **urls, "phone": f"json://127.0.0.1:{free_port()}/", "mail": f"json://127.0.0.1:{web.port}/mail?rto=0.5"}, contacts=contacts)
+    paged.open()
+    began = time.monotonic()
+    first = paged.run(0, send=None, limit=None)
+    assert set(arrived) == {"room"} and len(first["waiting"]) == 2
+    with capsys.disabled():
+        print(f"\none channel hangs, one is down: the third has its message after {arrived['room']:.2f} s, the run ends after "
+              f"{time.monotonic() - began:.1f} s")
+    began = time.monotonic()
+    second = paged.run(1, send=None, limit=None)
+    assert second["sent"] == ["INC-20261103-1 level 1 spare"]
+    with capsys.disabled():
+        print(f"the fallback of the one that is down has it after {arrived['spare']:.2f} s of the next run")
 
 
 def test_a_sender_that_breaks_is_a_failure_of_its_message(paged):
