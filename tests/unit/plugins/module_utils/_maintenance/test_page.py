@@ -75,6 +75,14 @@ def test_a_run_without_findings_says_so():
     assert "Every step is done, and nothing needs you." in text and 'class="passed"' in text and "What needs you" not in text
 
 
+def test_a_step_that_needs_attention_without_a_cause_is_at_the_top_too():
+    text = page.render(report(Told("cost", "Infrastructure cost review", "done", "It is cheap."),
+                              Told("dependencies", "Update dependencies if needed", "attention", "The registry has no audit.")))
+    needs = text.split("What needs you")[1].split("</section>")[0]
+    assert "Update dependencies if needed" in needs and "The registry has no audit." in needs and "cost" not in needs
+    assert "2026-11-27T05:00:00Z, took 252 s" in text
+
+
 def test_a_line_needs_two_points():
     assert charts.spark([["2026-11-27T05:00:00Z", 5.0]], "one") == ""
     assert 'aria-label="flat: 5"' in charts.spark([["a", 5.0], ["b", 5.0]], "flat: 5")

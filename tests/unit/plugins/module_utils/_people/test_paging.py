@@ -241,6 +241,21 @@ def test_one_message_that_is_refused_sends_no_other_to_the_fallback(tmp_path):
     assert [one for _at, one, channel in paged.got() if channel == "spare"] == ["INC-20261103-1, level 1"]
 
 
+def test_a_channel_that_has_just_delivered_is_not_down(tmp_path):
+    contacts = {**SETTINGS["contacts"], "channels": {**SETTINGS["contacts"]["channels"], "phone": {"fallback": "spare"}}}
+    paged = Paged(str(tmp_path), contacts=contacts)
+    paged.open(1)
+
+    def send(url, title, *words):
+        refused = url.endswith("phone") and ("fail 1 " in title or "fail 3 " in title)
+        return "it is refused" if refused else paged.send(url, title, *words)
+    paged.run(0, send=send)
+    for number in (2, 3, 4):
+        paged.open(number, 1)
+    paged.run(1, send=send)
+    assert [(one, channel) for _at, one, channel in paged.got() if channel in ("phone", "spare")] == [("INC-20261103-2, level 1", "phone")]
+
+
 def test_a_channel_without_a_url_falls_back_at_once(tmp_path):
     contacts = {**SETTINGS["contacts"], "channels": {**SETTINGS["contacts"]["channels"], "phone": {"fallback": "spare"}}}
     paged = Paged(str(tmp_path), {name: f"json://@{name}" for name in ("mail", "room", "spare")}, contacts=contacts)
