@@ -73,10 +73,11 @@ def _tiles(report: Report, counts: dict[str, int]) -> list[tuple[str, str, str]]
 
 
 def _forecast(disk: dict[str, t.Any]) -> str:
-    told = text(f"{disk['mount']} {disk['told']}.")
-    return html_page.section(f"When {disk['mount']} is full", f"<p>{told}</p>{charts.disk(disk)}"
-                             '<p class="soft small">The line is what was used each day. The dashed line goes on at the mean daily step, '
-                             "outliers left out; the band is its interval.</p>")
+    told = f"<p>{text(disk['mount'])} {text(disk['told'])}.</p>"
+    if disk["forecast"]["kind"] != "too_few":
+        told += charts.disk(disk) + ('<p class="soft small">The line is what was used each day. The dashed line goes on at the mean daily '
+                                     "step, outliers left out; the band is its interval.</p>")
+    return html_page.section(f"When {disk['mount']} is full", told)
 
 
 def _step(step: Told) -> str:
