@@ -96,7 +96,7 @@ test-mobius-systemd: setup ## the same on a systemd host in a container, over SS
 	@MOBIUS_SOURCE="$(abspath $(MOBIUS_SOURCE))" MOBIUS_WHERE=systemd SCENARIO=mobius tools/test-systemd $(ARGS)
 
 .PHONY: test-systemd
-test-systemd: setup ## a real systemd host in a container, over SSH (KEEP=1 leaves it up; ARGS=verify for one step)
+test-systemd: setup ## a real systemd host in a container, over SSH (KEEP=1 leaves it up; ARGS=verify for one step; MOBIUS_SUITE=trixie for Debian 13)
 	@tools/test-systemd $(ARGS)
 
 .PHONY: test-cluster

@@ -61,6 +61,7 @@ def maintenance_page(result: dict[str, t.Any]) -> dict[str, t.Any]:
     outcome = next((word for status, word in (("failed", "steps_failed"), ("attention", "attention_needed"), ("planned", "planned"))
                     if status in statuses), "all_done")
     where = f" Page: {result['page']}." if result["page"] else ""
+    where += f" The summary was sent through {', '.join(result['summary_sent'])}." if result.get("summary_sent") else ""
     return {"page": "\n".join(line for step in result["steps"] for line in step_lines(step)), "outcome": outcome,
             "good": outcome != "steps_failed", "message": result["message"] + where,
             "attention": [step["name"] for step in result["steps"] if step["status"] in ("attention", "failed")]}

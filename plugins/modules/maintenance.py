@@ -12,6 +12,8 @@ description:
     and what changed since its last run. A step that fails or hangs keeps no other one from running.
   - Writes a page to C(<root>/reports/maintenance-<cadence>.html), mode 0640, and keeps figures in C(<root>/state/maintenance.json).
   - Opens one incident for each cause that has weight. No second one is opened while it is open.
+  - Sends the summary as one message to the people of C(summary_to) in O(request), or to the first level of severity 4's own escalation
+    chain. It goes through the outbox of M(mobius.ops.notify), so it is tried again when a receiver is down.
   - Newer packages and patches are reported. Nothing is installed, unless C(apply_patches) in O(request) asks for security patches.
 author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
@@ -85,6 +87,11 @@ incidents:
   returned: success
   type: list
   elements: str
+summary_sent:
+  description: The channels that have taken the summary as a message.
+  returned: success
+  type: list
+  elements: str
 cadence:
   description: The cadence.
   returned: success
@@ -102,6 +109,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
 from ansible_collections.mobius.ops.plugins.module_utils._maintenance import run as maintenance_run
+from ansible_collections.mobius.ops.plugins.module_utils._maintenance import summary
 from ansible_collections.mobius.ops.plugins.module_utils._maintenance.request import Request
 from ansible_collections.mobius.ops.plugins.module_utils._target import progress
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
@@ -111,7 +119,10 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     """Take the steps; in check mode only list them."""
     given = {name: params[name] for name in ("checks", "drill_checks", "headers", "secret_headers") if params[name]}
     request = Request.read({**params["request"], **given})
-    report = maintenance_run.run(Layout(params["root"]), request, progress.meter(params), check_mode)
+    layout = Layout(params["root"])
+    layout.require()
+    summary.check(layout, request)
+    report = maintenance_run.run(layout, request, progress.meter(params), check_mode)
     return not check_mode, {**dataclasses.asdict(report), "well": report.well}, {}
 
 

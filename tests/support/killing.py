@@ -28,6 +28,26 @@ def killed_before(number: int, work: t.Callable[[], t.Any], only: str = "", effe
     :param effects: owners and names of what counts as an effect.
     :returns: the name of that effect; empty when the work came to its end before.
     """
+    return begun(number, work, only, effects).end()
+
+
+class Victim(t.NamedTuple):
+    """A child process that is killed, or comes to its end before."""
+
+    pid: int
+    pipe: int
+
+    def end(self) -> str:
+        """Wait for its end; the name of the effect that it was killed before."""
+        with os.fdopen(self.pipe) as pipe:
+            _pid, status = os.waitpid(self.pid, 0)
+            name = pipe.read() if os.WIFSIGNALED(status) else ""
+        assert bool(name) == os.WIFSIGNALED(status)
+        return name
+
+
+def begun(number: int, work: t.Callable[[], t.Any], only: str = "", effects: t.Sequence[tuple[t.Any, str]] = EFFECTS) -> Victim:
+    """As :func:`killed_before`, without waiting for the end."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
@@ -39,11 +59,7 @@ def killed_before(number: int, work: t.Callable[[], t.Any], only: str = "", effe
         finally:
             os._exit(0)
     os.close(writing)
-    with os.fdopen(reading) as pipe:
-        _pid, status = os.waitpid(child, 0)
-        name = pipe.read() if os.WIFSIGNALED(status) else ""
-    assert bool(name) == os.WIFSIGNALED(status)
-    return name
+    return Victim(child, reading)
 
 
 def _trap(number: int, writing: int, only: str, effects: t.Sequence[tuple[t.Any, str]]) -> None:

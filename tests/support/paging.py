@@ -12,6 +12,7 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import clock, fs
 from ansible_collections.mobius.ops.plugins.module_utils._people import plan, service
+from ansible_collections.mobius.ops.plugins.module_utils._target import incident_log, incident_record, incidents
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 NOON = datetime.datetime(2026, 11, 3, 12, tzinfo=datetime.timezone.utc)
@@ -55,6 +56,17 @@ class Paged:
             "id": name, "title": f"Renders fail {number}", "severity": 1, "status": "open", "env": "production", "release": "v1",
             "summary": "went back to v0", "opened": clock.iso(opened), "evidence": {"backup": "a.zip"}, **facts})
         return name
+
+    def opened(self, number: int) -> str:
+        """Open an incident now, as what goes wrong does: a log of events; its id. The clock of this process is to be the simulated one."""
+        return str(incidents.open_incident(self.layout, {
+            "title": f"Renders fail {number}", "severity": 1, "env": "production", "release": "v1", "summary": "went back to v0",
+            "fleet": f"2026-11-03 {number}"})["id"])
+
+    def noted(self, name: str) -> list[tuple[float, int, tuple[str, ...]]]:
+        """Minute, level and channels of each page that the record of an incident knows, in their order."""
+        return [((clock.parse(event["when"]) - NOON).total_seconds() / 60, event["level"], tuple(event["channels"]))
+                for event in incident_record.read(self.layout, name)["events"] if event["what"] == incident_log.PAGED]
 
     def at(self, minutes: float) -> Paged:
         """Set the clock to so many minutes after noon."""

@@ -2,8 +2,12 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import json
+import os
 import re
+import signal
+import subprocess
 import sys
 import typing as t
 from pathlib import Path
@@ -13,23 +17,35 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tests"))
 
+from support.cluster import fault
 from support.waiting import HANG, wait_until
 from test_host import Host, says
 
-#: A receiver on the host itself: one line a message, with the moment of its arrival.
+#: Receivers on the host itself, by HTTP and by SMTP: one line a message, with the moment of its arrival.
 RECEIVER = """
-import http.server, json, time
+import email, email.policy, http.server, json, time
+from aiosmtpd.controller import Controller
+def note(channel, title, key):
+    with open("/var/tmp/messages", "a") as stream:
+        stream.write(json.dumps([time.time(), channel, title, key]) + "\\n")
 class Receiver(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with open("/var/tmp/messages", "a") as stream:
-            stream.write(json.dumps([time.time(), body["title"]]) + "\\n")
+        note("room", body["title"], self.headers["Idempotency-Key"])
         self.send_response(200)
         self.end_headers()
     def log_message(self, *words):
         pass
+class Mails:
+    async def handle_DATA(self, server, session, envelope):
+        mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        note("mail", str(mail["Subject"]), mail["X-Idempotency-Key"])
+        return "250 OK"
+Controller(Mails(), hostname="127.0.0.1", port=8025).start()
 http.server.HTTPServer(("127.0.0.1", 8099), Receiver).serve_forever()
 """
+#: What the receiver by SMTP needs; all of it is Python.
+LIBRARIES = ("aiosmtpd", "attr", "public")
 #: Earlier tests may have left incidents; one that is open keeps the next one of its cause from being paged.
 RESOLVE = """
 import glob, json
@@ -37,39 +53,62 @@ for path in glob.glob("/opt/mobius/incidents/*.json"):
     record = json.load(open(path))
     json.dump({**record, "status": "resolved"}, open(path, "w"))
 """
+CHANNELS = ("room", "mail")
 PEOPLE: dict[str, t.Any] = {
-    "mobius_contacts": {"channels": {"room": {}}},
-    "mobius_escalation": {str(severity): [{"after": 0, "notify": ["room"]}] for severity in (1, 2, 3)},
-    "mobius_notify_urls": {"room": "json://127.0.0.1:8099/room"},
+    "mobius_contacts": {"channels": {name: {} for name in CHANNELS}},
+    "mobius_escalation": {**{str(severity): [{"after": 0, "notify": [*CHANNELS]}] for severity in (1, 2, 3)},
+                          "4": [{"after": 0, "notify": ["mail"]}]},
+    "mobius_notify_urls": {"room": "json://127.0.0.1:8099/room",
+                           "mail": "mailto://127.0.0.1:8025/?from=ops@mobius.example&to=anna@mobius.example"},
     "mobius_checks": [{"name": "health", "url": "http://127.0.0.1:5001/health", "timeout": 5}]}
 CADENCES = ("weekly", "monthly", "quarterly")
 JOBS = ("backup", "verify", "escalate", *CADENCES, "metrics")
 LATE = HANG + 120
 
 
+class Message(t.NamedTuple):
+    """A message that a receiver got."""
+
+    at: float
+    channel: str
+    title: str
+    key: str
+
+
 @pytest.fixture(scope="module")
 def host() -> t.Iterator[Host]:
     found = Host()
+    folders = [Path(importlib.import_module(name).__file__ or "").parent for name in LIBRARIES]
+    words = [word for path in folders for word in ("-C", str(path.parent), path.name)]
+    packed = subprocess.run(["tar", "-c", "--exclude=__pycache__", *words], capture_output=True, check=True).stdout
+    subprocess.run([*found.ssh, "sudo mkdir -p /var/tmp/lib && sudo tar -x -C /var/tmp/lib"], input=packed, check=True)
     code = base64.b64encode(RECEIVER.encode()).decode()
     found.run(f"echo {code} | base64 -d >/var/tmp/receiver.py; rm -f /var/tmp/messages")
-    found.run("systemd-run --unit=receiver python3 /var/tmp/receiver.py")
+    found.run("systemctl stop receiver; systemd-run --unit=receiver --setenv=PYTHONPATH=/var/tmp/lib python3 /var/tmp/receiver.py")
     code = base64.b64encode(RESOLVE.encode()).decode()
     found.run(f"echo {code} | base64 -d | python3")
+    print(found.run("python3 -c \"import apprise; print(apprise.__version__, apprise.__file__)\"; cat /etc/debian_version"))
     yield found
     found.run("systemctl stop receiver")
 
 
-def messages(host: Host) -> list[tuple[float, str]]:
-    return [tuple(json.loads(line)) for line in host.run("cat /var/tmp/messages 2>/dev/null").splitlines()]
+def messages(host: Host) -> list[Message]:
+    return [Message(*json.loads(line)) for line in host.run("cat /var/tmp/messages 2>/dev/null").splitlines()]
 
 
-def seconds_to(host: Host, fault: str, title: str) -> float:
-    """Bring about a fault; how many seconds later its message arrives, by the host's clock. The controller only looks."""
+def seconds_to(host: Host, fault: str, title: str, first: str = "true") -> None:
+    """Bring about a fault, and tell how many seconds later its message arrives, by the host's clock. The controller only looks.
+
+    :param first: what the host does or waits for just before.
+    """
     before = len(messages(host))
-    began = float(host.run(f"date +%s.%N; {fault}").splitlines()[0])
-    found = wait_until(lambda: [at for at, text in messages(host)[before:] if title in text], f"the message {title}", LATE)
-    print(f"{title}: {found[0] - began:.1f} s from the fault to the message")
-    return float(found[0] - began)
+    began = float(host.run(f"{first}; date +%s.%N; {fault}").splitlines()[0])
+
+    def arrived() -> dict[str, float]:
+        found = {each.channel: each.at for each in reversed(messages(host)[before:]) if title in each.title}
+        return found if set(found) == set(CHANNELS) else {}
+    found = wait_until(arrived, f"the message {title}", LATE)
+    print(f"{title}: {' and '.join(f'{found[name] - began:.1f} s to {name}' for name in CHANNELS)} from the fault")
 
 
 def state(host: Host, job: str) -> dict[str, t.Any]:
@@ -114,6 +153,7 @@ def test_each_cadence_runs_unattended_and_leaves_its_page(host, cadence):
     host.run(f"systemctl start mobius-staging-{cadence}.service")
     found = state(host, cadence)
     print(f"{cadence}: {found['seconds']} s, {found['outcome']}: {found['message']}")
+    assert [each.channel for each in messages(host) if each.title.startswith(f"{cadence.capitalize()} maintenance: ")] == ["mail"]
     assert found["outcome"] in ("all_done", "attention_needed", "steps_failed"), found
     assert host.run(f"test -s /opt/mobius/reports/maintenance-{cadence}.html && echo there") == "there"
     steps = json.loads(host.run("cat /opt/mobius/state/maintenance.json"))["steps"]
@@ -132,12 +172,12 @@ def test_a_failed_backup_reaches_people(host):
 
 def test_a_killed_backup_reaches_people(host):
     host.run("systemctl stop mobius-staging-metrics.timer")
-    host.run("dd if=/dev/urandom of=/opt/mobius/shared/uploads/large.bin bs=1M count=300 status=none; "
-             "systemctl start --no-block mobius-staging-backup.service")
-    wait_until(lambda: state(host, "backup").get("ended") is None, "the backup runs")
+    host.run("dd if=/dev/urandom of=/opt/mobius/shared/uploads/large.bin bs=1M count=300 status=none")
+    runs = "systemctl start --no-block mobius-staging-backup.service; " \
+           "until grep -q \"ended.: null\" /opt/mobius/state/schedule/backup.json; do sleep 0.02; done"
     fault = "systemctl kill -s KILL mobius-staging-backup.service; rm -f /opt/mobius/shared/uploads/large.bin; " \
             "systemctl start mobius-staging-metrics.timer"
-    seconds_to(host, fault, "The scheduled backup failed")
+    seconds_to(host, fault, "The scheduled backup failed", first=runs)
     assert state(host, "backup")["outcome"] == "killed"
     host.run("systemctl start mobius-staging-backup.service")
     assert state(host, "backup")["good"]
@@ -163,13 +203,32 @@ def test_an_incident_of_another_part_is_paged_by_the_timer(host):
     seconds_to(host, f"echo {code} | base64 -d | python3", "A watch went back")
 
 
+def test_a_rollback_by_a_watch_reaches_people(host):
+    good = host.live()
+    run = host.operator.start("deploy", **host.source("v7"), mobius_watch_duration="600", mobius_watch_interval="30",
+                              mobius_watch_retry_interval="5", mobius_failure_threshold="3", **PEOPLE)
+    for line in run.stdout:
+        if "round 1 ok" in line:
+            break
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    assert host.live().startswith("v7-")
+    seconds_to(host, fault("health"), "was rolled back to")
+    assert host.live() == good
+    assert host.play("force_unlock", mobius_why="the controller was killed").status == 0
+
+
 def test_no_incident_was_paged_twice(host):
-    titles = [text.partition(" [delayed")[0] for _at, text in messages(host)]
-    assert sorted(titles) == sorted([
-        *["SEV2 high: The scheduled backup failed (staging, mobius-systemd)"] * 2,
-        "SEV1 critical: mobius is down (staging, mobius-systemd)",
-        "SEV2 high: /opt/mobius/shared/out is nearly full (staging, mobius-systemd)",
-        "SEV2 high: A watch went back (staging, mobius-systemd)"]), titles
+    found = messages(host)
+    assert len({each.key for each in found}) == len(found) and all(each.key for each in found), found
+    for channel in CHANNELS:
+        titles = [re.sub(r"-[0-9a-f]{8}", "", each.title.partition(" [delayed")[0]) for each in found if each.channel == channel]
+        assert sorted(title for title in titles if "aintenance: " not in title) == sorted([
+            *["SEV2 high: The scheduled backup failed (staging, mobius-systemd)"] * 2,
+            "SEV1 critical: mobius is down (staging, mobius-systemd)",
+            "SEV2 high: /opt/mobius/shared/out is nearly full (staging, mobius-systemd)",
+            "SEV2 high: A watch went back (staging, mobius-systemd)",
+            f"SEV2 high: Release v7 was rolled back to {host.live().rpartition('-')[0]} (staging, mobius-systemd)"]), titles
 
 
 def test_a_new_version_replaces_the_code_and_the_old_one_stays_while_it_is_named(host):

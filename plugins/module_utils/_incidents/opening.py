@@ -1,12 +1,13 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Open an incident, and let it gather its evidence: the record is on disk first, so that nothing keeps it from being opened."""
+"""Open an incident, let it gather its evidence, and page its people. The record is on disk first, so nothing keeps it from being opened."""
 from __future__ import annotations
 
 import contextlib
 import typing as t
 
 from .._core.errors import OpsError
+from .._people import service as people_service
 from .._target import incident_log, incidents
 from .._target.layout import Layout
 from . import evidence
@@ -24,3 +25,12 @@ def complete(layout: Layout, record: dict[str, t.Any]) -> dict[str, t.Any]:
     with contextlib.suppress(OpsError, OSError):
         return incidents.add_evidence(layout, record["id"], evidence.gather(layout, record["env"]))
     return record
+
+
+def page(layout: Layout) -> str:
+    """Page the people of open incidents now, without waiting for a timer; why that was not possible, or nothing."""
+    try:
+        people_service.escalated(layout)
+    except (OpsError, OSError) as error:
+        return str(error)
+    return ""

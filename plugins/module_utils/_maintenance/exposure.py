@@ -31,7 +31,7 @@ def ports(context: Context) -> Part:
     if not more:
         return [], [*lines, f"ports: {len(found)} are open to other hosts, all of them expected"]
     words = listed([f"{port} ({found[port] or 'an unknown program'})" for port in more])
-    return [Cause("port_open", 3, f"Other hosts may reach {count(len(more), 'port')} that nobody expects: {words}. Close "
+    return [Cause("port_open", 3, f"Other hosts may reach {count(len(more), 'port')} that no setting expects: {words}. Close "
                   f"{'it' if len(more) == 1 else 'them'}, or add to mobius_maintenance_open_ports.", tuple(map(str, more)))], lines
 
 

@@ -70,7 +70,9 @@ class Context:
 def judged(sentences: t.Sequence[str], causes: t.Sequence[Cause], well: str, **facts: t.Any) -> Found:
     """``done`` with the sentence *well* when nothing was found, else ``attention`` with what was."""
     told = [cause.text for cause in causes] + list(sentences)
-    evidence = tuple(facts.pop("evidence", ()))[:MOST]
+    evidence = tuple(facts.pop("evidence", ()))
+    if len(evidence) > MOST:
+        evidence = (*evidence[:MOST], f"and {len(evidence) - MOST} more")
     return Found(ATTENTION if told else DONE, " ".join(told) or well, evidence, tuple(causes), **facts)
 
 

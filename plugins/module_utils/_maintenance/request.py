@@ -11,6 +11,8 @@ from .._core.errors import InputError
 from .._target.layout import check_name
 
 CADENCES = ("weekly", "monthly", "quarterly")
+#: When the summary is sent: after each run; when a step failed or needs attention; not at all.
+ALWAYS, ON_ATTENTION, NEVER = "always", "attention", "never"
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0", "")
 _Mapping = dict[str, t.Any]
 
@@ -74,6 +76,9 @@ class Request:
     #: The day of the last training, and days after which the next one is due.
     trained: str = ""
     training_days: int = 100
+    #: When people get the summary as a message, and which schedules, people and channels; the first level of severity 4 without names.
+    summary: str = ALWAYS
+    summary_to: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, mapping: t.Mapping[str, t.Any]) -> Request:
@@ -95,6 +100,8 @@ class Request:
 def _checked(made: Request) -> Request:
     if made.cadence not in CADENCES:
         raise InputError("cadence", " or ".join(CADENCES), repr(made.cadence), "Correct mobius_cadence")
+    if made.summary not in (ALWAYS, ON_ATTENTION, NEVER):
+        raise InputError("summary", f"{ALWAYS}, {ON_ATTENTION} or {NEVER}", repr(made.summary), "Correct mobius_maintenance_summary")
     check_name(made.env, "env")
     check_name(made.service, "service name")
     for name in ("step_timeout", "long_timeout", "ready_timeout", "log_slow_ms", "log_max_mb", "log_keep_days", "benchmark_requests"):

@@ -18,6 +18,7 @@ from .._target import history, records
 from .._target.layout import Layout
 from .._target.progress import Meter
 from . import bounded, monthly, opening, page, performance, quarterly, state, storage, trends, weekly
+from . import summary as summary_message
 from .findings import ATTENTION, DONE, FAILED, PLANNED, Cause, Context, Found
 from .request import Request
 from .trends import Told
@@ -79,6 +80,8 @@ class Report:
     #: Ids of incidents that are open because of what was found.
     incidents: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    #: Channels that have taken the summary.
+    summary_sent: tuple[str, ...] = ()
 
     @property
     def well(self) -> bool:
@@ -174,7 +177,8 @@ def _conclude(layout: Layout, request: Request, told: list[Told], started: str, 
         report = dataclasses.replace(report, page="", warnings=(*report.warnings, f"{where}: the page was not written: {error.strerror}."))
     counts = {status: sum(step.status == status for step in shown) for status in (DONE, ATTENTION, FAILED)}
     history.record(layout, "maintenance", request.cadence, env=request.env, report=report.page, **counts)
-    return report
+    sent, trouble = summary_message.send(layout, request, report)
+    return dataclasses.replace(report, summary_sent=sent, warnings=(*report.warnings, *([trouble] if trouble else [])))
 
 
 def summary(cadence: str, steps: t.Sequence[Told], ids: t.Sequence[str]) -> str:

@@ -60,7 +60,7 @@ def disk_space(context: Context) -> Found:
     figures = {} if full is None else {"disk_full_pct": float(full)}
     for disk in storage.disks(context)[:1]:
         figures["disk_used_bytes"] = float(disk.used)
-    return judged([], causes, f"The fullest file system is {full:g} % full." if full is not None else "No file system was found.",
+    return judged([], causes, f"The fullest file system is {full:.3g} % full." if full is not None else "No file system was found.",
                   evidence=[host_metrics.told(one) for one in metrics], figures=figures)
 
 

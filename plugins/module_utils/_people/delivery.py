@@ -10,21 +10,24 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import queue
 import threading
 import time
 import typing as t
 
 from .._core import clock, dotenv, locks
 from .._core.errors import IntegrityError
+from .._target import records
 from .._target.layout import Layout
 from . import outbox, text
 from .outbox import CANCELLED, WAITING, Message, Outbox
 from .plan import Plan
 from .sender import Send
 
-#: Seconds that all channels have in a run, so that it ends before the next minute's.
-LIMIT = 40.0
-#: A message whose channel has failed goes to the fallback in the same run, over so many channels.
+#: Seconds that all channels have in a run, so that it ends before the timer's next one, 30 s later: a channel that hangs would keep that
+#: from paging others.
+LIMIT = 24.0
+#: How often a channel can be the fallback of others in a run.
 _ROUNDS = 4
 Now = t.Callable[[], datetime.datetime]
 
@@ -50,6 +53,8 @@ class Delivery:
         self.tally = Tally()
         #: Channel -> the message that is being sent.
         self.current: dict[str, Message] = {}
+        #: Channel -> messages that come after it; none once the channel has delivered one in this run.
+        self.rest: dict[str, list[Message]] = {}
         self.mutex = threading.Lock()
 
     def run(self, messages: t.Iterable[Message], limit: float = LIMIT) -> Tally:
@@ -59,25 +64,37 @@ class Delivery:
         for each in messages:
             if each.status == WAITING:
                 waiting.setdefault(each.channel, []).append(each)
-        for _round in range(_ROUNDS):
-            self._round(waiting, deadline)
-            waiting = {}
-            for name in list(dict.fromkeys(self.tally.stood_in)):
-                found = [one for one in map(self.box.read, [each for each in self.box.names() if each[2] == name]) if one]
-                waiting[name] = [one for one in found if one.status == WAITING and not one.attempts and one.fallback_of]
-            if not any(waiting.values()) or time.monotonic() > deadline:
+        ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+        running, begun = set(waiting), dict.fromkeys(waiting, 0)
+        for name, found in waiting.items():
+            self._start(name, found, ended)
+        while running:
+            try:
+                running.discard(ended.get(timeout=max(0.0, deadline - time.monotonic())))
+            except queue.Empty:
                 break
+            for name in [name for name in dict.fromkeys(self.tally.stood_in) if name not in running and begun.get(name, 0) < _ROUNDS]:
+                found = self._instead(name)
+                if found:  # at once, whatever other channels still do
+                    begun[name] = begun.get(name, 0) + 1
+                    running.add(name)
+                    self._start(name, found, ended)
+        for name in running:
+            self._hangs(name)
         return self.tally
 
-    def _round(self, waiting: dict[str, list[Message]], deadline: float) -> None:
-        threads = {name: threading.Thread(target=self._channel, args=(name, messages), daemon=True)
-                   for name, messages in waiting.items() if messages}
-        for thread in threads.values():
-            thread.start()
-        for name, thread in threads.items():
-            thread.join(max(0.0, deadline - time.monotonic()))
-            if thread.is_alive():
-                self._hangs(name)
+    def _start(self, name: str, messages: list[Message], ended: queue.SimpleQueue[str]) -> None:
+        def work() -> None:
+            try:
+                self._channel(name, messages)
+            finally:
+                ended.put(name)
+        threading.Thread(target=work, daemon=True).start()
+
+    def _instead(self, channel: str) -> list[Message]:
+        """Messages that a channel got because another one failed, and that were not tried yet."""
+        found = self.box.readable(records.Findings(), channel)
+        return [one for one in found if one.status == WAITING and not one.attempts and one.fallback_of]
 
     def _hangs(self, channel: str) -> None:
         """Note that a channel did not answer in time. If it does answer later, its thread notes that."""
@@ -88,7 +105,10 @@ class Delivery:
 
     def _channel(self, name: str, messages: list[Message]) -> None:
         with contextlib.suppress(BlockingIOError), locks.locked(self.box.lock(name), 0):  # another run sends through it
-            for each in sorted(messages, key=lambda one: (one.attempts, one.due, one.incident, one.level)):
+            ordered = sorted(messages, key=lambda one: (one.attempts, one.due, one.incident, one.level))
+            for at, each in enumerate(ordered, 1):
+                if name not in (channel for _incident, _level, channel in self.tally.sent):
+                    self.rest[name] = ordered[at:]
                 with contextlib.suppress(IntegrityError):  # the run has named it
                     if not self._one(each):
                         return
@@ -115,6 +135,7 @@ class Delivery:
             elif not error:
                 self.box.save(outbox.delivered(each, self.now()))
                 self.tally.sent.append((each.incident, each.level + 1, each.channel))
+                self.rest.pop(each.channel, None)
         return not error
 
     def _send(self, each: Message, about: text.Incident | None, now: datetime.datetime) -> str:
@@ -127,11 +148,20 @@ class Delivery:
             return f"it failed with {type(error).__name__}"
 
     def _failed(self, each: Message, error: str) -> None:
-        after = outbox.failed(each, error, self.now())
+        """Note a failure. After a second one in a row the channel counts as down: its fallback gets all that the channel should send."""
+        after, rest = outbox.failed(each, error, self.now()), self.rest.get(each.channel, [])
         channel = self.plan.people.channels.get(each.channel)
-        if channel and channel.fallback and (after.attempts >= outbox.FALLBACK_AFTER or each.channel not in self.urls):
-            self.tally.stood_in += [channel.fallback] * self.box.add(dataclasses.replace(
-                outbox.message(each.incident, each.level, channel.fallback, each.due, self.now(), fallback_of=each.channel),
-                title=each.title, body=each.body))
+        down = after.attempts >= outbox.FALLBACK_AFTER or each.channel not in self.urls or any(one.attempts for one in rest)
+        if channel and channel.fallback and down:
+            for one in (each, *rest):
+                self._stand_in(one, channel.fallback)
         self.box.save(after)
         self.tally.failed.append((each.incident, each.level + 1, each.channel, error))
+
+    def _stand_in(self, listed: Message, fallback: str) -> None:
+        with contextlib.suppress(IntegrityError):
+            each = self.box.read((listed.incident, listed.level, listed.channel))
+            if each and each.status == WAITING:
+                self.tally.stood_in += [fallback] * self.box.add(dataclasses.replace(
+                    outbox.message(each.incident, each.level, fallback, each.due, self.now(), fallback_of=each.channel),
+                    title=each.title, body=each.body))

@@ -139,9 +139,10 @@ class Outbox:
         return Message(*name, told["key"], clock.parse(told["due"]), clock.parse(told["created"]), told["status"], told["attempts"],
                        clock.parse(told["next"]), clock.parse(told["sent"]) if told.get("sent") else None, error, fallback_of, title, body)
 
-    def readable(self, findings: records.Findings) -> list[Message]:
-        """Every message that is not damaged."""
-        found = (findings.without(lambda name=name: self.read(name), None) for name in self.names())  # type: ignore[misc]
+    def readable(self, findings: records.Findings, channel: str = "") -> list[Message]:
+        """Every message that is not damaged, of a channel or of all."""
+        names = [name for name in self.names() if channel in ("", name[2])]
+        found = (findings.without(lambda name=name: self.read(name), None) for name in names)  # type: ignore[misc]
         return [each for each in found if each]
 
     def forget(self, names: t.Iterable[tuple[str, int, str]]) -> None:

@@ -113,21 +113,35 @@ def _tell(layout: Layout, each: Incident, pages: t.Iterable[escalation.Page]) ->
     return True
 
 
-def post(layout: Layout, plan: Plan, names: list[str], title: str, body: str, now: datetime.datetime) -> list[str]:
-    """Put a message without an incident into the outbox, for schedules, people and channels; the channels that it goes to.
+class Posted(t.NamedTuple):
+    """A message without an incident: its name in the outbox, and the channels that it goes to."""
 
-    :raises InputError: when a name is unknown, or nobody is reached.
-    """
+    name: str
+    channels: tuple[str, ...]
+
+
+def require_known(plan: Plan, names: t.Iterable[str], option: str) -> None:
+    """:raises InputError: when one of the names is not a schedule, person or channel."""
     known = {*plan.people.channels, *plan.people.people, *plan.people.schedules}
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise InputError(f"to: {unknown[0][:60]!r} is not a schedule, person or channel", todo=f"Use one of {', '.join(sorted(known))}")
+        raise InputError(f"{option}: {unknown[0][:60]!r} is not a schedule, person or channel",
+                         todo=f"Use one of {', '.join(sorted(known))}")
+
+
+def post(layout: Layout, plan: Plan, names: list[str], title: str, body: str, now: datetime.datetime, option: str = "to") -> Posted:
+    """Put a message without an incident into the outbox, for schedules, people and channels.
+
+    :param option: what gave the names.
+    :raises InputError: when a name is unknown, or nobody is reached.
+    """
+    require_known(plan, names, option)
     channels = escalation.reaches(plan.people, escalation.Level(0, tuple(names)), now)
     if not channels:
-        raise InputError(f"to: {', '.join(names) or 'an empty list'} reaches no channel now", todo="Name a channel")
+        raise InputError(f"{option}: {', '.join(names) or 'an empty list'} reaches no channel now", todo="Name a channel")
     box = Outbox(layout)
     box.make()
     name = f"{POSTED}{now:%Y%m%d-%H%M%S}-{os.urandom(4).hex()}"
     for channel in channels:
         box.add(outbox.message(name, 0, channel, now, now, title=title, body=body))
-    return list(channels)
+    return Posted(name, channels)

@@ -3,6 +3,8 @@
 """One message through one URL, by Apprise, which is optional on a target."""
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import logging
 import re
 import sys
@@ -11,26 +13,24 @@ import typing as t
 
 from .._core.errors import StateError
 
-try:
-    import apprise
-    from apprise.conversion import convert_between
-except ImportError:
-    apprise = None
-
 #: Schemes whose plugins send headers that a URL asks for.
 _HEADERS = re.compile(r"(?:jsons?|xmls?|forms?|mailtos?)://", re.IGNORECASE)
 _INSTALL = "Install it: apt-get install apprise, or pip install apprise"
 _STATUS = re.compile(r"error=(\d{3})\b")
 
 
+def _installed() -> bool:
+    return importlib.util.find_spec("apprise") is not None
+
+
 def missing() -> list[str]:
     """A sentence when Apprise is missing."""
-    return [f"Apprise: {sys.executable} has no such library, so messages wait. {_INSTALL}."] if apprise is None else []
+    return [] if _installed() else [f"Apprise: {sys.executable} has no such library, so messages wait. {_INSTALL}."]
 
 
 def require() -> None:
     """:raises StateError: when Apprise is missing."""
-    if apprise is None:
+    if not _installed():
         raise StateError(f"Apprise: {sys.executable} has no such library, so messages wait", todo=_INSTALL)
 
 
@@ -57,10 +57,12 @@ def send(url: str, title: str, body: str, key: str) -> str:
     logger.addHandler(statuses)
     logger.propagate = False
     try:
-        plugin = apprise.Apprise.instantiate(_with_key(url, key))
+        # loaded for the first message only: it takes time and memory, and a timer looks each 30 s whether there is one
+        library = importlib.import_module("apprise")
+        plugin = library.Apprise.instantiate(_with_key(url, key))
         if plugin is None:
             return "Apprise does not know such a URL"
-        if _notified(plugin, title, body):
+        if _notified(library, plugin, title, body):
             return ""
         return f"the receiver refused it with HTTP status {statuses.found[-1]}" if statuses.found else "the receiver did not take it"
     except Exception as error:  # a plugin's; its text may hold the URL
@@ -69,13 +71,13 @@ def send(url: str, title: str, body: str, key: str) -> str:
         logger.removeHandler(statuses)
 
 
-def _notified(plugin: t.Any, title: str, body: str) -> bool:
+def _notified(library: t.Any, plugin: t.Any, title: str, body: str) -> bool:
     """Send by one of Apprise's plugins, in this thread: Apprise's own pool has few, and one that hangs would keep others from theirs."""
-    text = apprise.NotifyFormat.TEXT
+    text, convert_between = library.NotifyFormat.TEXT, importlib.import_module("apprise.conversion").convert_between
     wanted = plugin.resolve_format(text) if hasattr(plugin, "resolve_format") else plugin.notify_format
     if plugin.title_maxlen <= 0:  # the plugin puts the title into the body
         title = convert_between(text, wanted, content=title)
-    return bool(plugin.notify(body=convert_between(text, wanted, content=body), title=title, notify_type=apprise.NotifyType.INFO,
+    return bool(plugin.notify(body=convert_between(text, wanted, content=body), title=title, notify_type=library.NotifyType.INFO,
                               body_format=wanted))
 
 

@@ -29,7 +29,7 @@ def escalated(layout: Layout, post: tuple[list[str], str, str] | None = None, se
     known, findings = plan.load(layout), records.Findings()
     if post and not post[1].strip():
         raise InputError("title: the message has none", todo="Give one")
-    posted = paging.post(layout, known, *post, now()) if post else []
+    posted = paging.post(layout, known, *post, now()) if post else None
     decided = paging.decide(layout, known, now(), findings)
     box = Outbox(layout)
     waiting = [each for each in box.readable(findings) if each.status == WAITING]

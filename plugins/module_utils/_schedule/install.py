@@ -11,6 +11,7 @@ import typing as t
 from .._backup import asked
 from .._core import clock
 from .._core.errors import InputError
+from .._maintenance import summary
 from .._people import plan as people_plan
 from .._service import detach
 from .._service import registry as service_registry
@@ -94,7 +95,7 @@ def _require(layout: Layout, request: Request) -> None:
             asked.prune_request({**request.options["prune"], "env": request.env}, layout)
     for cadence in CADENCES:
         if cadence in request.calendars:
-            upkeep.request(cadence, Wanted(request.env, request.service, request.options))
+            summary.check(layout, upkeep.request(cadence, Wanted(request.env, request.service, request.options)))
     if "escalate" in request.calendars:
         people_plan.load(layout)
     if "metrics" in request.calendars:

@@ -16,6 +16,7 @@ import typing as t
 
 from .._core import clock, dotenv, locks, wording
 from .._core.errors import InputError, IntegrityError, OpsError
+from .._incidents import opening
 from .._target import deploy_lock
 from .._target.layout import Layout
 from . import overview, record, troubles
@@ -78,7 +79,7 @@ def _alone(layout: Layout, job: Job, wanted: Wanted) -> int:
     incident, new = _told(layout, job, wanted, dataclasses.replace(ended, message=message))
     record.note(layout, dataclasses.replace(run_, incident=incident))
     if new or any(opened):
-        trouble = troubles.page(layout)
+        trouble = opening.page(layout)
         message += f" Nobody was paged: {trouble}" if trouble else ""
     sys.stdout.write(f"{ended.outcome.upper()}: {message}\n")
     return status

@@ -8,7 +8,6 @@ import typing as t
 
 from .._core.errors import OpsError
 from .._incidents import opening
-from .._people import service as people_service
 from .._target import incidents
 from .._target.layout import Layout
 from .._target.releases import ReleaseStore
@@ -34,15 +33,6 @@ def open_once(layout: Layout, wanted: Wanted, trouble: Trouble) -> tuple[str, bo
 def over(layout: Layout, wanted: Wanted, gone: str, why: str) -> list[str]:
     """Resolve the open incident of a cause that is measured to be gone, unless a person has taken it; its id, or nothing."""
     return incidents.settle(layout, wanted.env, gone, why, worst=1)
-
-
-def page(layout: Layout) -> str:
-    """Page the people of open incidents now, without waiting for the timer; why that was not possible, or nothing."""
-    try:
-        people_service.escalated(layout)
-    except (OpsError, OSError) as error:
-        return str(error)
-    return ""
 
 
 def cause(job: str) -> str:

@@ -21,8 +21,8 @@ def take(cadence: str, layout: Layout, wanted: Wanted) -> Ended:
     """Take every step of a cadence. A step that fails has opened its own incident, so the job as such has done its work."""
     report = maintenance_run.run(layout, request(cadence, wanted))
     attention = any(step.status != maintenance_run.DONE for step in report.steps)
-    return Ended("steps_failed" if not report.well else "attention_needed" if attention else "all_done", report.message,
-                 evidence={"page": report.page} if report.page else {})
+    outcome = "steps_failed" if not report.well else "attention_needed" if attention else "all_done"
+    return Ended(outcome, " ".join([report.message, *report.warnings]), evidence={"page": report.page} if report.page else {})
 
 
 def job(cadence: str) -> t.Callable[[Layout, Wanted], Ended]:

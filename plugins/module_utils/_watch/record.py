@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import sys
+import threading
 import typing as t
 
 from .._core import clock, dotenv, foreign, fs, wording
@@ -21,6 +22,8 @@ from .control import WatchFolder
 
 #: Megabytes of logs that are read for new errors, beside what the last report has read; and templates that are named.
 _LOG_MB, _TEMPLATES = 200, 10
+#: Seconds that the verdict waits for pages.
+PAGED_WITHIN = 5.0
 
 
 class Record:
@@ -29,6 +32,7 @@ class Record:
     def __init__(self, folder: WatchFolder, spec: dict[str, t.Any], state: dict[str, t.Any]) -> None:
         self.folder, self.spec, self.state = folder, spec, state
         self.redactor = dotenv.Redactor(folder.layout.env_file)
+        self.paging: threading.Thread | None = None
 
     @contextlib.contextmanager
     def best_effort(self) -> t.Iterator[None]:
@@ -102,6 +106,18 @@ class Record:
             self.log("WARN", f"incident {record['id']} (severity {severity}) is open: {title}")
             self.save(incident=record["id"])
             opening.complete(layout, record)
+            self.paging = threading.Thread(target=self._page, args=(record["id"],))  # a channel that hangs delays no round
+            self.paging.start()
+
+    def _page(self, incident_id: str) -> None:
+        missed = opening.page(self.folder.layout)
+        if missed:
+            self.log("WARN", f"nobody was paged for {incident_id}: {missed}")
+
+    def paged(self) -> None:
+        """Wait until the last incident was paged, for some seconds only. The process itself ends after that in any case."""
+        if self.paging:
+            self.paging.join(PAGED_WITHIN)
 
     def rotate(self, keep: int) -> int:
         """Remove logs, metrics and state of all but the newest *keep* watches of this environment, this one among them; how many."""

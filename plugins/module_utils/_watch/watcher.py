@@ -251,6 +251,7 @@ class Watcher:
                 self.store.mark(release, "verified", f"watch {self.folder.id}")
                 incidents.resolve_by_itself(self.layout, self.spec["env"], incidents.is_of_release, clock.parse(self.state["started"]),
                                             f"release {release} was verified by watch {self.folder.id}")
+        self.record.paged()
         self.record.mark("ends", "INFO" if verdict == "healthy" else "WARN", f"watch {self.folder.id} ends: {verdict}"
                          + (f" ({self.decision.trigger})" if self.decision.trigger else ""))
         with self.record.best_effort():

@@ -36,6 +36,11 @@ def test_evidence_is_shown_of_what_is_not_done():
     assert "ATTENTION  B" in page and "Since then: 1 -> 2." in page and "INC-20261127-1: log not rotated" in page
 
 
+def test_who_got_the_summary_is_said():
+    found = maintenance_page({**result(step("a", "done")), "summary_sent": ["room", "mail"]})
+    assert found["message"] == "Weekly maintenance. Page: /p.html. The summary was sent through room, mail."
+
+
 def test_a_refused_request_is_said():
     found = maintenance_page({"failed": True, "msg": "cadence: expected weekly."})
     assert (found["outcome"], found["good"], found["message"], found["attention"]) == ("not_run", False, "cadence: expected weekly.", [])

@@ -44,6 +44,7 @@ def test_check_mode_writes_nothing(maintain, host):
 @pytest.mark.parametrize("request_of, sentence", [
     ({"cadence": "daily"}, "cadence: expected weekly or monthly or quarterly, found 'daily'. Correct mobius_cadence."),
     ({"speed": 1}, "maintenance: speed: expected one of cadence, env"),
+    ({"summary_to": ["cto"]}, "messages: this host has no contacts. Set mobius_contacts"),
     ({"steps": ["backup"]}, "steps of quarterly: expected some of full_restore")])
 def test_a_wrong_request_is_refused(maintain, request_of, sentence):
     result = maintain(request=request_of)

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 
 import pytest
-from support.waiting import HANG
+from support.waiting import HANG, wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import clock, fs
 from ansible_collections.mobius.ops.plugins.module_utils._observe.http import library as http_library
+from ansible_collections.mobius.ops.plugins.module_utils._people import plan
 from ansible_collections.mobius.ops.plugins.module_utils._target import records
 from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
 from ansible_collections.mobius.ops.plugins.module_utils._watch import latency_baseline
@@ -45,6 +47,37 @@ def test_started_followed_and_rolled_back(do, host):
     lines += do("followed", offset=result["offset"])["lines"]
     assert len(lines) == len(set(lines)) and "ends: rolled_back" in lines[-1]
     assert os.path.getsize(result["metrics_file"]) > 0
+
+
+def test_a_rollback_pages_people_at_once(do, host, web):
+    """No timer and no controller runs here: the watch itself sends."""
+    people = {"contacts": {"channels": {"room": {}}}, "oncall": {}, "escalation": {"2": [{"after": 0, "notify": ["room"]}]},
+              "env": "test", "host": "web1", "link": "", "urls_file": ""}
+    told = []
+    web.answers["/room"] = lambda handler, body: (told.append(json.loads(body)["title"]), handler.send(200))
+    plan.configure(host.layout, people, {"room": f"json://127.0.0.1:{web.port}/room"}, False)
+    host.live("r1")
+    host.live("r2", status="active")
+    host.serve()
+    result = do("started")
+    host.mode("r2", "bad")
+    assert wait_until(lambda: told) == ["SEV2 high: Release r2 was rolled back to r1 (test, web1)"]
+    while result["verdict"] is None:
+        result = do("followed", watch_id=result["watch"]["id"], patience=HANG)
+    assert result["verdict"] == "rolled_back" and len(told) == 1
+    assert not [line for line in do("followed")["lines"] if "nobody was paged" in line]
+
+
+def test_a_rollback_whose_page_cannot_be_sent_says_so(do, host):
+    host.live("r1")
+    host.live("r2", status="active")
+    host.serve()
+    result = do("started")
+    host.mode("r2", "bad")
+    while result["verdict"] is None:
+        result = do("followed", watch_id=result["watch"]["id"], patience=HANG)
+    (line,) = [line for line in do("followed")["lines"] if "nobody was paged" in line]
+    assert f"nobody was paged for {result['incident']}: messages: this host has no contacts. Set mobius_contacts" in line
 
 
 @pytest.mark.parametrize("mode", ["bad", "ok"])

@@ -91,7 +91,7 @@ def test_a_test_message(run, opened, told):
 
 
 def test_without_apprise_setup_warns_and_messages_wait(run, opened, monkeypatch, host, told):
-    monkeypatch.setattr(sender, "apprise", None)
+    monkeypatch.setattr(sender, "_installed", lambda: False)
     run("configured", **run.settings)
     result = run("escalated")
     assert result["failed"] and "so messages wait. Install it: apt-get install apprise, or pip install apprise." in result["msg"]
@@ -110,5 +110,5 @@ def test_mistakes(run, state, options, words):
 
 
 def test_the_warning_without_apprise(run, monkeypatch):
-    monkeypatch.setattr(sender, "apprise", None)
+    monkeypatch.setattr(sender, "_installed", lambda: False)
     assert sender.missing()[0] in json.dumps(run("configured", **run.settings))

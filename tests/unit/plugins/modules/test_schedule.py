@@ -115,6 +115,7 @@ def test_another_service_name_takes_the_timers_along(run, run_module, host, syst
     ({"backup": {"levle": 1}}, "backup: expected options out of components"),
     ({"thresholds": {"disk": [1, 2]}}, "thresholds: expected some of"),
     ({"sample_interval": -1}, "sample_interval and keep_days: expected seconds from 0"),
+    ({"jobs": {"weekly": "daily"}, "maintenance": {"summary_to": ["cto"]}}, "messages: this host has no contacts. Set mobius_contacts"),
     ({"service": "ghost"}, "service ghost: expected a service that was set up"),
 ])
 def test_what_cannot_be_is_refused_and_nothing_is_written(run, host, systemd, snapshot, options, words):
@@ -147,6 +148,14 @@ def test_paging_is_scheduled_once_there_are_contacts(run, run_module, host):
     run_module(notify, {"root": host.root, "state": "configured", **PEOPLE, "env": "production", "host": "web1",
                         "urls": {"room": "json://127.0.0.1:1"}})
     assert "mobius-production-escalate.timer" in run(jobs={"escalate": "*:*:0/30"})["timers"]
+
+
+def test_a_summary_to_someone_unknown_is_refused_before_monday(run, run_module, host):
+    run_module(notify, {"root": host.root, "state": "configured", **PEOPLE, "env": "production", "host": "web1",
+                        "urls": {"room": "json://127.0.0.1:1"}})
+    result = run(jobs={"weekly": "daily"}, maintenance={"summary_to": ["cto"]})
+    assert result["failed"] and "mobius_maintenance_summary_to: 'cto' is not a schedule, person or channel. Use one of " in result["msg"]
+    assert "mobius-production-weekly.timer" in run(jobs={"weekly": "daily"}, maintenance={"summary_to": ["room"]})["timers"]
 
 
 def test_upkeep_names_a_timer_that_was_stopped(run, run_module, host):

@@ -14,7 +14,7 @@ import pytest
 from support.browser import Browser, program
 
 from ansible_collections.mobius.ops.plugins.module_utils._maintenance import charts, monthly, page
-from ansible_collections.mobius.ops.plugins.module_utils._maintenance.findings import Cause
+from ansible_collections.mobius.ops.plugins.module_utils._maintenance.findings import Cause, judged
 from ansible_collections.mobius.ops.plugins.module_utils._maintenance.forecast import Sample, forecast
 from ansible_collections.mobius.ops.plugins.module_utils._maintenance.run import Report
 from ansible_collections.mobius.ops.plugins.module_utils._maintenance.trends import Told
@@ -75,6 +75,14 @@ def test_a_run_without_findings_says_so():
     assert "Every step is done, and nothing needs you." in text and 'class="passed"' in text and "What needs you" not in text
 
 
+def test_a_step_that_needs_attention_without_a_cause_is_at_the_top_too():
+    text = page.render(report(Told("cost", "Infrastructure cost review", "done", "It is cheap."),
+                              Told("dependencies", "Update dependencies if needed", "attention", "The registry has no audit.")))
+    needs = text.split("What needs you")[1].split("</section>")[0]
+    assert "Update dependencies if needed" in needs and "The registry has no audit." in needs and "cost" not in needs
+    assert "2026-11-27T05:00:00Z, took 252 s" in text
+
+
 def test_a_line_needs_two_points():
     assert charts.spark([["2026-11-27T05:00:00Z", 5.0]], "one") == ""
     assert 'aria-label="flat: 5"' in charts.spark([["a", 5.0], ["b", 5.0]], "flat: 5")
@@ -84,6 +92,18 @@ def test_a_line_needs_two_points():
 def test_only_a_forecast_is_drawn_into_the_future(kind, drawn):
     picture = charts.disk(disk(kind))
     assert ('class="band"' in picture, 'class="bad"' in picture) == (drawn, drawn) and "nan" not in picture and 'class="full"' in picture
+
+
+@pytest.mark.parametrize("kind, drawn", [("fills", True), ("too_few", False), ("steady", True)])
+def test_a_disk_without_a_forecast_has_a_sentence_and_no_chart(kind, drawn):
+    step = Told("capacity", "Capacity planning review", "done", "Room.", details={"disks": [disk(kind)]})
+    text = page.render(report(step))
+    assert "When / is full" in text and ('<svg class="disk"' in text) == ("dashed line" in text) == drawn
+
+
+def test_evidence_that_is_left_out_is_counted():
+    found = judged([], [], "Well.", evidence=[f"line {number}" for number in range(45)])
+    assert found.evidence[-2:] == ("line 39", "and 5 more") and judged([], [], "Well.", evidence=["a"]).evidence == ("a",)
 
 
 @pytest.mark.skipif(not program() and not os.environ.get("CI"), reason="no Chromium here: apt-get install chromium, to look at the page")

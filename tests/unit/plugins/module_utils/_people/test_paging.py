@@ -6,9 +6,11 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 
 import pytest
 from support.paging import CHANNELS, MINUTES, SETTINGS, Paged
+from support.ports import free_port
 from support.waiting import wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import fs, locks
@@ -112,6 +114,34 @@ def test_a_channel_that_hangs_delays_no_other(paged):
                                   (16, "INC-20261103-1, level 2", "mail")])
 
 
+def test_a_real_receiver_that_hangs_and_one_that_is_not_there_delay_no_other(tmp_path, web, capsys):
+    """Through Apprise, to receivers on this machine."""
+    arrived = {}
+
+    def take(handler, name):
+        arrived[name] = time.monotonic() - began
+        handler.send(200)
+    for name in ("room", "spare"):
+        web.answers[f"/{name}"] = lambda handler, body, name=name: take(handler, name)
+    web.answers["/mail"] = lambda handler, body: web.ending.wait()
+    urls = {name: f"json://127.0.0.1:{web.port}/{name}" for name in ("room", "spare")}
+    contacts = {**SETTINGS["contacts"], "channels": {**SETTINGS["contacts"]["channels"], "phone": {"fallback": "spare"}}}
+    paged = Paged(str(tmp_path), {
+        **urls, "phone": f"json://127.0.0.1:{free_port()}/", "mail": f"json://127.0.0.1:{web.port}/mail?rto=0.5"}, contacts=contacts)
+    paged.open()
+    began = time.monotonic()
+    first = paged.run(0, send=None, limit=None)
+    assert set(arrived) == {"room"} and len(first["waiting"]) == 2
+    with capsys.disabled():
+        print(f"\none channel hangs, one is down: the third has its message after {arrived['room']:.2f} s, the run ends after "
+              f"{time.monotonic() - began:.1f} s")
+    began = time.monotonic()
+    second = paged.run(1, send=None, limit=None)
+    assert second["sent"] == ["INC-20261103-1 level 1 spare"]
+    with capsys.disabled():
+        print(f"the fallback of the one that is down has it after {arrived['spare']:.2f} s of the next run")
+
+
 def test_a_sender_that_breaks_is_a_failure_of_its_message(paged):
     paged.open()
 
@@ -158,6 +188,72 @@ def test_a_fallback_channel_gets_the_message_after_two_failures_and_the_channel_
     paged.down = set()
     paged.run(30)
     assert (30, "INC-20261103-1, level 1", "phone") in paged.got() and not paged.repeated()
+
+
+def test_a_fallback_channel_does_not_wait_for_another_channel_that_hangs(tmp_path):
+    contacts = {**SETTINGS["contacts"], "channels": {**SETTINGS["contacts"]["channels"], "phone": {"fallback": "spare"}}}
+    paged = Paged(str(tmp_path), contacts=contacts)
+    paged.open()
+    paged.down = {"phone", "mail"}
+    paged.run(0)
+    released = threading.Event()
+
+    def send(url, *words):
+        if url.endswith("mail"):
+            released.wait()
+        return paged.send(url, *words)
+    thread = threading.Thread(target=lambda: paged.run(1, send=send))
+    thread.start()
+    try:
+        wait_until(lambda: [one[2] for one in paged.got() if one[0] == 1] == ["spare"])  # while one hangs
+        assert thread.is_alive()
+    finally:
+        released.set()
+        thread.join()
+
+
+def test_a_channel_that_fails_twice_is_down_and_its_fallback_gets_all_that_it_should_send(tmp_path):
+    channels = {**SETTINGS["contacts"]["channels"], "phone": {"fallback": "spare"}, "mail": {"fallback": "spare"}}
+    paged = Paged(str(tmp_path), contacts={**SETTINGS["contacts"], "channels": channels})
+    names = [paged.open(number) for number in range(1, 6)]
+    paged.down = {"phone", "mail"}
+    for minute in (0, 1):
+        paged.run(minute)
+    assert {(at, one) for at, one, channel in paged.got() if channel == "spare"} == {(1, f"{name}, level 1") for name in names}
+    paged.down = set()
+    paged.run(40)
+    assert {(one, channel) for _at, one, channel in paged.got() if "level 1" in one} == {
+        (f"{name}, level 1", channel) for name in names for channel in (*CHANNELS, "spare")}
+    assert not paged.repeated()
+
+
+def test_one_message_that_is_refused_sends_no_other_to_the_fallback(tmp_path):
+    contacts = {**SETTINGS["contacts"], "channels": {**SETTINGS["contacts"]["channels"], "phone": {"fallback": "spare"}}}
+    paged = Paged(str(tmp_path), contacts=contacts)
+    paged.open()
+
+    def send(url, title, *words):
+        return "it is refused" if url.endswith("phone") and "fail 1 " in title else paged.send(url, title, *words)
+    paged.run(0, send=send)
+    for number, minute in ((2, 1), (3, 3), (4, 5)):
+        paged.open(number, minute)
+        paged.run(minute, send=send)
+    assert [one for _at, one, channel in paged.got() if channel == "spare"] == ["INC-20261103-1, level 1"]
+
+
+def test_a_channel_that_has_just_delivered_is_not_down(tmp_path):
+    contacts = {**SETTINGS["contacts"], "channels": {**SETTINGS["contacts"]["channels"], "phone": {"fallback": "spare"}}}
+    paged = Paged(str(tmp_path), contacts=contacts)
+    paged.open(1)
+
+    def send(url, title, *words):
+        refused = url.endswith("phone") and ("fail 1 " in title or "fail 3 " in title)
+        return "it is refused" if refused else paged.send(url, title, *words)
+    paged.run(0, send=send)
+    for number in (2, 3, 4):
+        paged.open(number, 1)
+    paged.run(1, send=send)
+    assert [(one, channel) for _at, one, channel in paged.got() if channel in ("phone", "spare")] == [("INC-20261103-2, level 1", "phone")]
 
 
 def test_a_channel_without_a_url_falls_back_at_once(tmp_path):

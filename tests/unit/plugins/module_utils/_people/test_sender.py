@@ -6,7 +6,10 @@ from __future__ import annotations
 import email
 import json
 import logging
+import os
 import re
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -176,10 +179,19 @@ def test_the_key_is_asked_for_where_the_plugin_has_headers(url, expected):
     assert sender._with_key(url, "k") == expected
 
 
+def test_apprise_is_loaded_for_a_message_only():
+    """A timer looks each half minute, and a watch lives for an hour."""
+    program = "import sys; from ansible_collections.mobius.ops.plugins.module_utils._people import service; print('apprise' in sys.modules)"
+    where = __file__.partition("/tests/unit/")[0]
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True,
+                          env={**os.environ, "PYTHONPATH": f"{where}/.build/collections"})
+    assert done.stdout.strip() == "False"
+
+
 def test_a_target_without_apprise(monkeypatch):
     assert sender.missing() == []
     sender.require()
-    monkeypatch.setattr(sender, "apprise", None)
+    monkeypatch.setattr(sender, "_installed", lambda: False)
     with pytest.raises(StateError) as caught:
         sender.require()
     assert [str(caught.value)] == sender.missing()

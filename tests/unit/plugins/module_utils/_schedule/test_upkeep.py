@@ -25,6 +25,16 @@ def test_a_step_that_fails_has_its_own_incident_and_the_job_none(scheduled):
     assert [cause for cause, _status in scheduled.incidents()] == ["maintenance step_backup_integrity"]
 
 
+def test_a_summary_that_could_not_be_sent_is_said_by_the_job(scheduled):
+    last = scheduled.maintain("weekly", steps=["log_rotation"], summary_to=["cto"])
+    assert last.good and "The summary was not sent: mobius_maintenance_summary_to: 'cto' is not a schedule, person" in last.message
+
+
+def test_the_job_sends_the_summary(scheduled):
+    scheduled.maintain("weekly", steps=["log_rotation"], summary_to=["room"])
+    assert [title for title in scheduled.told if title.startswith("Weekly maintenance: ")] == scheduled.told[-1:]
+
+
 def test_a_wrong_request_is_refused_before_it_is_scheduled():
     with pytest.raises(InputError, match="certificates"):
         upkeep.request("weekly", Wanted("production", "mobius", {"maintenance": {"certificates": 5}}))
