@@ -14,7 +14,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## show this list
-	@sed -n 's/^\([a-z%-]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name text; do printf '  make %-18s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z%-]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name text; do printf '  make %-20s %s\n' "$$name" "$$text"; done
 
 .PHONY: setup
 setup: ## install what is missing: system packages, .venv, the collection's link
@@ -108,7 +108,7 @@ test-cluster-faults: setup ## the same three hosts: every step fails once, hosts
 	@SCENARIO=faults tools/test-systemd $(ARGS)
 
 .PHONY: test-roles
-test-roles: setup ## each role alone, on fresh Debian 12 and 13 hosts with a service that something else deploys (ROLE=backup for one)
+test-roles: setup ## each role alone, on fresh Debian 12 and 13 hosts (ROLE=backup for one)
 	@failed=; for one in $(if $(ROLE),role-$(ROLE),$(notdir $(wildcard molecule/role-*))); do \
 	    SCENARIO=$$one tools/test-systemd || failed="$$failed $$one"; \
 	done; [ -z "$$failed" ] || { echo "test-roles: FAILED:$$failed"; exit 1; }

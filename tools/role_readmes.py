@@ -15,6 +15,16 @@ import yaml
 ROLES = settings_doc.ROOT / "roles"
 #: Entry points whose many options have a page of their own.
 ELSEWHERE = {"settings"}
+#: Roles without a scenario of their own, and why.
+INTERNAL = {"mobius": "It does nothing by itself: it holds the settings, the deploy lock and the outcomes of the other roles. "
+                      "So it has no scenario of its own; the scenario of each other role tries it."}
+#: What a role for releases finds on the host.
+NEEDS = {
+    "app": "It needs a host with Python, and no more.",
+    "preflight": "It needs a host that the role mobius.ops.app has set up.",
+    "deploy": "It needs a host that the role mobius.ops.app has set up. Take `any_errors_fatal` over: several hosts decide together.",
+    "rollback": "It needs a host with two verified releases of the role mobius.ops.deploy.",
+}
 NAME = re.compile(r"\bmobius_\w+")
 
 
@@ -58,7 +68,7 @@ def page(role: str) -> str:
              f"tested on {systems}."]
     for entry, spec in specs(role).items():
         lines += entry_point(role, entry, spec)
-    lines += adopting(role)
+    lines += alone(role)
     used = read_by(role) if role != "mobius" else []
     if used:
         lines += ["", "## Settings of all roles that it reads", "",
@@ -68,14 +78,16 @@ def page(role: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def adopting(role: str) -> list[str]:
-    """The example with a service that something else deploys, which is what the role's scenario runs."""
-    scenario = settings_doc.ROOT / "molecule" / f"role-{role}" / "converge.yml"
-    if not scenario.is_file():
-        return []
-    return ["", "## This role alone, for a service that something else deploys", "",
-            "Nothing else has to be set up on the host. What works then, and what needs more: [adopt a service](../../docs/adopt.md).", "",
-            "```yaml", scenario.read_text(encoding="utf-8").removeprefix("---\n").rstrip(), "```"]
+def alone(role: str) -> list[str]:
+    """The example of the role alone, which is what its scenario runs; or why there is none."""
+    if role in INTERNAL:
+        return ["", "## This role alone", "", INTERNAL[role]]
+    example = (settings_doc.ROOT / "molecule" / f"role-{role}" / "converge.yml").read_text(encoding="utf-8").removeprefix("---\n").rstrip()
+    lines = (["", "## This role alone, for a service that something else deploys", "",
+              "Nothing else has to be set up on the host. What works then, and what needs more: [adopt a service](../../docs/adopt.md)."]
+             if "mobius_adopted" in example else
+             ["", "## This role alone", "", NEEDS[role]])
+    return [*lines, "", "```yaml", example, "```"]
 
 
 def main() -> int:

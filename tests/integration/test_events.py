@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import signal
+import statistics
 import subprocess
 import time
 import urllib.error
@@ -25,18 +26,21 @@ from ansible_collections.mobius.ops.plugins.module_utils._core import processes
 BIN = Path(os.environ.get("MOBIUS_EVENTS", ROOT / ".build" / "events" / "bin"))
 TOKEN = "a-token-of-the-tests"
 NAMES = ("MobiusDown", "MobiusErrors", "MobiusSlow", "MobiusHealth")
+#: How often the time from an alert to its action is measured.
+ROUNDS = 5
 
 
 class Rulebook:
     """A running ansible-rulebook with the collection's rulebook."""
 
-    def __init__(self, site, folder: Path, **variables: str) -> None:
+    def __init__(self, site, folder: Path, settings: dict[str, object] | None = None, **variables: str) -> None:
         self.site, self.folder, self.port = site, folder, free_port()
         self.log, self.marker = folder / "rulebook.log", folder / "executed"
         self._sent = 0
         secret = {"MOBIUS_API_KEYS": site.secret(), "API_KEY": site.secret()}
         host = {"ansible_connection": "local", "ansible_python_interpreter": str(BIN / "python")}
         settings = {
+            **(settings or {}),
             "mobius_env": "local",
             "mobius_become": False,
             "mobius_service_manager": "process",
@@ -185,6 +189,32 @@ def test_a_storm_of_alerts_has_one_action_for_each_cause(served, rulebook):
         lambda: "expected hosts of the inventory, found none for 'no-such-host'" in " ".join(rulebook.printed().split()),
         "a host is unknown",
     )
+
+
+def actions(site) -> list[str]:
+    """Cause of each response that has begun to act."""
+    path = site.root / "state" / "responses.json"
+    return [each["cause"] for each in json.loads(path.read_text()) if each["actions"]] if path.exists() else []
+
+
+def test_how_soon_an_alert_is_acted_on(served, tmp_path):
+    """Prints the seconds. They are not asserted, because the machine may have much else to do."""
+    allowed = {"mobius_respond_quiet": 0, "mobius_respond_limit": 2 * ROUNDS}
+    taken = []
+    with contextlib.closing(Rulebook(served, tmp_path, allowed, mobius_events_token=TOKEN)) as rulebook:
+        for number in range(ROUNDS):
+            pid = served.service()["pid"]
+            os.kill(pid, signal.SIGSTOP)
+            wait_until(lambda pid=pid: processes.stat_fields(pid)[0] == "T")
+            began = time.monotonic()
+            assert rulebook.send(rulebook.alert(f"Round{number}")) == 200
+            wait_until(lambda number=number: len(actions(served)) > number, "the action begins")
+            taken.append(time.monotonic() - began)
+            rulebook.drained(f"Sentinel{number}")
+    print(f"alert to the begin of its action, {ROUNDS} alerts: {', '.join(f'{seconds:.1f}' for seconds in taken)} s; "
+          f"median {statistics.median(taken):.1f} s, worst {max(taken):.1f} s, load {os.getloadavg()[0]:.1f}")
+    assert actions(served) == ["stopped"] * ROUNDS
+    assert [each for each in responded(served) if each[1]] == [("stopped", ["mend"], "mended")] * ROUNDS
 
 
 def test_without_a_token_nobody_is_let_in(served, tmp_path):

@@ -192,6 +192,10 @@ def test_the_data_has_no_mistake():
     assert said(ROOT / "awx") == []
 
 
+def test_there_are_more_than_forty_different_mistakes():
+    assert len({mistake[:3] for mistake in MISTAKES.values()}) == len(MISTAKES) > 40
+
+
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_every_mistake_is_found(folder, mistake):
     file, old, new, sentence = MISTAKES[mistake]

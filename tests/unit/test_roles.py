@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import sys
 from pathlib import Path
 
 import ansible.template
@@ -15,6 +16,10 @@ from ansible.parsing.dataloader import DataLoader
 from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import role_readmes  # noqa: E402
+
 PREFIX = "mobius.ops."
 
 
@@ -141,3 +146,27 @@ def test_an_outcome_is_given_by_a_name_that_no_earlier_job_leaves(path):
     """AWX gives a workflow's job what earlier ones left by set_stats as extra variables, which win over a task's variables."""
     for task in yaml.safe_load(path.read_text()) or []:
         assert "mobius_outcome" not in task.get("vars", {})
+
+
+def roles_with_a_scenario():
+    """The names of the roles that have a molecule scenario of their own."""
+    return sorted(path.name.removeprefix("role-") for path in (ROOT / "molecule").glob("role-*"))
+
+
+def test_each_role_has_a_scenario_of_its_own_or_a_reason():
+    roles = sorted(path.name for path in (ROOT / "roles").iterdir())
+    assert sorted([*roles_with_a_scenario(), *role_readmes.INTERNAL]) == roles
+
+
+@pytest.mark.parametrize("role", roles_with_a_scenario())
+def test_an_example_is_short_and_is_what_the_scenario_runs_on_the_shared_base(role):
+    folder = ROOT / "molecule" / f"role-{role}"
+    example = (folder / "converge.yml").read_text().removeprefix("---\n").rstrip()
+    assert len(example.splitlines()) <= 15 and example in (ROOT / "roles" / role / "README.md").read_text()
+    (play,) = yaml.safe_load(example)
+    assert play["roles"][-1]["role"] == f"{PREFIX}{role}"
+    base = yaml.safe_load((folder / "molecule.yml").read_text())["ansible"]
+    assert base["executor"]["args"]["ansible_playbook"] == ["--inventory=${MOLECULE_PROJECT_DIRECTORY}/molecule/shared/role/inventory"]
+    for playbook in base["playbooks"].values():
+        assert playbook.startswith("../shared/role/") and (folder / playbook).is_file()
+    assert (folder / "verify.yml").is_file()

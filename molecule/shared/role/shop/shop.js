@@ -1,5 +1,6 @@
-// A service that knows nothing of this collection: it takes orders, keeps them in a file, and writes an access log.
+// A service that knows nothing of this collection: it takes orders, keeps them in a file, renders films of them, and writes an access log.
 const fs = require('node:fs');
+const { spawn } = require('node:child_process');
 
 require('node:http').createServer((request, response) => {
   const answer = (status, text) => {
@@ -13,5 +14,8 @@ require('node:http').createServer((request, response) => {
   else if (request.method === 'POST' && request.url === '/orders') {
     fs.appendFileSync('data/orders.txt', `${new Date().toISOString()}\n`);
     answer(200, '{}');
+  } else if (request.method === 'POST' && request.url === '/films') {
+    spawn('ffmpeg', ['-loglevel', 'error', '-re', '-f', 'lavfi', '-i', 'testsrc=duration=3600', '-f', 'null', '-'], { stdio: 'ignore' });
+    answer(200, '{}');
   } else answer(404, '{}');
-}).listen(3000, '127.0.0.1');
+}).listen(process.env.PORT || 3000, '127.0.0.1');
