@@ -39,6 +39,7 @@ DESCRIPTOR = "through an open descriptor, in /proc/self/fd"
 ALLOWED: dict[str, dict[str, str]] = {
     "action/release_artifact.py": {"open": CONTROLLER},
     "lookup/profile.py": {"recursion": SETTINGS},
+    "plugin_utils/packed_modules.py": {"open": CONTROLLER},
     "module_utils/_core/accounts.py": {"open": PROC},
     "module_utils/_backup/archive/reader.py": {"open": DATA},
     "module_utils/_deploy/artifacts.py": {"open": CONTROLLER},

@@ -23,8 +23,17 @@ options:
     description: Rows of the table of key metrics to use instead of the default ones; metric to C([warning, critical]).
     type: dict
     default: {}
+  releases:
+    description: Also return what M(mobius.ops.release_info) returns, as RV(releases). One call costs less than two.
+    type: bool
+    default: false
+  events:
+    description: How many of the newest events of the history RV(releases) has.
+    type: int
+    default: 10
 seealso:
   - module: mobius.ops.node_service
+  - module: mobius.ops.release_info
 """
 
 EXAMPLES = r"""
@@ -41,6 +50,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+releases:
+  description: What M(mobius.ops.release_info) returns.
+  returned: with O(releases)
+  type: dict
 well:
   description:
     - Whether it runs, from the live release, without restarts in the last minute, and every check passes.
@@ -104,7 +117,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._ansible import argumen
 from ansible_collections.mobius.ops.plugins.module_utils._core import dotenv, wording
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import IntegrityError
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health as observe_health
-from ansible_collections.mobius.ops.plugins.module_utils._observe import probe, thresholds
+from ansible_collections.mobius.ops.plugins.module_utils._observe import probe, release_facts, thresholds
 from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
 from ansible_collections.mobius.ops.plugins.module_utils._target import records, shared_folders, switch_journal
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
@@ -117,12 +130,13 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     layout = Layout(params["root"])
     layout.require()
     findings = records.Findings()
+    releases = {"releases": release_facts.of(layout, params["events"])} if params["releases"] else {}
     try:
-        return False, look(layout, params, findings), {}
+        return False, {**look(layout, params, findings), **releases}, {}
     except IntegrityError as error:  # of what all the rest needs: the definition of the service, or what its supervisor noted
         findings.add(error)
         folders = findings.without(lambda: shared_folders.described(layout), [])
-        return False, {**unknown(params["name"], findings), "shared_folders": folders}, {}
+        return False, {**unknown(params["name"], findings), "shared_folders": folders, **releases}, {}
 
 
 def unknown(name: str, findings: records.Findings) -> dict[str, t.Any]:
@@ -168,6 +182,8 @@ def main() -> None:
             "headers": arguments.HEADERS,
             "secret_headers": arguments.SECRET_HEADERS,
             "thresholds": {"type": "dict", "default": {}},
+            "releases": {"type": "bool", "default": False},
+            "events": {"type": "int", "default": 10},
         },
         supports_check_mode=True,
     )

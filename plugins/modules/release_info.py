@@ -172,27 +172,15 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
-from ansible_collections.mobius.ops.plugins.module_utils._core import clock
-from ansible_collections.mobius.ops.plugins.module_utils._observe import dora
-from ansible_collections.mobius.ops.plugins.module_utils._target import deploy_lock, history, records, switch_journal
+from ansible_collections.mobius.ops.plugins.module_utils._observe import release_facts
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
-from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
 
 
 def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Read, and change nothing."""
     layout = Layout(params["root"])
     layout.require()
-    findings = records.Findings()
-    store = ReleaseStore(layout, findings)
-    live, target = findings.without(store.live, None), findings.without(store.target, None)
-    unread = history.unread(layout)
-    return False, {"live": live, "findings": findings.told + ([unread] if unread else []),
-                   "target": target["id"] if target else None, "releases": store.all(),
-                   "drill": history.last(layout, "drill"), "lock": deploy_lock.DeployLock(layout).look(),
-                   "unfinished": switch_journal.unfinished(layout),
-                   "dora": dora.figures(history.of_kinds(layout, dora.KINDS), clock.now()),
-                   "history": history.events(layout, params["events"])}, {}
+    return False, release_facts.of(layout, params["events"]), {}
 
 
 def main() -> None:

@@ -172,6 +172,15 @@ def test_every_entry_point_is_described():
     assert found == expected
 
 
+def test_what_ansible_validates_of_the_shared_role_is_what_is_described():
+    described = load("roles/mobius/meta/argument_specs.yml")["argument_specs"]
+    validated = load("roles/mobius/meta/argument_specs")["argument_specs"]
+    words = ("type", "required", "choices", "elements", "default")
+    assert validated == {
+        entry: {"options": {name: {word: option[word] for word in words if word in option} for name, option in spec["options"].items()}}
+        for entry, spec in described.items() if entry != "settings"}
+
+
 def outcomes() -> set[str]:
     """Every word that a playbook may end with."""
     words = {*watch_control.VERDICTS, *deploy_end.OUTCOMES, *rollback_end.OUTCOMES, *restore_end.OUTCOMES}

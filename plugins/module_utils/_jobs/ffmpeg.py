@@ -58,14 +58,27 @@ def _ask(argv: list[str], what: str, account: dict[str, t.Any]) -> str:
     return done.stdout
 
 
-def trial(program: str, encoder: str, flags: str, **account: t.Any) -> str:
-    """Why a moment of picture or sound cannot be encoded and decoded again, in a line; empty when it can."""
-    source, codec = ("testsrc=size=64x64:rate=10", "-c:v") if flags.startswith("V") else ("sine", "-c:a")
+def trial(program: str, encoders: dict[str, str], **account: t.Any) -> str:
+    """Why a moment of picture or sound cannot be encoded and decoded again, in a line; empty when it can.
+
+    :param encoders: flags by name. Each makes a stream of one file, since a start of the program costs more than the moment.
+    """
+    encode = ["-f", "lavfi", "-i", "testsrc=size=64x64:rate=10", "-f", "lavfi", "-i", "sine", "-t", "0.2"]
+    for flags in encoders.values():
+        encode += ["-map", "0" if flags.startswith("V") else "1"]
+    for number, name in enumerate(encoders):
+        encode += [f"-c:{number}", name]
     with tempfile.TemporaryFile() as made:
-        encode = ["-f", "lavfi", "-i", source, "-t", "0.2", codec, encoder, "-f", "nut", "pipe:0"]
-        trouble = _trouble(program, encode, f"encoder {encoder}", stdin=made, **account)
+        trouble = _trouble(program, [*encode, "-f", "nut", "pipe:0"], f"encoder {', '.join(encoders)}", stdin=made, **account)
         made.seek(0)
-        return trouble or decode(program, "pipe:0", stdin=made, **account)
+        return trouble or _trouble(program, ["-xerror", "-i", "pipe:0", "-map", "0", "-f", "null", "-"], "decoding", stdin=made, **account)
+
+
+def _trials(program: str, encoders: dict[str, str], **account: t.Any) -> dict[str, str]:
+    """What :func:`trial` says of each. One by one only when together they fail."""
+    if len(encoders) > 1 and not trial(program, encoders, **account):
+        return dict.fromkeys(encoders, "")
+    return {name: trial(program, {name: flags}, **account) for name, flags in encoders.items()}
 
 
 def decode(program: str, path: str, timeout: float = PATIENCE, **account: t.Any) -> str:
@@ -104,6 +117,6 @@ def able(path: str, wanted: dict[str, list[str]], tried: bool = True, **account:
     """
     has = {kind: names(path, kind, **account) if wanted.get(kind) else {} for kind in KINDS}
     missing = {kind: [name for name in wanted.get(kind) or [] if name not in has[kind]] for kind in KINDS}
-    there = [name for name in wanted.get("encoders") or [] if name in has["encoders"]]
-    encodes = [{"encoder": name, "error": trial(path, name, has["encoders"][name], **account)} for name in there] if tried else []
+    there = {name: has["encoders"][name] for name in wanted.get("encoders") or [] if name in has["encoders"]} if tried else {}
+    encodes = [{"encoder": name, "error": error} for name, error in _trials(path, there, **account).items()]
     return {"missing": missing, "encodes": encodes}

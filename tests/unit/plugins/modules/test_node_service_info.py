@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import fs
 from ansible_collections.mobius.ops.plugins.module_utils._target import shared_folders, switch_journal
-from ansible_collections.mobius.ops.plugins.modules import node_service_info
+from ansible_collections.mobius.ops.plugins.modules import node_service_info, release_info
 
 pytestmark = pytest.mark.usefixtures("any_latency")
 
@@ -23,6 +23,26 @@ def test_a_verified_release_is_well(host, run_module, snapshot):
     assert result["well"] and not result["changed"] and "release r1)." in result["message"]
     assert result["health"]["status"] == "normal" and result["health"]["results"][0]["outcome"] == "ok"
     assert snapshot(host.root) == before
+
+
+@pytest.mark.parametrize("events", [0, 1, 10])
+def test_the_releases_are_what_release_info_returns(host, run_module, events):
+    host.live("r1")
+    host.live("r2")
+    host.service()
+    result = run_module(node_service_info, {"root": host.root, "releases": True, "events": events})
+    expected = run_module(release_info, {"root": host.root, "events": events})
+    assert result["releases"] == {name: value for name, value in expected.items() if name != "changed"}
+    assert result["releases"]["live"] == "r2" and len(result["releases"]["history"]) <= events
+    assert "releases" not in run_module(node_service_info, {"root": host.root})
+
+
+def test_a_service_whose_definition_is_damaged_has_its_releases(host, run_module):
+    host.live("r1")
+    host.service()
+    fs.write_text(host.layout.path("state", "service", "mobius", "spec.json"), "{")
+    result = run_module(node_service_info, {"root": host.root, "releases": True})
+    assert result["status"] == "unknown" and result["releases"]["live"] == "r1"
 
 
 def test_a_release_that_was_never_verified_and_is_not_watched_is_not_well(host, run_module):

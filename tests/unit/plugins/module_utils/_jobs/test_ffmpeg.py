@@ -41,6 +41,36 @@ esac
         {"encoder": "libx264", "error": "Invalid data found when processing input"}]
 
 
+def test_one_of_two_encoders_that_fails_is_named(fake):
+    path = fake("""case "$*" in
+  *-version*) echo 'ffmpeg version 7 Copyright';;
+  *-encoders*) printf ' V....D h264_nvenc  NVENC\\n V....D libx264  H.264\\n A....D aac  AAC\\n';;
+  *h264_nvenc*) echo 'Cannot load libcuda.so.1' >&2; exit 1;;
+esac
+""")
+    found = ffmpeg.look(path, {"encoders": ["libx264", "h264_nvenc", "aac"]})["encodes"]
+    assert [(one["encoder"], one["error"]) for one in found] == [
+        ("libx264", ""), ("h264_nvenc", "Cannot load libcuda.so.1"), ("aac", "")]
+
+
+def test_encoders_that_work_are_tried_in_one_start(fake, tmp_path):
+    path = fake(f"""echo "$*" >> {tmp_path}/starts
+case "$*" in
+  *-version*) echo 'ffmpeg version 7 Copyright';;
+  *-encoders*) printf ' V....D libx264  H.264\\n A....D aac  AAC\\n';;
+esac
+""")
+    assert ffmpeg.look(path, {"encoders": ["libx264", "aac"]})["encodes"] == [
+        {"encoder": "libx264", "error": ""}, {"encoder": "aac", "error": ""}]
+    encode, decode = (tmp_path / "starts").read_text().splitlines()[2:]
+    assert "-map 0 -map 1 -c:0 libx264 -c:1 aac" in encode and "-map 0 -f null" in decode
+
+
+def test_an_encoder_that_the_real_one_cannot_open_with_these_pictures_is_named():
+    found = ffmpeg.look("ffmpeg", {"encoders": ["libx264", "h263", "aac"]})["encodes"]  # H.263 knows five sizes, and 64x64 is none of them
+    assert [one["encoder"] for one in found if one["error"]] == ["h263"]
+
+
 @pytest.mark.parametrize("text, said", [
     ("echo 'libavdevice.so.59: cannot open' >&2; exit 127\n", "ffmpeg: expected it to start, found exit status 127 (libavdevice.so.59"),
     ("echo nothing\n", "to tell its version, found 'nothing'"),
