@@ -32,6 +32,8 @@ class Process:
     release: str | None
     pid: int
     ticks: int
+    #: Seconds since it started, at the last look.
+    age: float
     #: The state in every look, as ``ps`` has it: ``RRRRRR`` computes all the time.
     states: str
     #: Percent of one processor that its main thread used.
@@ -99,7 +101,7 @@ def process(main: Main, seen: list[Look]) -> Process:
     blocked = {look.blocked for look in seen}
     used = 100 * (last.cpu - first.cpu) / max(last.at - first.at, 0.001)
     files, limit = _files(main.pid)
-    return Process(*main, "".join(look.state for look in seen), round(used, 1),
+    return Process(*main, round(processes.age(main.pid), 1), "".join(look.state for look in seen), round(used, 1),
                    blocked.pop() if len(blocked) == 1 else "", tuple(look.memory for look in seen), files, limit,
                    processes.waiting_connections(main.port))
 

@@ -19,6 +19,8 @@ from .process_looks import Process
 BUSY = 2.0
 #: A memory that grows by this share, and by so many bytes a second, in every look, leaks.
 GROWTH, GROWTH_BYTES = 0.05, 4 * 1024**2
+#: Seconds after its start in which a process may grow: it reads its code.
+STARTS = 10.0
 #: Left of the host's memory, below which it is short.
 SHORT = 0.05
 CERTAIN, LIKELY, POSSIBLE = "certain", "likely", "possible"
@@ -66,15 +68,20 @@ def causes(seen: Evidence) -> list[Cause]:
     return sorted(left, key=lambda cause: _ORDER.index(cause.confidence))
 
 
+def _runs(seen: Evidence) -> bool:
+    """Whether it runs, and not only until it ends again."""
+    return seen.status == "running" and not seen.crashing
+
+
 def _port_taken(seen: Evidence) -> Cause | None:
-    if not seen.strangers or (seen.status == "running" and not _TAKEN.search(seen.exception)):
+    if not seen.strangers or (_runs(seen) and not _TAKEN.search(seen.exception)):
         return None
     return Cause("port_taken", CERTAIN, f"Another program has the port of {seen.service}.", tuple(seen.strangers),
                  "Stop that program, or give the service another mobius_port, then run " + PLAY + "restart")
 
 
 def _dependency_missing(seen: Evidence) -> Cause | None:
-    if seen.status == "running" or not _MISSING.search(seen.exception):
+    if _runs(seen) or not _MISSING.search(seen.exception):
         return None
     return Cause("dependency_missing", CERTAIN, "A module that the release needs is missing, or is for another Node.", (seen.exception,),
                  f"Go back with {PLAY}rollback, or deploy the release again with its dependencies")
@@ -157,7 +164,7 @@ def _memory(seen: Evidence) -> Cause | None:
     if _HEAP.search(seen.exception):
         return Cause("memory", CERTAIN, "The application ran out of memory.", (seen.exception,),
                      f"Restart it with {PLAY}restart; a release that leaks is gone back from with {PLAY}rollback", "restart")
-    for each in seen.processes:
+    for each in (each for each in seen.processes if each.age >= STARTS and not seen.crashing):
         grown = each.memory[-1] - each.memory[0] if each.memory else 0
         steady = all(later >= earlier for earlier, later in zip(each.memory, each.memory[1:]))
         if steady and grown > max(GROWTH * each.memory[0], GROWTH_BYTES):
@@ -179,7 +186,7 @@ def _job(verdict: str, text: str, todo: str) -> t.Callable[[Evidence], Cause | N
 
 
 def _crash_loop(seen: Evidence) -> Cause | None:
-    if seen.status == "restarting" or (seen.status == "failed" and seen.restarts):
+    if seen.crashing or seen.status == "restarting" or (seen.status == "failed" and seen.restarts):
         return Cause("crash_loop", LIKELY, f"{seen.service} ends again and again ({seen.restarts} restarts).",
                      _ended(seen), f"Go back with {PLAY}rollback")
     return None

@@ -73,6 +73,8 @@ class Form(t.NamedTuple):
     line: re.Pattern[bytes] | None = None
     #: Milliseconds of the unit of its times.
     unit: float = 1
+    #: Whether the times of an access log have a name.
+    named: bool = False
 
 
 TEXT, PINO = Form("text", stamps.of_iso), Form("json", stamps.of_pino)
@@ -96,8 +98,8 @@ def sniff(data: bytes) -> Form:
 
 def access(data: bytes) -> Form:
     """The form of an access log, with the place of its times."""
-    seconds = _NAMED if re.search(_COMBINED + _AGENT + _NAMED.rstrip(b"?"), data) else _BARE
-    return Form("combined", stamps.of_clf, re.compile(_COMBINED + _AGENT + seconds), 1000)
+    named = bool(re.search(_COMBINED + _AGENT + _NAMED.rstrip(b"?"), data))
+    return Form("combined", stamps.of_clf, re.compile(_COMBINED + _AGENT + (_NAMED if named else _BARE)), 1000, named)
 
 
 def requests(form: Form, data: bytes) -> list[Row]:

@@ -13,11 +13,11 @@ from ansible_collections.mobius.ops.plugins.module_utils._diagnose.evidence impo
 from ansible_collections.mobius.ops.plugins.module_utils._diagnose.process_looks import Process
 
 GB = 1024**3
-MAIN = Process(port=5001, release="r1", pid=42, ticks=7, states="SSSSSS", cpu_pct=1.0, blocked_in="", memory=(GB,) * 6, files=30,
+MAIN = Process(port=5001, release="r1", pid=42, ticks=7, age=60.0, states="SSSSSS", cpu_pct=1.0, blocked_in="", memory=(GB,) * 6, files=30,
                files_limit=1024, queue=0)
 WELL = Evidence(
-    service="mobius", status="running", restarts=0, uptime=60.0, last_exit="", exception="", processes=(MAIN,), strangers=(), failed=0,
-    checks=1, fault="", silent=False, disks=(Disk("/", 50 * GB, 100_000), Disk("/mnt", GB, None)), folders=(Folder("/srv/up", ""),),
+    service="mobius", status="running", restarts=0, crashing=False, uptime=60.0, last_exit="", exception="", processes=(MAIN,),
+    strangers=(), failed=0, checks=1, fault="", silent=False, disks=(Disk("/", 50 * GB, 100_000), Disk("/mnt", GB, None)), folders=(Folder("/srv/up", ""),),
     jobs=(), memory_free=8 * GB, memory_whole=16 * GB)
 SILENT = {"failed": 1, "fault": "/health: no answer within 4 s", "silent": True}
 DOWN = {"status": "stopped", "processes": ()}
@@ -50,6 +50,8 @@ CASES = {
     "files": (seen(processes=(FULL,)), ["files_exhausted"]),
     "no limit of files": (seen(processes=(dataclasses.replace(MAIN, files=5000, files_limit=0),)), []),
     "leak": (seen(processes=(LEAK,)), ["memory"]),
+    "memory of one that starts": (seen(processes=(dataclasses.replace(LEAK, age=3.0),)), []),
+    "memory of one that starts again and again": (seen(processes=(LEAK,), crashing=True), ["crash_loop"]),
     "memory that goes up and down": (seen(processes=(dataclasses.replace(MAIN, memory=(GB, 2 * GB, GB, 2 * GB)),)), []),
     "heap": (seen(**DOWN, exception="FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory"), ["memory"]),
     "host short of memory": (seen(memory_free=GB // 4), ["memory"]),
@@ -66,6 +68,9 @@ CASES = {
     "other Node": (seen(status="restarting", exception="Error: … NODE_MODULE_VERSION 115"), ["dependency_missing"]),
     "an old exception of one that runs": (seen(exception="Error: Cannot find module 'x'"), []),
     "crash loop": (seen(status="restarting", restarts=4, exception="TypeError: x (a.js:1:1)"), ["crash_loop"]),
+    "crash loop, seen while it starts": (seen(crashing=True, restarts=4, failed=1, fault="connection refused"), ["crash_loop"]),
+    "module, seen while it starts": (seen(crashing=True, exception="Error: Cannot find module 'express'"), ["dependency_missing"]),
+    "port, seen while it starts": (seen(crashing=True, strangers=("process 7 (nginx) on port 5001",)), ["port_taken"]),
     "gave up": (seen(status="failed", restarts=9, processes=()), ["crash_loop"]),
     "stopped by hand": (seen(**DOWN), ["not_running"]),
     "stuck render": (seen(jobs=job("stuck")), ["job_stuck"]),
