@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COLLECTIONS = os.environ.get("MOBIUS_COLLECTIONS", str(ROOT / ".build" / "collections"))
 sys.path[:0] = [str(ROOT / "tests"), COLLECTIONS]
 
+from measure import prefer  # noqa: E402
 from support.causes import CAUSES, Cause, Patient, recover  # noqa: E402
 from support.proxied import KEY, ProxiedRoot, install_modules  # noqa: E402
 from support.remains import end_all  # noqa: E402
@@ -43,6 +44,8 @@ from ansible_collections.mobius.ops.plugins.module_utils._target.layout import C
 VERDICT, STACK, INTERRUPT = 15.0, 2.0, 3.0
 #: Bytes and inodes of a bed's file system.
 SIZE, INODES = "size=128m", "nr_inodes=4000"
+#: First word of a remedy -> what the table says.
+DID = {"": "refuses", "The": "ends the code", "mobius": "restarts", "Process": "SIGCONT", "Owner": "owner, mode", "Ended": "ends the render"}
 PAGE = ROOT / "docs" / "diagnose-benchmark.md"
 
 
@@ -108,12 +111,10 @@ class Bed:
 
     def module(self, **options: t.Any) -> dict[str, t.Any]:
         """Call the module in a process of its own."""
-        headers = self.patient.headers
-        params = {"root": str(self.folder), "env": "production", "name": self.name, "headers": headers, "secret_headers": {},
+        params = {"root": str(self.folder), "env": "production", "name": self.name, "headers": self.patient.headers, "secret_headers": {},
                   "checks": [{"url": f"http://127.0.0.1:{self.patient.port}/health", "timeout": 5.0, "status": [200]}],
-                  "programs": ["ffmpeg"], "window": 3.0, "inspect": True, "fix": False, "interrupt": False, "ready_timeout": 60.0, **options}
-        if self.patient.pid:
-            prefer(self.patient.pid, self.nice)
+                  "programs": ["ffmpeg"], "window": 3.0, "inspect": True, "fix": False, "heap_snapshot": False, "interrupt": False,
+                  "ready_timeout": 60.0, **options}
         done = subprocess.run([sys.executable, __file__, "--call", "--nice", str(self.nice)], input=json.dumps(params), capture_output=True,
                               text=True, check=False, start_new_session=True)
         if done.returncode:
@@ -121,34 +122,33 @@ class Bed:
         return t.cast("dict[str, t.Any]", json.loads(done.stdout))
 
 
-def prefer(pid: int, nice: int) -> None:
-    """Set the priority of a session, which Linux weighs before those of its processes (sched(7), autogroups)."""
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/autogroup", "w", encoding="ascii") as stream:
-        stream.write(str(nice))
-
-
 class Pulse:
-    """Looks all the time whether a service answers, and whether its inspector is open."""
+    """Looks all the time whether a service answers, and when its inspector opens."""
 
     def __init__(self, bed: Bed) -> None:
         self.bed, self.over = bed, threading.Event()
         self.opened = self.well = 0.0
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._threads = [threading.Thread(target=look, daemon=True) for look in (self._answers, self._opens)]
 
     def __enter__(self) -> Pulse:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_error: t.Any) -> None:
         self.over.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
-    def _look(self) -> None:
-        while not self.over.wait(0.1):
-            if not self.opened and processes._listening(self.bed.inspector):
-                self.opened = time.monotonic()
-            if not self.well and self.bed.patient.answers(0.3):
+    def _answers(self) -> None:
+        while not self.well and not self.over.wait(0.1):
+            if self.bed.patient.answers(0.3):
                 self.well = time.monotonic()
+
+    def _opens(self) -> None:
+        while not self.opened and not self.over.wait(0.01):
+            if processes._listening(self.bed.inspector):
+                self.opened = time.monotonic()
 
 
 def call() -> int:
@@ -273,17 +273,16 @@ def spread(values: list[float]) -> str:
 
 def table(runs: list[Run], causes: list[Cause]) -> list[str]:
     """A row a cause."""
-    lines = ["| cause | verdict | right | verdict after s, median | worst | place after s, worst | `mobius_fix` | well | all of it after s, median | worst |",
-             "|---|---|---|---:|---:|---:|---|---|---:|---:|"]
+    head = ("cause", "verdict", "right", "verdict after s, median", "worst", "place after s, worst", "`mobius_fix`", "well",
+            "all of it after s, median", "worst")
+    lines = [f"| {' | '.join(head)} |", "|---|---|---|---:|---:|---:|---|---|---:|---:|"]
     for cause in causes:
         mine = [run for run in runs if run.cause == cause.name]
         if not mine:
             continue
         right = sum(not any(word.startswith(("named", "late", "failed", "not made", "place")) for word in run.wrong) for run in mine)
         well = sum(not any(word.startswith(("remedy", "not well", "interruption")) for word in run.wrong) for run in mine)
-        did = "leaves it" if not cause.verdict else "refuses" if not cause.remedy else {
-            "The code was ended": "ends the code", "mobius": "restarts", "Process ": "SIGCONT", "Owner": "owner, mode", "Ended ": "ends the render",
-        }[next(key for key in ("The code was ended", "mobius", "Process ", "Owner", "Ended ") if cause.remedy.startswith(key))]
+        did = DID[cause.remedy.partition(" ")[0]] if cause.verdict else ""
         place = f"{max(run.stack_seconds for run in mine):.2f}" if cause.place else ""
         lines.append(f"| {cause.name} | {'`' + cause.verdict + '`' if cause.verdict else 'well'} | {right} of {len(mine)} | "
                      f"{spread([run.seconds for run in mine])} | {place} | {did} | {f'{well} of {len(mine)}' if cause.verdict else ''} | "
@@ -297,8 +296,9 @@ def summary(runs: list[Run]) -> list[str]:
     wrong = sum(any(word.startswith("remedy") for word in run.wrong) for run in runs)
     lines = [f"{len(runs)} runs, {sum(not run.wrong for run in runs)} of them right in every way; {wrong} wrong remedies."]
     if interrupted:
-        lines.append(f"Interrupted loops: /health answered 200 after {max(run.well_seconds for run in interrupted):.2f} s at most from the moment "
-                     f"that the inspector opened, with {sum(run.restarts for run in interrupted)} restarts.")
+        worst, restarts = max(run.well_seconds for run in interrupted), sum(run.restarts for run in interrupted)
+        lines.append(f"Interrupted loops: /health answered 200 after {worst:.2f} s at most, from the moment that the inspector opened, with "
+                     f"{restarts} restarts.")
     return lines
 
 
@@ -308,11 +308,24 @@ def installed(folder: Path) -> str:
     return str(folder / "node_modules")
 
 
+def favour(folder: str, nice: int) -> None:
+    """Give what runs below a folder a priority, all the time: each start of a service is a session of its own."""
+    known: set[int] = set()
+    while True:
+        for pid in set(processes.pids()) - known:
+            if (processes.working_dir(pid) or "").startswith(folder):
+                prefer(pid, nice)
+                known.add(pid)
+        time.sleep(0.3)
+
+
 def on_this_machine(options: argparse.Namespace, causes: list[Cause]) -> list[Run]:
     """All of it here."""
     folder = Path(tempfile.mkdtemp(prefix="mobius-diagnose-"))
     folder.chmod(0o755)
     beds: list[Bed] = []
+    if options.nice:
+        threading.Thread(target=favour, args=(str(folder), options.nice), daemon=True).start()
     total, done, began = options.repeat * len(causes), [0], time.monotonic()
 
     def tell(run: Run) -> None:
@@ -333,6 +346,12 @@ def on_this_machine(options: argparse.Namespace, causes: list[Cause]) -> list[Ru
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def booted(inside: list[str]) -> bool:
+    """Whether a host has booted."""
+    said = subprocess.run([*inside, "systemctl", "is-system-running"], capture_output=True, text=True, check=False).stdout
+    return said.strip() in ("running", "degraded")
+
+
 def on_a_systemd_host(options: argparse.Namespace) -> list[Run]:
     """The same in a container with systemd."""
     image = subprocess.run([ROOT / "tools" / "systemd-image"], stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1]
@@ -347,16 +366,16 @@ def on_a_systemd_host(options: argparse.Namespace) -> list[Run]:
                     "--volume", f"{runs.parent}:/srv/runs", image, "/lib/systemd/systemd"], check=True, stdout=subprocess.DEVNULL)
     try:
         inside = ["podman", "exec", name]
-        wait_until(lambda: subprocess.run([*inside, "systemctl", "is-system-running"], capture_output=True, text=True, check=False).stdout.strip()
-                   in ("running", "degraded"), "the host boots")
+        wait_until(lambda: booted(inside), "the host boots")
         subprocess.run([*inside, "sh", "-ec", "useradd --system --no-create-home mobius; mkdir -p /srv/c/ansible_collections/mobius; "
                         "ln -s /srv/ops /srv/c/ansible_collections/mobius/ops; cp -a /srv/modules /opt/node_modules"], check=True)
         words = ["--repeat", str(options.repeat), "--beds", str(options.beds), "--manager", "systemd", "--user", "mobius",
                  "--nice", str(options.nice), "--runs", f"/srv/runs/{runs.name}", "--modules", "/opt/node_modules"]
         for each in options.only or ():
             words += ["--only", each]
-        subprocess.run(["podman", "exec", "--env", "PYTHONPATH=/srv/site", "--env", "MOBIUS_COLLECTIONS=/srv/c", "--env",
-                        "PYTHONDONTWRITEBYTECODE=1", "--env", "TMPDIR=/opt", name, "python3", "/srv/ops/tests/bench/diagnose.py", *words], check=False)
+        variables = ["PYTHONPATH=/srv/site", "MOBIUS_COLLECTIONS=/srv/c", "PYTHONDONTWRITEBYTECODE=1", "TMPDIR=/opt"]
+        subprocess.run(["podman", "exec", *(word for each in variables for word in ("--env", each)), name, "python3",
+                        "/srv/ops/tests/bench/diagnose.py", *words], check=False)
     finally:
         subprocess.run(["podman", "rm", "--force", "--time", "0", name], check=False, stdout=subprocess.DEVNULL)
     return read(runs)

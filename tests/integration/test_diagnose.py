@@ -55,9 +55,9 @@ def test_a_hung_loop_is_named_to_function_and_request_and_ended_without_a_restar
     patient.made(cause, 7)
     pid = patient.pid
     found = patient.diagnose()
-    assert [cause.name for cause in found.causes] == ["loop"] and found.stack is None, found
+    assert [cause.name for cause in found.causes] == ["loop"] and found.inside.stack is None, found
     found = patient.diagnose(inspect=True)
-    assert found.stack.place.startswith("spin (src/api/faults.js:") and found.stack.request == "GET /api/projects?page=7", found.stack
+    assert found.inside.stack.place.startswith("spin (src/api/faults.js:") and found.inside.stack.request == "GET /api/projects?page=7", found.inside
     assert not processes.listeners(inspector.DEFAULT_PORT) and not patient.answers()
     patient.over()
     found = patient.diagnose(fix=True, inspect=True, interrupt=True)
@@ -71,7 +71,7 @@ def test_what_waits_in_the_system_is_named_and_restarted(patient):
     patient.made("blocking wait")
     pid = patient.pid
     found = patient.diagnose(inspect=True)
-    assert [cause.name for cause in found.causes] == ["blocking_call"] and found.stack is None, found
+    assert [cause.name for cause in found.causes] == ["blocking_call"] and found.inside.stack is None, found
     patient.cured()
     wait_until(patient.answers)
     patient.made("blocking read")

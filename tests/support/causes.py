@@ -1,6 +1,6 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What keeps a service from its work, made for real: the application hangs, leaks or crashes, disks are full, renders are stuck, ports are taken.
+"""What keeps a service from its work, made for real: the application hangs, leaks or crashes, disks are full, renders are stuck.
 
 The tests of the diagnosis and its benchmark make causes with this. It needs the standard library and the collection only, because the
 benchmark also runs it on hosts that have nothing else.

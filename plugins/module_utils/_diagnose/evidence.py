@@ -13,11 +13,14 @@ import dataclasses
 import errno
 import functools
 import os
+import time
 import typing as t
 
-from .._core import accounts, as_user, fs, wording
+from .._core import accounts, as_user, dotenv, fs, wording
 from .._core.errors import OpsError
 from .._jobs import listing
+from .._logs import recent, serving
+from .._logs.recent import Recent
 from .._observe import health, host_metrics, node_exceptions
 from .._service.node_service import Service
 from .._target import shared_folders
@@ -31,6 +34,8 @@ WINDOW = 3.0
 ANSWER, TRY = 4.0, 5.0
 #: Seconds for which a process that was started again, and does not answer, is taken for one that will end again.
 YOUNG = 60.0
+#: Seconds of the logs that are looked at, and milliseconds from which on an answer is slow.
+RECENT, SLOW_MS = 900.0, 2000.0
 #: A file system with less room, in bytes and in inodes, counts as full.
 ROOM, INODES = 1024 * 1024, 8
 
@@ -83,6 +88,8 @@ class Evidence:
     #: Bytes that programs can still have, and that there are.
     memory_free: int
     memory_whole: int
+    #: What the logs tell of the last minutes, since the last deploy at most.
+    recent: Recent = dataclasses.field(default_factory=Recent)
 
     def facts(self) -> dict[str, t.Any]:
         """As a result has it."""
@@ -118,7 +125,15 @@ def gather(layout: Layout, service: Service, checks: list[dict[str, t.Any]], pro
         tuple(f"{who} on port {instance.port}" for instance in service.instances() for who in instance.strangers(instance.port)),
         len(bad), len(samples), wording.printable(health.first_fault(samples)),
         silent,
-        tuple(_disks(layout)), folders, working, free, whole)
+        tuple(_disks(layout)), folders, working, free, whole, _recent(layout))
+
+
+def _recent(layout: Layout) -> Recent:
+    with contextlib.suppress(OpsError, OSError):  # a record that is damaged, or a disk that does not answer
+        past = serving.Past(layout)
+        moment = max(time.time() - RECENT, past.last_deploy or 0)
+        return recent.look([layout.path("shared", "logs", "*.log")], moment, SLOW_MS, past, dotenv.Redactor(layout.env_file).text)
+    return Recent()
 
 
 def _crashing(first: dict[str, t.Any], last: dict[str, t.Any], refused: bool) -> bool:

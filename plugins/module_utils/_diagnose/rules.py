@@ -12,7 +12,7 @@ import re
 import typing as t
 
 from .._core import wording
-from .evidence import INODES, ROOM, Evidence
+from .evidence import INODES, ROOM, SLOW_MS, Evidence
 from .process_looks import Process
 
 #: Percent of one processor that a main thread which computes all the time gets also on a crowded host, where it mostly waits for its turn.
@@ -21,6 +21,8 @@ BUSY = 2.0
 GROWTH, GROWTH_BYTES = 0.05, 4 * 1024**2
 #: Seconds after its start in which a process may grow: it reads its code.
 STARTS = 10.0
+#: Answers of the last minutes from which on their times tell something.
+ANSWERS = 10
 #: Left of the host's memory, below which it is short.
 SHORT = 0.05
 CERTAIN, LIKELY, POSSIBLE = "certain", "likely", "possible"
@@ -177,6 +179,17 @@ def _memory(seen: Evidence) -> Cause | None:
     return None
 
 
+def _slow(seen: Evidence) -> Cause | None:
+    """The service as a whole; a route that is slow by itself may be one that has much to do."""
+    recent = seen.recent
+    if recent.timed < ANSWERS or recent.slow * 2 < recent.timed:
+        return None
+    evidence = [f"{recent.slow} of {recent.timed} answers took {SLOW_MS / 1000:g} s or more", *(
+        f"{one.route}: {one.median / 1000:.1f} s in the middle of {one.requests} requests" for one in recent.routes[:3])]
+    return Cause("slow", POSSIBLE, f"{seen.service} answers slowly.", tuple(evidence),
+                 f"See which routes with {PLAY}logs -e mobius_log_since=60m, and whether a release made it so")
+
+
 def _job(verdict: str, text: str, todo: str) -> t.Callable[[Evidence], Cause | None]:
     def find(seen: Evidence) -> Cause | None:
         jobs = [job for job in seen.jobs if job["verdict"] == verdict]
@@ -212,14 +225,15 @@ RULES = (
     Rule("inodes_full", _inodes_full, ("crash_loop", "job_stuck", "not_running")),
     Rule("folder_not_writable", _folder_not_writable, ("crash_loop",)),
     Rule("files_exhausted", _files_exhausted, ("loop", "blocking_call")),
-    Rule("stopped", _stopped, ("loop", "blocking_call", "job_stuck")),
-    Rule("loop", _loop),
-    Rule("blocking_call", _blocking_call),
+    Rule("stopped", _stopped, ("loop", "blocking_call", "job_stuck", "slow")),
+    Rule("loop", _loop, ("slow",)),
+    Rule("blocking_call", _blocking_call, ("slow",)),
     Rule("memory", _memory, ("crash_loop", "not_running")),
     Rule("job_stuck", _job("stuck", "Render {name} is stuck: it uses no processor and writes nothing.",
                            f"End it with {PLAY}ffmpeg -e mobius_ffmpeg_state=stopped -e mobius_ffmpeg_only=stuck")),
     Rule("job_stopped", _job("stopped", "Render {name} was stopped (SIGSTOP) and has not gone on.",
                              f"End it with {PLAY}ffmpeg -e mobius_ffmpeg_state=stopped -e mobius_ffmpeg_only=stopped")),
+    Rule("slow", _slow),
     Rule("crash_loop", _crash_loop, ("not_running",)),
     Rule("not_running", _not_running),
 )

@@ -26,9 +26,9 @@ HAPROXY = re.compile(rb"([\da-fA-F.:]+):\d+ \[[^\]\n]{20,40}\] \S+ \S+ -?\d+/-?\
 #: A request in a line of text: method, path, status, and milliseconds behind it, as morgan and others write them.
 _SHORT = (rb" (/[^\s\"]*)[\"']?(?: HTTP/[\d.]+[\"']?)?(?: -)? (?:\x1b\[\d{1,2}m)?([1-5]\d\d)(?:\x1b\[0m)?"
           rb"(?![\w.])(?: (?:in )?(?:(?:\d+|-) - )?(\d+(?:\.\d+)?) ?ms\b)?")
-#: Each begins with letters that are found fast.
-SHORT = tuple(re.compile(method + _SHORT) for method in (rb"(GET)", rb"(P(?:OST|UT|ATCH))", rb"(DELETE)", rb"(HEAD)"))
-_WORD = re.compile(rb"\w")
+#: Each begins with letters that are found fast, and looks behind only then: no letter stands before the method.
+SHORT = tuple(re.compile(method + _SHORT) for method in (
+    rb"(GET)(?<!\wGET)", rb"(P(?:OST|UT|ATCH))(?<!\wPOST)(?<!\wPUT)(?<!\wPATCH)", rb"(DELETE)(?<!\wDELETE)", rb"(HEAD)(?<!\wHEAD)"))
 #: A response time in a line of text that does not tell of which request.
 NO_ROUTE = b"(no route)"
 SPOKEN = re.compile(rb"(?i)response[ _-]?time[\"']?\s?(?:[:=]|of|is)?\s?(\d+(?:\.\d+)?) ?(ms|s)?\b")
@@ -62,6 +62,8 @@ PINO_REQUEST = re.compile(rb'"method":"([A-Z]{3,7})","(?:url|path)":' + _TEXT)
 #: A request in the order of pino's serializers: greedy, because looking back from the end of the line is faster.
 PINO_LINE = re.compile(rb'"method":"([A-Z]{3,7})","url":"([^"\\\n]*)"[^\n]*"statusCode":(\d{3})[^\n]*"responseTime":(\d+(?:\.\d+)?)')
 _RESPONSE = b'"responseTime":'
+#: The name of the client that pino's serializers give.
+_REMOTE = b'"remoteAddress":"'
 
 
 class Form(t.NamedTuple):
@@ -131,8 +133,7 @@ def _in_json(data: bytes) -> list[Row]:
 
 
 def _in_text(data: bytes) -> list[Row]:
-    rows = [(b"", *found.groups(b"")) for pattern in SHORT for found in pattern.finditer(data)
-            if not found.start() or not _WORD.match(data, found.start() - 1, found.start())]
+    rows = [(b"", *found) for pattern in SHORT for found in pattern.findall(data)]
     if b"esponse" in data:
         rows += [(b"", b"", NO_ROUTE, b"", b"%.3f" % (float(time) * (1000 if unit == b"s" else 1))) for time, unit in SPOKEN.findall(data)]
     return t.cast("list[Row]", rows)
@@ -140,6 +141,11 @@ def _in_text(data: bytes) -> list[Row]:
 
 def client(line: bytes) -> bytes:
     """The client of a JSON line."""
+    at = line.find(_REMOTE)
+    if at >= 0 and b'p":' not in line:  # none of the other names
+        text, end, _rest = line[at + len(_REMOTE):].partition(b'"')
+        if end and b"\\" not in text:
+            return text
     found = PINO_CLIENT.search(line)
     return found.group(1) if found else b""
 

@@ -105,17 +105,31 @@ def notable(form: Form, lines: bytes) -> bytes:
     return b"\n".join([*chosen, b""])
 
 
+class _Codes(dict[bytes, t.Optional[int]]):
+    """Time of a row -> twice the bucket of a histogram, and one more when it is slow; ``None`` when there is no time."""
+
+    def __init__(self, form: Form, slow_ms: float) -> None:
+        super().__init__()
+        self._form, self._slow_ms = form, slow_ms
+
+    def __missing__(self, time: bytes) -> int | None:
+        ms = formats.milliseconds(self._form, time)
+        code = Histogram.bucket(ms) * 2 + (ms >= self._slow_ms) if ms >= 0 else None
+        if len(self) < HELD:
+            self[time] = code
+        return code
+
+
 class Counts:
     """What was counted of the requests of one day, until it is put together."""
 
     def __init__(self, form: Form, slow_ms: float) -> None:
-        self._form, self._slow_ms = form, slow_ms
+        self._form = form
         self._day: Day | None = None
         self._answers: collections.Counter[tuple[str, bytes]] = collections.Counter()
-        self._times: collections.Counter[tuple[str, bytes]] = collections.Counter()
+        self._times: collections.Counter[tuple[str, int | None]] = collections.Counter()
         self._clients: collections.Counter[bytes] = collections.Counter()
-        #: Time of a row -> milliseconds, and bucket of a histogram.
-        self._known: dict[bytes, tuple[float, int]] = {}
+        self._codes = _Codes(form, slow_ms)
 
     def add(self, day: Day, slot: Slot, at: float | None, rows: Rows, detailed: bool) -> None:
         """Count requests of a slot of ten minutes; routes and times only in detail."""
@@ -129,20 +143,12 @@ class Counts:
                 slot.refused += number * (status[:1] == b"4")
                 slot.failed += number * (status[:1] != b"4")
         if detailed:
-            self._times.update(zip(rows.labels, rows.times))
-            late = {time for time in set(rows.times) if self._ms(time)[0] >= self._slow_ms}
-            for label, time in zip(rows.labels, rows.times) if late else ():
-                if time in late:
-                    day.slow_one(self._ms(time)[0], label, at)
-
-    def _ms(self, time: bytes) -> tuple[float, int]:
-        found = self._known.get(time)
-        if found is None:
-            ms = formats.milliseconds(self._form, time)
-            found = ms, Histogram.bucket(ms)
-            if len(self._known) < HELD:
-                self._known[time] = found
-        return found
+            codes = list(map(self._codes.__getitem__, rows.times))
+            self._times.update(zip(rows.labels, codes))
+            if any(code is not None and code & 1 for code in set(codes)):
+                for label, code, time in zip(rows.labels, codes, rows.times):
+                    if code is not None and code & 1:
+                        day.slow_one(formats.milliseconds(self._form, time), label, at)
 
     def put(self) -> None:
         """Put together what was counted."""
@@ -155,12 +161,12 @@ class Counts:
                 totals.count(day.failures, f"{label} {status.decode('ascii', 'replace')}", number, totals.FAILURES)
             if changes:
                 totals.count(day.writes, f"{label} {status.decode('ascii', 'replace')}", number, totals.WRITES)
-        for (label, time), number in self._times.items():
-            route, (ms, bucket) = day.route(label), self._ms(time)
+        for (label, code), number in self._times.items():
+            route = day.route(label)
             route.seen += number
-            if ms >= 0:
-                route.times.put(bucket, number)
-                route.slow += number * (ms >= self._slow_ms)
+            if code is not None:
+                route.times.put(code >> 1, number)
+                route.slow += number * (code & 1)
         for client, number in self._clients.items():
             totals.count(day.clients, templates.shown(client, 64) or "-", number, totals.CLIENTS)
         for held in (self._answers, self._times, self._clients):

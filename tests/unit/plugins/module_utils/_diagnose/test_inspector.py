@@ -11,11 +11,9 @@ import socket
 import subprocess
 import sys
 import threading
-import urllib.request
 
 import pytest
-from support.ports import free_port
-from support.waiting import HANG, wait_until
+from support.waiting import wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import processes
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import StateError
@@ -23,51 +21,6 @@ from ansible_collections.mobius.ops.plugins.module_utils._diagnose import inspec
 from ansible_collections.mobius.ops.plugins.module_utils._observe import node_exceptions
 
 pytestmark = pytest.mark.slow
-SERVER = """
-import http from 'node:http';
-function spin(seconds) { const end = Date.now() + 1000 * seconds; while (Date.now() < end); }
-http.createServer((req, res) => { if (req.url !== '/') spin(Number(req.url.split('=')[1])); res.end('ok'); })
-  .listen(0, '127.0.0.1', function () { console.log(this.address().port); });
-"""
-
-
-class Node:
-    """A Node process with a server."""
-
-    def __init__(self, folder):
-        self.inspector = free_port()
-        self.place = node_exceptions.Place([str(folder)])
-        (folder / "app.mjs").write_text(SERVER)
-        self.process = subprocess.Popen([shutil.which("node"), f"--inspect-port=127.0.0.1:{self.inspector}", "app.mjs"], cwd=folder,
-                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self.pid, self.port = self.process.pid, int(self.process.stdout.readline())
-
-    def get(self, path="/", timeout=HANG):
-        with contextlib.suppress(OSError):
-            return urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=timeout).read()
-        return b""
-
-    def hang(self, seconds=1e6):
-        self.asked = threading.Thread(target=self.get, args=(f"/slow?x={seconds:.0f}",), daemon=True)
-        self.asked.start()
-        wait_until(lambda: not self.get(timeout=0.5))
-
-    def look(self, **options):
-        return inspector.look(self.pid, self.place, **options)
-
-
-@pytest.fixture
-def node(tmp_path):
-    made = []
-
-    def start():
-        made.append(Node(tmp_path))
-        return made[-1]
-
-    yield start
-    for one in made:
-        one.process.kill()
-        one.process.communicate()
 
 
 def test_a_hung_loop_is_told_again_and_again_and_then_ended(node):

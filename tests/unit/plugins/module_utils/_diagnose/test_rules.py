@@ -11,13 +11,15 @@ from ansible_collections.mobius.ops.plugins.module_utils._core.errors import Sta
 from ansible_collections.mobius.ops.plugins.module_utils._diagnose import remedies, rules
 from ansible_collections.mobius.ops.plugins.module_utils._diagnose.evidence import Disk, Evidence, Folder
 from ansible_collections.mobius.ops.plugins.module_utils._diagnose.process_looks import Process
+from ansible_collections.mobius.ops.plugins.module_utils._logs.recent import Recent, SlowRoute
 
 GB = 1024**3
 MAIN = Process(port=5001, release="r1", pid=42, ticks=7, age=60.0, states="SSSSSS", cpu_pct=1.0, blocked_in="", memory=(GB,) * 6, files=30,
                files_limit=1024, queue=0)
 WELL = Evidence(
     service="mobius", status="running", restarts=0, crashing=False, uptime=60.0, last_exit="", exception="", processes=(MAIN,),
-    strangers=(), failed=0, checks=1, fault="", silent=False, disks=(Disk("/", 50 * GB, 100_000), Disk("/mnt", GB, None)), folders=(Folder("/srv/up", ""),),
+    strangers=(), failed=0, checks=1, fault="", silent=False, disks=(Disk("/", 50 * GB, 100_000), Disk("/mnt", GB, None)),
+    folders=(Folder("/srv/up", ""),),
     jobs=(), memory_free=8 * GB, memory_whole=16 * GB)
 SILENT = {"failed": 1, "fault": "/health: no answer within 4 s", "silent": True}
 DOWN = {"status": "stopped", "processes": ()}
@@ -25,6 +27,7 @@ LOOP = dataclasses.replace(MAIN, states="RRRRRR", cpu_pct=98.0, queue=3)
 BLOCKED = dataclasses.replace(MAIN, blocked_in="read of /srv/fifo")
 FULL = dataclasses.replace(MAIN, files=1023)
 LEAK = dataclasses.replace(MAIN, memory=(GB, GB + 10**8, GB + 10**8, GB + 2 * 10**8))
+SLOW = Recent(30, 25, (SlowRoute("GET /api/projects", 25, 3000.0, 3500.0),))
 JOB = {"verdict": "stuck", "name": "abc", "pid": 9, "command": "ffmpeg -i x"}
 
 
@@ -76,6 +79,10 @@ CASES = {
     "stuck render": (seen(jobs=job("stuck")), ["job_stuck"]),
     "stopped render": (seen(jobs=job("stopped")), ["job_stopped"]),
     "slow render": (seen(jobs=job("slow")), []),
+    "slow": (seen(recent=SLOW), ["slow"]),
+    "slow because of a loop": (seen(**SILENT, processes=(LOOP,), recent=SLOW), ["loop"]),
+    "a few slow answers": (seen(recent=dataclasses.replace(SLOW, timed=3, slow=3)), []),
+    "one slow route": (seen(recent=dataclasses.replace(SLOW, timed=100, slow=20)), []),
     "two": (seen(folders=(Folder("/srv/up", "EACCES"),), jobs=job("stuck")), ["folder_not_writable", "job_stuck"]),
 }
 
