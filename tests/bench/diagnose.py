@@ -45,7 +45,10 @@ VERDICT, STACK, INTERRUPT = 15.0, 2.0, 3.0
 #: Bytes and inodes of a bed's file system.
 SIZE, INODES = "size=128m", "nr_inodes=4000"
 #: First word of a remedy -> what the table says.
-DID = {"": "refuses", "The": "ends the code", "mobius": "restarts", "Process": "SIGCONT", "Owner": "owner, mode", "Ended": "ends the render"}
+DID = {"": "refuses", "The": "ends the code", "mobius": "restarts", "Process": "SIGCONT", "Owner": "owner, mode",
+       "Ended": "ends the render"}
+#: What is kept of the evidence of a wrong verdict.
+KEPT = ("status", "restarts", "exception", "failed", "fault", "silent", "processes", "jobs")
 PAGE = ROOT / "docs" / "diagnose-benchmark.md"
 
 
@@ -207,8 +210,7 @@ def named(run: Run, cause: Cause, told: dict[str, t.Any], number: int) -> None:
 def evidence(told: dict[str, t.Any]) -> str:
     """What was seen, in a line."""
     seen = told.get("evidence") or {}
-    return json.dumps({name: seen.get(name) for name in ("status", "restarts", "exception", "failed", "fault", "silent", "processes", "jobs")},
-                      default=str)[:1500]
+    return json.dumps({name: seen.get(name) for name in KEPT}, default=str)[:1500]
 
 
 def mended(bed: Bed, run: Run, cause: Cause) -> None:
@@ -234,16 +236,16 @@ def mended(bed: Bed, run: Run, cause: Cause) -> None:
     if cause.interrupt:
         run.well_seconds = pulse.well - pulse.opened if pulse.well and pulse.opened else 99.0
         if run.well_seconds > INTERRUPT or bed.patient.pid != pid or run.restarts:
-            run.wrong.append(f"interruption: /health after {run.well_seconds:.1f} s, {run.restarts} restarts, process {pid} {bed.patient.pid}")
+            run.wrong.append(f"interruption: /health after {run.well_seconds:.1f} s, {run.restarts} restarts, "
+                             f"process {pid} {bed.patient.pid}")
 
 
-def measured(beds: list[Bed], causes: list[Cause], repeat: int, tell: t.Callable[[Run], None]) -> list[Run]:
+def measured(beds: list[Bed], wanted: list[tuple[Cause, int]], tell: t.Callable[[Run], None]) -> None:
     """All runs; those that burn a processor one after the other."""
     waiting: queue.SimpleQueue[tuple[Cause, int]] = queue.SimpleQueue()
-    for number in range(repeat):
-        for cause in causes:
-            waiting.put((cause, number))
-    burning, runs = threading.Lock(), []
+    for each in wanted:
+        waiting.put(each)
+    burning = threading.Lock()
 
     def work(bed: Bed) -> None:
         while True:
@@ -253,7 +255,6 @@ def measured(beds: list[Bed], causes: list[Cause], repeat: int, tell: t.Callable
                 return
             with burning if cause.burns else contextlib.nullcontext():
                 run = one(bed, cause, number)
-            runs.append(run)
             tell(run)
     with concurrent.futures.ThreadPoolExecutor(len(beds)) as pool:
         try:
@@ -263,7 +264,6 @@ def measured(beds: list[Bed], causes: list[Cause], repeat: int, tell: t.Callable
             with contextlib.suppress(queue.Empty):
                 while True:
                     waiting.get_nowait()
-    return runs
 
 
 def spread(values: list[float]) -> str:
@@ -297,15 +297,15 @@ def summary(runs: list[Run]) -> list[str]:
     lines = [f"{len(runs)} runs, {sum(not run.wrong for run in runs)} of them right in every way; {wrong} wrong remedies."]
     if interrupted:
         worst, restarts = max(run.well_seconds for run in interrupted), sum(run.restarts for run in interrupted)
-        lines.append(f"Interrupted loops: /health answered 200 after {worst:.2f} s at most, from the moment that the inspector opened, with "
-                     f"{restarts} restarts.")
+        lines.append(f"Interrupted loops: /health answered 200 after {worst:.2f} s at most, from the moment that the inspector opened, "
+                     f"with {restarts} restarts.")
     return lines
 
 
 def installed(folder: Path) -> str:
     """The dependencies of the sample application, where every user can read them."""
-    shutil.copytree(install_modules(str(ROOT / ".build" / "bench-diagnose")), folder / "node_modules", symlinks=True)
-    return str(folder / "node_modules")
+    shutil.copytree(install_modules(str(ROOT / ".build" / "bench-diagnose")), folder / "deps" / "node_modules", symlinks=True)
+    return str(folder / "deps" / "node_modules")
 
 
 def favour(folder: str, nice: int) -> None:
@@ -326,7 +326,10 @@ def on_this_machine(options: argparse.Namespace, causes: list[Cause]) -> list[Ru
     beds: list[Bed] = []
     if options.nice:
         threading.Thread(target=favour, args=(str(folder), options.nice), daemon=True).start()
-    total, done, began = options.repeat * len(causes), [0], time.monotonic()
+    before = {(run.cause, run.number) for run in read(Path(options.runs))}
+    wanted = [(cause, number) for number in range(options.repeat) for cause in causes
+              if (cause.name, number) not in before and number < (options.repeat if cause.often else max(1, options.repeat // 4))]
+    total, done, began = len(wanted), [0], time.monotonic()
 
     def tell(run: Run) -> None:
         done[0] += 1
@@ -339,11 +342,12 @@ def on_this_machine(options: argparse.Namespace, causes: list[Cause]) -> list[Ru
         for number in range(min(options.beds, total)):
             print(f"bed {number + 1} of {options.beds}", flush=True)
             beds.append(Bed(number, folder, modules, options.manager, options.user, options.nice))
-        return measured(beds, causes, options.repeat, tell)
+        measured(beds, wanted, tell)
     finally:
         for bed in beds:
             bed.close()
         shutil.rmtree(folder, ignore_errors=True)
+    return read(Path(options.runs))
 
 
 def booted(inside: list[str]) -> bool:
@@ -368,9 +372,10 @@ def on_a_systemd_host(options: argparse.Namespace) -> list[Run]:
         inside = ["podman", "exec", name]
         wait_until(lambda: booted(inside), "the host boots")
         subprocess.run([*inside, "sh", "-ec", "useradd --system --no-create-home mobius; mkdir -p /srv/c/ansible_collections/mobius; "
-                        "ln -s /srv/ops /srv/c/ansible_collections/mobius/ops; cp -a /srv/modules /opt/node_modules"], check=True)
+                        "ln -s /srv/ops /srv/c/ansible_collections/mobius/ops; mkdir /opt/deps; "
+                        "cp -a /srv/modules /opt/deps/node_modules"], check=True)
         words = ["--repeat", str(options.repeat), "--beds", str(options.beds), "--manager", "systemd", "--user", "mobius",
-                 "--nice", str(options.nice), "--runs", f"/srv/runs/{runs.name}", "--modules", "/opt/node_modules"]
+                 "--nice", str(options.nice), "--runs", f"/srv/runs/{runs.name}", "--modules", "/opt/deps/node_modules"]
         for each in options.only or ():
             words += ["--only", each]
         variables = ["PYTHONPATH=/srv/site", "MOBIUS_COLLECTIONS=/srv/c", "PYTHONDONTWRITEBYTECODE=1", "TMPDIR=/opt"]
@@ -383,7 +388,7 @@ def on_a_systemd_host(options: argparse.Namespace) -> list[Run]:
 
 def read(path: Path) -> list[Run]:
     """Runs that were kept."""
-    return [Run(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [Run(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 def write(where: str, lines: list[str]) -> None:
@@ -404,7 +409,7 @@ def main() -> int:
     parser.add_argument("--beds", type=int, default=4, help="how many at the same time")
     parser.add_argument("--systemd", action="store_true", help="on a systemd host in a container")
     parser.add_argument("--write", action="store_true", help="write the table into docs/diagnose-benchmark.md")
-    parser.add_argument("--runs", help="where each run is kept, a line of JSON each; what is there counts too")
+    parser.add_argument("--runs", help="where each run is kept, a line of JSON each; those that are there are not made again")
     parser.add_argument("--nice", type=int, default=0, help="priority (autogroup), on a machine that has other work too")
     for name, default in (("--manager", "process"), ("--user", "nobody"), ("--modules", "")):
         parser.add_argument(name, default=default, help=argparse.SUPPRESS)

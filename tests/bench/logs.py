@@ -243,10 +243,12 @@ def write(size: str, rows: list[str], missed: list[str]) -> None:
     """Write docs/logs-benchmark.md."""
     day = datetime.datetime.now(datetime.timezone.utc).date()
     text = [
-        "# How fast logs are read", "", f"Written by `make bench-logs ARGS=--write`, {day}: {size} of each log, {os.cpu_count()} processors, "
+        "# How fast logs are read", "",
+        f"Written by `make bench-logs ARGS=--write`, {day}: {size} of each log, {os.cpu_count()} processors, "
         f"load {os.getloadavg()[1]:.0f} at the end.", "",
-        "Each lane reads the same log, one after the other in each round: the runbook's three greps, GoAccess, and the report. *By greps* is how",
-        "many times the seconds of the greps a lane takes. On a machine that has other work seconds of processors tell more than seconds do.",
+        "Each lane reads the same log, one after the other in each round: the runbook's three greps, GoAccess, and the report.",
+        "*By greps* is how many times the seconds of the greps a lane takes. On a machine that has other work, seconds of processors tell",
+        "more than seconds do.",
         "*1 % more* is a second run, when the log has grown by so much. All counts are those of awk.", "",
         "| log | lane | seconds | by greps | CPU seconds | by greps | wanted |", "|---|---|---:|---:|---:|---:|---:|", *rows, ""]
     text += ["Missed, by seconds:", "", *(f"- {one}" for one in missed)] if missed else ["All targets are met."]

@@ -57,7 +57,8 @@ def test_a_hung_loop_is_named_to_function_and_request_and_ended_without_a_restar
     found = patient.diagnose()
     assert [cause.name for cause in found.causes] == ["loop"] and found.inside.stack is None, found
     found = patient.diagnose(inspect=True)
-    assert found.inside.stack.place.startswith("spin (src/api/faults.js:") and found.inside.stack.request == "GET /api/projects?page=7", found.inside
+    stack = found.inside.stack
+    assert stack.place.startswith("spin (src/api/faults.js:") and stack.request == "GET /api/projects?page=7", found.inside
     assert not processes.listeners(inspector.DEFAULT_PORT) and not patient.answers()
     patient.over()
     found = patient.diagnose(fix=True, inspect=True, interrupt=True)

@@ -147,6 +147,8 @@ class Cause:
     place: str = ""
     #: Whether it takes a whole processor.
     burns: bool = False
+    #: Whether the benchmark makes it as often as was asked for, else a quarter of that.
+    often: bool = True
 
 
 def _endless(kind: str) -> t.Callable[[Patient, int], None]:
@@ -304,6 +306,23 @@ def _nothing(_patient: Patient, _number: int) -> None:
     """Nothing is wrong."""
 
 
+def _slowed(patient: Patient, _number: int) -> None:
+    """A render that gets a tenth of the time, as by cpulimit."""
+    patient.begin_render(seconds=120)
+    pid, over = patient.ffmpeg(), threading.Event()
+
+    def slow() -> None:
+        with contextlib.suppress(ProcessLookupError):
+            while not over.wait(0.01):
+                os.kill(pid, signal.SIGSTOP)
+                over.wait(0.09)
+                os.kill(pid, signal.SIGCONT)
+    thread = threading.Thread(target=slow, daemon=True)
+    thread.start()
+    patient.stack.callback(thread.join)
+    patient.stack.callback(over.set)
+
+
 def _works(patient: Patient, _number: int) -> None:
     """A render that goes on, and requests all the time."""
     patient.begin_render(seconds=60)
@@ -323,10 +342,10 @@ _RESTARTED = "mobius"
 CAUSES = (
     Cause("hung loop, `for (;;)`", "loop", _endless("loop"), "The code was ended", True, "spin (src/api/faults.js:", True),
     Cause("hung loop, regular expression", "loop", _endless("regex"), "The code was ended", True, "spin (src/api/faults.js:", True),
-    Cause("hung loop, restarted", "loop", _endless("loop"), _RESTARTED, place="spin (src/api/faults.js:", burns=True),
+    Cause("hung loop, restarted", "loop", _endless("loop"), _RESTARTED, place="spin (src/api/faults.js:", burns=True, often=False),
     Cause("blocking read", "blocking_call", _reads, _RESTARTED),
-    Cause("blocking wait", "blocking_call", _hangs, _RESTARTED),
-    Cause("process stopped", "stopped", _stopped, "Process "),
+    Cause("blocking wait", "blocking_call", _hangs, _RESTARTED, often=False),
+    Cause("process stopped", "stopped", _stopped, "Process ", often=False),
     Cause("leak", "memory", _leaks, _RESTARTED),
     Cause("crash loop", "crash_loop", _crashes),
     Cause("folder not writable", "folder_not_writable", _folder, "Owner and mode were set again"),
@@ -337,15 +356,19 @@ CAUSES = (
     Cause("stopped ffmpeg", "job_stopped", _job_stopped, "Ended "),
     Cause("file descriptors exhausted", "files_exhausted", _files, _RESTARTED),
     Cause("dependency missing", "dependency_missing", _module_missing),
-    Cause("service not started", "not_running", _killed, _RESTARTED),
-    Cause("nothing", "", _nothing),
-    Cause("nothing, a render and requests", "", _works),
+    Cause("service not started", "not_running", _killed, _RESTARTED, often=False),
+    Cause("nothing", "", _nothing, often=False),
+    Cause("nothing, a render and requests", "", _works, often=False),
+    Cause("nothing, a render slowed tenfold", "", _slowed, often=False),
 )
 
 
 def recover(patient: Patient) -> None:
     """What a person does when the cause is gone: restart what does not run or answer, and wait for it."""
     patient.cured()
+    for pid in processes.started_by(patient.pid, ["ffmpeg"]) if patient.pid else []:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     if patient.service.status()["status"] != "running" or not any(patient.answers(5) for _try in range(3)):
         patient.service.stop()
         patient.service.start()

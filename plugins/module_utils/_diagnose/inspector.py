@@ -73,21 +73,28 @@ class Session:
         #: Number of a script -> its address.
         self.scripts: dict[str, str] = {}
 
-    def ask(self, method: str, **params: t.Any) -> None:
-        """Call a method, and do not wait for what it returns."""
+    def ask(self, method: str, **params: t.Any) -> int:
+        """Call a method, and do not wait for what it returns; the number of the call."""
         self._number += 1
         self.socket.send(json.dumps({"id": self._number, "method": method, "params": params}))
+        return self._number
 
     def call(self, method: str, timeout: float = _ANSWER, **params: t.Any) -> dict[str, t.Any]:
         """What a method returns."""
-        self.ask(method, **params)
+        return self.answer(self.ask(method, **params), timeout)
+
+    def answer(self, number: int, timeout: float) -> dict[str, t.Any]:
+        """What a call returns. :raises Broken: when it does not within so many seconds."""
         deadline = time.monotonic() + timeout
-        while True:
-            told = self._message(deadline)
-            if told.get("id") == self._number:
-                found = told.get("result")
-                return found if isinstance(found, dict) else {}
-            self._events.append(told)
+        told = next((one for one in self._events if one.get("id") == number), None)
+        while told is None:
+            one = self._message(deadline)
+            if one.get("id") == number:
+                told = one
+            else:
+                self._events.append(one)
+        found = told.get("result")
+        return found if isinstance(found, dict) else {}
 
     def stream(self, method: str, event: str, timeout: float, **params: t.Any) -> t.Iterator[dict[str, t.Any]]:
         """What comes with each event of a name until a method returns. :raises Broken: when that takes longer, or it refuses."""
@@ -211,9 +218,11 @@ def _stack(session: Session, place: node_exceptions.Place, interrupt: bool, bega
     own = next((name for name, mine in names if mine), names[0][0] if names else "")
     request = next(filter(None, (_request(session, frame) for frame in frames)), "")
     seconds = round(time.monotonic() - began, 2)
-    if interrupt:
-        session.ask("Runtime.terminateExecution")  # answered when it has gone on
+    ending = session.ask("Runtime.terminateExecution") if interrupt else 0
     session.call("Debugger.resume")
+    if interrupt:
+        # whatever else is evaluated before the code has ended takes the request to end it back
+        session.answer(ending, _ANSWER)
     return Stack(own, tuple(name for name, _mine in names), request, seconds, interrupt)
 
 

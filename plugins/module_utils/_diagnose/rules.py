@@ -17,8 +17,9 @@ from .process_looks import Process
 
 #: Percent of one processor that a main thread which computes all the time gets also on a crowded host, where it mostly waits for its turn.
 BUSY = 2.0
-#: A memory that grows by this share, and by so many bytes a second, in every look, leaks.
-GROWTH, GROWTH_BYTES = 0.05, 4 * 1024**2
+#: A memory that grows by this share, and by so many bytes a second, in every look, leaks. Requests that come in make Node's heap grow by
+#: less between two collections.
+GROWTH, GROWTH_BYTES = 0.05, 8 * 1024**2
 #: Seconds after its start in which a process may grow: it reads its code.
 STARTS = 10.0
 #: Answers of the last minutes from which on their times tell something.
@@ -146,7 +147,7 @@ def _blocking_call(seen: Evidence) -> Cause | None:
     if not each or not each.blocked_in or _computes(each):
         return None
     return Cause("blocking_call", LIKELY, f"The event loop of process {each.pid} waits in the system: {each.blocked_in}.",
-                 (f"blocked in {each.blocked_in} in all looks", seen.fault),
+                 (f"blocked in {each.blocked_in} in most looks", seen.fault),
                  f"Look at what it waits for, or restart it with {PLAY}restart", "restart", each.pid)
 
 
@@ -169,7 +170,7 @@ def _memory(seen: Evidence) -> Cause | None:
     for each in (each for each in seen.processes if each.age >= STARTS and not seen.crashing):
         grown = each.memory[-1] - each.memory[0] if each.memory else 0
         steady = all(later >= earlier for earlier, later in zip(each.memory, each.memory[1:]))
-        if steady and grown > max(GROWTH * each.memory[0], GROWTH_BYTES):
+        if steady and grown > max(GROWTH * each.memory[0], GROWTH_BYTES * each.watched):
             return Cause("memory", LIKELY, f"The memory of process {each.pid} grows without a pause.",
                          (f"{wording.human_size(each.memory[0])} to {wording.human_size(each.memory[-1])} within some seconds",),
                          f"Restart it with {PLAY}restart; a release that leaks is gone back from with {PLAY}rollback", "restart", each.pid)

@@ -24,11 +24,11 @@ _BARE = rb'[^\d\n]*(\d+\.\d{3})(?![\d.]))?'
 HAPROXY = re.compile(rb"([\da-fA-F.:]+):\d+ \[[^\]\n]{20,40}\] \S+ \S+ -?\d+/-?\d+/-?\d+/-?\d+/\+?(-?\d+) (\d{3}|-1) "
                      rb'[^"\n]*"([A-Z]{3,7}|<BADREQ>) ?([^ "\n]*)[^\n]*')
 #: A request in a line of text: method, path, status, and milliseconds behind it, as morgan and others write them.
-_SHORT = (rb" (/[^\s\"]*)[\"']?(?: HTTP/[\d.]+[\"']?)?(?: -)? (?:\x1b\[\d{1,2}m)?([1-5]\d\d)(?:\x1b\[0m)?"
+_SHORT = (rb" /[^\s\"]*)[\"']?(?: HTTP/[\d.]+[\"']?)?(?: -)? (?:\x1b\[\d{1,2}m)?([1-5]\d\d)(?:\x1b\[0m)?"
           rb"(?![\w.])(?: (?:in )?(?:(?:\d+|-) - )?(\d+(?:\.\d+)?) ?ms\b)?")
 #: Each begins with letters that are found fast, and looks behind only then: no letter stands before the method.
 SHORT = tuple(re.compile(method + _SHORT) for method in (
-    rb"(GET)(?<!\wGET)", rb"(P(?:OST|UT|ATCH))(?<!\wPOST)(?<!\wPUT)(?<!\wPATCH)", rb"(DELETE)(?<!\wDELETE)", rb"(HEAD)(?<!\wHEAD)"))
+    rb"(GET(?<!\wGET)", rb"(P(?:OST|UT|ATCH)(?<!\wPOST)(?<!\wPUT)(?<!\wPATCH)", rb"(DELETE(?<!\wDELETE)", rb"(HEAD(?<!\wHEAD)"))
 #: A response time in a line of text that does not tell of which request.
 NO_ROUTE = b"(no route)"
 SPOKEN = re.compile(rb"(?i)response[ _-]?time[\"']?\s?(?:[:=]|of|is)?\s?(\d+(?:\.\d+)?) ?(ms|s)?\b")
@@ -113,7 +113,9 @@ def requests(form: Form, data: bytes) -> list[Row]:
                 for client, time, status, method, path in HAPROXY.findall(data)]
     if form.name == "json":
         return _in_json(data)
-    return _in_text(data)
+    rows = [(request.partition(b" "), status, time) for request, status, time in in_text(data)]
+    return [*((b"", method, path, status, time) for (method, _space, path), status, time in rows),
+            *((b"", b"", NO_ROUTE, b"", time) for time in spoken(data))]
 
 
 def milliseconds(form: Form, time: bytes) -> float:
@@ -132,11 +134,15 @@ def _in_json(data: bytes) -> list[Row]:
     return [row for row in map(of_json, request_lines(data)) if row]
 
 
-def _in_text(data: bytes) -> list[Row]:
-    rows = [(b"", *found) for pattern in SHORT for found in pattern.findall(data)]
-    if b"esponse" in data:
-        rows += [(b"", b"", NO_ROUTE, b"", b"%.3f" % (float(time) * (1000 if unit == b"s" else 1))) for time, unit in SPOKEN.findall(data)]
-    return t.cast("list[Row]", rows)
+def in_text(data: bytes) -> list[tuple[bytes, bytes, bytes]]:
+    """Requests in text: each with its method and path, such as ``GET /x``, its status and its time."""
+    return [found for pattern in SHORT for found in pattern.findall(data)]
+
+
+def spoken(data: bytes) -> list[bytes]:
+    """Response times in text that do not tell of which request, in milliseconds."""
+    found = SPOKEN.findall(data) if b"esponse" in data else []
+    return [b"%.3f" % (float(time) * (1000 if unit == b"s" else 1)) for time, unit in found]
 
 
 def client(line: bytes) -> bytes:

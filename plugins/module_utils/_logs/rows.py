@@ -45,6 +45,8 @@ def of(form: Form, lines: bytes) -> Rows:
     found = _columns(form, lines) if form.name == "combined" else None
     if found:
         return found
+    if form.name in ("text", "bracketed"):
+        return _in_text(lines)
     rows = formats.requests(form, lines)
     if not rows:
         return Rows([], [], [], [])
@@ -54,6 +56,15 @@ def of(form: Form, lines: bytes) -> Rows:
     else:
         who = [client for client, method in zip(clients, methods) if method in formats.CHANGE]
     return Rows(_labels(list(zip(methods, paths))), statuses, times, who)
+
+
+def _in_text(lines: bytes) -> Rows:
+    found: list[t.Any] = [*formats.in_text(lines), *(((b"", formats.NO_ROUTE), b"", time) for time in formats.spoken(lines))]
+    if not found:
+        return Rows([], [], [], [])
+    requests, statuses, times = zip(*found)
+    names = _labels(requests)
+    return Rows(names, statuses, times, [b"" for name in names if name.startswith(_WRITES)])
 
 
 def _columns(form: Form, lines: bytes) -> Rows | None:
@@ -78,7 +89,7 @@ def _columns(form: Form, lines: bytes) -> Rows | None:
 _LABELS: dict[t.Any, str] = {}
 
 
-def _labels(requests: list[t.Any]) -> list[str]:
+def _labels(requests: t.Sequence[t.Any]) -> list[str]:
     """Labels of requests: texts such as ``GET /x HTTP/1.1``, or pairs of a method and a path."""
     try:
         return list(map(_LABELS.__getitem__, requests))

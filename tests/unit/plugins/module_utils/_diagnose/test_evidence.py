@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.mobius.ops.plugins.module_utils._diagnose import evidence
+from ansible_collections.mobius.ops.plugins.module_utils._diagnose import evidence, process_looks
 
 RUNS = {"status": "running", "restarts": 4, "uptime": 3.0}
 
@@ -23,3 +23,14 @@ RUNS = {"status": "running", "restarts": 4, "uptime": 3.0}
 ])
 def test_a_service_that_ends_again_and_again_is_known_also_while_it_starts(first, last, refused, crashing):
     assert evidence._crashing(first, last, refused) is crashing
+
+
+@pytest.mark.parametrize("found, name", [
+    (["read of /x"] * 6, "read of /x"),
+    (["system call 202", "", "system call 202", "system call 202", "system call 202", "system call 202"], "system call 202"),
+    (["read of /x", "", "read of /y", "", "read of /x", ""], ""),
+    (["read of /x"] * 3 + ["read of /y"] * 3, ""),
+    ([""] * 6, ""),
+])
+def test_a_process_that_waits_again_and_again_is_blocked(found, name):
+    assert process_looks._mostly(found) == name

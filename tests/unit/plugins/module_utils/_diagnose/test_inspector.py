@@ -46,6 +46,27 @@ def test_an_inspector_that_opens_again_when_the_code_ends_is_closed(node):
         wait_until(lambda: not processes.listeners(server.inspector))
 
 
+def test_nothing_is_evaluated_before_the_code_has_ended(node, monkeypatch):
+    """It would take the request to end it back, and the code went on."""
+    seen, ask, message = [], inspector.Session.ask, inspector.Session._message
+
+    def asks(session, method, **params):
+        seen.append((method, ask(session, method, **params)))
+        return seen[-1][1]
+
+    def tells(session, deadline):
+        told = message(session, deadline)
+        seen.append(("told", told.get("id")))
+        return told
+    monkeypatch.setattr(inspector.Session, "ask", asks)
+    monkeypatch.setattr(inspector.Session, "_message", tells)
+    server = node()
+    server.hang()
+    assert server.look(interrupt=True).interrupted and server.get() == b"ok"
+    number = next(number for method, number in seen if method == "Runtime.terminateExecution")
+    assert seen.index(("told", number)) < next(at for at, (method, _number) in enumerate(seen) if method == "Runtime.evaluate")
+
+
 def test_one_that_waits_is_told_and_its_inspector_is_closed(node, monkeypatch):
     monkeypatch.setattr(inspector, "_ANSWER", 1.0)
     server = node()

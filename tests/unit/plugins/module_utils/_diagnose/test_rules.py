@@ -14,7 +14,8 @@ from ansible_collections.mobius.ops.plugins.module_utils._diagnose.process_looks
 from ansible_collections.mobius.ops.plugins.module_utils._logs.recent import Recent, SlowRoute
 
 GB = 1024**3
-MAIN = Process(port=5001, release="r1", pid=42, ticks=7, age=60.0, states="SSSSSS", cpu_pct=1.0, blocked_in="", memory=(GB,) * 6, files=30,
+MAIN = Process(port=5001, release="r1", pid=42, ticks=7, age=60.0, watched=3.0, states="SSSSSS", cpu_pct=1.0, blocked_in="",
+               memory=(GB,) * 6, files=30,
                files_limit=1024, queue=0)
 WELL = Evidence(
     service="mobius", status="running", restarts=0, crashing=False, uptime=60.0, last_exit="", exception="", processes=(MAIN,),
@@ -53,6 +54,8 @@ CASES = {
     "files": (seen(processes=(FULL,)), ["files_exhausted"]),
     "no limit of files": (seen(processes=(dataclasses.replace(MAIN, files=5000, files_limit=0),)), []),
     "leak": (seen(processes=(LEAK,)), ["memory"]),
+    "memory that requests take": (seen(processes=(dataclasses.replace(
+        MAIN, memory=(73269248, 73326592, 73461760, 74862592, 75448320, 77488128)),)), []),
     "memory of one that starts": (seen(processes=(dataclasses.replace(LEAK, age=3.0),)), []),
     "memory of one that starts again and again": (seen(processes=(LEAK,), crashing=True), ["crash_loop"]),
     "memory that goes up and down": (seen(processes=(dataclasses.replace(MAIN, memory=(GB, 2 * GB, GB, 2 * GB)),)), []),

@@ -22,7 +22,8 @@ def look(tmp_path):
 
     def run(*lines, name="app.log", moment=NOW - 900):
         (tmp_path / name).write_text("".join(line + "\n" for line in lines))
-        return recent.look([str(tmp_path / "*.log")], moment, 2000, Past(Layout(str(tmp_path / "root"))), lambda text: text.replace("secret", "***"))
+        past = Past(Layout(str(tmp_path / "root")))
+        return recent.look([str(tmp_path / "*.log")], moment, 2000, past, lambda text: text.replace("secret", "***"))
     return run
 
 

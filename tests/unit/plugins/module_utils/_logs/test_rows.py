@@ -63,6 +63,12 @@ def test_lines_with_anything_in_them_are_counted_as_by_the_expression():
     assert taken > 1000
 
 
+def test_times_without_a_request_have_a_name_of_their_own():
+    found = rows.of(formats.TEXT, b"GET /x 200 5ms\nthe response time: 2 s\nPOST /y?z 500 7ms\n")
+    assert sorted(labelled(found)) == [("(no route)", b"", b"2000.000"), ("GET /x", b"200", b"5"), ("POST /y", b"500", b"7")]
+    assert found.clients == [b""]
+
+
 def test_what_is_held_is_bounded(monkeypatch):
     monkeypatch.setattr(rows, "HELD", 20)
     form, day = formats.TEXT, totals.Day()
