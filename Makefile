@@ -137,6 +137,10 @@ bench-backup: setup ## backups beside zip, tar, restic and borg (ARGS="--rounds 
 bench-health: setup ## a hundred endpoints by health_check, beside a loop of curl (ARGS="--rounds 9")
 	@.venv/bin/python tests/bench/health.py $(ARGS)
 
+.PHONY: bench-diagnose
+bench-diagnose: setup ## every cause made for real, 20 times: verdict, seconds, mending (ARGS="--systemd --repeat 3 --only ffmpeg --write")
+	@.venv/bin/python tests/bench/diagnose.py $(ARGS)
+
 .PHONY: bench-logs
 bench-logs: setup ## the report of logs beside the runbook's greps and GoAccess (ARGS="--size 100M --rounds 3"; 1 GB each by default)
 	@.venv/bin/python tests/bench/logs.py $(ARGS)

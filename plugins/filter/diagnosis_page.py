@@ -52,6 +52,15 @@ def stack_lines(stack: dict[str, t.Any] | None) -> list[str]:
     return ["Where it hangs", f"  {stack['place']}", *request, *(f"    called from {frame}" for frame in stack["frames"][1:_FRAMES])]
 
 
+def recent_lines(evidence: dict[str, t.Any]) -> list[str]:
+    """What the logs tell of the last minutes."""
+    recent = evidence.get("recent") or {}
+    slow = [f"  {one['route']}: {one['median'] / 1000:.1f} s, p95 {one['p95'] / 1000:.1f} s, {one['requests']} requests"
+            for one in recent.get("routes") or []]
+    return [*(["Slow routes of the last 15 minutes", *slow] if slow else []),
+            *(["Errors of the last 15 minutes", *(f"  {line}" for line in recent["errors"])] if recent.get("errors") else [])]
+
+
 def verdict(result: dict[str, t.Any]) -> tuple[str, bool]:
     """Outcome, and whether it is good."""
     if "message" not in result:
@@ -66,6 +75,8 @@ def diagnosis_page(result: dict[str, t.Any]) -> dict[str, t.Any]:
     causes, (outcome, good) = result.get("causes") or [], verdict(result)
     lines = ["Causes", *(line for cause in causes for line in cause_lines(cause))] if causes else []
     lines += stack_lines(result.get("stack"))
+    lines += ["Heap snapshot", f"  {result['heap_snapshot']}"] if result.get("heap_snapshot") else []
+    lines += recent_lines(result.get("evidence") or {})
     lines += ["Mended", f"  {result['fixed']}"] if result.get("fixed") else []
     lines += ["Still found", *(line for cause in result.get("after") or [] for line in cause_lines(cause))] if result.get("after") else []
     message = result.get("message") or result.get("msg") or "The host could not be looked at."

@@ -41,6 +41,14 @@ options:
         the request. It listens on 127.0.0.1 for less than a second, in which any local user could run code in the process.
     type: bool
     default: false
+  heap_snapshot:
+    description:
+      - Whether a snapshot of the memory of the process that has most of it is made, for Chrome's developer tools. The process does nothing
+        else meanwhile. It is made only where twice the memory of the process is free, and as much on disk.
+      - It has all that the process knows, secrets too. Only root can read it. It lies in C(state/heap) below the root until it is removed.
+      - Only with O(inspect).
+    type: bool
+    default: false
   fix:
     description: Whether the cause is mended.
     type: bool
@@ -94,7 +102,7 @@ causes:
     name:
       description: >-
         V(port_taken), V(dependency_missing), V(disk_full), V(inodes_full), V(folder_not_writable), V(files_exhausted), V(stopped), V(loop),
-        V(blocking_call), V(memory), V(job_stuck), V(job_stopped), V(crash_loop) or V(not_running).
+        V(blocking_call), V(memory), V(job_stuck), V(job_stopped), V(slow), V(crash_loop) or V(not_running).
       type: str
     confidence:
       description: V(certain), V(likely) or V(possible).
@@ -119,6 +127,16 @@ stack:
   description: Where the JavaScript of a hung event loop is; C(place), C(frames), C(request), C(seconds).
   returned: with O(inspect), when an event loop hangs
   type: dict
+heap:
+  description:
+    - The memory of the process in bytes, when it grows; C(used) by objects of JavaScript, C(whole), the heap that they are in, and
+      C(outside), what the process has beside that.
+  returned: with O(inspect), when the cause is V(memory)
+  type: dict
+heap_snapshot:
+  description: The path of the snapshot that was made.
+  returned: with O(heap_snapshot), when it was made
+  type: str
 evidence:
   description: All that was seen.
   returned: success
@@ -169,6 +187,8 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
         raise InputError("window", "a number above 0", f"{params['window']:g}", "Correct it")
     if params["interrupt"] and not (params["inspect"] and params["fix"]):
         raise InputError("interrupt", "fix and inspect with it", "it alone", "Set mobius_fix and mobius_diagnose_inspect to true too")
+    if params["heap_snapshot"] and not params["inspect"]:
+        raise InputError("heap_snapshot", "inspect with it", "it alone", "Set mobius_diagnose_inspect to true too")
     layout = Layout(params["root"])
     layout.require()
     service, redactor = service_registry.load(layout, params["name"]), dotenv.Redactor(layout.env_file)
@@ -176,9 +196,12 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     checks = observe_health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
     checks = probe.hiding([probe.fill(check, live) for check in checks], redactor.secrets)
     allowed = remedies.Allowed(params["interrupt"], checks, params["ready_timeout"], params["programs"])
-    asked = diagnose.Request(params["env"], params["window"], params["inspect"] and not check_mode, params["fix"] and not check_mode)
+    asked = diagnose.Request(params["env"], params["window"], params["inspect"] and not check_mode, params["fix"] and not check_mode,
+                             params["heap_snapshot"] and not check_mode)
     found = diagnose.diagnose(layout, service, asked, allowed)
     result = {**dataclasses.asdict(found), "evidence": found.evidence.facts(), "message": found.message()}
+    inside = result.pop("inside")
+    result.update(stack=inside["stack"], heap=inside["heap"], not_inspected=inside["refused"], heap_snapshot=inside["snapshot"] or None)
     return bool(found.fixed), redactor.value({name: value for name, value in result.items() if value is not None}), {}
 
 
@@ -190,7 +213,7 @@ def main() -> None:
             "root": arguments.ROOT, "env": arguments.ENV, "name": {"type": "str", "default": "mobius"}, "checks": arguments.CHECKS,
             "headers": arguments.HEADERS, "secret_headers": arguments.SECRET_HEADERS,
             "programs": {"type": "list", "elements": "str", "default": ["ffmpeg"]}, "window": {"type": "float", "default": 3},
-            "inspect": flag, "fix": flag, "interrupt": flag, "ready_timeout": {"type": "float", "default": 60}},
+            "inspect": flag, "heap_snapshot": flag, "fix": flag, "interrupt": flag, "ready_timeout": {"type": "float", "default": 60}},
         supports_check_mode=True), run)
 
 

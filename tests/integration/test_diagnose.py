@@ -1,38 +1,28 @@
 """The cause of each fault by the real application, its renderer and the kernel; and that it is mended."""
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
 import socket
-import threading
-import urllib.request
 
 import pytest
+from support.causes import CAUSES, Patient
 from support.waiting import HANG, wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import processes
 from ansible_collections.mobius.ops.plugins.module_utils._diagnose import diagnose, inspector, remedies
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health
-from ansible_collections.mobius.ops.plugins.module_utils._service import registry
-from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 pytestmark = pytest.mark.xdist_group("diagnose")
 
 
-class Patient:
-    """A site that something is wrong with."""
+class Asked(Patient):
+    """A site that something is wrong with, and its diagnosis."""
 
     def __init__(self, site):
-        self.site, self.layout = site, Layout(str(site.root))
-        self.service = registry.load(self.layout, "mobius")
-        self.headers = {"Origin": "http://localhost:5001"}
-        self.checks = health.normalize_all([{"url": f"http://127.0.0.1:{self.service.port}/health", "timeout": 3}], self.headers)
-
-    @property
-    def pid(self):
-        return self.service.status()["pid"]
+        super().__init__(str(site.root), {"Origin": "http://localhost:5001", "X-Mobius-API-Key": site.secret(), "X-API-Key": site.secret()})
+        self.site = site
+        self.checks = health.normalize_all([{"url": f"http://127.0.0.1:{self.port}/health", "timeout": 3}], self.headers)
 
     def diagnose(self, fix=False, inspect=False, interrupt=False):
         allowed = remedies.Allowed(interrupt, self.checks, HANG, ["ffmpeg"])
@@ -41,42 +31,16 @@ class Patient:
     def names(self, **options):
         return [cause.name for cause in self.diagnose(**options).causes]
 
-    def fault(self, kind):
-        """Turn a fault of the application on; it looks four times a second."""
-        path = os.path.join(self.service.spec["working_dir"], "fault.json")
-        with open(path + ".new", "w", encoding="utf-8") as stream:
-            json.dump({"kind": kind}, stream)
-        os.replace(path + ".new", path)
-        wait_until(lambda: f'"kind":"{kind}"' in self.service.printed())
-
-    def over(self):
-        """Turn it off."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(self.service.spec["working_dir"], "fault.json"))
-
-    def ask(self, path):
-        """Send a request that may never be answered, and do not wait for it."""
-        threading.Thread(target=self._get, args=(path, HANG), daemon=True).start()
-        wait_until(lambda: not self.answers())
-
-    def answers(self):
-        """Whether /health is answered within a second."""
-        return self._get("/health", 1) == 200
-
-    def _get(self, path, timeout):
-        with contextlib.suppress(OSError):
-            request = urllib.request.Request(f"http://127.0.0.1:{self.service.port}{path}", headers=self.headers)
-            return urllib.request.urlopen(request, timeout=timeout).status
-        return 0
+    def made(self, name, number=0):
+        """Make a cause."""
+        next(cause for cause in CAUSES if cause.name == name).make(self, number)
 
 
 @pytest.fixture
 def patient(served):
-    made = Patient(served)
+    made = Asked(served)
     yield made
-    made.over()
-    with contextlib.suppress(ProcessLookupError, TypeError):
-        os.kill(made.pid, signal.SIGCONT)
+    made.cured()
 
 
 def test_nothing_is_found_where_nothing_is_wrong(patient):
@@ -86,15 +50,15 @@ def test_nothing_is_found_where_nothing_is_wrong(patient):
     assert not [name for folder in found.evidence.folders for name in os.listdir(folder.path) if name.startswith(".mobius-try")]
 
 
-@pytest.mark.parametrize("kind", ["loop", "regex"])
-def test_a_hung_loop_is_named_to_function_and_request_and_ended_without_a_restart(patient, kind):
-    patient.fault(kind)
-    patient.ask("/api/projects?page=7")
+@pytest.mark.parametrize("cause", ["hung loop, `for (;;)`", "hung loop, regular expression"])
+def test_a_hung_loop_is_named_to_function_and_request_and_ended_without_a_restart(patient, cause):
+    patient.made(cause, 7)
     pid = patient.pid
     found = patient.diagnose()
-    assert [cause.name for cause in found.causes] == ["loop"] and found.stack is None, found
+    assert [cause.name for cause in found.causes] == ["loop"] and found.inside.stack is None, found
     found = patient.diagnose(inspect=True)
-    assert found.stack.place.startswith("spin (src/api/faults.js:") and found.stack.request == "GET /api/projects?page=7", found.stack
+    stack = found.inside.stack
+    assert stack.place.startswith("spin (src/api/faults.js:") and stack.request == "GET /api/projects?page=7", found.inside
     assert not processes.listeners(inspector.DEFAULT_PORT) and not patient.answers()
     patient.over()
     found = patient.diagnose(fix=True, inspect=True, interrupt=True)
@@ -105,47 +69,44 @@ def test_a_hung_loop_is_named_to_function_and_request_and_ended_without_a_restar
 
 
 def test_what_waits_in_the_system_is_named_and_restarted(patient):
-    patient.fault("hang")
-    wait_until(lambda: not patient.answers())
+    patient.made("blocking wait")
     pid = patient.pid
     found = patient.diagnose(inspect=True)
-    assert [cause.name for cause in found.causes] == ["blocking_call"] and found.stack is None, found
-    patient.over()
+    assert [cause.name for cause in found.causes] == ["blocking_call"] and found.inside.stack is None, found
+    patient.cured()
     wait_until(patient.answers)
-    os.kill(pid, signal.SIGSTOP)
+    patient.made("blocking read")
+    found = patient.diagnose(fix=True, inspect=True)
+    assert [cause.name for cause in found.causes] == ["blocking_call"] and found.fixed == "mobius was restarted." and not found.after, found
+    assert "read of " in found.causes[0].text and "fault.pipe" in found.causes[0].text and patient.pid != pid
+    patient.cured()
+    pid = patient.pid
+    patient.made("process stopped")
     assert patient.names() == ["stopped"]
     found = patient.diagnose(fix=True)
     assert found.fixed == f"Process {pid} goes on (SIGCONT)." and found.after == () and patient.pid == pid
 
 
 def test_files_that_leak_are_named_and_the_process_is_restarted(patient):
-    patient.fault("files")
+    patient.made("file descriptors exhausted")
     pid = patient.pid
-    wait_until(lambda: patient.names() == ["files_exhausted"])
-    patient.over()
-    os.kill(pid, signal.SIGSTOP)  # so that it does not close them
-    os.kill(pid, signal.SIGCONT)
-    assert patient.diagnose().message()
+    assert patient.names() == ["files_exhausted"]
+    found = patient.diagnose(fix=True)
+    assert found.fixed == "mobius was restarted." and not found.after and patient.pid != pid, found
 
 
 def test_a_leak_is_named(patient):
-    patient.fault("leak")
+    patient.made("leak")
     assert patient.names() == ["memory"]
 
 
 def test_a_folder_that_is_not_the_services_is_named_and_given_back(patient):
     uploads = patient.layout.component("uploads")
-    os.chmod(uploads, 0o555)
-    if os.geteuid() == 0:  # the service of this site runs as root, whom no mode stops
-        os.chmod(uploads, 0o750)
-        lost = os.path.join(uploads, ".root", "thumbnails")
-        os.rename(os.path.join(uploads, ".root"), os.path.join(uploads, ".gone"))
-        assert patient.names() == ["folder_not_writable"]
-        found = patient.diagnose(fix=True)
-        assert found.fixed.startswith("Owner and mode were set again") and found.after == () and os.path.isdir(lost)
-        return
+    patient.made("folder not writable", 2)
     assert patient.names() == ["folder_not_writable"]
-    assert patient.diagnose(fix=True).after == () and os.stat(uploads).st_mode & 0o777 == 0o755
+    found = patient.diagnose(fix=True)
+    assert found.fixed.startswith("Owner and mode were set again") and found.after == (), found
+    assert os.path.isdir(os.path.join(uploads, ".root", "thumbnails")) and os.stat(uploads).st_mode & 0o700 == 0o700
 
 
 def test_a_port_that_another_program_has_is_named(patient, says):
@@ -162,25 +123,19 @@ def test_a_port_that_another_program_has_is_named(patient, says):
 
 
 def test_a_crash_loop_is_named_with_what_ends_it(patient):
-    patient.fault("crash")
-    wait_until(lambda: patient.service.status()["status"] == "restarting")
+    patient.made("crash loop")
     assert patient.names() == ["crash_loop"]
 
 
 def test_a_module_that_is_missing_is_named(patient):
-    path = os.path.join(patient.service.spec["working_dir"], "src", "api", "ids.js")
-    os.rename(path, path + ".gone")
-    os.kill(patient.pid, signal.SIGKILL)
-    found = wait_until(lambda: (told := patient.diagnose()).causes and told.causes[0].name == "dependency_missing" and told)
-    assert "ids.js" in found.causes[0].evidence[0] and [cause.name for cause in found.causes] == ["dependency_missing"]
-    os.rename(path + ".gone", path)
+    patient.made("dependency missing", 1)
+    found = patient.diagnose()
+    assert [cause.name for cause in found.causes] == ["dependency_missing"] and "ids.js" in found.causes[0].evidence[0], found
 
 
 def test_a_render_that_was_stopped_is_named_and_ended(patient):
-    job = patient.site.client().begin_render(seconds=600, realtime=True)
-    pid = wait_until(lambda: next(iter(processes.started_by(patient.pid, ["ffmpeg"])), None))
-    wait_until(lambda: len(os.listdir(f"/proc/{pid}/fd")) > 3)
-    os.kill(pid, signal.SIGSTOP)
+    patient.made("stopped ffmpeg")
+    pid = patient.ffmpeg()
     assert patient.names() == ["job_stopped"]
     found = patient.diagnose(fix=True)
-    assert job in found.fixed and found.after == () and not os.path.exists(f"/proc/{pid}"), found
+    assert found.fixed.startswith("Ended ") and found.after == () and not os.path.exists(f"/proc/{pid}"), found

@@ -7,14 +7,15 @@ import contextlib
 import dataclasses
 import time
 
-from .._core.errors import OpsError
+from .._core.errors import OpsError, StateError
 from .._incidents import opening
 from .._service.node_service import Service
 from .._target import history, incidents
 from .._target.layout import Layout
 from .._target.releases import ReleaseStore
-from . import evidence, inspector, remedies, rules
+from . import evidence, heap, inspector, remedies, rules
 from .evidence import Evidence
+from .heap import Heap
 from .inspector import Stack
 from .rules import Cause
 
@@ -34,6 +35,20 @@ class Request:
     window: float
     inspect: bool
     fix: bool
+    #: Make a snapshot of the heap of the process, with ``inspect``.
+    snapshot: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Inside:
+    """What Node's inspector told; empty where it was not asked."""
+
+    stack: Stack | None = None
+    heap: Heap | None = None
+    #: The path of a snapshot of the heap.
+    snapshot: str = ""
+    #: Why it told nothing.
+    refused: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +58,7 @@ class Diagnosis:
     causes: tuple[Cause, ...]
     evidence: Evidence
     well: bool
-    stack: Stack | None
-    #: Why the inspector told nothing; empty when it did, or was not asked.
-    not_inspected: str
+    inside: Inside
     fixed: str
     after: tuple[Cause, ...] | None
     incident: str | None
@@ -55,17 +68,20 @@ class Diagnosis:
         if self.fixed and self.after is not None:
             left = f" Still found: {self.after[0].text} {self.after[0].todo}." if self.after else " The service is well."
             return f"{self.causes[0].text} {self.fixed}{left}"
+        inside = self.inside
+        kept = f"Heap snapshot: {inside.snapshot}." if inside.snapshot else ""
         if self.well:
-            return f"{self.evidence.service} is well: every check passes, and nothing was found."
+            said = f"{self.evidence.service} is well: every check passes, and nothing was found."
+            return " ".join(filter(None, (said, inside.refused, kept)))
         if not self.causes:
             return f"No cause was found, though {self.evidence.failed} of {self.evidence.checks} checks fail: {self.evidence.fault}."
         first, *others = self.causes
-        where, todo = self.not_inspected, first.todo
-        if self.stack:
-            where = f"It is in {self.stack.place}{f', for {self.stack.request}' if self.stack.request else ''}."
+        where, todo = inside.refused, first.todo
+        if inside.stack:
+            where = f"It is in {inside.stack.place}{f', for {inside.stack.request}' if inside.stack.request else ''}."
             todo = _END_IT
         more = f"Also found: {', '.join(cause.name for cause in others)}." if others else ""
-        return " ".join(filter(None, (first.text, where, f"{todo}.", more)))
+        return " ".join(filter(None, (first.text, inside.heap.text() if inside.heap else "", where, f"{todo}.", kept, more)))
 
 
 def diagnose(layout: Layout, service: Service, asked: Request, allowed: remedies.Allowed) -> Diagnosis:
@@ -75,8 +91,9 @@ def diagnose(layout: Layout, service: Service, asked: Request, allowed: remedies
     """
     seen = evidence.gather(layout, service, allowed.checks, allowed.programs, asked.window)
     causes = tuple(rules.causes(seen))
-    stack, refused = _inspected(service, causes, asked.inspect)
-    found = Diagnosis(causes, seen, not causes and not seen.failed, stack, refused, "", None, None)
+    inside = _inspected(layout, service, causes, seen, asked)
+    stack = inside.stack
+    found = Diagnosis(causes, seen, not causes and not seen.failed, inside, "", None, None)
     if not asked.fix or found.well:
         return found
     try:
@@ -99,14 +116,24 @@ def diagnose(layout: Layout, service: Service, asked: Request, allowed: remedies
     return dataclasses.replace(found, fixed=done, after=after, incident=incident["id"])
 
 
-def _inspected(service: Service, causes: tuple[Cause, ...], wanted: bool) -> tuple[Stack | None, str]:
-    for cause in causes if wanted else ():
-        if cause.name == "loop":  # one that waits in the system could not close its inspector again
-            try:
-                return inspector.look(cause.pid, service.place()), ""
-            except OpsError as error:
-                return None, str(error)
-    return None, ""
+def _inspected(layout: Layout, service: Service, causes: tuple[Cause, ...], seen: Evidence, asked: Request) -> Inside:
+    """What the inspector tells; a process that waits in the system could not close it again, so it is not asked."""
+    stack, heap_now, made = None, None, ""
+    by_name = {cause.name: cause for cause in causes}
+    hung = by_name.keys() & {"blocking_call", "stopped"}
+    largest = max(seen.processes, key=lambda each: each.memory, default=None)
+    try:
+        if asked.inspect and "loop" in by_name:
+            stack = inspector.look(by_name["loop"].pid, service.place())
+        elif asked.inspect and not hung and "memory" in by_name and by_name["memory"].pid:
+            heap_now = heap.look(by_name["memory"].pid)
+        if asked.snapshot and asked.inspect:
+            if hung or stack or not largest:
+                raise StateError("a heap snapshot", "a process that answers", ", ".join(by_name) or "none", "Take it when it does")
+            made = heap.snapshot(layout, largest.pid, seen.memory_free)
+    except OpsError as error:
+        return Inside(stack, heap_now, made, str(error))
+    return Inside(stack, heap_now, made)
 
 
 def settled(layout: Layout, service: Service, allowed: remedies.Allowed, window: float) -> tuple[Cause, ...]:

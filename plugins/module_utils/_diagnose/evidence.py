@@ -13,11 +13,14 @@ import dataclasses
 import errno
 import functools
 import os
+import time
 import typing as t
 
-from .._core import accounts, as_user, fs, wording
+from .._core import accounts, as_user, dotenv, fs, wording
 from .._core.errors import OpsError
 from .._jobs import listing
+from .._logs import recent, serving
+from .._logs.recent import Recent
 from .._observe import health, host_metrics, node_exceptions
 from .._service.node_service import Service
 from .._target import shared_folders
@@ -29,6 +32,10 @@ from .process_looks import Process
 WINDOW = 3.0
 #: Seconds that a check may take here, and that trying a folder may.
 ANSWER, TRY = 4.0, 5.0
+#: Seconds for which a process that was started again, and does not answer, is taken for one that will end again.
+YOUNG = 60.0
+#: Seconds of the logs that are looked at, and milliseconds from which on an answer is slow.
+RECENT, SLOW_MS = 900.0, 2000.0
 #: A file system with less room, in bytes and in inodes, counts as full.
 ROOM, INODES = 1024 * 1024, 8
 
@@ -60,6 +67,8 @@ class Evidence:
     #: As the manager has it: running, restarting, failed, stopped, killed (with its supervisor).
     status: str
     restarts: int
+    #: Whether its manager has just started it again and it does not answer yet: it may end the next moment.
+    crashing: bool
     uptime: float
     last_exit: str
     #: Why it ended last, or the last exception that it printed; empty when it printed none.
@@ -79,6 +88,8 @@ class Evidence:
     #: Bytes that programs can still have, and that there are.
     memory_free: int
     memory_whole: int
+    #: What the logs tell of the last minutes, since the last deploy at most.
+    recent: Recent = dataclasses.field(default_factory=Recent)
 
     def facts(self) -> dict[str, t.Any]:
         """As a result has it."""
@@ -105,19 +116,40 @@ def gather(layout: Layout, service: Service, checks: list[dict[str, t.Any]], pro
         working = tuple(jobs.result())
     free, whole = _memory()
     bad = [sample for sample in samples if sample["outcome"] == "failed"]
+    silent = bool(bad) and all(sample["kind"] == "timeout" for sample in bad)
+    crashing = _crashing(facts, service.status(), bool(bad) and not silent)
     return Evidence(
-        service.name, facts["status"], int(facts["restarts"] or 0), float(facts["uptime"] or 0), str(facts["last_exit"] or ""),
-        _exception(service, facts["status"]),
+        service.name, facts["status"], int(facts["restarts"] or 0), crashing, float(facts["uptime"] or 0), str(facts["last_exit"] or ""),
+        _exception(service, facts["status"] == "running" and not crashing),
         tuple(process_looks.process(main, seen[main.pid]) for main in mains if seen[main.pid]),
         tuple(f"{who} on port {instance.port}" for instance in service.instances() for who in instance.strangers(instance.port)),
         len(bad), len(samples), wording.printable(health.first_fault(samples)),
-        bool(bad) and all(sample["kind"] == "timeout" for sample in bad),
-        tuple(_disks(layout)), folders, working, free, whole)
+        silent,
+        tuple(_disks(layout)), folders, working, free, whole, _recent(layout))
 
 
-def _exception(service: Service, status: str) -> str:
+def _recent(layout: Layout) -> Recent:
+    with contextlib.suppress(OpsError, OSError):  # a record that is damaged, or a disk that does not answer
+        past = serving.Past(layout)
+        moment = max(time.time() - RECENT, past.last_deploy or 0)
+        return recent.look([layout.path("shared", "logs", "*.log")], moment, SLOW_MS, past, dotenv.Redactor(layout.env_file).text)
+    return Recent()
+
+
+def _crashing(first: dict[str, t.Any], last: dict[str, t.Any], refused: bool) -> bool:
+    """Whether a service that runs in a look ends again and again: most of a short life is the start, in which it looks well.
+
+    :param refused: whether checks failed otherwise than by silence.
+    """
+    if first["status"] != "running" or last["status"] == "stopped":
+        return False
+    again = int(last["restarts"] or 0) > int(first["restarts"] or 0) or last["status"] in ("restarting", "failed")
+    return again or bool(refused and last["restarts"] and float(last["uptime"] or 0) < YOUNG)
+
+
+def _exception(service: Service, runs: bool) -> str:
     printed, place = service.printed(), service.place()
-    return node_exceptions.last(printed, place) if status == "running" else node_exceptions.ending(printed, place)
+    return node_exceptions.last(printed, place) if runs else node_exceptions.ending(printed, place)
 
 
 def _disks(layout: Layout) -> t.Iterator[Disk]:

@@ -44,6 +44,9 @@ _REQUEST = """(() => { const known = [typeof req === 'object' && req, typeof req
     for (const one of known) if (one && one.method && one.url) return one.method + ' ' + (one.originalUrl || one.url); return '' })()"""
 
 
+Found = t.TypeVar("Found")
+
+
 @dataclasses.dataclass(frozen=True)
 class Stack:
     """Where a process is."""
@@ -70,21 +73,41 @@ class Session:
         #: Number of a script -> its address.
         self.scripts: dict[str, str] = {}
 
-    def ask(self, method: str, **params: t.Any) -> None:
-        """Call a method, and do not wait for what it returns."""
+    def ask(self, method: str, **params: t.Any) -> int:
+        """Call a method, and do not wait for what it returns; the number of the call."""
         self._number += 1
         self.socket.send(json.dumps({"id": self._number, "method": method, "params": params}))
+        return self._number
 
     def call(self, method: str, timeout: float = _ANSWER, **params: t.Any) -> dict[str, t.Any]:
         """What a method returns."""
+        return self.answer(self.ask(method, **params), timeout)
+
+    def answer(self, number: int, timeout: float) -> dict[str, t.Any]:
+        """What a call returns. :raises Broken: when it does not within so many seconds."""
+        deadline = time.monotonic() + timeout
+        told = next((one for one in self._events if one.get("id") == number), None)
+        while told is None:
+            one = self._message(deadline)
+            if one.get("id") == number:
+                told = one
+            else:
+                self._events.append(one)
+        found = told.get("result")
+        return found if isinstance(found, dict) else {}
+
+    def stream(self, method: str, event: str, timeout: float, **params: t.Any) -> t.Iterator[dict[str, t.Any]]:
+        """What comes with each event of a name until a method returns. :raises Broken: when that takes longer, or it refuses."""
         self.ask(method, **params)
         deadline = time.monotonic() + timeout
         while True:
             told = self._message(deadline)
             if told.get("id") == self._number:
-                found = told.get("result")
-                return found if isinstance(found, dict) else {}
-            self._events.append(told)
+                if "result" not in told:
+                    raise Broken("it refuses")
+                return
+            if told.get("method") == event and isinstance(told.get("params"), dict):
+                yield told["params"]
 
     def event(self, method: str, timeout: float) -> dict[str, t.Any]:
         """What comes with the next event of that name."""
@@ -151,42 +174,56 @@ def look(pid: int, place: node_exceptions.Place, interrupt: bool = False) -> Sta
         that request is lost.
     :raises StateError: when it cannot be told. It also says when the inspector is still open.
     """
+    return asked(pid, lambda session, began: _stack(session, place, interrupt, began), _STAYS if interrupt else 0.0)
+
+
+def asked(pid: int, question: t.Callable[[Session, float], Found], stays: float = 0.0) -> Found:
+    """What a question comes to that is put to the inspector of a process, which is closed on every way out.
+
+    :param question: gets a session, and when the process was asked to open it.
+    :param stays: seconds for which the port must stay closed then.
+    :raises StateError: when there is no answer. It also says when the inspector is still open.
+    """
     port, ticks, began = port_of(pid), processes.start_ticks(pid), time.monotonic()
     require(pid, port)
     try:
         if ticks is None or not processes.send(pid, ticks, signal.SIGUSR1):
             raise Broken("it has ended")
-        found = _ask(pid, port, place, interrupt, began)
-    except Broken as error:
+        _wait(lambda: pid in processes.listeners(port), began + PATIENCE, "it does not open its inspector")
+        session = Session(port)
+        try:
+            found = question(session, began)
+            with contextlib.suppress(Broken):  # it may be gone before it answers
+                session.call("Runtime.evaluate", expression=_END, timeout=_ANSWER)
+        finally:
+            session.socket.close()
+    except BaseException as error:
         left = _close(pid, port)
+        if not isinstance(error, Broken):
+            raise
         raise StateError(f"process {pid}", "Node's inspector to tell where it is", wording.printable(str(error)),
                          left or "It waits for the system, or for something that happens: look at it again while it hangs") from error
-    left = _close(pid, port, _STAYS if interrupt else 0.0)
+    left = _close(pid, port, stays)
     if left:
         raise StateError(f"process {pid}", "Node's inspector to close", f"port {port} still open", left)
     return found
 
 
-def _ask(pid: int, port: int, place: node_exceptions.Place, interrupt: bool, began: float) -> Stack:
-    _wait(lambda: pid in processes.listeners(port), began + PATIENCE, "it does not open its inspector")
-    session = Session(port)
-    try:
-        session.call("Debugger.enable")
-        session.call("Debugger.pause")
-        frames = session.event("Debugger.paused", _ANSWER).get("callFrames")
-        frames = [frame for frame in frames if isinstance(frame, dict)][:_FRAMES] if isinstance(frames, list) else []
-        names = [_named(session, frame, place) for frame in frames]
-        own = next((name for name, mine in names if mine), names[0][0] if names else "")
-        request = next(filter(None, (_request(session, frame) for frame in frames)), "")
-        seconds = round(time.monotonic() - began, 2)
-        if interrupt:
-            session.ask("Runtime.terminateExecution")  # answered when it has gone on
-        session.call("Debugger.resume")
-        with contextlib.suppress(Broken):  # it may be gone before it answers
-            session.call("Runtime.evaluate", expression=_END, timeout=_ANSWER)
-        return Stack(own, tuple(name for name, _mine in names), request, seconds, interrupt)
-    finally:
-        session.socket.close()
+def _stack(session: Session, place: node_exceptions.Place, interrupt: bool, began: float) -> Stack:
+    session.call("Debugger.enable")
+    session.call("Debugger.pause")
+    frames = session.event("Debugger.paused", _ANSWER).get("callFrames")
+    frames = [frame for frame in frames if isinstance(frame, dict)][:_FRAMES] if isinstance(frames, list) else []
+    names = [_named(session, frame, place) for frame in frames]
+    own = next((name for name, mine in names if mine), names[0][0] if names else "")
+    request = next(filter(None, (_request(session, frame) for frame in frames)), "")
+    seconds = round(time.monotonic() - began, 2)
+    ending = session.ask("Runtime.terminateExecution") if interrupt else 0
+    session.call("Debugger.resume")
+    if interrupt:
+        # whatever else is evaluated before the code has ended takes the request to end it back
+        session.answer(ending, _ANSWER)
+    return Stack(own, tuple(name for name, _mine in names), request, seconds, interrupt)
 
 
 def _named(session: Session, frame: dict[str, t.Any], place: node_exceptions.Place) -> tuple[str, bool]:

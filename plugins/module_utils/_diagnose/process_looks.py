@@ -3,6 +3,7 @@
 """What the process that runs the application does: several looks at it within some seconds, by what the kernel tells (proc(5))."""
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import os
@@ -32,11 +33,15 @@ class Process:
     release: str | None
     pid: int
     ticks: int
+    #: Seconds since it started, at the last look, and between the first look and the last.
+    age: float
+    watched: float
     #: The state in every look, as ``ps`` has it: ``RRRRRR`` computes all the time.
     states: str
     #: Percent of one processor that its main thread used.
     cpu_pct: float
-    #: What its main thread waits for in the kernel, and with what, such as ``read of /srv/x``; empty when it waits for events or runs.
+    #: What its main thread waits for in the kernel in most looks, and with what, such as ``read of /srv/x``; empty when it waits for
+    #: events or runs.
     blocked_in: str
     #: Bytes of memory at each look.
     memory: tuple[int, ...]
@@ -96,12 +101,18 @@ def looks(pids: list[int], window: float) -> dict[int, list[Look]]:
 def process(main: Main, seen: list[Look]) -> Process:
     """What the looks at an instance's process come to."""
     first, last = seen[0], seen[-1]
-    blocked = {look.blocked for look in seen}
-    used = 100 * (last.cpu - first.cpu) / max(last.at - first.at, 0.001)
+    watched = max(last.at - first.at, 0.001)
+    used = 100 * (last.cpu - first.cpu) / watched
     files, limit = _files(main.pid)
-    return Process(*main, "".join(look.state for look in seen), round(used, 1),
-                   blocked.pop() if len(blocked) == 1 else "", tuple(look.memory for look in seen), files, limit,
+    return Process(*main, round(processes.age(main.pid), 1), round(watched, 3), "".join(look.state for look in seen), round(used, 1),
+                   _mostly([look.blocked for look in seen]), tuple(look.memory for look in seen), files, limit,
                    processes.waiting_connections(main.port))
+
+
+def _mostly(found: list[str]) -> str:
+    """What it waited for in two of three looks: one that waits again and again is seen in between, too."""
+    name, number = collections.Counter(found).most_common(1)[0]
+    return name if number * 3 >= len(found) * 2 else ""
 
 
 def _blocked_in(pid: int) -> str:

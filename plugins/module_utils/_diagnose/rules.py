@@ -12,13 +12,18 @@ import re
 import typing as t
 
 from .._core import wording
-from .evidence import INODES, ROOM, Evidence
+from .evidence import INODES, ROOM, SLOW_MS, Evidence
 from .process_looks import Process
 
 #: Percent of one processor that a main thread which computes all the time gets also on a crowded host, where it mostly waits for its turn.
 BUSY = 2.0
-#: A memory that grows by this share, and by so many bytes a second, in every look, leaks.
-GROWTH, GROWTH_BYTES = 0.05, 4 * 1024**2
+#: A memory that grows by this share, and by so many bytes a second, in every look, leaks. Requests that come in make Node's heap grow by
+#: less between two collections.
+GROWTH, GROWTH_BYTES = 0.05, 8 * 1024**2
+#: Seconds after its start in which a process may grow: it reads its code.
+STARTS = 10.0
+#: Answers of the last minutes from which on their times tell something.
+ANSWERS = 10
 #: Left of the host's memory, below which it is short.
 SHORT = 0.05
 CERTAIN, LIKELY, POSSIBLE = "certain", "likely", "possible"
@@ -66,15 +71,20 @@ def causes(seen: Evidence) -> list[Cause]:
     return sorted(left, key=lambda cause: _ORDER.index(cause.confidence))
 
 
+def _runs(seen: Evidence) -> bool:
+    """Whether it runs, and not only until it ends again."""
+    return seen.status == "running" and not seen.crashing
+
+
 def _port_taken(seen: Evidence) -> Cause | None:
-    if not seen.strangers or (seen.status == "running" and not _TAKEN.search(seen.exception)):
+    if not seen.strangers or (_runs(seen) and not _TAKEN.search(seen.exception)):
         return None
     return Cause("port_taken", CERTAIN, f"Another program has the port of {seen.service}.", tuple(seen.strangers),
                  "Stop that program, or give the service another mobius_port, then run " + PLAY + "restart")
 
 
 def _dependency_missing(seen: Evidence) -> Cause | None:
-    if seen.status == "running" or not _MISSING.search(seen.exception):
+    if _runs(seen) or not _MISSING.search(seen.exception):
         return None
     return Cause("dependency_missing", CERTAIN, "A module that the release needs is missing, or is for another Node.", (seen.exception,),
                  f"Go back with {PLAY}rollback, or deploy the release again with its dependencies")
@@ -137,7 +147,7 @@ def _blocking_call(seen: Evidence) -> Cause | None:
     if not each or not each.blocked_in or _computes(each):
         return None
     return Cause("blocking_call", LIKELY, f"The event loop of process {each.pid} waits in the system: {each.blocked_in}.",
-                 (f"blocked in {each.blocked_in} in all looks", seen.fault),
+                 (f"blocked in {each.blocked_in} in most looks", seen.fault),
                  f"Look at what it waits for, or restart it with {PLAY}restart", "restart", each.pid)
 
 
@@ -157,10 +167,10 @@ def _memory(seen: Evidence) -> Cause | None:
     if _HEAP.search(seen.exception):
         return Cause("memory", CERTAIN, "The application ran out of memory.", (seen.exception,),
                      f"Restart it with {PLAY}restart; a release that leaks is gone back from with {PLAY}rollback", "restart")
-    for each in seen.processes:
+    for each in (each for each in seen.processes if each.age >= STARTS and not seen.crashing):
         grown = each.memory[-1] - each.memory[0] if each.memory else 0
         steady = all(later >= earlier for earlier, later in zip(each.memory, each.memory[1:]))
-        if steady and grown > max(GROWTH * each.memory[0], GROWTH_BYTES):
+        if steady and grown > max(GROWTH * each.memory[0], GROWTH_BYTES * each.watched):
             return Cause("memory", LIKELY, f"The memory of process {each.pid} grows without a pause.",
                          (f"{wording.human_size(each.memory[0])} to {wording.human_size(each.memory[-1])} within some seconds",),
                          f"Restart it with {PLAY}restart; a release that leaks is gone back from with {PLAY}rollback", "restart", each.pid)
@@ -168,6 +178,17 @@ def _memory(seen: Evidence) -> Cause | None:
         return Cause("memory", POSSIBLE, "The host is short of memory.", (f"{wording.human_size(seen.memory_free)} of "
                      f"{wording.human_size(seen.memory_whole)} can still be had",), "Look what takes it: ps aux --sort=-rss")
     return None
+
+
+def _slow(seen: Evidence) -> Cause | None:
+    """The service as a whole; a route that is slow by itself may be one that has much to do."""
+    recent = seen.recent
+    if recent.timed < ANSWERS or recent.slow * 2 < recent.timed:
+        return None
+    evidence = [f"{recent.slow} of {recent.timed} answers took {SLOW_MS / 1000:g} s or more", *(
+        f"{one.route}: {one.median / 1000:.1f} s in the middle of {one.requests} requests" for one in recent.routes[:3])]
+    return Cause("slow", POSSIBLE, f"{seen.service} answers slowly.", tuple(evidence),
+                 f"See which routes with {PLAY}logs -e mobius_log_since=60m, and whether a release made it so")
 
 
 def _job(verdict: str, text: str, todo: str) -> t.Callable[[Evidence], Cause | None]:
@@ -179,7 +200,7 @@ def _job(verdict: str, text: str, todo: str) -> t.Callable[[Evidence], Cause | N
 
 
 def _crash_loop(seen: Evidence) -> Cause | None:
-    if seen.status == "restarting" or (seen.status == "failed" and seen.restarts):
+    if seen.crashing or seen.status == "restarting" or (seen.status == "failed" and seen.restarts):
         return Cause("crash_loop", LIKELY, f"{seen.service} ends again and again ({seen.restarts} restarts).",
                      _ended(seen), f"Go back with {PLAY}rollback")
     return None
@@ -205,14 +226,15 @@ RULES = (
     Rule("inodes_full", _inodes_full, ("crash_loop", "job_stuck", "not_running")),
     Rule("folder_not_writable", _folder_not_writable, ("crash_loop",)),
     Rule("files_exhausted", _files_exhausted, ("loop", "blocking_call")),
-    Rule("stopped", _stopped, ("loop", "blocking_call", "job_stuck")),
-    Rule("loop", _loop),
-    Rule("blocking_call", _blocking_call),
+    Rule("stopped", _stopped, ("loop", "blocking_call", "job_stuck", "slow")),
+    Rule("loop", _loop, ("slow",)),
+    Rule("blocking_call", _blocking_call, ("slow",)),
     Rule("memory", _memory, ("crash_loop", "not_running")),
     Rule("job_stuck", _job("stuck", "Render {name} is stuck: it uses no processor and writes nothing.",
                            f"End it with {PLAY}ffmpeg -e mobius_ffmpeg_state=stopped -e mobius_ffmpeg_only=stuck")),
     Rule("job_stopped", _job("stopped", "Render {name} was stopped (SIGSTOP) and has not gone on.",
                              f"End it with {PLAY}ffmpeg -e mobius_ffmpeg_state=stopped -e mobius_ffmpeg_only=stopped")),
+    Rule("slow", _slow),
     Rule("crash_loop", _crash_loop, ("not_running",)),
     Rule("not_running", _not_running),
 )

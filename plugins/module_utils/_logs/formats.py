@@ -24,11 +24,11 @@ _BARE = rb'[^\d\n]*(\d+\.\d{3})(?![\d.]))?'
 HAPROXY = re.compile(rb"([\da-fA-F.:]+):\d+ \[[^\]\n]{20,40}\] \S+ \S+ -?\d+/-?\d+/-?\d+/-?\d+/\+?(-?\d+) (\d{3}|-1) "
                      rb'[^"\n]*"([A-Z]{3,7}|<BADREQ>) ?([^ "\n]*)[^\n]*')
 #: A request in a line of text: method, path, status, and milliseconds behind it, as morgan and others write them.
-_SHORT = (rb" (/[^\s\"]*)[\"']?(?: HTTP/[\d.]+[\"']?)?(?: -)? (?:\x1b\[\d{1,2}m)?([1-5]\d\d)(?:\x1b\[0m)?"
+_SHORT = (rb" /[^\s\"]*)[\"']?(?: HTTP/[\d.]+[\"']?)?(?: -)? (?:\x1b\[\d{1,2}m)?([1-5]\d\d)(?:\x1b\[0m)?"
           rb"(?![\w.])(?: (?:in )?(?:(?:\d+|-) - )?(\d+(?:\.\d+)?) ?ms\b)?")
-#: Each begins with letters that are found fast.
-SHORT = tuple(re.compile(method + _SHORT) for method in (rb"(GET)", rb"(P(?:OST|UT|ATCH))", rb"(DELETE)", rb"(HEAD)"))
-_WORD = re.compile(rb"\w")
+#: Each begins with letters that are found fast, and looks behind only then: no letter stands before the method.
+SHORT = tuple(re.compile(method + _SHORT) for method in (
+    rb"(GET(?<!\wGET)", rb"(P(?:OST|UT|ATCH)(?<!\wPOST)(?<!\wPUT)(?<!\wPATCH)", rb"(DELETE(?<!\wDELETE)", rb"(HEAD(?<!\wHEAD)"))
 #: A response time in a line of text that does not tell of which request.
 NO_ROUTE = b"(no route)"
 SPOKEN = re.compile(rb"(?i)response[ _-]?time[\"']?\s?(?:[:=]|of|is)?\s?(\d+(?:\.\d+)?) ?(ms|s)?\b")
@@ -62,6 +62,8 @@ PINO_REQUEST = re.compile(rb'"method":"([A-Z]{3,7})","(?:url|path)":' + _TEXT)
 #: A request in the order of pino's serializers: greedy, because looking back from the end of the line is faster.
 PINO_LINE = re.compile(rb'"method":"([A-Z]{3,7})","url":"([^"\\\n]*)"[^\n]*"statusCode":(\d{3})[^\n]*"responseTime":(\d+(?:\.\d+)?)')
 _RESPONSE = b'"responseTime":'
+#: The name of the client that pino's serializers give.
+_REMOTE = b'"remoteAddress":"'
 
 
 class Form(t.NamedTuple):
@@ -73,6 +75,8 @@ class Form(t.NamedTuple):
     line: re.Pattern[bytes] | None = None
     #: Milliseconds of the unit of its times.
     unit: float = 1
+    #: Whether the times of an access log have a name.
+    named: bool = False
 
 
 TEXT, PINO = Form("text", stamps.of_iso), Form("json", stamps.of_pino)
@@ -96,8 +100,8 @@ def sniff(data: bytes) -> Form:
 
 def access(data: bytes) -> Form:
     """The form of an access log, with the place of its times."""
-    seconds = _NAMED if re.search(_COMBINED + _AGENT + _NAMED.rstrip(b"?"), data) else _BARE
-    return Form("combined", stamps.of_clf, re.compile(_COMBINED + _AGENT + seconds), 1000)
+    named = bool(re.search(_COMBINED + _AGENT + _NAMED.rstrip(b"?"), data))
+    return Form("combined", stamps.of_clf, re.compile(_COMBINED + _AGENT + (_NAMED if named else _BARE)), 1000, named)
 
 
 def requests(form: Form, data: bytes) -> list[Row]:
@@ -109,7 +113,9 @@ def requests(form: Form, data: bytes) -> list[Row]:
                 for client, time, status, method, path in HAPROXY.findall(data)]
     if form.name == "json":
         return _in_json(data)
-    return _in_text(data)
+    rows = [(request.partition(b" "), status, time) for request, status, time in in_text(data)]
+    return [*((b"", method, path, status, time) for (method, _space, path), status, time in rows),
+            *((b"", b"", NO_ROUTE, b"", time) for time in spoken(data))]
 
 
 def milliseconds(form: Form, time: bytes) -> float:
@@ -128,16 +134,24 @@ def _in_json(data: bytes) -> list[Row]:
     return [row for row in map(of_json, request_lines(data)) if row]
 
 
-def _in_text(data: bytes) -> list[Row]:
-    rows = [(b"", *found.groups(b"")) for pattern in SHORT for found in pattern.finditer(data)
-            if not found.start() or not _WORD.match(data, found.start() - 1, found.start())]
-    if b"esponse" in data:
-        rows += [(b"", b"", NO_ROUTE, b"", b"%.3f" % (float(time) * (1000 if unit == b"s" else 1))) for time, unit in SPOKEN.findall(data)]
-    return t.cast("list[Row]", rows)
+def in_text(data: bytes) -> list[tuple[bytes, bytes, bytes]]:
+    """Requests in text: each with its method and path, such as ``GET /x``, its status and its time."""
+    return [found for pattern in SHORT for found in pattern.findall(data)]
+
+
+def spoken(data: bytes) -> list[bytes]:
+    """Response times in text that do not tell of which request, in milliseconds."""
+    found = SPOKEN.findall(data) if b"esponse" in data else []
+    return [b"%.3f" % (float(time) * (1000 if unit == b"s" else 1)) for time, unit in found]
 
 
 def client(line: bytes) -> bytes:
     """The client of a JSON line."""
+    at = line.find(_REMOTE)
+    if at >= 0 and b'p":' not in line:  # none of the other names
+        text, end, _rest = line[at + len(_REMOTE):].partition(b'"')
+        if end and b"\\" not in text:
+            return text
     found = PINO_CLIENT.search(line)
     return found.group(1) if found else b""
 

@@ -195,6 +195,7 @@ def work(job: Job, wanted: Wanted) -> Done:
                 done.passed.append(Passed(job.file.path, "the rest is left for the next run: max_mb is reached"))
     except OSError as error:
         done.passed.append(Passed(job.file.path, error.strerror or str(error)))
+    scanner.finish()
     done.totals[job.file.source] = days
     return done
 
@@ -222,6 +223,8 @@ def _journal(unit: str, wanted: Wanted, cursors: dict[str, str], done: Done) -> 
     for block in journal.blocks():
         scanner = scanner or Scanner(formats.sniff(block), days, wanted.slow_ms, False, hide=wanted.hide)
         scanner.block(block)
+    if scanner:
+        scanner.finish()
     if journal.cursor:
         cursors[unit] = journal.cursor
     if journal.trouble:

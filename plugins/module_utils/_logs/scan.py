@@ -8,17 +8,15 @@ import re
 import typing as t
 
 from .._core import clock
-from .._core.stats import Histogram
-from . import formats, stamps, templates, totals
-from .formats import Form, Row
+from . import formats, rows, stamps, templates, totals
+from .formats import Form
+from .rows import Counts, Rows
 from .totals import Day, Slot
 
 #: Of a sample each so-manieth block is looked at in detail.
 EACH = 10
-_FAILED = re.compile(rb'" [45]\d\d ')
-_CHANGES = re.compile(rb'"(?:POST|PUT|PATCH|DELETE) ')
-_JSON_CHANGES = re.compile(rb'"method":"(?:POST|PUT|PATCH|DELETE)"')
-_JSON_FAILED = re.compile(rb'"statusCode":[45]\d\d')
+#: A line that is no JSON.
+_NO_OBJECT = re.compile(rb"\n(?!\{|\Z)")
 
 
 class Scanner:
@@ -38,6 +36,7 @@ class Scanner:
         self.form, self.days, self.slow_ms, self.moment, self.unknown = form, days, slow_ms, moment, unknown
         self._sampled = sampled and form.name in ("combined", "json")
         self._blocks = 0
+        self._counts = Counts(form, slow_ms)
 
     def block(self, data: bytes) -> None:
         """Count whole lines."""
@@ -47,6 +46,10 @@ class Scanner:
         self._blocks += 1
         for at, lines in stamps.parts(data, self.form.stamp) if data else ():
             self._part(self.unknown if at is None else at, at is not None, lines, detailed)
+
+    def finish(self) -> None:
+        """Put together what was counted: until then the days lack the last requests."""
+        self._counts.put()
 
     def _later(self, data: bytes) -> bytes:
         """The lines of the wanted moment and later."""
@@ -64,41 +67,25 @@ class Scanner:
         day.lines += count
         if self.form.name == "json" or self.form.line:
             slot.requests += lines.count(b'"responseTime":') if self.form.name == "json" else count
-        rows = formats.requests(self.form, lines) if detailed else notable(self.form, lines)
-        _clients, methods, paths, statuses, times = zip(*rows) if rows else ((),) * 5
-        routes = templates.routes(paths)
+        found = rows.of(self.form, lines if detailed else rows.notable(self.form, lines))
         if detailed:
             day.looked += count
-            self._details(day, at, list(zip(methods, routes, times)))
-            self._malformed(day, slot, lines, count, len(rows), sum(map(bool, statuses)))
-        _answers(day, slot, list(zip(methods, routes, statuses)))
-        _who(day, self.form, lines, rows)
+            self._malformed(day, slot, lines, count, found)
+        self._counts.add(day, slot, at, found, detailed)
         if not self.form.line:
             self._errors(day, slot, at, known, lines)
 
-    def _malformed(self, day: Day, slot: Slot, lines: bytes, count: int, rows: int, requests: int) -> None:
+    def _malformed(self, day: Day, slot: Slot, lines: bytes, count: int, found: Rows) -> None:
         """Lines that do not have the form of the log, and requests of one whose lines are not all requests."""
+        number = len(found.labels)
         if self.form.line:
-            day.malformed += count - rows
-            slot.requests -= count - rows
+            day.malformed += count - number
+            slot.requests -= count - number
         elif self.form.name == "json":
-            day.malformed += count - lines.count(b"\n{") - lines.startswith(b"{")
+            day.malformed += _not_json(lines)
         else:
-            slot.requests += requests
+            slot.requests += number - found.statuses.count(b"")
             day.malformed += _with_nul(lines)
-
-    def _details(self, day: Day, at: float | None, rows: list[tuple[bytes, bytes, bytes]]) -> None:
-        """Routes and their times, of methods, routes and times."""
-        for (method, path, time), number in collections.Counter(rows).items():
-            name = templates.label(method, path)
-            route = day.route(name)
-            route.seen += number
-            ms = formats.milliseconds(self.form, time)
-            if ms >= 0:
-                route.times.put(bucket(ms), number)
-                if ms >= self.slow_ms:
-                    route.slow += number
-                    day.slow_one(ms, name, at)
 
     def _errors(self, day: Day, slot: Slot, at: float | None, known: bool, lines: bytes) -> None:
         """Error lines by template, whose first and last line tell their times."""
@@ -115,17 +102,9 @@ class Scanner:
                 group.seen(at if exact is None else exact, group.sample or templates.shown(texts[number], templates.SAMPLE), count)
 
 
-_BUCKETS: dict[float, int] = {}
-
-
-def bucket(ms: float) -> int:
-    """The histogram's bucket of a time; those of whole milliseconds come again and again."""
-    found = _BUCKETS.get(ms)
-    if found is None:
-        found = Histogram.bucket(ms)
-        if len(_BUCKETS) < 20000:
-            _BUCKETS[ms] = found
-    return found
+def _not_json(lines: bytes) -> int:
+    """Lines that are no object of JSON."""
+    return sum(1 for _match in _NO_OBJECT.finditer(lines)) + (not lines.startswith(b"{"))
 
 
 def _with_nul(lines: bytes) -> int:
@@ -133,49 +112,11 @@ def _with_nul(lines: bytes) -> int:
     return sum(1 for line in lines.split(b"\n") if b"\0" in line) if b"\0" in lines else 0
 
 
-def _answers(day: Day, slot: Slot, answers: list[tuple[bytes, bytes, bytes]]) -> None:
-    """Failures and writes, of methods, routes and statuses."""
-    for (method, path, status), number in collections.Counter(answers).items():
-        failed, changes = formats.failed(status), formats.changes(method)
-        if failed or changes:
-            name = f"{templates.label(method, path)} {status.decode('ascii', 'replace')}"
-            if failed:
-                refused = status[:1] == b"4"
-                slot.refused += number * refused
-                slot.failed += number * (not refused)
-                totals.count(day.failures, name, number, totals.FAILURES)
-            if changes:
-                totals.count(day.writes, name, number, totals.WRITES)
-
-
-def _who(day: Day, form: Form, lines: bytes, rows: list[Row]) -> None:
-    """Who wrote."""
-    if form.name == "json":
-        found = [formats.client(line) for line in _around(lines, (_JSON_CHANGES,)) if b'"responseTime":' in line]
-    else:
-        found = [row[0] for row in rows if row[1] in formats.CHANGE]
-    for client, number in collections.Counter(found).items():
-        totals.count(day.clients, templates.shown(client, 64) or "-", number, totals.CLIENTS)
-
-
-def _around(lines: bytes, patterns: tuple[re.Pattern[bytes], ...]) -> list[bytes]:
-    """The lines in which one of some patterns is found."""
-    starts = sorted({lines.rfind(b"\n", 0, match.start()) + 1 for pattern in patterns for match in pattern.finditer(lines)})
-    return [lines[start:lines.find(b"\n", start)] for start in starts]
-
-
-def notable(form: Form, lines: bytes) -> list[Row]:
-    """The requests that failed or were to change something, without a look at the others."""
-    chosen = _around(lines, (_FAILED, _CHANGES) if form.name == "combined" else (_JSON_FAILED, _JSON_CHANGES))
-    rows = formats.requests(form, b"\n".join(chosen) + b"\n") if chosen else []
-    return [row for row in rows if formats.failed(row[3]) or row[1] in formats.CHANGE]
-
-
 def errors(form: Form, lines: bytes) -> t.Iterator[tuple[int, bytes]]:
     """Where each error line begins, and its message."""
     if form.name == "json":
         starts = {lines.rfind(b"\n", 0, match.start()) + 1 for match in formats.PINO_BAD.finditer(lines)}
-        if lines.count(b"\n{") + lines.startswith(b"{") < lines.count(b"\n"):  # a crash prints text
+        if not lines.startswith(b"{") or _NO_OBJECT.search(lines):  # a crash prints text
             starts |= {start for start in candidates(lines) if not lines.startswith(b"{", start)}
     else:
         starts = candidates(lines, formats.NEEDLES + formats.BRACKETS if form.name == "bracketed" else formats.NEEDLES)

@@ -50,7 +50,8 @@ def masked(messages: list[bytes]) -> list[bytes]:
 
     :param messages: without line ends.
     """
-    text = b"\n".join(_FRAMES.sub(b"", message[:2 * LONGEST]) for message in messages)
+    starts = [message[:2 * LONGEST] for message in messages]
+    text = b"\n".join(_FRAMES.sub(b"", start) if b"at " in start else start for start in starts)
     for needle, pattern, mask in _MASKS:
         text = pattern.sub(mask, text) if needle in text else text
     return text.split(b"\n") if messages else []

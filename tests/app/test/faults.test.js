@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { readFileSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { parseFault } from '../src/api/faults.js';
@@ -24,6 +25,29 @@ describe('faults', { concurrency: 3 }, () => {
       return answer.status === 503 && answer;
     });
     assert.ok(body.uptime_s >= after - 0.1, `failed at ${body.uptime_s} s, not after ${after} s`);
+  });
+
+  test('pid: only the process that is meant', async (t) => {
+    const app = await startNew(t);
+    fault(app, { kind: 'health', pid: app.child.pid + 1 });
+    await new Promise((resolve) => { setTimeout(resolve, 600); }); // two looks at the file
+    assert.equal(await health(app), 200);
+    fault(app, { kind: 'health', pid: app.child.pid });
+    await until(async () => (await health(app)) === 503);
+  });
+
+  test('read: waits in a system call until the pipe has a byte', async (t) => {
+    const app = await startNew(t);
+    const pipe = path.join(app.root, 'fault.pipe');
+    execFileSync('mkfifo', [pipe]);
+    const held = openSync(pipe, 'r+');
+    t.after(() => closeSync(held));
+    fault(app, { kind: 'read' });
+    await until(() => /pipe/.test(readFileSync(`/proc/${app.child.pid}/wchan`, 'utf8')));
+    rmSync(path.join(app.root, 'fault.json'));
+    writeSync(held, 'x');
+    await app.logged('fault over');
+    assert.equal(await health(app), 200);
   });
 
   test('the control file is toggled live, broken JSON is logged once', async (t) => {
@@ -91,9 +115,9 @@ describe('faults', { concurrency: 3 }, () => {
 });
 
 test('what a fault may say', () => {
-  assert.deepEqual(parseFault('{"kind": "errors"}'), { kind: 'errors', after: 0, share: 0.2 });
+  assert.deepEqual(parseFault('{"kind": "errors"}'), { kind: 'errors', after: 0, pid: 0, share: 0.2 });
   assert.deepEqual(parseFault('{"kind": "leak", "mb_per_s": 5, "more": 1}'),
-    { kind: 'leak', after: 0, mb_per_s: 5, max_mb: 1024 });
+    { kind: 'leak', after: 0, pid: 0, mb_per_s: 5, max_mb: 1024 });
   for (const text of ['[]', 'null', '3', '{"kind": "toString"}', '{"kind": "slow", "ms": "9"}', '{"kind": "slow", "ms": -1}']) {
     assert.throws(() => parseFault(text), /must be/);
   }

@@ -1,6 +1,6 @@
 // Faults on demand, so that deploys, watches and rollbacks can be tried against something real.
 // One fault at a time, from the control file (looked at every 250 ms) or else from MOBIUS_FAULT.
-import { closeSync, openSync, readFileSync, writeFile } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, writeFile } from 'node:fs';
 import path from 'node:path';
 import { HttpError } from './errors.js';
 
@@ -16,6 +16,7 @@ const DEFAULTS = {
   writes: {},
   loop: {},
   regex: {},
+  read: {},
   files: {},
 };
 
@@ -29,7 +30,7 @@ export function createFaults({ faultFile, faultInline, log }) {
   let opened = [];
 
   function reload() {
-    const file = readFile(faultFile);
+    const file = readFile(faultFile, text);
     const found = file || faultInline;
     if (found === text) return;
     text = found;
@@ -41,9 +42,10 @@ export function createFaults({ faultFile, faultInline, log }) {
     }
   }
 
-  /** The fault when it is of this kind and due, else null. */
+  /** The fault when it is of this kind, due, and meant for this process, else null. */
   function active(kind) {
-    return fault && fault.kind === kind && process.uptime() >= fault.after ? fault : null;
+    const due = fault && fault.kind === kind && process.uptime() >= fault.after;
+    return due && (!fault.pid || fault.pid === process.pid) ? fault : null;
   }
 
   function announce() {
@@ -59,6 +61,7 @@ export function createFaults({ faultFile, faultInline, log }) {
     announce();
     if (active('crash')) process.exit(1);
     if (active('hang')) hang();
+    if (active('read')) wait();
     leak();
     write();
     exhaust();
@@ -82,6 +85,13 @@ export function createFaults({ faultFile, faultInline, log }) {
       reload();
     }
     announce();
+  }
+
+  /** Reads synchronously from a pipe that nobody writes to, as from a disk that does not answer. */
+  function wait() {
+    const pipe = openSync(path.join(path.dirname(faultFile), 'fault.pipe'), 'r');
+    readSync(pipe, Buffer.alloc(1));
+    closeSync(pipe);
   }
 
   function leak() {
@@ -140,7 +150,7 @@ export function parseFault(text) {
   if (!Object.hasOwn(DEFAULTS, given?.kind)) {
     throw new Error(`'kind' must be one of ${Object.keys(DEFAULTS).join(', ')}`);
   }
-  const fault = { kind: given.kind, after: 0, ...DEFAULTS[given.kind] };
+  const fault = { kind: given.kind, after: 0, pid: 0, ...DEFAULTS[given.kind] };
   for (const name of Object.keys(fault).filter((key) => key !== 'kind' && key in given)) {
     if (typeof given[name] !== 'number' || given[name] < 0) throw new Error(`'${name}' must be a number, 0 or more`);
     fault[name] = given[name];
@@ -148,10 +158,11 @@ export function parseFault(text) {
   return fault;
 }
 
-function readFile(file) {
+/** What a file has; what it had before while no file can be opened. */
+function readFile(file, before) {
   try {
     return readFileSync(file, 'utf8').trim();
-  } catch {
-    return '';
+  } catch (error) {
+    return error.code === 'EMFILE' ? before : '';
   }
 }

@@ -11,11 +11,9 @@ import socket
 import subprocess
 import sys
 import threading
-import urllib.request
 
 import pytest
-from support.ports import free_port
-from support.waiting import HANG, wait_until
+from support.waiting import wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import processes
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import StateError
@@ -23,51 +21,6 @@ from ansible_collections.mobius.ops.plugins.module_utils._diagnose import inspec
 from ansible_collections.mobius.ops.plugins.module_utils._observe import node_exceptions
 
 pytestmark = pytest.mark.slow
-SERVER = """
-import http from 'node:http';
-function spin(seconds) { const end = Date.now() + 1000 * seconds; while (Date.now() < end); }
-http.createServer((req, res) => { if (req.url !== '/') spin(Number(req.url.split('=')[1])); res.end('ok'); })
-  .listen(0, '127.0.0.1', function () { console.log(this.address().port); });
-"""
-
-
-class Node:
-    """A Node process with a server."""
-
-    def __init__(self, folder):
-        self.inspector = free_port()
-        self.place = node_exceptions.Place([str(folder)])
-        (folder / "app.mjs").write_text(SERVER)
-        self.process = subprocess.Popen([shutil.which("node"), f"--inspect-port=127.0.0.1:{self.inspector}", "app.mjs"], cwd=folder,
-                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self.pid, self.port = self.process.pid, int(self.process.stdout.readline())
-
-    def get(self, path="/", timeout=HANG):
-        with contextlib.suppress(OSError):
-            return urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=timeout).read()
-        return b""
-
-    def hang(self, seconds=1e6):
-        self.asked = threading.Thread(target=self.get, args=(f"/slow?x={seconds:.0f}",), daemon=True)
-        self.asked.start()
-        wait_until(lambda: not self.get(timeout=0.5))
-
-    def look(self, **options):
-        return inspector.look(self.pid, self.place, **options)
-
-
-@pytest.fixture
-def node(tmp_path):
-    made = []
-
-    def start():
-        made.append(Node(tmp_path))
-        return made[-1]
-
-    yield start
-    for one in made:
-        one.process.kill()
-        one.process.communicate()
 
 
 def test_a_hung_loop_is_told_again_and_again_and_then_ended(node):
@@ -91,6 +44,27 @@ def test_an_inspector_that_opens_again_when_the_code_ends_is_closed(node):
     for _time in range(3):
         assert server.get() == b"ok"  # the event loop goes round
         wait_until(lambda: not processes.listeners(server.inspector))
+
+
+def test_nothing_is_evaluated_before_the_code_has_ended(node, monkeypatch):
+    """It would take the request to end it back, and the code went on."""
+    seen, ask, message = [], inspector.Session.ask, inspector.Session._message
+
+    def asks(session, method, **params):
+        seen.append((method, ask(session, method, **params)))
+        return seen[-1][1]
+
+    def tells(session, deadline):
+        told = message(session, deadline)
+        seen.append(("told", told.get("id")))
+        return told
+    monkeypatch.setattr(inspector.Session, "ask", asks)
+    monkeypatch.setattr(inspector.Session, "_message", tells)
+    server = node()
+    server.hang()
+    assert server.look(interrupt=True).interrupted and server.get() == b"ok"
+    number = next(number for method, number in seen if method == "Runtime.terminateExecution")
+    assert seen.index(("told", number)) < next(at for at, (method, _number) in enumerate(seen) if method == "Runtime.evaluate")
 
 
 def test_one_that_waits_is_told_and_its_inspector_is_closed(node, monkeypatch):

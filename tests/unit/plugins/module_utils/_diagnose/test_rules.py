@@ -11,13 +11,16 @@ from ansible_collections.mobius.ops.plugins.module_utils._core.errors import Sta
 from ansible_collections.mobius.ops.plugins.module_utils._diagnose import remedies, rules
 from ansible_collections.mobius.ops.plugins.module_utils._diagnose.evidence import Disk, Evidence, Folder
 from ansible_collections.mobius.ops.plugins.module_utils._diagnose.process_looks import Process
+from ansible_collections.mobius.ops.plugins.module_utils._logs.recent import Recent, SlowRoute
 
 GB = 1024**3
-MAIN = Process(port=5001, release="r1", pid=42, ticks=7, states="SSSSSS", cpu_pct=1.0, blocked_in="", memory=(GB,) * 6, files=30,
+MAIN = Process(port=5001, release="r1", pid=42, ticks=7, age=60.0, watched=3.0, states="SSSSSS", cpu_pct=1.0, blocked_in="",
+               memory=(GB,) * 6, files=30,
                files_limit=1024, queue=0)
 WELL = Evidence(
-    service="mobius", status="running", restarts=0, uptime=60.0, last_exit="", exception="", processes=(MAIN,), strangers=(), failed=0,
-    checks=1, fault="", silent=False, disks=(Disk("/", 50 * GB, 100_000), Disk("/mnt", GB, None)), folders=(Folder("/srv/up", ""),),
+    service="mobius", status="running", restarts=0, crashing=False, uptime=60.0, last_exit="", exception="", processes=(MAIN,),
+    strangers=(), failed=0, checks=1, fault="", silent=False, disks=(Disk("/", 50 * GB, 100_000), Disk("/mnt", GB, None)),
+    folders=(Folder("/srv/up", ""),),
     jobs=(), memory_free=8 * GB, memory_whole=16 * GB)
 SILENT = {"failed": 1, "fault": "/health: no answer within 4 s", "silent": True}
 DOWN = {"status": "stopped", "processes": ()}
@@ -25,6 +28,7 @@ LOOP = dataclasses.replace(MAIN, states="RRRRRR", cpu_pct=98.0, queue=3)
 BLOCKED = dataclasses.replace(MAIN, blocked_in="read of /srv/fifo")
 FULL = dataclasses.replace(MAIN, files=1023)
 LEAK = dataclasses.replace(MAIN, memory=(GB, GB + 10**8, GB + 10**8, GB + 2 * 10**8))
+SLOW = Recent(30, 25, (SlowRoute("GET /api/projects", 25, 3000.0, 3500.0),))
 JOB = {"verdict": "stuck", "name": "abc", "pid": 9, "command": "ffmpeg -i x"}
 
 
@@ -50,6 +54,10 @@ CASES = {
     "files": (seen(processes=(FULL,)), ["files_exhausted"]),
     "no limit of files": (seen(processes=(dataclasses.replace(MAIN, files=5000, files_limit=0),)), []),
     "leak": (seen(processes=(LEAK,)), ["memory"]),
+    "memory that requests take": (seen(processes=(dataclasses.replace(
+        MAIN, memory=(73269248, 73326592, 73461760, 74862592, 75448320, 77488128)),)), []),
+    "memory of one that starts": (seen(processes=(dataclasses.replace(LEAK, age=3.0),)), []),
+    "memory of one that starts again and again": (seen(processes=(LEAK,), crashing=True), ["crash_loop"]),
     "memory that goes up and down": (seen(processes=(dataclasses.replace(MAIN, memory=(GB, 2 * GB, GB, 2 * GB)),)), []),
     "heap": (seen(**DOWN, exception="FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory"), ["memory"]),
     "host short of memory": (seen(memory_free=GB // 4), ["memory"]),
@@ -66,11 +74,18 @@ CASES = {
     "other Node": (seen(status="restarting", exception="Error: … NODE_MODULE_VERSION 115"), ["dependency_missing"]),
     "an old exception of one that runs": (seen(exception="Error: Cannot find module 'x'"), []),
     "crash loop": (seen(status="restarting", restarts=4, exception="TypeError: x (a.js:1:1)"), ["crash_loop"]),
+    "crash loop, seen while it starts": (seen(crashing=True, restarts=4, failed=1, fault="connection refused"), ["crash_loop"]),
+    "module, seen while it starts": (seen(crashing=True, exception="Error: Cannot find module 'express'"), ["dependency_missing"]),
+    "port, seen while it starts": (seen(crashing=True, strangers=("process 7 (nginx) on port 5001",)), ["port_taken"]),
     "gave up": (seen(status="failed", restarts=9, processes=()), ["crash_loop"]),
     "stopped by hand": (seen(**DOWN), ["not_running"]),
     "stuck render": (seen(jobs=job("stuck")), ["job_stuck"]),
     "stopped render": (seen(jobs=job("stopped")), ["job_stopped"]),
     "slow render": (seen(jobs=job("slow")), []),
+    "slow": (seen(recent=SLOW), ["slow"]),
+    "slow because of a loop": (seen(**SILENT, processes=(LOOP,), recent=SLOW), ["loop"]),
+    "a few slow answers": (seen(recent=dataclasses.replace(SLOW, timed=3, slow=3)), []),
+    "one slow route": (seen(recent=dataclasses.replace(SLOW, timed=100, slow=20)), []),
     "two": (seen(folders=(Folder("/srv/up", "EACCES"),), jobs=job("stuck")), ["folder_not_writable", "job_stuck"]),
 }
 

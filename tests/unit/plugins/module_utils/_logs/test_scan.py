@@ -49,6 +49,7 @@ def scanned(data, size=100_000, **options):
         end = data.rfind(b"\n", start, start + size) + 1
         scanner.block(data[start:end])
         start = end
+    scanner.finish()
     return days
 
 
