@@ -215,19 +215,36 @@ def status_page(service: dict[str, t.Any], releases: dict[str, t.Any], backups: 
     lines += place_lines(service)
     lines += host_lines(host)
     lines += upkeep_lines(upkeep)
-    lines += ["", "Releases", *table(["id", "status", "activated", "verified", ""], [
-        [record["id"], record["status"], record["activated"], record["verified"], marks(record, releases)]
-        for record in releases["releases"]])]
-    lines += ["  " + dora_line(releases.get("dora"))]
-    lines += ["", "Backups", *(["  " + backups_fault] if backups_fault else table(["archive", "status", "size", "created", "for"], [
-        [backup["archive"], backup["status"] + (f" ({remarks(backup)})" if remarks(backup) else ""),
-         human_size(backup["size"]), backup["created"], made_for(backup)] for backup in backups]))]
+    lines += ["", "Releases", *release_table(releases), "  " + dora_line(releases.get("dora"))]
+    lines += ["", "Backups", *(["  " + backups_fault] if backups_fault else backup_table(backups))]
     lines += ["  " + drill_line(releases.get("drill"))]
-    lines += ["", "Last events", *table(["when", "who", "what", "release", "why"], [
-        [event["when"], event["who"], event["what"] + (": " + event["verdict"] if event.get("verdict") else ""),
-         event.get("release"), event["why"][:100]]
-        for event in releases["history"]])]
+    lines += ["", "Last events", *event_table(releases["history"])]
     return "\n".join(lines)
+
+
+def release_table(releases: dict[str, t.Any]) -> list[str]:
+    """Every release, and what it is at this moment."""
+    rows = [[record["id"], record["status"], record["activated"], record["verified"], marks(record, releases)]
+            for record in releases["releases"]]
+    return table(["id", "status", "activated", "verified", ""], rows)
+
+
+def backup_table(backups: list[dict[str, t.Any]]) -> list[str]:
+    """Every backup, and what is wrong with it."""
+    rows = []
+    for backup in backups:
+        status = backup["status"] + (f" ({remarks(backup)})" if remarks(backup) else "")
+        rows.append([backup["archive"], status, human_size(backup["size"]), backup["created"], made_for(backup)])
+    return table(["archive", "status", "size", "created", "for"], rows)
+
+
+def event_table(history: list[dict[str, t.Any]]) -> list[str]:
+    """What was done, the newest first."""
+    rows = []
+    for event in history:
+        what = event["what"] + (": " + event["verdict"] if event.get("verdict") else "")
+        rows.append([event["when"], event["who"], what, event.get("release"), event["why"][:100]])
+    return table(["when", "who", "what", "release", "why"], rows)
 
 
 class FilterModule:

@@ -270,6 +270,9 @@ from ansible_collections.mobius.ops.plugins.module_utils._core import interrupt
 from ansible_collections.mobius.ops.plugins.module_utils._deploy import release_states
 from ansible_collections.mobius.ops.plugins.module_utils._watch import request as watch_request
 
+#: Options of dependencies that the controller has packed.
+SHIPPED = {"path": {"type": "path", "required": True}, "sha256": {"type": "str", "required": True}, "runtime": {"type": "str"}}
+
 
 class Work(release_states.Releases):
     """One call of the module."""
@@ -313,9 +316,7 @@ def main() -> None:
             "artifact": {"type": "path"},
             "sha256": {"type": "str"},
             "npm_ci_args": {"type": "list", "elements": "str", "default": ["--omit=dev"]},
-            "dependencies": {"type": "dict", "options": {"path": {"type": "path", "required": True},
-                                                         "sha256": {"type": "str", "required": True},
-                                                         "runtime": {"type": "str"}}},
+            "dependencies": {"type": "dict", "options": SHIPPED},
             "asset_folders": {"type": "list", "elements": "str", "default": ["client/build/assets", "client/build/static"]},
             "migration": {"type": "str", "choices": ["none", "reversible", "forward_only"], "default": "none"},
             "backup": {"type": "str"},

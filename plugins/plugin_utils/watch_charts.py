@@ -107,10 +107,14 @@ def lines(name: str, title: str, told: str, unit: str, curves: list[Line], limit
             chart.add(key, points, stroke_style={"width": 2, "dasharray": DASHES[at]} if DASHES[at] else {"width": 2})
         return chart
 
-    keys = [(key, f'<line x2="34" y1="5" y2="5" style="stroke: var(--c{at + 1}); stroke-width: 2.5; stroke-dasharray: {DASHES[at] or 0}"/>')
-            for at, (key, _points) in enumerate([*curves, *level])]
+    keys = [(key, _stroke(at)) for at, (key, _points) in enumerate([*curves, *level])]
     more = f" Beyond the chart: {', '.join(hidden)}." if hidden else ""
     return _figure(name, title, told + more, draw, keys, lambda root, width: _mark(root, marks, first, last))
+
+
+def _stroke(at: int) -> str:
+    """The line of a curve in the legend."""
+    return f'<line x2="34" y1="5" y2="5" style="stroke: var(--c{at + 1}); stroke-width: 2.5; stroke-dasharray: {DASHES[at] or 0}"/>'
 
 
 def bars(name: str, title: str, told: str, rounds: list[dict[str, t.Any]]) -> str:

@@ -149,10 +149,7 @@ def _describe(backup: Backup, verify: str, policy: signature.Policy | None, mete
             manifest = archive.manifest
             facts.update(components=manifest["components"], release=manifest.get("release"),
                          problems=manifest.get("problems", 0), shrunk=manifest.get("shrunk", {}))
-            if manifest["env"] != backup.env:
-                raise IntegrityError(f"archive {backup.archive}", "the env of its manifest in its name",
-                                     f"{backup.env} instead of {manifest['env']}",
-                                     "Rename it and its sidecar to what they were")
+            _require_env(backup, manifest["env"])
             status, reason = _status(archive, verify, policy, meter)
     except StateError:
         raise  # what is lacking is on this host, and not in the archive
@@ -162,6 +159,12 @@ def _describe(backup: Backup, verify: str, policy: signature.Policy | None, mete
         status, reason = "unverified", f"it cannot be read: {error.strerror}"
     purpose, why = purposes.of(backup.archive, backup.safety, manifest, past)
     return {**facts, "purpose": purpose, "why": why, "status": status, "reason": reason}
+
+
+def _require_env(backup: Backup, env: str) -> None:
+    if env != backup.env:
+        raise IntegrityError(f"archive {backup.archive}", "the env of its manifest in its name", f"{backup.env} instead of {env}",
+                             "Rename it and its sidecar to what they were")
 
 
 def _status(archive: Archive, verify: str, policy: signature.Policy | None, meter: progress.Meter) -> tuple[str, str]:

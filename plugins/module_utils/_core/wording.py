@@ -99,16 +99,7 @@ def service_message(name: str, facts: dict[str, t.Any], live: str | None, fault:
     if live is None and not facts["pid"] and not adopted:
         return False, f"{name} does not run: no release is live. Deploy one with mobius.ops.deploy."
     if not facts["pid"]:
-        why = {
-            "stopped": "it was stopped",
-            "restarting": f"{ended}, and it is being started again (restart {facts['restarts']})",
-            "failed": f"{ended}, and it was given up after {facts['restarts']} restarts",
-            "killed": "its process and its supervisor were killed",
-            "gone": f"no process listens on its port ({facts['port']})",
-        }.get(facts["status"], facts["status"])
-        start = "Start it where it is run." if facts["status"] == "gone" else "Start it with: ansible-playbook mobius.ops.restart."
-        return False, (f"{name} is DOWN: {why}. {start}"
-                       + (f" If it does not stay up, {back}." if back else ""))
+        return False, f"{name} is DOWN: {_why_down(facts, ended)}" + (f" If it does not stay up, {back}." if back else "")
     text = (f"{name} runs (process {facts['pid']}, port {facts['port']}, up {duration(facts['uptime'])}"
             + ("" if adopted else f", release {facts['release'] or 'unknown'}") + ")")
     if facts["status"] == "unsupervised":
@@ -126,6 +117,18 @@ def service_message(name: str, facts: dict[str, t.Any], live: str | None, fault:
         return False, (f"{text}, but its release was never verified and nobody watches it. "
                        f"Run: ansible-playbook mobius.ops.monitor, or {back}.")
     return True, text + (f", restarted {facts['restarts']} times" if facts["restarts"] else "") + "."
+
+
+def _why_down(facts: dict[str, t.Any], ended: str) -> str:
+    why = {
+        "stopped": "it was stopped",
+        "restarting": f"{ended}, and it is being started again (restart {facts['restarts']})",
+        "failed": f"{ended}, and it was given up after {facts['restarts']} restarts",
+        "killed": "its process and its supervisor were killed",
+        "gone": f"no process listens on its port ({facts['port']})",
+    }.get(facts["status"], facts["status"])
+    start = "Start it where it is run." if facts["status"] == "gone" else "Start it with: ansible-playbook mobius.ops.restart."
+    return f"{why}. {start}"
 
 
 def human_size(size: float) -> str:

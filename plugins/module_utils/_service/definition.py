@@ -46,10 +46,14 @@ def build_spec(layout: Layout, params: dict[str, t.Any]) -> dict[str, t.Any]:
         "restart_limit": params["restart_limit"], "restart_window": params["restart_window"],
         "writable": [layout.component(part) for part in ("uploads", "database", "generated", "logs")],
         "memory_max": None, **limits, "not_while": restore_journal.journal_path(layout, "swapping"),
-        "drain_timeout": params["drain_timeout"], "drain_force": params["drain_force"], "drain_quiet": params.get("drain_quiet") or 0.0,
-        "job_programs": params["job_programs"], "job_id_pattern": params.get("job_id_pattern") or "",
-        "slots": None, **(_two_instances(params) if params["proxy_port"] else {}),
+        **_work(params), "slots": None, **(_two_instances(params) if params["proxy_port"] else {}),
     }
+
+
+def _work(params: dict[str, t.Any]) -> dict[str, t.Any]:
+    """What a definition says of the service's work: how it is known, and how long it is waited for."""
+    return {"drain_timeout": params["drain_timeout"], "drain_force": params["drain_force"], "drain_quiet": params.get("drain_quiet") or 0.0,
+            "job_programs": params["job_programs"], "job_id_pattern": params.get("job_id_pattern") or ""}
 
 
 def _two_instances(params: dict[str, t.Any]) -> dict[str, t.Any]:

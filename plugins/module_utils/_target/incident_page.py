@@ -65,24 +65,26 @@ def review(record: Record, now: datetime.datetime) -> str:
     rule, events = incident_log.level(state.severity), incident_log.events(record)
     end = clock.parse(state.resolved["when"]) if state.resolved else now
     lasted = wording.duration(max(0.0, (end - state.opened).total_seconds())) if state.opened else "unknown"
+    ended = f"resolved {clock.iso(end)}" if state.resolved else "not resolved yet"
     done = [*state.done, *(event["why"] for event in events if event["what"] == RESOLVED and event.get("why"))]
-    return "\n".join([
-        f"# Review of {record['id']}: {plain(state.title)}", "",
-        f"Severity {_severity(state.severity)} ({rule.name}: {rule.definition}), environment {plain(_text(record.get('env')))}, "
-        f"release {plain(_text(record.get('release')) or 'none')}. Replace what is in *italics*.", "",
-        "## Impact", "", f"- Affected: {plain(state.affected) or _BLANK}", "- Users and work that were lost: " + _BLANK, "",
-        "## Duration", "",
-        f"- Opened {_iso(state.opened)}, {'resolved ' + clock.iso(end) if state.resolved else 'not resolved yet'}: {lasted}",
-        f"- Occurred again: {state.again} times; reopened: {state.round} times", "",
-        "## Detection", "", f"- Opened by {plain(_text(record.get('opened_by')) or 'unknown')}: {plain(state.summary) or _BLANK}",
-        f"- {_answer(events, state)}", "- How it could have been found sooner: " + _BLANK, "",
-        "## Timeline", "", *_timeline(record), "",
-        "## What was done", "", *(f"- {plain(each)}" for each in done), *([] if done else [f"- {_BLANK}"]), "",
-        "## Root cause", "", *_of(events, incident_log.ROOT_CAUSE), "",
-        "## Clocks", "", *_clocks(record), "",
-        "## Evidence", "", *_names(record), "",
-        "## What went well, what did not", "", f"- {_BLANK}", "",
-        "## Prevention", "", *_of(events, incident_log.PREVENTION), "- Measure, who, until when: " + _BLANK, ""])
+    detected = f"- Opened by {plain(_text(record.get('opened_by')) or 'unknown')}: {plain(state.summary) or _BLANK}"
+    parts = {
+        "Impact": [f"- Affected: {plain(state.affected) or _BLANK}", f"- Users and work that were lost: {_BLANK}"],
+        "Duration": [f"- Opened {_iso(state.opened)}, {ended}: {lasted}",
+                     f"- Occurred again: {state.again} times; reopened: {state.round} times"],
+        "Detection": [detected, f"- {_answer(events, state)}", f"- How it could have been found sooner: {_BLANK}"],
+        "Timeline": _timeline(record),
+        "What was done": [f"- {plain(each)}" for each in done or [_BLANK]],
+        "Root cause": _of(events, incident_log.ROOT_CAUSE),
+        "Clocks": _clocks(record),
+        "Evidence": _names(record),
+        "What went well, what did not": [f"- {_BLANK}"],
+        "Prevention": [*_of(events, incident_log.PREVENTION), f"- Measure, who, until when: {_BLANK}"],
+    }
+    about = (f"Severity {_severity(state.severity)} ({rule.name}: {rule.definition}), environment {plain(_text(record.get('env')))}, "
+             f"release {plain(_text(record.get('release')) or 'none')}. Replace what is in *italics*.")
+    said = [f"# Review of {record['id']}: {plain(state.title)}", "", about, ""]
+    return "\n".join(said + [line for title, lines in parts.items() for line in (f"## {title}", "", *lines, "")])
 
 
 def _answer(events: list[incident_log.Event], state: incident_log.State) -> str:

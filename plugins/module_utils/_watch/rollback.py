@@ -27,10 +27,7 @@ def roll_back(record: Record, store: ReleaseStore, service: Service | None, trig
     """
     release, spec, state = record.state["release"], record.spec, record.state
     if state["decided"]:
-        if not state["incident"]:
-            record.incident(1 if state["decided"] == "frozen" else 2, f"The rollback of release {release} ended: {state['decided']}",
-                            trigger, service, rolled_back=state["decided"] == "rolled_back", trigger=trigger)
-        return state["decided"]
+        return _decided(record, service, trigger)
     if ((store.get(release) if release else None) or {}).get("migration") == "forward_only":
         record.save(decided="frozen")
         record.incident(1, f"Release {release} is bad and cannot be rolled back by itself",
@@ -45,22 +42,37 @@ def roll_back(record: Record, store: ReleaseStore, service: Service | None, trig
     except activation.Superseded:
         raise
     except (OpsError, OSError) as error:
-        record.save(decided="frozen")
-        record.incident(1, f"Rollback of release {release} failed", f"{trigger}. {error}", service, trigger=trigger,
-                        **getattr(error, "facts", {}))
-        found = "ended on an unhealthy release" if isinstance(error, ServiceError) else "was not possible"
-        record.log("ERROR", f"rollback {found}: {error}")
-        return "frozen"
-    elapsed, target = round(time.monotonic() - began, 1), facts["target"]["id"]
-    cut = facts.get("cut") or Work().facts()
+        return _failed(record, service, trigger, error)
+    return _went_back(record, service, trigger, facts, round(time.monotonic() - began, 1))
+
+
+def _decided(record: Record, service: Service | None, trigger: str) -> str:
+    """What was decided before an interruption. Its incident is opened when there was no time for it."""
+    verdict = str(record.state["decided"])
+    if not record.state["incident"]:
+        title = f"The rollback of release {record.state['release']} ended: {verdict}"
+        record.incident(1 if verdict == "frozen" else 2, title, trigger, service, rolled_back=verdict == "rolled_back", trigger=trigger)
+    return verdict
+
+
+def _failed(record: Record, service: Service | None, trigger: str, error: Exception) -> str:
+    record.save(decided="frozen")
+    title, told = f"Rollback of release {record.state['release']} failed", getattr(error, "facts", {})
+    record.incident(1, title, f"{trigger}. {error}", service, trigger=trigger, **told)
+    found = "ended on an unhealthy release" if isinstance(error, ServiceError) else "was not possible"
+    record.log("ERROR", f"rollback {found}: {error}")
+    return "frozen"
+
+
+def _went_back(record: Record, service: Service | None, trigger: str, facts: dict[str, t.Any], elapsed: float) -> str:
+    release, target, cut = record.state["release"], facts["target"]["id"], facts.get("cut") or Work().facts()
     told = ongoing_work.lost(cut)
     lost = f" {told}" if told else ""
-    record.save(decided="rolled_back", rollback={"from": release, "to": target, "elapsed": elapsed, "downtime": facts["downtime"],
-                                                 "cut": cut, "cut_text": told})
+    done = {"from": release, "to": target, "elapsed": elapsed, "downtime": facts["downtime"], "cut": cut, "cut_text": told}
+    record.save(decided="rolled_back", rollback=done)
     record.mark("rolled_back", "WARN", f"rolled back to release {target} in {elapsed:g} s; it is healthy.{lost}")
-    record.incident(2, f"Release {release} was rolled back to {target}",
-                    f"{trigger}. Release {target} serves again after {elapsed:g} s.{lost}", service, rolled_back=True, trigger=trigger,
-                    cut=cut)
+    title, said = f"Release {release} was rolled back to {target}", f"{trigger}. Release {target} serves again after {elapsed:g} s.{lost}"
+    record.incident(2, title, said, service, rolled_back=True, trigger=trigger, cut=cut)
     return "rolled_back"
 
 

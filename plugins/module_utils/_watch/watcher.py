@@ -27,6 +27,7 @@ from .._target.layout import Layout
 from .._target.releases import ReleaseStore
 from . import application_log, decision, host_check, latency_baseline, rollback
 from . import rounds as watch_rounds
+from . import state as watch_state
 from .control import WatchFolder
 from .record import Record
 
@@ -53,38 +54,19 @@ class Watcher:
         self.decision = decision.Decision(decision.Rules(**rules), times)
         self.times = stats.Histogram()
         self.restarts_before = self._service_facts()["restarts"]
-        self.state = self._resumed(times) or self._new_state(times)
+        self.state = self._resumed(times) or watch_state.begun(self.spec, self.store.live(), self.summary(), self.decision, times)
         self.record = Record(folder, self.spec, self.state)
         self.end = time.monotonic() + self.state["left"]
         self.host = host_check.HostLook(self.record, self.service)
 
-    def _new_state(self, times: dict[str, list[float]]) -> dict[str, t.Any]:
-        return {
-            "status": "running", **self._process(), "started": clock.iso(), "release": self.store.live(), "verdict": None, "trigger": "",
-            "rounds": 0, "recent": [], "incident": None, "rollback": None, "left": self.spec["duration"],
-            "samples": self.summary(), "decision": self.decision.saved(), "rolling_back": "", "decided": "", "resumed": 0, "times": {},
-            "baseline": latency_baseline.figures(self._baseline(times)),
-        }
-
-    @staticmethod
-    def _process() -> dict[str, t.Any]:
-        return {"pid": os.getpid(), "ticks": processes.start_ticks(os.getpid())}
-
-    def _baseline(self, times: dict[str, list[float]]) -> dict[str, list[float]]:
-        """What is known of the checks of this watch."""
-        return {check["name"]: times[check["name"]] for check in self.spec["checks"] if check["name"] in times}
-
-    def _resumed(self, times: dict[str, list[float]]) -> dict[str, t.Any] | None:
+    def _resumed(self, times: watch_state.Times) -> dict[str, t.Any] | None:
         """The state of this watch when it has begun already. What was counted goes on, what was in a row does not."""
-        state = self.folder.saved()
-        if not state:
+        saved = self.folder.saved()
+        if not saved:
             return None
-        self.decision.resume(state["samples"], state["decision"], state["trigger"])
-        self.times = stats.Histogram(state["times"])
-        # nobody watched meanwhile, so that time does not count; and never is it the end before anything was seen
-        left = max(state["left"], self.spec["interval"])
-        return {**state, **self._process(), "resumed": state["resumed"] + 1, "left": left,
-                "baseline": latency_baseline.figures(self._baseline(times))}
+        self.decision.resume(saved["samples"], saved["decision"], saved["trigger"])
+        self.times = stats.Histogram(saved["times"])
+        return watch_state.resumed(saved, self.spec, times)
 
     def _service_facts(self) -> dict[str, t.Any]:
         return self.service.status() if self.service else {"restarts": 0, "pid": None}
@@ -180,18 +162,18 @@ class Watcher:
             for value in figures.pop("ms"):
                 self.times.add(value)
         number, left = self.state["rounds"] + 1, max(0.0, self.end - time.monotonic())
+        checks = [{"check": name, **figures} for name, figures in found["checks"].items()]
         self.record.metrics("round", round=number, outcome=outcome, release=live, restarts=restarts, fault=fault,
-                            evidence=found["evidence"], memory_mb=round(memory_mb, 1),
-                            checks=[{"check": name, **figures} for name, figures in found["checks"].items()])
+                            evidence=found["evidence"], memory_mb=round(memory_mb, 1), checks=checks)
         typical, late = (max((figures[name] or 0.0 for figures in found["checks"].values()), default=0.0) for name in ("p50_ms", "p95_ms"))
         recent = (self.state["recent"] + [{"when": clock.iso(), "outcome": outcome, "ms": typical, "fault": fault}])[-RECENT:]
         self.record.save(rounds=number, recent=recent, left=round(left), samples=self.summary(), restarts=restarts,
                          trigger=self.decision.trigger, times=self.times.to_json(), decision=self.decision.saved())
-        self.record.log(LEVELS.get(outcome, "ERROR"),
-                        f"round {number} {outcome} response time {typical:.0f} ms" + (f" (p95 {late:.0f} ms)" if late > typical else "")
-                        + f", restarts {restarts}, {left:.0f} s left"
-                        + (f", failure {self.decision.failed_in_a_row} of {self.spec['failure_threshold']}" if outcome == "failed" else "")
-                        + (f": {fault}" if fault else ""))
+        said = f"round {number} {outcome} response time {typical:.0f} ms" + (f" (p95 {late:.0f} ms)" if late > typical else "")
+        said += f", restarts {restarts}, {left:.0f} s left"
+        if outcome == "failed":
+            said += f", failure {self.decision.failed_in_a_row} of {self.spec['failure_threshold']}"
+        self.record.log(LEVELS.get(outcome, "ERROR"), said + (f": {fault}" if fault else ""))
         return action
 
     def summary(self) -> dict[str, t.Any]:
@@ -245,31 +227,44 @@ class Watcher:
         if any(words != "judged" for words in latency.values()):
             told = "; ".join(f"{name} {words}" for name, words in latency.items())
             self.record.log("WARN", f"latency against the release before: {told}")
-        with self.record.best_effort():
-            record = self.store.get(release) if release else None
-            if verdict == "healthy" and record and record["status"] == "active" and self.store.live() == release:
-                self.store.mark(release, "verified", f"watch {self.folder.id}")
-                incidents.resolve_by_itself(self.layout, self.spec["env"], incidents.is_of_release, clock.parse(self.state["started"]),
-                                            f"release {release} was verified by watch {self.folder.id}")
+        if verdict == "healthy" and release:
+            with self.record.best_effort():
+                self._verify(release)
         self.record.paged()
-        self.record.mark("ends", "INFO" if verdict == "healthy" else "WARN", f"watch {self.folder.id} ends: {verdict}"
-                         + (f" ({self.decision.trigger})" if self.decision.trigger else ""))
+        trigger = self.decision.trigger
+        self.record.mark("ends", "INFO" if verdict == "healthy" else "WARN",
+                         f"watch {self.folder.id} ends: {verdict}" + (f" ({trigger})" if trigger else ""))
         with self.record.best_effort():
-            history.record(self.layout, "watch", self.record.redactor.text(self.decision.trigger), verdict=verdict, release=release,
-                           elapsed=(clock.now() - clock.parse(self.state["started"])).total_seconds(), samples=self.summary(),
-                           log_file=self.spec["log_file"], metrics_file=self.spec["metrics_file"], incident=self.state["incident"],
-                           watch=self.folder.id)
+            self._note(verdict)
         with self.record.best_effort():
             self.folder.forget_unit()
-        self.record.save(status="finished", verdict=verdict, trigger=self.decision.trigger, rolling_back="", left=0, latency=latency)
+        self.record.save(status="finished", verdict=verdict, trigger=trigger, rolling_back="", left=0, latency=latency)
         if verdict in ("healthy", "degraded", "rolled_back"):
             with self.record.best_effort():
-                bad = verdict == "rolled_back"  # what it has begun is waited for, but not for as long as a good one's
-                retired = blue_green.retire(self.service, self.spec.get("drain_timeout", 30) if bad else None, True if bad else None)
-                if retired:
-                    told = f"the instance of release {retired.release}, which no longer serves, was stopped"
-                    lost = ongoing_work.lost(retired.cut.facts())
-                    self.record.log("WARN" if retired.cut else "INFO", ". ".join(filter(None, [told, lost])))
+                self._retire(verdict == "rolled_back")
+
+    def _verify(self, release: str) -> None:
+        """The release has proved itself, so that its incidents are over."""
+        record = self.store.get(release)
+        if record and record["status"] == "active" and self.store.live() == release:
+            self.store.mark(release, "verified", f"watch {self.folder.id}")
+            incidents.resolve_by_itself(self.layout, self.spec["env"], incidents.is_of_release, clock.parse(self.state["started"]),
+                                        f"release {release} was verified by watch {self.folder.id}")
+
+    def _note(self, verdict: str) -> None:
+        """The watch into the history."""
+        elapsed = (clock.now() - clock.parse(self.state["started"])).total_seconds()
+        history.record(self.layout, "watch", self.record.redactor.text(self.decision.trigger), verdict=verdict,
+                       release=self.state["release"], elapsed=elapsed, samples=self.summary(), log_file=self.spec["log_file"],
+                       metrics_file=self.spec["metrics_file"], incident=self.state["incident"], watch=self.folder.id)
+
+    def _retire(self, bad: bool) -> None:
+        """Stop the other instance. What a bad release has begun is waited for, but not for as long as a good one's."""
+        retired = blue_green.retire(self.service, self.spec.get("drain_timeout", 30) if bad else None, True if bad else None)
+        if retired:
+            told = f"the instance of release {retired.release}, which no longer serves, was stopped"
+            lost = ongoing_work.lost(retired.cut.facts())
+            self.record.log("WARN" if retired.cut else "INFO", ". ".join(filter(None, [told, lost])))
 
 
 def main() -> None:
