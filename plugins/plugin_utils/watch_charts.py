@@ -92,9 +92,8 @@ def lines(name: str, title: str, told: str, unit: str, curves: list[Line], limit
         return ""
     highest = max(value for _key, points in curves for _at, value in points)
     seen = [(key, limit) for key, limit in limits if limit <= max(highest, 1e-9) * IN_SIGHT]
-    hidden = [f"{key} {host_metrics.quantity(limit, unit)}" for key, limit in limits if (key, limit) not in seen]
-    first, last = (edge([*times, *(mark["at"] for mark in marks)]) for edge in (min, max))
-    first, last = (first, last) if last > first else (first - 1, last + 1)
+    hidden = ", ".join(f"{key} {host_metrics.quantity(limit, unit)}" for key, limit in limits if (key, limit) not in seen)
+    first, last = _span([*times, *(mark["at"] for mark in marks)])
     end = top or max([highest, *(limit for _key, limit in seen)]) * 1.25 or 1
     level = [(key, [(first, limit), (last, limit)]) for key, limit in seen][:COLOURS - len(curves)]
 
@@ -108,8 +107,14 @@ def lines(name: str, title: str, told: str, unit: str, curves: list[Line], limit
         return chart
 
     keys = [(key, _stroke(at)) for at, (key, _points) in enumerate([*curves, *level])]
-    more = f" Beyond the chart: {', '.join(hidden)}." if hidden else ""
-    return _figure(name, title, told + more, draw, keys, lambda root, width: _mark(root, marks, first, last))
+    told += f" Beyond the chart: {hidden}." if hidden else ""
+    return _figure(name, title, told, draw, keys, lambda root, width: _mark(root, marks, first, last))
+
+
+def _span(times: list[float]) -> tuple[float, float]:
+    """Both ends of an axis."""
+    first, last = min(times), max(times)
+    return (first, last) if last > first else (first - 1, last + 1)
 
 
 def _stroke(at: int) -> str:

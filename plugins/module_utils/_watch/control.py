@@ -68,6 +68,18 @@ class WatchFolder:
             return time.time() - seen < spec["interval"] + COMES_BACK_WITHIN
         return False
 
+    def end(self, why: str) -> None:
+        """Tell the watching process to end."""
+        fs.write_text(self._stop, why)
+
+    def told_to_end(self) -> str:
+        """Why the watching process is to end; nothing when it is not."""
+        return (" ".join(foreign.tail(self._stop, 1)) or "stopped") if os.path.exists(self._stop) else ""
+
+    @property
+    def _stop(self) -> str:
+        return os.path.join(self.path, "stop")
+
     def forget_unit(self) -> None:
         """Remove the unit that would start this watch again."""
         unit = (self.spec() or {}).get("unit")
@@ -186,7 +198,7 @@ def _require_no_weaker(layout: Layout, spec: dict[str, t.Any]) -> None:
 
 def _abandon(folder: WatchFolder) -> None:
     """Let a watch that did not begin in time not begin later, when nobody knows of it."""
-    fs.write_text(os.path.join(folder.path, "stop"), "it did not begin in time")
+    folder.end("it did not begin in time")
     unit = folder.spec()["unit"]
     if unit:
         folder.forget_unit()
@@ -212,7 +224,7 @@ def stop(layout: Layout, why: str) -> str | None:
     state = folder.state()
     if state["status"] not in GOING:
         return None
-    fs.write_text(os.path.join(folder.path, "stop"), why)
+    folder.end(why)
     deadline = time.monotonic() + STOP_TIMEOUT
     while folder.state()["status"] in GOING and (time.monotonic() < deadline or folder.state().get("rolling_back")):
         time.sleep(0.1)

@@ -49,6 +49,29 @@ def of(samples: Samples) -> dict[str, t.Any]:
             "checks": {name: _figures(found) for name, found in by_check.items()}, "evidence": faulty[:EVIDENCE]}
 
 
+def unmeasured(error: Exception) -> dict[str, t.Any]:
+    """The same of a round in which something went wrong on this side."""
+    return {"outcome": "error", "fault": f"the watch could not measure: {error}", "checks": {}, "evidence": []}
+
+
+def slowest(found: dict[str, t.Any]) -> tuple[float, float]:
+    """Milliseconds, p50 and p95, of the check that is slowest by each."""
+    p50, p95 = (max((figures[name] or 0.0 for figures in found["checks"].values()), default=0.0) for name in ("p50_ms", "p95_ms"))
+    return p50, p95
+
+
+def told(number: int, found: dict[str, t.Any], restarts: int, left: float, in_a_row: str) -> str:
+    """A round as a line of the log.
+
+    :param left: seconds until the end of the watch.
+    :param in_a_row: how many have failed in a row, and of how many, when this one has.
+    """
+    typical, late = slowest(found)
+    said = f"round {number} {found['outcome']} response time {typical:.0f} ms" + (f" (p95 {late:.0f} ms)" if late > typical else "")
+    said += f", restarts {restarts}, {left:.0f} s left" + (f", failure {in_a_row}" if found["outcome"] == "failed" else "")
+    return said + (f": {found['fault']}" if found["fault"] else "")
+
+
 def _count(samples: Samples, outcome: str) -> int:
     return sum(sample["outcome"] == outcome for sample in samples)
 

@@ -15,7 +15,7 @@ import time
 import traceback
 import typing as t
 
-from .._core import clock, foreign, fs, processes, stats
+from .._core import clock, processes, stats
 from .._core.errors import OpsError
 from .._deploy import activation, blue_green
 from .._observe import health, probe, thresholds
@@ -75,7 +75,7 @@ class Watcher:
         """Watch until the end of the window, a rollback, or a stop."""
         if not self.spec["unit"]:  # systemd starts it again, and a host that shuts down does not end it; here it would just be gone
             said = "its process was told to end (SIGTERM)"
-            signal.signal(signal.SIGTERM, lambda *_: fs.write_text(self.stop_file, said))
+            signal.signal(signal.SIGTERM, lambda *_: self.folder.end(said))
         try:
             self.begin()
             verdict = self.roll_back() if self.state["rolling_back"] or self.state["decided"] else self.rounds()
@@ -103,7 +103,7 @@ class Watcher:
                 return
             # after a reboot the service comes up at the same time: what is seen meanwhile says nothing about the release
             checks = [probe.fill(check, self.state["release"]) for check in self.spec["checks"]]
-            health.wait_for(checks, self.spec["ready_timeout"], give_up=lambda: "told to end" if self.told_to_end() else "")
+            health.wait_for(checks, self.spec["ready_timeout"], give_up=self.folder.told_to_end)
             self.end = time.monotonic() + self.state["left"]
             return
         self.record.mark("begins", "INFO", f"watch {self.folder.id} of release {self.state['release']} begins: "
@@ -165,15 +165,11 @@ class Watcher:
         checks = [{"check": name, **figures} for name, figures in found["checks"].items()]
         self.record.metrics("round", round=number, outcome=outcome, release=live, restarts=restarts, fault=fault,
                             evidence=found["evidence"], memory_mb=round(memory_mb, 1), checks=checks)
-        typical, late = (max((figures[name] or 0.0 for figures in found["checks"].values()), default=0.0) for name in ("p50_ms", "p95_ms"))
-        recent = (self.state["recent"] + [{"when": clock.iso(), "outcome": outcome, "ms": typical, "fault": fault}])[-RECENT:]
-        self.record.save(rounds=number, recent=recent, left=round(left), samples=self.summary(), restarts=restarts,
+        recent = [*self.state["recent"], {"when": clock.iso(), "outcome": outcome, "ms": watch_rounds.slowest(found)[0], "fault": fault}]
+        self.record.save(rounds=number, recent=recent[-RECENT:], left=round(left), samples=self.summary(), restarts=restarts,
                          trigger=self.decision.trigger, times=self.times.to_json(), decision=self.decision.saved())
-        said = f"round {number} {outcome} response time {typical:.0f} ms" + (f" (p95 {late:.0f} ms)" if late > typical else "")
-        said += f", restarts {restarts}, {left:.0f} s left"
-        if outcome == "failed":
-            said += f", failure {self.decision.failed_in_a_row} of {self.spec['failure_threshold']}"
-        self.record.log(LEVELS.get(outcome, "ERROR"), said + (f": {fault}" if fault else ""))
+        in_a_row = f"{self.decision.failed_in_a_row} of {self.spec['failure_threshold']}"
+        self.record.log(LEVELS.get(outcome, "ERROR"), watch_rounds.told(number, found, restarts, left, in_a_row))
         return action
 
     def summary(self) -> dict[str, t.Any]:
@@ -194,25 +190,16 @@ class Watcher:
             self.host.take(facts)
             application_log.look(self.record, self.service)
         except Exception as error:
-            return ({"outcome": "error", "fault": f"the watch could not measure: {error}", "checks": {}, "evidence": []},
-                    {"restarts": self.restarts_before, "pid": None})
+            return watch_rounds.unmeasured(error), {"restarts": self.restarts_before, "pid": None}
         return found, facts
-
-    @property
-    def stop_file(self) -> str:
-        """The file whose being there ends the watch; it says why."""
-        return os.path.join(self.folder.path, "stop")
-
-    def told_to_end(self) -> bool:
-        """Whether somebody ends the watch."""
-        return os.path.exists(self.stop_file)
 
     def pause(self, seconds: float) -> None:
         """Wait. :raises Stopped: as soon as the watch is told to end."""
         deadline = time.monotonic() + seconds
         while True:
-            if self.told_to_end():
-                raise Stopped(" ".join(foreign.tail(self.stop_file, 1)) or "stopped")
+            told = self.folder.told_to_end()
+            if told:
+                raise Stopped(told)
             left = deadline - time.monotonic()
             if left <= 0:
                 return
@@ -232,8 +219,8 @@ class Watcher:
                 self._verify(release)
         self.record.paged()
         trigger = self.decision.trigger
-        self.record.mark("ends", "INFO" if verdict == "healthy" else "WARN",
-                         f"watch {self.folder.id} ends: {verdict}" + (f" ({trigger})" if trigger else ""))
+        said = f"watch {self.folder.id} ends: {verdict}" + (f" ({trigger})" if trigger else "")
+        self.record.mark("ends", "INFO" if verdict == "healthy" else "WARN", said)
         with self.record.best_effort():
             self._note(verdict)
         with self.record.best_effort():
