@@ -9,7 +9,7 @@ import os
 import zipfile
 
 import pytest
-from support.waiting import wait_until
+from support.waiting import HANG, wait_until
 
 #: In a folder: a file and a folder with files, and beside each a link that it can be exchanged with.
 MAKE = """
@@ -67,7 +67,7 @@ def backup(host):
 
 
 def watch(host):
-    check = {"name": "health", "url": f"http://127.0.0.1:{host.public}/health", "timeout": 10}
+    check = {"name": "health", "url": f"http://127.0.0.1:{host.public}/health", "timeout": HANG}
     host.module("monitor", env="production", service="mobius", checks=[check], duration=1, interval=0.2, auto_rollback=False).settled()
     host.module("watch_report").settled()
 

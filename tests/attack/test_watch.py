@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 from support import attack
-from support.waiting import wait_until
+from support.waiting import HANG, wait_until
 
 #: Says who ran it, in a file of the data.
 NOTE = 'import os, sys; open("../../shared/data/" + sys.argv[1], "w").write(str(os.getuid()))'
@@ -40,7 +40,7 @@ def capabilities():
 
 
 def test_a_watch_goes_back_and_undoes_the_migration_as_the_services_user(host, attacker):
-    check = {"name": "is r1", "url": f"http://127.0.0.1:{host.public}/health", "timeout": 10, "json": ["release == 'r1'"]}
+    check = {"name": "is r1", "url": f"http://127.0.0.1:{host.public}/health", "timeout": HANG, "json": ["release == 'r1'"]}
     confined = attack.MANAGER == "systemd"
     host.module("monitor", env="test", state="started", service="mobius", checks=[check], duration=3600, interval=1, retry_interval=1,
                 failure_threshold=30 if confined else 2, requests=1).good()

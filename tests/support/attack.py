@@ -238,7 +238,7 @@ class Target:
             "name": "mobius", "manager": MANAGER, "command": ["/usr/bin/python3", "app.py"], "port": self.port, "user": USER,
             "stop_timeout": 2, "restart_delay": 0.2, "restart_limit": 100, "drain_timeout": HANG,
             **({"proxy_port": self.public, "standby_port": standby} if proxied else {}), **options}
-        self.checks = [{"name": "health", "url": f"http://127.0.0.1:{self.public}/health", "timeout": 10,
+        self.checks = [{"name": "health", "url": f"http://127.0.0.1:{self.public}/health", "timeout": HANG,
                         "json": ["status == 'ok'", "release == '{release}'"]}]
         self.last: Done | None = None
         #: Everything that modules printed.
@@ -294,7 +294,7 @@ class Target:
 
     def activate(self, release_id: str) -> Done:
         """Let a release serve."""
-        return self.module("release", state="active", release_id=release_id, service="mobius", checks=self.checks, ready_timeout=60)
+        return self.module("release", state="active", release_id=release_id, service="mobius", checks=self.checks, ready_timeout=HANG)
 
     def mark(self, release_id: str, status: str) -> Done:
         """Mark a release."""
@@ -308,7 +308,7 @@ class Target:
 
     def roll_back(self, release_id: str | None = None) -> Done:
         """Go back."""
-        return self.module("release", state="rolled_back", service="mobius", checks=self.checks, ready_timeout=60, why="a test",
+        return self.module("release", state="rolled_back", service="mobius", checks=self.checks, ready_timeout=HANG, why="a test",
                            **({"release_id": release_id} if release_id else {}))
 
 
