@@ -86,7 +86,6 @@ class Bed:
         root = ProxiedRoot(self.folder, "restart", modules)
         self.name = f"mobius-bench{number}"
         root.params["environment"]["NODE_OPTIONS"] = f"--inspect-port=127.0.0.1:{root.public + 1}"
-        self.inspector = root.public + 1
         account = accounts.named(user)
         for component in COMPONENTS:
             shared_folders.complete(root.layout.component(component), shared_folders.load(root.layout), component)
@@ -126,44 +125,43 @@ class Bed:
 
 
 class Pulse:
-    """Looks all the time whether a service answers, and when its inspector opens."""
+    """Looks all the time whether a service answers."""
 
     def __init__(self, bed: Bed) -> None:
-        self.bed, self.over = bed, threading.Event()
-        self.opened = self.well = 0.0
-        self._threads = [threading.Thread(target=look, daemon=True) for look in (self._answers, self._opens)]
+        self.bed, self.over, self.well = bed, threading.Event(), 0.0
+        self._thread = threading.Thread(target=self._look, daemon=True)
 
     def __enter__(self) -> Pulse:
-        for thread in self._threads:
-            thread.start()
+        self._thread.start()
         return self
 
     def __exit__(self, *_error: t.Any) -> None:
         self.over.set()
-        for thread in self._threads:
-            thread.join()
+        self._thread.join()
 
-    def _answers(self) -> None:
+    def _look(self) -> None:
         while not self.well and not self.over.wait(0.1):
             if self.bed.patient.answers(0.3):
                 self.well = time.monotonic()
-
-    def _opens(self) -> None:
-        while not self.opened and not self.over.wait(0.01):
-            if processes._listening(self.bed.inspector):
-                self.opened = time.monotonic()
 
 
 def call() -> int:
     """The module, with the parameters on standard input, as Ansible calls it."""
     from ansible_collections.mobius.ops.plugins.module_utils._core.errors import OpsError
+    from ansible_collections.mobius.ops.plugins.module_utils._diagnose import inspector
     from ansible_collections.mobius.ops.plugins.modules import diagnosis
+    look, began = inspector.look, [0.0]
+
+    def looks(*words: t.Any, **options: t.Any) -> t.Any:
+        began[0] = time.monotonic() if options.get("interrupt") else 0.0
+        return look(*words, **options)
+    inspector.look = looks
     try:
         _changed, result, _diff = diagnosis.run(json.load(sys.stdin), False)
     except OpsError as error:
         result = {"refused": str(error), **error.facts}
     names = ("refused", "causes", "stack", "not_inspected", "fixed", "after", "message", "evidence")
-    json.dump({**{name: result.get(name) for name in names}, "cpu": sum(os.times()[:4])}, sys.stdout)
+    json.dump({**{name: result.get(name) for name in names}, "cpu": sum(os.times()[:4]), "interrupted": began[0]}, sys.stdout)
     return 0
 
 
@@ -234,7 +232,7 @@ def mended(bed: Bed, run: Run, cause: Cause) -> None:
     elif told.get("after") or not bed.patient.answers(5):
         run.wrong.append(f"not well: {[each['text'] for each in told.get('after') or ()]}")
     if cause.interrupt:
-        run.well_seconds = pulse.well - pulse.opened if pulse.well and pulse.opened else 99.0
+        run.well_seconds = pulse.well - told["interrupted"] if pulse.well and told.get("interrupted") else 99.0
         if run.well_seconds > INTERRUPT or bed.patient.pid != pid or run.restarts:
             run.wrong.append(f"interruption: /health after {run.well_seconds:.1f} s, {run.restarts} restarts, "
                              f"process {pid} {bed.patient.pid}")
@@ -297,7 +295,7 @@ def summary(runs: list[Run]) -> list[str]:
     lines = [f"{len(runs)} runs, {sum(not run.wrong for run in runs)} of them right in every way; {wrong} wrong remedies."]
     if interrupted:
         worst, restarts = max(run.well_seconds for run in interrupted), sum(run.restarts for run in interrupted)
-        lines.append(f"Interrupted loops: /health answered 200 after {worst:.2f} s at most, from the moment that the inspector opened, "
+        lines.append(f"Interrupted loops: /health answered 200 after {worst:.2f} s at most, from the moment that the remedy began, "
                      f"with {restarts} restarts.")
     return lines
 
@@ -366,6 +364,7 @@ def on_a_systemd_host(options: argparse.Namespace) -> list[Run]:
     runs.touch()
     site = next(str(Path(path)) for path in sys.path if os.path.isdir(os.path.join(path, "ansible", "module_utils")))
     subprocess.run(["podman", "run", "--detach", "--name", name, "--network", "none", "--systemd=always", "--privileged",
+                    "--cpu-shares", str(round(1024 * 1.25 ** -options.nice)),
                     "--volume", f"{ROOT}:/srv/ops:ro", "--volume", f"{modules}:/srv/modules:ro", "--volume", f"{site}:/srv/site:ro",
                     "--volume", f"{runs.parent}:/srv/runs", image, "/lib/systemd/systemd"], check=True, stdout=subprocess.DEVNULL)
     try:
