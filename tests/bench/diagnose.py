@@ -200,7 +200,7 @@ def named(run: Run, cause: Cause, told: dict[str, t.Any], number: int) -> None:
         stack = told.get("stack") or {}
         run.place, run.request, run.stack_seconds = stack.get("place", ""), stack.get("request", ""), stack.get("seconds", 0.0)
         if not run.place.startswith(cause.place) or run.request != f"GET /api/projects?page={number}":
-            run.wrong.append(f"place {run.place or told.get('not_inspected')}, request {run.request}")
+            run.wrong.append(f"wrong place {run.place or told.get('not_inspected')}, request {run.request}")
         if run.stack_seconds > STACK:
             run.wrong.append(f"place late: {run.stack_seconds:.1f} s")
 
@@ -264,6 +264,11 @@ def measured(beds: list[Bed], wanted: list[tuple[Cause, int]], tell: t.Callable[
                     waiting.get_nowait()
 
 
+def without(runs: list[Run], *words: str) -> int:
+    """How many runs have nothing wrong that begins so."""
+    return sum(not any(wrong.startswith(words) for wrong in run.wrong) for run in runs)
+
+
 def spread(values: list[float]) -> str:
     """Median and worst."""
     return f"{statistics.median(values):.1f} | {max(values):.1f}" if values else " | "
@@ -271,18 +276,18 @@ def spread(values: list[float]) -> str:
 
 def table(runs: list[Run], causes: list[Cause]) -> list[str]:
     """A row a cause."""
-    head = ("cause", "verdict", "right", "verdict after s, median", "worst", "place after s, worst", "`mobius_fix`", "well",
+    head = ("cause", "verdict", "right", "in time", "verdict after s, median", "worst", "place after s, worst", "`mobius_fix`", "well",
             "all of it after s, median", "worst")
-    lines = [f"| {' | '.join(head)} |", "|---|---|---|---:|---:|---:|---|---|---:|---:|"]
+    lines = [f"| {' | '.join(head)} |", "|---|---|---|---:|---:|---:|---:|---|---|---:|---:|"]
     for cause in causes:
         mine = [run for run in runs if run.cause == cause.name]
         if not mine:
             continue
-        right = sum(not any(word.startswith(("named", "late", "failed", "not made", "place")) for word in run.wrong) for run in mine)
-        well = sum(not any(word.startswith(("remedy", "not well", "interruption")) for word in run.wrong) for run in mine)
+        right = without(mine, "named", "failed", "not made", "wrong place")
+        soon, well = without(mine, "late", "place late"), without(mine, "remedy", "not well", "interruption")
         did = DID[cause.remedy.partition(" ")[0]] if cause.verdict else ""
         place = f"{max(run.stack_seconds for run in mine):.2f}" if cause.place else ""
-        lines.append(f"| {cause.name} | {'`' + cause.verdict + '`' if cause.verdict else 'well'} | {right} of {len(mine)} | "
+        lines.append(f"| {cause.name} | {'`' + cause.verdict + '`' if cause.verdict else 'well'} | {right} of {len(mine)} | {soon} | "
                      f"{spread([run.seconds for run in mine])} | {place} | {did} | {f'{well} of {len(mine)}' if cause.verdict else ''} | "
                      f"{spread([run.fix_seconds for run in mine]) if cause.verdict else ' | '} |")
     return lines
@@ -291,8 +296,11 @@ def table(runs: list[Run], causes: list[Cause]) -> list[str]:
 def summary(runs: list[Run]) -> list[str]:
     """The figures of all causes."""
     interrupted = [run for run in runs if run.well_seconds]
-    wrong = sum(any(word.startswith("remedy") for word in run.wrong) for run in runs)
-    lines = [f"{len(runs)} runs, {sum(not run.wrong for run in runs)} of them right in every way; {wrong} wrong remedies."]
+    refused = ("cause", "the service", "process", "port")
+    wrong = [run for run in runs if without([run], "remedy") == 0 and not run.fixed.startswith(refused)]
+    named, soon = without(runs, "named", "failed", "not made", "wrong place"), without(runs, "late", "place late")
+    lines = [f"{len(runs)} runs: the right verdict in {named}, in time in {soon}; {len(wrong)} wrong remedies. Load of the machine at the "
+             f"end: {os.getloadavg()[1]:.0f} on {os.cpu_count()} processors."]
     if interrupted:
         worst, restarts = max(run.well_seconds for run in interrupted), sum(run.restarts for run in interrupted)
         lines.append(f"Interrupted loops: /health answered 200 after {worst:.2f} s at most, from the moment that the remedy began, "
@@ -364,7 +372,7 @@ def on_a_systemd_host(options: argparse.Namespace) -> list[Run]:
     runs.touch()
     site = next(str(Path(path)) for path in sys.path if os.path.isdir(os.path.join(path, "ansible", "module_utils")))
     subprocess.run(["podman", "run", "--detach", "--name", name, "--network", "none", "--systemd=always", "--privileged",
-                    "--cpu-shares", str(round(1024 * 1.25 ** -options.nice)),
+                    "--cgroup-parent=/mobius-diagnose", "--cpu-shares", str(round(1024 * 1.25 ** -options.nice)),
                     "--volume", f"{ROOT}:/srv/ops:ro", "--volume", f"{modules}:/srv/modules:ro", "--volume", f"{site}:/srv/site:ro",
                     "--volume", f"{runs.parent}:/srv/runs", image, "/lib/systemd/systemd"], check=True, stdout=subprocess.DEVNULL)
     try:
