@@ -331,7 +331,8 @@ def on_this_machine(options: argparse.Namespace, causes: list[Cause]) -> list[Ru
     folder.chmod(0o755)
     beds: list[Bed] = []
     if options.nice:
-        threading.Thread(target=favour, args=(str(folder), options.nice), daemon=True).start()
+        # a little only: one that hangs would take a processor from the diagnosis
+        threading.Thread(target=favour, args=(str(folder), options.nice // 4), daemon=True).start()
     before = {(run.cause, run.number) for run in read(Path(options.runs))}
     wanted = [(cause, number) for number in range(options.repeat) for cause in causes
               if (cause.name, number) not in before and number < (options.repeat if cause.often else max(1, options.repeat // 4))]
@@ -372,7 +373,7 @@ def on_a_systemd_host(options: argparse.Namespace) -> list[Run]:
     runs.touch()
     site = next(str(Path(path)) for path in sys.path if os.path.isdir(os.path.join(path, "ansible", "module_utils")))
     subprocess.run(["podman", "run", "--detach", "--name", name, "--network", "none", "--systemd=always", "--privileged",
-                    "--cgroup-parent=/mobius-diagnose", "--cpu-shares", str(round(1024 * 1.25 ** -options.nice)),
+                    "--cgroup-parent=/mobius-diagnose", "--cpu-shares", str(round(1024 * 1.25 ** (-options.nice // 2))),
                     "--volume", f"{ROOT}:/srv/ops:ro", "--volume", f"{modules}:/srv/modules:ro", "--volume", f"{site}:/srv/site:ro",
                     "--volume", f"{runs.parent}:/srv/runs", image, "/lib/systemd/systemd"], check=True, stdout=subprocess.DEVNULL)
     try:
