@@ -86,7 +86,6 @@ class Bed:
         root = ProxiedRoot(self.folder, "restart", modules)
         self.name = f"mobius-bench{number}"
         root.params["environment"]["NODE_OPTIONS"] = f"--inspect-port=127.0.0.1:{root.public + 1}"
-        self.inspector = root.public + 1
         account = accounts.named(user)
         for component in COMPONENTS:
             shared_folders.complete(root.layout.component(component), shared_folders.load(root.layout), component)
@@ -126,44 +125,43 @@ class Bed:
 
 
 class Pulse:
-    """Looks all the time whether a service answers, and when its inspector opens."""
+    """Looks all the time whether a service answers."""
 
     def __init__(self, bed: Bed) -> None:
-        self.bed, self.over = bed, threading.Event()
-        self.opened = self.well = 0.0
-        self._threads = [threading.Thread(target=look, daemon=True) for look in (self._answers, self._opens)]
+        self.bed, self.over, self.well = bed, threading.Event(), 0.0
+        self._thread = threading.Thread(target=self._look, daemon=True)
 
     def __enter__(self) -> Pulse:
-        for thread in self._threads:
-            thread.start()
+        self._thread.start()
         return self
 
     def __exit__(self, *_error: t.Any) -> None:
         self.over.set()
-        for thread in self._threads:
-            thread.join()
+        self._thread.join()
 
-    def _answers(self) -> None:
+    def _look(self) -> None:
         while not self.well and not self.over.wait(0.1):
             if self.bed.patient.answers(0.3):
                 self.well = time.monotonic()
-
-    def _opens(self) -> None:
-        while not self.opened and not self.over.wait(0.01):
-            if processes._listening(self.bed.inspector):
-                self.opened = time.monotonic()
 
 
 def call() -> int:
     """The module, with the parameters on standard input, as Ansible calls it."""
     from ansible_collections.mobius.ops.plugins.module_utils._core.errors import OpsError
+    from ansible_collections.mobius.ops.plugins.module_utils._diagnose import inspector
     from ansible_collections.mobius.ops.plugins.modules import diagnosis
+    look, began = inspector.look, [0.0]
+
+    def looks(*words: t.Any, **options: t.Any) -> t.Any:
+        began[0] = time.monotonic() if options.get("interrupt") else 0.0
+        return look(*words, **options)
+    inspector.look = looks
     try:
         _changed, result, _diff = diagnosis.run(json.load(sys.stdin), False)
     except OpsError as error:
         result = {"refused": str(error), **error.facts}
     names = ("refused", "causes", "stack", "not_inspected", "fixed", "after", "message", "evidence")
-    json.dump({**{name: result.get(name) for name in names}, "cpu": sum(os.times()[:4])}, sys.stdout)
+    json.dump({**{name: result.get(name) for name in names}, "cpu": sum(os.times()[:4]), "interrupted": began[0]}, sys.stdout)
     return 0
 
 
@@ -202,7 +200,7 @@ def named(run: Run, cause: Cause, told: dict[str, t.Any], number: int) -> None:
         stack = told.get("stack") or {}
         run.place, run.request, run.stack_seconds = stack.get("place", ""), stack.get("request", ""), stack.get("seconds", 0.0)
         if not run.place.startswith(cause.place) or run.request != f"GET /api/projects?page={number}":
-            run.wrong.append(f"place {run.place or told.get('not_inspected')}, request {run.request}")
+            run.wrong.append(f"wrong place {run.place or told.get('not_inspected')}, request {run.request}")
         if run.stack_seconds > STACK:
             run.wrong.append(f"place late: {run.stack_seconds:.1f} s")
 
@@ -234,7 +232,7 @@ def mended(bed: Bed, run: Run, cause: Cause) -> None:
     elif told.get("after") or not bed.patient.answers(5):
         run.wrong.append(f"not well: {[each['text'] for each in told.get('after') or ()]}")
     if cause.interrupt:
-        run.well_seconds = pulse.well - pulse.opened if pulse.well and pulse.opened else 99.0
+        run.well_seconds = pulse.well - told["interrupted"] if pulse.well and told.get("interrupted") else 99.0
         if run.well_seconds > INTERRUPT or bed.patient.pid != pid or run.restarts:
             run.wrong.append(f"interruption: /health after {run.well_seconds:.1f} s, {run.restarts} restarts, "
                              f"process {pid} {bed.patient.pid}")
@@ -266,6 +264,11 @@ def measured(beds: list[Bed], wanted: list[tuple[Cause, int]], tell: t.Callable[
                     waiting.get_nowait()
 
 
+def without(runs: list[Run], *words: str) -> int:
+    """How many runs have nothing wrong that begins so."""
+    return sum(not any(wrong.startswith(words) for wrong in run.wrong) for run in runs)
+
+
 def spread(values: list[float]) -> str:
     """Median and worst."""
     return f"{statistics.median(values):.1f} | {max(values):.1f}" if values else " | "
@@ -273,18 +276,18 @@ def spread(values: list[float]) -> str:
 
 def table(runs: list[Run], causes: list[Cause]) -> list[str]:
     """A row a cause."""
-    head = ("cause", "verdict", "right", "verdict after s, median", "worst", "place after s, worst", "`mobius_fix`", "well",
+    head = ("cause", "verdict", "right", "in time", "verdict after s, median", "worst", "place after s, worst", "`mobius_fix`", "well",
             "all of it after s, median", "worst")
-    lines = [f"| {' | '.join(head)} |", "|---|---|---|---:|---:|---:|---|---|---:|---:|"]
+    lines = [f"| {' | '.join(head)} |", "|---|---|---|---:|---:|---:|---:|---|---|---:|---:|"]
     for cause in causes:
         mine = [run for run in runs if run.cause == cause.name]
         if not mine:
             continue
-        right = sum(not any(word.startswith(("named", "late", "failed", "not made", "place")) for word in run.wrong) for run in mine)
-        well = sum(not any(word.startswith(("remedy", "not well", "interruption")) for word in run.wrong) for run in mine)
+        right = without(mine, "named", "failed", "not made", "wrong place")
+        soon, well = without(mine, "late", "place late"), without(mine, "remedy", "not well", "interruption")
         did = DID[cause.remedy.partition(" ")[0]] if cause.verdict else ""
         place = f"{max(run.stack_seconds for run in mine):.2f}" if cause.place else ""
-        lines.append(f"| {cause.name} | {'`' + cause.verdict + '`' if cause.verdict else 'well'} | {right} of {len(mine)} | "
+        lines.append(f"| {cause.name} | {'`' + cause.verdict + '`' if cause.verdict else 'well'} | {right} of {len(mine)} | {soon} | "
                      f"{spread([run.seconds for run in mine])} | {place} | {did} | {f'{well} of {len(mine)}' if cause.verdict else ''} | "
                      f"{spread([run.fix_seconds for run in mine]) if cause.verdict else ' | '} |")
     return lines
@@ -293,11 +296,14 @@ def table(runs: list[Run], causes: list[Cause]) -> list[str]:
 def summary(runs: list[Run]) -> list[str]:
     """The figures of all causes."""
     interrupted = [run for run in runs if run.well_seconds]
-    wrong = sum(any(word.startswith("remedy") for word in run.wrong) for run in runs)
-    lines = [f"{len(runs)} runs, {sum(not run.wrong for run in runs)} of them right in every way; {wrong} wrong remedies."]
+    refused = ("cause", "the service", "process", "port")
+    wrong = [run for run in runs if without([run], "remedy") == 0 and not run.fixed.startswith(refused)]
+    named, soon = without(runs, "named", "failed", "not made", "wrong place"), without(runs, "late", "place late")
+    lines = [f"{len(runs)} runs: the right verdict in {named}, in time in {soon}; {len(wrong)} wrong remedies. Load of the machine at the "
+             f"end: {os.getloadavg()[1]:.0f} on {os.cpu_count()} processors."]
     if interrupted:
         worst, restarts = max(run.well_seconds for run in interrupted), sum(run.restarts for run in interrupted)
-        lines.append(f"Interrupted loops: /health answered 200 after {worst:.2f} s at most, from the moment that the inspector opened, "
+        lines.append(f"Interrupted loops: /health answered 200 after {worst:.2f} s at most, from the moment that the remedy began, "
                      f"with {restarts} restarts.")
     return lines
 
@@ -325,7 +331,8 @@ def on_this_machine(options: argparse.Namespace, causes: list[Cause]) -> list[Ru
     folder.chmod(0o755)
     beds: list[Bed] = []
     if options.nice:
-        threading.Thread(target=favour, args=(str(folder), options.nice), daemon=True).start()
+        # a little only: one that hangs would take a processor from the diagnosis
+        threading.Thread(target=favour, args=(str(folder), options.nice // 4), daemon=True).start()
     before = {(run.cause, run.number) for run in read(Path(options.runs))}
     wanted = [(cause, number) for number in range(options.repeat) for cause in causes
               if (cause.name, number) not in before and number < (options.repeat if cause.often else max(1, options.repeat // 4))]
@@ -366,6 +373,7 @@ def on_a_systemd_host(options: argparse.Namespace) -> list[Run]:
     runs.touch()
     site = next(str(Path(path)) for path in sys.path if os.path.isdir(os.path.join(path, "ansible", "module_utils")))
     subprocess.run(["podman", "run", "--detach", "--name", name, "--network", "none", "--systemd=always", "--privileged",
+                    "--cgroup-parent=/mobius-diagnose", "--cpu-shares", str(round(1024 * 1.25 ** (-options.nice // 2))),
                     "--volume", f"{ROOT}:/srv/ops:ro", "--volume", f"{modules}:/srv/modules:ro", "--volume", f"{site}:/srv/site:ro",
                     "--volume", f"{runs.parent}:/srv/runs", image, "/lib/systemd/systemd"], check=True, stdout=subprocess.DEVNULL)
     try:

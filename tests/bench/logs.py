@@ -95,30 +95,33 @@ def app(at: datetime.datetime, chance: random.Random) -> str:
 
 
 def make(kind: str, path: str, size: int) -> None:
-    """A log of a size. A hundred thousand lines are made; later ones are these with another day, which is ten times as fast."""
+    """A log of a size, with ten lines a second. A hundred thousand lines are made; later ones are these three hours later each time."""
     line = {"nginx": nginx, "pino": pino, "app": app}[kind]
-    chance, written, day = random.Random(kind), 0, 0
-    block = [line(BEGIN + datetime.timedelta(seconds=number * 0.8), chance) for number in range(100_000)]
+    chance, written, copies = random.Random(kind), 0, 0
+    block = [line(BEGIN + datetime.timedelta(seconds=number * 0.1), chance) for number in range(100_000)]
     text = "".join(block)
     with open(path, "w", encoding="ascii") as stream:
         while written < size:
-            moved = moved_by(text, kind, day)
+            moved = moved_by(text, kind, 3 * copies)
             if written + len(moved) > size:
                 moved = moved[:moved.rfind("\n", 0, size - written) + 1]
                 stream.write(moved)
                 break
             stream.write(moved)
-            written, day = written + len(moved), day + 1
+            written, copies = written + len(moved), copies + 1
 
 
-def moved_by(text: str, kind: str, days: int) -> str:
-    """The same lines on another day."""
-    if not days:
+def moved_by(text: str, kind: str, hours: int) -> str:
+    """The same lines some hours later; they are of the first three hours of a day."""
+    if not hours:
         return text
     if kind == "pino":
-        return re.sub(r'(?<="time":)\d+', lambda found: str(int(found[0]) + days * 86400000), text)
-    form = "%d/%b/%Y:" if kind == "nginx" else "%Y-%m-%dT"
-    return text.replace(BEGIN.strftime(form), (BEGIN + datetime.timedelta(days=days)).strftime(form))
+        return re.sub(r'(?<="time":)\d+', lambda found: str(int(found[0]) + hours * 3600000), text)
+    form = "%d/%b/%Y:%H:" if kind == "nginx" else "%Y-%m-%dT%H:"
+    for hour in range(3):
+        at = BEGIN + datetime.timedelta(hours=hour)
+        text = text.replace(at.strftime(form), (at + datetime.timedelta(hours=hours)).strftime(form))
+    return text
 
 
 def read(root: str, path: str, detail: str, processes: int) -> None:

@@ -111,6 +111,12 @@ def warm(paths: t.Iterable[str]) -> None:
 
 
 def prefer(pid: int, nice: int) -> None:
-    """Set the priority of a session, which Linux weighs before those of its processes (sched(7), autogroups)."""
+    """Set the priority of a process's session, which Linux weighs before those of processes (sched(7), autogroups).
+
+    This process leaves the session that it was started in first, so that nothing else gets that priority.
+    """
+    if pid == os.getpid() and nice and os.getsid(0) != pid:
+        with contextlib.suppress(PermissionError):  # it leads a group of processes
+            os.setsid()
     with contextlib.suppress(OSError), open(f"/proc/{pid}/autogroup", "w", encoding="ascii") as stream:
         stream.write(str(nice))

@@ -19,7 +19,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._core import foreign, l
 #: Names of files that a shell, a terminal or a text would stumble over.
 ODD = ["-rf.png", "a\nb 1.png", "caf\udce9-1.png", " lead 1.png", "größe 1.png", "*1.png", "$(touch 1).png", "'1\".png", "\\1.png",
        "n" * 250 + "1.png", "tab\t1.png", "\x1b[31m1.png"]
-#: Exchanges, renames, rewrites and links old files, over and over: ``restless(folder, outside)``.
+#: Exchanges, renames and links old files, over and over.
 RESTLESS = """
 import ctypes, os, random, sys, time
 os.chdir(sys.argv[1])
@@ -38,6 +38,20 @@ while True:
         except OSError:
             pass
     time.sleep(0.0002)
+"""
+#: Rewrites files in their places, over and over, with the times that they had.
+WRITES = """
+import os, random, sys
+os.chdir(sys.argv[1])
+print("on", flush=True)
+chance = random.Random(9)
+while True:
+    try:
+        with open(f"w{chance.randrange(20):02}.png", "r+b", buffering=0) as stream:
+            stream.write(chance.choice((b"one", b"two")) * chance.randrange(1, 1000))
+            os.utime(stream.fileno(), ns=(10**18, 10**18))
+    except OSError:
+        pass
 """
 OLD = 10**18
 DAYS = {"grace": 0, "expiry_days": 30}
@@ -135,6 +149,26 @@ def test_beside_programs_that_change_the_tree(hostile, long):
             os.unlink(hostile.path(f"uploads/{name}")) if name == ".second" else os.rename(
                 hostile.path("uploads/.aside"), hostile.path("uploads/aside.png"))
     assert contents(hostile) == before
+
+
+def test_files_that_are_written_meanwhile_are_at_one_place_and_none_is_lost(hostile, long):
+    for number in range(20):
+        hostile.put(f"uploads/w{number:02}.png", b"one" * 1000, 0o600, OLD)
+    hostile.backup().good()
+    files = {os.lstat(hostile.path(f"uploads/w{number:02}.png")).st_ino for number in range(20)}
+    tops = [hostile.path("uploads"), os.path.join(hostile.layout.quarantine, "files")]
+    moved = 0
+    with subprocess.Popen([sys.executable, "-c", WRITES, hostile.path("uploads")], stdout=subprocess.PIPE, text=True) as writer:
+        try:
+            writer.stdout.readline()
+            for _time in range(20 if long else 3):
+                moved += cleanup(hostile, state="cleaned").good()["files"]
+                found = [os.lstat(path).st_ino for top in tops for path in trees.walk(top)]
+                assert len(found) == len(set(found)) and files <= set(found) and len(named(hostile)) == 20
+                cleanup(hostile, state="restored", paths=["*"])
+        finally:
+            writer.kill()
+    assert moved
 
 
 @pytest.mark.parts(quick=1, long=8)

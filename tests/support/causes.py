@@ -276,18 +276,16 @@ def _files(patient: Patient, _number: int) -> None:
 
 
 def _job_stuck(patient: Patient, number: int) -> None:
-    """The picture of a render is a pipe that nobody writes to: ffmpeg waits for its input."""
+    """The picture of a render is a pipe that nobody opens for writing: ffmpeg waits for that, and does not hear SIGTERM."""
     name = f"stuck-{number}.png"
     pipe = os.path.join(patient.layout.component("uploads"), name)
     with contextlib.suppress(FileExistsError):
         os.mkfifo(pipe)
     os.chmod(pipe, 0o644)
-    held = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
     patient.stack.callback(os.unlink, pipe)
-    patient.stack.callback(os.close, held)
     patient.begin_render(f"src/api/uploads/{name}")
-    pid = patient.ffmpeg()
-    wait_until(lambda: "pipe" in processes.waits_in(pid), "ffmpeg waits")
+    wait_until(lambda: any(processes.waits_in(pid) == "wait_for_partner" for pid in processes.started_by(patient.pid, ["ffmpeg"])),
+               "ffmpeg waits")
 
 
 def _job_stopped(patient: Patient, _number: int) -> None:

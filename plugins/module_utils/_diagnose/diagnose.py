@@ -98,11 +98,10 @@ def diagnose(layout: Layout, service: Service, asked: Request, allowed: remedies
         return found
     try:
         cause = remedies.chosen(list(causes))
-        done = remedies.apply(layout, service, cause, seen, allowed)
+        done, after = _mended(layout, service, cause, seen, allowed, asked.window)
     except OpsError as error:
         error.facts = {**error.facts, "causes": [dataclasses.asdict(each) for each in causes], "evidence": seen.facts()}
         raise
-    after = settled(layout, service, allowed, asked.window)
     with contextlib.suppress(OSError):
         history.record(layout, "mended", cause.text, cause=cause.name, done=done, left=[each.name for each in after])
     incident = opening.open_incident(layout, {
@@ -114,6 +113,17 @@ def diagnose(layout: Layout, service: Service, asked: Request, allowed: remedies
         why = f"the diagnosis has mended it ({done.rstrip('.')}), and found the service well"
         incidents.settle(layout, asked.env, f"diagnosis {cause.name}", why)
     return dataclasses.replace(found, fixed=done, after=after, incident=incident["id"])
+
+
+def _mended(layout: Layout, service: Service, cause: Cause, seen: Evidence, allowed: remedies.Allowed,
+            window: float) -> tuple[str, tuple[Cause, ...]]:
+    """What was done, and what is left. A process that does not go on when its code was ended is restarted."""
+    done = remedies.apply(layout, service, cause, seen, allowed)
+    after = settled(layout, service, allowed, window)
+    if after and cause.name == "loop" and allowed.interrupt:
+        more = remedies.apply(layout, service, cause, seen, dataclasses.replace(allowed, interrupt=False))
+        return f"{done} It did not go on. {more}", settled(layout, service, allowed, window)
+    return done, after
 
 
 def _inspected(layout: Layout, service: Service, causes: tuple[Cause, ...], seen: Evidence, asked: Request) -> Inside:

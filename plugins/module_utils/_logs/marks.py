@@ -110,7 +110,7 @@ def save(layout: Layout, state: State, oldest: str) -> None:
     while True:
         text = json.dumps({
             "version": VERSION, "slow_ms": state.slow_ms, "marks": [dataclasses.asdict(one) for one in state.marks],
-            "cursors": state.cursors, "totals": totals.to_json(state.totals)}, separators=(",", ":"))
+            "cursors": state.cursors}, separators=(",", ":"))[:-1] + f',"totals":{totals.dumped(state.totals)}}}'
         days = sorted({day for found in state.totals.values() for day in found if day})
         if len(text) <= LIMIT or not days:
             break

@@ -17,7 +17,7 @@ from .formats import Form
 from .totals import Day, Slot
 
 #: Pairs that are held before they are put together, and names of requests that are kept.
-HELD, _KNOWN = 50_000, 60_000
+HELD, _KNOWN = 20_000, 40_000
 _FAILED = re.compile(rb'" [45]\d\d ')
 _CHANGES = re.compile(rb'"(?:POST|PUT|PATCH|DELETE) ')
 _JSON_CHANGES = re.compile(rb'"method":"(?:POST|PUT|PATCH|DELETE)"')

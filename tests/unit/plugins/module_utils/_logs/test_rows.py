@@ -63,6 +63,15 @@ def test_lines_with_anything_in_them_are_counted_as_by_the_expression():
     assert taken > 1000
 
 
+@pytest.mark.parametrize("line", [
+    LINE.replace(b'"-" "', b'"-" x "'), LINE.replace(b'" %d 77 "', b'" %d 77 x "'), LINE.replace(b'" %d 77 "', b'" %d  "'),
+    LINE.replace(b"[26/Nov/2026:08:00:0%d +0000]", b"[%d]"), LINE.replace(b'"%s /api', b'"%s " /api')])
+def test_a_line_with_something_between_its_texts_is_left_to_the_expression(line):
+    data = b"".join(lines_of(random.Random(3), True, 5))
+    odd = line % (1, 1, b"GET", 1, 200, b" rt=0.100")
+    assert rows._columns(formats.access(data), data) and rows._columns(formats.access(data), data + odd + data) is None
+
+
 def test_times_without_a_request_have_a_name_of_their_own():
     found = rows.of(formats.TEXT, b"GET /x 200 5ms\nthe response time: 2 s\nPOST /y?z 500 7ms\n")
     assert sorted(labelled(found)) == [("(no route)", b"", b"2000.000"), ("GET /x", b"200", b"5"), ("POST /y", b"500", b"7")]
