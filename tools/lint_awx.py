@@ -244,7 +244,7 @@ def check(folder: Path) -> list[Problem]:
 
 def main(words: list[str]) -> int:
     """Prints every problem; the exit status says whether there was one."""
-    folders = [Path(word) for word in words if not word.startswith("-")] or [awx_reads.ROOT / "awx"]
+    folders = [Path(word).resolve() for word in words if not word.startswith("-")] or [awx_reads.ROOT / "awx"]
     if "--write" in words:
         write(folders[0])
     found = [problem for folder in folders for problem in check(folder)]
