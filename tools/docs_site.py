@@ -34,6 +34,8 @@ KINDS = {"module": "Modules", "role": "Roles", "callback": "Callback plugins", "
 #: Of a plugin's page: that it is in no list, how to install the collection, and a second table of contents.
 NOISE = re.compile(r"^:orphan:\n|^\.\. Collection note\n\n\.\. note::\n(?:    .*\n|\n)*|^\.\. contents::\n(?:   .*\n)*", flags=re.M)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+#: A colour of the reference, in a style.
+COLOUR = re.compile(r"--antsibull-[a-z-]+(?=:)")
 #: Where an entry point begins on a role's page.
 ENTRY = re.compile(r"(?=^\.\. _ansible_collections\.mobius\.ops\.\w+_role__entrypoint-)", flags=re.M)
 
@@ -200,6 +202,11 @@ def dead(site: Path) -> Iterator[str]:
                 yield f"{path.relative_to(site)}: {link}: there is no such heading"
 
 
+def uncoloured(theirs: str, ours: str) -> list[str]:
+    """Colours of the reference that our style does not set; theirs are for a white page only."""
+    return sorted(set(COLOUR.findall(theirs)) - set(COLOUR.findall(ours)))
+
+
 def main() -> int:
     """Build the site, and check its links."""
     WORK.mkdir(parents=True, exist_ok=True)
@@ -211,9 +218,11 @@ def main() -> int:
     reference(tools, tree.copy(ROOT / ".build" / "tree").parents[2], source / "reference")
     (source / "reference" / "playbooks.md").write_text(playbooks(), encoding="utf-8")
     venvs.run(str(tools / "sphinx-build"), "-b", "html", "-W", "--keep-going", "-q", "-j", "auto", str(source), str(site))
-    wrong = list(dead(site))
+    style = [(site / "_static" / name).read_text(encoding="utf-8") for name in ("antsibull-minimal.css", "site.css")]
+    wrong = [f"_static/site.css: {name}: it cannot be read in the dark without a colour of ours" for name in uncoloured(*style)]
+    wrong += dead(site)
     if wrong:
-        raise SystemExit("docs: links that lead nowhere:\n" + "\n".join(wrong))
+        raise SystemExit("docs: links that lead nowhere, or colours that are missing:\n" + "\n".join(wrong))
     print(f"docs: {sum(1 for _ in site.rglob('*.html'))} pages, 0 warnings, every link leads somewhere: {os.path.relpath(site)}/index.html")
     return 0
 
