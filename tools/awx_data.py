@@ -66,7 +66,7 @@ class Data:
 
     def problem(self, variable: str, subject: Any, text: str) -> Problem:
         """A problem of an object of that kind."""
-        return Problem(f"awx/{self.files.get(variable, self.folder.name)}", str(subject), text)
+        return Problem(f"{self.folder.name}/{self.files.get(variable, '')}", str(subject), text)
 
 
 @functools.cache
@@ -82,7 +82,7 @@ def raw(folder: Path) -> tuple[dict[str, Any], dict[str, str], list[Problem]]:
     files: dict[str, str] = {}
     problems = []
     for path in sorted(folder.glob("*.yml")):
-        place = f"awx/{path.name}"
+        place = f"{folder.name}/{path.name}"
         try:
             content = parsed(path.name, path.read_text(encoding="utf-8")) or {}
         except AnsibleError as error:
@@ -117,12 +117,12 @@ def read(folder: Path) -> tuple[Data, list[Problem]]:
             filled[name] = templar.template(values[name])
             templar.available_variables = {**templar.available_variables, name: filled[name]}
         except AnsibleError as error:
-            problems.append(Problem(f"awx/{files[name]}", name, f"a template in it fails: {' '.join(str(error).split())}"))
+            problems.append(Problem(f"{folder.name}/{files[name]}", name, f"a template in it fails: {' '.join(str(error).split())}"))
     objects = {}
     for name in MODULES:
         given = filled.get(name, [])
         if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
-            problems.append(Problem(f"awx/{files[name]}", name, "it is no list of objects"))
+            problems.append(Problem(f"{folder.name}/{files[name]}", name, "it is no list of objects"))
             given = []
         objects[name] = given
     return Data(folder, objects, {name: value for name, value in filled.items() if name not in MODULES}, files), problems

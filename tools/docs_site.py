@@ -34,6 +34,10 @@ KINDS = {"module": "Modules", "role": "Roles", "callback": "Callback plugins", "
 #: Of a plugin's page: that it is in no list, how to install the collection, and a second table of contents.
 NOISE = re.compile(r"^:orphan:\n|^\.\. Collection note\n\n\.\. note::\n(?:    .*\n|\n)*|^\.\. contents::\n(?:   .*\n)*", flags=re.M)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+#: A colour of the reference, in a style.
+COLOUR = re.compile(r"--antsibull-[a-z-]+(?=:)")
+#: Where an entry point begins on a role's page.
+ENTRY = re.compile(r"(?=^\.\. _ansible_collections\.mobius\.ops\.\w+_role__entrypoint-)", flags=re.M)
 
 
 def mermaid() -> Path:
@@ -87,7 +91,7 @@ def reference(tools: Path, collections: Path, folder: Path) -> None:
         "--fail-on-error", "--dest-dir", str(folder), "mobius.ops", env=paths)
     (folder / "index.rst").unlink()
     for path in folder.glob("*.rst"):
-        path.write_text(NOISE.sub("", path.read_text(encoding="utf-8")), encoding="utf-8")
+        path.write_text(main_first(NOISE.sub("", path.read_text(encoding="utf-8"))), encoding="utf-8")
     lines = ["# Plugins and roles", "", "A role's options stand on its page; what roles share, on [settings](../docs/settings.md)."]
     for kind, title in KINDS.items():
         names = sorted(path.stem.removesuffix(f"_{kind}") for path in folder.glob(f"*_{kind}.rst"))
@@ -96,6 +100,16 @@ def reference(tools: Path, collections: Path, folder: Path) -> None:
         lines += ["", "```{toctree}", ":hidden:", f":caption: {title}", "", *(f"{name} ({kind}) <{name}_{kind}>" for name in names), "```"]
     lines += ["", "```{toctree}", ":hidden:", "", "environment_variables", "```"]
     (folder / "all.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def main_first(text: str) -> str:
+    """A role's page with its main entry point before the others; antsibull-docs sorts them by name."""
+    head, *entries = ENTRY.split(text)
+    if not entries:
+        return text
+    entries[-1], mark, foot = entries[-1].partition(".. Extra links\n")
+    entries.sort(key=lambda entry: not entry.splitlines()[0].endswith("__entrypoint-main:"))
+    return "".join([head, *entries, mark, foot])
 
 
 def summary(page: Path) -> str:
@@ -188,6 +202,11 @@ def dead(site: Path) -> Iterator[str]:
                 yield f"{path.relative_to(site)}: {link}: there is no such heading"
 
 
+def uncoloured(theirs: str, ours: str) -> list[str]:
+    """Colours of the reference that our style does not set; theirs are for a white page only."""
+    return sorted(set(COLOUR.findall(theirs)) - set(COLOUR.findall(ours)))
+
+
 def main() -> int:
     """Build the site, and check its links."""
     WORK.mkdir(parents=True, exist_ok=True)
@@ -199,9 +218,11 @@ def main() -> int:
     reference(tools, tree.copy(ROOT / ".build" / "tree").parents[2], source / "reference")
     (source / "reference" / "playbooks.md").write_text(playbooks(), encoding="utf-8")
     venvs.run(str(tools / "sphinx-build"), "-b", "html", "-W", "--keep-going", "-q", "-j", "auto", str(source), str(site))
-    wrong = list(dead(site))
+    style = [(site / "_static" / name).read_text(encoding="utf-8") for name in ("antsibull-minimal.css", "site.css")]
+    wrong = [f"_static/site.css: {name}: it cannot be read in the dark without a colour of ours" for name in uncoloured(*style)]
+    wrong += dead(site)
     if wrong:
-        raise SystemExit("docs: links that lead nowhere:\n" + "\n".join(wrong))
+        raise SystemExit("docs: links that lead nowhere, or colours that are missing:\n" + "\n".join(wrong))
     print(f"docs: {sum(1 for _ in site.rglob('*.html'))} pages, 0 warnings, every link leads somewhere: {os.path.relpath(site)}/index.html")
     return 0
 

@@ -140,8 +140,9 @@ def of_templates(data: Data) -> Iterator[Problem]:
     have = {playbook_of(one) for one in data.of(variable)}
     for name in awx_reads.playbooks():
         if name not in have:
-            yield Problem("awx/templates.yml", "", f"no job template runs playbooks/{name}.yml. Add an entry with playbook: {name}.yml "
-                                                   "to controller_templates, then run: .venv/bin/python tools/lint_awx.py --write")
+            yield Problem(f"{data.folder.name}/templates.yml", "",
+                          f"no job template runs playbooks/{name}.yml. Add an entry with playbook: {name}.yml "
+                          "to controller_templates, then run: .venv/bin/python tools/lint_awx.py --write")
     for one in data.of(variable):
         for text in of_template(data, one):
             yield data.problem(variable, one.get("name"), text)
@@ -157,7 +158,7 @@ def of_template(data: Data, one: dict[str, Any]) -> Iterator[str]:
         return
     line, path = one_line(name), data.folder / "project" / f"{name}.yml"
     if not path.is_file() or line not in path.read_text(encoding="utf-8"):
-        yield f"playbook: awx/project/{name}.yml does not import it. Run: .venv/bin/python tools/lint_awx.py --write"
+        yield f"playbook: {data.folder.name}/project/{name}.yml does not import it. Run: .venv/bin/python tools/lint_awx.py --write"
     if awx_data.number(one.get("forks")) < awx_data.number(data.settings.get("awx_hosts")):
         yield f"forks: {one.get('forks', 'none')} is less than awx_hosts, {data.settings.get('awx_hosts')}"
     if one.get("allow_simultaneous") is not False:
@@ -243,7 +244,7 @@ def check(folder: Path) -> list[Problem]:
 
 def main(words: list[str]) -> int:
     """Prints every problem; the exit status says whether there was one."""
-    folders = [Path(word) for word in words if not word.startswith("-")] or [awx_reads.ROOT / "awx"]
+    folders = [Path(word).resolve() for word in words if not word.startswith("-")] or [awx_reads.ROOT / "awx"]
     if "--write" in words:
         write(folders[0])
     found = [problem for folder in folders for problem in check(folder)]

@@ -83,6 +83,10 @@ pid:
   description: Its process, if any.
   returned: when O(state=present)
   type: int
+user:
+  description: The user that it runs as; empty when it does not run, or when that user has no name.
+  returned: when O(state=present)
+  type: str
 folders:
   description: Component -> its folder.
   returned: success
@@ -131,7 +135,8 @@ def present(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple
             tenancy.keep(layout, params["env"])
     result = {"folders": {each.component: each.source for each in wanted},
               "lacks": adopted_service.lacks(service.spec, [each.component for each in wanted])}
-    return changed, {**service.status(), **result}, {
+    status = service.status()
+    return changed, {**status, "user": adopted_service.user_of(status["pid"]), **result}, {
         "before": {"definition": saved, "folders": before}, "after": {"definition": service.spec, "folders": plan, **result}}
 
 

@@ -232,6 +232,13 @@ def test_a_file_that_cannot_be_read_is_named(folder, text, sentence):
     assert any(problem.startswith("awx/rbac.yml") and sentence in problem for problem in said(folder))
 
 
+def test_a_mistake_is_told_with_the_folder_that_it_is_in(folder):
+    own = folder.rename(folder.with_name("our-awx"))
+    path = own / "templates.yml"
+    path.write_text(path.read_text().replace("project: MOBIUS", "project: MOBUIS", 1))
+    assert said(own) and {problem.partition("/")[0] for problem in said(own)} == {"our-awx"}
+
+
 def test_a_variable_of_two_files_is_found(folder):
     (folder / "more.yml").write_text("controller_teams: []\n")
     assert any("sets it too; only one of them would count" in problem for problem in said(folder))

@@ -45,6 +45,24 @@ def test_what_antsibull_docs_says_twice_is_left_out():
     assert docs_site.NOISE.sub("", text) == "\n.. version_added\n\nNew in 1\n\n\n.. Deprecated\n"
 
 
+def test_a_colour_of_the_reference_that_we_do_not_set_is_found():
+    theirs = ":root{--antsibull-a:red;--antsibull-b-c:#fff}td{color:var(--antsibull-a)}"
+    assert docs_site.uncoloured(theirs, "body { --antsibull-a: blue; }") == ["--antsibull-b-c"]
+    assert docs_site.uncoloured(theirs, "body { --antsibull-a: blue; --antsibull-b-c: red; }") == []
+
+
+def entry(name):
+    """An entry point on a role's page, as antsibull-docs writes it."""
+    return f".. _ansible_collections.mobius.ops.a_role__entrypoint-{name}:\n\nEntry point ``{name}``\n\n.. _ansible_collections.x:\n\n"
+
+
+def test_the_main_entry_point_of_a_role_comes_first():
+    head, foot = ".. Title\n\n", ".. Extra links\n\nCollection links\n"
+    text = head + entry("forks") + entry("main") + entry("report") + foot
+    assert docs_site.main_first(text) == head + entry("main") + entry("forks") + entry("report") + foot
+    assert docs_site.main_first(head + foot) == head + foot
+
+
 @pytest.fixture
 def site(tmp_path):
     """Two pages that link to each other."""

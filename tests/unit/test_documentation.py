@@ -192,6 +192,12 @@ def outcomes() -> set[str]:
     return words.union(*(page.OUTCOMES for page in (ffmpeg_page, diagnosis_page, cleanup_page, incidents_page)))
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_a_page_that_abbreviates_a_command_says_so(page):
+    text = page.read_text(encoding="utf-8")
+    assert not re.search(r"^(?:\$ )?ops mobius\.ops", text, flags=re.M) or "alias ops=" in text or "`ops` stands for" in text
+
+
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200
 

@@ -6,7 +6,9 @@ It is asked, watched, backed up and cleaned up as others are. It has no releases
 """
 from __future__ import annotations
 
+import contextlib
 import os
+import pwd
 import re
 import typing as t
 
@@ -123,6 +125,13 @@ class AdoptedService(node_service.Service):
         pid = self.status()["pid"]
         folder = (processes.working_dir(pid) if pid else None) or self.layout.root
         return node_exceptions.Place([folder])
+
+
+def user_of(pid: int | None) -> str:
+    """The name of the user that a process runs as; empty when it is gone, or when its user has no name."""
+    with contextlib.suppress(OSError, KeyError):
+        return pwd.getpwuid(os.stat(f"/proc/{pid}").st_uid).pw_name
+    return ""
 
 
 def lacks(spec: dict[str, t.Any], components: t.Collection[str]) -> list[str]:

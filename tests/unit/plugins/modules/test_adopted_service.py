@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 import sys
 import zipfile
@@ -77,6 +78,7 @@ def test_a_service_is_found_by_its_port_and_stays_as_it_is(shop, run_module):
     pid = shop.start()
     first = run_module(adopted_service, shop.options)
     assert first["changed"] and (first["status"], first["pid"], first["port"]) == ("running", pid, shop.port)
+    assert first["user"] == pwd.getpwuid(os.getuid()).pw_name
     again = run_module(adopted_service, shop.options)
     assert not again["changed"] and shop.process.poll() is None
     info = run_module(node_service_info, {"root": str(shop.root), "name": "shop", "checks": [{"url": f"http://127.0.0.1:{shop.port}/"}]})
@@ -85,7 +87,7 @@ def test_a_service_is_found_by_its_port_and_stays_as_it_is(shop, run_module):
 
 
 def test_one_that_does_not_run_is_down_and_nothing_speaks_of_releases(shop, run_module):
-    run_module(adopted_service, shop.options)
+    assert run_module(adopted_service, shop.options)["user"] == ""
     info = run_module(node_service_info, {"root": str(shop.root), "name": "shop"})
     assert info["message"] == f"shop is DOWN: no process listens on its port ({shop.port}). Start it where it is run."
     assert not info["well"] and "rollback" not in info["message"] + str(info["findings"])
