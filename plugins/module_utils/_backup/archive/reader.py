@@ -26,7 +26,7 @@ from .zip_writer import STORED
 #: Bytes that are read ahead where small members follow one another.
 _AHEAD = 512 * 1024
 #: Bytes that are hashed at once of a whole file: a thread that does so waits for its turn after each of them.
-_HASHED = 4 * fs.CHUNK
+_HASHED = 2 * fs.CHUNK
 Buffer = t.Union[bytes, memoryview]
 
 
