@@ -267,7 +267,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._ansible import argumen
 from ansible_collections.mobius.ops.plugins.module_utils._backup import signature
 from ansible_collections.mobius.ops.plugins.module_utils._core import wording
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health
-from ansible_collections.mobius.ops.plugins.module_utils._restore import restore
+from ansible_collections.mobius.ops.plugins.module_utils._restore import recovery, restore
 from ansible_collections.mobius.ops.plugins.module_utils._restore.live_service import Serving
 from ansible_collections.mobius.ops.plugins.module_utils._target import progress
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout, check_name
@@ -288,7 +288,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     serving = Serving(layout, params["service"], checks, params["ready_timeout"], params["release_id"])
     meter = progress.meter(params)
     if not params["archive"]:
-        result = restore.recover(layout, serving, check_mode, meter)
+        result = recovery.recover(layout, serving, check_mode, meter)
         return bool(result["undone"] or result["confirmed"]), result, {"before": "", "after": ""}
     request = restore.Request(
         archive=params["archive"], env=env, components=params["components"], allow_env=params["allow_env"],

@@ -114,24 +114,34 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
     with drafts.drafted(request.dest, request.env, safety) as draft, _previous(request, draft.stamp, archives) as previous, \
             contextlib.closing(database_copies.PerOwner(places, needed)) as databases:
         lost = shrunk(request, found, archives, previous.manifests)
-        created = clock.iso(clock.from_stamp(draft.stamp))
-        facts = {"name": draft.name, "env": request.env, "created": created, "full": previous.full or created,
-                 "level": request.level, "release": live_release(layout), "purpose": request.purpose, "why": request.why,
-                 **({"no_state": True} if lacks else {}),
-                 **({"shrunk": {one["component"]: os.path.basename(one["before"]) for one in lost}} if lost else {})}
+        facts = _facts(layout, request, draft, previous, lost)
+        facts.update({"no_state": True} if lacks else {})
         found, writer, digest = _Making(layout, request, draft, previous, databases, meter).write(found, facts, problems)
         if writer.incomplete:
             draft.keep_aside()
             raise _incomplete(layout, draft.aside, writer.problems, found.skipped)
         draft.publish(digest, signature.sign(request.sign_key, draft.final, digest) if request.sign_key else None)
-    return {
-        "archive": draft.final, "signature": draft.final + signature.SUFFIX if request.sign_key else None, "sha256": digest,
-        "size": os.stat(draft.final).st_size, "entries": len(writer.entries),
-        "reused": len(writer.copied), "full": facts["full"], "components": found.components, "empty": found.empty,
-        "status": "unverified" if lacks else "verified", "missing": catalog.NO_STATE if lacks else "", "purpose": request.purpose,
-        "release": facts["release"], "problems": writer.problems, "left_out": found.skipped, "shrunk": lost,
-        "warnings": [*stuck, *writer.warnings, *_warnings(request, lost, archives, previous)],
-    }
+    status, missing = ("unverified", catalog.NO_STATE) if lacks else ("verified", "")
+    warnings = [*stuck, *writer.warnings, *_warnings(request, lost, archives, previous)]
+    return {"sha256": digest, "status": status, "missing": missing, "full": facts["full"], "release": facts["release"], "shrunk": lost,
+            "warnings": warnings, **_told(request, draft, found, writer)}
+
+
+def _facts(layout: Layout, request: Request, draft: drafts.Draft, previous: Previous, lost: list[dict[str, t.Any]]) -> dict[str, t.Any]:
+    """What the manifest says of the whole."""
+    created = clock.iso(clock.from_stamp(draft.stamp))
+    facts = {"name": draft.name, "env": request.env, "created": created, "full": previous.full or created, "level": request.level,
+             "release": live_release(layout), "purpose": request.purpose, "why": request.why}
+    shrunken = {one["component"]: os.path.basename(one["before"]) for one in lost}
+    return {**facts, "shrunk": shrunken} if shrunken else facts
+
+
+def _told(request: Request, draft: drafts.Draft, found: archive_plan.Plan, writer: Writer) -> dict[str, t.Any]:
+    """What the result says of the archive and what is in it."""
+    return {"archive": draft.final, "signature": draft.final + signature.SUFFIX if request.sign_key else None,
+            "size": os.stat(draft.final).st_size, "entries": len(writer.entries), "reused": len(writer.copied),
+            "components": found.components, "empty": found.empty, "purpose": request.purpose,
+            "problems": writer.problems, "left_out": found.skipped}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -218,6 +218,7 @@ def _ended(seen: Evidence) -> tuple[str, ...]:
     return (f"it is {seen.status}", *filter(None, (seen.exception, seen.last_exit)))
 
 
+# fmt: off
 #: Every cause. What stands in the last column follows from it, and is not named beside it.
 RULES = (
     Rule("port_taken", _port_taken, ("crash_loop", "not_running")),
@@ -238,3 +239,4 @@ RULES = (
     Rule("crash_loop", _crash_loop, ("not_running",)),
     Rule("not_running", _not_running),
 )
+# fmt: on

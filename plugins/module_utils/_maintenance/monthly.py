@@ -8,6 +8,7 @@ import dataclasses
 import datetime
 import os
 import re
+import typing as t
 
 from .._backup import signature
 from .._core import dotenv, foreign, systemd, wording
@@ -18,6 +19,7 @@ from .._restore.drill import drill
 from .._restore.drill import plan as drill_plan
 from .._service import registry as service_registry
 from .._service import unit_file
+from .._service.node_service import Service
 from .._target.releases import ReleaseStore
 from . import packages, storage, weekly
 from .findings import DONE, FAILED, Cause, Context, Found, judged, listed, many
@@ -53,13 +55,18 @@ def security_patches(context: Context) -> Found:
             *(f"restart:{name}" for name in names), *(sorted(before) if problems else [])]  # what could not be asked is still known
     lines = [f"applied: {one.told()}" for one in applied] + [f"security: {one.told()}" for one in security]
     lines += [f"npm: {one.told()}" for one in vulnerable]
-    lines += [f"{count(len(patches) - len(security), 'further upgrade')} of Debian without a security fix",
-              "needrestart is not installed, so nothing tells which services run old code" if waiting is None
-              else f"needrestart: {listed(names, 9) or 'nothing'} to restart"]
+    lines.append(f"{count(len(patches) - len(security), 'further upgrade')} of Debian without a security fix")
+    lines.append(_restarts(waiting is None, names))
     well = f"{many(applied, 'security patch of Debian', 'was were', 'security patches of Debian')} applied. " if applied else ""
     well += f"Nothing is new since the last run; {len(security)} of Debian and {len(vulnerable)} of npm are known."
     return judged([*sentences, *problems], _new_packages(security, vulnerable, before), well, evidence=lines, seen=tuple(seen),
                   figures={"security_patches": float(len(security)), "vulnerable": float(len(vulnerable))})
+
+
+def _restarts(unknown: bool, names: list[str]) -> str:
+    if unknown:
+        return "needrestart is not installed, so nothing tells which services run old code"
+    return f"needrestart: {listed(names, 9) or 'nothing'} to restart"
 
 
 def _applied(context: Context) -> list[packages.Patch]:
@@ -139,23 +146,28 @@ def documentation(context: Context) -> Found:
     drifted = service.restart_needed()
     if drifted:
         causes.append(Cause("setting_drifted", 3, f"{wording.restart_needed(drifted)}", tuple(drifted)))
-    single = service.spec["manager"] == "systemd" and not service.spec.get("slots")
-    unit = systemd.read_unit(f"{context.request.service}.service") if single else ""
-    if unit and unit != unit_file.render(service.spec):
-        causes.append(Cause("unit_drifted", 3, f"The unit {context.request.service}.service is not what the settings "
-                            "make. Run: mobius.ops.setup.", (f"{context.request.service}.service",)))
+    causes += _unit(service)
     live, running = ReleaseStore(layout).live(), service.status().get("release")
     if running and live and running != live:
         causes.append(Cause("release_drifted", 2, f"Release {running} runs, and {live} should. Run the deploy or the rollback again.",
                             (str(running),)))
     lacking, unknown = _variables(context)
     if lacking:
-        causes.append(Cause("variable_missing", 0, f".env lacks {listed(lacking)}, which the release documents. Set "
-                            f"{'it' if len(lacking) == 1 else 'them'} in mobius_dotenv.", tuple(lacking)))
+        text = f".env lacks {listed(lacking)}, which the release documents. Set {'it' if len(lacking) == 1 else 'them'} in mobius_dotenv."
+        causes.append(Cause("variable_missing", 0, text, tuple(lacking)))
     lines += [f"set in .env, and not documented by the release: {name}" for name in unknown]
     lines.append(f"release {live or 'none'}, running {running or 'none'}; changed settings without a restart: {len(drifted)}")
     return judged([], causes, "Settings, unit, release and documented variables are what runs.", evidence=lines,
                   figures={"drifted": float(len(causes))})
+
+
+def _unit(service: Service) -> list[Cause]:
+    single = service.spec["manager"] == "systemd" and not service.spec.get("slots")
+    name = f"{service.name}.service"
+    unit = systemd.read_unit(name) if single else ""
+    if not unit or unit == unit_file.render(service.spec):
+        return []
+    return [Cause("unit_drifted", 3, f"The unit {name} is not what the settings make. Run: mobius.ops.setup.", (name,))]
 
 
 def _variables(context: Context) -> tuple[list[str], list[str]]:
@@ -185,8 +197,7 @@ def drilled(context: Context, archive: str | None) -> Found:
         request.env, context.backups, request.drill_scratch or layout.root, archive, request.drill_allow_env or None, policy,
         request.service if starts else None, request.drill_port, request.drill_environment, checks, request.base_url,
         request.ready_timeout, request.long_timeout * 0.9), context.meter)
-    lines = [f"{step['name']}: {step['status']}" + (f", {step['elapsed']:.1f} s" if step["elapsed"] is not None else "")
-             for step in facts["steps"]] + [f"note: {note}" for note in facts["notes"]] + [f"report: {facts['report']}"]
+    lines = [*map(_step, facts["steps"]), *(f"note: {note}" for note in facts["notes"]), f"report: {facts['report']}"]
     if facts["verdict"] != "passed":
         text = f"The drill of {facts['archive'] or facts['env']} failed at the step {facts['step']}: {facts['reason']}"
         return Found(FAILED, text, tuple(lines), (Cause("restore_failed", 2, text, (facts["archive"] or "",)),))
@@ -194,3 +205,7 @@ def drilled(context: Context, archive: str | None) -> Found:
     text = (f"{os.path.basename(facts['archive'])} can be restored: {count(facts['files'], 'file')} compared, "
             f"{count(len(facts['databases']), 'database')} opened, {started}; recovery time {facts['recovery_time']:.1f} s.")
     return Found(DONE, text, tuple(lines), figures={"recovery_time_s": facts["recovery_time"], "restored_bytes": float(facts["bytes"])})
+
+
+def _step(step: dict[str, t.Any]) -> str:
+    return f"{step['name']}: {step['status']}" + (f", {step['elapsed']:.1f} s" if step["elapsed"] is not None else "")

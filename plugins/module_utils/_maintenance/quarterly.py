@@ -6,6 +6,7 @@ from __future__ import annotations
 import collections
 import datetime
 import os
+import typing as t
 
 from .._backup import create as backup_create
 from .._core import clock, wording
@@ -33,15 +34,17 @@ def full_restore(context: Context) -> Found:
     lines = [f"backup {os.path.basename(made['archive'])}: {count(made['entries'], 'entry').replace('entrys', 'entries')}, "
              f"{wording.human_size(made['size'])}, {made['elapsed']:.1f} s", *made["warnings"], *found.evidence]
     figures = {**found.figures, "full_backup_bytes": float(made["size"]), "full_backup_s": float(made["elapsed"])}
-    causes = list(found.causes)
-    if made["shrunk"]:
-        names = ", ".join(one["component"] for one in made["shrunk"])
-        causes.append(Cause("backup_shrunk", 2, f"The backup holds less than a tenth of what the one before held of {names}. Look whether "
-                            "all folders are mounted.", (made["archive"],)))
+    causes = [*found.causes, *_shrunk(made)]
     if found.status == "done":
         return judged([], causes, f"A backup of {wording.human_size(made['size'])} was made in {made['elapsed']:.1f} s. {found.text}",
                       evidence=lines, figures=figures)
     return Found(found.status, found.text, tuple(lines), tuple(causes), figures)
+
+
+def _shrunk(made: dict[str, t.Any]) -> list[Cause]:
+    names = ", ".join(one["component"] for one in made["shrunk"])
+    text = f"The backup holds less than a tenth of what the one before held of {names}. Look whether all folders are mounted."
+    return [Cause("backup_shrunk", 2, text, (made["archive"],))] if names else []
 
 
 def security_audit(context: Context) -> Found:

@@ -26,16 +26,12 @@ _BEFORE, _LEAST = 8, 3
 
 def log_patterns(context: Context) -> Found:
     """Which errors there are, and which the last run did not find."""
-    request, layout = context.request, context.layout
-    facts = logs_run.read_and_report({
-        "root": layout.root, "service": request.service, "files": list(request.log_files) or None, "units": list(request.log_units) or None,
-        "since": "", "slow_ms": request.log_slow_ms, "detail": "auto", "processes": 1, "max_mb": 20000, "keep_days": request.log_keep_days,
-        "rows": 50, "addresses": "masked", "page": False, "explain": False}, keep=True)
+    facts = logs_run.read_and_report(_asked(context), keep=True)
     before, errors = context.before("log_patterns"), facts["errors"]
     first = "log_patterns" not in context.past.steps
     new = [one for one in errors if (one["new"] if first else one["template"] not in before)]
-    causes = [Cause("log_errors", 0, f"{many(new, 'error template')} new in the logs: "
-                    f"{listed([wording.cut(one['template'], 60) for one in new])}.", tuple(one["template"] for one in new))] if new else []
+    said = f"{many(new, 'error template')} new in the logs: {listed([wording.cut(one['template'], 60) for one in new])}."
+    causes = [Cause("log_errors", 0, said, tuple(one["template"] for one in new))] if new else []
     requests, failed = (sum(one[name] for one in facts["sources"]) for name in ("requests", "failed"))
     figures = {"error_lines": float(sum(one["count"] for one in errors)), "error_templates": float(facts["error_groups"])}
     if requests:
@@ -47,6 +43,14 @@ def log_patterns(context: Context) -> Found:
     sentences = [f"No line of a log was found. {' '.join(unread)}".strip()] if not facts["lines"] else []
     return judged(sentences, causes, f"{facts['message']} No error template is new.", evidence=lines, figures=figures,
                   seen=tuple(one["template"] for one in errors))
+
+
+def _asked(context: Context) -> dict[str, t.Any]:
+    """The parameters of the report of logs."""
+    request = context.request
+    return {"root": context.layout.root, "service": request.service, "files": list(request.log_files) or None,
+            "units": list(request.log_units) or None, "since": "", "slow_ms": request.log_slow_ms, "detail": "auto", "processes": 1,
+            "max_mb": 20000, "keep_days": request.log_keep_days, "rows": 50, "addresses": "masked", "page": False, "explain": False}
 
 
 def disk_space(context: Context) -> Found:

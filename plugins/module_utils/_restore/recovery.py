@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import time
 import typing as t
 
 from .._backup import catalog as backup_catalog
@@ -13,7 +15,8 @@ from .._backup import external_state
 from .._backup import purposes as backup_purposes
 from .._core import walk
 from .._core.errors import OpsError
-from .._target import history
+from .._service.ongoing_work import Work
+from .._target import history, restore_journal
 from .._target.layout import Layout
 from .._target.progress import Meter
 from .._target.restore_journal import Journal
@@ -23,6 +26,10 @@ from .live_service import Serving
 
 #: How far a file's time of change may be behind the clock (nanoseconds): two of the kernel's slowest ticks.
 _TICK = 20_000_000
+#: The result of a run that had only an interrupted one to end.
+_NOTHING: dict[str, t.Any] = {
+    "safety_backup": None, "safety_problems": [], "attributes_lost": [], "unmigrated": [], "downtime": None, "watch": None,
+    "cut": Work().facts(), "cut_text": ""}
 
 
 class SafetyMeter(Meter):
@@ -177,3 +184,23 @@ def _changed(top: str, since: int) -> bool:
 def _remove_backup(archive: str) -> None:
     with contextlib.suppress(OSError):
         backup_catalog.remove(archive)
+
+
+def recover(layout: Layout, serving: Serving | None = None, plan: bool = False, meter: Meter | None = None) -> dict[str, t.Any]:
+    """Bring a restore that was killed to a known end, and nothing else.
+
+    :param plan: only tell which one it is.
+    """
+    started = time.monotonic()
+    serving = serving or Serving(layout)
+    with restore_journal.locked(layout, fcntl.LOCK_EX):
+        settled = waiting(layout) if plan else settle(layout, serving, meter or Meter())
+    return {"archive": None, "restored": [], **_NOTHING, **settled, "previous": serving.previous,
+            "serving": bool(serving.service) and serving.is_well(), "elapsed": round(time.monotonic() - started, 3)}
+
+
+def waiting(layout: Layout) -> dict[str, t.Any]:
+    """What :func:`settle` would have to put back, as far as that can be told before."""
+    journal = Journal.find(layout)
+    undone = journal.facts["components"] if journal and journal.phase in ("swapping", "trial") else []
+    return {"undone": undone, "confirmed": [], "unmigrated": [], "kept": [], "warnings": []}

@@ -17,18 +17,12 @@ from .._core import fs, sparse
 from .._core.errors import OpsError, StateError
 from .._deploy import migration
 from .._service import ongoing_work
-from .._service.ongoing_work import Work
 from .._target import history, restore_journal, shared_folders
 from .._target.layout import Layout
 from .._target.progress import Meter
 from . import external_state, folder_swap, recovery
 from .checks import Checked, Request, checked, present, refuse_env_link, summary
 from .live_service import Serving
-
-#: The result of a run that had only an interrupted one to end.
-_NOTHING: dict[str, t.Any] = {
-    "safety_backup": None, "safety_problems": [], "attributes_lost": [], "unmigrated": [], "downtime": None, "watch": None,
-    "cut": Work().facts(), "cut_text": ""}
 
 
 def restore(layout: Layout, request: Request, serving: Serving | None = None,
@@ -75,27 +69,7 @@ def planned(layout: Layout, request: Request, serving: Serving | None = None,
         work = _Work(layout, request, source, serving, Meter())
         work.require()
         after = summary(source.entries, source.components)
-    return {**source.facts(), **_waiting(layout), **work.result(), "elapsed": round(time.monotonic() - started, 3)}, after
-
-
-def recover(layout: Layout, serving: Serving | None = None, plan: bool = False, meter: Meter | None = None) -> dict[str, t.Any]:
-    """Bring a restore that was killed to a known end, and nothing else.
-
-    :param plan: only tell which one it is.
-    """
-    started = time.monotonic()
-    serving = serving or Serving(layout)
-    with restore_journal.locked(layout, fcntl.LOCK_EX):
-        settled = _waiting(layout) if plan else recovery.settle(layout, serving, meter or Meter())
-    return {"archive": None, "restored": [], **_NOTHING, **settled, "previous": serving.previous,
-            "serving": bool(serving.service) and serving.is_well(), "elapsed": round(time.monotonic() - started, 3)}
-
-
-def _waiting(layout: Layout) -> dict[str, t.Any]:
-    """What :func:`_restore.recovery.settle` would have to put back, as far as that can be told before."""
-    journal = restore_journal.Journal.find(layout)
-    undone = journal.facts["components"] if journal and journal.phase in ("swapping", "trial") else []
-    return {"undone": undone, "confirmed": [], "unmigrated": [], "kept": [], "warnings": []}
+    return {**source.facts(), **recovery.waiting(layout), **work.result(), "elapsed": round(time.monotonic() - started, 3)}, after
 
 
 class _Work:

@@ -31,6 +31,7 @@ MAYBE = (text, None)
 _MAYBE_TIME = (moment, None)
 _PROCESS = {"pid?": (count, None), "ticks?": (count, None)}
 
+# fmt: off
 RELEASE = Kind("the record of a release", {
     "id": text, "sequence": count, "status": str, "created": moment, "activated": _MAYBE_TIME, "verified": _MAYBE_TIME,
     "migration": str, "backup?": (str, None), "failed_reason?": (str, None),
@@ -166,6 +167,8 @@ PROGRESS = {"pid": count, "ticks": (count, None), "phases": [{
 EVENT = {"when": moment, "what": str, "who?": str, "why?": str, **dict.fromkeys((
     "release?", "previous?", "verdict?", "incident?", "archive?", "safety_backup?", "log_file?", "metrics_file?", "watch?", "report?",
     "committed?", "sha256?", "migration?"), (str, None))}
+
+# fmt: on
 
 
 def read(path: str, kind: Kind) -> t.Any:

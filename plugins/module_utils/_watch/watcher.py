@@ -200,10 +200,9 @@ class Watcher:
             told = self.folder.told_to_end()
             if told:
                 raise Stopped(told)
-            left = deadline - time.monotonic()
-            if left <= 0:
+            if time.monotonic() >= deadline:
                 return
-            time.sleep(min(left, 0.25))
+            time.sleep(min(max(0.0, deadline - time.monotonic()), 0.25))
 
     def finish(self, verdict: str) -> None:
         """The verdict into state, release record, log and history."""

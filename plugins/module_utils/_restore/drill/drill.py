@@ -228,11 +228,7 @@ class Drill:
             report.write(self.layout, facts)
         except OSError as error:
             facts["notes"].append(f"the report could not be written: {error.strerror}")
-        application = facts["application"] or {}
-        history.record(
-            self.layout, "drill", facts["reason"], verdict=facts["verdict"], step=facts["step"], env=facts["env"],
-            archive=facts["archive"], release=application.get("release"), isolation=application.get("isolation"), files=facts["files"],
-            bytes=facts["bytes"], elapsed=facts["elapsed"], recovery_time=facts["recovery_time"], steps=times, report=facts["report"])
+        report.note(self.layout, facts, times)
 
 
 def drill(layout: Layout, request: Request, meter: progress.Meter | None = None) -> dict[str, t.Any]:

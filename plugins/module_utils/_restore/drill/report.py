@@ -9,6 +9,7 @@ import typing as t
 
 from ..._core import clock, fs, html_page, wording
 from ..._core.html_page import text
+from ..._target import history
 from ..._target.layout import Layout
 
 #: They quote what the application printed, as incidents do.
@@ -45,6 +46,14 @@ def write(layout: Layout, facts: dict[str, t.Any]) -> None:
     except OSError:
         facts.update(report="", report_json="")
         raise
+
+
+def note(layout: Layout, facts: dict[str, t.Any], times: dict[str, float]) -> None:
+    """The drill into the history."""
+    kept = {name: facts[name] for name in ("verdict", "step", "env", "archive", "files", "bytes", "elapsed", "recovery_time", "report")}
+    application = facts["application"] or {}
+    history.record(layout, "drill", facts["reason"], release=application.get("release"), isolation=application.get("isolation"),
+                   steps=times, **kept)
 
 
 def page(facts: dict[str, t.Any]) -> str:
