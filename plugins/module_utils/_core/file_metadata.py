@@ -124,7 +124,7 @@ def _uid(name: str, number: int) -> int:
     """A user may have another number on this host: the name counts, the number only where the name is unknown."""
     try:
         return pwd.getpwnam(name).pw_uid
-    except KeyError:
+    except (KeyError, ValueError):  # unknown here, or no name at all: an archive may say anything
         return number
 
 
@@ -132,5 +132,5 @@ def _uid(name: str, number: int) -> int:
 def _gid(name: str, number: int) -> int:
     try:
         return grp.getgrnam(name).gr_gid
-    except KeyError:
+    except (KeyError, ValueError):  # unknown here, or no name at all: an archive may say anything
         return number
