@@ -307,8 +307,8 @@ def summary(runs: list[Run]) -> list[str]:
         soon = [run for run in interrupted if run.well_seconds <= INTERRUPT]
         never, restarts = sum(run.well_seconds >= NEVER for run in interrupted), sum(run.restarts for run in interrupted)
         middle = statistics.median(run.well_seconds for run in interrupted)
-        lines += ["", f"Of {len(interrupted)} loops that were interrupted, {len(soon)} answered /health with 200 within {INTERRUPT:g} s from "
-                  f"the moment that the remedy began, in the middle after {middle:.1f} s; {never} did not answer at all. There were "
+        lines += ["", f"Of {len(interrupted)} loops that were interrupted, {len(soon)} answered /health with 200 within {INTERRUPT:g} s "
+                  f"from the moment that the remedy began, in the middle after {middle:.1f} s; {never} did not answer at all. There were "
                   f"{restarts} restarts."]
     return lines
 
