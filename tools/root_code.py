@@ -51,6 +51,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "module_utils/_deploy/dependency_needs.py": {"open": STATE},
     "module_utils/_service/detach.py": {"open": STATE},
     "module_utils/_diagnose/evidence.py": {"open": PROC},
+    "module_utils/_diagnose/heap.py": {"open": PROC},
     "module_utils/_diagnose/inspector.py": {"open": PROC},
     "module_utils/_diagnose/process_looks.py": {"open": PROC},
     "module_utils/_core/documents.py": {"recursion": BOUNDED},

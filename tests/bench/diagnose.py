@@ -42,6 +42,8 @@ from ansible_collections.mobius.ops.plugins.module_utils._target.layout import C
 
 #: Seconds: to the verdict; to function, line and request of a hung loop; from the interruption to an answer.
 VERDICT, STACK, INTERRUPT = 15.0, 2.0, 3.0
+#: What stands for an answer that did not come.
+NEVER = 99.0
 #: Bytes and inodes of a bed's file system.
 SIZE, INODES = "size=128m", "nr_inodes=4000"
 #: First word of a remedy -> what the table says.
@@ -232,7 +234,7 @@ def mended(bed: Bed, run: Run, cause: Cause) -> None:
     elif told.get("after") or not bed.patient.answers(5):
         run.wrong.append(f"not well: {[each['text'] for each in told.get('after') or ()]}")
     if cause.interrupt:
-        run.well_seconds = pulse.well - told["interrupted"] if pulse.well and told.get("interrupted") else 99.0
+        run.well_seconds = pulse.well - told["interrupted"] if pulse.well and told.get("interrupted") else NEVER
         if run.well_seconds > INTERRUPT or bed.patient.pid != pid or run.restarts:
             run.wrong.append(f"interruption: /health after {run.well_seconds:.1f} s, {run.restarts} restarts, "
                              f"process {pid} {bed.patient.pid}")
@@ -302,9 +304,12 @@ def summary(runs: list[Run]) -> list[str]:
     lines = [f"{len(runs)} runs: the right verdict in {named}, in time in {soon}; {len(wrong)} wrong remedies. Load of the machine at the "
              f"end: {os.getloadavg()[1]:.0f} on {os.cpu_count()} processors."]
     if interrupted:
-        worst, restarts = max(run.well_seconds for run in interrupted), sum(run.restarts for run in interrupted)
-        lines.append(f"Interrupted loops: /health answered 200 after {worst:.2f} s at most, from the moment that the remedy began, "
-                     f"with {restarts} restarts.")
+        soon = [run for run in interrupted if run.well_seconds <= INTERRUPT]
+        never, restarts = sum(run.well_seconds >= NEVER for run in interrupted), sum(run.restarts for run in interrupted)
+        middle = statistics.median(run.well_seconds for run in interrupted)
+        lines += ["", f"Of {len(interrupted)} loops that were interrupted, {len(soon)} answered /health with 200 within {INTERRUPT:g} s "
+                  f"from the moment that the remedy began, in the middle after {middle:.1f} s; {never} did not answer at all. There were "
+                  f"{restarts} restarts."]
     return lines
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 
 import pytest
+from support.remains import end_all
 from support.waiting import HANG, wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import processes
@@ -68,9 +69,8 @@ def test_a_process_that_was_stopped_goes_on_when_that_is_asked_for(service, diag
 
 
 def test_a_service_that_was_killed_with_its_supervisor_does_not_run(service, diagnose, host):
-    for pid in host.processes():
-        os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not host.processes())
+    os.kill(service._read()["supervisor_pid"], signal.SIGKILL)  # first, for it would start the service again
+    end_all(host.root)
     result = diagnose()
     assert names(result) == ["not_running"] and not result["well"] and "it is killed" in result["causes"][0]["evidence"]
     result = diagnose(fix=True)
