@@ -97,7 +97,8 @@ def _told(one: Row) -> str:
         return f"The timer of {one.job} does not run. Run: ansible-playbook mobius.ops.schedule."
     if one.state == "overdue":
         return f"The job {one.job} is overdue: it last did its work {one.last_good or 'never'}. Look at: systemctl list-timers."
-    return f"The job {one.job} {'was killed' if one.state == 'killed' else 'failed'}: {wording.cut(one.message, 400)}"
+    what = f"The job {one.job} {'was killed' if one.state == 'killed' else 'failed'}"
+    return f"{what}: {wording.cut(one.message, 400)}" if one.message else f"{what}. Look at: journalctl -u '*-{one.job}.service'"
 
 
 def facts(found: list[Row]) -> list[dict[str, t.Any]]:

@@ -37,7 +37,8 @@ def row(host):
     ({"outcome": "backed_up"}, "done", "1 job is scheduled: backup."),
     ({"good": None, "outcome": "skipped"}, "skipped", "1 job is scheduled: backup."),
     ({"good": False, "outcome": "failed", "message": "no room."}, "failed", "The job backup failed: no room."),
-    ({"ended": None, "pid": 99999999, "ticks": 7, "message": ""}, "killed", "The job backup was killed: "),
+    ({"ended": None, "pid": 99999999, "ticks": 7, "message": ""}, "killed",
+     "The job backup was killed. Look at: journalctl -u '*-backup.service'"),
     ({"since": 40}, "overdue", "The job backup is overdue: it last did its work never. Look at: systemctl list-timers."),
     ({"last_good": ago(40)}, "overdue", f"The job backup is overdue: it last did its work {ago(40)}. Look at: systemctl list-timers."),
     ({"last_good": ago(40), "since": 2}, "done", "1 job is scheduled: backup."),  # it was scheduled anew
