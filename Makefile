@@ -146,8 +146,12 @@ bench-logs: setup ## the report of logs beside the runbook's greps and GoAccess 
 	@.venv/bin/python tests/bench/logs.py $(ARGS)
 
 .PHONY: lint
-lint: setup ## every lint step; one alone: lint-sanity -ansible -docs -changelog -ruff -house -rooms -root -types -awx
+lint: setup ## every lint step; one alone: lint-sanity -ansible -docs -changelog -ruff -format -house -rooms -root -types -awx
 	@.venv/bin/python tools/lint.py
+
+.PHONY: format
+format: setup ## format the Python files, as lint-format asks for
+	@.venv/bin/ruff format .
 
 lint-%: setup
 	@.venv/bin/python tools/lint.py $*

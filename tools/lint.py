@@ -39,6 +39,7 @@ def steps(copy: Path) -> dict[str, tuple[str, list[str], Path]]:
         "docs": ("antsibull-docs: plugins and roles", [f"{BIN}/antsibull-docs", *docs], copy),
         "changelog": ("antsibull-changelog", [f"{BIN}/antsibull-changelog", "lint"], copy),
         "ruff": ("ruff", [f"{BIN}/ruff", "check", "--quiet", "--output-format=concise", "."], ROOT),
+        "format": ("ruff's formatter; make format applies it", [f"{BIN}/ruff", "format", "--quiet", "--diff", "."], ROOT),
         "house": ("action group and role argument specs", [python, f"{ROOT}/tools/house.py"], ROOT),
         "rooms": ("a room of module_utils imports rooms below it", [
             "/usr/bin/env", f"PYTHONPATH={packages}", f"{BIN}/lint-imports", "--no-cache", "pyproject.toml"], ROOT),
