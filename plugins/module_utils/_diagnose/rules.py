@@ -32,6 +32,7 @@ _MISSING = re.compile(r"Cannot find (?:module|package)|ERR_MODULE_NOT_FOUND|ERR_
 _HEAP = re.compile(r"heap out of memory|ERR_MEMORY_ALLOCATION_FAILED|Allocation failed", re.IGNORECASE)
 _TAKEN = re.compile(r"EADDRINUSE")
 PLAY = "ansible-playbook mobius.ops."
+_LEAKS = f"Restart it with {PLAY}restart; a release that leaks is gone back from with {PLAY}rollback"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,14 +167,14 @@ def _silent(seen: Evidence) -> Process | None:
 def _memory(seen: Evidence) -> Cause | None:
     if _HEAP.search(seen.exception):
         return Cause("memory", CERTAIN, "The application ran out of memory.", (seen.exception,),
-                     f"Restart it with {PLAY}restart; a release that leaks is gone back from with {PLAY}rollback", "restart")
+                     _LEAKS, "restart")
     for each in (each for each in seen.processes if each.age >= STARTS and not seen.crashing):
         grown = each.memory[-1] - each.memory[0] if each.memory else 0
         steady = all(later >= earlier for earlier, later in zip(each.memory, each.memory[1:]))
         if steady and grown > max(GROWTH * each.memory[0], GROWTH_BYTES * each.watched):
             return Cause("memory", LIKELY, f"The memory of process {each.pid} grows without a pause.",
                          (f"{wording.human_size(each.memory[0])} to {wording.human_size(each.memory[-1])} within some seconds",),
-                         f"Restart it with {PLAY}restart; a release that leaks is gone back from with {PLAY}rollback", "restart", each.pid)
+                         _LEAKS, "restart", each.pid)
     if seen.memory_whole and seen.memory_free < SHORT * seen.memory_whole:
         return Cause("memory", POSSIBLE, "The host is short of memory.", (f"{wording.human_size(seen.memory_free)} of "
                      f"{wording.human_size(seen.memory_whole)} can still be had",), "Look what takes it: ps aux --sort=-rss")
