@@ -56,8 +56,10 @@ def is_required(option: dict[str, Any]) -> bool:
 
 def includes(text: str, role: str) -> set[tuple[str, str]]:
     """The (role, task file) that a playbook or a task file includes."""
-    found = {(name, f"{tasks or 'main'}.yml") for name, tasks in
-             re.findall(r"(?:role|name): mobius\.ops\.(\w+)(?:\s+tasks_from: (\w+)\.yml)?", text)}
+    found = {
+        (name, f"{tasks or 'main'}.yml")
+        for name, tasks in re.findall(r"(?:role|name): mobius\.ops\.(\w+)(?:\s+tasks_from: (\w+)\.yml)?", text)
+    }
     return found | {(role, name) for name in re.findall(r"(?:include|import)_tasks: (\w+\.yml)", text) if role}
 
 

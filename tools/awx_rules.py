@@ -19,9 +19,16 @@ NUMBERS: dict[str, tuple[type, ...]] = {"integer": (int,), "float": (int, float)
 CHOICES = {"multiplechoice", "multiselect"}
 QUESTION = {"question_name", "question_description", "required", "type", "variable", "min", "max", "choices", "default", "new_question"}
 #: Which kinds of questions suit a setting of this type.
-SUITS = {"int": {"integer"}, "float": {"integer", "float"}, "bool": {"multiplechoice"}, "str": TEXTS | {"multiplechoice"},
-         "path": {"text"}, "list": {"text", "textarea", "multiselect"}, "raw": TEXTS,
-         "dict": {"textarea"}}
+SUITS = {
+    "int": {"integer"},
+    "float": {"integer", "float"},
+    "bool": {"multiplechoice"},
+    "str": TEXTS | {"multiplechoice"},
+    "path": {"text"},
+    "list": {"text", "textarea", "multiselect"},
+    "raw": TEXTS,
+    "dict": {"textarea"},
+}
 SECRET = re.compile(r"secret|password|token|dotenv|private|api_key")
 
 
@@ -130,8 +137,15 @@ def question_for(question: dict[str, Any], option: dict[str, Any]) -> Iterator[s
 # -- schedules
 
 PARTS = {"FREQ", "INTERVAL", "COUNT", "UNTIL", "BYDAY", "BYMONTH", "BYMONTHDAY", "BYHOUR", "BYMINUTE", "BYSETPOS", "WKST"}
-RANGES = {"INTERVAL": (1, 999), "COUNT": (1, 999), "BYMONTH": (1, 12), "BYMONTHDAY": (-31, 31), "BYHOUR": (0, 23), "BYMINUTE": (0, 59),
-          "BYSETPOS": (-366, 366)}
+RANGES = {
+    "INTERVAL": (1, 999),
+    "COUNT": (1, 999),
+    "BYMONTH": (1, 12),
+    "BYMONTHDAY": (-31, 31),
+    "BYHOUR": (0, 23),
+    "BYMINUTE": (0, 59),
+    "BYSETPOS": (-366, 366),
+}
 START = re.compile(r"DTSTART(?:;TZID=(?P<zone>[^:\s]+))?:(?P<time>\d{8}T\d{6})(?P<utc>Z?)")
 
 
@@ -241,8 +255,12 @@ class _Files:
 
 def injectors(given: Any, fields: set[str]) -> Iterator[str]:
     """What is wrong with the injectors: each template parses, and names fields that there are."""
-    if not isinstance(given, dict) or not given or not set(given) <= {"env", "extra_vars", "file"} or not all(
-            isinstance(part, dict) and all(isinstance(name, str) for name in part) for part in given.values()):
+    if (
+        not isinstance(given, dict)
+        or not given
+        or not set(given) <= {"env", "extra_vars", "file"}
+        or not all(isinstance(part, dict) and all(isinstance(name, str) for name in part) for part in given.values())
+    ):
         yield "injectors are env, extra_vars or file, each with names and templates"
         return
     files = list(given.get("file", {}))

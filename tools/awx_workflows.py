@@ -14,11 +14,21 @@ from awx_data import NODES, Data, Problem
 
 LINKS = ("success_nodes", "failure_nodes", "always_nodes")
 #: What a node or a schedule can change of its template, only if that one asks at its launch.
-PROMPTS = {"inventory": "ask_inventory_on_launch", "limit": "ask_limit_on_launch", "scm_branch": "ask_scm_branch_on_launch",
-           "job_type": "ask_job_type_on_launch", "job_tags": "ask_tags_on_launch", "skip_tags": "ask_skip_tags_on_launch",
-           "diff_mode": "ask_diff_mode_on_launch", "verbosity": "ask_verbosity_on_launch", "credentials": "ask_credential_on_launch",
-           "execution_environment": "ask_execution_environment_on_launch", "forks": "ask_forks_on_launch",
-           "timeout": "ask_timeout_on_launch", "labels": "ask_labels_on_launch"}
+PROMPTS = {
+    "inventory": "ask_inventory_on_launch",
+    "limit": "ask_limit_on_launch",
+    "scm_branch": "ask_scm_branch_on_launch",
+    "job_type": "ask_job_type_on_launch",
+    "job_tags": "ask_tags_on_launch",
+    "skip_tags": "ask_skip_tags_on_launch",
+    "diff_mode": "ask_diff_mode_on_launch",
+    "verbosity": "ask_verbosity_on_launch",
+    "credentials": "ask_credential_on_launch",
+    "execution_environment": "ask_execution_environment_on_launch",
+    "forks": "ask_forks_on_launch",
+    "timeout": "ask_timeout_on_launch",
+    "labels": "ask_labels_on_launch",
+}
 
 
 def check(data: Data) -> Iterator[Problem]:
@@ -84,8 +94,10 @@ def of_nodes(workflow: dict[str, Any]) -> Iterator[str]:
 
 def of_links(workflow: dict[str, Any]) -> Iterator[str]:
     """Every link leads to a node, and none leads back."""
-    nexts = {str(node.get("identifier")): [name for link in LINKS for name in awx_data.listed(node.get(link))]
-             for node in awx_data.nodes(workflow)}
+    nexts = {
+        str(node.get("identifier")): [name for link in LINKS for name in awx_data.listed(node.get(link))]
+        for node in awx_data.nodes(workflow)
+    }
     for node in awx_data.nodes(workflow):
         twice = [name for name, count in Counter(nexts[str(node.get("identifier"))]).items() if count > 1]
         for name in twice:

@@ -16,8 +16,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 #: A change of these can affect every test.
-EVERYTHING = re.compile(r"requirements.*\.txt|pyproject\.toml|ansible\.cfg|Makefile|tools/.*|tests/conftest\.py|inventories/.*|galaxy\.yml|"
-                        r"meta/.*")
+EVERYTHING = re.compile(
+    r"requirements.*\.txt|pyproject\.toml|ansible\.cfg|Makefile|tools/.*|tests/conftest\.py|inventories/.*|galaxy\.yml|"
+    r"meta/.*"
+)
 COLLECTION = "ansible_collections.mobius.ops."
 #: These look at all files of the collection.
 LOOK_AT_ALL = ("tests/unit/test_documentation.py", "tests/unit/test_roles.py", "tests/unit/test_changed.py")
@@ -60,9 +62,14 @@ def quoted(tree: ast.Module) -> set[str]:
 
 def yaml_names(text: str) -> set[str]:
     """The names of modules, roles, filters, lookups and playbooks that a role or a playbook uses."""
-    return set(re.findall(r"^[ -]*mobius\.ops\.(\w+):|(?:name|role): mobius\.ops\.(\w+)|\| *mobius\.ops\.(\w+)|"
-                          r"lookup\('mobius\.ops\.(\w+)'|import_playbook: (?:mobius\.ops\.)?(\w+)|- mobius\.ops\.(\w+)$",
-                          text, re.MULTILINE))
+    return set(
+        re.findall(
+            r"^[ -]*mobius\.ops\.(\w+):|(?:name|role): mobius\.ops\.(\w+)|\| *mobius\.ops\.(\w+)|"
+            r"lookup\('mobius\.ops\.(\w+)'|import_playbook: (?:mobius\.ops\.)?(\w+)|- mobius\.ops\.(\w+)$",
+            text,
+            re.MULTILINE,
+        )
+    )
 
 
 def dependencies(texts: dict[str, str]) -> dict[str, set[str]]:
@@ -84,8 +91,9 @@ def dependencies(texts: dict[str, str]) -> dict[str, set[str]]:
                 names.append((quoted(tree), ("plugins/modules/",)))
         elif unit.startswith(("roles/", "playbooks/")):
             names.append(({name for names in yaml_names(text) for name in names if name}, ("plugins/", "roles/", "playbooks/")))
-        found[unit] = used | {other for some, folders in names for name in some for other in named.get(name, set())
-                              if other.startswith(folders)}
+        found[unit] = used | {
+            other for some, folders in names for name in some for other in named.get(name, set()) if other.startswith(folders)
+        }
         if unit.startswith("tests/"):
             found[unit].update(other for parent in Path(unit).parents if (other := f"{parent}/conftest.py") in texts and other != unit)
             if re.match("tests/(integration|traffic)/", unit):
@@ -114,6 +122,7 @@ def affected(changed: list[str], graph: dict[str, set[str]]) -> list[str]:
 
 def main(arguments: list[str]) -> None:
     """Print the names."""
+
     def git(*words: str) -> list[str]:
         return subprocess.run(["git", "-C", str(ROOT), *words], check=True, capture_output=True, text=True).stdout.splitlines()
 

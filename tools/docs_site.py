@@ -87,8 +87,18 @@ def reference(tools: Path, collections: Path, folder: Path) -> None:
     folder.mkdir(mode=0o755)
     folder.chmod(0o755)  # antsibull-docs wants a folder that others cannot write to
     paths = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(collections), "PATH": f"{tools}:{os.environ['PATH']}"}
-    venvs.run(str(tools / "antsibull-docs"), "collection", "--use-current", "--squash-hierarchy", "--no-add-antsibull-docs-version",
-        "--fail-on-error", "--dest-dir", str(folder), "mobius.ops", env=paths)
+    venvs.run(
+        str(tools / "antsibull-docs"),
+        "collection",
+        "--use-current",
+        "--squash-hierarchy",
+        "--no-add-antsibull-docs-version",
+        "--fail-on-error",
+        "--dest-dir",
+        str(folder),
+        "mobius.ops",
+        env=paths,
+    )
     (folder / "index.rst").unlink()
     for path in folder.glob("*.rst"):
         path.write_text(main_first(NOISE.sub("", path.read_text(encoding="utf-8"))), encoding="utf-8")
@@ -120,9 +130,13 @@ def summary(page: Path) -> str:
 
 def playbooks() -> str:
     """The page of all playbooks: what each does, the role that does it, and what AWX asks before it runs."""
-    lines = ["# Playbooks", "", "Run one with `ansible-playbook -i inventories/production mobius.ops.NAME`. How each ends, and with which "
-             "exit status: [outcomes](../docs/outcomes.md). The tables have what a template in [AWX](../docs/awx.md) asks for; every other "
-             "[setting](../docs/settings.md) may be given too."]
+    lines = [
+        "# Playbooks",
+        "",
+        "Run one with `ansible-playbook -i inventories/production mobius.ops.NAME`. How each ends, and with which "
+        "exit status: [outcomes](../docs/outcomes.md). The tables have what a template in [AWX](../docs/awx.md) asks for; every other "
+        "[setting](../docs/settings.md) may be given too.",
+    ]
     for path in sorted((ROOT / "playbooks").glob("*.yml")):
         plays = [play for play in yaml.safe_load(path.read_text(encoding="utf-8")) if "hosts" in play]
         if not plays or path.stem == "hosts":
@@ -150,9 +164,15 @@ def questions(playbook: str) -> list[str]:
     rows = {row["variable"]: row for one in templates(playbook) for row in awx_data.questions(one)}
     if not rows:
         return []
-    return ["", "| setting | question | default |", "|---|---|---|", *(
-        f"| `{row['variable']}` | {row['question_name']} {settings_doc.markdown(row.get('question_description', ''))} | {default(row)} |"
-        for row in rows.values())]
+    return [
+        "",
+        "| setting | question | default |",
+        "|---|---|---|",
+        *(
+            f"| `{row['variable']}` | {row['question_name']} {settings_doc.markdown(row.get('question_description', ''))} | {default(row)} |"
+            for row in rows.values()
+        ),
+    ]
 
 
 @functools.cache

@@ -31,8 +31,18 @@ def steps(copy: Path) -> dict[str, tuple[str, list[str], Path]]:
     python = sys.executable
     docs = ["lint-collection-docs", "--plugin-docs", "--validate-collection-refs", "self", "."]
     packages = str(copy.parents[2])
-    types = ["/usr/bin/env", f"MYPYPATH={packages}:{ROOT}/tools", f"{BIN}/mypy", "--config-file", "pyproject.toml", "--cache-dir",
-             ".build/mypy", "--no-error-summary", "-p", "ansible_collections.mobius.ops.plugins"]
+    types = [
+        "/usr/bin/env",
+        f"MYPYPATH={packages}:{ROOT}/tools",
+        f"{BIN}/mypy",
+        "--config-file",
+        "pyproject.toml",
+        "--cache-dir",
+        ".build/mypy",
+        "--no-error-summary",
+        "-p",
+        "ansible_collections.mobius.ops.plugins",
+    ]
     return {
         "sanity": ("ansible-test sanity", [python, f"{ROOT}/tools/sanity.py", str(BIN.parent), str(copy)], ROOT),
         "ansible": ("ansible-lint, production profile, and yamllint", [f"{BIN}/ansible-lint", "-q", "--offline"], copy),
@@ -41,11 +51,17 @@ def steps(copy: Path) -> dict[str, tuple[str, list[str], Path]]:
         "ruff": ("ruff", [f"{BIN}/ruff", "check", "--quiet", "--output-format=concise", "."], ROOT),
         "format": ("ruff's formatter; make format applies it", [f"{BIN}/ruff", "format", "--quiet", "--diff", "."], ROOT),
         "house": ("action group and role argument specs", [python, f"{ROOT}/tools/house.py"], ROOT),
-        "rooms": ("a room of module_utils imports rooms below it", [
-            "/usr/bin/env", f"PYTHONPATH={packages}", f"{BIN}/lint-imports", "--no-cache", "pyproject.toml"], ROOT),
+        "rooms": (
+            "a room of module_utils imports rooms below it",
+            ["/usr/bin/env", f"PYTHONPATH={packages}", f"{BIN}/lint-imports", "--no-cache", "pyproject.toml"],
+            ROOT,
+        ),
         "types": ("mypy, plugins and tools", [*types, *(f"-m{path.stem}" for path in sorted((ROOT / "tools").glob("*.py")))], ROOT),
-        "awx": ("the data for AWX: awx.awx's argument specs, surveys, rules, injectors, references", [
-            python, f"{ROOT}/tools/lint_awx.py"], ROOT),
+        "awx": (
+            "the data for AWX: awx.awx's argument specs, surveys, rules, injectors, references",
+            [python, f"{ROOT}/tools/lint_awx.py"],
+            ROOT,
+        ),
         "root": ("code that runs as root follows no path of another user", [python, f"{ROOT}/tools/root_code.py"], ROOT),
     }
 
@@ -53,9 +69,7 @@ def steps(copy: Path) -> dict[str, tuple[str, list[str], Path]]:
 def run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str, float]:
     """Runs one step; returns its exit status, its output and its seconds."""
     started = time.monotonic()
-    result = subprocess.run(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
+    result = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     lines = [line for line in result.stdout.splitlines() if not line.startswith(NOISE)]
     return result.returncode, "\n".join(lines), time.monotonic() - started
 

@@ -42,13 +42,20 @@ REFERENCES = {
 }
 BUILT_IN = {"Machine", "Source Control", "Vault", "Container Registry", "Red Hat Ansible Automation Platform"}
 #: What is made to be used, and what uses it.
-USED = {"controller_labels": ["labels"], "controller_credentials": ["credentials", "credential"],
-        "controller_credential_types": ["credential_type"],
-        "controller_notifications": [name for name in REFERENCES if name.startswith("notification_")]}
+USED = {
+    "controller_labels": ["labels"],
+    "controller_credentials": ["credentials", "credential"],
+    "controller_credential_types": ["credential_type"],
+    "controller_notifications": [name for name in REFERENCES if name.startswith("notification_")],
+}
 #: Which roles AWX knows for each kind of object.
-ROLES = {"job_templates": {"admin", "execute", "read"}, "workflows": {"admin", "execute", "read", "approval"},
-         "inventories": {"admin", "update", "adhoc", "use", "read"}, "projects": {"admin", "use", "update", "read"},
-         "credentials": {"admin", "use", "read"}}
+ROLES = {
+    "job_templates": {"admin", "execute", "read"},
+    "workflows": {"admin", "execute", "read", "approval"},
+    "inventories": {"admin", "update", "adhoc", "use", "read"},
+    "projects": {"admin", "use", "update", "read"},
+    "credentials": {"admin", "use", "read"},
+}
 #: Playbooks that wait for a watch to end.
 WATCHING = {"deploy", "monitor"}
 WATCH = "mobius_watch_duration"
@@ -140,9 +147,12 @@ def of_templates(data: Data) -> Iterator[Problem]:
     have = {playbook_of(one) for one in data.of(variable)}
     for name in awx_reads.playbooks():
         if name not in have:
-            yield Problem(f"{data.folder.name}/templates.yml", "",
-                          f"no job template runs playbooks/{name}.yml. Add an entry with playbook: {name}.yml "
-                          "to controller_templates, then run: .venv/bin/python tools/lint_awx.py --write")
+            yield Problem(
+                f"{data.folder.name}/templates.yml",
+                "",
+                f"no job template runs playbooks/{name}.yml. Add an entry with playbook: {name}.yml "
+                "to controller_templates, then run: .venv/bin/python tools/lint_awx.py --write",
+            )
     for one in data.of(variable):
         for text in of_template(data, one):
             yield data.problem(variable, one.get("name"), text)

@@ -70,11 +70,15 @@ def check(core: str, python: str) -> tuple[list[str], str]:
     copy = tree.copy(BASE / f"{core}-tree")  # one each: ansible-test writes into it
     # utils use nothing of Ansible: what differs for them is Python, and the oldest one says most. On newer ones modules use them
     unit = ["tests/unit/plugins", "tests/unit/test_outcome.py", "tests/unit/test_roles.py", "--ignore=tests/unit/plugins/module_utils"]
-    return reported(core, tools, {
-        "unit": [str(tools / "pytest"), *unit, "-q", "-n", "2", "-m", "not slow", "-p", "no:cacheprovider"],
-        "main path": [str(tools / "pytest"), "tests/integration/test_main_path.py", "-q", "-p", "no:cacheprovider"],
-        "sanity": [sys.executable, f"{ROOT}/tools/sanity.py", str(tools.parent), str(copy), "--own-python"],
-    })
+    return reported(
+        core,
+        tools,
+        {
+            "unit": [str(tools / "pytest"), *unit, "-q", "-n", "2", "-m", "not slow", "-p", "no:cacheprovider"],
+            "main path": [str(tools / "pytest"), "tests/integration/test_main_path.py", "-q", "-p", "no:cacheprovider"],
+            "sanity": [sys.executable, f"{ROOT}/tools/sanity.py", str(tools.parent), str(copy), "--own-python"],
+        },
+    )
 
 
 def reported(name: str, tools: Path, commands: dict[str, list[str]]) -> tuple[list[str], str]:
@@ -113,8 +117,10 @@ def main(names: list[str]) -> int:
         return 2
     failed = []
     with ThreadPoolExecutor(max_workers=2) as pool:
-        running = [(name, f"{title} on {python}", pool.submit(check, name, python) if name in CORES else pool.submit(check_target, python))
-                   for name, title, python in here(names)]
+        running = [
+            (name, f"{title} on {python}", pool.submit(check, name, python) if name in CORES else pool.submit(check_target, python))
+            for name, title, python in here(names)
+        ]
         for name, title, job in running:
             broken, report = job.result()
             print(f"== {title}\n{report}", flush=True)

@@ -54,8 +54,10 @@ def refusal(version: str) -> str:
     if number(version) <= number(newest):
         return f"version: expected one after {newest}, the newest release, found {version}. Give a newer one."
     if "//example.org/" in galaxy(ROOT)["repository"]:
-        return ("galaxy.yml: repository: expected the address where the source lies, found a placeholder. "
-                "Write the real addresses into repository, documentation, homepage and issues.")
+        return (
+            "galaxy.yml: repository: expected the address where the source lies, found a placeholder. "
+            "Write the real addresses into repository, documentation, homepage and issues."
+        )
     changed = subprocess.run(["git", "-C", str(ROOT), "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
     if changed:
         return f"checkout: expected no uncommitted change, found {len(changed.splitlines())}, such as {changed.split()[1]}. Commit them."
@@ -68,6 +70,7 @@ def absolute(text: str, page: str, address: str) -> str:
     :param page: its path below the repository.
     :param address: where the files of this version lie.
     """
+
     def lead(found: re.Match[str]) -> str:
         path, mark, anchor = found[1].partition("#")
         return f"]({address}/{os.path.normpath(os.path.join(os.path.dirname(page), path))}{mark}{anchor})"
@@ -140,8 +143,10 @@ def main(arguments: list[str]) -> int:
         print(f"release: galaxy-importer takes {version} as it would be released: {os.path.relpath(tarball)}")
         return 0
     keep(work, tarball)
-    print(f"release: {version} is in .build/dist. Read CHANGELOG.rst as a user would, then:\n"
-          f"  git add -A && git commit -m 'Release {version}' && git tag {version}")
+    print(
+        f"release: {version} is in .build/dist. Read CHANGELOG.rst as a user would, then:\n"
+        f"  git add -A && git commit -m 'Release {version}' && git tag {version}"
+    )
     return 0
 
 

@@ -16,8 +16,10 @@ ROLES = settings_doc.ROOT / "roles"
 #: Entry points whose many options have a page of their own.
 ELSEWHERE = {"settings"}
 #: Roles without a scenario of their own, and why.
-INTERNAL = {"mobius": "It does nothing by itself: it holds the settings, the deploy lock and the outcomes of the other roles. "
-                      "So it has no scenario of its own; the scenario of each other role tries it."}
+INTERNAL = {
+    "mobius": "It does nothing by itself: it holds the settings, the deploy lock and the outcomes of the other roles. "
+    "So it has no scenario of its own; the scenario of each other role tries it."
+}
 #: What a role for releases finds on the host.
 NEEDS = {
     "app": "It needs a host with Python, and no more.",
@@ -61,20 +63,30 @@ def page(role: str) -> str:
     """A role's page."""
     about = yaml.safe_load((ROLES / role / "meta" / "main.yml").read_text(encoding="utf-8"))["galaxy_info"]
     systems = ", ".join(f"{system['name']} {' and '.join(system['versions'])}" for system in about["platforms"])
-    lines = [f"# mobius.ops.{role}", "", "<!-- Written by tools/role_readmes.py from meta/argument_specs.yml; change that. -->", "",
-             f"{about['description']}. A role of the collection `mobius.ops`: [overview](../../README.md), "
-             f"[getting started](../../docs/getting-started.md). The same text at a shell: `ansible-doc -t role mobius.ops.{role}`.", "",
-             f"Ansible-core {about['min_ansible_version']} or newer on the controller, Python 3.9 or newer on the target; "
-             f"tested on {systems}."]
+    lines = [
+        f"# mobius.ops.{role}",
+        "",
+        "<!-- Written by tools/role_readmes.py from meta/argument_specs.yml; change that. -->",
+        "",
+        f"{about['description']}. A role of the collection `mobius.ops`: [overview](../../README.md), "
+        f"[getting started](../../docs/getting-started.md). The same text at a shell: `ansible-doc -t role mobius.ops.{role}`.",
+        "",
+        f"Ansible-core {about['min_ansible_version']} or newer on the controller, Python 3.9 or newer on the target; tested on {systems}.",
+    ]
     for entry, spec in specs(role).items():
         lines += entry_point(role, entry, spec)
     lines += alone(role)
     used = read_by(role) if role != "mobius" else []
     if used:
-        lines += ["", "## Settings of all roles that it reads", "",
-                  "They are explained in [settings](../../docs/settings.md), and have good defaults unless that page says that they "
-                  "are required.",
-                  "", ", ".join(f"`{name}`" for name in used) + "."]
+        lines += [
+            "",
+            "## Settings of all roles that it reads",
+            "",
+            "They are explained in [settings](../../docs/settings.md), and have good defaults unless that page says that they "
+            "are required.",
+            "",
+            ", ".join(f"`{name}`" for name in used) + ".",
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -83,10 +95,16 @@ def alone(role: str) -> list[str]:
     if role in INTERNAL:
         return ["", "## This role alone", "", INTERNAL[role]]
     example = (settings_doc.ROOT / "molecule" / f"role-{role}" / "converge.yml").read_text(encoding="utf-8").removeprefix("---\n").rstrip()
-    lines = (["", "## This role alone, for a service that something else deploys", "",
-              "Nothing else has to be set up on the host. What works then, and what needs more: [adopt a service](../../docs/adopt.md)."]
-             if "mobius_adopted" in example else
-             ["", "## This role alone", "", NEEDS[role]])
+    lines = (
+        [
+            "",
+            "## This role alone, for a service that something else deploys",
+            "",
+            "Nothing else has to be set up on the host. What works then, and what needs more: [adopt a service](../../docs/adopt.md).",
+        ]
+        if "mobius_adopted" in example
+        else ["", "## This role alone", "", NEEDS[role]]
+    )
     return [*lines, "", "```yaml", example, "```"]
 
 

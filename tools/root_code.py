@@ -22,7 +22,9 @@ KINDS = {
     "recursion": "fails with a RecursionError on deep input. Use a loop",
 }
 _CALLS = {
-    "copytree": ("copytree",), "copystat": ("copystat", "copymode", "copy2", "copy"), "chown": ("chown", "lchown"),
+    "copytree": ("copytree",),
+    "copystat": ("copystat", "copymode", "copy2", "copy"),
+    "chown": ("chown", "lchown"),
     "chmod": ("chmod", "lchmod"),
 }
 _MODULES = {"copytree": "shutil", "copystat": "shutil", "chown": "os", "chmod": "os"}

@@ -16,8 +16,28 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "settings.md"
-ROLES = ("mobius", "app", "backup", "preflight", "deploy", "rollback", "monitor", "status", "health", "ffmpeg", "diagnose", "respond",
-         "logs", "cleanup", "maintenance", "schedule", "oncall", "incident", "smoke_test", "report")
+ROLES = (
+    "mobius",
+    "app",
+    "backup",
+    "preflight",
+    "deploy",
+    "rollback",
+    "monitor",
+    "status",
+    "health",
+    "ffmpeg",
+    "diagnose",
+    "respond",
+    "logs",
+    "cleanup",
+    "maintenance",
+    "schedule",
+    "oncall",
+    "incident",
+    "smoke_test",
+    "report",
+)
 HEAD = """\
 # Settings
 
@@ -36,16 +56,43 @@ A value with blanks needs two kinds of quotes at a shell: `-e "mobius_why='uploa
 """
 #: What most hosts set, or look at once; all others have defaults that few change.
 EVERYDAY = {
-    "Which host, which application": ["mobius_env", "mobius_root", "mobius_user", "mobius_profile", "mobius_command", "mobius_port",
-                                      "mobius_service_environment", "mobius_dotenv"],
-    "What is deployed": ["mobius_release_source", "mobius_version", "mobius_release_ref", "mobius_build_command", "mobius_migration",
-                         "mobius_serial"],
+    "Which host, which application": [
+        "mobius_env",
+        "mobius_root",
+        "mobius_user",
+        "mobius_profile",
+        "mobius_command",
+        "mobius_port",
+        "mobius_service_environment",
+        "mobius_dotenv",
+    ],
+    "What is deployed": [
+        "mobius_release_source",
+        "mobius_version",
+        "mobius_release_ref",
+        "mobius_build_command",
+        "mobius_migration",
+        "mobius_serial",
+    ],
     "Without downtime": ["mobius_proxy_port", "mobius_standby_port", "mobius_state", "mobius_drain_timeout"],
-    "Is it well?": ["mobius_health_path", "mobius_health_assertions", "mobius_watch_duration", "mobius_auto_rollback",
-                    "mobius_smoke_after_switch", "mobius_public_url"],
+    "Is it well?": [
+        "mobius_health_path",
+        "mobius_health_assertions",
+        "mobius_watch_duration",
+        "mobius_auto_rollback",
+        "mobius_smoke_after_switch",
+        "mobius_public_url",
+    ],
     "Who may deploy, and when": ["mobius_approvals", "mobius_preflight_ci", "mobius_deploy_windows", "mobius_deploy_freeze"],
-    "Backups": ["mobius_shared_folders", "mobius_backup_dir", "mobius_backup_keep_daily", "mobius_backup_keep_weekly",
-                "mobius_backup_keep_monthly", "mobius_backup_max_age", "mobius_backup_sign_key"],
+    "Backups": [
+        "mobius_shared_folders",
+        "mobius_backup_dir",
+        "mobius_backup_keep_daily",
+        "mobius_backup_keep_weekly",
+        "mobius_backup_keep_monthly",
+        "mobius_backup_max_age",
+        "mobius_backup_sign_key",
+    ],
 }
 #: Entry points that only roles and playbooks call; what they take is no setting.
 INTERNAL = {"checks", "outcome", "report"}
@@ -138,8 +185,13 @@ def entry_points() -> Iterator[tuple[str, str, dict[str, Any]]]:
 def everyday(specs: list[dict[str, Any]]) -> list[str]:
     """The part of the page with the settings that most people want."""
     options = {name: option for spec in reversed(specs) for name, option in spec["options"].items()}
-    lines = ["", "## Everyday settings", "", f"The {sum(map(len, EVERYDAY.values()))} settings that most hosts set, or look at once. "
-             "All others follow below, and have defaults that few change."]
+    lines = [
+        "",
+        "## Everyday settings",
+        "",
+        f"The {sum(map(len, EVERYDAY.values()))} settings that most hosts set, or look at once. "
+        "All others follow below, and have defaults that few change.",
+    ]
     for title, names in EVERYDAY.items():
         lines += ["", f"### {title}", "", "| name | type | default | meaning |", "|---|---|---|---|"]
         lines += [row(name, options[name]) for name in names]

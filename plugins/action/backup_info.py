@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Verify backups, and show how far that is; documented as the module C(backup_info)."""
+
 from __future__ import annotations
 
 from ansible_collections.mobius.ops.plugins.plugin_utils.background import BackgroundAction

@@ -4,6 +4,7 @@
 
 Only here that can be looked up. Documented as the module C(deploy_lock).
 """
+
 from __future__ import annotations
 
 import os

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Draw on the controller what the module log_report counted, and write it to the target; documented as that module."""
+
 from __future__ import annotations
 
 import typing as t
@@ -9,8 +10,10 @@ from ansible_collections.mobius.ops.plugins.plugin_utils import log_page, watch_
 from ansible_collections.mobius.ops.plugins.plugin_utils.page_action import PageAction
 
 #: What is said instead of a page. It is no failure: the report itself is there.
-NO_PYGAL = ("The page was not written: the controller's Python has no package pygal, which draws the charts. "
-            "Install it there with pip install pygal, or set mobius_report: false.")
+NO_PYGAL = (
+    "The page was not written: the controller's Python has no package pygal, which draws the charts. "
+    "Install it there with pip install pygal, or set mobius_report: false."
+)
 
 
 class ActionModule(PageAction):

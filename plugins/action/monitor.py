@@ -4,6 +4,7 @@
 
 Nothing depends on it: the watch runs on the target, and goes on when this ends.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -26,8 +27,10 @@ FEW = 3
 #: Seconds between two tries to ask a watch that does not answer.
 RETRY = 5
 #: Said once a run, before the first line of a watch: an interrupted controller has no say any more.
-DETACH = ("Ctrl-C detaches; the watch goes on by itself. See it again: mobius.ops.monitor -e mobius_monitor_attach=true. "
-          "End it: mobius.ops.monitor -e mobius_monitor_stop=true.")
+DETACH = (
+    "Ctrl-C detaches; the watch goes on by itself. See it again: mobius.ops.monitor -e mobius_monitor_attach=true. "
+    "End it: mobius.ops.monitor -e mobius_monitor_stop=true."
+)
 BARS = "▁▂▃▄▅▆▇█"
 #: Of the log's levels; what is as it should be has none.
 COLORS = {" ERROR ": C.COLOR_ERROR, " WARN ": C.COLOR_WARN, " ends: healthy": C.COLOR_OK}
@@ -40,7 +43,8 @@ def spark(recent: list[dict[str, t.Any]], width: int = 20) -> str:
     highest = max((sample["ms"] for sample in shown if sample["outcome"] in MEASURED), default=0) or 1
     return "".join(
         BARS[min(len(BARS) - 1, int(sample["ms"] / highest * (len(BARS) - 1)))] if sample["outcome"] in MEASURED else "×"
-        for sample in shown)
+        for sample in shown
+    )
 
 
 class ActionModule(ActionBase):

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Measure how far a target's clock is off, then let the module preflight judge; documented as that module."""
+
 from __future__ import annotations
 
 import time

@@ -4,6 +4,7 @@
 
 The module writes what it does into a file on this machine, and a thread shows it. So the build stays a child of this run and ends with it.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -94,6 +95,7 @@ class ActionModule(ActionBase):
             while not ended.wait(LOOK):
                 live.look()
             live.look()
+
         thread = threading.Thread(target=follow, daemon=True)
         thread.start()
         try:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Check a role's settings on the controller; documented as the module C(settings)."""
+
 from __future__ import annotations
 
 import os
@@ -29,7 +30,13 @@ KINDS: dict[str, tuple[str, t.Callable[..., t.Any]]] = {
 
 #: How a value is called that must not be shown.
 FOUND: tuple[tuple[type | tuple[type, ...], str], ...] = (
-    (bool, "true or false"), ((int, float), "a number"), (str, "a text"), (dict, "a dictionary"), (list, "a list"), (type(None), "nothing"))
+    (bool, "true or false"),
+    ((int, float), "a number"),
+    (str, "a text"),
+    (dict, "a dictionary"),
+    (list, "a list"),
+    (type(None), "nothing"),
+)
 
 
 def shown(value: t.Any, option: dict[str, t.Any]) -> str:
@@ -71,8 +78,11 @@ def mistake(name: str, value: t.Any, option: dict[str, t.Any]) -> str:
 _OF_STEPS = smoke_suite.EVERY_STEP.union(*smoke_suite.FIELDS.values())
 #: Lists of dictionaries whose fields are known here, and read later only.
 FIELDS: dict[str, t.Collection[str]] = {
-    "mobius_checks": {"name", "url", *probe.DEFAULTS}, "mobius_smoke_checks": {"name", "url", *probe.DEFAULTS},
-    "mobius_smoke_suite": _OF_STEPS, "mobius_canary_leave": _OF_STEPS, "mobius_canary_look": _OF_STEPS,
+    "mobius_checks": {"name", "url", *probe.DEFAULTS},
+    "mobius_smoke_checks": {"name", "url", *probe.DEFAULTS},
+    "mobius_smoke_suite": _OF_STEPS,
+    "mobius_canary_leave": _OF_STEPS,
+    "mobius_canary_look": _OF_STEPS,
     "mobius_shared_folders": shared_folders.FIELDS,
 }
 
@@ -106,8 +116,11 @@ class ActionModule(ActionBase):
         mistakes = [mistake(name, value, options[name]) for name, value in sorted(given.items())]
         if given.get("mobius_dotenv") and not any(told.startswith("mobius_dotenv:") for told in mistakes):
             mistakes.append(unfit_secrets(given["mobius_dotenv"]))
-        mistakes += [f"{name}: expected a value, found none. Set it in the inventory or with -e."
-                     for name in sorted(options) if options[name].get("required") and name not in known]
+        mistakes += [
+            f"{name}: expected a value, found none. Set it in the inventory or with -e."
+            for name in sorted(options)
+            if options[name].get("required") and name not in known
+        ]
         mistakes += setting_names.unknown(known, os.path.abspath(os.path.join(self._task.args["spec"], *[os.pardir] * 4)))
         mistakes += [told for name, allowed in FIELDS.items() for told in setting_names.fields(name, given.get(name), allowed)]
         if any(mistakes):

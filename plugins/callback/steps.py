@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The output of the playbooks: a line a step, and the outcome last."""
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -48,8 +49,9 @@ from ansible_collections.mobius.ops.plugins.plugin_utils.task_events import part
 
 KEPT = 50
 #: Actions that do nothing on a host.
-_QUIET = frozenset(f"{prefix}{name}" for prefix in ("", "ansible.builtin.")
-                   for name in ("include_tasks", "include_role", "set_fact", "set_stats"))
+_QUIET = frozenset(
+    f"{prefix}{name}" for prefix in ("", "ansible.builtin.") for name in ("include_tasks", "include_role", "set_fact", "set_stats")
+)
 
 
 class Recorder:
@@ -113,7 +115,7 @@ class CallbackModule(Default):
         try:
             os.makedirs(folder, mode=0o700, exist_ok=True)
             old = sorted(entry for entry in os.listdir(folder) if entry.endswith(".log"))
-            for entry in old[:max(0, len(old) - KEPT + 1)]:
+            for entry in old[: max(0, len(old) - KEPT + 1)]:
                 os.unlink(os.path.join(folder, entry))
             stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
             descriptor, self._log = tempfile.mkstemp(".log", f"{stamp}-{name}-", folder)

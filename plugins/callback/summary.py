@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What came of a run, in files for pipelines."""
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -109,8 +110,11 @@ class CallbackModule(CallbackBase):
         """The end: write what came of it."""
         for _line in self._steps.end():
             pass
-        bad = {host: "unreachable" if summary["unreachable"] else "failed" if summary["failures"] else "ok"
-               for host in sorted(stats.processed) for summary in [stats.summarize(host)]}
+        bad = {
+            host: "unreachable" if summary["unreachable"] else "failed" if summary["failures"] else "ok"
+            for host in sorted(stats.processed)
+            for summary in [stats.summarize(host)]
+        }
         if len(bad) > 1 and bad.get("localhost") == "ok":  # the controller's own tasks
             del bad["localhost"]
         run, left = self._run, dict(stats.custom.get("_run", {}))

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The options that define probes."""
+
 from __future__ import annotations
 
 
@@ -117,6 +118,12 @@ requirements:
 
 
 # The same for checks that drills use. ansible-test wants texts in the class to be literals, so it is set here.
-setattr(ModuleDocFragment, "DRILL", ModuleDocFragment.DOCUMENTATION.replace("\n  checks:\n", "\n  drill_checks:\n", 1).replace(  # noqa: B010
-    "The probes that tell whether the service is well.",
-    "The probes that the application must pass on restored data; those of O(checks) when there is none.", 1))
+setattr(
+    ModuleDocFragment,
+    "DRILL",
+    ModuleDocFragment.DOCUMENTATION.replace("\n  checks:\n", "\n  drill_checks:\n", 1).replace(  # noqa: B010
+        "The probes that tell whether the service is well.",
+        "The probes that the application must pass on restored data; those of O(checks) when there is none.",
+        1,
+    ),
+)

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The filter C(backup_page)."""
+
 from __future__ import annotations
 
 import os
@@ -41,9 +42,26 @@ def backup_page(backups: list[dict[str, t.Any]]) -> str:
     """The folder, and below it a line an archive."""
     folders = sorted({os.path.dirname(backup["archive"]) for backup in backups})
     head = ["archive", "created", "size", "release", "status", "reason", "for"]
-    return "\n".join([*(f"In {folder}" for folder in folders), *table(head, [
-        [os.path.basename(backup["archive"]), backup["created"], human_size(backup["size"]) if backup["size"] is not None else "-",
-         backup["release"], backup["status"], remarks(backup), made_for(backup)] for backup in backups])])
+    return "\n".join(
+        [
+            *(f"In {folder}" for folder in folders),
+            *table(
+                head,
+                [
+                    [
+                        os.path.basename(backup["archive"]),
+                        backup["created"],
+                        human_size(backup["size"]) if backup["size"] is not None else "-",
+                        backup["release"],
+                        backup["status"],
+                        remarks(backup),
+                        made_for(backup),
+                    ]
+                    for backup in backups
+                ],
+            ),
+        ]
+    )
 
 
 class FilterModule:

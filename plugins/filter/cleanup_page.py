@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The filter C(cleanup_page)."""
+
 from __future__ import annotations
 
 import typing as t
@@ -50,16 +51,27 @@ OUTCOMES = ("planned", "cleaned", "restored", "purged", "not_cleaned")
 SHOWN = 20
 #: Why old files stay, in words.
 REASONS = {
-    "named": "a database or a JSON store names it", "unclear": "its name has no letter or digit to look for in the stores",
-    "recent": "left alone for less than mobius_cleanup_grace", "hard_link": "it has a second name",
-    "in_use": "a program has it open", "changed": "it changed meanwhile", "gone": "it is gone",
+    "named": "a database or a JSON store names it",
+    "unclear": "its name has no letter or digit to look for in the stores",
+    "recent": "left alone for less than mobius_cleanup_grace",
+    "hard_link": "it has a second name",
+    "in_use": "a program has it open",
+    "changed": "it changed meanwhile",
+    "gone": "it is gone",
     "not_in_backup": "no verified backup holds it",
-    "differs_from_backup": "the backup holds another content", "over_quota": "over mobius_cleanup_max_files or mobius_cleanup_max_bytes",
-    "out_of_time": "over mobius_cleanup_limit", "kept": "mobius_cleanup_keep",
+    "differs_from_backup": "the backup holds another content",
+    "over_quota": "over mobius_cleanup_max_files or mobius_cleanup_max_bytes",
+    "out_of_time": "over mobius_cleanup_limit",
+    "kept": "mobius_cleanup_keep",
     "other_filesystem": "on another file system than the quarantine",
-    "mount": "folders where something is mounted, not entered", "not_a_file": "a link, pipe, socket or device",
-    "other_owner": "of another user than the folder", "denied": "the service's user may not", "no_birth_time": "no time of birth is kept",
-    "taken": "another file has its name", "no_folder": "its folder is gone"}
+    "mount": "folders where something is mounted, not entered",
+    "not_a_file": "a link, pipe, socket or device",
+    "other_owner": "of another user than the folder",
+    "denied": "the service's user may not",
+    "no_birth_time": "no time of birth is kept",
+    "taken": "another file has its name",
+    "no_folder": "its folder is gone",
+}
 
 
 def stays(counts: dict[str, dict[str, int]]) -> list[list[t.Any]]:
@@ -104,8 +116,10 @@ def cleanup_page(done: dict[str, t.Any], state: str = "planned", check: bool = F
     if done["files"] and state == "planned":
         more = " Do it with -e mobius_cleanup_state=cleaned."
     elif done["run"]:
-        more = (" The room is free once they expire. Undo it with -e mobius_cleanup_state=restored and mobius_cleanup_paths, "
-                f"run {done['run']}.")
+        more = (
+            " The room is free once they expire. Undo it with -e mobius_cleanup_state=restored and mobius_cleanup_paths, "
+            f"run {done['run']}."
+        )
     return {"page": page, "outcome": "planned" if check else state, "good": True, "message": done["message"] + more}
 
 

@@ -148,8 +148,7 @@ class Deploy:
             return f"{name} is live and verified already; {self._kept()}{self.mixed(fleet)}"
         if outcome == "planned":
             return (
-                f"{name} would replace {self.before or 'nothing'} after a backup and be watched for {self.duration} s; "
-                "nothing was changed."
+                f"{name} would replace {self.before or 'nothing'} after a backup and be watched for {self.duration} s; nothing was changed."
             )
         if outcome == "deployed":
             return (

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The filter C(diagnosis_page)."""
+
 from __future__ import annotations
 
 import typing as t
@@ -40,8 +41,11 @@ _FRAMES = 8
 
 def cause_lines(cause: dict[str, t.Any]) -> list[str]:
     """A cause with its evidence and what to do."""
-    return [f"  {cause['name']}, {cause['confidence']}: {cause['text']}", *(f"    saw: {line}" for line in cause["evidence"]),
-            f"    next: {cause['todo']}."]
+    return [
+        f"  {cause['name']}, {cause['confidence']}: {cause['text']}",
+        *(f"    saw: {line}" for line in cause["evidence"]),
+        f"    next: {cause['todo']}.",
+    ]
 
 
 def stack_lines(stack: dict[str, t.Any] | None) -> list[str]:
@@ -55,10 +59,14 @@ def stack_lines(stack: dict[str, t.Any] | None) -> list[str]:
 def recent_lines(evidence: dict[str, t.Any]) -> list[str]:
     """What the logs tell of the last minutes."""
     recent = evidence.get("recent") or {}
-    slow = [f"  {one['route']}: {one['median'] / 1000:.1f} s, p95 {one['p95'] / 1000:.1f} s, {one['requests']} requests"
-            for one in recent.get("routes") or []]
-    return [*(["Slow routes of the last 15 minutes", *slow] if slow else []),
-            *(["Errors of the last 15 minutes", *(f"  {line}" for line in recent["errors"])] if recent.get("errors") else [])]
+    slow = [
+        f"  {one['route']}: {one['median'] / 1000:.1f} s, p95 {one['p95'] / 1000:.1f} s, {one['requests']} requests"
+        for one in recent.get("routes") or []
+    ]
+    return [
+        *(["Slow routes of the last 15 minutes", *slow] if slow else []),
+        *(["Errors of the last 15 minutes", *(f"  {line}" for line in recent["errors"])] if recent.get("errors") else []),
+    ]
 
 
 def verdict(result: dict[str, t.Any]) -> tuple[str, bool]:
@@ -80,8 +88,13 @@ def diagnosis_page(result: dict[str, t.Any]) -> dict[str, t.Any]:
     lines += ["Mended", f"  {result['fixed']}"] if result.get("fixed") else []
     lines += ["Still found", *(line for cause in result.get("after") or [] for line in cause_lines(cause))] if result.get("after") else []
     message = result.get("message") or result.get("msg") or "The host could not be looked at."
-    return {"page": "\n".join(lines) or "Nothing was found.", "outcome": outcome, "good": good, "message": message,
-            "names": [cause["name"] for cause in causes]}
+    return {
+        "page": "\n".join(lines) or "Nothing was found.",
+        "outcome": outcome,
+        "good": good,
+        "message": message,
+        "names": [cause["name"] for cause in causes],
+    }
 
 
 class FilterModule:

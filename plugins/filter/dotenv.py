@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The filter C(dotenv)."""
+
 from __future__ import annotations
 
 import re
@@ -52,8 +53,10 @@ def dotenv(values: dict[str, t.Any]) -> str:
         if not NAME.fullmatch(str(name)):
             raise AnsibleFilterError(f"mobius_dotenv: expected names of letters, digits and _, found {name!r}. Correct it.")
         if any(letter in text for letter in "\0\n\r'\"\\") or text != text.strip():
-            raise AnsibleFilterError(f"mobius_dotenv: expected a value of {name} on one line, without quotes, backslashes and outer "
-                                     "blanks, found another. Encode it.")
+            raise AnsibleFilterError(
+                f"mobius_dotenv: expected a value of {name} on one line, without quotes, backslashes and outer "
+                "blanks, found another. Encode it."
+            )
         quote = "'" if "#" in text or "`" in text else ""  # the npm package dotenv ends a value at them
         lines.append(f"{name}={quote}{text}{quote}\n")
     return "".join(lines)

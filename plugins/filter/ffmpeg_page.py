@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The filter C(ffmpeg_page)."""
+
 from __future__ import annotations
 
 import typing as t
@@ -53,14 +54,22 @@ def row(job: dict[str, t.Any]) -> list[t.Any]:
     output = max(job["outputs"], key=lambda one: one["size"], default=None)
     written = None if job["written_per_s"] is None or not job["verdict"] else human_size(job["written_per_s"]) + "/s"
     made = f"{shortened(output['path'])} ({human_size(output['size'])})" if output else None
-    return [job["name"], job["verdict"] or None, wording.duration(job["age"]), f"{job['cpu_pct']:.0f} %" if job["verdict"] else None,
-            None if job["speed"] is None or not job["verdict"] else f"{job['speed']:g}x", written, made,
-            f"{job['port']} {job['release'] or ''}".strip(), job["pid"]]
+    return [
+        job["name"],
+        job["verdict"] or None,
+        wording.duration(job["age"]),
+        f"{job['cpu_pct']:.0f} %" if job["verdict"] else None,
+        None if job["speed"] is None or not job["verdict"] else f"{job['speed']:g}x",
+        written,
+        made,
+        f"{job['port']} {job['release'] or ''}".strip(),
+        job["pid"],
+    ]
 
 
 def shortened(path: str) -> str:
     """A path by its end, which tells more."""
-    return path if len(path) <= _OUTPUT else "…" + path[-_OUTPUT + 1:]
+    return path if len(path) <= _OUTPUT else "…" + path[-_OUTPUT + 1 :]
 
 
 def worth(result: dict[str, t.Any]) -> str:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a deploy knows of all its hosts, for the one decision that they share."""
+
 from __future__ import annotations
 
 import typing as t
@@ -62,15 +63,21 @@ def fleet(hosts: list[str], hostvars: t.Any) -> dict[str, t.Any]:
     incidents = [_facts(_facts(hostvars[host], "deploy_incident"), "incident").get("id") for host in wanting]
     incidents += [watches[host].get("incident") for host in went_back]
     return {
-        "wanting": wanting, "ahead": ahead, "behind": behind, "back_to": _back_to(hostvars[behind[0]]) if behind else "",
+        "wanting": wanting,
+        "ahead": ahead,
+        "behind": behind,
+        "back_to": _back_to(hostvars[behind[0]]) if behind else "",
         "migrates": next((host for host in wanting if _has_migrated(hostvars[host])), "" if ahead else next(iter(wanting), "")),
         "broken": any(hostvars[host].get("deploy_rescued") for host in wanting),
-        "failed": failed, "went_back": went_back, "lost": lost,
+        "failed": failed,
+        "went_back": went_back,
+        "lost": lost,
         "culprits": [host for host in hosts if host in failed or host in went_back or host in lost],
         "reporter": next((host for host in present if host in failed), next((host for host in present if host not in lost), "")),
         "incident": str(next((found for found in incidents if found), "")),
-        "stuck": [host for host in wanting
-                  if any(_facts(hostvars[host], name).get("msg") for name in ("deploy_went_back", "deploy_unmigrated"))],
+        "stuck": [
+            host for host in wanting if any(_facts(hostvars[host], name).get("msg") for name in ("deploy_went_back", "deploy_unmigrated"))
+        ],
         "down": any(not hostvars[host].get("deploy_serving", True) and host not in went_back for host in failed),
     }
 
@@ -88,8 +95,12 @@ def _is_behind(variables: t.Any) -> bool:
 
 def _back_to(variables: t.Any) -> str:
     """The release that a host has gone back to, or has kept."""
-    return str(_facts(_facts(variables, "deploy_went_back"), "release").get("id")
-               or _facts(_facts(variables, "monitor_watch"), "rollback").get("to") or _facts(variables, "deploy_before").get("live") or "")
+    return str(
+        _facts(_facts(variables, "deploy_went_back"), "release").get("id")
+        or _facts(_facts(variables, "monitor_watch"), "rollback").get("to")
+        or _facts(variables, "deploy_before").get("live")
+        or ""
+    )
 
 
 def _has_migrated(variables: t.Any) -> bool:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The filter C(health_page)."""
+
 from __future__ import annotations
 
 import typing as t
@@ -63,8 +64,16 @@ def with_unit(number: float | None, unit: str) -> str | None:
 def row(one: dict[str, t.Any], place: str) -> list[t.Any]:
     """A line of the table."""
     figures = [with_unit(one[name], "ms") for name in ("p50_ms", "p95_ms", "max_ms")]
-    return [one["check"], place, one["status"], one["requests"], with_unit(one["error_rate_pct"], "%"), *figures,
-            with_unit(one["certificate_days"], "days"), wrong(one)]
+    return [
+        one["check"],
+        place,
+        one["status"],
+        one["requests"],
+        with_unit(one["error_rate_pct"], "%"),
+        *figures,
+        with_unit(one["certificate_days"], "days"),
+        wrong(one),
+    ]
 
 
 def health_page(instance: dict[str, t.Any], public: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
@@ -78,9 +87,12 @@ def health_page(instance: dict[str, t.Any], public: dict[str, t.Any] | None = No
         place, worst = faulty[0]
         others = f", and {len(faulty) - 1} more" if len(faulty) > 1 else ""
         message = f"{worst['check']} from {place} is {worst['status']} ({wrong(worst)}){others}, of {len(found)} endpoints."
-    return {"page": "\n".join(table(HEAD, [row(one, place) for place, one in found])), "message": message,
-            "well": bool(found) and not any(one["status"] in ("critical", "unknown") for _place, one in found),
-            "faulty": list(dict.fromkeys(one["check"] for _place, one in faulty))}
+    return {
+        "page": "\n".join(table(HEAD, [row(one, place) for place, one in found])),
+        "message": message,
+        "well": bool(found) and not any(one["status"] in ("critical", "unknown") for _place, one in found),
+        "faulty": list(dict.fromkeys(one["check"] for _place, one in faulty)),
+    }
 
 
 class FilterModule:

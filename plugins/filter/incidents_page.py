@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The filter C(incidents_page)."""
+
 from __future__ import annotations
 
 import typing as t
@@ -69,17 +70,37 @@ def merged(results: dict[str, Facts]) -> list[tuple[list[str], Facts]]:
 
 def rows(found: list[tuple[list[str], Facts]]) -> list[str]:
     """The table."""
-    return table(["id", "severity", "status", "phase", "opened", "hosts", "taken by", "due", "what"], [
-        [one["id"], f"{one['severity']} {one['severity_name']}", one["status"], one["phase"], one["opened"] or None, listed(hosts, 4),
-         one["acknowledged_by"] or None, due(one),
-         cut(one_line(one["title"]), _TITLE) + (f" ({one['again']} times again)" if one["again"] else "")] for hosts, one in found])
+    return table(
+        ["id", "severity", "status", "phase", "opened", "hosts", "taken by", "due", "what"],
+        [
+            [
+                one["id"],
+                f"{one['severity']} {one['severity_name']}",
+                one["status"],
+                one["phase"],
+                one["opened"] or None,
+                listed(hosts, 4),
+                one["acknowledged_by"] or None,
+                due(one),
+                cut(one_line(one["title"]), _TITLE) + (f" ({one['again']} times again)" if one["again"] else ""),
+            ]
+            for hosts, one in found
+        ],
+    )
 
 
 def in_full(one: Facts) -> list[str]:
     """An incident with clocks and timeline."""
     clocks = [[each["name"], each["due"], each["met"] or ("OVERDUE" if each["overdue"] else None)] for each in one["clocks"]]
-    return ["", "Clocks", *table(["what", "by", "done"], clocks), "", "Timeline", *(f"  {line}" for line in one["timeline"]),
-            f"  Evidence: {one['record']['path'][:-len('.json')]}.md"]
+    return [
+        "",
+        "Clocks",
+        *table(["what", "by", "done"], clocks),
+        "",
+        "Timeline",
+        *(f"  {line}" for line in one["timeline"]),
+        f"  Evidence: {one['record']['path'][: -len('.json')]}.md",
+    ]
 
 
 def _failed(results: dict[str, Facts]) -> list[str]:
@@ -103,8 +124,7 @@ def _asked(results: dict[str, Facts], name: str) -> tuple[list[str], str]:
     return list(having), ""
 
 
-def incidents_page(results: dict[str, Facts], id: str = "", show: str = "open",
-                   review: bool = False) -> Facts:
+def incidents_page(results: dict[str, Facts], id: str = "", show: str = "open", review: bool = False) -> Facts:
     """The page, and what comes of it."""
     failed = _failed(results)
     found = merged(results)
@@ -120,8 +140,15 @@ def incidents_page(results: dict[str, Facts], id: str = "", show: str = "open",
         said = "" if problem == " ".join(failed) else problem
     else:
         said = f"{id}: {results[hosts[0]]['incident']['summary']['status']}." if id else _said(found, show)
-    return {"page": "\n".join(lines), "outcome": outcome, "good": good, "message": " ".join(filter(None, [*failed, said, *damaged])),
-            "ids": [one["id"] for _hosts, one in found], "hosts": hosts, "problem": problem}
+    return {
+        "page": "\n".join(lines),
+        "outcome": outcome,
+        "good": good,
+        "message": " ".join(filter(None, [*failed, said, *damaged])),
+        "ids": [one["id"] for _hosts, one in found],
+        "hosts": hosts,
+        "problem": problem,
+    }
 
 
 def _outcome(failed: list[str], name: str, problem: str, show: str, found: list[t.Any]) -> str:

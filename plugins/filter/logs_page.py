@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The filter C(logs_page)."""
+
 from __future__ import annotations
 
 import os
@@ -61,53 +62,83 @@ def ms(value: float | None) -> str | None:
 
 def errors(found: list[dict[str, t.Any]]) -> list[str]:
     """Errors by template."""
-    rows = [[one["count"], ("NEW " if one["new"] else "") + cut(one["template"], _TEMPLATE), one["first"] or None, one["last"] or None,
-             one["release"] or None, one["incident"] or None] for one in found]
+    rows = [
+        [
+            one["count"],
+            ("NEW " if one["new"] else "") + cut(one["template"], _TEMPLATE),
+            one["first"] or None,
+            one["last"] or None,
+            one["release"] or None,
+            one["incident"] or None,
+        ]
+        for one in found
+    ]
     return table(["lines", "error", "first", "last", "release", "incident"], rows)
 
 
 def routes(found: list[dict[str, t.Any]]) -> list[str]:
     """Routes with their times."""
     timed = [one for one in found if one["timed"]]
-    rows = [[("" if one["exact"] else "~") + str(one["requests"]), cut(one["route"], _ROUTE), one["slow"],
-             *(ms(one[key]) for key in ("p50_ms", "p95_ms", "p99_ms")), name_of(one["source"])] for one in timed]
+    rows = [
+        [
+            ("" if one["exact"] else "~") + str(one["requests"]),
+            cut(one["route"], _ROUTE),
+            one["slow"],
+            *(ms(one[key]) for key in ("p50_ms", "p95_ms", "p99_ms")),
+            name_of(one["source"]),
+        ]
+        for one in timed
+    ]
     return table(["requests", "route", "slow", "p50", "p95", "p99", "log"], rows)
 
 
 def counted(found: list[dict[str, t.Any]]) -> list[str]:
     """Requests by route and status."""
-    return table(["requests", "route", "status", "log"],
-                 [[one["count"], cut(one["route"], _ROUTE), one["status"] or None, name_of(one["source"])] for one in found])
+    return table(
+        ["requests", "route", "status", "log"],
+        [[one["count"], cut(one["route"], _ROUTE), one["status"] or None, name_of(one["source"])] for one in found],
+    )
 
 
 def explained(found: dict[str, dict[str, t.Any]]) -> list[str]:
     """How the greps of the runbook and the report differ."""
     said = {"errors": "grep -i error", "times": 'grep "response.*time"', "writes": 'grep "POST\\|PUT\\|DELETE"'}
-    lines = table(["lines of", "both find", "only the grep", "only the report"],
-                  [[said[name], one["both"], one["grep_only"], one["report_only"]] for name, one in found.items()])
+    lines = table(
+        ["lines of", "both find", "only the grep", "only the report"],
+        [[said[name], one["both"], one["grep_only"], one["report_only"]] for name, one in found.items()],
+    )
     for name, one in found.items():
         for found_by in ("grep", "report"):
             those = [each for each in one["lines"] if each["found_by"] == found_by]
-            lines += [f"  {name}: only the {found_by} finds {name_of(each['file'])}:{each['number']}: {cut(each['line'], _LINE)}"
-                      for each in those[:_EXAMPLES]]
+            lines += [
+                f"  {name}: only the {found_by} finds {name_of(each['file'])}:{each['number']}: {cut(each['line'], _LINE)}"
+                for each in those[:_EXAMPLES]
+            ]
     return lines
 
 
 def page_of(result: dict[str, t.Any], rows: int = _ROWS) -> list[str]:
     """The lines of the page."""
-    logs = [[name_of(one["source"]), one["lines"], one["requests"], one["failed"], one["refused"], one["errors"], one["malformed"]]
-            for one in result["sources"]]
+    logs = [
+        [name_of(one["source"]), one["lines"], one["requests"], one["failed"], one["refused"], one["errors"], one["malformed"]]
+        for one in result["sources"]
+    ]
     lines = ["Logs", *table(["log", "lines", "requests", "5xx", "4xx", "error lines", "malformed"], logs)]
     lines += ["Errors", *errors(result["errors"][:rows])]
     lines += ["  " + f"and {result['error_groups'] - rows} more"] if result["error_groups"] > rows else []
-    for title, key, lay in (("Requests that failed", "failures", counted), ("Routes, by the time they take together", "routes", routes),
-                            ("Writes", "writes", counted)):
+    for title, key, lay in (
+        ("Requests that failed", "failures", counted),
+        ("Routes, by the time they take together", "routes", routes),
+        ("Writes", "writes", counted),
+    ):
         lines += [title, *lay(result[key][:rows])] if result[key] else []
     clients = [[one["writes"], one["client"], name_of(one["source"])] for one in result["clients"][:rows]]
     lines += ["Who wrote", *table(["writes", "client", "log"], clients)] if clients else []
     lines += ["Greps of the runbook", *explained(result["explained"])] if result.get("explained") else []
-    lines += [f"Read: {human_size(sum(one['bytes'] for one in result['read']))} of {len(result['read'])} files"
-              + (", details of a sample" if result["sampled"] else "")]
+    lines += [
+        f"Read: {human_size(sum(one['bytes'] for one in result['read']))} of {len(result['read'])} files"
+        + (", details of a sample" if result["sampled"] else "")
+    ]
     lines += [f"  {one['path']}: {one['trouble']}" for one in result["read"] if one["trouble"]]
     lines += [f"  {one['path']}: {one['why']}" for one in result["passed"]]
     return lines
@@ -119,12 +150,24 @@ def logs_page(result: dict[str, t.Any]) -> dict[str, t.Any]:
         message = str(result.get("msg") or "The logs could not be read.")
         return {"page": message, "outcome": "not_read", "good": False, "message": message, "new": []}
     failed = any(one["failed"] for one in result["sources"])  # requests that were answered by 5xx, which may leave no line of an error
-    outcome = ("no_logs" if not result["lines"] else "new_errors_found" if result["new_errors"] else
-               "errors_found" if result["errors"] or failed else "no_errors")
+    outcome = (
+        "no_logs"
+        if not result["lines"]
+        else "new_errors_found"
+        if result["new_errors"]
+        else "errors_found"
+        if result["errors"] or failed
+        else "no_errors"
+    )
     where = f" Page: {result['report']}." if result.get("report") else ""
     trouble = f" {result['report_trouble']}" if result.get("report_trouble") else ""
-    return {"page": "\n".join(page_of(result)), "outcome": outcome, "good": True, "message": result["message"] + where + trouble,
-            "new": result["new_errors"]}
+    return {
+        "page": "\n".join(page_of(result)),
+        "outcome": outcome,
+        "good": True,
+        "message": result["message"] + where + trouble,
+        "new": result["new_errors"],
+    }
 
 
 class FilterModule:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The filter C(maintenance_page)."""
+
 from __future__ import annotations
 
 import typing as t
@@ -58,13 +59,23 @@ def maintenance_page(result: dict[str, t.Any]) -> dict[str, t.Any]:
         message = str(result.get("msg") or "Maintenance could not be run.")
         return {"page": message, "outcome": "not_run", "good": False, "message": message, "attention": []}
     statuses = [step["status"] for step in result["steps"]]
-    outcome = next((word for status, word in (("failed", "steps_failed"), ("attention", "attention_needed"), ("planned", "planned"))
-                    if status in statuses), "all_done")
+    outcome = next(
+        (
+            word
+            for status, word in (("failed", "steps_failed"), ("attention", "attention_needed"), ("planned", "planned"))
+            if status in statuses
+        ),
+        "all_done",
+    )
     where = f" Page: {result['page']}." if result["page"] else ""
     where += f" The summary was sent through {', '.join(result['summary_sent'])}." if result.get("summary_sent") else ""
-    return {"page": "\n".join(line for step in result["steps"] for line in step_lines(step)), "outcome": outcome,
-            "good": outcome != "steps_failed", "message": result["message"] + where,
-            "attention": [step["name"] for step in result["steps"] if step["status"] in ("attention", "failed")]}
+    return {
+        "page": "\n".join(line for step in result["steps"] for line in step_lines(step)),
+        "outcome": outcome,
+        "good": outcome != "steps_failed",
+        "message": result["message"] + where,
+        "attention": [step["name"] for step in result["steps"] if step["status"] in ("attention", "failed")],
+    }
 
 
 class FilterModule:

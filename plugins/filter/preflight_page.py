@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The filter C(preflight_page)."""
+
 from __future__ import annotations
 
 import textwrap
@@ -46,8 +47,9 @@ def block(one: dict[str, str], width: int) -> list[str]:
         told = {"expected": one["expected"], "to do": one["remedy"] if one["status"] == "failed" else ""}
         for label, text in told.items():
             if text:
-                lines += textwrap.wrap(f"{label}: {text}", WIDTH - len(head), subsequent_indent="  ", break_long_words=False,
-                                       break_on_hyphens=False)
+                lines += textwrap.wrap(
+                    f"{label}: {text}", WIDTH - len(head), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+                )
     return [head + lines[0], *(" " * len(head) + line for line in lines[1:])]
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The filter C(rebase)."""
+
 from __future__ import annotations
 
 import typing as t
@@ -50,7 +51,7 @@ _value:
 def rebase(checks: list[dict[str, t.Any]], old: str, new: str, ca: str = "") -> list[dict[str, t.Any]]:
     """The checks below *old*, below *new*; with *ca* where they name none."""
     old, new = old.rstrip("/"), new.rstrip("/")
-    rests = [(check, check["url"][len(old):]) for check in checks if check["url"].startswith(old)]
+    rests = [(check, check["url"][len(old) :]) for check in checks if check["url"].startswith(old)]
     trust = {"ca": ca} if ca else {}
     return [{**trust, **check, "url": new + rest} for check, rest in rests if not rest or rest[0] in "/?#"]
 

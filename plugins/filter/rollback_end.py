@@ -96,9 +96,7 @@ class Rollback:
         if not self.done.get("changed"):
             said = f"release {self.to} serves already; nothing was changed."
             if self.killed_for == self.to and not self.named:
-                said += (
-                    " An earlier run of this rollback was cut short after its switch. To go back one more release, run it again."
-                )
+                said += " An earlier run of this rollback was cut short after its switch. To go back one more release, run it again."
         elif previous == self.to:
             said = f"release {self.to} stays; {self._data()}."
         else:
@@ -127,9 +125,7 @@ class Rollback:
 
     def writes(self) -> list[str]:
         """Where the application tried to write outside of its shared folders."""
-        return list(
-            dict.fromkeys(one["message"] for facts in (self.done, self.smoke) for one in facts.get("write_attempts") or ())
-        )
+        return list(dict.fromkeys(one["message"] for facts in (self.done, self.smoke) for one in facts.get("write_attempts") or ()))
 
 
 def rollback_end(facts: Facts) -> Facts:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The filter C(smoke_page)."""
+
 from __future__ import annotations
 
 import typing as t
@@ -57,12 +58,20 @@ def smoke_page(result: dict[str, t.Any]) -> str:
     if not tests:
         return str(result.get("msg") or "no test ran")
     shown = ("failed", "passed", "skipped", "flaky")
-    lines = [("PASSED: " if result["passed"] else "FAILED: ") + ", ".join(f"{result['counts'][key]} {key}" for key in shown)
-             + f"; {result['elapsed']:.1f} s, {result['base_url'] or 'this host'}, release {result['release'] or 'unknown'}", ""]
+    lines = [
+        ("PASSED: " if result["passed"] else "FAILED: ")
+        + ", ".join(f"{result['counts'][key]} {key}" for key in shown)
+        + f"; {result['elapsed']:.1f} s, {result['base_url'] or 'this host'}, release {result['release'] or 'unknown'}",
+        "",
+    ]
     ordered = sorted(tests, key=lambda test: ORDER.index(mark(test)))
-    lines += table(["test", "status", "tries", "seconds", ""], [
-        [test["name"], mark(test).replace("failed", "FAILED"), len(test["attempts"]) or "", f"{test['seconds']:.1f}", told(test)]
-        for test in ordered])
+    lines += table(
+        ["test", "status", "tries", "seconds", ""],
+        [
+            [test["name"], mark(test).replace("failed", "FAILED"), len(test["attempts"]) or "", f"{test['seconds']:.1f}", told(test)]
+            for test in ordered
+        ],
+    )
     lines += [f"  stays: {url} ({why})" for url, why in result["left"].items()]
     return "\n".join(lines)
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The filter C(status_page)."""
+
 from __future__ import annotations
 
 import typing as t
@@ -88,8 +89,9 @@ def made_for(backup: dict[str, t.Any]) -> str:
 def remarks(backup: dict[str, t.Any]) -> str:
     """Why a backup is not verified, and what else is to be known of it."""
     shrunk = ", ".join(sorted(backup.get("shrunk") or {}))
-    return "; ".join(filter(None, [backup.get("reason"), f"shrunk: {shrunk}" if shrunk else "",
-                                   "dated in the future" if backup.get("future") else ""]))
+    return "; ".join(
+        filter(None, [backup.get("reason"), f"shrunk: {shrunk}" if shrunk else "", "dated in the future" if backup.get("future") else ""])
+    )
 
 
 def drill_line(event: dict[str, t.Any] | None) -> str:
@@ -125,8 +127,10 @@ def dora_line(dora: dict[str, t.Any] | None) -> str:
     """The four keys in a line."""
     if not dora or not dora["deploys"]:
         return f"Deploys in the last {dora['days'] if dora else 30} days: none"
-    parts = [f"Deploys in the last {dora['days']} days: {dora['deploys']} ({dora['deploys_per_week']:g} a week)",
-             f"{dora['failed']} failed ({dora['change_failure_rate_pct']:g} %)"]
+    parts = [
+        f"Deploys in the last {dora['days']} days: {dora['deploys']} ({dora['deploys_per_week']:g} a week)",
+        f"{dora['failed']} failed ({dora['change_failure_rate_pct']:g} %)",
+    ]
     if dora["time_to_restore"] is not None:
         parts.append(f"time to restore {wording.duration(dora['time_to_restore'])}")
     if dora["unrestored"]:
@@ -137,9 +141,12 @@ def dora_line(dora: dict[str, t.Any] | None) -> str:
 
 
 #: How the application gets to the folder in which it sees its release.
-WAYS = {"mounted": "{}, where systemd mounts its release", "bound": "{}, where its release is mounted in a mount namespace of its own",
-        "linked": "{}, which has links to all that is in its release",
-        "moving": "that of its release, so paths that it stores break with the next one. Where the host allows it, a restart brings {}"}
+WAYS = {
+    "mounted": "{}, where systemd mounts its release",
+    "bound": "{}, where its release is mounted in a mount namespace of its own",
+    "linked": "{}, which has links to all that is in its release",
+    "moving": "that of its release, so paths that it stores break with the next one. Where the host allows it, a restart brings {}",
+}
 
 
 def place_lines(service: dict[str, t.Any]) -> list[str]:
@@ -148,12 +155,29 @@ def place_lines(service: dict[str, t.Any]) -> list[str]:
         return ["This collection takes care of it, and does not deploy it: no releases, no rollback."]
     lines = ["Application folder: " + WAYS[service["app_path"]].format(service["app_folder"])] if service.get("app_path") else []
     if service.get("slots"):
-        lines += ["", "Instances", *table(["port", "status", "release", ""], [
-            [port, facts["status"], facts["release"], "<- serves" if facts["serves"] else ""] for port, facts in service["slots"].items()])]
+        lines += [
+            "",
+            "Instances",
+            *table(
+                ["port", "status", "release", ""],
+                [
+                    [port, facts["status"], facts["release"], "<- serves" if facts["serves"] else ""]
+                    for port, facts in service["slots"].items()
+                ],
+            ),
+        ]
     if service.get("shared_folders"):
-        lines += ["", "Shared folders", *table(["path in the release", "kept in", "component", ""], [
-            [entry["path"], entry["place"], entry["component"], "" if entry["exists"] else "MISSING: run mobius.ops.setup"]
-            for entry in service["shared_folders"]])]
+        lines += [
+            "",
+            "Shared folders",
+            *table(
+                ["path in the release", "kept in", "component", ""],
+                [
+                    [entry["path"], entry["place"], entry["component"], "" if entry["exists"] else "MISSING: run mobius.ops.setup"]
+                    for entry in service["shared_folders"]
+                ],
+            ),
+        ]
     elif "shared_folders" in service:
         lines += ["", "Shared folders", "  unknown: an earlier version has set this host up. Run: ansible-playbook mobius.ops.setup."]
     return lines
@@ -165,8 +189,11 @@ def host_lines(host: dict[str, t.Any] | None) -> list[str]:
         return []
     if "metrics" not in host:
         return ["", "Host", "  " + str(host.get("msg") or "not measured")]
-    rows = [[metric["metric"], metric["subject"], host_metrics.shown(metric), metric["status"], metric["todo"]]
-            for metric in host["metrics"] if metric["metric"] in host_metrics.KEY or metric["status"] != "normal"]
+    rows = [
+        [metric["metric"], metric["subject"], host_metrics.shown(metric), metric["status"], metric["todo"]]
+        for metric in host["metrics"]
+        if metric["metric"] in host_metrics.KEY or metric["status"] != "normal"
+    ]
     return ["", f"Host: {host['status']}", *table(["metric", "subject", "value", "status", "what to do"], rows)]
 
 
@@ -179,9 +206,18 @@ def incident_lines(incidents: dict[str, t.Any] | None) -> list[str]:
     damaged = [f"Damaged: {finding}" for finding in incidents.get("findings") or []]
     if not incidents["incidents"]:
         return [*damaged, "Open incidents: none"]
-    return [*damaged, "", "Open incidents", *table(["id", "severity", "status", "opened", "due", "what"], [
-        [one["id"], f"{one['severity']} {one['severity_name']}", one["status"], one["opened"] or None, due(one), one["title"][:100]]
-        for one in incidents["incidents"]])]
+    return [
+        *damaged,
+        "",
+        "Open incidents",
+        *table(
+            ["id", "severity", "status", "opened", "due", "what"],
+            [
+                [one["id"], f"{one['severity']} {one['severity_name']}", one["status"], one["opened"] or None, due(one), one["title"][:100]]
+                for one in incidents["incidents"]
+            ],
+        ),
+    ]
 
 
 def due(incident: dict[str, t.Any]) -> str:
@@ -201,9 +237,15 @@ def upkeep_lines(upkeep: dict[str, t.Any] | None) -> list[str]:
     return ["", "Scheduled jobs", *upkeep_page.job_lines(upkeep["jobs"]), *upkeep_page.attention_lines(upkeep)]
 
 
-def status_page(service: dict[str, t.Any], releases: dict[str, t.Any], backups: list[dict[str, t.Any]],
-                backups_fault: str = "", host: dict[str, t.Any] | None = None, incidents: dict[str, t.Any] | None = None,
-                upkeep: dict[str, t.Any] | None = None) -> str:
+def status_page(
+    service: dict[str, t.Any],
+    releases: dict[str, t.Any],
+    backups: list[dict[str, t.Any]],
+    backups_fault: str = "",
+    host: dict[str, t.Any] | None = None,
+    incidents: dict[str, t.Any] | None = None,
+    upkeep: dict[str, t.Any] | None = None,
+) -> str:
     """The page: service, health, open incidents, host, releases, backups, jobs, last events."""
     health = service["health"]
     lines = [service["message"]]
@@ -224,8 +266,10 @@ def status_page(service: dict[str, t.Any], releases: dict[str, t.Any], backups: 
 
 def release_table(releases: dict[str, t.Any]) -> list[str]:
     """Every release, and what it is at this moment."""
-    rows = [[record["id"], record["status"], record["activated"], record["verified"], marks(record, releases)]
-            for record in releases["releases"]]
+    rows = [
+        [record["id"], record["status"], record["activated"], record["verified"], marks(record, releases)]
+        for record in releases["releases"]
+    ]
     return table(["id", "status", "activated", "verified", ""], rows)
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The filter C(upkeep_page)."""
+
 from __future__ import annotations
 
 import typing as t
@@ -40,11 +41,23 @@ _SAID = 90
 
 def job_lines(jobs: list[dict[str, t.Any]]) -> list[str]:
     """Each job with its next run and its last one."""
-    rows = [[one["job"], one["calendar"], one["next"] or "-", one["last"] or "-", one["state"],
-             "-" if one["seconds"] is None else f"{one['seconds']:g} s", wording.cut(one["message"], _SAID) if not one["good"] or
-             one["state"] == "skipped" else one["outcome"]] for one in jobs]
-    return wording.table(["job", "when", "next run", "last run", "state", "took", "result"], rows) if rows else [
-        "  none; mobius.ops.schedule installs timers"]
+    rows = [
+        [
+            one["job"],
+            one["calendar"],
+            one["next"] or "-",
+            one["last"] or "-",
+            one["state"],
+            "-" if one["seconds"] is None else f"{one['seconds']:g} s",
+            wording.cut(one["message"], _SAID) if not one["good"] or one["state"] == "skipped" else one["outcome"],
+        ]
+        for one in jobs
+    ]
+    return (
+        wording.table(["job", "when", "next run", "last run", "state", "took", "result"], rows)
+        if rows
+        else ["  none; mobius.ops.schedule installs timers"]
+    )
 
 
 def attention_lines(upkeep: dict[str, t.Any]) -> list[str]:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The defaults of a kind of application. A lookup, because a role's default is the only place that every setting of a user wins over."""
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""

@@ -133,11 +133,16 @@ def present(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple
         shared_folders.save(layout, [])
         if not owned:
             tenancy.keep(layout, params["env"])
-    result = {"folders": {each.component: each.source for each in wanted},
-              "lacks": adopted_service.lacks(service.spec, [each.component for each in wanted])}
+    result = {
+        "folders": {each.component: each.source for each in wanted},
+        "lacks": adopted_service.lacks(service.spec, [each.component for each in wanted]),
+    }
     status = service.status()
-    return changed, {**status, "user": adopted_service.user_of(status["pid"]), **result}, {
-        "before": {"definition": saved, "folders": before}, "after": {"definition": service.spec, "folders": plan, **result}}
+    return (
+        changed,
+        {**status, "user": adopted_service.user_of(status["pid"]), **result},
+        {"before": {"definition": saved, "folders": before}, "after": {"definition": service.spec, "folders": plan, **result}},
+    )
 
 
 def owned_alike(layout: Layout, plan: dict[str, t.Any], wanted: list[adopted_folders.Folder]) -> dict[str, t.Any]:
@@ -155,8 +160,12 @@ def require_own(layout: Layout, name: str) -> None:
         spec = records.read(os.path.join(base, one, "spec.json"), records.SERVICE)
         if spec and (spec["manager"] != adopted_service.MANAGER or one != name):
             kind = "adopted" if spec["manager"] == adopted_service.MANAGER else "deployed by this collection"
-            raise StateError(f"root {layout.root}", f"a root of its own for the adopted service {name}", f"the service {one}, {kind}",
-                             "Give another mobius_root, or leave out mobius_adopted")
+            raise StateError(
+                f"root {layout.root}",
+                f"a root of its own for the adopted service {name}",
+                f"the service {one}, {kind}",
+                "Give another mobius_root, or leave out mobius_adopted",
+            )
 
 
 def absent(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:

@@ -165,26 +165,47 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     checks = observe_health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
     checks = probe.hiding(checks, redactor.secrets)
     asked = respond.Asked(
-        params["env"], params["alert"], wording.printable(wording.cut(params["text"], TEXT)), params["severity"],
-        policy.Policy(tuple(params["policy"]), params["limit"], params["quiet"]), params["may_roll_back"],
-        params["rollback_hours"] * 3600, params["window"], check_mode)
+        params["env"],
+        params["alert"],
+        wording.printable(wording.cut(params["text"], TEXT)),
+        params["severity"],
+        policy.Policy(tuple(params["policy"]), params["limit"], params["quiet"]),
+        params["may_roll_back"],
+        params["rollback_hours"] * 3600,
+        params["window"],
+        check_mode,
+    )
     answer = respond.respond(layout, service, asked, remedies.Allowed(False, checks, params["ready_timeout"], params["programs"]))
     return answer.opened, redactor.value(dataclasses.asdict(answer)), {}
 
 
 def main() -> None:
     """Run as an Ansible module."""
-    arguments.execute(AnsibleModule(
-        argument_spec={
-            "root": arguments.ROOT, "env": arguments.ENV, "name": {"type": "str", "default": "mobius"}, "checks": arguments.CHECKS,
-            "headers": arguments.HEADERS, "secret_headers": arguments.SECRET_HEADERS, "alert": {"type": "str", "required": True},
-            "text": {"type": "str", "default": ""}, "severity": {"type": "int", "choices": [1, 2, 3, 4], "default": 2},
-            "policy": {"type": "list", "elements": "str", "choices": list(policy.ACTIONS), "default": list(policy.ACTIONS)},
-            "limit": {"type": "int", "default": 2}, "quiet": {"type": "float", "default": 300},
-            "may_roll_back": {"type": "bool", "default": True}, "rollback_hours": {"type": "float", "default": 24},
-            "window": {"type": "float", "default": 3}, "programs": {"type": "list", "elements": "str", "default": ["ffmpeg"]},
-            "ready_timeout": {"type": "float", "default": 60}},
-        supports_check_mode=True), run)
+    arguments.execute(
+        AnsibleModule(
+            argument_spec={
+                "root": arguments.ROOT,
+                "env": arguments.ENV,
+                "name": {"type": "str", "default": "mobius"},
+                "checks": arguments.CHECKS,
+                "headers": arguments.HEADERS,
+                "secret_headers": arguments.SECRET_HEADERS,
+                "alert": {"type": "str", "required": True},
+                "text": {"type": "str", "default": ""},
+                "severity": {"type": "int", "choices": [1, 2, 3, 4], "default": 2},
+                "policy": {"type": "list", "elements": "str", "choices": list(policy.ACTIONS), "default": list(policy.ACTIONS)},
+                "limit": {"type": "int", "default": 2},
+                "quiet": {"type": "float", "default": 300},
+                "may_roll_back": {"type": "bool", "default": True},
+                "rollback_hours": {"type": "float", "default": 24},
+                "window": {"type": "float", "default": 3},
+                "programs": {"type": "list", "elements": "str", "default": ["ffmpeg"]},
+                "ready_timeout": {"type": "float", "default": 60},
+            },
+            supports_check_mode=True,
+        ),
+        run,
+    )
 
 
 if __name__ == "__main__":

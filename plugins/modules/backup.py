@@ -256,11 +256,23 @@ def planned(layout: Layout, request: backup_create.Request) -> dict[str, t.Any]:
         plan = backup_create.plan(layout, request)
         shrunk = backup_create.shrunk(request, plan, backup_catalog.find(request.dest, request.env, layout))
     return {
-        "archive": os.path.join(request.dest, backup_catalog.file_name(request.env, clock.stamp())), "signature": None, "sha256": None,
-        "size": plan.size, "entries": len(plan.sources), "reused": 0, "full": None, "components": plan.components, "empty": plan.empty,
-        "status": "planned", "missing": "", "purpose": request.purpose, "release": backup_create.live_release(layout),
-        "problems": plan.problems, "left_out": plan.skipped,
-        "shrunk": shrunk, "warnings": [shrinkage.sentence(one) + "." for one in shrunk],
+        "archive": os.path.join(request.dest, backup_catalog.file_name(request.env, clock.stamp())),
+        "signature": None,
+        "sha256": None,
+        "size": plan.size,
+        "entries": len(plan.sources),
+        "reused": 0,
+        "full": None,
+        "components": plan.components,
+        "empty": plan.empty,
+        "status": "planned",
+        "missing": "",
+        "purpose": request.purpose,
+        "release": backup_create.live_release(layout),
+        "problems": plan.problems,
+        "left_out": plan.skipped,
+        "shrunk": shrunk,
+        "warnings": [shrinkage.sentence(one) + "." for one in shrunk],
         "elapsed": round(time.monotonic() - started, 3),
     }
 
@@ -272,16 +284,21 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     layout.require()
     result = planned(layout, request) if check_mode else asked.back_up(layout, request, progress.meter(params))
     what = ", ".join(result["components"]) or "nothing"
-    after = (f"archive {result['archive']}, {result['entries']} entries of {what}, "
-             f"{wording.human_size(result['size'])}{' before compression' if check_mode else ''}\n")
+    after = (
+        f"archive {result['archive']}, {result['entries']} entries of {what}, "
+        f"{wording.human_size(result['size'])}{' before compression' if check_mode else ''}\n"
+    )
     return True, result, {"before": "", "after": after}
 
 
 def main() -> None:
     """Module entry point."""
-    arguments.execute(AnsibleModule(
-        argument_spec={"root": arguments.ROOT, "env": arguments.ENV, **arguments.BACKUP, **arguments.PROGRESS},
-        supports_check_mode=True), run)
+    arguments.execute(
+        AnsibleModule(
+            argument_spec={"root": arguments.ROOT, "env": arguments.ENV, **arguments.BACKUP, **arguments.PROGRESS}, supports_check_mode=True
+        ),
+        run,
+    )
 
 
 if __name__ == "__main__":

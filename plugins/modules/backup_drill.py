@@ -239,11 +239,20 @@ from ansible_collections.mobius.ops.plugins.module_utils._target.layout import L
 def request_of(params: dict[str, t.Any], layout: Layout) -> drill_plan.Request:
     """The request that the options make. :raises InputError: when one has a wrong value."""
     return drill_plan.Request(
-        env=check_name(params["env"], "env"), dest=params["dest"] or layout.backups, scratch=params["scratch"] or layout.root,
-        archive=params["archive"], allow_env=params["allow_env"], service=params["service"],
-        policy=signature.policy(params["allowed_signers"], params["signer"]), port=params["port"], environment=params["environment"],
-        checks=health.normalize_all(params["checks"], params["headers"], params["secret_headers"]), base_url=params["base_url"],
-        ready_timeout=params["ready_timeout"], timeout=params["timeout"])
+        env=check_name(params["env"], "env"),
+        dest=params["dest"] or layout.backups,
+        scratch=params["scratch"] or layout.root,
+        archive=params["archive"],
+        allow_env=params["allow_env"],
+        service=params["service"],
+        policy=signature.policy(params["allowed_signers"], params["signer"]),
+        port=params["port"],
+        environment=params["environment"],
+        checks=health.normalize_all(params["checks"], params["headers"], params["secret_headers"]),
+        base_url=params["base_url"],
+        ready_timeout=params["ready_timeout"],
+        timeout=params["timeout"],
+    )
 
 
 def failure(facts: dict[str, t.Any]) -> IntegrityError:

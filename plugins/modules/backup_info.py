@@ -230,7 +230,9 @@ def main() -> None:
     """Module entry point."""
     module = AnsibleModule(
         argument_spec={"root": {"type": "path"}, "env": {"type": "str"}, **arguments.VERIFY, **arguments.PROGRESS},
-        required_one_of=[("root", "dest")], supports_check_mode=True)
+        required_one_of=[("root", "dest")],
+        supports_check_mode=True,
+    )
     arguments.execute(module, run)
 
 

@@ -190,11 +190,16 @@ def listing(planned: backup_retention.Plan, after: bool) -> str:
 def warnings(planned: backup_retention.Plan) -> list[str]:
     """One for each archive that a person has to look at."""
     return [
-        *[f"{facts['archive']} is {facts['status']} ({facts['reason'].rstrip('.')}). It is neither counted nor removed: "
-          "look at it, then delete it by hand." for facts in planned.unsound],
+        *[
+            f"{facts['archive']} is {facts['status']} ({facts['reason'].rstrip('.')}). It is neither counted nor removed: "
+            "look at it, then delete it by hand."
+            for facts in planned.unsound
+        ],
         *[f"{archive} is dated in the future. {backup_ordering.ADVICE}." for archive in planned.future],
-        *[f"{held['path']} stays, although no rule keeps it: {held['reason']}. Release it with '{held['release']}' when it may go."
-          for held in planned.held],
+        *[
+            f"{held['path']} stays, although no rule keeps it: {held['reason']}. Release it with '{held['release']}' when it may go."
+            for held in planned.held
+        ],
     ]
 
 
@@ -208,17 +213,28 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
 
 def told(planned: backup_retention.Plan, check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, str]]:
     """Whether it changes something, the result, and the diff."""
-    result = {"kept": planned.kept, "removed": planned.removed, "unsound": planned.unsound, "swept": planned.swept, "held": planned.held,
-              "freed": planned.freed, "message": asked.sentence(planned, check_mode), "warnings": warnings(planned)}
+    result = {
+        "kept": planned.kept,
+        "removed": planned.removed,
+        "unsound": planned.unsound,
+        "swept": planned.swept,
+        "held": planned.held,
+        "freed": planned.freed,
+        "message": asked.sentence(planned, check_mode),
+        "warnings": warnings(planned),
+    }
     diff = {"before": listing(planned, False), "after": listing(planned, True)}
     return bool(planned.removed or planned.swept), result, diff
 
 
 def main() -> None:
     """Module entry point."""
-    arguments.execute(AnsibleModule(
-        argument_spec={"root": arguments.ROOT, "env": arguments.ENV, **arguments.PRUNE, **arguments.PROGRESS},
-        supports_check_mode=True), run)
+    arguments.execute(
+        AnsibleModule(
+            argument_spec={"root": arguments.ROOT, "env": arguments.ENV, **arguments.PRUNE, **arguments.PROGRESS}, supports_check_mode=True
+        ),
+        run,
+    )
 
 
 if __name__ == "__main__":

@@ -275,8 +275,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._target.layout import L
 
 def counts(found: dict[str, dict[str, int]]) -> str:
     """One line a component for the diff."""
-    return "".join(f"{name}: {count['files']} files, {wording.human_size(count['bytes'])}\n"
-                   for name, count in found.items())
+    return "".join(f"{name}: {count['files']} files, {wording.human_size(count['bytes'])}\n" for name, count in found.items())
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, str]]:
@@ -291,9 +290,16 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
         result = recovery.recover(layout, serving, check_mode, meter)
         return bool(result["undone"] or result["confirmed"]), result, {"before": "", "after": ""}
     request = restore.Request(
-        archive=params["archive"], env=env, components=params["components"], allow_env=params["allow_env"],
-        allow_unverified=params["allow_unverified"], safety_backup=params["safety_backup"], why=params["why"],
-        policy=signature.policy(params["allowed_signers"], params["signer"]), sign_key=params["sign_key"])
+        archive=params["archive"],
+        env=env,
+        components=params["components"],
+        allow_env=params["allow_env"],
+        allow_unverified=params["allow_unverified"],
+        safety_backup=params["safety_backup"],
+        why=params["why"],
+        policy=signature.policy(params["allowed_signers"], params["signer"]),
+        sign_key=params["sign_key"],
+    )
     if check_mode:
         result, after = restore.planned(layout, request, serving, meter)
         return True, result, {"before": counts(restore.present(layout, result["restored"])), "after": counts(after)}

@@ -135,8 +135,9 @@ class Canary:
                 raise InputError(f"step {step.get('name')}", "no secret_headers of its own", "some", "Give them as secret_headers of all")
         self.hidden = smoke_suite.redactor(self.layout.env_file, [params["secret_headers"]], [])
         given = {name: params[name] for name in ("base_url", "headers", "secret_headers", "timeout", "attempts")}
-        self.settings = smoke_suite.Settings(**given, release=ReleaseStore(self.layout).live() or "", check_mode=check_mode,
-                                             secrets=tuple(self.hidden.secrets))
+        self.settings = smoke_suite.Settings(
+            **given, release=ReleaseStore(self.layout).live() or "", check_mode=check_mode, secrets=tuple(self.hidden.secrets)
+        )
         self.steps = canaries.plan(params["leave"], params["look"], self.settings)
 
     def found(self) -> tuple[bool, dict[str, t.Any]]:
@@ -147,9 +148,12 @@ class Canary:
         tests, problem, unseen = self._look(record)
         if problem:
             raise ServiceError(
-                f"what release {record['release']} stored on {record['created']}", f"to be shown by release {self.settings.release}",
-                problem, "What users stored before is lost to them, though it is on the disk: look at mobius_app_path and "
-                "mobius_shared_folders", {"tests": self.hidden.value(tests)})
+                f"what release {record['release']} stored on {record['created']}",
+                f"to be shown by release {self.settings.release}",
+                problem,
+                "What users stored before is lost to them, though it is on the disk: look at mobius_app_path and mobius_shared_folders",
+                {"tests": self.hidden.value(tests)},
+            )
         return False, self._result("none" if unseen else "found", tests, record, unseen)
 
     def left(self) -> tuple[bool, dict[str, t.Any]]:
@@ -173,15 +177,23 @@ class Canary:
         record = canaries.read(self.layout)
         return bool(record), self._result("left" if record else "none", tests, record, _told(tests, "failed", "skipped"), lost)
 
-    def _result(self, canary: str, tests: list[dict[str, t.Any]], record: dict[str, t.Any] | None, reason: str = "",
-                lost: str = "") -> dict[str, t.Any]:
+    def _result(
+        self, canary: str, tests: list[dict[str, t.Any]], record: dict[str, t.Any] | None, reason: str = "", lost: str = ""
+    ) -> dict[str, t.Any]:
         created = {"created": record["created"]} if record else {}
-        warnings = [f"What was stored to be looked for after a switch is not shown by release {self.settings.release} any more: {lost}. "
-                    "What users stored may be lost to them, too."] if lost else []
+        warnings = (
+            [
+                f"What was stored to be looked for after a switch is not shown by release {self.settings.release} any more: {lost}. "
+                "What users stored may be lost to them, too."
+            ]
+            if lost
+            else []
+        )
         if canary == "none" and not self.settings.check_mode:
             warnings.append(f"Whether data of before is still shown cannot be told: {reason}.")
-        found: dict[str, t.Any] = self.hidden.value({"canary": canary, "reason": reason, "lost": lost, "tests": tests, "warnings": warnings,
-                                                     **created})
+        found: dict[str, t.Any] = self.hidden.value(
+            {"canary": canary, "reason": reason, "lost": lost, "tests": tests, "warnings": warnings, **created}
+        )
         return found
 
 

@@ -85,8 +85,12 @@ from ansible_collections.mobius.ops.plugins.module_utils._ansible import argumen
 from ansible_collections.mobius.ops.plugins.module_utils._core import checksums, threads
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError, IntegrityError
 
-FOUND = {"mismatch": "another content", "malformed_sidecar": "a sidecar without a line of sha256sum for this file",
-         "missing_sidecar": "no sidecar", "missing_file": "no such file"}
+FOUND = {
+    "mismatch": "another content",
+    "malformed_sidecar": "a sidecar without a line of sha256sum for this file",
+    "missing_sidecar": "no sidecar",
+    "missing_file": "no such file",
+}
 
 
 def refuse(files: list[dict[str, t.Any]], bad: list[dict[str, t.Any]], expected: str, todo: str) -> IntegrityError:
@@ -127,10 +131,14 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     else:
         files = write(files, check_mode)
     changed = [file for file in files if file["status"] == "written"]
-    return bool(changed), {"files": files}, {
-        "before": "".join(f"{before[file['path']]}  {file['path']}\n" for file in changed if before[file["path"]]),
-        "after": "".join(f"{file['sha256']}  {file['path']}\n" for file in changed),
-    }
+    return (
+        bool(changed),
+        {"files": files},
+        {
+            "before": "".join(f"{before[file['path']]}  {file['path']}\n" for file in changed if before[file["path"]]),
+            "after": "".join(f"{file['sha256']}  {file['path']}\n" for file in changed),
+        },
+    )
 
 
 def main() -> None:

@@ -120,15 +120,24 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     """Check the settings, and tell who is on call."""
     people = contacts.directory(params["contacts"], params["oncall"], params["escalation"])
     now = times.moment(params["at"], times.UTC, "at") if params["at"] else clock.now()
-    return False, {
-        "reachable": bool(people.chains) and not overview.unreachable(people, now), "message": overview.message(people, now),
-        "page": overview.page(people, now), "oncall": overview.duties(people, now), "levels": overview.levels(people, now)}, {}
+    return (
+        False,
+        {
+            "reachable": bool(people.chains) and not overview.unreachable(people, now),
+            "message": overview.message(people, now),
+            "page": overview.page(people, now),
+            "oncall": overview.duties(people, now),
+            "levels": overview.levels(people, now),
+        },
+        {},
+    )
 
 
 def main() -> None:
     """Run as an Ansible module."""
-    arguments.execute(AnsibleModule(argument_spec={**arguments.DIRECTORY, "at": {"type": "str", "default": ""}},
-                                    supports_check_mode=True), run)
+    arguments.execute(
+        AnsibleModule(argument_spec={**arguments.DIRECTORY, "at": {"type": "str", "default": ""}}, supports_check_mode=True), run
+    )
 
 
 if __name__ == "__main__":

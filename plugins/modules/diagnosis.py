@@ -196,8 +196,13 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     checks = observe_health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
     checks = probe.hiding([probe.fill(check, live) for check in checks], redactor.secrets)
     allowed = remedies.Allowed(params["interrupt"], checks, params["ready_timeout"], params["programs"])
-    asked = diagnose.Request(params["env"], params["window"], params["inspect"] and not check_mode, params["fix"] and not check_mode,
-                             params["heap_snapshot"] and not check_mode)
+    asked = diagnose.Request(
+        params["env"],
+        params["window"],
+        params["inspect"] and not check_mode,
+        params["fix"] and not check_mode,
+        params["heap_snapshot"] and not check_mode,
+    )
     found = diagnose.diagnose(layout, service, asked, allowed)
     result = {**dataclasses.asdict(found), "evidence": found.evidence.facts(), "message": found.message()}
     inside = result.pop("inside")
@@ -208,13 +213,27 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
 def main() -> None:
     """Run as an Ansible module."""
     flag = {"type": "bool", "default": False}
-    arguments.execute(AnsibleModule(
-        argument_spec={
-            "root": arguments.ROOT, "env": arguments.ENV, "name": {"type": "str", "default": "mobius"}, "checks": arguments.CHECKS,
-            "headers": arguments.HEADERS, "secret_headers": arguments.SECRET_HEADERS,
-            "programs": {"type": "list", "elements": "str", "default": ["ffmpeg"]}, "window": {"type": "float", "default": 3},
-            "inspect": flag, "heap_snapshot": flag, "fix": flag, "interrupt": flag, "ready_timeout": {"type": "float", "default": 60}},
-        supports_check_mode=True), run)
+    arguments.execute(
+        AnsibleModule(
+            argument_spec={
+                "root": arguments.ROOT,
+                "env": arguments.ENV,
+                "name": {"type": "str", "default": "mobius"},
+                "checks": arguments.CHECKS,
+                "headers": arguments.HEADERS,
+                "secret_headers": arguments.SECRET_HEADERS,
+                "programs": {"type": "list", "elements": "str", "default": ["ffmpeg"]},
+                "window": {"type": "float", "default": 3},
+                "inspect": flag,
+                "heap_snapshot": flag,
+                "fix": flag,
+                "interrupt": flag,
+                "ready_timeout": {"type": "float", "default": 60},
+            },
+            supports_check_mode=True,
+        ),
+        run,
+    )
 
 
 if __name__ == "__main__":

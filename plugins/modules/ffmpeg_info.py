@@ -122,8 +122,9 @@ from ansible_collections.mobius.ops.plugins.module_utils._service import supervi
 
 def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Ask and try; nothing stays of what is made."""
-    found = ffmpeg.look(params["program"], {kind: params[kind] for kind in ffmpeg.KINDS}, params["try_encoders"],
-                        **supervisor.account(params["user"]))
+    found = ffmpeg.look(
+        params["program"], {kind: params[kind] for kind in ffmpeg.KINDS}, params["try_encoders"], **supervisor.account(params["user"])
+    )
     said = message(found)
     return False, {**found, "well": not troubles(found), "message": said}, {}
 
@@ -145,11 +146,20 @@ def message(found: dict[str, t.Any]) -> str:
 def main() -> None:
     """Run as an Ansible module."""
     names = {"type": "list", "elements": "str"}
-    arguments.execute(AnsibleModule(
-        argument_spec={
-            "program": {"type": "str", "default": "ffmpeg"}, "user": {"type": "str"}, "encoders": {**names, "default": ["libx264", "aac"]},
-            "decoders": {**names, "default": []}, "filters": {**names, "default": []}, "try_encoders": {"type": "bool", "default": True}},
-        supports_check_mode=True), run)
+    arguments.execute(
+        AnsibleModule(
+            argument_spec={
+                "program": {"type": "str", "default": "ffmpeg"},
+                "user": {"type": "str"},
+                "encoders": {**names, "default": ["libx264", "aac"]},
+                "decoders": {**names, "default": []},
+                "filters": {**names, "default": []},
+                "try_encoders": {"type": "bool", "default": True},
+            },
+            supports_check_mode=True,
+        ),
+        run,
+    )
 
 
 if __name__ == "__main__":

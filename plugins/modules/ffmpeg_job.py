@@ -240,8 +240,9 @@ Facts = dict[str, t.Any]
 def run(params: Facts, check_mode: bool) -> tuple[bool, Facts, Facts]:
     """Look, and wait or end what is meant."""
     if params["state"] in ("stopped", "killed") and not params["jobs"] and not params["only"]:
-        raise InputError(f"state {params['state']}", "jobs or only to say which jobs are meant", "neither",
-                         "Name them, or give only: [stuck]")
+        raise InputError(
+            f"state {params['state']}", "jobs or only to say which jobs are meant", "neither", "Name them, or give only: [stuck]"
+        )
     layout, meter = Layout(params["root"]), progress.meter(params)
     layout.require()
     service = service_registry.load(layout, params["service"])
@@ -256,8 +257,11 @@ def run(params: Facts, check_mode: bool) -> tuple[bool, Facts, Facts]:
         return drained(service, params, meter, meant)
     wanted = {(job["pid"], job["ticks"]) for job in meant}
     meter.phase(f"ending {len(wanted)}")
-    ended = [ending.end(service, job, params["stop_timeout"], params["state"] == "killed", params["look"])
-             for job in found if (job.pid, job.ticks) in wanted]
+    ended = [
+        ending.end(service, job, params["stop_timeout"], params["state"] == "killed", params["look"])
+        for job in found
+        if (job.pid, job.ticks) in wanted
+    ]
     return finished(layout, params, meant, ended)
 
 
@@ -266,26 +270,47 @@ def drained(service: t.Any, params: Facts, meter: progress.Meter, meant: list[Fa
     pids = {(job["pid"], job["ticks"]) for job in meant}
     names = {job["name"] for job in meant}
     chosen = bool(params["jobs"] or params["only"])
-    left = ending.drain(service, params["programs"], lambda job: not chosen or (job.pid, job.ticks) in pids or job.name in names,
-                        params["drain_timeout"], meter, params["quiet"])
+    left = ending.drain(
+        service,
+        params["programs"],
+        lambda job: not chosen or (job.pid, job.ticks) in pids or job.name in names,
+        params["drain_timeout"],
+        meter,
+        params["quiet"],
+    )
     if left:
-        raise StateError("ffmpeg jobs", f"none within {params['drain_timeout']:g} s", ", ".join(job.name for job in left),
-                         "Wait longer, or look with mobius.ops.ffmpeg whether one is stuck", {"jobs": meant})
+        raise StateError(
+            "ffmpeg jobs",
+            f"none within {params['drain_timeout']:g} s",
+            ", ".join(job.name for job in left),
+            "Wait longer, or look with mobius.ops.ffmpeg whether one is stuck",
+            {"jobs": meant},
+        )
     return False, {"jobs": meant, "message": f"{len(meant)} ffmpeg job{'' if len(meant) == 1 else 's'} ended by themselves."}, {}
 
 
 def finished(layout: Layout, params: Facts, meant: list[Facts], ended: list[ending.Ended]) -> tuple[bool, Facts, Facts]:
     """What became of the jobs. :raises StateError: when one goes on."""
-    result = {"jobs": meant, "ended": [{"name": one.job.name, "pid": one.job.pid, "how": one.how, "seconds": one.seconds,
-                                        "results": list(one.results)} for one in ended]}
+    result = {
+        "jobs": meant,
+        "ended": [
+            {"name": one.job.name, "pid": one.job.pid, "how": one.how, "seconds": one.seconds, "results": list(one.results)}
+            for one in ended
+        ],
+    }
     done = [one for one in ended if one.how in ("stopped", "killed")]
     if done:
         history.record(layout, "jobs_ended", params["why"], jobs=[f"{one.job.name} {one.how}" for one in done])
     left = [one.job.name for one in ended if one.how == "runs"]
     if left:
         todo = "Use state killed" if params["state"] == "stopped" else "It waits in the kernel, for a disk say: look at dmesg"
-        raise StateError(f"job {left[0]}", f"to end within {params['stop_timeout']:g} s",
-                         f"that it goes on, as {len(left)} of {len(ended)} do", todo, result)
+        raise StateError(
+            f"job {left[0]}",
+            f"to end within {params['stop_timeout']:g} s",
+            f"that it goes on, as {len(left)} of {len(ended)} do",
+            todo,
+            result,
+        )
     return bool(done), {**result, "message": outcome(ended)}, {}
 
 
@@ -306,8 +331,12 @@ def outcome(ended: list[ending.Ended]) -> str:
     """What became of the jobs, in a sentence or two."""
     if not ended:
         return "No ffmpeg job was meant, so none was ended."
-    parts = [f"{count} {word}" for word, how in (("stopped", "stopped"), ("killed", "killed"), ("had ended before", "gone"))
-             for count in [sum(one.how == how for one in ended)] if count]
+    parts = [
+        f"{count} {word}"
+        for word, how in (("stopped", "stopped"), ("killed", "killed"), ("had ended before", "gone"))
+        for count in [sum(one.how == how for one in ended)]
+        if count
+    ]
     broken = [one for job in ended for one in job.results if one["error"]]
     text = f"ffmpeg jobs: {', '.join(parts)}."
     if not broken:
@@ -318,15 +347,27 @@ def outcome(ended: list[ending.Ended]) -> str:
 def main() -> None:
     """Run as an Ansible module."""
     names = {"type": "list", "elements": "str", "default": []}
-    arguments.execute(AnsibleModule(
-        argument_spec={
-            "root": arguments.ROOT, "service": {"type": "str", "default": "mobius"}, "programs": {**names, "default": ["ffmpeg"]},
-            "state": {"type": "str", "choices": ["listed", "drained", "stopped", "killed"], "default": "listed"}, "jobs": names,
-            "only": {**names, "choices": list(jobs_listing.VERDICTS)},
-            "window": {"type": "float", "default": 10}, "drain_timeout": {"type": "float", "default": 900},
-            "quiet": {"type": "float", "default": 3}, "stop_timeout": {"type": "float", "default": 30},
-            "look": {"type": "float", "default": 60}, "why": {"type": "str", "default": ""}, **arguments.PROGRESS},
-        supports_check_mode=True), run)
+    arguments.execute(
+        AnsibleModule(
+            argument_spec={
+                "root": arguments.ROOT,
+                "service": {"type": "str", "default": "mobius"},
+                "programs": {**names, "default": ["ffmpeg"]},
+                "state": {"type": "str", "choices": ["listed", "drained", "stopped", "killed"], "default": "listed"},
+                "jobs": names,
+                "only": {**names, "choices": list(jobs_listing.VERDICTS)},
+                "window": {"type": "float", "default": 10},
+                "drain_timeout": {"type": "float", "default": 900},
+                "quiet": {"type": "float", "default": 3},
+                "stop_timeout": {"type": "float", "default": 30},
+                "look": {"type": "float", "default": 60},
+                "why": {"type": "str", "default": ""},
+                **arguments.PROGRESS,
+            },
+            supports_check_mode=True,
+        ),
+        run,
+    )
 
 
 if __name__ == "__main__":

@@ -193,8 +193,12 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     """Probe and judge."""
     given = params["checks"] + ([{"url": params["url"]}] if params["url"] else [])
     if not given or params["requests"] < 1 or params["successes"] < 1:
-        raise InputError("health check", "a url or some checks, and 1 or more requests and successes",
-                         f"{len(given)} checks, {params['requests']} requests and {params['successes']} successes", "Correct them")
+        raise InputError(
+            "health check",
+            "a url or some checks, and 1 or more requests and successes",
+            f"{len(given)} checks, {params['requests']} requests and {params['successes']} successes",
+            "Correct them",
+        )
     table = thresholds.merge(params["thresholds"])
     full = health.normalize_all(given, params["headers"], params["secret_headers"])
     checks = [probe.fill(check, params["release"]) for check in full]
@@ -211,8 +215,13 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     samples, reason = redactor.value(samples), redactor.text(reason)
     endpoints = health.endpoints(samples, table)
     figures = health.summarize(samples, table)
-    result = {**figures, "status": thresholds.worst([figures["status"], *(one["status"] for one in endpoints)]),
-              "results": samples, "endpoints": endpoints, **waited}
+    result = {
+        **figures,
+        "status": thresholds.worst([figures["status"], *(one["status"] for one in endpoints)]),
+        "results": samples,
+        "endpoints": endpoints,
+        **waited,
+    }
     todo = health.remedy(samples, checks) or "Look at the results by endpoint"
     error = unwell(params, result, reason, todo, cause(params, samples, redactor))
     if error:
@@ -239,11 +248,16 @@ def unwell(params: dict[str, t.Any], result: dict[str, t.Any], reason: str, todo
     days = min((one["certificate_days"] for one in result["endpoints"] if one["certificate_days"] is not None), default=None)
     ill = [one["check"] for one in result["endpoints"] if one["status"] == result["status"]]
     worst = f" of {', '.join(ill)}" if 0 < len(ill) < len(result["endpoints"]) else ""
-    return ServiceError("health check", "status normal or warning" if params["fail_on"] == "critical" else "status normal",
-                        f"{ended}{result['status']}{worst}: {faults} of {len(result['results'])} requests not ok, "
-                        f"first {health.first_fault(result['results']) or 'none'}, error rate {result['error_rate_pct']} %, "
-                        f"p95 {'unknown' if result['p95_ms'] is None else result['p95_ms']} ms"
-                        + ("" if days is None else f", {days:g} days left of a certificate"), todo, result)
+    return ServiceError(
+        "health check",
+        "status normal or warning" if params["fail_on"] == "critical" else "status normal",
+        f"{ended}{result['status']}{worst}: {faults} of {len(result['results'])} requests not ok, "
+        f"first {health.first_fault(result['results']) or 'none'}, error rate {result['error_rate_pct']} %, "
+        f"p95 {'unknown' if result['p95_ms'] is None else result['p95_ms']} ms"
+        + ("" if days is None else f", {days:g} days left of a certificate"),
+        todo,
+        result,
+    )
 
 
 def main() -> None:

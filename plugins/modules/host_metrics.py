@@ -154,9 +154,17 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     layout = Layout(params["root"]) if params["root"] else None
     service = service_registry.load(layout, params["service"]).status() if layout and params["service"] else {}
     mounts = [*(host_metrics.places(layout) if layout else []), *params["mounts"]] or ["/"]
-    result = host_metrics.collect({
-        "window": params["window"], "mounts": mounts, "ports": params["ports"], "clock_reference": params["clock_reference"],
-        "pid": service.get("pid"), "restarts": service.get("restarts"), "thresholds": thresholds.merge(params["thresholds"])})
+    result = host_metrics.collect(
+        {
+            "window": params["window"],
+            "mounts": mounts,
+            "ports": params["ports"],
+            "clock_reference": params["clock_reference"],
+            "pid": service.get("pid"),
+            "restarts": service.get("restarts"),
+            "thresholds": thresholds.merge(params["thresholds"]),
+        }
+    )
     result["summary"] = host_metrics.summary(result)
     if result["status"] in thresholds.FAILING[params["fail_on"]]:
         raise StateError(result["summary"].rstrip("."), facts=result)

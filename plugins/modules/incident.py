@@ -198,15 +198,31 @@ def main() -> None:
     states = ["opened", "acknowledged", "updated", "escalated", "resolved", "reopened", "reviewed", "settled"]
     module = AnsibleModule(
         argument_spec={
-            "root": arguments.ROOT, "env": arguments.ENV, "state": {"type": "str", "choices": states, "default": "opened"},
-            "id": {"type": "str"}, "if_missing": {"type": "str", "choices": ["fail", "skip"], "default": "fail"}, "why": text,
-            "title": {"type": "str"}, "severity": {"type": "int", "choices": [1, 2, 3, 4]}, "summary": text, "release": {"type": "str"},
-            "evidence": {"type": "dict", "default": {}}, "cause": text, "fleet": text, "rollback": {"type": "bool", "default": False},
-            "affected": text, "done": text,
-            "reached": {"type": "list", "elements": "str", "choices": ["stability", "root_cause", "report", "prevention"], "default": []}},
-        required_if=[("state", "opened", ("title", "severity")), ("state", "settled", ("cause",)),
-                     *(("state", state, ("id",)) for state in states[1:-1])],
-        supports_check_mode=True)
+            "root": arguments.ROOT,
+            "env": arguments.ENV,
+            "state": {"type": "str", "choices": states, "default": "opened"},
+            "id": {"type": "str"},
+            "if_missing": {"type": "str", "choices": ["fail", "skip"], "default": "fail"},
+            "why": text,
+            "title": {"type": "str"},
+            "severity": {"type": "int", "choices": [1, 2, 3, 4]},
+            "summary": text,
+            "release": {"type": "str"},
+            "evidence": {"type": "dict", "default": {}},
+            "cause": text,
+            "fleet": text,
+            "rollback": {"type": "bool", "default": False},
+            "affected": text,
+            "done": text,
+            "reached": {"type": "list", "elements": "str", "choices": ["stability", "root_cause", "report", "prevention"], "default": []},
+        },
+        required_if=[
+            ("state", "opened", ("title", "severity")),
+            ("state", "settled", ("cause",)),
+            *(("state", state, ("id",)) for state in states[1:-1]),
+        ],
+        supports_check_mode=True,
+    )
     arguments.execute(module, run)
 
 

@@ -125,10 +125,17 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
 
 def main() -> None:
     """Run as an Ansible module."""
-    arguments.execute(AnsibleModule(
-        argument_spec={"root": arguments.ROOT, "id": {"type": "str"},
-                       "show": {"type": "str", "choices": ["open", "overdue", "all"], "default": "open"}},
-        supports_check_mode=True), run)
+    arguments.execute(
+        AnsibleModule(
+            argument_spec={
+                "root": arguments.ROOT,
+                "id": {"type": "str"},
+                "show": {"type": "str", "choices": ["open", "overdue", "all"], "default": "open"},
+            },
+            supports_check_mode=True,
+        ),
+        run,
+    )
 
 
 if __name__ == "__main__":

@@ -135,8 +135,11 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     shared = shared_folders.normalize(params["shared_folders"])
     wanted = folders.plan(layout, params["owner"], check_mode and not os.path.isdir(layout.state))
     before = folders.found(wanted)
-    lacking = [os.path.join(layout.component(name), path) for name in folders.WRITABLE
-               for path in shared_folders.missing(layout.component(name), shared, name)]
+    lacking = [
+        os.path.join(layout.component(name), path)
+        for name in folders.WRITABLE
+        for path in shared_folders.missing(layout.component(name), shared, name)
+    ]
     external = external_state.normalize(params["external_state"], params["service"], params["stateless"])
     kept = os.path.isdir(layout.state) and shared_folders.load(layout) == shared
     told = external_state.load(layout) == external

@@ -232,17 +232,28 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
 def main() -> None:
     """Run as an Ansible module."""
     names = {"type": "list", "elements": "str"}
-    arguments.execute(AnsibleModule(
-        argument_spec={
-            "root": arguments.ROOT, "files": names, "units": names, "service": {"type": "str", "default": "mobius"},
-            "page": {"type": "bool", "default": False}, "since": {"type": "str", "default": ""},
-            "slow_ms": {"type": "float", "default": 1000},
-            "detail": {"type": "str", "choices": ["auto", "exact", "sampled"], "default": "auto"},
-            "processes": {"type": "int", "default": 1}, "max_mb": {"type": "int", "default": 20000},
-            "keep_days": {"type": "int", "default": 30}, "rows": {"type": "int", "default": 50},
-            "addresses": {"type": "str", "choices": ["masked", "full"], "default": "masked"},
-            "explain": {"type": "bool", "default": False}},
-        supports_check_mode=True), run)
+    arguments.execute(
+        AnsibleModule(
+            argument_spec={
+                "root": arguments.ROOT,
+                "files": names,
+                "units": names,
+                "service": {"type": "str", "default": "mobius"},
+                "page": {"type": "bool", "default": False},
+                "since": {"type": "str", "default": ""},
+                "slow_ms": {"type": "float", "default": 1000},
+                "detail": {"type": "str", "choices": ["auto", "exact", "sampled"], "default": "auto"},
+                "processes": {"type": "int", "default": 1},
+                "max_mb": {"type": "int", "default": 20000},
+                "keep_days": {"type": "int", "default": 30},
+                "rows": {"type": "int", "default": 50},
+                "addresses": {"type": "str", "choices": ["masked", "full"], "default": "masked"},
+                "explain": {"type": "bool", "default": False},
+            },
+            supports_check_mode=True,
+        ),
+        run,
+    )
 
 
 if __name__ == "__main__":

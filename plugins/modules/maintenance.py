@@ -128,12 +128,21 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
 
 def main() -> None:
     """Run as an Ansible module."""
-    arguments.execute(AnsibleModule(
-        argument_spec={
-            "root": arguments.ROOT, "request": {"type": "dict", "required": True}, "checks": arguments.CHECKS,
-            "drill_checks": arguments.CHECKS, "headers": arguments.HEADERS, "secret_headers": arguments.SECRET_HEADERS,
-            **arguments.PROGRESS},
-        supports_check_mode=True), run)
+    arguments.execute(
+        AnsibleModule(
+            argument_spec={
+                "root": arguments.ROOT,
+                "request": {"type": "dict", "required": True},
+                "checks": arguments.CHECKS,
+                "drill_checks": arguments.CHECKS,
+                "headers": arguments.HEADERS,
+                "secret_headers": arguments.SECRET_HEADERS,
+                **arguments.PROGRESS,
+            },
+            supports_check_mode=True,
+        ),
+        run,
+    )
 
 
 if __name__ == "__main__":

@@ -314,8 +314,14 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     if stopped and not check_mode:
         watch_control.stop(layout, params["why"])
     state = latest.state() if latest else {}
-    return bool(stopped), {"watch": {"id": stopped, "release": state.get("release")},
-                           **{name: state.get(name) for name in ("verdict", "trigger", "incident", "write_attempts")}}, {}
+    return (
+        bool(stopped),
+        {
+            "watch": {"id": stopped, "release": state.get("release")},
+            **{name: state.get(name) for name in ("verdict", "trigger", "incident", "write_attempts")},
+        },
+        {},
+    )
 
 
 def main() -> None:

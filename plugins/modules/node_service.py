@@ -376,8 +376,9 @@ def _busy_check(params: dict[str, t.Any]) -> dict[str, t.Any]:
     return ongoing_work.normalize(params["busy_check"], params["headers"], params["secret_headers"])
 
 
-def bring_about(service: node_service.Service, old: node_service.Service | None, params: dict[str, t.Any], differs: bool,
-                checks: list[dict[str, t.Any]]) -> dict[str, t.Any]:
+def bring_about(
+    service: node_service.Service, old: node_service.Service | None, params: dict[str, t.Any], differs: bool, checks: list[dict[str, t.Any]]
+) -> dict[str, t.Any]:
     """Keep the definition, then start, stop or restart. A running service whose definition changed is restarted."""
     state, store = params["state"], ReleaseStore(service.layout)
     if state in ("started", "restarted"):
@@ -429,11 +430,19 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     if params["state"] != "stopped":
         service.require_environment()
     before, state = service.status(), params["state"]
-    wrong = {"present": False, "started": before["status"] != "running", "restarted": True,
-             "stopped": any(part.status()["status"] != "stopped" for part in service.parts())}[state]  # a proxy may run alone
-    diff = {"before": {"definition": service.saved(), "status": before["status"]},
-            "after": {"definition": service.spec, "status": "stopped" if state == "stopped" else
-                      before["status"] if state == "present" else "running"}}
+    wrong = {
+        "present": False,
+        "started": before["status"] != "running",
+        "restarted": True,
+        "stopped": any(part.status()["status"] != "stopped" for part in service.parts()),
+    }[state]  # a proxy may run alone
+    diff = {
+        "before": {"definition": service.saved(), "status": before["status"]},
+        "after": {
+            "definition": service.spec,
+            "status": "stopped" if state == "stopped" else before["status"] if state == "present" else "running",
+        },
+    }
     result: dict[str, t.Any] = {}
     if (wrong or differs) and not check_mode:
         result = {name: value for name, value in bring_about(service, old, params, differs, checks).items() if value is not None}

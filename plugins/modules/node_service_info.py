@@ -141,10 +141,24 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
 
 def unknown(name: str, findings: records.Findings) -> dict[str, t.Any]:
     """What can be told of a service whose own records are damaged."""
-    return {"status": "unknown", "pid": None, "port": None, "uptime": 0, "restarts": 0, "last_exit": None, "release": None, "console": "",
-            "well": False, "message": f"{name} cannot be looked at. {' '.join(findings.told)}", "findings": findings.told,
-            "restart_needed": [], "restart_message": "", "app_path": "", "app_folder": "",
-            "health": {**observe_health.summarize([], thresholds.merge({})), "results": []}}
+    return {
+        "status": "unknown",
+        "pid": None,
+        "port": None,
+        "uptime": 0,
+        "restarts": 0,
+        "last_exit": None,
+        "release": None,
+        "console": "",
+        "well": False,
+        "message": f"{name} cannot be looked at. {' '.join(findings.told)}",
+        "findings": findings.told,
+        "restart_needed": [],
+        "restart_message": "",
+        "app_path": "",
+        "app_folder": "",
+        "health": {**observe_health.summarize([], thresholds.merge({})), "results": []},
+    }
 
 
 def look(layout: Layout, params: dict[str, t.Any], findings: records.Findings) -> dict[str, t.Any]:
@@ -166,10 +180,18 @@ def look(layout: Layout, params: dict[str, t.Any], findings: records.Findings) -
     lacking = findings.without(service.restart_needed, [])
     restart = wording.restart_needed(lacking)
     shared = findings.without(lambda: shared_folders.described(layout), [])
-    return {**facts, "health": health, "well": well and not findings.told, "findings": findings.told,
-            "message": " ".join(filter(None, [message, restart, *findings.told])),
-            "restart_needed": lacking, "restart_message": restart, "app_path": service.way_now(), "app_folder": service.spec["app"],
-            "shared_folders": shared}
+    return {
+        **facts,
+        "health": health,
+        "well": well and not findings.told,
+        "findings": findings.told,
+        "message": " ".join(filter(None, [message, restart, *findings.told])),
+        "restart_needed": lacking,
+        "restart_message": restart,
+        "app_path": service.way_now(),
+        "app_folder": service.spec["app"],
+        "shared_folders": shared,
+    }
 
 
 def main() -> None:

@@ -137,13 +137,25 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
 def main() -> None:
     """Run as an Ansible module."""
     text: dict[str, t.Any] = {"type": "str", "default": ""}
-    arguments.execute(AnsibleModule(
-        argument_spec={
-            "root": arguments.ROOT, **arguments.DIRECTORY, "env": text, "host": text, "link": text, "title": text, "body": text,
-            "state": {"type": "str", "choices": ["configured", "escalated", "sent", "listed"], "default": "escalated"},
-            "urls": {"type": "dict", "default": {}, "no_log": True}, "urls_file": {"type": "path", "default": ""},
-            "to": {"type": "list", "elements": "str", "default": []}},
-        supports_check_mode=True), run)
+    arguments.execute(
+        AnsibleModule(
+            argument_spec={
+                "root": arguments.ROOT,
+                **arguments.DIRECTORY,
+                "env": text,
+                "host": text,
+                "link": text,
+                "title": text,
+                "body": text,
+                "state": {"type": "str", "choices": ["configured", "escalated", "sent", "listed"], "default": "escalated"},
+                "urls": {"type": "dict", "default": {}, "no_log": True},
+                "urls_file": {"type": "path", "default": ""},
+                "to": {"type": "list", "elements": "str", "default": []},
+            },
+            supports_check_mode=True,
+        ),
+        run,
+    )
 
 
 if __name__ == "__main__":

@@ -98,15 +98,21 @@ from ansible_collections.mobius.ops.plugins.module_utils._gates.preflight import
 def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Make every check; check mode is no different."""
     now = clock.now()
-    return False, {"checks": [
-        preflight_request.ci(params["ci"]),
-        preflight_request.approvals_row(params["approvals"], params["min_approvals"], params["approval_role"].strip()),
-        preflight_request.operator(params["operator"], params["needs_operator"]),
-        preflight_request.window(params["windows"], now, params["watch_duration"]),
-        preflight_request.freeze(params["freeze"], now),
-        preflight_request.oncall((params["contacts"], params["oncall"], params["escalation"]), now),
-        preflight_request.artifact(params["artifact"]),
-    ]}, {}
+    return (
+        False,
+        {
+            "checks": [
+                preflight_request.ci(params["ci"]),
+                preflight_request.approvals_row(params["approvals"], params["min_approvals"], params["approval_role"].strip()),
+                preflight_request.operator(params["operator"], params["needs_operator"]),
+                preflight_request.window(params["windows"], now, params["watch_duration"]),
+                preflight_request.freeze(params["freeze"], now),
+                preflight_request.oncall((params["contacts"], params["oncall"], params["escalation"]), now),
+                preflight_request.artifact(params["artifact"]),
+            ]
+        },
+        {},
+    )
 
 
 def main() -> None:

@@ -308,8 +308,11 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "root": arguments.ROOT,
-            "state": {"type": "str", "required": True,
-                      "choices": ["prepared", "active", "verified", "failed", "rolled_back", "settled", "pruned"]},
+            "state": {
+                "type": "str",
+                "required": True,
+                "choices": ["prepared", "active", "verified", "failed", "rolled_back", "settled", "pruned"],
+            },
             "release_id": {"type": "str"},
             "version": {"type": "str", "default": ""},
             "source": {"type": "str", "default": ""},

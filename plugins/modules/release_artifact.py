@@ -219,8 +219,16 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     """Find or build the artifact."""
     settings = build.Settings.of(params["npm_ci_args"], params["environment"])
     output = build_output.output(params["output_file"], settings.environment)
-    builder = build.Builder(params["store"], params["npm_ci_args"], params["build_command"], params["environment"], output,
-                            params["shared_folders"], params["required_files"], params["built_folders"])
+    builder = build.Builder(
+        params["store"],
+        params["npm_ci_args"],
+        params["build_command"],
+        params["environment"],
+        output,
+        params["shared_folders"],
+        params["required_files"],
+        params["built_folders"],
+    )
     shipped, wanted = None, params["ship_npm_ci_args"]
     with interrupt.interruptible("the build"):
         artifact = builder.make(params["source"], params["version"], params["ref"], check_mode)

@@ -138,15 +138,26 @@ from ansible_collections.mobius.ops.plugins.module_utils._target.layout import L
 def request_of(params: dict[str, t.Any]) -> install.Request:
     """What the options ask for. :raises InputError: when one has a wrong value."""
     if params["sample_interval"] < 0 or params["keep_days"] < 1:
-        raise InputError("sample_interval and keep_days", "seconds from 0 and days from 1", f"{params['sample_interval']:g} and "
-                         f"{params['keep_days']}", "Correct them")
+        raise InputError(
+            "sample_interval and keep_days",
+            "seconds from 0 and days from 1",
+            f"{params['sample_interval']:g} and {params['keep_days']}",
+            "Correct them",
+        )
     metrics = {name: params[name] for name in ("checks", "headers", "secret_headers", "thresholds", "mounts", "keep_days")}
     maintenance = {**params["maintenance"], **{name: params[name] for name in ("checks", "drill_checks", "headers", "secret_headers")}}
-    return install.Request(check_name(params["env"], "env"), check_name(params["service"], "service"), install.calendars(params["jobs"]), {
-        "backup": arguments.checked("backup", arguments.BACKUP, params["backup"]),
-        "prune": arguments.checked("prune", arguments.PRUNE, params["prune"]) if params["prune"] else None,
-        "verify": {**arguments.checked("verify", arguments.VERIFY, {"verify": "checksum", **params["verify"]})},
-        "metrics": {**metrics, "every": params["sample_interval"]}, "maintenance": maintenance})
+    return install.Request(
+        check_name(params["env"], "env"),
+        check_name(params["service"], "service"),
+        install.calendars(params["jobs"]),
+        {
+            "backup": arguments.checked("backup", arguments.BACKUP, params["backup"]),
+            "prune": arguments.checked("prune", arguments.PRUNE, params["prune"]) if params["prune"] else None,
+            "verify": {**arguments.checked("verify", arguments.VERIFY, {"verify": "checksum", **params["verify"]})},
+            "metrics": {**metrics, "every": params["sample_interval"]},
+            "maintenance": maintenance,
+        },
+    )
 
 
 def shown(schedule: Schedule | None) -> str:
@@ -169,22 +180,41 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     rows = overview.rows(layout, records.Findings())
     message = overview.sentence(rows) if not check_mode else f"{len(timers)} timers would be in place."
     warnings = sender.missing() if "escalate" in request.calendars and params["state"] == "present" else []
-    return changed, {"jobs": overview.facts(rows), "timers": timers, "message": message, "warnings": warnings}, {
-        "before": shown(before), "after": shown(after)}
+    return (
+        changed,
+        {"jobs": overview.facts(rows), "timers": timers, "message": message, "warnings": warnings},
+        {"before": shown(before), "after": shown(after)},
+    )
 
 
 def main() -> None:
     """Run as an Ansible module."""
     empty: dict[str, t.Any] = {"type": "dict", "default": {}}
-    arguments.execute(AnsibleModule(
-        argument_spec={
-            "root": arguments.ROOT, "env": arguments.ENV, "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "service": {"type": "str", "default": "mobius"}, "jobs": empty, "backup": empty, "prune": {"type": "dict"}, "verify": empty,
-            "maintenance": empty, "checks": arguments.CHECKS, "drill_checks": arguments.CHECKS,
-            "headers": arguments.HEADERS, "secret_headers": arguments.SECRET_HEADERS, "thresholds": empty,
-            "mounts": {"type": "list", "elements": "path", "default": []}, "sample_interval": {"type": "float", "default": 300},
-            "keep_days": {"type": "int", "default": 90}},
-        supports_check_mode=True), run)
+    arguments.execute(
+        AnsibleModule(
+            argument_spec={
+                "root": arguments.ROOT,
+                "env": arguments.ENV,
+                "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+                "service": {"type": "str", "default": "mobius"},
+                "jobs": empty,
+                "backup": empty,
+                "prune": {"type": "dict"},
+                "verify": empty,
+                "maintenance": empty,
+                "checks": arguments.CHECKS,
+                "drill_checks": arguments.CHECKS,
+                "headers": arguments.HEADERS,
+                "secret_headers": arguments.SECRET_HEADERS,
+                "thresholds": empty,
+                "mounts": {"type": "list", "elements": "path", "default": []},
+                "sample_interval": {"type": "float", "default": 300},
+                "keep_days": {"type": "int", "default": 90},
+            },
+            supports_check_mode=True,
+        ),
+        run,
+    )
 
 
 if __name__ == "__main__":

@@ -360,21 +360,44 @@ from ansible_collections.mobius.ops.plugins.module_utils._service import write_a
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 FOLDERS = {
-    "/uploads/": "shared/uploads", "/uploads/render-jobs/": "shared/uploads/render-jobs",
-    "/uploads/thumbnails/": "shared/uploads/.root/thumbnails", "/uploads/images/": "shared/uploads/.root/images", "/data/": "shared/data",
+    "/uploads/": "shared/uploads",
+    "/uploads/render-jobs/": "shared/uploads/render-jobs",
+    "/uploads/thumbnails/": "shared/uploads/.root/thumbnails",
+    "/uploads/images/": "shared/uploads/.root/images",
+    "/data/": "shared/data",
 }
 STEP = {
-    **{name: {"type": "str"} for name in (
-        "url", "method", "contains", "same_as", "repeat_until", "give_up_when", "skip_unless", "video", "file", "program", "min_version",
-        "version_argument")},
+    **{
+        name: {"type": "str"}
+        for name in (
+            "url",
+            "method",
+            "contains",
+            "same_as",
+            "repeat_until",
+            "give_up_when",
+            "skip_unless",
+            "video",
+            "file",
+            "program",
+            "min_version",
+            "version_argument",
+        )
+    },
     "key_header": {"type": "str", "no_log": False},  # its name, not its value
-    **{name: {"type": "float"} for name in (
-        "timeout", "max_ms", "interval", "limit", "pause", "min_seconds", "max_seconds", "min_free_mb", "max_used_pct")},
+    **{
+        name: {"type": "float"}
+        for name in ("timeout", "max_ms", "interval", "limit", "pause", "min_seconds", "max_seconds", "min_free_mb", "max_used_pct")
+    },
     **{name: {"type": "int"} for name in ("attempts", "min_bytes", "max_bytes")},
     **{name: {"type": "dict"} for name in ("headers", "upload", "capture")},
     **{name: {"type": "list", "elements": "str"} for name in ("json", "made", "codecs")},
-    "name": {"type": "str", "required": True}, "secret_headers": {"type": "dict", "no_log": True}, "body": {"type": "raw"},
-    "status": {"type": "list", "elements": "int"}, "cleanup": {"type": "bool"}, "disk": {"type": "path"},
+    "name": {"type": "str", "required": True},
+    "secret_headers": {"type": "dict", "no_log": True},
+    "body": {"type": "raw"},
+    "status": {"type": "list", "elements": "int"},
+    "cleanup": {"type": "bool"},
+    "disk": {"type": "path"},
 }
 
 
@@ -384,8 +407,19 @@ def settings_of(params: dict[str, t.Any], check_mode: bool, secrets: list[str]) 
     current = Layout(params["root"]).current if params["root"] else ""
     if not release and os.path.islink(current):
         release = os.path.basename(os.readlink(current))
-    return smoke_suite.Settings(params["base_url"], params["headers"], params["secret_headers"], params["timeout"], params["attempts"],
-                                release, params["outside"], check_mode, params["root"] or "", params["folders"], tuple(secrets))
+    return smoke_suite.Settings(
+        params["base_url"],
+        params["headers"],
+        params["secret_headers"],
+        params["timeout"],
+        params["attempts"],
+        release,
+        params["outside"],
+        check_mode,
+        params["root"] or "",
+        params["folders"],
+        tuple(secrets),
+    )
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
@@ -403,10 +437,20 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     since = began if params["began"] is None else params["began"]
     removed, left = ([], {}) if check_mode else smoke_files.remove([*params["remove"], *made], params["root"], params["folders"], since)
     counts = smoke_run.counts(tests)
-    report = {"passed": not counts["failed"] and (counts["passed"] > 0 or not steps), "counts": counts, "tests": tests,
-              "summary": smoke_run.sentence(tests), "started": core_clock.from_epoch(began), "began": began,
-              "elapsed": round(time.monotonic() - clock, 3), "base_url": redaction.without_passwords(params["base_url"]),
-              "release": settings.release, "env": params["env"], "removed": removed, "left": left}
+    report = {
+        "passed": not counts["failed"] and (counts["passed"] > 0 or not steps),
+        "counts": counts,
+        "tests": tests,
+        "summary": smoke_run.sentence(tests),
+        "started": core_clock.from_epoch(began),
+        "began": began,
+        "elapsed": round(time.monotonic() - clock, 3),
+        "base_url": redaction.without_passwords(params["base_url"]),
+        "release": settings.release,
+        "env": params["env"],
+        "removed": removed,
+        "left": left,
+    }
     report = hidden.value(report)
     report["write_attempts"] = write_attempts(params)
     if params["junit"] and not check_mode:

@@ -243,12 +243,22 @@ def request_of(params: Facts, layout: Layout) -> plan.Request:
     if params["state"] == "restored" and not params["paths"]:
         raise InputError("state restored", "paths to say which files are meant", "none", "Name files, a pattern, or a run")
     days = {"uploads": params["days"], "logs": params["log_days"], "temporary": params["temporary_days"], "renders": params["render_days"]}
-    wanted = rules.Rules(kinds=params["kinds"], days=days, **{
-        name: params[name] for name in ("clock", "grace", "keep", "temporary", "render_folders")})
-    source = held.Source(check_name(params["env"], "env"), params["dest"] or layout.backups, params["verify"],
-                         signature.policy(params["allowed_signers"], params["signer"]))
-    request = plan.Request(wanted, source, params["quarantine"] or layout.quarantine, wanted=tuple(params["paths"]), **{
-        name: params[name] for name in ("max_bytes", "max_files", "expiry_days", "limit", "why")})
+    wanted = rules.Rules(
+        kinds=params["kinds"], days=days, **{name: params[name] for name in ("clock", "grace", "keep", "temporary", "render_folders")}
+    )
+    source = held.Source(
+        check_name(params["env"], "env"),
+        params["dest"] or layout.backups,
+        params["verify"],
+        signature.policy(params["allowed_signers"], params["signer"]),
+    )
+    request = plan.Request(
+        wanted,
+        source,
+        params["quarantine"] or layout.quarantine,
+        wanted=tuple(params["paths"]),
+        **{name: params[name] for name in ("max_bytes", "max_files", "expiry_days", "limit", "why")},
+    )
     request.check(layout)
     return request
 
@@ -268,33 +278,59 @@ def run(params: Facts, check_mode: bool) -> tuple[bool, Facts, Facts]:
     result = facts(done, request, state, dry)
     if state == "restored" and done.left.counts:
         reason, (files, _size) = next(iter(done.left.counts.items()))
-        raise StateError(f"{files} file{'' if files == 1 else 's'} in quarantine", "to go back", WHY.get(reason, reason),
-                         f"{len(done.files)} went back. Move what is in the way, then run it again", result)
+        raise StateError(
+            f"{files} file{'' if files == 1 else 's'} in quarantine",
+            "to go back",
+            WHY.get(reason, reason),
+            f"{len(done.files)} went back. Move what is in the way, then run it again",
+            result,
+        )
     lines = {"before": "".join(f"{one.shown}\n" for one in done.files), "after": ""}
     diff = {"before": lines["after"], "after": lines["before"]} if state == "restored" else lines
     return state != "planned" and bool(done.files or done.purged or done.mended), result, diff
 
 
 #: Why a file stays in quarantine that was to go back.
-WHY = {"taken": "another file with its name", "no_folder": "that its folder is gone", "changed": "that it was changed in quarantine",
-       "gone": "that it is gone", "denied": "that the service's user may not", "other_filesystem": "another file system in its place"}
+WHY = {
+    "taken": "another file with its name",
+    "no_folder": "that its folder is gone",
+    "changed": "that it was changed in quarantine",
+    "gone": "that it is gone",
+    "denied": "that the service's user may not",
+    "other_filesystem": "another file system in its place",
+}
 
 
 def facts(done: cleanup.Done, request: plan.Request, state: str, dry: bool) -> Facts:
     """The result."""
     age = datetime.timedelta(days=request.expiry_days)
     return {
-        "files": len(done.files), "bytes": cleanup.size_of(done.files), "left": done.left.facts(), "stay": done.stay.facts(),
-        "moved": [{"path": one.shown, "bytes": one.size, "kind": one.kind, "modified": clock.from_epoch(one.mtime_ns / 1e9)}
-                  for one in done.files[:SHOWN]],
-        "purged": {"files": len(done.purged), "bytes": cleanup.size_of(done.purged)}, "run": done.run, "archives": done.archives,
-        "quarantine": [described(each, age) for each in done.quarantine], "mended": done.mended, "message": sentence(done, state, dry)}
+        "files": len(done.files),
+        "bytes": cleanup.size_of(done.files),
+        "left": done.left.facts(),
+        "stay": done.stay.facts(),
+        "moved": [
+            {"path": one.shown, "bytes": one.size, "kind": one.kind, "modified": clock.from_epoch(one.mtime_ns / 1e9)}
+            for one in done.files[:SHOWN]
+        ],
+        "purged": {"files": len(done.purged), "bytes": cleanup.size_of(done.purged)},
+        "run": done.run,
+        "archives": done.archives,
+        "quarantine": [described(each, age) for each in done.quarantine],
+        "mended": done.mended,
+        "message": sentence(done, state, dry),
+    }
 
 
 def described(one: journal.Run, age: datetime.timedelta) -> Facts:
     """A run that has files in quarantine."""
-    return {"run": one.run, "when": one.when, "expires": clock.iso(clock.parse(one.when) + age), "files": len(one.entries),
-            "bytes": cleanup.size_of(one.entries)}
+    return {
+        "run": one.run,
+        "when": one.when,
+        "expires": clock.iso(clock.parse(one.when) + age),
+        "files": len(one.entries),
+        "bytes": cleanup.size_of(one.entries),
+    }
 
 
 def sentence(done: cleanup.Done, state: str, dry: bool) -> str:
@@ -322,22 +358,38 @@ def main() -> None:
     """Run as an Ansible module."""
     days = {"type": "float", "default": 30}
     names = {"type": "list", "elements": "str", "default": []}
-    arguments.execute(AnsibleModule(
-        argument_spec={
-            "root": arguments.ROOT, "env": arguments.ENV,
-            "state": {"type": "str", "choices": ["planned", "cleaned", "restored", "purged"], "default": "planned"},
-            "kinds": {**names, "choices": list(rules.KINDS), "default": list(rules.KINDS)},
-            "days": days, "log_days": days, "temporary_days": {"type": "float", "default": 2}, "render_days": days,
-            "clock": {"type": "str", "choices": ["mtime", "ctime", "atime", "btime"], "default": "mtime"},
-            "grace": {"type": "float", "default": 3600}, "keep": names,
-            "temporary": {**names, "default": ["*.tmp", "*.part", "*.partial", ".source-upload-tmp"]},
-            "render_folders": {**names, "default": ["render-jobs"]},
-            "max_bytes": {"type": "int", "default": 10 * 1024**3}, "max_files": {"type": "int", "default": 10_000},
-            "quarantine": {"type": "path"}, "expiry_days": {"type": "float", "default": 7}, "paths": names, "dest": {"type": "path"},
-            "verify": {"type": "str", "choices": ["checksum", "deep"], "default": "checksum"},
-            "limit": {"type": "float", "default": 900}, "why": {"type": "str", "default": ""},
-            **arguments.SIGNATURES, **arguments.PROGRESS},
-        supports_check_mode=True), run)
+    arguments.execute(
+        AnsibleModule(
+            argument_spec={
+                "root": arguments.ROOT,
+                "env": arguments.ENV,
+                "state": {"type": "str", "choices": ["planned", "cleaned", "restored", "purged"], "default": "planned"},
+                "kinds": {**names, "choices": list(rules.KINDS), "default": list(rules.KINDS)},
+                "days": days,
+                "log_days": days,
+                "temporary_days": {"type": "float", "default": 2},
+                "render_days": days,
+                "clock": {"type": "str", "choices": ["mtime", "ctime", "atime", "btime"], "default": "mtime"},
+                "grace": {"type": "float", "default": 3600},
+                "keep": names,
+                "temporary": {**names, "default": ["*.tmp", "*.part", "*.partial", ".source-upload-tmp"]},
+                "render_folders": {**names, "default": ["render-jobs"]},
+                "max_bytes": {"type": "int", "default": 10 * 1024**3},
+                "max_files": {"type": "int", "default": 10_000},
+                "quarantine": {"type": "path"},
+                "expiry_days": {"type": "float", "default": 7},
+                "paths": names,
+                "dest": {"type": "path"},
+                "verify": {"type": "str", "choices": ["checksum", "deep"], "default": "checksum"},
+                "limit": {"type": "float", "default": 900},
+                "why": {"type": "str", "default": ""},
+                **arguments.SIGNATURES,
+                **arguments.PROGRESS,
+            },
+            supports_check_mode=True,
+        ),
+        run,
+    )
 
 
 if __name__ == "__main__":

@@ -145,17 +145,30 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     findings = records.Findings()
     rows = overview.rows(layout, findings)
     found = attention.of(layout, params["service"], params["programs"] if params["window"] else [], params["window"], findings)
-    result = {"jobs": overview.facts(rows), "well": all(row.good for row in rows) and not findings.told,
-              "message": " ".join([overview.sentence(rows), *findings.told]), "findings": findings.told, **found}
+    result = {
+        "jobs": overview.facts(rows),
+        "well": all(row.good for row in rows) and not findings.told,
+        "message": " ".join([overview.sentence(rows), *findings.told]),
+        "findings": findings.told,
+        **found,
+    }
     return False, dotenv.Redactor(layout.env_file).value(result), {}
 
 
 def main() -> None:
     """Run as an Ansible module."""
-    arguments.execute(AnsibleModule(
-        argument_spec={"root": arguments.ROOT, "service": {"type": "str", "default": "mobius"},
-                       "programs": {"type": "list", "elements": "str", "default": ["ffmpeg"]}, "window": {"type": "float", "default": 5}},
-        supports_check_mode=True), run)
+    arguments.execute(
+        AnsibleModule(
+            argument_spec={
+                "root": arguments.ROOT,
+                "service": {"type": "str", "default": "mobius"},
+                "programs": {"type": "list", "elements": "str", "default": ["ffmpeg"]},
+                "window": {"type": "float", "default": 5},
+            },
+            supports_check_mode=True,
+        ),
+        run,
+    )
 
 
 if __name__ == "__main__":

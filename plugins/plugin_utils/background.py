@@ -5,6 +5,7 @@
 One call of the module begins the work, and has its result when it is quick. Otherwise further calls look how it goes on, see
 the util ``_ansible.background``.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -91,13 +92,16 @@ class BackgroundAction(ActionBase):
                 return {"failed": True, "changed": True, "msg": self._lost(args["progress_file"], reason)}
             if time.monotonic() - told > SELDOM:
                 told = time.monotonic()  # no display.warning: newer cores keep it until the task has ended
-                display.display(f"{self._label()}: the target cannot be asked ({reason}); the work goes on there, it is asked again",
-                                color=C.COLOR_WARN)
+                display.display(
+                    f"{self._label()}: the target cannot be asked ({reason}); the work goes on there, it is asked again", color=C.COLOR_WARN
+                )
             time.sleep(RETRY)
 
     def _lost(self, record: str, reason: str) -> str:
-        return (f"{self._label()}: expected an answer within {LOST_AFTER} s, found none ({reason}). The work goes on on the target: its "
-                f"record is {record}, its result {record}.out. Wait for its end before you run this again.")
+        return (
+            f"{self._label()}: expected an answer within {LOST_AFTER} s, found none ({reason}). The work goes on on the target: its "
+            f"record is {record}, its result {record}.out. Wait for its end before you run this again."
+        )
 
     def _module(self, args: Answer, **options: t.Any) -> Answer:
         _package, namespace, collection, *_plugins, name = type(self).__module__.split(".")

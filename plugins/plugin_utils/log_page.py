@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The page about the logs of a host: one file of HTML that needs nothing else."""
+
 from __future__ import annotations
 
 import typing as t
@@ -22,10 +23,21 @@ def render(facts: Facts) -> str:
     period = facts["period"]
     where = f"{facts['host']}, {period['first'] or 'no time'} to {period['last'] or 'no time'}"
     mood = "failed" if facts["new_errors"] else "" if facts["errors"] else "passed"
-    parts = [html_page.header(mood, title(facts), facts["message"], where), _figures(facts), _rates(facts), _errors(facts["errors"]),
-             _uploads(facts["uploads"]), _counted("Requests that failed", facts["failures"]), _routes(facts), _slowest(facts["slowest"]),
-             _counted("Writes", facts["writes"]), _clients(facts["clients"]), _sources(facts),
-             _explained(facts.get("explained") or {}), _passed(facts["passed"])]
+    parts = [
+        html_page.header(mood, title(facts), facts["message"], where),
+        _figures(facts),
+        _rates(facts),
+        _errors(facts["errors"]),
+        _uploads(facts["uploads"]),
+        _counted("Requests that failed", facts["failures"]),
+        _routes(facts),
+        _slowest(facts["slowest"]),
+        _counted("Writes", facts["writes"]),
+        _clients(facts["clients"]),
+        _sources(facts),
+        _explained(facts.get("explained") or {}),
+        _passed(facts["passed"]),
+    ]
     return html_page.document(f"{title(facts)} ({facts['host']})", parts, watch_charts.STYLE + STYLE)
 
 
@@ -40,21 +52,34 @@ def title(facts: Facts) -> str:
 def _figures(facts: Facts) -> str:
     sums = {name: sum(one[name] for one in facts["sources"]) for name in ("lines", "requests", "failed", "refused", "errors", "malformed")}
     share = f"{sums['failed'] / sums['requests']:.2%} of the requests" if sums["requests"] else "no requests"
-    return html_page.figures([
-        ("lines", f"{sums['lines']:,}", f"{sums['malformed']:,} malformed"), ("error lines", f"{sums['errors']:,}", "in all logs"),
-        ("requests", f"{sums['requests']:,}", "in all logs"), ("failed (5xx)", f"{sums['failed']:,}", share),
-        ("refused (4xx)", f"{sums['refused']:,}", "")])
+    return html_page.figures(
+        [
+            ("lines", f"{sums['lines']:,}", f"{sums['malformed']:,} malformed"),
+            ("error lines", f"{sums['errors']:,}", "in all logs"),
+            ("requests", f"{sums['requests']:,}", "in all logs"),
+            ("failed (5xx)", f"{sums['failed']:,}", share),
+            ("refused (4xx)", f"{sums['refused']:,}", ""),
+        ]
+    )
 
 
 def _rates(facts: Facts) -> str:
     """Two charts over time: what went wrong, and how many requests there were."""
     points, step = facts["rates"]["points"], wording.duration(facts["rates"]["step"])
-    bad = [(word, [(seconds_of(point["when"]), point[key]) for point in points])
-           for word, key in (("failed (5xx)", "failed"), ("refused (4xx)", "refused"), ("error lines", "errors"))]
+    bad = [
+        (word, [(seconds_of(point["when"]), point[key]) for point in points])
+        for word, key in (("failed (5xx)", "failed"), ("refused (4xx)", "refused"), ("error lines", "errors"))
+    ]
     every = [("requests", [(seconds_of(point["when"]), point["requests"]) for point in points])]
-    charts = watch_charts.lines("log-errors", "What went wrong", f"lines in each {step}.", "", [(key, curve) for key, curve in bad if any(
-        value for _at, value in curve)]) + watch_charts.lines("log-requests", "Requests", f"requests in each {step}.", "", every if any(
-            value for _at, value in every[0][1]) else [])
+    charts = watch_charts.lines(
+        "log-errors",
+        "What went wrong",
+        f"lines in each {step}.",
+        "",
+        [(key, curve) for key, curve in bad if any(value for _at, value in curve)],
+    ) + watch_charts.lines(
+        "log-requests", "Requests", f"requests in each {step}.", "", every if any(value for _at, value in every[0][1]) else []
+    )
     return html_page.section("Over time", charts) if charts else ""
 
 
@@ -68,24 +93,33 @@ def _errors(errors: list[Facts]) -> str:
         about = " ".join(filter(None, [one["incident"], "upload" if one["upload"] else ""]))
         new = '<span class="new">new</span> ' if one["new"] else ""
         releases = one["release"] if one["release"] == one["first_release"] else f"{one['first_release'] or 'unknown'} to {one['release']}"
-        rows.append(f'<tr>{_numbers(format(one["count"], ","))}'
-                    f'<td class="long">{new}<code>{text(one["template"])}</code></td><td class="when">{text(one["first"])}</td>'
-                    f'<td class="when">{text(one["last"])}</td><td>{text(releases)}</td><td>{text(about)}</td></tr>')
+        rows.append(
+            f"<tr>{_numbers(format(one['count'], ','))}"
+            f'<td class="long">{new}<code>{text(one["template"])}</code></td><td class="when">{text(one["first"])}</td>'
+            f'<td class="when">{text(one["last"])}</td><td>{text(releases)}</td><td>{text(about)}</td></tr>'
+        )
     head = ["lines", "template", "first", "last", "release", "about"]
     return html_page.section("Errors", html_page.table(head, rows, {0}) if rows else "<p>None.</p>")
 
 
 def _uploads(uploads: Facts) -> str:
-    rows = [f'<tr>{_numbers(format(one["count"], ","))}<td class="long"><code>{text(one["template"])}</code></td></tr>'
-            for one in uploads["errors"]]
-    rows += [f'<tr>{_numbers(format(one["count"], ","))}<td class="long">{text(one["route"])} answered {text(one["status"])}</td></tr>'
-             for one in uploads["failures"]]
+    rows = [
+        f'<tr>{_numbers(format(one["count"], ","))}<td class="long"><code>{text(one["template"])}</code></td></tr>'
+        for one in uploads["errors"]
+    ]
+    rows += [
+        f'<tr>{_numbers(format(one["count"], ","))}<td class="long">{text(one["route"])} answered {text(one["status"])}</td></tr>'
+        for one in uploads["failures"]
+    ]
     return html_page.section("Uploads", html_page.table(["count", "error, or request"], rows, {0})) if rows else ""
 
 
 def _counted(name: str, found: list[Facts]) -> str:
-    rows = [f'<tr>{_numbers(format(one["count"], ","))}<td class="long">{text(one["route"])}</td><td>{text(one["status"])}</td>'
-            f'<td class="long">{text(one["source"])}</td></tr>' for one in found]
+    rows = [
+        f'<tr>{_numbers(format(one["count"], ","))}<td class="long">{text(one["route"])}</td><td>{text(one["status"])}</td>'
+        f'<td class="long">{text(one["source"])}</td></tr>'
+        for one in found
+    ]
     return html_page.section(name, html_page.table(["requests", "route", "status", "log"], rows, {0})) if rows else ""
 
 
@@ -100,31 +134,42 @@ def _routes(facts: Facts) -> str:
     for one in facts["routes"]:
         length = f'<span class="bar" style="width: {100 * (one["p95_ms"] or 0) / longest:.0f}%"></span>'
         count = ("" if one["exact"] else "about ") + format(one["requests"], ",")
-        rows.append(f'<tr><td class="long">{text(one["route"])}{length}</td>'
-                    + _numbers(count, format(one["slow"], ","), *(ms(one[key]) for key in ("p50_ms", "p95_ms", "p99_ms", "max_ms")))
-                    + f'<td class="long">{text(one["source"])}</td></tr>')
-    told = "" if all(one["exact"] for one in facts["routes"]) else \
-        '<p class="soft small">Counts with &quot;about&quot;, and their times, are of a sample of one block in ten.</p>'
+        rows.append(
+            f'<tr><td class="long">{text(one["route"])}{length}</td>'
+            + _numbers(count, format(one["slow"], ","), *(ms(one[key]) for key in ("p50_ms", "p95_ms", "p99_ms", "max_ms")))
+            + f'<td class="long">{text(one["source"])}</td></tr>'
+        )
+    told = (
+        ""
+        if all(one["exact"] for one in facts["routes"])
+        else '<p class="soft small">Counts with &quot;about&quot;, and their times, are of a sample of one block in ten.</p>'
+    )
     head = ["route", "requests", "slow", "p50", "p95", "p99", "longest", "log"]
     return html_page.section("Routes", told + html_page.table(head, rows, {1, 2, 3, 4, 5, 6})) if rows else ""
 
 
 def _slowest(found: list[Facts]) -> str:
-    rows = [f'<tr>{_numbers(ms(one["ms"]))}<td class="long">{text(one["route"])}</td><td class="when">{text(one["about"])}</td></tr>'
-            for one in found]
+    rows = [
+        f'<tr>{_numbers(ms(one["ms"]))}<td class="long">{text(one["route"])}</td><td class="when">{text(one["about"])}</td></tr>'
+        for one in found
+    ]
     return html_page.section("The slowest requests", html_page.table(["took", "route", "about"], rows, {0})) if rows else ""
 
 
 def _clients(found: list[Facts]) -> str:
-    rows = [f'<tr>{_numbers(format(one["writes"], ","))}<td>{text(one["client"])}</td><td class="long">{text(one["source"])}</td></tr>'
-            for one in found]
+    rows = [
+        f'<tr>{_numbers(format(one["writes"], ","))}<td>{text(one["client"])}</td><td class="long">{text(one["source"])}</td></tr>'
+        for one in found
+    ]
     return html_page.section("Who wrote", html_page.table(["writes", "client", "log"], rows, {0})) if rows else ""
 
 
 def _sources(facts: Facts) -> str:
     keys = ("lines", "looked_at", "malformed", "requests", "failed", "refused", "errors")
-    rows = [f'<tr><td class="long">{text(one["source"])}</td>{_numbers(*(format(one[key], ",") for key in keys))}</tr>'
-            for one in facts["sources"]]
+    rows = [
+        f'<tr><td class="long">{text(one["source"])}</td>{_numbers(*(format(one[key], ",") for key in keys))}</tr>'
+        for one in facts["sources"]
+    ]
     head = ["log", *(key.replace("_", " ") for key in keys)]
     return html_page.section("Logs", html_page.table(head, rows, set(range(1, 8)))) if rows else ""
 
@@ -132,10 +177,15 @@ def _sources(facts: Facts) -> str:
 def _explained(found: dict[str, Facts]) -> str:
     """How the greps of the runbook and the report differ."""
     keys = ("both", "grep_only", "report_only")
-    rows = [f'<tr><th scope="row">{text(name)}</th>{_numbers(*(format(one[key], ",") for key in keys))}</tr>'
-            for name, one in found.items()]
-    lines = [f'<tr><td>{text(name)}</td><td>{text(each["found_by"])}</td><td class="long">{text(each["file"])}:{each["number"]}<br>'
-             f'<code>{text(each["line"])}</code></td></tr>' for name, one in found.items() for each in one["lines"]]
+    rows = [
+        f'<tr><th scope="row">{text(name)}</th>{_numbers(*(format(one[key], ",") for key in keys))}</tr>' for name, one in found.items()
+    ]
+    lines = [
+        f'<tr><td>{text(name)}</td><td>{text(each["found_by"])}</td><td class="long">{text(each["file"])}:{each["number"]}<br>'
+        f"<code>{text(each['line'])}</code></td></tr>"
+        for name, one in found.items()
+        for each in one["lines"]
+    ]
     body = html_page.table(["lines of", "both find", "only the grep", "only the report"], rows, {1, 2, 3})
     body += html_page.table(["lines of", "only found by the", "line"], lines) if lines else ""
     return html_page.section("The greps of the runbook", body) if rows else ""

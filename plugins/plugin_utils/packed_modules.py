@@ -5,6 +5,7 @@
 Ansible packs a module with everything that it imports into a zip file, once a run. Finding out what that is takes a third of a second
 of processor time a module, and the host compiles every file of it again for each task.
 """
+
 from __future__ import annotations
 
 import base64

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What an operator reads while long work goes on: one line now and then, from the phases of the work's record."""
+
 from __future__ import annotations
 
 import typing as t
@@ -13,9 +14,18 @@ SELDOM = 30
 #: The span of seconds over which a rate is taken.
 SPAN = 30
 #: What an operator reads for the name of a phase.
-WORDS = {"look": "looking through", "write": "writing", "verify": "verifying", "extract": "unpacking", "compare": "comparing",
-         "hash": "reading", "database": "checking databases", "application": "trying the application",
-         "swap": "changing places", "": "at work"}
+WORDS = {
+    "look": "looking through",
+    "write": "writing",
+    "verify": "verifying",
+    "extract": "unpacking",
+    "compare": "comparing",
+    "hash": "reading",
+    "database": "checking databases",
+    "application": "trying the application",
+    "swap": "changing places",
+    "": "at work",
+}
 UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("bytes", 1))
 
 

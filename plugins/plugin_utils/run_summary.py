@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What the callback C(summary) writes for pipelines: a JSON object about a run, and a JUnit report. No Ansible in here."""
+
 from __future__ import annotations
 
 import contextlib
@@ -55,10 +56,18 @@ class Run:
         """The JSON object, see docs/pipelines.md."""
         facts = {name: value for name, value in self.facts.items() if name not in ("mobius_outcome", "mobius_message", "mobius_env")}
         return {
-            "schema": SCHEMA, "playbook": f"mobius.ops.{self.playbook}",
-            "outcome": self.outcome, "good": self.good, "message": self.message,
-            "environment": str(self.facts.get("mobius_env") or ""), "release": str(self.facts.get("mobius_release") or ""),
-            "hosts": self.hosts, "began": self.began.strftime("%Y-%m-%dT%H:%M:%SZ"), "seconds": round(self.seconds, 1), "facts": facts}
+            "schema": SCHEMA,
+            "playbook": f"mobius.ops.{self.playbook}",
+            "outcome": self.outcome,
+            "good": self.good,
+            "message": self.message,
+            "environment": str(self.facts.get("mobius_env") or ""),
+            "release": str(self.facts.get("mobius_release") or ""),
+            "hosts": self.hosts,
+            "began": self.began.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "seconds": round(self.seconds, 1),
+            "facts": facts,
+        }
 
     def cases(self) -> list[Case]:
         """Gates, steps, and how it ended."""
@@ -72,13 +81,25 @@ class Run:
         for group in dict.fromkeys(case.group for case in cases):
             members = [case for case in cases if case.group == group]
             count = {status: str(sum(case.status == status for case in members)) for status in ("failed", "error", "skipped")}
-            suite = ET.SubElement(root, "testsuite", {
-                "name": f"mobius.ops.{self.playbook} {group}", "tests": str(len(members)), "failures": count["failed"],
-                "errors": count["error"], "skipped": count["skipped"], "time": f"{sum(case.seconds for case in members):.3f}",
-                "timestamp": self.began.strftime("%Y-%m-%dT%H:%M:%S")})
+            suite = ET.SubElement(
+                root,
+                "testsuite",
+                {
+                    "name": f"mobius.ops.{self.playbook} {group}",
+                    "tests": str(len(members)),
+                    "failures": count["failed"],
+                    "errors": count["error"],
+                    "skipped": count["skipped"],
+                    "time": f"{sum(case.seconds for case in members):.3f}",
+                    "timestamp": self.began.strftime("%Y-%m-%dT%H:%M:%S"),
+                },
+            )
             for case in members:
-                node = ET.SubElement(suite, "testcase", {
-                    "classname": f"mobius.ops.{self.playbook}.{group}", "name": _plain(case.name), "time": f"{case.seconds:.3f}"})
+                node = ET.SubElement(
+                    suite,
+                    "testcase",
+                    {"classname": f"mobius.ops.{self.playbook}.{group}", "name": _plain(case.name), "time": f"{case.seconds:.3f}"},
+                )
                 if case.status in ("failed", "error"):
                     fault = ET.SubElement(node, "failure" if case.status == "failed" else "error", {"message": _plain(case.text)[:300]})
                     fault.text = _plain(case.text)
@@ -94,9 +115,17 @@ def gates(action: str, host: str, facts: dict[str, t.Any]) -> list[Case]:
     """The rows of a result that is a gate: checks of a preflight, smoke tests; none of another one."""
     field, why = GATES.get(action, ("", ""))
     rows = facts.get(field) if field else None
-    return [Case(f"{row['name']} [{host}]", {"failed": "failed", "passed": "passed"}.get(row["status"], "skipped"), str(row.get(why) or ""),
-                 float(row.get("seconds") or 0), action.rpartition(".")[2])
-            for row in rows or [] if isinstance(row, dict) and "name" in row and "status" in row]
+    return [
+        Case(
+            f"{row['name']} [{host}]",
+            {"failed": "failed", "passed": "passed"}.get(row["status"], "skipped"),
+            str(row.get(why) or ""),
+            float(row.get("seconds") or 0),
+            action.rpartition(".")[2],
+        )
+        for row in rows or []
+        if isinstance(row, dict) and "name" in row and "status" in row
+    ]
 
 
 def write(path: str, data: bytes) -> None:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Names that nothing reads: of settings, and of fields in lists of settings."""
+
 from __future__ import annotations
 
 import difflib
@@ -29,8 +30,12 @@ def unknown(given: t.Iterable[str], collection: str) -> list[str]:
     """A sentence for each variable that has the prefix and that the collection does not have."""
     strange = sorted(name for name in given if name.startswith(PREFIX))
     names = known(collection) if strange else set()
-    return [f"{name}: expected a setting of mobius.ops, found none of this name{_meant(name, names)}. Correct it, or, when it is a "
-            f"variable of your own, give it a name that does not begin with {PREFIX}." for name in strange if name not in names]
+    return [
+        f"{name}: expected a setting of mobius.ops, found none of this name{_meant(name, names)}. Correct it, or, when it is a "
+        f"variable of your own, give it a name that does not begin with {PREFIX}."
+        for name in strange
+        if name not in names
+    ]
 
 
 def fields(setting: str, entries: t.Any, allowed: t.Collection[str]) -> list[str]:
@@ -38,8 +43,10 @@ def fields(setting: str, entries: t.Any, allowed: t.Collection[str]) -> list[str
     found = []
     for number, entry in enumerate(entries if isinstance(entries, (list, tuple)) else [], 1):
         for field in sorted(set(map(str, entry)) - set(allowed)) if isinstance(entry, dict) else []:
-            found.append(f"{setting}, entry {number}: expected the fields {', '.join(sorted(allowed))}, "
-                         f"found {field}{_meant(field, allowed)}. Correct the name.")
+            found.append(
+                f"{setting}, entry {number}: expected the fields {', '.join(sorted(allowed))}, "
+                f"found {field}{_meant(field, allowed)}. Correct the name."
+            )
     return found
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What the callback C(steps) shows: lines of steps, messages, failures, and the table of a fleet. No Ansible in here."""
+
 from __future__ import annotations
 
 import json
@@ -11,21 +12,54 @@ import typing as t
 #: Step of each file of tasks, by role, by role and file, or by "playbooks" and file; an empty text belongs to the step before.
 #: "…" at the end: it may take long.
 STEPS = {
-    "playbooks/awx_present": "Apply…", "playbooks/awx_absent": "Remove…",
-    "app": "Set up…", "app/restart": "Restart…", "app/stop": "Stop…",
-    "backup": "Back up…", "backup/restore": "Restore…", "backup/drill": "Try a restore…", "backup/verify": "Verify…", "backup/prune": "",
+    "playbooks/awx_present": "Apply…",
+    "playbooks/awx_absent": "Remove…",
+    "app": "Set up…",
+    "app/restart": "Restart…",
+    "app/stop": "Stop…",
+    "backup": "Back up…",
+    "backup/restore": "Restore…",
+    "backup/drill": "Try a restore…",
+    "backup/verify": "Verify…",
+    "backup/prune": "",
     "backup/report": "",
     "cleanup": "Clean up…",
-    "deploy": "", "deploy/preflight": "Check", "deploy/checks": "Check", "deploy/build": "Build…",
-    "deploy/prepare": "Prepare…", "deploy/migrate": "Migrate…", "deploy/switch": "Switch…", "deploy/recover": "Go back…",
-    "deploy/finish": "Finish", "deploy/force_unlock": "Unlock",
-    "diagnose": "Diagnose…", "ffmpeg": "Look…", "health": "Ask…",
-    "incident": "Write it down", "incident/list": "Look", "logs": "Read…", "maintenance": "Maintain…", "mobius": "",
+    "deploy": "",
+    "deploy/preflight": "Check",
+    "deploy/checks": "Check",
+    "deploy/build": "Build…",
+    "deploy/prepare": "Prepare…",
+    "deploy/migrate": "Migrate…",
+    "deploy/switch": "Switch…",
+    "deploy/recover": "Go back…",
+    "deploy/finish": "Finish",
+    "deploy/force_unlock": "Unlock",
+    "diagnose": "Diagnose…",
+    "ffmpeg": "Look…",
+    "health": "Ask…",
+    "incident": "Write it down",
+    "incident/list": "Look",
+    "logs": "Read…",
+    "maintenance": "Maintain…",
+    "mobius": "",
     "mobius/outcome": "outcome",
-    "monitor": "Watch…", "monitor/forks": "Check", "monitor/report": "", "oncall": "Look", "oncall/escalate": "Page…",
-    "preflight": "Check", "report": "Write the page", "respond": "Respond…", "respond/page": "Page…",
-    "rollback": "", "rollback/reach": "Check", "rollback/target": "Check",
-    "rollback/data": "Restore…", "schedule": "Schedule", "smoke_test": "Smoke-test…", "smoke_test/canary": "", "status": "Look",
+    "monitor": "Watch…",
+    "monitor/forks": "Check",
+    "monitor/report": "",
+    "oncall": "Look",
+    "oncall/escalate": "Page…",
+    "preflight": "Check",
+    "report": "Write the page",
+    "respond": "Respond…",
+    "respond/page": "Page…",
+    "rollback": "",
+    "rollback/reach": "Check",
+    "rollback/target": "Check",
+    "rollback/data": "Restore…",
+    "schedule": "Schedule",
+    "smoke_test": "Smoke-test…",
+    "smoke_test/canary": "",
+    "status": "Look",
 }
 #: The step of tasks whose message is the outcome, which is shown last.
 OUTCOME = "outcome"

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What callbacks read from tasks and results, by the names of every ansible-core."""
+
 from __future__ import annotations
 
 import typing as t

@@ -5,6 +5,7 @@
 Each is drawn twice, for wide and for narrow windows; the page's style sheet shows one of them. What a line or bar means is told by
 its dashes or its pattern too, not by colour alone.
 """
+
 from __future__ import annotations
 
 import datetime
@@ -43,18 +44,32 @@ figure { margin: 0 } figure + figure { margin-top: 1.3rem } figcaption { margin-
 .keys li { display: flex; align-items: center; gap: .45rem } .keys svg { flex: none }
 .chart .mark path { stroke: var(--ink); stroke-width: 1.2 } .chart .mark text { fill: var(--ink); font-weight: 700 }
 .hatches { position: absolute; width: 0; height: 0 }
-""" + "".join(f".chart .outcome-{word} rect {{ fill: url(#hatch-{word}) !important; stroke: var(--{word}) !important; fill-opacity: 1 }}\n"
-              for word in OUTCOMES)
+""" + "".join(
+    f".chart .outcome-{word} rect {{ fill: url(#hatch-{word}) !important; stroke: var(--{word}) !important; fill-opacity: 1 }}\n"
+    for word in OUTCOMES
+)
 
-_HATCHES = {"ok": "", "slow": "M0 3h6", "partial": "M3 0v6", "failed": "M-1 1l2-2M0 6l6-6M5 7l2-2", "error": "M-1 5l2 2M0 0l6 6M5-1l2 2",
-            "no_data": "M2 2h2v2h-2z"}
+_HATCHES = {
+    "ok": "",
+    "slow": "M0 3h6",
+    "partial": "M3 0v6",
+    "failed": "M-1 1l2-2M0 6l6-6M5 7l2-2",
+    "error": "M-1 5l2 2M0 0l6 6M5-1l2 2",
+    "no_data": "M2 2h2v2h-2z",
+}
 
 #: The patterns that bars are filled with; once in a page.
-PATTERNS = '<svg class="hatches" aria-hidden="true"><defs>' + "".join(
-    f'<pattern id="hatch-{word}" width="6" height="6" patternUnits="userSpaceOnUse">'
-    f'<rect width="6" height="6" style="fill: var(--{word})"/>'
-    + (f'<path d="{path}" style="stroke: var(--card); stroke-width: 1.6; fill: none"/>' if path else "") + "</pattern>"
-    for word, path in _HATCHES.items()) + "</defs></svg>"
+PATTERNS = (
+    '<svg class="hatches" aria-hidden="true"><defs>'
+    + "".join(
+        f'<pattern id="hatch-{word}" width="6" height="6" patternUnits="userSpaceOnUse">'
+        f'<rect width="6" height="6" style="fill: var(--{word})"/>'
+        + (f'<path d="{path}" style="stroke: var(--card); stroke-width: 1.6; fill: none"/>' if path else "")
+        + "</pattern>"
+        for word, path in _HATCHES.items()
+    )
+    + "</defs></svg>"
+)
 
 Line = tuple[str, list[tuple[float, float]]]
 Mark = dict[str, t.Any]
@@ -78,8 +93,16 @@ def _ticks(first: float, last: float, most: int) -> list[float]:
     return [begin + step * number for number in range(int((last - begin) // step) + 1)]
 
 
-def lines(name: str, title: str, told: str, unit: str, curves: list[Line], limits: t.Sequence[tuple[str, float]] = (),
-          marks: t.Sequence[Mark] = (), top: float | None = None) -> str:
+def lines(
+    name: str,
+    title: str,
+    told: str,
+    unit: str,
+    curves: list[Line],
+    limits: t.Sequence[tuple[str, float]] = (),
+    marks: t.Sequence[Mark] = (),
+    top: float | None = None,
+) -> str:
     """Curves over time; limits as level lines where they are in sight, marks as upright ones. Single points make no chart.
 
     :param name: a word that no other chart of the page has.
@@ -95,13 +118,21 @@ def lines(name: str, title: str, told: str, unit: str, curves: list[Line], limit
     hidden = ", ".join(f"{key} {host_metrics.quantity(limit, unit)}" for key, limit in limits if (key, limit) not in seen)
     first, last = _span([*times, *(mark["at"] for mark in marks)])
     end = top or max([highest, *(limit for _key, limit in seen)]) * 1.25 or 1
-    level = [(key, [(first, limit), (last, limit)]) for key, limit in seen][:COLOURS - len(curves)]
+    level = [(key, [(first, limit), (last, limit)]) for key, limit in seen][: COLOURS - len(curves)]
 
     def draw(width: int, height: int, labels: int) -> t.Any:
-        chart = _chart(pygal.XY, width, height, range=(0, end), xrange=(first, last), show_dots=len(times) <= 150, dots_size=2,
-                       x_value_formatter=lambda at: clock(at, last - first),
-                       value_formatter=lambda value: host_metrics.quantity(float(f"{value:.4g}"), unit),
-                       x_labels=_ticks(first, last, labels))
+        chart = _chart(
+            pygal.XY,
+            width,
+            height,
+            range=(0, end),
+            xrange=(first, last),
+            show_dots=len(times) <= 150,
+            dots_size=2,
+            x_value_formatter=lambda at: clock(at, last - first),
+            value_formatter=lambda value: host_metrics.quantity(float(f"{value:.4g}"), unit),
+            x_labels=_ticks(first, last, labels),
+        )
         for at, (key, points) in enumerate([*curves, *level]):
             chart.add(key, points, stroke_style={"width": 2, "dasharray": DASHES[at]} if DASHES[at] else {"width": 2})
         return chart
@@ -127,7 +158,7 @@ def bars(name: str, title: str, told: str, rounds: list[dict[str, t.Any]]) -> st
     if not rounds:
         return ""
     size = math.ceil(len(rounds) / BARS)
-    groups = [rounds[start:start + size] for start in range(0, len(rounds), size)]
+    groups = [rounds[start : start + size] for start in range(0, len(rounds), size)]
     span = seconds_of(rounds[-1]["until"]) - seconds_of(rounds[0]["when"])
     counts = {word: [sum(found["outcomes"][word] for found in group) for group in groups] for word in OUTCOMES}
     shown = [word for word in OUTCOMES if any(counts[word])]
@@ -135,9 +166,16 @@ def bars(name: str, title: str, told: str, rounds: list[dict[str, t.Any]]) -> st
 
     def draw(width: int, height: int, labels: int) -> t.Any:
         step = max(1, math.ceil(len(names) / labels))
-        chart = _chart(pygal.StackedBar, width, height * 2 // 3, x_labels=[name if at % step == 0 else "" for at, name in enumerate(names)],
-                       value_formatter=lambda value: f"{value:g}", spacing=4 if len(names) < 30 else 1,
-                       y_labels_major_count=3, show_minor_y_labels=False)
+        chart = _chart(
+            pygal.StackedBar,
+            width,
+            height * 2 // 3,
+            x_labels=[name if at % step == 0 else "" for at, name in enumerate(names)],
+            value_formatter=lambda value: f"{value:g}",
+            spacing=4 if len(names) < 30 else 1,
+            y_labels_major_count=3,
+            show_minor_y_labels=False,
+        )
         for word in shown:
             chart.add(word, [{"value": count or None, "label": f"{name} {word}"} for name, count in zip(names, counts[word])])
         return chart
@@ -148,25 +186,63 @@ def bars(name: str, title: str, told: str, rounds: list[dict[str, t.Any]]) -> st
                 if f"serie-{at} " in node.get("class", "") + " ":
                     node.set("class", node.get("class") + f" outcome-{word}")
 
-    keys = [(f"{word.replace('_', ' ')} ({sum(counts[word]):,})",
-             f'<rect width="34" height="10" style="fill: url(#hatch-{word}); stroke: var(--{word})"/>') for word in shown]
+    keys = [
+        (
+            f"{word.replace('_', ' ')} ({sum(counts[word]):,})",
+            f'<rect width="34" height="10" style="fill: url(#hatch-{word}); stroke: var(--{word})"/>',
+        )
+        for word in shown
+    ]
     return _figure(name, title, told, draw, keys, dress)
 
 
 def _chart(kind: t.Any, width: int, height: int, **options: t.Any) -> t.Any:
     """An empty chart in the page's colours."""
     colours = tuple(f"var(--c{number})" for number in range(1, COLOURS + 1))
-    style = Style(background="transparent", plot_background="transparent", foreground="var(--soft)", foreground_strong="var(--soft)",
-                  foreground_subtle="var(--grid)", guide_stroke_color="var(--grid)", major_guide_stroke_color="var(--grid)",
-                  guide_stroke_dasharray="none", major_guide_stroke_dasharray="none", colors=colours, value_colors=colours,
-                  font_family="system-ui, sans-serif", label_font_size=12, major_label_font_size=12, no_data_font_size=14,
-                  transition="0s", stroke_opacity="1", stroke_width="1.8", opacity="1")
-    return kind(style=style, width=width, height=height, js=[], show_legend=False, explicit_size=False, disable_xml_declaration=True,
-                margin=4, margin_right=28, truncate_label=-1, **options)
+    style = Style(
+        background="transparent",
+        plot_background="transparent",
+        foreground="var(--soft)",
+        foreground_strong="var(--soft)",
+        foreground_subtle="var(--grid)",
+        guide_stroke_color="var(--grid)",
+        major_guide_stroke_color="var(--grid)",
+        guide_stroke_dasharray="none",
+        major_guide_stroke_dasharray="none",
+        colors=colours,
+        value_colors=colours,
+        font_family="system-ui, sans-serif",
+        label_font_size=12,
+        major_label_font_size=12,
+        no_data_font_size=14,
+        transition="0s",
+        stroke_opacity="1",
+        stroke_width="1.8",
+        opacity="1",
+    )
+    return kind(
+        style=style,
+        width=width,
+        height=height,
+        js=[],
+        show_legend=False,
+        explicit_size=False,
+        disable_xml_declaration=True,
+        margin=4,
+        margin_right=28,
+        truncate_label=-1,
+        **options,
+    )
 
 
-def _figure(name: str, title: str, told: str, draw: t.Callable[[int, int, int], t.Any], keys: list[tuple[str, str]],
-            dress: t.Callable[[t.Any, int], None]) -> str:
+def _figure(
+    name: str,
+    title: str,
+    told: str,
+    draw: t.Callable[[int, int, int], t.Any],
+    keys: list[tuple[str, str]],
+    dress: t.Callable[[t.Any, int], None],
+) -> str:
     """The chart in both sizes, with its caption and its keys."""
     drawn = []
     for size, width, height, labels in SIZES:
@@ -175,8 +251,11 @@ def _figure(name: str, title: str, told: str, draw: t.Callable[[int, int, int], 
         chart.add_xml_filter(lambda root, width=width: _quiet(root, title, told, width, dress))
         drawn.append(f'<div class="chart {size}">{chart.render(is_unicode=True)}</div>')
     listed = "".join(f'<li><svg width="34" height="10" aria-hidden="true">{sign}</svg>{html_page.text(key)}</li>' for key, sign in keys)
-    return (f'<figure><figcaption><b>{html_page.text(title)}</b> <span class="soft small">{html_page.text(told)}</span></figcaption>'
-            + "".join(drawn) + f'<ul class="keys small">{listed}</ul></figure>')
+    return (
+        f'<figure><figcaption><b>{html_page.text(title)}</b> <span class="soft small">{html_page.text(told)}</span></figcaption>'
+        + "".join(drawn)
+        + f'<ul class="keys small">{listed}</ul></figure>'
+    )
 
 
 def _quiet(root: t.Any, title: str, told: str, width: int, dress: t.Callable[[t.Any, int], None]) -> t.Any:

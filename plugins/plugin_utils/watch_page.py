@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The page about a watch and its deploy or rollback: one file of HTML that needs nothing else."""
+
 from __future__ import annotations
 
 import typing as t
@@ -14,11 +15,23 @@ from ansible_collections.mobius.ops.plugins.plugin_utils.watch_tables import num
 
 Facts = dict[str, t.Any]
 #: How a verdict is called, and its colours.
-VERDICTS = {"healthy": ("Healthy", "passed"), "degraded": ("Degraded", "warned"), "rolled_back": ("Rolled back", "failed"),
-            "frozen": ("Frozen", "failed"), "inconclusive": ("Inconclusive", "warned"), None: ("Still watched", "")}
+VERDICTS = {
+    "healthy": ("Healthy", "passed"),
+    "degraded": ("Degraded", "warned"),
+    "rolled_back": ("Rolled back", "failed"),
+    "frozen": ("Frozen", "failed"),
+    "inconclusive": ("Inconclusive", "warned"),
+    None: ("Still watched", ""),
+}
 #: Marks that are drawn: name and dashes of the line.
-MARKS = {"active": ("deploy", "none"), "alarm": ("alarm", "2,3"), "recovered": ("recovered", "6,4"), "resumed": ("watch resumed", "1,5"),
-         "rolling_back": ("rollback begins", "8,3,2,3"), "rolled_back": ("rollback", "8,3,2,3")}
+MARKS = {
+    "active": ("deploy", "none"),
+    "alarm": ("alarm", "2,3"),
+    "recovered": ("recovered", "6,4"),
+    "resumed": ("watch resumed", "1,5"),
+    "rolling_back": ("rollback begins", "8,3,2,3"),
+    "rolled_back": ("rollback", "8,3,2,3"),
+}
 STYLE = """
 main { max-width: 76rem } h1 { overflow-wrap: anywhere } th, td { overflow-wrap: break-word }
 :root { --warn: #7a5200; --warn-ground: #fdf2d8 }
@@ -43,10 +56,22 @@ def summary(facts: Facts) -> str:
 def render(facts: Facts) -> str:
     """The page. The same facts give the same page."""
     marks = _marks(facts)
-    parts = [_head(facts), watch_charts.PATTERNS, _figures(facts), watch_tables.steps(facts), _latencies(facts, marks), _outcomes(facts),
-             _host(facts, marks), watch_tables.checks(facts), watch_tables.evidence(facts),
-             watch_tables.writes(facts), watch_tables.new_errors(facts), watch_tables.incidents(facts), watch_tables.releases(facts),
-             watch_tables.ids(facts)]
+    parts = [
+        _head(facts),
+        watch_charts.PATTERNS,
+        _figures(facts),
+        watch_tables.steps(facts),
+        _latencies(facts, marks),
+        _outcomes(facts),
+        _host(facts, marks),
+        watch_tables.checks(facts),
+        watch_tables.evidence(facts),
+        watch_tables.writes(facts),
+        watch_tables.new_errors(facts),
+        watch_tables.incidents(facts),
+        watch_tables.releases(facts),
+        watch_tables.ids(facts),
+    ]
     watch = facts["watch"]
     return html_page.document(f"{summary(facts)} ({watch['env']}, watch {watch['id']})", parts, watch_charts.STYLE + STYLE)
 
@@ -76,10 +101,12 @@ def _figures(facts: Facts) -> str:
     p95 = max((check["p95_ms"] for check in series["checks"] if check["p95_ms"] is not None), default=None)
     rollback = watch["rollback"] or {}
     counts = ", ".join(f"{samples[word]:,} {word.replace('_', ' ')}" for word in watch_charts.OUTCOMES if samples.get(word))
-    tiles = [("availability", f"{available:g} %" if available is not None else "unknown", uptime),
-             ("rounds", f"{watch['rounds'] or 0:,}", counts or "none yet"),
-             ("response time", f"{p95:,.0f} ms" if p95 is not None else "unknown", "the highest p95 of a round"),
-             ("restarts", str(series["restarts"]), "of the service, during the watch")]
+    tiles = [
+        ("availability", f"{available:g} %" if available is not None else "unknown", uptime),
+        ("rounds", f"{watch['rounds'] or 0:,}", counts or "none yet"),
+        ("response time", f"{p95:,.0f} ms" if p95 is not None else "unknown", "the highest p95 of a round"),
+        ("restarts", str(series["restarts"]), "of the service, during the watch"),
+    ]
     if rollback:
         downtime = html_page.seconds(rollback.get("downtime")) or "unknown"
         tiles.append(("rollback", html_page.seconds(rollback.get("elapsed")), f"downtime {downtime}"))
@@ -91,12 +118,18 @@ def _marks(facts: Facts) -> list[Mark]:
     told = [(mark["when"], mark["mark"], mark["text"]) for mark in facts["series"]["marks"]]
     known = {mark for _when, mark, _text in told}
     targets = {event.get("target") for event in facts["events"] if event["what"] == "rolled_back"}
-    told += [(event["when"], event["what"], str(event.get("why") or event.get("release") or "")) for event in facts["events"]
-             if event["what"] in ("active", "rolled_back") and event["what"] not in known
-             and not (event["what"] == "active" and event.get("release") in targets)]
+    told += [
+        (event["when"], event["what"], str(event.get("why") or event.get("release") or ""))
+        for event in facts["events"]
+        if event["what"] in ("active", "rolled_back")
+        and event["what"] not in known
+        and not (event["what"] == "active" and event.get("release") in targets)
+    ]
     shown = sorted((when, mark, more) for when, mark, more in told if mark in MARKS)
-    return [{"at": seconds_of(when), "when": when, "sign": str(number), "name": MARKS[mark][0], "dashes": MARKS[mark][1], "text": more}
-            for number, (when, mark, more) in enumerate(shown, 1)]
+    return [
+        {"at": seconds_of(when), "when": when, "sign": str(number), "name": MARKS[mark][0], "dashes": MARKS[mark][1], "text": more}
+        for number, (when, mark, more) in enumerate(shown, 1)
+    ]
 
 
 def _drawn(facts: Facts, marks: list[Mark]) -> list[Mark]:
@@ -113,8 +146,12 @@ def _drawn(facts: Facts, marks: list[Mark]) -> list[Mark]:
 def _listed(marks: list[Mark]) -> str:
     if not marks:
         return ""
-    rows = "".join(f'<li value="{text(mark["sign"])}"><b>{text(mark["name"])}</b> {text(mark["when"])}'
-                   + (f' <span class="soft">{text(mark["text"])}</span>' if mark["text"] else "") + "</li>" for mark in marks)
+    rows = "".join(
+        f'<li value="{text(mark["sign"])}"><b>{text(mark["name"])}</b> {text(mark["when"])}'
+        + (f' <span class="soft">{text(mark["text"])}</span>' if mark["text"] else "")
+        + "</li>"
+        for mark in marks
+    )
     return f'<ol class="small" aria-label="What the numbered lines mark">{rows}</ol>'
 
 
@@ -125,14 +162,28 @@ def _latencies(facts: Facts, marks: list[Mark]) -> str:
     limits = [("warning", warning), ("critical", critical)]
     for number, check in enumerate(facts["series"]["checks"][:4]):
         name = check["check"]
-        curves = {key: [(seconds_of(found["when"]), found["checks"][name][f"{key}_ms"]) for found in rounds
-                        if found["checks"].get(name, {}).get(f"{key}_ms") is not None] for key in ("p50", "p95", "max")}
+        curves = {
+            key: [
+                (seconds_of(found["when"]), found["checks"][name][f"{key}_ms"])
+                for found in rounds
+                if found["checks"].get(name, {}).get(f"{key}_ms") is not None
+            ]
+            for key in ("p50", "p95", "max")
+        }
         same = curves["p50"] == curves["p95"] == curves["max"]
         baseline = facts["watch"]["baseline"].get(name, {}).get("p50_ms")
         level = [] if baseline is None else [("baseline", baseline)]
-        charts.append(watch_charts.lines(
-            f"latency-{number}", f"Response time of {name}", f"in milliseconds, {'one request a' if same else 'of each'} round.", "ms",
-            [("response time", curves["p50"])] if same else list(curves.items()), level + limits, drawn))
+        charts.append(
+            watch_charts.lines(
+                f"latency-{number}",
+                f"Response time of {name}",
+                f"in milliseconds, {'one request a' if same else 'of each'} round.",
+                "ms",
+                [("response time", curves["p50"])] if same else list(curves.items()),
+                level + limits,
+                drawn,
+            )
+        )
     left = len(facts["series"]["checks"]) - 4
     more = f'<p class="soft small">{text(html_page.count(left, "more check"))}: see the table of checks.</p>' if left > 0 else ""
     return html_page.section("How fast it answered", "".join(charts) + more + _listed(drawn)) if any(charts) else ""
@@ -151,10 +202,22 @@ def _host(facts: Facts, marks: list[Mark]) -> str:
     metrics, charts, drawn = facts["series"]["host"], [], _drawn(facts, marks)
     units = list(dict.fromkeys(metric["unit"] for metric in metrics))
     for number, unit in enumerate(units[:4]):
-        curves = [(_named(metric), [(seconds_of(point["when"]), point["value"]) for point in metric["points"]])
-                  for metric in metrics if metric["unit"] == unit]
-        charts.append(watch_charts.lines(f"host-{number}", f"The host, {unit or 'counts'}", "figures of the host over time.", unit, curves,
-                                         marks=drawn, top=100 if unit == "%" else None))
+        curves = [
+            (_named(metric), [(seconds_of(point["when"]), point["value"]) for point in metric["points"]])
+            for metric in metrics
+            if metric["unit"] == unit
+        ]
+        charts.append(
+            watch_charts.lines(
+                f"host-{number}",
+                f"The host, {unit or 'counts'}",
+                "figures of the host over time.",
+                unit,
+                curves,
+                marks=drawn,
+                top=100 if unit == "%" else None,
+            )
+        )
     rows = []
     for metric in metrics:
         values = [point["value"] for point in metric["points"]]
@@ -163,8 +226,11 @@ def _host(facts: Facts, marks: list[Mark]) -> str:
         cells = [read[-1] if read else "unknown", span]
         limits = ["" if metric[key] is None else host_metrics.quantity(metric[key], metric["unit"]) for key in ("warning", "critical")]
         mood = {"normal": "good", "critical": "bad"}.get(metric["status"], "")
-        rows.append(f'<tr><th scope="row">{text(_named(metric))}</th><td class="status {mood}">{text(metric["status"])}</td>'
-                    + numbers([*cells, *limits]) + "</tr>")
+        rows.append(
+            f'<tr><th scope="row">{text(_named(metric))}</th><td class="status {mood}">{text(metric["status"])}</td>'
+            + numbers([*cells, *limits])
+            + "</tr>"
+        )
     head = ["metric", "status", "last", "range", "warning", "critical"]
     return html_page.section("The host", "".join(charts) + html_page.table(head, rows, {2, 3, 4, 5})) if metrics else ""
 

@@ -5,6 +5,7 @@
 
 Nothing is installed or built here. Versions differ in VERSION (and fault.json) only, never in a lock file.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -15,8 +16,17 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent
 GENERATED = {
-    "node_modules", "client/node_modules", "client/build", "data", "out", "logs", "src/api/uploads", "uploads",
-    ".env", ".release.json", "fault.json",
+    "node_modules",
+    "client/node_modules",
+    "client/build",
+    "data",
+    "out",
+    "logs",
+    "src/api/uploads",
+    "uploads",
+    ".env",
+    ".release.json",
+    "fault.json",
 }
 FAULTS = ("health", "slow", "errors", "leak", "crash", "hang", "writes")
 

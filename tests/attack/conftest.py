@@ -5,6 +5,7 @@
 ``make test`` runs them with few exchanges, ``make test-attack`` with 2,000 an operation, ``make test-attack-systemd`` the same on a host
 where systemd runs the service. ``MOBIUS_ATTACK_CHECKOUT=PATH`` runs the modules of another checkout, to see which attacks succeed there.
 """
+
 from __future__ import annotations
 
 import os

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Clean-ups: what the service's user exchanges meanwhile leads to no file outside, and no file of its own is lost."""
+
 from __future__ import annotations
 
 import hashlib
@@ -65,8 +66,12 @@ def contents(host):
     for top in (host.shared("uploads"), host.path("quarantine")):
         for folder, _dirs, names in os.walk(top):
             paths = [os.path.join(folder, name) for name in names]
-            found += [hashlib.sha256(open(path, "rb").read()).hexdigest() for path in paths if os.path.isfile(path)  # noqa: SIM115
-                      and not os.path.islink(path)]
+            found += [
+                hashlib.sha256(open(path, "rb").read()).hexdigest()
+                for path in paths
+                if os.path.isfile(path)  # noqa: SIM115
+                and not os.path.islink(path)
+            ]
     return sorted(found)
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The folders of the components: what their user puts there or exchanges leads root to no file of another user."""
+
 from __future__ import annotations
 
 import contextlib
@@ -102,8 +103,14 @@ def copier(host, open_folder):
     def run():
         shutil.rmtree(copy, ignore_errors=True)
         environment = {**os.environ, "PYTHONPATH": str(open_folder / "collections"), "PYTHONDONTWRITEBYTECODE": "1"}
-        subprocess.run([sys.executable, "-c", COPY, host.shared("data"), copy], env=environment, cwd="/", check=False,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, "-c", COPY, host.shared("data"), copy],
+            env=environment,
+            cwd="/",
+            check=False,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         return copy
 
     return run

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Each operation, while files and folders in all folders of the service are exchanged with links to what is not the service's."""
+
 from __future__ import annotations
 
 import functools
@@ -103,10 +104,12 @@ OPERATIONS = {
     "watch": watch,
     "look": look,
     "backup": backup,
-    "restore": lambda host: host.module("backup_restore", env="production", archive=host.archive, service="mobius",
-                                        checks=host.checks).settled(),
-    "drill": lambda host: host.module("backup_drill", env="production", archive=host.archive, service="mobius",
-                                      checks=host.checks).settled(),
+    "restore": lambda host: host.module(
+        "backup_restore", env="production", archive=host.archive, service="mobius", checks=host.checks
+    ).settled(),
+    "drill": lambda host: host.module(
+        "backup_drill", env="production", archive=host.archive, service="mobius", checks=host.checks
+    ).settled(),
     "restart": lambda host: host.define(state="restarted").settled(),
     "rollback": there_and_back,
     "deploy": deploy,

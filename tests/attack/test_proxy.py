@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The proxy's folder: nothing in it that the service's user could change is run, trusted or followed by root."""
+
 from __future__ import annotations
 
 import itertools
@@ -64,12 +65,18 @@ def test_root_runs_no_code_of_the_folder(host, attacker, race, traces, decoys):
         host.define(proxy_timeout=next(timeouts)).settled()
 
     setup()
-    race(setup, *((host.path("proxy", name), host.path("proxy", other)) for name, other in (
-        ("hold.lua", "evil.lua"), ("candidate.cfg", "evil.cfg"), ("haproxy.cfg", "evil.cfg"))))
+    race(
+        setup,
+        *(
+            (host.path("proxy", name), host.path("proxy", other))
+            for name, other in (("hold.lua", "evil.lua"), ("candidate.cfg", "evil.cfg"), ("haproxy.cfg", "evil.cfg"))
+        ),
+    )
 
 
-@pytest.mark.parametrize("kind", ["pipe", "folder", *(
-    pytest.param(kind, marks=pytest.mark.full) for kind in ("link", "device", "own", "sparse"))])
+@pytest.mark.parametrize(
+    "kind", ["pipe", "folder", *(pytest.param(kind, marks=pytest.mark.full) for kind in ("link", "device", "own", "sparse"))]
+)
 def test_what_was_planted_in_the_folder_of_an_earlier_version(served, attacker, decoys, kind):
     """It is neither read nor waited for, and gone after the next setup, while the service goes on."""
     host, folder = served, served.path("proxy")
@@ -135,16 +142,22 @@ def served(target):
     return made
 
 
-@pytest.mark.parametrize("how", ["garbage", "flood", pytest.param("lines", marks=pytest.mark.full),
-                                 pytest.param("silent", marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    "how", ["garbage", "flood", pytest.param("lines", marks=pytest.mark.full), pytest.param("silent", marks=pytest.mark.full)]
+)
 def test_what_the_socket_answers(served, attacker, how):
     """Each operation ends with a result or a sentence, in bounded memory; afterwards setup puts all right."""
     host = served
     path = socket_of(host)
     program = attacker.python(ANSWER, path, how, stdout=subprocess.PIPE)
     assert program.stdout.readline() == "ready\n"
-    for operation in (lambda: host.module("node_service_info", checks=host.checks), lambda: preflight(host), lambda: host.roll_back("r1"),
-                      lambda: host.module("release_info"), lambda: host.define(proxy_timeout=77)):
+    for operation in (
+        lambda: host.module("node_service_info", checks=host.checks),
+        lambda: preflight(host),
+        lambda: host.roll_back("r1"),
+        lambda: host.module("release_info"),
+        lambda: host.define(proxy_timeout=77),
+    ):
         for _time in range(3 if how == "garbage" else 1):
             assert operation().settled().peak < attack.MEMORY
     attacker.end(program)

@@ -4,6 +4,7 @@
 
 Every operation ends with a result or a sentence, and no decoy is read.
 """
+
 from __future__ import annotations
 
 import os
@@ -26,17 +27,36 @@ def operations(host):
         "releases": lambda: host.module("release_info"),
         "host": lambda: host.module("host_metrics", service="mobius", window=0.1),
         "preflight": lambda: host.module("preflight", programs={}, encoders=[], min_free_mb=1),
-        "smoke": lambda: host.module("smoke_test", suite=[{"name": "health", "url": "/health"}], service="mobius",
-                                     base_url=f"http://127.0.0.1:{host.public}"),
-        "watch": lambda: host.module("monitor", env="test", checks=[check], duration=2, interval=0.2, retry_interval=0.1,
-                                     failure_threshold=1, auto_rollback=False, metrics_interval=0.5),
+        "smoke": lambda: host.module(
+            "smoke_test", suite=[{"name": "health", "url": "/health"}], service="mobius", base_url=f"http://127.0.0.1:{host.public}"
+        ),
+        "watch": lambda: host.module(
+            "monitor",
+            env="test",
+            checks=[check],
+            duration=2,
+            interval=0.2,
+            retry_interval=0.1,
+            failure_threshold=1,
+            auto_rollback=False,
+            metrics_interval=0.5,
+        ),
         "report": lambda: host.module("watch_report"),
         "logs": lambda: host.module("log_report", explain=True, files=[f"{host.shared('logs')}/*"]),
         "incident": lambda: host.module("incident", env="test", title="the log is none", severity=2),
-        "weekly": lambda: host.module("maintenance", request={
-            "cadence": "weekly", "env": "test", "log_files": [f"{host.shared('logs')}/*"], "steps": ["log_patterns", "log_rotation"]}),
-        "quarterly": lambda: host.module("maintenance", request={
-            "cadence": "quarterly", "env": "test", "log_files": [f"{host.shared('logs')}/*"], "steps": ["security_audit", "cost"]}),
+        "weekly": lambda: host.module(
+            "maintenance",
+            request={
+                "cadence": "weekly",
+                "env": "test",
+                "log_files": [f"{host.shared('logs')}/*"],
+                "steps": ["log_patterns", "log_rotation"],
+            },
+        ),
+        "quarterly": lambda: host.module(
+            "maintenance",
+            request={"cadence": "quarterly", "env": "test", "log_files": [f"{host.shared('logs')}/*"], "steps": ["security_audit", "cost"]},
+        ),
         "setup": lambda: (host.layout(), host.define())[1],
         "restart": lambda: host.define(state="restarted"),
         "rollback": lambda: host.roll_back("r1"),
@@ -46,17 +66,25 @@ def operations(host):
     }
 
 
-@pytest.mark.parametrize("kind, proxied", [
-    pytest.param(kind, proxied, id=f"{kind}-{('one', 'proxied')[proxied]}", marks=() if (kind, proxied) in SHORT else pytest.mark.full)
-    for kind in KINDS for proxied in (False, True)])
+@pytest.mark.parametrize(
+    "kind, proxied",
+    [
+        pytest.param(kind, proxied, id=f"{kind}-{('one', 'proxied')[proxied]}", marks=() if (kind, proxied) in SHORT else pytest.mark.full)
+        for kind in KINDS
+        for proxied in (False, True)
+    ],
+)
 def test_a_log_that_is_none(target, attacker, decoys, kind, proxied):
     host = target(proxied=proxied)
     host.setup()
     for release_id in ("r1", "r2"):
         host.deploy(release_id)
     logs = host.shared("logs")
-    names = [name for name in ("console.log", "app.log", "proxy.log", *(f"console-{port}.log" for port in host.definition_ports()))
-             if name in ("console.log", "app.log") or proxied]
+    names = [
+        name
+        for name in ("console.log", "app.log", "proxy.log", *(f"console-{port}.log" for port in host.definition_ports()))
+        if name in ("console.log", "app.log") or proxied
+    ]
     for name, operation in operations(host).items():
         attacker.does(attack.PLANT, logs, kind, decoys.secret, *names)
         done = operation().settled()

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Setup, start and status, while folders and files of the service are exchanged with links to what is not the service's."""
+
 from __future__ import annotations
 
 import json
@@ -56,8 +57,12 @@ def test_folders_in_the_components(target, attacker, race, decoys):
         host.layout().settled()
         host.define().settled()
 
-    race(setup, (uploads / ".root", uploads / "evil"), (uploads / ".root" / "thumbnails", uploads / ".root" / "evil"),
-         (data / ".saved-matches", data / "evil"))
+    race(
+        setup,
+        (uploads / ".root", uploads / "evil"),
+        (uploads / ".root" / "thumbnails", uploads / ".root" / "evil"),
+        (data / ".saved-matches", data / "evil"),
+    )
 
 
 def test_json_stores_at_starts_and_checks(target, attacker, race, decoys):

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The jobs of timers, as root in their units, while what they read is exchanged. Only systemd runs them."""
+
 from __future__ import annotations
 
 import subprocess
@@ -28,8 +29,12 @@ JOBS = ("backup", "verify", "metrics")
 def run(job):
     """Run a job to its end; the exit status of its unit."""
     done = subprocess.run(["systemctl", "start", f"mobius-production-{job}.service"], capture_output=True, text=True, check=False)
-    said = subprocess.run(["journalctl", "--no-pager", "--lines=20", "--output=cat", f"--unit=mobius-production-{job}.service"],
-                          capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        ["journalctl", "--no-pager", "--lines=20", "--output=cat", f"--unit=mobius-production-{job}.service"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     assert "Traceback" not in said and "Operation not permitted" not in said, said
     return done.returncode
 
@@ -41,8 +46,9 @@ def test_jobs_do_their_work_in_their_units(target, attacker, race, decoys):
     folders = [host.shared(name) for name in ("data", "uploads", "logs")]
     for folder in folders:
         attacker.does(MAKE, folder, decoys.inner, decoys.secret)
-    host.module("schedule", env="production", jobs=dict.fromkeys(JOBS, "*-*-* 03:00"), checks=host.checks,
-                backup={"allow_changed": True}).good()
+    host.module(
+        "schedule", env="production", jobs=dict.fromkeys(JOBS, "*-*-* 03:00"), checks=host.checks, backup={"allow_changed": True}
+    ).good()
     assert [run(job) for job in JOBS] == [0, 0, 0]
     pairs = [(folder / one, folder / other) for folder in folders for one, other in (("sub", ".sub"), ("app.log", "app.log.l"))]
     for job in JOBS:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A watch that goes back by itself, on a host whose user may do everything in its folders. Under systemd it does so in its sandbox."""
+
 from __future__ import annotations
 
 import os
@@ -23,8 +24,14 @@ def host(request, target):
     made.prepare("r2").good()
     if request.param:
         command = ["/usr/bin/python3", "-c", NOTE]
-        made.module("release_migration", release_id="r2", service="mobius", kind="reversible", command=[*command, "up"],
-                    down_command=[*command, "down"]).good()
+        made.module(
+            "release_migration",
+            release_id="r2",
+            service="mobius",
+            kind="reversible",
+            command=[*command, "up"],
+            down_command=[*command, "down"],
+        ).good()
     made.activate("r2").good()
     made.migrates = request.param
     return made
@@ -42,8 +49,18 @@ def capabilities():
 def test_a_watch_goes_back_and_undoes_the_migration_as_the_services_user(host, attacker):
     check = {"name": "is r1", "url": f"http://127.0.0.1:{host.public}/health", "timeout": HANG, "json": ["release == 'r1'"]}
     confined = attack.MANAGER == "systemd"
-    host.module("monitor", env="test", state="started", service="mobius", checks=[check], duration=3600, interval=1, retry_interval=1,
-                failure_threshold=30 if confined else 2, requests=1).good()
+    host.module(
+        "monitor",
+        env="test",
+        state="started",
+        service="mobius",
+        checks=[check],
+        duration=3600,
+        interval=1,
+        retry_interval=1,
+        failure_threshold=30 if confined else 2,
+        requests=1,
+    ).good()
     if confined:
         assert ("cap_setuid" in capabilities()) == host.migrates
     wait_until(lambda: host.module("monitor", env="test", state="followed").settled().result.get("verdict"), what="the watch has ended")

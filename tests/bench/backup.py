@@ -2,6 +2,7 @@
 
 Every result is checked. A run that did the wrong thing ends the benchmark: how quick it was does not matter.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -124,8 +125,10 @@ class Bench:
     def _progress(self, lane: lanes.Lane, operation: str, number: int, cost: measure.Cost, measured: bool) -> None:
         self.done += 1
         total = len(self.needed) * self.options.rounds
-        say(f"{self.done:3}/{total} round {number + 1} {operation:8} {lane.title:33} {cost.wall:7.2f} s wall {cost.cpu:7.2f} s CPU"
-            f" {cost.peak / 1e6:5.0f} MB  +sync {cost.sync:5.2f} s  {cost.size / 1e6:6.1f} MB{'' if measured else '  (needed only)'}")
+        say(
+            f"{self.done:3}/{total} round {number + 1} {operation:8} {lane.title:33} {cost.wall:7.2f} s wall {cost.cpu:7.2f} s CPU"
+            f" {cost.peak / 1e6:5.0f} MB  +sync {cost.sync:5.2f} s  {cost.size / 1e6:6.1f} MB{'' if measured else '  (needed only)'}"
+        )
 
     def _profiles(self) -> None:
         """Where the time of this collection's operations goes, all threads."""
@@ -151,11 +154,18 @@ class Bench:
             if lane.name == "isal":
                 versions["isal"] = next(importlib.metadata.distributions(name="isal", path=[self.options.isal])).version
         return {
-            "date": datetime.date.today().isoformat(), "machine": machine(), "versions": versions, "rounds": self.options.rounds,
+            "date": datetime.date.today().isoformat(),
+            "machine": machine(),
+            "versions": versions,
+            "rounds": self.options.rounds,
             "tree": f"{self.options.size:g} MB in {self.options.files} files, seed {self.options.seed}"
-                    + (f"; {self.changed}" if self.changed else ""),
-            "titles": {lane.name: lane.title for lane in lanes.LANES}, "skipped": self.skipped,
-            "foreign": statistics.median(run["foreign"] for run in self.runs), "medians": report.medians(self.runs), "runs": self.runs}
+            + (f"; {self.changed}" if self.changed else ""),
+            "titles": {lane.name: lane.title for lane in lanes.LANES},
+            "skipped": self.skipped,
+            "foreign": statistics.median(run["foreign"] for run in self.runs),
+            "medians": report.medians(self.runs),
+            "runs": self.runs,
+        }
 
 
 def _chain(operation: str) -> t.Iterator[str]:
@@ -174,10 +184,13 @@ def machine() -> dict[str, str]:
     model = platform.processor() or platform.machine()
     with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as stream:
         model = next((line.partition(":")[2].strip() for line in stream if line.startswith("model name")), model)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2 ** 30
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     cores = len(os.sched_getaffinity(0))
-    return {"CPU": f"{model}, {cores} core{'s' if cores != 1 else ''}", "memory": f"{memory:.0f} GiB",
-            "kernel": f"{platform.system()} {platform.release()}"}
+    return {
+        "CPU": f"{model}, {cores} core{'s' if cores != 1 else ''}",
+        "memory": f"{memory:.0f} GiB",
+        "kernel": f"{platform.system()} {platform.release()}",
+    }
 
 
 def installed(package: str) -> str:
@@ -222,7 +235,7 @@ def main() -> None:
     options = arguments()
     signal.signal(signal.SIGTERM, lambda *_frame: sys.exit(143))
     if options.cpus:
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:options.cpus])
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cpus])
     scratch = tempfile.mkdtemp(prefix="bench-backup-", dir=options.scratch)
     try:
         refuse_small(scratch, options.size)

@@ -1,4 +1,5 @@
 """`make bench-deploy`: what a deploy and going back cost, and two proxies side by side. Interleaved; medians; a table and a page."""
+
 from __future__ import annotations
 
 import argparse
@@ -30,8 +31,13 @@ from support.proxied import ProxiedRoot, free_ports, install_modules  # noqa: E4
 from support.remains import end_all  # noqa: E402
 
 #: Row, most seconds (or the ratio) that the issue allows, and what the figure is.
-TARGETS = (("no-change, 1 host", 10.0), ("deploy, 1 host", 30.0), ("going back, 5 GB, restart", 5.0), ("going back, 5 GB, exclusive", 5.0),
-           ("going back, 5 GB, shared", 5.0))
+TARGETS = (
+    ("no-change, 1 host", 10.0),
+    ("deploy, 1 host", 30.0),
+    ("going back, 5 GB, restart", 5.0),
+    ("going back, 5 GB, exclusive", 5.0),
+    ("going back, 5 GB, shared", 5.0),
+)
 #: Most seconds of processor time a host.
 CPU_TARGETS = {"deploy": 6.0, "no-change": 1.5}
 #: The watch of a measured deploy; its seconds are taken off.
@@ -51,8 +57,11 @@ class User(Operator):
 
     def environment(self) -> dict[str, str]:
         """That of an operator, and modules that an earlier run has packed."""
-        return {**super().environment(), "ANSIBLE_CALLBACKS_ENABLED": "stats_file,mobius.ops.packed",
-                "MOBIUS_PACKED_FOLDER": str(ROOT / ".build" / "packed")}
+        return {
+            **super().environment(),
+            "ANSIBLE_CALLBACKS_ENABLED": "stats_file,mobius.ops.packed",
+            "MOBIUS_PACKED_FOLDER": str(ROOT / ".build" / "packed"),
+        }
 
 
 class Fleet:
@@ -65,12 +74,22 @@ class Fleet:
         settings["secret_file"] = str(ROOT / ".build" / "secrets" / "local")
         hosts = {
             f"host{number}": {
-                "mobius_root": str(folder / f"host{number}"), "mobius_port": port, "mobius_min_free_mb": 100, "ansible_connection": "local",
-                "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
-            for number, port in enumerate(free_ports(count))}
+                "mobius_root": str(folder / f"host{number}"),
+                "mobius_port": port,
+                "mobius_min_free_mb": 100,
+                "ansible_connection": "local",
+                "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+            }
+            for number, port in enumerate(free_ports(count))
+        }
         (folder / "hosts.yml").write_text(yaml.safe_dump({"mobius": {"hosts": hosts, "vars": settings}}))
-        self.operator = User("local", mobius_artifact_store=str(folder.parent / "artifacts"), mobius_watch_duration=str(WATCH),
-                             mobius_watch_interval="0.5", mobius_serial=0)
+        self.operator = User(
+            "local",
+            mobius_artifact_store=str(folder.parent / "artifacts"),
+            mobius_watch_duration=str(WATCH),
+            mobius_watch_interval="0.5",
+            mobius_serial=0,
+        )
         self.operator.inventory = folder / "hosts.yml"
         self.play("setup")
 
@@ -155,8 +174,14 @@ class Bench:
             else:
                 (self.playbooks if part == "playbooks" else self.going_back)()
             end_all(str(self.scratch))
-        return {"medians": medians(self.figures), "rounds": self.figures, "cpu": medians(self.cpu), "cpu_rounds": self.cpu,
-                "tasks": self.tasks, "proxies": side_by_side}
+        return {
+            "medians": medians(self.figures),
+            "rounds": self.figures,
+            "cpu": medians(self.cpu),
+            "cpu_rounds": self.cpu,
+            "tasks": self.tasks,
+            "proxies": side_by_side,
+        }
 
 
 def medians(figures: dict[str, list[float]]) -> dict[str, float]:
@@ -181,8 +206,10 @@ def table(found: dict[str, t.Any]) -> list[str]:
     lines = ["| what | median s | at most | met | processor time a host, s | at most | met |", "|---|---:|---:|---|---:|---:|---|"]
     for name, seconds in sorted(found["medians"].items()):
         cpu = found["cpu"].get(name)
-        lines.append(f"| {name} | {seconds:.2f} | {held(seconds, limits.get(name))} | {'' if cpu is None else f'{cpu:.2f}'} | "
-                     f"{held(cpu, CPU_TARGETS.get(name.partition(',')[0]) if cpu is not None and 'build' not in name else None)} |")
+        lines.append(
+            f"| {name} | {seconds:.2f} | {held(seconds, limits.get(name))} | {'' if cpu is None else f'{cpu:.2f}'} | "
+            f"{held(cpu, CPU_TARGETS.get(name.partition(',')[0]) if cpu is not None and 'build' not in name else None)} |"
+        )
     lines += ["", "| ratio | measured | at most | met |", "|---|---:|---:|---|"]
     for name, ratio, limit in ratios(found["medians"]):
         lines.append(f"| {name} | {ratio:.2f} | {limit:g} | {'yes' if ratio <= limit else 'NO'} |")
@@ -190,8 +217,10 @@ def table(found: dict[str, t.Any]) -> list[str]:
         lines += ["", "Tasks a host: " + ", ".join(f"{name} {count}" for name, count in sorted(found["tasks"].items())) + "."]
     if found["proxies"]:
         lines += ["", "| proxy | state | requests | failed | p99 ms | longest ms |", "|---|---|---:|---:|---:|---:|"]
-    lines += [f"| {row['proxy']} | {row['state']} | {row['requests']} | {row['failed']} | {row['p99']:.0f} | {row['longest']:.0f} |"
-              for row in found["proxies"]]
+    lines += [
+        f"| {row['proxy']} | {row['state']} | {row['requests']} | {row['failed']} | {row['p99']:.0f} | {row['longest']:.0f} |"
+        for row in found["proxies"]
+    ]
     return lines
 
 
@@ -202,30 +231,44 @@ def held(figure: float | None, limit: float | None) -> str:
 
 def ratios(medians: dict[str, float]) -> list[tuple[str, float, float]]:
     """Ratio, measured, at most: going back with much data beside little, and the cost of a host of ten beside one."""
-    rows = [(f"going back, 5 GB beside 10 MB, {state}", medians[f"going back, 5 GB, {state}"] / medians[f"going back, 10 MB, {state}"], 1.1)
-            for state in ("restart", "exclusive", "shared") if f"going back, 5 GB, {state}" in medians]
-    return rows + [(f"{what}, a host of 10 beside 1", medians[f"{what}, 10 hosts"] / 10 / medians[f"{what}, 1 host"], 1.0)
-                   for what in ("no-change", "deploy") if {f"{what}, 10 hosts", f"{what}, 1 host"} <= medians.keys()]
+    rows = [
+        (f"going back, 5 GB beside 10 MB, {state}", medians[f"going back, 5 GB, {state}"] / medians[f"going back, 10 MB, {state}"], 1.1)
+        for state in ("restart", "exclusive", "shared")
+        if f"going back, 5 GB, {state}" in medians
+    ]
+    return rows + [
+        (f"{what}, a host of 10 beside 1", medians[f"{what}, 10 hosts"] / 10 / medians[f"{what}, 1 host"], 1.0)
+        for what in ("no-change", "deploy")
+        if {f"{what}, 10 hosts", f"{what}, 1 host"} <= medians.keys()
+    ]
 
 
 def page(found: dict[str, t.Any], noise: float) -> str:
     """The page in docs."""
     lines = [
-        "# Deploys: the benchmark", "",
+        "# Deploys: the benchmark",
+        "",
         f"Written by `make bench-deploy ARGS=--write`, {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d}. "
-        "A run elsewhere gives other seconds.", "",
+        "A run elsewhere gives other seconds.",
+        "",
         f"- {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}",
-        f"- other processes of the machine took {noise:.1f} cores before it began"
-        + (": the numbers are noisy" if noise > 0.3 else ""), "",
-        "## Measured", "",
+        f"- other processes of the machine took {noise:.1f} cores before it began" + (": the numbers are noisy" if noise > 0.3 else ""),
+        "",
+        "## Measured",
+        "",
         "Whole `ansible-playbook` runs on local hosts, start included, the watch's seconds taken off; `mobius_serial` 0. Processor time is "
         "that of the controller and of the modules together, without the service and its watch. *Going back* is "
-        "the module alone, from the decision until the old release answers every check. Ratios are of one interleaved run.", "",
-        *table(found), "",
-        "## Why HAProxy", "",
+        "the module alone, from the decision until the old release answers every check. Ratios are of one interleaved run.",
+        "",
+        *table(found),
+        "",
+        "## Why HAProxy",
+        "",
         "The last table is the same traffic (200 requests a second, no client tries again) through both proxies. *Shared*: the proxy "
         "is pointed to another instance that runs already; nginx by a new configuration and a reload. *Exclusive*: the only instance ends, "
-        "and another one starts 1.5 seconds later. nginx answers 502 in between; HAProxy holds the requests.", ""]
+        "and another one starts 1.5 seconds later. nginx answers 502 in between; HAProxy holds the requests.",
+        "",
+    ]
     return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ Each bed is an application root of its own with the sample application, on a sma
 so every diagnosis also has a busy machine. A run makes one cause, calls the module ``diagnosis`` in a process of its own as Ansible does,
 then calls it once more with ``fix``, and looks at ``/health`` all the time. What a person has to mend is mended by the benchmark then.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -47,8 +48,14 @@ NEVER = 99.0
 #: Bytes and inodes of a bed's file system.
 SIZE, INODES = "size=128m", "nr_inodes=4000"
 #: First word of a remedy -> what the table says.
-DID = {"": "refuses", "The": "ends the code", "mobius": "restarts", "Process": "SIGCONT", "Owner": "owner, mode",
-       "Ended": "ends the render"}
+DID = {
+    "": "refuses",
+    "The": "ends the code",
+    "mobius": "restarts",
+    "Process": "SIGCONT",
+    "Owner": "owner, mode",
+    "Ended": "ends the render",
+}
 #: What is kept of the evidence of a wrong verdict.
 KEPT = ("status", "restarts", "exception", "failed", "fault", "silent", "processes", "jobs")
 PAGE = ROOT / "docs" / "diagnose-benchmark.md"
@@ -96,8 +103,17 @@ class Bed:
                 os.chown(each, account.uid, account.gid)
         os.chown(root.layout.env_file, 0, account.gid)
         os.chmod(root.layout.env_file, 0o640)
-        root.define(name=self.name, manager=manager, user=user, stop_timeout=10, restart_delay=1.0, restart_limit=10, restart_window=60,
-                    drain_timeout=30, job_programs=["ffmpeg"])
+        root.define(
+            name=self.name,
+            manager=manager,
+            user=user,
+            stop_timeout=10,
+            restart_delay=1.0,
+            restart_limit=10,
+            restart_window=60,
+            drain_timeout=30,
+            job_programs=["ffmpeg"],
+        )
         root.checks[0]["json"] = ["status == 'ok'"]
         root.service = lambda: self.service  # type: ignore[method-assign]
         self.patient = Patient(str(self.folder), {"Origin": "http://localhost:5001", "X-Mobius-API-Key": KEY}, self.name)
@@ -115,12 +131,30 @@ class Bed:
 
     def module(self, **options: t.Any) -> dict[str, t.Any]:
         """Call the module in a process of its own."""
-        params = {"root": str(self.folder), "env": "production", "name": self.name, "headers": self.patient.headers, "secret_headers": {},
-                  "checks": [{"url": f"http://127.0.0.1:{self.patient.port}/health", "timeout": 5.0, "status": [200]}],
-                  "programs": ["ffmpeg"], "window": 3.0, "inspect": True, "fix": False, "heap_snapshot": False, "interrupt": False,
-                  "ready_timeout": 60.0, **options}
-        done = subprocess.run([sys.executable, __file__, "--call", "--nice", str(self.nice)], input=json.dumps(params), capture_output=True,
-                              text=True, check=False, start_new_session=True)
+        params = {
+            "root": str(self.folder),
+            "env": "production",
+            "name": self.name,
+            "headers": self.patient.headers,
+            "secret_headers": {},
+            "checks": [{"url": f"http://127.0.0.1:{self.patient.port}/health", "timeout": 5.0, "status": [200]}],
+            "programs": ["ffmpeg"],
+            "window": 3.0,
+            "inspect": True,
+            "fix": False,
+            "heap_snapshot": False,
+            "interrupt": False,
+            "ready_timeout": 60.0,
+            **options,
+        }
+        done = subprocess.run(
+            [sys.executable, __file__, "--call", "--nice", str(self.nice)],
+            input=json.dumps(params),
+            capture_output=True,
+            text=True,
+            check=False,
+            start_new_session=True,
+        )
         if done.returncode:
             return {"error": done.stderr[-2000:], "causes": []}
         return t.cast("dict[str, t.Any]", json.loads(done.stdout))
@@ -152,11 +186,13 @@ def call() -> int:
     from ansible_collections.mobius.ops.plugins.module_utils._core.errors import OpsError
     from ansible_collections.mobius.ops.plugins.module_utils._diagnose import inspector
     from ansible_collections.mobius.ops.plugins.modules import diagnosis
+
     look, began = inspector.look, [0.0]
 
     def looks(*words: t.Any, **options: t.Any) -> t.Any:
         began[0] = time.monotonic() if options.get("interrupt") else 0.0
         return look(*words, **options)
+
     inspector.look = looks
     try:
         _changed, result, _diff = diagnosis.run(json.load(sys.stdin), False)
@@ -236,8 +272,9 @@ def mended(bed: Bed, run: Run, cause: Cause) -> None:
     if cause.interrupt:
         run.well_seconds = pulse.well - told["interrupted"] if pulse.well and told.get("interrupted") else NEVER
         if run.well_seconds > INTERRUPT or bed.patient.pid != pid or run.restarts:
-            run.wrong.append(f"interruption: /health after {run.well_seconds:.1f} s, {run.restarts} restarts, "
-                             f"process {pid} {bed.patient.pid}")
+            run.wrong.append(
+                f"interruption: /health after {run.well_seconds:.1f} s, {run.restarts} restarts, process {pid} {bed.patient.pid}"
+            )
 
 
 def measured(beds: list[Bed], wanted: list[tuple[Cause, int]], tell: t.Callable[[Run], None]) -> None:
@@ -256,6 +293,7 @@ def measured(beds: list[Bed], wanted: list[tuple[Cause, int]], tell: t.Callable[
             with burning if cause.burns else contextlib.nullcontext():
                 run = one(bed, cause, number)
             tell(run)
+
     with concurrent.futures.ThreadPoolExecutor(len(beds)) as pool:
         try:
             for done in [pool.submit(work, bed) for bed in beds]:
@@ -278,8 +316,19 @@ def spread(values: list[float]) -> str:
 
 def table(runs: list[Run], causes: list[Cause]) -> list[str]:
     """A row a cause."""
-    head = ("cause", "verdict", "right", "in time", "verdict after s, median", "worst", "place after s, worst", "`mobius_fix`", "well",
-            "all of it after s, median", "worst")
+    head = (
+        "cause",
+        "verdict",
+        "right",
+        "in time",
+        "verdict after s, median",
+        "worst",
+        "place after s, worst",
+        "`mobius_fix`",
+        "well",
+        "all of it after s, median",
+        "worst",
+    )
     lines = [f"| {' | '.join(head)} |", "|---|---|---|---:|---:|---:|---:|---|---|---:|---:|"]
     for cause in causes:
         mine = [run for run in runs if run.cause == cause.name]
@@ -289,9 +338,11 @@ def table(runs: list[Run], causes: list[Cause]) -> list[str]:
         soon, well = without(mine, "late", "place late"), without(mine, "remedy", "not well", "interruption")
         did = DID[cause.remedy.partition(" ")[0]] if cause.verdict else ""
         place = f"{max(run.stack_seconds for run in mine):.2f}" if cause.place else ""
-        lines.append(f"| {cause.name} | {'`' + cause.verdict + '`' if cause.verdict else 'well'} | {right} of {len(mine)} | {soon} | "
-                     f"{spread([run.seconds for run in mine])} | {place} | {did} | {f'{well} of {len(mine)}' if cause.verdict else ''} | "
-                     f"{spread([run.fix_seconds for run in mine]) if cause.verdict else ' | '} |")
+        lines.append(
+            f"| {cause.name} | {'`' + cause.verdict + '`' if cause.verdict else 'well'} | {right} of {len(mine)} | {soon} | "
+            f"{spread([run.seconds for run in mine])} | {place} | {did} | {f'{well} of {len(mine)}' if cause.verdict else ''} | "
+            f"{spread([run.fix_seconds for run in mine]) if cause.verdict else ' | '} |"
+        )
     return lines
 
 
@@ -301,15 +352,20 @@ def summary(runs: list[Run]) -> list[str]:
     refused = ("cause", "the service", "process", "port")
     wrong = [run for run in runs if without([run], "remedy") == 0 and not run.fixed.startswith(refused)]
     named, soon = without(runs, "named", "failed", "not made", "wrong place"), without(runs, "late", "place late")
-    lines = [f"{len(runs)} runs: the right verdict in {named}, in time in {soon}; {len(wrong)} wrong remedies. Load of the machine at the "
-             f"end: {os.getloadavg()[1]:.0f} on {os.cpu_count()} processors."]
+    lines = [
+        f"{len(runs)} runs: the right verdict in {named}, in time in {soon}; {len(wrong)} wrong remedies. Load of the machine at the "
+        f"end: {os.getloadavg()[1]:.0f} on {os.cpu_count()} processors."
+    ]
     if interrupted:
         soon = [run for run in interrupted if run.well_seconds <= INTERRUPT]
         never, restarts = sum(run.well_seconds >= NEVER for run in interrupted), sum(run.restarts for run in interrupted)
         middle = statistics.median(run.well_seconds for run in interrupted)
-        lines += ["", f"Of {len(interrupted)} loops that were interrupted, {len(soon)} answered /health with 200 within {INTERRUPT:g} s "
-                  f"from the moment that the remedy began, in the middle after {middle:.1f} s; {never} did not answer at all. There were "
-                  f"{restarts} restarts."]
+        lines += [
+            "",
+            f"Of {len(interrupted)} loops that were interrupted, {len(soon)} answered /health with 200 within {INTERRUPT:g} s "
+            f"from the moment that the remedy began, in the middle after {middle:.1f} s; {never} did not answer at all. There were "
+            f"{restarts} restarts.",
+        ]
     return lines
 
 
@@ -339,16 +395,24 @@ def on_this_machine(options: argparse.Namespace, causes: list[Cause]) -> list[Ru
         # a little only: one that hangs would take a processor from the diagnosis
         threading.Thread(target=favour, args=(str(folder), options.nice // 4), daemon=True).start()
     before = {(run.cause, run.number) for run in read(Path(options.runs))}
-    wanted = [(cause, number) for number in range(options.repeat) for cause in causes
-              if (cause.name, number) not in before and number < (options.repeat if cause.often else max(1, options.repeat // 4))]
+    wanted = [
+        (cause, number)
+        for number in range(options.repeat)
+        for cause in causes
+        if (cause.name, number) not in before and number < (options.repeat if cause.often else max(1, options.repeat // 4))
+    ]
     total, done, began = len(wanted), [0], time.monotonic()
 
     def tell(run: Run) -> None:
         done[0] += 1
         with open(options.runs, "a", encoding="utf-8") as stream:
             stream.write(json.dumps(dataclasses.asdict(run)) + "\n")
-        print(f"{done[0]}/{total} {time.monotonic() - began:.0f} s  {run.cause} #{run.number}: {', '.join(run.found) or 'nothing'} after "
-              f"{run.seconds:.1f} s; {'; '.join(run.wrong) or 'right'}", flush=True)
+        print(
+            f"{done[0]}/{total} {time.monotonic() - began:.0f} s  {run.cause} #{run.number}: {', '.join(run.found) or 'nothing'} after "
+            f"{run.seconds:.1f} s; {'; '.join(run.wrong) or 'right'}",
+            flush=True,
+        )
+
     try:
         modules = options.modules or installed(folder)
         for number in range(min(options.beds, total)):
@@ -377,23 +441,79 @@ def on_a_systemd_host(options: argparse.Namespace) -> list[Run]:
     runs = Path(options.runs)
     runs.touch()
     site = next(str(Path(path)) for path in sys.path if os.path.isdir(os.path.join(path, "ansible", "module_utils")))
-    subprocess.run(["podman", "run", "--detach", "--name", name, "--network", "none", "--systemd=always", "--privileged",
-                    "--cgroup-parent=/mobius-diagnose", "--cpu-shares", str(round(1024 * 1.25 ** (-options.nice // 2))),
-                    "--volume", f"{ROOT}:/srv/ops:ro", "--volume", f"{modules}:/srv/modules:ro", "--volume", f"{site}:/srv/site:ro",
-                    "--volume", f"{runs.parent}:/srv/runs", image, "/lib/systemd/systemd"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [
+            "podman",
+            "run",
+            "--detach",
+            "--name",
+            name,
+            "--network",
+            "none",
+            "--systemd=always",
+            "--privileged",
+            "--cgroup-parent=/mobius-diagnose",
+            "--cpu-shares",
+            str(round(1024 * 1.25 ** (-options.nice // 2))),
+            "--volume",
+            f"{ROOT}:/srv/ops:ro",
+            "--volume",
+            f"{modules}:/srv/modules:ro",
+            "--volume",
+            f"{site}:/srv/site:ro",
+            "--volume",
+            f"{runs.parent}:/srv/runs",
+            image,
+            "/lib/systemd/systemd",
+        ],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     try:
         inside = ["podman", "exec", name]
         wait_until(lambda: booted(inside), "the host boots")
-        subprocess.run([*inside, "sh", "-ec", "useradd --system --no-create-home mobius; mkdir -p /srv/c/ansible_collections/mobius; "
-                        "ln -s /srv/ops /srv/c/ansible_collections/mobius/ops; mkdir /opt/deps; "
-                        "cp -a /srv/modules /opt/deps/node_modules"], check=True)
-        words = ["--repeat", str(options.repeat), "--beds", str(options.beds), "--manager", "systemd", "--user", "mobius",
-                 "--nice", str(options.nice), "--runs", f"/srv/runs/{runs.name}", "--modules", "/opt/deps/node_modules"]
+        subprocess.run(
+            [
+                *inside,
+                "sh",
+                "-ec",
+                "useradd --system --no-create-home mobius; mkdir -p /srv/c/ansible_collections/mobius; "
+                "ln -s /srv/ops /srv/c/ansible_collections/mobius/ops; mkdir /opt/deps; "
+                "cp -a /srv/modules /opt/deps/node_modules",
+            ],
+            check=True,
+        )
+        words = [
+            "--repeat",
+            str(options.repeat),
+            "--beds",
+            str(options.beds),
+            "--manager",
+            "systemd",
+            "--user",
+            "mobius",
+            "--nice",
+            str(options.nice),
+            "--runs",
+            f"/srv/runs/{runs.name}",
+            "--modules",
+            "/opt/deps/node_modules",
+        ]
         for each in options.only or ():
             words += ["--only", each]
         variables = ["PYTHONPATH=/srv/site", "MOBIUS_COLLECTIONS=/srv/c", "PYTHONDONTWRITEBYTECODE=1", "TMPDIR=/opt"]
-        subprocess.run(["podman", "exec", *(word for each in variables for word in ("--env", each)), name, "python3",
-                        "/srv/ops/tests/bench/diagnose.py", *words], check=False)
+        subprocess.run(
+            [
+                "podman",
+                "exec",
+                *(word for each in variables for word in ("--env", each)),
+                name,
+                "python3",
+                "/srv/ops/tests/bench/diagnose.py",
+                *words,
+            ],
+            check=False,
+        )
     finally:
         subprocess.run(["podman", "rm", "--force", "--time", "0", name], check=False, stdout=subprocess.DEVNULL)
     return read(runs)

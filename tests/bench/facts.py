@@ -4,6 +4,7 @@ Usage: facts.py list ROOT > LIST | facts.py tree LIST ROOT TOLERANCE | facts.py 
 
 Ends with exit status 1 and the differences when something is not as in LIST. TOLERANCE is how many nanoseconds times may differ.
 """
+
 from __future__ import annotations
 
 import contextlib

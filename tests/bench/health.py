@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """`make bench-health`: a hundred endpoints, half of them slow, by the module health_check and by a loop of curl. Interleaved; medians."""
+
 from __future__ import annotations
 
 import argparse
@@ -33,7 +34,7 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             if number % 2:
                 await asyncio.sleep(SLOW)
             status = b"503 Busy" if number % 7 == 0 else b"200 OK"
-            writer.write(b"HTTP/1.1 %s\r\nContent-Length: 15\r\n\r\n{\"status\":\"ok\"}" % status)
+            writer.write(b'HTTP/1.1 %s\r\nContent-Length: 15\r\n\r\n{"status":"ok"}' % status)
             await writer.drain()
 
 
@@ -66,8 +67,14 @@ def by_module(urls: list[str]) -> tuple[float, list[bool]]:
     arguments = {"checks": [{"name": url, "url": url} for url in urls], "fail_on": "never"}
     environment = {**os.environ, "PYTHONPATH": str(ROOT / ".build" / "collections")}
     began = time.monotonic()
-    done = subprocess.run([sys.executable, "-m", MODULE], input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}), env=environment,
-                          capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", MODULE],
+        input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     seconds = time.monotonic() - began
     return seconds, [sample["outcome"] == "ok" for sample in json.loads(done.stdout)["results"]]
 
@@ -75,6 +82,7 @@ def by_module(urls: list[str]) -> tuple[float, list[bool]]:
 def by_probes(urls: list[str]) -> tuple[float, list[bool]]:
     """The same without the start of a process."""
     from ansible_collections.mobius.ops.plugins.module_utils._observe import health
+
     checks = health.normalize_all([{"url": url} for url in urls])
     began = time.monotonic()
     samples = health.sample_all(checks)
@@ -82,7 +90,10 @@ def by_probes(urls: list[str]) -> tuple[float, list[bool]]:
 
 
 LANES: dict[str, t.Callable[[list[str]], tuple[float, list[bool]]]] = {
-    "a loop of curl": by_curl, "health_check, a whole process": by_module, "the probes of health_check": by_probes}
+    "a loop of curl": by_curl,
+    "health_check, a whole process": by_module,
+    "the probes of health_check": by_probes,
+}
 
 
 def table(seconds: dict[str, list[float]]) -> list[str]:

@@ -1,4 +1,5 @@
 """The ways to back up that are compared: for each operation its command, what it reads, and how its result is checked."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -218,10 +219,13 @@ class Restic(Lane):
 
     def step(self, line: str, cwd: str, reads: str, check: t.Callable[[str], None]) -> Step:
         """A step of a shell line."""
-        environment = {"RESTIC_REPOSITORY": self.places.path("repository"), "RESTIC_PASSWORD": "benchmark",
-                       "RESTIC_CACHE_DIR": self.places.path("cache"), "RESTIC_PROGRESS_FPS": "0.01"}
-        return Step(shell(line, target=self.target), cwd, [reads], check, lambda: weight(self.places.path("repository")),
-                    environment)
+        environment = {
+            "RESTIC_REPOSITORY": self.places.path("repository"),
+            "RESTIC_PASSWORD": "benchmark",
+            "RESTIC_CACHE_DIR": self.places.path("cache"),
+            "RESTIC_PROGRESS_FPS": "0.01",
+        }
+        return Step(shell(line, target=self.target), cwd, [reads], check, lambda: weight(self.places.path("repository")), environment)
 
     def full(self) -> Step:
         """A new repository and its first snapshot."""
@@ -251,8 +255,12 @@ class Borg(Lane):
 
     def step(self, line: str, cwd: str, reads: str, check: t.Callable[[str], None]) -> Step:
         """A step of a shell line."""
-        environment = {"BORG_REPO": self.places.path("repository"), "BORG_BASE_DIR": self.places.path("home"),
-                       "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes", "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes"}
+        environment = {
+            "BORG_REPO": self.places.path("repository"),
+            "BORG_BASE_DIR": self.places.path("home"),
+            "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes",
+            "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
+        }
         return Step(shell(line), cwd, [reads], check, lambda: weight(self.places.path("repository")), environment)
 
     def full(self) -> Step:
@@ -360,8 +368,7 @@ class Ours(Lane):
 
     def restore(self) -> Step:
         """The newest archive onto a host that has no data."""
-        return self.step("restore", self.archives[:1], self.restored, root=self.host, archives=self.archives[:1],
-                         safety_backup=False)
+        return self.step("restore", self.archives[:1], self.restored, root=self.host, archives=self.archives[:1], safety_backup=False)
 
     def safe(self) -> Step:
         """The newest archive onto a host that has data, with a safety backup of it."""

@@ -5,6 +5,7 @@
 Three logs of a size each are made: nginx's combined form with times, pino's JSON lines, and an application's text. Every lane reads each of
 them by itself. What the report counts is compared with what awk counts in another way. The last lane adds one percent and reads that.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -33,22 +34,40 @@ KINDS = ("nginx", "pino", "app")
 GREPS = 'grep -i error "$1" | cat >/dev/null; grep "response.*time" "$1" | cat >/dev/null; grep "POST\\|PUT\\|DELETE" "$1" | cat >/dev/null'
 GOACCESS = ["goaccess", "--log-format=COMBINED", "--no-progress", "-o", "/dev/null.json"]
 #: Lane -> most times of the greps, by the issue.
-LANES = {"sampled, 1 process": ("sampled", 1, 2.0), "sampled, 2 processes": ("sampled", 2, 1.3), "exact, 1 process": ("exact", 1, 5.0),
-         "exact, 2 processes": ("exact", 2, 3.0)}
+LANES = {
+    "sampled, 1 process": ("sampled", 1, 2.0),
+    "sampled, 2 processes": ("sampled", 2, 1.3),
+    "exact, 1 process": ("exact", 1, 5.0),
+    "exact, 2 processes": ("exact", 2, 3.0),
+}
 AGAIN, MEMORY = 0.1, 64.0
-PATHS = ("/", "/health", "/api/projects/%d", "/api/projects/%d/images", "/api/render/%d/status", "/static/js/main.js", "/uploads/x%d.png",
-         "/upload-images", "/errors/%d", "/load-project/%d")
-AGENTS = ("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36", "curl/8.5.0",
-          "Mozilla/5.0 (Macintosh; Intel Mac OS X 14_6) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.6 Safari/605.1.15")
+PATHS = (
+    "/",
+    "/health",
+    "/api/projects/%d",
+    "/api/projects/%d/images",
+    "/api/render/%d/status",
+    "/static/js/main.js",
+    "/uploads/x%d.png",
+    "/upload-images",
+    "/errors/%d",
+    "/load-project/%d",
+)
+AGENTS = (
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36",
+    "curl/8.5.0",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 14_6) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.6 Safari/605.1.15",
+)
 AWK = {
-    "nginx": r'''{ n++; s = $9; if (s >= 500) f++; else if (s >= 400) r++; m = substr($6, 2)
-                 if (m == "POST" || m == "PUT" || m == "PATCH" || m == "DELETE") w++ } END { print n + 0, f + 0, r + 0, w + 0, 0 }''',
-    "pino": r'''{ n++; s = 0; if (match($0, /"statusCode":[0-9]+/)) s = substr($0, RSTART + 13, RLENGTH - 13) + 0
+    "nginx": r"""{ n++; s = $9; if (s >= 500) f++; else if (s >= 400) r++; m = substr($6, 2)
+                 if (m == "POST" || m == "PUT" || m == "PATCH" || m == "DELETE") w++ } END { print n + 0, f + 0, r + 0, w + 0, 0 }""",
+    "pino": r"""{ n++; s = 0; if (match($0, /"statusCode":[0-9]+/)) s = substr($0, RSTART + 13, RLENGTH - 13) + 0
                 if (s >= 500) f++; else if (s >= 400) r++; if (s && match($0, /"method":"(POST|PUT|PATCH|DELETE)"/)) w++
-                if (index($0, "{\"level\":50") == 1) e++ } END { print n + 0, f + 0, r + 0, w + 0, e + 0 }''',
-    "app": r'''{ n++; if ($2 == "ERROR") e++
+                if (index($0, "{\"level\":50") == 1) e++ } END { print n + 0, f + 0, r + 0, w + 0, e + 0 }""",
+    "app": r"""{ n++; if ($2 == "ERROR") e++
                if ($2 ~ /^(GET|POST|PUT|PATCH|DELETE)$/) { if ($4 >= 500) f++; else if ($4 >= 400) r++; if ($2 != "GET") w++ } }
-               END { print n + 0, f + 0, r + 0, w + 0, e + 0 }'''}
+               END { print n + 0, f + 0, r + 0, w + 0, e + 0 }""",
+}
 
 
 def request(chance: random.Random) -> tuple[str, str, int, float]:
@@ -62,36 +81,46 @@ def request(chance: random.Random) -> tuple[str, str, int, float]:
 def nginx(at: datetime.datetime, chance: random.Random) -> str:
     """A line of nginx."""
     method, path, status, ms = request(chance)
-    return (f'10.{chance.randrange(4)}.{chance.randrange(9)}.{chance.randrange(250)} - - [{at:%d/%b/%Y:%H:%M:%S} +0000] '
-            f'"{method} {path} HTTP/1.1" {status} {chance.randrange(90000)} '
-            f'"https://mobius.example/app" "{chance.choice(AGENTS)}" rt={ms / 1000:.3f}\n')
+    return (
+        f"10.{chance.randrange(4)}.{chance.randrange(9)}.{chance.randrange(250)} - - [{at:%d/%b/%Y:%H:%M:%S} +0000] "
+        f'"{method} {path} HTTP/1.1" {status} {chance.randrange(90000)} '
+        f'"https://mobius.example/app" "{chance.choice(AGENTS)}" rt={ms / 1000:.3f}\n'
+    )
 
 
 def pino(at: datetime.datetime, chance: random.Random) -> str:
     """A line of pino: a request, or an error."""
     stamp = int(at.timestamp() * 1000)
     if chance.random() < 0.01:
-        return (f'{{"level":50,"time":{stamp},"pid":7,"hostname":"web1","err":{{"type":"Error","message":"ENOENT: '
-                f'no such file, open \'/opt/mobius/data/{chance.randrange(999)}/x.json\'",'
-                f'"stack":"Error: ENOENT\\n    at x (/y.js:1:2)"}},"msg":"render failed"}}\n')
+        return (
+            f'{{"level":50,"time":{stamp},"pid":7,"hostname":"web1","err":{{"type":"Error","message":"ENOENT: '
+            f"no such file, open '/opt/mobius/data/{chance.randrange(999)}/x.json'\","
+            f'"stack":"Error: ENOENT\\n    at x (/y.js:1:2)"}},"msg":"render failed"}}\n'
+        )
     method, path, status, ms = request(chance)
-    return (f'{{"level":30,"time":{stamp},"pid":7,"hostname":"web1","req":{{"id":{chance.randrange(10**6)},"method":"{method}",'
-            f'"url":"{path}","query":{{}},"params":{{}},"headers":{{"host":"mobius.example","user-agent":"{AGENTS[0]}"}},"remoteAddress":"10.0.0.'
-            f'{chance.randrange(250)}","remotePort":{chance.randrange(65000)}}},"res":{{"statusCode":{status},"headers":{{}}}},'
-            f'"responseTime":{ms:.0f},"msg":"request completed"}}\n')
+    return (
+        f'{{"level":30,"time":{stamp},"pid":7,"hostname":"web1","req":{{"id":{chance.randrange(10**6)},"method":"{method}",'
+        f'"url":"{path}","query":{{}},"params":{{}},"headers":{{"host":"mobius.example","user-agent":"{AGENTS[0]}"}},"remoteAddress":"10.0.0.'
+        f'{chance.randrange(250)}","remotePort":{chance.randrange(65000)}}},"res":{{"statusCode":{status},"headers":{{}}}},'
+        f'"responseTime":{ms:.0f},"msg":"request completed"}}\n'
+    )
 
 
 def app(at: datetime.datetime, chance: random.Random) -> str:
     """A line of an application."""
     stamp, dice = f"{at:%Y-%m-%dT%H:%M:%S}.{chance.randrange(1000):03}Z", chance.random()
     if dice < 0.02:
-        return f"{stamp} ERROR render {chance.randrange(16**6):06x} failed: " \
-               f"ffmpeg ended with {chance.randrange(9)} after {chance.randrange(900)} s\n"
+        return (
+            f"{stamp} ERROR render {chance.randrange(16**6):06x} failed: "
+            f"ffmpeg ended with {chance.randrange(9)} after {chance.randrange(900)} s\n"
+        )
     if dice < 0.2:
         method, path, status, ms = request(chance)
         return f"{stamp} {method} {path} {status} {ms:.1f}ms\n"
-    return f"{stamp} INFO stored image {chance.randrange(16**8):08x} of project {chance.randrange(999)}: " \
-           f"data/{chance.randrange(999)}/images/a.png\n"
+    return (
+        f"{stamp} INFO stored image {chance.randrange(16**8):08x} of project {chance.randrange(999)}: "
+        f"data/{chance.randrange(999)}/images/a.png\n"
+    )
 
 
 def make(kind: str, path: str, size: int) -> None:
@@ -104,7 +133,7 @@ def make(kind: str, path: str, size: int) -> None:
         while written < size:
             moved = moved_by(text, kind, 3 * copies)
             if written + len(moved) > size:
-                moved = moved[:moved.rfind("\n", 0, size - written) + 1]
+                moved = moved[: moved.rfind("\n", 0, size - written) + 1]
                 stream.write(moved)
                 break
             stream.write(moved)
@@ -128,16 +157,34 @@ def read(root: str, path: str, detail: str, processes: int) -> None:
     """A lane of ours, in a process of its own: what it counts, as JSON."""
     sys.path.insert(0, str(ROOT / ".build" / "collections"))
     from ansible_collections.mobius.ops.plugins.module_utils._logs import run
-    found = run.read_and_report({
-        "root": root, "files": [path], "units": [], "service": "mobius", "page": False, "since": "", "slow_ms": 1000.0, "detail": detail,
-        "rows": 1000, "processes": processes, "max_mb": 10**6, "keep_days": 3650, "addresses": "masked", "explain": False}, True)
+
+    found = run.read_and_report(
+        {
+            "root": root,
+            "files": [path],
+            "units": [],
+            "service": "mobius",
+            "page": False,
+            "since": "",
+            "slow_ms": 1000.0,
+            "detail": detail,
+            "rows": 1000,
+            "processes": processes,
+            "max_mb": 10**6,
+            "keep_days": 3650,
+            "addresses": "masked",
+            "explain": False,
+        },
+        True,
+    )
     [source] = found["sources"]
     # Not ru_maxrss of this process, which also has the memory of the one that started it.
     status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     own = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
     memory = max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1024
-    print(json.dumps({"memory": memory, "counts": [
-        source["lines"], source["failed"], source["refused"], written(found), source["errors"]]}))
+    print(
+        json.dumps({"memory": memory, "counts": [source["lines"], source["failed"], source["refused"], written(found), source["errors"]]})
+    )
 
 
 def written(found: dict[str, t.Any]) -> int:
@@ -224,8 +271,10 @@ def table(kind: str, size: int, seconds: dict[str, list[Took]], memory: float) -
         middle = median(found)
         ratio, walls = middle.wall / greps.wall, [took.wall for took in found]
         most = AGAIN if lane == "1 % more" else LANES[lane][2] if lane in LANES else 0
-        lines.append(f"  {lane:<24}{middle.wall:>7.2f} s{min(walls):>7.2f} s{max(walls):>7.2f} s{ratio:>9.2f} x{middle.cpu:>7.2f} s"
-                     f"{middle.cpu / greps.cpu:>9.2f} x" + (f"{most:>7g} x" if most else ""))
+        lines.append(
+            f"  {lane:<24}{middle.wall:>7.2f} s{min(walls):>7.2f} s{max(walls):>7.2f} s{ratio:>9.2f} x{middle.cpu:>7.2f} s"
+            f"{middle.cpu / greps.cpu:>9.2f} x" + (f"{most:>7g} x" if most else "")
+        )
         if most and ratio > most:
             missed.append(f"{kind}, {lane}: {ratio:.2f} x, wanted {most:g} x")
     lines.append(f"  memory at most {memory:.0f} MB a process, wanted {MEMORY:.0f} MB")
@@ -246,14 +295,21 @@ def write(size: str, rows: list[str], missed: list[str]) -> None:
     """Write docs/logs-benchmark.md."""
     day = datetime.datetime.now(datetime.timezone.utc).date()
     text = [
-        "# How fast logs are read", "",
+        "# How fast logs are read",
+        "",
         f"Written by `make bench-logs ARGS=--write`, {day}: {size} of each log, {os.cpu_count()} processors, "
-        f"load {os.getloadavg()[1]:.0f} at the end.", "",
+        f"load {os.getloadavg()[1]:.0f} at the end.",
+        "",
         "Each lane reads the same log, one after the other in each round: the runbook's three greps, GoAccess, and the report.",
         "*By greps* is how many times the seconds of the greps a lane takes. On a machine that has other work, seconds of processors tell",
         "more than seconds do.",
-        "*1 % more* is a second run, when the log has grown by so much. All counts are those of awk.", "",
-        "| log | lane | seconds | by greps | CPU seconds | by greps | wanted |", "|---|---|---:|---:|---:|---:|---:|", *rows, ""]
+        "*1 % more* is a second run, when the log has grown by so much. All counts are those of awk.",
+        "",
+        "| log | lane | seconds | by greps | CPU seconds | by greps | wanted |",
+        "|---|---|---:|---:|---:|---:|---:|",
+        *rows,
+        "",
+    ]
     text += ["Missed, by seconds:", "", *(f"- {one}" for one in missed)] if missed else ["All targets are met."]
     (ROOT / "docs" / "logs-benchmark.md").write_text("\n".join(text) + "\n", encoding="utf-8")
 

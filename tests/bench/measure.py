@@ -1,4 +1,5 @@
 """Runs commands and tells what they cost."""
+
 from __future__ import annotations
 
 import contextlib

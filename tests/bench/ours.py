@@ -5,6 +5,7 @@ Usage: python -I ours.py COLLECTIONS OPERATION '{"root": …}'; the result is on
 ``isal`` names a folder with that package; without it the package cannot be imported, even where it is installed.
 ``profile`` names a file for a profile of all threads.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -27,8 +28,13 @@ else:
 
 UTILS = "ansible_collections.mobius.ops.plugins.module_utils"
 #: Where a file of the utils was in versions before the rooms.
-FLAT = {"_backup.create": "_backup_create", "_backup.catalog": "_backups", "_target.layout": "_layout", "_restore.restore": "_restore",
-        "_target.restore_journal": "_restore_journal"}
+FLAT = {
+    "_backup.create": "_backup_create",
+    "_backup.catalog": "_backups",
+    "_target.layout": "_layout",
+    "_restore.restore": "_restore",
+    "_target.restore_journal": "_restore_journal",
+}
 
 
 def util(name: str) -> t.Any:

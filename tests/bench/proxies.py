@@ -1,4 +1,5 @@
 """nginx and HAProxy under the same traffic: pointed to another instance that runs, and while the only instance is started anew."""
+
 from __future__ import annotations
 
 import asyncio
@@ -90,8 +91,11 @@ http {{
 }}
 """)
         self._write(ports[0])
-        self.process = subprocess.Popen([program() or "nginx", "-c", str(folder / "nginx.conf"), "-p", str(folder)],
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            [program() or "nginx", "-c", str(folder / "nginx.conf"), "-p", str(folder)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         time.sleep(0.5)
 
     def _write(self, port: int) -> None:
@@ -167,10 +171,18 @@ def _once(kind: t.Any, folder: Path, state: str) -> dict[str, t.Any]:
         for instance in instances:
             instance.stop()
     waits.sort()
-    row = {"proxy": kind.name, "state": state, "requests": len(waits), "failed": len(failed), "p99": waits[int(0.99 * len(waits))],
-           "longest": waits[-1]}
-    print(f"  {kind.name:<8} {state:<10} {len(waits)} requests, {len(failed)} failed, p99 {row['p99']:.0f} ms, longest {waits[-1]:.0f} ms",
-          flush=True)
+    row = {
+        "proxy": kind.name,
+        "state": state,
+        "requests": len(waits),
+        "failed": len(failed),
+        "p99": waits[int(0.99 * len(waits))],
+        "longest": waits[-1],
+    }
+    print(
+        f"  {kind.name:<8} {state:<10} {len(waits)} requests, {len(failed)} failed, p99 {row['p99']:.0f} ms, longest {waits[-1]:.0f} ms",
+        flush=True,
+    )
     return row
 
 

@@ -1,4 +1,5 @@
 """Medians, ratios and targets of a benchmark, as a table for a terminal and as a page."""
+
 from __future__ import annotations
 
 import json
@@ -7,18 +8,33 @@ import typing as t
 
 REFERENCE = "zip"
 TITLES = {
-    "full": "full backup", "changed": "backup after 1 % changed", "checksum": "verify checksum, one archive",
-    "several": "verify checksums, 4 archives", "deep": "verify every member", "restore": "verified restore",
-    "safe": "verified restore, with safety backup"}
+    "full": "full backup",
+    "changed": "backup after 1 % changed",
+    "checksum": "verify checksum, one archive",
+    "several": "verify checksums, 4 archives",
+    "deep": "verify every member",
+    "restore": "verified restore",
+    "safe": "verified restore, with safety backup",
+}
 #: What an operation is compared to, when the reference has none of that name.
 AGAINST = {"changed": "full", "safe": "restore"}
 #: Operations that write; what it takes until that is on disk is of interest.
 WRITING = ("full", "changed", "restore", "safe")
 #: Lane, operation, figure, most that is allowed. Figures but for the peak are ratios to the reference.
 TARGETS = (
-    ("ours", "full", "wall", 0.30), ("isal", "full", "wall", 0.15), ("ours", "changed", "wall", 0.10), ("isal", "changed", "wall", 0.10),
-    ("ours", "checksum", "wall", 0.30), ("ours", "several", "wall", 0.30), ("ours", "deep", "wall", 0.40), ("isal", "deep", "wall", 0.40),
-    ("ours", "restore", "wall", 0.43), ("isal", "restore", "wall", 0.43), ("ours", "", "peak", 100e6), ("isal", "", "peak", 100e6))
+    ("ours", "full", "wall", 0.30),
+    ("isal", "full", "wall", 0.15),
+    ("ours", "changed", "wall", 0.10),
+    ("isal", "changed", "wall", 0.10),
+    ("ours", "checksum", "wall", 0.30),
+    ("ours", "several", "wall", 0.30),
+    ("ours", "deep", "wall", 0.40),
+    ("isal", "deep", "wall", 0.40),
+    ("ours", "restore", "wall", 0.43),
+    ("isal", "restore", "wall", 0.43),
+    ("ours", "", "peak", 100e6),
+    ("isal", "", "peak", 100e6),
+)
 FIGURES = ("wall", "cpu", "peak", "sync", "foreign", "size")
 Rows = dict[str, dict[str, dict[str, float]]]
 
@@ -61,8 +77,9 @@ def targets(rows: Rows, titles: dict[str, str]) -> list[dict[str, t.Any]]:
         else:
             measured = ratio(rows, operation, lane, figure) if lane in rows.get(operation, {}) else None
             text = f"{TITLES[operation]}, {'size' if figure == 'size' else 'time'}, {titles[lane]}"
-        found.append({"target": text, "figure": figure, "limit": limit, "measured": measured,
-                      "met": None if measured is None else measured <= limit})
+        found.append(
+            {"target": text, "figure": figure, "limit": limit, "measured": measured, "met": None if measured is None else measured <= limit}
+        )
     return found
 
 
@@ -80,8 +97,19 @@ def table(rows: Rows, titles: dict[str, str]) -> list[list[str]]:
                 row = lanes[lane]
                 ratios = {figure: number(ratio(rows, operation, lane, figure)) for figure in ("wall", "cpu", "durable")}
                 durable = [number(row["durable"]), ratios["durable"]] if operation in WRITING else [number(None)] * 2
-                found.append([TITLES[operation], title, number(row["wall"]), number(row["cpu"]), ratios["wall"], ratios["cpu"],
-                              *durable, number(row["peak"] / 1e6, 0), number(row["size"] / 1e6, 1)])
+                found.append(
+                    [
+                        TITLES[operation],
+                        title,
+                        number(row["wall"]),
+                        number(row["cpu"]),
+                        ratios["wall"],
+                        ratios["cpu"],
+                        *durable,
+                        number(row["peak"] / 1e6, 0),
+                        number(row["size"] / 1e6, 1),
+                    ]
+                )
     return found
 
 
@@ -104,8 +132,11 @@ def plain(cells: list[list[str]], words: int) -> str:
     for position, row in enumerate(cells):
         if position and row[0] != cells[position - 1][0] and words > 1:
             lines.append("")
-        lines.append("  ".join(cell.ljust(width) if column < words else cell.rjust(width)
-                               for column, (cell, width) in enumerate(zip(row, widths))).rstrip())
+        lines.append(
+            "  ".join(
+                cell.ljust(width) if column < words else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths))
+            ).rstrip()
+        )
     return "\n".join(lines)
 
 
@@ -166,8 +197,16 @@ def page(facts: dict[str, t.Any], before: str = "") -> str:
     """The whole report as a page, with the remarks of the page that was there before."""
     rows, titles = facts["medians"], facts["titles"]
     _measured, heading, remarks = before.partition(REMARKS)
-    return PAGE.format(date=facts["date"], notes="\n".join(f"- {note}" for note in notes(facts)),
-                       table=markdown(table(rows, titles), 2), targets=markdown(target_table(rows, titles), 1)) + heading + remarks
+    return (
+        PAGE.format(
+            date=facts["date"],
+            notes="\n".join(f"- {note}" for note in notes(facts)),
+            table=markdown(table(rows, titles), 2),
+            targets=markdown(target_table(rows, titles), 1),
+        )
+        + heading
+        + remarks
+    )
 
 
 def as_json(facts: dict[str, t.Any]) -> str:

@@ -4,6 +4,7 @@
 
 Usage: tree.py make ROOT PLAN MEGABYTES FILES SEED | tree.py change ROOT PLAN SEED
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -20,10 +21,23 @@ START = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc).timestamp()
 MEDIA, LOGS = (0.6, 0.07), (0.2, 0.012)
 CHANGED = 0.01
 LEVELS = ("INFO ",) * 14 + ("DEBUG",) * 4 + ("WARN ", "ERROR")
-PATHS = ("GET /health 200", "GET / 200", "GET /static/js/main.8f3a.js 304", "POST /upload-images 201", "POST /upload-pdf 201",
-         "POST /api/render 202", "GET /api/render/{} 200", "GET /uploads/images/{}.jpg 200", "PUT /api/projects/{} 200")
-MESSAGES = ("frame= {} fps=29.97 q=23.0 size= {}kB bitrate=2816.1kbits/s speed=1.8x", "rendered segment {} of {}",
-            "cache miss for asset {} after {} ms", "slow query on projects ({} rows, {} ms)")
+PATHS = (
+    "GET /health 200",
+    "GET / 200",
+    "GET /static/js/main.8f3a.js 304",
+    "POST /upload-images 201",
+    "POST /upload-pdf 201",
+    "POST /api/render 202",
+    "GET /api/render/{} 200",
+    "GET /uploads/images/{}.jpg 200",
+    "PUT /api/projects/{} 200",
+)
+MESSAGES = (
+    "frame= {} fps=29.97 q=23.0 size= {}kB bitrate=2816.1kbits/s speed=1.8x",
+    "rendered segment {} of {}",
+    "cache miss for asset {} after {} ms",
+    "slow query on projects ({} rows, {} ms)",
+)
 Lines = t.Callable[[random.Random], str]
 
 
@@ -71,8 +85,15 @@ def json_text(rng: random.Random, size: int) -> bytes:
     """A project as the editor saves it."""
     items, length = [], 0
     while length < size - 60:
-        item = {"id": name(rng, 16), "start": round(rng.random() * 900, 3), "duration": round(rng.random() * 12, 3),
-                "text": prose(rng).strip(), "asset": f"uploads/images/{name(rng)}.jpg", "x": rng.randrange(1920), "y": rng.randrange(1080)}
+        item = {
+            "id": name(rng, 16),
+            "start": round(rng.random() * 900, 3),
+            "duration": round(rng.random() * 12, 3),
+            "text": prose(rng).strip(),
+            "asset": f"uploads/images/{name(rng)}.jpg",
+            "x": rng.randrange(1920),
+            "y": rng.randrange(1080),
+        }
         items.append("  " + json.dumps(item))
         length += len(items[-1]) + 2
     return ('{"schema": 3, "items": [\n' + ",\n".join(items) + "\n]}\n").encode()
@@ -94,17 +115,24 @@ def subtitle(rng: random.Random) -> str:
 
 def lines(make: Lines) -> t.Callable[[random.Random, int], bytes]:
     """A generator of text files from a generator of lines."""
+
     def text(rng: random.Random, size: int) -> bytes:
         found, length = [], 0
         while length < size:
             found.append(make(rng))
             length += len(found[-1])
         return "".join(found).encode()[:size]
+
     return text
 
 
 SMALL: dict[str, t.Callable[[random.Random, int], bytes]] = {
-    "json": json_text, "md": lines(prose), "txt": lines(prose), "js": lines(code_line), "srt": lines(subtitle)}
+    "json": json_text,
+    "md": lines(prose),
+    "txt": lines(prose),
+    "js": lines(code_line),
+    "srt": lines(subtitle),
+}
 
 
 def content(kind: str, rng: random.Random, size: int) -> bytes:
@@ -134,8 +162,16 @@ def plan(megabytes: float, files: int, rng: random.Random) -> list[dict[str, t.A
     found: list[dict[str, t.Any]] = []
     total = megabytes * 1e6
     for size in split(rng, total * MEDIA[0], max(4, round(files * MEDIA[1])), 1.3):
-        path = rng.choice(("uploads/images/{}.jpg", "uploads/images/{}.png", "uploads/videos/{}.mp4", "uploads/{}", "out/{}/render.mp4",
-                           "out/{}/frames.bin"))
+        path = rng.choice(
+            (
+                "uploads/images/{}.jpg",
+                "uploads/images/{}.png",
+                "uploads/videos/{}.mp4",
+                "uploads/{}",
+                "out/{}/render.mp4",
+                "out/{}/frames.bin",
+            )
+        )
         found.append({"path": path.format(name(rng)), "kind": "media", "size": size})
     for number, size in enumerate(split(rng, total * LOGS[0], max(2, round(files * LOGS[1])), 0.7)):
         service = ("api", "render", "access")[number % 3]

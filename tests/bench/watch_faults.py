@@ -4,6 +4,7 @@ Every case is an application root of its own on this machine, two instances behi
 default profile (a check every 60 s, confirmed after 5 s). Some seconds into its watch a case gets its fault. *Detected* is counted from
 there to the decision; *back* from the decision until the old release has answered every check.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -56,16 +57,29 @@ class Case:
         slow = self.fault.get("kind") == "slow"
         # what is to be 60 % slower takes 100 ms before
         url = f"http://127.0.0.1:{self.root.public}" + ("/api/slow?ms=100" if slow else "/health")
-        checks = health.normalize_all([{"name": "slow" if slow else "health", "url": url, "json": [] if slow else ["status == 'ok'"]}],
-                                       secret_headers={"X-Mobius-API-Key": KEY})
+        checks = health.normalize_all(
+            [{"name": "slow" if slow else "health", "url": url, "json": [] if slow else ["status == 'ok'"]}],
+            secret_headers={"X-Mobius-API-Key": KEY},
+        )
         self.root.verified("v1")
         latency_baseline.take(self.root.layout, checks, "v1")
         self.root.release("v2")
         self.root.activate("v2")
         self.spec = {
-            **watch_decision.Rules(**rules)._asdict(), "env": "bench", "service": "mobius", "duration": 300.0, "interval": INTERVAL,
-            "retry_interval": RETRY, "initial_delay": 0, "auto_rollback": True, "ready_timeout": 20.0, "requests": 30, "keep": 0,
-            "metrics_interval": 900.0, "checks": checks}
+            **watch_decision.Rules(**rules)._asdict(),
+            "env": "bench",
+            "service": "mobius",
+            "duration": 300.0,
+            "interval": INTERVAL,
+            "retry_interval": RETRY,
+            "initial_delay": 0,
+            "auto_rollback": True,
+            "ready_timeout": 20.0,
+            "requests": 30,
+            "keep": 0,
+            "metrics_interval": 900.0,
+            "checks": checks,
+        }
 
     def begin(self, at: float) -> None:
         """Start the watch; the fault comes *at* seconds later."""
@@ -142,15 +156,21 @@ def main() -> int:
     seconds, peak = idle.cost
     share = 100 * seconds / idle.spec["duration"]
     worst = max(case.decided - case.broken for case in cases if case.fault)
-    lines += ["", f"Worst detection {worst:.0f} s (limit {2 * INTERVAL:.0f} s). The watch without a fault took {share:.2f} % of a core, "
-                  f"start included, and at most {peak:.0f} MB (limits 1 % and 60 MB)."]
+    lines += [
+        "",
+        f"Worst detection {worst:.0f} s (limit {2 * INTERVAL:.0f} s). The watch without a fault took {share:.2f} % of a core, "
+        f"start included, and at most {peak:.0f} MB (limits 1 % and 60 MB).",
+    ]
     print("\n".join(lines))
     if options.write:
         day = datetime.datetime.now(datetime.timezone.utc).date()
         about = "\n".join(__doc__.splitlines()[1:]).strip()
         (ROOT / "docs" / "watch-faults.md").write_text(
             f"# How soon the watch finds a fault\n\nWritten by `make bench-watch-faults ARGS=--write`, {day}.\n\n{about}\n\n"
-            + "\n".join(lines) + "\n", encoding="utf-8")
+            + "\n".join(lines)
+            + "\n",
+            encoding="utf-8",
+        )
     return 0 if all(case.as_it_should() for case in cases) and share < 1 and peak < 60 else 1
 
 

@@ -10,6 +10,7 @@ The other rules count failed checks in total, in a row or not: 3 (Flagger's thre
 the fourth). Their check is the same batch; it fails when more than 5 % of its requests do, or when its median is more than 50 % over the
 baseline's.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -89,16 +90,19 @@ def checks_fail(chance: float, runs: int, draw: random.Random) -> Tally:
 
 def requests_fail(chance: float, batches: int, runs: int, draw: random.Random) -> Tally:
     """Single requests fail."""
+
     def rounds() -> t.Iterator[tuple[str, dict[str, t.Any], bool]]:
         for _batch in range(batches):
             failed = sum(draw.random() < chance for _request in range(REQUESTS))
             outcome = "failed" if 2 * failed >= REQUESTS else "partial" if failed else "ok"
             yield outcome, {"requests": REQUESTS, "error": 0, "failed": failed, "ms": []}, 100 * failed > 5 * REQUESTS
+
     return tallied(runs, lambda: played(rounds()))
 
 
 def slower(factor: float, batches: int, runs: int, draw: random.Random) -> Tally:
     """Answers are slower by a factor."""
+
     def times(count: int, median: float) -> list[float]:
         return [draw.lognormvariate(math.log(median), SIGMA) for _request in range(count)]
 
@@ -111,6 +115,7 @@ def slower(factor: float, batches: int, runs: int, draw: random.Random) -> Tally
     def one() -> dict[str, bool]:
         baseline = times(BASELINE, MEDIAN_MS)
         return played(rounds(baseline), baseline)
+
     return tallied(runs, one)
 
 
@@ -130,16 +135,23 @@ ROWS: tuple[tuple[str, t.Callable[[int, random.Random], Tally], int, str, float 
 
 def table(scale: float, chance: str) -> tuple[list[str], bool]:
     """Lines of Markdown, and whether every target is met."""
-    lines = ["| stream | runs | " + " | ".join(f"{rule} %" for rule in RULES) + " | target % | met |",
-             "|---|---:|" + "---:|" * (len(RULES) + 1) + "---|"]
+    lines = [
+        "| stream | runs | " + " | ".join(f"{rule} %" for rule in RULES) + " | target % | met |",
+        "|---|---:|" + "---:|" * (len(RULES) + 1) + "---|",
+    ]
     all_met = True
     for name, run, runs, sense, target in ROWS:
         tally = run(max(50, int(runs * scale)), random.Random(f"{chance} {name}"))
         ours = tally.share("this rule")
         met = target is None or (ours <= target if sense == "at most" else ours >= target)
         all_met = all_met and met
-        line = [name, f"{tally.runs:,}", *(f"{tally.share(rule):.3g} ± {tally.error(rule):.1g}" for rule in RULES),
-                f"{sense} {target:g}" if target is not None else "", ("yes" if met else "NO") if target is not None else ""]
+        line = [
+            name,
+            f"{tally.runs:,}",
+            *(f"{tally.share(rule):.3g} ± {tally.error(rule):.1g}" for rule in RULES),
+            f"{sense} {target:g}" if target is not None else "",
+            ("yes" if met else "NO") if target is not None else "",
+        ]
         lines.append("| " + " | ".join(line) + " |")
         print(lines[-1], flush=True)
     return lines, all_met
@@ -158,7 +170,9 @@ def main() -> int:
         about = "\n".join(__doc__.splitlines()[1:]).strip().replace("``", "`")
         (ROOT / "docs" / "watch-rules.md").write_text(
             f"# How often the watch errs\n\nWritten by `make bench-watch ARGS=--write`, {day}: {REQUESTS} requests a check, a baseline of "
-            f"{BASELINE} answers, median {MEDIAN_MS:g} ms, sigma {SIGMA:g}.\n\n{about}\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
+            f"{BASELINE} answers, median {MEDIAN_MS:g} ms, sigma {SIGMA:g}.\n\n{about}\n\n" + "\n".join(lines) + "\n",
+            encoding="utf-8",
+        )
     return 0 if all_met else 1
 
 

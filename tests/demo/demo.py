@@ -3,6 +3,7 @@
 Set up, deploy v1, upload and render, back up, deploy v2, deploy a v3 that turns bad, and look at what came of it.
 Ends with exit status 0 only when every step ended as it should. KEEP=1 leaves the application running.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -111,11 +112,17 @@ class Demo:
         """What the run showed."""
         width = max(len(row[0]) for row in self.rows)
         lines = [f"  {'step'.ljust(width)}  {'seconds':>7}  verdict"]
-        lines += [f"  {title.ljust(width)}  {seconds:7.1f}  {verdict}{'' if good else '   <- UNEXPECTED'}"
-                  for title, seconds, verdict, good in self.rows]
+        lines += [
+            f"  {title.ljust(width)}  {seconds:7.1f}  {verdict}{'' if good else '   <- UNEXPECTED'}"
+            for title, seconds, verdict, good in self.rows
+        ]
         lines += [f"  {'all'.ljust(width)}  {sum(row[1] for row in self.rows):7.1f}", ""]
-        names = {"mobius_backup": "last backup", "mobius_monitor_log": "monitor log of v3", "mobius_metrics_file": "metrics of v3",
-                 "mobius_incident": "incident"}
+        names = {
+            "mobius_backup": "last backup",
+            "mobius_monitor_log": "monitor log of v3",
+            "mobius_metrics_file": "metrics of v3",
+            "mobius_incident": "incident",
+        }
         if "mobius_incident" in self.files:
             self.files["mobius_incident"] = str(MOBIUS / "incidents" / (self.files["mobius_incident"] + ".md"))
         lines += [f"  {name}: {os.path.relpath(self.files[key], ROOT)}" for key, name in names.items() if key in self.files]
@@ -145,8 +152,10 @@ def main() -> int:
             stop()
     print("\n" + demo.table())
     if keep:
-        print(f"\nThe application runs at http://127.0.0.1:{PORT}/ (it wants the header Origin: {ORIGIN}).\n"
-              "Stop it with: .venv/bin/ansible-playbook -i inventories/demo mobius.ops.stop")
+        print(
+            f"\nThe application runs at http://127.0.0.1:{PORT}/ (it wants the header Origin: {ORIGIN}).\n"
+            "Stop it with: .venv/bin/ansible-playbook -i inventories/demo mobius.ops.stop"
+        )
     if failure:
         print(f"\nUNEXPECTED: {failure}", file=sys.stderr)
     return 1 if failure else 0

@@ -5,6 +5,7 @@
 ``make test`` runs a part of them, ``make test-long`` all (``--long``). What they choose at random is the same every
 time; ``--chance TEXT`` makes them choose anew.
 """
+
 from __future__ import annotations
 
 import os
@@ -19,8 +20,9 @@ import pytest
 from support.processes import STRACE, Runner
 from support.state import State
 
-hypothesis.settings.register_profile("faults", deadline=None, database=None, print_blob=True,
-                                     suppress_health_check=list(hypothesis.HealthCheck))
+hypothesis.settings.register_profile(
+    "faults", deadline=None, database=None, print_blob=True, suppress_health_check=list(hypothesis.HealthCheck)
+)
 hypothesis.settings.load_profile("faults")
 
 
@@ -120,8 +122,9 @@ def new_disk(tmp_path: t.Any) -> t.Iterator[t.Callable[[int], Disk]]:
     def mount(size: int) -> Disk:
         path = tmp_path / f"disk{len(mounted)}"
         path.mkdir()
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "tmpfs", str(path)], check=False,
-                              capture_output=True, text=True)
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "tmpfs", str(path)], check=False, capture_output=True, text=True
+        )
         if done.returncode:
             pytest.skip("only root can mount a small disk" if os.geteuid() else f"no small disk can be mounted here: {done.stderr.strip()}")
         mounted.append(str(path))

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Backups of a database that several processes write to: each is one moment of it, and no acknowledged commit is missing."""
+
 from __future__ import annotations
 
 import os

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Clean-ups of a hostile tree, beside programs that change it, and killed at random: nothing is lost, nothing outside is touched."""
+
 from __future__ import annotations
 
 import contextlib
@@ -17,8 +18,20 @@ from support import trees
 from ansible_collections.mobius.ops.plugins.module_utils._core import foreign, locks
 
 #: Names of files that a shell, a terminal or a text would stumble over.
-ODD = ["-rf.png", "a\nb 1.png", "caf\udce9-1.png", " lead 1.png", "größe 1.png", "*1.png", "$(touch 1).png", "'1\".png", "\\1.png",
-       "n" * 250 + "1.png", "tab\t1.png", "\x1b[31m1.png"]
+ODD = [
+    "-rf.png",
+    "a\nb 1.png",
+    "caf\udce9-1.png",
+    " lead 1.png",
+    "größe 1.png",
+    "*1.png",
+    "$(touch 1).png",
+    "'1\".png",
+    "\\1.png",
+    "n" * 250 + "1.png",
+    "tab\t1.png",
+    "\x1b[31m1.png",
+]
 #: Exchanges, renames and links old files, over and over.
 RESTLESS = """
 import ctypes, os, random, sys, time
@@ -110,8 +123,9 @@ def contents(state):
         locks.take(folder)  # a helper whose parent was killed comes to the end of its batch
     tops = [state.shared, state.layout.quarantine]
     paths = [path for top in tops if os.path.isdir(top) for path in trees.walk(top)]
-    return sorted(trees.sha256(path) for path in paths if os.path.isfile(path) and not os.path.islink(path)
-                  and not path.endswith(("-shm", "-wal")))
+    return sorted(
+        trees.sha256(path) for path in paths if os.path.isfile(path) and not os.path.islink(path) and not path.endswith(("-shm", "-wal"))
+    )
 
 
 def facts(root):
@@ -147,7 +161,8 @@ def test_beside_programs_that_change_the_tree(hostile, long):
     for name in (".aside", ".second"):
         if os.path.lexists(hostile.path(f"uploads/{name}")):
             os.unlink(hostile.path(f"uploads/{name}")) if name == ".second" else os.rename(
-                hostile.path("uploads/.aside"), hostile.path("uploads/aside.png"))
+                hostile.path("uploads/.aside"), hostile.path("uploads/aside.png")
+            )
     assert contents(hostile) == before
 
 

@@ -4,6 +4,7 @@
 
 All parts together stop twenty: ``make test-faults ARGS="--long -k ffmpeg"``.
 """
+
 from __future__ import annotations
 
 import os
@@ -17,8 +18,7 @@ from support.waiting import HANG
 from ansible_collections.mobius.ops.plugins.module_utils._core import processes
 from ansible_collections.mobius.ops.plugins.module_utils._jobs import ending, listing
 
-FORMS = (("out.mp4",), ("out.mov",), ("out.mkv",), ("out.ts", "-f", "mpegts"),
-         ("parts.mp4", "-movflags", "+frag_keyframe+empty_moov"))
+FORMS = (("out.mp4",), ("out.mov",), ("out.mkv",), ("out.ts", "-f", "mpegts"), ("parts.mp4", "-movflags", "+frag_keyframe+empty_moov"))
 
 
 @pytest.fixture
@@ -29,6 +29,7 @@ def signals(monkeypatch):
     def sends(pid, ticks, *numbers):
         sent.append((pid, numbers))
         return send(pid, ticks, *numbers)
+
     monkeypatch.setattr(processes, "send", sends)
     return sent
 

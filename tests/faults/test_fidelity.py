@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Everything that a file is comes back: as root and as somebody else, wherever the clocks are set to."""
+
 from __future__ import annotations
 
 import calendar
@@ -24,14 +25,51 @@ from support.state import REST, State
 
 ZONES = ("UTC", "Asia/Kathmandu", "America/St_Johns")
 #: Local times that do not exist, or exist twice, in St. John's; the beginning and the end of what headers can say.
-EDGES = {"spring": "2026-03-08 05:29:59", "after spring": "2026-03-08 05:30:00", "first 1:30": "2026-11-01 04:00:00",
-         "second 1:30": "2026-11-01 05:00:00", "dos begins": "1980-01-01 00:00:00", "before dos": "1979-12-31 23:59:59",
-         "dos ends": "2107-12-31 23:59:59", "after dos": "2108-01-01 00:00:00", "epoch": "1970-01-01 00:00:00",
-         "before all": "1931-05-05 05:05:05", "2038": "2038-01-19 03:14:08"}
-NAMES = ("with space", " begins and ends ", "line\nbreak", "tab\tand\rreturn", "back\\slash", "quote\"'`$(id)", "-rf", "*?[a]", "#", "%2e",
-         "ünïcödé 😀", "e\u0301 decomposed", "é decomposed", os.fsdecode(b"latin \xe9\xff"), os.fsdecode(b"\x80"),
-         "\x01\x7f", ".hidden", "...",
-         "x" * 255, "é" * 127, "con", "nul.txt", "C:", "a:b", "~", "MANIFEST.json", "a.zip", "dhash_x.zip.sha256", "CASE", "case")
+EDGES = {
+    "spring": "2026-03-08 05:29:59",
+    "after spring": "2026-03-08 05:30:00",
+    "first 1:30": "2026-11-01 04:00:00",
+    "second 1:30": "2026-11-01 05:00:00",
+    "dos begins": "1980-01-01 00:00:00",
+    "before dos": "1979-12-31 23:59:59",
+    "dos ends": "2107-12-31 23:59:59",
+    "after dos": "2108-01-01 00:00:00",
+    "epoch": "1970-01-01 00:00:00",
+    "before all": "1931-05-05 05:05:05",
+    "2038": "2038-01-19 03:14:08",
+}
+NAMES = (
+    "with space",
+    " begins and ends ",
+    "line\nbreak",
+    "tab\tand\rreturn",
+    "back\\slash",
+    "quote\"'`$(id)",
+    "-rf",
+    "*?[a]",
+    "#",
+    "%2e",
+    "ünïcödé 😀",
+    "e\u0301 decomposed",
+    "é decomposed",
+    os.fsdecode(b"latin \xe9\xff"),
+    os.fsdecode(b"\x80"),
+    "\x01\x7f",
+    ".hidden",
+    "...",
+    "x" * 255,
+    "é" * 127,
+    "con",
+    "nul.txt",
+    "C:",
+    "a:b",
+    "~",
+    "MANIFEST.json",
+    "a.zip",
+    "dhash_x.zip.sha256",
+    "CASE",
+    "case",
+)
 NOBODY = 65534
 
 
@@ -60,8 +98,15 @@ def plant(state: State, root: bool) -> None:
         os.symlink(name, state.path(f"uploads/link {NAMES.index(name)}"))
     deep = "/".join(["deep" * 20] * 12)
     state.put(f"uploads/{deep}/bottom", b"deep")
-    for name, target in (("dangling", "/nowhere/at/all"), ("absolute", "/etc/passwd"), ("up", "../../.."), ("self", "self"),
-                         ("folder", "names"), ("long", "x" * 4000), ("strange", os.fsdecode(b"\xff/\n"))):
+    for name, target in (
+        ("dangling", "/nowhere/at/all"),
+        ("absolute", "/etc/passwd"),
+        ("up", "../../.."),
+        ("self", "self"),
+        ("folder", "names"),
+        ("long", "x" * 4000),
+        ("strange", os.fsdecode(b"\xff/\n")),
+    ):
         os.symlink(target, state.path("uploads/" + name))
     state.put("uploads/empty", b"")
     state.put("generated/hole", b"\0" * 300_000)

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """One flipped byte, a cut, an added byte: caught before the target is touched, whether or not the sidecar knows of it."""
+
 from __future__ import annotations
 
 import hashlib
@@ -44,7 +45,7 @@ class Sound:
         self.archive = state.backup().good()["archive"]
         with open(self.archive, "rb") as archive, open(self.archive + ".sha256", "rb") as sidecar:
             self.content, self.sidecar = archive.read(), sidecar.read()
-        self.sidecar = self.sidecar.replace(self.archive[-len(STAMP):].encode(), STAMP)
+        self.sidecar = self.sidecar.replace(self.archive[-len(STAMP) :].encode(), STAMP)
         self.folder = os.path.join(state.root, "backups", "copies")
         state.restore(self.archive, safety_backup=False).good()
         self.restored = state.facts()
@@ -69,7 +70,7 @@ class Sound:
             digest = hashlib.sha256(content if sealed else self.content).hexdigest()
             right = f"{digest}  {name}\n".encode()
             if sidecar is not None:
-                right = sidecar.replace(STAMP, name.encode()[-len("20250101_000000.zip"):])
+                right = sidecar.replace(STAMP, name.encode()[-len("20250101_000000.zip") :])
             for path, data in ((name, content), (name + ".sha256", right)):
                 with open(os.path.join(self.folder, path), "wb") as stream:
                     stream.write(data)
@@ -122,13 +123,20 @@ def fields(content: bytes) -> dict[int, str]:
 
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         for info in archive.infolist():
-            name(info.header_offset, "4222224442" + "2", "signature, version needed, flags, method, time, date, crc, packed, size, "
-                 "name length, extra length")
+            name(
+                info.header_offset,
+                "4222224442" + "2",
+                "signature, version needed, flags, method, time, date, crc, packed, size, name length, extra length",
+            )
         at = archive.start_dir
-    while content[at:at + 4] == b"PK\1\2":
+    while content[at : at + 4] == b"PK\1\2":
         lengths = struct.unpack_from("<3H", content, at + 28)
-        name(at, "411222224442222244", "signature, made by, made by, version needed, flags, method, time, date, crc, packed, size, "
-             "name length, extra length, comment length, disk, internal attributes, external attributes, offset")
+        name(
+            at,
+            "411222224442222244",
+            "signature, made by, made by, version needed, flags, method, time, date, crc, packed, size, "
+            "name length, extra length, comment length, disk, internal attributes, external attributes, offset",
+        )
         at += 46 + sum(lengths)
     name(at, "42222442", "signature, disk, disk, count, count, length, start, comment length")
     return found
@@ -154,7 +162,7 @@ def sound(state: State, chance: random.Random) -> Sound:
 def flipped(chance: t.Any, content: bytes, offset: int) -> bytes:
     """The content with another byte at one offset: one bit of it or more."""
     change = chance.choice([1 << chance.randrange(8), chance.randrange(1, 256)])
-    return content[:offset] + bytes([content[offset] ^ change]) + content[offset + 1:]
+    return content[:offset] + bytes([content[offset] ^ change]) + content[offset + 1 :]
 
 
 #: What is said of an archive whose sidecar is damaged: another digest, or nothing that is known to be one.
@@ -197,8 +205,11 @@ def test_a_flipped_byte_that_the_sidecar_knows_nothing_of(sound, chance, part, l
     offsets += [chance.choice(place) for place in bodies(sound.content) for _time in range(4 if long else 1)]
     missed = sound.missed(sound.copies([flipped(chance, sound.content, offset) for offset in offsets], sealed=True))
     deflated = [offset for place in bodies(sound.content, (zipfile.ZIP_DEFLATED,)) for offset in place]
-    wrong = {(known.get(offset, "content"), offset) for offset in map(offsets.__getitem__, missed)
-             if known.get(offset) not in MEANINGLESS and offset not in deflated}
+    wrong = {
+        (known.get(offset, "content"), offset)
+        for offset in map(offsets.__getitem__, missed)
+        if known.get(offset) not in MEANINGLESS and offset not in deflated
+    }
     assert not wrong, (sorted(wrong), len(sound.content))
 
 

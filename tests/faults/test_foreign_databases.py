@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Backups of databases that only their application can read, under its writes: what is called verified is one moment of them."""
+
 from __future__ import annotations
 
 import os

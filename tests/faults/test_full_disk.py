@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Disks that are full from the beginning, or become so in the middle, or fail: a clear sentence, and nothing is lost."""
+
 from __future__ import annotations
 
 import os
@@ -17,9 +18,12 @@ from support.waiting import wait_until
 #: How a message may say that there is no space.
 NO_SPACE = re.compile(r"free for|room for|No space left")
 #: What a file system does when it is full, over its quota, or breaks; and the calls that can say so.
-FAILURES = {"ENOSPC": "write,pwrite64,writev,mkdir,mkdirat,symlink,symlinkat,rename,renameat,renameat2,link,linkat,"
-                      "fallocate,copy_file_range,sendfile",
-            "EDQUOT": "write,pwrite64", "EIO": "fsync,fdatasync,write,pwrite64,ftruncate,rename,read,pread64,getdents64,utimensat"}
+FAILURES = {
+    "ENOSPC": "write,pwrite64,writev,mkdir,mkdirat,symlink,symlinkat,rename,renameat,renameat2,link,linkat,"
+    "fallocate,copy_file_range,sendfile",
+    "EDQUOT": "write,pwrite64",
+    "EIO": "fsync,fdatasync,write,pwrite64,ftruncate,rename,read,pread64,getdents64,utimensat",
+}
 
 
 def data(state: State, chance: t.Any) -> None:

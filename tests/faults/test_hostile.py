@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Generated hostile archives: refused whole by a sentence; nothing is written outside, or inside before the refusal."""
+
 from __future__ import annotations
 
 import collections
@@ -50,12 +51,42 @@ HOSTILE_STEPS = st.sampled_from(["..", ".", "", "...", "C:", "a\0b", "x" * 300, 
 @lie
 def escaping_path(draw: Draw, made: Forged, outside: str) -> bool:
     up = "/".join([".."] * draw(st.integers(1, 12)))
-    path = draw(st.sampled_from([
-        f"{up}/canary/{EVIL}", f"uploads/{up}/canary/{EVIL}", f"uploads/sub/{up}/{EVIL}", f"{outside}/{EVIL}", f"/{EVIL}",
-        f"C:\\{EVIL}", f"C:/{EVIL}", f"\\\\host\\share\\{EVIL}", f"//host/{EVIL}", f"..\\..\\{EVIL}", f"./uploads/{EVIL}",
-        f"uploads//{EVIL}", f"uploads/./{EVIL}", f"uploads/{EVIL}/..", f"uploads/a\0/{EVIL}", f"uploads/{EVIL}\0.txt", "..", ".",
-        f"other/{EVIL}", f"uploads\0/{EVIL}", f"uploads/{'x' * 256}", f"uploads/{'é' * 128}", f"/uploads/{EVIL}", f" uploads/{EVIL}",
-        f"uploads/sub/../{EVIL}", f"uploads/..\\..\\{EVIL}", f"Uploads/{EVIL}", f"config/{EVIL}", EVIL, f"current/{EVIL}"]))
+    path = draw(
+        st.sampled_from(
+            [
+                f"{up}/canary/{EVIL}",
+                f"uploads/{up}/canary/{EVIL}",
+                f"uploads/sub/{up}/{EVIL}",
+                f"{outside}/{EVIL}",
+                f"/{EVIL}",
+                f"C:\\{EVIL}",
+                f"C:/{EVIL}",
+                f"\\\\host\\share\\{EVIL}",
+                f"//host/{EVIL}",
+                f"..\\..\\{EVIL}",
+                f"./uploads/{EVIL}",
+                f"uploads//{EVIL}",
+                f"uploads/./{EVIL}",
+                f"uploads/{EVIL}/..",
+                f"uploads/a\0/{EVIL}",
+                f"uploads/{EVIL}\0.txt",
+                "..",
+                ".",
+                f"other/{EVIL}",
+                f"uploads\0/{EVIL}",
+                f"uploads/{'x' * 256}",
+                f"uploads/{'é' * 128}",
+                f"/uploads/{EVIL}",
+                f" uploads/{EVIL}",
+                f"uploads/sub/../{EVIL}",
+                f"uploads/..\\..\\{EVIL}",
+                f"Uploads/{EVIL}",
+                f"config/{EVIL}",
+                EVIL,
+                f"current/{EVIL}",
+            ]
+        )
+    )
     kind = draw(st.sampled_from(["file", "dir", "symlink"]))
     which = draw(st.sampled_from(["both", "entry", "member"]))
     if which == "both":
@@ -79,8 +110,20 @@ def odd_steps(draw: Draw, made: Forged, outside: str) -> bool:
 def renamed(draw: Draw, made: Forged, outside: str) -> bool:
     """A member's two names, or the manifest's, are not the same."""
     member = draw(st.sampled_from(made.zip.members))
-    name = draw(st.sampled_from([b"../" + member.name, b"/etc/" + member.name, member.name + b"\0", member.name.upper(),
-                                 member.name + b"x", b"", b"\xff\xfe", member.name.replace(b"/", b"\\")]))
+    name = draw(
+        st.sampled_from(
+            [
+                b"../" + member.name,
+                b"/etc/" + member.name,
+                member.name + b"\0",
+                member.name.upper(),
+                member.name + b"x",
+                b"",
+                b"\xff\xfe",
+                member.name.replace(b"/", b"\\"),
+            ]
+        )
+    )
     if name == member.name:
         return False
     for header in draw(st.sampled_from([[member.local], [member.central], [member.local, member.central]])):
@@ -161,6 +204,7 @@ def wrong_order(draw: Draw, made: Forged, outside: str) -> bool:
 
 # Contents and sizes
 
+
 @lie
 def bomb(draw: Draw, made: Forged, outside: str) -> bool:
     """Megabytes out of a few bytes, with sizes that do not say so."""
@@ -208,7 +252,7 @@ def many_layers(draw: Draw, made: Forged, outside: str) -> bool:
 def overlap(draw: Draw, made: Forged, outside: str) -> bool:
     member = draw(st.sampled_from(made.zip.members))
     member.central["offset"] = draw(st.one_of(st.integers(0, 3000), st.integers(2**31, 2**32 - 1)))
-    place = sum(len(other.parts(0)[0]) for other in made.zip.members[:made.zip.members.index(member)])
+    place = sum(len(other.parts(0)[0]) for other in made.zip.members[: made.zip.members.index(member)])
     return member.central["offset"] != place and member is not made.zip.members[0]
 
 
@@ -228,8 +272,11 @@ def wrong_content(draw: Draw, made: Forged, outside: str) -> bool:
     member = draw(st.sampled_from(made.zip.members[1:]))
     if member.name.endswith(b"/"):
         return False
-    member.content = draw(st.binary(min_size=len(member.content), max_size=len(member.content)).filter(
-        lambda content: content != member.content)) if len(member.content) < 100 else bytes(len(member.content))
+    member.content = (
+        draw(st.binary(min_size=len(member.content), max_size=len(member.content)).filter(lambda content: content != member.content))
+        if len(member.content) < 100
+        else bytes(len(member.content))
+    )
     return True
 
 
@@ -257,11 +304,15 @@ def other_target(draw: Draw, made: Forged, outside: str) -> bool:
 
 # Kinds
 
+
 @lie
 def special_member(draw: Draw, made: Forged, outside: str) -> bool:
     member = draw(st.sampled_from(made.zip.members[1:]))
-    kind = draw(st.sampled_from([stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK, stat.S_IFDIR, stat.S_IFREG,
-                                 stat.S_IFLNK, 0o160000, 0o030000]))
+    kind = draw(
+        st.sampled_from(
+            [stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK, stat.S_IFDIR, stat.S_IFREG, stat.S_IFLNK, 0o160000, 0o030000]
+        )
+    )
     same = stat.S_IFMT(member.mode) == kind
     member.mode = kind | 0o6777
     return not same
@@ -296,8 +347,22 @@ def odd_hard_link(draw: Draw, made: Forged, outside: str) -> bool:
 @lie
 def odd_xattrs(draw: Draw, made: Forged, outside: str) -> bool:
     item = draw(st.sampled_from(made.entries))
-    name = draw(st.sampled_from(["security.capability", "trusted.overlay.opaque", "system.posix_acl_access", "user.", "user.x",
-                                 "", "user.\0", "security.selinux", "user." + "x" * 300, "system.nfs4_acl"]))
+    name = draw(
+        st.sampled_from(
+            [
+                "security.capability",
+                "trusted.overlay.opaque",
+                "system.posix_acl_access",
+                "user.",
+                "user.x",
+                "",
+                "user.\0",
+                "security.selinux",
+                "user." + "x" * 300,
+                "system.nfs4_acl",
+            ]
+        )
+    )
     value = draw(st.sampled_from(["AQAAAgAgAAAAAAAAAAAAAAAAAAA=", "", "no base64!", 7, None, ["eA=="], "eA==" * 40000]))
     found = item["xattrs"] = draw(st.sampled_from([{name: value}, [name], name, 1, {"user.a": "eA==", name: value}]))
     return not isinstance(found, dict) or "\0" in name or not name.startswith(("user.", "system.posix_acl_"))
@@ -305,15 +370,51 @@ def odd_xattrs(draw: Draw, made: Forged, outside: str) -> bool:
 
 # The manifest
 
-NUMBERS = st.one_of(st.integers(), st.sampled_from([0, -1, 2**31, 2**32 - 1, 2**63, 2**64, -2**63 - 1, 10**30, 10**400]),
-                    st.floats(allow_nan=True))
-JSON = st.recursive(st.one_of(st.none(), st.booleans(), NUMBERS, st.text(max_size=8), st.just("\ud800"), st.just("../x"), st.just("\0")),
-                    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=5), inner, max_size=4)),
-                    max_leaves=8)
-HEAD = ["schema", "name", "env", "created", "release", "components", "empty", "skipped", "problems", "posix_names", "full", "reused",
-        "incomplete", "entries"]
-FIELDS = ["path", "type", "size", "mode", "uid", "gid", "owner", "group", "mtime_ns", "sha256", "target", "changed", "sqlite",
-          "xattrs", "hardlink", "inode", "ctime_ns", "packed_sha256", "journal_mode"]
+NUMBERS = st.one_of(
+    st.integers(), st.sampled_from([0, -1, 2**31, 2**32 - 1, 2**63, 2**64, -(2**63) - 1, 10**30, 10**400]), st.floats(allow_nan=True)
+)
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), NUMBERS, st.text(max_size=8), st.just("\ud800"), st.just("../x"), st.just("\0")),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=5), inner, max_size=4)),
+    max_leaves=8,
+)
+HEAD = [
+    "schema",
+    "name",
+    "env",
+    "created",
+    "release",
+    "components",
+    "empty",
+    "skipped",
+    "problems",
+    "posix_names",
+    "full",
+    "reused",
+    "incomplete",
+    "entries",
+]
+FIELDS = [
+    "path",
+    "type",
+    "size",
+    "mode",
+    "uid",
+    "gid",
+    "owner",
+    "group",
+    "mtime_ns",
+    "sha256",
+    "target",
+    "changed",
+    "sqlite",
+    "xattrs",
+    "hardlink",
+    "inode",
+    "ctime_ns",
+    "packed_sha256",
+    "journal_mode",
+]
 
 
 @lie
@@ -352,10 +453,31 @@ def any_entry(draw: Draw, made: Forged, outside: str) -> bool:
 
 @lie
 def any_text(draw: Draw, made: Forged, outside: str) -> bool:
-    text = draw(st.one_of(
-        st.binary(max_size=60), JSON.map(lambda value: json.dumps(value)), st.sampled_from([
-            "", "null", "[]", "{}", "NaN", "Infinity", "1" * 5000, "[" * 100_000, '{"a":' * 100_000, '"' + "x" * 10**6,
-            "\ufeff{}", '{"schema": 1}', '{"schema": 1, "entries": []}', '{"schema": NaN}', '{"schema": 1e400}'])))
+    text = draw(
+        st.one_of(
+            st.binary(max_size=60),
+            JSON.map(lambda value: json.dumps(value)),
+            st.sampled_from(
+                [
+                    "",
+                    "null",
+                    "[]",
+                    "{}",
+                    "NaN",
+                    "Infinity",
+                    "1" * 5000,
+                    "[" * 100_000,
+                    '{"a":' * 100_000,
+                    '"' + "x" * 10**6,
+                    "\ufeff{}",
+                    '{"schema": 1}',
+                    '{"schema": 1, "entries": []}',
+                    '{"schema": NaN}',
+                    '{"schema": 1e400}',
+                ]
+            ),
+        )
+    )
     made.manifest = lambda _text: text
     return True
 
@@ -374,8 +496,11 @@ def deep(draw: Draw, made: Forged, outside: str) -> bool:
 @lie
 def two_keys(draw: Draw, made: Forged, outside: str) -> bool:
     """The same key twice: one reader takes the first, another one the last."""
-    more = draw(st.sampled_from(['"env": "staging"', '"entries": []', '"components": []', '"schema": 1', '"schema": 2',
-                                 '"components": ["uploads"]']))
+    more = draw(
+        st.sampled_from(
+            ['"env": "staging"', '"entries": []', '"components": []', '"schema": 1', '"schema": 2', '"components": ["uploads"]']
+        )
+    )
     front = draw(st.booleans())
     made.manifest = lambda text: "{" + more + ", " + text[1:] if front else text[:-1] + ", " + more + "}"
     return False
@@ -424,6 +549,7 @@ def other_type_of_entry(draw: Draw, made: Forged, outside: str) -> bool:
 
 # Fields of the zip file
 
+
 @lie
 def any_field(draw: Draw, made: Forged, outside: str) -> bool:
     member = draw(st.sampled_from(made.zip.members))
@@ -468,9 +594,14 @@ def extra_fields(draw: Draw, made: Forged, outside: str) -> bool:
     member = draw(st.sampled_from(made.zip.members))
     sizes = draw(st.lists(st.sampled_from([0, 7, 2**31, 2**32, 2**63, 2**64 - 1]), max_size=4))
     zip64 = b"".join(size.to_bytes(8, "little") for size in sizes)
-    extra = draw(st.one_of(
-        st.binary(max_size=40), st.just(b"\1\0" + len(zip64).to_bytes(2, "little") + zip64), st.just(b"\1\0\xff\xff"),
-        st.just(b"up" + (9 + len(EVIL)).to_bytes(2, "little") + b"\1" + zlib.crc32(member.name).to_bytes(4, "little") + EVIL.encode())))
+    extra = draw(
+        st.one_of(
+            st.binary(max_size=40),
+            st.just(b"\1\0" + len(zip64).to_bytes(2, "little") + zip64),
+            st.just(b"\1\0\xff\xff"),
+            st.just(b"up" + (9 + len(EVIL)).to_bytes(2, "little") + b"\1" + zlib.crc32(member.name).to_bytes(4, "little") + EVIL.encode()),
+        )
+    )
     for header in draw(st.sampled_from([[member.local], [member.central], [member.local, member.central]])):
         header["extra"] = extra
         if draw(st.booleans()):
@@ -481,8 +612,9 @@ def extra_fields(draw: Draw, made: Forged, outside: str) -> bool:
 @lie
 def end_record(draw: Draw, made: Forged, outside: str) -> bool:
     for _time in range(draw(st.integers(1, 3))):
-        made.zip.end[draw(st.sampled_from(END_FIELDS[1:]))] = draw(st.one_of(
-            st.integers(0, 2**32 - 1), st.integers(0, 300), st.sampled_from([0xFFFF, 0xFFFFFFFF])))
+        made.zip.end[draw(st.sampled_from(END_FIELDS[1:]))] = draw(
+            st.one_of(st.integers(0, 2**32 - 1), st.integers(0, 300), st.sampled_from([0xFFFF, 0xFFFFFFFF]))
+        )
     return False
 
 
@@ -505,6 +637,7 @@ def directory_order(draw: Draw, made: Forged, outside: str) -> bool:
 
 # The whole file
 
+
 @lie
 def overwritten(draw: Draw, made: Forged, outside: str) -> bool:
     places = draw(st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), min_size=1, max_size=8))
@@ -523,14 +656,14 @@ def overwritten(draw: Draw, made: Forged, outside: str) -> bool:
 @lie
 def cut(draw: Draw, made: Forged, outside: str) -> bool:
     start, length = draw(st.integers(0, 2**16)), draw(st.integers(1, 2**16))
-    made.alter.append(lambda content: content[:start % (len(content) + 1)] + content[start % (len(content) + 1) + length:])
+    made.alter.append(lambda content: content[: start % (len(content) + 1)] + content[start % (len(content) + 1) + length :])
     return False
 
 
 @lie
 def inserted(draw: Draw, made: Forged, outside: str) -> bool:
     place, more = draw(st.integers(0, 2**16)), draw(st.binary(min_size=1, max_size=30))
-    made.alter.append(lambda content: content[:place % (len(content) + 1)] + more + content[place % (len(content) + 1):])
+    made.alter.append(lambda content: content[: place % (len(content) + 1)] + more + content[place % (len(content) + 1) :])
     return True
 
 
@@ -627,7 +760,7 @@ class Box:
         with open(self.archive, "rb") as stream:
             content = stream.read()
         start = 30 + int.from_bytes(content[26:28], "little") + int.from_bytes(content[28:30], "little")
-        manifest = json.loads(content[start:start + int.from_bytes(content[22:26], "little")])
+        manifest = json.loads(content[start : start + int.from_bytes(content[22:26], "little")])
         expected = {item["path"]: item for item in manifest["entries"]}
         found = {}
         for component in manifest["components"]:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """SIGKILL right before every step of an incident: no event is lost that was reported, and no reader sees half of one."""
+
 from __future__ import annotations
 
 import os
@@ -30,16 +31,19 @@ def opened(layout):
 def changed(layout, what, **facts):
     def change():
         return incidents.change(layout, incident_record.names(layout)[0], what, **facts)
+
     return change
 
 
 #: What is done before, and what is killed.
 WORKS = {
-    "open": ((), opened), "acknowledge": (("open",), lambda layout: changed(layout, "acknowledged")),
+    "open": ((), opened),
+    "acknowledge": (("open",), lambda layout: changed(layout, "acknowledged")),
     "update": (("open",), lambda layout: changed(layout, "updated", why="a")),
     "resolve": (("open",), lambda layout: changed(layout, "resolved")),
     "reopen": (("open", "resolved"), lambda layout: changed(layout, "reopened")),
-    "review": (("open", "resolved"), lambda layout: changed(layout, "reviewed"))}
+    "review": (("open", "resolved"), lambda layout: changed(layout, "reviewed")),
+}
 
 
 def events(layout):
@@ -61,11 +65,11 @@ def test_an_event_is_there_or_not(tmp_path, work):
         was = events(layout)
         name = killed_before(number, work(layout), effects=STEPS)
         now = events(layout)
-        assert now[:len(was)] == was and len(now) - len(was) in (0, 1)
+        assert now[: len(was)] == was and len(now) - len(was) in (0, 1)
         outcomes.append(len(now) - len(was))
         work(layout)()  # a person does it again
         after = events(layout)
-        assert after[:len(now)] == now and len(after) == len(was) + 1
+        assert after[: len(now)] == now and len(after) == len(was) + 1
         with open(layout.path("incidents", incident_record.names(layout)[0] + ".md"), encoding="utf-8") as stream:
             page = stream.read()
         assert not outcomes[-1] or name != "" or after[-1]["what"] in page

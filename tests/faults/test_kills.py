@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """SIGKILL at every step of a backup and of a restore: nothing partial is offered, nothing is lost, nothing is left."""
+
 from __future__ import annotations
 
 import collections
@@ -16,9 +17,11 @@ from support import processes, trees
 from support.state import State
 
 #: What changes a file system, and what reads and writes.
-CHANGES = ("rename,renameat,renameat2,link,linkat,symlink,symlinkat,unlink,unlinkat,mkdir,mkdirat,rmdir,fsync,fdatasync,"
-           "sync_file_range,ftruncate,fallocate,copy_file_range,sendfile,flock,fchmod,fchmodat,chmod,fchown,fchownat,lchown,"
-           "utimensat,fsetxattr,setxattr,pwrite64,pwritev,writev")
+CHANGES = (
+    "rename,renameat,renameat2,link,linkat,symlink,symlinkat,unlink,unlinkat,mkdir,mkdirat,rmdir,fsync,fdatasync,"
+    "sync_file_range,ftruncate,fallocate,copy_file_range,sendfile,flock,fchmod,fchmodat,chmod,fchown,fchownat,lchown,"
+    "utimensat,fsetxattr,setxattr,pwrite64,pwritev,writev"
+)
 OFTEN = "openat,write,pread64,read,getdents64,close"
 
 

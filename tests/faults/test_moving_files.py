@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Files that other processes change while they are read: what is in an archive is a state of the file, or it is listed."""
+
 from __future__ import annotations
 
 import contextlib
@@ -25,8 +26,9 @@ ALWAYS_GOOD = ("log", "replace", "draft")
 def writing(state: State, kind: str, rest: float) -> t.Iterator[None]:
     """While the block runs, a process writes."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    process = subprocess.Popen([sys.executable, "-m", "support.writers", kind, state.shared, str(rest)], env=environment,
-                               stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "support.writers", kind, state.shared, str(rest)], env=environment, stdout=subprocess.PIPE, text=True
+    )
     try:
         assert process.stdout and process.stdout.readline() == "ready\n"
         yield

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Hash everything that rests in all components, back up, restore, hash again: nothing differs, and nothing is missing."""
+
 from __future__ import annotations
 
 import os

@@ -4,6 +4,7 @@
 
 The incidents are those of today, logs of events, to which paging adds what it has paged.
 """
+
 from __future__ import annotations
 
 import collections
@@ -18,8 +19,16 @@ from ansible_collections.mobius.ops.plugins.module_utils._core import clock, fs
 from ansible_collections.mobius.ops.plugins.module_utils._people import outbox
 
 #: What changes a file or reaches a receiver. A kill right before each, and right after the receiver's answer.
-STEPS = ((os, "replace"), (os, "link"), (os, "unlink"), (os, "fsync"), (os, "mkdir"), (fs, "append_line"),
-         (Paged, "send"), (Paged, "answer"))
+STEPS = (
+    (os, "replace"),
+    (os, "link"),
+    (os, "unlink"),
+    (os, "fsync"),
+    (os, "mkdir"),
+    (fs, "append_line"),
+    (Paged, "send"),
+    (Paged, "answer"),
+)
 #: Of every so many steps one is tried in a short run, and as many parts do all of them in a long one.
 EVERY = 16
 #: Level -> minute at which it is due.
@@ -52,7 +61,7 @@ class Killed(Paged):
     def note(self, *names: str) -> None:
         """Note kills, and which messages a receiver got whose files do not say so: the only ones that may be repeated."""
         box, every = outbox.Outbox(self.layout), self.messages()
-        for each in every[self.seen:]:
+        for each in every[self.seen :]:
             incident, number = paging.level(each).split(", level ")
             found = box.read((incident, int(number) - 1, each["channel"]))
             if found is None or found.status != outbox.SENT:
@@ -124,8 +133,10 @@ def test_many_incidents_and_runs_that_are_killed_again_and_again(tmp_path, incid
     every = paged.messages()
     keys, kills = {each["key"] for each in every}, sum(paged.kills.values())
     with capsys.disabled():
-        print(f"\n{incidents} incidents, {len(DUE)} levels, {len(CHANNELS)} channels: {len(keys)} messages arrived, 0 lost, "
-              f"{len(every) - len(keys)} repeated with their keys; {kills} kills {dict(paged.kills)}")
+        print(
+            f"\n{incidents} incidents, {len(DUE)} levels, {len(CHANNELS)} channels: {len(keys)} messages arrived, 0 lost, "
+            f"{len(every) - len(keys)} repeated with their keys; {kills} kills {dict(paged.kills)}"
+        )
     assert kills >= 5 and (incidents < 100 or set(paged.kills) == {step for _owner, step in STEPS})
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Programs that know nothing of this collection read its archives: unzip, zipinfo, Python, sha256sum, bsdtar, 7z."""
+
 from __future__ import annotations
 
 import hashlib
@@ -28,9 +29,12 @@ STEP = st.one_of(
     st.binary(min_size=1, max_size=12).filter(lambda name: not {0, ord("/")} & set(name)).map(os.fsdecode),
     st.sampled_from(["a", "b", "c.png", "d.log", "a b", "A", "x" * 120]),
 ).filter(lambda step: step not in (".", "..") and len(os.fsencode(step)) < 250)
-CONTENT = st.one_of(st.binary(max_size=300), st.integers(0, 200_000).map(bytes),
-                    st.sampled_from([b"", b"text\n" * 9000, b"PK\5\6" + bytes(18)]),
-                    st.integers(0, 99).map(lambda number: hashlib.sha512(b"%d" % number).digest() * 500))
+CONTENT = st.one_of(
+    st.binary(max_size=300),
+    st.integers(0, 200_000).map(bytes),
+    st.sampled_from([b"", b"text\n" * 9000, b"PK\5\6" + bytes(18)]),
+    st.integers(0, 99).map(lambda number: hashlib.sha512(b"%d" % number).digest() * 500),
+)
 TREE = st.recursive(st.one_of(CONTENT, st.just("link")), lambda inner: st.dictionaries(STEP, inner, max_size=5), max_leaves=25)
 
 

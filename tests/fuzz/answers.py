@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """HTTP answers: whatever bytes come back, a probe has a sample, a suite a verdict, and what is shown is plain text."""
+
 from __future__ import annotations
 
 import gzip
@@ -22,21 +23,54 @@ from ansible_collections.mobius.ops.plugins.module_utils._observe import probe, 
 from ansible_collections.mobius.ops.plugins.module_utils._service import ongoing_work
 
 SECRET = "zeKr1t/of+the answers"
-EVIL = ["\x1b[2J\x1b]0;owned\x07", "\x9b31m", "\u202egnp.exe", "```\n# x", "<script>alert(1)</script>", "\ud800", "\0", "http://[",
-        "//[::1", "http://a:b:c", "../../../etc/passwd",
-        "\r\nX: y", "%", "{release}", "{id}", "'", "\\", "`", "[?", "9" * 400, SECRET]
-CHECKS = [{"json": ["status == 'ok'"]}, {"json": ["sum(list) > `1`", "floor(number) == `1`", "sort_by(list, &id)[0].id == 'a'"]},
-          {"contains": "ok"}, {"json": ["length(@) > `0`"], "redirects": 3}, {"redirects": 2},
-          {"status": [200, 302, 500], "method": "POST"}]
+EVIL = [
+    "\x1b[2J\x1b]0;owned\x07",
+    "\x9b31m",
+    "\u202egnp.exe",
+    "```\n# x",
+    "<script>alert(1)</script>",
+    "\ud800",
+    "\0",
+    "http://[",
+    "//[::1",
+    "http://a:b:c",
+    "../../../etc/passwd",
+    "\r\nX: y",
+    "%",
+    "{release}",
+    "{id}",
+    "'",
+    "\\",
+    "`",
+    "[?",
+    "9" * 400,
+    SECRET,
+]
+CHECKS = [
+    {"json": ["status == 'ok'"]},
+    {"json": ["sum(list) > `1`", "floor(number) == `1`", "sort_by(list, &id)[0].id == 'a'"]},
+    {"contains": "ok"},
+    {"json": ["length(@) > `0`"], "redirects": 3},
+    {"redirects": 2},
+    {"status": [200, 302, 500], "method": "POST"},
+]
 STEPS: list[list[dict[str, t.Any]]] = [
-    [{"name": "a", "url": "/a", "capture": {"id": "id"}}, {"name": "b", "url": "/b/{id}", "json": ["id == '{id}'"]},
-     {"name": "f", "file": "{id}", "min_bytes": 1}],
+    [
+        {"name": "a", "url": "/a", "capture": {"id": "id"}},
+        {"name": "b", "url": "/b/{id}", "json": ["id == '{id}'"]},
+        {"name": "f", "file": "{id}", "min_bytes": 1},
+    ],
     [{"name": "a", "url": "/a", "capture": {"id": "url"}, "made": ["{id}"]}, {"name": "b", "url": "{id}"}],
-    [{"name": "a", "url": "/a", "capture": {"id": "list[0]", "n": "number"}},
-     {"name": "b", "url": "/b", "method": "POST", "body": {"x": "{id}", "y": ["{n}"]}, "headers": {"X-Id": "{id}"}}],
+    [
+        {"name": "a", "url": "/a", "capture": {"id": "list[0]", "n": "number"}},
+        {"name": "b", "url": "/b", "method": "POST", "body": {"x": "{id}", "y": ["{n}"]}, "headers": {"X-Id": "{id}"}},
+    ],
     [{"name": "a", "url": "/a", "repeat_until": "status == 'done'", "give_up_when": "status == 'bad'", "limit": 0.01, "interval": 0.01}],
-    [{"name": "a", "url": "/a", "upload": {"field": "f"}, "capture": {"id": "id"}, "skip_unless": "list"},
-     {"name": "b", "url": "/b/{id}", "same_as": "a"}]]
+    [
+        {"name": "a", "url": "/a", "upload": {"field": "f"}, "capture": {"id": "id"}, "skip_unless": "list"},
+        {"name": "b", "url": "/b/{id}", "same_as": "a"},
+    ],
+]
 
 
 class Target:
@@ -77,8 +111,14 @@ class Target:
             assert len(names) <= ongoing_work.MOST and all(isinstance(name, str) for name in names)
         samples = self.redactor.value(observe_health.sample_all(probe.hiding(checks, [SECRET])))
         health = observe_health.summarize(samples, thresholds.merge({}))
-        self._shown({"samples": samples, "fault": observe_health.first_fault(samples), "health": health,
-                     "remedy": observe_health.remedy(samples, checks)})
+        self._shown(
+            {
+                "samples": samples,
+                "fault": observe_health.first_fault(samples),
+                "health": health,
+                "remedy": observe_health.remedy(samples, checks),
+            }
+        )
         return samples[0]["outcome"]
 
     def _suite(self, chance: random.Random) -> str:
@@ -92,7 +132,7 @@ class Target:
         """What a module returns can be written, and commands no terminal."""
         text = json.dumps(wording.cleaned(self.redactor.value(found)), ensure_ascii=False)
         text.encode("utf-8")
-        assert not any(ord(sign) < 32 or 0x7f <= ord(sign) < 0xa0 or 0x202a <= ord(sign) <= 0x202e for sign in text), text
+        assert not any(ord(sign) < 32 or 0x7F <= ord(sign) < 0xA0 or 0x202A <= ord(sign) <= 0x202E for sign in text), text
         assert SECRET not in text, text
 
     def end(self) -> None:
@@ -128,16 +168,27 @@ def body(chance: random.Random) -> bytes:
 def answer(chance: random.Random, base: str) -> bytes:
     """A whole answer, or what passes for one."""
     content = body(chance)
-    status = chance.choice([b"200 OK"] * 8 + [
-        b"500 x", b"302 Found", b"303 x", b"204 x", b"401 x", b"403 CORS", b"100 Continue", b"999 x", b"x"])
-    headers = {b"Content-Type": chance.choice([b"application/json", b"text/html; charset=utf-8", b"text/plain; charset=utf-7", b"x",
-                                               b"text/plain; charset=\xff", b"application/json; charset=utf-16"])}
+    status = chance.choice(
+        [b"200 OK"] * 8 + [b"500 x", b"302 Found", b"303 x", b"204 x", b"401 x", b"403 CORS", b"100 Continue", b"999 x", b"x"]
+    )
+    headers = {
+        b"Content-Type": chance.choice(
+            [
+                b"application/json",
+                b"text/html; charset=utf-8",
+                b"text/plain; charset=utf-7",
+                b"x",
+                b"text/plain; charset=\xff",
+                b"application/json; charset=utf-16",
+            ]
+        )
+    }
     how = chance.randrange(8)
     if how == 0:
         content = gzip.compress(content, 1)
         headers[b"Content-Encoding"] = chance.choice([b"gzip", b"deflate", b"br", b"gzip, gzip"])
     elif how == 1:
-        content = zlib.compress(content)[:chance.choice([2, 10, 10**6])]
+        content = zlib.compress(content)[: chance.choice([2, 10, 10**6])]
         headers[b"Content-Encoding"] = b"deflate"
     if chance.random() < 0.7:
         headers[b"Content-Length"] = chance.choice([b"%d" % len(content)] * 6 + [b"-1", b"x", b"99999999999999999999", b"0", b"1, 2"])
@@ -151,4 +202,4 @@ def answer(chance: random.Random, base: str) -> bytes:
         headers[b"X" * chance.choice([1, 70_000])] = b"y" * chance.choice([1, 70_000])
     head = b"HTTP/1.1 " + status + b"\r\n" + b"".join(name + b": " + text + b"\r\n" for name, text in headers.items())
     whole = head + b"\r\n" + content
-    return whole[:chance.randrange(len(whole))] if chance.random() < 0.05 else whole
+    return whole[: chance.randrange(len(whole))] if chance.random() < 0.05 else whole

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Backups: zip files with bytes, headers and a manifest that lie, and a checksum that fits. Nothing is written outside of components."""
+
 from __future__ import annotations
 
 import hashlib
@@ -17,8 +18,19 @@ from ansible_collections.mobius.ops.plugins.module_utils._core import walk
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 from ansible_collections.mobius.ops.plugins.modules import backup, backup_drill, backup_info, backup_restore
 
-PATHS = ["../../decoy", "/etc/passwd", "uploads/../../x", "uploads/a\0b", "uploads/" + "d/" * 300 + "f", "config/.env", "uploads",
-         "data/\ud800", "uploads/\x1b[31m", "MANIFEST.json", ""]
+PATHS = [
+    "../../decoy",
+    "/etc/passwd",
+    "uploads/../../x",
+    "uploads/a\0b",
+    "uploads/" + "d/" * 300 + "f",
+    "config/.env",
+    "uploads",
+    "data/\ud800",
+    "uploads/\x1b[31m",
+    "MANIFEST.json",
+    "",
+]
 NUMBERS = [0, 1, 7, 8, 20, 255, 65535, 2**31, 2**32 - 1]
 FOLDERS = ("config", "data", "uploads", "out", "logs")
 
@@ -68,11 +80,15 @@ class Target:
         self._write(self.archive, content)
         self._write(self.archive + ".sha256", f"{hashlib.sha256(content).hexdigest()}  {os.path.basename(self.archive)}\n".encode())
         given = {"root": self.layout.root, "env": "local", "archive": self.archive}
-        module, args, check = chance.choice([
-            (backup_info, {"root": self.layout.root, "env": "local", "deep": True}, False),
-            (backup_restore, {**given, "service": None}, True),
-            (backup_restore, {**given, "service": None, "safety_backup": False}, False),
-            (backup_restore, {**given, "service": None, "safety_backup": False}, False), (backup_drill, {**given, "service": None}, False)])
+        module, args, check = chance.choice(
+            [
+                (backup_info, {"root": self.layout.root, "env": "local", "deep": True}, False),
+                (backup_restore, {**given, "service": None}, True),
+                (backup_restore, {**given, "service": None, "safety_backup": False}, False),
+                (backup_restore, {**given, "service": None, "safety_backup": False}, False),
+                (backup_drill, {**given, "service": None}, False),
+            ]
+        )
         try:
             result = records.in_process(module, args, check)
             wrong = records.no_sentence(result)
@@ -100,11 +116,11 @@ class Target:
             at = chance.randrange(len(data) + 1)
             how = chance.random()
             if how < 0.2:
-                del data[at:at + chance.choice([1, 22, 500, 10**6])]
+                del data[at : at + chance.choice([1, 22, 500, 10**6])]
             elif how < 0.4:
-                data[at:at] = data[:chance.choice([1, 30, 1000])]
+                data[at:at] = data[: chance.choice([1, 30, 1000])]
             else:
-                data[at:at + 1] = bytes([chance.randrange(256)])
+                data[at : at + 1] = bytes([chance.randrange(256)])
         return bytes(data)
 
     def _same(self, _chance: random.Random) -> bytes:
@@ -112,8 +128,10 @@ class Target:
         return raw_zip.Zip(self._made()).content()
 
     def _made(self) -> list[raw_zip.Member]:
-        return [raw_zip.Member(info.filename.encode("utf-8", "surrogateescape"), content, info.external_attr >> 16, info.compress_type == 8)
-                for info, content in self.members]
+        return [
+            raw_zip.Member(info.filename.encode("utf-8", "surrogateescape"), content, info.external_attr >> 16, info.compress_type == 8)
+            for info, content in self.members
+        ]
 
     def _fields(self, chance: random.Random) -> bytes:
         """Headers of members and of the file that tell something else."""

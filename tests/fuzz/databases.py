@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """SQLite files of the service's user: pages, headers and schemas that lie, with journals and logs beside them. No other file is touched."""
+
 from __future__ import annotations
 
 import json
@@ -22,13 +23,45 @@ from ansible_collections.mobius.ops.plugins.modules import backup, backup_restor
 SCHEMAS = [
     "CREATE VIEW v AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) SELECT x FROM c",
     "CREATE TABLE t (x CHECK (x > (WITH RECURSIVE c(y) AS (SELECT 1 UNION ALL SELECT y+1 FROM c) SELECT max(y) FROM c)))",
-    "CREATE TABLE t (x, y AS (zeroblob(2000000000)))", "CREATE INDEX i ON t (zeroblob(1000000000))",
+    "CREATE TABLE t (x, y AS (zeroblob(2000000000)))",
+    "CREATE INDEX i ON t (zeroblob(1000000000))",
     "CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; END",
-    "CREATE VIRTUAL TABLE f USING fts5(x)", "CREATE VIRTUAL TABLE f USING nothing(x)", "", "CREATE TABLE", "x" * 5000,
-    "CREATE TABLE t (\x00)", "CREATE TABLE sqlite_sequence (name, seq)"]
+    "CREATE VIRTUAL TABLE f USING fts5(x)",
+    "CREATE VIRTUAL TABLE f USING nothing(x)",
+    "",
+    "CREATE TABLE",
+    "x" * 5000,
+    "CREATE TABLE t (\x00)",
+    "CREATE TABLE sqlite_sequence (name, seq)",
+]
 #: Where the fields of a database's header are, and how many bytes they have (SQLite's file format).
-FIELDS = [(0, 16), (16, 2), (18, 1), (19, 1), (20, 1), (21, 1), (24, 4), (28, 4), (32, 4), (36, 4), (40, 4), (44, 4), (48, 4), (52, 4),
-          (56, 4), (60, 4), (64, 4), (68, 4), (92, 4), (96, 4), (100, 1), (101, 2), (103, 2), (105, 2), (108, 4)]
+FIELDS = [
+    (0, 16),
+    (16, 2),
+    (18, 1),
+    (19, 1),
+    (20, 1),
+    (21, 1),
+    (24, 4),
+    (28, 4),
+    (32, 4),
+    (36, 4),
+    (40, 4),
+    (44, 4),
+    (48, 4),
+    (52, 4),
+    (56, 4),
+    (60, 4),
+    (64, 4),
+    (68, 4),
+    (92, 4),
+    (96, 4),
+    (100, 1),
+    (101, 2),
+    (103, 2),
+    (105, 2),
+    (108, 4),
+]
 #: How a rollback journal begins, and how one ends that names a super-journal.
 SUPER = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
 
@@ -96,8 +129,14 @@ class Target:
     def _backed_up(self) -> str:
         given = {"root": self.layout.root, "env": "local", "components": ["database"]}
         result = records.in_process(backup, {**given, "allow_changed": True, "full_every": 0, "allow_shrunk": True})
-        for one in (result, *([records.in_process(backup_restore, {**given, "archive": result["archive"], "service": None}, True)]
-                              if result.get("archive") else [])):
+        for one in (
+            result,
+            *(
+                [records.in_process(backup_restore, {**given, "archive": result["archive"], "service": None}, True)]
+                if result.get("archive")
+                else []
+            ),
+        ):
             wrong = records.no_sentence(one)
             assert not wrong, wrong
             json.dumps(one).encode()
@@ -152,15 +191,15 @@ def damaged(chance: random.Random, content: bytes, suffix: str) -> bytes:
         if how < 0.4 and not suffix:
             at, size = chance.choice(FIELDS)
             number = chance.choice([0, 1, 2, 255, 2 ** (8 * size) - 1, chance.randrange(2 ** (8 * size))])
-            data[at:at + size] = number.to_bytes(size + 1, "big")[1:]
+            data[at : at + size] = number.to_bytes(size + 1, "big")[1:]
         elif how < 0.5:
             at = chance.randrange(len(data) + 1)
-            del data[at:at + chance.choice([1, 512, 4096, 10**6])]
+            del data[at : at + chance.choice([1, 512, 4096, 10**6])]
         elif how < 0.6:
             data[:] = chance.choice([bytes(data) * 2, bytes(data[:-1]), bytes(data[:4096]), *corruption.CONTENTS.values()])
         elif data:
             at = chance.choice([chance.randrange(len(data)), chance.randrange(0, len(data), 4096) + chance.randrange(16)])
-            data[at:at + 1] = bytes([chance.choice([0, 1, 2, 5, 10, 13, 127, 128, 255, chance.randrange(256)])])
+            data[at : at + 1] = bytes([chance.choice([0, 1, 2, 5, 10, 13, 127, 128, 255, chance.randrange(256)])])
     return bytes(data)
 
 

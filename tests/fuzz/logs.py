@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Logs of random bytes, endless lines, broken gzip, mixed encodings, wild times and rotations: they are read, and never twice."""
+
 from __future__ import annotations
 
 import contextlib
@@ -15,16 +16,32 @@ from ansible_collections.mobius.ops.plugins.module_utils._logs import run
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 LINES = [
-    b"2026-11-26T08:00:00.123Z ERROR render 7f2c1a failed | at x (/y.js:1:2)", b"2026-11-26T08:00:01Z INFO GET /a 200 3.5 ms", b"Error: x",
-    b'10.0.0.7 - - [26/Nov/2026:08:00:00 +0000] "POST /upload-images HTTP/1.1" 413 5 "-" "a" rt=0.004', b"    at y (/z.js:3:4)", b"",
-    b'{"level":50,"time":1795680000000,"err":{"message":"no"},"msg":"failed"}', b"response time: 7 s", b"2026/11/26 08:00:00 [crit] 1#1: x",
-    b'{"level":30,"time":1795680000000,"req":{"method":"GET","url":"/x"},"res":{"statusCode":200},"responseTime":3}', b'{"responseTime":',
-    b"h haproxy[7]: 10.0.0.7:5 [26/Nov/2026:08:00:00.123] f b/s 0/0/1/12/13 500 2 - - ---- 1/1/0/0/0 0/0 \"GET / HTTP/1.1\"",
-    b"9999-99-99T99:99:99Z ERROR x", b"2199-12-31T23:59:59+99:99 ERROR x", b'1 - - [31/Feb/1971:23:59:60 -9999] "GET" 999 -',
+    b"2026-11-26T08:00:00.123Z ERROR render 7f2c1a failed | at x (/y.js:1:2)",
+    b"2026-11-26T08:00:01Z INFO GET /a 200 3.5 ms",
+    b"Error: x",
+    b'10.0.0.7 - - [26/Nov/2026:08:00:00 +0000] "POST /upload-images HTTP/1.1" 413 5 "-" "a" rt=0.004',
+    b"    at y (/z.js:3:4)",
+    b"",
+    b'{"level":50,"time":1795680000000,"err":{"message":"no"},"msg":"failed"}',
+    b"response time: 7 s",
+    b"2026/11/26 08:00:00 [crit] 1#1: x",
+    b'{"level":30,"time":1795680000000,"req":{"method":"GET","url":"/x"},"res":{"statusCode":200},"responseTime":3}',
+    b'{"responseTime":',
+    b'h haproxy[7]: 10.0.0.7:5 [26/Nov/2026:08:00:00.123] f b/s 0/0/1/12/13 500 2 - - ---- 1/1/0/0/0 0/0 "GET / HTTP/1.1"',
+    b"9999-99-99T99:99:99Z ERROR x",
+    b"2199-12-31T23:59:59+99:99 ERROR x",
+    b'1 - - [31/Feb/1971:23:59:60 -9999] "GET" 999 -',
     b"\xff\xfe\x00E\x00r",
-    "2026-11-26T08:00:00Z ERROR größe \u202e \u2028 \ud800".encode("utf-8", "surrogatepass"), b"(" * 300,
-    b"/" * 500, b"a@" * 300, b"1:" * 300,
-    b'"method":"GET","url":"' + b'\\' * 99, b'{"level":50,"msg":"' + b"[" * 9000, b"GET /" + b"x" * 3000 + b" 500 1ms", b"\x1b[2J ERROR x"]
+    "2026-11-26T08:00:00Z ERROR größe \u202e \u2028 \ud800".encode("utf-8", "surrogatepass"),
+    b"(" * 300,
+    b"/" * 500,
+    b"a@" * 300,
+    b"1:" * 300,
+    b'"method":"GET","url":"' + b"\\" * 99,
+    b'{"level":50,"msg":"' + b"[" * 9000,
+    b"GET /" + b"x" * 3000 + b" 500 1ms",
+    b"\x1b[2J ERROR x",
+]
 MOST = 400_000
 
 
@@ -66,7 +83,7 @@ class Target:
         if chance.random() < 0.8 or not line:
             return line
         at = chance.randrange(len(line))
-        return line[:at] + (chance.randbytes(1) + line[at + 1:] if chance.random() < 0.5 else b"")
+        return line[:at] + (chance.randbytes(1) + line[at + 1 :] if chance.random() < 0.5 else b"")
 
     @staticmethod
     def put(path: str, content: bytes, packed: bool, chance: random.Random) -> None:
@@ -75,7 +92,7 @@ class Target:
             content = gzip.compress(content, 1)
             if chance.random() < 0.5 and content:
                 at = chance.randrange(len(content))
-                content = content[:at] + (b"" if chance.random() < 0.5 else chance.randbytes(9) + content[at + 9:])
+                content = content[:at] + (b"" if chance.random() < 0.5 else chance.randbytes(9) + content[at + 9 :])
         with open(path, "wb") as stream:
             stream.write(content)
 
@@ -101,10 +118,22 @@ class Target:
 
     def read(self, chance: random.Random) -> str:
         """One run, and what has to be true of it."""
-        params = {"root": self.layout.root, "files": None, "units": [], "service": "mobius", "page": False, "slow_ms": 1000.0, "rows": 20,
-                  "since": chance.choice(["", "", "", "2026-11-26T08:00:00Z"]), "detail": chance.choice(["exact", "sampled"]),
-                  "processes": chance.choice([1, 1, 2]), "max_mb": chance.choice([1, 100]), "keep_days": 30000, "addresses": "masked",
-                  "explain": chance.random() < 0.2}
+        params = {
+            "root": self.layout.root,
+            "files": None,
+            "units": [],
+            "service": "mobius",
+            "page": False,
+            "slow_ms": 1000.0,
+            "rows": 20,
+            "since": chance.choice(["", "", "", "2026-11-26T08:00:00Z"]),
+            "detail": chance.choice(["exact", "sampled"]),
+            "processes": chance.choice([1, 1, 2]),
+            "max_mb": chance.choice([1, 100]),
+            "keep_days": 30000,
+            "addresses": "masked",
+            "explain": chance.random() < 0.2,
+        }
         try:
             found = run.read_and_report(params, True)
         except OpsError as error:

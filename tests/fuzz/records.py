@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """State files: every record of a root, damaged by bytes and by values, and every module that reads one."""
+
 from __future__ import annotations
 
 import json
@@ -19,8 +20,12 @@ class Target:
     def __init__(self, folder: str) -> None:
         self.layout = Layout(os.path.join(folder, "root"))
         self.archive = records.root(self.layout)
-        self.files = sorted(os.path.join(place, name) for place, _dirs, names in os.walk(self.layout.root)
-                            for name in names if name.endswith((".json", ".jsonl")))
+        self.files = sorted(
+            os.path.join(place, name)
+            for place, _dirs, names in os.walk(self.layout.root)
+            for name in names
+            if name.endswith((".json", ".jsonl"))
+        )
         self.kept = {path: self._read(path) for path in self.files}
 
     @staticmethod
@@ -84,7 +89,7 @@ def replaced(chance: random.Random, value: t.Any, depth: int = 0) -> t.Any:
         return {**value, name: replaced(chance, value[name], depth + 1)}
     if isinstance(value, list) and value:
         at = chance.randrange(len(value))
-        return [*value[:at], replaced(chance, value[at], depth + 1), *value[at + 1:]]
+        return [*value[:at], replaced(chance, value[at], depth + 1), *value[at + 1 :]]
     return chance.choice(corruption.VALUES)
 
 
@@ -95,13 +100,13 @@ def mutated(chance: random.Random, content: bytes) -> bytes:
         at, length = chance.randrange(len(data) + 1), chance.choice([1, 1, 2, 5, 50])
         how = chance.randrange(5)
         if how == 0:
-            del data[at:at + length]
+            del data[at : at + length]
         elif how == 1:
             data[at:at] = bytes(chance.randrange(256) for _byte in range(length))
         elif how == 2:
-            data[at:at + 1] = chance.choice([b"\0", b'"', b"{", b"[", b"}", b"]", b",", b":", b"\\", b"\x1b", b"\xff", b"-", b"9", b"e9"])
+            data[at : at + 1] = chance.choice([b"\0", b'"', b"{", b"[", b"}", b"]", b",", b":", b"\\", b"\x1b", b"\xff", b"-", b"9", b"e9"])
         elif how == 3:
-            data[at:at] = data[at:at + length] * chance.choice([1, 3, 100])
+            data[at:at] = data[at : at + length] * chance.choice([1, 3, 100])
         else:
-            data[at:at + length] = data[:length]
+            data[at : at + length] = data[:length]
     return bytes(data)

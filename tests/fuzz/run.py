@@ -7,6 +7,7 @@ Usage: run.py TARGET [--seed TEXT] [--first NUMBER] [--cases NUMBER] [--seconds 
 Each case depends on the target, the seed and its number only. A case that fails is printed with the words that repeat it; put them
 into seeds.txt, which every run begins with. Result: one JSON object.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -75,8 +76,17 @@ def main() -> int:
     # Not ru_maxrss, which also has the memory of the process that started this one.
     status = pathlib.Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     peak = int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))) / 1000
-    print(json.dumps({"target": given.target, "cases": number - given.first, "seconds": round(time.monotonic() - began, 1),
-                      "peak_mb": round(peak), "ends": dict(ends)}))
+    print(
+        json.dumps(
+            {
+                "target": given.target,
+                "cases": number - given.first,
+                "seconds": round(time.monotonic() - began, 1),
+                "peak_mb": round(peak),
+                "ends": dict(ends),
+            }
+        )
+    )
     return 0 if peak < MEMORY / 10**6 else 1
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Suites of smoke tests, as operators and generators write them wrongly: the module has a verdict, or says what is wrong with a step."""
+
 from __future__ import annotations
 
 import http.server
@@ -19,11 +20,63 @@ from ansible_collections.mobius.ops.plugins.module_utils._core.errors import Ops
 from ansible_collections.mobius.ops.plugins.modules import smoke_test
 
 TEXTS = [
-    "", "a", "/a", "/a/{id}", "{id}", "{nobody}", "{release}", "http://[", "http://127.0.0.1:1/", "//x", "id", "list[0]", "[?a == '{id}']",
-    "length(@) > `1`", "@[", "'", "a'b", "a\\b", "{", "}", "{}", "x" * 3000, "\ud800", "\x1b[31m", "a\nb", "../..", "18.0", "v" * 50,
-    "GET", "post", "BREW", "\0", "[" * 300 + "]" * 300, "!" * 2000, "(" * 2000, "a" + ".a" * 3000, "@ | " * 500 + "@"]
-OTHERS: list[t.Any] = [0, 1, -1, 0.01, 2, 1e300, float("nan"), float("inf"), 10**30, True, False, [], {}, ["x"], {"a": "b"}, {"id": "id"},
-                       [200]]
+    "",
+    "a",
+    "/a",
+    "/a/{id}",
+    "{id}",
+    "{nobody}",
+    "{release}",
+    "http://[",
+    "http://127.0.0.1:1/",
+    "//x",
+    "id",
+    "list[0]",
+    "[?a == '{id}']",
+    "length(@) > `1`",
+    "@[",
+    "'",
+    "a'b",
+    "a\\b",
+    "{",
+    "}",
+    "{}",
+    "x" * 3000,
+    "\ud800",
+    "\x1b[31m",
+    "a\nb",
+    "../..",
+    "18.0",
+    "v" * 50,
+    "GET",
+    "post",
+    "BREW",
+    "\0",
+    "[" * 300 + "]" * 300,
+    "!" * 2000,
+    "(" * 2000,
+    "a" + ".a" * 3000,
+    "@ | " * 500 + "@",
+]
+OTHERS: list[t.Any] = [
+    0,
+    1,
+    -1,
+    0.01,
+    2,
+    1e300,
+    float("nan"),
+    float("inf"),
+    10**30,
+    True,
+    False,
+    [],
+    {},
+    ["x"],
+    {"a": "b"},
+    {"id": "id"},
+    [200],
+]
 BODY = json.dumps({"id": "x7", "status": "ok", "list": ["a", 1, None], "number": 7}).encode()
 
 
@@ -55,8 +108,11 @@ class Target:
         self.base = f"http://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.root = folder
-        options = {"suite": {"type": "list", "elements": "dict", "required": True, "options": smoke_test.STEP},
-                   "headers": arguments.HEADERS, "secret_headers": arguments.SECRET_HEADERS}
+        options = {
+            "suite": {"type": "list", "elements": "dict", "required": True, "options": smoke_test.STEP},
+            "headers": arguments.HEADERS,
+            "secret_headers": arguments.SECRET_HEADERS,
+        }
         self.checked = ArgumentSpecValidator(options)
 
     def case(self, chance: random.Random) -> str:
@@ -69,10 +125,20 @@ class Target:
         if checked.error_messages:
             return "refused by Ansible"
         params = {
-            **checked.validated_parameters, "base_url": chance.choice([self.base, self.base, "", "http://["]), "timeout": 1.0,
+            **checked.validated_parameters,
+            "base_url": chance.choice([self.base, self.base, "", "http://["]),
+            "timeout": 1.0,
             "attempts": 1,
-            "root": chance.choice([self.root, None]), "release": "r1", "folders": {"/uploads/": "uploads"}, "remove": [], "began": None,
-            "outside": chance.random() < 0.1, "junit": os.path.join(self.root, "junit.xml"), "env": "", "service": None}
+            "root": chance.choice([self.root, None]),
+            "release": "r1",
+            "folders": {"/uploads/": "uploads"},
+            "remove": [],
+            "began": None,
+            "outside": chance.random() < 0.1,
+            "junit": os.path.join(self.root, "junit.xml"),
+            "env": "",
+            "service": None,
+        }
         try:
             _changed, found, _diff = smoke_test.run(params, chance.random() < 0.2)
         except OpsError as error:
@@ -113,8 +179,10 @@ def some(chance: random.Random, field: str) -> t.Any:
     if chance.random() < 0.15:
         return chance.choice([*TEXTS, *OTHERS, *corruption.VALUES])
     if kind == "dict":
-        return {chance.choice(["id", "x", "field", "filename", "text", "form", *TEXTS[:6]]): chance.choice([*TEXTS, *OTHERS])
-                for _one in range(chance.choice([0, 1, 2]))}
+        return {
+            chance.choice(["id", "x", "field", "filename", "text", "form", *TEXTS[:6]]): chance.choice([*TEXTS, *OTHERS])
+            for _one in range(chance.choice([0, 1, 2]))
+        }
     if kind == "list":
         return [chance.choice([*TEXTS, 200, 1]) for _one in range(chance.choice([0, 1, 2]))]
     return chance.choice(TEXTS) if kind in ("str", "path") else chance.choice([0, 1, -1, 0.01, 2, True])

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Artifacts: tar files with names, kinds, headers and sizes that lie. Nothing is written outside, or inside before a refusal."""
+
 from __future__ import annotations
 
 import contextlib
@@ -18,13 +19,67 @@ from support import corruption
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._deploy import artifacts, dependency_bundle
 
-STEPS = ["a", "b", "x", "src", "..", ".", "", "...", "é" * 130, "n" * 256, "n" * 255, "a\nb", "\x1b[31m", "a\0b", " ", "A", "~", "a\udcff",
-         "MANIFEST.json", "package.json"]
-KINDS = [tarfile.REGTYPE] * 6 + [tarfile.DIRTYPE] * 3 + [tarfile.SYMTYPE] * 3 + [
-    tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.CONTTYPE, tarfile.GNUTYPE_SPARSE, tarfile.AREGTYPE,
-    tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, b"V", b"M", b"Z"]
-PAX = ["size", "path", "linkpath", "mtime", "uid", "mode", "GNU.sparse.major", "GNU.sparse.minor", "GNU.sparse.map", "GNU.sparse.size",
-       "GNU.sparse.realsize", "GNU.sparse.numblocks", "GNU.sparse.name", "hdrcharset", "comment", "SCHILY.xattr.user.a"]
+STEPS = [
+    "a",
+    "b",
+    "x",
+    "src",
+    "..",
+    ".",
+    "",
+    "...",
+    "é" * 130,
+    "n" * 256,
+    "n" * 255,
+    "a\nb",
+    "\x1b[31m",
+    "a\0b",
+    " ",
+    "A",
+    "~",
+    "a\udcff",
+    "MANIFEST.json",
+    "package.json",
+]
+KINDS = (
+    [tarfile.REGTYPE] * 6
+    + [tarfile.DIRTYPE] * 3
+    + [tarfile.SYMTYPE] * 3
+    + [
+        tarfile.LNKTYPE,
+        tarfile.FIFOTYPE,
+        tarfile.CHRTYPE,
+        tarfile.BLKTYPE,
+        tarfile.CONTTYPE,
+        tarfile.GNUTYPE_SPARSE,
+        tarfile.AREGTYPE,
+        tarfile.XHDTYPE,
+        tarfile.XGLTYPE,
+        tarfile.GNUTYPE_LONGNAME,
+        tarfile.GNUTYPE_LONGLINK,
+        b"V",
+        b"M",
+        b"Z",
+    ]
+)
+PAX = [
+    "size",
+    "path",
+    "linkpath",
+    "mtime",
+    "uid",
+    "mode",
+    "GNU.sparse.major",
+    "GNU.sparse.minor",
+    "GNU.sparse.map",
+    "GNU.sparse.size",
+    "GNU.sparse.realsize",
+    "GNU.sparse.numblocks",
+    "GNU.sparse.name",
+    "hdrcharset",
+    "comment",
+    "SCHILY.xattr.user.a",
+]
 PAX_VALUES = ["", "-1", "0", "1", "99999999999999999999", "1e309", "nan", "../../x", "/x", "a\nb", "0,1,2", "1", "BINARY", "x" * 5000]
 
 
@@ -89,8 +144,10 @@ class Target:
 
 def name(chance: random.Random) -> str:
     """A path, mostly a harmless one."""
-    steps = [chance.choice(STEPS if chance.random() < 0.15 else STEPS[:4]) for _step in range(chance.choice([1, 1, 2, 2, 3, 70 if
-             chance.random() < 0.02 else 2]))]
+    steps = [
+        chance.choice(STEPS if chance.random() < 0.15 else STEPS[:4])
+        for _step in range(chance.choice([1, 1, 2, 2, 3, 70 if chance.random() < 0.02 else 2]))
+    ]
     return ("/" if chance.random() < 0.02 else "") + "/".join(steps) + ("/" if chance.random() < 0.05 else "")
 
 
@@ -146,17 +203,35 @@ def manifest(chance: random.Random) -> bytes:
 def lie(chance: random.Random, data: bytearray) -> None:
     """Give a header another field, with a checksum that fits."""
     at = 512 * chance.randrange(max(1, len(data) // 512))
-    block = data[at:at + 512]
+    block = data[at : at + 512]
     if len(block) < 512:
         return
     field, length = chance.choice([(0, 100), (100, 8), (108, 8), (124, 12), (124, 12), (136, 12), (156, 1), (157, 100), (345, 155)])
     noise = bytes(chance.randrange(256) for _byte in range(length))
-    value = chance.choice([b"", b"7" * length, b"\xff" * length, b"\x80" + bytes(length - 1), b"\x80" + b"\xff" * length, b"-1",
-                           b"x" * length, b"0" * (length - 1) + b"\0", b"g", b"x", b"L", b"K", b"S", b"5", b"2", noise])
-    block[field:field + length] = value[:length].ljust(length, b"\0")
+    value = chance.choice(
+        [
+            b"",
+            b"7" * length,
+            b"\xff" * length,
+            b"\x80" + bytes(length - 1),
+            b"\x80" + b"\xff" * length,
+            b"-1",
+            b"x" * length,
+            b"0" * (length - 1) + b"\0",
+            b"g",
+            b"x",
+            b"L",
+            b"K",
+            b"S",
+            b"5",
+            b"2",
+            noise,
+        ]
+    )
+    block[field : field + length] = value[:length].ljust(length, b"\0")
     block[148:156] = b" " * 8
     block[148:156] = b"%06o\0 " % sum(block)
-    data[at:at + 512] = block
+    data[at : at + 512] = block
 
 
 def mutated(chance: random.Random, content: bytes) -> bytes:
@@ -165,9 +240,9 @@ def mutated(chance: random.Random, content: bytes) -> bytes:
     for _number in range(chance.choice([1, 2, 8])):
         at = chance.randrange(len(data) + 1)
         if chance.random() < 0.3:
-            del data[at:at + chance.choice([1, 100, 512, 10**6])]
+            del data[at : at + chance.choice([1, 100, 512, 10**6])]
         elif chance.random() < 0.3:
-            data[at:at] = data[:chance.choice([1, 512, 1024])]
+            data[at:at] = data[: chance.choice([1, 512, 1024])]
         else:
-            data[at:at + 1] = bytes([chance.randrange(256)])
+            data[at : at + 1] = bytes([chance.randrange(256)])
     return bytes(data)

@@ -4,6 +4,7 @@
 
 A few fixed cases here; FUZZ_SECONDS=1200 tries others for so long, each target at a time (``make test-fuzz``).
 """
+
 from __future__ import annotations
 
 import json
@@ -33,8 +34,9 @@ def kept() -> t.Iterator[tuple[str, str, str]]:
 
 def run(target: str, *options: str) -> dict[str, t.Any]:
     """What a run of cases has to say; the test fails when one of them failed."""
-    done = subprocess.run([sys.executable, str(HERE / "run.py"), target, *options], capture_output=True, text=True, check=False,
-                          timeout=HANG + 2 * SECONDS)
+    done = subprocess.run(
+        [sys.executable, str(HERE / "run.py"), target, *options], capture_output=True, text=True, check=False, timeout=HANG + 2 * SECONDS
+    )
     assert done.returncode == 0, done.stderr[-6000:] + done.stdout[-500:]
     found: dict[str, t.Any] = json.loads(done.stdout.splitlines()[-1])
     return found

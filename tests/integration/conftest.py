@@ -1,4 +1,5 @@
 """A site: the sample application below a root of its own, run by the real playbooks on this machine."""
+
 from __future__ import annotations
 
 import contextlib
@@ -60,13 +61,25 @@ class Site:
         self.outputs: list[str] = []
         self.first = ""
         self.operator = Operator(
-            "local", mobius_root=str(self.root), mobius_port=self.port, mobius_artifact_store=str(self.artifacts),
+            "local",
+            mobius_root=str(self.root),
+            mobius_port=self.port,
+            mobius_artifact_store=str(self.artifacts),
             # a good deploy's watch ends after a second, and one good round is enough however slow the machine is
-            mobius_watch_duration="1", mobius_watch_interval="0.5", mobius_watch_retry_interval="0.2", mobius_failure_threshold=1,
-            mobius_watch_requests=5, mobius_watch_latency_floor_ms=60_000, mobius_thresholds=THRESHOLDS,
-            mobius_drain_quiet=0, mobius_rollback_watch_duration=0, mobius_check_timeout=20, mobius_ready_timeout=int(HANG),
+            mobius_watch_duration="1",
+            mobius_watch_interval="0.5",
+            mobius_watch_retry_interval="0.2",
+            mobius_failure_threshold=1,
+            mobius_watch_requests=5,
+            mobius_watch_latency_floor_ms=60_000,
+            mobius_thresholds=THRESHOLDS,
+            mobius_drain_quiet=0,
+            mobius_rollback_watch_duration=0,
+            mobius_check_timeout=20,
+            mobius_ready_timeout=int(HANG),
             mobius_smoke_timeout=60,
-            mobius_min_free_mb=100)
+            mobius_min_free_mb=100,
+        )
 
     def play(self, playbook: str, *options: str, **extra: t.Any) -> Result:
         """Run a playbook to its end."""
@@ -112,8 +125,12 @@ class Site:
 
         def watched() -> bool:
             logs = self.watch_logs()
-            return (self.live() != good and len(logs) > before and "round 1 ok" in logs[-1].read_text()
-                    and not (self.root / LOCK / "deploy.json").exists())
+            return (
+                self.live() != good
+                and len(logs) > before
+                and "round 1 ok" in logs[-1].read_text()
+                and not (self.root / LOCK / "deploy.json").exists()
+            )
 
         def spoil() -> None:
             (self.root / "current" / "fault.json").write_text(json.dumps({"kind": "health", **fault}))
@@ -170,8 +187,9 @@ class Site:
         found = []
         for entry in Path("/proc").iterdir():
             try:
-                if entry.name.isdigit() and (str(self.root) in os.readlink(entry / "cwd")
-                                             or str(self.root).encode() in (entry / "cmdline").read_bytes()):
+                if entry.name.isdigit() and (
+                    str(self.root) in os.readlink(entry / "cwd") or str(self.root).encode() in (entry / "cmdline").read_bytes()
+                ):
                     found.append(int(entry.name))
             except OSError:
                 continue
@@ -334,7 +352,9 @@ def proxied(request, tmp_path_factory, free_port):
     with opened(tmp_path_factory.mktemp("site")) as site:
         site.state = request.param
         site.operator.settings["mobius_service_environment"] = {
-            "MOBIUS_STORE": "json" if site.state == "exclusive" else "sqlite", "MOBIUS_CORS_ORIGINS": "*"}
+            "MOBIUS_STORE": "json" if site.state == "exclusive" else "sqlite",
+            "MOBIUS_CORS_ORIGINS": "*",
+        }
         site.deployed("v1")
         public = free_port()
         site.operator.settings.update(mobius_proxy_port=public, mobius_standby_port=free_port(), mobius_state=site.state)

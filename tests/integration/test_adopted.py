@@ -1,4 +1,5 @@
 """Playbooks for a service that something else runs: here a small web server, found by its port. On systemd hosts: make test-roles."""
+
 from __future__ import annotations
 
 import os
@@ -26,11 +27,23 @@ class Shop:
         (self.data / "health").write_text("well")
         self.adopted = {"folders": {"uploads": str(self.data)}} if os.geteuid() == 0 else {"log": str(folder / "log")}
         (folder / "log").touch()
-        self.process = subprocess.Popen([sys.executable, "-m", "http.server", str(self.port), "--bind", "127.0.0.1"], cwd=self.data,
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "http.server", str(self.port), "--bind", "127.0.0.1"],
+            cwd=self.data,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         wait_until(lambda: processes.port_answers(self.port))
-        self.operator = Operator("local", mobius_root=str(self.root), mobius_port=self.port, mobius_service="shop", mobius_profile="node",
-                                 mobius_health_assertions=[], mobius_thresholds=THRESHOLDS, mobius_adopted=self.adopted)
+        self.operator = Operator(
+            "local",
+            mobius_root=str(self.root),
+            mobius_port=self.port,
+            mobius_service="shop",
+            mobius_profile="node",
+            mobius_health_assertions=[],
+            mobius_thresholds=THRESHOLDS,
+            mobius_adopted=self.adopted,
+        )
 
     def end(self) -> None:
         """Stop it, and take the mounts away."""

@@ -1,4 +1,5 @@
 """The data for AWX, applied by the real modules of awx.awx to a stand-in of its API. What that is and is not: support.awx_stand_in."""
+
 from __future__ import annotations
 
 import shutil
@@ -38,23 +39,32 @@ def small(tmp_path):
     """A folder with little data: a credential and its type, a template, and a workflow of three nodes, one an approval."""
     folder = tmp_path / "awx"
     folder.mkdir()
-    nodes = [{"identifier": "approval", "approval_node": {"name": "A", "timeout": 60}, "success_nodes": ["one"]},
-             {"identifier": "one", "unified_job_template": "T", "success_nodes": ["two"]},
-             {"identifier": "two", "unified_job_template": "T"}]
+    nodes = [
+        {"identifier": "approval", "approval_node": {"name": "A", "timeout": 60}, "success_nodes": ["one"]},
+        {"identifier": "one", "unified_job_template": "T", "success_nodes": ["two"]},
+        {"identifier": "two", "unified_job_template": "T"},
+    ]
     kind = {"name": "K", "kind": "cloud", "inputs": {"fields": [{"id": "a", "label": "A"}]}, "injectors": {"env": {"A": "a"}}}
-    data = {"awx_ssh_key": "k", "awx_api_keys": "a", "awx_own_token": "t",
-            "controller_credential_types": [kind],
-            "controller_credentials": [{"name": "C", "organization": "Default", "credential_type": "K", "inputs": {"a": "b"}}],
-            "controller_templates": [{"name": "T", "organization": "Default", "forks": 5}],
-            "controller_workflows": [{"name": "W", "organization": "Default", "simplified_workflow_nodes": nodes}]}
+    data = {
+        "awx_ssh_key": "k",
+        "awx_api_keys": "a",
+        "awx_own_token": "t",
+        "controller_credential_types": [kind],
+        "controller_credentials": [{"name": "C", "organization": "Default", "credential_type": "K", "inputs": {"a": "b"}}],
+        "controller_templates": [{"name": "T", "organization": "Default", "forks": 5}],
+        "controller_workflows": [{"name": "W", "organization": "Default", "simplified_workflow_nodes": nodes}],
+    }
     (folder / "all.yml").write_text(yaml.safe_dump(data))
     return folder
 
 
 def names(store):
     """The names of all objects, by endpoint."""
-    return {endpoint: {one.get("identifier") or one["name"] for one in objects.values()}
-            for endpoint, objects in store.objects.items() if objects}
+    return {
+        endpoint: {one.get("identifier") or one["name"] for one in objects.values()}
+        for endpoint, objects in store.objects.items()
+        if objects
+    }
 
 
 def test_all_of_it_is_made_in_order_a_second_run_changes_nothing_and_absent_removes_it(stand_in, tmp_path):
@@ -69,8 +79,9 @@ def test_all_of_it_is_made_in_order_a_second_run_changes_nothing_and_absent_remo
     for variable, module in awx_data.MODULES.items():
         endpoint = next((name for name, one in MODULES.items() if one == module), "")
         assert not endpoint or data.names(variable) == have[endpoint] - BEFORE.get(endpoint, set()), variable
-    nodes = [(node["identifier"], "approval_node" in node)
-             for workflow in data.of("controller_workflows") for node in awx_data.nodes(workflow)]
+    nodes = [
+        (node["identifier"], "approval_node" in node) for workflow in data.of("controller_workflows") for node in awx_data.nodes(workflow)
+    ]
     assert have["workflow_job_template_nodes"] == {name for name, _approval in nodes}
     assert len(store.objects["workflow_approval_templates"]) == sum(approval for _name, approval in nodes)
     kinds = [endpoint for method, endpoint, _name in store.changes if method == "POST"]
@@ -82,7 +93,8 @@ def test_all_of_it_is_made_in_order_a_second_run_changes_nothing_and_absent_remo
     links = [number for number, change in enumerate(store.changes) if change[1] in ("success_nodes", "failure_nodes", "always_nodes")]
     assert links and min(links) > max(number for number, change in enumerate(store.changes) if change[1] == "workflow_job_template_nodes")
     assert sum(len(store.lists.get((key, "teams"), [])) for key in store.granted) == sum(
-        len(role["teams"]) * (len(role.get("job_templates", [])) + len(role.get("workflows", []))) for role in data.of("controller_roles"))
+        len(role["teams"]) * (len(role.get("job_templates", [])) + len(role.get("workflows", []))) for role in data.of("controller_roles")
+    )
     for secret in SECRETS.values():
         assert secret not in made.output
 
@@ -115,11 +127,14 @@ def test_drift_is_repaired_and_what_is_gone_is_not_removed_twice(stand_in, small
     assert [(run.status, run.changed()) for run in gone] == [(0, 4), (0, 0)] and names(store) == BEFORE, gone[1].output
 
 
-@pytest.mark.parametrize(("wrong", "sentence"), [
-    ({"awx_state": "gone"}, "awx_state: expected present or absent, found gone. Correct it."),
-    ({"awx_data": "/nonexistent"}, "awx_data: there is no .yml file in /nonexistent."),
-    ({}, "awx_own_token: it has no value. Give the vault that settings.yml names, with -e @FILE"),
-])
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"awx_state": "gone"}, "awx_state: expected present or absent, found gone. Correct it."),
+        ({"awx_data": "/nonexistent"}, "awx_data: there is no .yml file in /nonexistent."),
+        ({}, "awx_own_token: it has no value. Give the vault that settings.yml names, with -e @FILE"),
+    ],
+)
 def test_what_is_wrong_is_said_before_anything_is_made(stand_in, small, wrong, sentence):
     (small / "all.yml").write_text((small / "all.yml").read_text().replace("awx_own_token: t", "awx_own_token: '{{ vault_missing }}'"))
     result = Administrator(stand_in, awx_data=str(small)).run("awx_configure", **wrong)
@@ -143,12 +158,19 @@ def test_who_approved_in_awx_has_approved_the_deploy(stand_in):
     assert request.approvals_row(result.stats["mobius_approvals"], 2, "ops")["status"] == "passed"
 
 
-@pytest.mark.parametrize(("answers", "extra", "sentence"), [
-    ({"approve_ops": ""}, {"awx_workflow_job_id": 7}, "no node of this workflow was approved by a person"),
-    ({"approve_ops": "anna"}, {}, "no AWX workflow launched this job"),
-    ({"approve_ops": "anna"}, {"awx_workflow_job_id": 7, "awx_address": ""}, "CONTROLLER_HOST or CONTROLLER_OAUTH_TOKEN is not set"),
-    ({"approve_ops": "anna"}, {"awx_workflow_job_id": 8}, "does not tell the nodes of workflow job 8 (status 404). Check the address and"),
-])
+@pytest.mark.parametrize(
+    ("answers", "extra", "sentence"),
+    [
+        ({"approve_ops": ""}, {"awx_workflow_job_id": 7}, "no node of this workflow was approved by a person"),
+        ({"approve_ops": "anna"}, {}, "no AWX workflow launched this job"),
+        ({"approve_ops": "anna"}, {"awx_workflow_job_id": 7, "awx_address": ""}, "CONTROLLER_HOST or CONTROLLER_OAUTH_TOKEN is not set"),
+        (
+            {"approve_ops": "anna"},
+            {"awx_workflow_job_id": 8},
+            "does not tell the nodes of workflow job 8 (status 404). Check the address and",
+        ),
+    ],
+)
 def test_a_workflow_without_an_approval_goes_no_further(stand_in, answers, extra, sentence):
     stand_in.approve(7, answers)
     result = Administrator(stand_in).run("awx_approvals", **extra)

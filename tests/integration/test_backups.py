@@ -1,4 +1,5 @@
 """Backups of a running application: verified, judged by age, given up by rules."""
+
 from __future__ import annotations
 
 import datetime
@@ -156,8 +157,15 @@ def test_check_mode_shows_what_would_be_given_up_and_what_the_live_release_names
     for days in (10, 11, 40):
         aged(running, backups(running)[0], days)
     tree, count = running.tree(), len(backups(running))
-    result = running.play("backup", "--check", "--diff", mobius_backup_keep_last="2", mobius_backup_keep_daily="0",
-                          mobius_backup_keep_weekly=0, mobius_backup_keep_monthly=0)
+    result = running.play(
+        "backup",
+        "--check",
+        "--diff",
+        mobius_backup_keep_last="2",
+        mobius_backup_keep_daily="0",
+        mobius_backup_keep_weekly=0,
+        mobius_backup_keep_monthly=0,
+    )
     assert (result.status, result.outcome) == (0, "backed_up")
     assert says(result, f"; {count - 2} archives would be removed (")
     assert "(no rule keeps it)" in result.output
@@ -166,8 +174,9 @@ def test_check_mode_shows_what_would_be_given_up_and_what_the_live_release_names
     known = len(running.history())
     named = Path(running.record(running.live())["backup"])
     before = set(backups(running))
-    result = running.play("backup", mobius_backup_keep_last="1", mobius_backup_keep_daily="0", mobius_backup_keep_weekly="0",
-                          mobius_backup_keep_monthly="2")
+    result = running.play(
+        "backup", mobius_backup_keep_last="1", mobius_backup_keep_daily="0", mobius_backup_keep_weekly="0", mobius_backup_keep_monthly="2"
+    )
     assert (result.status, result.outcome) == (0, "backed_up")
     left, made = set(backups(running)), Path(result.stats["mobius_backup"])
     assert made in left and named in left
@@ -188,15 +197,17 @@ def test_a_deploy_gives_up_none(served):
     for days in (10, 11):
         aged(served, backups(served)[0], days)
     before = set(backups(served))
-    result = served.deploy("v2", mobius_backup_keep_last=1, mobius_backup_keep_daily=0, mobius_backup_keep_weekly=0,
-                           mobius_backup_keep_monthly=0)
+    result = served.deploy(
+        "v2", mobius_backup_keep_last=1, mobius_backup_keep_daily=0, mobius_backup_keep_weekly=0, mobius_backup_keep_monthly=0
+    )
     assert result.outcome == "deployed" and set(backups(served)) == before | {Path(result.stats["mobius_backup"])}
 
 
 def test_when_old_ones_cannot_go_the_new_one_is_named_and_the_playbook_fails(running, says):
     before = set(backups(running))
-    result = running.play("backup", mobius_backup_keep_last=0, mobius_backup_keep_daily=0, mobius_backup_keep_weekly=0,
-                          mobius_backup_keep_monthly=0)
+    result = running.play(
+        "backup", mobius_backup_keep_last=0, mobius_backup_keep_daily=0, mobius_backup_keep_weekly=0, mobius_backup_keep_monthly=0
+    )
     assert (result.status, result.outcome) == (2, "not_pruned")
     made = Path(result.stats["mobius_backup"])
     assert set(backups(running)) == before | {made}
@@ -213,8 +224,9 @@ def test_signatures(running, says, tmp_path):
     result = running.play("verify_backups", **asked)
     assert (result.status, result.outcome) == (2, "not_verified") and "unverified  no signature" in result.output
     sidecars = [f"{path}.sha256" for path in backups(running)]
-    subprocess.run(["ssh-keygen", "-q", "-Y", "sign", "-f", keys / "sign", "-n", "mobius-backup", *sidecars], check=True,
-                   stderr=subprocess.DEVNULL)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-Y", "sign", "-f", keys / "sign", "-n", "mobius-backup", *sidecars], check=True, stderr=subprocess.DEVNULL
+    )
     result = running.play("backup", mobius_backup_sign_key=str(keys / "sign"), **asked)
     assert result.outcome == "backed_up" and Path(result.stats["mobius_backup"] + ".sha256.sig").stat().st_mode & 0o777 == 0o600
     assert running.play("verify_backups", **asked).outcome == "verified"

@@ -1,4 +1,5 @@
 """A release that answers every check and shows none of the images that users stored before it."""
+
 from __future__ import annotations
 
 import json

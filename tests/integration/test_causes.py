@@ -1,4 +1,5 @@
 """What keeps a deploy from ending well is in its last message: the cause, the setting that helps, the log to read."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -31,14 +32,22 @@ def test_the_exception_of_a_release_that_does_not_start_is_in_the_outcome(served
 def test_a_first_deploy_whose_checks_are_refused_names_the_setting_and_the_log_of_its_instance(bare, says, free_port):
     site = bare
     public = free_port()
-    site.operator.settings.update(mobius_proxy_port=public, mobius_standby_port=free_port(), mobius_state="shared",
-                                  mobius_check_origin=ELSEWHERE, mobius_ready_timeout=5)
+    site.operator.settings.update(
+        mobius_proxy_port=public,
+        mobius_standby_port=free_port(),
+        mobius_state="shared",
+        mobius_check_origin=ELSEWHERE,
+        mobius_ready_timeout=5,
+    )
     assert site.play("setup").outcome == "set_up", site.outputs[-1]
     result = site.deploy("v1")
     assert result.outcome == "failed", result.output
     log = site.root / "shared" / "logs" / f"console-{site.operator.settings['mobius_port']}.log"
-    for words in ("status 403 instead of 200 (CORS origin not allowed)", f"the Origin of mobius_check_origin ({ELSEWHERE}): put it into "
-                  "MOBIUS_CORS_ORIGINS in shared/config/.env (mobius_dotenv)", f"in {log}."):
+    for words in (
+        "status 403 instead of 200 (CORS origin not allowed)",
+        f"the Origin of mobius_check_origin ({ELSEWHERE}): put it into MOBIUS_CORS_ORIGINS in shared/config/.env (mobius_dotenv)",
+        f"in {log}.",
+    ):
         assert says(result, words), result.output
     assert "FAILED: Put the release into service: release v1" in " ".join(result.output.split())
 
@@ -80,8 +89,9 @@ def test_a_write_outside_the_shared_folders_is_a_warning_with_the_line_that_help
 
 def test_a_smoke_test_that_fails_names_the_log_and_what_the_watch_found_by_then(served, says):
     site, good = served, served.live()
-    result = site.deploy("v2", fault={"kind": "writes"}, mobius_smoke_checks=[
-        {"name": "client", "url": f"http://127.0.0.1:{site.port}/nothing"}])
+    result = site.deploy(
+        "v2", fault={"kind": "writes"}, mobius_smoke_checks=[{"name": "client", "url": f"http://127.0.0.1:{site.port}/nothing"}]
+    )
     assert (result.outcome, site.live()) == ("rolled_back", good), result.output
     assert says(result, "first client: status 401 instead of 200 (this request needs the header X-Mobius-API-Key or"), result.output
     assert says(result, f"The log of the application: {site.root}/shared/logs/console.log."), result.output
@@ -90,8 +100,10 @@ def test_a_smoke_test_that_fails_names_the_log_and_what_the_watch_found_by_then(
 
 def test_a_rollback_warns_of_what_the_older_release_writes_elsewhere(served, says):
     site, good = served, served.live()
-    code = ("import { writeFileSync } from 'node:fs';\n"
-            "try { writeFileSync('reports/x.json', '{}'); } catch (error) { console.error(error.message); }\n")
+    code = (
+        "import { writeFileSync } from 'node:fs';\n"
+        "try { writeFileSync('reports/x.json', '{}'); } catch (error) { console.error(error.message); }\n"
+    )
     assert site.deploy(broken(site, "v2", code)).outcome == "deployed", site.outputs[-1]
     writes = site.live()
     back = site.play("rollback", mobius_release_id=good)

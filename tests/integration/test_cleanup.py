@@ -1,4 +1,5 @@
 """A clean-up of a running application by the playbook: what it names stays, what it gave up goes, and comes back."""
+
 from __future__ import annotations
 
 import os

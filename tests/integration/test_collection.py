@@ -1,4 +1,5 @@
 """The collection as its users get it: built, installed from its tarball, and run from there."""
+
 from __future__ import annotations
 
 import os
@@ -14,8 +15,13 @@ def test_installed_from_its_tarball(tmp_path):
     play = [BIN / "ansible-playbook", "-i"]
     environment = {**os.environ, "HOME": str(tmp_path), "PATH": f"{BIN}:{os.environ['PATH']}"}
     environment.pop("ANSIBLE_CONFIG", None)
-    subprocess.run([BIN / "ansible-galaxy", "collection", "install", "--offline", "-p", tmp_path / "collections", tarball], cwd=tmp_path,
-                   env=environment, check=True, capture_output=True)
+    subprocess.run(
+        [BIN / "ansible-galaxy", "collection", "install", "--offline", "-p", tmp_path / "collections", tarball],
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
     environment["ANSIBLE_COLLECTIONS_PATH"] = str(tmp_path / "collections")
     installed = tmp_path / "collections" / "ansible_collections" / "mobius" / "ops"
     for left_out in (".venv", ".build", ".git", "tests/app/node_modules"):
@@ -23,10 +29,28 @@ def test_installed_from_its_tarball(tmp_path):
     names = sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml"))
     assert {"setup", "deploy", "backup", "rollback", "monitor", "status"} <= set(names)
     for name in names:
-        done = subprocess.run([*play, installed / "inventories" / "production", "--syntax-check", f"mobius.ops.{name}"],
-                              cwd=tmp_path, env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            [*play, installed / "inventories" / "production", "--syntax-check", f"mobius.ops.{name}"],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
-    done = subprocess.run([*play, installed / "inventories" / "local", "mobius.ops.setup", "-e", f"mobius_root={tmp_path}/mobius",
-                           "-e", '{"mobius_dotenv": {}}'], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [
+            *play,
+            installed / "inventories" / "local",
+            "mobius.ops.setup",
+            "-e",
+            f"mobius_root={tmp_path}/mobius",
+            "-e",
+            '{"mobius_dotenv": {}}',
+        ],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert (Path(tmp_path) / "mobius" / "state").is_dir()

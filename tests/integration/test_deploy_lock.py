@@ -1,4 +1,5 @@
 """One deployer at a time: who is refused, who waits, who is not kept out by a killed run, and what it leaves."""
+
 from __future__ import annotations
 
 import contextlib
@@ -55,8 +56,11 @@ def test_whoever_comes_second_is_told_who_is_first(ready, says, playbook):
     bob = lock.hold(BOB)["lock"]
     live, history = ready.live(), ready.history()
     try:
-        more = {"mobius_release_id": live} if playbook == "rollback" else {
-            "mobius_release_source": str(ready.source("v2")), "mobius_version": "v2"}
+        more = (
+            {"mobius_release_id": live}
+            if playbook == "rollback"
+            else {"mobius_release_source": str(ready.source("v2")), "mobius_version": "v2"}
+        )
         result = ready.play(playbook, **more)
         assert result.status == 2, result.output
         assert says(result, f"expected nobody to hold it, found that bob on elsewhere holds it since {bob['since']} for 'deploy of v9'")

@@ -1,4 +1,5 @@
 """The cause of each fault by the real application, its renderer and the kernel; and that it is mended."""
+
 from __future__ import annotations
 
 import json

@@ -1,4 +1,5 @@
 """The drill with the real application: what passes, what must not, and that the live service does not notice."""
+
 from __future__ import annotations
 
 import json
@@ -40,8 +41,11 @@ def live(site: t.Any) -> dict[str, t.Any]:
     """What a drill must not touch: the process, and all files but history, lock, reports, incidents and the live access log."""
     kept = ("reports", "state/history.jsonl", "state/drill.lock", "state/incidents.lock", "state")
     tree = {name: facts for name, facts in site.tree().items() if not name.startswith(("reports", "incidents")) and name not in kept}
-    data = {path.name: path.read_bytes() for path in (site.root / "shared" / "data").iterdir()
-            if path.is_file() and not path.name.endswith("-shm")}  # locks, which every reader moves
+    data = {
+        path.name: path.read_bytes()
+        for path in (site.root / "shared" / "data").iterdir()
+        if path.is_file() and not path.name.endswith("-shm")
+    }  # locks, which every reader moves
     return {"tree": tree, "data": data, "pid": site.service()["pid"], "restarts": site.service()["restarts"]}
 
 

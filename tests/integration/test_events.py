@@ -211,8 +211,10 @@ def test_how_soon_an_alert_is_acted_on(served, tmp_path):
             wait_until(lambda number=number: len(actions(served)) > number, "the action begins")
             taken.append(time.monotonic() - began)
             rulebook.drained(f"Sentinel{number}")
-    print(f"alert to the begin of its action, {ROUNDS} alerts: {', '.join(f'{seconds:.1f}' for seconds in taken)} s; "
-          f"median {statistics.median(taken):.1f} s, worst {max(taken):.1f} s, load {os.getloadavg()[0]:.1f}")
+    print(
+        f"alert to the begin of its action, {ROUNDS} alerts: {', '.join(f'{seconds:.1f}' for seconds in taken)} s; "
+        f"median {statistics.median(taken):.1f} s, worst {max(taken):.1f} s, load {os.getloadavg()[0]:.1f}"
+    )
     assert actions(served) == ["stopped"] * ROUNDS
     assert [each for each in responded(served) if each[1]] == [("stopped", ["mend"], "mended")] * ROUNDS
 

@@ -1,4 +1,5 @@
 """What renders on a host, by the playbook: the real application, its renderer, and ffmpeg."""
+
 from __future__ import annotations
 
 import contextlib
@@ -22,6 +23,7 @@ def rendering(shared_served):
         pid = shared_served.service()["pid"]
         with contextlib.suppress(OSError):
             return next((each for each in processes.started_by(pid, ["ffmpeg"]) if len(os.listdir(f"/proc/{each}/fd")) > 3), None)
+
     pid = wait_until(ffmpeg)
     yield shared_served, job, pid
     with contextlib.suppress(ProcessLookupError):

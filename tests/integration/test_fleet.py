@@ -1,4 +1,5 @@
 """Three hosts in one run: they are switched one after the other, and there is one decision for all of them."""
+
 from __future__ import annotations
 
 import os
@@ -80,8 +81,11 @@ def test_watches_that_nobody_could_follow_at_the_same_time_are_refused_before_th
 def test_a_migration_stays_under_the_hosts_that_serve_it_when_another_one_fails_to_get_it(fleet, good, says, tmp_path):
     """Two hosts serve the new release; the third, which missed it, fails its start, and then gets it."""
     log = tmp_path / "migrations"
-    migration = {"mobius_migration": "reversible", "mobius_migration_up": ["sh", "-c", f"echo up >> {log}"],
-                 "mobius_migration_down": ["sh", "-c", f"echo down >> {log}"]}
+    migration = {
+        "mobius_migration": "reversible",
+        "mobius_migration_up": ["sh", "-c", f"echo up >> {log}"],
+        "mobius_migration_down": ["sh", "-c", f"echo down >> {log}"],
+    }
     assert fleet.deploy("v8", **migration).outcome == "deployed" and log.read_text() == "up\n"
     third = fleet.sites["third"]
     assert third.play("rollback").outcome == "rolled_back" and log.read_text() == "up\n"
@@ -90,8 +94,10 @@ def test_a_migration_stays_under_the_hosts_that_serve_it_when_another_one_fails_
     fleet.restore_data(third)
     assert result.status == 2 and log.read_text() == "up\n", result.output
     assert [fleet.sites[name].client().health()["version"] for name in NAMES[:2]] == ["v8", "v8"] and third.live() == good
-    mixed = "serves on first, second and not on third, and its migration was not undone. Mend the cause and run the same deploy again, " \
-            f"or send all to one release with mobius.ops.rollback -e mobius_release_id={good}."
+    mixed = (
+        "serves on first, second and not on third, and its migration was not undone. Mend the cause and run the same deploy again, "
+        f"or send all to one release with mobius.ops.rollback -e mobius_release_id={good}."
+    )
     assert says(result, mixed) and says(result, "nothing was changed. The fleet is mixed: release"), result.output
     (incident,) = fleet.incidents()
     assert incident in third.incidents() and mixed in incident["summary"] and incident["evidence"]["served_it_before"] == list(NAMES[:2])

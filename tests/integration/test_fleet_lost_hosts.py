@@ -1,4 +1,5 @@
 """Three hosts in one run, some of which do not answer or fail: nothing is kept from them that the others can have."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,4 +1,5 @@
 """The endpoints, asked from the target and through a public address."""
+
 from __future__ import annotations
 
 import http.server
@@ -21,6 +22,7 @@ def ready(shared_served):
 @pytest.fixture
 def public(ready, free_port):
     """A public address before the site that does not pass on ``/static/``; its URL."""
+
     class Front(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             status, body = 502, b"nobody there"
@@ -74,10 +76,13 @@ def test_a_key_makes_no_difference_to_the_default_checks(ready, says, key):
 
 
 def test_one_bad_endpoint_is_named_with_its_evidence(ready, says):
-    checks = [{"name": "health", "url": f"http://127.0.0.1:{ready.port}/health"},
-              {"name": "gone", "url": f"http://127.0.0.1:{ready.port}/api/render/none/status"}]
-    result = ready.play("health", mobius_smoke_checks=checks, mobius_health_requests="3",
-                        mobius_check_secret_headers={"X-Mobius-API-Key": ready.secret()})
+    checks = [
+        {"name": "health", "url": f"http://127.0.0.1:{ready.port}/health"},
+        {"name": "gone", "url": f"http://127.0.0.1:{ready.port}/api/render/none/status"},
+    ]
+    result = ready.play(
+        "health", mobius_smoke_checks=checks, mobius_health_requests="3", mobius_check_secret_headers={"X-Mobius-API-Key": ready.secret()}
+    )
     assert (result.status, result.outcome, result.changed()) == (2, "unhealthy_now", 0), result.output
     assert result.stats["mobius_failed_checks"] == ["gone"]
     assert says(result, "gone from the instance is critical (3 of 3: status 404 instead of 200), of 2 endpoints.")

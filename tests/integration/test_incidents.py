@@ -1,4 +1,5 @@
 """An incident from its opening to its review, by the playbooks; and one that two hosts share."""
+
 from __future__ import annotations
 
 import datetime
@@ -55,8 +56,16 @@ def test_from_the_opening_to_the_review(hosts, says):
     result = hosts.act("review", mobius_incident=name)
     assert (result.status, result.outcome) == (2, "refused"), result.output
     assert says(result, "it is acknowledged. Resolve it before the review."), result.output
-    assert hosts.act("update", mobius_incident=name, mobius_incident_done="encoder installed", mobius_incident_severity=3,
-                     mobius_incident_reached="root_cause").outcome == "updated"
+    assert (
+        hosts.act(
+            "update",
+            mobius_incident=name,
+            mobius_incident_done="encoder installed",
+            mobius_incident_severity=3,
+            mobius_incident_reached="root_cause",
+        ).outcome
+        == "updated"
+    )
     result = hosts.operator.run("incidents", mobius_incident=name, mobius_incident_review=True)
     assert (result.status, result.outcome) == (0, "incident_shown"), result.output
     for words in ("encoder installed", "Review of " + name, "3 medium", "root cause"):

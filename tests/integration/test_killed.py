@@ -1,4 +1,5 @@
 """What happens when something is killed: the application, its supervisor, the controller."""
+
 from __future__ import annotations
 
 import datetime

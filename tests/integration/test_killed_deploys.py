@@ -2,6 +2,7 @@
 
 The kill hits the controller's processes. A module that it was running on the target goes on, as it does over SSH.
 """
+
 from __future__ import annotations
 
 import os

@@ -3,6 +3,7 @@
 By the module, the playbook and the watch in turn; with one instance, and with two of both kinds of state. The kill hits all processes that
 work on the rollback, on the controller as well as on the target.
 """
+
 from __future__ import annotations
 
 import json
@@ -44,8 +45,15 @@ class Rollbacks:
             assert site.deploy(version).outcome == "deployed", site.outputs[-1]
         self.ids = [next(name for name in self.store.ids() if name.startswith(version)) for version in ("v1", "v2", "v3")]
         headers = {"Origin": f"http://127.0.0.1:{site.port}"}
-        self.raw_checks = [{"name": "health", "url": f"http://127.0.0.1:{site.port}/health", "timeout": HANG, "headers": headers,
-                            "json": ["status == 'ok'", "release == '{release}'"]}]
+        self.raw_checks = [
+            {
+                "name": "health",
+                "url": f"http://127.0.0.1:{site.port}/health",
+                "timeout": HANG,
+                "headers": headers,
+                "json": ["status == 'ok'", "release == '{release}'"],
+            }
+        ]
         self.checks = health.normalize_all(self.raw_checks)
         self.whole = {}
 
@@ -55,8 +63,14 @@ class Rollbacks:
     def live_v3(self):
         """v3 serves, its migration is in the data."""
         good = self.ids[2]
-        self.store.save({**self.store.get(good), "migration": "reversible", "status": "prepared",
-                         "migrated": {"state": "done", "up": DOWN, "down": DOWN, "timeout": HANG, "when": "2026-01-01T00:00:00Z"}})
+        self.store.save(
+            {
+                **self.store.get(good),
+                "migration": "reversible",
+                "status": "prepared",
+                "migrated": {"state": "done", "up": DOWN, "down": DOWN, "timeout": HANG, "when": "2026-01-01T00:00:00Z"},
+            }
+        )
         activation.activate(self.store, self.service(), good, self.checks, HANG)
         self.seen = len(self.site.history())
 
@@ -72,17 +86,42 @@ class Rollbacks:
 
     def params(self):
         """What the module is given by default."""
-        return {"root": self.layout.root, "state": "rolled_back", "release_id": None, "service": "mobius", "checks": self.raw_checks,
-                "headers": {}, "secret_headers": {}, "ready_timeout": HANG, "drain_timeout": None, "drain_force": None, "why": "a kill",
-                "retire": False}
+        return {
+            "root": self.layout.root,
+            "state": "rolled_back",
+            "release_id": None,
+            "service": "mobius",
+            "checks": self.raw_checks,
+            "headers": {},
+            "secret_headers": {},
+            "ready_timeout": HANG,
+            "drain_timeout": None,
+            "drain_force": None,
+            "why": "a kill",
+            "retire": False,
+        }
 
     def watch(self):
         """A watch that finds the release bad."""
         checks = health.normalize_all([{**self.raw_checks[0], "json": [f"release == '{self.ids[1]}'"]}])
-        return watch_control.start(self.layout, {
-            "env": "local", "service": "mobius", "duration": 10 * HANG, "interval": 0.1, "retry_interval": 0.1, "initial_delay": 0,
-            "failure_threshold": 1, "error_threshold": 100, "restart_limit": 100, "auto_rollback": True, "ready_timeout": HANG,
-            "checks": checks}, watcher)
+        return watch_control.start(
+            self.layout,
+            {
+                "env": "local",
+                "service": "mobius",
+                "duration": 10 * HANG,
+                "interval": 0.1,
+                "retry_interval": 0.1,
+                "initial_delay": 0,
+                "failure_threshold": 1,
+                "error_threshold": 100,
+                "restart_limit": 100,
+                "auto_rollback": True,
+                "ready_timeout": HANG,
+                "checks": checks,
+            },
+            watcher,
+        )
 
     def timed(self, way, work):
         """How long an undisturbed rollback takes, measured once."""
@@ -115,8 +154,9 @@ class Rollbacks:
         for pid in descendants(run.pid):
             os.kill(pid, signal.SIGKILL)
         run.wait()
-        wait_until(lambda: not [pid for pid in self.site.processes()
-                                if b"ansible" in command(pid) and b"_service.supervisor" not in command(pid)])
+        wait_until(
+            lambda: not [pid for pid in self.site.processes() if b"ansible" in command(pid) and b"_service.supervisor" not in command(pid)]
+        )
         ended = not (self.site.root / "state" / "lock" / "deploy.json").exists() and self.store.live() == self.ids[1]
         named = {"mobius_release_id": self.ids[1]} if ended else {}  # it has given its lock back: all was done
 
@@ -149,6 +189,7 @@ class Rollbacks:
                 if made.state()["status"] == "running":
                     watch_control.stop(self.layout, "the test goes on")
                 self.verdict(made)
+
         return after, killed, again
 
     @staticmethod
@@ -164,7 +205,7 @@ class Rollbacks:
         assert self.store.live() == good and self.site.client().health()["release"] == good
         assert {name: self.store.get(name)["status"] for name in self.ids} == {first: "verified", good: "verified", bad: "rolled_back"}
         assert self.store.get(bad)["migrated"]["state"] == "undone"
-        whats = [event["what"] for event in self.site.history()[self.seen:] if event.get("release") == bad]
+        whats = [event["what"] for event in self.site.history()[self.seen :] if event.get("release") == bad]
         assert whats.count("rolled_back") == 1 and whats.count("migration_undone") <= 1, whats
         assert switch_journal.unfinished(self.layout) is None
         facts = self.service().status()
@@ -201,8 +242,10 @@ def descendants(pid):
 def rollbacks(request, tmp_path_factory, new_site, free_port):
     """A site of one instance, or of two."""
     site = new_site(tmp_path_factory.mktemp("site"))
-    site.operator.settings["mobius_service_environment"] = {"MOBIUS_STORE": "sqlite" if request.param == "shared" else "json",
-                                                            "MOBIUS_CORS_ORIGINS": "*"}
+    site.operator.settings["mobius_service_environment"] = {
+        "MOBIUS_STORE": "sqlite" if request.param == "shared" else "json",
+        "MOBIUS_CORS_ORIGINS": "*",
+    }
     site.deployed("v1")
     if request.param != "restart":
         public = free_port()
@@ -225,7 +268,7 @@ def test_killed_rollback_is_finished_by_the_same_command(rollbacks, request):
             again()
             rollbacks.check()
         except AssertionError as error:
-            tail = json.dumps(rollbacks.site.history()[rollbacks.seen:], indent=1)
+            tail = json.dumps(rollbacks.site.history()[rollbacks.seen :], indent=1)
             what = f"{way} {'killed' if hit else 'had ended'} after {after:.2f} s with {journal and journal.facts}"
             raise AssertionError(f"{what}: {error}\n{tail}") from error
         print(f"{way}: {'killed' if hit else 'had ended'} after {after:.2f} s{', finished' if journal else ''}", flush=True)
@@ -237,12 +280,17 @@ def test_a_deploy_finishes_a_rollback_that_was_interrupted(served, says):
     first = served.live()
     assert served.deploy("v2").outcome == "deployed"
     second, journal = served.live(), served.root / "state" / "switch.json"
-    journal.write_text(f'{{"kind": "rollback", "from": "{second}", "to": "{first}", "why": "bad uploads", "by": "ada", '
-                       '"since": "2026-01-01T00:00:00Z", "service": "mobius", "history": 1000000}')
+    journal.write_text(
+        f'{{"kind": "rollback", "from": "{second}", "to": "{first}", "why": "bad uploads", "by": "ada", '
+        '"since": "2026-01-01T00:00:00Z", "service": "mobius", "history": 1000000}'
+    )
     told = served.play("status")
     assert told.outcome == "not_well"
-    assert says(told, f"The rollback of {second} to {first} was interrupted (begun 2026-01-01T00:00:00Z by ada: bad uploads). "
-                      "Finish it with: ansible-playbook mobius.ops.rollback."), told.output
+    assert says(
+        told,
+        f"The rollback of {second} to {first} was interrupted (begun 2026-01-01T00:00:00Z by ada: bad uploads). "
+        "Finish it with: ansible-playbook mobius.ops.rollback.",
+    ), told.output
     result = served.deploy("v4")
     assert result.outcome == "deployed" and says(result, f"Before that: finished the rollback of {second} to {first}"), result.output
     assert served.record(second)["status"] == "rolled_back" and not journal.exists()

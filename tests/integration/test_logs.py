@@ -1,4 +1,5 @@
 """What the logs of a host say, by the playbook: the real application's log, its access log, and that of nginx."""
+
 from __future__ import annotations
 
 import os

@@ -1,4 +1,5 @@
 """The main job: from an empty folder to a rollback that nobody asked for."""
+
 from __future__ import annotations
 
 import json
@@ -126,8 +127,9 @@ def test_release_that_turns_bad_is_rolled_back_by_itself_with_evidence(served):
     assert (served.root / "incidents" / (incident["id"] + ".md")).read_text().startswith(f"# {incident['id']}: Release v3-")
 
     log, metrics = (Path(result.stats[name]) for name in ("mobius_monitor_log", "mobius_metrics_file"))
-    grep = subprocess.run(f"grep -i error {log.parent}/*.log | tail -20; grep 'response.*time' {log} | tail -50",
-                          shell=True, capture_output=True, text=True)
+    grep = subprocess.run(
+        f"grep -i error {log.parent}/*.log | tail -20; grep 'response.*time' {log} | tail -50", shell=True, capture_output=True, text=True
+    )
     assert "failure 3 of 3: health: status 503 instead of 200" in grep.stdout
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
     rounds = [line for line in lines if line["what"] == "round"]

@@ -1,4 +1,5 @@
 """Maintenance by the playbook, on the real application: each cadence, with what is planted."""
+
 from __future__ import annotations
 
 import json
@@ -14,9 +15,13 @@ def settings():
     """The host's own ports, its lists of packages and the registry are not what is tested."""
     with open("/proc/net/tcp", encoding="ascii") as stream:
         ports = {int(line.split()[1].rpartition(":")[2], 16) for line in list(stream)[1:]}
-    return {"mobius_maintenance_open_ports": sorted(ports), "mobius_maintenance_apt_days": 10000,
-            "mobius_maintenance_npm_environment": {"npm_config_registry": "http://127.0.0.1:1/", "npm_config_fetch_retries": "0"},
-            "mobius_maintenance_benchmark_requests": 5, "mobius_maintenance_log_max_mb": 1}
+    return {
+        "mobius_maintenance_open_ports": sorted(ports),
+        "mobius_maintenance_apt_days": 10000,
+        "mobius_maintenance_npm_environment": {"npm_config_registry": "http://127.0.0.1:1/", "npm_config_fetch_retries": "0"},
+        "mobius_maintenance_benchmark_requests": 5,
+        "mobius_maintenance_log_max_mb": 1,
+    }
 
 
 def archives(site):

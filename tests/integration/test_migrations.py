@@ -1,4 +1,5 @@
 """A release that brings a migration of the data, and what becomes of it when the release is bad."""
+
 from __future__ import annotations
 
 import sqlite3

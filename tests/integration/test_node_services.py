@@ -1,4 +1,5 @@
 """Services that are not MOBIUS, deployed as docs/node-services.md says, by whoever runs the tests and by an ordinary user."""
+
 from __future__ import annotations
 
 import contextlib
@@ -26,11 +27,21 @@ GUIDE = (ROOT / "docs" / "node-services.md").read_text(encoding="utf-8")
 SERVICES = ROOT / "tests" / "services"
 NOBODY = 65534
 #: Windows of seconds instead of minutes, and what does not depend on the machine. Everything else is the guide's.
-QUICK = {"mobius_watch_duration": "1", "mobius_watch_interval": "0.5", "mobius_watch_requests": 5, "mobius_watch_latency_floor_ms": 60_000,
-         "mobius_thresholds": {"response_time_ms": [20_000, 20_000], "disk_pct": [100, 100], "inodes_pct": [100, 100]},
-         "mobius_check_timeout": 20, "mobius_ready_timeout": int(HANG), "mobius_smoke_timeout": 60, "mobius_min_free_mb": 100,
-         "mobius_rollback_watch_duration": 0, "mobius_failure_threshold": 1, "mobius_watch_retry_interval": "0.2",
-         "mobius_watch_metrics_interval": 0}
+QUICK = {
+    "mobius_watch_duration": "1",
+    "mobius_watch_interval": "0.5",
+    "mobius_watch_requests": 5,
+    "mobius_watch_latency_floor_ms": 60_000,
+    "mobius_thresholds": {"response_time_ms": [20_000, 20_000], "disk_pct": [100, 100], "inodes_pct": [100, 100]},
+    "mobius_check_timeout": 20,
+    "mobius_ready_timeout": int(HANG),
+    "mobius_smoke_timeout": 60,
+    "mobius_min_free_mb": 100,
+    "mobius_rollback_watch_duration": 0,
+    "mobius_failure_threshold": 1,
+    "mobius_watch_retry_interval": "0.2",
+    "mobius_watch_metrics_interval": 0,
+}
 
 
 def blocks(heading: str, kind: str) -> list[str]:
@@ -59,9 +70,19 @@ class As(Operator):
     def fork(self, playbook: str, *options: str, **extra: t.Any) -> t.Any:
         if self.user is None:
             return super().fork(playbook, *options, **extra)
-        return subprocess.Popen(self.command(playbook, *options, **extra), cwd=self.home, env=self.environment(), text=True,
-                                user=self.user, group=self.user, extra_groups=[], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, start_new_session=True)
+        return subprocess.Popen(
+            self.command(playbook, *options, **extra),
+            cwd=self.home,
+            env=self.environment(),
+            text=True,
+            user=self.user,
+            group=self.user,
+            extra_groups=[],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
 
 class Service:
@@ -120,6 +141,7 @@ def service(request: pytest.FixtureRequest) -> t.Iterator[t.Callable[..., Servic
             made_for(user, home)
         made.append(Service(home, user, lines, more))
         return made[-1]
+
     try:
         yield make
     finally:
@@ -134,8 +156,17 @@ def made_for(user: int, home: Path) -> None:
     if os.geteuid():
         pytest.skip("only root can be another user; the other half of these tests runs as an ordinary user already")
     os.chown(home, user, user)
-    tried = subprocess.run([BIN / "ansible-playbook", "--version"], env={**os.environ, "HOME": str(home)}, cwd=home, user=user, group=user,
-                           extra_groups=[], capture_output=True, text=True, check=False)
+    tried = subprocess.run(
+        [BIN / "ansible-playbook", "--version"],
+        env={**os.environ, "HOME": str(home)},
+        cwd=home,
+        user=user,
+        group=user,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if tried.returncode:
         pytest.skip(f"user {user} cannot run {BIN / 'ansible-playbook'}: {tried.stderr.strip()[-200:]}")
 
@@ -201,8 +232,10 @@ def test_state_elsewhere_is_dumped_and_restored(service):
     if site.operator.user is not None:
         os.chown(store, site.operator.user, site.operator.user)
     command = [sys.executable, "-I", "-S", str(script)]
-    site.operator.settings.update(mobius_service_environment={"STORE": str(store)}, mobius_external_state={
-        "dump": [*command, "dump"], "restore": [*command, "restore"]})
+    site.operator.settings.update(
+        mobius_service_environment={"STORE": str(store)},
+        mobius_external_state={"dump": [*command, "dump"], "restore": [*command, "restore"]},
+    )
     source = copied(SERVICES / "pages", site.home / "source")
     assert site.play("setup").outcome == "set_up", site.output
     assert site.deploy(source, "1").outcome == "deployed", site.output

@@ -1,4 +1,5 @@
 """Who is on call, and incidents that reach people, by the playbooks."""
+
 from __future__ import annotations
 
 import http.server
@@ -10,8 +11,10 @@ import pytest
 from ansible_collections.mobius.ops.plugins.module_utils._target import incidents
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
-CONTACTS = {"channels": {"phone": {"fallback": "room"}, "room": {}}, "people": {"anna": {"name": "Anna Berg", "channels": ["phone"]},
-                                                                              "bert": {"name": "Bert Holm", "channels": ["room"]}}}
+CONTACTS = {
+    "channels": {"phone": {"fallback": "room"}, "room": {}},
+    "people": {"anna": {"name": "Anna Berg", "channels": ["phone"]}, "bert": {"name": "Bert Holm", "channels": ["room"]}},
+}
 ONCALL = {"sre": {"people": ["anna", "bert"], "weekday": "monday", "time": "09:00", "time_zone": "Europe/Berlin", "start": "2026-11-02"}}
 ESCALATION = {"1": [{"after": 0, "notify": ["sre"]}, {"after": 15, "notify": ["room"]}]}
 PEOPLE = {"mobius_contacts": CONTACTS, "mobius_oncall": ONCALL, "mobius_escalation": ESCALATION}
@@ -36,6 +39,7 @@ def test_contacts_are_shown_and_mistakes_are_refused_before_a_setup(bare, says):
 @pytest.fixture
 def receiver():
     """A receiver of messages: its port, what it got, and its status, which tests change."""
+
     class Receiver(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -45,6 +49,7 @@ def receiver():
 
         def log_message(self, *_words):
             pass
+
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     server.got, server.status = [], 200
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -70,7 +75,9 @@ def test_an_incident_reaches_people_until_it_is_acknowledged(bare, receiver, say
     result = bare.play("escalate", mobius_notify_to=["phone"])
     assert (result.status, result.outcome) == (2, "not_delivered") and len(result.stats["mobius_messages_sent"]) == 1, result.output
     assert [each[:2] for each in receiver.got] == [
-        ("/room", "SEV2 high: Renders fail (local, localhost)"), ("/phone", "A test of this channel")]
+        ("/room", "SEV2 high: Renders fail (local, localhost)"),
+        ("/phone", "A test of this channel"),
+    ]
 
     result = bare.play("escalate", mobius_acknowledge=name, mobius_why="mine")
     assert (result.status, result.outcome) == (0, "acknowledged"), result.output

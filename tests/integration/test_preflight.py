@@ -1,4 +1,5 @@
 """The table before a deploy: by itself, and as the first step of one."""
+
 from __future__ import annotations
 
 import hashlib
@@ -46,15 +47,29 @@ def test_check_mode_writes_nothing(ready):
 
 def test_all_that_fails_is_told_at_once(ready, says, tmp_path):
     (tmp_path / "ci.json").write_text(json.dumps({"check_runs": [{"name": "e2e", "conclusion": "failure"}]}))
-    result = ready.play("preflight", mobius_preflight_ci=str(tmp_path / "ci.json"), mobius_preflight_min_approvals="2",
-                        mobius_approvals="anna:dev", mobius_preflight_operator="true", mobius_deploy_freeze="2020-01-01/ forever",
-                        mobius_deploy_windows=["Mon-Sun 00:00-24:00"], mobius_min_versions={"node": "99"},
-                        mobius_preflight_backup_max_age="0.0000001", mobius_release_source="/nonexistent/a.tar.gz")
+    result = ready.play(
+        "preflight",
+        mobius_preflight_ci=str(tmp_path / "ci.json"),
+        mobius_preflight_min_approvals="2",
+        mobius_approvals="anna:dev",
+        mobius_preflight_operator="true",
+        mobius_deploy_freeze="2020-01-01/ forever",
+        mobius_deploy_windows=["Mon-Sun 00:00-24:00"],
+        mobius_min_versions={"node": "99"},
+        mobius_preflight_backup_max_age="0.0000001",
+        mobius_release_source="/nonexistent/a.tar.gz",
+    )
     assert (result.status, result.outcome) == (2, "not_ready")
     assert failing(result) == ["ci", "approvals", "operator", "freeze", "artifact", "node", "backup"]
-    for words in ("e2e failure", "get the approvals", "mobius_operator=NAME", "2020-01-01/ forever", "install node 99",
-                  "make one: mobius.ops.backup",
-                  "artifact /nonexistent/a.tar.gz: expected the file and its .sha256"):
+    for words in (
+        "e2e failure",
+        "get the approvals",
+        "mobius_operator=NAME",
+        "2020-01-01/ forever",
+        "install node 99",
+        "make one: mobius.ops.backup",
+        "artifact /nonexistent/a.tar.gz: expected the file and its .sha256",
+    ):
         assert says(result, words), result.output
     assert ready.history()[-1]["failed"] == failing(result)
 
@@ -63,8 +78,12 @@ def test_production_asks_for_people(ready, says):
     """With a folder of its own, whose backups are looked at by their environment."""
     result = ready.play("preflight", mobius_env="production")
     assert (result.outcome, failing(result)) == ("not_ready", ["approvals", "operator"])
-    result = ready.play("preflight", mobius_env="production", mobius_operator="anna", mobius_approvals=[
-        {"name": "anna", "role": "ops"}, {"name": "bert", "role": "dev"}])
+    result = ready.play(
+        "preflight",
+        mobius_env="production",
+        mobius_operator="anna",
+        mobius_approvals=[{"name": "anna", "role": "ops"}, {"name": "bert", "role": "dev"}],
+    )
     assert result.outcome == "ready" and says(result, "anna (ops), bert (dev)"), result.output
 
 
@@ -90,11 +109,16 @@ def test_a_deploy_is_refused_and_a_waiver_lets_it_begin(served, says):
     assert [event["who"] for event in served.history() if event["what"] == "active"][-1] == "anna"
 
 
-@pytest.mark.parametrize(("extra", "sentence"), [
-    ({"mobius_preflight_skip": "dsik", "mobius_why": "x"},
-     "mobius_preflight_skip: expected some of ci, approvals, operator, window, freeze, oncall, node"),
-    ({"mobius_preflight_skip": "memory"}, "mobius_why: expected why memory may be waived"),
-])
+@pytest.mark.parametrize(
+    ("extra", "sentence"),
+    [
+        (
+            {"mobius_preflight_skip": "dsik", "mobius_why": "x"},
+            "mobius_preflight_skip: expected some of ci, approvals, operator, window, freeze, oncall, node",
+        ),
+        ({"mobius_preflight_skip": "memory"}, "mobius_why: expected why memory may be waived"),
+    ],
+)
 def test_a_waiver_that_is_refused(ready, says, extra, sentence):
     tree = ready.tree()
     result = ready.deploy("v8", **extra)
@@ -108,22 +132,32 @@ BOB = {"owner": "bob", "reason": "deploy of v9", "env": "local", "host": "elsewh
 @pytest.fixture
 def unbuilt(ready, tmp_path):
     """``unbuilt(command, **extra)``: a deploy whose source no run has built, and whether its build ran."""
+
     def deploy(command="npm run build", **extra):
         source = ready.source("v2")
         (source / "src" / "api" / f"only-here-{os.urandom(8).hex()}.js").write_text("// new bits\n")
         mark = tmp_path / "built"
-        result = ready.play("deploy", mobius_release_source=str(source), mobius_version="v2",
-                            mobius_build_command=["sh", "-c", f"touch {mark}; {command}"], **extra)
+        result = ready.play(
+            "deploy",
+            mobius_release_source=str(source),
+            mobius_version="v2",
+            mobius_build_command=["sh", "-c", f"touch {mark}; {command}"],
+            **extra,
+        )
         return result, mark.exists()
+
     return deploy
 
 
-@pytest.mark.parametrize(("extra", "sentence"), [
-    ({"mobius_preflight_min_approvals": "1"}, "approvals (nobody)"),
-    ({"mobius_deploy_freeze": "2020-01-01/ forever"}, "freeze (2020-01-01/ forever)"),
-    ({"mobius_min_free_mb": 10**12}, "disk ("),
-    ({"mobius_watch_interval": "0"}, "watch option"),
-])
+@pytest.mark.parametrize(
+    ("extra", "sentence"),
+    [
+        ({"mobius_preflight_min_approvals": "1"}, "approvals (nobody)"),
+        ({"mobius_deploy_freeze": "2020-01-01/ forever"}, "freeze (2020-01-01/ forever)"),
+        ({"mobius_min_free_mb": 10**12}, "disk ("),
+        ({"mobius_watch_interval": "0"}, "watch option"),
+    ],
+)
 def test_what_needs_no_build_is_checked_before_it(ready, unbuilt, says, extra, sentence):
     tree = ready.tree()
     result, built = unbuilt(**extra)
@@ -157,8 +191,15 @@ def test_checks_are_made_again_after_the_build_and_a_waiver_is_written_once(serv
     ci.write_text("success")
     source = served.source("v2")
     (source / "src" / "api" / f"only-here-{os.urandom(8).hex()}.js").write_text("// new bits\n")
-    what = {"mobius_release_source": str(source), "mobius_version": "v2", "mobius_preflight_ci": str(ci), "mobius_min_memory_mb": 10**9,
-            "mobius_preflight_skip": "memory", "mobius_why": "a test", "mobius_operator": "anna"}
+    what = {
+        "mobius_release_source": str(source),
+        "mobius_version": "v2",
+        "mobius_preflight_ci": str(ci),
+        "mobius_min_memory_mb": 10**9,
+        "mobius_preflight_skip": "memory",
+        "mobius_why": "a test",
+        "mobius_operator": "anna",
+    }
     result = served.play("deploy", **what, mobius_build_command=["sh", "-c", f"npm run build && echo failure > {ci}"])
     assert (result.status, result.outcome) == (2, "failed") and says(result, "ci (status failure)"), result.output
     assert served.live().startswith("v1-")

@@ -1,4 +1,5 @@
 """A big backup shows live how far it is, through ansible-playbook and as a job; it outlives its controller, and a killed one is told."""
+
 from __future__ import annotations
 
 import base64
@@ -31,8 +32,9 @@ def big(site, tmp_path_factory):
         for _time in range(FILM):
             film.write(os.urandom(1_000_000))
     site.jobs = tmp_path_factory.mktemp("jobs")
-    site.operator.settings.update(mobius_backup_level=9, mobius_backup_full_every=0, mobius_backup_prune=False,
-                                  ansible_async_dir=str(site.jobs))
+    site.operator.settings.update(
+        mobius_backup_level=9, mobius_backup_full_every=0, mobius_backup_prune=False, ansible_async_dir=str(site.jobs)
+    )
     return site
 
 
@@ -132,9 +134,15 @@ def test_as_a_job_of_awx(big, running, tmp_path):
     before = archives(big)
     with when(halt, lambda: None):
         run = ansible_runner.run(
-            private_data_dir=str(tmp_path), project_dir=str(ROOT), inventory=str(ROOT / "inventories" / "local"),
-            playbook="mobius.ops.backup", cmdline=f"--extra-vars @{tmp_path}/survey.json", envvars=big.operator.environment(), quiet=True,
-            event_handler=hear)
+            private_data_dir=str(tmp_path),
+            project_dir=str(ROOT),
+            inventory=str(ROOT / "inventories" / "local"),
+            playbook="mobius.ops.backup",
+            cmdline=f"--extra-vars @{tmp_path}/survey.json",
+            envvars=big.operator.environment(),
+            quiet=True,
+            event_handler=hear,
+        )
     assert run.rc == 0, run.stdout.read()
     assert told == [(True, before)] and len(archives(big) - before) == 1, "lines came while it worked, and not all at its end"
 

@@ -1,4 +1,5 @@
 """The real playbooks with two instances behind the proxy, under traffic."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The report of a real deploy, and of one that its watch took back."""
+
 from __future__ import annotations
 
 import stat
@@ -18,8 +19,11 @@ def test_the_page_of_a_deploy(bare, says):
     """Nothing to report on, then a deploy that writes its page, and the page written again."""
     result = bare.play("report")
     assert (result.status, result.outcome) == (2, "not_reported"), result.output
-    assert says(result, f"NOT_REPORTED: watch of {bare.root}: expected one to report on, found none. "
-                        "Deploy a release, or start a watch with mobius.ops.monitor.")
+    assert says(
+        result,
+        f"NOT_REPORTED: watch of {bare.root}: expected one to report on, found none. "
+        "Deploy a release, or start a watch with mobius.ops.monitor.",
+    )
 
     deployed = bare.deploy("v1")
     assert deployed.outcome == "deployed", deployed.output

@@ -1,4 +1,5 @@
 """Alerts by the playbook: on the real application, with people who are called."""
+
 from __future__ import annotations
 
 import http.server
@@ -18,6 +19,7 @@ CHAIN = {"mobius_contacts": {"channels": {"room": {}}}, "mobius_escalation": {"1
 @pytest.fixture
 def receiver():
     """A receiver of messages, with their titles."""
+
     class Receiver(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
             titles.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["title"])
@@ -26,6 +28,7 @@ def receiver():
 
         def log_message(self, *_words):
             pass
+
     titles: list[str] = []
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
         threading.Thread(target=server.serve_forever).start()

@@ -1,4 +1,5 @@
 """Data goes back by the playbook restore, with the real application: well, ill, killed in the midst."""
+
 from __future__ import annotations
 
 import os
@@ -46,8 +47,9 @@ def lost(site, path):
 
 def debris(site):
     """What a restore that is over leaves nowhere."""
-    return [path.name for folder in ("shared", "state") for path in (site.root / folder).iterdir()
-            if path.name.startswith((".", "restore."))]
+    return [
+        path.name for folder in ("shared", "state") for path in (site.root / folder).iterdir() if path.name.startswith((".", "restore."))
+    ]
 
 
 def test_uploads_and_database_are_back_and_the_service_is_well(served, archive, late, says):
@@ -101,8 +103,7 @@ def killed(site, phase, eventually, until=lambda _site: True, **extra):
     eventually(lambda: (site.root / "state" / f"restore.{phase}.json").exists() and until(site))
     inode = (site.root / "shared").stat().st_ino
     with open("/proc/locks") as stream:
-        holders = [int(fields[4]) for fields in map(str.split, stream)
-                   if fields[1] == "FLOCK" and fields[5].endswith(f":{inode}")]
+        holders = [int(fields[4]) for fields in map(str.split, stream) if fields[1] == "FLOCK" and fields[5].endswith(f":{inode}")]
     assert len(holders) == 1
     os.kill(holders[0], signal.SIGKILL)
     output = run.communicate()[0]
@@ -150,17 +151,23 @@ def test_the_newest_one_and_what_is_refused(served, archive, says, tmp_path):
     (served.root / "state" / "env.json").unlink()  # from here on it passes for a root of another environment, too
     before = served.tree()
     for sentence, extra in {
-            "expected a backup of env staging, found one of env local. To do this on purpose, set allow_env (mobius_restore_allow_env) to "
-            "'local onto staging'.": {"mobius_backup": archive, "mobius_env": "staging"},
-            "mobius_backup: expected the path of a backup, or 'newest', found nothing": {},
-            f"archive {served.root}/none.zip: expected a file, found nothing": {"mobius_backup": f"{served.root}/none.zip"},
-            f"expected its checksum in {alone.name}.sha256, found no such file": {"mobius_backup": str(alone)},
-            "components: expected some of all, config": {"mobius_backup": archive, "mobius_components": "databse"}}.items():
+        "expected a backup of env staging, found one of env local. To do this on purpose, set allow_env (mobius_restore_allow_env) to "
+        "'local onto staging'.": {"mobius_backup": archive, "mobius_env": "staging"},
+        "mobius_backup: expected the path of a backup, or 'newest', found nothing": {},
+        f"archive {served.root}/none.zip: expected a file, found nothing": {"mobius_backup": f"{served.root}/none.zip"},
+        f"expected its checksum in {alone.name}.sha256, found no such file": {"mobius_backup": str(alone)},
+        "components: expected some of all, config": {"mobius_backup": archive, "mobius_components": "databse"},
+    }.items():
         result = served.play("restore", **extra)
         assert (result.status, result.outcome) == (2, "failed") and says(result, sentence), result.output
     assert served.tree() == before
-    done = served.play("restore", mobius_backup=str(alone), mobius_restore_allow_unverified="true", mobius_env="staging",
-                      mobius_restore_allow_env="local onto staging")
+    done = served.play(
+        "restore",
+        mobius_backup=str(alone),
+        mobius_restore_allow_unverified="true",
+        mobius_env="staging",
+        mobius_restore_allow_env="local onto staging",
+    )
     assert done.outcome == "restored" and "dhash_staging_" in done.stats["mobius_safety_backup"]
 
 

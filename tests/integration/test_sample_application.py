@@ -1,4 +1,5 @@
 """The sample application's own tests, which Node.js runs."""
+
 from __future__ import annotations
 
 import re

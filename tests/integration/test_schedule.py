@@ -1,4 +1,5 @@
 """Timers by the playbook, where there are none: what it says, and what the status shows. With timers: molecule, test_timers.py."""
+
 from __future__ import annotations
 
 

@@ -1,4 +1,5 @@
 """Runs that end before the service matters: what they refuse, what they show, what they leave alone."""
+
 from __future__ import annotations
 
 import pytest
@@ -24,11 +25,14 @@ def test_environments_may_be_one_string(operator):
     assert told(done, "expected a host that was set up"), done.output
 
 
-@pytest.mark.parametrize(("setting", "value", "sentence"), [
-    ("mobius_dotenv", {"KEY": f"{SECRET}\nmore"}, "mobius_dotenv: expected a value of KEY on one line"),
-    ("mobius_dotenv", [SECRET], "mobius_dotenv: expected a dictionary, found a list."),
-    ("mobius_check_headers", [SECRET], "mobius_check_headers: expected a dictionary, found a list."),
-])
+@pytest.mark.parametrize(
+    ("setting", "value", "sentence"),
+    [
+        ("mobius_dotenv", {"KEY": f"{SECRET}\nmore"}, "mobius_dotenv: expected a value of KEY on one line"),
+        ("mobius_dotenv", [SECRET], "mobius_dotenv: expected a dictionary, found a list."),
+        ("mobius_check_headers", [SECRET], "mobius_check_headers: expected a dictionary, found a list."),
+    ],
+)
 def test_a_mistake_in_a_secret_is_told_without_it(operator, tmp_path, setting, value, sentence):
     done = operator.run("setup", "-vvv", **{setting: value})
     assert told(done, sentence), done.output
@@ -38,8 +42,12 @@ def test_a_mistake_in_a_secret_is_told_without_it(operator, tmp_path, setting, v
 
 def test_secret_headers_are_not_shown(operator, tmp_path):
     assert operator.run("setup").outcome == "set_up"
-    done = operator.run("status", "-vvv", mobius_check_headers={"Origin": "http://shown.example"},
-                        mobius_check_secret_headers={"Authorization": f"Bearer {SECRET}"})
+    done = operator.run(
+        "status",
+        "-vvv",
+        mobius_check_headers={"Origin": "http://shown.example"},
+        mobius_check_secret_headers={"Authorization": f"Bearer {SECRET}"},
+    )
     assert told(done, "mobius does not run: no release is live."), done.output
     assert SECRET not in done.output and "Origin: http://shown.example" in done.output
 
@@ -51,21 +59,26 @@ def test_setup_in_check_mode_on_a_new_host(operator, tmp_path):
 
 
 # those for AWX work on AWX, not on hosts
-@pytest.mark.parametrize("playbook", sorted(
-    path.stem for path in (ROOT / "playbooks").glob("*.yml") if path.stem != "hosts" and not path.stem.startswith("awx_")))
+@pytest.mark.parametrize(
+    "playbook",
+    sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml") if path.stem != "hosts" and not path.stem.startswith("awx_")),
+)
 def test_no_host_is_a_failure(operator, playbook):
     done = operator.run(playbook, mobius_hosts="nope")
     assert told(done, "mobius_hosts: expected hosts of the inventory, found none for 'nope'. Correct it, or give the inventory with -i.")
     assert done.outcome == "failed"
 
 
-@pytest.mark.parametrize(("inventory", "options", "hosts", "named"), [
-    ("[mobius]\nhere ansible_connection=local\n", [], "mobius", "here"),
-    ("[mobius]\nhere ansible_connection=local\nthere\n", ["--limit", "here"], "mobius", "here"),
-    ("[mobius]\nlocalhost ansible_connection=local\n", [], "mobius", "localhost"),
-    ("[others]\nelsewhere\n", [], "localhost", "localhost"),
-    ("[mobius]\nhere ansible_connection=local\nthere\n", [], "mobius:!there", "here"),
-])
+@pytest.mark.parametrize(
+    ("inventory", "options", "hosts", "named"),
+    [
+        ("[mobius]\nhere ansible_connection=local\n", [], "mobius", "here"),
+        ("[mobius]\nhere ansible_connection=local\nthere\n", ["--limit", "here"], "mobius", "here"),
+        ("[mobius]\nlocalhost ansible_connection=local\n", [], "mobius", "localhost"),
+        ("[others]\nelsewhere\n", [], "localhost", "localhost"),
+        ("[mobius]\nhere ansible_connection=local\nthere\n", [], "mobius:!there", "here"),
+    ],
+)
 def test_hosts_are_found(operator, tmp_path, inventory, options, hosts, named):
     operator.inventory = tmp_path / "hosts.ini"
     operator.inventory.write_text(inventory)

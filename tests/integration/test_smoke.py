@@ -1,4 +1,5 @@
 """The smoke tests against the real application: all of them, with a fault, from outside, without a key."""
+
 from __future__ import annotations
 
 import json
@@ -14,8 +15,21 @@ from support.waiting import wait_until
 pytestmark = pytest.mark.xdist_group("smoke")
 
 LAST = "no render goes on"
-MADE = ["save a project", "load the project", "upload", "uploaded picture", "thumbnail", "add an image", "image listed", "image",
-        "image as a thumbnail", "PDF", "render", "rendered", "clip"]
+MADE = [
+    "save a project",
+    "load the project",
+    "upload",
+    "uploaded picture",
+    "thumbnail",
+    "add an image",
+    "image listed",
+    "image",
+    "image as a thumbnail",
+    "PDF",
+    "render",
+    "rendered",
+    "clip",
+]
 ALL = ["health", "client", "static", "uploads", *MADE, "node", "ffmpeg", "disk", LAST]
 
 
@@ -28,8 +42,12 @@ def live(shared_served):
 def files_of(site):
     """The files that users have left, without those in which the application keeps its records."""
     shared = site.root / "shared"
-    return sorted(str(path.relative_to(shared)) for name in ("uploads", "data", "out") for path in (shared / name).rglob("*")
-                  if path.is_file() and path.parent != shared / "data")
+    return sorted(
+        str(path.relative_to(shared))
+        for name in ("uploads", "data", "out")
+        for path in (shared / name).rglob("*")
+        if path.is_file() and path.parent != shared / "data"
+    )
 
 
 def report(path):
@@ -54,14 +72,21 @@ def test_the_whole_suite_passes_and_leaves_nothing(live, says, tmp_path):
     assert result.stats["mobius_release"] == live.live()
     assert files_of(live) == before
     assert {name: facts for name, facts in live.tree().items() if not name.startswith("shared")} == {
-        name: facts for name, facts in tree.items() if not name.startswith("shared")}
+        name: facts for name, facts in tree.items() if not name.startswith("shared")
+    }
     document, cases = report(junit)
     assert list(cases) == ALL and all(case.is_passed for case in cases.values())
     assert (document.tests, document.failures, document.errors, document.skipped) == (len(ALL), 0, 0, 0)
     facts = json.loads(junit.with_suffix(".json").read_text())
     assert facts["passed"] and facts["left"] == {} and facts["env"] == "local"
     assert [os.path.basename(os.path.dirname(path)) for path in facts["removed"]] == [
-        "data", "uploads", "thumbnails", "uploads", "images", "render-jobs"]
+        "data",
+        "uploads",
+        "thumbnails",
+        "uploads",
+        "images",
+        "render-jobs",
+    ]
     assert live.secret() not in result.output + junit.read_text() + junit.with_suffix(".json").read_text()
 
 
@@ -88,7 +113,10 @@ def test_without_the_key_for_loading_the_rest_is_tested(live, says):
 def test_a_wrong_key_fails(live, says):
     result = smoke(live, "-vvv", mobius_smoke_secret_headers={"X-Mobius-API-Key": "sekret-but-wrong"})
     assert (result.status, result.outcome, result.stats["mobius_failed_tests"]) == (
-        2, "smoke_failed", ["save a project", "upload", "PDF", "render"])
+        2,
+        "smoke_failed",
+        ["save a project", "upload", "PDF", "render"],
+    )
     assert says(result, "SMOKE_FAILED: 7 of 21 tests passed, 4 failed: save a project (status 403 instead of 200); upload"), result.output
     shown = '"X-Mobius-API-Key": "sekret-but-wrong"'  # ansible shows the extra vars as they were given
     assert "sekret" not in result.output.replace(shown, "")
@@ -140,9 +168,13 @@ def test_with_a_fault_some_tests_fail_and_every_attempt_is_told_and_so_when_it_i
     assert "node" not in result.stats["mobius_failed_tests"] and "uploaded picture" in result.stats["mobius_skipped_tests"]
 
 
-@pytest.mark.parametrize(("step", "outcome", "told"), [
-    ({"name": "a", "url": "/", "jsno": ["x"]}, "failed", "found jsno (did you mean json?). Correct the name."),
-    ({"name": "a", "url": "/", "min_bytes": 1}, "smoke_failed", "with url only the fields")])
+@pytest.mark.parametrize(
+    ("step", "outcome", "told"),
+    [
+        ({"name": "a", "url": "/", "jsno": ["x"]}, "failed", "found jsno (did you mean json?). Correct the name."),
+        ({"name": "a", "url": "/", "min_bytes": 1}, "smoke_failed", "with url only the fields"),
+    ],
+)
 def test_a_suite_with_a_mistake(live, says, step, outcome, told):
     result = live.play("smoke_test", mobius_smoke_suite=[step])
     assert (result.status, result.outcome) == (2, outcome) and says(result, told), result.output

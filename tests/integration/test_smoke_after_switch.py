@@ -1,4 +1,5 @@
 """Deploys and rollbacks that run the whole suite after the switch: renders count there, and not only answers."""
+
 from __future__ import annotations
 
 import json

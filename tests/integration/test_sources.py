@@ -1,4 +1,5 @@
 """The three kinds of source: a folder is built, its artifact is deployed elsewhere as it is, a git ref is built."""
+
 from __future__ import annotations
 
 import os
@@ -8,8 +9,13 @@ import subprocess
 
 def git(folder, *words):
     """Run git as somebody, whose own settings do not matter."""
-    subprocess.run(["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.org", *words], cwd=folder, check=True, capture_output=True,
-                   env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull})
+    subprocess.run(
+        ["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.org", *words],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull},
+    )
 
 
 def test_artifact_that_was_built_elsewhere_is_deployed_as_it_is(shared_served, tmp_path):
@@ -41,8 +47,12 @@ def test_git_repository_and_ref(served, tmp_path):
 def test_dependencies_are_shipped_once_and_checked(bare, says):
     """As to a host over SSH: the archive is copied, unpacked, and removed again; npm does not run there."""
     site = bare
-    what = {"deploy_is_local": False, "mobius_dependencies": "ship", "mobius_npm_ci_args": ["--omit=dev", "--ignore-scripts"],
-            "mobius_artifact_store": str(site.folder / "store")}
+    what = {
+        "deploy_is_local": False,
+        "mobius_dependencies": "ship",
+        "mobius_npm_ci_args": ["--omit=dev", "--ignore-scripts"],
+        "mobius_artifact_store": str(site.folder / "store"),
+    }
     first = site.deploy("v1", **what)
     assert first.outcome == "deployed" and "changed: [" in first.task("Copy its dependencies"), first.output
     second = site.deploy("v2", **what)

@@ -1,4 +1,5 @@
 """What an operator reads: a line a step, the outcome last, and everything else in a file."""
+
 from __future__ import annotations
 
 import re
@@ -26,7 +27,16 @@ def test_a_deploy_and_one_that_is_refused(bare, short):
     assert result.outcome == "deployed", result.output
     found = steps(result)
     assert [step for step in found if step != "Build"] == [
-        "Check", "Measure", "Back up", "Prepare", "Switch", "Smoke-test", "Watch", "Finish", "Write the page"], result.output
+        "Check",
+        "Measure",
+        "Back up",
+        "Prepare",
+        "Switch",
+        "Smoke-test",
+        "Watch",
+        "Finish",
+        "Write the page",
+    ], result.output
     lines = [line for line in result.output.splitlines() if not line.startswith("[")]  # the live lines of a build and of the watch
     assert len(lines) <= 2 * len(found) + 4 and lines[-1].startswith(f"DEPLOYED: release {bare.live()} is live and verified"), result.output
     assert "TASK [" not in result.output and "skipping" not in result.output

@@ -1,4 +1,5 @@
 """What the application has stored by absolute path stays listed and served, whichever release runs, behind a proxy too."""
+
 from __future__ import annotations
 
 import json
@@ -37,7 +38,8 @@ def test_images_survive_a_deploy_a_rollback_and_a_restore(served):
     client.add_image("go", "first.png", FIRST)
     stored = json.loads((served.root / "shared" / "data" / "images.json").read_text())
     assert {image["fileKey"].split("/data/")[0] for images in stored["imagesByProject"].values() for image in images} == {
-        str(served.root / "app")}
+        str(served.root / "app")
+    }
 
 
 def test_images_survive_behind_a_proxy(proxied):
@@ -70,8 +72,10 @@ def test_a_host_of_before_gets_its_images_back_with_the_next_deploy(served, says
     (served.source("v2") / "data" / "games.json").write_text("[]")
     done = served.deploy("v2")
     assert done.outcome == "deployed", done.output
-    assert says(done, "WARNING: 1 files of the source are in folders that all releases share, so the application will not see them: "
-                      "data/games.json."), done.output
+    assert says(
+        done,
+        "WARNING: 1 files of the source are in folders that all releases share, so the application will not see them: data/games.json.",
+    ), done.output
     assert client.images("chess") == {"first.png": (FIRST, FIRST)}
     # with it that of the canary
     assert [event["stores"] for event in served.history() if event["what"] == "paths_corrected"] == [{"images.json": 2}]

@@ -1,4 +1,5 @@
 """The real playbooks with a proxy that speaks TLS to everybody but the checks."""
+
 from __future__ import annotations
 
 import re
@@ -20,9 +21,13 @@ def prepared(site, free_port, tmp_path_factory):
     authority = Authority(tmp_path_factory.mktemp("authority"))
     site.ca, (site.public, standby, checks) = authority.ca, [free_port() for _port in range(3)]
     site.operator.settings.update(
-        mobius_proxy_port=site.public, mobius_standby_port=standby, mobius_proxy_certificate=authority.certificate("127.0.0.1"),
-        mobius_proxy_check_port=checks, mobius_smoke_after_switch="suite",
-        mobius_service_environment={"MOBIUS_CORS_ORIGINS": f"https://127.0.0.1:{site.public}"})
+        mobius_proxy_port=site.public,
+        mobius_standby_port=standby,
+        mobius_proxy_certificate=authority.certificate("127.0.0.1"),
+        mobius_proxy_check_port=checks,
+        mobius_smoke_after_switch="suite",
+        mobius_service_environment={"MOBIUS_CORS_ORIGINS": f"https://127.0.0.1:{site.public}"},
+    )
     assert site.play("setup").outcome == "set_up", site.outputs[-1]
     assert site.play("setup").changed() == 0, site.outputs[-1]
     assert site.deploy("v1").outcome == "deployed", site.outputs[-1]
@@ -67,8 +72,9 @@ def test_the_certificate_is_checked_through_the_public_address(secured, says):
 
 
 def test_the_public_gets_no_clear_text(secured):
-    answer = requests.get(f"https://127.0.0.1:{secured.public}/", verify=secured.ca, timeout=HANG,
-                          headers={"Origin": f"https://127.0.0.1:{secured.public}"})
+    answer = requests.get(
+        f"https://127.0.0.1:{secured.public}/", verify=secured.ca, timeout=HANG, headers={"Origin": f"https://127.0.0.1:{secured.public}"}
+    )
     assert answer.status_code == 200 and answer.headers["Strict-Transport-Security"] == "max-age=31536000"
     with pytest.raises(requests.ConnectionError):
         requests.get(f"http://127.0.0.1:{secured.public}/health", timeout=HANG)

@@ -1,4 +1,5 @@
 """Two environments on one root, and two roots with one user."""
+
 from __future__ import annotations
 
 import os

@@ -2,6 +2,7 @@
 
 ``make test-upgrade OLD=<commit>`` gives the earlier version; without one this file is not collected.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -29,8 +30,14 @@ class Before:
         argv = operator.command(playbook, **extra)
         argv[argv.index("-i") + 1] = str(OLD / "inventories" / "local")
         with open(self.site.folder / f"{playbook}.log", "w") as log:
-            return subprocess.Popen(argv, cwd=OLD, env={**operator.environment(), "ANSIBLE_CONFIG": str(OLD / "ansible.cfg")},
-                                    stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+            return subprocess.Popen(
+                argv,
+                cwd=OLD,
+                env={**operator.environment(), "ANSIBLE_CONFIG": str(OLD / "ansible.cfg")},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def play(self, playbook: str, **extra) -> str:
         """Run it to its end; its outcome."""

@@ -3,6 +3,7 @@
 Nothing that it has acknowledged is lost in a deploy, a rollback and a restore: projects, images with their thumbnails, renders. Bad
 versions of it do not stay. Its install scripts download from hosts that not every machine reaches, so they are left out.
 """
+
 from __future__ import annotations
 
 import os
@@ -84,8 +85,10 @@ def test_nothing_is_lost(mobius):
     mobius.save("late")
     mobius.play("restore", "restored", mobius_backup=backup, mobius_components="database,uploads,generated")
     all_there()
-    print(f"{len(projects)} projects, {len(pictures) + len(uploaded)} images and {len(jobs)} renders are there; "
-          f"{len(writer.saved)} writes during the deploy, 0 failed")
+    print(
+        f"{len(projects)} projects, {len(pictures) + len(uploaded)} images and {len(jobs)} renders are there; "
+        f"{len(writer.saved)} writes during the deploy, 0 failed"
+    )
 
 
 def test_the_smoke_suite_passes_and_skips_nothing(mobius):

@@ -1,4 +1,5 @@
 """The sample application as its users see it: versions of its source, and a client of its HTTP interface."""
+
 from __future__ import annotations
 
 import json
@@ -28,8 +29,10 @@ def make_source(folder: Path, version: str, fault: dict[str, t.Any] | None = Non
 
 def png(width: int = 64, height: int = 64, grey: int = 120) -> bytes:
     """A small PNG image of one colour."""
+
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
     rows = (b"\0" + bytes([grey, 80, 255 - grey]) * width) * height
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
@@ -91,8 +94,9 @@ class Client:
         background = {"background": {"image": f"src/api{picture}"}} if picture else {}
         told = [{"id": f"scene-{number}", "durationSec": seconds / scenes, **background} for number in range(scenes)]
         video = {"resolution": {"width": 320, "height": 180}, "fps": 10}
-        return self.post("/api/render", json={"config": {
-            "projectId": "p0", "video": video, "timing": {"scenes": told}, "realtime": realtime}})["jobId"]
+        return self.post(
+            "/api/render", json={"config": {"projectId": "p0", "video": video, "timing": {"scenes": told}, "realtime": realtime}}
+        )["jobId"]
 
     def job(self, job_id: str) -> dict[str, t.Any]:
         """How a render is going."""

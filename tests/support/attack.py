@@ -4,6 +4,7 @@
 
 A host's operations are modules that run as processes, of this checkout or of the one that ``MOBIUS_ATTACK_CHECKOUT`` names.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -114,8 +115,15 @@ class Decoys:
             status = path.lstat()
             content = hashlib.sha256(path.read_bytes()).hexdigest() if stat.S_ISREG(status.st_mode) else ""
             found[str(path.relative_to(self.folder))] = (
-                oct(status.st_mode), status.st_uid, status.st_gid, status.st_ino, status.st_nlink, status.st_mtime_ns, status.st_ctime_ns,
-                content)
+                oct(status.st_mode),
+                status.st_uid,
+                status.st_gid,
+                status.st_ino,
+                status.st_nlink,
+                status.st_mtime_ns,
+                status.st_ctime_ns,
+                content,
+            )
         return found
 
     def require_unharmed(self) -> None:
@@ -232,14 +240,35 @@ class Target:
         collections = folder / "collections" / "ansible_collections" / "mobius"
         collections.mkdir(parents=True)
         (collections / "ops").symlink_to(CHECKOUT)
-        self._environment = {**os.environ, "PYTHONPATH": str(folder / "collections"), "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(folder),
-                             "LC_ALL": "C.UTF-8", "HOME": str(folder)}
+        self._environment = {
+            **os.environ,
+            "PYTHONPATH": str(folder / "collections"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "TMPDIR": str(folder),
+            "LC_ALL": "C.UTF-8",
+            "HOME": str(folder),
+        }
         self.definition: dict[str, t.Any] = {
-            "name": "mobius", "manager": MANAGER, "command": ["/usr/bin/python3", "app.py"], "port": self.port, "user": USER,
-            "stop_timeout": 2, "restart_delay": 0.2, "restart_limit": 100, "drain_timeout": HANG,
-            **({"proxy_port": self.public, "standby_port": standby} if proxied else {}), **options}
-        self.checks = [{"name": "health", "url": f"http://127.0.0.1:{self.public}/health", "timeout": HANG,
-                        "json": ["status == 'ok'", "release == '{release}'"]}]
+            "name": "mobius",
+            "manager": MANAGER,
+            "command": ["/usr/bin/python3", "app.py"],
+            "port": self.port,
+            "user": USER,
+            "stop_timeout": 2,
+            "restart_delay": 0.2,
+            "restart_limit": 100,
+            "drain_timeout": HANG,
+            **({"proxy_port": self.public, "standby_port": standby} if proxied else {}),
+            **options,
+        }
+        self.checks = [
+            {
+                "name": "health",
+                "url": f"http://127.0.0.1:{self.public}/health",
+                "timeout": HANG,
+                "json": ["status == 'ok'", "release == '{release}'"],
+            }
+        ]
         self.last: Done | None = None
         #: Everything that modules printed.
         self.printed: list[str] = []
@@ -263,8 +292,9 @@ class Target:
         arguments.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": options}))
         command = [sys.executable, str(CHECKOUT / "plugins" / "modules" / f"{module}.py"), str(arguments)]
         with open(arguments.with_suffix(".out"), "w+b") as output:
-            process = subprocess.Popen(command, env=self._environment, cwd="/", stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                                       start_new_session=True)
+            process = subprocess.Popen(
+                command, env=self._environment, cwd="/", stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            )
             status, peak = _reaped(process, timeout, f"{module} {options.get('state', '')}")
             output.seek(0)
             text = output.read(20_000_000).decode("utf-8", "replace")
@@ -308,8 +338,15 @@ class Target:
 
     def roll_back(self, release_id: str | None = None) -> Done:
         """Go back."""
-        return self.module("release", state="rolled_back", service="mobius", checks=self.checks, ready_timeout=HANG, why="a test",
-                           **({"release_id": release_id} if release_id else {}))
+        return self.module(
+            "release",
+            state="rolled_back",
+            service="mobius",
+            checks=self.checks,
+            ready_timeout=HANG,
+            why="a test",
+            **({"release_id": release_id} if release_id else {}),
+        )
 
 
 def remove_units(folder: Path, units: Path = Path("/etc/systemd/system")) -> None:
@@ -350,10 +387,19 @@ def _result(text: str) -> dict[str, t.Any]:
 
 def _artifact(path: Path, files: dict[str, str]) -> str:
     """An artifact of the format that all checkouts know; its SHA-256."""
-    listed = {name: {"type": "file", "sha256": hashlib.sha256(text.encode()).hexdigest(), "size": len(text.encode()), "mode": "0644"}
-              for name, text in files.items()}
-    manifest = {"schema": 1, "name": "mobius", "version": "1", "created": "2026-01-01T00:00:00Z", "source": "test", "digest": "d" * 64,
-                "files": listed}
+    listed = {
+        name: {"type": "file", "sha256": hashlib.sha256(text.encode()).hexdigest(), "size": len(text.encode()), "mode": "0644"}
+        for name, text in files.items()
+    }
+    manifest = {
+        "schema": 1,
+        "name": "mobius",
+        "version": "1",
+        "created": "2026-01-01T00:00:00Z",
+        "source": "test",
+        "digest": "d" * 64,
+        "files": listed,
+    }
     with tarfile.open(path, "w:gz") as archive:
         for name, text in {"MANIFEST.json": json.dumps(manifest), **files}.items():
             member = tarfile.TarInfo(name)

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The attributes immutable and append-only of real files. Root needs CAP_LINUX_IMMUTABLE for it, and a file system that has them."""
+
 from __future__ import annotations
 
 import shutil

@@ -8,6 +8,7 @@ What it is not: AWX. It runs no job, syncs no project, checks no permission beyo
 specs nor written below from AWX's documented behaviour. That a playbook works with it says that the modules accept the data, that objects
 come in an order in which each finds what it refers to, and that nothing changes twice. It does not say that a live AWX takes each value.
 """
+
 from __future__ import annotations
 
 import http.server
@@ -32,31 +33,73 @@ TOKEN = "a-token-of-the-stand-in"
 HIDDEN = "$encrypted$"
 #: Endpoint -> the module of awx.awx that fills it.
 MODULES = {
-    "organizations": "organization", "execution_environments": "execution_environment", "credential_types": "credential_type",
-    "credentials": "credential", "notification_templates": "notification_template", "labels": "label", "projects": "project",
-    "inventories": "inventory", "inventory_sources": "inventory_source", "teams": "team", "job_templates": "job_template",
-    "workflow_job_templates": "workflow_job_template", "workflow_job_template_nodes": "workflow_job_template_node",
+    "organizations": "organization",
+    "execution_environments": "execution_environment",
+    "credential_types": "credential_type",
+    "credentials": "credential",
+    "notification_templates": "notification_template",
+    "labels": "label",
+    "projects": "project",
+    "inventories": "inventory",
+    "inventory_sources": "inventory_source",
+    "teams": "team",
+    "job_templates": "job_template",
+    "workflow_job_templates": "workflow_job_template",
+    "workflow_job_template_nodes": "workflow_job_template_node",
     "schedules": "schedule",
 }
 UNIFIED = ("job_templates", "workflow_job_templates", "projects", "inventory_sources", "workflow_approval_templates")
 #: Field -> the endpoints whose ids it holds.
-FOREIGN = {"organization": ("organizations",), "credential_type": ("credential_types",), "project": ("projects",),
-           "source_project": ("projects",), "inventory": ("inventories",), "execution_environment": ("execution_environments",),
-           "default_environment": ("execution_environments",), "credential": ("credentials",), "unified_job_template": UNIFIED,
-           "workflow_job_template": ("workflow_job_templates",)}
+FOREIGN = {
+    "organization": ("organizations",),
+    "credential_type": ("credential_types",),
+    "project": ("projects",),
+    "source_project": ("projects",),
+    "inventory": ("inventories",),
+    "execution_environment": ("execution_environments",),
+    "default_environment": ("execution_environments",),
+    "credential": ("credentials",),
+    "unified_job_template": UNIFIED,
+    "workflow_job_template": ("workflow_job_templates",),
+}
 #: Options that are no fields: they steer the module.
-STEERING = {"state", "new_name", "copy_from", "update_secrets", "wait", "interval", "update_project", "lookup_organization", "survey_spec",
-            "workflow_nodes", "destroy_current_nodes", "approval_node"}
+STEERING = {
+    "state",
+    "new_name",
+    "copy_from",
+    "update_secrets",
+    "wait",
+    "interval",
+    "update_project",
+    "lookup_organization",
+    "survey_spec",
+    "workflow_nodes",
+    "destroy_current_nodes",
+    "approval_node",
+}
 #: Options that are lists of other objects, which AWX keeps at an address of their own.
-LISTS = {"labels": "labels", "credentials": "credentials", "success_nodes": "workflow_job_template_nodes",
-         "failure_nodes": "workflow_job_template_nodes", "always_nodes": "workflow_job_template_nodes",
-         **{f"notification_templates_{when}": "notification_templates" for when in ("started", "success", "error", "approvals")}}
+LISTS = {
+    "labels": "labels",
+    "credentials": "credentials",
+    "success_nodes": "workflow_job_template_nodes",
+    "failure_nodes": "workflow_job_template_nodes",
+    "always_nodes": "workflow_job_template_nodes",
+    **{f"notification_templates_{when}": "notification_templates" for when in ("started", "success", "error", "approvals")},
+}
 LINKS = ("success_nodes", "failure_nodes", "always_nodes")
-ROLES = {"job_templates": "admin execute read", "workflow_job_templates": "admin execute read approval", "teams": "admin member read",
-         "inventories": "admin use read", "projects": "admin use read", "credentials": "admin use read"}
+ROLES = {
+    "job_templates": "admin execute read",
+    "workflow_job_templates": "admin execute read approval",
+    "teams": "admin member read",
+    "inventories": "admin use read",
+    "projects": "admin use read",
+    "credentials": "admin use read",
+}
 #: The fields of the types of credentials that AWX comes with, as far as the data uses them; secret ones are True.
-BUILT_IN = {"Machine": {"username": False, "ssh_key_data": True, "become_method": False, "password": True},
-            "Red Hat Ansible Automation Platform": {"host": False, "oauth_token": True, "verify_ssl": False}}
+BUILT_IN = {
+    "Machine": {"username": False, "ssh_key_data": True, "become_method": False, "password": True},
+    "Red Hat Ansible Automation Platform": {"host": False, "oauth_token": True, "verify_ssl": False},
+}
 Answer = tuple[int, t.Any]
 
 
@@ -114,8 +157,14 @@ class Store:
             secret = {field["id"] for field in fields if field.get("secret")}
             one["inputs"] = {key: HIDDEN if key in secret and value else value for key, value in one["inputs"].items()}
         roles = {f"{name}_role": {"id": self.role(an_id, name)} for name in ROLES.get(endpoint, "").split()}
-        return {**one, "id": an_id, "url": url, "type": endpoint[:-1].replace("inventorie", "inventory"), "related": related,
-                "summary_fields": {"object_roles": roles}}
+        return {
+            **one,
+            "id": an_id,
+            "url": url,
+            "type": endpoint[:-1].replace("inventorie", "inventory"),
+            "related": related,
+            "summary_fields": {"object_roles": roles},
+        }
 
     def role(self, an_id: int, name: str) -> int:
         """The id of a role of an object."""
@@ -155,8 +204,9 @@ class Store:
         self.check(endpoint, given, None)
         empty: dict[str, t.Any] = {"bool": False, "int": 0, "dict": {}, "list": []}
         an_id = next(self.ids)
-        unset = {name: None if name in FOREIGN else empty.get(option.get("type", "str"), "")
-                 for name, option in self.fields[endpoint].items()}
+        unset = {
+            name: None if name in FOREIGN else empty.get(option.get("type", "str"), "") for name, option in self.fields[endpoint].items()
+        }
         self.objects[endpoint][an_id] = {**unset, **given}
         self.changes.append(("POST", endpoint, str(given.get("name") or given.get("identifier"))))
         return self.get(an_id)
@@ -166,8 +216,12 @@ class Store:
         endpoint = self.where(an_id)
         old = self.objects[endpoint][an_id]
         if endpoint == "credentials":
-            given = {**given, "inputs": {key: old["inputs"].get(key) if value == HIDDEN else value
-                                         for key, value in given.get("inputs", old["inputs"]).items()}}
+            given = {
+                **given,
+                "inputs": {
+                    key: old["inputs"].get(key) if value == HIDDEN else value for key, value in given.get("inputs", old["inputs"]).items()
+                },
+            }
         self.check(endpoint, given if endpoint != "credential_types" else {**old, **given}, an_id)
         before = dict(old)
         old.update({name: "" if value is None and name not in FOREIGN else value for name, value in given.items()})
@@ -184,8 +238,11 @@ class Store:
         self.changes.append(("DELETE", endpoint, str(gone.get("name") or gone.get("identifier"))))
         if endpoint == "workflow_job_template_nodes":
             self.objects["workflow_approval_templates"].pop(gone["unified_job_template"], None)
-        for kind, field in (("workflow_job_template_nodes", "workflow_job_template"), ("inventory_sources", "inventory"),
-                            ("schedules", "unified_job_template")):
+        for kind, field in (
+            ("workflow_job_template_nodes", "workflow_job_template"),
+            ("inventory_sources", "inventory"),
+            ("schedules", "unified_job_template"),
+        ):
             for other in [key for key, one in self.objects[kind].items() if one.get(field) == an_id]:
                 self.remove(other)
         self.lists = {key: [one for one in listed if one != an_id] for key, listed in self.lists.items() if key[0] != an_id}
@@ -280,8 +337,12 @@ def page(path: str, query: dict[str, str], found: list[t.Any]) -> dict[str, t.An
     """A page of a list, with the address of the next one."""
     size, number = int(query.get("page_size", 25)), int(query.get("page", 1))
     following = urllib.parse.urlencode({**query, "page": number + 1})
-    return {"count": len(found), "next": f"{path}?{following}" if number * size < len(found) else None,
-            "previous": None, "results": found[(number - 1) * size:number * size]}
+    return {
+        "count": len(found),
+        "next": f"{path}?{following}" if number * size < len(found) else None,
+        "previous": None,
+        "results": found[(number - 1) * size : number * size],
+    }
 
 
 class StandIn:
@@ -337,9 +398,14 @@ class StandIn:
 
     def approve(self, workflow_job: int, answers: dict[str, str]) -> None:
         """Pretend that a workflow runs whose approvals these users gave; an empty name is an approval that waits."""
-        nodes = [{"identifier": "preflight", "related": {"job": f"{API}/jobs/1/"},
-                  "summary_fields": {"job": {"type": "job", "status": "successful"}}},
-                 {"identifier": "backup", "related": {}, "summary_fields": {}}]
+        nodes = [
+            {
+                "identifier": "preflight",
+                "related": {"job": f"{API}/jobs/1/"},
+                "summary_fields": {"job": {"type": "job", "status": "successful"}},
+            },
+            {"identifier": "backup", "related": {}, "summary_fields": {}},
+        ]
         for number, (identifier, user) in enumerate(answers.items(), 2):
             summary = {"job": {"type": "workflow_approval", "status": "successful" if user else "pending"}}
             nodes.append({"identifier": identifier, "related": {"job": f"{API}/workflow_approvals/{number}/"}, "summary_fields": summary})

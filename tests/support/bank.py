@@ -6,6 +6,7 @@ ACKNOWLEDGED PAGES``.
 A transfer takes from one table and gives to another, and raises the writer's counter, in one transaction. A writer notes
 the counter in ``ACKNOWLEDGED.<number>`` after SQLite has said that the transaction is committed.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -30,8 +31,9 @@ def create(path: str, journal: str) -> None:
         database.execute(f"PRAGMA journal_mode={journal}")
         for table in ("left", "right"):
             database.execute(f'CREATE TABLE "{table}" (id INTEGER PRIMARY KEY, amount INTEGER NOT NULL, filler BLOB)')
-            database.executemany(f'INSERT INTO "{table}" VALUES (?, ?, ?)',
-                                 [(number, TOTAL // ACCOUNTS // 2, os.urandom(600)) for number in range(ACCOUNTS)])
+            database.executemany(
+                f'INSERT INTO "{table}" VALUES (?, ?, ?)', [(number, TOTAL // ACCOUNTS // 2, os.urandom(600)) for number in range(ACCOUNTS)]
+            )
         database.execute("CREATE TABLE counter (writer INTEGER PRIMARY KEY, committed INTEGER NOT NULL)")
         database.executemany("INSERT INTO counter VALUES (?, 0)", [(number,) for number in range(WRITERS)])
 
@@ -72,8 +74,9 @@ def write(path: str, number: int, noted: str, pages: int) -> None:
             amount, names = chance.randrange(50), chance.sample(["left", "right"], 2)
             database.execute("BEGIN IMMEDIATE")
             for name, change in zip(names, (-amount, amount)):
-                database.execute(f'UPDATE "{name}" SET amount = amount + ?, filler = randomblob(600) WHERE id = ?',
-                                 (change, chance.randrange(ACCOUNTS)))
+                database.execute(
+                    f'UPDATE "{name}" SET amount = amount + ?, filler = randomblob(600) WHERE id = ?', (change, chance.randrange(ACCOUNTS))
+                )
             database.execute("UPDATE counter SET committed = committed + 1 WHERE writer = ?", (number,))
             count = database.execute("SELECT committed FROM counter WHERE writer = ?", (number,)).fetchone()[0]
             if chance.random() < 0.1:

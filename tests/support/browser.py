@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Chromium without a window, told what to do by the DevTools protocol over two pipes."""
+
 from __future__ import annotations
 
 import base64
@@ -18,8 +19,18 @@ import typing as t
 from support.waiting import HANG
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-_FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-          "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-pipe")
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+    "--remote-debugging-pipe",
+)
 
 
 def program() -> str | None:
@@ -42,9 +53,16 @@ class Browser:
         def hand_over() -> None:  # it reads commands from 3 and writes to 4
             os.dup2(ends[0], 3)
             os.dup2(ends[1], 4)
+
         self._process = subprocess.Popen(
-            [command, *_FLAGS, f"--user-data-dir={self._folder}", "about:blank"], close_fds=False, preexec_fn=hand_over,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "HOME": self._folder})
+            [command, *_FLAGS, f"--user-data-dir={self._folder}", "about:blank"],
+            close_fds=False,
+            preexec_fn=hand_over,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "HOME": self._folder},
+        )
         for end in (theirs_in, theirs_out, *ends):
             os.close(end)
         self._session = None
@@ -103,8 +121,11 @@ class Browser:
 
     def complaints(self) -> list[str]:
         """What the browser wrote to its console since the page was loaded."""
-        return [json.dumps(event["params"]) for event in self.events
-                if event.get("method") in ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")]
+        return [
+            json.dumps(event["params"])
+            for event in self.events
+            if event.get("method") in ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
+        ]
 
     def close(self) -> None:
         """End it, and remove what it has written."""

@@ -5,6 +5,7 @@
 The tests of the diagnosis and its benchmark make causes with this. It needs the standard library and the collection only, because the
 benchmark also runs it on hosts that have nothing else.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -155,6 +156,7 @@ def _endless(kind: str) -> t.Callable[[Patient, int], None]:
     def make(patient: Patient, number: int) -> None:
         patient.fault(kind, patient.pid)
         patient.ask(f"/api/projects?page={number}")
+
     return make
 
 
@@ -284,8 +286,9 @@ def _job_stuck(patient: Patient, number: int) -> None:
     os.chmod(pipe, 0o644)
     patient.stack.callback(os.unlink, pipe)
     patient.begin_render(f"src/api/uploads/{name}")
-    wait_until(lambda: any(processes.waits_in(pid) == "wait_for_partner" for pid in processes.started_by(patient.pid, ["ffmpeg"])),
-               "ffmpeg waits")
+    wait_until(
+        lambda: any(processes.waits_in(pid) == "wait_for_partner" for pid in processes.started_by(patient.pid, ["ffmpeg"])), "ffmpeg waits"
+    )
 
 
 def _job_stopped(patient: Patient, _number: int) -> None:
@@ -315,6 +318,7 @@ def _slowed(patient: Patient, _number: int) -> None:
                 os.kill(pid, signal.SIGSTOP)
                 over.wait(0.09)
                 os.kill(pid, signal.SIGCONT)
+
     thread = threading.Thread(target=slow, daemon=True)
     thread.start()
     patient.stack.callback(thread.join)
@@ -330,6 +334,7 @@ def _works(patient: Patient, _number: int) -> None:
     def ask() -> None:
         while not over.wait(0.02):
             patient.status_of("/api/projects", 5)
+
     asks = threading.Thread(target=ask, daemon=True)
     asks.start()
     patient.stack.callback(asks.join)

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The hosts of the molecule scenarios ``cluster`` and ``faults``, for their tests."""
+
 from __future__ import annotations
 
 import contextlib
@@ -31,8 +32,20 @@ class Box:
 
     @property
     def ssh(self) -> list[str]:
-        return ["ssh", "-i", str(self.folder / "key"), "-o", f"UserKnownHostsFile={self.folder}/known_hosts",
-                "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=30", "-l", "deployer", self.address]
+        return [
+            "ssh",
+            "-i",
+            str(self.folder / "key"),
+            "-o",
+            f"UserKnownHostsFile={self.folder}/known_hosts",
+            "-o",
+            "IdentitiesOnly=yes",
+            "-o",
+            "ConnectTimeout=30",
+            "-l",
+            "deployer",
+            self.address,
+        ]
 
     def run(self, command: str) -> str:
         """What a shell line of root prints; also when it fails."""
@@ -49,8 +62,13 @@ class Box:
         """
         there, here = (then, lambda: None) if isinstance(then, str) else ("true", then)
         line = f"echo looks; until {happens}; do read -r -t 0.02; test $? -gt 128 || exit; done; {there}; echo done"
-        looker = subprocess.Popen([*self.ssh, "sudo", "bash", "-c", f"'{line}'"], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                  stderr=subprocess.DEVNULL)  # ssh would make a shared one non-blocking, which Ansible refuses
+        looker = subprocess.Popen(
+            [*self.ssh, "sudo", "bash", "-c", f"'{line}'"],
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )  # ssh would make a shared one non-blocking, which Ansible refuses
         happened: list[bool] = []
 
         def act() -> None:
@@ -126,7 +144,7 @@ class Cluster:
 
     def __init__(self, scenario: str) -> None:
         self.scenario, self.folder = scenario, ROOT / ".build" / f"molecule-{scenario}"
-        self.boxes = [Box(path.name[len("address-"):], self.folder) for path in sorted(self.folder.glob("address-*"))]
+        self.boxes = [Box(path.name[len("address-") :], self.folder) for path in sorted(self.folder.glob("address-*"))]
         self.operator = Operator(str(ROOT / "molecule" / scenario / "inventory"))
         self.key = (self.folder / "secret").read_text().split()[0]
 

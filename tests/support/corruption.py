@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What damage, editors and other programs make of a JSON record."""
+
 from __future__ import annotations
 
 import contextlib
@@ -14,18 +15,57 @@ import typing as t
 
 #: Values of every kind, and texts that break what uses them as a time, a number, a path or a command.
 VALUES: list[t.Any] = [
-    None, True, False, 0, -1, 7, 1.5, 1e308, float("inf"), float("nan"), 10**400, "", "abc", "../../etc", "/", "a\0b", "\ud800",
+    None,
+    True,
+    False,
+    0,
+    -1,
+    7,
+    1.5,
+    1e308,
+    float("inf"),
+    float("nan"),
+    10**400,
+    "",
+    "abc",
+    "../../etc",
+    "/",
+    "a\0b",
+    "\ud800",
     "\x1b[31m",
-    "2026-01-01", "9999-99-99T99:99:99Z", "x" * 5000,
-    [], [[]], ["x"], [None], {}, {"a": "b"}, [{"a": {}}]]
+    "2026-01-01",
+    "9999-99-99T99:99:99Z",
+    "x" * 5000,
+    [],
+    [[]],
+    ["x"],
+    [None],
+    {},
+    {"a": "b"},
+    [{"a": {}}],
+]
 
 #: Whole contents that are no record.
 CONTENTS: dict[str, bytes] = {
-    "empty": b"", "blank": b"  \n", "garbage": bytes(range(256)), "not UTF-8": b'{"a": "\xff\xfe"}', "zeros": b"\0" * 4096,
+    "empty": b"",
+    "blank": b"  \n",
+    "garbage": bytes(range(256)),
+    "not UTF-8": b'{"a": "\xff\xfe"}',
+    "zeros": b"\0" * 4096,
     "list": b"[1, 2]",
-    "null": b"null", "number": b"7", "text": b'"abc"', "object": b"{}", "word": b"WRONG", "deep list": b"[" * 200_000,
-    "deep object": b'{"a":' * 100_000, "closed and deep": b"[" * 900 + b"]" * 900, "digits": b"9" * 100_000,
-    "surrogate": b'{"\\ud800": "\\udfff"}', "two": b'{} {}', "utf-16": '{"a": 1}'.encode("utf-16")}
+    "null": b"null",
+    "number": b"7",
+    "text": b'"abc"',
+    "object": b"{}",
+    "word": b"WRONG",
+    "deep list": b"[" * 200_000,
+    "deep object": b'{"a":' * 100_000,
+    "closed and deep": b"[" * 900 + b"]" * 900,
+    "digits": b"9" * 100_000,
+    "surrogate": b'{"\\ud800": "\\udfff"}',
+    "two": b"{} {}",
+    "utf-16": '{"a": 1}'.encode("utf-16"),
+}
 
 
 def other_kind(value: t.Any) -> t.Any:
@@ -64,9 +104,13 @@ def _socket(path: str) -> None:
 
 #: What may be in a record's place.
 PLACES: dict[str, t.Callable[[str], None]] = {
-    "a folder": os.mkdir, "a pipe": _fifo, "a socket": _socket, "a link to nothing": lambda path: os.symlink("nowhere", path),
+    "a folder": os.mkdir,
+    "a pipe": _fifo,
+    "a socket": _socket,
+    "a link to nothing": lambda path: os.symlink("nowhere", path),
     "a link to itself": lambda path: os.symlink(os.path.basename(path), path),
-    "an endless file": lambda path: os.symlink("/dev/zero", path)}
+    "an endless file": lambda path: os.symlink("/dev/zero", path),
+}
 
 
 @contextlib.contextmanager
@@ -99,8 +143,10 @@ class Hang(BaseException):
 @contextlib.contextmanager
 def no_hang(seconds: float) -> t.Iterator[None]:
     """:raises Hang: when the block takes so long."""
+
     def end(_number: int, _frame: types.FrameType | None) -> None:
         raise Hang(f"no end within {seconds:g} s")
+
     before = signal.signal(signal.SIGALRM, end)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
@@ -117,9 +163,9 @@ def damages(path: str) -> t.Iterator[tuple[str, bytes | t.Callable[[str], None]]
     if os.path.isfile(path):
         with open(path, "rb") as stream:
             content = stream.read()
-        yield "cut", content[:len(content) // 2]
+        yield "cut", content[: len(content) // 2]
         if content:
-            yield "one bit", content[:len(content) // 3] + bytes([content[len(content) // 3] ^ 0x10]) + content[len(content) // 3 + 1:]
+            yield "one bit", content[: len(content) // 3] + bytes([content[len(content) // 3] ^ 0x10]) + content[len(content) // 3 + 1 :]
         with contextlib.suppress(ValueError):
             for name, value in variants(json.loads(content)):
                 yield name, json.dumps(value).encode()

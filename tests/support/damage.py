@@ -1,4 +1,5 @@
 """Damage to archives, as a disk, a network or a person does it."""
+
 from __future__ import annotations
 
 import hashlib

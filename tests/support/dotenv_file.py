@@ -1,4 +1,5 @@
 """A `.env` file as people write it by hand, with everything that programs disagree about, and what it says."""
+
 from __future__ import annotations
 
 #: Lines, and the names and values that the npm package dotenv reads in them.
@@ -7,9 +8,11 @@ LINES = [
     ('DOUBLE="value" # comment', {"DOUBLE": "value"}),
     ("BARE=value # comment", {"BARE": "value"}),
     ("SINGLE='v # no comment'", {"SINGLE": "v # no comment"}),
-    ('PEM="-----BEGIN KEY-----\nMIIB+/ab==\n-----END KEY-----" # key\nAFTER=2',
-     {"PEM": "-----BEGIN KEY-----\nMIIB+/ab==\n-----END KEY-----", "AFTER": "2"}),
-    ("TICKS=`it's \"so\"`", {"TICKS": "it's \"so\""}),
+    (
+        'PEM="-----BEGIN KEY-----\nMIIB+/ab==\n-----END KEY-----" # key\nAFTER=2',
+        {"PEM": "-----BEGIN KEY-----\nMIIB+/ab==\n-----END KEY-----", "AFTER": "2"},
+    ),
+    ('TICKS=`it\'s "so"`', {"TICKS": 'it\'s "so"'}),
     ('FEED="a\\nb\\rc"', {"FEED": "a\nb\rc"}),
     ("NO_FEED='a\\nb'", {"NO_FEED": "a\\nb"}),
     ("DOS=1\r\nDOS_QUOTED='2'\r\n", {"DOS": "1", "DOS_QUOTED": "2"}),

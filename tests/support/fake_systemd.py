@@ -4,6 +4,7 @@
 
 Run as a program, it is ``systemctl`` of a folder.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -127,8 +128,14 @@ class FakeSystemd:
         for pair in values("BindReadOnlyPaths"):
             source, _colon, target = shlex.split(pair)[0].partition(":")
             argv = [*UNSHARE, *([] if os.geteuid() == 0 else ["--user", "--map-root-user"]), "sh", "-c", BIND, "sh", source, target, *argv]
-        process = subprocess.Popen(argv, cwd=(values("WorkingDirectory") or ["/"])[0], env={"PATH": path, **environment},
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(
+            argv,
+            cwd=(values("WorkingDirectory") or ["/"])[0],
+            env={"PATH": path, **environment},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         if values("Type") == ["oneshot"]:
             process.wait()
         else:

@@ -1,4 +1,5 @@
 """Three hosts on this machine in one inventory, whose connections can be cut."""
+
 from __future__ import annotations
 
 import contextlib
@@ -26,8 +27,12 @@ class Fleet:
         settings["secret_file"] = str(ROOT / ".build" / "secrets" / "local")
         hosts = {}
         for name, site in self.sites.items():
-            hosts[name] = {**site.operator.settings, "mobius_keep_releases": 20, "ansible_connection": "cuttable",
-                           "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+            hosts[name] = {
+                **site.operator.settings,
+                "mobius_keep_releases": 20,
+                "ansible_connection": "cuttable",
+                "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+            }
         (folder / "hosts.yml").write_text(yaml.safe_dump({"mobius": {"hosts": hosts, "vars": settings}}))
         (folder / "cut").mkdir()
         self.operator = Operator("local")

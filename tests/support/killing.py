@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Kill a piece of work with SIGKILL right before one of its effects, in a process of its own."""
+
 from __future__ import annotations
 
 import functools
@@ -16,9 +17,18 @@ from ansible_collections.mobius.ops.plugins.module_utils._service.proxy import h
 from ansible_collections.mobius.ops.plugins.module_utils._target import history, switch_journal
 
 #: What changes something that lasts, or takes long. Between two of them a kill makes no difference.
-EFFECTS = ((fs, "write_json"), (fs, "atomic_symlink"), (history, "record"), (migration, "_run"), (readiness, "ready"),
-           (process_service.ProcessService, "start"), (process_service.ProcessService, "stop"),
-           (haproxy.Proxy, "point"), (haproxy.Proxy, "release"), (switch_journal.Journal, "end"))
+EFFECTS = (
+    (fs, "write_json"),
+    (fs, "atomic_symlink"),
+    (history, "record"),
+    (migration, "_run"),
+    (readiness, "ready"),
+    (process_service.ProcessService, "start"),
+    (process_service.ProcessService, "stop"),
+    (haproxy.Proxy, "point"),
+    (haproxy.Proxy, "release"),
+    (switch_journal.Journal, "end"),
+)
 
 
 def killed_before(number: int, work: t.Callable[[], t.Any], only: str = "", effects: t.Sequence[tuple[t.Any, str]] = EFFECTS) -> str:
@@ -76,6 +86,7 @@ def _trap(number: int, writing: int, only: str, effects: t.Sequence[tuple[t.Any,
                 os.write(writing, name.encode())
                 os.kill(os.getpid(), signal.SIGKILL)
             return real(*words, **options)
+
         return called
 
     os.set_inheritable(writing, False)

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A server of bare connections, for answers that no HTTP server would give."""
+
 from __future__ import annotations
 
 import socket

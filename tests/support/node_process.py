@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A real Node process with a server whose event loop can be made to hang."""
+
 from __future__ import annotations
 
 import contextlib
@@ -31,8 +32,13 @@ class Node:
         self.inspector = free_port()
         self.place = node_exceptions.Place([str(folder)])
         (folder / "app.mjs").write_text(SERVER)
-        self.process = subprocess.Popen([shutil.which("node"), f"--inspect-port=127.0.0.1:{self.inspector}", "app.mjs"], cwd=folder,
-                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.process = subprocess.Popen(
+            [shutil.which("node"), f"--inspect-port=127.0.0.1:{self.inspector}", "app.mjs"],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
         self.pid, self.port = self.process.pid, int(self.process.stdout.readline())
 
     def get(self, path: str = "/", timeout: float = HANG) -> bytes:

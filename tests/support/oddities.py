@@ -5,6 +5,7 @@
 The functions that begin with ``_`` and stand in :data:`KINDS` each make one kind, in a folder that is given, from random choices that are
 given: the same choices make the same tree.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -22,28 +23,76 @@ from support.state import REST, State
 
 #: Names that a file may have, each a kind of its own.
 NAMES = {
-    "line feed": b"line\nbreak", "only a line feed": b"\n", "tab and return": b"tab\tand\rreturn", "control": b"\x01\x1b[31m\x7f",
-    "latin": b"latin \xe9\xff", "no utf-8": b"\x80", "encoded surrogate": b"half \xed\xa0\x80", "overlong": b"over\xc0\xaf",
-    "dash": b"-rf", "two dashes": b"--help", "255 bytes": b"x" * 255, "255 bytes of two each": "é".encode() * 127 + b"x",
-    "spaces": b"  begins and ends  ", "backslash": b"back\\slash\\n", "quotes": b"quote\"'`$(id)`", "pattern": b"*?[a-z]{b,c}",
-    "percent": b"%2e%2e%2f %s %d", "emoji": "😀‍👩".encode(), "decomposed": "e\u0301".encode(), "composed": "é".encode(),
-    "right to left": "gpj.\u202etxt".encode(), "upper": b"CASE.TXT", "lower": b"case.txt", "hidden": b".hidden", "dots": b"...",
-    "windows": b"con", "drive": b"C:", "home": b"~root", "comment": b"#", "manifest": b"MANIFEST.json",
-    "archive": b"dhash_production_20260101_000000.zip.sha256", "work": b".restore-mine", "kept": b".kept-mine", "equals": b"=cmd|x",
+    "line feed": b"line\nbreak",
+    "only a line feed": b"\n",
+    "tab and return": b"tab\tand\rreturn",
+    "control": b"\x01\x1b[31m\x7f",
+    "latin": b"latin \xe9\xff",
+    "no utf-8": b"\x80",
+    "encoded surrogate": b"half \xed\xa0\x80",
+    "overlong": b"over\xc0\xaf",
+    "dash": b"-rf",
+    "two dashes": b"--help",
+    "255 bytes": b"x" * 255,
+    "255 bytes of two each": "é".encode() * 127 + b"x",
+    "spaces": b"  begins and ends  ",
+    "backslash": b"back\\slash\\n",
+    "quotes": b"quote\"'`$(id)`",
+    "pattern": b"*?[a-z]{b,c}",
+    "percent": b"%2e%2e%2f %s %d",
+    "emoji": "😀‍👩".encode(),
+    "decomposed": "e\u0301".encode(),
+    "composed": "é".encode(),
+    "right to left": "gpj.\u202etxt".encode(),
+    "upper": b"CASE.TXT",
+    "lower": b"case.txt",
+    "hidden": b".hidden",
+    "dots": b"...",
+    "windows": b"con",
+    "drive": b"C:",
+    "home": b"~root",
+    "comment": b"#",
+    "manifest": b"MANIFEST.json",
+    "archive": b"dhash_production_20260101_000000.zip.sha256",
+    "work": b".restore-mine",
+    "kept": b".kept-mine",
+    "equals": b"=cmd|x",
     "at": b"@args",
 }
 #: Times in nanoseconds: of 1600, 1901, 1969, 1970, 2038, 2106, 2263, 2400, 2446.
 TIMES = {
-    "1600": -11_676_096_000_000_000_000, "1901": -2_147_483_649_000_000_001, "1969": -1, "1970": 0, "2001": 10**18 + 1,
-    "2038": 2**31 * 10**9 + 999_999_999, "2106": 2**32 * 10**9, "2263": 9_246_182_400 * 10**9 + 5, "2400": 13_569_465_600_123_456_789,
-    "2446": 15_021_072_000 * 10**9, "whole": 1_700_000_000 * 10**9,
+    "1600": -11_676_096_000_000_000_000,
+    "1901": -2_147_483_649_000_000_001,
+    "1969": -1,
+    "1970": 0,
+    "2001": 10**18 + 1,
+    "2038": 2**31 * 10**9 + 999_999_999,
+    "2106": 2**32 * 10**9,
+    "2263": 9_246_182_400 * 10**9 + 5,
+    "2400": 13_569_465_600_123_456_789,
+    "2446": 15_021_072_000 * 10**9,
+    "whole": 1_700_000_000 * 10**9,
 }
-SIZES = {"empty": 0, "one byte": 1, "page": 4096, "page and one": 4097, "block less one": 2**20 - 1, "block": 2**20,
-         "block and one": 2**20 + 1}
+SIZES = {
+    "empty": 0,
+    "one byte": 1,
+    "page": 4096,
+    "page and one": 4097,
+    "block less one": 2**20 - 1,
+    "block": 2**20,
+    "block and one": 2**20 + 1,
+}
 MODES = (0o000, 0o200, 0o400, 0o444, 0o555, 0o600, 0o640, 0o711, 0o777, 0o1644)
 FOLDER_MODES = (0o000, 0o500, 0o555, 0o700, 0o1777, 0o2775)
-TARGETS = {"dangling": b"/nowhere/at/all", "absolute": b"/etc/passwd", "up": b"../../../../..", "itself": b"itself", "long": b"x/" * 2000,
-           "strange": b"\xff/\n\xed\xa0\x80", "space": b" "}
+TARGETS = {
+    "dangling": b"/nowhere/at/all",
+    "absolute": b"/etc/passwd",
+    "up": b"../../../../..",
+    "itself": b"itself",
+    "long": b"x/" * 2000,
+    "strange": b"\xff/\n\xed\xa0\x80",
+    "space": b" ",
+}
 ANYWHERE = ("config", "database", "uploads", "generated", "logs")
 FREE = ("uploads", "generated")
 
@@ -92,6 +141,7 @@ def _timed(what: str, when: int) -> t.Callable[[Place], None]:
                 os.symlink(b"x", path)
             with contextlib.suppress(OverflowError, OSError):  # a file system that refuses such a time; most clip it
                 os.utime(path, ns=(REST, when), follow_symlinks=False)
+
     return make
 
 
@@ -107,6 +157,7 @@ def _moded(mode: int) -> t.Callable[[Place], None]:
     def make(place: Place) -> None:
         if os.geteuid() == 0 or mode & 0o400:
             os.chmod(place.put(f"mode {mode:04o}", place.some()), mode)
+
     return make
 
 
@@ -117,6 +168,7 @@ def _folder_moded(mode: int) -> t.Callable[[Place], None]:
         place.put(path + b"/in it", b"x")
         if os.geteuid() == 0 or mode & 0o500 == 0o500:
             os.chmod(path, mode)
+
     return make
 
 
@@ -133,6 +185,7 @@ def _sparse(what: str, pieces: t.Sequence[int], size: int) -> t.Callable[[Place]
                 stream.write(place.chance.randbytes(100))
             stream.truncate(size)
         os.utime(path, ns=(REST, REST))
+
     return make
 
 
@@ -179,8 +232,12 @@ def _tagged(place: Place) -> None:
     for path in (place.put("tagged", place.some()), place.path("tagged folder")):
         if path.endswith(b"folder"):
             os.mkdir(path)
-        for name, value in ((b"user.text", b"text"), (b"user.bytes", bytes(range(256))), ("user.\u00fc".encode(), b""),
-                            (b"user." + b"x" * 200, b"y")):
+        for name, value in (
+            (b"user.text", b"text"),
+            (b"user.bytes", bytes(range(256))),
+            ("user.\u00fc".encode(), b""),
+            (b"user." + b"x" * 200, b"y"),
+        ):
             try:
                 os.setxattr(path, name, value)
             except OSError as error:
@@ -197,14 +254,20 @@ def _owned(place: Place) -> None:
 def _database(journal: str, pages: int = 4096) -> t.Callable[[Place], None]:
     def make(place: Place) -> None:
         _sqlite(place, f"{journal} {pages}.db", journal, pages)
+
     return make
 
 
 def _sqlite(place: Place, name: str, journal: str, pages: int = 4096, sql: t.Sequence[str] = ()) -> bytes:
     path = place.path(name)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
-        for statement in (f"PRAGMA page_size={pages}", f"PRAGMA journal_mode={journal}", "PRAGMA synchronous=OFF",
-                          "CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT)", *sql):
+        for statement in (
+            f"PRAGMA page_size={pages}",
+            f"PRAGMA journal_mode={journal}",
+            "PRAGMA synchronous=OFF",
+            "CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT)",
+            *sql,
+        ):
             database.execute(statement)
         database.executemany("INSERT INTO note (text) VALUES (?)", [(place.chance.randbytes(20).hex(),) for _row in range(20)])
     os.utime(path, ns=(REST, REST))
@@ -267,6 +330,7 @@ def _folder_of(what: str, names: t.Sequence[str]) -> t.Callable[[Place], None]:
             path = place.path(f"{what}/{name}")
             os.makedirs(os.path.dirname(path), exist_ok=True)
             place.put(path, place.some())
+
     return make
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A host that pages on a simulated clock, through receivers that note in a file what they got."""
+
 from __future__ import annotations
 
 import collections
@@ -23,7 +24,11 @@ SETTINGS: dict[str, t.Any] = {
     "contacts": {"channels": {name: {} for name in (*CHANNELS, "spare")}, "people": {"anna": {"channels": list(CHANNELS)}}},
     "oncall": {"sre": {"people": ["anna"], "start": "2026-11-02"}},
     "escalation": {"1": [{"after": minutes, "notify": ["sre"]} for minutes in MINUTES]},
-    "env": "production", "host": "web1", "link": "", "urls_file": ""}
+    "env": "production",
+    "host": "web1",
+    "link": "",
+    "urls_file": "",
+}
 
 
 class Paged:
@@ -52,21 +57,46 @@ class Paged:
         """Open an incident so many minutes after noon; its id."""
         name = f"INC-20261103-{number}"
         opened = NOON + datetime.timedelta(minutes=minutes)
-        fs.write_json(self.layout.path("incidents", name + ".json"), {
-            "id": name, "title": f"Renders fail {number}", "severity": 1, "status": "open", "env": "production", "release": "v1",
-            "summary": "went back to v0", "opened": clock.iso(opened), "evidence": {"backup": "a.zip"}, **facts})
+        fs.write_json(
+            self.layout.path("incidents", name + ".json"),
+            {
+                "id": name,
+                "title": f"Renders fail {number}",
+                "severity": 1,
+                "status": "open",
+                "env": "production",
+                "release": "v1",
+                "summary": "went back to v0",
+                "opened": clock.iso(opened),
+                "evidence": {"backup": "a.zip"},
+                **facts,
+            },
+        )
         return name
 
     def opened(self, number: int) -> str:
         """Open an incident now, as what goes wrong does: a log of events; its id. The clock of this process is to be the simulated one."""
-        return str(incidents.open_incident(self.layout, {
-            "title": f"Renders fail {number}", "severity": 1, "env": "production", "release": "v1", "summary": "went back to v0",
-            "fleet": f"2026-11-03 {number}"})["id"])
+        return str(
+            incidents.open_incident(
+                self.layout,
+                {
+                    "title": f"Renders fail {number}",
+                    "severity": 1,
+                    "env": "production",
+                    "release": "v1",
+                    "summary": "went back to v0",
+                    "fleet": f"2026-11-03 {number}",
+                },
+            )["id"]
+        )
 
     def noted(self, name: str) -> list[tuple[float, int, tuple[str, ...]]]:
         """Minute, level and channels of each page that the record of an incident knows, in their order."""
-        return [((clock.parse(event["when"]) - NOON).total_seconds() / 60, event["level"], tuple(event["channels"]))
-                for event in incident_record.read(self.layout, name)["events"] if event["what"] == incident_log.PAGED]
+        return [
+            ((clock.parse(event["when"]) - NOON).total_seconds() / 60, event["level"], tuple(event["channels"]))
+            for event in incident_record.read(self.layout, name)["events"]
+            if event["what"] == incident_log.PAGED
+        ]
 
     def at(self, minutes: float) -> Paged:
         """Set the clock to so many minutes after noon."""

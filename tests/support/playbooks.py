@@ -1,4 +1,5 @@
 """Run the collection's playbooks as an operator does, and read their outcome."""
+
 from __future__ import annotations
 
 import atexit
@@ -57,22 +58,42 @@ class Operator:
 
     def command(self, playbook: str, *options: str, **extra: t.Any) -> list[str]:
         """The argv of one run."""
-        return [str(BIN / "ansible-playbook"), "-i", str(self.inventory), f"mobius.ops.{playbook}",
-                "--extra-vars", json.dumps({**self.settings, **extra}), *options]
+        return [
+            str(BIN / "ansible-playbook"),
+            "-i",
+            str(self.inventory),
+            f"mobius.ops.{playbook}",
+            "--extra-vars",
+            json.dumps({**self.settings, **extra}),
+            *options,
+        ]
 
     def environment(self) -> dict[str, str]:
         """The environment of a run: the tools of the virtual environment first, and `set_stats` kept."""
         paths = [str(BIN), *[path for path in os.environ["PATH"].split(os.pathsep) if "shims" not in path]]
-        return {**os.environ, "PATH": os.pathsep.join(paths), "MOBIUS_STATS_FILE": self.stats_file,
-                "ANSIBLE_STDOUT_CALLBACK": os.environ.get("MOBIUS_TEST_OUTPUT", "default"),
-                "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "support" / "callbacks"),
-                "ANSIBLE_CALLBACKS_ENABLED": "stats_file", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PYTHONUNBUFFERED": "1"}
+        return {
+            **os.environ,
+            "PATH": os.pathsep.join(paths),
+            "MOBIUS_STATS_FILE": self.stats_file,
+            "ANSIBLE_STDOUT_CALLBACK": os.environ.get("MOBIUS_TEST_OUTPUT", "default"),
+            "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "support" / "callbacks"),
+            "ANSIBLE_CALLBACKS_ENABLED": "stats_file",
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "PYTHONUNBUFFERED": "1",
+        }
 
     def start(self, playbook: str, *options: str, **extra: t.Any) -> subprocess.Popen:
         """A run in a process group of its own, with its own Python on both sides, output in a pipe: one that a test may kill."""
-        return subprocess.Popen(self.command(playbook, *options, **extra), cwd=ROOT, env=self.environment(), text=True,
-                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                start_new_session=True)
+        return subprocess.Popen(
+            self.command(playbook, *options, **extra),
+            cwd=ROOT,
+            env=self.environment(),
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
     def fork(self, playbook: str, *options: str, **extra: t.Any) -> subprocess.Popen | warm.Forked:
         """The same, forked from a process that has loaded Ansible, where there is one."""

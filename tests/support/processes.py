@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The collection's modules as real processes that a test can kill, stop, trace and limit."""
+
 from __future__ import annotations
 
 import collections
@@ -121,8 +122,13 @@ class Runner:
         #: How many seconds later than it is the newest run believed it to be.
         self.ahead = 0
         self._zygote = subprocess.Popen(
-            [sys.executable, "-m", "support.zygote"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONDONTWRITEBYTECODE": "1"})
+            [sys.executable, "-m", "support.zygote"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONDONTWRITEBYTECODE": "1"},
+        )
 
     def ask(self, **command: t.Any) -> dict[str, t.Any]:
         """One question to the process that forks."""

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Application roots with the real sample application behind the real proxy, without Ansible around them."""
+
 from __future__ import annotations
 
 import json
@@ -47,16 +48,35 @@ class ProxiedRoot:
         fs.write_text(self.layout.env_file, f"MOBIUS_API_KEYS={KEY}\nMOBIUS_CORS_ORIGINS=*\n", 0o600)
         self.store = ReleaseStore(self.layout)
         self.params: dict[str, t.Any] = {
-            "name": "mobius", "manager": "process", "command": ["node", "src/api/index.js"], "port": self.port, "host": "127.0.0.1",
-            "user": None, "environment": {"MOBIUS_STORE": "sqlite" if state == "shared" else "json"}, "stop_timeout": 2,
-            "restart_delay": 0.2, "restart_limit": 5, "restart_window": 10 * HANG, "memory_max": None,
+            "name": "mobius",
+            "manager": "process",
+            "command": ["node", "src/api/index.js"],
+            "port": self.port,
+            "host": "127.0.0.1",
+            "user": None,
+            "environment": {"MOBIUS_STORE": "sqlite" if state == "shared" else "json"},
+            "stop_timeout": 2,
+            "restart_delay": 0.2,
+            "restart_limit": 5,
+            "restart_window": 10 * HANG,
+            "memory_max": None,
             "proxy_port": None if state == "restart" else self.public,
-            "standby_port": standby, "application_state": "shared" if state == "shared" else "exclusive",
-            "drain_timeout": 2 * HANG, "drain_force": False, "job_programs": [], "held_routes": [],
-            "proxy_host": "127.0.0.1", "proxy_url": None, "proxy_certificate": None, "proxy_max_body": 2 ** 31,
-            "proxy_max_connections": 2000, "proxy_timeout": int(3 * HANG)}
-        self.checks = health.normalize_all([{
-            "url": f"http://127.0.0.1:{self.public}/health", "json": ["status == 'ok'", "release == '{release}'"], "timeout": HANG}])
+            "standby_port": standby,
+            "application_state": "shared" if state == "shared" else "exclusive",
+            "drain_timeout": 2 * HANG,
+            "drain_force": False,
+            "job_programs": [],
+            "held_routes": [],
+            "proxy_host": "127.0.0.1",
+            "proxy_url": None,
+            "proxy_certificate": None,
+            "proxy_max_body": 2**31,
+            "proxy_max_connections": 2000,
+            "proxy_timeout": int(3 * HANG),
+        }
+        self.checks = health.normalize_all(
+            [{"url": f"http://127.0.0.1:{self.public}/health", "json": ["status == 'ok'", "release == '{release}'"], "timeout": HANG}]
+        )
 
     def define(self, **params: t.Any) -> t.Any:
         """The service, its definition on disk and its proxy running."""
@@ -81,8 +101,11 @@ class ProxiedRoot:
     def release(self, release_id: str, fault: str = "", **facts: t.Any) -> str:
         """A prepared release."""
         folder = Path(self.layout.release(release_id))
-        subprocess.run([sys.executable, APP / "make_version.py", folder, "--version", release_id,
-                        *(["--fault", fault] if fault else [])], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, APP / "make_version.py", folder, "--version", release_id, *(["--fault", fault] if fault else [])],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
         prepare.link_shared(self.layout, str(folder))
         (folder / "node_modules").symlink_to(self.modules)
         self.store.save(self.store.new_record(id=release_id, version=release_id, source="test", sha256="0" * 64, **facts))

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Zip files in which every field may lie, and archives of this collection made of them."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -19,8 +20,25 @@ LOCATOR = struct.Struct("<4sLQL")
 
 #: Names of the fields, for lies.
 LOCAL_FIELDS = ("sign", "version", "flags", "method", "time", "date", "crc", "packed", "size", "name_length", "extra_length")
-CENTRAL_FIELDS = ("sign", "made_by", "version", "flags", "method", "time", "date", "crc", "packed", "size", "name_length",
-                  "extra_length", "comment_length", "disk", "internal", "external", "offset")
+CENTRAL_FIELDS = (
+    "sign",
+    "made_by",
+    "version",
+    "flags",
+    "method",
+    "time",
+    "date",
+    "crc",
+    "packed",
+    "size",
+    "name_length",
+    "extra_length",
+    "comment_length",
+    "disk",
+    "internal",
+    "external",
+    "offset",
+)
 END_FIELDS = ("sign", "disk", "directory_disk", "here", "count", "length", "start", "comment_length")
 END64_FIELDS = ("sign", "record", "made_by", "version", "disk", "directory_disk", "here", "count", "length", "start")
 
@@ -52,21 +70,33 @@ class Member:
         return packer.compress(self.content) + packer.flush()
 
     def _facts(self, packed: bytes) -> Lies:
-        return {"version": 20, "made_by": 3 << 8 | 45, "flags": 0 if self.name.isascii() else 0x800,
-                "method": 8 if self.deflated else 0, "time": 0, "date": 0x5C21, "crc": zlib.crc32(self.content),
-                "packed": len(packed), "size": len(self.content), "disk": 0, "internal": 0,
-                "external": (self.mode & 0xFFFF) << 16 | 0x10 * self.name.endswith(b"/"), "comment_length": len(self.comment)}
+        return {
+            "version": 20,
+            "made_by": 3 << 8 | 45,
+            "flags": 0 if self.name.isascii() else 0x800,
+            "method": 8 if self.deflated else 0,
+            "time": 0,
+            "date": 0x5C21,
+            "crc": zlib.crc32(self.content),
+            "packed": len(packed),
+            "size": len(self.content),
+            "disk": 0,
+            "internal": 0,
+            "external": (self.mode & 0xFFFF) << 16 | 0x10 * self.name.endswith(b"/"),
+            "comment_length": len(self.comment),
+        }
 
     def parts(self, offset: int) -> tuple[bytes, bytes]:
         """The member as it lies in the file at *offset*, and its record of the directory."""
         packed = self._packed()
         facts = self._facts(packed)
         made = []
-        for layout, fields, lies, sign in ((LOCAL, LOCAL_FIELDS, self.local, b"PK\3\4"),
-                                           (CENTRAL, CENTRAL_FIELDS, self.central, b"PK\1\2")):
+        for layout, fields, lies, sign in (
+            (LOCAL, LOCAL_FIELDS, self.local, b"PK\3\4"),
+            (CENTRAL, CENTRAL_FIELDS, self.central, b"PK\1\2"),
+        ):
             name, extra = lies.get("name", self.name), lies.get("extra", b"")
-            true = {**facts, "sign": sign, "name_length": len(name), "extra_length": len(extra),
-                    "offset": offset + len(self.before)}
+            true = {**facts, "sign": sign, "name_length": len(name), "extra_length": len(extra), "offset": offset + len(self.before)}
             values = [lies.get(field, true[field]) for field in fields]
             made.append(layout.pack(*_fitting(layout, values)) + name + extra)
         return self.before + made[0] + packed + self.after, made[1] + self.comment
@@ -98,14 +128,24 @@ class Zip:
         start = len(made)
         for number in range(len(records)) if self.order is None else self.order:
             made += records[number]
-        true = {"sign": b"PK\5\6", "disk": 0, "directory_disk": 0, "here": len(records), "count": len(records),
-                "length": len(made) - start, "start": start, "comment_length": len(self.comment), "record": 44,
-                "made_by": 45, "version": 45}
+        true = {
+            "sign": b"PK\5\6",
+            "disk": 0,
+            "directory_disk": 0,
+            "here": len(records),
+            "count": len(records),
+            "length": len(made) - start,
+            "start": start,
+            "comment_length": len(self.comment),
+            "record": 44,
+            "made_by": 45,
+            "version": 45,
+        }
         if self.end64 is not None:
             at = len(made)
             lies = {"sign": b"PK\6\6", **self.end64}
             made += END64.pack(*_fitting(END64, [lies.get(field, true[field]) for field in END64_FIELDS]))
-            made += LOCATOR.pack(b"PK\6\7", 0, self.end64.get("locator", at) % 2 ** 64, 1)
+            made += LOCATOR.pack(b"PK\6\7", 0, self.end64.get("locator", at) % 2**64, 1)
         made += END.pack(*_fitting(END, [self.end.get(field, true[field]) for field in END_FIELDS]))
         return bytes(made + self.comment + self.suffix)
 
@@ -133,8 +173,17 @@ TYPES = {"dir": stat.S_IFDIR, "file": stat.S_IFREG, "symlink": stat.S_IFLNK}
 
 def entry(path: str, kind: str = "file", content: bytes = b"content", **more: t.Any) -> dict[str, t.Any]:
     """A right entry of a manifest; *more* makes it wrong."""
-    made = {"path": path, "type": kind, "size": 0 if kind == "dir" else len(content), "mode": "0755" if kind == "dir" else "0644",
-            "uid": 0, "gid": 0, "owner": "root", "group": "root", "mtime_ns": 10**18}
+    made = {
+        "path": path,
+        "type": kind,
+        "size": 0 if kind == "dir" else len(content),
+        "mode": "0755" if kind == "dir" else "0644",
+        "uid": 0,
+        "gid": 0,
+        "owner": "root",
+        "group": "root",
+        "mtime_ns": 10**18,
+    }
     if kind != "dir":
         made["sha256"] = hashlib.sha256(content).hexdigest()
     if kind == "symlink":
@@ -187,9 +236,21 @@ class Forged:
 
 def forged() -> Forged:
     """An archive without a fault, small."""
-    made = Forged(Zip([Member(b"MANIFEST.json")]), [], {
-        "schema": 1, "name": "dhash_production_20260101_000000.zip", "env": "production", "created": "2026-01-01T00:00:00Z",
-        "release": None, "components": ["uploads", "logs"], "empty": [], "skipped": [], "problems": 0})
+    made = Forged(
+        Zip([Member(b"MANIFEST.json")]),
+        [],
+        {
+            "schema": 1,
+            "name": "dhash_production_20260101_000000.zip",
+            "env": "production",
+            "created": "2026-01-01T00:00:00Z",
+            "release": None,
+            "components": ["uploads", "logs"],
+            "empty": [],
+            "skipped": [],
+            "problems": 0,
+        },
+    )
     made.add("uploads", "dir")
     made.add("uploads/a.txt")
     made.add("uploads/sub", "dir")

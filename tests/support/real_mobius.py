@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The real MOBIUS, checked out elsewhere, with its operator and one of its users: on this machine, or on a host with systemd."""
+
 from __future__ import annotations
 
 import contextlib
@@ -23,14 +24,25 @@ SOURCE = Path(os.environ.get("MOBIUS_SOURCE", ""))
 KEY = "k" * 32
 ORIGIN = "https://mobius.example"
 #: Two scenes of a second each.
-RENDER = {"config": {"projectId": "p0", "video": {"resolution": {"width": 320, "height": 180}, "fps": 10},
-                     "timing": {"scenes": [{"id": "one", "durationSec": 1}, {"id": "two", "durationSec": 1}]}}}
+RENDER = {
+    "config": {
+        "projectId": "p0",
+        "video": {"resolution": {"width": 320, "height": 180}, "fps": 10},
+        "timing": {"scenes": [{"id": "one", "durationSec": 1}, {"id": "two", "durationSec": 1}]},
+    }
+}
 #: What the real one needs of an operator: keys, an origin, no install scripts (they download), and a client that is built already stays.
 SETTINGS: dict[str, t.Any] = {
-    "mobius_dotenv": {"MOBIUS_API_KEYS": KEY, "API_KEY": KEY}, "mobius_service_environment": {"MOBIUS_CORS_ORIGINS": ORIGIN},
+    "mobius_dotenv": {"MOBIUS_API_KEYS": KEY, "API_KEY": KEY},
+    "mobius_service_environment": {"MOBIUS_CORS_ORIGINS": ORIGIN},
     "mobius_health_assertions": ["status == 'ok'"],
-    "mobius_npm_ci_args": ["--omit=dev", "--ignore-scripts"], "mobius_build_npm_ci_args": ["--ignore-scripts"],
-    "mobius_watch_duration": 5, "mobius_watch_interval": 1, "mobius_rollback_watch_duration": 0, "mobius_min_free_mb": 100}
+    "mobius_npm_ci_args": ["--omit=dev", "--ignore-scripts"],
+    "mobius_build_npm_ci_args": ["--ignore-scripts"],
+    "mobius_watch_duration": 5,
+    "mobius_watch_interval": 1,
+    "mobius_rollback_watch_duration": 0,
+    "mobius_min_free_mb": 100,
+}
 
 
 class Mobius:

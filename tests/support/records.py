@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A root with every record that the collection keeps, and every module that reads one."""
+
 from __future__ import annotations
 
 import contextlib
@@ -66,9 +67,24 @@ try:
 except ImportError:  # ansible-core 2.16
     patch_module_args = None
 
-WATCH = {"service": "mobius", "duration": 60.0, "interval": 60.0, "retry_interval": 1.0, "initial_delay": 0.0, "failure_threshold": 3,
-         "error_threshold": 5, "restart_limit": 3, "recovery_threshold": 2, "auto_rollback": True, "ready_timeout": 1.0, "env": "local",
-         "requests": 1, "metrics_interval": 0.0, "thresholds": {}, "keep": 0}
+WATCH = {
+    "service": "mobius",
+    "duration": 60.0,
+    "interval": 60.0,
+    "retry_interval": 1.0,
+    "initial_delay": 0.0,
+    "failure_threshold": 3,
+    "error_threshold": 5,
+    "restart_limit": 3,
+    "recovery_threshold": 2,
+    "auto_rollback": True,
+    "ready_timeout": 1.0,
+    "env": "local",
+    "requests": 1,
+    "metrics_interval": 0.0,
+    "thresholds": {},
+    "keep": 0,
+}
 DOWN = [{"name": "h", "url": "http://127.0.0.1:1/", "timeout": 1}]
 PEOPLE: dict[str, t.Any] = {"contacts": {"channels": {"mail": {}, "room": {}}}, "oncall": {}, "escalation": {"2": [{"notify": ["mail"]}]}}
 SETUP = {"name": "mobius", "manager": "process", "command": ["true"], "host": "127.0.0.1"}
@@ -112,8 +128,22 @@ def scheduled(place: Layout) -> None:
     """Let the host have done a job by itself, and looked at its disks."""
     jobs = {name: schedule_record.Planned("daily", 86400.0, "2026-01-01T00:00:00Z", {}) for name in ("backup", "metrics")}
     schedule_record.save(place, schedule_record.Schedule("local", "mobius", "none", jobs))
-    schedule_record.note(place, schedule_record.Run("backup", "2026-01-01T00:00:00Z", 99999999, 7, "2026-01-01T00:00:01Z", "backed_up",
-                                                    "a.zip.", True, 1.0, 0, "2026-01-01T00:00:01Z"))
+    schedule_record.note(
+        place,
+        schedule_record.Run(
+            "backup",
+            "2026-01-01T00:00:00Z",
+            99999999,
+            7,
+            "2026-01-01T00:00:01Z",
+            "backed_up",
+            "a.zip.",
+            True,
+            1.0,
+            0,
+            "2026-01-01T00:00:01Z",
+        ),
+    )
     at = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
     schedule_series.keep(place, at, "running", 1.0, [{"metric": "disk_used_bytes", "subject": "/", "value": 7}], 90)
 
@@ -129,8 +159,9 @@ def quarantine(place: Layout) -> None:
 
 def hold(place: Layout) -> None:
     """Let somebody hold the deploy lock."""
-    target_deploy_lock.DeployLock(place).hold({
-        "owner": "ada", "reason": "test", "env": "local", "host": "laptop", "process": "", "expiry": 1e6})
+    target_deploy_lock.DeployLock(place).hold(
+        {"owner": "ada", "reason": "test", "env": "local", "host": "laptop", "process": "", "expiry": 1e6}
+    )
 
 
 def root(place: Layout) -> str:
@@ -140,27 +171,72 @@ def root(place: Layout) -> str:
     store = ReleaseStore(place)
     release_of(store, "r1")
     release_of(store, "r2")
-    params = {**SETUP, "port": 1, "user": None, "environment": None, "stop_timeout": 1.0, "restart_delay": 1.0, "restart_limit": 3,
-              "restart_window": 60.0, "proxy_port": None, "drain_timeout": 1.0, "drain_force": False, "job_programs": []}
+    params = {
+        **SETUP,
+        "port": 1,
+        "user": None,
+        "environment": None,
+        "stop_timeout": 1.0,
+        "restart_delay": 1.0,
+        "restart_limit": 3,
+        "restart_window": 60.0,
+        "proxy_port": None,
+        "drain_timeout": 1.0,
+        "drain_force": False,
+        "job_programs": [],
+    }
     service = service_registry.service_for(place, definition.build_spec(place, params))
     service.save()
-    fs.write_json(os.path.join(service.folder, "status.json"), {
-        "state": "failed", "restarts": 3, "pid": 99999999, "ticks": 7, "supervisor_pid": 99999998, "supervisor_ticks": 8, "console_from": 0,
-        "started": "2026-01-01T00:00:00Z", "last_exit": {"when": "2026-01-01T00:00:00Z", "how": "exit status 3"}, "app_path": "bound"})
-    fs.write_json(os.path.join(service.folder, "started.json"), {
-        "names": ["A"], "settings": {"command": ["true"]}, "unit": "0", "process": [7, 8]})
+    fs.write_json(
+        os.path.join(service.folder, "status.json"),
+        {
+            "state": "failed",
+            "restarts": 3,
+            "pid": 99999999,
+            "ticks": 7,
+            "supervisor_pid": 99999998,
+            "supervisor_ticks": 8,
+            "console_from": 0,
+            "started": "2026-01-01T00:00:00Z",
+            "last_exit": {"when": "2026-01-01T00:00:00Z", "how": "exit status 3"},
+            "app_path": "bound",
+        },
+    )
+    fs.write_json(
+        os.path.join(service.folder, "started.json"), {"names": ["A"], "settings": {"command": ["true"]}, "unit": "0", "process": [7, 8]}
+    )
     checks = health.normalize_all(DOWN)
     fill(place, service, checks)
     watcher = watch_watcher.Watcher(watch_control.create(place, {**WATCH, "checks": checks}))
     watcher.record.save(status="finished", verdict="healthy", pid=99999997)
     watcher.record.metrics("round", round=1, outcome="ok", release="r2", restarts=0, fault="", evidence=[], memory_mb=1.0, checks=[])
     archive = in_process(backup, {"root": place.root, "env": "local"})["archive"]
-    begun = restore_journal.Journal.begin(place, archive=archive, env="local", components=["uploads"], sign_key=None, made=None,
-                                             service=None, wanted=False, previous=None, target=None)
+    begun = restore_journal.Journal.begin(
+        place,
+        archive=archive,
+        env="local",
+        components=["uploads"],
+        sign_key=None,
+        made=None,
+        service=None,
+        wanted=False,
+        previous=None,
+        target=None,
+    )
     begun.update(safety={}, since=0, swaps=[])
-    fs.write_json(place.path("state", "responses.json"), [{
-        "when": "2026-01-01T00:00:00Z", "alert": "Down", "cause": "loop", "actions": ["restart"], "outcome": "mended",
-        "incident": "INC-1"}])
+    fs.write_json(
+        place.path("state", "responses.json"),
+        [
+            {
+                "when": "2026-01-01T00:00:00Z",
+                "alert": "Down",
+                "cause": "loop",
+                "actions": ["restart"],
+                "outcome": "mended",
+                "incident": "INC-1",
+            }
+        ],
+    )
     quarantine(place)
     scheduled(place)
     hold(place)
@@ -198,7 +274,7 @@ def no_sentence(result: dict[str, t.Any]) -> str:
 
 def newest(root: str) -> str:
     """The id of an incident."""
-    return max(name for name in os.listdir(os.path.join(root, "incidents")) if name.endswith(".json"))[:-len(".json")]
+    return max(name for name in os.listdir(os.path.join(root, "incidents")) if name.endswith(".json"))[: -len(".json")]
 
 
 def calls(root: str, port: int, archive: str) -> dict[str, tuple[t.Any, dict[str, t.Any], bool]]:
@@ -214,8 +290,11 @@ def calls(root: str, port: int, archive: str) -> dict[str, tuple[t.Any, dict[str
         "watch stopped": (monitor, {"root": root, "state": "stopped", "env": env}, False),
         "watch started": (monitor, {**watched, "state": "started"}, True),
         "baseline": (monitor, {**watched, "state": "baseline"}, True),
-        "lock held": (deploy_lock, {"root": root, "state": "held", "owner": "x", "env": env, "host": "h", "process": "p", "reason": "t"},
-                      True),
+        "lock held": (
+            deploy_lock,
+            {"root": root, "state": "held", "owner": "x", "env": env, "host": "h", "process": "p", "reason": "t"},
+            True,
+        ),
         "lock free": (deploy_lock, {"root": root, "state": "free", "token": "x"}, False),
         "preflight": (preflight, {"root": root, "env": env, "encoders": [], "programs": {}, "lock": True}, False),
         "host_metrics": (host_metrics, {"root": root, "service": "mobius", "window": 0.01}, False),
@@ -239,8 +318,10 @@ def calls(root: str, port: int, archive: str) -> dict[str, tuple[t.Any, dict[str
         "cleanup restored": (storage_cleanup, {"root": root, "env": env, "state": "restored", "paths": ["uploads/a.png"]}, True),
         "incident": (incident, {"root": root, "env": env, "title": "x", "severity": 3}, True),
         "acknowledge": (incident, {"root": root, "env": env, "state": "acknowledged", "id": newest(root)}, True),
-        **{f"incident {state}": (incident, {"root": root, "env": env, "state": state, "id": newest(root), "why": "t"}, True)
-           for state in ("updated", "escalated", "resolved", "reopened")},
+        **{
+            f"incident {state}": (incident, {"root": root, "env": env, "state": state, "id": newest(root), "why": "t"}, True)
+            for state in ("updated", "escalated", "resolved", "reopened")
+        },
         "incidents": (incident_info, {"root": root, "show": "all"}, False),
         "incident shown": (incident_info, {"root": root, "id": newest(root)}, False),
         "alert": (alert_response, {"root": root, "env": env, "alert": "Down", "window": 0.1}, True),

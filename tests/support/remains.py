@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What tests leave running: the processes of a folder, found and ended."""
+
 from __future__ import annotations
 
 import contextlib
@@ -18,8 +19,7 @@ def processes_of(root: str) -> list[int]:
         with contextlib.suppress(OSError):
             with open(f"/proc/{pid}/cmdline", "rb") as stream:
                 command = stream.read()
-            if pid != os.getpid() and command and (
-                    root.encode() in command or os.readlink(f"/proc/{pid}/cwd").startswith(root)):
+            if pid != os.getpid() and command and (root.encode() in command or os.readlink(f"/proc/{pid}/cwd").startswith(root)):
                 found.append(pid)
     return found
 

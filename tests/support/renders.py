@@ -1,4 +1,5 @@
 """A service that starts jobs of the real ffmpeg."""
+
 from __future__ import annotations
 
 import contextlib
@@ -27,8 +28,9 @@ class Renders:
     def __init__(self, folder: Path, process: subprocess.Popen[str]) -> None:
         self.folder, self.process = folder, process
         status = {"pid": process.pid, "release": "r1"}
-        self.service = types.SimpleNamespace(spec={"job_programs": [], "user": None}, port=5001, name="mobius", status=lambda: status,
-                                             instances=lambda: [self.service])
+        self.service = types.SimpleNamespace(
+            spec={"job_programs": [], "user": None}, port=5001, name="mobius", status=lambda: status, instances=lambda: [self.service]
+        )
 
     def start(self, *words: str) -> listing.Job:
         """Let the service start ffmpeg."""
@@ -40,8 +42,23 @@ class Renders:
     def encode(self, name: str = "out.mp4", *options: str, seconds: int = 600) -> listing.Job:
         """An encode that takes as long as its clip, of which the first part has been written."""
         path = self.folder / name
-        job = self.start("-re", "-f", "lavfi", "-i", "testsrc=size=320x240:rate=25", "-t", str(seconds), "-c:v", "libx264",
-                         "-g", "5", "-tune", "zerolatency", *options, str(path))
+        job = self.start(
+            "-re",
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc=size=320x240:rate=25",
+            "-t",
+            str(seconds),
+            "-c:v",
+            "libx264",
+            "-g",
+            "5",
+            "-tune",
+            "zerolatency",
+            *options,
+            str(path),
+        )
         wait_until(lambda: path.exists() and path.stat().st_size > 0)
         return job
 

@@ -4,6 +4,7 @@
 
 A pytest plugin; ``tests/conftest.py`` loads it.
 """
+
 from __future__ import annotations
 
 import collections
@@ -76,8 +77,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{'stage':<14}{'passed':>8}{'failed':>8}{'skipped':>9}{'test seconds':>14}")
         for stage in sorted(table):
             found = table[stage]
-            terminalreporter.write_line(f"{stage:<14}{found['passed']:>8}{found['failed'] + found['error']:>8}{found['skipped']:>9}"
-                                        f"{seconds[stage]:>14.0f}")
+            terminalreporter.write_line(
+                f"{stage:<14}{found['passed']:>8}{found['failed'] + found['error']:>8}{found['skipped']:>9}{seconds[stage]:>14.0f}"
+            )
         for (stage, reason), count in sorted(reasons.items()):
             terminalreporter.write_line(f"skipped in {stage}, {count}: {reason.removeprefix('Skipped: ')}")
         if FAILED.is_dir():

@@ -4,6 +4,7 @@
 
 A pytest plugin; ``tests/conftest.py`` loads it. pytest-xdist's own ``--dist loadgroup`` finds no group with pytest 9.2.
 """
+
 from __future__ import annotations
 
 import functools
@@ -40,6 +41,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: t.Any) -> Scheduling
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the stages with long tests first; within a stage the order stays random."""
+
     def place(item: pytest.Item) -> int:
         return next((number for number, stage in enumerate(STAGES) if item.nodeid.startswith(f"tests/{stage}/")), len(STAGES))
+
     items.sort(key=place)

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A set-up root with state in every component, and the backup modules run on it as processes."""
+
 from __future__ import annotations
 
 import os

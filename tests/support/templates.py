@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Copies of prepared application roots: what playbooks made once, at another path and on another port."""
+
 from __future__ import annotations
 
 import contextlib

@@ -5,6 +5,7 @@
 By default pytest keeps those of all runs in one folder per user, and every run takes away the rights of other users on it when it begins. A
 service that runs as another user in a test of another run then cannot reach its files any more.
 """
+
 from __future__ import annotations
 
 import os
@@ -25,8 +26,14 @@ def sweep(place: str) -> None:
     """Remove what runs that have ended left in *place*, but for the newest ones."""
     running = set(processes.pids())
     with os.scandir(place) as found:
-        ours = [one for one in found if _NAME.fullmatch(one.name) and one.is_dir(follow_symlinks=False)
-                and one.stat(follow_symlinks=False).st_uid == os.geteuid() and int(one.name.rpartition("-")[2]) not in running]
+        ours = [
+            one
+            for one in found
+            if _NAME.fullmatch(one.name)
+            and one.is_dir(follow_symlinks=False)
+            and one.stat(follow_symlinks=False).st_uid == os.geteuid()
+            and int(one.name.rpartition("-")[2]) not in running
+        ]
     for one in sorted(ours, key=lambda one: one.stat(follow_symlinks=False).st_mtime)[:-KEPT]:
         walk.remove(one.path)  # a test may have left folders that are too deep for shutil
 

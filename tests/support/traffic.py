@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Traffic on an application: so many requests a second over kept-alive connections, each with its answer and its wait."""
+
 from __future__ import annotations
 
 import asyncio
@@ -110,7 +111,7 @@ class Traffic:
         edge = "edge-of-the-upload"
         head = f'--{edge}\r\nContent-Disposition: form-data; name="images"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'.encode()
         body = head + image + f"\r\n--{edge}--\r\n".encode()
-        parts = [body[at:at + len(body) // 50] for at in range(0, len(body), len(body) // 50)]
+        parts = [body[at : at + len(body) // 50] for at in range(0, len(body), len(body) // 50)]
         return f"Content-Type: multipart/form-data; boundary={edge}\r\n", parts
 
     def running(self, what: str) -> int:
@@ -125,8 +126,10 @@ class Traffic:
         """Count, failures, percentiles and the longest wait of the quick requests, in a line."""
         waits = sorted(sample.seconds for sample in self.samples if sample.what in QUICK)
         at = lambda share: waits[min(len(waits) - 1, int(share * len(waits)))] * 1000  # noqa: E731
-        return (f"{len(self.samples)} requests, {len(self.failed())} failed, p50 {at(0.5):.1f} ms, p99 {at(0.99):.1f} ms, "
-                f"longest {waits[-1]:.2f} s")
+        return (
+            f"{len(self.samples)} requests, {len(self.failed())} failed, p50 {at(0.5):.1f} ms, p99 {at(0.99):.1f} ms, "
+            f"longest {waits[-1]:.2f} s"
+        )
 
     async def _run(self) -> None:
         due, tasks = time.monotonic(), []
@@ -148,7 +151,7 @@ class Traffic:
 
     async def _worker(self, queue: asyncio.Queue[float | None]) -> None:
         connection = None
-        for number in range(10 ** 9):
+        for number in range(10**9):
             if await queue.get() is None or self._stop.is_set():
                 break
             what = "count" if number % 2 else "health"
@@ -157,22 +160,34 @@ class Traffic:
         if connection:
             connection[1].close()
 
-    async def _single(self, what: str, method: str, path: str, parts: list[bytes], header: str = "", pause: float = 0,
-                      ends: threading.Event | None = None) -> None:
+    async def _single(
+        self, what: str, method: str, path: str, parts: list[bytes], header: str = "", pause: float = 0, ends: threading.Event | None = None
+    ) -> None:
         connection = await self._ask(None, what, method, path, parts, header, pause, ends)
         if connection:
             connection[1].close()
 
-    async def _ask(self, connection: t.Any, what: str, method: str, path: str, parts: t.Sequence[bytes] = (), header: str = "",
-                   pause: float = 0, ends: threading.Event | None = None) -> t.Any:
+    async def _ask(
+        self,
+        connection: t.Any,
+        what: str,
+        method: str,
+        path: str,
+        parts: t.Sequence[bytes] = (),
+        header: str = "",
+        pause: float = 0,
+        ends: threading.Event | None = None,
+    ) -> t.Any:
         sample = Sample(time.monotonic(), 0, what)
         self.samples.append(sample)
         try:
             connection = connection or await asyncio.open_connection(self.host, self.port, ssl=self.trust)
             reader, writer = connection
             length = sum(map(len, parts))
-            writer.write(f"{method} {path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\nOrigin: {self.origin}\r\n"
-                         f"X-Mobius-API-Key: {self.key}\r\n{header}Content-Length: {length}\r\n\r\n".encode())
+            writer.write(
+                f"{method} {path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\nOrigin: {self.origin}\r\n"
+                f"X-Mobius-API-Key: {self.key}\r\n{header}Content-Length: {length}\r\n\r\n".encode()
+            )
             for number, part in enumerate(parts, 1):
                 while ends and number == len(parts) and not ends.is_set():
                     await asyncio.sleep(0.02)

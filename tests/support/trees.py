@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Everything that can be told of a tree of files, to compare two moments of it."""
+
 from __future__ import annotations
 
 import contextlib
@@ -22,8 +23,12 @@ def facts(folder: str, leave_out: t.Container[str] = (), timeless: t.Container[s
         if name.split("/")[0] in leave_out:
             continue
         status = os.lstat(path)
-        one = found[name] = {"mode": oct(status.st_mode), "owner": (status.st_uid, status.st_gid),
-                             "mtime_ns": status.st_mtime_ns, "xattrs": xattrs(path)}
+        one = found[name] = {
+            "mode": oct(status.st_mode),
+            "owner": (status.st_uid, status.st_gid),
+            "mtime_ns": status.st_mtime_ns,
+            "xattrs": xattrs(path),
+        }
         if name in timeless:
             del one["mtime_ns"]
         if stat.S_ISLNK(status.st_mode):

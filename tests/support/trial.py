@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A collection with one module that works as long as a test wants, in the background as the backup modules do; and its playbooks."""
+
 from __future__ import annotations
 
 import json
@@ -29,7 +30,7 @@ class ActionModule(background.BackgroundAction):
 
 #: Does what ``steps`` say: ``{name, bytes, files, seconds, hold}`` each, waits until there is no file ``hold``, and ends as ``end`` says.
 #: A step with its own ``hold`` keeps progressing, but does not end while that file exists.
-MODULE = '''#!/usr/bin/python
+MODULE = """#!/usr/bin/python
 from __future__ import annotations
 import os, signal, time
 from ansible.module_utils.basic import AnsibleModule
@@ -86,7 +87,7 @@ def main():
 
 if __name__ == "__main__":
     main()
-'''
+"""
 
 
 #: A local connection that a file can cut: before what is asked for is done (``down``), or once after it (``answer``).
@@ -137,8 +138,16 @@ class Run:
     def __init__(self, argv: list[str], env: dict[str, str], cwd: Path) -> None:
         self._begin = time.monotonic()
         self.lines: list[Line] = []
-        self.process = subprocess.Popen(argv, cwd=cwd, env=env, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, start_new_session=True)
+        self.process = subprocess.Popen(
+            argv,
+            cwd=cwd,
+            env=env,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -172,32 +181,67 @@ class Trial:
     def __init__(self, folder: Path, patience: float = 0.3, pace: float = 0.3, lost_after: float = HANG) -> None:
         self.folder, self.jobs, self.cut = folder, folder / "jobs", folder / "cut"
         collection = folder / "collections" / "ansible_collections" / "mobius" / "trial"
-        for path, text in (("plugins/modules/work.py", MODULE.replace("{patience}", str(patience))),
-                           ("plugins/action/work.py", ACTION.format(lost_after=lost_after, pace=pace)),
-                           ("plugins/connection/cut.py", CONNECTION),
-                           ("meta/runtime.yml", "requires_ansible: '>=2.16.0'\naction_groups:\n  all: [work]\n"),
-                           ("galaxy.yml", "namespace: mobius\nname: trial\nversion: 0.0.1\n")):
+        for path, text in (
+            ("plugins/modules/work.py", MODULE.replace("{patience}", str(patience))),
+            ("plugins/action/work.py", ACTION.format(lost_after=lost_after, pace=pace)),
+            ("plugins/connection/cut.py", CONNECTION),
+            ("meta/runtime.yml", "requires_ansible: '>=2.16.0'\naction_groups:\n  all: [work]\n"),
+            ("galaxy.yml", "namespace: mobius\nname: trial\nversion: 0.0.1\n"),
+        ):
             (collection / path).parent.mkdir(parents=True, exist_ok=True)
             (collection / path).write_text(text)
 
-    def start(self, *options: str, hosts: dict[str, dict[str, t.Any]] | None = None, task: dict[str, t.Any] | None = None,
-              play: dict[str, t.Any] | None = None, env: dict[str, str] | None = None, variables: dict[str, t.Any] | None = None,
-              **work: t.Any) -> Run:
+    def start(
+        self,
+        *options: str,
+        hosts: dict[str, dict[str, t.Any]] | None = None,
+        task: dict[str, t.Any] | None = None,
+        play: dict[str, t.Any] | None = None,
+        env: dict[str, str] | None = None,
+        variables: dict[str, t.Any] | None = None,
+        **work: t.Any,
+    ) -> Run:
         """Run the task on every host; *hosts* has each one's options beside those in *work*."""
         hosts = hosts or {"localhost": {}}
-        inventory = {"all": {"vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable,
-                                      "ansible_async_dir": str(self.jobs), **(variables or {})},
-                             "hosts": {host: {"work": {**work, **own}} for host, own in hosts.items()}}}
-        tasks = [{"mobius.trial.work": "{{ work }}", "register": "done", "ignore_errors": True, **(task or {})},
-                 {"ansible.builtin.copy": {"content": "{{ done | to_json }}", "dest": f"{self.folder}/{{{{ inventory_hostname }}}}.done"},
-                  "check_mode": False, "diff": False, "become": False, "vars": {"ansible_connection": "local"}}]
+        inventory = {
+            "all": {
+                "vars": {
+                    "ansible_connection": "local",
+                    "ansible_python_interpreter": sys.executable,
+                    "ansible_async_dir": str(self.jobs),
+                    **(variables or {}),
+                },
+                "hosts": {host: {"work": {**work, **own}} for host, own in hosts.items()},
+            }
+        }
+        tasks = [
+            {"mobius.trial.work": "{{ work }}", "register": "done", "ignore_errors": True, **(task or {})},
+            {
+                "ansible.builtin.copy": {"content": "{{ done | to_json }}", "dest": f"{self.folder}/{{{{ inventory_hostname }}}}.done"},
+                "check_mode": False,
+                "diff": False,
+                "become": False,
+                "vars": {"ansible_connection": "local"},
+            },
+        ]
         (self.folder / "hosts.json").write_text(json.dumps(inventory))
         (self.folder / "play.yml").write_text(json.dumps([{"hosts": "all", "gather_facts": False, **(play or {}), "tasks": tasks}]))
         argv = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts.json", "play.yml", *options]
-        return Run(argv, {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PYTHONUNBUFFERED": "1",
-                          "ANSIBLE_STDOUT_CALLBACK": "default",
-                          "ANSIBLE_COLLECTIONS_PATH": f"{self.folder / 'collections'}:{ROOT / '.build' / 'collections'}",
-                          "ANSIBLE_NOCOLOR": "1", "ANSIBLE_INJECT_FACT_VARS": "0", "TRIAL_CUT": str(self.cut), **(env or {})}, self.folder)
+        return Run(
+            argv,
+            {
+                **os.environ,
+                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+                "PYTHONUNBUFFERED": "1",
+                "ANSIBLE_STDOUT_CALLBACK": "default",
+                "ANSIBLE_COLLECTIONS_PATH": f"{self.folder / 'collections'}:{ROOT / '.build' / 'collections'}",
+                "ANSIBLE_NOCOLOR": "1",
+                "ANSIBLE_INJECT_FACT_VARS": "0",
+                "TRIAL_CUT": str(self.cut),
+                **(env or {}),
+            },
+            self.folder,
+        )
 
     def result(self, host: str = "localhost") -> dict[str, t.Any]:
         """What the task left, as the playbook sees it."""

@@ -5,6 +5,7 @@
 An ``encrypted`` one (SQLCipher, in WAL mode) has no SQLite header, and its state is in two files. One with its own ``collation`` has an
 index that nothing but its application can read. Each transaction moves amounts between accounts, so no moment breaks their sum.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -42,8 +43,9 @@ def create(kind: str, path: str) -> None:
         database.execute("PRAGMA journal_mode=wal")
         database.execute(f"CREATE TABLE account (id INTEGER PRIMARY KEY, amount INTEGER NOT NULL, name TEXT {collation})")
         database.execute("CREATE INDEX by_name ON account (name)")
-        database.executemany("INSERT INTO account VALUES (?, ?, ?)",
-                             [(number, TOTAL // ACCOUNTS, os.urandom(600).hex()) for number in range(ACCOUNTS)])
+        database.executemany(
+            "INSERT INTO account VALUES (?, ?, ?)", [(number, TOTAL // ACCOUNTS, os.urandom(600).hex()) for number in range(ACCOUNTS)]
+        )
 
 
 def check(kind: str, path: str) -> None:
@@ -64,8 +66,9 @@ def write(kind: str, path: str) -> t.NoReturn:
         number += 1
         database.execute("BEGIN IMMEDIATE")
         for change in (-3, 3):
-            database.execute("UPDATE account SET amount = amount + ?, name = hex(randomblob(600)) WHERE id = ?",
-                             (change, chance.randrange(ACCOUNTS)))
+            database.execute(
+                "UPDATE account SET amount = amount + ?, name = hex(randomblob(600)) WHERE id = ?", (change, chance.randrange(ACCOUNTS))
+            )
         database.execute("COMMIT")
         if number % 5 == 0:
             database.execute(f"PRAGMA wal_checkpoint({'RESTART' if number % 10 else 'TRUNCATE'})").fetchall()

@@ -1,4 +1,5 @@
 """Waiting for what processes do in their own time."""
+
 from __future__ import annotations
 
 import contextlib

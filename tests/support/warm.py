@@ -14,6 +14,7 @@ Two servers avoid it:
 Both kinds are real processes with the caller's environment, folder and files. A call that needs another interpreter (options, other
 ``PYTHON*`` variables) gets a new Python. ``MOBIUS_TEST_COLD=1`` turns all of this off.
 """
+
 from __future__ import annotations
 
 import atexit
@@ -43,19 +44,70 @@ COLD = bool(os.environ.get("MOBIUS_TEST_COLD"))
 LATE = ("MOBIUS_", "PYTEST_", "PATH", "PWD", "OLDPWD", "TRIAL_", "SHLVL", "_")
 #: What modules import of the standard library, of Ansible and of the packages on the target.
 FOR_TARGET = (
-    "ansible.module_utils.basic", "ansible.module_utils._internal._ansiballz._loader", "ansible.module_utils.urls", "base64",
-    "concurrent.futures.thread", "csv", "ctypes", "dataclasses", "fractions", "hmac", "html", "http.client", "ipaddress",
-    "jmespath", "psutil", "requests", "runpy", "secrets", "sqlite3", "ssl", "statistics", "tarfile", "urllib.request", "uuid",
-    "xml.sax.saxutils", "zipfile", "zlib", "_strptime", "encodings.idna", "encodings.cp437", "encodings.latin_1")
+    "ansible.module_utils.basic",
+    "ansible.module_utils._internal._ansiballz._loader",
+    "ansible.module_utils.urls",
+    "base64",
+    "concurrent.futures.thread",
+    "csv",
+    "ctypes",
+    "dataclasses",
+    "fractions",
+    "hmac",
+    "html",
+    "http.client",
+    "ipaddress",
+    "jmespath",
+    "psutil",
+    "requests",
+    "runpy",
+    "secrets",
+    "sqlite3",
+    "ssl",
+    "statistics",
+    "tarfile",
+    "urllib.request",
+    "uuid",
+    "xml.sax.saxutils",
+    "zipfile",
+    "zlib",
+    "_strptime",
+    "encodings.idna",
+    "encodings.cp437",
+    "encodings.latin_1",
+)
 FOR_CONTROLLER = (
-    "ansible.cli.playbook", "ansible.executor.playbook_executor", "ansible.executor.process.worker", "ansible.executor.task_executor",
-    "ansible.executor.module_common", "ansible.plugins.action.copy", "ansible.plugins.action.debug", "ansible.plugins.action.fail",
-    "ansible.plugins.action.include_vars", "ansible.plugins.action.normal", "ansible.plugins.action.set_fact",
-    "ansible.plugins.action.set_stats", "ansible.plugins.action.template", "ansible.plugins.action.validate_argument_spec",
-    "ansible.plugins.callback.default", "ansible.plugins.connection.local", "ansible.plugins.filter.core",
-    "ansible.plugins.filter.mathstuff", "ansible.plugins.lookup.env", "ansible.plugins.lookup.password", "ansible.plugins.shell.sh",
-    "ansible.plugins.strategy.linear", "ansible.plugins.test.core", "ansible.template", "ansible.vars.manager", "jinja2.ext", "jmespath",
-    "junitparser", "pygal", "requests")
+    "ansible.cli.playbook",
+    "ansible.executor.playbook_executor",
+    "ansible.executor.process.worker",
+    "ansible.executor.task_executor",
+    "ansible.executor.module_common",
+    "ansible.plugins.action.copy",
+    "ansible.plugins.action.debug",
+    "ansible.plugins.action.fail",
+    "ansible.plugins.action.include_vars",
+    "ansible.plugins.action.normal",
+    "ansible.plugins.action.set_fact",
+    "ansible.plugins.action.set_stats",
+    "ansible.plugins.action.template",
+    "ansible.plugins.action.validate_argument_spec",
+    "ansible.plugins.callback.default",
+    "ansible.plugins.connection.local",
+    "ansible.plugins.filter.core",
+    "ansible.plugins.filter.mathstuff",
+    "ansible.plugins.lookup.env",
+    "ansible.plugins.lookup.password",
+    "ansible.plugins.shell.sh",
+    "ansible.plugins.strategy.linear",
+    "ansible.plugins.test.core",
+    "ansible.template",
+    "ansible.vars.manager",
+    "jinja2.ext",
+    "jmespath",
+    "junitparser",
+    "pygal",
+    "requests",
+)
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 CLIENT = '''#!{python} -IS
@@ -143,9 +195,20 @@ class Warm:
         name = f"{what}-{hashlib.sha256(repr(counts).encode()).hexdigest()[:12]}"
         if name not in self._servers:
             server = subprocess.Popen(
-                [sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1]); from support import warm; warm.serve()",
-                 TESTS, what, os.path.join(self.folder, name), self._cache],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, start_new_session=True)
+                [
+                    sys.executable,
+                    "-c",
+                    "import sys; sys.path.insert(0, sys.argv[1]); from support import warm; warm.serve()",
+                    TESTS,
+                    what,
+                    os.path.join(self.folder, name),
+                    self._cache,
+                ],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=env,
+                start_new_session=True,
+            )
             assert server.stdout.readline() == b"ready\n", f"the {what} server did not start"
             self._servers[name] = server
         return os.path.join(self.folder, name)
@@ -214,8 +277,9 @@ def _fork(line: socket.socket, what: str, run: t.Callable[[list[str]], None], lo
         os._exit(status)
 
 
-def _become(argv: list[str], cwd: str, env: dict[str, str], files: list[int], run: t.Callable[[list[str]], None],
-            loaded_with: dict[str, str]) -> int:
+def _become(
+    argv: list[str], cwd: str, env: dict[str, str], files: list[int], run: t.Callable[[list[str]], None], loaded_with: dict[str, str]
+) -> int:
     """Be the process that was asked for; its exit status."""
     os.setsid()
     for number, file in enumerate(files):
@@ -276,6 +340,7 @@ def _prepare_target(cache: str) -> t.Callable[[list[str]], None]:
         if code is not None:
             __import__("_imp")._fix_co_filename(code, pathname)
         return code
+
     zipimport._compile_source = cached
 
     def run(argv: list[str]) -> None:
@@ -289,12 +354,14 @@ def _prepare_target(cache: str) -> t.Callable[[list[str]], None]:
         sys.modules["__main__"] = main
         sys.argv = argv or [""]
         exec(compile(source, argv[0] if argv else "<stdin>", "exec"), main.__dict__)
+
     return run
 
 
 def _prepare_yaml(cache: str) -> None:
     """Cache what text becomes by a loader. Tags of Ansible, such as the origin of a text, belong to it."""
     import yaml
+
     load = yaml.load
 
     def cached(stream: t.Any, Loader: t.Any) -> t.Any:
@@ -302,6 +369,7 @@ def _prepare_yaml(cache: str) -> None:
             return load(stream, Loader=Loader)
         key = pickle.dumps((Loader.__module__, Loader.__qualname__, stream))
         return _kept(cache, key, pickle.loads, lambda: load(stream, Loader=Loader), pickle.dumps)
+
     yaml.load = cached
 
 
@@ -323,6 +391,7 @@ def _prepare_controller(cache: str, folder: str) -> t.Callable[[list[str]], None
     from ansible.cli.playbook import PlaybookCLI
     from ansible.parsing import dataloader
     from ansible.utils.path import cleanup_tmp_file
+
     packed = os.path.join(folder, "packed")
     os.makedirs(packed, exist_ok=True)
     dataloader.copy = types.SimpleNamespace(deepcopy=_copied)
@@ -336,4 +405,5 @@ def _prepare_controller(cache: str, folder: str) -> t.Callable[[list[str]], None
         os.symlink(packed, os.path.join(place, "ansiballz_cache"))
         sys.argv = argv
         PlaybookCLI.cli_executor(argv)
+
     return run

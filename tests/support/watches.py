@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a watch and its deploy leave on a target, without the hour that it takes."""
+
 from __future__ import annotations
 
 import datetime
@@ -28,20 +29,54 @@ def fault(error: str = "status 500 instead of 200", evidence: str = "") -> dict[
 def round_line(second: float, number: int, outcome: str = "ok", ms: float = 4.0, **more: t.Any) -> dict[str, t.Any]:
     """A round of one check."""
     bad = 0 if outcome == "ok" else 6
-    return {"when": at(second), "what": "round", "round": number, "outcome": outcome, "release": "v2", "restarts": 0, "fault": "",
-            "checks": [{"check": "health", "requests": 20, "ok": 20 - bad, "slow": 0, "failed": bad, "error": 0, "p50_ms": ms,
-                        "p95_ms": ms * 1.6, "max_ms": ms * 2.4}],
-            "evidence": [fault()] if bad else [], **more}
+    return {
+        "when": at(second),
+        "what": "round",
+        "round": number,
+        "outcome": outcome,
+        "release": "v2",
+        "restarts": 0,
+        "fault": "",
+        "checks": [
+            {
+                "check": "health",
+                "requests": 20,
+                "ok": 20 - bad,
+                "slow": 0,
+                "failed": bad,
+                "error": 0,
+                "p50_ms": ms,
+                "p95_ms": ms * 1.6,
+                "max_ms": ms * 2.4,
+            }
+        ],
+        "evidence": [fault()] if bad else [],
+        **more,
+    }
 
 
 def host_line(second: float, cpu: float) -> dict[str, t.Any]:
     """Figures of the host."""
+
     def row(metric: str, value: float, limits: tuple[float, float], subject: str = "", unit: str = "%") -> dict[str, t.Any]:
         status = "critical" if value > limits[1] else "warning" if value > limits[0] else "normal"
-        return {"metric": metric, "subject": subject, "value": value, "unit": unit, "status": status, "warning": limits[0],
-                "critical": limits[1], "todo": ""}
-    return {"when": at(second), "what": "host", "status": "normal", "metrics": [
-        row("cpu_pct", cpu, (70, 90)), row("memory_pct", 41.5, (80, 90)), row("disk_pct", 63.0, (80, 95), "/opt/mobius")]}
+        return {
+            "metric": metric,
+            "subject": subject,
+            "value": value,
+            "unit": unit,
+            "status": status,
+            "warning": limits[0],
+            "critical": limits[1],
+            "todo": "",
+        }
+
+    return {
+        "when": at(second),
+        "what": "host",
+        "status": "normal",
+        "metrics": [row("cpu_pct", cpu, (70, 90)), row("memory_pct", 41.5, (80, 90)), row("disk_pct", 63.0, (80, 95), "/opt/mobius")],
+    }
 
 
 def mark_line(second: float, mark: str, text: str = "") -> dict[str, t.Any]:
@@ -58,8 +93,13 @@ def rolled_back_lines(rounds: int = 60, step: float = 10) -> list[dict[str, t.An
         lines.append(round_line(number * step, number + 1, "failed" if last else "ok", round(ms, 2)))
         lines.append(host_line(number * step, round(30 + 25 * math.sin(number / 9) + number / 2, 1)))
     end = (rounds - 1) * step
-    return [*lines, mark_line(end, "alarm", "error rate 30 %"), mark_line(end + 1, "rolling_back", "3 consecutive failed rounds"),
-            mark_line(end + 4, "rolled_back", "to v1"), mark_line(end + 4, "ends", "rolled_back")]
+    return [
+        *lines,
+        mark_line(end, "alarm", "error rate 30 %"),
+        mark_line(end + 1, "rolling_back", "3 consecutive failed rounds"),
+        mark_line(end + 4, "rolled_back", "to v1"),
+        mark_line(end + 4, "ends", "rolled_back"),
+    ]
 
 
 def put(host: t.Any, lines: t.Iterable[t.Any] | None = None, verdict: str | None = "healthy", **state: t.Any) -> watch_control.WatchFolder:
@@ -68,33 +108,76 @@ def put(host: t.Any, lines: t.Iterable[t.Any] | None = None, verdict: str | None
         if host.store.get(name) is None:
             host.release(name, status, backup=host.layout.path("backups", "dhash_test_20261123_155500.zip"))
     host.store.point("v1" if verdict == "rolled_back" else "v2")
-    folder = watch_control.create(host.layout, {
-        "env": "test", "service": "mobius", "duration": 3600, "interval": 10, "retry_interval": 5, "failure_threshold": 3,
-        "error_threshold": 5, "restart_limit": 3, "auto_rollback": True,
-        "checks": [{"name": "health", "url": "http://user:hidden@127.0.0.1:5001/health?key=hidden", "method": "GET",
-                    "headers": {"Origin": "http://127.0.0.1"}, "secret_headers": {"X-Key": "hidden"}}]})
+    folder = watch_control.create(
+        host.layout,
+        {
+            "env": "test",
+            "service": "mobius",
+            "duration": 3600,
+            "interval": 10,
+            "retry_interval": 5,
+            "failure_threshold": 3,
+            "error_threshold": 5,
+            "restart_limit": 3,
+            "auto_rollback": True,
+            "checks": [
+                {
+                    "name": "health",
+                    "url": "http://user:hidden@127.0.0.1:5001/health?key=hidden",
+                    "method": "GET",
+                    "headers": {"Origin": "http://127.0.0.1"},
+                    "secret_headers": {"X-Key": "hidden"},
+                }
+            ],
+        },
+    )
     spec = folder.spec()
-    folder.save_state({"status": "finished" if verdict else "running", "pid": os.getpid(), "ticks": processes.start_ticks(os.getpid()),
-                       "started": at(0), "release": "v2", "verdict": verdict, "trigger": "", "rounds": 60, "left": 0,
-                       "recent": [], "incident": None, "rollback": None,
-                       "samples": {"ok": 57, "slow": 0, "failed": 3, "error": 0, "no_data": 0, "availability_pct": 95.0}, **state})
+    folder.save_state(
+        {
+            "status": "finished" if verdict else "running",
+            "pid": os.getpid(),
+            "ticks": processes.start_ticks(os.getpid()),
+            "started": at(0),
+            "release": "v2",
+            "verdict": verdict,
+            "trigger": "",
+            "rounds": 60,
+            "left": 0,
+            "recent": [],
+            "incident": None,
+            "rollback": None,
+            "samples": {"ok": 57, "slow": 0, "failed": 3, "error": 0, "no_data": 0, "availability_pct": 95.0},
+            **state,
+        }
+    )
     history(host, spec["log_file"], verdict, state)
-    fs.write_text(spec["metrics_file"], "".join(
-        (line if isinstance(line, str) else json.dumps(line)) + "\n" for line in (rolled_back_lines() if lines is None else lines)))
+    fs.write_text(
+        spec["metrics_file"],
+        "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in (rolled_back_lines() if lines is None else lines)),
+    )
     return folder
 
 
 def history(host: t.Any, log_file: str, verdict: str | None, state: dict[str, t.Any]) -> None:
     """A deploy of v1 long before, then that of v2 and its watch."""
+
     def event(second: float, what: str, why: str = "", **facts: t.Any) -> None:
         line = {"when": at(second), "who": "anna", "what": what, "why": why, **facts}
         fs.append_line(host.layout.history, json.dumps(line, sort_keys=True))
+
     event(-9000, "prepared", release="v1", version="v1")
     event(-8990, "active", release="v1", previous=None)
     event(-5000, "watch", verdict="healthy", release="v1", log_file="earlier", elapsed=3600.0)
     event(-60, "preflight", "", verdict="passed", failed=[], waived=[])
-    event(-40, "backup", "before v2", env="test", archive=host.layout.path("backups", "dhash_test_20261123_155500.zip"), elapsed=7.25,
-          release="v1")
+    event(
+        -40,
+        "backup",
+        "before v2",
+        env="test",
+        archive=host.layout.path("backups", "dhash_test_20261123_155500.zip"),
+        elapsed=7.25,
+        release="v1",
+    )
     event(-12, "prepared", release="v2", version="v2")
     event(-1, "active", release="v2", previous="v1")
     if verdict == "rolled_back":

@@ -4,6 +4,7 @@
 
 What they write shows which state it is, so that a reader can tell one state of a file from a mixture of two.
 """
+
 from __future__ import annotations
 
 import itertools
@@ -130,7 +131,7 @@ class Rewrite(Writer):
     @classmethod
     def sound(cls, content: bytes) -> bool:
         # At one moment: some blocks of a state, then those of the state before.
-        numbers = [int(content[start:start + RECORD]) for start in range(0, len(content), BLOCK * RECORD)]
+        numbers = [int(content[start : start + RECORD]) for start in range(0, len(content), BLOCK * RECORD)]
         whole = content == b"".join(record(number) * BLOCK for number in numbers) and len(numbers) == cls.blocks
         return whole and numbers == sorted(numbers, reverse=True) and numbers[0] - numbers[-1] <= 1
 
@@ -198,8 +199,9 @@ class Store(Writer):
             value = json.loads(content)
         except ValueError:
             return False
-        return {project["state"] for project in value["projects"]} == {value["number"]} \
-            and len(value["projects"]) == 300 + value["number"] % 50
+        return {project["state"] for project in value["projects"]} == {value["number"]} and len(value["projects"]) == 300 + value[
+            "number"
+        ] % 50
 
 
 class Draft(Store):
@@ -214,8 +216,9 @@ class Draft(Store):
         self.path = name
 
 
-KINDS: dict[str, type[Writer]] = {kind.__name__.lower(): kind for kind in (
-    Grow, Log, Shrink, Replace, Delete, Rewrite, Truncate, Rename, Rotate, Store, Draft)}
+KINDS: dict[str, type[Writer]] = {
+    kind.__name__.lower(): kind for kind in (Grow, Log, Shrink, Replace, Delete, Rewrite, Truncate, Rename, Rotate, Store, Draft)
+}
 
 
 def main(kind: str, shared: str, rest: str) -> t.NoReturn:

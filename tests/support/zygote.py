@@ -5,6 +5,7 @@
 One JSON object a line comes in (``run`` or ``wait``), one goes out. Its children are real processes: they parse their
 arguments from a file, print JSON and exit as under Ansible, and can be killed, traced and limited.
 """
+
 from __future__ import annotations
 
 import atexit
@@ -25,12 +26,28 @@ from support.waiting import HANG
 
 MODULES = ("backup", "backup_info", "backup_restore", "checksum", "storage_cleanup")
 #: What Python loads at its first use only. A child may have become a user by then who may not read the interpreter's folder.
-LATE = ("_strptime", "concurrent.futures.thread",
-        *(f"encodings.{name}" for name in ("ascii", "cp437", "idna", "latin_1", "utf_8_sig")))
+LATE = ("_strptime", "concurrent.futures.thread", *(f"encodings.{name}" for name in ("ascii", "cp437", "idna", "latin_1", "utf_8_sig")))
 PACKAGE = "ansible_collections.mobius.ops.plugins.modules."
 #: What the system is asked for at each step of the work (Python's audit events).
-STEPS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.chown", "os.utime", "os.symlink", "os.link",
-         "os.setxattr", "os.truncate", "os.listdir", "sqlite3.connect", "fcntl.flock", "shutil.rmtree", "tempfile.mkstemp")
+STEPS = (
+    "open",
+    "os.rename",
+    "os.remove",
+    "os.mkdir",
+    "os.rmdir",
+    "os.chmod",
+    "os.chown",
+    "os.utime",
+    "os.symlink",
+    "os.link",
+    "os.setxattr",
+    "os.truncate",
+    "os.listdir",
+    "sqlite3.connect",
+    "fcntl.flock",
+    "shutil.rmtree",
+    "tempfile.mkstemp",
+)
 
 
 def kill_at(event: str, step: int, output: str) -> None:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Deploys and rollbacks under traffic: no request is lost, no acknowledged write is lost."""
+
 from __future__ import annotations
 
 import concurrent.futures
@@ -314,10 +315,24 @@ def test_a_rollback_that_cuts_renders_says_which(site, state, held_render):
 def go_back(host, check_mode=False, **options):
     """A rollback as the module does it, that no watch follows."""
     checks = [{"url": f"http://127.0.0.1:{host.public}/health", "json": ["release == '{release}'"], "timeout": HANG}]
-    _changed, result, _diff = release.run({
-        "root": host.layout.root, "state": "rolled_back", "release_id": None, "service": "mobius", "checks": checks, "headers": {},
-        "secret_headers": {}, "ready_timeout": HANG, "why": "a test", "retire": True, "drain_timeout": None, "drain_force": None,
-        **options}, check_mode)
+    _changed, result, _diff = release.run(
+        {
+            "root": host.layout.root,
+            "state": "rolled_back",
+            "release_id": None,
+            "service": "mobius",
+            "checks": checks,
+            "headers": {},
+            "secret_headers": {},
+            "ready_timeout": HANG,
+            "why": "a test",
+            "retire": True,
+            "drain_timeout": None,
+            "drain_force": None,
+            **options,
+        },
+        check_mode,
+    )
     return result
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A proxy that an earlier version has set up: its files become root's under traffic, and no request is lost."""
+
 from __future__ import annotations
 
 import os

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Restarts under traffic: no request is lost, and one that fails holds nobody."""
+
 from __future__ import annotations
 
 import os
@@ -21,8 +22,15 @@ from ansible_collections.mobius.ops.plugins.modules import node_service
 
 STATES = ("shared", "exclusive")
 #: What the module node_service has beside the options of a test.
-NODE_SERVICE = {"name": "mobius", "port": None, "headers": {}, "secret_headers": {}, "allow_torn_stores": False, "drain_timeout": None,
-                "drain_force": None}
+NODE_SERVICE = {
+    "name": "mobius",
+    "port": None,
+    "headers": {},
+    "secret_headers": {},
+    "allow_torn_stores": False,
+    "drain_timeout": None,
+    "drain_force": None,
+}
 
 
 def check_all_counted(traffic):

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Real parts for the tests of the core: hosts with running services, an HTTP server, releases and artifacts."""
+
 from __future__ import annotations
 
 import atexit
@@ -72,9 +73,16 @@ _isolate()
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Raise the product's own limits to HANG, so that a busy machine does not reach them. A test of such a limit sets its own value."""
-    for util, name in ((process_service, "LAUNCH_TIMEOUT"), (watch_control, "LAUNCH_TIMEOUT"), (watch_control, "STOP_TIMEOUT"),
-                       (haproxy, "PATIENCE"), (deploy_lock, "PATIENCE"),
-                       (latency_baseline, "PATIENCE"), (host_metrics, "PATIENCE"), (preflight_host, "PATIENCE")):
+    for util, name in (
+        (process_service, "LAUNCH_TIMEOUT"),
+        (watch_control, "LAUNCH_TIMEOUT"),
+        (watch_control, "STOP_TIMEOUT"),
+        (haproxy, "PATIENCE"),
+        (deploy_lock, "PATIENCE"),
+        (latency_baseline, "PATIENCE"),
+        (host_metrics, "PATIENCE"),
+        (preflight_host, "PATIENCE"),
+    ):
         monkeypatch.setattr(util, name, HANG)
     monkeypatch.setitem(probe.DEFAULTS, "timeout", HANG)
 
@@ -93,7 +101,7 @@ def no_name_servers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 #: Stands in for MOBIUS: it answers /health with its release id. The file ``mode`` in its folder says how it behaves.
-APP = '''
+APP = """
 import os, signal, socket, sys, time
 
 def release():
@@ -129,7 +137,7 @@ while True:
             now, own, os.environ.get("MOBIUS_API_KEYS"))
         head = "HTTP/1.1 %s\\r\\nContent-Length: %d\\r\\nConnection: close\\r\\n\\r\\n" % (status, len(body))
         client.sendall((head + body).encode())
-'''
+"""
 
 
 @pytest.fixture
@@ -186,8 +194,7 @@ class Host:
             os.makedirs(folder)
             for name, text in (("app.py", APP), ("package.json", "{}"), ("mode", mode)):
                 fs.write_text(os.path.join(folder, name), text)
-        record = self.store.new_record(id=release_id, version=release_id, source="test", sha256="0" * 64, status=status,
-                                       **facts)
+        record = self.store.new_record(id=release_id, version=release_id, source="test", sha256="0" * 64, status=status, **facts)
         if status != "prepared" and not record["activated"]:
             record["activated"] = record["created"]
         self.store.save(record)
@@ -205,10 +212,22 @@ class Host:
 
     def params(self, **options: t.Any) -> dict[str, t.Any]:
         """Options of node_service that make the service quick."""
-        return {"root": self.root, "name": "mobius", "manager": "process",
-                "command": [sys.executable, "-I", "-S", "app.py"], "port": self.port, "stop_timeout": HANG,
-                "restart_delay": 0.05, "restart_limit": 3, "restart_window": 10 * HANG, "proxy_port": None,
-                "drain_timeout": HANG, "drain_force": False, "job_programs": [], **options}
+        return {
+            "root": self.root,
+            "name": "mobius",
+            "manager": "process",
+            "command": [sys.executable, "-I", "-S", "app.py"],
+            "port": self.port,
+            "stop_timeout": HANG,
+            "restart_delay": 0.05,
+            "restart_limit": 3,
+            "restart_window": 10 * HANG,
+            "proxy_port": None,
+            "drain_timeout": HANG,
+            "drain_force": False,
+            "job_programs": [],
+            **options,
+        }
 
     def service(self, **options: t.Any) -> process_service.ProcessService:
         """The service, its definition on disk."""
@@ -221,8 +240,14 @@ class Host:
     @property
     def raw_checks(self) -> list[dict[str, t.Any]]:
         """What asks the service for its health and its release id."""
-        return [{"name": "health", "url": f"http://127.0.0.1:{self.port}/health", "timeout": HANG,
-                 "json": ["status == 'ok'", "release == '{release}'"]}]
+        return [
+            {
+                "name": "health",
+                "url": f"http://127.0.0.1:{self.port}/health",
+                "timeout": HANG,
+                "json": ["status == 'ok'", "release == '{release}'"],
+            }
+        ]
 
     @property
     def checks(self) -> list[dict[str, t.Any]]:
@@ -379,8 +404,7 @@ def tar_gz(path: t.Any, members: list[Member]) -> str:
                 member.type = tarfile.SYMTYPE if content[0] == "symlink" else tarfile.LNKTYPE
                 member.linkname = content[1]
                 archive.addfile(member)
-            elif isinstance(content, bytes) and len(content) == 1 and content in (tarfile.DIRTYPE, tarfile.CHRTYPE,
-                                                                                  tarfile.FIFOTYPE):
+            elif isinstance(content, bytes) and len(content) == 1 and content in (tarfile.DIRTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE):
                 member.type, member.mode = content, 0o755
                 archive.addfile(member)
             else:
@@ -409,10 +433,20 @@ def _seal() -> t.Callable[[str], str]:
 
 def artifact(path: t.Any, files: dict[str, str], /, **changes: t.Any) -> tuple[str, str]:
     """An artifact with its manifest and sidecar: its path and SHA-256. *changes* replace fields of the manifest."""
-    described = {name: {"type": "file", "sha256": artifacts.hashlib.sha256(text.encode()).hexdigest(),
-                        "size": len(text.encode()), "mode": "0644"} for name, text in files.items()}
-    manifest = {"schema": 1, "name": "mobius", "version": "1.0", "created": "2026-01-01T00:00:00Z", "source": "test",
-                "digest": "d" * 64, "files": described, **changes}
+    described = {
+        name: {"type": "file", "sha256": artifacts.hashlib.sha256(text.encode()).hexdigest(), "size": len(text.encode()), "mode": "0644"}
+        for name, text in files.items()
+    }
+    manifest = {
+        "schema": 1,
+        "name": "mobius",
+        "version": "1.0",
+        "created": "2026-01-01T00:00:00Z",
+        "source": "test",
+        "digest": "d" * 64,
+        "files": described,
+        **changes,
+    }
     made = tar_gz(path, [(artifacts.MANIFEST, json.dumps(manifest)), *files.items()])
     return made, seal(made)
 

@@ -1,4 +1,5 @@
 """The benchmark of backups runs, tells wrong results from right ones, and leaves nothing behind."""
+
 from __future__ import annotations
 
 import importlib.util
@@ -76,9 +77,11 @@ def test_a_tool_that_is_missing_is_named(tmp_path):
 def test_a_wrong_restore_ends_the_benchmark(tmp_path):
     shutil.copytree(ROOT / "plugins", tmp_path / "broken" / "plugins")
     with open(tmp_path / "broken" / "plugins" / "module_utils" / "_restore" / "restore.py", "a", encoding="utf-8") as stream:
-        stream.write("\n\n_right = restore\n\n\ndef restore(layout, request, *rest, **options):\n"
-                     "    result = _right(layout, request, *rest, **options)\n"
-                     "    open(layout.env_file, 'a').write('# one line more')\n    return result\n")
+        stream.write(
+            "\n\n_right = restore\n\n\ndef restore(layout, request, *rest, **options):\n"
+            "    result = _right(layout, request, *rest, **options)\n"
+            "    open(layout.env_file, 'a').write('# one line more')\n    return result\n"
+        )
     done = bench(tmp_path, "--only", "ours:restore", "--collection", str(tmp_path / "broken"))
     assert done.returncode == 1
     assert "FAILED" in done.stderr and "config/.env: sha256 is" in done.stderr
@@ -154,9 +157,17 @@ def make_small(path: Path) -> None:
     (path / "l").symlink_to("f")
 
 
-@pytest.mark.parametrize(("harm", "said"), [
-    (break_content, "f: sha256"), (break_mode, "f: mode"), (break_time, "f: mtime_ns"), (break_link, "l: target"),
-    (take_away, "f is missing"), (add, "more is too much")])
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (break_content, "f: sha256"),
+        (break_mode, "f: mode"),
+        (break_time, "f: mtime_ns"),
+        (break_link, "l: target"),
+        (take_away, "f is missing"),
+        (add, "more is too much"),
+    ],
+)
 def test_every_difference_is_seen(tmp_path, harm, said):
     for name in ("a", "b"):
         make_small(tmp_path / name)
@@ -167,17 +178,31 @@ def test_every_difference_is_seen(tmp_path, harm, said):
 
 
 def test_remarks_on_the_page_are_kept():
-    result = {"date": "2026-01-01", "machine": {}, "versions": {}, "tree": "", "rounds": 1, "foreign": 0.0, "skipped": {}, "medians": {},
-              "titles": {"ours": "ours", "isal": "isal"}}
+    result = {
+        "date": "2026-01-01",
+        "machine": {},
+        "versions": {},
+        "tree": "",
+        "rounds": 1,
+        "foreign": 0.0,
+        "skipped": {},
+        "medians": {},
+        "titles": {"ours": "ours", "isal": "isal"},
+    }
     first = report.page(result)
     assert report.page({**result, "date": "2026-02-02"}, first + report.REMARKS + "\nBecause.\n").endswith("\n## Remarks\n\nBecause.\n")
 
 
 def test_the_table_of_deploys_holds_figures_against_their_limits(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCH))
-    lines = load("deploys").table({
-        "medians": {"deploy, 1 host": 31.0, "deploy, 10 hosts": 50.0, "going back, 10 MB, shared": 0.02, "no-change, 10 hosts": 8.0},
-        "cpu": {"deploy, 1 host": 5.5, "deploy, 10 hosts": 7.0, "no-change, 10 hosts": 1.25}, "tasks": {"deploy": 40}, "proxies": []})
+    lines = load("deploys").table(
+        {
+            "medians": {"deploy, 1 host": 31.0, "deploy, 10 hosts": 50.0, "going back, 10 MB, shared": 0.02, "no-change, 10 hosts": 8.0},
+            "cpu": {"deploy, 1 host": 5.5, "deploy, 10 hosts": 7.0, "no-change, 10 hosts": 1.25},
+            "tasks": {"deploy": 40},
+            "proxies": [],
+        }
+    )
     assert "| deploy, 1 host | 31.00 | 30 | NO | 5.50 | 6 | yes |" in lines
     assert "| deploy, 10 hosts | 50.00 |  |  | 7.00 | 6 | NO |" in lines
     assert "| no-change, 10 hosts | 8.00 |  |  | 1.25 | 1.5 | yes |" in lines

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Which tests ``make test-changed`` runs for a change."""
+
 from __future__ import annotations
 
 import sys
@@ -24,20 +25,23 @@ def graph() -> dict[str, set[str]]:
     return changed.dependencies(changed.read(ROOT, tree.files(ROOT)))
 
 
-@pytest.mark.parametrize(("path", "some", "none"), [
-    ("roles/health/tasks/main.yml", {HEALTH}, {CLOCK, RETENTION, KILLS}),
-    ("plugins/module_utils/_backup/archive/zip_writer.py", {KILLS, DRILL}, set()),
-    ("plugins/modules/health_check.py", {HEALTH}, {CLOCK, RETENTION, KILLS}),
-    ("plugins/filter/health_page.py", {HEALTH}, {RETENTION, KILLS}),
-    ("plugins/action/monitor.py", {HEALTH}, {CLOCK, KILLS}),
-    ("playbooks/drill.yml", {DRILL}, {HEALTH, CLOCK}),
-    ("playbooks/deploy.yml", {HEALTH, DRILL}, {CLOCK, KILLS}),
-    ("tests/app/src/api/index.js", {HEALTH, DRILL, TRAFFIC}, {CLOCK, KILLS}),
-    ("tests/integration/conftest.py", {HEALTH, DRILL}, {CLOCK, KILLS, TRAFFIC}),
-    ("tests/support/traffic.py", {TRAFFIC}, {CLOCK, KILLS}),
-    (CLOCK, {CLOCK}, {HEALTH, DRILL, KILLS, RETENTION}),
-    ("docs/runbook.md", {"tests/unit/test_documentation.py"}, {HEALTH, DRILL, KILLS, CLOCK}),
-])
+@pytest.mark.parametrize(
+    ("path", "some", "none"),
+    [
+        ("roles/health/tasks/main.yml", {HEALTH}, {CLOCK, RETENTION, KILLS}),
+        ("plugins/module_utils/_backup/archive/zip_writer.py", {KILLS, DRILL}, set()),
+        ("plugins/modules/health_check.py", {HEALTH}, {CLOCK, RETENTION, KILLS}),
+        ("plugins/filter/health_page.py", {HEALTH}, {RETENTION, KILLS}),
+        ("plugins/action/monitor.py", {HEALTH}, {CLOCK, KILLS}),
+        ("playbooks/drill.yml", {DRILL}, {HEALTH, CLOCK}),
+        ("playbooks/deploy.yml", {HEALTH, DRILL}, {CLOCK, KILLS}),
+        ("tests/app/src/api/index.js", {HEALTH, DRILL, TRAFFIC}, {CLOCK, KILLS}),
+        ("tests/integration/conftest.py", {HEALTH, DRILL}, {CLOCK, KILLS, TRAFFIC}),
+        ("tests/support/traffic.py", {TRAFFIC}, {CLOCK, KILLS}),
+        (CLOCK, {CLOCK}, {HEALTH, DRILL, KILLS, RETENTION}),
+        ("docs/runbook.md", {"tests/unit/test_documentation.py"}, {HEALTH, DRILL, KILLS, CLOCK}),
+    ],
+)
 def test_a_change_runs_what_uses_it(graph: dict[str, set[str]], path: str, some: set[str], none: set[str]) -> None:
     found = set(changed.affected([path], graph))
     assert some <= found and not none & found, sorted(found)

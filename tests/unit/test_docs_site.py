@@ -1,4 +1,5 @@
 """The site of the documentation: every page has its place, and dead links are found."""
+
 from __future__ import annotations
 
 import re
@@ -39,9 +40,11 @@ def test_links_of_a_page_are_paths_below_the_repository_and_those_in_code_do_not
 
 
 def test_what_antsibull_docs_says_twice_is_left_out():
-    text = (":orphan:\n\n.. Collection note\n\n.. note::\n    This module is part of it.\n\n    Install it.\n\n"
-            ".. version_added\n\nNew in 1\n\n"
-            ".. contents::\n   :local:\n   :depth: 1\n\n.. Deprecated\n")
+    text = (
+        ":orphan:\n\n.. Collection note\n\n.. note::\n    This module is part of it.\n\n    Install it.\n\n"
+        ".. version_added\n\nNew in 1\n\n"
+        ".. contents::\n   :local:\n   :depth: 1\n\n.. Deprecated\n"
+    )
     assert docs_site.NOISE.sub("", text) == "\n.. version_added\n\nNew in 1\n\n\n.. Deprecated\n"
 
 
@@ -76,16 +79,27 @@ def test_a_site_without_dead_links_has_none(site):
     assert list(docs_site.dead(site)) == []
 
 
-@pytest.mark.parametrize(("link", "problem"), [
-    ("c.html", "there is no such file"), ("b.html#other", "there is no such heading"), ("#other", "there is no such heading"),
-])
+@pytest.mark.parametrize(
+    ("link", "problem"),
+    [
+        ("c.html", "there is no such file"),
+        ("b.html#other", "there is no such heading"),
+        ("#other", "there is no such heading"),
+    ],
+)
 def test_a_dead_link_is_named_with_its_page(site, link, problem):
     (site / "a.html").write_text(f'<a href="{link}">x</a>')
     assert list(docs_site.dead(site)) == [f"a.html: {link}: {problem}"]
 
 
-@pytest.mark.parametrize("tag", ['<script src="https://example.org/a.js"></script>', '<img src="//example.org/a.png">',
-                                 '<link rel="stylesheet" href="https://example.org/a.css">'])
+@pytest.mark.parametrize(
+    "tag",
+    [
+        '<script src="https://example.org/a.js"></script>',
+        '<img src="//example.org/a.png">',
+        '<link rel="stylesheet" href="https://example.org/a.css">',
+    ],
+)
 def test_a_page_that_would_load_something_from_elsewhere_is_named(site, tag):
     (site / "a.html").write_text(tag)
     assert [line.partition(": ")[0] for line in docs_site.dead(site)] == ["a.html"]

@@ -1,4 +1,5 @@
 """The documentation says what the code does: links, playbooks, settings, defaults, outcomes."""
+
 from __future__ import annotations
 
 import functools
@@ -101,8 +102,11 @@ def test_playbooks_and_plugins_that_are_named_exist(page):
     text = page.read_text(encoding="utf-8")
     for name in re.findall(r"(?:ansible-playbook|^ops|`ops)\b[^\n`]*? mobius\.ops\.(\w+)", text, flags=re.M):
         assert (ROOT / "playbooks" / f"{name}.yml").is_file(), f"there is no playbook {name}"
-    known = {path.stem for kind in ("playbooks", "plugins/modules", "plugins/callback", "roles", "extensions/eda/rulebooks")
-             for path in (ROOT / kind).iterdir()}
+    known = {
+        path.stem
+        for kind in ("playbooks", "plugins/modules", "plugins/callback", "roles", "extensions/eda/rulebooks")
+        for path in (ROOT / kind).iterdir()
+    }
     for name in re.findall(r"\bmobius\.ops\.([a-z_]+)", text):
         assert name in known, f"mobius.ops.{name} is no playbook, module, callback, role or rulebook"
 
@@ -178,7 +182,9 @@ def test_what_ansible_validates_of_the_shared_role_is_what_is_described():
     words = ("type", "required", "choices", "elements", "default")
     assert validated == {
         entry: {"options": {name: {word: option[word] for word in words if word in option} for name, option in spec["options"].items()}}
-        for entry, spec in described.items() if entry != "settings"}
+        for entry, spec in described.items()
+        if entry != "settings"
+    }
 
 
 def outcomes() -> set[str]:
@@ -231,8 +237,19 @@ def test_tasks_that_send_headers_send_the_secret_ones_too():
 
 
 #: What Ansible itself reads in a result. A module that returns one of them under another meaning makes a warning, or a false "skipping".
-RESERVED = {"ansible_facts", "changed", "deprecations", "diff", "exception", "failed", "invocation", "skip_reason", "skipped",
-            "unreachable", "warnings"}
+RESERVED = {
+    "ansible_facts",
+    "changed",
+    "deprecations",
+    "diff",
+    "exception",
+    "failed",
+    "invocation",
+    "skip_reason",
+    "skipped",
+    "unreachable",
+    "warnings",
+}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "plugins" / "modules").glob("*.py")), ids=lambda path: path.stem)

@@ -1,4 +1,5 @@
 """What an execution environment for AWX is made of."""
+
 from __future__ import annotations
 
 import re
@@ -38,8 +39,13 @@ def test_ansible_builder_makes_a_context(tmp_path):
     dist.mkdir(parents=True)
     (dist / "mobius-ops.tar.gz").write_bytes(b"the collection")
     shutil.copy(ROOT / "execution-environment.yml", tmp_path)
-    done = subprocess.run([str(BUILDER), "create", "--file", "execution-environment.yml", "--context", "context"], cwd=tmp_path,
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(BUILDER), "create", "--file", "execution-environment.yml", "--context", "context"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     (collection,) = yaml.safe_load((tmp_path / "context" / "_build" / "requirements.yml").read_text())["collections"]
     assert (tmp_path / "context" / "_build" / collection["name"]).read_bytes() == b"the collection"

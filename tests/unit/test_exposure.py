@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What ``systemd-analyze security`` rates each unit that this collection writes; docs/security.md says why some are above 2.5."""
+
 from __future__ import annotations
 
 import os
@@ -19,9 +20,18 @@ from ansible_collections.mobius.ops.plugins.module_utils._target.layout import L
 pytestmark = pytest.mark.skipif(not shutil.which("systemd-analyze") and not os.environ.get("CI"), reason="systemd-analyze is not installed")
 DOCUMENT = pathlib.Path(__file__).resolve().parents[2] / "docs" / "security.md"
 SPEC = {
-    "name": "mobius", "command": ["/bin/true"], "user": "daemon", "env_file": "/opt/mobius/shared/config/.env", "environment": {},
-    "working_dir": "/opt/mobius/current", "writable": ["/opt/mobius/shared/data"], "restart_window": 60, "restart_limit": 5,
-    "restart_delay": 2, "stop_timeout": 60, "port": 5001,
+    "name": "mobius",
+    "command": ["/bin/true"],
+    "user": "daemon",
+    "env_file": "/opt/mobius/shared/config/.env",
+    "environment": {},
+    "working_dir": "/opt/mobius/current",
+    "writable": ["/opt/mobius/shared/data"],
+    "restart_window": 60,
+    "restart_limit": 5,
+    "restart_delay": 2,
+    "stop_timeout": 60,
+    "port": 5001,
 }
 WRITABLE = ["/opt/mobius", "/etc/systemd/system"]
 #: The most that a unit may be rated; 2.5 unless the document says why it is more.
@@ -37,8 +47,14 @@ def text_of(unit):
         return unit_file.render({**SPEC, "privileged_port": unit == "proxy"})
     if unit == "drill":
         scratch = Layout("/opt/mobius/.drill-x")
-        spec = {**SPEC, "app": "/opt/mobius/app", "console_log": "/opt/mobius/.drill-x/log", "writable": scratch.root, "memory_max": None,
-                "instead": {"/opt/mobius/shared": scratch.shared, "/tmp": scratch.path("tmp")}}
+        spec = {
+            **SPEC,
+            "app": "/opt/mobius/app",
+            "console_log": "/opt/mobius/.drill-x/log",
+            "writable": scratch.root,
+            "memory_max": None,
+            "instead": {"/opt/mobius/shared": scratch.shared, "/tmp": scratch.path("tmp")},
+        }
         lines = [*unit_file.SANDBOX.splitlines(), *instance.UnitInstance(scratch, spec)._properties("/opt/mobius/.drill-x/drill.env")]
         return "\n".join(["[Service]", "ExecStart=/bin/true", *lines, ""])
     if unit in jobs.JOBS:

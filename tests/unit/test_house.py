@@ -1,4 +1,5 @@
 """The rules of this house: a breach of each is found, and what keeps them is not."""
+
 from __future__ import annotations
 
 import sys
@@ -16,8 +17,10 @@ import house  # noqa: E402
 def tree(tmp_path):
     """A collection with one module, one util and one role that keep the rules."""
     for name, text in {
-        "meta/runtime.yml": "action_groups: {all: [thing]}\n", "plugins/modules/thing.py": "DOCUMENTATION = '''\n" + "a\n" * 500 + "'''\n",
-        "plugins/module_utils/_core/util.py": '"""About."""\n', "roles/app/meta/argument_specs.yml": "argument_specs: {main: {}}\n",
+        "meta/runtime.yml": "action_groups: {all: [thing]}\n",
+        "plugins/modules/thing.py": "DOCUMENTATION = '''\n" + "a\n" * 500 + "'''\n",
+        "plugins/module_utils/_core/util.py": '"""About."""\n',
+        "roles/app/meta/argument_specs.yml": "argument_specs: {main: {}}\n",
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -37,10 +40,13 @@ def test_a_tree_that_keeps_them_has_no_breach(tree):
     assert breaches(tree) == []
 
 
-@pytest.mark.parametrize(("path", "lines", "found"), [
-    ("plugins/modules/thing.py", 151, "plugins/modules/thing.py: 151 lines of code, 150 at most"),
-    ("plugins/module_utils/_core/util.py", 251, "plugins/module_utils/_core/util.py: 251 lines of code, 250 at most"),
-])
+@pytest.mark.parametrize(
+    ("path", "lines", "found"),
+    [
+        ("plugins/modules/thing.py", 151, "plugins/modules/thing.py: 151 lines of code, 150 at most"),
+        ("plugins/module_utils/_core/util.py", 251, "plugins/module_utils/_core/util.py: 251 lines of code, 250 at most"),
+    ],
+)
 def test_a_long_file_is_found(tree, path, lines, found):
     text = '"""About."""\n' + "# a comment\n\n" * 100
     (tree / path).write_text(text + "a = 1\n" * (lines - 1))
@@ -58,13 +64,16 @@ def test_a_long_function_is_found_and_its_docstring_and_comments_do_not_count(tr
     assert breaches(tree) == ["plugins/module_utils/_core/util.py:1: one has 41 lines of code, 40 at most; name a part of it"]
 
 
-@pytest.mark.parametrize(("path", "text", "found"), [
-    ("plugins/modules/other.py", "", "lacks other"),
-    ("meta/runtime.yml", "action_groups: {all: [thing, gone]}\n", "there is no plugins/modules/gone"),
-    ("roles/app/meta/argument_specs.yml", "argument_specs:\n", "describes no entry point"),
-    ("plugins/module_utils/_core/util.py", "import json\njson.loads('1')\n", "parses JSON itself"),
-    ("plugins/module_utils/_core/util.py", "fs.read_json('a')\n", "reads a record without a shape"),
-])
+@pytest.mark.parametrize(
+    ("path", "text", "found"),
+    [
+        ("plugins/modules/other.py", "", "lacks other"),
+        ("meta/runtime.yml", "action_groups: {all: [thing, gone]}\n", "there is no plugins/modules/gone"),
+        ("roles/app/meta/argument_specs.yml", "argument_specs:\n", "describes no entry point"),
+        ("plugins/module_utils/_core/util.py", "import json\njson.loads('1')\n", "parses JSON itself"),
+        ("plugins/module_utils/_core/util.py", "fs.read_json('a')\n", "reads a record without a shape"),
+    ],
+)
 def test_other_breaches_are_found(tree, path, text, found):
     (tree / path).write_text(text)
     (breach,) = breaches(tree)

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """How playbooks end: what several hosts leave for a workflow, and that nobody's text is taken for a template."""
+
 from __future__ import annotations
 
 import json
@@ -13,31 +14,59 @@ import pytest
 from support.playbooks import ROOT
 
 EVIL = "{{ 6 * 7 }} {% set x = 1 %}"
-PLAY = [{"hosts": "all", "gather_facts": False, "tasks": [
-    {"ansible.builtin.slurp": {"src": "{{ text_file }}"}, "register": "read"},
-    {"ansible.builtin.include_role": {"name": "mobius.ops.mobius", "tasks_from": "outcome.yml"}, "vars": {
-        "mobius_env": "local", "mobius_outcome_word": "{{ outcome }}", "mobius_outcome_good": "{{ outcome != 'failed' }}",
-        "mobius_outcome_message": "{{ inventory_hostname }} found {{ read.content | b64decode }}",
-        "mobius_outcome_facts": {"mobius_found": "{{ read.content | b64decode }}"}}}]}]
+PLAY = [
+    {
+        "hosts": "all",
+        "gather_facts": False,
+        "tasks": [
+            {"ansible.builtin.slurp": {"src": "{{ text_file }}"}, "register": "read"},
+            {
+                "ansible.builtin.include_role": {"name": "mobius.ops.mobius", "tasks_from": "outcome.yml"},
+                "vars": {
+                    "mobius_env": "local",
+                    "mobius_outcome_word": "{{ outcome }}",
+                    "mobius_outcome_good": "{{ outcome != 'failed' }}",
+                    "mobius_outcome_message": "{{ inventory_hostname }} found {{ read.content | b64decode }}",
+                    "mobius_outcome_facts": {"mobius_found": "{{ read.content | b64decode }}"},
+                },
+            },
+        ],
+    }
+]
 
 
 @pytest.fixture
 def end(tmp_path):
     """Play the end of a playbook on hosts that have these outcomes: exit status, output, what was left."""
+
     def run(*options: str, **outcomes: str) -> tuple[int, str, dict]:
         (tmp_path / "text").write_text(EVIL)
         (tmp_path / "play.yml").write_text(json.dumps(PLAY))
-        hosts = {name: {"outcome": outcome, "ansible_connection": "local", "ansible_python_interpreter": sys.executable,
-                        "text_file": str(tmp_path / "text")} for name, outcome in outcomes.items()}
+        hosts = {
+            name: {
+                "outcome": outcome,
+                "ansible_connection": "local",
+                "ansible_python_interpreter": sys.executable,
+                "text_file": str(tmp_path / "text"),
+            }
+            for name, outcome in outcomes.items()
+        }
         (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
         stats = tmp_path / "stats.json"
-        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build" / "collections"), "ANSIBLE_STDOUT_CALLBACK": "default",
-                       "ANSIBLE_HOME": str(tmp_path / "home"), "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "support" / "callbacks"),
-                       "ANSIBLE_CALLBACKS_ENABLED": "stats_file", "MOBIUS_STATS_FILE": str(stats)}
+        environment = {
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build" / "collections"),
+            "ANSIBLE_STDOUT_CALLBACK": "default",
+            "ANSIBLE_HOME": str(tmp_path / "home"),
+            "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "support" / "callbacks"),
+            "ANSIBLE_CALLBACKS_ENABLED": "stats_file",
+            "MOBIUS_STATS_FILE": str(stats),
+        }
         program = Path(sys.executable).with_name("ansible-playbook")
         command = [str(program), "-i", str(tmp_path / "hosts.json"), str(tmp_path / "play.yml"), *options]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
         return done.returncode, done.stdout + done.stderr, json.loads(stats.read_text())
+
     return run
 
 

@@ -1,4 +1,5 @@
 """A release: what is refused, what the tarball holds, and that a check leaves the checkout alone."""
+
 from __future__ import annotations
 
 import hashlib
@@ -23,8 +24,10 @@ CHANGELOG = "---\nancestor: null\nreleases:\n  1.2.0: {release_date: '2026-01-01
 def checkout(tmp_path, monkeypatch):
     """A committed repository with two releases."""
     for name, text in {
-        "galaxy.yml": "version: 1.10.0\nrepository: https://forge.test/mobius/ops\n", "changelogs/changelog.yaml": CHANGELOG,
-        "changelogs/fragments/a.yml": "---\n", "changelogs/fragments/b.yml": "---\n",
+        "galaxy.yml": "version: 1.10.0\nrepository: https://forge.test/mobius/ops\n",
+        "changelogs/changelog.yaml": CHANGELOG,
+        "changelogs/fragments/a.yml": "---\n",
+        "changelogs/fragments/b.yml": "---\n",
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -40,11 +43,19 @@ def test_a_version_after_the_newest_is_released(checkout, version):
     assert release.refusal(version) == ""
 
 
-@pytest.mark.parametrize(("version", "problem"), [
-    ("", "three numbers with dots"), ("1.0", "three numbers with dots"), ("v2.0.0", "three numbers with dots"),
-    ("2.0.0-rc1", "three numbers with dots"), ("2.00.0", "three numbers with dots"), ("2.0.0\n", "three numbers with dots"),
-    ("1.10.0", "after 1.10.0"), ("1.9.0", "after 1.10.0"),
-])
+@pytest.mark.parametrize(
+    ("version", "problem"),
+    [
+        ("", "three numbers with dots"),
+        ("1.0", "three numbers with dots"),
+        ("v2.0.0", "three numbers with dots"),
+        ("2.0.0-rc1", "three numbers with dots"),
+        ("2.00.0", "three numbers with dots"),
+        ("2.0.0\n", "three numbers with dots"),
+        ("1.10.0", "after 1.10.0"),
+        ("1.9.0", "after 1.10.0"),
+    ],
+)
 def test_another_version_is_refused(checkout, version, problem):
     assert problem in release.refusal(version)
 
@@ -69,7 +80,8 @@ def test_links_of_a_page_lead_into_the_repository_at_that_version():
     address = "https://forge.test/mobius/ops/blob/2.0.0"
     text = "[a](docs/a.md#b) [c](#c) [d](https://example.org/d) [e](../../README.md)"
     assert release.absolute(text, "roles/app/README.md", address) == (
-        f"[a]({address}/roles/app/docs/a.md#b) [c](#c) [d](https://example.org/d) [e]({address}/README.md)")
+        f"[a]({address}/roles/app/docs/a.md#b) [c](#c) [d](https://example.org/d) [e]({address}/README.md)"
+    )
 
 
 @pytest.mark.slow  # the tools that it runs are in .venv only, not in the environments of other ansible-cores

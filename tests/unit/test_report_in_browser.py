@@ -4,6 +4,7 @@
 
 With ``MOBIUS_REPORT_PICTURES=folder`` the pictures are kept there, to be looked at.
 """
+
 from __future__ import annotations
 
 import os
@@ -18,8 +19,9 @@ from ansible_collections.mobius.ops.plugins.module_utils._target import incident
 from ansible_collections.mobius.ops.plugins.module_utils._watch import report as watch_report
 from ansible_collections.mobius.ops.plugins.plugin_utils import watch_page
 
-pytestmark = pytest.mark.skipif(not program() and not os.environ.get("CI"),
-                                reason="no Chromium here: apt-get install chromium, to look at the page in a browser")
+pytestmark = pytest.mark.skipif(
+    not program() and not os.environ.get("CI"), reason="no Chromium here: apt-get install chromium, to look at the page in a browser"
+)
 
 #: Elements of the page that reach out of the window, those in a part that scrolls left out.
 TOO_WIDE = """[...document.querySelectorAll("main *")].filter(node => !node.closest(".wide") && !node.closest("svg")
@@ -52,16 +54,32 @@ def browser():
 @pytest.fixture
 def page(host, tmp_path):
     """Writes the page of a watch that has everything, and a hostile text; its address."""
+
     def write(trigger="3 consecutive failed rounds (health: status 500 instead of 200)"):
-        record = incidents.open_incident(host.layout, {
-            "title": "Release v2 was rolled back to v1", "severity": 2, "env": "test", "release": "v2", "summary": trigger,
-            "evidence": {"application_log": ["GET /health 500 " + "x" * 300, "<script>console.error('inert?')</script>"]}})
+        record = incidents.open_incident(
+            host.layout,
+            {
+                "title": "Release v2 was rolled back to v1",
+                "severity": 2,
+                "env": "test",
+                "release": "v2",
+                "summary": trigger,
+                "evidence": {"application_log": ["GET /health 500 " + "x" * 300, "<script>console.error('inert?')</script>"]},
+            },
+        )
         os.unlink(host.layout.history)
-        watches.put(host, verdict="rolled_back", trigger=trigger, incident=record["id"], baseline={"health": {"p50_ms": 4.2}},
-                    rollback={"from": "v2", "to": "v1", "elapsed": 3.1, "downtime": 0.8})
+        watches.put(
+            host,
+            verdict="rolled_back",
+            trigger=trigger,
+            incident=record["id"],
+            baseline={"health": {"p50_ms": 4.2}},
+            rollback={"from": "v2", "to": "v1", "elapsed": 3.1, "downtime": 0.8},
+        )
         path = tmp_path / "watch.html"
         path.write_text(watch_page.render(watch_report.gather(host.layout)), encoding="utf-8")
         return path.as_uri()
+
     return write
 
 

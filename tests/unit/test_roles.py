@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What roles give to modules: only options that those have, and what the shared defaults come to."""
+
 from __future__ import annotations
 
 import ast
@@ -43,7 +44,7 @@ def uses(tasks):
             if key in ("block", "rescue", "always"):
                 yield from uses(value)
             elif key.startswith(PREFIX) and isinstance(value, dict):
-                yield task.get("name", ""), key[len(PREFIX):], set(value)
+                yield task.get("name", ""), key[len(PREFIX) :], set(value)
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("roles/*/tasks/*.yml")), ids=lambda path: f"{path.parts[-3]}/{path.name}")
@@ -80,31 +81,48 @@ def default(name, **settings):
     return templar.template(trusted(f"{{{{ {name} }}}}"))
 
 
-@pytest.mark.parametrize(("settings", "origin"), [
-    ({}, "http://localhost:5001"),
-    ({"mobius_port": 5077, "mobius_proxy_port": 80}, "http://localhost:5001"),
-    ({"mobius_dotenv": {"MOBIUS_CORS_ORIGINS": "https://a.example"}}, "https://a.example"),
-    ({"mobius_service_environment": {"MOBIUS_CORS_ORIGINS": " https://b.example , https://c.example"},
-      "mobius_dotenv": {"MOBIUS_CORS_ORIGINS": "https://a.example"}}, "https://b.example"),
-    ({"mobius_service_environment": {"MOBIUS_CORS_ORIGINS": "*"}}, "http://localhost:5001"),
-    ({"mobius_service_environment": {"MOBIUS_CORS_ORIGINS": "*,https://b.example"}}, "https://b.example"),
-    ({"mobius_service_environment": {"MOBIUS_CORS_ORIGINS": ""}, "mobius_dotenv": {"CORS_ORIGINS": "https://a.example"}},
-     "http://localhost:5001"),
-    ({"mobius_check_origin": "https://d.example", "mobius_dotenv": {"MOBIUS_CORS_ORIGINS": "https://a.example"}}, "https://d.example"),
-])
+@pytest.mark.parametrize(
+    ("settings", "origin"),
+    [
+        ({}, "http://localhost:5001"),
+        ({"mobius_port": 5077, "mobius_proxy_port": 80}, "http://localhost:5001"),
+        ({"mobius_dotenv": {"MOBIUS_CORS_ORIGINS": "https://a.example"}}, "https://a.example"),
+        (
+            {
+                "mobius_service_environment": {"MOBIUS_CORS_ORIGINS": " https://b.example , https://c.example"},
+                "mobius_dotenv": {"MOBIUS_CORS_ORIGINS": "https://a.example"},
+            },
+            "https://b.example",
+        ),
+        ({"mobius_service_environment": {"MOBIUS_CORS_ORIGINS": "*"}}, "http://localhost:5001"),
+        ({"mobius_service_environment": {"MOBIUS_CORS_ORIGINS": "*,https://b.example"}}, "https://b.example"),
+        (
+            {"mobius_service_environment": {"MOBIUS_CORS_ORIGINS": ""}, "mobius_dotenv": {"CORS_ORIGINS": "https://a.example"}},
+            "http://localhost:5001",
+        ),
+        ({"mobius_check_origin": "https://d.example", "mobius_dotenv": {"MOBIUS_CORS_ORIGINS": "https://a.example"}}, "https://d.example"),
+    ],
+)
 def test_checks_send_an_origin_that_the_application_allows(settings, origin):
     assert default("mobius_check_headers", **settings) == {"Origin": origin}
 
 
-@pytest.mark.parametrize(("settings", "headers"), [
-    ({}, {}),
-    ({"mobius_dotenv": {"MOBIUS_API_KEYS": "one, two"}}, {"X-Mobius-API-Key": "one"}),
-    ({"mobius_dotenv": {"MOBIUS_API_KEYS": "one"}, "mobius_check_secret_headers": {"X-Mobius-API-Key": "mine"}},
-     {"X-Mobius-API-Key": "mine"}),
-    ({"mobius_dotenv": {"API_KEY": "two"}}, {"X-API-Key": "two"}),
-    ({"mobius_dotenv": {"MOBIUS_API_KEYS": "one", "API_KEY": "two"}, "mobius_check_secret_headers": {"X-More": "3"}},
-     {"X-Mobius-API-Key": "one", "X-API-Key": "two", "X-More": "3"}),
-])
+@pytest.mark.parametrize(
+    ("settings", "headers"),
+    [
+        ({}, {}),
+        ({"mobius_dotenv": {"MOBIUS_API_KEYS": "one, two"}}, {"X-Mobius-API-Key": "one"}),
+        (
+            {"mobius_dotenv": {"MOBIUS_API_KEYS": "one"}, "mobius_check_secret_headers": {"X-Mobius-API-Key": "mine"}},
+            {"X-Mobius-API-Key": "mine"},
+        ),
+        ({"mobius_dotenv": {"API_KEY": "two"}}, {"X-API-Key": "two"}),
+        (
+            {"mobius_dotenv": {"MOBIUS_API_KEYS": "one", "API_KEY": "two"}, "mobius_check_secret_headers": {"X-More": "3"}},
+            {"X-Mobius-API-Key": "one", "X-API-Key": "two", "X-More": "3"},
+        ),
+    ],
+)
 def test_smoke_tests_send_the_first_key_and_the_one_for_loading(settings, headers):
     assert default("mobius_smoke_secret_headers", **settings) == headers
 
@@ -122,8 +140,15 @@ SERVICE = {"mobius_profile": "node", "mobius_port": 3000}
 def test_the_profile_node_wants_nothing_that_is_peculiar_to_mobius():
     assert default("mobius_command", **SERVICE) == ["node", "."]
     assert default("mobius_packages", **SERVICE) and "ffmpeg" not in default("mobius_packages", **SERVICE)
-    for setting in ("mobius_shared_folders", "mobius_required_files", "mobius_encoders", "mobius_health_assertions", "mobius_check_headers",
-                    "mobius_asset_folders", "mobius_smoke_folders"):
+    for setting in (
+        "mobius_shared_folders",
+        "mobius_required_files",
+        "mobius_encoders",
+        "mobius_health_assertions",
+        "mobius_check_headers",
+        "mobius_asset_folders",
+        "mobius_smoke_folders",
+    ):
         assert not default(setting, **SERVICE), setting
     assert sorted(default("mobius_programs", **SERVICE)) == ["node", "npm"]
     assert default("mobius_smoke_checks", **SERVICE) == [{"name": "health", "url": "http://127.0.0.1:3000/health", "json": []}]

@@ -1,4 +1,5 @@
 """docs/runbook.md has every section of the operations runbook, in its order, with playbook, what that prints, what to do when it fails."""
+
 from __future__ import annotations
 
 import re
@@ -53,15 +54,35 @@ HEADINGS = """\
 ### Backup and Recovery
 """.splitlines()
 #: Its numbered steps and task lists.
-STEPS = ("1. Pre-deployment (T-30 minutes)", "2. Deployment Execution (T-0)", "3. Post-deployment Validation (T+0 to T+15)",
-         "4. Monitoring Phase (T+15 to T+60)")
+STEPS = (
+    "1. Pre-deployment (T-30 minutes)",
+    "2. Deployment Execution (T-0)",
+    "3. Post-deployment Validation (T+0 to T+15)",
+    "4. Monitoring Phase (T+15 to T+60)",
+)
 TASKS = {
-    "### Weekly Tasks": ("Review monitoring logs for patterns", "Check disk space usage", "Verify backup integrity",
-                         "Update dependencies if needed", "Review and rotate log files"),
-    "### Monthly Tasks": ("Performance analysis and optimization", "Security patch review and application", "Capacity planning review",
-                          "Documentation updates", "Disaster recovery test"),
-    "### Quarterly Tasks": ("Full system backup and restore test", "Security audit", "Performance benchmarking",
-                            "Infrastructure cost review", "Team training updates")}
+    "### Weekly Tasks": (
+        "Review monitoring logs for patterns",
+        "Check disk space usage",
+        "Verify backup integrity",
+        "Update dependencies if needed",
+        "Review and rotate log files",
+    ),
+    "### Monthly Tasks": (
+        "Performance analysis and optimization",
+        "Security patch review and application",
+        "Capacity planning review",
+        "Documentation updates",
+        "Disaster recovery test",
+    ),
+    "### Quarterly Tasks": (
+        "Full system backup and restore test",
+        "Security audit",
+        "Performance benchmarking",
+        "Infrastructure cost review",
+        "Team training updates",
+    ),
+}
 #: Headings whose own sections come below them.
 PARENTS = {first for first, second in zip(HEADINGS, HEADINGS[1:]) if second.count("#") > first.count("#")}
 
@@ -71,7 +92,7 @@ def sections() -> dict[str, str]:
     bare = re.sub(r"^```.*?^```$", lambda block: block[0].replace("#", " "), PAGE, flags=re.M | re.S)
     starts = [(found.start(), found[0]) for found in re.finditer(r"^#{2,4} .+$", bare, flags=re.M)]
     ends = [start for start, _heading in starts[1:]] + [len(PAGE)]
-    return {heading: PAGE[start + len(heading):end] for (start, heading), end in zip(starts, ends)}
+    return {heading: PAGE[start + len(heading) : end] for (start, heading), end in zip(starts, ends)}
 
 
 def test_every_section_is_there_in_order_and_only_the_overview_is_more():
@@ -91,8 +112,9 @@ def test_steps_and_tasks_are_there_in_order():
     steps = sections()["#### Step-by-Step Deployment"]
     assert re.findall(r"^\*\*(\d\. .+)\*\*$", steps, flags=re.M) == list(STEPS)
     for heading, tasks in TASKS.items():
-        assert [name for name in re.findall(r"^\| ([^|]+) \| ", sections()[heading], flags=re.M)
-                if name != "task"][:len(tasks)] == list(tasks)
+        assert [name for name in re.findall(r"^\| ([^|]+) \| ", sections()[heading], flags=re.M) if name != "task"][: len(tasks)] == list(
+            tasks
+        )
 
 
 def test_nothing_is_still_to_come_but_copies_off_site_and_awx():

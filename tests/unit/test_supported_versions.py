@@ -1,4 +1,5 @@
 """The versions that are supported: what the metadata and the pages promise, and what the matrix runs, agree."""
+
 from __future__ import annotations
 
 import re
@@ -48,8 +49,10 @@ def test_the_matrix_runs_the_oldest_and_the_newest_of_what_is_promised():
 
 def test_ansible_itself_refuses_what_is_too_old():
     assert yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text(encoding="utf-8"))["requires_ansible"] == f">={OLDEST}.0"
-    found = {path: yaml.safe_load(path.read_text(encoding="utf-8"))["galaxy_info"]["min_ansible_version"]
-             for path in ROOT.glob("roles/*/meta/main.yml")}
+    found = {
+        path: yaml.safe_load(path.read_text(encoding="utf-8"))["galaxy_info"]["min_ansible_version"]
+        for path in ROOT.glob("roles/*/meta/main.yml")
+    }
     assert found and set(found.values()) == {OLDEST}, found
     assert yaml.safe_load((ROOT / "tests" / "config.yml").read_text(encoding="utf-8"))["modules"]["python_requires"] == f">={PYTHONS[0]}"
 

@@ -1,4 +1,5 @@
 """Three converged hosts behind their proxies: their sandbox, under load, and after a reboot."""
+
 from __future__ import annotations
 
 import contextlib
@@ -30,7 +31,7 @@ def test_dependencies_were_shipped_once_to_hosts_without_a_registry(cluster, goo
 @pytest.mark.parametrize("pattern", ["mobius@", "mobius-proxy"])
 def test_sandbox(cluster, pattern):
     for box in cluster.boxes:
-        units = [line.split()[0] for line in box.run(f"systemctl list-units --plain --no-legend \"{pattern}*\"").splitlines()]
+        units = [line.split()[0] for line in box.run(f'systemctl list-units --plain --no-legend "{pattern}*"').splitlines()]
         assert units, box.run("systemctl list-units --plain --no-legend")
         for unit in units:
             said = box.run(f"systemd-analyze security --no-pager {unit}").splitlines()[-1]
@@ -77,9 +78,9 @@ def serves_alone(box, release):
     """Whether a release answers, and one process of the application runs; only what is wanted is enabled."""
     wait_until(lambda: box.answers() == release, f"{box.name} serves {release}")
     wait_until(lambda: box.run("systemctl is-system-running") == "running", f"{box.name} has booted")  # nothing more is about to start
-    active = box.run("systemctl list-units --plain --no-legend --state=active,activating \"mobius@*\"").splitlines()
+    active = box.run('systemctl list-units --plain --no-legend --state=active,activating "mobius@*"').splitlines()
     assert len(active) == 1 and len(box.run("pgrep -u mobius -x node").split()) == 1, active
-    enabled = box.run("systemctl list-unit-files --plain --no-legend --state=enabled \"mobius*\" | cut -d\" \" -f1").split()
+    enabled = box.run('systemctl list-unit-files --plain --no-legend --state=enabled "mobius*" | cut -d" " -f1').split()
     return sorted(enabled) == ["mobius-boot.service", "mobius-proxy.service"]
 
 
@@ -90,7 +91,7 @@ def test_a_reboot_brings_the_live_release_back_and_one_instance_only(cluster, go
     deployed = cluster.deploy("reboot")
     assert deployed.outcome == "deployed", deployed.output
     box = cluster.boxes[1]
-    live, serving = box.live(), box.run("sed -n \"s/^live //p\" /opt/mobius/proxy/switch.map")
+    live, serving = box.live(), box.run('sed -n "s/^live //p" /opt/mobius/proxy/switch.map')
     assert live != good and box.run("ls /opt/mobius/slots").split() == ["5001", "5002"]
     reboot(box)
     assert serves_alone(box, live)

@@ -1,4 +1,5 @@
 """Messages through the Apprise of Debian 12 and 13, to real receivers by HTTP and SMTP, each in a container without a network."""
+
 from __future__ import annotations
 
 import importlib
@@ -43,9 +44,13 @@ print(json.dumps({"where": apprise.__file__, "version": apprise.__version__, "sa
 MAIL = "mailto://127.0.0.1:8025/?from=ops@mobius.example&to="
 #: URL -> why it failed; empty when the receiver has taken it.
 SENT = {
-    "json://127.0.0.1:8099/room": "", "json://user:password@127.0.0.1:8099/refuses": "the receiver refused it with HTTP status 503",
-    f"{MAIL}anna@mobius.example": "", f"{MAIL}eve@mobius.example": "the receiver did not take it",
-    "json://127.0.0.1:1/": "the receiver did not take it", "nosuch://x": "Apprise does not know such a URL"}
+    "json://127.0.0.1:8099/room": "",
+    "json://user:password@127.0.0.1:8099/refuses": "the receiver refused it with HTTP status 503",
+    f"{MAIL}anna@mobius.example": "",
+    f"{MAIL}eve@mobius.example": "the receiver did not take it",
+    "json://127.0.0.1:1/": "the receiver did not take it",
+    "nosuch://x": "Apprise does not know such a URL",
+}
 LIBRARIES = ("aiosmtpd", "attr", "public")
 
 
@@ -57,8 +62,12 @@ def test_the_distribution_s_apprise_sends_by_http_and_smtp(suite, tmp_path):
     mounts = [f"{path}:/libraries/{path.name}:ro" for path in folders]
     mounts += [f"{ROOT}/plugins:/libraries/ansible_collections/mobius/ops/plugins:ro", f"{tmp_path}/program.py:/program.py:ro"]
     words = [word for mount in mounts for word in ("--volume", mount)]
-    done = subprocess.run(["podman", "run", "--rm", "--network", "none", *words, "--env", "PYTHONPATH=/libraries", image, "python3",
-                           "/program.py", *SENT], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["podman", "run", "--rm", "--network", "none", *words, "--env", "PYTHONPATH=/libraries", image, "python3", "/program.py", *SENT],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     print(f"{suite}: Apprise {told['version']} of {told['where']}")

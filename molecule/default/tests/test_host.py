@@ -1,4 +1,5 @@
 """The converged host: its unit and sandbox, and how deploys, crashes and rollbacks end under systemd. Run in this order."""
+
 from __future__ import annotations
 
 import base64
@@ -167,7 +168,7 @@ def test_a_watch_survives_controller_and_session_and_rolls_back(host):
             break
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
-    (unit,) = host.run("systemctl list-units --plain --no-legend \"mobius-watch-*\" | cut -d\" \" -f1").split()
+    (unit,) = host.run('systemctl list-units --plain --no-legend "mobius-watch-*" | cut -d" " -f1').split()
     report = host.run(f"systemd-analyze security --no-pager {unit}")
     exposure = float(re.search(r"Overall exposure level for .*: ([0-9.]+)", report)[1])
     print(f"exposure of the watch: {exposure}")
@@ -186,10 +187,12 @@ def test_a_watch_survives_controller_and_session_and_rolls_back(host):
 
 def asked_for(host, path):
     """What the application answers on the host to a browser, within two seconds."""
-    code = ("import urllib.request as r, sys\n"
-            f"asked = r.Request('http://127.0.0.1:5001{path}', headers={{'Origin': 'http://localhost:5001'}})\n"
-            "try: print(r.urlopen(asked, timeout=2).status)\n"
-            "except OSError: print('no answer')\n")
+    code = (
+        "import urllib.request as r, sys\n"
+        f"asked = r.Request('http://127.0.0.1:5001{path}', headers={{'Origin': 'http://localhost:5001'}})\n"
+        "try: print(r.urlopen(asked, timeout=2).status)\n"
+        "except OSError: print('no answer')\n"
+    )
     return host.run(f"echo {base64.b64encode(code.encode()).decode()} | base64 -d | python3")
 
 
@@ -279,7 +282,8 @@ def test_the_application_of_a_drill_cannot_write_to_live_data(host):
     assert says(result, "EROFS /opt/mobius/trespass/x") and says(result, "EROFS /srv/trespass/x"), result.output
     assert says(result, "wrote /opt/mobius/shared/uploads/planted")  # in the copy
     assert host.run("ls -A /opt/mobius/shared/uploads/planted /opt/mobius/trespass /srv/trespass").replace("\n", "").strip() in (
-        "/opt/mobius/trespass:/srv/trespass:",)
+        "/opt/mobius/trespass:/srv/trespass:",
+    )
     assert host.run("systemctl list-units --all --no-legend mobius-drill-*") == ""
     host.run("rm -r /opt/mobius/trespass /srv/trespass /srv/trespass.cjs")
 
@@ -322,7 +326,7 @@ def test_a_file_by_hand_reaches_the_process_as_the_application_reads_it(host, cl
     assert {name: found.get(name) for name in dotenv_file.VALUES} == dotenv_file.VALUES and found["PORT"] == "5001"
     assert "LC_CTYPE" not in found and host.run(f"stat -c %U:%G:%a {ENV_FILE}") == "root:mobius:640"
     assert "Restart needed" not in host.play("status").output
-    assert host.run("journalctl -u mobius -o json -n 1 _COMM=node").count("SYSLOG_IDENTIFIER\":\"node\"") == 1
+    assert host.run("journalctl -u mobius -o json -n 1 _COMM=node").count('SYSLOG_IDENTIFIER":"node"') == 1
     host.run(f"sed -i s/^BARE=.*/BARE=edited\\ by\\ hand\\ #\\ c/ {ENV_FILE}; systemctl restart mobius")
     has(host, {**dotenv_file.VALUES, "BARE": "edited by hand"})
     host.run(f"sed -i s/^BARE=.*/BARE=once\\ more/ {ENV_FILE}; kill -9 {host.unit('MainPID')}")
@@ -359,7 +363,7 @@ def check_refused(host, before):
 
 def test_the_start_limit_of_systemd_does_not_stick(host, client):
     drop_in = "/run/systemd/system/mobius.service.d"  # on a busy machine it does not come to ten restarts a minute
-    host.run(f"mkdir -p {drop_in} && printf \"[Unit]\\nStartLimitIntervalSec=1d\\n\" >{drop_in}/day.conf && systemctl daemon-reload")
+    host.run(f'mkdir -p {drop_in} && printf "[Unit]\\nStartLimitIntervalSec=1d\\n" >{drop_in}/day.conf && systemctl daemon-reload')
     host.run(fault("crash") + "; systemctl restart mobius")
     wait_until(lambda: host.unit("ActiveState") == "failed", "systemd gives up starting it", 5 * HANG)
     host.run(f"rm -r {drop_in}; systemctl daemon-reload")
@@ -395,18 +399,18 @@ def test_stop(host):
 
 def units(host, state):
     """The service's unit files in a state, by name."""
-    return host.run(f"systemctl list-unit-files --plain --no-legend {state} \"mobius*\" | cut -d\" \" -f1").split()
+    return host.run(f'systemctl list-unit-files --plain --no-legend {state} "mobius*" | cut -d" " -f1').split()
 
 
 def released_by_proxy(host, port):
     """The release that answers on the proxy's port."""
-    ask = f"import urllib.request; print(urllib.request.urlopen(\\\"http://127.0.0.1:{port}/health\\\").read().decode())"
-    return json.loads(host.run(f"python3 -c \"{ask}\""))["release"]
+    ask = f'import urllib.request; print(urllib.request.urlopen(\\"http://127.0.0.1:{port}/health\\").read().decode())'
+    return json.loads(host.run(f'python3 -c "{ask}"'))["release"]
 
 
 def check_confined(host):
     """The proxy writes to its socket's folder only, root owns what it reads, and its units are sandboxed."""
-    owners = host.run("cd /opt/mobius/proxy && stat -c \"%U %a\" . run haproxy.cfg hold.lua switch.map")
+    owners = host.run('cd /opt/mobius/proxy && stat -c "%U %a" . run haproxy.cfg hold.lua switch.map')
     assert owners.splitlines() == ["root 750", "mobius 700", "root 644", "root 644", "root 644"]
     assert host.run("systemctl show -p ReadWritePaths --value mobius-proxy") == "/opt/mobius/proxy/run"
     assert host.run("runuser -u mobius -- touch /opt/mobius/proxy/new 2>/dev/null || echo refused") == "refused"
@@ -416,7 +420,7 @@ def check_confined(host):
         print(f"exposure of {unit}.service: {exposure}")
         assert exposure <= 2.5, report
     live = host.live()
-    host.run("systemctl stop \"mobius@*\"; systemctl start mobius-boot")
+    host.run('systemctl stop "mobius@*"; systemctl start mobius-boot')
 
     def serves():
         with contextlib.suppress(ValueError):  # not yet
@@ -434,7 +438,7 @@ def test_a_proxy_is_given_and_taken_away(host, client):
     host.run(f"echo PORT=9999 >>{ENV_FILE}")
     deployed = host.play("deploy", **host.source("v6"), **proxy)
     assert deployed.outcome == "deployed", deployed.output
-    instance = host.run("systemctl list-units --plain --no-legend --state=running \"mobius@*\" | cut -d\" \" -f1")
+    instance = host.run('systemctl list-units --plain --no-legend --state=running "mobius@*" | cut -d" " -f1')
     assert instance == f"mobius@{environment(host, instance)['PORT']}.service", "each instance has its own port, whatever the file says"
     host.run(f"sed -i /^PORT=/d {ENV_FILE}")
     assert host.unit("LoadState") == "not-found" and host.run("pgrep -u mobius -c -x node") == "1"

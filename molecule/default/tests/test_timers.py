@@ -1,4 +1,5 @@
 """The converged host looks after itself by timers: from a fault to the message, without a controller. Run in order, after test_host.py."""
+
 from __future__ import annotations
 
 import base64
@@ -56,11 +57,16 @@ for path in glob.glob("/opt/mobius/incidents/*.json"):
 CHANNELS = ("room", "mail")
 PEOPLE: dict[str, t.Any] = {
     "mobius_contacts": {"channels": {name: {} for name in CHANNELS}},
-    "mobius_escalation": {**{str(severity): [{"after": 0, "notify": [*CHANNELS]}] for severity in (1, 2, 3)},
-                          "4": [{"after": 0, "notify": ["mail"]}]},
-    "mobius_notify_urls": {"room": "json://127.0.0.1:8099/room",
-                           "mail": "mailto://127.0.0.1:8025/?from=ops@mobius.example&to=anna@mobius.example"},
-    "mobius_checks": [{"name": "health", "url": "http://127.0.0.1:5001/health", "timeout": 5}]}
+    "mobius_escalation": {
+        **{str(severity): [{"after": 0, "notify": [*CHANNELS]}] for severity in (1, 2, 3)},
+        "4": [{"after": 0, "notify": ["mail"]}],
+    },
+    "mobius_notify_urls": {
+        "room": "json://127.0.0.1:8099/room",
+        "mail": "mailto://127.0.0.1:8025/?from=ops@mobius.example&to=anna@mobius.example",
+    },
+    "mobius_checks": [{"name": "health", "url": "http://127.0.0.1:5001/health", "timeout": 5}],
+}
 CADENCES = ("weekly", "monthly", "quarterly")
 JOBS = ("backup", "verify", "escalate", *CADENCES, "metrics")
 LATE = HANG + 120
@@ -87,7 +93,7 @@ def host() -> t.Iterator[Host]:
     found.run("systemctl stop receiver; systemd-run --unit=receiver --setenv=PYTHONPATH=/var/tmp/lib python3 /var/tmp/receiver.py")
     code = base64.b64encode(RESOLVE.encode()).decode()
     found.run(f"echo {code} | base64 -d | python3")
-    print(found.run("python3 -c \"import apprise; print(apprise.__version__, apprise.__file__)\"; cat /etc/debian_version"))
+    print(found.run('python3 -c "import apprise; print(apprise.__version__, apprise.__file__)"; cat /etc/debian_version'))
     yield found
     found.run("systemctl stop receiver")
 
@@ -107,6 +113,7 @@ def seconds_to(host: Host, fault: str, title: str, first: str = "true") -> None:
     def arrived() -> dict[str, float]:
         found = {each.channel: each.at for each in reversed(messages(host)[before:]) if title in each.title}
         return found if set(found) == set(CHANNELS) else {}
+
     found = wait_until(arrived, f"the message {title}", LATE)
     print(f"{title}: {' and '.join(f'{found[name] - began:.1f} s to {name}' for name in CHANNELS)} from the fault")
 
@@ -173,10 +180,14 @@ def test_a_failed_backup_reaches_people(host):
 def test_a_killed_backup_reaches_people(host):
     host.run("systemctl stop mobius-staging-metrics.timer")
     host.run("dd if=/dev/urandom of=/opt/mobius/shared/uploads/large.bin bs=1M count=300 status=none")
-    runs = "systemctl start --no-block mobius-staging-backup.service; " \
-           "until grep -q \"ended.: null\" /opt/mobius/state/schedule/backup.json; do sleep 0.02; done"
-    fault = "systemctl kill -s KILL mobius-staging-backup.service; rm -f /opt/mobius/shared/uploads/large.bin; " \
-            "systemctl start mobius-staging-metrics.timer"
+    runs = (
+        "systemctl start --no-block mobius-staging-backup.service; "
+        'until grep -q "ended.: null" /opt/mobius/state/schedule/backup.json; do sleep 0.02; done'
+    )
+    fault = (
+        "systemctl kill -s KILL mobius-staging-backup.service; rm -f /opt/mobius/shared/uploads/large.bin; "
+        "systemctl start mobius-staging-metrics.timer"
+    )
     seconds_to(host, fault, "The scheduled backup failed", first=runs)
     assert state(host, "backup")["outcome"] == "killed"
     host.run("systemctl start mobius-staging-backup.service")
@@ -196,17 +207,28 @@ def test_a_disk_that_is_critical_reaches_people(host):
 
 def test_an_incident_of_another_part_is_paged_by_the_timer(host):
     record = {"title": "A watch went back", "severity": 2, "status": "open", "env": "staging"}
-    code = base64.b64encode((
-        "import json, time\n" f"record = json.loads({json.dumps(json.dumps(record))})\n"
-        "record['opened'] = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())\n"
-        "json.dump(record, open(f'/opt/mobius/incidents/INC-20261127-{time.time():.0f}.json', 'w'))\n").encode()).decode()
+    code = base64.b64encode(
+        (
+            "import json, time\n"
+            f"record = json.loads({json.dumps(json.dumps(record))})\n"
+            "record['opened'] = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())\n"
+            "json.dump(record, open(f'/opt/mobius/incidents/INC-20261127-{time.time():.0f}.json', 'w'))\n"
+        ).encode()
+    ).decode()
     seconds_to(host, f"echo {code} | base64 -d | python3", "A watch went back")
 
 
 def test_a_rollback_by_a_watch_reaches_people(host):
     good = host.live()
-    run = host.operator.start("deploy", **host.source("v7"), mobius_watch_duration="600", mobius_watch_interval="30",
-                              mobius_watch_retry_interval="5", mobius_failure_threshold="3", **PEOPLE)
+    run = host.operator.start(
+        "deploy",
+        **host.source("v7"),
+        mobius_watch_duration="600",
+        mobius_watch_interval="30",
+        mobius_watch_retry_interval="5",
+        mobius_failure_threshold="3",
+        **PEOPLE,
+    )
     for line in run.stdout:
         if "round 1 ok" in line:
             break
@@ -223,18 +245,23 @@ def test_no_incident_was_paged_twice(host):
     assert len({each.key for each in found}) == len(found) and all(each.key for each in found), found
     for channel in CHANNELS:
         titles = [re.sub(r"-[0-9a-f]{8}", "", each.title.partition(" [delayed")[0]) for each in found if each.channel == channel]
-        assert sorted(title for title in titles if "aintenance: " not in title) == sorted([
-            *["SEV2 high: The scheduled backup failed (staging, mobius-systemd)"] * 2,
-            "SEV1 critical: mobius is down (staging, mobius-systemd)",
-            "SEV2 high: /opt/mobius/shared/out is nearly full (staging, mobius-systemd)",
-            "SEV2 high: A watch went back (staging, mobius-systemd)",
-            f"SEV2 high: Release v7 was rolled back to {host.live().rpartition('-')[0]} (staging, mobius-systemd)"]), titles
+        assert sorted(title for title in titles if "aintenance: " not in title) == sorted(
+            [
+                *["SEV2 high: The scheduled backup failed (staging, mobius-systemd)"] * 2,
+                "SEV1 critical: mobius is down (staging, mobius-systemd)",
+                "SEV2 high: /opt/mobius/shared/out is nearly full (staging, mobius-systemd)",
+                "SEV2 high: A watch went back (staging, mobius-systemd)",
+                f"SEV2 high: Release v7 was rolled back to {host.live().rpartition('-')[0]} (staging, mobius-systemd)",
+            ]
+        ), titles
 
 
 def test_a_new_version_replaces_the_code_and_the_old_one_stays_while_it_is_named(host):
     code, old = json.loads(host.run("cat /opt/mobius/state/schedule.json"))["code"], "/opt/mobius/state/code/0123456789abcdef.zip"
-    host.run(f"mv {code} {old}; touch -d 2020-01-01 {old}; sed -i s,{code},{old}, /etc/systemd/system/mobius-staging-*.service; "
-             "systemctl daemon-reload; for i in 1 2 3 4 5 6 7; do echo >/opt/mobius/state/code/later$i.zip; done")
+    host.run(
+        f"mv {code} {old}; touch -d 2020-01-01 {old}; sed -i s,{code},{old}, /etc/systemd/system/mobius-staging-*.service; "
+        "systemctl daemon-reload; for i in 1 2 3 4 5 6 7; do echo >/opt/mobius/state/code/later$i.zip; done"
+    )
     host.run("systemctl start mobius-staging-metrics.service")
     assert state(host, "metrics")["outcome"] == "looked"  # code of an earlier version
     assert host.play("schedule", mobius_schedule={"verify": "off"}, **PEOPLE).outcome == "scheduled"

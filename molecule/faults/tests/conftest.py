@@ -1,4 +1,5 @@
 """What the tests of the scenarios cluster and faults share; the latter has this file by a link."""
+
 from __future__ import annotations
 
 import sys

@@ -4,6 +4,7 @@ MOBIUS_KILLS sets the number of kills, MOBIUS_KILL_CHANCE seeds their random mom
 SIGKILL hits the controller's whole process group: playbook, workers and the SSH connections that they opened. A module that runs on a
 host continues there.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -95,8 +96,11 @@ def test_killed_at_random_moments_the_same_command_converges_and_the_site_is_nev
             for answers in answered_since(loads, marks):
                 assert answers <= {old, live}, where
             with capsys.disabled():
-                print(f"\n  {where}: {between.count(live)} of 3 hosts were switched; again: {again.outcome} in "
-                      f"{time.monotonic() - begun:.0f} s, {sum(len(load.failed()) for load in loads)} requests failed", flush=True)
+                print(
+                    f"\n  {where}: {between.count(live)} of 3 hosts were switched; again: {again.outcome} in "
+                    f"{time.monotonic() - begun:.0f} s, {sum(len(load.failed()) for load in loads)} requests failed",
+                    flush=True,
+                )
             old = live
     with capsys.disabled():
         for box, load in zip(cluster.boxes, loads):

@@ -2,6 +2,7 @@
 
 MOBIUS_OVERLAPS sets how often; the second one begins at another moment of the first each time.
 """
+
 from __future__ import annotations
 
 import os

@@ -1,4 +1,5 @@
 """A failure at each step of a deploy, on one host of three: all of them go back, and there is one incident."""
+
 from __future__ import annotations
 
 import time
@@ -13,7 +14,7 @@ STEPS = {
     "start": fault("crash", "RELEASE"),
     "gate": fault("health", "RELEASE"),
     "switch": 'systemctl kill -s STOP mobius-proxy; until test $(grep -cE "what.{1,4}failed" HISTORY) -gt FAILED; do sleep 0.1; done; '
-              'systemctl kill -s CONT mobius-proxy',
+    "systemctl kill -s CONT mobius-proxy",
     "smoke": "echo nothing >RELEASE/client/build/index.html",
 }
 #: The host that is never well is given up after so many seconds, which the release of before has to become ready in, too.

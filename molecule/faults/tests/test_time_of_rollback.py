@@ -1,4 +1,5 @@
 """A rollback with two gigabytes of uploads does the same as one with ten megabytes: it switches releases and leaves the files alone."""
+
 from __future__ import annotations
 
 #: Megabytes of uploads, real ones.
@@ -47,5 +48,8 @@ def test_rollback_leaves_gigabytes_of_uploads_alone(cluster, good, capsys):
         box.run(f"rm -rf {ASIDE} {UPLOADS}/{SMALL} {UPLOADS}/{LARGE}")
     with capsys.disabled():
         for megabytes, times in found.items():
-            print(f"\n  {megabytes} MB of uploads: a rollback held requests for {[held for held, _ready in times]} s, "
-                  f"without the application's own start-up {[round(held - ready, 2) for held, ready in times]}", end="")
+            print(
+                f"\n  {megabytes} MB of uploads: a rollback held requests for {[held for held, _ready in times]} s, "
+                f"without the application's own start-up {[round(held - ready, 2) for held, ready in times]}",
+                end="",
+            )

@@ -1,4 +1,5 @@
 """A receiver of messages: keeps each as a line of a file."""
+
 from __future__ import annotations
 
 import http.server

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Options that several modules share, each written once, and the one way a module runs."""
+
 from __future__ import annotations
 
 import typing as t
@@ -17,42 +18,71 @@ ENV = {"type": "str", "required": True}
 COMPONENTS = {"type": "list", "elements": "str", "default": ["all"]}
 SIGNATURES = {"allowed_signers": {"type": "path"}, "signer": {"type": "str", "default": "mobius-backup"}}
 PROGRESS = {
-    "progress": {"type": "str", "choices": ["all", "none"], "default": "all"}, "progress_file": {"type": "path"},
+    "progress": {"type": "str", "choices": ["all", "none"], "default": "all"},
+    "progress_file": {"type": "path"},
     "progress_wait": {"type": "float"},
 }
 DIRECTORY = {name: {"type": "dict", "default": {}} for name in ("contacts", "oncall", "escalation")}
 HEADERS = {"type": "dict", "default": {}}
 SECRET_HEADERS = {"type": "dict", "default": {}, "no_log": True}
 CHECKS = {
-    "type": "list", "elements": "dict", "default": [], "options": {
-        "name": {"type": "str"}, "url": {"type": "str", "required": True}, "method": {"type": "str", "default": "GET"},
-        "headers": {"type": "dict"}, "secret_headers": {"type": "dict", "no_log": True}, "body": {"type": "str"},
+    "type": "list",
+    "elements": "dict",
+    "default": [],
+    "options": {
+        "name": {"type": "str"},
+        "url": {"type": "str", "required": True},
+        "method": {"type": "str", "default": "GET"},
+        "headers": {"type": "dict"},
+        "secret_headers": {"type": "dict", "no_log": True},
+        "body": {"type": "str"},
         "status": {"type": "list", "elements": "int", "default": [200]},
-        "contains": {"type": "str"}, "json": {"type": "list", "elements": "str"}, "timeout": {"type": "float", "default": 5},
+        "contains": {"type": "str"},
+        "json": {"type": "list", "elements": "str"},
+        "timeout": {"type": "float", "default": 5},
         "max_ms": {"type": "float"},
-        "redirects": {"type": "int", "default": 0}, "attempts": {"type": "int", "default": 1}, "backoff": {"type": "float", "default": 0},
-        "ca": {"type": "path"}, "validate_certs": {"type": "bool", "default": True}, "client_cert": {"type": "path"},
-        "client_key": {"type": "path", "no_log": False}, "proxy": {"type": "str"}, "username": {"type": "str"},
-        "password": {"type": "str", "no_log": True}, "token": {"type": "str", "no_log": True},
+        "redirects": {"type": "int", "default": 0},
+        "attempts": {"type": "int", "default": 1},
+        "backoff": {"type": "float", "default": 0},
+        "ca": {"type": "path"},
+        "validate_certs": {"type": "bool", "default": True},
+        "client_cert": {"type": "path"},
+        "client_key": {"type": "path", "no_log": False},
+        "proxy": {"type": "str"},
+        "username": {"type": "str"},
+        "password": {"type": "str", "no_log": True},
+        "token": {"type": "str", "no_log": True},
     },
 }
 
 
 #: The options of ``backup``, ``backup_prune`` and ``backup_info`` beside root, environment and progress.
 BACKUP: dict[str, t.Any] = {
-    "components": COMPONENTS, "dest": {"type": "path"}, "level": {"type": "int", "default": 5}, "full_every": {"type": "int", "default": 7},
-    "never_reuse": {"type": "list", "elements": "str", "default": []}, "allow_changed": {"type": "bool", "default": False},
-    "allow_shrunk": {"type": "bool", "default": False}, "sign_key": {"type": "path", "no_log": False},
-    "purpose": {"type": "str", "choices": ["ordinary", "deploy"], "default": "ordinary"}, "why": {"type": "str", "default": ""},
+    "components": COMPONENTS,
+    "dest": {"type": "path"},
+    "level": {"type": "int", "default": 5},
+    "full_every": {"type": "int", "default": 7},
+    "never_reuse": {"type": "list", "elements": "str", "default": []},
+    "allow_changed": {"type": "bool", "default": False},
+    "allow_shrunk": {"type": "bool", "default": False},
+    "sign_key": {"type": "path", "no_log": False},
+    "purpose": {"type": "str", "choices": ["ordinary", "deploy"], "default": "ordinary"},
+    "why": {"type": "str", "default": ""},
 }
 PRUNE: dict[str, t.Any] = {
-    "dest": {"type": "path"}, **{f"keep_{rule}": {"type": "int", "default": 0} for rule in ("last", "daily", "weekly", "monthly")},
-    "verify": {"type": "str", "choices": ["all", "newest"], "default": "all"}, **SIGNATURES,
+    "dest": {"type": "path"},
+    **{f"keep_{rule}": {"type": "int", "default": 0} for rule in ("last", "daily", "weekly", "monthly")},
+    "verify": {"type": "str", "choices": ["all", "newest"], "default": "all"},
+    **SIGNATURES,
 }
 VERIFY: dict[str, t.Any] = {
-    "dest": {"type": "path"}, "verify": {"type": "str", "choices": ["none", "checksum", "deep"], "default": "none"},
-    "components": {"type": "list", "elements": "str"}, "skip_safety": {"type": "bool", "default": False}, "limit": {"type": "int"},
-    "max_age": {"type": "float", "default": 0}, **SIGNATURES,
+    "dest": {"type": "path"},
+    "verify": {"type": "str", "choices": ["none", "checksum", "deep"], "default": "none"},
+    "components": {"type": "list", "elements": "str"},
+    "skip_safety": {"type": "bool", "default": False},
+    "limit": {"type": "int"},
+    "max_age": {"type": "float", "default": 0},
+    **SIGNATURES,
 }
 #: The options that define a watch.
 WATCH: dict[str, t.Any] = {

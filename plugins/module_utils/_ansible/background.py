@@ -9,6 +9,7 @@ when a job was killed, and cannot be asked again for a job whose start was not a
 
 Beside the record lie the child's output and errors, ``<record>.out`` and ``<record>.err``.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -95,8 +96,12 @@ class Job:
         """
         record = progress.read(self.path)
         if record is None:
-            raise StateError("the work in the background", f"its record {self.path}", "none",
-                             "Look what came of it: mobius.ops.backup_info and the history on the target tell")
+            raise StateError(
+                "the work in the background",
+                f"its record {self.path}",
+                "none",
+                "Look what came of it: mobius.ops.backup_info and the history on the target tell",
+            )
         begin, phase = time.monotonic(), self.phases()[-1]["number"]
         while processes.is_alive(record["pid"], record["ticks"]):
             waited = time.monotonic() - begin
@@ -210,8 +215,12 @@ def _look(module: t.Any, job: Job, patience: float) -> t.NoReturn:
         result = documents.parse(ended.output)
     except ValueError:
         output, errors = (wording.clean(text.decode("utf-8", "replace").strip()) for text in (ended.output, ended.errors))
-        module.fail_json(msg=f"The module failed in the background: {causes.cause(errors, output)}", module_stdout=output,
-                         module_stderr=errors, background=about)
+        module.fail_json(
+            msg=f"The module failed in the background: {causes.cause(errors, output)}",
+            module_stdout=output,
+            module_stderr=errors,
+            background=about,
+        )
     sys.stdout.write("\n" + json.dumps({**result, "background": about}) + "\n")
     raise SystemExit(int(bool(result.get("failed"))))
 
@@ -222,6 +231,9 @@ def _killed(job: Job, ended: Ended) -> ServiceError | None:
         return None
     how = "its process is gone" if ended.status is None else f"it was ended by {processes.exit_text(ended.status)}"
     phase, said = job.phases()[-1].get("name"), causes.cause(ended.errors.decode("utf-8", "replace"))
-    return ServiceError(f"the work in the background{f', {phase}' if phase else ''}", "that it leaves a result",
-                        f"that {how}{f', its last words: {said}' if said else ''}",
-                        "Look who ended it (journalctl -k tells of a process that took too much memory) and run this again")
+    return ServiceError(
+        f"the work in the background{f', {phase}' if phase else ''}",
+        "that it leaves a result",
+        f"that {how}{f', its last words: {said}' if said else ''}",
+        "Look who ended it (journalctl -k tells of a process that took too much memory) and run this again",
+    )

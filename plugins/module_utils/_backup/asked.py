@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Backups as the options of the modules ask for them: one way for modules, and for the timers on a host."""
+
 from __future__ import annotations
 
 import itertools
@@ -28,11 +29,18 @@ def backup_request(options: Options, layout: Layout) -> create.Request:
     if options["full_every"] < 0:
         raise InputError("full_every", "a number of days from 0", str(options["full_every"]), "Correct it")
     return create.Request(
-        env=check_name(options["env"], "env"), components=expand_components(options["components"]),
-        dest=options["dest"] or layout.backups, level=options["level"], full_every=options["full_every"],
+        env=check_name(options["env"], "env"),
+        components=expand_components(options["components"]),
+        dest=options["dest"] or layout.backups,
+        level=options["level"],
+        full_every=options["full_every"],
         never_reuse=tuple(path.rstrip("/") for path in options["never_reuse"]),
-        allow_changed=options["allow_changed"], allow_shrunk=options["allow_shrunk"],
-        sign_key=options["sign_key"], purpose=options["purpose"], why=options["why"])
+        allow_changed=options["allow_changed"],
+        allow_shrunk=options["allow_shrunk"],
+        sign_key=options["sign_key"],
+        purpose=options["purpose"],
+        why=options["why"],
+    )
 
 
 def back_up(layout: Layout, request: create.Request, meter: Meter) -> dict[str, t.Any]:
@@ -45,13 +53,17 @@ def back_up(layout: Layout, request: create.Request, meter: Meter) -> dict[str, 
 def prune_request(options: Options, layout: Layout) -> retention.Request:
     """What the options of ``backup_prune`` ask for. :raises InputError: when one has a wrong value."""
     return retention.Request(
-        env=check_name(options["env"], "env"), dest=options["dest"] or layout.backups, verify=options["verify"],
+        env=check_name(options["env"], "env"),
+        dest=options["dest"] or layout.backups,
+        verify=options["verify"],
         keep=retention.Keep(*(options[f"keep_{rule}"] for rule in ("last", "daily", "weekly", "monthly"))),
-        policy=signature.policy(options["allowed_signers"], options["signer"]))
+        policy=signature.policy(options["allowed_signers"], options["signer"]),
+    )
 
 
-def prune(layout: Layout, request: retention.Request, meter: Meter, tell: t.Callable[[retention.Plan], Told],
-          check_mode: bool = False) -> Told:
+def prune(
+    layout: Layout, request: retention.Request, meter: Meter, tell: t.Callable[[retention.Plan], Told], check_mode: bool = False
+) -> Told:
     """Remove the archives that no rule keeps.
 
     :param tell: makes of the plan what is returned; before anything is removed, for the sizes of files are among it.
@@ -68,8 +80,10 @@ def prune(layout: Layout, request: retention.Request, meter: Meter, tell: t.Call
 def sentence(planned: retention.Plan, check_mode: bool = False) -> str:
     """What came of pruning."""
     number = len(planned.removed)
-    text = (f"{number} archive{'' if number == 1 else 's'} {'would be ' if check_mode else ''}removed "
-            f"({wording.human_size(planned.freed)}), {len(planned.kept)} kept")
+    text = (
+        f"{number} archive{'' if number == 1 else 's'} {'would be ' if check_mode else ''}removed "
+        f"({wording.human_size(planned.freed)}), {len(planned.kept)} kept"
+    )
     text += f", {len(planned.unsound)} not verified and left alone" if planned.unsound else ""
     return text + (f", {len(planned.held)} held" if planned.held else "")
 

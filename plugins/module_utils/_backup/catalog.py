@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The backups in a folder: their names, what they are for, what state they are in, and which is the newest."""
+
 from __future__ import annotations
 
 import contextlib
@@ -25,8 +26,10 @@ LEVELS = ("none", "checksum", "deep")
 #: The reason of an archive that looks right from outside and was not read.
 NOT_CHECKED = "not checked"
 #: The reason of an archive from which no state of the service comes back.
-NO_STATE = ("it holds no state of the service: no file in database, uploads and generated, and no dump. Name its folders in "
-            "mobius_shared_folders, its dump and restore commands in mobius_external_state, or say that it has none with mobius_stateless")
+NO_STATE = (
+    "it holds no state of the service: no file in database, uploads and generated, and no dump. Name its folders in "
+    "mobius_shared_folders, its dump and restore commands in mobius_external_state, or say that it has none with mobius_stateless"
+)
 STATUSES = ("verified", "unverified", "corrupt")
 
 
@@ -70,15 +73,13 @@ def find(folder: str, env: str | None = None, layout: Layout | None = None) -> l
     :raises StateError: when there is no such folder.
     """
     if not os.path.isdir(folder):
-        raise StateError(f"backup folder {folder}", "a folder", "none",
-                         "Run the playbook mobius.ops.setup, or correct the path")
+        raise StateError(f"backup folder {folder}", "a folder", "none", "Run the playbook mobius.ops.setup, or correct the path")
     found = [parse(os.path.join(folder, name)) for name in os.listdir(folder)]
     chosen = [backup for backup in found if backup and (env is None or backup.env == env)]
     return ordering.newest_first(chosen, layout)
 
 
-def telling_of(backups: t.Iterable[Backup], components: t.Collection[str] = (),
-               past: purposes.Past | None = None) -> t.Iterator[Backup]:
+def telling_of(backups: t.Iterable[Backup], components: t.Collection[str] = (), past: purposes.Past | None = None) -> t.Iterator[Backup]:
     """Those archives that hold all these components, or found that the host has no folder for one.
 
     So a backup of the logs alone does not stand for the others. A damaged archive is not passed over: who asks is to
@@ -111,8 +112,13 @@ def remove(archive: str) -> None:
         fs.fsync_dir(os.path.dirname(archive))
 
 
-def describe(backups: t.Sequence[Backup], verify: str = "none", policy: signature.Policy | None = None,
-             meter: progress.Meter | None = None, past: purposes.Past | None = None) -> list[dict[str, t.Any]]:
+def describe(
+    backups: t.Sequence[Backup],
+    verify: str = "none",
+    policy: signature.Policy | None = None,
+    meter: progress.Meter | None = None,
+    past: purposes.Past | None = None,
+) -> list[dict[str, t.Any]]:
     """Facts and status of each backup, several at once.
 
     :param policy: whose signature an archive must have to be verified; nobody's by default.
@@ -137,18 +143,31 @@ def _size(backup: Backup) -> int:
         return 0
 
 
-def _describe(backup: Backup, verify: str, policy: signature.Policy | None, meter: progress.Meter,
-              past: purposes.Past | None) -> dict[str, t.Any]:
+def _describe(
+    backup: Backup, verify: str, policy: signature.Policy | None, meter: progress.Meter, past: purposes.Past | None
+) -> dict[str, t.Any]:
     manifest = None
     facts: dict[str, t.Any] = {
-        "archive": backup.archive, "env": backup.env, "created": backup.created, "size": None, "components": [],
-        "release": None, "problems": 0, "shrunk": {}, "future": ordering.is_ahead(backup.stamp)}
+        "archive": backup.archive,
+        "env": backup.env,
+        "created": backup.created,
+        "size": None,
+        "components": [],
+        "release": None,
+        "problems": 0,
+        "shrunk": {},
+        "future": ordering.is_ahead(backup.stamp),
+    }
     try:
         facts["size"] = os.stat(backup.archive).st_size
         with Archive(backup.archive, hashing=verify != "none", meter=meter if verify == "checksum" else None) as archive:
             manifest = archive.manifest
-            facts.update(components=manifest["components"], release=manifest.get("release"),
-                         problems=manifest.get("problems", 0), shrunk=manifest.get("shrunk", {}))
+            facts.update(
+                components=manifest["components"],
+                release=manifest.get("release"),
+                problems=manifest.get("problems", 0),
+                shrunk=manifest.get("shrunk", {}),
+            )
             _require_env(backup, manifest["env"])
             status, reason = _status(archive, verify, policy, meter)
     except StateError:
@@ -163,8 +182,12 @@ def _describe(backup: Backup, verify: str, policy: signature.Policy | None, mete
 
 def _require_env(backup: Backup, env: str) -> None:
     if env != backup.env:
-        raise IntegrityError(f"archive {backup.archive}", "the env of its manifest in its name", f"{backup.env} instead of {env}",
-                             "Rename it and its sidecar to what they were")
+        raise IntegrityError(
+            f"archive {backup.archive}",
+            "the env of its manifest in its name",
+            f"{backup.env} instead of {env}",
+            "Rename it and its sidecar to what they were",
+        )
 
 
 def _status(archive: Archive, verify: str, policy: signature.Policy | None, meter: progress.Meter) -> tuple[str, str]:
@@ -196,19 +219,32 @@ def check_sidecar(archive: Archive, allow_missing: bool, policy: signature.Polic
     """
     said = checksums.read(archive.path)
     if said is None and not allow_missing:
-        raise IntegrityError(f"archive {archive.path}", f"its checksum in {os.path.basename(archive.path)}.sha256",
-                             "no such file", "Fetch the sidecar, or accept the archive without one: allow_unverified")
+        raise IntegrityError(
+            f"archive {archive.path}",
+            f"its checksum in {os.path.basename(archive.path)}.sha256",
+            "no such file",
+            "Fetch the sidecar, or accept the archive without one: allow_unverified",
+        )
     if said == "":
-        raise IntegrityError(f"archive {archive.path}", f"a line of sha256sum for it in {os.path.basename(archive.path)}.sha256",
-                             "another text", "Fetch the sidecar again, or move it away and accept the archive: allow_unverified")
+        raise IntegrityError(
+            f"archive {archive.path}",
+            f"a line of sha256sum for it in {os.path.basename(archive.path)}.sha256",
+            "another text",
+            "Fetch the sidecar again, or move it away and accept the archive: allow_unverified",
+        )
     digest = archive.sha256()
     if said and said != digest:
-        raise IntegrityError(f"archive {archive.path}", f"SHA-256 {said}", digest,
-                             "Use another archive, or fetch this one again from where it was copied to")
+        raise IntegrityError(
+            f"archive {archive.path}", f"SHA-256 {said}", digest, "Use another archive, or fetch this one again from where it was copied to"
+        )
     signed = policy is None or signature.check(policy, archive.path, digest)
     if not signed and not allow_missing:
-        raise IntegrityError(f"archive {archive.path}", f"its signature in {os.path.basename(archive.path)}{signature.SUFFIX}",
-                             "no such file", "Fetch the signature, or accept the archive without one: allow_unverified")
+        raise IntegrityError(
+            f"archive {archive.path}",
+            f"its signature in {os.path.basename(archive.path)}{signature.SUFFIX}",
+            "no such file",
+            "Fetch the signature, or accept the archive without one: allow_unverified",
+        )
     return digest, "verified" if said and signed else "unverified"
 
 
@@ -231,8 +267,13 @@ def verdict(described: t.Sequence[dict[str, t.Any]], max_age: float = 0) -> dict
     if future:
         said.append(f"{future[0]}{f' and {len(future) - 1} more' if future[1:] else ''}: dated in the future. {ordering.ADVICE}.")
     if not sound:
-        found = "no archive that is not dated in the future is verified" if usable else \
-            "only safety backups are verified" if verified else "no archive is verified"
+        found = (
+            "no archive that is not dated in the future is verified"
+            if usable
+            else "only safety backups are verified"
+            if verified
+            else "no archive is verified"
+        )
         said.append(found + ("" if described else ", there is none at all") + ". Make one: mobius.ops.backup.")
         return {"well": False, "message": " ".join(said), "newest_verified": None, "age": None}
     told, age, old = _newest(sound, max_age)
@@ -251,8 +292,12 @@ def _shrunk(sound: list[dict[str, t.Any]]) -> list[str]:
     for facts in sound:
         for component in (*facts["components"], *facts["shrunk"]):
             last.setdefault(component, facts)
-    return [f"{facts['archive']}: {component} shrank to less than a tenth of what {facts['shrunk'][component]} holds. "
-            f"{shrinkage.todo(component)}." for component, facts in last.items() if component in facts["shrunk"]]
+    return [
+        f"{facts['archive']}: {component} shrank to less than a tenth of what {facts['shrunk'][component]} holds. "
+        f"{shrinkage.todo(component)}."
+        for component, facts in last.items()
+        if component in facts["shrunk"]
+    ]
 
 
 def _newest(sound: list[dict[str, t.Any]], max_age: float) -> tuple[str, float, bool]:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Makes a backup: written under a temporary name, read back, and only then given its name."""
+
 from __future__ import annotations
 
 import contextlib
@@ -64,8 +65,12 @@ def plan(layout: Layout, request: Request) -> archive_plan.Plan:
     inside = os.path.realpath(request.dest) + os.sep
     for component in found.components:
         if inside.startswith(os.path.realpath(layout.component(component)) + os.sep):
-            raise InputError(f"backup folder {request.dest}", "a folder outside of what is backed up",
-                             f"one inside of component {component}", "Choose another dest")
+            raise InputError(
+                f"backup folder {request.dest}",
+                "a folder outside of what is backed up",
+                f"one inside of component {component}",
+                "Choose another dest",
+            )
     held = immutable.of(os.path.realpath(request.dest))
     if held:
         raise StateError(f"backup folder {request.dest}", "a folder in which files get names", f"the attribute {held.kind}", held.todo)
@@ -95,8 +100,13 @@ def create(layout: Layout, request: Request, meter: Meter | None = None) -> dict
     with external_state.dumped(layout, request.components if request.dump else [], safety) as problems:
         result = _create(layout, request, meter or Meter(), problems)
     result["elapsed"] = round(time.monotonic() - started, 3)
-    history.record(layout, "backup", request.why, env=request.env,
-                   **{key: result[key] for key in ("archive", "sha256", "size", "elapsed", "components", "release", "reused", "purpose")})
+    history.record(
+        layout,
+        "backup",
+        request.why,
+        env=request.env,
+        **{key: result[key] for key in ("archive", "sha256", "size", "elapsed", "components", "release", "reused", "purpose")},
+    )
     return result
 
 
@@ -111,8 +121,11 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
     safety = request.purpose == purposes.SAFETY
     needed = max((source.status.st_size for source in found.sources if source.sqlite), default=0)
     archives = catalog.find(request.dest, request.env, layout)
-    with drafts.drafted(request.dest, request.env, safety) as draft, _previous(request, draft.stamp, archives) as previous, \
-            contextlib.closing(database_copies.PerOwner(places, needed)) as databases:
+    with (
+        drafts.drafted(request.dest, request.env, safety) as draft,
+        _previous(request, draft.stamp, archives) as previous,
+        contextlib.closing(database_copies.PerOwner(places, needed)) as databases,
+    ):
         lost = shrunk(request, found, archives, previous.manifests)
         facts = _facts(layout, request, draft, previous, lost)
         facts.update({"no_state": True} if lacks else {})
@@ -123,25 +136,49 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
         draft.publish(digest, signature.sign(request.sign_key, draft.final, digest) if request.sign_key else None)
     status, missing = ("unverified", catalog.NO_STATE) if lacks else ("verified", "")
     warnings = [*stuck, *writer.warnings, *_warnings(request, lost, archives, previous)]
-    return {"sha256": digest, "status": status, "missing": missing, "full": facts["full"], "release": facts["release"], "shrunk": lost,
-            "warnings": warnings, **_told(request, draft, found, writer)}
+    return {
+        "sha256": digest,
+        "status": status,
+        "missing": missing,
+        "full": facts["full"],
+        "release": facts["release"],
+        "shrunk": lost,
+        "warnings": warnings,
+        **_told(request, draft, found, writer),
+    }
 
 
 def _facts(layout: Layout, request: Request, draft: drafts.Draft, previous: Previous, lost: list[dict[str, t.Any]]) -> dict[str, t.Any]:
     """What the manifest says of the whole."""
     created = clock.iso(clock.from_stamp(draft.stamp))
-    facts = {"name": draft.name, "env": request.env, "created": created, "full": previous.full or created, "level": request.level,
-             "release": live_release(layout), "purpose": request.purpose, "why": request.why}
+    facts = {
+        "name": draft.name,
+        "env": request.env,
+        "created": created,
+        "full": previous.full or created,
+        "level": request.level,
+        "release": live_release(layout),
+        "purpose": request.purpose,
+        "why": request.why,
+    }
     shrunken = {one["component"]: os.path.basename(one["before"]) for one in lost}
     return {**facts, "shrunk": shrunken} if shrunken else facts
 
 
 def _told(request: Request, draft: drafts.Draft, found: archive_plan.Plan, writer: Writer) -> dict[str, t.Any]:
     """What the result says of the archive and what is in it."""
-    return {"archive": draft.final, "signature": draft.final + signature.SUFFIX if request.sign_key else None,
-            "size": os.stat(draft.final).st_size, "entries": len(writer.entries), "reused": len(writer.copied),
-            "components": found.components, "empty": found.empty, "purpose": request.purpose,
-            "problems": writer.problems, "left_out": found.skipped}
+    return {
+        "archive": draft.final,
+        "signature": draft.final + signature.SUFFIX if request.sign_key else None,
+        "size": os.stat(draft.final).st_size,
+        "entries": len(writer.entries),
+        "reused": len(writer.copied),
+        "components": found.components,
+        "empty": found.empty,
+        "purpose": request.purpose,
+        "problems": writer.problems,
+        "left_out": found.skipped,
+    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,8 +192,9 @@ class _Making:
     databases: database_copies.PerOwner
     meter: Meter
 
-    def write(self, found: archive_plan.Plan, facts: dict[str, t.Any],
-              problems: list[dict[str, str]]) -> tuple[archive_plan.Plan, Writer, str]:
+    def write(
+        self, found: archive_plan.Plan, facts: dict[str, t.Any], problems: list[dict[str, str]]
+    ) -> tuple[archive_plan.Plan, Writer, str]:
         """Write an archive, again when a member that was copied into it proves damaged, which is rare.
 
         :param facts: what the manifest says of the whole.
@@ -166,8 +204,9 @@ class _Making:
         """
         while True:
             found.problems += problems
-            writer = Writer(self.draft.stream, self.databases, deflate.Deflater(self.request.level, self.request.isal),
-                            self.previous, self.meter)
+            writer = Writer(
+                self.draft.stream, self.databases, deflate.Deflater(self.request.level, self.request.isal), self.previous, self.meter
+            )
             writer.write(found, facts, self.request.allow_changed)
             self.draft.sync()
             with Archive(self.draft.partial, hashing=True) as archive:
@@ -194,8 +233,9 @@ def _warnings(request: Request, lost: list[dict[str, t.Any]], archives: list[cat
         yield f"{path} in an earlier archive is damaged, so it was read anew: verify the archives of {request.dest}"
 
 
-def shrunk(request: Request, found: archive_plan.Plan, archives: list[catalog.Backup],
-           manifests: t.Mapping[str, dict[str, t.Any]] | None = None) -> list[dict[str, t.Any]]:
+def shrunk(
+    request: Request, found: archive_plan.Plan, archives: list[catalog.Backup], manifests: t.Mapping[str, dict[str, t.Any]] | None = None
+) -> list[dict[str, t.Any]]:
     """The components that hold much less than the last archives did. What a restore replaces may be little, which can be why.
 
     :param manifests: those of archives that are open: they are not read again.
@@ -241,8 +281,10 @@ def _fresh(full: t.Any, stamp: str, days: int) -> bool:
 
 def _incomplete(layout: Layout, aside: str, problems: list[dict[str, str]], skipped: list[dict[str, str]]) -> IntegrityError:
     first = problems[0]
-    return IntegrityError(f"backup of {layout.root}", "every file to be read as one state of it",
-                          f"{len(problems)} that could not, the first {first['path']} ({first['reason']})",
-                          "Try again when it is at rest, or accept it as it is: allow_changed. What could be taken was kept "
-                          f"aside in {aside}",
-                          {"status": "incomplete", "aside": aside, "problems": problems, "left_out": skipped})
+    return IntegrityError(
+        f"backup of {layout.root}",
+        "every file to be read as one state of it",
+        f"{len(problems)} that could not, the first {first['path']} ({first['reason']})",
+        f"Try again when it is at rest, or accept it as it is: allow_changed. What could be taken was kept aside in {aside}",
+        {"status": "incomplete", "aside": aside, "problems": problems, "left_out": skipped},
+    )

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """An archive that has not got its name yet: hidden and locked while it is written, durable before it is published."""
+
 from __future__ import annotations
 
 import contextlib
@@ -119,7 +120,7 @@ class Draft:
         """Keep an incomplete archive, the newest one only, under a name that is never offered for a restore."""
         mine = catalog.parse(self.name)
         for name in os.listdir(self.folder):
-            other = catalog.parse(name[:-len(catalog.INCOMPLETE)]) if name.endswith(catalog.INCOMPLETE) else None
+            other = catalog.parse(name[: -len(catalog.INCOMPLETE)]) if name.endswith(catalog.INCOMPLETE) else None
             if mine and other and (other.env, other.safety) == (mine.env, mine.safety):
                 with contextlib.suppress(PermissionError):  # immutable: pruning names it
                     _unlink(os.path.join(self.folder, name))
@@ -168,15 +169,20 @@ def drafted(folder: str, env: str, safety: bool = False) -> t.Iterator[Draft]:
         if draft.reserve():
             break
         if time.monotonic() > deadline:
-            raise StateError(f"backup folder {folder}", "a free name for an archive", f"{draft.name} taken",
-                             "Look for other backups that run")
+            raise StateError(
+                f"backup folder {folder}", "a free name for an archive", f"{draft.name} taken", "Look for other backups that run"
+            )
         time.sleep(0.05)
     try:
         yield draft
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StateError(f"the file system of {folder}", "room for the archive", "none left while it was written",
-                             "Free some space or name a folder on another disk") from error
+            raise StateError(
+                f"the file system of {folder}",
+                "room for the archive",
+                "none left while it was written",
+                "Free some space or name a folder on another disk",
+            ) from error
         raise
     finally:
         draft.clean()

@@ -5,6 +5,7 @@
 Setup keeps the commands in ``state/external.json``. They run as the service's user, with its environment. What a dump prints is, for the
 time of the backup, the file :data:`FILE` in the component ``database``: so it is hashed, verified, compared and restored as any other.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -43,8 +44,12 @@ def normalize(given: dict[str, t.Any] | None, service: str, stateless: bool) -> 
         found[name] = [str(word) for word in found[name]]
     if bool(found["dump"]) != bool(found["restore"]) or (found["drill"] and not found["dump"]):
         there = ", ".join(name for name in ("dump", "restore", "drill") if found[name])
-        raise InputError(SETTING, "the commands dump and restore", f"only {there}",
-                         "Name both: nobody can go back to a dump without a command that restores it")
+        raise InputError(
+            SETTING,
+            "the commands dump and restore",
+            f"only {there}",
+            "Name both: nobody can go back to a dump without a command that restores it",
+        )
     try:
         found.update(timeout=float(found["timeout"]), max_mb=int(found["max_mb"]))
     except (TypeError, ValueError) as error:
@@ -145,8 +150,9 @@ def discard(layout: Layout) -> None:
 
 
 def _too_large(limit: int) -> StateError:
-    return StateError("dump of the external state", f"{wording.human_size(limit)} at most", "more",
-                      f"Raise max_mb in {SETTING}, or free some space")
+    return StateError(
+        "dump of the external state", f"{wording.human_size(limit)} at most", "more", f"Raise max_mb in {SETTING}, or free some space"
+    )
 
 
 def _run(layout: Layout, name: str, streams: dict[str, int], environment: dict[str, t.Any] | None = None, limit: int = 0) -> None:
@@ -161,17 +167,32 @@ def _run(layout: Layout, name: str, streams: dict[str, int], environment: dict[s
     try:
         folder = layout.current if os.path.isdir(layout.current) else "/"
         options: dict[str, t.Any] = {
-            "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, **streams, **supervisor.account(spec.get("user"))}
-        process = subprocess.Popen(argv, cwd=folder, env=env, start_new_session=True,  # pylint: disable=ansible-bad-function
-                                   preexec_fn=_limited(limit),  # pylint: disable=subprocess-popen-preexec-fn
-                                   stderr=subprocess.PIPE, **options)
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            **streams,
+            **supervisor.account(spec.get("user")),
+        }
+        process = subprocess.Popen(
+            argv,
+            cwd=folder,
+            env=env,
+            start_new_session=True,  # pylint: disable=ansible-bad-function
+            preexec_fn=_limited(limit),  # pylint: disable=subprocess-popen-preexec-fn
+            stderr=subprocess.PIPE,
+            **options,
+        )
     except (FileNotFoundError, PermissionError) as error:
-        raise StateError(what, f"the program {argv[0]}", "none that may be run",
-                         f"Install it on this host, or correct {SETTING}") from error
+        raise StateError(
+            what, f"the program {argv[0]}", "none that may be run", f"Install it on this host, or correct {SETTING}"
+        ) from error
     in_time, printed = commands.ended(process, told["timeout"])
     if not in_time:
-        raise StateError(f"{what}: {argv[0]}", f"an end within {told['timeout']:g} s", "none",
-                         f"Run it by hand to see why, or raise timeout in {SETTING}")
+        raise StateError(
+            f"{what}: {argv[0]}",
+            f"an end within {told['timeout']:g} s",
+            "none",
+            f"Run it by hand to see why, or raise timeout in {SETTING}",
+        )
     if process.returncode == -signal.SIGXFSZ:
         raise _too_large(limit)
     if process.returncode:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Which of several archives is newer, also when a clock was wrong as one of them was made."""
+
 from __future__ import annotations
 
 import datetime

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a backup is for: its manifest says so; for an older archive, what the history and the release records say."""
+
 from __future__ import annotations
 
 import functools

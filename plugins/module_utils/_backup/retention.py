@@ -7,6 +7,7 @@ Archives of different components are counted apart: one of the logs alone does n
 So are safety backups: what a restore replaced does not take the place of what it restored.
 An archive that is dated in the future is neither counted nor removed, because nobody knows which day it is of.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -50,8 +51,12 @@ class Keep:
             if number < 0:
                 raise InputError(f"keep_{name}", "0 or more archives", str(number), "Correct it")
         if not any(dataclasses.astuple(self)):
-            raise InputError("retention", "a number above 0 in one of keep_last, keep_daily, keep_weekly and keep_monthly",
-                             "0 in all of them, which would give up every archive", "Say how many are to stay")
+            raise InputError(
+                "retention",
+                "a number above 0 in one of keep_last, keep_daily, keep_weekly and keep_monthly",
+                "0 in all of them, which would give up every archive",
+                "Say how many are to stay",
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,12 +97,12 @@ def reasons(backups: t.Iterable[catalog.Backup], keep: Keep) -> dict[str, list[s
     (in UTC) that have one. Archives that no rule keeps are not in it.
     """
     newest_first = sorted(backups, key=lambda backup: backup.stamp, reverse=True)
-    found: dict[str, list[str]] = {backup.archive: ["last"] for backup in newest_first[:keep.last]}
+    found: dict[str, list[str]] = {backup.archive: ["last"] for backup in newest_first[: keep.last]}
     for rule, period in _PERIODS.items():
         firsts: dict[str, str] = {}
         for backup in newest_first:
             firsts.setdefault(period(clock.from_stamp(backup.stamp)), backup.archive)
-        for name, archive in list(firsts.items())[:getattr(keep, rule)]:
+        for name, archive in list(firsts.items())[: getattr(keep, rule)]:
             found.setdefault(archive, []).append(f"{rule} {name}")
     return found
 
@@ -112,9 +117,12 @@ def plan(layout: Layout, request: Request, meter: progress.Meter | None = None) 
     sound = [facts for facts in described if facts["status"] == "verified"]
     unsound = [facts for facts in described if facts["status"] != "verified"]
     if unsound and not sound:
-        raise StateError(f"backups of {request.env} in {request.dest}", "at least one verified archive before any is removed",
-                         f"none among {len(unsound)} (the newest: {unsound[0]['reason'].rstrip('.')})",
-                         "Nothing was removed. Make a backup with mobius.ops.backup, then look at the others")
+        raise StateError(
+            f"backups of {request.env} in {request.dest}",
+            "at least one verified archive before any is removed",
+            f"none among {len(unsound)} (the newest: {unsound[0]['reason'].rstrip('.')})",
+            "Nothing was removed. Make a backup with mobius.ops.backup, then look at the others",
+        )
     why: dict[str, list[str]] = {}
     for group in _groups(sound):
         if group[0]["future"]:  # nobody knows which day it is of
@@ -124,12 +132,15 @@ def plan(layout: Layout, request: Request, meter: progress.Meter | None = None) 
         why.setdefault(group[0]["archive"], []).append("newest verified")
     for archive, reason in (*_named(layout, sound), *_shrunk(sound, why)):
         why.setdefault(archive, []).append(reason)
-    return _possible(Plan(
-        kept=[{**_brief(facts), "reasons": why[facts["archive"]]} for facts in sound if facts["archive"] in why],
-        future=[facts["archive"] for facts in sound if facts["future"]],
-        removed=[_brief(facts) for facts in sound if facts["archive"] not in why],
-        unsound=[{**_brief(facts), "status": facts["status"], "reason": facts["reason"]} for facts in unsound],
-        swept=_leftovers(request, sound)))
+    return _possible(
+        Plan(
+            kept=[{**_brief(facts), "reasons": why[facts["archive"]]} for facts in sound if facts["archive"] in why],
+            future=[facts["archive"] for facts in sound if facts["future"]],
+            removed=[_brief(facts) for facts in sound if facts["archive"] not in why],
+            unsound=[{**_brief(facts), "status": facts["status"], "reason": facts["reason"]} for facts in unsound],
+            swept=_leftovers(request, sound),
+        )
+    )
 
 
 def _possible(planned: Plan) -> Plan:
@@ -168,9 +179,12 @@ def apply(layout: Layout, request: Request, planned: Plan) -> None:
         if gone:
             history.record(layout, "backups_pruned", env=request.env, removed=gone, freed=freed, kept=len(planned.kept))
     if refused:
-        raise StateError(f"backups of {request.env} in {request.dest}", "all files that are to go to be removed",
-                         f"{len(refused)} that cannot be, the first {refused[0].filename} ({refused[0].strerror})",
-                         "The others were removed. Find out what keeps these: lsattr, mount and dmesg")
+        raise StateError(
+            f"backups of {request.env} in {request.dest}",
+            "all files that are to go to be removed",
+            f"{len(refused)} that cannot be, the first {refused[0].filename} ({refused[0].strerror})",
+            "The others were removed. Find out what keeps these: lsattr, mount and dmesg",
+        )
 
 
 @contextlib.contextmanager
@@ -251,7 +265,7 @@ def _leftovers(request: Request, sound: list[dict[str, t.Any]]) -> list[str]:
     found = []
     for name in sorted(os.listdir(request.dest)):
         for suffix in (*catalog.BESIDE, catalog.INCOMPLETE):
-            backup = catalog.parse(name[:-len(suffix)]) if name.endswith(suffix) else None
+            backup = catalog.parse(name[: -len(suffix)]) if name.endswith(suffix) else None
             if backup and backup.env == request.env and not os.path.isdir(os.path.join(request.dest, name)):
                 path = os.path.join(request.dest, name)
                 old = _replaced(path, backup.stamp, sound) if suffix == catalog.INCOMPLETE else _orphaned(request.dest, backup.archive)

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Components that lost most of what the backup before held of them, as when a disk is not mounted."""
+
 from __future__ import annotations
 
 import contextlib
@@ -36,8 +37,9 @@ def held(archive: str, manifest: dict[str, t.Any], component: str) -> Held:
     return Held(archive, len(sizes), sum(sizes))
 
 
-def before(archives: t.Iterable[t.Any], components: list[str],
-           manifests: t.Mapping[str, dict[str, t.Any]] | None = None) -> dict[str, Held]:
+def before(
+    archives: t.Iterable[t.Any], components: list[str], manifests: t.Mapping[str, dict[str, t.Any]] | None = None
+) -> dict[str, Held]:
     """What the last archives held of components, before they shrank; without an entry for a component that no archive holds.
 
     :param archives: backups, newest first. Safety backups do not count.
@@ -75,9 +77,18 @@ def compare(earlier: dict[str, Held], files: t.Iterable[tuple[str, int]]) -> lis
     now: dict[str, list[int]] = {component: [] for component in earlier}
     for component, size in files:
         now.get(component, []).append(size)
-    return [{"component": component, "before": was.archive, "files_before": was.files, "files": len(now[component]),
-             "bytes_before": was.size, "bytes": sum(now[component])}
-            for component, was in earlier.items() if _shrank(component, was, now[component])]
+    return [
+        {
+            "component": component,
+            "before": was.archive,
+            "files_before": was.files,
+            "files": len(now[component]),
+            "bytes_before": was.size,
+            "bytes": sum(now[component]),
+        }
+        for component, was in earlier.items()
+        if _shrank(component, was, now[component])
+    ]
 
 
 def _shrank(component: str, was: Held, sizes: list[int]) -> bool:
@@ -88,11 +99,15 @@ def _shrank(component: str, was: Held, sizes: list[int]) -> bool:
 def sentence(found: dict[str, t.Any]) -> str:
     """A component that shrank, for the operator."""
     was, now = (wording.human_size(found[name]) for name in ("bytes_before", "bytes"))
-    return (f"component {found['component']}: it shrank from {found['files_before']} files ({was}) in "
-            f"{os.path.basename(found['before'])} to {found['files']} ({now}). {todo(found['component'])}")
+    return (
+        f"component {found['component']}: it shrank from {found['files_before']} files ({was}) in "
+        f"{os.path.basename(found['before'])} to {found['files']} ({now}). {todo(found['component'])}"
+    )
 
 
 def todo(component: str) -> str:
     """What to do about it."""
-    return (f"Look whether the folder of {component} is mounted; when this is right, make one backup with allow_shrunk "
-            "(mobius_backup_allow_shrunk=true)")
+    return (
+        f"Look whether the folder of {component} is mounted; when this is right, make one backup with allow_shrunk "
+        "(mobius_backup_allow_shrunk=true)"
+    )

@@ -5,6 +5,7 @@
 What is signed is the sidecar's line, so both the content and the name of an archive are covered. A check makes that
 line of the archive itself, so a sidecar that was written anew along with the archive does not help.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -37,9 +38,12 @@ class Policy:
         if not self.signer or not self.signer.isprintable():
             raise InputError("signer", f"a name that is in {self.allowed_signers}", repr(self.signer), "Correct it")
         if not os.path.isfile(self.allowed_signers) or not os.access(self.allowed_signers, os.R_OK):
-            raise StateError(f"allowed signers {self.allowed_signers}", "a file that can be read",
-                             "none" if not os.path.lexists(self.allowed_signers) else "something else",
-                             "Put the file there, or correct the path (mobius_backup_allowed_signers)")
+            raise StateError(
+                f"allowed signers {self.allowed_signers}",
+                "a file that can be read",
+                "none" if not os.path.lexists(self.allowed_signers) else "something else",
+                "Put the file there, or correct the path (mobius_backup_allowed_signers)",
+            )
         _require_program()
 
 
@@ -62,13 +66,21 @@ def require_key(key: str) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise StateError(subject, "a private key", "something that is no file", todo)
     if status.st_mode & 0o077:
-        raise StateError(subject, "a file that only its owner can read (mode 0600)", f"mode {stat.S_IMODE(status.st_mode):04o}",
-                         "Replace the key if somebody else may have read it, and run chmod 600")
+        raise StateError(
+            subject,
+            "a file that only its owner can read (mode 0600)",
+            f"mode {stat.S_IMODE(status.st_mode):04o}",
+            "Replace the key if somebody else may have read it, and run chmod 600",
+        )
     exit_status, _public, words = _run(["-y", "-P", "", "-f", key])
     if exit_status:
         if "passphrase" in words:
-            raise StateError(subject, "a private key without a passphrase, because nobody is there to type it",
-                             "one that is encrypted", "Make one for backups alone: ssh-keygen -t ed25519 -N '' -f FILE")
+            raise StateError(
+                subject,
+                "a private key without a passphrase, because nobody is there to type it",
+                "one that is encrypted",
+                "Make one for backups alone: ssh-keygen -t ed25519 -N '' -f FILE",
+            )
         raise StateError(subject, "a private key", words or "something else", todo)
 
 
@@ -104,19 +116,26 @@ def check(wanted: Policy, path: str, digest: str) -> bool:
         return False
     words = "no file"
     if os.path.isfile(signature):
-        status, said, words = _run(["-Y", "verify", "-f", wanted.allowed_signers, "-I", wanted.signer, "-n", NAMESPACE,
-                                    "-s", signature], checksums.line(path, digest))
+        status, said, words = _run(
+            ["-Y", "verify", "-f", wanted.allowed_signers, "-I", wanted.signer, "-n", NAMESPACE, "-s", signature],
+            checksums.line(path, digest),
+        )
         if status == 0:
             return True
         words = words or said.strip()
-    raise IntegrityError(f"archive {path}", f"a signature of it by {wanted.signer}", f"a wrong one ({words.rstrip('.')})",
-                         "Do not restore it before you know who changed what; take another archive")
+    raise IntegrityError(
+        f"archive {path}",
+        f"a signature of it by {wanted.signer}",
+        f"a wrong one ({words.rstrip('.')})",
+        "Do not restore it before you know who changed what; take another archive",
+    )
 
 
 def _require_program() -> None:
     if not shutil.which("ssh-keygen"):
-        raise StateError("signatures of backups", "the program ssh-keygen on the target", "none on its PATH",
-                         "Install the package openssh-client there")
+        raise StateError(
+            "signatures of backups", "the program ssh-keygen on the target", "none on its PATH", "Install the package openssh-client there"
+        )
 
 
 def _run(arguments: list[str], content: bytes = b"") -> tuple[int, str, str]:
@@ -126,6 +145,7 @@ def _run(arguments: list[str], content: bytes = b"") -> tuple[int, str, str]:
     with tempfile.TemporaryFile() as stream:
         stream.write(content)
         stream.seek(0)
-        done = commands.capture(["ssh-keygen", *arguments], stdin=t.cast(t.BinaryIO, stream),
-                                env={**environment, "SSH_ASKPASS_REQUIRE": "never", "LC_ALL": "C"})
+        done = commands.capture(
+            ["ssh-keygen", *arguments], stdin=t.cast(t.BinaryIO, stream), env={**environment, "SSH_ASKPASS_REQUIRE": "never", "LC_ALL": "C"}
+        )
     return done.returncode, done.stdout, causes.cause(done.stderr)

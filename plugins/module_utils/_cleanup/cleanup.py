@@ -5,6 +5,7 @@
 A clean-up can be killed at any moment. What it was going to move is in its record before the first rename, so the next run finds each
 file either where it was or in quarantine, and takes those out of the record that did not move.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -125,15 +126,20 @@ def restore(layout: Layout, request: Request, dry: bool) -> Done:
                 if back and not dry:
                     journal.save(layout, run.but(entry for entry in run.entries if entry not in back))
         if not done.files and not done.left.counts:
-            raise StateError("quarantine", "files of " + ", ".join(request.wanted), "none",
-                             "Look what is there: mobius_cleanup_state=planned shows the runs")
+            raise StateError(
+                "quarantine",
+                "files of " + ", ".join(request.wanted),
+                "none",
+                "Look what is there: mobius_cleanup_state=planned shows the runs",
+            )
         _note(layout, request, done, dry, "quarantine_restored")
     return done
 
 
 def _is_wanted(entry: Entry, run: Run, wanted: tuple[str, ...]) -> bool:
-    return any(each in (run.run, entry.shown) or run.run.startswith(each + "-") or fnmatch.fnmatchcase(entry.shown, each)
-               for each in wanted)
+    return any(
+        each in (run.run, entry.shown) or run.run.startswith(each + "-") or fnmatch.fnmatchcase(entry.shown, each) for each in wanted
+    )
 
 
 def _quarantine(layout: Layout, request: Request, ask: Worker, planned: plan.Plan, done: Done, meter: progress.Meter) -> None:
@@ -165,12 +171,12 @@ def _moved(ask: Worker, run: Run, chosen: list[plan.Candidate], done: Done, unti
     """Move the files of a run; those that are in quarantine then."""
     kept: list[Entry] = []
     for start in range(0, len(chosen), _BATCH):
-        batch = run.entries[start:start + _BATCH]
+        batch = run.entries[start : start + _BATCH]
         if time.monotonic() > until:
             for entry in run.entries[start:]:
                 done.left.add("out_of_time", entry.size)
             break
-        rows = [candidate.row for candidate in chosen[start:start + _BATCH]]
+        rows = [candidate.row for candidate in chosen[start : start + _BATCH]]
         said = ask(moves.away, run.files, os.getpid(), rows, [entry.name for entry in batch])
         for entry, words in zip(batch, said):
             if words[0] == "moved":
@@ -187,8 +193,9 @@ def _moved(ask: Worker, run: Run, chosen: list[plan.Candidate], done: Done, unti
 
 def _entry(candidate: plan.Candidate, name: str) -> Entry:
     row = candidate.row
-    return Entry(name, row[scan.COMPONENT], candidate.path, row[scan.KIND], row[scan.SIZE], row[scan.MTIME], candidate.sha256,
-                 candidate.archive)
+    return Entry(
+        name, row[scan.COMPONENT], candidate.path, row[scan.KIND], row[scan.SIZE], row[scan.MTIME], candidate.sha256, candidate.archive
+    )
 
 
 def _mended(layout: Layout, ask: Worker, runs: list[Run], done: Done, dry: bool) -> list[Run]:
@@ -196,8 +203,12 @@ def _mended(layout: Layout, ask: Worker, runs: list[Run], done: Done, dry: bool)
     found = []
     for run in runs:
         if not os.path.isdir(run.quarantine):
-            raise StateError(f"quarantine {run.quarantine} of the run {run.run}", "a folder", "none",
-                             f"Mount it, or move {journal.folder(layout)}/{run.run}.json away when its files are given up")
+            raise StateError(
+                f"quarantine {run.quarantine} of the run {run.run}",
+                "a folder",
+                "none",
+                f"Mount it, or move {journal.folder(layout)}/{run.run}.json away when its files are given up",
+            )
         entries = []
         for entry, words in zip(run.entries, _asked(ask, moves.present, run, run.entries, ask.folders, dry)):
             if words[0] == "there":
@@ -234,8 +245,9 @@ def _purge(layout: Layout, request: Request, ask: Worker, backups: held.Backups,
 
 def _asked(ask: Worker, function: t.Callable[..., t.Any], run: Run, entries: t.Sequence[Entry], *words: t.Any) -> list[t.Any]:
     """What a function of ``moves`` says of each entry."""
-    places = [[entry.component, archive_paths.to_disk(entry.path), entry.name, entry.size, entry.mtime_ns, entry.sha256]
-              for entry in entries]
+    places = [
+        [entry.component, archive_paths.to_disk(entry.path), entry.name, entry.size, entry.mtime_ns, entry.sha256] for entry in entries
+    ]
     return list(ask(function, run.files, os.getpid(), places, *words)) if places else []
 
 
@@ -243,8 +255,17 @@ def _note(layout: Layout, request: Request, done: Done, dry: bool, what: str) ->
     done.quarantine = journal.load(layout)
     if dry or not (done.files or done.purged or done.mended):
         return
-    history.record(layout, what, request.why, run=done.run, files=len(done.files), bytes=size_of(done.files), purged=len(done.purged),
-                   purged_bytes=size_of(done.purged), mended=done.mended)
+    history.record(
+        layout,
+        what,
+        request.why,
+        run=done.run,
+        files=len(done.files),
+        bytes=size_of(done.files),
+        purged=len(done.purged),
+        purged_bytes=size_of(done.purged),
+        mended=done.mended,
+    )
 
 
 def size_of(entries: t.Iterable[Entry]) -> int:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """How old a file is, by one of its times. Python 3.9 has no call for the time of birth, so the kernel is asked (statx(2))."""
+
 from __future__ import annotations
 
 import ctypes

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Which files verified backups hold, by their manifests."""
+
 from __future__ import annotations
 
 import contextlib
@@ -57,8 +58,12 @@ class Backups:
         """:raises StateError: when there is no verified backup of any of these components."""
         if not any(component in self.newest for component in components):
             found = self.refused[0] if self.refused else "none"
-            raise StateError(f"backups of {', '.join(components)} in {self._source.dest}", "a verified one, because only what it holds is "
-                             "cleaned up", found, "Make one: mobius.ops.backup")
+            raise StateError(
+                f"backups of {', '.join(components)} in {self._source.dest}",
+                "a verified one, because only what it holds is cleaned up",
+                found,
+                "Make one: mobius.ops.backup",
+            )
 
     def member(self, component: str, path: str) -> Member | None:
         """A file in the newest verified backup of its component."""
@@ -99,5 +104,8 @@ class Backups:
 def _members(path: str) -> dict[str, Member]:
     """Each file of an archive that was taken as one state of it, by component and path."""
     with Archive(path) as archive:
-        return {entry["path"]: Member(os.path.basename(path), entry["size"], entry["sha256"]) for entry in archive.entries
-                if entry["type"] == "file" and not entry.get("changed")}
+        return {
+            entry["path"]: Member(os.path.basename(path), entry["size"], entry["sha256"])
+            for entry in archive.entries
+            if entry["type"] == "file" and not entry.get("changed")
+        }

@@ -5,6 +5,7 @@
 A record is durable before the first of its files moves, and names all that are going to. So a file in quarantine is in a record whenever
 its run is killed; what a record names that is not in quarantine did not move, or went back, and is taken out by the next run.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -86,20 +87,24 @@ def load(layout: Layout) -> list[Run]:
     """All runs that have something in quarantine, oldest first. :raises IntegrityError: when a record is damaged."""
     found = []
     with contextlib.suppress(FileNotFoundError):
-        for each in sorted(name[:-len(_SUFFIX)] for name in os.listdir(folder(layout)) if name.endswith(_SUFFIX)):
+        for each in sorted(name[: -len(_SUFFIX)] for name in os.listdir(folder(layout)) if name.endswith(_SUFFIX)):
             value = records.read(os.path.join(folder(layout), each + _SUFFIX), records.CLEANED)
             if value:
                 _check(os.path.join(folder(layout), each + _SUFFIX), value)
-                entries = tuple(Entry(**{field.name: entry[field.name] for field in dataclasses.fields(Entry)})
-                                for entry in value["entries"])
+                entries = tuple(
+                    Entry(**{field.name: entry[field.name] for field in dataclasses.fields(Entry)}) for entry in value["entries"]
+                )
                 found.append(Run(value["run"], value["when"], value["quarantine"], entries))
     return found
 
 
 def _check(path: str, value: dict[str, t.Any]) -> None:
     """:raises IntegrityError: when a name leads out of its folder."""
-    wrong = [entry["path"] for entry in value["entries"] if "/" in entry["name"] or entry["name"] in ("", ".", "..")
-             or archive_paths.wrong_with(f"{entry['component']}/{entry['path']}")]
+    wrong = [
+        entry["path"]
+        for entry in value["entries"]
+        if "/" in entry["name"] or entry["name"] in ("", ".", "..") or archive_paths.wrong_with(f"{entry['component']}/{entry['path']}")
+    ]
     if wrong or not os.path.isabs(value["quarantine"]) or "/" in value["run"]:
         raise IntegrityError(path, records.CLEANED.what, "a path that is none of a clean-up's", records.CLEANED.todo)
 
@@ -126,8 +131,12 @@ def make_quarantine(path: str, account: Account) -> None:
     try:
         with foreign.folder(path) as outer:
             if not foreign.trusted(outer):
-                raise StateError(f"quarantine {path}", "a folder that only this user can write to", "another owner or mode",
-                                 "Correct it, or name another folder (mobius_cleanup_quarantine)")
+                raise StateError(
+                    f"quarantine {path}",
+                    "a folder that only this user can write to",
+                    "another owner or mode",
+                    "Correct it, or name another folder (mobius_cleanup_quarantine)",
+                )
             foreign.settle(outer, os.geteuid(), os.getegid(), 0o711)
             with contextlib.suppress(FileExistsError):
                 os.mkdir(FILES, 0o700, dir_fd=outer)
@@ -138,5 +147,9 @@ def make_quarantine(path: str, account: Account) -> None:
                 os.close(inner)
             os.fsync(outer)
     except OSError as error:
-        raise StateError(f"quarantine {path}", "a folder", str(error.strerror), "Move away what is there, or name another folder "
-                         "(mobius_cleanup_quarantine)") from error
+        raise StateError(
+            f"quarantine {path}",
+            "a folder",
+            str(error.strerror),
+            "Move away what is there, or name another folder (mobius_cleanup_quarantine)",
+        ) from error

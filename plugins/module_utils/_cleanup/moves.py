@@ -6,6 +6,7 @@ Every move is one rename between two folders that are open: a kill leaves the fi
 times. Each call holds a lock on the quarantine's folder, and does nothing when the process that asked for it has ended meanwhile. So who
 looks there next sees what stays.
 """
+
 from __future__ import annotations
 
 import contextlib

@@ -4,6 +4,7 @@
 
 A dry run and a run make their plan by the same code, so they agree on every byte as long as nothing changes in between.
 """
+
 from __future__ import annotations
 
 import collections
@@ -56,11 +57,16 @@ class Request:
                 raise InputError(name, "a number from 0", f"{getattr(self, name):g}", "Correct it")
         places = [os.path.abspath(self.quarantine), os.path.realpath(self.quarantine)]
         own = (layout.shared, layout.releases, layout.backups, layout.state)
-        inside = [each for each in own for base in (each, os.path.realpath(each))
-                  if any(f"{place}/".startswith(f"{base}/") for place in places)]
+        inside = [
+            each for each in own for base in (each, os.path.realpath(each)) if any(f"{place}/".startswith(f"{base}/") for place in places)
+        ]
         if not os.path.isabs(self.quarantine) or inside:
-            raise InputError(f"quarantine {self.quarantine}", "an absolute path outside of the application's folders",
-                             f"one in {inside[0]}" if inside else "another one", "Name another folder (mobius_cleanup_quarantine)")
+            raise InputError(
+                f"quarantine {self.quarantine}",
+                "an absolute path outside of the application's folders",
+                f"one in {inside[0]}" if inside else "another one",
+                "Name another folder (mobius_cleanup_quarantine)",
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,8 +112,12 @@ class Worker:
         try:
             return self.helper.call(function, *words, seconds=seconds or self.limit, written=WRITTEN)
         except as_user.Failed as error:
-            raise StateError("the process with the rights of the service's user", "an answer", str(error),
-                             "Run it again: what has moved is in a record, and can be restored") from error
+            raise StateError(
+                "the process with the rights of the service's user",
+                "an answer",
+                str(error),
+                "Run it again: what has moved is in a record, and can be restored",
+            ) from error
 
 
 def _account(folders: dict[str, str]) -> accounts.Account:
@@ -116,8 +126,12 @@ def _account(folders: dict[str, str]) -> accounts.Account:
     one = next(iter(owners.values()), accounts.own())
     others = [path for path, owner in owners.items() if owner != one]
     if others:
-        raise StateError(f"folder {others[0]}", f"the owner of {next(iter(owners))} (user {one.uid})", f"user {owners[others[0]].uid}",
-                         "Correct its owner: mobius.ops.setup does")
+        raise StateError(
+            f"folder {others[0]}",
+            f"the owner of {next(iter(owners))} (user {one.uid})",
+            f"user {owners[others[0]].uid}",
+            "Correct its owner: mobius.ops.setup does",
+        )
     return one
 
 
@@ -224,16 +238,21 @@ def places(layout: Layout, request: Request) -> dict[str, str]:
     known = mounts.points()
     common = mounts.point_of(request.quarantine, known)
     folders = {component: layout.component(component) for component in request.rules.components()}
-    return {component: request.quarantine if mounts.point_of(path, known) == common else os.path.join(path, QUARANTINE)
-            for component, path in folders.items()}
+    return {
+        component: request.quarantine if mounts.point_of(path, known) == common else os.path.join(path, QUARANTINE)
+        for component, path in folders.items()
+    }
 
 
 def require_known_state(layout: Layout, rules: Rules) -> None:
     """:raises StateError: when files may be named in a database that is somewhere else, which nothing here reads."""
     if rules.needs_stores() and external_state.load(layout).get("dump"):
-        raise StateError("clean-up of more than logs", "the state of the service in its component database",
-                         "that it is kept elsewhere (mobius_external_state), and may name files",
-                         "Clean up logs only (mobius_cleanup_kinds)")
+        raise StateError(
+            "clean-up of more than logs",
+            "the state of the service in its component database",
+            "that it is kept elsewhere (mobius_external_state), and may name files",
+            "Clean up logs only (mobius_cleanup_kinds)",
+        )
 
 
 def backups(layout: Layout, request: Request, meter: progress.Meter) -> held.Backups:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Which files a clean-up is about: their kind by where they lie, and how old each kind has to be."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -14,8 +15,12 @@ KINDS = ("uploads", "logs", "temporary", "renders")
 #: Kinds that go only when the application's stores can be read. Logs may go without; where the stores are read, they count for logs too.
 NAMED = ("uploads", "temporary", "renders")
 #: The components that are walked for each kind.
-COMPONENTS = {"uploads": ("uploads",), "logs": ("logs",), "temporary": ("uploads", "generated", "database"),
-              "renders": ("uploads", "generated")}
+COMPONENTS = {
+    "uploads": ("uploads",),
+    "logs": ("logs",),
+    "temporary": ("uploads", "generated", "database"),
+    "renders": ("uploads", "generated"),
+}
 DAY = 86400
 
 
@@ -47,8 +52,9 @@ class Rules:
             raise InputError("clock", "one of " + ", ".join(clocks.CLOCKS), repr(self.clock), "Correct it")
         low = [kind for kind in self.kinds if self.days[kind] < 0]
         if low or self.grace < 0:
-            raise InputError(f"days of {low[0]}" if low else "grace", "a number from 0", f"{self.days[low[0]] if low else self.grace:g}",
-                             "Correct it")
+            raise InputError(
+                f"days of {low[0]}" if low else "grace", "a number from 0", f"{self.days[low[0]] if low else self.grace:g}", "Correct it"
+            )
         above = [pattern for pattern in self.temporary if pattern.strip("*?.") == ""]
         if above:
             raise InputError("temporary", "patterns of names of temporary files", f"{above[0]!r}, which fits every file", "Correct it")

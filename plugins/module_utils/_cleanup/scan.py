@@ -4,6 +4,7 @@
 
 It stays in the helper's process from one call to the next, so that names of files are handed over in parts, and stores are read once.
 """
+
 from __future__ import annotations
 
 import collections
@@ -102,8 +103,19 @@ class Session:
             if reason:
                 self._leave(reason, status.st_size if stat.S_ISREG(status.st_mode) else 0)
                 continue
-            yield [component, path, kind, when, status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns,
-                   stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid]
+            yield [
+                component,
+                path,
+                kind,
+                when,
+                status.st_size,
+                status.st_ino,
+                status.st_mtime_ns,
+                status.st_ctime_ns,
+                stat.S_IMODE(status.st_mode),
+                status.st_uid,
+                status.st_gid,
+            ]
 
     def _reason(self, component: str, path: str, kind: str, when: int | None, status: os.stat_result) -> str:
         """Why an old file stays; empty when it may go."""
@@ -155,7 +167,7 @@ def left() -> dict[str, list[int]]:
 
 def same(row: Row, status: os.stat_result) -> bool:
     """Whether a file is as it was when it was looked at."""
-    return (status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_nlink) == (*row[SIZE:CTIME + 1], 1)
+    return (status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_nlink) == (*row[SIZE : CTIME + 1], 1)
 
 
 def digests(rows: list[Row]) -> list[str]:

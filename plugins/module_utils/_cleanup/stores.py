@@ -4,6 +4,7 @@
 
 Runs with the rights of the service's user (``_core.as_user``). A store that cannot be read is an error: what it names is not known.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -111,8 +112,12 @@ class Stores:
         (self._hot.add if newest > begun - _TICK else self._hot.discard)(path)
 
     def _cannot(self, path: str, found: str) -> StateError:
-        return StateError(f"store {os.path.join(self._top, path)}", "a store that can be read, because it may name files", found,
-                          "Repair it, or clean up logs only (mobius_cleanup_kinds)")
+        return StateError(
+            f"store {os.path.join(self._top, path)}",
+            "a store that can be read, because it may name files",
+            found,
+            "Repair it, or clean up logs only (mobius_cleanup_kinds)",
+        )
 
 
 def _state(status: os.stat_result) -> State:
@@ -152,6 +157,7 @@ def _database(name: str, folder: int, path: str, limit: float) -> set[int]:
     A database in WAL mode that no process has open is read as immutable, because SQLite would make files beside it. That is believed only
     if nothing moved meanwhile.
     """
+
     def states() -> tuple[State | None, ...]:
         return tuple(_state_of(name + suffix, folder) for suffix in ("", "-wal"))
 

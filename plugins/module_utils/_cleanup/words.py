@@ -5,6 +5,7 @@
 A text and a name are cut into words in the same way. A name is in a text when all of its words are, so it is found in an address, a
 path, a sentence or JSON within a cell. That errs to one side only: a file may be kept that nobody names.
 """
+
 from __future__ import annotations
 
 import re
@@ -63,7 +64,7 @@ def handles(path: str, folders: t.Collection[str], every_folder: bool) -> t.Iter
 def _parts(name: str) -> t.Iterator[str]:
     cuts = list(_PART.finditer(name))[:_MOST_PARTS]
     for cut in cuts:
-        for part in (name[:cut.start()], name[cut.end():]):
+        for part in (name[: cut.start()], name[cut.end() :]):
             if _is_id(part):
                 yield part
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A user's rights: who has them, what they reach, and how this process gives up its own for good."""
+
 from __future__ import annotations
 
 import contextlib

@@ -7,6 +7,7 @@ that this user could not reach anyway. What comes back is JSON of bounded length
 
 The process is forked, so that it has all code already and needs no right to read any. It inherits no descriptors.
 """
+
 from __future__ import annotations
 
 import contextlib

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """SHA-256 sidecars: ``<file>.sha256`` beside a file, as ``sha256sum`` writes it; read in every form that ``sha256sum -c`` accepts."""
+
 from __future__ import annotations
 
 import os

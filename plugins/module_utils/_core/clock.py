@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Times as the collection writes them: ISO 8601 in UTC, and the compact stamp of file names."""
+
 from __future__ import annotations
 
 import datetime

@@ -4,6 +4,7 @@
 
 The utils also run detached from Ansible, where there is no ``AnsibleModule.run_command``.
 """
+
 from __future__ import annotations
 
 import collections
@@ -22,10 +23,26 @@ from .errors import OpsError, StateError
 QUIET = {"NO_UPDATE_NOTIFIER": "1", "npm_config_update_notifier": "false"}
 #: Variables by which git, called from a hook or by a script, is bound to one repository (``git rev-parse --local-env-vars``, git 2.47, and
 #: two that hooks of a push have). Settings that are given by environment, ``GIT_CONFIG_COUNT`` and ``GIT_CONFIG_PARAMETERS``, are none.
-_OF_ONE_REPOSITORY = frozenset((
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_CONFIG", "GIT_OBJECT_DIRECTORY", "GIT_DIR", "GIT_WORK_TREE", "GIT_IMPLICIT_WORK_TREE",
-    "GIT_GRAFT_FILE", "GIT_INDEX_FILE", "GIT_NO_REPLACE_OBJECTS", "GIT_REPLACE_REF_BASE", "GIT_PREFIX", "GIT_INTERNAL_SUPER_PREFIX",
-    "GIT_SHALLOW_FILE", "GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_QUARANTINE_PATH"))
+_OF_ONE_REPOSITORY = frozenset(
+    (
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_CONFIG",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_IMPLICIT_WORK_TREE",
+        "GIT_GRAFT_FILE",
+        "GIT_INDEX_FILE",
+        "GIT_NO_REPLACE_OBJECTS",
+        "GIT_REPLACE_REF_BASE",
+        "GIT_PREFIX",
+        "GIT_INTERNAL_SUPER_PREFIX",
+        "GIT_SHALLOW_FILE",
+        "GIT_COMMON_DIR",
+        "GIT_NAMESPACE",
+        "GIT_QUARANTINE_PATH",
+    )
+)
 #: What to do about a failure whose cause is not a known one.
 AGAIN = "Correct the cause and run it again"
 #: Seconds that an interrupted command has to end, and that the output of an ended one may stay open.
@@ -43,9 +60,15 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in _OF_ONE_REPOSITORY}
 
 
-def capture(argv: list[str], folder: str = "/", what: str = "command",
-            env: dict[str, str] | None = None, stdin: t.BinaryIO | None = None,
-            timeout: float | None = None, **account: t.Any) -> subprocess.CompletedProcess[str]:
+def capture(
+    argv: list[str],
+    folder: str = "/",
+    what: str = "command",
+    env: dict[str, str] | None = None,
+    stdin: t.BinaryIO | None = None,
+    timeout: float | None = None,
+    **account: t.Any,
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; ``returncode``, ``stdout`` and ``stderr``.
 
     :param what: what it is for, in words.
@@ -56,9 +79,18 @@ def capture(argv: list[str], folder: str = "/", what: str = "command",
     :raises StateError: when the program is not there, or does not end in time.
     """
     try:
-        return subprocess.run(argv, cwd=folder, env=env, stdin=stdin or subprocess.DEVNULL,  # pylint: disable=ansible-bad-function
-                              capture_output=True, text=True, errors="replace", check=False, timeout=timeout,
-                              **account)
+        return subprocess.run(
+            argv,
+            cwd=folder,
+            env=env,
+            stdin=stdin or subprocess.DEVNULL,  # pylint: disable=ansible-bad-function
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=timeout,
+            **account,
+        )
     except subprocess.TimeoutExpired as error:
         raise StateError(f"{what}: {argv[0]}", f"an end within {timeout:g} s", "none", "Run it by hand to see why") from error
     except (FileNotFoundError, PermissionError) as error:
@@ -73,8 +105,12 @@ def _require_program(error: OSError, argv: list[str], what: str, env: dict[str, 
     """
     path = (os.environ if env is None else env).get("PATH")
     if not isinstance(error, PermissionError) or not (os.sep in argv[0] or shutil.which(argv[0], path=path)):
-        raise StateError(what, f"the program {argv[0]}", "none on the PATH",
-                         "Install it on this machine (on targets mobius.ops.setup does), or correct the setting that names it") from error
+        raise StateError(
+            what,
+            f"the program {argv[0]}",
+            "none on the PATH",
+            "Install it on this machine (on targets mobius.ops.setup does), or correct the setting that names it",
+        ) from error
 
 
 def cause(done: subprocess.CompletedProcess[str], hide: t.Callable[[str], str] = str) -> str:
@@ -91,8 +127,7 @@ def ending(done: subprocess.CompletedProcess[str], hide: t.Callable[[str], str] 
     return f"{'exit ' if done.returncode >= 0 else ''}{how} ({cause(done, hide)})"
 
 
-def failure(done: subprocess.CompletedProcess[str], what: str, todo: str = AGAIN,
-            hide: t.Callable[[str], str] = str) -> OpsError:
+def failure(done: subprocess.CompletedProcess[str], what: str, todo: str = AGAIN, hide: t.Callable[[str], str] = str) -> OpsError:
     """The error that states why a command failed, and what to do.
 
     :param what: what the command is for, in words.
@@ -101,12 +136,15 @@ def failure(done: subprocess.CompletedProcess[str], what: str, todo: str = AGAIN
     """
     found, command = ending(done, hide), redaction.without_passwords(hide(" ".join(done.args)))
     todo, log = causes.remedy(command, found) or todo, causes.log_file(done.stderr)
-    return OpsError(f"{what}: {command}", "exit status 0", found.removeprefix("exit status "),
-                    f"{todo}. npm's whole log: {log}" if os.path.isfile(log) else todo)
+    return OpsError(
+        f"{what}: {command}",
+        "exit status 0",
+        found.removeprefix("exit status "),
+        f"{todo}. npm's whole log: {log}" if os.path.isfile(log) else todo,
+    )
 
 
-def run(argv: list[str], folder: str, what: str, env: dict[str, str] | None = None,
-        todo: str = AGAIN) -> str:
+def run(argv: list[str], folder: str, what: str, env: dict[str, str] | None = None, todo: str = AGAIN) -> str:
     """Run a command that has to succeed and return what it prints.
 
     :param todo: what to do when it fails for another cause than a known one, such as a full disk.
@@ -118,8 +156,16 @@ def run(argv: list[str], folder: str, what: str, env: dict[str, str] | None = No
     return done.stdout
 
 
-def run_live(argv: list[str], folder: str, what: str, env: dict[str, str], todo: str, show: t.Callable[[str], None],
-             hide: t.Callable[[str], str], held: t.Sequence[int] = ()) -> None:
+def run_live(
+    argv: list[str],
+    folder: str,
+    what: str,
+    env: dict[str, str],
+    todo: str,
+    show: t.Callable[[str], None],
+    hide: t.Callable[[str], str],
+    held: t.Sequence[int] = (),
+) -> None:
     """Run a command that has to succeed, and hand over each line while it runs.
 
     It runs in a session of its own. When this process is interrupted, the command and all that it started are ended.
@@ -136,8 +182,10 @@ def run_live(argv: list[str], folder: str, what: str, env: dict[str, str], todo:
         with interrupt.undivided():
             started.append(_start_live(argv, folder, what, env, held))
         [process] = started
-        readers = [threading.Thread(target=_read, args=(stream, lines, show), daemon=True)
-                   for stream, lines in zip((process.stdout, process.stderr), texts)]
+        readers = [
+            threading.Thread(target=_read, args=(stream, lines, show), daemon=True)
+            for stream, lines in zip((process.stdout, process.stderr), texts)
+        ]
         for reader in readers:
             reader.start()
         status = process.wait()
@@ -154,9 +202,18 @@ def run_live(argv: list[str], folder: str, what: str, env: dict[str, str], todo:
 
 def _start_live(argv: list[str], folder: str, what: str, env: dict[str, str], held: t.Sequence[int]) -> subprocess.Popen[str]:
     try:
-        return subprocess.Popen(argv, cwd=folder, env=env, stdin=subprocess.DEVNULL,  # pylint: disable=ansible-bad-function
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
-                                pass_fds=held)
+        return subprocess.Popen(
+            argv,
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL,  # pylint: disable=ansible-bad-function
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            pass_fds=held,
+        )
     except (FileNotFoundError, PermissionError) as error:
         _require_program(error, argv, what, env)
         raise
@@ -177,8 +234,16 @@ def start(argv: list[str], folder: str, env: dict[str, str], output: t.BinaryIO,
     :param account: ``user``, ``group`` and ``extra_groups`` of ``Popen``, to run as somebody else, and ``pass_fds``.
     :raises OSError: when it cannot be started.
     """
-    return subprocess.Popen(argv, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=output,  # pylint: disable=ansible-bad-function
-                            stderr=output, start_new_session=True, **account)
+    return subprocess.Popen(
+        argv,
+        cwd=folder,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=output,  # pylint: disable=ansible-bad-function
+        stderr=output,
+        start_new_session=True,
+        **account,
+    )
 
 
 def ended(process: subprocess.Popen[bytes], timeout: float) -> tuple[bool, str]:
@@ -193,6 +258,7 @@ def ended(process: subprocess.Popen[bytes], timeout: float) -> tuple[bool, str]:
     def keep(stream: t.IO[bytes]) -> None:
         for chunk in iter(lambda: stream.read(_CHUNK), b""):
             printed.append(chunk)
+
     readers = [threading.Thread(target=keep, args=(stream,), daemon=True) for stream in (process.stdout, process.stderr) if stream]
     for reader in readers:
         reader.start()

@@ -5,6 +5,7 @@
 Python's parser recurses: it takes a document of some hundred nested levels or answers with ``RecursionError``, depending on how deep
 its caller is, and what works on such a document later recurses too. So documents have a limit of their own.
 """
+
 from __future__ import annotations
 
 import json
@@ -50,8 +51,13 @@ def shallow(value: t.Any, depth: int = DEPTH) -> bool:
     """Whether a value has at most so many levels of nested lists and objects."""
     level = [value]
     for _number in range(depth):
-        level = [item for each in level if isinstance(each, (dict, list))
-                 for item in (each.values() if isinstance(each, dict) else each) if isinstance(item, (dict, list))]
+        level = [
+            item
+            for each in level
+            if isinstance(each, (dict, list))
+            for item in (each.values() if isinstance(each, dict) else each)
+            if isinstance(item, (dict, list))
+        ]
         if not level:
             return True
     return False

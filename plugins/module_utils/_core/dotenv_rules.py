@@ -11,6 +11,7 @@ Before that, root lets the group of that user read the file, because it may have
 
     python3 -I -S dotenv.py --let-in GROUP FILE
 """
+
 from __future__ import annotations
 
 import os
@@ -21,13 +22,15 @@ import sys
 import typing as t
 
 #: What JavaScript takes for white space, and which of it ends a line.
-_WHITE = "\t\n\v\f\r \u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200b))) + "\u2028\u2029\u202f\u205f\u3000\ufeff"
+_WHITE = "\t\n\v\f\r \u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000\ufeff"
 _BLANK, _ENDS = re.escape(_WHITE), r"\n\u2028\u2029"
 _BEGIN, _END = rf"(?:\A|(?<=[{_ENDS}]))", rf"(?=[{_ENDS}]|\Z)"
 _QUOTED = "|".join(rf"[{_BLANK}]*{quote}(?:\\{quote}|[^{quote}])*{quote}" for quote in "'\"`")
 #: NAME=value or NAME: value. A value in quotes may have several lines; any other ends at a # or with its line.
-_ENTRY = re.compile(rf"{_BEGIN}(?:(?![{_ENDS}])[{_BLANK}])*(?:export[{_BLANK}]+)?([A-Za-z0-9_.-]+)"
-                    rf"(?:[{_BLANK}]*=[{_BLANK}]*?|:[{_BLANK}]+?)({_QUOTED}|[^#\n]+)?[{_BLANK}]*(?:#[^{_ENDS}]*)?{_END}")
+_ENTRY = re.compile(
+    rf"{_BEGIN}(?:(?![{_ENDS}])[{_BLANK}])*(?:export[{_BLANK}]+)?([A-Za-z0-9_.-]+)"
+    rf"(?:[{_BLANK}]*=[{_BLANK}]*?|:[{_BLANK}]+?)({_QUOTED}|[^#\n]+)?[{_BLANK}]*(?:#[^{_ENDS}]*)?{_END}"
+)
 _IN_QUOTES = re.compile(rf"{_BEGIN}(['\"`])(.*)\1{_END}", re.DOTALL)
 #: Bytes at most of a ``.env`` file.
 LIMIT = 4 * 1024 * 1024
@@ -65,8 +68,11 @@ def variables(content: bytes) -> dict[str, str]:
     text = decoded(content)
     line = _skipped(text)
     if line:
-        raise Unusable(f"NAME=value in line {line}, with a name of letters, digits, '_', '.' and '-'", "something else",
-                       "Correct the name, or put a value of several lines in quotes")
+        raise Unusable(
+            f"NAME=value in line {line}, with a name of letters, digits, '_', '.' and '-'",
+            "something else",
+            "Correct the name, or put a value of several lines in quotes",
+        )
     return dict(entries(text))
 
 
@@ -131,15 +137,17 @@ def main(words: list[str]) -> int:
     except Unusable as error:
         return _refuse(path, *error.args)
     except OSError as error:
-        return _refuse(path, "a file that the service's user may read", str(error.strerror),
-                       "Let the group of that user read it, or what it leads to")
+        return _refuse(
+            path, "a file that the service's user may read", str(error.strerror), "Let the group of that user read it, or what it leads to"
+        )
     environment = {**_own(), **{os.fsencode(name): os.fsencode(value) for name, value in found.items() if name not in kept}}
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it, and the command would inherit that
     try:
         os.execvpe(command[0], command, environment)
     except OSError as error:
-        return _refuse(command[0], "a program that can be started", str(error.strerror),
-                       f"Correct mobius_command, or the size of the values in {path}")
+        return _refuse(
+            command[0], "a program that can be started", str(error.strerror), f"Correct mobius_command, or the size of the values in {path}"
+        )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 
 A message names the object, what was expected, what was found, and what to do next, in one sentence or two.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -19,8 +20,9 @@ class OpsError(Exception):
     :param facts: what a module's result has beside the sentence.
     """
 
-    def __init__(self, subject: str, expected: str = "", found: str = "", todo: str = "",
-                 facts: t.Mapping[str, t.Any] | None = None) -> None:
+    def __init__(
+        self, subject: str, expected: str = "", found: str = "", todo: str = "", facts: t.Mapping[str, t.Any] | None = None
+    ) -> None:
         self.subject = subject
         self.expected = expected
         self.found = found

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """JMESPath expressions: what an operator asks of a JSON answer (https://jmespath.org)."""
+
 from __future__ import annotations
 
 import typing as t
@@ -16,8 +17,9 @@ except ImportError:
 def require_library(what: str, where: str) -> None:
     """:raises StateError: when the library is not there."""
     if jmespath is None:
-        raise StateError(what, f"the Python library jmespath {where}", "none",
-                         "Install the package python3-jmespath there (mobius.ops.setup does)")
+        raise StateError(
+            what, f"the Python library jmespath {where}", "none", "Install the package python3-jmespath there (mobius.ops.setup does)"
+        )
 
 
 def require(subject: str, expression: str) -> None:

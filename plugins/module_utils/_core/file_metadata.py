@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a file or folder has beside its content: owner, mode, times, extended attributes."""
+
 from __future__ import annotations
 
 import base64
@@ -22,7 +23,7 @@ XATTR_PREFIX, XATTR_LISTS = "user.", ("system.posix_acl_access", "system.posix_a
 #: Set-uid and set-gid of files do not come back.
 _MODE_BITS = {"file": 0o1777, "dir": 0o3777}
 #: Every file system holds times before this one, in 2038, in nanoseconds.
-_EVERY_TIME = 2 ** 31 * 10 ** 9
+_EVERY_TIME = 2**31 * 10**9
 _ACL, _DEFAULT_ACL = XATTR_LISTS
 #: An ACL as the kernel stores it: a version, then entries of tag, permissions and id.
 _ACL_ENTRY = struct.Struct("<HHI")
@@ -34,8 +35,14 @@ def facts(folder: str) -> dict[str, t.Any]:
     with foreign.folder(folder) as descriptor:
         status = os.fstat(descriptor)
         found = {name: base64.b64encode(os.getxattr(descriptor, name)).decode() for name in _attributes(descriptor)}
-    return {"type": "dir", "mode": f"{stat.S_IMODE(status.st_mode):04o}", "uid": status.st_uid, "gid": status.st_gid,
-            "mtime_ns": status.st_mtime_ns, "xattrs": found}
+    return {
+        "type": "dir",
+        "mode": f"{stat.S_IMODE(status.st_mode):04o}",
+        "uid": status.st_uid,
+        "gid": status.st_gid,
+        "mtime_ns": status.st_mtime_ns,
+        "xattrs": found,
+    }
 
 
 def dress(entry: dict[str, t.Any], descriptor: int, fresh: bool = False) -> dict[str, str]:
@@ -98,7 +105,7 @@ def _attributes(descriptor: int) -> list[str]:
 def _without_acl(entry: dict[str, t.Any], value: bytes) -> int:
     """A mode that gives nobody more than an ACL did that cannot be kept: the group bits are no longer its mask."""
     mode = int(entry["mode"], 8) & _MODE_BITS[entry["type"]]
-    found = {tag: bits for tag, bits, _id in _ACL_ENTRY.iter_unpack(value[4:len(value) - (len(value) - 4) % _ACL_ENTRY.size])}
+    found = {tag: bits for tag, bits, _id in _ACL_ENTRY.iter_unpack(value[4 : len(value) - (len(value) - 4) % _ACL_ENTRY.size])}
     return mode & ~0o070 | (found.get(_ACL_GROUP, 0) & found.get(_ACL_MASK, 7) & 7) << 3
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Files and folders that another user may write to: no link is followed, nothing is waited for, and nothing is believed."""
+
 from __future__ import annotations
 
 import contextlib

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Durable file operations: a reader sees the old content or the new, never a part of it."""
+
 from __future__ import annotations
 
 import contextlib
@@ -135,7 +136,7 @@ def write_all(descriptor: int, content: bytes | memoryview) -> None:
     """Write all of it: one call of the system may take a part."""
     rest = memoryview(content)
     while rest:
-        rest = rest[os.write(descriptor, rest):]
+        rest = rest[os.write(descriptor, rest) :]
 
 
 def sha256_file(path: str, progress: t.Callable[[int], None] | None = None) -> str:
@@ -179,5 +180,9 @@ def require_space(folder: str, needed: int, purpose: str) -> None:
     """
     usage = shutil.disk_usage(folder)
     if usage.total and usage.free < needed:  # some file systems do not tell their size
-        raise StateError(f"the file system of {folder}", f"{wording.human_size(needed)} free for {purpose}",
-                         f"{wording.human_size(usage.free)}", "Free some space or name a folder on another disk")
+        raise StateError(
+            f"the file system of {folder}",
+            f"{wording.human_size(needed)} free for {purpose}",
+            f"{wording.human_size(usage.free)}",
+            "Free some space or name a folder on another disk",
+        )

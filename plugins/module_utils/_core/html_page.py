@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What pages of HTML are made of: a style sheet for light and dark, and parts that escape what they are given."""
+
 from __future__ import annotations
 
 import html
@@ -62,23 +63,30 @@ def count(number: int, one: str) -> str:
 
 def document(title: str, parts: t.Iterable[str], more_style: str = "") -> str:
     """The page: its title, and parts that are HTML already. Empty ones are left out."""
-    return (f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>{text(title)}</title>\n<style>{STYLE}{more_style}</style>\n</head>\n<body>\n<main>\n"
-            + "\n".join(part for part in parts if part) + "\n</main>\n</body>\n</html>\n")
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{text(title)}</title>\n<style>{STYLE}{more_style}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(part for part in parts if part)
+        + "\n</main>\n</body>\n</html>\n"
+    )
 
 
 def header(mood: str, title: str, told: str, where: str) -> str:
     """The headline, the sentence below it, and what it is about. *mood*: ``passed``, ``failed`` or none."""
-    return (f'<header class="{mood}"><h1>{text(title)}</h1><p>{text(told)}</p>'
-            f'<p class="soft small">{text(where)}</p></header>')
+    return f'<header class="{mood}"><h1>{text(title)}</h1><p>{text(told)}</p><p class="soft small">{text(where)}</p></header>'
 
 
 def figures(tiles: t.Iterable[tuple[str, str, str]]) -> str:
     """Tiles of a name, a figure and a remark."""
-    return '<div class="figures">' + "".join(
-        f'<div><span class="soft small">{text(name)}</span><b>{text(value)}</b><span class="soft small">{text(more)}</span></div>'
-        for name, value, more in tiles) + "</div>"
+    return (
+        '<div class="figures">'
+        + "".join(
+            f'<div><span class="soft small">{text(name)}</span><b>{text(value)}</b><span class="soft small">{text(more)}</span></div>'
+            for name, value, more in tiles
+        )
+        + "</div>"
+    )
 
 
 def table(head: t.Sequence[str], rows: t.Iterable[str], numbers: t.Container[int] = ()) -> str:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Files and folders that not even root may remove, rename or change: those with the attribute immutable or append-only (``chattr``)."""
+
 from __future__ import annotations
 
 import contextlib
@@ -54,8 +55,11 @@ def below(top: str, most: int = 3) -> tuple[list[Held], int]:
     found, number = [], 0
     for folder in walk.walk(top):
         own = [_told(_flags(folder.descriptor), os.path.join(top, folder.relative).rstrip("/"))]
-        inside = [_of(name, folder.descriptor, os.path.join(top, folder.relative, name))
-                  for name, status in folder.entries if stat.S_ISREG(status.st_mode)]
+        inside = [
+            _of(name, folder.descriptor, os.path.join(top, folder.relative, name))
+            for name, status in folder.entries
+            if stat.S_ISREG(status.st_mode)
+        ]
         for held in filter(None, own + inside):
             number += 1
             found += [held] if number <= most else []

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Work that removes its temporary folders and ends its programs when it is interrupted by a signal."""
+
 from __future__ import annotations
 
 import contextlib
@@ -70,6 +71,7 @@ def interruptible(what: str) -> t.Iterator[None]:
         _waiting[0] = signal.Signals(number).name
         if not _blocks[0]:
             raise Interrupted(_waiting[0])
+
     try:
         with handling(dict.fromkeys(handled, interrupt)):
             yield

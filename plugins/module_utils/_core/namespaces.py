@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Mount namespaces of Linux, for a process that is about to become another program (unshare(2), mount(2))."""
+
 from __future__ import annotations
 
 import ctypes
@@ -17,8 +18,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def call(name: str, *arguments: t.Any) -> None:
     """Call a function of the C library. :raises OSError: when it fails, with what it was about as its file name."""
-    plain = [os.fsencode(value) if isinstance(value, str) else ctypes.c_ulong(value) if isinstance(value, int) else value
-             for value in arguments]
+    plain = [
+        os.fsencode(value) if isinstance(value, str) else ctypes.c_ulong(value) if isinstance(value, int) else value for value in arguments
+    ]
     if getattr(_libc, name)(*plain):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), str(arguments[1] if name == "mount" else name))

@@ -6,6 +6,7 @@ A secret of :data:`LONG` characters or more is hidden wherever it stands, also i
 escaped as in JSON, HTML or Python, and in base64, alone or as a part of what was encoded. A shorter one, of :data:`SHORT` or more, is
 hidden as a whole word only: ``abc`` in ``key 'abc'`` or ``KEY=abc``, and not in ``abcde``. Hiding it everywhere would destroy the text.
 """
+
 from __future__ import annotations
 
 import base64
@@ -103,14 +104,22 @@ def _forms(secret: str) -> list[str]:
     """A secret as it may stand in a text, the longest form first."""
     data = secret.encode("utf-8", "surrogateescape")
     escaped = json.dumps(secret)[1:-1]
-    found = {secret, escaped, json.dumps(secret, ensure_ascii=False)[1:-1], json.dumps(escaped)[1:-1], escaped.replace("/", "\\/"),
-             repr(secret)[1:-1], html.escape(secret), html.escape(secret, quote=False)}
+    found = {
+        secret,
+        escaped,
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        json.dumps(escaped)[1:-1],
+        escaped.replace("/", "\\/"),
+        repr(secret)[1:-1],
+        html.escape(secret),
+        html.escape(secret, quote=False),
+    }
     for encoded in (quote(data, safe=""), quote(data), quote_plus(data), quote(quote(data, safe=""), safe="")):
         found |= {encoded, re.sub("%[0-9A-F]{2}", lambda match: match.group().lower(), encoded)}
     for before in range(3):  # base64 of something that ends or goes on with it
         whole = base64.b64encode(b"\0" * before + data).decode("ascii")
-        end = whole[(0, 2, 3)[before]:]
-        inner = end[:(len(data) + before) * 8 // 6 - (0, 2, 3)[before]]
+        end = whole[(0, 2, 3)[before] :]
+        inner = end[: (len(data) + before) * 8 // 6 - (0, 2, 3)[before]]
         if len(inner) >= _LEAST_ENCODED:
             found |= {text.translate(signs) for text in (inner, end, end.rstrip("=")) for signs in ({}, _OF_ADDRESSES)}
     return ordered(found)

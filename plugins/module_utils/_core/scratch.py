@@ -5,6 +5,7 @@
 A folder is in use as long as a process holds a lock on it: the one that made it, or a program that it started there. The kernel releases
 the lock when the last of them ends, however it ends.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -62,8 +63,13 @@ def _create(prefix: str, parent: str | None) -> tuple[str, int]:
 def sweep(parent: str | None = None) -> list[str]:
     """Remove the temporary folders of this user that nothing uses any more; their paths."""
     parent = parent or tempfile.gettempdir()
-    return [path for name in sorted(os.listdir(parent)) if name.startswith(PREFIXES)
-            for path in [os.path.join(parent, name)] if _is_own(path) and _remove_unused(path)]
+    return [
+        path
+        for name in sorted(os.listdir(parent))
+        if name.startswith(PREFIXES)
+        for path in [os.path.join(parent, name)]
+        if _is_own(path) and _remove_unused(path)
+    ]
 
 
 def _is_own(path: str) -> bool:
@@ -104,7 +110,7 @@ def sweep_store(store: str) -> list[str]:
 def _lock_name(name: str) -> str:
     """The lock file of an unfinished archive (``.NAME.tar.gz.RANDOM.tmp``) or installation (``.installing-KEY``); empty for other names."""
     if name.startswith(".installing-"):
-        return f".{name[len('.installing-'):]}.lock"
+        return f".{name[len('.installing-') :]}.lock"
     before, archive, _random = name.rpartition(".tar.gz.")
     return f"{before}.lock" if archive and name.startswith(".") and name.endswith(_UNFINISHED) else ""
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Sparse files: how much of a file is on the disk, and how zeros are written without taking room there."""
+
 from __future__ import annotations
 
 import os
@@ -58,9 +59,9 @@ def _runs(rest: memoryview, offset: int) -> t.Iterator[tuple[int, memoryview]]:
     """How many bytes of zeros come, and the data after them; again and again."""
     while rest:
         skip = _run(rest, offset, zeros=True)
-        data = rest[skip:skip + _run(rest[skip:], offset + skip, zeros=False)]
+        data = rest[skip : skip + _run(rest[skip:], offset + skip, zeros=False)]
         yield skip, data
-        rest, offset = rest[skip + len(data):], offset + skip + len(data)
+        rest, offset = rest[skip + len(data) :], offset + skip + len(data)
 
 
 def _run(content: memoryview, offset: int, zeros: bool) -> int:
@@ -68,7 +69,7 @@ def _run(content: memoryview, offset: int, zeros: bool) -> int:
     begin = 0
     while begin < len(content):
         end = min(len(content), begin + PAGE - (offset + begin) % PAGE)
-        if (bytes(content[begin:end]) == _ZEROS[:end - begin]) is not zeros:
+        if (bytes(content[begin:end]) == _ZEROS[: end - begin]) is not zeros:
             break
         begin = end
     return begin

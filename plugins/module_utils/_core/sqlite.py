@@ -5,6 +5,7 @@
 What opens a database here runs in a helper process (``database_copies``), never as root: SQLite follows links, and what a journal
 tells it to do to other files, it does. What only looks at a file's first bytes follows no link and may run anywhere.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -121,8 +122,9 @@ def copy(source: str, target: str, rules: bool = False, stranger: bool = False) 
         if "disk is full" in str(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target) from error
         if isinstance(error, sqlite_check.ERRORS):
-            raise IntegrityError(source, "a database that SQLite can read", str(error),
-                                 "Start the application so that it repairs it, or restore a backup") from error
+            raise IntegrityError(
+                source, "a database that SQLite can read", str(error), "Start the application so that it repairs it, or restore a backup"
+            ) from error
         raise
 
 
@@ -165,8 +167,7 @@ def _backup(source: str, target: str, more: str = "") -> None:
 
     uri = "file:" + urllib.parse.quote(os.fsencode(os.path.abspath(source))) + "?mode=ro" + more
     # Without WAL a busy writer leaves gaps of a millisecond only: ask often, SQLite's own waiting grows to 0.1 s.
-    with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=0)) as reading, \
-            contextlib.closing(sqlite3.connect(target)) as writing:
+    with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=0)) as reading, contextlib.closing(sqlite3.connect(target)) as writing:
         reading.backup(writing, pages=-1, progress=progress, sleep=0.001)
 
 
@@ -189,9 +190,12 @@ def _refuse_super_journal(source: str, copy_path: str) -> None:
     with open(copy_path, "rb") as journal:
         journal.seek(max(0, journal.seek(0, os.SEEK_END) - len(_SUPER)))
         if journal.read() == _SUPER:
-            raise IntegrityError(source, "a journal of this database alone",
-                                 "one that names a super-journal, a file that SQLite would remove",
-                                 "Start the application so that it repairs the database, or restore a backup")
+            raise IntegrityError(
+                source,
+                "a journal of this database alone",
+                "one that names a super-journal, a file that SQLite would remove",
+                "Start the application so that it repairs the database, or restore a backup",
+            )
 
 
 def _seal(target: str) -> None:

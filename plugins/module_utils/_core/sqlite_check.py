@@ -8,6 +8,7 @@ rule of their table (NOT NULL, CHECK) are the application's matter: a remark as 
 
 The functions here run in a helper process (``_backup.archive.database_copies``): a database may be made to do harm.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -86,15 +87,27 @@ def examine(path: str, shown: str, limit: float) -> dict[str, int | None]:
     try:
         with _opened(path) as database:
             _Check(database, limit).run(f"database {shown}")
-            names = [row[0] for row in database.execute(
-                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name")]
+            names = [
+                row[0]
+                for row in database.execute(
+                    "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
+                )
+            ]
             return {name: _rows(database, name) for name in names}
     except ERRORS as error:
         if "interrupted" in str(error):
-            raise StateError(f"database {shown}", "to be read within the time of the drill", "it takes longer",
-                             "Give the drill more time (mobius_drill_timeout)") from error
-        raise IntegrityError(f"database {shown}", "a database that SQLite can read", str(error),
-                             "Use an older archive, and look for what damages the database") from error
+            raise StateError(
+                f"database {shown}",
+                "to be read within the time of the drill",
+                "it takes longer",
+                "Give the drill more time (mobius_drill_timeout)",
+            ) from error
+        raise IntegrityError(
+            f"database {shown}",
+            "a database that SQLite can read",
+            str(error),
+            "Use an older archive, and look for what damages the database",
+        ) from error
 
 
 def _in_wal_mode(path: str) -> bool:
@@ -151,8 +164,9 @@ class _Check:
                 if line == "ok" or line.startswith("***") or any(pattern.match(line) for pattern in self._ignored):
                     continue
                 if not _RULE.match(line):
-                    raise IntegrityError(name, "a sound database", f"integrity_check: {line[:200]}",
-                                         "Repair the database or restore a backup")
+                    raise IntegrityError(
+                        name, "a sound database", f"integrity_check: {line[:200]}", "Repair the database or restore a backup"
+                    )
                 broken, first = broken + 1, first or line[:200]
         return [f"breaks a rule of its own tables in {broken} rows ({first})"] if broken else []
 
@@ -162,8 +176,15 @@ class _Check:
     def _go_without(self, said: str) -> bool:
         """Stand in for what the application has; whether that is possible. What depends on it is not believed any more."""
         schema, collation, function = _SCHEMA.match(said), _COLLATION.match(said), _FUNCTION.match(said)
-        lack = (f"a newer SQLite for {schema[1]} ({schema[2]})" if schema else f"the collation {collation[1]}" if collation
-                else f"the function {function[1]}" if function else "")
+        lack = (
+            f"a newer SQLite for {schema[1]} ({schema[2]})"
+            if schema
+            else f"the collation {collation[1]}"
+            if collation
+            else f"the function {function[1]}"
+            if function
+            else ""
+        )
         if not lack or lack in self._lacks or len(self._lacks) >= _MOST_NAMES:
             return False
         self._lacks.append(lack)

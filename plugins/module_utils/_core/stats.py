@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Few, plain statistics over samples: how likely a count of failures is, whether one set of numbers is larger, percentiles of a stream."""
+
 from __future__ import annotations
 
 import bisect
@@ -18,8 +19,10 @@ def binomial_tail(successes: int, trials: int, chance: float) -> float:
     """The probability of at least so many successes in independent trials (exact binomial test, one-sided)."""
     if successes <= 0:
         return 1.0
-    return min(1.0, math.fsum(math.comb(trials, count) * chance ** count * (1 - chance) ** (trials - count)
-                              for count in range(successes, trials + 1)))
+    return min(
+        1.0,
+        math.fsum(math.comb(trials, count) * chance**count * (1 - chance) ** (trials - count) for count in range(successes, trials + 1)),
+    )
 
 
 def larger(values: list[float], reference: list[float]) -> float:
@@ -83,7 +86,7 @@ class Histogram:
         for bucket in sorted(self.counts):
             rank -= self.counts[bucket]
             if rank <= 0:
-                return round(STEP ** bucket, 1)
+                return round(STEP**bucket, 1)
         return None
 
     def to_json(self) -> dict[str, t.Any]:

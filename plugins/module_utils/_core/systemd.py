@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """systemd: how units are written, found and told apart, and what ``systemctl`` and the journal tell of them."""
+
 from __future__ import annotations
 
 import contextlib
@@ -58,8 +59,7 @@ def systemctl(*words: str, check: bool = True) -> str:
     """Run ``systemctl`` and return what it prints. :raises ServiceError: when it fails and *check* is set."""
     done = commands.capture(["systemctl", "--no-ask-password", *words])
     if check and done.returncode:
-        raise ServiceError("systemctl " + " ".join(words), "success", commands.cause(done),
-                           f"Look at: journalctl -u {words[-1]}")
+        raise ServiceError("systemctl " + " ".join(words), "success", commands.cause(done), f"Look at: journalctl -u {words[-1]}")
     return done.stdout
 
 
@@ -121,7 +121,10 @@ def show(unit: str) -> dict[str, t.Any]:
     since = int(facts.get("ActiveEnterTimestampMonotonic") or 0) / 1e6
     uptime = round(max(0.0, time.clock_gettime(time.CLOCK_MONOTONIC) - since), 1) if pid else 0
     return {
-        "status": _state(facts), "pid": pid, "restarts": int(facts.get("NRestarts") or 0), "uptime": uptime,
+        "status": _state(facts),
+        "pid": pid,
+        "restarts": int(facts.get("NRestarts") or 0),
+        "uptime": uptime,
         "started": clock.from_epoch(time.time() - uptime) if pid else None,
         "last_exit": _last_exit(unit, facts),
     }

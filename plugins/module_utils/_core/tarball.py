@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Tar files from outside: read in bounded memory, and unpacked only when every member is harmless."""
+
 from __future__ import annotations
 
 import contextlib
@@ -203,7 +204,11 @@ def first(path: str, name: str, limit: int) -> bytes | None:
             if member.name != name or not member.isreg():
                 return None
             if member.size > limit:
-                raise IntegrityError(f"artifact {path}", f"a {name} of {wording.human_size(limit)} at most", "a larger one",
-                                     "Build the artifact again; do not deploy it")
+                raise IntegrityError(
+                    f"artifact {path}",
+                    f"a {name} of {wording.human_size(limit)} at most",
+                    "a larger one",
+                    "Build the artifact again; do not deploy it",
+                )
             return t.cast(t.IO[bytes], archive.extractfile(member)).read()
     return None

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Whether a JSON text was read while its writer was in the midst of it."""
+
 from __future__ import annotations
 
 import json

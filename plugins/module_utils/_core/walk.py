@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Walks and removes trees that somebody else may change meanwhile: by descriptors, through no link, and to any depth."""
+
 from __future__ import annotations
 
 import contextlib
@@ -42,8 +43,11 @@ def walk(top: str, into: t.Callable[[str, os.stat_result], bool] | None = None) 
                 continue
             yield Folder(relative, descriptor, entries)
             prefix = relative + "/" if relative else ""
-            waiting += [prefix + name for name, status in reversed(entries)
-                        if stat.S_ISDIR(status.st_mode) and (into is None or into(prefix + name, status))]
+            waiting += [
+                prefix + name
+                for name, status in reversed(entries)
+                if stat.S_ISDIR(status.st_mode) and (into is None or into(prefix + name, status))
+            ]
 
 
 def size(top: str, each: int = 0) -> int:
@@ -51,8 +55,9 @@ def size(top: str, each: int = 0) -> int:
 
     :param each: bytes to count beside for each name.
     """
-    return sum(each + sparse.allocated(status) for folder in walk(top) for _name, status in folder.entries
-               if not stat.S_ISDIR(status.st_mode))
+    return sum(
+        each + sparse.allocated(status) for folder in walk(top) for _name, status in folder.entries if not stat.S_ISDIR(status.st_mode)
+    )
 
 
 def remove(path: str) -> None:

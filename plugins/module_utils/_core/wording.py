@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Facts in words for people who are tired: durations, and how a service is."""
+
 from __future__ import annotations
 
 import re
@@ -22,8 +23,9 @@ def duration(seconds: float) -> str:
 
 #: What a text from outside must not bring to a terminal or a page: C0 and C1 control characters but for tabs and line ends, marks that
 #: change the direction of the text, line ends of Unicode, invisible tags, and halves of characters, which cannot even be written.
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufff9-\ufffb"
-                     "\U000e0000-\U000e007f]")
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -69,13 +71,16 @@ def printable(text: str) -> str:
 
 def cut(text: str, limit: int) -> str:
     """A text of so many characters at most; where some are left out it ends with an ellipsis."""
-    return text if len(text) <= limit else text[:limit - 1] + "…"
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def restart_needed(names: list[str]) -> str:
     """That a process lacks changed settings, and what to do; empty when it lacks none."""
-    return f"Restart needed: the running process does not have the current {listed(names)}. Run: ansible-playbook mobius.ops.restart." \
-        if names else ""
+    return (
+        f"Restart needed: the running process does not have the current {listed(names)}. Run: ansible-playbook mobius.ops.restart."
+        if names
+        else ""
+    )
 
 
 def listed(names: list[str], most: int = 10) -> str:
@@ -100,22 +105,30 @@ def service_message(name: str, facts: dict[str, t.Any], live: str | None, fault:
         return False, f"{name} does not run: no release is live. Deploy one with mobius.ops.deploy."
     if not facts["pid"]:
         return False, f"{name} is DOWN: {_why_down(facts, ended)}" + (f" If it does not stay up, {back}." if back else "")
-    text = (f"{name} runs (process {facts['pid']}, port {facts['port']}, up {duration(facts['uptime'])}"
-            + ("" if adopted else f", release {facts['release'] or 'unknown'}") + ")")
+    text = (
+        f"{name} runs (process {facts['pid']}, port {facts['port']}, up {duration(facts['uptime'])}"
+        + ("" if adopted else f", release {facts['release'] or 'unknown'}")
+        + ")"
+    )
     if facts["status"] == "unsupervised":
         return False, f"{text}, but its supervisor was killed: it will not be restarted. Run: ansible-playbook mobius.ops.restart."
     if facts["release"] not in (live, None):
         return False, f"{text}, but release {live} should be live. Run the deploy or the rollback again."
     if fault:
-        return False, (f"{text}, but is UNHEALTHY: {fault}. Find the cause with: ansible-playbook mobius.ops.diagnose."
-                       + (f" If it does not recover, {back}." if back else ""))
+        return False, (
+            f"{text}, but is UNHEALTHY: {fault}. Find the cause with: ansible-playbook mobius.ops.diagnose."
+            + (f" If it does not recover, {back}." if back else "")
+        )
     told = last and last["when"] and (clock.now() - clock.parse(last["when"])).total_seconds() < RECENT_EXIT
     if told or (facts["restarts"] and facts["uptime"] < RECENT_EXIT):
-        return False, (f"{text}, but {ended} and it was restarted (restart {facts['restarts']} since its start). "
-                       f"Look into {facts['console']} for the cause.")
+        return False, (
+            f"{text}, but {ended} and it was restarted (restart {facts['restarts']} since its start). "
+            f"Look into {facts['console']} for the cause."
+        )
     if unguarded:
-        return False, (f"{text}, but its release was never verified and nobody watches it. "
-                       f"Run: ansible-playbook mobius.ops.monitor, or {back}.")
+        return False, (
+            f"{text}, but its release was never verified and nobody watches it. Run: ansible-playbook mobius.ops.monitor, or {back}."
+        )
     return True, text + (f", restarted {facts['restarts']} times" if facts["restarts"] else "") + "."
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Switch a target to another release, and back when that does not work: one operation for deploys and rollbacks."""
+
 from __future__ import annotations
 
 import contextlib
@@ -21,8 +22,15 @@ class Superseded(StateError):
     """Another release is live by now."""
 
 
-def activate(store: ReleaseStore, service: Service | None, release_id: str, checks: list[dict[str, t.Any]],
-             timeout: float, backup: str | None = None, drain: Drain | None = None) -> dict[str, t.Any]:
+def activate(
+    store: ReleaseStore,
+    service: Service | None,
+    release_id: str,
+    checks: list[dict[str, t.Any]],
+    timeout: float,
+    backup: str | None = None,
+    drain: Drain | None = None,
+) -> dict[str, t.Any]:
     """Put a prepared release into service; when it does not become ready, the previous one serves again.
 
     A switch that was interrupted is finished first; the activation of the same release goes on.
@@ -55,8 +63,9 @@ def activate(store: ReleaseStore, service: Service | None, release_id: str, chec
         return {**facts, **switch.seen(service, gated), **finished, "previous": previous, "release": store.get(release_id)}
 
 
-def _begun(store: ReleaseStore, service: Service | None, release_id: str, checks: list[dict[str, t.Any]], timeout: float,
-           drain: Drain | None) -> tuple[Journal, bool, dict[str, t.Any]]:
+def _begun(
+    store: ReleaseStore, service: Service | None, release_id: str, checks: list[dict[str, t.Any]], timeout: float, drain: Drain | None
+) -> tuple[Journal, bool, dict[str, t.Any]]:
     """The journal of an activation, whether that was interrupted before, and ``finished`` when another switch had to be finished first."""
     found, live = switch_journal.peek(store.layout), store.live()
     if found and found.kind == "activation" and found.target == release_id and live in (found.source, release_id):
@@ -66,8 +75,9 @@ def _begun(store: ReleaseStore, service: Service | None, release_id: str, checks
     return journal, False, {"finished": finished[0]} if finished else {}
 
 
-def _gated(store: ReleaseStore, service: Service | None, release_id: str, checks: list[dict[str, t.Any]],
-           timeout: float) -> list[dict[str, t.Any]]:
+def _gated(
+    store: ReleaseStore, service: Service | None, release_id: str, checks: list[dict[str, t.Any]], timeout: float
+) -> list[dict[str, t.Any]]:
     """A release whose state only one instance may have is tried on a copy, as long as the old one serves."""
     if isinstance(service, SlottedService) and service.spec["state"] == "exclusive" and store.live() not in (None, release_id):
         return rehearsal.on_copy(store.layout, service, release_id, checks, timeout)
@@ -79,8 +89,15 @@ def _told(record: dict[str, t.Any], name: str) -> dict[str, t.Any]:
     return {name: record[name]} if record.get(name) else {}
 
 
-def _go_back(store: ReleaseStore, service: Service | None, journal: Journal, failed: dict[str, t.Any], why: str,
-             checks: list[dict[str, t.Any]], timeout: float) -> tuple[bool, str]:
+def _go_back(
+    store: ReleaseStore,
+    service: Service | None,
+    journal: Journal,
+    failed: dict[str, t.Any],
+    why: str,
+    checks: list[dict[str, t.Any]],
+    timeout: float,
+) -> tuple[bool, str]:
     """After a failed activation; whether a good release serves now, and a sentence on it."""
     previous = journal.source
     if failed["migration"] == "forward_only":
@@ -117,24 +134,41 @@ def choose_target(store: ReleaseStore, release_id: str | None) -> dict[str, t.An
         Journal.find(store.layout)
     record = store.require(release_id) if release_id else store.require_target()
     if record["status"] == "failed" or not record["activated"]:
-        raise StateError(f"release {record['id']}", "a release that has served", f"one of status {record['status']}",
-                         "Choose a verified one from the list of mobius.ops.status")
+        raise StateError(
+            f"release {record['id']}",
+            "a release that has served",
+            f"one of status {record['status']}",
+            "Choose a verified one from the list of mobius.ops.status",
+        )
     folder = store.layout.release(record["id"])
     if not os.path.isfile(os.path.join(folder, "package.json")):
         raise StateError(f"release {record['id']}", f"its application in {folder}", "no package.json there", "Choose another release")
     modules = os.path.join(folder, "node_modules")
     if os.path.islink(modules) and not os.path.isdir(modules):
-        raise StateError(f"release {record['id']}", f"its dependencies at {os.path.realpath(modules)}", "nothing there",
-                         "Choose another release")
+        raise StateError(
+            f"release {record['id']}", f"its dependencies at {os.path.realpath(modules)}", "nothing there", "Choose another release"
+        )
     wrong = store.misfit(record["id"])
     if wrong:
-        raise StateError(f"release {record['id']}", "dependencies that this host's Node can load", wrong,
-                         "Choose another release, install that Node again, or deploy this version again under another name")
+        raise StateError(
+            f"release {record['id']}",
+            "dependencies that this host's Node can load",
+            wrong,
+            "Choose another release, install that Node again, or deploy this version again under another name",
+        )
     return record
 
 
-def roll_back(store: ReleaseStore, service: Service | None, checks: list[dict[str, t.Any]], timeout: float, why: str,
-              release_id: str | None = None, bad: str | None = None, drain: Drain | None = None) -> dict[str, t.Any]:
+def roll_back(
+    store: ReleaseStore,
+    service: Service | None,
+    checks: list[dict[str, t.Any]],
+    timeout: float,
+    why: str,
+    release_id: str | None = None,
+    bad: str | None = None,
+    drain: Drain | None = None,
+) -> dict[str, t.Any]:
     """Go back to an earlier release, code only. A live release that does not answer its checks is not waited for.
 
     A rollback that was interrupted is finished, and that is all when it leads to the same release.
@@ -165,8 +199,15 @@ def roll_back(store: ReleaseStore, service: Service | None, checks: list[dict[st
         return {**facts, **done, **switch.seen(service), "previous": previous, "target": store.get(target["id"])}
 
 
-def _finished(store: ReleaseStore, service: Service | None, checks: list[dict[str, t.Any]], timeout: float, release_id: str | None,
-              bad: str | None, drain: Drain | None) -> dict[str, t.Any]:
+def _finished(
+    store: ReleaseStore,
+    service: Service | None,
+    checks: list[dict[str, t.Any]],
+    timeout: float,
+    release_id: str | None,
+    bad: str | None,
+    drain: Drain | None,
+) -> dict[str, t.Any]:
     """What became of an interrupted switch: with a ``target`` it was this rollback."""
     try:
         journal = Journal.find(store.layout)
@@ -193,8 +234,14 @@ def _went(store: ReleaseStore, bad: str, live: str | None) -> bool:
     return bool(live and last and last["what"] == "rolled_back" and last.get("target") == live)
 
 
-def settle(store: ReleaseStore, service: Service | None, checks: list[dict[str, t.Any]], timeout: float, release_id: str | None = None,
-           drain: Drain | None = None) -> list[str]:
+def settle(
+    store: ReleaseStore,
+    service: Service | None,
+    checks: list[dict[str, t.Any]],
+    timeout: float,
+    release_id: str | None = None,
+    drain: Drain | None = None,
+) -> list[str]:
     """Finish a switch that was interrupted, before a command that needs to know what is live; sentences on what was done.
 
     :param release_id: the release that the command puts into service; the interrupted activation of that one is left to it.

@@ -5,6 +5,7 @@
 Built once, deployed everywhere: ``MANIFEST.json`` is the first member and lists every file with its SHA-256, and the
 sidecar is checked on the target before anything is unpacked.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -25,8 +26,14 @@ MANIFEST = "MANIFEST.json"
 SCHEMA = 1
 #: Bytes of a manifest: some 50,000 files.
 MANIFEST_LIMIT = 8 * 1024**2
-_SHAPE = {"schema": int, "version": shapes.text, "digest": shapes.text, "source": records.MAYBE, "committed?": records.MAYBE,
-          "files": {str: dict}}
+_SHAPE = {
+    "schema": int,
+    "version": shapes.text,
+    "digest": shapes.text,
+    "source": records.MAYBE,
+    "committed?": records.MAYBE,
+    "files": {str: dict},
+}
 #: Never a part of a release: secrets, version control, and what is installed from the lock file.
 EXCLUDED = frozenset({".git", "node_modules", ".env", MANIFEST, ".release.json", ".dependencies.json"})
 #: Files that only make version control keep an empty folder.
@@ -95,8 +102,12 @@ def read_sidecar(path: str) -> str:
     """
     for needed in (path, path + ".sha256"):
         if not os.path.isfile(needed):
-            raise InputError(f"artifact {path}", "the file and its .sha256 beside it", f"no {needed}",
-                             "Correct mobius_release_source, or write the checksum with: sha256sum FILE > FILE.sha256")
+            raise InputError(
+                f"artifact {path}",
+                "the file and its .sha256 beside it",
+                f"no {needed}",
+                "Correct mobius_release_source, or write the checksum with: sha256sum FILE > FILE.sha256",
+            )
     with open(path + ".sha256", encoding="utf-8", errors="replace") as stream:
         word = (stream.read().split() or [""])[0].lower()
     if len(word) != 64 or any(letter not in "0123456789abcdef" for letter in word):
@@ -169,13 +180,16 @@ def pack(path: str, first: str, about: dict[str, t.Any], members: dict[str, str]
     content = json.dumps(about, indent=1, sort_keys=True).encode("utf-8")
     head = tarfile.TarInfo(first)
     head.size, head.mtime = len(content), int(time.time())
-    with fs.atomic_file(path, 0o600 if private else 0o644) as stream, \
-            tarfile.open(fileobj=stream, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
+    with (
+        fs.atomic_file(path, 0o600 if private else 0o644) as stream,
+        tarfile.open(fileobj=stream, mode="w:gz", format=tarfile.PAX_FORMAT) as archive,
+    ):
         archive.addfile(head, io.BytesIO(content))
 
         def plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
             archive.inodes.clear()  # type: ignore[attr-defined]
             return _plain(member, member.name in private)
+
         for name, where in members.items():
             archive.add(where, name, filter=plain)
     fs.write_text(path + ".sha256", f"{fs.sha256_file(path)}  {os.path.basename(path)}\n")
@@ -225,8 +239,9 @@ def require_links(names: dict[str, str], what: str) -> None:
     """
     name, reason = _astray(names) or ("", "")
     if reason:
-        raise InputError(what, "links within it only, and to real folders", f"{name}, {reason}",
-                         "Put what it leads to there, or leave the link out")
+        raise InputError(
+            what, "links within it only, and to real folders", f"{name}, {reason}", "Put what it leads to there, or leave the link out"
+        )
 
 
 def compare(folder: str, manifest: dict[str, t.Any]) -> None:
@@ -234,5 +249,9 @@ def compare(folder: str, manifest: dict[str, t.Any]) -> None:
     found = {name: describe(path) for name, path in walk(folder)}
     for name in sorted(set(found) | set(manifest["files"])):
         if found.get(name) != manifest["files"].get(name):
-            raise IntegrityError(f"artifact file {name}", f"{manifest['files'].get(name) or 'no such file'}",
-                                 f"{found.get(name) or 'no such file'}", "Build the artifact again; do not deploy it")
+            raise IntegrityError(
+                f"artifact file {name}",
+                f"{manifest['files'].get(name) or 'no such file'}",
+                f"{found.get(name) or 'no such file'}",
+                "Build the artifact again; do not deploy it",
+            )

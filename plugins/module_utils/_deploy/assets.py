@@ -5,6 +5,7 @@
 A browser that opened the page before a deploy asks for the old release's files afterwards, and one that opened it before a
 rollback for the new one's. They are hard links, which cost no room; no file of a release is ever replaced.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -56,8 +57,11 @@ def _link(source: str, target: str, names: list[str]) -> int:
     for name in names:
         folder, base = os.path.split(name)
         # Only beside others: a release that was built in another way is not given a new folder.
-        with contextlib.suppress(FileExistsError, FileNotFoundError, NotADirectoryError), \
-                foreign.folder(source, folder) as there, foreign.folder(target, folder) as here:
+        with (
+            contextlib.suppress(FileExistsError, FileNotFoundError, NotADirectoryError),
+            foreign.folder(source, folder) as there,
+            foreign.folder(target, folder) as here,
+        ):
             if stat.S_ISREG(os.stat(base, dir_fd=there, follow_symlinks=False).st_mode):
                 os.link(base, base, src_dir_fd=there, dst_dir_fd=here, follow_symlinks=False)
                 made += 1

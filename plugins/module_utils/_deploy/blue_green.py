@@ -9,6 +9,7 @@ has and stays up, so going back is one switch.
 work. A moment is awaited in which no long request and no render runs; new requests wait in the proxy while the old
 instance ends and the new one starts, and then go on. What waited too long for that moment is let go, and nothing has changed.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -28,8 +29,14 @@ from .._target.releases import ReleaseStore
 ANSWERS, ILL = 2.0, 0.5
 
 
-def switch(store: ReleaseStore, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]],
-           timeout: float, drain: Drain | None = None) -> dict[str, t.Any]:
+def switch(
+    store: ReleaseStore,
+    service: SlottedService,
+    release_id: str,
+    checks: list[dict[str, t.Any]],
+    timeout: float,
+    drain: Drain | None = None,
+) -> dict[str, t.Any]:
     """Make a release serve; nobody finds the service stopped.
 
     :param drain: for exclusive state; by default as the service's definition says.
@@ -54,8 +61,9 @@ def switch(store: ReleaseStore, service: SlottedService, release_id: str, checks
     return {"downtime": 0.0, **_exclusive(store, service, release_id, checks, timeout, drain or draining.of_definition(service))}
 
 
-def restart(store: ReleaseStore, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]], timeout: float,
-            drain_as: Drain) -> dict[str, t.Any]:
+def restart(
+    store: ReleaseStore, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]], timeout: float, drain_as: Drain
+) -> dict[str, t.Any]:
     """Let the live release serve from a new process, the other instance; nobody finds the service stopped.
 
     :param drain_as: for the instance that ends; of shared state, for what still runs of an earlier release.
@@ -72,8 +80,9 @@ def restart(store: ReleaseStore, service: SlottedService, release_id: str, check
     return _beside(store, service, idle, release_id, checks, timeout)
 
 
-def _beside(store: ReleaseStore, service: SlottedService, idle: Service, release_id: str, checks: list[dict[str, t.Any]],
-            timeout: float) -> dict[str, t.Any]:
+def _beside(
+    store: ReleaseStore, service: SlottedService, idle: Service, release_id: str, checks: list[dict[str, t.Any]], timeout: float
+) -> dict[str, t.Any]:
     """Start an instance that does not serve, and let it serve."""
     facts = idle.status()
     if facts["status"] != "running" or facts["release"] != release_id:
@@ -98,8 +107,9 @@ def _started(store: ReleaseStore, service: SlottedService, port: int, release_id
     return service.launch(port, release_id)
 
 
-def _exclusive(store: ReleaseStore, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]],
-               timeout: float, drain_as: Drain) -> dict[str, t.Any]:
+def _exclusive(
+    store: ReleaseStore, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]], timeout: float, drain_as: Drain
+) -> dict[str, t.Any]:
     live, idle, before = service.serving(), service.idle(), store.live()
     idle.stop()
     drain_as = patience(service, live, checks, drain_as)
@@ -169,7 +179,8 @@ def retire(service: Service | None, seconds: float | None = None, force: bool | 
     if facts["status"] == "stopped":
         return None
     rules = draining.of_definition(service)
-    cut = draining.rest(service, idle, rules._replace(timeout=rules.timeout if seconds is None else seconds,
-                                                      force=rules.force if force is None else force))
+    cut = draining.rest(
+        service, idle, rules._replace(timeout=rules.timeout if seconds is None else seconds, force=rules.force if force is None else force)
+    )
     idle.stop()
     return Retired(facts["release"], cut)

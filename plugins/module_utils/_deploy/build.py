@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Build an artifact from a source, once: a folder, a tar file with its checksum, or a git repository and ref."""
+
 from __future__ import annotations
 
 import hashlib
@@ -43,8 +44,9 @@ class Settings(t.NamedTuple):
         for name, value in (environment or {}).items():
             text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
             if not _NAME.fullmatch(str(name)) or "\0" in text:
-                raise InputError(f"mobius_build_environment {name!r}", "names of letters, digits and _, and values of text", "another",
-                                 "Correct it")
+                raise InputError(
+                    f"mobius_build_environment {name!r}", "names of letters, digits and _, and values of text", "another", "Correct it"
+                )
             found[str(name)] = text
         return cls([word for word in npm_ci_args if word != dependencies.INCLUDE], found)
 
@@ -74,9 +76,17 @@ class Builder:
     :param made: folders that the build command makes; what a source has there does not count for the release id.
     """
 
-    def __init__(self, store: str, npm_ci_args: list[str], build_command: list[str], environment: dict[str, t.Any] | None = None,
-                 output: build_output.Output | None = None, shared: t.Sequence[str] = (), required: t.Sequence[str] = REQUIRED,
-                 made: t.Sequence[str] = BUILT) -> None:
+    def __init__(
+        self,
+        store: str,
+        npm_ci_args: list[str],
+        build_command: list[str],
+        environment: dict[str, t.Any] | None = None,
+        output: build_output.Output | None = None,
+        shared: t.Sequence[str] = (),
+        required: t.Sequence[str] = REQUIRED,
+        made: t.Sequence[str] = BUILT,
+    ) -> None:
         self.store = store
         self.settings = Settings.of(npm_ci_args, environment)
         self.build_command = build_command
@@ -124,8 +134,9 @@ class Builder:
     def _look(self, tree: str, version: str, fetched: tuple[str, str | None], source: str) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
         """The artifact of a source that was fetched, with ``path: None`` when it is not in the store, and what its manifest says of it."""
         if not os.path.isfile(os.path.join(tree, "package.json")):
-            raise InputError(f"release source '{source}'", "a Node application with a package.json", "none at its top",
-                             "Correct mobius_release_source")
+            raise InputError(
+                f"release source '{source}'", "a Node application with a package.json", "none at its top", "Correct mobius_release_source"
+            )
         for part in self._packages(tree):
             dependencies.require_lock_in(tree, part, source)
         sources.require_whole(tree, source, self.shared)
@@ -136,8 +147,15 @@ class Builder:
         hidden = artifacts.hidden(source if os.path.isdir(source) else tree, self.shared)
         if artifacts.stored(path):
             return {**self._ready(path, self._found(path), version, source), "hidden": hidden}, about
-        return {"path": None, "sha256": None, "size": None, "release_id": release_id(version, digest), **about, "built": True,
-                "hidden": hidden}, about
+        return {
+            "path": None,
+            "sha256": None,
+            "size": None,
+            "release_id": release_id(version, digest),
+            **about,
+            "built": True,
+            "hidden": hidden,
+        }, about
 
     def _packages(self, tree: str) -> list[str]:
         """Folders of a source whose dependencies are installed: its top, and the client where it is built."""
@@ -154,12 +172,23 @@ class Builder:
 
     def _ready(self, path: str, manifest: dict[str, t.Any], version: str, source: str) -> dict[str, t.Any]:
         if version and version != manifest["version"]:
-            raise InputError(f"artifact {path}", f"version {version} (mobius_version)", f"version {manifest['version']} in its manifest",
-                             "Correct mobius_version or mobius_release_source")
-        return {"path": os.path.abspath(path), "sha256": artifacts.read_sidecar(path), "size": os.path.getsize(path),
-                "release_id": release_id(manifest["version"], manifest["digest"]), "version": manifest["version"],
-                "source": manifest["source"] or source, "digest": manifest["digest"], "committed": manifest.get("committed"),
-                "built": False}
+            raise InputError(
+                f"artifact {path}",
+                f"version {version} (mobius_version)",
+                f"version {manifest['version']} in its manifest",
+                "Correct mobius_version or mobius_release_source",
+            )
+        return {
+            "path": os.path.abspath(path),
+            "sha256": artifacts.read_sidecar(path),
+            "size": os.path.getsize(path),
+            "release_id": release_id(manifest["version"], manifest["digest"]),
+            "version": manifest["version"],
+            "source": manifest["source"] or source,
+            "digest": manifest["digest"],
+            "committed": manifest.get("committed"),
+            "built": False,
+        }
 
     def _build(self, tree: str, lock: int) -> None:
         """Run the build command in a tree with its dependencies; without a command neither is needed.
@@ -172,18 +201,33 @@ class Builder:
             dependencies.provide(folder, os.path.join(self.store, "deps"), self.settings.npm(self.output))
         if self.build_command:
             self.output.phase("running " + " ".join(self.build_command))
-            commands.run_live(self.build_command, tree, "build", {**commands.environment(), **self.settings.environment},
-                              "Correct the source or mobius_build_command", self.output.line, self.output.hide, (lock,))
+            commands.run_live(
+                self.build_command,
+                tree,
+                "build",
+                {**commands.environment(), **self.settings.environment},
+                "Correct the source or mobius_build_command",
+                self.output.line,
+                self.output.hide,
+                (lock,),
+            )
         for needed in self.required:
             if not os.path.isfile(os.path.join(tree, needed)):
-                raise InputError("build", f"{needed} in the built application", "none",
-                                 "Correct the source, mobius_build_command or mobius_required_files")
+                raise InputError(
+                    "build",
+                    f"{needed} in the built application",
+                    "none",
+                    "Correct the source, mobius_build_command or mobius_required_files",
+                )
 
     def _pack(self, tree: str, path: str, about: dict[str, t.Any]) -> dict[str, t.Any]:
         files = dict(artifacts.walk(tree, self.shared))
         artifacts.require_links(files, "build")
         manifest = {
-            "schema": artifacts.SCHEMA, "name": "mobius", "created": clock.iso(), **about,
+            "schema": artifacts.SCHEMA,
+            "name": "mobius",
+            "created": clock.iso(),
+            **about,
             "files": {name: artifacts.describe(where) for name, where in files.items()},
         }
         artifacts.pack(path, artifacts.MANIFEST, manifest, files)

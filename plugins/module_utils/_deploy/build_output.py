@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a build is doing and what its programs print, for whoever shows it while the build runs."""
+
 from __future__ import annotations
 
 import contextlib
@@ -22,8 +23,9 @@ class Output:
     """
 
     def __init__(self, environment: dict[str, str] | None = None) -> None:
-        self._hidden = redaction.ordered(text for name, value in (environment or {}).items() if redaction.NAMED.search(name)
-                                         for text in redaction.of_value(name, value))
+        self._hidden = redaction.ordered(
+            text for name, value in (environment or {}).items() if redaction.NAMED.search(name) for text in redaction.of_value(name, value)
+        )
 
     def hide(self, text: str) -> str:
         """The text without the values that look like secrets."""

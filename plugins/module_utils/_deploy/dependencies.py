@@ -4,6 +4,7 @@
 
 The key is made of all that the installation depends on: the files that npm reads, the arguments and Node.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -59,8 +60,9 @@ def require_lock(source: str, names: t.Collection[str], package: dict[str, t.Any
     path = os.path.join(part, LOCK_FILE)
     found = f"{foreign[0]} of {FOREIGN[foreign[0]]}, which npm ci does not read" if foreign else "none, and package.json has dependencies"
     where = f" in {part}" if part else ""
-    raise InputError(f"release source '{source}'", path, found,
-                     f"Run npm install --package-lock-only{where}, try the service with it, and commit {path}")
+    raise InputError(
+        f"release source '{source}'", path, found, f"Run npm install --package-lock-only{where}, try the service with it, and commit {path}"
+    )
 
 
 def require_lock_in(tree: str, part: str, source: str) -> None:
@@ -115,8 +117,16 @@ class Npm(t.NamedTuple):
         """Run one command of npm in a folder."""
         env = {**commands.environment(), **_NPM, **(self.environment or {})}
         try:
-            commands.run_live(["npm", command, *self.args], work, f"dependencies {os.path.basename(work).rpartition('-')[2]}", env,
-                              commands.AGAIN, self.output.line, self.output.hide, (lock,))
+            commands.run_live(
+                ["npm", command, *self.args],
+                work,
+                f"dependencies {os.path.basename(work).rpartition('-')[2]}",
+                env,
+                commands.AGAIN,
+                self.output.line,
+                self.output.hide,
+                (lock,),
+            )
         except OpsError as error:
             remedy = error.todo.replace("mobius_npm_ci_args", self.setting)
             raise type(error)(error.subject, error.expected, error.found, remedy) from error
@@ -170,8 +180,9 @@ def _finish(home: str, runtime: str) -> None:
         node_runtime.note(home, node_runtime.describe(os.path.join(home, "node_modules"), runtime))
 
 
-def install(source: str, store: str, npm: Npm | list[str], fill: t.Callable[[str, str], None] | None = None,
-            runtime: str | None = None) -> tuple[str | None, bool]:
+def install(
+    source: str, store: str, npm: Npm | list[str], fill: t.Callable[[str, str], None] | None = None, runtime: str | None = None
+) -> tuple[str | None, bool]:
     """The folder below *store* with the dependencies of *source*, installed when it is not there.
 
     :param npm: how they are installed, or only the arguments of ``npm ci``.
@@ -211,5 +222,4 @@ def unused(store: str, releases: list[str]) -> list[str]:
     if not os.path.isdir(store):
         return []
     used = {os.path.basename(os.path.dirname(os.path.realpath(os.path.join(release, "node_modules")))) for release in releases}
-    return [os.path.join(store, name) for name in sorted(os.listdir(store))
-            if not name.startswith(".") and name not in used]
+    return [os.path.join(store, name) for name in sorted(os.listdir(store)) if not name.startswith(".") and name not in used]

@@ -5,6 +5,7 @@
 They are installed on the controller, once per key, and packed as ``deps-<lock hash>.tar.gz`` with its SHA-256 beside it. A host
 that has ``deps/<lock hash>`` already needs no copy. The first member tells for which lock file and which machines it was made.
 """
+
 from __future__ import annotations
 
 import os
@@ -51,8 +52,12 @@ class Shipped(t.NamedTuple):
         """:raises InputError: when this host's Node cannot load the compiled ones."""
         wrong = node_runtime.misfit(record)
         if wrong:
-            raise InputError(f"packed dependencies {self.path}", f"dependencies for {node_runtime.current()}", wrong,
-                             "Run the playbook on a controller with the hosts' machine and Node, or set mobius_dependencies to install")
+            raise InputError(
+                f"packed dependencies {self.path}",
+                f"dependencies for {node_runtime.current()}",
+                wrong,
+                "Run the playbook on a controller with the hosts' machine and Node, or set mobius_dependencies to install",
+            )
 
 
 def pack(artifact: str, store: str, npm: dependencies.Npm | list[str], check_mode: bool) -> dict[str, t.Any] | None:
@@ -84,8 +89,14 @@ def pack(artifact: str, store: str, npm: dependencies.Npm | list[str], check_mod
                 _pack(str(modules), path, key, runtime)
         sha256 = artifacts.read_sidecar(path)
         artifacts.verify_file(path, sha256, "Remove it and its .sha256, and run it again: it is packed anew")
-        return {"key": key, "runtime": runtime, "path": os.path.abspath(path), "sha256": sha256, "size": os.path.getsize(path),
-                "built": built}
+        return {
+            "key": key,
+            "runtime": runtime,
+            "path": os.path.abspath(path),
+            "sha256": sha256,
+            "size": os.path.getsize(path),
+            "built": built,
+        }
 
 
 def _refuse_tree(artifact: str, folder: str, args: list[str]) -> None:
@@ -93,8 +104,12 @@ def _refuse_tree(artifact: str, folder: str, args: list[str]) -> None:
     manifest = artifacts.read_manifest(artifact)
     why = dependency_needs.of_tree(folder, args, manifest["files"] if manifest else ())
     if why:
-        raise InputError(f"artifact {artifact}, with mobius_dependencies ship", "dependencies that the lock file alone describes", why,
-                         "Set mobius_dependencies to install, so that each host installs them in the release")
+        raise InputError(
+            f"artifact {artifact}, with mobius_dependencies ship",
+            "dependencies that the lock file alone describes",
+            why,
+            "Set mobius_dependencies to install, so that each host installs them in the release",
+        )
 
 
 def _pack(modules: str, path: str, key: str, runtime: str) -> None:
@@ -111,6 +126,10 @@ def _pack(modules: str, path: str, key: str, runtime: str) -> None:
 def _about(path: str) -> dict[str, t.Any]:
     about = artifacts.first_json(path, MANIFEST)
     if not isinstance(about, dict) or about.get("schema") != artifacts.SCHEMA:
-        raise IntegrityError(f"packed dependencies {path}", f"{MANIFEST} of schema {artifacts.SCHEMA} at its beginning", "none",
-                             "Pack them with mobius.ops.release_artifact")
+        raise IntegrityError(
+            f"packed dependencies {path}",
+            f"{MANIFEST} of schema {artifacts.SCHEMA} at its beginning",
+            "none",
+            "Pack them with mobius.ops.release_artifact",
+        )
     return about

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What an application's dependencies need beside the lock file: the unpacked tree, or a ``node_modules`` of its own."""
+
 from __future__ import annotations
 
 import os
@@ -12,8 +13,21 @@ from .._core.errors import StateError
 #: Files with locked versions, in the order in which npm looks for them.
 LOCK_FILES = ("npm-shrinkwrap.json", "package-lock.json")
 #: Fields of package.json that change with a release, and not what is installed without the application. Others may count.
-_UNREAD = ("version", "description", "keywords", "homepage", "bugs", "license", "author", "contributors", "funding", "repository", "main",
-           "files", "scripts")
+_UNREAD = (
+    "version",
+    "description",
+    "keywords",
+    "homepage",
+    "bugs",
+    "license",
+    "author",
+    "contributors",
+    "funding",
+    "repository",
+    "main",
+    "files",
+    "scripts",
+)
 #: Scripts of the application itself that ``npm ci`` runs.
 _SCRIPTS = ("preinstall", "install", "postinstall", "prepublish", "preprepare", "prepare", "postprepare")
 #: Packages whose install script reads the application's files.
@@ -105,5 +119,9 @@ def require_links(top: str) -> None:
         for name in sorted(names + files):
             path = os.path.join(folder, name)
             if os.path.islink(path) and not os.path.exists(path):
-                raise StateError(f"dependency link {os.path.relpath(path, top)}", "a target that exists", f"none at {os.readlink(path)}",
-                                 "Commit the missing folder, or run npm install in the source and commit the lock file")
+                raise StateError(
+                    f"dependency link {os.path.relpath(path, top)}",
+                    "a target that exists",
+                    f"none at {os.readlink(path)}",
+                    "Commit the missing folder, or run npm install in the source and commit the lock file",
+                )

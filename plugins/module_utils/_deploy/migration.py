@@ -6,6 +6,7 @@ The record of the release keeps both and what became of them, so whoever goes ba
 controller) knows what to undo. ``migrated.state`` is ``running``, ``done``, ``undoing`` or ``undone``. ``migrated.others`` are
 hosts that serve the release already: until it was verified here too, going back from it undoes nothing under them.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -29,8 +30,12 @@ def check(kind: str, up: list[str], down: list[str]) -> None:
         lacks = "mobius_migration_down" if up else "mobius_migration_up"
         raise InputError(lacks, "a command, for the migration is reversible and has the other one", "none", "Give both, or neither")
     if kind == "forward_only" and down:
-        raise InputError("mobius_migration_down", "no command, for the migration is forward_only", " ".join(down),
-                         "Leave it out, or set mobius_migration to reversible")
+        raise InputError(
+            "mobius_migration_down",
+            "no command, for the migration is forward_only",
+            " ".join(down),
+            "Leave it out, or set mobius_migration to reversible",
+        )
 
 
 def is_done(record: dict[str, t.Any]) -> bool:
@@ -43,8 +48,9 @@ def _will_run(record: dict[str, t.Any], others: list[str]) -> bool:
     return not is_done(record) and bool(record.get("migrated") or not others)
 
 
-def up(store: ReleaseStore, service: node_service.Service, release_id: str, plan: dict[str, t.Any],
-       others: list[str], check_mode: bool = False) -> bool:
+def up(
+    store: ReleaseStore, service: node_service.Service, release_id: str, plan: dict[str, t.Any], others: list[str], check_mode: bool = False
+) -> bool:
     """Migrate, unless that was done; whether it ran, or would run. One that was cut short runs again.
 
     :param plan: ``up, down`` (commands), ``timeout`` (s).
@@ -131,8 +137,12 @@ def down_after(store: ReleaseStore, service: node_service.Service | None, releas
     try:
         down(store, service, release_id)
     except OpsError as error:
-        raise NotUndone(f"release {release_id}", f"its migration to be undone; release {serving} serves again", str(error),
-                        "Run its mobius_migration_down by hand") from error
+        raise NotUndone(
+            f"release {release_id}",
+            f"its migration to be undone; release {serving} serves again",
+            str(error),
+            "Run its mobius_migration_down by hand",
+        ) from error
 
 
 def _note(store: ReleaseStore, release_id: str, migrated: dict[str, t.Any]) -> None:
@@ -145,7 +155,8 @@ def _run(store: ReleaseStore, service: node_service.Service, release_id: str, co
     """In the release's folder, as the service's user and with its environment; its output is told without secrets."""
     what = f"{what} of release {release_id}"
     env = {**commands.QUIET, **supervisor.environment(service.spec)}
-    done = commands.capture(command, store.layout.release(release_id), what, env, timeout=timeout,
-                            **supervisor.account(service.spec.get("user")))
+    done = commands.capture(
+        command, store.layout.release(release_id), what, env, timeout=timeout, **supervisor.account(service.spec.get("user"))
+    )
     if done.returncode:
         raise commands.failure(done, what, hide=dotenv.Redactor(service.spec["env_file"]).text)

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Prepare a release on a target: verify the artifact, unpack it, link what is shared, install its dependencies."""
+
 from __future__ import annotations
 
 import contextlib
@@ -55,9 +56,15 @@ def _make(store: ReleaseStore, params: dict[str, t.Any], manifest: dict[str, t.A
         with fs.open_umask():
             _fill(layout, work, manifest, params)
         migrated = (store.get(release_id) or {}).get("migrated")  # it is about the data, and that stays
-        record = store.new_record(id=release_id, version=params["version"], source=params["source"], sha256=params["sha256"],
-                                  migration=params["migration"], committed=manifest.get("committed"),
-                                  **({"migrated": migrated} if migrated else {}))
+        record = store.new_record(
+            id=release_id,
+            version=params["version"],
+            source=params["source"],
+            sha256=params["sha256"],
+            migration=params["migration"],
+            committed=manifest.get("committed"),
+            **({"migrated": migrated} if migrated else {}),
+        )
         fs.write_json(os.path.join(work, ".release.json"), record)
         if os.path.isdir(layout.release(release_id)):
             store.remove(release_id)
@@ -96,15 +103,24 @@ def link_shared(layout: Layout, folder: str) -> None:
         if os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path)  # the artifact's own files there, which the application would not see
         elif os.path.lexists(path):
-            raise InputError(f"artifact, {inside}", "a folder or nothing, for it is a shared folder", "a file or link",
-                             "Remove it from the source, or the folder from mobius_shared_folders")
+            raise InputError(
+                f"artifact, {inside}",
+                "a folder or nothing, for it is a shared folder",
+                "a file or link",
+                "Remove it from the source, or the folder from mobius_shared_folders",
+            )
     app_path.mend(layout, folder, entries)
 
 
 def _link_dependencies(layout: Layout, folder: str, params: dict[str, t.Any]) -> None:
     shipped = dependency_bundle.Shipped(**params["dependencies"]) if params["dependencies"] else None
-    dependencies.provide(folder, layout.deps, dependencies.Npm(params["npm_ci_args"]), shipped.fill if shipped else None,
-                         shipped.runtime if shipped else None)
+    dependencies.provide(
+        folder,
+        layout.deps,
+        dependencies.Npm(params["npm_ci_args"]),
+        shipped.fill if shipped else None,
+        shipped.runtime if shipped else None,
+    )
     if shipped:
         shipped.require_fit(node_runtime.of_release(folder))
 

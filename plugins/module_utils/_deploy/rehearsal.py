@@ -5,6 +5,7 @@
 It runs as the drill's instance does: kept from the live data, on a spare port, for a moment. The copy has the database and the
 settings; uploads and clips are left out, for they may be large and are not read at the start.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -31,8 +32,9 @@ _MARGIN = 64 * 1024**2
 LOG = "gate.log"
 
 
-def on_copy(layout: Layout, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]],
-            timeout: float) -> list[dict[str, t.Any]]:
+def on_copy(
+    layout: Layout, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]], timeout: float
+) -> list[dict[str, t.Any]]:
     """Start a release on a copy of the data and wait until it is well; where it tried to write elsewhere (``_service.write_attempts``).
 
     :raises OpsError: when it does not become well, or cannot be kept from the live data. Nothing is left of it.
@@ -71,8 +73,7 @@ def _instance(layout: Layout, scratch: Layout, service: SlottedService, release_
     return scratch_instance.instance_for(scratch, spec, timeout * 2 + 60)
 
 
-def _tried(instance: scratch_instance.Instance, checks: list[dict[str, t.Any]], release_id: str,
-           timeout: float) -> list[dict[str, t.Any]]:
+def _tried(instance: scratch_instance.Instance, checks: list[dict[str, t.Any]], release_id: str, timeout: float) -> list[dict[str, t.Any]]:
     instance.require_port()
     instance.start()
     try:
@@ -98,8 +99,7 @@ def copy(source: str, target: str, account: Account) -> None:
     :param target: it is made, and belongs to that user; the folder that it is in does not.
     :raises StateError: when a JSON store is never found whole, or it takes too long.
     """
-    sizes = [status.st_size for folder in walk.walk(source) for _name, status in folder.entries
-             if stat.S_ISREG(status.st_mode)]
+    sizes = [status.st_size for folder in walk.walk(source) for _name, status in folder.entries if stat.S_ISREG(status.st_mode)]
     seconds = sqlite.PATIENCE + 2 * sqlite_check.seconds(walk.size(source))
     os.mkdir(target, 0o700)
     if account.drops:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The states that a release can be brought into: prepared, active, verified, failed, rolled back, settled, pruned."""
+
 from __future__ import annotations
 
 import typing as t
@@ -64,8 +65,9 @@ class Releases:
             return True, {"release": {**record, "status": "active"}}
         if serves:
             return True, {"release": self.store.mark(release_id, "active", "it serves, and is tried once more")}
-        facts = activation.activate(self.store, self.service, release_id, self.checks, self.params["ready_timeout"],
-                                    self.params["backup"], self._drain())
+        facts = activation.activate(
+            self.store, self.service, release_id, self.checks, self.params["ready_timeout"], self.params["backup"], self._drain()
+        )
         return True, {**facts, "cut_text": ongoing_work.lost(facts.get("cut"))}
 
     def _drain(self) -> Drain | None:
@@ -106,12 +108,18 @@ class Releases:
             return False, {"release": self.store.get(named)}
         if self.check_mode:
             return True, {"release": activation.choose_target(self.store, named), "work": self._work(), **self._would_finish()}
-        facts = activation.roll_back(self.store, self.service, self.checks, self.params["ready_timeout"], self.params["why"], named,
-                                     drain=self._drain())
+        facts = activation.roll_back(
+            self.store, self.service, self.checks, self.params["ready_timeout"], self.params["why"], named, drain=self._drain()
+        )
         retired = self._retired() if self.params["retire"] else None
         cut = retired.cut.facts() if retired and retired.cut else facts.get("cut")
-        return True, {**facts, "release": facts["target"], "retired": retired.release if retired else None, "cut": cut,
-                      "cut_text": ongoing_work.lost(cut)}
+        return True, {
+            **facts,
+            "release": facts["target"],
+            "retired": retired.release if retired else None,
+            "cut": cut,
+            "cut_text": ongoing_work.lost(cut),
+        }
 
     def _would_finish(self) -> dict[str, t.Any]:
         """What check mode says of a switch that was interrupted."""

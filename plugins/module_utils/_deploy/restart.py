@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Restart a service on its live release, behind a proxy without a lost request."""
+
 from __future__ import annotations
 
 import contextlib
@@ -22,8 +23,9 @@ PATIENCE = 2.0
 FINISH = 10.0
 
 
-def restart(store: ReleaseStore, service: Service, checks: list[dict[str, t.Any]], timeout: float,
-            drain: Drain | None = None) -> dict[str, t.Any]:
+def restart(
+    store: ReleaseStore, service: Service, checks: list[dict[str, t.Any]], timeout: float, drain: Drain | None = None
+) -> dict[str, t.Any]:
     """Start the live release in a new process and wait until it is ready.
 
     Where a proxy stands in front of a running instance, the requests go on. Where there is none, nothing runs, or another switch
@@ -62,8 +64,9 @@ def _alone(store: ReleaseStore) -> t.Iterator[bool]:
             yield True
 
 
-def _lossless(store: ReleaseStore, service: SlottedService, live: str, checks: list[dict[str, t.Any]], timeout: float,
-              drain: Drain) -> dict[str, t.Any]:
+def _lossless(
+    store: ReleaseStore, service: SlottedService, live: str, checks: list[dict[str, t.Any]], timeout: float, drain: Drain
+) -> dict[str, t.Any]:
     before = service.serving().status()["pid"]
     ill = blue_green.is_ill(service, service.serving(), checks)
     try:

@@ -5,6 +5,7 @@
 Every step finds out whether it was done, so all of them are repeated after a kill. The order is: journal, switch, records
 and history, migration, end of the journal.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -19,8 +20,14 @@ from .._target.switch_journal import Journal
 from . import migration, switch
 
 
-def carry_out(store: ReleaseStore, service: Service | None, journal: Journal, checks: list[dict[str, t.Any]], timeout: float,
-              drain: Drain | None = None) -> dict[str, t.Any]:
+def carry_out(
+    store: ReleaseStore,
+    service: Service | None,
+    journal: Journal,
+    checks: list[dict[str, t.Any]],
+    timeout: float,
+    drain: Drain | None = None,
+) -> dict[str, t.Any]:
     """Make the journal's target serve, enter that into the records, undo the migration of the release that was gone back from.
 
     :returns: the facts of the switch.
@@ -72,8 +79,14 @@ def _undo(store: ReleaseStore, service: Service | None, journal: Journal) -> Non
         migration.down_after(store, service, journal.source, journal.target)
 
 
-def settle(store: ReleaseStore, service: Service | None, journal: Journal, checks: list[dict[str, t.Any]], timeout: float,
-           drain: Drain | None = None) -> dict[str, t.Any] | None:
+def settle(
+    store: ReleaseStore,
+    service: Service | None,
+    journal: Journal,
+    checks: list[dict[str, t.Any]],
+    timeout: float,
+    drain: Drain | None = None,
+) -> dict[str, t.Any] | None:
     """Finish a switch that was killed; the caller has the lock of switches.
 
     Going back is carried out. An activation whose release did not go live is taken back; of one that did, nothing is left to do.
@@ -100,8 +113,14 @@ def settle(store: ReleaseStore, service: Service | None, journal: Journal, check
     return {**facts, "finished": told, "previous": journal.source, "target": store.require(leads)}
 
 
-def settle_first(store: ReleaseStore, service: Service | None, journal: Journal | None, checks: list[dict[str, t.Any]], timeout: float,
-                 drain: Drain | None = None) -> list[str]:
+def settle_first(
+    store: ReleaseStore,
+    service: Service | None,
+    journal: Journal | None,
+    checks: list[dict[str, t.Any]],
+    timeout: float,
+    drain: Drain | None = None,
+) -> list[str]:
     """The same for a command that has a release of its own to put into service: it goes on when this cannot be finished.
 
     :returns: sentences on what was done, none without a journal.
@@ -117,8 +136,13 @@ def settle_first(store: ReleaseStore, service: Service | None, journal: Journal 
 
 
 def _drop(store: ReleaseStore, journal: Journal, found: str) -> None:
-    history.record(store.layout, "switch_dropped", f"{journal.words()} was interrupted, and cannot be finished: {found}",
-                   release=journal.source, target=journal.target)
+    history.record(
+        store.layout,
+        "switch_dropped",
+        f"{journal.words()} was interrupted, and cannot be finished: {found}",
+        release=journal.source,
+        target=journal.target,
+    )
     journal.end()
 
 

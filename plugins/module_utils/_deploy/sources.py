@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Where a release comes from: a folder, a tar file with its checksum, or a git repository and a ref of it; all of it, or a refusal."""
+
 from __future__ import annotations
 
 import configparser
@@ -33,8 +34,12 @@ def kind_of(source: str, ref: str = "") -> str:
     :raises InputError: when the source is none of them, tells a password, or has no refs although one is asked for.
     """
     if redaction.passwords(source):
-        raise InputError(f"release source '{redaction.without_passwords(source)}'", "a URL without user, password and token", "one with",
-                         "Use a git credential helper, GIT_ASKPASS or an SSH key instead")
+        raise InputError(
+            f"release source '{redaction.without_passwords(source)}'",
+            "a URL without user, password and token",
+            "one with",
+            "Use a git credential helper, GIT_ASKPASS or an SSH key instead",
+        )
     if source.startswith(_GIT) or (_SCP.fullmatch(source) and not os.path.exists(source)):
         return "git"
     if os.path.isdir(source):
@@ -43,8 +48,12 @@ def kind_of(source: str, ref: str = "") -> str:
         return _without_ref("directory", source, ref)
     if source.endswith((".tar.gz", ".tgz")):
         return _without_ref("tarball", source, ref)
-    raise InputError(f"release source '{source}'", "a folder, a .tar.gz or .tgz file with its .sha256, or a git URL",
-                     "none of them on the controller", "Correct mobius_release_source")
+    raise InputError(
+        f"release source '{source}'",
+        "a folder, a .tar.gz or .tgz file with its .sha256, or a git URL",
+        "none of them on the controller",
+        "Correct mobius_release_source",
+    )
 
 
 def _is_bare(folder: str) -> bool:
@@ -53,8 +62,12 @@ def _is_bare(folder: str) -> bool:
 
 def _without_ref(kind: str, source: str, ref: str) -> str:
     if ref:
-        raise InputError(f"mobius_release_ref '{ref}'", f"none, because the release source '{source}' is no git repository", "one",
-                         "Leave it out, or give the repository as mobius_release_source")
+        raise InputError(
+            f"mobius_release_ref '{ref}'",
+            f"none, because the release source '{source}' is no git repository",
+            "one",
+            "Leave it out, or give the repository as mobius_release_source",
+        )
     return kind
 
 
@@ -92,6 +105,7 @@ def _clone(source: str, ref: str, tree: str) -> tuple[str, str]:
 
     def git(*words: str, folder: str = tree) -> str:
         return commands.run(["git", *words], folder, "release source", env)
+
     git("clone", "--quiet", "--", source[4:] if source.startswith("git+") else source, tree, folder="/")
     git("checkout", "--quiet", "--detach", _wanted(ref, git), "--")
     if os.path.isfile(os.path.join(tree, ".gitmodules")):
@@ -112,8 +126,12 @@ def _wanted(ref: str, git: t.Callable[..., str]) -> str:
     if branch not in names:
         return ref
     if tag in names and len({git("rev-parse", f"{name}^{{commit}}") for name in (branch, tag)}) > 1:
-        raise InputError(f"mobius_release_ref '{ref}'", "the name of one commit", "a branch and a tag of that name",
-                         f"Write refs/heads/{ref} or refs/tags/{ref}")
+        raise InputError(
+            f"mobius_release_ref '{ref}'",
+            "the name of one commit",
+            "a branch and a tag of that name",
+            f"Write refs/heads/{ref} or refs/tags/{ref}",
+        )
     return branch
 
 
@@ -126,14 +144,21 @@ def require_whole(tree: str, source: str, shared: t.Sequence[str]) -> None:
     for path in _submodules(tree):
         folder = os.path.join(tree, path)
         if not os.path.isdir(folder) or not os.listdir(folder):
-            raise InputError(f"release source '{source}'", f"the files of its submodule {path}", "none",
-                             "Fetch them: git submodule update --init --recursive")
+            raise InputError(
+                f"release source '{source}'",
+                f"the files of its submodule {path}",
+                "none",
+                "Fetch them: git submodule update --init --recursive",
+            )
     names = dict(artifacts.walk(tree, shared))
     pointers = [name for name, path in names.items() if _is_pointer(path)]
     if pointers:
-        raise InputError(f"release source '{source}'", "the content of files that Git LFS keeps",
-                         f"{len(pointers)} pointers in their place, the first {pointers[0]}",
-                         "Install git-lfs on the controller (git lfs install), or fetch them into the folder: git lfs pull")
+        raise InputError(
+            f"release source '{source}'",
+            "the content of files that Git LFS keeps",
+            f"{len(pointers)} pointers in their place, the first {pointers[0]}",
+            "Install git-lfs on the controller (git lfs install), or fetch them into the folder: git lfs pull",
+        )
     artifacts.require_links(names, f"release source '{source}'")
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Make another release serve: the steps that activations and rollbacks share."""
+
 from __future__ import annotations
 
 import time
@@ -24,8 +25,14 @@ def require_startable(store: ReleaseStore, service: Service) -> None:
     restore_journal.refuse_interrupted(store.layout)
 
 
-def switch(store: ReleaseStore, service: Service | None, release_id: str, checks: list[dict[str, t.Any]],
-           timeout: float, drain: Drain | None = None) -> dict[str, t.Any]:
+def switch(
+    store: ReleaseStore,
+    service: Service | None,
+    release_id: str,
+    checks: list[dict[str, t.Any]],
+    timeout: float,
+    drain: Drain | None = None,
+) -> dict[str, t.Any]:
     """Stop the service, point ``current`` at a release, start it, wait until it is ready.
 
     Where the service has two instances behind a proxy, nobody finds it stopped (``_deploy.blue_green``).
@@ -52,8 +59,14 @@ def switch(store: ReleaseStore, service: Service | None, release_id: str, checks
     return {"downtime": round(time.monotonic() - began, 2), "ready_after": ready_after, "cut": cut.facts()}
 
 
-def serve(store: ReleaseStore, service: Service | None, release_id: str, checks: list[dict[str, t.Any]],
-          timeout: float, drain: Drain | None = None) -> dict[str, t.Any]:
+def serve(
+    store: ReleaseStore,
+    service: Service | None,
+    release_id: str,
+    checks: list[dict[str, t.Any]],
+    timeout: float,
+    drain: Drain | None = None,
+) -> dict[str, t.Any]:
     """:func:`switch`, but for a release that serves already, as after a switch that was killed: that one only has to be ready."""
     if isinstance(service, SlottedService) or not serves(store.layout, service, release_id):
         return switch(store, service, release_id, checks, timeout, drain)

@@ -5,6 +5,7 @@
 Pipes, sockets and devices are left out, and what vanishes or may not be read. Databases are copied by SQLite, so this
 runs with the rights of the tree's user (``_core.as_user``).
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -113,8 +114,12 @@ class _Folder:
                     return
             os.unlink(name, dir_fd=self._into)
             if time.monotonic() > deadline:
-                raise StateError(f"store {os.path.join(self._path, name)}", "a JSON document", "none, or a part of one",
-                                 "Repair it: no release can read it")
+                raise StateError(
+                    f"store {os.path.join(self._path, name)}",
+                    "a JSON document",
+                    "none, or a part of one",
+                    "Repair it: no release can read it",
+                )
             time.sleep(0.05)
 
     def _take(self, descriptor: int, name: str) -> None:

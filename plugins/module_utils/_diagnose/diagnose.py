@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A diagnosis from beginning to end: what was seen, what it speaks for, and what was mended."""
+
 from __future__ import annotations
 
 import contextlib
@@ -22,8 +23,10 @@ from .rules import Cause
 #: Seconds within which a service that was mended must be well, and between two looks.
 SETTLES, PAUSE = 20.0, 0.5
 #: What to do about code that is known.
-_END_IT = (f"End that code alone with {rules.PLAY}diagnose -e mobius_fix=true -e mobius_diagnose_inspect=true "
-           f"-e mobius_diagnose_interrupt=true, or restart the service with {rules.PLAY}restart")
+_END_IT = (
+    f"End that code alone with {rules.PLAY}diagnose -e mobius_fix=true -e mobius_diagnose_inspect=true "
+    f"-e mobius_diagnose_interrupt=true, or restart the service with {rules.PLAY}restart"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,19 +107,32 @@ def diagnose(layout: Layout, service: Service, asked: Request, allowed: remedies
         raise
     with contextlib.suppress(OSError):
         history.record(layout, "mended", cause.text, cause=cause.name, done=done, left=[each.name for each in after])
-    incident = opening.open_incident(layout, {
-        "cause": f"diagnosis {cause.name}", "title": cause.text, "severity": 3 if not after else 2, "env": asked.env,
-        "release": ReleaseStore(layout).live(), "summary": done,
-        "evidence": {"cause": dataclasses.asdict(cause), "stack": dataclasses.asdict(stack) if stack else "not looked at",
-                     "before": seen.facts(), "left": [each.text for each in after]}})
+    incident = opening.open_incident(
+        layout,
+        {
+            "cause": f"diagnosis {cause.name}",
+            "title": cause.text,
+            "severity": 3 if not after else 2,
+            "env": asked.env,
+            "release": ReleaseStore(layout).live(),
+            "summary": done,
+            "evidence": {
+                "cause": dataclasses.asdict(cause),
+                "stack": dataclasses.asdict(stack) if stack else "not looked at",
+                "before": seen.facts(),
+                "left": [each.text for each in after],
+            },
+        },
+    )
     if not after:
         why = f"the diagnosis has mended it ({done.rstrip('.')}), and found the service well"
         incidents.settle(layout, asked.env, f"diagnosis {cause.name}", why)
     return dataclasses.replace(found, fixed=done, after=after, incident=incident["id"])
 
 
-def _mended(layout: Layout, service: Service, cause: Cause, seen: Evidence, allowed: remedies.Allowed,
-            window: float) -> tuple[str, tuple[Cause, ...]]:
+def _mended(
+    layout: Layout, service: Service, cause: Cause, seen: Evidence, allowed: remedies.Allowed, window: float
+) -> tuple[str, tuple[Cause, ...]]:
     """What was done, and what is left. A process that does not go on when its code was ended is restarted."""
     done = remedies.apply(layout, service, cause, seen, allowed)
     after = settled(layout, service, allowed, window)
@@ -153,7 +169,12 @@ def settled(layout: Layout, service: Service, allowed: remedies.Allowed, window:
         seen = evidence.gather(layout, service, allowed.checks, allowed.programs, min(window, 1.0))
         left = rules.causes(seen)
         if (not left and not seen.failed) or time.monotonic() > deadline:
-            unwell = Cause("unwell", rules.POSSIBLE, f"{seen.failed} of {seen.checks} checks fail.", (seen.fault,),
-                           "Look at it with ansible-playbook mobius.ops.status")
+            unwell = Cause(
+                "unwell",
+                rules.POSSIBLE,
+                f"{seen.failed} of {seen.checks} checks fail.",
+                (seen.fault,),
+                "Look at it with ansible-playbook mobius.ops.status",
+            )
             return tuple(left) or ((unwell,) if seen.failed else ())
         time.sleep(PAUSE)

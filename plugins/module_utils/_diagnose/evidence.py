@@ -5,6 +5,7 @@
 All of it takes a few seconds, whatever hangs. Nothing is changed, but for a file of one byte in each folder of the service, made and
 removed with the rights of its user.
 """
+
 from __future__ import annotations
 
 import concurrent.futures
@@ -119,13 +120,26 @@ def gather(layout: Layout, service: Service, checks: list[dict[str, t.Any]], pro
     silent = bool(bad) and all(sample["kind"] == "timeout" for sample in bad)
     crashing = _crashing(facts, service.status(), bool(bad) and not silent)
     return Evidence(
-        service.name, facts["status"], int(facts["restarts"] or 0), crashing, float(facts["uptime"] or 0), str(facts["last_exit"] or ""),
+        service.name,
+        facts["status"],
+        int(facts["restarts"] or 0),
+        crashing,
+        float(facts["uptime"] or 0),
+        str(facts["last_exit"] or ""),
         _exception(service, facts["status"] == "running" and not crashing),
         tuple(process_looks.process(main, seen[main.pid]) for main in mains if seen[main.pid]),
         tuple(f"{who} on port {instance.port}" for instance in service.instances() for who in instance.strangers(instance.port)),
-        len(bad), len(samples), wording.printable(health.first_fault(samples)),
+        len(bad),
+        len(samples),
+        wording.printable(health.first_fault(samples)),
         silent,
-        tuple(_disks(layout)), folders, working, free, whole, _recent(layout))
+        tuple(_disks(layout)),
+        folders,
+        working,
+        free,
+        whole,
+        _recent(layout),
+    )
 
 
 def _recent(layout: Layout) -> Recent:

@@ -5,6 +5,7 @@
 A snapshot stops the process while it is made, and takes about as much memory as the objects have once more (Node's documentation says
 twice). So it is made only where that much is free. It has all that the process knows, secrets too: only root can read it.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -56,8 +57,12 @@ def snapshot(layout: Layout, pid: int, free: int) -> str:
     needed = TIMES * processes.memory(pid)
     for where, left in (("the host", free), ("its unit (mobius_memory_max)", _unit_left(pid))):
         if left is not None and left < needed:
-            raise StateError(f"a heap snapshot of process {pid}", f"{wording.human_size(needed)} of free memory",
-                             f"{wording.human_size(left)} in {where}", "Restart the service, and take it while the process is small")
+            raise StateError(
+                f"a heap snapshot of process {pid}",
+                f"{wording.human_size(needed)} of free memory",
+                f"{wording.human_size(left)} in {where}",
+                "Restart the service, and take it while the process is small",
+            )
     fs.require_space(layout.root, needed, "a heap snapshot")
     folder = layout.path("state", "heap")
     os.makedirs(folder, 0o700, exist_ok=True)

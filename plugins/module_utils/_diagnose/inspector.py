@@ -6,6 +6,7 @@ SIGUSR1 opens Node's inspector on a port of 127.0.0.1 (Chrome DevTools Protocol)
 Until that port is closed again, any local user can run code in the process through it. So it is open for as short as can be, and closed
 on every way out; when that fails, the caller is told. Nothing that the process answers is trusted: it is bounded and made printable.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -151,11 +152,19 @@ def port_of(pid: int) -> int:
 def require(pid: int, port: int) -> None:
     """:raises StateError: when the signal would end a process, or open nothing."""
     if not _catches(pid, signal.SIGUSR1) or "--disable-sigusr1" in processes.words(pid, 65536):
-        raise StateError(f"process {pid}", "a Node that opens its inspector on SIGUSR1", "another program, or one with --disable-sigusr1",
-                         "Look at it with: ps -o pid,stat,wchan,args -p " + str(pid))
+        raise StateError(
+            f"process {pid}",
+            "a Node that opens its inspector on SIGUSR1",
+            "another program, or one with --disable-sigusr1",
+            "Look at it with: ps -o pid,stat,wchan,args -p " + str(pid),
+        )
     if processes.listeners(port):
-        raise StateError(f"port {port}", "nobody to listen, so that Node's inspector can", "another program, or an open inspector",
-                         f"Look who it is with: ss -tlnp sport = :{port}")
+        raise StateError(
+            f"port {port}",
+            "nobody to listen, so that Node's inspector can",
+            "another program, or an open inspector",
+            f"Look who it is with: ss -tlnp sport = :{port}",
+        )
 
 
 def _catches(pid: int, number: int) -> bool:
@@ -201,8 +210,12 @@ def asked(pid: int, question: t.Callable[[Session, float], Found], stays: float 
         left = _close(pid, port)
         if not isinstance(error, Broken):
             raise
-        raise StateError(f"process {pid}", "Node's inspector to tell where it is", wording.printable(str(error)),
-                         left or "It waits for the system, or for something that happens: look at it again while it hangs") from error
+        raise StateError(
+            f"process {pid}",
+            "Node's inspector to tell where it is",
+            wording.printable(str(error)),
+            left or "It waits for the system, or for something that happens: look at it again while it hangs",
+        ) from error
     left = _close(pid, port, stays)
     if left:
         raise StateError(f"process {pid}", "Node's inspector to close", f"port {port} still open", left)
@@ -229,8 +242,10 @@ def _stack(session: Session, place: node_exceptions.Place, interrupt: bool, bega
 def _named(session: Session, frame: dict[str, t.Any], place: node_exceptions.Place) -> tuple[str, bool]:
     """A frame in words, and whether it is of the application's own code."""
     where = frame.get("location") if isinstance(frame.get("location"), dict) else {}
-    line, column = (int(where.get(name) or 0) + 1 if isinstance(where.get(name), int) else 1  # type: ignore[union-attr]
-                    for name in ("lineNumber", "columnNumber"))
+    line, column = (
+        int(where.get(name) or 0) + 1 if isinstance(where.get(name), int) else 1  # type: ignore[union-attr]
+        for name in ("lineNumber", "columnNumber")
+    )
     file = place.relative(session.scripts.get(str(where.get("scriptId")), ""))  # type: ignore[union-attr]
     file = re.sub(r".*/(?=node_modules/)", "", file)
     name = wording.printable(str(frame.get("functionName") or "an anonymous function"))[:80]
@@ -238,8 +253,9 @@ def _named(session: Session, frame: dict[str, t.Any], place: node_exceptions.Pla
 
 
 def _request(session: Session, frame: dict[str, t.Any]) -> str:
-    told = session.call("Debugger.evaluateOnCallFrame", callFrameId=str(frame.get("callFrameId")), expression=_REQUEST,
-                        silent=True, returnByValue=True).get("result")
+    told = session.call(
+        "Debugger.evaluateOnCallFrame", callFrameId=str(frame.get("callFrameId")), expression=_REQUEST, silent=True, returnByValue=True
+    ).get("result")
     value = told.get("value") if isinstance(told, dict) else ""
     return wording.printable(value)[:200] if isinstance(value, str) else ""
 

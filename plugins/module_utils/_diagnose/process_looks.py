@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What the process that runs the application does: several looks at it within some seconds, by what the kernel tells (proc(5))."""
+
 from __future__ import annotations
 
 import collections
@@ -21,8 +22,10 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _IDLE = re.compile(r"(?:do_|__x64_sys_|sys_)?(?:ep(?:oll)?_?p?(?:wait|oll)\d?)\w*|do_epoll_wait|schedule_hrtimeout_range\w*")
 #: Numbers of the system calls that wait for events: epoll_wait, epoll_pwait and epoll_pwait2 of x86-64, then of arm64.
 _WAITS = {"x86_64": {232, 281, 441}, "aarch64": {22, 441}}
-_READS = {"x86_64": {0: "read", 17: "pread64", 19: "readv", 45: "recvfrom", 42: "connect", 43: "accept", 73: "flock", 72: "fcntl"},
-          "aarch64": {63: "read", 67: "pread64", 65: "readv", 207: "recvfrom", 203: "connect", 202: "accept", 32: "flock", 25: "fcntl"}}
+_READS = {
+    "x86_64": {0: "read", 17: "pread64", 19: "readv", 45: "recvfrom", 42: "connect", 43: "accept", 73: "flock", 72: "fcntl"},
+    "aarch64": {63: "read", 67: "pread64", 65: "readv", 207: "recvfrom", 203: "connect", 202: "accept", 32: "flock", 25: "fcntl"},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +94,9 @@ def looks(pids: list[int], window: float) -> dict[int, list[Look]]:
             with contextlib.suppress(OSError, ValueError, IndexError):
                 fields = processes.stat_fields(pid)
                 main = processes.thread_fields(pid)
-                found[pid].append(Look(time.monotonic(), fields[0], (int(main[11]) + int(main[12])) / _TICKS, _blocked_in(pid),
-                                       processes.memory(pid)))
+                found[pid].append(
+                    Look(time.monotonic(), fields[0], (int(main[11]) + int(main[12])) / _TICKS, _blocked_in(pid), processes.memory(pid))
+                )
         if number < LOOKS - 1:
             time.sleep(window / (LOOKS - 1))
     return found
@@ -104,9 +108,18 @@ def process(main: Main, seen: list[Look]) -> Process:
     watched = max(last.at - first.at, 0.001)
     used = 100 * (last.cpu - first.cpu) / watched
     files, limit = _files(main.pid)
-    return Process(*main, round(processes.age(main.pid), 1), round(watched, 3), "".join(look.state for look in seen), round(used, 1),
-                   _mostly([look.blocked for look in seen]), tuple(look.memory for look in seen), files, limit,
-                   processes.waiting_connections(main.port))
+    return Process(
+        *main,
+        round(processes.age(main.pid), 1),
+        round(watched, 3),
+        "".join(look.state for look in seen),
+        round(used, 1),
+        _mostly([look.blocked for look in seen]),
+        tuple(look.memory for look in seen),
+        files,
+        limit,
+        processes.waiting_connections(main.port),
+    )
 
 
 def _mostly(found: list[str]) -> str:

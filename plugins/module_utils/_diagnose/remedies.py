@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Mends a cause that was found, by the gentlest means that do: nothing is ended by its name, and no release or data is touched."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -44,8 +45,12 @@ def chosen(causes: list[Cause]) -> Cause:
     first = causes[0]
     rivals = [cause for cause in causes[1:] if cause.confidence == first.confidence and cause.remedy != first.remedy]
     if rivals:
-        raise StateError("the service", "one cause to mend", " and ".join([first.name, *(cause.name for cause in rivals)]),
-                         f"Mend them one by one: {first.todo}. Then {rivals[0].todo[0].lower()}{rivals[0].todo[1:]}")
+        raise StateError(
+            "the service",
+            "one cause to mend",
+            " and ".join([first.name, *(cause.name for cause in rivals)]),
+            f"Mend them one by one: {first.todo}. Then {rivals[0].todo[0].lower()}{rivals[0].todo[1:]}",
+        )
     if not first.remedy:
         raise StateError(f"cause {first.name}", "one that can be mended here", "one that is for a person to mend", first.todo)
     return first

@@ -5,6 +5,7 @@
 Source: the runbook's "Common Issues and Solutions" and "System Diagnostics". What follows from another cause is not named as one: a disk
 that is full also keeps uploads from being written.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -80,29 +81,50 @@ def _runs(seen: Evidence) -> bool:
 def _port_taken(seen: Evidence) -> Cause | None:
     if not seen.strangers or (_runs(seen) and not _TAKEN.search(seen.exception)):
         return None
-    return Cause("port_taken", CERTAIN, f"Another program has the port of {seen.service}.", tuple(seen.strangers),
-                 "Stop that program, or give the service another mobius_port, then run " + PLAY + "restart")
+    return Cause(
+        "port_taken",
+        CERTAIN,
+        f"Another program has the port of {seen.service}.",
+        tuple(seen.strangers),
+        "Stop that program, or give the service another mobius_port, then run " + PLAY + "restart",
+    )
 
 
 def _dependency_missing(seen: Evidence) -> Cause | None:
     if _runs(seen) or not _MISSING.search(seen.exception):
         return None
-    return Cause("dependency_missing", CERTAIN, "A module that the release needs is missing, or is for another Node.", (seen.exception,),
-                 f"Go back with {PLAY}rollback, or deploy the release again with its dependencies")
+    return Cause(
+        "dependency_missing",
+        CERTAIN,
+        "A module that the release needs is missing, or is for another Node.",
+        (seen.exception,),
+        f"Go back with {PLAY}rollback, or deploy the release again with its dependencies",
+    )
 
 
 def _disk_full(seen: Evidence) -> Cause | None:
     full = [f"{disk.path} has {wording.human_size(disk.room)} left" for disk in seen.disks if disk.room < ROOM]
     full += [f"{folder.path}: {folder.error}" for folder in seen.folders if folder.error == "EDQUOT"]
-    todo = (f"See what may go with {PLAY}cleanup, and what takes the room with du -xh --max-depth=2; old releases and backups go by "
-            "mobius_keep_releases and mobius_backup_keep_daily")
+    todo = (
+        f"See what may go with {PLAY}cleanup, and what takes the room with du -xh --max-depth=2; old releases and backups go by "
+        "mobius_keep_releases and mobius_backup_keep_daily"
+    )
     return Cause("disk_full", CERTAIN, "The disk is full.", tuple(full), todo) if full else None
 
 
 def _inodes_full(seen: Evidence) -> Cause | None:
     full = [f"{disk.path} has {disk.inodes} inodes left" for disk in seen.disks if disk.inodes is not None and disk.inodes < INODES]
-    return Cause("inodes_full", CERTAIN, "The file system takes no more files: its inodes are used up.", tuple(full),
-                 "Remove files: du --inodes -x --max-depth=2 counts them") if full else None
+    return (
+        Cause(
+            "inodes_full",
+            CERTAIN,
+            "The file system takes no more files: its inodes are used up.",
+            tuple(full),
+            "Remove files: du --inodes -x --max-depth=2 counts them",
+        )
+        if full
+        else None
+    )
 
 
 def _folder_not_writable(seen: Evidence) -> Cause | None:
@@ -110,25 +132,43 @@ def _folder_not_writable(seen: Evidence) -> Cause | None:
     if not bad:
         return None
     readonly = any(line.endswith("EROFS") for line in bad)
-    return Cause("folder_not_writable", CERTAIN, "The service's user cannot write into a folder of the application.", tuple(bad),
-                 "Mount it for writing" if readonly else f"Set its owner and mode again with {PLAY}setup",
-                 "" if readonly else "folders")
+    return Cause(
+        "folder_not_writable",
+        CERTAIN,
+        "The service's user cannot write into a folder of the application.",
+        tuple(bad),
+        "Mount it for writing" if readonly else f"Set its owner and mode again with {PLAY}setup",
+        "" if readonly else "folders",
+    )
 
 
 def _files_exhausted(seen: Evidence) -> Cause | None:
     for each in seen.processes:
         if each.files_limit and each.files >= each.files_limit - 2:
-            return Cause("files_exhausted", CERTAIN, f"Process {each.pid} has as many files open as it may.",
-                         (f"{each.files} of {each.files_limit} open files",), f"Restart it with {PLAY}restart; what leaks them is in "
-                         f"ls -l /proc/{each.pid}/fd", "restart", each.pid)
+            return Cause(
+                "files_exhausted",
+                CERTAIN,
+                f"Process {each.pid} has as many files open as it may.",
+                (f"{each.files} of {each.files_limit} open files",),
+                f"Restart it with {PLAY}restart; what leaks them is in ls -l /proc/{each.pid}/fd",
+                "restart",
+                each.pid,
+            )
     return None
 
 
 def _stopped(seen: Evidence) -> Cause | None:
     for each in seen.processes:
         if set(each.states) <= {"T", "t"} and each.states:
-            return Cause("stopped", CERTAIN, f"Process {each.pid} was stopped (SIGSTOP) and has not gone on.", (f"state {each.states[0]}",),
-                         f"Let it go on: kill -CONT {each.pid}", "continue", each.pid)
+            return Cause(
+                "stopped",
+                CERTAIN,
+                f"Process {each.pid} was stopped (SIGSTOP) and has not gone on.",
+                (f"state {each.states[0]}",),
+                f"Let it go on: kill -CONT {each.pid}",
+                "continue",
+                each.pid,
+            )
     return None
 
 
@@ -139,17 +179,30 @@ def _loop(seen: Evidence) -> Cause | None:
     evidence = [f"its main thread used {each.cpu_pct:.0f} % of a processor", seen.fault]
     if each.queue:
         evidence.append(f"{each.queue} connections wait to be accepted")
-    return Cause("loop", LIKELY, f"The event loop of process {each.pid} hangs in JavaScript.", tuple(evidence),
-                 f"See where with {PLAY}diagnose -e mobius_diagnose_inspect=true, or restart it with {PLAY}restart", "restart", each.pid)
+    return Cause(
+        "loop",
+        LIKELY,
+        f"The event loop of process {each.pid} hangs in JavaScript.",
+        tuple(evidence),
+        f"See where with {PLAY}diagnose -e mobius_diagnose_inspect=true, or restart it with {PLAY}restart",
+        "restart",
+        each.pid,
+    )
 
 
 def _blocking_call(seen: Evidence) -> Cause | None:
     each = _silent(seen)
     if not each or not each.blocked_in or _computes(each):
         return None
-    return Cause("blocking_call", LIKELY, f"The event loop of process {each.pid} waits in the system: {each.blocked_in}.",
-                 (f"blocked in {each.blocked_in} in most looks", seen.fault),
-                 f"Look at what it waits for, or restart it with {PLAY}restart", "restart", each.pid)
+    return Cause(
+        "blocking_call",
+        LIKELY,
+        f"The event loop of process {each.pid} waits in the system: {each.blocked_in}.",
+        (f"blocked in {each.blocked_in} in most looks", seen.fault),
+        f"Look at what it waits for, or restart it with {PLAY}restart",
+        "restart",
+        each.pid,
+    )
 
 
 def _computes(each: Process) -> bool:
@@ -166,18 +219,28 @@ def _silent(seen: Evidence) -> Process | None:
 
 def _memory(seen: Evidence) -> Cause | None:
     if _HEAP.search(seen.exception):
-        return Cause("memory", CERTAIN, "The application ran out of memory.", (seen.exception,),
-                     _LEAKS, "restart")
+        return Cause("memory", CERTAIN, "The application ran out of memory.", (seen.exception,), _LEAKS, "restart")
     for each in (each for each in seen.processes if each.age >= STARTS and not seen.crashing):
         grown = each.memory[-1] - each.memory[0] if each.memory else 0
         steady = all(later >= earlier for earlier, later in zip(each.memory, each.memory[1:]))
         if steady and grown > max(GROWTH * each.memory[0], GROWTH_BYTES * each.watched):
-            return Cause("memory", LIKELY, f"The memory of process {each.pid} grows without a pause.",
-                         (f"{wording.human_size(each.memory[0])} to {wording.human_size(each.memory[-1])} within some seconds",),
-                         _LEAKS, "restart", each.pid)
+            return Cause(
+                "memory",
+                LIKELY,
+                f"The memory of process {each.pid} grows without a pause.",
+                (f"{wording.human_size(each.memory[0])} to {wording.human_size(each.memory[-1])} within some seconds",),
+                _LEAKS,
+                "restart",
+                each.pid,
+            )
     if seen.memory_whole and seen.memory_free < SHORT * seen.memory_whole:
-        return Cause("memory", POSSIBLE, "The host is short of memory.", (f"{wording.human_size(seen.memory_free)} of "
-                     f"{wording.human_size(seen.memory_whole)} can still be had",), "Look what takes it: ps aux --sort=-rss")
+        return Cause(
+            "memory",
+            POSSIBLE,
+            "The host is short of memory.",
+            (f"{wording.human_size(seen.memory_free)} of {wording.human_size(seen.memory_whole)} can still be had",),
+            "Look what takes it: ps aux --sort=-rss",
+        )
     return None
 
 
@@ -186,24 +249,47 @@ def _slow(seen: Evidence) -> Cause | None:
     recent = seen.recent
     if recent.timed < ANSWERS or recent.slow * 2 < recent.timed:
         return None
-    evidence = [f"{recent.slow} of {recent.timed} answers took {SLOW_MS / 1000:g} s or more", *(
-        f"{one.route}: {one.median / 1000:.1f} s in the middle of {one.requests} requests" for one in recent.routes[:3])]
-    return Cause("slow", POSSIBLE, f"{seen.service} answers slowly.", tuple(evidence),
-                 f"See which routes with {PLAY}logs -e mobius_log_since=60m, and whether a release made it so")
+    evidence = [
+        f"{recent.slow} of {recent.timed} answers took {SLOW_MS / 1000:g} s or more",
+        *(f"{one.route}: {one.median / 1000:.1f} s in the middle of {one.requests} requests" for one in recent.routes[:3]),
+    ]
+    return Cause(
+        "slow",
+        POSSIBLE,
+        f"{seen.service} answers slowly.",
+        tuple(evidence),
+        f"See which routes with {PLAY}logs -e mobius_log_since=60m, and whether a release made it so",
+    )
 
 
 def _job(verdict: str, text: str, todo: str) -> t.Callable[[Evidence], Cause | None]:
     def find(seen: Evidence) -> Cause | None:
         jobs = [job for job in seen.jobs if job["verdict"] == verdict]
-        return Cause(f"job_{verdict}", LIKELY, text.format(name=jobs[0]["name"]),
-                     tuple(f"{job['name']} (process {job['pid']}): {job['command'][:100]}" for job in jobs), todo, "jobs") if jobs else None
+        return (
+            Cause(
+                f"job_{verdict}",
+                LIKELY,
+                text.format(name=jobs[0]["name"]),
+                tuple(f"{job['name']} (process {job['pid']}): {job['command'][:100]}" for job in jobs),
+                todo,
+                "jobs",
+            )
+            if jobs
+            else None
+        )
+
     return find
 
 
 def _crash_loop(seen: Evidence) -> Cause | None:
     if seen.crashing or seen.status == "restarting" or (seen.status == "failed" and seen.restarts):
-        return Cause("crash_loop", LIKELY, f"{seen.service} ends again and again ({seen.restarts} restarts).",
-                     _ended(seen), f"Go back with {PLAY}rollback")
+        return Cause(
+            "crash_loop",
+            LIKELY,
+            f"{seen.service} ends again and again ({seen.restarts} restarts).",
+            _ended(seen),
+            f"Go back with {PLAY}rollback",
+        )
     return None
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A WebSocket client (RFC 6455) for text messages to a program on this host; nothing that it says is trusted or unbounded."""
+
 from __future__ import annotations
 
 import base64
@@ -101,8 +102,10 @@ class WebSocket(Line):
 
     def _shake_hands(self, port: int, path: str) -> None:
         key = base64.b64encode(os.urandom(16))
-        head = self.ask(b"GET " + path.encode("ascii") + b" HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                        b"Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n\r\n" % (port, key))
+        head = self.ask(
+            b"GET " + path.encode("ascii") + b" HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n\r\n" % (port, key)
+        )
         wanted = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
         if not head.startswith(b"HTTP/1.1 101") or wanted not in head:
             raise Broken("it does not speak WebSocket")
@@ -111,8 +114,13 @@ class WebSocket(Line):
         """Send one message, masked as clients must."""
         data, mask = text.encode("utf-8"), os.urandom(4)
         size = len(data)
-        length = bytes([0x80 | size]) if size < 126 else b"\xfe" + struct.pack(">H", size) if size < 1 << 16 else \
-            b"\xff" + struct.pack(">Q", size)
+        length = (
+            bytes([0x80 | size])
+            if size < 126
+            else b"\xfe" + struct.pack(">H", size)
+            if size < 1 << 16
+            else b"\xff" + struct.pack(">Q", size)
+        )
         self._write(bytes([0x80 | opcode]) + length + mask + bytes(byte ^ mask[at % 4] for at, byte in enumerate(data)))
 
     def receive(self, timeout: float) -> str:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Escalate an incident by hand: the next level of its chain is paged by the next run of the paging."""
+
 from __future__ import annotations
 
 import os
@@ -21,8 +22,11 @@ def escalate(layout: Layout, incident_id: str, why: str, check_mode: bool) -> tu
     number = next_level(layout, incident_id)
     changed, record = incidents.change(layout, incident_id, incident_log.ESCALATED, check_mode, why=why, level=number)
     rule = incident_log.level(record["severity"])
-    said = f"the next run of mobius.ops.escalate pages level {number}" if number else (
-        f"this host has no chain for it, so call by yourself: {rule.escalation}; channel {rule.channel}")
+    said = (
+        f"the next run of mobius.ops.escalate pages level {number}"
+        if number
+        else (f"this host has no chain for it, so call by yourself: {rule.escalation}; channel {rule.channel}")
+    )
     return changed, record, f"{incident_id} is escalated: {said}."
 
 
@@ -39,6 +43,8 @@ def next_level(layout: Layout, incident_id: str) -> int:
     used = {*(level + 1 for level in Outbox(layout).decisions(about.key)), *about.paged, *about.forced}
     number = max(used, default=0) + 1
     if levels and number > len(levels):
-        raise StateError(f"incident {incident_id}: all {len(levels)} levels of its chain were paged",
-                         todo="Call the people that ansible-playbook mobius.ops.contacts shows")
+        raise StateError(
+            f"incident {incident_id}: all {len(levels)} levels of its chain were paged",
+            todo="Call the people that ansible-playbook mobius.ops.contacts shows",
+        )
     return number if levels else 0

@@ -4,6 +4,7 @@
 
 Each part is collected in a thread of its own and is bounded in time and size. A part that fails or hangs is named, and holds up nothing.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -74,7 +75,7 @@ def _bounded(value: t.Any) -> t.Any:
     """A part without what is too long: texts are cut, and of lists the first rows are left out."""
     value = [_row(each) for each in value] if isinstance(value, list) else _row(value)
     while isinstance(value, list) and len(value) > 1 and len(json.dumps(value)) > _PART:
-        value = value[len(value) // 4 + 1:]
+        value = value[len(value) // 4 + 1 :]
     return value if len(json.dumps(value)) <= _PART else wording.cut(json.dumps(value), _PART)
 
 
@@ -91,8 +92,10 @@ def _short(value: t.Any) -> t.Any:
 def _releases(layout: Layout, _env: str) -> list[t.Any]:
     store = ReleaseStore(layout, records.Findings())
     live = store.live()
-    return [{**{name: record[name] for name in _OF_RELEASE if record.get(name)}, **({"live": True} if record["id"] == live else {})}
-            for record in store.all()[:5]]
+    return [
+        {**{name: record[name] for name in _OF_RELEASE if record.get(name)}, **({"live": True} if record["id"] == live else {})}
+        for record in store.all()[:5]
+    ]
 
 
 def _rounds(layout: Layout, env: str) -> t.Iterator[dict[str, t.Any]]:
@@ -107,16 +110,23 @@ def _rounds(layout: Layout, env: str) -> t.Iterator[dict[str, t.Any]]:
 
 
 def _failing_samples(layout: Layout, env: str) -> list[t.Any]:
-    return [{name: told[name] for name in _OF_ROUND if told.get(name)} for told in _rounds(layout, env)
-            if told.get("what") == "round" and told.get("outcome") != "ok"][-_ROWS:]
+    return [
+        {name: told[name] for name in _OF_ROUND if told.get(name)}
+        for told in _rounds(layout, env)
+        if told.get("what") == "round" and told.get("outcome") != "ok"
+    ][-_ROWS:]
 
 
 def _metrics(layout: Layout, env: str) -> list[t.Any]:
     """The newest looks of the watch at the host, and one of now."""
     looks = [(str(told.get("when")), told) for told in _rounds(layout, env) if told.get("what") == "host"][-3:]
     looks.append((clock.iso(), host_metrics.collect({"window": 0.2, "mounts": host_metrics.places(layout)})))
-    return [f"{when} " + "; ".join(" ".join(str(one[name]) for name in _OF_METRIC if one.get(name) not in ("", None))
-                                   for one in told["metrics"]) for when, told in looks if isinstance(told.get("metrics"), list)]
+    return [
+        f"{when} "
+        + "; ".join(" ".join(str(one[name]) for name in _OF_METRIC if one.get(name) not in ("", None)) for one in told["metrics"])
+        for when, told in looks
+        if isinstance(told.get("metrics"), list)
+    ]
 
 
 def _jobs(layout: Layout, moment: float) -> t.Iterator[Job]:
@@ -143,8 +153,10 @@ def _errors(layout: Layout, _env: str) -> list[t.Any]:
         totals.merge(counted, reading.work(job, wanted).totals)
     if units:
         totals.merge(counted, reading.read(wanted, reading.State()).done.totals)
-    return [{name: wording.cut(one[name], _LINE) if isinstance(one[name], str) else one[name] for name in _OF_ERROR}
-            for one in report.errors(counted, Past(layout))[:_ROWS]]
+    return [
+        {name: wording.cut(one[name], _LINE) if isinstance(one[name], str) else one[name] for name in _OF_ERROR}
+        for one in report.errors(counted, Past(layout))[:_ROWS]
+    ]
 
 
 def _log_lines(layout: Layout, _env: str) -> list[t.Any]:
@@ -165,11 +177,19 @@ def _last_backup(layout: Layout, _env: str) -> dict[str, t.Any]:
 
 def _history(layout: Layout, _env: str) -> list[t.Any]:
     """Who did what, the newest events."""
-    return [" ".join(str(event[name]) for name in ("when", "who", "what", "release", "why") if event.get(name))
-            for event in history.events(layout, 20)]
+    return [
+        " ".join(str(event[name]) for name in ("when", "who", "what", "release", "why") if event.get(name))
+        for event in history.events(layout, 20)
+    ]
 
 
 #: Name of each part -> what collects it.
 COLLECTORS: dict[str, Collector] = {
-    "releases": _releases, "failing_samples": _failing_samples, "errors": _errors, "log_lines": _log_lines, "last_backup": _last_backup,
-    "history": _history, "metrics": _metrics}
+    "releases": _releases,
+    "failing_samples": _failing_samples,
+    "errors": _errors,
+    "log_lines": _log_lines,
+    "last_backup": _last_backup,
+    "history": _history,
+    "metrics": _metrics,
+}

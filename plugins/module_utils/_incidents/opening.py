@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Open an incident, let it gather its evidence, and page its people. The record is on disk first, so nothing keeps it from being opened."""
+
 from __future__ import annotations
 
 import contextlib

@@ -5,6 +5,7 @@
 ffmpeg finishes its file after SIGTERM. One that was stopped does not see that signal before SIGCONT, so it gets both. Only SIGKILL ends
 one that waits for input; what such a job leaves of an mp4 cannot be played.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -39,8 +40,7 @@ class Ended:
     results: tuple[dict[str, t.Any], ...]
 
 
-def drain(service: Service, programs: list[str], wanted: t.Callable[[Job], bool], timeout: float, meter: Meter,
-          quiet: float) -> list[Job]:
+def drain(service: Service, programs: list[str], wanted: t.Callable[[Job], bool], timeout: float, meter: Meter, quiet: float) -> list[Job]:
     """Wait until none of some jobs runs; those that are left at the end of the time.
 
     :param wanted: which jobs are meant, also of those that begin meanwhile.
@@ -126,7 +126,14 @@ def chosen(jobs: list[dict[str, t.Any]], names: list[str], verdicts: list[str]) 
     known = {str(job[field]) for job in jobs for field in ("name", "pid")}
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise StateError(f"job {unknown[0]}", "a render's id or a process id of a job that runs", ", ".join(sorted(known)) or "none at all",
-                         "Look with mobius.ops.ffmpeg, it may have ended")
-    return [job for job in jobs if (not names or job["name"] in names or str(job["pid"]) in names)
-            and (not verdicts or job["verdict"] in verdicts)]
+        raise StateError(
+            f"job {unknown[0]}",
+            "a render's id or a process id of a job that runs",
+            ", ".join(sorted(known)) or "none at all",
+            "Look with mobius.ops.ffmpeg, it may have ended",
+        )
+    return [
+        job
+        for job in jobs
+        if (not names or job["name"] in names or str(job["pid"]) in names) and (not verdicts or job["verdict"] in verdicts)
+    ]

@@ -5,6 +5,7 @@
 An encoder that is listed may still fail, as one without its hardware does. So a moment of a made-up picture or sound is encoded into a
 file, and the file is decoded again. Where *account* is a parameter, it is as of ``commands.capture``: who runs the program.
 """
+
 from __future__ import annotations
 
 import re
@@ -27,8 +28,12 @@ def found(program: str) -> str:
     """Where the program is. :raises StateError: when it is not there."""
     path = shutil.which(program)
     if not path:
-        raise StateError("ffmpeg", f"the program {program}", "none on the PATH",
-                         "Install FFmpeg (mobius.ops.setup does), or correct the setting that names it")
+        raise StateError(
+            "ffmpeg",
+            f"the program {program}",
+            "none on the PATH",
+            "Install FFmpeg (mobius.ops.setup does), or correct the setting that names it",
+        )
     return path
 
 

@@ -7,6 +7,7 @@ when it was told to stop (SIGSTOP) and has not gone on; *slow* when it used less
 Less than a thousandth of one processor counts as none: one that waits for a connection looks for it ten times a second. What a job
 writes and says was chosen by the service's user: it is only counted, bounded, and shown.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -92,8 +93,19 @@ def listed(service: Service, programs: list[str]) -> list[Job]:
         facts = instance.status()
         for each in ongoing_work.renders(service, facts["pid"], programs) if facts["pid"] else ():
             parent = next(iter(list(processes.parents(each.pid))[1:]), 0)
-            found.append(Job(each.pid, each.ticks, each.name, instance.port, facts["release"], parent, _command(parent), _command(each.pid),
-                             processes.age(each.pid)))
+            found.append(
+                Job(
+                    each.pid,
+                    each.ticks,
+                    each.name,
+                    instance.port,
+                    facts["release"],
+                    parent,
+                    _command(parent),
+                    _command(each.pid),
+                    processes.age(each.pid),
+                )
+            )
     return sorted(found, key=lambda job: (job.ticks, job.pid))
 
 
@@ -108,8 +120,15 @@ def sample(job: Job) -> Sample | None:
         return None
     state, cpu = figures
     outputs, progress = files(job.pid)
-    return Sample(time.monotonic(), state, cpu, _written(job.pid), tuple(outputs.values()),
-                  None if progress is None else _out_time(job.pid, progress), processes.waits_in(job.pid))
+    return Sample(
+        time.monotonic(),
+        state,
+        cpu,
+        _written(job.pid),
+        tuple(outputs.values()),
+        None if progress is None else _out_time(job.pid, progress),
+        processes.waits_in(job.pid),
+    )
 
 
 def _stat(pid: int) -> tuple[str, float] | None:
@@ -198,8 +217,11 @@ def judge(before: Sample, after: Sample) -> str:
 def _moved(before: Sample, after: Sample) -> bool:
     """Whether anything got on between two samples. Threads that ended took their time along, so that it may be less."""
     worked = abs(after.cpu - before.cpu) > IDLE * (after.at - before.at)
-    return worked or (after.written, after.out_time) != (before.written, before.out_time) or \
-        {(each.file, each.size) for each in after.outputs} != {(each.file, each.size) for each in before.outputs}
+    return (
+        worked
+        or (after.written, after.out_time) != (before.written, before.out_time)
+        or {(each.file, each.size) for each in after.outputs} != {(each.file, each.size) for each in before.outputs}
+    )
 
 
 def watched(jobs: list[Job], window: float, sleep: t.Callable[[float], t.Any] = time.sleep) -> list[dict[str, t.Any]]:
@@ -224,7 +246,14 @@ def facts(job: Job, before: Sample, after: Sample) -> dict[str, t.Any]:
     written = None if after.written is None or before.written is None else round((after.written - before.written) / seconds)
     out = None if after.out_time is None or before.out_time is None else round((after.out_time - before.out_time) / 1e6 / seconds, 2)
     return {
-        **dataclasses.asdict(job), "verdict": judge(before, after), "state": after.state, "waits_in": after.waits_in,
-        "cpu_s": round(after.cpu, 2), "cpu_pct": round(100 * (after.cpu - before.cpu) / seconds, 1), "written_per_s": written,
-        "speed": out, "out_s": None if after.out_time is None else round(after.out_time / 1e6, 1),
-        "outputs": [{"path": wording.printable(each.path), "size": each.size} for each in after.outputs]}
+        **dataclasses.asdict(job),
+        "verdict": judge(before, after),
+        "state": after.state,
+        "waits_in": after.waits_in,
+        "cpu_s": round(after.cpu, 2),
+        "cpu_pct": round(100 * (after.cpu - before.cpu) / seconds, 1),
+        "written_per_s": written,
+        "speed": out,
+        "out_s": None if after.out_time is None else round(after.out_time / 1e6, 1),
+        "outputs": [{"path": wording.printable(each.path), "size": each.size} for each in after.outputs],
+    }

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Every line by which the runbook's three greps and the report differ."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -33,8 +34,7 @@ class Difference:
         self.grep_only += grep and not report
         self.report_only += report and not grep
         if grep != report and sum(1 for one in self.lines if one["found_by"] == ("grep" if grep else "report")) < most:
-            self.lines.append({"found_by": "grep" if grep else "report", "file": place, "number": number,
-                               "line": line()})
+            self.lines.append({"found_by": "grep" if grep else "report", "file": place, "number": number, "line": line()})
 
 
 def explain(found: list[Found], moment: float, most: int, limit: int, hide: t.Callable[[str], str] = str) -> dict[str, Difference]:
@@ -58,8 +58,15 @@ def explain(found: list[Found], moment: float, most: int, limit: int, hide: t.Ca
     return differences
 
 
-def _compare(reader: stream.Reader, file: Found, form: Form, moment: float, most: int, differences: dict[str, Difference],
-             hide: t.Callable[[str], str]) -> None:
+def _compare(
+    reader: stream.Reader,
+    file: Found,
+    form: Form,
+    moment: float,
+    most: int,
+    differences: dict[str, Difference],
+    hide: t.Callable[[str], str],
+) -> None:
     number, at = 0, None
     for block in reader.blocks():
         for line in block.split(b"\n")[:-1]:
@@ -81,5 +88,8 @@ def _shown(line: bytes, hide: t.Callable[[str], str]) -> str:
 def judged(form: Form, line: bytes) -> dict[str, bool]:
     """What the report takes a line for: an error (also a request that failed), a request with its time, a write."""
     rows = formats.requests(form, line + b"\n")
-    return {"errors": formats.error_text(form, line) is not None or any(formats.failed(row[3]) for row in rows),
-            "times": any(formats.milliseconds(form, row[4]) >= 0 for row in rows), "writes": any(formats.changes(row[1]) for row in rows)}
+    return {
+        "errors": formats.error_text(form, line) is not None or any(formats.failed(row[3]) for row in rows),
+        "times": any(formats.milliseconds(form, row[4]) >= 0 for row in rows),
+        "writes": any(formats.changes(row[1]) for row in rows),
+    }

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Find the files of logs, also rotated ones, and open them without trusting who writes them."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -59,7 +60,7 @@ class Passed:
 def family(name: str) -> str:
     """``app.log`` of app.log.1, app.log-20261127.gz and app-2026-11-27.log."""
     match = _ROTATION.search(name)
-    return (name[:match.start()] + (match.group(1) or "")) if match and match.start() else name
+    return (name[: match.start()] + (match.group(1) or "")) if match and match.start() else name
 
 
 def find(patterns: list[str]) -> tuple[list[Found], list[Passed]]:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The forms that logs have, and what a line of each tells. Regular expressions on bytes; a line of JSON is parsed only where they fail."""
+
 from __future__ import annotations
 
 import re
@@ -20,31 +21,46 @@ _COMBINED = rb'(?m)^(\S+) [^\[\n]{1,200}\[[^\]\n]{20,40}\] "([^ "\n]*) ?([^ "\n]
 _AGENT = rb'(?: "[^"\n]*" "[^"\n]*"'
 #: Seconds, where they are told by name, or as the first number with three digits after its point.
 _NAMED = rb'[^\n]*?(?:\brt|request_time|rtime)[=:]\s?"?(\d+\.\d+))?'
-_BARE = rb'[^\d\n]*(\d+\.\d{3})(?![\d.]))?'
-HAPROXY = re.compile(rb"([\da-fA-F.:]+):\d+ \[[^\]\n]{20,40}\] \S+ \S+ -?\d+/-?\d+/-?\d+/-?\d+/\+?(-?\d+) (\d{3}|-1) "
-                     rb'[^"\n]*"([A-Z]{3,7}|<BADREQ>) ?([^ "\n]*)[^\n]*')
+_BARE = rb"[^\d\n]*(\d+\.\d{3})(?![\d.]))?"
+HAPROXY = re.compile(
+    rb"([\da-fA-F.:]+):\d+ \[[^\]\n]{20,40}\] \S+ \S+ -?\d+/-?\d+/-?\d+/-?\d+/\+?(-?\d+) (\d{3}|-1) "
+    rb'[^"\n]*"([A-Z]{3,7}|<BADREQ>) ?([^ "\n]*)[^\n]*'
+)
 #: A request in a line of text: method, path, status, and milliseconds behind it, as morgan and others write them.
-_SHORT = (rb" /[^\s\"]*)[\"']?(?: HTTP/[\d.]+[\"']?)?(?: -)? (?:\x1b\[\d{1,2}m)?([1-5]\d\d)(?:\x1b\[0m)?"
-          rb"(?![\w.])(?: (?:in )?(?:(?:\d+|-) - )?(\d+(?:\.\d+)?) ?ms\b)?")
+_SHORT = (
+    rb" /[^\s\"]*)[\"']?(?: HTTP/[\d.]+[\"']?)?(?: -)? (?:\x1b\[\d{1,2}m)?([1-5]\d\d)(?:\x1b\[0m)?"
+    rb"(?![\w.])(?: (?:in )?(?:(?:\d+|-) - )?(\d+(?:\.\d+)?) ?ms\b)?"
+)
 #: Each begins with letters that are found fast, and looks behind only then: no letter stands before the method.
-SHORT = tuple(re.compile(method + _SHORT) for method in (
-    rb"(GET(?<!\wGET)", rb"(P(?:OST|UT|ATCH)(?<!\wPOST)(?<!\wPUT)(?<!\wPATCH)", rb"(DELETE(?<!\wDELETE)", rb"(HEAD(?<!\wHEAD)"))
+SHORT = tuple(
+    re.compile(method + _SHORT)
+    for method in (
+        rb"(GET(?<!\wGET)",
+        rb"(P(?:OST|UT|ATCH)(?<!\wPOST)(?<!\wPUT)(?<!\wPATCH)",
+        rb"(DELETE(?<!\wDELETE)",
+        rb"(HEAD(?<!\wHEAD)",
+    )
+)
 #: A response time in a line of text that does not tell of which request.
 NO_ROUTE = b"(no route)"
 SPOKEN = re.compile(rb"(?i)response[ _-]?time[\"']?\s?(?:[:=]|of|is)?\s?(\d+(?:\.\d+)?) ?(ms|s)?\b")
 #: The level of a line of text: behind its time, in brackets or not.
 _TIME = rb"^(?:\[?\d{4}[-/]\d\d[-/]\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?\]?[ \t]{0,9})?"
-LEVEL = re.compile(_TIME + rb"(?:(?:[\w.-]{1,60} )?[\w.@-]{1,60}\[\d+\]: )?([\w.@-]{1,60}: )?\W{0,4}("
-                   rb"(?i:trace|debug|verbose|info|notice|log|http|warn(?:ing)?|error|fatal)|CRIT(?:ICAL)?|(?i:crit|alert|emerg)(?=\])"
-                   rb")\b(?![\w-]|\.\w|/)[\]:]?")
+LEVEL = re.compile(
+    _TIME + rb"(?:(?:[\w.-]{1,60} )?[\w.@-]{1,60}\[\d+\]: )?([\w.@-]{1,60}: )?\W{0,4}("
+    rb"(?i:trace|debug|verbose|info|notice|log|http|warn(?:ing)?|error|fatal)|CRIT(?:ICAL)?|(?i:crit|alert|emerg)(?=\])"
+    rb")\b(?![\w-]|\.\w|/)[\]:]?"
+)
 _STAMP = re.compile(_TIME)
 _REQUESTS = (b"GET /", b"POST /", b"PUT /", b"PATCH /", b"DELETE /", b"HEAD /")
 #: The same of the most frequent form, which is found faster.
 _PLAIN_LEVEL = re.compile(_TIME + rb"(?:(ERROR|FATAL)|INFO|WARN|DEBUG) ")
 BAD_LEVELS = frozenset((b"error", b"crit", b"critical", b"fatal", b"alert", b"emerg"))
 #: What is an error in a line that tells no level.
-NAMED_ERROR = re.compile(rb"(?:^|[\s(\[:])(?:[A-Z]\w{0,60})?(?:Error|Exception|Rejection)(?: \[\w+\])?: |"
-                         rb"^(?:Failed|Cannot)\b")
+NAMED_ERROR = re.compile(
+    rb"(?:^|[\s(\[:])(?:[A-Z]\w{0,60})?(?:Error|Exception|Rejection)(?: \[\w+\])?: |"
+    rb"^(?:Failed|Cannot)\b"
+)
 #: What a line has to have to be an error by one of these rules, in small letters: bytes, because they are found fast.
 NEEDLES = (b"error", b"fatal", b"tion: ", b"crit")
 #: The same at the beginning of a line.
@@ -90,8 +106,11 @@ def sniff(data: bytes) -> Form:
     lines = data[:SNIFF].split(b"\n")[:200]
     lines = lines[:-1] or lines
     combined = re.compile(_COMBINED)
-    votes = {"combined": sum(1 for line in lines if combined.match(line)), "json": sum(1 for line in lines if line.startswith(b'{"')),
-             "haproxy": sum(1 for line in lines if HAPROXY.search(line))}
+    votes = {
+        "combined": sum(1 for line in lines if combined.match(line)),
+        "json": sum(1 for line in lines if line.startswith(b'{"')),
+        "haproxy": sum(1 for line in lines if HAPROXY.search(line)),
+    }
     best = max(votes, key=lambda name: votes[name])
     if not votes[best] or votes[best] * 2 < len([line for line in lines if line.strip()]):
         return BRACKETED if _BRACKETS.search(data[:SNIFF]) else TEXT
@@ -109,13 +128,17 @@ def requests(form: Form, data: bytes) -> list[Row]:
     if form.name == "combined" and form.line:
         return form.line.findall(data)
     if form.name == "haproxy":
-        return [(client, b"" if method == b"<BADREQ>" else method, path, status, b"" if time == b"-1" else time)
-                for client, time, status, method, path in HAPROXY.findall(data)]
+        return [
+            (client, b"" if method == b"<BADREQ>" else method, path, status, b"" if time == b"-1" else time)
+            for client, time, status, method, path in HAPROXY.findall(data)
+        ]
     if form.name == "json":
         return _in_json(data)
     rows = [(request.partition(b" "), status, time) for request, status, time in in_text(data)]
-    return [*((b"", method, path, status, time) for (method, _space, path), status, time in rows),
-            *((b"", b"", NO_ROUTE, b"", time) for time in spoken(data))]
+    return [
+        *((b"", method, path, status, time) for (method, _space, path), status, time in rows),
+        *((b"", b"", NO_ROUTE, b"", time) for time in spoken(data)),
+    ]
 
 
 def milliseconds(form: Form, time: bytes) -> float:
@@ -149,7 +172,7 @@ def client(line: bytes) -> bytes:
     """The client of a JSON line."""
     at = line.find(_REMOTE)
     if at >= 0 and b'p":' not in line:  # none of the other names
-        text, end, _rest = line[at + len(_REMOTE):].partition(b'"')
+        text, end, _rest = line[at + len(_REMOTE) :].partition(b'"')
         if end and b"\\" not in text:
             return text
     found = PINO_CLIENT.search(line)
@@ -186,8 +209,11 @@ def _parsed_request(line: bytes) -> Row | None:
     def field(*names: str) -> t.Any:
         found = [one.get(name) for one in inner if isinstance(one, dict) for name in names]
         return next((value for value in found if isinstance(value, (str, int, float))), "")
-    texts = [str(field(*names)).encode("utf-8", "replace") for names in (
-        ("remoteAddress", "ip"), ("method",), ("url", "path"), ("statusCode", "status"))]  # which may be anything
+
+    texts = [
+        str(field(*names)).encode("utf-8", "replace")
+        for names in (("remoteAddress", "ip"), ("method",), ("url", "path"), ("statusCode", "status"))
+    ]  # which may be anything
     try:
         return texts[0], texts[1], texts[2], texts[3], b"%.3f" % float(field("responseTime"))
     except (TypeError, ValueError):
@@ -202,14 +228,14 @@ def error_text(form: Form, line: bytes) -> bytes | None:
         return None
     plain = _PLAIN_LEVEL.match(line)
     if plain:
-        return line[plain.end():].strip() if plain.group(1) else None
+        return line[plain.end() :].strip() if plain.group(1) else None
     stamp = _STAMP.match(line)
-    text = line[stamp.end():] if stamp else line
+    text = line[stamp.end() :] if stamp else line
     if text.startswith(_REQUESTS):  # its status tells whether it is one
         return None
     level = LEVEL.match(line)
     if level:
-        return ((level.group(1) or b"") + line[level.end():].strip()) if level.group(2).lower() in BAD_LEVELS else None
+        return ((level.group(1) or b"") + line[level.end() :].strip()) if level.group(2).lower() in BAD_LEVELS else None
     if text.startswith((b"    at ", b"\tat ", b"Failed", b"Cannot")) and not line.startswith((b"Failed", b"Cannot")):
         return None
     said = (b": " in text or text.startswith((b"Failed", b"Cannot"))) and NAMED_ERROR.search(text)

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The journal of systemd as lines of text: what a unit printed, each line with its time before it."""
+
 from __future__ import annotations
 
 import os
@@ -86,10 +87,10 @@ class Journal:
                 found += self._line(fields)
                 fields, begun = {}, end + 1
             elif not equals and name == b"MESSAGE":  # a text with line ends or control characters: its size comes first
-                size = int.from_bytes(data[end + 1:end + 9], "little")
+                size = int.from_bytes(data[end + 1 : end + 9], "little")
                 if len(data) < end + 10 + size:
                     return found, data[begun:]
-                value, end = data[end + 9:end + 9 + size], end + 9 + size
+                value, end = data[end + 9 : end + 9 + size], end + 9 + size
             fields[name] = value
             at = end + 1
 

@@ -5,6 +5,7 @@
 A file is known again by device and inode, or by the hash of its beginning when it was copied, renamed or packed, and in each case by the
 hash of the bytes before the place where reading ended. One that was truncated, or replaced, fails that and is read from its beginning.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -55,14 +56,23 @@ class State:
 
 def mark(file: Found, reader: stream.Reader) -> Mark:
     """Where a reader is in a file."""
-    return Mark(file.device, file.inode, reader.offset, len(reader.head), stream.fingerprint(reader.head), stream.fingerprint(reader.tail),
-                -1 if reader.more else file.size, file.changed)
+    return Mark(
+        file.device,
+        file.inode,
+        reader.offset,
+        len(reader.head),
+        stream.fingerprint(reader.head),
+        stream.fingerprint(reader.tail),
+        -1 if reader.more else file.size,
+        file.changed,
+    )
 
 
 def unchanged(marks: list[Mark], file: Found) -> Mark | None:
     """The mark of a file that has not changed since."""
-    return next((one for one in marks if (one.device, one.inode, one.size, one.changed) == (
-        file.device, file.inode, file.size, file.changed)), None)
+    return next(
+        (one for one in marks if (one.device, one.inode, one.size, one.changed) == (file.device, file.inode, file.size, file.changed)), None
+    )
 
 
 def matching(marks: list[Mark], file: Found, head: bytes) -> list[Mark]:
@@ -70,12 +80,15 @@ def matching(marks: list[Mark], file: Found, head: bytes) -> list[Mark]:
 
     :param head: the file's first bytes, unpacked.
     """
+
     def own(one: Mark) -> bool:
         return (one.device, one.inode) == (file.device, file.inode)
 
     def same(one: Mark) -> bool:
-        return (own(one) or one.head_size >= _TELLING) and one.head_size <= len(head) and stream.fingerprint(
-            head[:one.head_size]) == one.head
+        return (
+            (own(one) or one.head_size >= _TELLING) and one.head_size <= len(head) and stream.fingerprint(head[: one.head_size]) == one.head
+        )
+
     return sorted(filter(same, marks), key=lambda one: (not own(one), -one.offset))
 
 
@@ -108,9 +121,18 @@ def save(layout: Layout, state: State, oldest: str) -> None:
     for source in list(state.totals):
         state.totals[source] = {day: found for day, found in state.totals[source].items() if day >= oldest or day == totals.NO_DAY}
     while True:
-        text = json.dumps({
-            "version": VERSION, "slow_ms": state.slow_ms, "marks": [dataclasses.asdict(one) for one in state.marks],
-            "cursors": state.cursors}, separators=(",", ":"))[:-1] + f',"totals":{totals.dumped(state.totals)}}}'
+        text = (
+            json.dumps(
+                {
+                    "version": VERSION,
+                    "slow_ms": state.slow_ms,
+                    "marks": [dataclasses.asdict(one) for one in state.marks],
+                    "cursors": state.cursors,
+                },
+                separators=(",", ":"),
+            )[:-1]
+            + f',"totals":{totals.dumped(state.totals)}}}'
+        )
         days = sorted({day for found in state.totals.values() for day in found if day})
         if len(text) <= LIMIT or not days:
             break

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Read what is new in all logs, with several processes where that is wanted, and merge what each has counted."""
+
 from __future__ import annotations
 
 import dataclasses

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What the ends of logs tell of the last minutes: slow routes and errors, in bounded time whatever the size of the logs."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -59,8 +60,12 @@ def look(patterns: list[str], moment: float, slow_ms: float, past: Past, hide: t
     rows = [row for row in report.routes(found) if row["timed"]]
     slow = [SlowRoute(row["route"], row["requests"], row["p50_ms"], row["p95_ms"]) for row in rows if row["p95_ms"] >= slow_ms]
     errors = [f"{html_page.count(row['count'], 'line')}: {row['template']}" for row in report.errors(found, past)[:ROWS]]
-    return Recent(sum(row["timed"] for row in rows), sum(row["slow"] for row in rows),
-                  tuple(sorted(slow, key=lambda one: -one.p95)[:ROWS]), tuple(errors))
+    return Recent(
+        sum(row["timed"] for row in rows),
+        sum(row["slow"] for row in rows),
+        tuple(sorted(slow, key=lambda one: -one.p95)[:ROWS]),
+        tuple(errors),
+    )
 
 
 def _end(file: Found, moment: float, slow_ms: float, hide: t.Callable[[str], str]) -> dict[str, totals.Day]:
@@ -71,6 +76,6 @@ def _end(file: Found, moment: float, slow_ms: float, hide: t.Callable[[str], str
         reader.seek(start)
         scanner = Scanner(form, days, slow_ms, False, moment, file.changed, hide)
         for number, block in enumerate(reader.blocks()):
-            scanner.block(block if number or not start else block[block.find(b"\n") + 1:])
+            scanner.block(block if number or not start else block[block.find(b"\n") + 1 :])
         scanner.finish()
     return days

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What was counted as an operator reads it: errors, failed requests, routes, rates over time, who wrote."""
+
 from __future__ import annotations
 
 import collections
@@ -41,11 +42,17 @@ def build(found: Totals, past: Past, most: int, full_addresses: bool) -> Facts:
     return {
         "lines": sum(day.lines for days in found.values() for day in days.values()),
         "sources": [_source(name, days) for name, days in sorted(found.items())],
-        "errors": groups[:most], "error_groups": len(groups),
+        "errors": groups[:most],
+        "error_groups": len(groups),
         "new_errors": [one["template"] for one in groups if one["new"]][:most],
-        "failures": failures(found)[:most], "routes": routes(found)[:most], "slowest": slowest(found)[:most],
-        "rates": rates(found), "writes": writes(found)[:most], "clients": clients(found, full_addresses)[:most],
-        "uploads": uploads(groups, failures(found))}
+        "failures": failures(found)[:most],
+        "routes": routes(found)[:most],
+        "slowest": slowest(found)[:most],
+        "rates": rates(found),
+        "writes": writes(found)[:most],
+        "clients": clients(found, full_addresses)[:most],
+        "uploads": uploads(groups, failures(found)),
+    }
 
 
 def _source(name: str, days: dict[str, totals.Day]) -> Facts:
@@ -53,10 +60,16 @@ def _source(name: str, days: dict[str, totals.Day]) -> Facts:
     slots = [slot for day in every for slot in day.slots.values()]
     lines, looked = sum(day.lines for day in every), sum(day.looked for day in every)
     return {
-        "source": name, "lines": lines, "looked_at": looked, "exact": lines == looked,
-        "malformed": sum(day.malformed for day in every), "requests": sum(slot.requests for slot in slots),
-        "failed": sum(slot.failed for slot in slots), "refused": sum(slot.refused for slot in slots),
-        "errors": sum(slot.errors for slot in slots)}
+        "source": name,
+        "lines": lines,
+        "looked_at": looked,
+        "exact": lines == looked,
+        "malformed": sum(day.malformed for day in every),
+        "requests": sum(slot.requests for slot in slots),
+        "failed": sum(slot.failed for slot in slots),
+        "refused": sum(slot.refused for slot in slots),
+        "errors": sum(slot.errors for slot in slots),
+    }
 
 
 def errors(found: Totals, past: Past, full_addresses: bool = False) -> list[Facts]:
@@ -82,10 +95,18 @@ def errors(found: Totals, past: Past, full_addresses: bool = False) -> list[Fact
 def _error(template: str, one: _Errors, past: Past) -> Facts:
     first, last = one.group.first, one.group.last
     return {
-        "template": template, "count": max(one.sources.values()), "sources": one.sources, "sample": one.group.sample,
-        "first": _iso(first), "last": _iso(last), "release": past.release(last), "first_release": past.release(first),
-        "incident": past.incident(serving.spans(one.slots)), "upload": bool(templates.UPLOAD.search(one.group.sample + template)),
-        "new": first is not None and past.last_deploy is not None and first >= past.last_deploy}
+        "template": template,
+        "count": max(one.sources.values()),
+        "sources": one.sources,
+        "sample": one.group.sample,
+        "first": _iso(first),
+        "last": _iso(last),
+        "release": past.release(last),
+        "first_release": past.release(first),
+        "incident": past.incident(serving.spans(one.slots)),
+        "upload": bool(templates.UPLOAD.search(one.group.sample + template)),
+        "new": first is not None and past.last_deploy is not None and first >= past.last_deploy,
+    }
 
 
 def _iso(at: float | None) -> str:
@@ -127,8 +148,10 @@ def clients(found: Totals, full: bool) -> list[Facts]:
     for source, address, number in _summed(found, lambda day: day.clients):
         key = source, address if full else templates.masked_address(address)
         counts[key] = counts.get(key, 0) + number
-    return [{"source": source, "client": client, "writes": number}
-            for (source, client), number in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+    return [
+        {"source": source, "client": client, "writes": number}
+        for (source, client), number in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
 
 
 def routes(found: Totals) -> list[Facts]:
@@ -147,15 +170,24 @@ def routes(found: Totals) -> list[Facts]:
 def _route(source: str, name: str, route: Route, share: float) -> Facts:
     times: Histogram = route.times
     return {
-        "source": source, "route": name, "requests": round(route.seen * share), "timed": times.total, "slow": round(route.slow * share),
-        "exact": share == 1, **{f"p{percent}_ms": times.percentile(percent) for percent in PERCENTILES}, "max_ms": times.percentile(100)}
+        "source": source,
+        "route": name,
+        "requests": round(route.seen * share),
+        "timed": times.total,
+        "slow": round(route.slow * share),
+        "exact": share == 1,
+        **{f"p{percent}_ms": times.percentile(percent) for percent in PERCENTILES},
+        "max_ms": times.percentile(100),
+    }
 
 
 def slowest(found: Totals) -> list[Facts]:
     """The slowest requests that were looked at."""
     rows = [(ms, route, at, source) for source, days in found.items() for day in days.values() for ms, route, at in day.slowest]
-    return [{"ms": round(ms, 1), "route": route, "about": _iso(at), "source": source}
-            for ms, route, at, source in sorted(rows, key=lambda row: -row[0])]
+    return [
+        {"ms": round(ms, 1), "route": route, "about": _iso(at), "source": source}
+        for ms, route, at, source in sorted(rows, key=lambda row: -row[0])
+    ]
 
 
 def rates(found: Totals) -> Facts:
@@ -172,12 +204,18 @@ def rates(found: Totals) -> Facts:
     points: dict[float, Slot] = {}
     for at, slot in slots.items():
         points.setdefault(at // step * step, Slot()).merge(slot)
-    return {"step": step, "points": [
-        {"when": clock.from_epoch(at), "requests": slot.requests, "failed": slot.failed, "refused": slot.refused, "errors": slot.errors}
-        for at, slot in sorted(points.items())]}
+    return {
+        "step": step,
+        "points": [
+            {"when": clock.from_epoch(at), "requests": slot.requests, "failed": slot.failed, "refused": slot.refused, "errors": slot.errors}
+            for at, slot in sorted(points.items())
+        ],
+    }
 
 
 def uploads(groups: list[Facts], failed: list[Facts]) -> Facts:
     """Errors about uploads, and requests to upload routes that failed."""
-    return {"errors": [one for one in groups if one["upload"]][:ROWS],
-            "failures": [one for one in failed if templates.UPLOAD.search(one["route"])][:ROWS]}
+    return {
+        "errors": [one for one in groups if one["upload"]][:ROWS],
+        "failures": [one for one in failed if templates.UPLOAD.search(one["route"])][:ROWS],
+    }

@@ -5,6 +5,7 @@
 Python counts pairs out of two lists at the speed of C. So lines become lists of labels, statuses and times, and what these come to is put
 together only once for each pair.
 """
+
 from __future__ import annotations
 
 import collections
@@ -26,8 +27,10 @@ _JSON_FAILED = re.compile(rb'"statusCode":[45]\d\d')
 #: its time.
 _ANSWER = re.compile(rb'" (\d{3}) (?:\d+|-) (?=")')
 _NEXT = rb'[^"\n]*\n(\S+) [^\["\n]{1,200}\[[^\]"\n]{20,40}\] (?:"|\Z)'
-_ENDS = {True: re.compile(rb'(?:[^"\n]*?(?:\brt|request_time|rtime)[=:]\s?(\d+\.\d+))?' + _NEXT),
-         False: re.compile(rb'(?:[^\d"\n]*(\d+\.\d{3})(?![\d.]))?' + _NEXT)}
+_ENDS = {
+    True: re.compile(rb'(?:[^"\n]*?(?:\brt|request_time|rtime)[=:]\s?(\d+\.\d+))?' + _NEXT),
+    False: re.compile(rb'(?:[^\d"\n]*(\d+\.\d{3})(?![\d.]))?' + _NEXT),
+}
 _WRITES = ("POST ", "PUT ", "PATCH ", "DELETE ")
 
 
@@ -107,7 +110,7 @@ def _labels(requests: t.Sequence[t.Any]) -> list[str]:
 def _around(lines: bytes, patterns: tuple[re.Pattern[bytes], ...]) -> list[bytes]:
     """The lines in which one of some patterns is found."""
     found = {lines.rfind(b"\n", 0, at) for pattern in patterns for at in [match.start() for match in pattern.finditer(lines)]}
-    return [lines[before + 1:lines.find(b"\n", before + 1)] for before in sorted(found)]
+    return [lines[before + 1 : lines.find(b"\n", before + 1)] for before in sorted(found)]
 
 
 def notable(form: Form, lines: bytes) -> bytes:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """One run of the report: what was asked for, what is new, and what is kept for the next run."""
+
 from __future__ import annotations
 
 import contextlib
@@ -38,8 +39,7 @@ def wanted_of(params: Facts) -> Wanted:
     for unit in units:
         if not re.fullmatch(r"[\w@:.*\\-]{1,200}", unit) or unit.startswith("-"):
             raise InputError(f"units: {unit}", "the name of a unit, such as mobius.service", repr(unit), "Correct it")
-    return Wanted(patterns, units, 0, params["slow_ms"], params["detail"], min(params["processes"], _MOST),
-                  params["max_mb"] * 10**6)
+    return Wanted(patterns, units, 0, params["slow_ms"], params["detail"], min(params["processes"], _MOST), params["max_mb"] * 10**6)
 
 
 def units_of(layout: Layout, service: str) -> list[str]:
@@ -65,8 +65,9 @@ def moment(since: str, past: Past) -> float:
     try:
         return clock.parse(since).timestamp()
     except ValueError:
-        raise InputError(f"since: {since}", "a time such as 2026-11-27T08:00:00Z, a time ago such as 24h, or deploy", repr(since),
-                         "Correct it") from None
+        raise InputError(
+            f"since: {since}", "a time such as 2026-11-27T08:00:00Z, a time ago such as 24h, or deploy", repr(since), "Correct it"
+        ) from None
 
 
 def read_and_report(params: Facts, keep: bool) -> Facts:
@@ -93,10 +94,15 @@ def result(read: reading.Reading, past: Past, params: Facts, wanted: Wanted) -> 
     facts = report.build(read.state.totals, past, params["rows"], params["addresses"] == "full")
     points = facts["rates"]["points"]
     facts.update(
-        sampled=read.sampled, read=[dataclasses.asdict(one) for one in read.done.told],
+        sampled=read.sampled,
+        read=[dataclasses.asdict(one) for one in read.done.told],
         passed=[dataclasses.asdict(one) for one in read.done.passed],
-        period={"since": clock.from_epoch(wanted.moment) if wanted.moment else "", "first": points[0]["when"] if points else "",
-                "last": points[-1]["when"] if points else ""})
+        period={
+            "since": clock.from_epoch(wanted.moment) if wanted.moment else "",
+            "first": points[0]["when"] if points else "",
+            "last": points[-1]["when"] if points else "",
+        },
+    )
     facts["message"] = message(facts)
     facts["host"] = os.uname().nodename
     if params["page"]:
@@ -134,7 +140,15 @@ def first_seen(layout: Layout, service: str, since: str, most_mb: int) -> list[F
     units = units_of(layout, service) if service else []
     saved = records.read(marks.path(layout), records.LOGS) or {}
     state, _note = marks.load(layout, saved.get("slow_ms", 1000))
-    wanted = Wanted([layout.path("shared", "logs", "*.log*")], units, 0, state.slow_ms or 1000, "sampled", 1, most_mb * 10**6,
-                    dotenv.Redactor(layout.env_file).text)
+    wanted = Wanted(
+        [layout.path("shared", "logs", "*.log*")],
+        units,
+        0,
+        state.slow_ms or 1000,
+        "sampled",
+        1,
+        most_mb * 10**6,
+        dotenv.Redactor(layout.env_file).text,
+    )
     rows = report.errors(reading.read(wanted, state).state.totals, Past(layout))
     return [row for row in rows if row["first"] and row["first"] >= since]

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Count what lines tell. What is exact in every case: lines, requests that failed, writes, errors; routes and times may be of a sample."""
+
 from __future__ import annotations
 
 import collections
@@ -30,8 +31,16 @@ class Scanner:
     :param hide: returns a text without secrets.
     """
 
-    def __init__(self, form: Form, days: dict[str, Day], slow_ms: float, sampled: bool, moment: float = 0,
-                 unknown: float | None = None, hide: t.Callable[[str], str] = str) -> None:
+    def __init__(
+        self,
+        form: Form,
+        days: dict[str, Day],
+        slow_ms: float,
+        sampled: bool,
+        moment: float = 0,
+        unknown: float | None = None,
+        hide: t.Callable[[str], str] = str,
+    ) -> None:
         self._hide = hide
         self.form, self.days, self.slow_ms, self.moment, self.unknown = form, days, slow_ms, moment, unknown
         self._sampled = sampled and form.name in ("combined", "json")
@@ -54,7 +63,7 @@ class Scanner:
     def _later(self, data: bytes) -> bytes:
         """The lines of the wanted moment and later."""
         if stamps.first(data, 0, len(data), self.form.stamp):
-            return data[stamps.since(data, self.moment, self.form.stamp):]
+            return data[stamps.since(data, self.moment, self.form.stamp) :]
         return data if (self.unknown or 0) >= self.moment else b""
 
     def _part(self, at: float | None, known: bool, lines: bytes, detailed: bool) -> None:
@@ -122,7 +131,7 @@ def errors(form: Form, lines: bytes) -> t.Iterator[tuple[int, bytes]]:
         starts = candidates(lines, formats.NEEDLES + formats.BRACKETS if form.name == "bracketed" else formats.NEEDLES)
     for start in sorted(starts):
         end = lines.find(b"\n", start)
-        text = formats.error_text(form, lines[start:min(start + 4000, len(lines) if end < 0 else end)])
+        text = formats.error_text(form, lines[start : min(start + 4000, len(lines) if end < 0 else end)])
         if text is not None:
             yield start, text
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Which release served when, and which incident covers a time: from the records of the host."""
+
 from __future__ import annotations
 
 import bisect
@@ -78,4 +79,4 @@ def _incidents(layout: Layout) -> t.Iterator[Incident]:
             opened = seconds(record.get("opened"))
             ended = next((seconds(record[field]) for field in ("closed", "resolved", "ended") if record.get(field)), 0.0)
             if opened:
-                yield Incident(name[:-len(".json")], opened - _BEFORE, ended or opened + _AFTER)
+                yield Incident(name[: -len(".json")], opened - _BEFORE, ended or opened + _AFTER)

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Read a log in blocks of whole lines, in bounded memory, whatever is in it: lines without end, broken gzip, a file that shrinks."""
+
 from __future__ import annotations
 
 import hashlib

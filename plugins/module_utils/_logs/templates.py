@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What differs between two lines that mean the same is masked: numbers, ids, addresses and paths."""
+
 from __future__ import annotations
 
 import functools
@@ -20,8 +21,14 @@ _MASKS = (
     (b":", re.compile(rb"(?i)(?<![\w:])(?:(?:[0-9a-f]{1,4}:){2,7}(?::|[0-9a-f]{1,4})+|::(?:ffff:)?[0-9a-f.]+)"), b"<address>"),
     (b".", re.compile(rb"\b(?:\d{1,3}\.){3}\d{1,3}\b(?::\d+)?"), b"<address>"),
     (b"/", re.compile(rb"(?<![\w<])(?:file:)?\.{0,2}(?:/[^\s/:\"'<>()|,;\]]+){2,}/?(?::\d+(?::\d+)?)?"), b"<path>"),
-    (b"", re.compile(rb"(?i)(?<![\w<-])(?=[\w-]{0,80}\d)(?=[\w-]{8})[0-9a-z_]{1,40}(?:-[0-9a-z_]{1,40}){1,6}\b|"
-                     rb"\b(?=[0-9a-f]{0,80}\d)(?:[0-9a-f]{7,}|(?=\d{0,80}[a-f])[0-9a-f]{4,6})\b"), b"<id>"),
+    (
+        b"",
+        re.compile(
+            rb"(?i)(?<![\w<-])(?=[\w-]{0,80}\d)(?=[\w-]{8})[0-9a-z_]{1,40}(?:-[0-9a-z_]{1,40}){1,6}\b|"
+            rb"\b(?=[0-9a-f]{0,80}\d)(?:[0-9a-f]{7,}|(?=\d{0,80}[a-f])[0-9a-f]{4,6})\b"
+        ),
+        b"<id>",
+    ),
     (b"", re.compile(rb"(?<![<\w])[+-]?\d+(?:[.,]\d+)*(?=(?:ms|s|kB|MB|GB|KB|B|%|px)?\b)|(?<=[a-z])\d+\b"), b"<n>"),
 )
 #: A frame of a stack in one line: the message before it tells what the error is.
@@ -32,14 +39,18 @@ _FILES = re.compile(rb"(?m)/(uploads|static|thumbnails|assets|images|files|media
 _FILE = re.compile(rb"(?m)/[^/\n]*\d[^/\n]*\.[A-Za-z0-9]{1,5}$")
 _ID = re.compile(rb"(?m)/(?:\d+|(?=[^/\n]*\d)[\w~-]{6,}|[A-Za-z_-]{0,40}\d{2,}[\w-]*|[^/\n]{41,})(?=/|$)")
 #: What an error about uploads has in its text; the names are multer's and the system's.
-UPLOAD = re.compile(r"(?i)multer|upload|\bLIMIT_(?:FILE|PART|FIELD|UNEXPECTED)|multipart|unexpected (?:field|end of form)"
-                    r"|file too large|too many files")
+UPLOAD = re.compile(
+    r"(?i)multer|upload|\bLIMIT_(?:FILE|PART|FIELD|UNEXPECTED)|multipart|unexpected (?:field|end of form)"
+    r"|file too large|too many files"
+)
 
 
 def hidden(messages: list[bytes], hide: t.Callable[[str], str]) -> list[bytes]:
     """Messages without secrets. All are looked through at once; a mask or a cut before that would leave a part of one."""
+
     def clean(text: bytes) -> bytes:
         return hide(text.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+
     found = clean(b"\n".join(messages)).split(b"\n") if messages else []
     # A secret of several lines may have been found across two messages.
     return found if len(found) == len(messages) else [clean(message) for message in messages]
@@ -50,7 +61,7 @@ def masked(messages: list[bytes]) -> list[bytes]:
 
     :param messages: without line ends.
     """
-    starts = [message[:2 * LONGEST] for message in messages]
+    starts = [message[: 2 * LONGEST] for message in messages]
     text = b"\n".join(_FRAMES.sub(b"", start) if b"at " in start else start for start in starts)
     for needle, pattern, mask in _MASKS:
         text = pattern.sub(mask, text) if needle in text else text
@@ -59,7 +70,7 @@ def masked(messages: list[bytes]) -> list[bytes]:
 
 def shown(template: bytes, limit: int = LONGEST) -> str:
     """Bytes of a log as a text of one line and bounded length."""
-    return wording.cut(wording.one_line(template[:4 * limit].decode("utf-8", "replace")), limit)
+    return wording.cut(wording.one_line(template[: 4 * limit].decode("utf-8", "replace")), limit)
 
 
 #: Path -> route, of those that came lately; paths that differ in each request would fill the memory.
@@ -87,8 +98,10 @@ def label(method: bytes, route: bytes) -> str:
 
 
 #: Addresses in a text; what only looks like one, such as a time, stays.
-_ADDRESS = re.compile(r"(?i)(?<![\w.])(?:(?<!:)::ffff:)?\d{1,3}(?:\.\d{1,3}){3}(?!\.?\w)|(?<![\w:])"
-                      r"(?=[0-9a-f:]{0,40}(?:::|(?:[0-9a-f]{1,4}:){7}))[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?![\w:.])")
+_ADDRESS = re.compile(
+    r"(?i)(?<![\w.])(?:(?<!:)::ffff:)?\d{1,3}(?:\.\d{1,3}){3}(?!\.?\w)|(?<![\w:])"
+    r"(?=[0-9a-f:]{0,40}(?:::|(?:[0-9a-f]{1,4}:){7}))[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?![\w:.])"
+)
 
 
 def without_addresses(text: str) -> str:

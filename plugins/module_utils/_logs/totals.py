@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What is counted of one log on one day, in sizes that do not grow with the log; two of them can be merged."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -134,8 +135,11 @@ class Day:
             self.route(name).merge(route)
         for template, group in other.groups.items():
             self.group(template).merge(group)
-        for mine, theirs, most in ((self.failures, other.failures, FAILURES), (self.writes, other.writes, WRITES),
-                                   (self.clients, other.clients, CLIENTS)):
+        for mine, theirs, most in (
+            (self.failures, other.failures, FAILURES),
+            (self.writes, other.writes, WRITES),
+            (self.clients, other.clients, CLIENTS),
+        ):
             for name, number in theirs.items():
                 count(mine, name, number, most)
         for one in other.slowest:
@@ -170,8 +174,10 @@ def merge(into: Totals, other: Totals) -> None:
 
 def dumped(totals: Totals) -> str:
     """What :func:`from_json` takes, as JSON: one day after the other, because all of them as objects take much more memory."""
-    return _object((source, _object((name, json.dumps(_day_to_json(day), separators=(",", ":"))) for name, day in days.items()))
-                   for source, days in totals.items())
+    return _object(
+        (source, _object((name, json.dumps(_day_to_json(day), separators=(",", ":"))) for name, day in days.items()))
+        for source, days in totals.items()
+    )
 
 
 def _object(pairs: t.Iterable[tuple[str, str]]) -> str:
@@ -180,11 +186,17 @@ def _object(pairs: t.Iterable[tuple[str, str]]) -> str:
 
 def _day_to_json(day: Day) -> dict[str, t.Any]:
     return {
-        "lines": day.lines, "looked": day.looked, "malformed": day.malformed, "failures": day.failures, "writes": day.writes,
-        "clients": day.clients, "slowest": [list(one) for one in day.slowest],
+        "lines": day.lines,
+        "looked": day.looked,
+        "malformed": day.malformed,
+        "failures": day.failures,
+        "writes": day.writes,
+        "clients": day.clients,
+        "slowest": [list(one) for one in day.slowest],
         "slots": {str(number): [slot.requests, slot.failed, slot.refused, slot.errors] for number, slot in day.slots.items()},
         "routes": {name: {"seen": route.seen, "slow": route.slow, "times": route.times.to_json()} for name, route in day.routes.items()},
-        "groups": {name: {**dataclasses.asdict(group), "slots": f"{group.slots:x}"} for name, group in day.groups.items()}}
+        "groups": {name: {**dataclasses.asdict(group), "slots": f"{group.slots:x}"} for name, group in day.groups.items()},
+    }
 
 
 def from_json(value: dict[str, t.Any]) -> Totals:
@@ -194,11 +206,17 @@ def from_json(value: dict[str, t.Any]) -> Totals:
 
 def _day_from_json(day: dict[str, t.Any]) -> Day:
     return Day(
-        day["lines"], day["looked"], day["malformed"], {int(number): Slot(*slot) for number, slot in day["slots"].items()},
+        day["lines"],
+        day["looked"],
+        day["malformed"],
+        {int(number): Slot(*slot) for number, slot in day["slots"].items()},
         {name: Route(route["seen"], route["slow"], Histogram(route["times"])) for name, route in day["routes"].items()},
-        dict(day["failures"]), dict(day["writes"]), dict(day["clients"]),
+        dict(day["failures"]),
+        dict(day["writes"]),
+        dict(day["clients"]),
         {name: Group(**{**group, "slots": int(group["slots"], 16)}) for name, group in day["groups"].items()},
-        [_slow(*one) for one in day["slowest"]])
+        [_slow(*one) for one in day["slowest"]],
+    )
 
 
 def _slow(ms: float, route: str, at: float | None) -> tuple[float, str, float | None]:

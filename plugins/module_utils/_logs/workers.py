@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Do jobs in several processes that are copies of this one, and send back what each has found."""
+
 from __future__ import annotations
 
 import os
@@ -51,6 +52,10 @@ def _answer(pid: int, source: int) -> list[t.Any]:
         data = stream.read()
     _pid, status = os.waitpid(pid, 0)
     if status or not data:
-        raise StateError("a process that reads logs", "its results", processes.exit_text(os.waitstatus_to_exitcode(status)),
-                         "Run it with processes: 1 to see why, or when memory is short")
+        raise StateError(
+            "a process that reads logs",
+            "its results",
+            processes.exit_text(os.waitstatus_to_exitcode(status)),
+            "Run it with processes: 1 to see why, or when memory is short",
+        )
     return t.cast(list, pickle.loads(data))  # from a copy of this very process

@@ -4,6 +4,7 @@
 
 Each part returns causes and lines of evidence; one that cannot be done says why, and the others go on.
 """
+
 from __future__ import annotations
 
 import base64
@@ -33,8 +34,10 @@ from .findings import Cause, Context, listed, many
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----")
 #: Texts that are secret wherever they stand.
-_SECRETS = re.compile(rb"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}\b"
-                      rb"|\bxox[baprs]-[A-Za-z0-9-]{10,}")
+_SECRETS = re.compile(
+    rb"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}\b"
+    rb"|\bxox[baprs]-[A-Za-z0-9-]{10,}"
+)
 #: Bytes of a log that are searched, the newest; seconds for a handshake.
 _SEARCHED, _PATIENCE = 256 * 1024**2, 10.0
 _KEY_NAMES = (".pem", ".key", ".p12", ".pfx")
@@ -60,16 +63,28 @@ def permissions(context: Context) -> Part:
     if readable:
         env = [path for path in readable if os.path.basename(path).startswith(".env")]
         name, severity = ("env_readable", 2) if env else ("secret_readable", 3)
-        causes.append(Cause(name, severity, f"Every user of the host may read {listed(env or readable)}. Take that right away: "
-                            f"chmod o= {(env or readable)[0]}.", tuple(readable)))
+        causes.append(
+            Cause(
+                name,
+                severity,
+                f"Every user of the host may read {listed(env or readable)}. Take that right away: chmod o= {(env or readable)[0]}.",
+                tuple(readable),
+            )
+        )
     writable = []
     for path in (layout.root, layout.state, layout.releases, layout.backups, layout.monitor_logs, layout.incidents, layout.reports):
         with contextlib.suppress(OSError):
             if os.lstat(path).st_mode & 0o002:
                 writable.append(path)
     if writable:
-        causes.append(Cause("folder_writable", 2, f"Every user of the host may write to {listed(writable)}. Take that right away: "
-                            f"chmod o-w {writable[0]}.", tuple(writable)))
+        causes.append(
+            Cause(
+                "folder_writable",
+                2,
+                f"Every user of the host may write to {listed(writable)}. Take that right away: chmod o-w {writable[0]}.",
+                tuple(writable),
+            )
+        )
     lines.append(f"permissions: {count(len(found), 'file')} with secrets looked at, {len(readable)} of them open to all users")
     return causes, lines
 
@@ -94,11 +109,23 @@ def certificates(context: Context) -> Part:
     for name, severity, those in (("certificate_expired", 2, ended), ("certificate_ends", 3, soon)):
         if those:
             words = listed([f"{place} ({'ended' if days < 0 else f'{days:.0f} days left'})" for place, days in those])
-            causes.append(Cause(name, severity, f"{many(those, 'certificate', 'has have')} to be renewed: {words}.",
-                                tuple(place for place, _days in those)))
+            causes.append(
+                Cause(
+                    name,
+                    severity,
+                    f"{many(those, 'certificate', 'has have')} to be renewed: {words}.",
+                    tuple(place for place, _days in those),
+                )
+            )
     if unread:
-        causes.append(Cause("certificate_unread", 0, f"{many(unread, 'certificate', 'was were')} not read: {listed(unread)}. Look at the "
-                            "path, or whether the port answers.", tuple(unread)))
+        causes.append(
+            Cause(
+                "certificate_unread",
+                0,
+                f"{many(unread, 'certificate', 'was were')} not read: {listed(unread)}. Look at the path, or whether the port answers.",
+                tuple(unread),
+            )
+        )
     return causes, lines
 
 
@@ -148,8 +175,15 @@ def secrets_in_logs(context: Context) -> Part:
     lines = [f"secrets: {count(len(found), 'log')} searched for {count(len(known), 'secret')} of .env and for private keys and tokens"]
     if not holding:
         return [], lines
-    return [Cause("secret_in_log", 2, f"{many(holding, 'log', 'holds hold')} a secret: {listed(holding)}. "
-                  "Replace the secret, correct what prints it, and remove the log.", tuple(holding))], lines
+    return [
+        Cause(
+            "secret_in_log",
+            2,
+            f"{many(holding, 'log', 'holds hold')} a secret: {listed(holding)}. "
+            "Replace the secret, correct what prints it, and remove the log.",
+            tuple(holding),
+        )
+    ], lines
 
 
 def _holds(file: log_files.Found, known: list[bytes]) -> bool:
@@ -197,8 +231,14 @@ def keys(context: Context) -> Part:
     if not old:
         return [], lines
     words = listed([f"{path} ({days:.0f} days)" for path, days in old])
-    return [Cause("key_old", 3, f"{many(old, 'key')} older than {context.request.key_days:g} days: {words}. "
-                  "Replace them, then restart the service.", tuple(path for path, _days in old))], lines
+    return [
+        Cause(
+            "key_old",
+            3,
+            f"{many(old, 'key')} older than {context.request.key_days:g} days: {words}. Replace them, then restart the service.",
+            tuple(path for path, _days in old),
+        )
+    ], lines
 
 
 PARTS: tuple[t.Callable[[Context], Part], ...] = (permissions, certificates, exposure.ports, exposure.units, secrets_in_logs, keys)

@@ -4,6 +4,7 @@
 
 The process is forked: it has all code and all rights already. It answers by lines of JSON: how far it is, then what came of it.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -107,7 +108,7 @@ def _serve(work: t.Callable[[Meter], t.Any], descriptor: int) -> t.NoReturn:
 def _write(descriptor: int, words: list[t.Any]) -> None:
     content = json.dumps(words).encode("ascii") + b"\n"
     while content:
-        content = content[os.write(descriptor, content):]
+        content = content[os.write(descriptor, content) :]
 
 
 def _follow(answers: int, deadline: float, meter: Meter, name: str) -> list[t.Any] | None:
@@ -137,8 +138,12 @@ def _follow(answers: int, deadline: float, meter: Meter, name: str) -> list[t.An
 
 def _result(last: list[t.Any] | None, name: str, seconds: float) -> t.Any:
     if last is None:
-        raise StateError(f"step {name}", f"an end within {seconds:g} s", "none, so it was ended",
-                         "Look what it waits for, or raise mobius_maintenance_step_timeout or mobius_maintenance_long_timeout")
+        raise StateError(
+            f"step {name}",
+            f"an end within {seconds:g} s",
+            "none, so it was ended",
+            "Look what it waits for, or raise mobius_maintenance_step_timeout or mobius_maintenance_long_timeout",
+        )
     if last[0] != "result":
         error = StateError(f"step {name}")
         error.say(str(last[1]))

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Charts as inline SVG, drawn with the colours of the page: a figure over its runs, and a disk with its forecast."""
+
 from __future__ import annotations
 
 import datetime
@@ -34,8 +35,10 @@ def spark(points: t.Sequence[t.Sequence[t.Any]], caption: str) -> str:
     reach = high - low or 1
     places = [(4 + 136 * at / (len(values) - 1), 30 - 24 * (value - low) / reach if high > low else 18) for at, value in enumerate(values)]
     line = "M" + " L".join(f"{x:.1f} {y:.1f}" for x, y in places)
-    return (f'<figure><svg class="spark" viewBox="0 0 144 36" role="img" aria-label="{text(caption)}"><path d="{line}"/>'
-            f'<circle cx="{places[-1][0]:.1f}" cy="{places[-1][1]:.1f}" r="3"/></svg><figcaption>{text(caption)}</figcaption></figure>')
+    return (
+        f'<figure><svg class="spark" viewBox="0 0 144 36" role="img" aria-label="{text(caption)}"><path d="{line}"/>'
+        f'<circle cx="{places[-1][0]:.1f}" cy="{places[-1][1]:.1f}" r="3"/></svg><figcaption>{text(caption)}</figcaption></figure>'
+    )
 
 
 class _Plane:
@@ -72,8 +75,11 @@ def disk(facts: dict[str, t.Any]) -> str:
     if drawn:
         parts += _future(plane, facts["used"], facts["size"], found, now, ahead)
     caption = f"{facts['mount']} {facts['told']}"
-    return (f'<div class="wide"><svg class="disk" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{text(caption)}">'
-            + "".join(parts) + "</svg></div>")
+    return (
+        f'<div class="wide"><svg class="disk" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{text(caption)}">'
+        + "".join(parts)
+        + "</svg></div>"
+    )
 
 
 def _axes(plane: _Plane, size: float, now: int) -> t.Iterator[str]:
@@ -85,8 +91,11 @@ def _axes(plane: _Plane, size: float, now: int) -> t.Iterator[str]:
     yield f'<path class="full" d="M{_LEFT} {y:.1f} H{_WIDTH - _RIGHT}"/><text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">full</text>'
     yield f'<path class="today" d="M{plane.x(now):.1f} {_TOP} V{_HEIGHT - _BOTTOM}"/>'
     far = plane.x(plane.last) - plane.x(now) > 90
-    for day, anchor in ((plane.first, "start"), *(((now, "middle"),) if plane.x(now) - plane.x(plane.first) > 90 else ()),
-                        *(((plane.last, "end"),) if far else ())):
+    for day, anchor in (
+        (plane.first, "start"),
+        *(((now, "middle"),) if plane.x(now) - plane.x(plane.first) > 90 else ()),
+        *(((plane.last, "end"),) if far else ()),
+    ):
         name = "today" if day == now else datetime.date.fromordinal(int(day)).strftime("%d %b %Y")
         yield f'<text x="{plane.x(day):.1f}" y="{_HEIGHT - 8}" text-anchor="{anchor}">{name}</text>'
 

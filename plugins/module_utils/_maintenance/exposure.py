@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What of a host other hosts and programs may reach: TCP ports, and how far systemd confines the service."""
+
 from __future__ import annotations
 
 import contextlib
@@ -26,13 +27,22 @@ def ports(context: Context) -> Part:
         expected.update([proxy["port"]] if proxy else [spec["port"]] if spec["host"] not in ("127.0.0.1", "::1", "localhost") else [])
     found = {port: _program(port) for port in sorted(exposed())}
     more = [port for port in found if port not in expected]
-    lines = [f"port {port}, {program or 'an unknown program'}" + ("" if port in expected else ", not expected")
-             for port, program in found.items()]
+    lines = [
+        f"port {port}, {program or 'an unknown program'}" + ("" if port in expected else ", not expected")
+        for port, program in found.items()
+    ]
     if not more:
         return [], [*lines, f"ports: {len(found)} are open to other hosts, all of them expected"]
     words = listed([f"{port} ({found[port] or 'an unknown program'})" for port in more])
-    return [Cause("port_open", 3, f"Other hosts may reach {count(len(more), 'port')} that no setting expects: {words}. Close "
-                  f"{'it' if len(more) == 1 else 'them'}, or add to mobius_maintenance_open_ports.", tuple(map(str, more)))], lines
+    return [
+        Cause(
+            "port_open",
+            3,
+            f"Other hosts may reach {count(len(more), 'port')} that no setting expects: {words}. Close "
+            f"{'it' if len(more) == 1 else 'them'}, or add to mobius_maintenance_open_ports.",
+            tuple(map(str, more)),
+        )
+    ], lines
 
 
 def exposed() -> set[int]:
@@ -42,7 +52,7 @@ def exposed() -> set[int]:
 
 def _loopback(address: str) -> bool:
     """Whether an address of the kernel's tables, in hexadecimal of the host's byte order, is one of this host only."""
-    words = [bytes.fromhex(address[at:at + 8])[::-1] for at in range(0, len(address), 8)]
+    words = [bytes.fromhex(address[at : at + 8])[::-1] for at in range(0, len(address), 8)]
     raw = b"".join(words)
     mapped = raw[12:] if raw[:12] == b"\0" * 10 + b"\xff\xff" else raw
     return (len(mapped) == 4 and mapped[0] == 127) or raw == b"\0" * 15 + b"\1"
@@ -64,8 +74,15 @@ def units(context: Context) -> Part:
         level = exposure(done.stdout)
         lines.append(f"unit {name}: exposure {level if level is not None else 'unknown'} of 10")
         if level is not None and level > context.request.unit_exposure:
-            causes.append(Cause("unit_exposed", 3, f"Unit {name} has an exposure of {level:g}, and "
-                                f"{context.request.unit_exposure:g} is allowed. Look at: systemd-analyze security {name}.", (name,)))
+            causes.append(
+                Cause(
+                    "unit_exposed",
+                    3,
+                    f"Unit {name} has an exposure of {level:g}, and "
+                    f"{context.request.unit_exposure:g} is allowed. Look at: systemd-analyze security {name}.",
+                    (name,),
+                )
+            )
     return causes, lines
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a step of maintenance found: one sentence, its evidence, figures, and causes that people have to hear of."""
+
 from __future__ import annotations
 
 import dataclasses

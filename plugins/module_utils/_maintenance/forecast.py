@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """When a disk is full, from one sample a day: the trimmed median of daily steps, Holt's method as a second opinion, and an interval."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -72,8 +73,18 @@ def forecast(samples: t.Sequence[Sample], room: float) -> Forecast:
     rate = statistics.fmean(kept)
     spread = statistics.stdev(kept) / math.sqrt(len(kept)) * _WIDTH if len(kept) > 1 else 0.0
     second = holt(samples)
-    found = Forecast("fills", len(samples), rate, rate - spread, rate + spread, second, _days(room, rate), _days(room, rate + spread),
-                     _days(room, rate - spread), len(steps) - len(kept))
+    found = Forecast(
+        "fills",
+        len(samples),
+        rate,
+        rate - spread,
+        rate + spread,
+        second,
+        _days(room, rate),
+        _days(room, rate + spread),
+        _days(room, rate - spread),
+        len(steps) - len(kept),
+    )
     if _differ(rate, second, room):
         return dataclasses.replace(found, kind="uncertain")
     return found if found.days is not None else dataclasses.replace(found, kind="steady")

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The runbook's monthly tasks but performance: patches, capacity, documentation, and the recovery test."""
+
 from __future__ import annotations
 
 import contextlib
@@ -51,16 +52,26 @@ def security_patches(context: Context) -> Found:
         vulnerable += packages.tried(packages.Npm(folder, context.request.npm_environment).vulnerable, problems, [])
     restart = [name for name in names if f"restart:{name}" not in before]
     sentences = [f"An upgrade is not in effect yet, because these were not restarted: {listed(restart)}."] if restart else []
-    seen = [*(f"patch:{one.name}:{one.new}" for one in security), *(f"vulnerable:{one.name}" for one in vulnerable),
-            *(f"restart:{name}" for name in names), *(sorted(before) if problems else [])]  # what could not be asked is still known
+    seen = [
+        *(f"patch:{one.name}:{one.new}" for one in security),
+        *(f"vulnerable:{one.name}" for one in vulnerable),
+        *(f"restart:{name}" for name in names),
+        *(sorted(before) if problems else []),
+    ]  # what could not be asked is still known
     lines = [f"applied: {one.told()}" for one in applied] + [f"security: {one.told()}" for one in security]
     lines += [f"npm: {one.told()}" for one in vulnerable]
     lines.append(f"{count(len(patches) - len(security), 'further upgrade')} of Debian without a security fix")
     lines.append(_restarts(waiting is None, names))
     well = f"{many(applied, 'security patch of Debian', 'was were', 'security patches of Debian')} applied. " if applied else ""
     well += f"Nothing is new since the last run; {len(security)} of Debian and {len(vulnerable)} of npm are known."
-    return judged([*sentences, *problems], _new_packages(security, vulnerable, before), well, evidence=lines, seen=tuple(seen),
-                  figures={"security_patches": float(len(security)), "vulnerable": float(len(vulnerable))})
+    return judged(
+        [*sentences, *problems],
+        _new_packages(security, vulnerable, before),
+        well,
+        evidence=lines,
+        seen=tuple(seen),
+        figures={"security_patches": float(len(security)), "vulnerable": float(len(vulnerable))},
+    )
 
 
 def _restarts(unknown: bool, names: list[str]) -> str:
@@ -81,9 +92,20 @@ def _applied(context: Context) -> list[packages.Patch]:
 def _new_packages(security: list[packages.Patch], vulnerable: list[packages.Vulnerable], before: frozenset[str]) -> list[Cause]:
     """Causes of what the last run did not report."""
     new = [one for one in security if f"patch:{one.name}:{one.new}" not in before]
-    causes = [Cause("security_patch", 3, f"{many(new, 'security patch of Debian', more='security patches of Debian')} new: "
-                    f"{listed([one.told() for one in new])}. Apply with: apt-get upgrade, in a "
-                    "maintenance window.", tuple(f"{one.name} {one.new}" for one in new))] if new else []
+    causes = (
+        [
+            Cause(
+                "security_patch",
+                3,
+                f"{many(new, 'security patch of Debian', more='security patches of Debian')} new: "
+                f"{listed([one.told() for one in new])}. Apply with: apt-get upgrade, in a "
+                "maintenance window.",
+                tuple(f"{one.name} {one.new}" for one in new),
+            )
+        ]
+        if new
+        else []
+    )
     cause = weekly.vulnerability([one for one in vulnerable if f"vulnerable:{one.name}" not in before])
     return causes + ([cause] if cause else [])
 
@@ -99,11 +121,25 @@ def capacity(context: Context) -> Found:
         samples = of_disk(context, disk)
         found = forecast(samples, disk.free)
         lines.append(f"{disk.mount}: {wording.human_size(disk.used)} of {wording.human_size(disk.size)} used; {told(found)}")
-        drawn.append({"mount": disk.mount, "used": disk.used, "size": disk.size, "samples": [list(one) for one in samples],
-                      "forecast": dataclasses.asdict(found), "told": told(found)})
+        drawn.append(
+            {
+                "mount": disk.mount,
+                "used": disk.used,
+                "size": disk.size,
+                "samples": [list(one) for one in samples],
+                "forecast": dataclasses.asdict(found),
+                "told": told(found),
+            }
+        )
         if found.likely is not None and found.likely < context.request.disk_days:
-            causes.append(Cause("disk_will_be_full", 2 if found.likely < 7 else 3, f"{disk.mount} {told(found)}. Make room, lower what is "
-                                "kept, or give it a larger disk.", (disk.mount,)))
+            causes.append(
+                Cause(
+                    "disk_will_be_full",
+                    2 if found.likely < 7 else 3,
+                    f"{disk.mount} {told(found)}. Make room, lower what is kept, or give it a larger disk.",
+                    (disk.mount,),
+                )
+            )
         elif found.kind == "uncertain":
             sentences.append(f"{disk.mount} {told(found)}.")
         if found.days is not None:
@@ -149,16 +185,24 @@ def documentation(context: Context) -> Found:
     causes += _unit(service)
     live, running = ReleaseStore(layout).live(), service.status().get("release")
     if running and live and running != live:
-        causes.append(Cause("release_drifted", 2, f"Release {running} runs, and {live} should. Run the deploy or the rollback again.",
-                            (str(running),)))
+        causes.append(
+            Cause(
+                "release_drifted", 2, f"Release {running} runs, and {live} should. Run the deploy or the rollback again.", (str(running),)
+            )
+        )
     lacking, unknown = _variables(context)
     if lacking:
         text = f".env lacks {listed(lacking)}, which the release documents. Set {'it' if len(lacking) == 1 else 'them'} in mobius_dotenv."
         causes.append(Cause("variable_missing", 0, text, tuple(lacking)))
     lines += [f"set in .env, and not documented by the release: {name}" for name in unknown]
     lines.append(f"release {live or 'none'}, running {running or 'none'}; changed settings without a restart: {len(drifted)}")
-    return judged([], causes, "Settings, unit, release and documented variables are what runs.", evidence=lines,
-                  figures={"drifted": float(len(causes))})
+    return judged(
+        [],
+        causes,
+        "Settings, unit, release and documented variables are what runs.",
+        evidence=lines,
+        figures={"drifted": float(len(causes))},
+    )
 
 
 def _unit(service: Service) -> list[Cause]:
@@ -193,17 +237,34 @@ def drilled(context: Context, archive: str | None) -> Found:
     starts = request.drill_start and service_registry.load(layout, request.service).deployed
     policy = signature.policy(request.allowed_signers or None, request.signer)
     checks = health.normalize_all(list(request.drill_checks or request.checks), request.headers, request.secret_headers)
-    facts = drill.drill(layout, drill_plan.Request(
-        request.env, context.backups, request.drill_scratch or layout.root, archive, request.drill_allow_env or None, policy,
-        request.service if starts else None, request.drill_port, request.drill_environment, checks, request.base_url,
-        request.ready_timeout, request.long_timeout * 0.9), context.meter)
+    facts = drill.drill(
+        layout,
+        drill_plan.Request(
+            request.env,
+            context.backups,
+            request.drill_scratch or layout.root,
+            archive,
+            request.drill_allow_env or None,
+            policy,
+            request.service if starts else None,
+            request.drill_port,
+            request.drill_environment,
+            checks,
+            request.base_url,
+            request.ready_timeout,
+            request.long_timeout * 0.9,
+        ),
+        context.meter,
+    )
     lines = [*map(_step, facts["steps"]), *(f"note: {note}" for note in facts["notes"]), f"report: {facts['report']}"]
     if facts["verdict"] != "passed":
         text = f"The drill of {facts['archive'] or facts['env']} failed at the step {facts['step']}: {facts['reason']}"
         return Found(FAILED, text, tuple(lines), (Cause("restore_failed", 2, text, (facts["archive"] or "",)),))
     started = "and the application was well on them" if facts["application"] else "and the application was left out"
-    text = (f"{os.path.basename(facts['archive'])} can be restored: {count(facts['files'], 'file')} compared, "
-            f"{count(len(facts['databases']), 'database')} opened, {started}; recovery time {facts['recovery_time']:.1f} s.")
+    text = (
+        f"{os.path.basename(facts['archive'])} can be restored: {count(facts['files'], 'file')} compared, "
+        f"{count(len(facts['databases']), 'database')} opened, {started}; recovery time {facts['recovery_time']:.1f} s."
+    )
     return Found(DONE, text, tuple(lines), figures={"recovery_time_s": facts["recovery_time"], "restored_bytes": float(facts["bytes"])})
 
 

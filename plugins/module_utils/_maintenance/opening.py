@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """One open incident for each cause, however often a run finds it."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -24,8 +25,16 @@ def opened(layout: Layout, env: str, step: str, cause: Cause, more: dict[str, t.
     known = incidents.open_of_cause(layout, env, key(cause.name)) if cause.severity else None
     found = str(known["id"]) if known else ""
     if cause.severity and not found and (cause.new or cause.severity <= ALWAYS):
-        record = incidents.open_incident(layout, {
-            "title": f"Maintenance: {cause.text.split('. ')[0].rstrip('.')}", "severity": cause.severity, "env": env, "summary": cause.text,
-            "cause": key(cause.name), "evidence": {"step": step, "subjects": list(cause.subjects), **more}})
+        record = incidents.open_incident(
+            layout,
+            {
+                "title": f"Maintenance: {cause.text.split('. ')[0].rstrip('.')}",
+                "severity": cause.severity,
+                "env": env,
+                "summary": cause.text,
+                "cause": key(cause.name),
+                "evidence": {"step": step, "subjects": list(cause.subjects), **more},
+            },
+        )
         found = record["id"]
     return dataclasses.replace(cause, incident=found)

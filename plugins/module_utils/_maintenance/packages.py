@@ -4,6 +4,7 @@
 
 npm gets copies of the two files that it needs, in a folder of its own, and runs as a user that nothing else runs as.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -84,8 +85,12 @@ class Npm:
             said = self._ask(work, "outdated", "--json")
         if "error" in said:
             why = said["error"].get("summary") if isinstance(said["error"], dict) else said["error"]
-            raise StateError(f"npm outdated in {self._folder}", "its answer", str(why)[:200],
-                             "Look whether the registry can be reached from this host, or set mobius_maintenance_npm_environment")
+            raise StateError(
+                f"npm outdated in {self._folder}",
+                "its answer",
+                str(why)[:200],
+                "Look whether the registry can be reached from this host, or set mobius_maintenance_npm_environment",
+            )
         found = []
         for name, told in sorted(said.items()):
             one = told[0] if isinstance(told, list) and told else told
@@ -100,10 +105,16 @@ class Npm:
             said = self._ask(work, "audit", "--json", "--package-lock-only", "--omit=dev")
         if not isinstance(said.get("vulnerabilities"), dict):
             why = str(said.get("message") or (said.get("error") or {}).get("summary") or "another answer")[:200]
-            raise StateError(f"npm audit in {self._folder}", "the registry's answer", why,
-                             "Name a registry that has the audit in mobius_maintenance_npm_environment (npm_config_registry)")
-        return sorted((_vulnerable(name, told) for name, told in said["vulnerabilities"].items() if isinstance(told, dict)),
-                      key=lambda one: (one.severity not in GRAVE, one.name))
+            raise StateError(
+                f"npm audit in {self._folder}",
+                "the registry's answer",
+                why,
+                "Name a registry that has the audit in mobius_maintenance_npm_environment (npm_config_registry)",
+            )
+        return sorted(
+            (_vulnerable(name, told) for name, told in said["vulnerabilities"].items() if isinstance(told, dict)),
+            key=lambda one: (one.severity not in GRAVE, one.name),
+        )
 
     @contextlib.contextmanager
     def _work(self) -> t.Iterator[str]:
@@ -126,8 +137,15 @@ class Npm:
             walk.remove(work)
 
     def _ask(self, work: str, *words: str) -> dict[str, t.Any]:
-        env = {**commands.environment(), **commands.QUIET, "npm_config_fund": "false", "npm_config_fetch_retries": "1", "HOME": work,
-               "npm_config_cache": os.path.join(work, ".npm"), **self._environment}
+        env = {
+            **commands.environment(),
+            **commands.QUIET,
+            "npm_config_fund": "false",
+            "npm_config_fetch_retries": "1",
+            "HOME": work,
+            "npm_config_cache": os.path.join(work, ".npm"),
+            **self._environment,
+        }
         done = commands.capture(["npm", *words], work, "npm", env, timeout=_PATIENCE, **self._account)
         try:
             said = documents.parse(done.stdout or "{}")
@@ -148,7 +166,7 @@ def _locked(work: str) -> dict[str, str]:
     """Package -> version, of the lock file."""
     with contextlib.suppress(ValueError, AttributeError, TypeError):
         packages = documents.parse(foreign.read_end(os.path.join(work, FILES[1]), 64 * 1024**2)).get("packages") or {}
-        return {path[len("node_modules/"):]: str(one.get("version")) for path, one in packages.items() if path.startswith("node_modules/")}
+        return {path[len("node_modules/") :]: str(one.get("version")) for path, one in packages.items() if path.startswith("node_modules/")}
     return {}
 
 
@@ -165,8 +183,10 @@ def patches() -> list[Patch]:
     done = commands.capture(argv, what="apt", env={**os.environ, "LC_ALL": "C.UTF-8"}, timeout=_PATIENCE)
     if done.returncode:
         raise commands.failure(done, "security patches", "Run it by hand to see why")
-    return sorted((Patch(name, current, new, "security" in origin.lower())
-                   for name, current, new, origin in _INSTALL.findall(done.stdout)), key=lambda one: (not one.security, one.name))
+    return sorted(
+        (Patch(name, current, new, "security" in origin.lower()) for name, current, new, origin in _INSTALL.findall(done.stdout)),
+        key=lambda one: (not one.security, one.name),
+    )
 
 
 def apply(those: t.Sequence[Patch]) -> None:

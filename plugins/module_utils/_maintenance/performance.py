@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """How fast the service answers: this month beside the last one, by what watches and logs recorded, and a benchmark of now."""
+
 from __future__ import annotations
 
 import collections
@@ -45,15 +46,32 @@ def analysis(context: Context) -> Found:
     logged = _of_logs(context)
     figures.update({f"requests {name}": value for name, value in logged.items()})
     slow += [name for name, value in figures.items() if name not in slow and _slower(context, "performance", name, value)]
-    causes = [Cause("slower", 3, f"{many(slow, 'response time')} half as long again as a month ago: {listed(slow)}. Look at the slowest "
-                    "routes with mobius.ops.logs.", tuple(slow))] if slow else []
+    causes = (
+        [
+            Cause(
+                "slower",
+                3,
+                f"{many(slow, 'response time')} half as long again as a month ago: {listed(slow)}. Look at the slowest "
+                "routes with mobius.ops.logs.",
+                tuple(slow),
+            )
+        ]
+        if slow
+        else []
+    )
     before = {name: f", {ms:.1f} ms in the {MONTH} days before" for name, ms in last.items()}
     lines = [f"check {name}: p95 {ms:.1f} ms in the last {MONTH} days{before.get(name, '')}" for name, ms in sorted(this.items())]
     lines += [f"check {one.name}: p50 {one.p50:.1f} ms, p95 {one.p95:.1f} ms now, {NOW} requests" for one in now]
     lines += [f"requests in the logs: {name} {value:.1f}" for name, value in logged.items()]
     if not lines:
-        return judged(["Nothing tells how fast the service is: no check is given, no watch ran, and no log has times of requests. "
-                       "Set mobius_checks."], [], "")
+        return judged(
+            [
+                "Nothing tells how fast the service is: no check is given, no watch ran, and no log has times of requests. "
+                "Set mobius_checks."
+            ],
+            [],
+            "",
+        )
     return judged([], causes, "No response time is half as long again as a month ago.", evidence=lines, figures=figures)
 
 
@@ -117,11 +135,24 @@ def benchmark(context: Context) -> Found:
     seconds = written(context.layout.state)
     figures["write_mb_per_s"] = round(_WRITTEN / 1e6 / seconds, 1)
     slow = [name for name, value in figures.items() if _slower(context, "benchmark", name, value)]
-    causes = [Cause("benchmark_slower", 3, f"{many(slow, 'time of the benchmark', more='times of the benchmark')} half as long again as in "
-                    f"the last run: {listed(slow)}. Compare the releases and the load of both days.", tuple(slow))] if slow else []
+    causes = (
+        [
+            Cause(
+                "benchmark_slower",
+                3,
+                f"{many(slow, 'time of the benchmark', more='times of the benchmark')} half as long again as in "
+                f"the last run: {listed(slow)}. Compare the releases and the load of both days.",
+                tuple(slow),
+            )
+        ]
+        if slow
+        else []
+    )
     sentences = [] if found else ["No check answered, so only the disk was measured. Set mobius_checks, or start the service."]
-    lines = [f"{one.name}: p50 {one.p50:.1f} ms, p95 {one.p95:.1f} ms, {context.request.benchmark_requests} requests one after the other"
-             for one in found]
+    lines = [
+        f"{one.name}: p50 {one.p50:.1f} ms, p95 {one.p95:.1f} ms, {context.request.benchmark_requests} requests one after the other"
+        for one in found
+    ]
     lines.append(f"disk: {figures['write_mb_per_s']:g} MB/s written and made durable, {_WRITTEN // 1024**2} MiB")
     first = "benchmark" not in context.past.steps
     beside = "later runs are compared with this one" if first else "nothing takes half as long again as in the last run"

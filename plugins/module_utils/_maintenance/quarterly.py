@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The runbook's quarterly tasks but the benchmark: a whole backup and its restore, the security audit, cost, and the training note."""
+
 from __future__ import annotations
 
 import collections
@@ -27,17 +28,35 @@ def full_restore(context: Context) -> Found:
     request, layout = context.request, context.layout
     with restore_journal.locked(layout):
         restore_journal.refuse_interrupted(layout)
-        made = backup_create.create(layout, backup_create.Request(
-            request.env, expand_components(["all"]), context.backups, full_every=0, sign_key=request.sign_key or None,
-            why="quarterly maintenance"), context.meter)
+        made = backup_create.create(
+            layout,
+            backup_create.Request(
+                request.env,
+                expand_components(["all"]),
+                context.backups,
+                full_every=0,
+                sign_key=request.sign_key or None,
+                why="quarterly maintenance",
+            ),
+            context.meter,
+        )
     found = monthly.drilled(context, made["archive"])
-    lines = [f"backup {os.path.basename(made['archive'])}: {count(made['entries'], 'entry').replace('entrys', 'entries')}, "
-             f"{wording.human_size(made['size'])}, {made['elapsed']:.1f} s", *made["warnings"], *found.evidence]
+    lines = [
+        f"backup {os.path.basename(made['archive'])}: {count(made['entries'], 'entry').replace('entrys', 'entries')}, "
+        f"{wording.human_size(made['size'])}, {made['elapsed']:.1f} s",
+        *made["warnings"],
+        *found.evidence,
+    ]
     figures = {**found.figures, "full_backup_bytes": float(made["size"]), "full_backup_s": float(made["elapsed"])}
     causes = [*found.causes, *_shrunk(made)]
     if found.status == "done":
-        return judged([], causes, f"A backup of {wording.human_size(made['size'])} was made in {made['elapsed']:.1f} s. {found.text}",
-                      evidence=lines, figures=figures)
+        return judged(
+            [],
+            causes,
+            f"A backup of {wording.human_size(made['size'])} was made in {made['elapsed']:.1f} s. {found.text}",
+            evidence=lines,
+            figures=figures,
+        )
     return Found(found.status, found.text, tuple(lines), tuple(causes), figures)
 
 
@@ -61,8 +80,13 @@ def security_audit(context: Context) -> Found:
             continue
         causes += found
         lines += seen
-    return judged(problems, causes, "Modes, certificates, ports, units, logs and keys are as they should be.", evidence=lines,
-                  figures={"findings": float(len(causes))})
+    return judged(
+        problems,
+        causes,
+        "Modes, certificates, ports, units, logs and keys are as they should be.",
+        evidence=lines,
+        figures={"findings": float(len(causes))},
+    )
 
 
 def cost(context: Context) -> Found:
@@ -70,16 +94,19 @@ def cost(context: Context) -> Found:
     request, sizes = context.request, storage.parts(context)
     total = sum(sizes.values())
     figures = {"storage_bytes": float(total), **{f"{name}_bytes": float(size) for name, size in sizes.items()}}
-    prices = {name: f", {size / 1e9 * request.storage_price:.2f} {request.currency} a month" if request.storage_price else ""
-              for name, size in {**sizes, "": total}.items()}
+    prices = {
+        name: f", {size / 1e9 * request.storage_price:.2f} {request.currency} a month" if request.storage_price else ""
+        for name, size in {**sizes, "": total}.items()
+    }
     lines = [f"{name}: {wording.human_size(size)}{prices[name]}" for name, size in sizes.items() if size]
     if request.storage_price:
         figures[f"cost_{request.currency}"] = round(total / 1e9 * request.storage_price, 2)
     kept = context.past.steps.get("cost")
     before = kept.figures.get("storage_bytes", []) if kept else []
     largest = next(iter(sizes))
-    told = (f"The storage takes {wording.human_size(total)}{prices['']}; the largest part is {largest}, "
-            f"{wording.human_size(sizes[largest])}.")
+    told = (
+        f"The storage takes {wording.human_size(total)}{prices['']}; the largest part is {largest}, {wording.human_size(sizes[largest])}."
+    )
     grown = bool(before) and total > GROWN * before[-1][1]
     more = [f"{told} That is a quarter more than in the last run: look at what is kept."]
     return judged(more if grown else [], [], told, evidence=lines, figures=figures)
@@ -97,11 +124,18 @@ def training(context: Context) -> Found:
     lines += [f"{number} x {kind.replace('_', ' ')}" for kind, number in kinds.most_common(10)]
     operators = sorted({event["who"] for event in events if event["who"]})
     lines += [f"operators: {', '.join(operators[:20])}"] if operators else []
-    note = (f"In {QUARTER} days there were {count(kinds['incident'], 'incident')}, {count(kinds['rolled_back'], 'rollback')} and "
-            f"{count(kinds['drill'], 'drill')}: go through them with the team.")
+    note = (
+        f"In {QUARTER} days there were {count(kinds['incident'], 'incident')}, {count(kinds['rolled_back'], 'rollback')} and "
+        f"{count(kinds['drill'], 'drill')}: go through them with the team."
+    )
     if not request.trained:
         return Found("done", f"{note} No day of a training is noted; set mobius_maintenance_trained to be reminded.", tuple(lines))
     days = (clock.now().date() - datetime.date.fromisoformat(request.trained)).days
     due = days > request.training_days
-    return judged([f"The last training was {days} days ago, and one is due every {request.training_days} days. {note}"] if due else [], [],
-                  f"The last training was {days} days ago. {note}", evidence=lines, figures={"since_training_days": float(days)})
+    return judged(
+        [f"The last training was {days} days ago, and one is due every {request.training_days} days. {note}"] if due else [],
+        [],
+        f"The last training was {days} days ago. {note}",
+        evidence=lines,
+        figures={"since_training_days": float(days)},
+    )

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a run of maintenance is asked for, as plain JSON: a playbook and a timer on the target give the same object."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -161,12 +162,27 @@ def _list(of: t.Callable[[t.Any], t.Any]) -> t.Callable[[t.Any], tuple[t.Any, ..
         if not isinstance(value, (list, tuple)):
             raise TypeError
         return tuple(map(of, value))
+
     return read
 
 
 _READERS: dict[str, t.Callable[[t.Any], t.Any]] = {
-    "str": _text, "bool": _switch, "int": _whole, "float": _number, "_Mapping": _mapping,
-    "tuple[str, ...]": _list(_text), "tuple[int, ...]": _list(_whole), "tuple[_Mapping, ...]": _list(_mapping)}
+    "str": _text,
+    "bool": _switch,
+    "int": _whole,
+    "float": _number,
+    "_Mapping": _mapping,
+    "tuple[str, ...]": _list(_text),
+    "tuple[int, ...]": _list(_whole),
+    "tuple[_Mapping, ...]": _list(_mapping),
+}
 _WORDS = {
-    "str": "a text", "bool": "true or false", "int": "a whole number", "float": "a number", "_Mapping": "an object",
-    "tuple[str, ...]": "a list of texts", "tuple[int, ...]": "a list of whole numbers", "tuple[_Mapping, ...]": "a list of objects"}
+    "str": "a text",
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "_Mapping": "an object",
+    "tuple[str, ...]": "a list of texts",
+    "tuple[int, ...]": "a list of whole numbers",
+    "tuple[_Mapping, ...]": "a list of objects",
+}

@@ -4,6 +4,7 @@
 
 ``run(layout, Request.read(mapping))`` is all of it. It needs nothing of Ansible.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -48,19 +49,22 @@ STEPS: dict[str, tuple[Step, ...]] = {
         Step("disk_space", "Check disk space usage", weekly.disk_space),
         Step("backup_integrity", "Verify backup integrity", weekly.backup_integrity, True, True),
         Step("dependencies", "Update dependencies if needed", weekly.dependencies),
-        Step("log_rotation", "Review and rotate log files", weekly.log_rotation)),
+        Step("log_rotation", "Review and rotate log files", weekly.log_rotation),
+    ),
     "monthly": (
         Step("performance", "Performance analysis and optimization", performance.analysis),
         Step("security_patches", "Security patch review and application", monthly.security_patches, True),
         Step("capacity", "Capacity planning review", monthly.capacity),
         Step("documentation", "Documentation updates", monthly.documentation),
-        Step("recovery_test", "Disaster recovery test", monthly.recovery_test, True, True)),
+        Step("recovery_test", "Disaster recovery test", monthly.recovery_test, True, True),
+    ),
     "quarterly": (
         Step("full_restore", "Full system backup and restore test", quarterly.full_restore, True, True),
         Step("security_audit", "Security audit", quarterly.security_audit),
         Step("benchmark", "Performance benchmarking", performance.benchmark),
         Step("cost", "Infrastructure cost review", quarterly.cost),
-        Step("training", "Team training updates", quarterly.training)),
+        Step("training", "Team training updates", quarterly.training),
+    ),
 }
 
 
@@ -140,8 +144,12 @@ def _take(context: Context, step: Step, meter: Meter) -> tuple[Found, float]:
     request, began = context.request, time.monotonic()
     meter.phase(step.name)
     try:
-        answer = bounded.call(lambda inner: dataclasses.asdict(step.work(dataclasses.replace(context, meter=inner))),
-                              request.long_timeout if step.long else request.step_timeout, meter, step.name)
+        answer = bounded.call(
+            lambda inner: dataclasses.asdict(step.work(dataclasses.replace(context, meter=inner))),
+            request.long_timeout if step.long else request.step_timeout,
+            meter,
+            step.name,
+        )
         causes = tuple(Cause(**{**cause, "subjects": tuple(cause["subjects"])}) for cause in answer["causes"])
         found = Found(**{**answer, "evidence": tuple(answer["evidence"]), "seen": tuple(answer["seen"]), "causes": causes})
     except OpsError as error:
@@ -169,8 +177,18 @@ def _conclude(layout: Layout, request: Request, told: list[Told], started: str, 
     redactor, where = dotenv.Redactor(layout.env_file), _page(layout, request)
     shown = tuple(Told.read(redactor.value(dataclasses.asdict(step))) for step in told)
     ids = tuple(dict.fromkeys(cause.incident for step in shown for cause in step.causes if cause.incident))
-    report = Report(request.cadence, request.env, os.uname().nodename, started, clock.iso(), shown, summary(request.cadence, shown, ids),
-                    where, ids, tuple(notes))
+    report = Report(
+        request.cadence,
+        request.env,
+        os.uname().nodename,
+        started,
+        clock.iso(),
+        shown,
+        summary(request.cadence, shown, ids),
+        where,
+        ids,
+        tuple(notes),
+    )
     try:
         fs.write_text(where, page.render(report), 0o640)
     except OSError as error:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What the last runs of maintenance found, in ``state/maintenance.json``: for trends, and to tell what is new."""
+
 from __future__ import annotations
 
 import contextlib
@@ -96,8 +97,14 @@ def _points(figures: dict[str, list[dict[str, t.Any]]]) -> dict[str, Points]:
 
 def save(layout: Layout, past: Past) -> None:
     """Keep it, for root only: it names what is wrong."""
-    steps = {name: {"when": one.when, "status": one.status, "seen": list(one.seen),
-                    "figures": {key: [{"when": when, "value": value} for when, value in points] for key, points in one.figures.items()}}
-             for name, one in past.steps.items()}
+    steps = {
+        name: {
+            "when": one.when,
+            "status": one.status,
+            "seen": list(one.seen),
+            "figures": {key: [{"when": when, "value": value} for when, value in points] for key, points in one.figures.items()},
+        }
+        for name, one in past.steps.items()
+    }
     samples = [dataclasses.asdict(one) for one in past.samples]
     fs.write_json(path(layout), {"runs": past.runs, "steps": steps, "samples": samples}, 0o600)

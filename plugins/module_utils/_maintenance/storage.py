@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """How much room each part of a root takes, how full its file systems are, and how full they were on earlier days."""
+
 from __future__ import annotations
 
 import glob
@@ -71,8 +72,14 @@ def watches(layout: Layout, days: float = 400) -> list[str]:
 def parts(context: Context) -> dict[str, int]:
     """Bytes of each part of a root, the largest first; what is mounted elsewhere counts too."""
     layout = context.layout
-    places = {**{name: layout.component(name) for name in COMPONENTS}, "backups": context.backups, "releases": layout.releases,
-              "dependencies": layout.deps, "quarantine": layout.quarantine, "monitor_logs": layout.monitor_logs}
+    places = {
+        **{name: layout.component(name) for name in COMPONENTS},
+        "backups": context.backups,
+        "releases": layout.releases,
+        "dependencies": layout.deps,
+        "quarantine": layout.quarantine,
+        "monitor_logs": layout.monitor_logs,
+    }
     found: dict[str, int] = {}
     for name, place in places.items():
         real = os.path.realpath(place)

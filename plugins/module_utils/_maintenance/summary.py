@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The summary of a run as one message to people. It goes through the outbox, so it is tried again when a receiver is down."""
+
 from __future__ import annotations
 
 import typing as t
@@ -98,8 +99,12 @@ def title(run: Run, known: Plan) -> str:
 
 def body(layout: Layout, run: Run, known: Plan) -> str:
     """Every step, what is open because of it, the next command and where the page is."""
-    lines = [f"{word}: {step.title}: {wording.cut(step.text, _TEXT)}" for word, status in (("Failed", FAILED), ("Attention", ATTENTION))
-             for step in run.steps if step.status == status]
+    lines = [
+        f"{word}: {step.title}: {wording.cut(step.text, _TEXT)}"
+        for word, status in (("Failed", FAILED), ("Attention", ATTENTION))
+        for step in run.steps
+        if step.status == status
+    ]
     done = [step.title for step in run.steps if step.status == DONE]
     lines += [f"Done: {'; '.join(done)}"] * bool(done)
     failed = any(step.status == FAILED for step in run.steps)

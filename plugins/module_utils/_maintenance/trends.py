@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A step as the page and the summary show it, with its trend since the last run."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -72,4 +73,4 @@ def quantity(name: str, value: float) -> str:
 def label(name: str) -> str:
     """The name of a figure without its unit."""
     end = next((end for end in _UNITS if name.endswith(end)), "")
-    return name[:len(name) - len(end)].replace("_", " ")
+    return name[: len(name) - len(end)].replace("_", " ")

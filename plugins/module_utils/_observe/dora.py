@@ -13,6 +13,7 @@ The definitions are those of https://dora.dev/guides/dora-metrics-four-keys/ (re
 * Change lead time: from the commit to the switch, of deployments that did not fail, where the artifact tells its commit's time; the
   first deployment of each release counts.
 """
+
 from __future__ import annotations
 
 import datetime
@@ -53,9 +54,14 @@ def figures(events: t.Iterable[Event], now: datetime.datetime, days: int = DAYS)
             leads.append(max(0.0, (_when(event) - committed).total_seconds()))
     done = [seconds for seconds in restores if seconds is not None]
     return {
-        "days": days, "deploys": deploys, "deploys_per_week": round(deploys * 7 / days, 1), "failed": failed,
-        "unrestored": len(restores) - len(done), "change_failure_rate_pct": round(100 * failed / deploys, 1) if deploys else None,
-        "time_to_restore": statistics.median(done) if done else None, "lead_time": statistics.median(leads) if leads else None,
+        "days": days,
+        "deploys": deploys,
+        "deploys_per_week": round(deploys * 7 / days, 1),
+        "failed": failed,
+        "unrestored": len(restores) - len(done),
+        "change_failure_rate_pct": round(100 * failed / deploys, 1) if deploys else None,
+        "time_to_restore": statistics.median(done) if done else None,
+        "lead_time": statistics.median(leads) if leads else None,
     }
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What goes between a probe of a smoke suite and its HTTP session: forms to send, bodies to keep, and a picture to upload."""
+
 from __future__ import annotations
 
 import hashlib
@@ -41,7 +42,7 @@ class Exchange(http_connection.Client):
     def _take(self, piece: bytes) -> None:
         if self.whole:
             self.whole.write(piece)
-        self.body += piece[:max(0, http_body.BODY_LIMIT - len(self.body))]
+        self.body += piece[: max(0, http_body.BODY_LIMIT - len(self.body))]
 
     def text(self, check: dict[str, t.Any]) -> str:
         """The beginning of the body, for people."""
@@ -81,8 +82,10 @@ class Limited:
 
 def png(side: int = 64) -> bytes:
     """A small picture."""
+
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
     rows = b"".join(b"\0" + bytes(part for column in range(side) for part in (4 * column % 256, 4 * row % 256, 128)) for row in range(side))
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Health of a service: several checks at once, judged together."""
+
 from __future__ import annotations
 
 import concurrent.futures
@@ -19,12 +20,15 @@ SHORTEST = 0.2
 EVIDENCE = 3
 
 
-def normalize_all(checks: list[dict[str, t.Any]], headers: dict[str, str] | None = None,
-                  secret_headers: dict[str, str] | None = None) -> list[dict[str, t.Any]]:
+def normalize_all(
+    checks: list[dict[str, t.Any]], headers: dict[str, str] | None = None, secret_headers: dict[str, str] | None = None
+) -> list[dict[str, t.Any]]:
     """Every check in full form (``_observe.probe.normalize``), under a name of its own. Secret headers win over those that may be shown."""
     secrets = [str(value) for value in (secret_headers or {}).values()]
-    found = [probe.normalize({**check, "secrets": [*check.get("secrets", []), *secrets]}, {**(headers or {}), **(secret_headers or {})})
-             for check in checks]
+    found = [
+        probe.normalize({**check, "secrets": [*check.get("secrets", []), *secrets]}, {**(headers or {}), **(secret_headers or {})})
+        for check in checks
+    ]
     taken: set[str] = set()
     for check in found:
         name, number = check["name"], 1
@@ -70,8 +74,14 @@ def summarize(samples: list[dict[str, t.Any]], thresholds: dict[str, tuple[float
         grades.append(limits.grade("response_time_ms", p95, thresholds))
     if any(sample["outcome"] == "slow" for sample in samples):
         grades.append("warning")
-    return {"status": limits.worst(grades), "error_rate_pct": rate, "p50_ms": p50, "p95_ms": p95,
-            "p99_ms": percentile(times, 99), "max_ms": max(times, default=None)}
+    return {
+        "status": limits.worst(grades),
+        "error_rate_pct": rate,
+        "p50_ms": p50,
+        "p95_ms": p95,
+        "p99_ms": percentile(times, 99),
+        "max_ms": max(times, default=None),
+    }
 
 
 def endpoints(samples: list[dict[str, t.Any]], thresholds: dict[str, tuple[float, float]]) -> list[dict[str, t.Any]]:
@@ -95,9 +105,13 @@ def _endpoint(name: str, samples: list[dict[str, t.Any]], thresholds: dict[str, 
         figures["status"] = limits.worst([figures["status"], limits.grade("certificate_days", min(days), thresholds)])
     faults = sorted((sample for sample in samples if sample["outcome"] != "ok"), key=lambda sample: sample["outcome"] == "slow")
     return {
-        "check": name, "requests": len(samples), "outcomes": {word: outcomes.count(word) for word in ("ok", "slow", "failed", "error")},
-        **figures, "evidence": [{key: sample[key] for key in ("outcome", "kind", "status", "evidence", "error", "ms")}
-                                for sample in faults[:EVIDENCE]],
+        "check": name,
+        "requests": len(samples),
+        "outcomes": {word: outcomes.count(word) for word in ("ok", "slow", "failed", "error")},
+        **figures,
+        "evidence": [
+            {key: sample[key] for key in ("outcome", "kind", "status", "evidence", "error", "ms")} for sample in faults[:EVIDENCE]
+        ],
     }
 
 
@@ -133,8 +147,9 @@ def remedy(samples: list[dict[str, t.Any]], checks: list[dict[str, t.Any]]) -> s
     return http_faults.remedy(worst["status"], worst["evidence"], headers) if worst else ""
 
 
-def wait_for(checks: list[dict[str, t.Any]], timeout: float, successes: int = 1, pause: float = 0.05,
-             give_up: t.Callable[[], str] = lambda: "") -> tuple[bool, list[dict[str, t.Any]], str]:
+def wait_for(
+    checks: list[dict[str, t.Any]], timeout: float, successes: int = 1, pause: float = 0.05, give_up: t.Callable[[], str] = lambda: ""
+) -> tuple[bool, list[dict[str, t.Any]], str]:
     """Sample until *successes* rounds in a row are well.
 
     :param timeout: seconds after which it gives up; the last round has no more time than is left.

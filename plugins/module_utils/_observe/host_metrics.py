@@ -4,6 +4,7 @@
 
 A figure that cannot be had is ``unknown`` and says why; the others are told all the same.
 """
+
 from __future__ import annotations
 
 import functools
@@ -29,19 +30,19 @@ UNITS = {"uptime_s": "s", "clock_offset_s": "s", "service_rss_bytes": "bytes"}
 #: What to do about a figure that is not normal; ``{subject}`` and ``{value}`` are its own.
 REMEDIES = {
     "cpu_pct": "Look for what takes the CPU with: ps aux --sort=-%cpu. When it is ffmpeg, a render runs: wait, or limit the service "
-               "by mobius_cpu_quota.",
+    "by mobius_cpu_quota.",
     "memory_pct": "Look for what takes the memory with: ps aux --sort=-rss. When it is the service, restart it with: ansible-playbook "
-                  "mobius.ops.restart, and limit it by mobius_memory_max.",
+    "mobius.ops.restart, and limit it by mobius_memory_max.",
     "swap_pct": "Look for what takes the memory with: ps aux --sort=-rss. The host has less of it than its programs use.",
     "disk_pct": "Make room on {subject}, which is {value:g} % full: look for what takes it with du -xh --max-depth=2 {subject}; lower "
-                "mobius_backup_keep_daily or mobius_keep_releases, or give it a larger disk.",
+    "mobius_backup_keep_daily or mobius_keep_releases, or give it a larger disk.",
     "inodes_pct": "Remove files on {subject}, which has used {value:g} % of its inodes, so that it soon takes no new file whatever "
-                  "its room is: count them with du --inodes -x --max-depth=2 {subject}.",
+    "its room is: count them with du --inodes -x --max-depth=2 {subject}.",
     "load_per_core": "More wants to run than there are cores. Look with top: renders wait for the CPU, processes in state D for the disk.",
     "fds_pct": "Look for who holds files open with: lsof | awk '{{print $1}}' | sort | uniq -c | sort -n. A figure that only grows is "
-               "a leak: restart that program.",
+    "a leak: restart that program.",
     "clock_offset_s": "Let both this host and the controller keep time (timedatectl set-ntp true, chrony): the stamps of backups and "
-                      "logs are wrong meanwhile.",
+    "logs are wrong meanwhile.",
 }
 #: Seconds after which a file system that does not answer, such as one of a lost file server, is given up.
 PATIENCE = 5.0
@@ -63,17 +64,23 @@ def collect(request: dict[str, t.Any]) -> dict[str, t.Any]:
     """
     now = time.time()  # before anything that takes time
     if psutil is None:
-        raise StateError("host metrics", "the Python library psutil on the target", "none",
-                         "Install the package python3-psutil there (mobius.ops.setup does)")
+        raise StateError(
+            "host metrics",
+            "the Python library psutil on the target",
+            "none",
+            "Install the package python3-psutil there (mobius.ops.setup does)",
+        )
     window = float(request.get("window") or 0)
     if window <= 0:
         raise InputError("host metrics", "a window above 0 seconds", f"{window:g}", "Correct it")
     table = request.get("thresholds") or thresholds.DEFAULTS
     pid, reference, boot = (request.get(name) for name in ("pid", "clock_reference", "boot"))
     plan: list[tuple[str, str, t.Callable[[], t.Any]]] = [
-        ("cpu_pct", "", lambda: psutil.cpu_percent(window)), ("memory_pct", "", memory),
+        ("cpu_pct", "", lambda: psutil.cpu_percent(window)),
+        ("memory_pct", "", memory),
         ("swap_pct", "", lambda: psutil.swap_memory().percent),  # 0 where there is none
-        ("load_per_core", "", load), ("fds_pct", "", system_fds),
+        ("load_per_core", "", load),
+        ("fds_pct", "", system_fds),
         ("uptime_s", "", lambda: now - (boot or psutil.boot_time())),
     ]
     if reference is not None:
@@ -82,8 +89,10 @@ def collect(request: dict[str, t.Any]) -> dict[str, t.Any]:
     metrics += disks(request.get("mounts") or [], table)
     metrics += [port(number) for number in request.get("ports") or []]
     if pid:
-        metrics += [measured("fds_pct", "service", lambda: service_fds(pid), table),
-                    measured("service_rss_bytes", "", lambda: service_rss(pid), table)]
+        metrics += [
+            measured("fds_pct", "service", lambda: service_fds(pid), table),
+            measured("service_rss_bytes", "", lambda: service_rss(pid), table),
+        ]
     if request.get("restarts") is not None:
         metrics.append(measured("service_restarts", "", lambda: int(request["restarts"]), table))
     return {"status": thresholds.worst(metric["status"] for metric in metrics), "metrics": metrics}
@@ -105,8 +114,16 @@ def measured(metric: str, subject: str, how: t.Callable[[], float], table: Table
 def unmeasured(metric: str, subject: str, error: Exception | None, table: Table) -> Metric:
     """A metric that has no value, and why."""
     warning, critical = table.get(metric, (None, None))
-    return {"metric": metric, "subject": subject, "value": None, "unit": unit(metric), "status": "unknown",
-            "warning": warning, "critical": critical, "todo": f"It could not be measured: {reason(error)}." if error else ""}
+    return {
+        "metric": metric,
+        "subject": subject,
+        "value": None,
+        "unit": unit(metric),
+        "status": "unknown",
+        "warning": warning,
+        "critical": critical,
+        "todo": f"It could not be measured: {reason(error)}." if error else "",
+    }
 
 
 def unit(metric: str) -> str:

@@ -5,6 +5,7 @@
 Source: the output of Node 18 to 22 for errors that nothing catches, in CommonJS and ES modules (``test_readiness``). The service's
 user wrote that text, so all that is taken from it is printable and of bounded length.
 """
+
 from __future__ import annotations
 
 import re
@@ -69,8 +70,8 @@ def _lines(text: str) -> list[str]:
 
 def _where(lines: list[str], at: int, message: str, place: Place) -> str:
     """Where in the application's own files an exception came from."""
-    frames = [_FRAME.match(line) for line in lines[at + 1:at + 1 + _BEHIND]]
-    before = [_PLACE.match(line) for line in reversed(lines[max(0, at - _BEFORE):at])]
+    frames = [_FRAME.match(line) for line in lines[at + 1 : at + 1 + _BEHIND]]
+    before = [_PLACE.match(line) for line in reversed(lines[max(0, at - _BEFORE) : at])]
     matches = [*before, *frames] if message.startswith("SyntaxError") else [*frames, *before]
     own = (place.relative(":".join(match.groups())) for match in matches if match)
     return next((name for name in own if not name.startswith("/") and not _FOREIGN.match(name)), "")

@@ -5,6 +5,7 @@ all: ``refused``, ``timeout``, ``closed``, ``status``, ``body``, ``assertion``, 
 its certificate has expired or is for another host) or ``error`` (this side could not measure: ``dns``, ``tls``, ``proxy``,
 ``request``). Design: "Words that mean one thing".
 """
+
 from __future__ import annotations
 
 import base64
@@ -24,13 +25,34 @@ EVIDENCE_LIMIT = 200
 #: Whose library is lacking when there is no JMESPath, and where.
 _LIBRARY_OF = ("health checks", "on the target")
 DEFAULTS: dict[str, t.Any] = {
-    "method": "GET", "headers": {}, "secret_headers": {}, "body": None, "status": [200], "contains": "", "json": [],
-    "timeout": 5.0, "max_ms": None, "redirects": 0, "ca": "", "validate_certs": True, "client_cert": "", "client_key": "",
-    "proxy": "", "username": "", "password": "", "token": "", "attempts": 1, "backoff": 0.0,
+    "method": "GET",
+    "headers": {},
+    "secret_headers": {},
+    "body": None,
+    "status": [200],
+    "contains": "",
+    "json": [],
+    "timeout": 5.0,
+    "max_ms": None,
+    "redirects": 0,
+    "ca": "",
+    "validate_certs": True,
+    "client_cert": "",
+    "client_key": "",
+    "proxy": "",
+    "username": "",
+    "password": "",
+    "token": "",
+    "attempts": 1,
+    "backoff": 0.0,
 }
 #: Numbers: type, smallest value.
 NUMBERS: dict[str, tuple[t.Any, float]] = {
-    "timeout": (float, 0), "max_ms": (float, 0), "redirects": (int, 0), "attempts": (int, 1), "backoff": (float, 0),
+    "timeout": (float, 0),
+    "max_ms": (float, 0),
+    "redirects": (int, 0),
+    "attempts": (int, 1),
+    "backoff": (float, 0),
 }
 REDIRECTS = (301, 302, 303, 307, 308)
 
@@ -71,8 +93,12 @@ def _numbers(full: dict[str, t.Any]) -> dict[str, t.Any]:
             if found[field] is not None and not found[field] >= smallest:
                 raise ValueError(f"{field} {full[field]}")
     except (TypeError, ValueError) as error:
-        raise InputError(f"check {full['name']}", "numbers in status, timeout and max_ms, redirects and backoff, 1 or more attempts",
-                         str(error), "Correct them") from error
+        raise InputError(
+            f"check {full['name']}",
+            "numbers in status, timeout and max_ms, redirects and backoff, 1 or more attempts",
+            str(error),
+            "Correct them",
+        ) from error
     return found
 
 
@@ -93,16 +119,25 @@ def _base64(text: str) -> str:
 
 def _told(full: dict[str, t.Any]) -> list[str]:
     """What a sample must not quote, the longest first."""
-    return redaction.ordered({
-        *full.get("secrets", []), *map(str, full["secret_headers"].values()), str(full["password"]), str(full["token"]),
-        *(text for field in ("url", "proxy") for text in redaction.of_address(str(full[field]))),
-        *(value.partition(" ")[2] for value in _credentials(full).values())})
+    return redaction.ordered(
+        {
+            *full.get("secrets", []),
+            *map(str, full["secret_headers"].values()),
+            str(full["password"]),
+            str(full["token"]),
+            *(text for field in ("url", "proxy") for text in redaction.of_address(str(full[field]))),
+            *(value.partition(" ")[2] for value in _credentials(full).values()),
+        }
+    )
 
 
 def fill(check: dict[str, t.Any], release: str | None) -> dict[str, t.Any]:
     """The check with ``{release}`` in its JSON assertions and text replaced by the release that should answer."""
-    return {**check, "json": [text.replace("{release}", release or "") for text in check["json"]],
-            "contains": check["contains"].replace("{release}", release or "")}
+    return {
+        **check,
+        "json": [text.replace("{release}", release or "") for text in check["json"]],
+        "contains": check["contains"].replace("{release}", release or ""),
+    }
 
 
 def quoted(text: str, secrets: list[str]) -> str:
@@ -165,8 +200,12 @@ def _attempt(check: dict[str, t.Any], client: http_connection.Client) -> dict[st
                 sample.update(outcome="slow", kind="latency", error=f"{sample['ms']:.0f} ms, over the limit of {check['max_ms']:.0f} ms")
         except (OSError, ValueError, Fault, http.client.HTTPException, http_library.required().urllib3.exceptions.HTTPError) as error:
             outcome, kind = _blamed(check, sample, guard, error)
-            sample.update(outcome=outcome, kind=kind, ms=_milliseconds(began),
-                          error=redaction.without_passwords(reason(kind, error, check["url"], check["timeout"])))
+            sample.update(
+                outcome=outcome,
+                kind=kind,
+                ms=_milliseconds(began),
+                error=redaction.without_passwords(reason(kind, error, check["url"], check["timeout"])),
+            )
         if guard.certificate_end is not None:
             sample["certificate_days"] = round((guard.certificate_end - time.time()) / 86400, 1)
     return sample

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The runbook's table of key metrics: when a figure is normal, a warning, critical or unknown."""
+
 from __future__ import annotations
 
 import typing as t

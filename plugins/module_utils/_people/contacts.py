@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The settings ``mobius_contacts``, ``mobius_oncall`` and ``mobius_escalation`` as frozen values, or one sentence on what is wrong."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -149,8 +150,13 @@ def _schedule(name: str, given: t.Any, people: dict[str, Person]) -> Schedule:
     overrides = one.get("overrides") or []
     if not isinstance(overrides, list):
         raise wrong(f"{where}.overrides", "the value is not a list", "Give a list of {person, from, to}")
-    return Schedule(name, zone, _rotation(one, zone, where, people),
-                    tuple(_override(each, zone, f"{where}.overrides[{at}]", people) for at, each in enumerate(overrides)), tuple(calendar))
+    return Schedule(
+        name,
+        zone,
+        _rotation(one, zone, where, people),
+        tuple(_override(each, zone, f"{where}.overrides[{at}]", people) for at, each in enumerate(overrides)),
+        tuple(calendar),
+    )
 
 
 def _rotation(one: dict[str, t.Any], zone: t.Any, where: str, people: dict[str, Person]) -> Rotation | None:
@@ -167,8 +173,9 @@ def _rotation(one: dict[str, t.Any], zone: t.Any, where: str, people: dict[str, 
     start = times.day(one["start"], f"{where}.start")
     named = times.weekday(one.get("weekday", times.WEEKDAYS[start.weekday()]), f"{where}.weekday")
     if named != start.weekday():
-        raise wrong(f"{where}.start", f"{start} is a {times.WEEKDAYS[start.weekday()]}",
-                    f"Give a {times.WEEKDAYS[named]}, or change weekday")
+        raise wrong(
+            f"{where}.start", f"{start} is a {times.WEEKDAYS[start.weekday()]}", f"Give a {times.WEEKDAYS[named]}, or change weekday"
+        )
     weeks = _number(one.get("weeks", 1), f"{where}.weeks", 52)
     if weeks not in range(1, 53):
         raise wrong(f"{where}.weeks", f"{one['weeks']!r} is not a whole number from 1 to 52", "Correct it")
@@ -208,8 +215,11 @@ def _chains(given: t.Any, known: set[str]) -> dict[int, tuple[Level, ...]]:
         chain = tuple(_level(level, f"{where}[{at}]", known) for at, level in enumerate(levels or []))
         for at, (before, after) in enumerate(zip(chain, chain[1:]), 1):
             if after.after <= before.after:
-                raise wrong(f"{where}[{at}].after", f"{after.after:g} is not later than the {before.after:g} minutes of the level before",
-                            "Order the levels by time")
+                raise wrong(
+                    f"{where}[{at}].after",
+                    f"{after.after:g} is not later than the {before.after:g} minutes of the level before",
+                    "Order the levels by time",
+                )
         found[int(severity)] = chain
     return found
 

@@ -5,6 +5,7 @@
 Only the run that holds a channel's lock sends through it and changes its messages. After the first failure a channel is left until the next
 run; new messages go before those that failed.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -89,6 +90,7 @@ class Delivery:
                 self._channel(name, messages)
             finally:
                 ended.put(name)
+
         threading.Thread(target=work, daemon=True).start()
 
     def _instead(self, channel: str) -> list[Message]:
@@ -162,6 +164,10 @@ class Delivery:
         with contextlib.suppress(IntegrityError):
             each = self.box.read((listed.incident, listed.level, listed.channel))
             if each and each.status == WAITING:
-                self.tally.stood_in += [fallback] * self.box.add(dataclasses.replace(
-                    outbox.message(each.incident, each.level, fallback, each.due, self.now(), fallback_of=each.channel),
-                    title=each.title, body=each.body))
+                self.tally.stood_in += [fallback] * self.box.add(
+                    dataclasses.replace(
+                        outbox.message(each.incident, each.level, fallback, each.due, self.now(), fallback_of=each.channel),
+                        title=each.title,
+                        body=each.body,
+                    )
+                )

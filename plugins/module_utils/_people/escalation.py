@@ -4,6 +4,7 @@
 
 A level that reaches nobody, because nobody is on call or has a channel, does not wait: the next level takes its time.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -46,8 +47,9 @@ def reaches(people: Directory, level: Level, now: datetime.datetime) -> tuple[st
     return tuple(dict.fromkeys(found))
 
 
-def due(people: Directory, levels: tuple[Level, ...], opened: datetime.datetime, decided: t.Collection[int],
-        now: datetime.datetime) -> list[Page]:
+def due(
+    people: Directory, levels: tuple[Level, ...], opened: datetime.datetime, decided: t.Collection[int], now: datetime.datetime
+) -> list[Page]:
     """The levels to page now, oldest first; those that reach nobody are among them, without channels, once a later one took their turn.
 
     :param decided: numbers of levels that were paged or skipped before.
@@ -71,11 +73,19 @@ def due(people: Directory, levels: tuple[Level, ...], opened: datetime.datetime,
     return pages
 
 
-def forced(people: Directory, levels: tuple[Level, ...], wanted: t.Mapping[int, datetime.datetime], decided: t.Collection[int],
-           now: datetime.datetime) -> list[Page]:
+def forced(
+    people: Directory,
+    levels: tuple[Level, ...],
+    wanted: t.Mapping[int, datetime.datetime],
+    decided: t.Collection[int],
+    now: datetime.datetime,
+) -> list[Page]:
     """The levels that somebody has escalated to by hand and that were not paged yet.
 
     :param wanted: number of a level, from 1 -> since when.
     """
-    return [Page(number - 1, since, reaches(people, levels[number - 1], now)) for number, since in sorted(wanted.items())
-            if 0 < number <= len(levels) and number - 1 not in decided]
+    return [
+        Page(number - 1, since, reaches(people, levels[number - 1], now))
+        for number, since in sorted(wanted.items())
+        if 0 < number <= len(levels) and number - 1 not in decided
+    ]

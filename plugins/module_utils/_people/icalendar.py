@@ -6,6 +6,7 @@ An event is a shift: ``SUMMARY`` names the person, ``DTSTART`` and ``DTEND`` bou
 dates. ``RRULE`` may repeat it each week or every few weeks (``FREQ=WEEKLY`` with ``INTERVAL``, ``COUNT`` or ``UNTIL``, and a ``BYDAY`` that
 is the day of ``DTSTART``). A repetition keeps its local time when clocks change (RFC 5545, 3.3.10).
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -148,5 +149,8 @@ def _rule(value: str, start: datetime.datetime, zone: datetime.tzinfo, where: st
     until = _moment({}, parts["UNTIL"], start.tzinfo or zone, f"{where}, UNTIL") if "UNTIL" in parts else None
     if until is not None and "T" not in parts["UNTIL"]:  # the whole day counts
         until += datetime.timedelta(days=1, seconds=-1)
-    return (int(parts.get("INTERVAL", "1")), int(parts["COUNT"]) if "COUNT" in parts else None,
-            None if until is None else times.in_utc(until))
+    return (
+        int(parts.get("INTERVAL", "1")),
+        int(parts["COUNT"]) if "COUNT" in parts else None,
+        None if until is None else times.in_utc(until),
+    )

@@ -7,6 +7,7 @@
 or does not, and a message that is missing is made again, so none is lost. A message is sent twice only when the process ends between
 the receiver's answer and the rename that records it; its key is the same then.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -61,8 +62,10 @@ class Message:
 
     def record(self) -> dict[str, t.Any]:
         """The message as its file has it."""
-        times = {name: clock.iso(value) if value else None for name, value in (
-            ("due", self.due), ("created", self.created), ("next", self.next or self.due), ("sent", self.sent))}
+        times = {
+            name: clock.iso(value) if value else None
+            for name, value in (("due", self.due), ("created", self.created), ("next", self.next or self.due), ("sent", self.sent))
+        }
         return {**dataclasses.asdict(self), **times}
 
 
@@ -95,8 +98,11 @@ class Outbox:
     def decisions(self, incident: str) -> dict[int, Page]:
         """The levels of an incident that were paged or skipped."""
         told = records.read(self._decided(incident), records.PAGED) or {"levels": {}}
-        return {int(level): Page(int(level), clock.parse(one["due"]), tuple(one["channels"]))
-                for level, one in told["levels"].items() if level.isdigit()}
+        return {
+            int(level): Page(int(level), clock.parse(one["due"]), tuple(one["channels"]))
+            for level, one in told["levels"].items()
+            if level.isdigit()
+        }
 
     def decide(self, incident: str, pages: t.Iterable[Page]) -> None:
         """Note the levels of an incident that are paged or skipped, all of them at once."""
@@ -136,8 +142,20 @@ class Outbox:
         if (told["incident"], told["level"], told["channel"]) != name:
             raise IntegrityError(path, records.MESSAGE.what, "another message", records.MESSAGE.todo)
         error, fallback_of, title, body = (told.get(key) or "" for key in ("error", "fallback_of", "title", "body"))
-        return Message(*name, told["key"], clock.parse(told["due"]), clock.parse(told["created"]), told["status"], told["attempts"],
-                       clock.parse(told["next"]), clock.parse(told["sent"]) if told.get("sent") else None, error, fallback_of, title, body)
+        return Message(
+            *name,
+            told["key"],
+            clock.parse(told["due"]),
+            clock.parse(told["created"]),
+            told["status"],
+            told["attempts"],
+            clock.parse(told["next"]),
+            clock.parse(told["sent"]) if told.get("sent") else None,
+            error,
+            fallback_of,
+            title,
+            body,
+        )
 
     def readable(self, findings: records.Findings, channel: str = "") -> list[Message]:
         """Every message that is not damaged, of a channel or of all."""
@@ -165,8 +183,9 @@ def failed(each: Message, error: str, now: datetime.datetime, chance: t.Callable
     """The message after a try that failed: the pause doubles up to :data:`CAP` and is up to a fifth shorter or longer by chance."""
     pause = min(CAP, FIRST * 2 ** min(each.attempts, 16)) * (0.8 + 0.4 * chance())
     gone = not each.title or (now - each.created).total_seconds() < GIVE_UP
-    return dataclasses.replace(each, attempts=each.attempts + 1, next=now + datetime.timedelta(seconds=pause), error=error,
-                               status=WAITING if gone else FAILED)
+    return dataclasses.replace(
+        each, attempts=each.attempts + 1, next=now + datetime.timedelta(seconds=pause), error=error, status=WAITING if gone else FAILED
+    )
 
 
 def delivered(each: Message, now: datetime.datetime) -> Message:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Who is on call and whom each chain reaches, as results and as a page of text."""
+
 from __future__ import annotations
 
 import datetime
@@ -26,9 +27,14 @@ def _duty(people: Directory, each: Schedule, now: datetime.datetime) -> dict[str
     found = schedule.duty(each, now)
     person = people.people.get(found.person or "")
     return {
-        "schedule": each.name, "person": found.person, "name": _name(people, found.person), "then": found.then,
-        "channels": list(person.channels if person else ()), "until": clock.iso(found.until) if found.until else None,
-        "until_local": local(found.until, each.zone) if found.until else ""}
+        "schedule": each.name,
+        "person": found.person,
+        "name": _name(people, found.person),
+        "then": found.then,
+        "channels": list(person.channels if person else ()),
+        "until": clock.iso(found.until) if found.until else None,
+        "until_local": local(found.until, each.zone) if found.until else "",
+    }
 
 
 def _name(people: Directory, person: str | None) -> str:
@@ -37,9 +43,17 @@ def _name(people: Directory, person: str | None) -> str:
 
 def levels(people: Directory, now: datetime.datetime) -> list[dict[str, t.Any]]:
     """Each level of each chain with the channels that it reaches now."""
-    return [{"severity": severity, "level": number, "after": level.after, "notify": list(level.notify),
-             "channels": list(escalation.reaches(people, level, now))}
-            for severity, chain in sorted(people.chains.items()) for number, level in enumerate(chain, 1)]
+    return [
+        {
+            "severity": severity,
+            "level": number,
+            "after": level.after,
+            "notify": list(level.notify),
+            "channels": list(escalation.reaches(people, level, now)),
+        }
+        for severity, chain in sorted(people.chains.items())
+        for number, level in enumerate(chain, 1)
+    ]
 
 
 def unreachable(people: Directory, now: datetime.datetime) -> list[int]:
@@ -66,9 +80,25 @@ def message(people: Directory, now: datetime.datetime) -> str:
 
 def page(people: Directory, now: datetime.datetime) -> str:
     """The same as tables."""
-    rows = [[each["schedule"], each["name"], each["until_local"] or "no end", _name(people, each["then"]) if each["until"] else "-",
-             ", ".join(each["channels"]) or "none"] for each in duties(people, now)]
-    chains = [[str(each["severity"]), str(each["level"]), f"{each['after']:g} min", ", ".join(each["notify"]) or "-",
-               ", ".join(each["channels"]) or "nobody: skipped at once"] for each in levels(people, now)]
+    rows = [
+        [
+            each["schedule"],
+            each["name"],
+            each["until_local"] or "no end",
+            _name(people, each["then"]) if each["until"] else "-",
+            ", ".join(each["channels"]) or "none",
+        ]
+        for each in duties(people, now)
+    ]
+    chains = [
+        [
+            str(each["severity"]),
+            str(each["level"]),
+            f"{each['after']:g} min",
+            ", ".join(each["notify"]) or "-",
+            ", ".join(each["channels"]) or "nobody: skipped at once",
+        ]
+        for each in levels(people, now)
+    ]
     lines = ["On call", *wording.table(["schedule", "person", "until", "then", "channels"], rows)]
     return "\n".join([*lines, "Escalation", *wording.table(["severity", "level", "after", "notify", "reaches now"], chains)])

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Decide which levels of which incidents are due, and put their messages into the outbox. Fit for a run each minute, or several at once."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -55,8 +56,9 @@ def decide(layout: Layout, plan: Plan, now: datetime.datetime, findings: records
         with locks.locked(box.lock(), PATIENCE):
             return _decide(layout, plan, box, now, findings)
     except BlockingIOError as error:
-        raise StateError("the outbox: another run has been deciding for too long",
-                         todo="Find out why it hangs; it holds " + box.lock()) from error
+        raise StateError(
+            "the outbox: another run has been deciding for too long", todo="Find out why it hangs; it holds " + box.lock()
+        ) from error
 
 
 def _decide(layout: Layout, plan: Plan, box: Outbox, now: datetime.datetime, findings: records.Findings) -> Decided:
@@ -125,8 +127,9 @@ def require_known(plan: Plan, names: t.Iterable[str], option: str) -> None:
     known = {*plan.people.channels, *plan.people.people, *plan.people.schedules}
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise InputError(f"{option}: {unknown[0][:60]!r} is not a schedule, person or channel",
-                         todo=f"Use one of {', '.join(sorted(known))}")
+        raise InputError(
+            f"{option}: {unknown[0][:60]!r} is not a schedule, person or channel", todo=f"Use one of {', '.join(sorted(known))}"
+        )
 
 
 def post(layout: Layout, plan: Plan, names: list[str], title: str, body: str, now: datetime.datetime, option: str = "to") -> Posted:

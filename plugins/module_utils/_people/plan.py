@@ -4,6 +4,7 @@
 
 URLs hold passwords. They are in a file of their own that only root reads, and leave it only for the sender.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -52,8 +53,9 @@ def load(layout: Layout) -> Plan:
     path = record_path(layout)
     told = records.read(path, records.NOTIFY)
     if told is None:
-        raise StateError("messages: this host has no contacts",
-                         todo="Set mobius_contacts and mobius_escalation, and run the playbook mobius.ops.setup")
+        raise StateError(
+            "messages: this host has no contacts", todo="Set mobius_contacts and mobius_escalation, and run the playbook mobius.ops.setup"
+        )
     people = contacts.directory(told["contacts"], told["oncall"], told["escalation"])
     return Plan(people, clock.parse(told["since"]), told["env"], told["host"], told["link"], told["urls_file"])
 
@@ -67,8 +69,9 @@ def configure(layout: Layout, settings: dict[str, t.Any], urls: dict[str, t.Any]
     people = contacts.directory(settings["contacts"], settings["oncall"], settings["escalation"])
     for name in urls:
         if name not in people.channels:
-            raise wrong("mobius_notify_urls", f"{str(name)[:60]!r} is not a channel of mobius_contacts",
-                        "Correct the name, or add the channel")
+            raise wrong(
+                "mobius_notify_urls", f"{str(name)[:60]!r} is not a channel of mobius_contacts", "Correct the name, or add the channel"
+            )
         if not isinstance(urls[name], str) or "://" not in urls[name] or "\0" in urls[name]:  # the value is a secret
             raise wrong("mobius_notify_urls", f"the value of {name} is not a URL", "Give an Apprise URL such as mailtos://…")
     old = records.read(record_path(layout), records.NOTIFY)

@@ -5,6 +5,7 @@
 An override wins over the calendar, and the calendar wins over the rotation. Of overrides that overlap, the last in the list wins; of events
 that overlap, the one that began last.
 """
+
 from __future__ import annotations
 
 import dataclasses

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """One message through one URL, by Apprise, which is optional on a target."""
+
 from __future__ import annotations
 
 import importlib
@@ -77,8 +78,11 @@ def _notified(library: t.Any, plugin: t.Any, title: str, body: str) -> bool:
     wanted = plugin.resolve_format(text) if hasattr(plugin, "resolve_format") else plugin.notify_format
     if plugin.title_maxlen <= 0:  # the plugin puts the title into the body
         title = convert_between(text, wanted, content=title)
-    return bool(plugin.notify(body=convert_between(text, wanted, content=body), title=title, notify_type=library.NotifyType.INFO,
-                              body_format=wanted))
+    return bool(
+        plugin.notify(
+            body=convert_between(text, wanted, content=body), title=title, notify_type=library.NotifyType.INFO, body_format=wanted
+        )
+    )
 
 
 def _with_key(url: str, key: str) -> str:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A whole run: decide, send, and say what came of it."""
+
 from __future__ import annotations
 
 import datetime
@@ -18,8 +19,13 @@ from .paging import Decided
 _ROWS, _NAMED = 30, 5
 
 
-def escalated(layout: Layout, post: tuple[list[str], str, str] | None = None, send: sender.Send | None = None,
-              now: delivery.Now = clock.now, limit: float | None = None) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def escalated(
+    layout: Layout,
+    post: tuple[list[str], str, str] | None = None,
+    send: sender.Send | None = None,
+    now: delivery.Now = clock.now,
+    limit: float | None = None,
+) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
     """Page every level that is due, and send what waits.
 
     :param post: schedules, people and channels, title and text of a message to send too.
@@ -55,8 +61,11 @@ def _result(layout: Layout, findings: records.Findings, decided: Decided, tally:
     messages = Outbox(layout).readable(findings)
     late = [each for each in messages if each.status == WAITING and each.attempts]
     sent = sorted(f"{incident} level {level} {channel}" for incident, level, channel in tally.sent)
-    said = [f"{len(sent)} {'message was' if len(sent) == 1 else 'messages were'} sent: {wording.listed(sent, _NAMED)}." if sent
-            else "No message was due."]
+    said = [
+        f"{len(sent)} {'message was' if len(sent) == 1 else 'messages were'} sent: {wording.listed(sent, _NAMED)}."
+        if sent
+        else "No message was due."
+    ]
     if tally.cancelled:
         said.append(f"{len(tally.cancelled)} not needed any more.")
     if late:
@@ -65,15 +74,31 @@ def _result(layout: Layout, findings: records.Findings, decided: Decided, tally:
     if decided.unreached:
         said.append(f"{wording.listed(list(decided.unreached), _NAMED)} reaches nobody. Add a level that always reaches a channel.")
     said += findings.told[:_NAMED]
-    return {"delivered": not (late or decided.unreached or findings.told), "message": " ".join(said), "page": _page(messages), "sent": sent,
-            "waiting": [_name(each) for each in late]}
+    return {
+        "delivered": not (late or decided.unreached or findings.told),
+        "message": " ".join(said),
+        "page": _page(messages),
+        "sent": sent,
+        "waiting": [_name(each) for each in late],
+    }
 
 
 def _page(messages: list[Message]) -> str:
     head = ["incident", "level", "channel", "status", "due", "sent", "tries", "remark"]
     newest = sorted(messages, key=lambda each: (each.status == WAITING, each.created, each.incident, each.level), reverse=True)[:_ROWS]
-    rows = [[each.incident, str(each.level + 1), each.channel, each.status, clock.iso(each.due), _time(each.sent), str(each.attempts),
-             "; ".join(filter(None, [each.error, f"for {each.fallback_of}" if each.fallback_of else ""]))] for each in newest]
+    rows = [
+        [
+            each.incident,
+            str(each.level + 1),
+            each.channel,
+            each.status,
+            clock.iso(each.due),
+            _time(each.sent),
+            str(each.attempts),
+            "; ".join(filter(None, [each.error, f"for {each.fallback_of}" if each.fallback_of else ""])),
+        ]
+        for each in newest
+    ]
     return "\n".join(["Outbox", *wording.table(head, rows)])
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The text of a message, written when it is sent, so that it says what is so by then."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -97,14 +98,27 @@ def incident(layout: Layout, incident_id: str, found: t.Callable[[IntegrityError
     said = {name: value if isinstance(value, str) else "" for name, value in values.items()}
     state = incident_log.state(told)
     return Incident(
-        incident_id, state.title or "an incident without a title", incident_log.number(state.severity), state.opened or written,
-        state.status == "open", env=said["env"], release=said["release"], backup=said["backup"], summary=state.summary,
-        affected=state.affected, done=state.done, round=state.round, reopened=state.since if state.round else None,
-        paged=state.paged, forced=state.forced if state.status in ("open", incident_log.ACKNOWLEDGED) else {})
+        incident_id,
+        state.title or "an incident without a title",
+        incident_log.number(state.severity),
+        state.opened or written,
+        state.status == "open",
+        env=said["env"],
+        release=said["release"],
+        backup=said["backup"],
+        summary=state.summary,
+        affected=state.affected,
+        done=state.done,
+        round=state.round,
+        reopened=state.since if state.round else None,
+        paged=state.paged,
+        forced=state.forced if state.status in ("open", incident_log.ACKNOWLEDGED) else {},
+    )
 
 
-def render(layout: Layout, plan: Plan, each: Message, about: Incident | None, now: datetime.datetime,
-           redactor: dotenv.Redactor) -> tuple[str, str]:
+def render(
+    layout: Layout, plan: Plan, each: Message, about: Incident | None, now: datetime.datetime, redactor: dotenv.Redactor
+) -> tuple[str, str]:
     """Title and body of a message."""
     late = max(0, int((now - each.due).total_seconds() // 60))
     mark = f" [delayed by {late} min]" if late else ""

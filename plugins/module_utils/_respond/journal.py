@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What was done about alerts, in ``state/responses.json``: it outlives the rulebook, its controller, and a response that is killed."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -46,8 +47,10 @@ class Journal:
     def all(self) -> list[Response]:
         """Every response that is kept, oldest first."""
         told = records.read(self.path, records.RESPONSES) or []
-        return [Response(each["when"], each["alert"], each["cause"], tuple(each["actions"]), each["outcome"], each.get("incident") or "")
-                for each in told]
+        return [
+            Response(each["when"], each["alert"], each["cause"], tuple(each["actions"]), each["outcome"], each.get("incident") or "")
+            for each in told
+        ]
 
     def since(self, seconds: float) -> list[Response]:
         """Those of the last *seconds*. One of the future counts too: the clock was set back."""

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What may be done about a cause by itself, in which order, and how often: decisions only, nothing is done here."""
+
 from __future__ import annotations
 
 import dataclasses

@@ -5,6 +5,7 @@
 All of it holds the deploy lock, so nothing is done in the midst of a deploy, and two alerts never act at the same time. What is begun is
 on disk before it is done: a run that is killed counts too.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -91,8 +92,12 @@ class _Responder:
         if found.evidence.status == "restarting" and not diagnose.settled(self.layout, self.service, self.allowed, self.asked.window):
             return Answer("not_confirmed", f"{self.service.name} ended and came back by itself: nothing was done about {self.asked.alert}.")
         if found.evidence.status == "stopped":
-            return Answer("left_alone", f"{self.service.name} was stopped by an operator: nothing was done about {self.asked.alert}. "
-                          "Start it with ansible-playbook mobius.ops.restart.", "not_running")
+            return Answer(
+                "left_alone",
+                f"{self.service.name} was stopped by an operator: nothing was done about {self.asked.alert}. "
+                "Start it with ansible-playbook mobius.ops.restart.",
+                "not_running",
+            )
         cause = found.causes[0].name if found.causes else policy.UNKNOWN
         why = policy.refusal(self.journal.since(policy.WINDOW), cause, self.asked.policy, clock.now())
         if why and why.kind != "limit":
@@ -147,8 +152,9 @@ class _Responder:
 
     def _do(self, step: str, found: Diagnosis) -> str:
         if step == policy.ROLLBACK:
-            facts = activation.roll_back(self.store, self.service, self._given.checks, self._given.timeout, f"alert {self.asked.alert}",
-                                         drain=Drain(DRAIN, True))
+            facts = activation.roll_back(
+                self.store, self.service, self._given.checks, self._given.timeout, f"alert {self.asked.alert}", drain=Drain(DRAIN, True)
+            )
             return f"Release {facts['previous']} was rolled back to {facts['target']['id']}."
         if step == policy.MEND:
             return remedies.apply(self.layout, self.service, found.causes[0], found.evidence, self.allowed)
@@ -159,15 +165,35 @@ class _Responder:
         """Open the incident, and write down how it ended. The response comes last: without it the next alert opens another incident."""
         did = " ".join(self.done) or ("Nothing was done." if not why else f"{why}.")
         told = f"{_seen(found)} {did} " + (f"Left: {left[0].text} {left[0].todo}." if left else "The service is well.")
-        record = incidents.open_incident(self.layout, {
-            "title": f"{self.asked.alert}: {found.causes[0].text if found.causes else _unwell(found).text}",
-            "severity": self.asked.severity if left else 3 if outcome == "mended" else 2, "env": self.asked.env,
-            "release": self.store.live(), "summary": told, "cause": f"alert {response.cause}", "evidence": {
-                "alert": f"{self.asked.alert} {self.asked.text}".strip(), "actions": self.done,
-                "causes": [each.text for each in found.causes], "before": found.evidence.facts(), "left": [each.text for each in left]}})
+        record = incidents.open_incident(
+            self.layout,
+            {
+                "title": f"{self.asked.alert}: {found.causes[0].text if found.causes else _unwell(found).text}",
+                "severity": self.asked.severity if left else 3 if outcome == "mended" else 2,
+                "env": self.asked.env,
+                "release": self.store.live(),
+                "summary": told,
+                "cause": f"alert {response.cause}",
+                "evidence": {
+                    "alert": f"{self.asked.alert} {self.asked.text}".strip(),
+                    "actions": self.done,
+                    "causes": [each.text for each in found.causes],
+                    "before": found.evidence.facts(),
+                    "left": [each.text for each in left],
+                },
+            },
+        )
         with contextlib.suppress(OSError):
-            history.record(self.layout, "responded", told, alert=self.asked.alert, cause=response.cause, actions=list(response.actions),
-                           outcome=outcome, incident=record["id"])
+            history.record(
+                self.layout,
+                "responded",
+                told,
+                alert=self.asked.alert,
+                cause=response.cause,
+                actions=list(response.actions),
+                outcome=outcome,
+                incident=record["id"],
+            )
         self.journal.write(dataclasses.replace(response, outcome=outcome, incident=record["id"]))
         return Answer(outcome, told, response.cause, response.actions, record["id"], True)
 
@@ -200,8 +226,15 @@ def _wish(lock: deploy_lock.DeployLock, asked: Asked) -> dict[str, t.Any]:
     """What this process asks the lock for. A lock of a response that was killed on this host is taken over at once."""
     held = lock.look() or {}
     gone = held["token"] if held.get("process") and deploy_lock.is_gone(held["process"]) else None
-    return {"owner": history.who(), "reason": f"response to {asked.alert}", "env": asked.env, "host": deploy_lock.here(), "expiry": EXPIRY,
-            "process": deploy_lock.process_name(os.getpid()), "gone": gone}
+    return {
+        "owner": history.who(),
+        "reason": f"response to {asked.alert}",
+        "env": asked.env,
+        "host": deploy_lock.here(),
+        "expiry": EXPIRY,
+        "process": deploy_lock.process_name(os.getpid()),
+        "gone": gone,
+    }
 
 
 def _seen(found: Diagnosis) -> str:
@@ -210,5 +243,10 @@ def _seen(found: Diagnosis) -> str:
 
 def _unwell(found: Diagnosis) -> Cause:
     seen = found.evidence
-    return Cause(policy.UNKNOWN, "possible", f"{seen.failed} of {seen.checks} checks fail: {seen.fault}.", (seen.fault,),
-                 "Look at it with ansible-playbook mobius.ops.status")
+    return Cause(
+        policy.UNKNOWN,
+        "possible",
+        f"{seen.failed} of {seen.checks} checks fail: {seen.fault}.",
+        (seen.fault,),
+        "Look at it with ansible-playbook mobius.ops.status",
+    )

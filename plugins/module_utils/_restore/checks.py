@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Every check of an archive before it is restored; nothing is written."""
+
 from __future__ import annotations
 
 import contextlib
@@ -58,8 +59,14 @@ class Checked:
     def facts(self) -> dict[str, t.Any]:
         """What a result says of it."""
         manifest = self.archive.manifest
-        return {"archive": self.archive.path, "env": manifest["env"], "created": manifest.get("created"),
-                "release": manifest.get("release"), "status": self.status, "restored": self.components}
+        return {
+            "archive": self.archive.path,
+            "env": manifest["env"],
+            "created": manifest.get("created"),
+            "release": manifest.get("release"),
+            "status": self.status,
+            "restored": self.components,
+        }
 
 
 @contextlib.contextmanager
@@ -71,8 +78,12 @@ def checked(request: Request, meter: Meter | None = None, extracted: bool = Fals
     """
     with Archive(request.archive, hashing=True) as archive:
         if archive.manifest.get("incomplete"):
-            raise IntegrityError(f"archive {request.archive}", "a backup of every file",
-                                 "one that some files could not be taken into, kept aside to look at", "Restore another archive")
+            raise IntegrityError(
+                f"archive {request.archive}",
+                "a backup of every file",
+                "one that some files could not be taken into, kept aside to look at",
+                "Restore another archive",
+            )
         digest, status = backup_catalog.check_sidecar(archive, request.allow_unverified, request.policy)
         _guard_env(archive, request)
         components = _choose(archive, request.components)
@@ -87,8 +98,12 @@ def _guard_env(archive: Archive, request: Request) -> None:
     theirs = archive.manifest["env"]
     wanted = f"{theirs} onto {request.env}"
     if theirs != request.env and " ".join((request.allow_env or "").split()) != wanted:
-        raise InputError(f"archive {request.archive}", f"a backup of env {request.env}", f"one of env {theirs}",
-                         f"To do this on purpose, set allow_env (mobius_restore_allow_env) to '{wanted}'")
+        raise InputError(
+            f"archive {request.archive}",
+            f"a backup of env {request.env}",
+            f"one of env {theirs}",
+            f"To do this on purpose, set allow_env (mobius_restore_allow_env) to '{wanted}'",
+        )
 
 
 def refuse_env_link(layout: Layout, source: Checked) -> None:
@@ -102,9 +117,12 @@ def refuse_env_link(layout: Layout, source: Checked) -> None:
             target = paths.to_disk(entry["target"])
             if not os.path.islink(layout.env_file) or os.readlink(layout.env_file) != target:
                 make = wording.printable(f"ln -s {shlex.quote(target)} {shlex.quote(layout.env_file)}")
-                raise InputError(f"archive {source.archive.path}", f"{name} as a file, or as the link that is there now",
-                                 f"a link to {wording.printable(target)}",
-                                 f"When that is right, make it first: {make}. Or leave out the component config")
+                raise InputError(
+                    f"archive {source.archive.path}",
+                    f"{name} as a file, or as the link that is there now",
+                    f"a link to {wording.printable(target)}",
+                    f"When that is right, make it first: {make}. Or leave out the component config",
+                )
 
 
 def _choose(archive: Archive, names: list[str]) -> list[str]:
@@ -113,8 +131,12 @@ def _choose(archive: Archive, names: list[str]) -> list[str]:
         chosen = [name for name in chosen if name in there]
     missing = [name for name in chosen if name not in there]
     if missing or not chosen:
-        raise InputError(f"archive {archive.path}", "components " + ", ".join(chosen or names),
-                         ", ".join(there) or "none at all", "Choose among those, or another archive")
+        raise InputError(
+            f"archive {archive.path}",
+            "components " + ", ".join(chosen or names),
+            ", ".join(there) or "none at all",
+            "Choose among those, or another archive",
+        )
     return chosen
 
 

@@ -5,6 +5,7 @@
 While the service is stopped, what is there is dumped into the component that is put aside, so that it comes back with it. The journal's
 ``external`` says that the command which replaces it has begun.
 """
+
 from __future__ import annotations
 
 import os
@@ -24,8 +25,12 @@ def require(layout: Layout, archive: str, source: Checked) -> tuple[bool, list[s
     """
     there, commands = any(entry["path"] == external_state.MEMBER for entry in source.entries), external_state.load(layout)
     if there and not commands.get("restore"):
-        raise InputError(f"archive {archive}", f"the command restore in {external_state.SETTING}, for it has a dump", "none",
-                         "Set it and run mobius.ops.setup, or restore other components than database")
+        raise InputError(
+            f"archive {archive}",
+            f"the command restore in {external_state.SETTING}, for it has a dump",
+            "none",
+            "Set it and run mobius.ops.setup, or restore other components than database",
+        )
     lacks = bool(commands.get("dump")) and external_state.COMPONENT in source.components and not there
     return there, [f"{archive} has no dump of the external state, which stays as it is."] if lacks else []
 
@@ -56,8 +61,9 @@ def put_back(layout: Layout, journal: Journal) -> None:
         return
     if not external_state.restore(layout):
         journal.update(external=False)
-        raise StateError("the external state", "a dump of what was there before", "none",
-                         "It is as the restore left it: restore a safety backup")
+        raise StateError(
+            "the external state", "a dump of what was there before", "none", "It is as the restore left it: restore a safety backup"
+        )
     journal.update(external=False)
 
 

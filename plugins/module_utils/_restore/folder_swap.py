@@ -5,6 +5,7 @@
 Each file system has one private work folder, ``.restore-<token>``: ``new/`` holds what was staged, ``old/`` what was
 replaced, ``found/`` what somebody else put in the place of either meanwhile.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -65,8 +66,14 @@ class Swap:
         if not self.mounted:
             return [(self.target, self.staged, self.replaced if self.existed else "")]
         old, new = set(self.old), set(self.new)
-        return [(os.path.join(self.target, name), os.path.join(self.staged, name) if name in new else "",
-                 os.path.join(self.replaced, name) if name in old else "") for name in sorted(old | new)]
+        return [
+            (
+                os.path.join(self.target, name),
+                os.path.join(self.staged, name) if name in new else "",
+                os.path.join(self.replaced, name) if name in old else "",
+            )
+            for name in sorted(old | new)
+        ]
 
 
 def facts(swaps: list[Swap]) -> dict[str, t.Any]:
@@ -92,8 +99,12 @@ def plan(layout: Layout, components: list[str]) -> list[Swap]:
         target = layout.component(component)
         mounted, below = mounts.inside(target)
         if below:
-            raise StateError(f"component {component}", f"no file system mounted inside of {target}", f"one at {below[0]}",
-                             "Unmount it while this runs, or keep what is in it outside of the component")
+            raise StateError(
+                f"component {component}",
+                f"no file system mounted inside of {target}",
+                f"one at {below[0]}",
+                "Unmount it while this runs, or keep what is in it outside of the component",
+            )
         base = target if mounted else layout.shared
         for path in [base, target, *(_entries(target) if mounted else ())]:
             held = immutable.of(path)
@@ -105,9 +116,11 @@ def plan(layout: Layout, components: list[str]) -> list[Swap]:
 
 def _entries(mounted: str) -> list[str]:
     """What changes places in a folder that is a mount point."""
-    return [os.path.join(mounted, name) for name in os.listdir(mounted)
-            if name not in _FOREIGN
-            and not (name.startswith((WORK, KEPT, QUARANTINE)) and is_work(name, os.lstat(os.path.join(mounted, name))))]
+    return [
+        os.path.join(mounted, name)
+        for name in os.listdir(mounted)
+        if name not in _FOREIGN and not (name.startswith((WORK, KEPT, QUARANTINE)) and is_work(name, os.lstat(os.path.join(mounted, name))))
+    ]
 
 
 def prepare(swaps: list[Swap], stack: contextlib.ExitStack) -> None:
@@ -132,11 +145,19 @@ def held(journal: Journal, stack: contextlib.ExitStack) -> list[Swap]:
     swaps = swaps_of(journal)
     for work in dict.fromkeys(swap.work for swap in swaps):
         if not os.path.lexists(work):
-            raise StateError("a restore that was interrupted", f"its folder {work}", "none",
-                             "Mount the file system that was there and run this again; if it is lost, see 'A way out of each phase' in "
-                             "docs/architecture.md")
-        _hold(work, swaps, stack, f"Find this user's folder with new, old and found in {os.path.dirname(work)}, "
-                                  f"put it back as {work}, and run this again")
+            raise StateError(
+                "a restore that was interrupted",
+                f"its folder {work}",
+                "none",
+                "Mount the file system that was there and run this again; if it is lost, see 'A way out of each phase' in "
+                "docs/architecture.md",
+            )
+        _hold(
+            work,
+            swaps,
+            stack,
+            f"Find this user's folder with new, old and found in {os.path.dirname(work)}, put it back as {work}, and run this again",
+        )
     return swaps
 
 
@@ -165,8 +186,12 @@ def require_movable(swaps: list[Swap]) -> None:
         for target, staged, replaced in swap.moves():
             for path in filter(None, [staged, replaced and target]):
                 if os.path.isdir(path) and not os.path.islink(path) and not os.access(path, os.W_OK):
-                    raise StateError(f"component {swap.component}", "folders that this user may move",
-                                     f"{os.path.basename(path)} without write permission", "Run this as root (mobius_become)")
+                    raise StateError(
+                        f"component {swap.component}",
+                        "folders that this user may move",
+                        f"{os.path.basename(path)} without write permission",
+                        "Run this as root (mobius_become)",
+                    )
 
 
 def exchange(journal: Journal, swaps: list[Swap], entries: dict[str, dict[str, t.Any]]) -> None:
@@ -251,7 +276,7 @@ def sweep(layout: Layout, kept: t.Iterable[str] = ()) -> tuple[list[str], list[s
                 continue
             with _same_time(base):
                 if work in kept or _filled(work, "found"):
-                    found.append(os.path.join(base, KEPT + name[len(WORK):]))
+                    found.append(os.path.join(base, KEPT + name[len(WORK) :]))
                     os.rename(work, found[-1])
                 else:
                     walk.remove(work)

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The service around a change of its data: kept from others, stopped just before, started after, found well or not."""
+
 from __future__ import annotations
 
 import contextlib
@@ -29,8 +30,14 @@ class Serving:
     :param release_id: the release to put live in the same step; it must have served before.
     """
 
-    def __init__(self, layout: Layout, service: str | None = None, checks: t.Sequence[dict[str, t.Any]] = (),
-                 timeout: float = 60.0, release_id: str | None = None) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        service: str | None = None,
+        checks: t.Sequence[dict[str, t.Any]] = (),
+        timeout: float = 60.0,
+        release_id: str | None = None,
+    ) -> None:
         self.layout = layout
         self.store = ReleaseStore(layout)
         self.service = service_registry.load(layout, service) if service else None
@@ -50,8 +57,12 @@ class Serving:
 
     def facts(self) -> dict[str, t.Any]:
         """What the journal keeps, so that another run can :meth:`adopt` it."""
-        return {"service": self.service.name if self.service else None, "wanted": self.wanted, "previous": self.previous,
-                "target": self.target["id"] if self.target else None}
+        return {
+            "service": self.service.name if self.service else None,
+            "wanted": self.wanted,
+            "previous": self.previous,
+            "target": self.target["id"] if self.target else None,
+        }
 
     def adopt(self, facts: dict[str, t.Any]) -> Serving:
         """The service of an interrupted run, with the checks of this one."""
@@ -77,8 +88,12 @@ class Serving:
         with self.store.switching(), undisturbed():
             running = watch_control.latest(self.layout)
             if running and running.state()["status"] in ("starting", "running"):
-                raise StateError(f"root {self.layout.root}", "no watch", f"watch {running.id}, which has just begun",
-                                 "Wait until the deploy that runs has ended")
+                raise StateError(
+                    f"root {self.layout.root}",
+                    "no watch",
+                    f"watch {running.id}, which has just begun",
+                    "Wait until the deploy that runs has ended",
+                )
             journal = switch_journal.peek(self.layout) if settle else None
             yield rollback.settle_first(self.store, self.service, journal, self.checks, self.timeout)
 
@@ -163,13 +178,17 @@ class Serving:
     def told(self, unmigrated: list[str]) -> list[str]:
         """A warning, when the live release is one whose migration is not in the data."""
         live = self.store.live()
-        return [f"Release {live} is live and its migration is not in the restored data: deploy it again, which migrates."] \
-            if live in unmigrated else []
+        return (
+            [f"Release {live} is live and its migration is not in the restored data: deploy it again, which migrates."]
+            if live in unmigrated
+            else []
+        )
 
 
 @contextlib.contextmanager
 def undisturbed() -> t.Iterator[None]:
     """The end of the session (SIGHUP) is ignored; SIGTERM is an error, once, after which all is put back."""
+
     def end(_number: int, _frame: t.Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise StateError("the restore", "to come to its end", "that it was told to stop (SIGTERM)", "Run it again")

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The end of a restore: what it replaced is saved; and one that was killed is undone, or brought to its end."""
+
 from __future__ import annotations
 
 import contextlib
@@ -28,8 +29,15 @@ from .live_service import Serving
 _TICK = 20_000_000
 #: The result of a run that had only an interrupted one to end.
 _NOTHING: dict[str, t.Any] = {
-    "safety_backup": None, "safety_problems": [], "attributes_lost": [], "unmigrated": [], "downtime": None, "watch": None,
-    "cut": Work().facts(), "cut_text": ""}
+    "safety_backup": None,
+    "safety_problems": [],
+    "attributes_lost": [],
+    "unmigrated": [],
+    "downtime": None,
+    "watch": None,
+    "cut": Work().facts(),
+    "cut_text": "",
+}
 
 
 class SafetyMeter(Meter):
@@ -92,10 +100,20 @@ def _as_of_the_stop(layout: Layout, journal: Journal, meter: Meter, swaps: list[
         places = {swap.component: swap.replaced for swap in swaps if swap.existed}
         if not places or _at_rest(swaps, journal.facts["since"]):
             return None
-        return backup_create.create(_Replaced(layout, places), backup_create.Request(
-            env=journal.facts["env"], components=list(places), dest=layout.backups, allow_changed=True,
-            sign_key=journal.facts.get("sign_key"), dump=False, purpose=backup_purposes.SAFETY,
-            why=f"{backup_purposes.REPLACED}{os.path.basename(journal.facts['archive'])} replaced, as of the stop"), SafetyMeter(meter))
+        return backup_create.create(
+            _Replaced(layout, places),
+            backup_create.Request(
+                env=journal.facts["env"],
+                components=list(places),
+                dest=layout.backups,
+                allow_changed=True,
+                sign_key=journal.facts.get("sign_key"),
+                dump=False,
+                purpose=backup_purposes.SAFETY,
+                why=f"{backup_purposes.REPLACED}{os.path.basename(journal.facts['archive'])} replaced, as of the stop",
+            ),
+            SafetyMeter(meter),
+        )
 
 
 def settle(layout: Layout, serving: Serving, meter: Meter) -> dict[str, t.Any]:
@@ -145,8 +163,15 @@ def _decide(layout: Layout, serving: Serving, journal: Journal, result: dict[str
 def _confirm(layout: Layout, journal: Journal, result: dict[str, t.Any], meter: Meter) -> dict[str, t.Any]:
     facts = journal.facts
     saved = save_replaced(layout, journal, meter)
-    history.record(layout, "restored", "an earlier restore was interrupted at its end", archive=facts["archive"],
-                   components=facts["components"], env=facts["env"], safety_backup=saved["safety"].get("archive"))
+    history.record(
+        layout,
+        "restored",
+        "an earlier restore was interrupted at its end",
+        archive=facts["archive"],
+        components=facts["components"],
+        env=facts["env"],
+        safety_backup=saved["safety"].get("archive"),
+    )
     return {**result, "confirmed": facts["components"], "kept": saved["kept"], "warnings": result["warnings"] + saved["warnings"]}
 
 
@@ -157,8 +182,12 @@ def _put_back(layout: Layout, serving: Serving, journal: Journal) -> list[str]:
     with contextlib.ExitStack() as stack:
         folder_swap.undo(journal, folder_swap.held(journal, stack), keep=tried)
     components: list[str] = journal.facts["components"]
-    history.record(layout, "restore_undone", "an earlier restore was interrupted" + (" and its data not found well" if tried else ""),
-                   components=components)
+    history.record(
+        layout,
+        "restore_undone",
+        "an earlier restore was interrupted" + (" and its data not found well" if tried else ""),
+        components=components,
+    )
     return components
 
 
@@ -195,8 +224,15 @@ def recover(layout: Layout, serving: Serving | None = None, plan: bool = False, 
     serving = serving or Serving(layout)
     with restore_journal.locked(layout, fcntl.LOCK_EX):
         settled = waiting(layout) if plan else settle(layout, serving, meter or Meter())
-    return {"archive": None, "restored": [], **_NOTHING, **settled, "previous": serving.previous,
-            "serving": bool(serving.service) and serving.is_well(), "elapsed": round(time.monotonic() - started, 3)}
+    return {
+        "archive": None,
+        "restored": [],
+        **_NOTHING,
+        **settled,
+        "previous": serving.previous,
+        "serving": bool(serving.service) and serving.is_well(),
+        "elapsed": round(time.monotonic() - started, 3),
+    }
 
 
 def waiting(layout: Layout) -> dict[str, t.Any]:

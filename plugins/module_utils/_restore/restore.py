@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Puts a backup back: everything is staged beside the live folders, then all folders change places, or none does."""
+
 from __future__ import annotations
 
 import contextlib
@@ -25,8 +26,9 @@ from .checks import Checked, Request, checked, present, refuse_env_link, summary
 from .live_service import Serving
 
 
-def restore(layout: Layout, request: Request, serving: Serving | None = None,
-            meter: Meter | None = None) -> tuple[dict[str, t.Any], dict[str, dict[str, int]]]:
+def restore(
+    layout: Layout, request: Request, serving: Serving | None = None, meter: Meter | None = None
+) -> tuple[dict[str, t.Any], dict[str, dict[str, int]]]:
     """Restore. On any error everything is as it was before, the service included, but for one at the very end.
 
     :raises StateError: also when a migration could not be undone; code and data went back all the same, and its facts are the result.
@@ -50,17 +52,29 @@ def restore(layout: Layout, request: Request, serving: Serving | None = None,
     for name in ("unmigrated", "kept", "warnings"):
         result[name] = list(dict.fromkeys(result[name] + settled[name]))
     with contextlib.suppress(OSError):  # the restore stands, on a full disk too
-        history.record(layout, "restored", request.why, archive=request.archive, sha256=source.digest, components=source.components,
-                       env=request.env, source_env=result["env"], safety_backup=result["safety_backup"],
-                       release=result["release"], downtime=result["downtime"], elapsed=result["elapsed"])
+        history.record(
+            layout,
+            "restored",
+            request.why,
+            archive=request.archive,
+            sha256=source.digest,
+            components=source.components,
+            env=request.env,
+            source_env=result["env"],
+            safety_backup=result["safety_backup"],
+            release=result["release"],
+            downtime=result["downtime"],
+            elapsed=result["elapsed"],
+        )
     if work.problem:
         work.problem.facts = result
         raise work.problem
     return result, before
 
 
-def planned(layout: Layout, request: Request, serving: Serving | None = None,
-            meter: Meter | None = None) -> tuple[dict[str, t.Any], dict[str, dict[str, int]]]:
+def planned(
+    layout: Layout, request: Request, serving: Serving | None = None, meter: Meter | None = None
+) -> tuple[dict[str, t.Any], dict[str, dict[str, int]]]:
     """What :func:`restore` would do; nothing is written. :raises OpsError: when it would be refused."""
     started = time.monotonic()
     layout.require()
@@ -92,8 +106,14 @@ class _Work:
         """All of it."""
         self.require()
         journal = restore_journal.Journal.begin(
-            self._layout, archive=self._request.archive, env=self._request.env, components=self._source.components,
-            sign_key=self._request.sign_key, made=self._made(), **self._serving.facts())
+            self._layout,
+            archive=self._request.archive,
+            env=self._request.env,
+            components=self._source.components,
+            sign_key=self._request.sign_key,
+            made=self._made(),
+            **self._serving.facts(),
+        )
         stack = contextlib.ExitStack()
         try:
             folder_swap.prepare(self._swaps, stack)
@@ -127,13 +147,24 @@ class _Work:
         """What the result of the module says of it."""
         serving, warnings = self._serving, list(self._warnings)
         for note in self._lost.values():
-            warnings.append(f"{note['files']} files could not be given their attribute {note['name']} "
-                            f"({note['reason']}), the first of them {note['first']}.")
-        return {"safety_backup": self._safety.get("archive"), "safety_problems": self._safety.get("problems", []),
-                "attributes_lost": list(self._lost.values()), "unmigrated": list(self._unmigrated), "downtime": serving.downtime,
-                "cut": serving.cut.facts(), "cut_text": ongoing_work.lost(serving.cut.facts()),
-                "watch": serving.watch, "previous": serving.previous, "serving": bool(serving.service and serving.wanted),
-                "kept": self._kept, "warnings": warnings}
+            warnings.append(
+                f"{note['files']} files could not be given their attribute {note['name']} "
+                f"({note['reason']}), the first of them {note['first']}."
+            )
+        return {
+            "safety_backup": self._safety.get("archive"),
+            "safety_problems": self._safety.get("problems", []),
+            "attributes_lost": list(self._lost.values()),
+            "unmigrated": list(self._unmigrated),
+            "downtime": serving.downtime,
+            "cut": serving.cut.facts(),
+            "cut_text": ongoing_work.lost(serving.cut.facts()),
+            "watch": serving.watch,
+            "previous": serving.previous,
+            "serving": bool(serving.service and serving.wanted),
+            "kept": self._kept,
+            "warnings": warnings,
+        }
 
     def _parts(self) -> list[tuple[list[folder_swap.Swap], list[dict[str, t.Any]]]]:
         """What goes to each file system."""
@@ -159,8 +190,11 @@ class _Work:
         files = [entry for entry in self._source.entries if entry["type"] == "file"]
         self._meter.phase("extract", sum(entry["size"] for entry in files), len(files))
         for swaps, entries in self._parts():
-            self._lost.update(archive_extract.extract(
-                self._source.archive, entries, os.path.join(swaps[0].place, "new"), self._meter, self._source.unread))
+            self._lost.update(
+                archive_extract.extract(
+                    self._source.archive, entries, os.path.join(swaps[0].place, "new"), self._meter, self._source.unread
+                )
+            )
         shared = shared_folders.made(self._layout)
         for swap in self._swaps:  # an archive of before may lack folders that the application needs
             shared_folders.complete(swap.staged, shared, swap.component)
@@ -169,10 +203,19 @@ class _Work:
         """What is there now. It may be damaged, which can be why it is replaced: so it is taken as it is."""
         if not self._request.safety_backup:
             return {}
-        return backup_create.create(self._layout, backup_create.Request(
-            env=self._request.env, components=self._source.components, dest=self._layout.backups, allow_changed=True,
-            sign_key=self._request.sign_key, purpose=backup_purposes.SAFETY,
-            why=backup_purposes.BEFORE + os.path.basename(self._request.archive)), recovery.SafetyMeter(self._meter))
+        return backup_create.create(
+            self._layout,
+            backup_create.Request(
+                env=self._request.env,
+                components=self._source.components,
+                dest=self._layout.backups,
+                allow_changed=True,
+                sign_key=self._request.sign_key,
+                purpose=backup_purposes.SAFETY,
+                why=backup_purposes.BEFORE + os.path.basename(self._request.archive),
+            ),
+            recovery.SafetyMeter(self._meter),
+        )
 
     def _change(self, journal: restore_journal.Journal) -> None:
         """The part in which the service is down."""
@@ -205,8 +248,11 @@ class _Work:
                 external_state.put_back(self._layout, journal)
             serving.start(back=True)
         except (OpsError, OSError) as second:
-            after = "What was there before is back, and is not well either" if self._is_back(journal) else \
-                "Putting back what was there failed too, the next run tries it again"
+            after = (
+                "What was there before is back, and is not well either"
+                if self._is_back(journal)
+                else "Putting back what was there failed too, the next run tries it again"
+            )
             after += f": {second}"
         else:
             serves = serving.wanted
@@ -214,8 +260,16 @@ class _Work:
         told.then(after)
         told.facts = {**told.facts, **self.result(), "serving": serves, "put_back": self._is_back(journal)}
         with contextlib.suppress(OSError):
-            history.record(self._layout, "restore_failed", str(told), archive=self._request.archive, env=self._request.env,
-                           components=self._source.components, safety_backup=self._safety.get("archive"), downtime=serving.downtime)
+            history.record(
+                self._layout,
+                "restore_failed",
+                str(told),
+                archive=self._request.archive,
+                env=self._request.env,
+                components=self._source.components,
+                safety_backup=self._safety.get("archive"),
+                downtime=serving.downtime,
+            )
         raise told from error
 
     @staticmethod

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What needs attention on a host and has no verdict of its own: jobs that are stuck, errors that are new, disks that fill up."""
+
 from __future__ import annotations
 
 import collections
@@ -67,7 +68,7 @@ def days_left(layout: Layout, now: datetime.datetime) -> dict[str, float | None]
     for sample in series.read(layout, now - datetime.timedelta(days=_DAYS)):
         for name, value in sample["figures"].items():
             if name.startswith(_USED):
-                days[name[len(_USED):]][clock.parse(sample["when"]).toordinal()] = value
+                days[name[len(_USED) :]][clock.parse(sample["when"]).toordinal()] = value
     found: dict[str, float | None] = {}
     for mount, used in sorted(days.items()):
         if len(used) <= _LEAST:

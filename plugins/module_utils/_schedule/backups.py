@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The jobs backup and verify: what the playbooks backup and verify_backups do, by the same code."""
+
 from __future__ import annotations
 
 import typing as t
@@ -35,5 +36,6 @@ def verify(layout: Layout, wanted: Wanted) -> Ended:
     """Verify every archive."""
     found: dict[str, t.Any] = asked.look({**wanted.options["verify"], "env": wanted.env, "root": layout.root}, Meter())
     bad = [{name: one[name] for name in ("archive", "status", "reason")} for one in found["backups"] if one["status"] != "verified"]
-    return Ended("verified" if found["well"] else "not_verified", found["message"], found["well"],
-                 evidence={"archives": bad[:_NAMED]} if bad else {})
+    return Ended(
+        "verified" if found["well"] else "not_verified", found["message"], found["well"], evidence={"archives": bad[:_NAMED]} if bad else {}
+    )

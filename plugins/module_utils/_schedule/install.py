@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Bring about the schedule of a host: its record, its code, its timers."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -67,8 +68,11 @@ def plan(layout: Layout, request: Request, write: bool) -> Plan:
     _require(layout, request)
     before = record.load(layout)
     (_python, *argv), environment = detach.command(layout, program, layout.root, write)
-    environment = {"PATH": PATH, "MOBIUS_OPERATOR": "schedule",
-                   **{name: value for name, value in environment.items() if name.startswith("PYTHON")}}
+    environment = {
+        "PATH": PATH,
+        "MOBIUS_OPERATOR": "schedule",
+        **{name: value for name, value in environment.items() if name.startswith("PYTHON")},
+    }
     jobs, texts = {}, {}
     for name, calendar in request.calendars.items():
         options = {module: request.options[module] for module in JOBS[name].takes if request.options.get(module) is not None}

@@ -4,6 +4,7 @@
 
 It leaves a record of each run, opens an incident when a job fails that must not, and pages at once.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -74,8 +75,16 @@ def _alone(layout: Layout, job: Job, wanted: Wanted) -> int:
     message = wording.clean(redactor.text(ended.message))
     status = 0 if ended.good or ended.good is None else 1
     now = clock.iso()
-    run_ = dataclasses.replace(begun, ended=now, outcome=ended.outcome, message=message, good=ended.good, status=status,
-                               seconds=round(time.monotonic() - began, 1), last_good=now if ended.good else begun.last_good)
+    run_ = dataclasses.replace(
+        begun,
+        ended=now,
+        outcome=ended.outcome,
+        message=message,
+        good=ended.good,
+        status=status,
+        seconds=round(time.monotonic() - began, 1),
+        last_good=now if ended.good else begun.last_good,
+    )
     incident, new = _told(layout, job, wanted, dataclasses.replace(ended, message=message))
     record.note(layout, dataclasses.replace(run_, incident=incident))
     if new or any(opened):

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The jobs that a host can do by itself. Another one is one more line in :data:`JOBS`."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -44,11 +45,27 @@ class Job:
 #: Names of the jobs that take the steps of a cadence.
 CADENCES = ("weekly", "monthly", "quarterly")
 
-JOBS = {job.name: job for job in (
-    Job("backup", "backup", backups.back_up, ("backup", "prune"), 6 * 3600, 900, _ACCOUNTS, True, 5400, 2),
-    Job("verify", "verification of backups", backups.verify, ("verify",), 6 * 3600, 1800, _ACCOUNTS, True, 5400, 2),
-    Job("escalate", "paging", paging.page, (), 50, 1),
-    *(Job(cadence, f"{cadence} maintenance", upkeep.job(cadence), ("maintenance",), 12 * 3600, 1800, heavy=True, patience=5400, severity=3,
-          free=True) for cadence in CADENCES),
-    Job("metrics", "look at host and service", sampling.look, ("metrics",), 50, 1, "CAP_DAC_READ_SEARCH CAP_SYS_PTRACE", watches=True),
-)}
+JOBS = {
+    job.name: job
+    for job in (
+        Job("backup", "backup", backups.back_up, ("backup", "prune"), 6 * 3600, 900, _ACCOUNTS, True, 5400, 2),
+        Job("verify", "verification of backups", backups.verify, ("verify",), 6 * 3600, 1800, _ACCOUNTS, True, 5400, 2),
+        Job("escalate", "paging", paging.page, (), 50, 1),
+        *(
+            Job(
+                cadence,
+                f"{cadence} maintenance",
+                upkeep.job(cadence),
+                ("maintenance",),
+                12 * 3600,
+                1800,
+                heavy=True,
+                patience=5400,
+                severity=3,
+                free=True,
+            )
+            for cadence in CADENCES
+        ),
+        Job("metrics", "look at host and service", sampling.look, ("metrics",), 50, 1, "CAP_DAC_READ_SEARCH CAP_SYS_PTRACE", watches=True),
+    )
+}

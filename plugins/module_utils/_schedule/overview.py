@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a host does by itself, as an operator reads it: when each job runs next, how its last run ended, what is overdue."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -63,8 +64,19 @@ def _row(layout: Layout, schedule: Schedule, name: str, planned: Planned, findin
             state = "stopped"
     good = state in ("scheduled", "running", "done", "skipped")
     last = (run.ended or run.began) if run else None
-    return Row(name, planned.calendar, following, last, state, run.outcome if run else "", run.message if run else "",
-               run.seconds if run else None, run.incident if run else None, run.last_good if run else None, good)
+    return Row(
+        name,
+        planned.calendar,
+        following,
+        last,
+        state,
+        run.outcome if run else "",
+        run.message if run else "",
+        run.seconds if run else None,
+        run.incident if run else None,
+        run.last_good if run else None,
+        good,
+    )
 
 
 def allowed(name: str) -> float:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The job escalate: what the playbook escalate does on a host."""
+
 from __future__ import annotations
 
 from .._people import service

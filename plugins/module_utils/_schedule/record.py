@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a host does by itself, and what became of it: ``state/schedule.json``, and ``state/schedule/<job>.json`` of each job's last run."""
+
 from __future__ import annotations
 
 import contextlib
@@ -51,8 +52,12 @@ def load(layout: Layout) -> Schedule | None:
     found = records.read(path(layout), records.SCHEDULE)
     if found is None:
         return None
-    return Schedule(found["env"], found["service"], found["code"], {
-        name: Planned(**{each.name: job[each.name] for each in dataclasses.fields(Planned)}) for name, job in found["jobs"].items()})
+    return Schedule(
+        found["env"],
+        found["service"],
+        found["code"],
+        {name: Planned(**{each.name: job[each.name] for each in dataclasses.fields(Planned)}) for name, job in found["jobs"].items()},
+    )
 
 
 def require(layout: Layout) -> Schedule:

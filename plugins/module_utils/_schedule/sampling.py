@@ -5,6 +5,7 @@
 A watch that runs judges the service itself, and whoever holds the deploy lock changes it on purpose: then a service that is down is only
 noted. One that was stopped by an operator is not down.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -52,8 +53,14 @@ class Request:
     @classmethod
     def read(cls, options: t.Mapping[str, t.Any], service: str) -> Request:
         """The request of a record. :raises InputError: when something in it has a wrong value."""
-        return cls(service, health.normalize_all(options["checks"], options["headers"], options["secret_headers"]),
-                   thresholds.merge(options["thresholds"]), tuple(options["mounts"]), options["every"], options["keep_days"])
+        return cls(
+            service,
+            health.normalize_all(options["checks"], options["headers"], options["secret_headers"]),
+            thresholds.merge(options["thresholds"]),
+            tuple(options["mounts"]),
+            options["every"],
+            options["keep_days"],
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,8 +89,11 @@ def look(layout: Layout, wanted: Wanted) -> Ended:
     troubles = [_full(metric, disks) for metric in full]
     if found.fault and not busy:
         troubles.insert(0, _down(layout, request.service, found))
-    said = [f"{request.service} is {found.status}" + (f": {found.fault}" if found.fault else ""), busy,
-            *(host_metrics.told(metric) for metric in full)]
+    said = [
+        f"{request.service} is {found.status}" + (f": {found.fault}" if found.fault else ""),
+        busy,
+        *(host_metrics.told(metric) for metric in full),
+    ]
     seen, over = _settled(before.seen, now, [each.cause for each in troubles], bool(found.fault))
     if due or seen != before.seen:
         _save(layout, Looked(clock.iso(now) if due else before.sampled, seen))
@@ -94,8 +104,12 @@ def _sample(request: Request, found: Found, disks: list[dict[str, t.Any]]) -> li
     """The figures of one sample; without psutil only those of disks."""
     disks = [*disks, *filter(None, [_bytes(metric["subject"]) for metric in disks if metric["metric"] == "disk_pct"])]
     try:
-        return [*host_metrics.collect({"window": 1.0, "pid": found.pid, "restarts": found.restarts,
-                                       "thresholds": request.thresholds})["metrics"], *disks]
+        return [
+            *host_metrics.collect({"window": 1.0, "pid": found.pid, "restarts": found.restarts, "thresholds": request.thresholds})[
+                "metrics"
+            ],
+            *disks,
+        ]
     except OpsError:
         return disks
 
@@ -128,8 +142,9 @@ def _once(layout: Layout, request: Request) -> Found:
     if status == "stopped" or (live is None and known.deployed):
         return Found(status, "", pid, restarts, None)
     redactor = dotenv.Redactor(layout.env_file)
-    checks = probe.hiding([probe.fill({**check, "timeout": min(check["timeout"], LIMIT)}, live) for check in request.checks],
-                          redactor.secrets)
+    checks = probe.hiding(
+        [probe.fill({**check, "timeout": min(check["timeout"], LIMIT)}, live) for check in request.checks], redactor.secrets
+    )
     samples = health.sample_all(checks) if pid else []
     figures = health.summarize(samples, request.thresholds)
     failed = health.outcome(samples) == "failed"
@@ -171,8 +186,13 @@ def _down(layout: Layout, name: str, found: Found) -> Trouble:
 
 def _full(metric: dict[str, t.Any], disks: list[dict[str, t.Any]]) -> Trouble:
     what = "full" if metric["metric"] == "disk_pct" else "out of inodes"
-    return Trouble(f"{DISK}:{metric['subject']}", _DISK_SEVERITY, f"{metric['subject']} is nearly {what}",
-                   f"{host_metrics.told(metric)}. {metric['todo']}", {"disks": [host_metrics.told(each) for each in disks]})
+    return Trouble(
+        f"{DISK}:{metric['subject']}",
+        _DISK_SEVERITY,
+        f"{metric['subject']} is nearly {what}",
+        f"{host_metrics.told(metric)}. {metric['todo']}",
+        {"disks": [host_metrics.told(each) for each in disks]},
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,7 +227,6 @@ def _settled(seen: dict[str, str], now: datetime.datetime, there: list[str], unc
     :param unclear: whether the service is down while others look after it.
     """
     present = [*there, *([DOWN] if unclear and DOWN in seen else [])]
-    gone = [cause for cause, last in seen.items()
-            if cause not in present and (now - clock.parse(last)).total_seconds() >= DWELL]
+    gone = [cause for cause, last in seen.items() if cause not in present and (now - clock.parse(last)).total_seconds() >= DWELL]
     kept = {cause: last for cause, last in seen.items() if cause not in present and cause not in gone}
     return {**kept, **{cause: clock.iso(now) for cause in present}}, gone

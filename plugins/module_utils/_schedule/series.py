@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Samples of host and service over time: ``state/metrics/<day>.jsonl``, a line a sample, a file a day (UTC), for so many days."""
+
 from __future__ import annotations
 
 import contextlib
@@ -53,6 +54,8 @@ def read(layout: Layout, since: datetime.datetime) -> t.Iterator[dict[str, t.Any
             for line in records.lines(os.path.join(folder(layout), name)):
                 with contextlib.suppress(ValueError):
                     found = documents.parse(line)
-                    if not shapes.fault(found, {"when": shapes.moment, "figures": {str: shapes.number}}) \
-                            and clock.parse(found["when"]) >= since:
+                    if (
+                        not shapes.fault(found, {"when": shapes.moment, "figures": {str: shapes.number}})
+                        and clock.parse(found["when"]) >= since
+                    ):
                         yield found

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Incidents of what a host finds by itself: one for each cause, whose people are paged at once."""
+
 from __future__ import annotations
 
 import contextlib
@@ -25,9 +26,20 @@ def open_once(layout: Layout, wanted: Wanted, trouble: Trouble) -> tuple[str, bo
     release = None
     with contextlib.suppress(OpsError):
         release = ReleaseStore(layout).live()
-    return str(opening.open_incident(layout, {
-        "title": trouble.title, "severity": trouble.severity, "env": wanted.env, "release": release, "summary": trouble.summary,
-        "cause": trouble.cause, "evidence": dict(trouble.evidence)})["id"]), True
+    return str(
+        opening.open_incident(
+            layout,
+            {
+                "title": trouble.title,
+                "severity": trouble.severity,
+                "env": wanted.env,
+                "release": release,
+                "summary": trouble.summary,
+                "cause": trouble.cause,
+                "evidence": dict(trouble.evidence),
+            },
+        )["id"]
+    ), True
 
 
 def over(layout: Layout, wanted: Wanted, gone: str, why: str) -> list[str]:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The timers of a host's jobs under systemd: a ``.service`` and a ``.timer`` for each job."""
+
 from __future__ import annotations
 
 import contextlib
@@ -41,7 +42,9 @@ Nice=10
 IOSchedulingClass=idle
 """
 #: Helpers of backups limit themselves by ``prlimit64``, which is none of ``@resources``.
-_SANDBOX = unit_file.CLOSED + """\
+_SANDBOX = (
+    unit_file.CLOSED
+    + """\
 AmbientCapabilities=
 ProtectHome=read-only
 ProtectProc=invisible
@@ -51,6 +54,7 @@ RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 MemoryDenyWriteExecute=true
 SystemCallFilter=~@resources
 """
+)
 _TIMER = """\
 # Written by mobius.ops.schedule; changes are overwritten.
 [Unit]
@@ -72,8 +76,11 @@ def require_systemd() -> None:
     """:raises StateError: when nothing here can run timers."""
     if os.geteuid() or not systemd.is_init():
         found = "this host runs no systemd" if not systemd.is_init() else "timers of systemd need root"
-        raise StateError(f"timers: {found}", todo="Use a schedule of AWX, or cron on the controller, such as: * * * * * "
-                         "ansible-playbook mobius.ops.escalate, and 15 2 * * * ansible-playbook mobius.ops.backup")
+        raise StateError(
+            f"timers: {found}",
+            todo="Use a schedule of AWX, or cron on the controller, such as: * * * * * "
+            "ansible-playbook mobius.ops.escalate, and 15 2 * * * ansible-playbook mobius.ops.backup",
+        )
 
 
 def period(job: str, calendar: str) -> float:
@@ -82,8 +89,11 @@ def period(job: str, calendar: str) -> float:
     todo = "Give one such as *-*-* 02:15 or Mon 04:00 (systemd.time(7)), or off"
     if not _CALENDAR.fullmatch(calendar):
         raise InputError(f"{subject}: {calendar[:60]!r} is no calendar event of systemd", todo=todo)
-    done = commands.capture(["systemd-analyze", "calendar", f"--iterations={_ITERATIONS}", "--", calendar],
-                            env={**os.environ, "TZ": "UTC", "LC_ALL": "C.UTF-8"}, what=subject)
+    done = commands.capture(
+        ["systemd-analyze", "calendar", f"--iterations={_ITERATIONS}", "--", calendar],
+        env={**os.environ, "TZ": "UTC", "LC_ALL": "C.UTF-8"},
+        what=subject,
+    )
     if done.returncode:
         raise InputError(f"{subject}: {calendar[:60]!r} is no calendar event of systemd", todo=todo)
     runs = [_moment(text) for text in _MOMENT.findall(done.stdout)]
@@ -97,8 +107,9 @@ def name_of(service: str, env: str, job: str) -> str:
     return f"{service}-{env}-{job}"
 
 
-def texts(layout: Layout, name: str, job: Job, calendar: str, argv: list[str], environment: dict[str, str],
-          writable: t.Iterable[str]) -> dict[str, str]:
+def texts(
+    layout: Layout, name: str, job: Job, calendar: str, argv: list[str], environment: dict[str, str], writable: t.Iterable[str]
+) -> dict[str, str]:
     """Unit file -> text of a job's two units.
 
     :param writable: folders outside of the root that it writes to.
@@ -110,11 +121,23 @@ def texts(layout: Layout, name: str, job: Job, calendar: str, argv: list[str], e
     description = f"mobius.ops {job.what} of {layout.root}"
     return {
         f"{name}.service": _SERVICE.format(
-            description=systemd.literal(description), record=systemd.literal(layout.path("state", "schedule.json")), environment=lines,
-            command=systemd.command_line(argv), limit=job.limit + job.patience, name=name, gentle=_GENTLE if job.heavy else "",
-            sandbox="" if job.free else sandbox),
-        f"{name}.timer": _TIMER.format(description=systemd.literal(f"When to run: {description}"), calendar=calendar, delay=job.delay,
-                                       accuracy=60 if job.heavy else 1, name=name)}
+            description=systemd.literal(description),
+            record=systemd.literal(layout.path("state", "schedule.json")),
+            environment=lines,
+            command=systemd.command_line(argv),
+            limit=job.limit + job.patience,
+            name=name,
+            gentle=_GENTLE if job.heavy else "",
+            sandbox="" if job.free else sandbox,
+        ),
+        f"{name}.timer": _TIMER.format(
+            description=systemd.literal(f"When to run: {description}"),
+            calendar=calendar,
+            delay=job.delay,
+            accuracy=60 if job.heavy else 1,
+            name=name,
+        ),
+    }
 
 
 def installed(names: t.Iterable[str]) -> dict[str, str]:
@@ -169,8 +192,10 @@ def active(timer: str) -> bool:
 
 def next_run(timer: str) -> str | None:
     """When a timer elapses next; ``None`` when that cannot be told, as while its job runs."""
-    done = commands.capture(["systemctl", "--no-ask-password", "show", timer, "--property=NextElapseUSecRealtime"],
-                            env={**os.environ, "TZ": "UTC", "LC_ALL": "C.UTF-8"})
+    done = commands.capture(
+        ["systemctl", "--no-ask-password", "show", timer, "--property=NextElapseUSecRealtime"],
+        env={**os.environ, "TZ": "UTC", "LC_ALL": "C.UTF-8"},
+    )
     found = _MOMENT.search(done.stdout)
     return clock.iso(_moment(found.group())) if found else None
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The jobs weekly, monthly and quarterly: what the playbook maintenance does, by the same code."""
+
 from __future__ import annotations
 
 import functools

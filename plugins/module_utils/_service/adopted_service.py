@@ -4,6 +4,7 @@
 
 It is asked, watched, backed up and cleaned up as others are. It has no releases, so nothing switches or rolls back.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -37,9 +38,24 @@ def build_spec(layout: Layout, params: dict[str, t.Any]) -> dict[str, t.Any]:
     if unit and not _is_known(unit):
         raise InputError(f"unit {unit}", "a unit that systemd of this host knows", "none", "Correct mobius_adopted, or leave unit out")
     return {
-        "name": name, "manager": MANAGER, "unit": unit, "command": [], "working_dir": layout.root, "app": None, "environment": {},
-        "env_file": layout.env_file, "port": params["port"], "host": params["host"], "user": None, "console_log": params["log"] or "",
-        "stop_timeout": 90, "restart_delay": 1, "restart_limit": 10, "restart_window": 60, "writable": [], "slots": None,
+        "name": name,
+        "manager": MANAGER,
+        "unit": unit,
+        "command": [],
+        "working_dir": layout.root,
+        "app": None,
+        "environment": {},
+        "env_file": layout.env_file,
+        "port": params["port"],
+        "host": params["host"],
+        "user": None,
+        "console_log": params["log"] or "",
+        "stop_timeout": 90,
+        "restart_delay": 1,
+        "restart_limit": 10,
+        "restart_window": 60,
+        "writable": [],
+        "slots": None,
         "job_programs": [],
     }
 
@@ -78,7 +94,7 @@ class AdoptedService(node_service.Service):
     def printed(self) -> str:
         if self.spec["console_log"]:
             return foreign.read_end(self.spec["console_log"], node_service.PRINTED)
-        return "\n".join(systemd.printed(self.unit, node_service.PRINTED_LINES))[-node_service.PRINTED:] if self.unit else ""
+        return "\n".join(systemd.printed(self.unit, node_service.PRINTED_LINES))[-node_service.PRINTED :] if self.unit else ""
 
     def way(self) -> str:
         return ""  # it has its folder as it had it before
@@ -103,8 +119,14 @@ class AdoptedService(node_service.Service):
     def _by_port(self) -> dict[str, t.Any]:
         pid = next((pid for pid in processes.listeners(self.port) if pid), None)
         uptime = round(processes.age(pid), 1) if pid else 0
-        return {"status": "running" if pid else "gone", "pid": pid, "restarts": 0, "uptime": uptime,
-                "started": clock.from_epoch(clock.now().timestamp() - uptime) if pid else None, "last_exit": None}
+        return {
+            "status": "running" if pid else "gone",
+            "pid": pid,
+            "restarts": 0,
+            "uptime": uptime,
+            "started": clock.from_epoch(clock.now().timestamp() - uptime) if pid else None,
+            "last_exit": None,
+        }
 
     def start(self) -> None:
         self.require_manageable()
@@ -117,9 +139,12 @@ class AdoptedService(node_service.Service):
 
     def require_manageable(self) -> None:
         if not self.unit:
-            raise StateError(f"service {self.name}", "a unit of systemd, by which it can be started and stopped",
-                             f"one that was adopted by its port ({self.port}) alone",
-                             "Do it where it is run, or give its unit in mobius_adopted")
+            raise StateError(
+                f"service {self.name}",
+                "a unit of systemd, by which it can be started and stopped",
+                f"one that was adopted by its port ({self.port}) alone",
+                "Do it where it is run, or give its unit in mobius_adopted",
+            )
 
     def place(self) -> node_exceptions.Place:
         pid = self.status()["pid"]
@@ -141,7 +166,11 @@ def lacks(spec: dict[str, t.Any], components: t.Collection[str]) -> list[str]:
         found.append("restart, stop, restore with the service, and mending by diagnose: they need its unit (mobius_adopted, unit)")
         if not spec["console_log"]:
             found.append("what it prints, for diagnose and incidents: it needs its unit or its log (mobius_adopted, log)")
-    needed = {"database": "backups of its data", "uploads": "backups and clean-ups of uploads", "logs": "log reports and rotation",
-              "config": "backups of its settings, and hiding its secrets in what is shown"}
+    needed = {
+        "database": "backups of its data",
+        "uploads": "backups and clean-ups of uploads",
+        "logs": "log reports and rotation",
+        "config": "backups of its settings, and hiding its secrets in what is shown",
+    }
     found += [f"{what}: folders in mobius_adopted has no {component}" for component, what in needed.items() if component not in components]
     return found

@@ -5,6 +5,7 @@
 A switch changes that in one rename. Two units that are enabled and disabled would be two changes, and a host that is
 rebooted between them would start both instances, or none.
 """
+
 from __future__ import annotations
 
 from .._core import systemd
@@ -28,7 +29,9 @@ ExecStart={command}
 WantedBy=multi-user.target
 """
 #: It reads one file, and asks systemd over its socket to start a unit; as root, but without a capability.
-_SANDBOX = unit_file.CLOSED + """\
+_SANDBOX = (
+    unit_file.CLOSED
+    + """\
 CapabilityBoundingSet=
 AmbientCapabilities=
 ProtectHome=read-only
@@ -39,6 +42,7 @@ RestrictAddressFamilies=AF_UNIX
 MemoryDenyWriteExecute=true
 SystemCallFilter=~@privileged @resources
 UMask=0077"""
+)
 #: Nothing of the map gets into the command, it only chooses between two. On a host of an earlier version the service's user can change it.
 _SCRIPT = 'port={first}; grep -qsx "live {second}" "$0" && port={second}; exec systemctl start --no-block "{name}@$port.service"'
 
@@ -54,8 +58,7 @@ class Boot:
         self.unit = f"{name}-boot.service"
         script = _SCRIPT.format(name=name, first=ports[0], second=ports[1])
         command = systemd.command_line(["/bin/sh", "-c", script, map_path])
-        self._text = _UNIT.format(name=name, current=systemd.literal(current), command=command,
-                                  sandbox=_SANDBOX)
+        self._text = _UNIT.format(name=name, current=systemd.literal(current), command=command, sandbox=_SANDBOX)
 
     def current(self) -> bool:
         """Whether it is in place, and enabled."""

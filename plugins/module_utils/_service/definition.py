@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The definition of a service (``spec``), from the options of ``node_service``."""
+
 from __future__ import annotations
 
 import os
@@ -31,44 +32,78 @@ def build_spec(layout: Layout, params: dict[str, t.Any]) -> dict[str, t.Any]:
     command = list(params["command"])
     program = shutil.which(command[0])
     if not program:
-        raise InputError(f"service {name}", f"the program '{command[0]}' on the target", "none on its PATH",
-                         "Install it (mobius.ops.setup does) or correct mobius_command")
+        raise InputError(
+            f"service {name}",
+            f"the program '{command[0]}' on the target",
+            "none on its PATH",
+            "Install it (mobius.ops.setup does) or correct mobius_command",
+        )
     manager = params["manager"] if params["manager"] != "auto" else default_manager()
     limits = unit_file.limits(params)
     environment = {"NODE_ENV": "production", "HOST": params["host"], "PORT": str(params["port"])}
     environment.update({key: str(value) for key, value in (params["environment"] or {}).items()})
     return {
-        "name": name, "manager": manager, "command": [program, *command[1:]], "working_dir": layout.current,
+        "name": name,
+        "manager": manager,
+        "command": [program, *command[1:]],
+        "working_dir": layout.current,
         "app": app_path.checked(layout, params.get("app_path")),
-        "environment": environment, "env_file": layout.env_file, "port": params["port"], "host": params["host"],
-        "user": params["user"], "console_log": os.path.join(layout.component("logs"), "console.log"),
-        "stop_timeout": params["stop_timeout"], "restart_delay": params["restart_delay"],
-        "restart_limit": params["restart_limit"], "restart_window": params["restart_window"],
+        "environment": environment,
+        "env_file": layout.env_file,
+        "port": params["port"],
+        "host": params["host"],
+        "user": params["user"],
+        "console_log": os.path.join(layout.component("logs"), "console.log"),
+        "stop_timeout": params["stop_timeout"],
+        "restart_delay": params["restart_delay"],
+        "restart_limit": params["restart_limit"],
+        "restart_window": params["restart_window"],
         "writable": [layout.component(part) for part in ("uploads", "database", "generated", "logs")],
-        "memory_max": None, **limits, "not_while": restore_journal.journal_path(layout, "swapping"),
-        **_work(params), "slots": None, **(_two_instances(params) if params["proxy_port"] else {}),
+        "memory_max": None,
+        **limits,
+        "not_while": restore_journal.journal_path(layout, "swapping"),
+        **_work(params),
+        "slots": None,
+        **(_two_instances(params) if params["proxy_port"] else {}),
     }
 
 
 def _work(params: dict[str, t.Any]) -> dict[str, t.Any]:
     """What a definition says of the service's work: how it is known, and how long it is waited for."""
-    return {"drain_timeout": params["drain_timeout"], "drain_force": params["drain_force"], "drain_quiet": params.get("drain_quiet") or 0.0,
-            "job_programs": params["job_programs"], "job_id_pattern": params.get("job_id_pattern") or ""}
+    return {
+        "drain_timeout": params["drain_timeout"],
+        "drain_force": params["drain_force"],
+        "drain_quiet": params.get("drain_quiet") or 0.0,
+        "job_programs": params["job_programs"],
+        "job_id_pattern": params.get("job_id_pattern") or "",
+    }
 
 
 def _two_instances(params: dict[str, t.Any]) -> dict[str, t.Any]:
     """What a definition says more when a proxy stands in front of two instances."""
     ports = [params["port"], params["standby_port"], params["proxy_port"]]
     if None in ports or len(set(ports)) < 3:
-        raise InputError(f"service {params['name']}", "three different ports: of the two instances and of the proxy",
-                         ", ".join(map(str, ports)), "Correct mobius_port, mobius_standby_port or mobius_proxy_port")
+        raise InputError(
+            f"service {params['name']}",
+            "three different ports: of the two instances and of the proxy",
+            ", ".join(map(str, ports)),
+            "Correct mobius_port, mobius_standby_port or mobius_proxy_port",
+        )
     check_port = _check_port(params, ports) if params["proxy_certificate"] else 0
     return {
-        "slots": ports[:2], "state": params["application_state"],
-        "proxy": {"host": params["proxy_host"], "port": params["proxy_port"], "certificate": params["proxy_certificate"] or "",
-                  "check_port": check_port, "held_routes": proxy_config.require_routes(params.get("held_routes") or []),
-                  "max_body": params["proxy_max_body"], "max_connections": params["proxy_max_connections"],
-                  "timeout": params["proxy_timeout"], "url": (params["proxy_url"] or "").rstrip("/")},
+        "slots": ports[:2],
+        "state": params["application_state"],
+        "proxy": {
+            "host": params["proxy_host"],
+            "port": params["proxy_port"],
+            "certificate": params["proxy_certificate"] or "",
+            "check_port": check_port,
+            "held_routes": proxy_config.require_routes(params.get("held_routes") or []),
+            "max_body": params["proxy_max_body"],
+            "max_connections": params["proxy_max_connections"],
+            "timeout": params["proxy_timeout"],
+            "url": (params["proxy_url"] or "").rstrip("/"),
+        },
     }
 
 
@@ -76,6 +111,10 @@ def _check_port(params: dict[str, t.Any], others: list[int]) -> int:
     """Where checks ask a proxy that speaks TLS. :raises InputError: when it is none, or somebody else's."""
     port = params["proxy_check_port"]
     if port in others or port not in range(1, 65536):
-        raise InputError(f"service {params['name']}", "a port for checks without TLS, other than " + ", ".join(map(str, others)), str(port),
-                         "Correct mobius_proxy_check_port")
+        raise InputError(
+            f"service {params['name']}",
+            "a port for checks without TLS, other than " + ", ".join(map(str, others)),
+            str(port),
+            "Correct mobius_proxy_check_port",
+        )
     return port

@@ -6,6 +6,7 @@ A module's code is gone from the target as soon as its task ends, so the part ta
 every util that is loaded goes into one zip file, named by its content, and Python runs from that. Its bytecode goes along, so that
 a program starts in half the time; another version of Python than that of the module uses the source.
 """
+
 from __future__ import annotations
 
 import contextlib

@@ -5,6 +5,7 @@
 The application's queue is in its memory: what waits there is lost when it stops. So new renders wait in the proxy while the
 queue is worked off (``held_routes``); all else goes on until nothing is left, and only then everything is held for a moment.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -46,8 +47,15 @@ def of_definition(service: Service) -> Drain:
     return Drain(spec.get("drain_timeout", 0.0), spec.get("drain_force", True), quiet=spec.get("drain_quiet", 0.0))
 
 
-def await_rest(service: Service, instance: Service, age: int, deadline: float, rules: Drain, quiet: float = 0.0,
-               looked: t.Callable[[], None] = lambda: None) -> Work:
+def await_rest(
+    service: Service,
+    instance: Service,
+    age: int,
+    deadline: float,
+    rules: Drain,
+    quiet: float = 0.0,
+    looked: t.Callable[[], None] = lambda: None,
+) -> Work:
     """Wait until an instance works on nothing; what is left when it is to be cut.
 
     :param age: of requests that count, in seconds.
@@ -65,8 +73,12 @@ def await_rest(service: Service, instance: Service, age: int, deadline: float, r
         if not since and time.monotonic() > deadline:
             if rules.force:
                 return work
-            raise StateError(f"instance {instance.name}", f"to come to rest within {rules.timeout:g} s", str(work),
-                             "Try again later, raise mobius_drain_timeout, or set mobius_drain_force to cut them")
+            raise StateError(
+                f"instance {instance.name}",
+                f"to come to rest within {rules.timeout:g} s",
+                str(work),
+                "Try again later, raise mobius_drain_timeout, or set mobius_drain_force to cut them",
+            )
         time.sleep(pause)
 
 
@@ -118,4 +130,5 @@ def _renders_holder(service: SlottedService) -> t.Callable[[], None]:
         if service.spec["proxy"].get("held_routes") and time.monotonic() > until[0] - RENEWED / 2:
             service.proxy.hold(RENEWED, "renders")
             until[0] = time.monotonic() + RENEWED
+
     return hold

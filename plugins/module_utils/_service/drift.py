@@ -6,6 +6,7 @@ The kernel has the environment that a process was started with. It is compared w
 is kept, and an instance that earlier code or systemd has started can be asked too. What else a start used is recorded (``started.json``,
 without values of the ``.env``). Only files that are newer than the process count: it has read all others.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -23,8 +24,13 @@ RECORD = "started.json"
 #: Seconds by which a file may be older than a process that has not read it.
 SLACK = 1.0
 #: Facts of a definition that take effect with a start only -> the settings that they come from.
-SETTINGS = {"command": "mobius_command", "app": "mobius_app_path", "user": "mobius_user", "stop_timeout": "mobius_stop_timeout",
-            **{name: f"mobius_{name}" for name in unit_file.LIMITS}}
+SETTINGS = {
+    "command": "mobius_command",
+    "app": "mobius_app_path",
+    "user": "mobius_user",
+    "stop_timeout": "mobius_stop_timeout",
+    **{name: f"mobius_{name}" for name in unit_file.LIMITS},
+}
 #: What is named when the unit differs in something that is none of the settings, or in what is not known.
 UNIT = "unit"
 
@@ -63,8 +69,10 @@ def _identity(pid: int | None) -> list[int | None] | None:
 
 def _facts(spec: dict[str, t.Any]) -> dict[str, t.Any]:
     unit = unit_file.render(spec) if spec["manager"] == "systemd" else ""
-    return {"settings": {name: spec.get(name) for name in SETTINGS},
-            "unit": hashlib.sha256(unit.encode("utf-8", "surrogateescape")).hexdigest()}
+    return {
+        "settings": {name: spec.get(name) for name in SETTINGS},
+        "unit": hashlib.sha256(unit.encode("utf-8", "surrogateescape")).hexdigest(),
+    }
 
 
 def newer(path: str, moment: float) -> bool:

@@ -6,6 +6,7 @@ systemd reads files of variables by rules of its own, and would give the process
 than this collection hides. The program (``dotenv_rules``) lies in ``lib`` below the root and runs as the service's user, in its sandbox:
 root does nothing with what the file says. All that root does before that is to let this user read the file.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -64,8 +65,12 @@ def require(spec: dict[str, t.Any]) -> None:
     path = spec["env_file"]
     dotenv.read(path)
     if spec["manager"] == "systemd" and os.path.exists(path) and not _may_read(accounts.named(spec["user"]), path):
-        raise StateError(path, f"a file that the user {spec['user']} may read", "one that it may not read, or not get to",
-                         "Let the group of that user read it, or what it leads to")
+        raise StateError(
+            path,
+            f"a file that the user {spec['user']} may read",
+            "one that it may not read, or not get to",
+            "Let the group of that user read it, or what it leads to",
+        )
 
 
 def _may_read(account: accounts.Account, path: str) -> bool:

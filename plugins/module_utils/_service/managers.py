@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The manager of a service of one instance: systemd, a supervisor of this collection, or whatever ran it before it was adopted."""
+
 from __future__ import annotations
 
 import typing as t

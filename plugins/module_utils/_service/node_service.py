@@ -5,6 +5,7 @@
 A definition (``spec``) lies in ``state/service/<name>/spec.json``, without secrets, so that a watch or a rollback
 that runs later and alone knows what to start.
 """
+
 from __future__ import annotations
 
 import abc
@@ -85,14 +86,21 @@ class Service(abc.ABC):
         """:raises StateError: when another program listens on a port that is the service's by a setting."""
         strangers = self.strangers(port)
         if strangers:
-            raise StateError(f"port {port}", f"nobody or the service {self.name} to listen", ", ".join(strangers),
-                             f"Stop that program or give another {setting}")
+            raise StateError(
+                f"port {port}",
+                f"nobody or the service {self.name} to listen",
+                ", ".join(strangers),
+                f"Stop that program or give another {setting}",
+            )
 
     def strangers(self, port: int) -> list[str]:
         """Other programs that listen on a port, in words."""
         mine = self.status()["pid"]
-        return [f"process {pid} ({wording.printable(processes.command_line(pid))})" if pid else "another user's process"
-                for pid in processes.listeners(port) if not mine or mine not in processes.parents(pid)]
+        return [
+            f"process {pid} ({wording.printable(processes.command_line(pid))})" if pid else "another user's process"
+            for pid in processes.listeners(port)
+            if not mine or mine not in processes.parents(pid)
+        ]
 
     @property
     def console(self) -> str:

@@ -5,6 +5,7 @@
 A render is a program that the application has started, and what that one has started. MOBIUS keeps those that wait in memory, where
 nobody sees them; an application that tells of them is asked (``busy_check``).
 """
+
 from __future__ import annotations
 
 import itertools
@@ -120,8 +121,9 @@ def normalize(given: dict[str, t.Any] | None, headers: dict[str, str] | None, se
     check, expression = dict(given), str(given.get("jobs") or "")
     check.pop("jobs", None)
     if not expression:
-        raise InputError("busy_check", "jobs, a JMESPath expression that finds the number or the ids of the jobs", "none",
-                         "Correct mobius_busy_check")
+        raise InputError(
+            "busy_check", "jobs, a JMESPath expression that finds the number or the ids of the jobs", "none", "Correct mobius_busy_check"
+        )
     expressions.require(f"busy_check, {expression}", expression)
     (full,) = health.normalize_all([{"name": "busy", **check}], headers, secret_headers)
     return {**full, "jobs": expression}

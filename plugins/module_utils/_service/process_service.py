@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A service that a supervisor of this collection keeps running (``_service.supervisor``), where there is no systemd."""
+
 from __future__ import annotations
 
 import contextlib
@@ -38,8 +39,14 @@ class ProcessService(node_service.Service):
             state = "restarting"
         started = facts.get("started") if alive else None
         return {
-            "status": state, "pid": facts["pid"] if alive else None, "port": self.port, "manager": "process", "console": self.console,
-            "started": started, "restarts": facts.get("restarts", 0), "last_exit": facts.get("last_exit"),
+            "status": state,
+            "pid": facts["pid"] if alive else None,
+            "port": self.port,
+            "manager": "process",
+            "console": self.console,
+            "started": started,
+            "restarts": facts.get("restarts", 0),
+            "last_exit": facts.get("last_exit"),
             "uptime": (clock.now() - clock.parse(started)).total_seconds() if started else 0,
             "release": self.release_of(facts["pid"]) if alive else None,
         }
@@ -62,8 +69,12 @@ class ProcessService(node_service.Service):
                 return
             time.sleep(0.02)
         log = " ".join(foreign.tail(os.path.join(self.folder, "supervisor.log"), 3))
-        raise ServiceError(f"service {self.name}", f"its supervisor to start within {LAUNCH_TIMEOUT:.0f} s",
-                           log or "nothing from it", "Look into state/service/ below the root")
+        raise ServiceError(
+            f"service {self.name}",
+            f"its supervisor to start within {LAUNCH_TIMEOUT:.0f} s",
+            log or "nothing from it",
+            "Look into state/service/ below the root",
+        )
 
     def way_now(self) -> str:
         facts = self._read()

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Whether a service that was started has become ready: its process runs the release, and every check is well."""
+
 from __future__ import annotations
 
 import time
@@ -52,10 +53,13 @@ def ready(service: Service, checks: list[dict[str, t.Any]], release_id: str | No
 def _refusal(service: Service, release_id: str | None, reason: str, cause: str, remedy: str, redactor: dotenv.Redactor) -> ServiceError:
     """The error: the cause first, then what was found, what to set, and where to read on."""
     attempts = write_attempts.of(service)
-    error = ServiceError(f"release {release_id or 'of service ' + service.name} on port {service.port}", "every readiness check to pass",
-                         f"{cause}; {reason}" if cause else reason,
-                         (remedy + ". " if remedy else "") + f"Its last lines are in this result and in {service.log}",
-                         {"evidence": redactor.value(service.evidence()), "log": service.log, "write_attempts": attempts})
+    error = ServiceError(
+        f"release {release_id or 'of service ' + service.name} on port {service.port}",
+        "every readiness check to pass",
+        f"{cause}; {reason}" if cause else reason,
+        (remedy + ". " if remedy else "") + f"Its last lines are in this result and in {service.log}",
+        {"evidence": redactor.value(service.evidence()), "log": service.log, "write_attempts": attempts},
+    )
     error.then(write_attempts.told(attempts))
     return error
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A service gets another definition: nothing that runs is lost sight of, and nothing is left of what is no longer defined."""
+
 from __future__ import annotations
 
 import shutil
@@ -24,13 +25,20 @@ def refuse_loss(old: node_service.Service | None, new: node_service.Service) -> 
     if old is None or _place(old.spec) == _place(new.spec):
         return
     if not old.deployed:
-        raise StateError(f"service {new.name}", "a root without an adopted service", f"{old.name}, which was adopted",
-                         "Give another mobius_root, or mobius.ops.adopted_service with state absent first")
+        raise StateError(
+            f"service {new.name}",
+            "a root without an adopted service",
+            f"{old.name}, which was adopted",
+            "Give another mobius_root, or mobius.ops.adopted_service with state absent first",
+        )
     lost = [each for each in old.instances() if not _stays(each, old, new) and each.runs()]
     if lost:
-        raise StateError(f"service {new.name}", f"that nothing of it runs when it is moved from {_words(old.spec)} to {_words(new.spec)}",
-                         " and ".join(f"{each.name} running on port {each.port}" for each in lost),
-                         "Nothing was changed. End it first: mobius.ops.stop, then mobius.ops.setup, then mobius.ops.restart")
+        raise StateError(
+            f"service {new.name}",
+            f"that nothing of it runs when it is moved from {_words(old.spec)} to {_words(new.spec)}",
+            " and ".join(f"{each.name} running on port {each.port}" for each in lost),
+            "Nothing was changed. End it first: mobius.ops.stop, then mobius.ops.setup, then mobius.ops.restart",
+        )
 
 
 def clear(old: node_service.Service | None, new: node_service.Service) -> None:

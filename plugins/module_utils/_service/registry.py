@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The services that were set up on a target, by their names."""
+
 from __future__ import annotations
 
 import typing as t
@@ -31,6 +32,10 @@ def load_deployed(layout: Layout, name: str) -> Service:
     """The same. :raises StateError: also when this collection does not deploy it."""
     service = load(layout, name)
     if not service.deployed:
-        raise StateError(f"service {name}", "a service that this collection deploys", "one that was adopted",
-                         "Deploy it as before; or leave out mobius_adopted, and run mobius.ops.setup on another mobius_root")
+        raise StateError(
+            f"service {name}",
+            "a service that this collection deploys",
+            "one that was adopted",
+            "Deploy it as before; or leave out mobius_adopted, and run mobius.ops.setup on another mobius_root",
+        )
     return service

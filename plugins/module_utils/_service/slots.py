@@ -7,6 +7,7 @@ instance that serves.
 
 Under systemd neither instance is enabled. What a reboot starts is decided at boot, by the proxy's map (``_service.boot_unit``).
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -40,11 +41,20 @@ class SlottedService(node_service.Service):
     def _front_spec(self) -> dict[str, t.Any]:
         spec = self.spec
         return {
-            **spec, "name": f"{self.name}-proxy", "command": self.proxy.command(), "working_dir": self.proxy.folder,
+            **spec,
+            "name": f"{self.name}-proxy",
+            "command": self.proxy.command(),
+            "working_dir": self.proxy.folder,
             "app": None,
-            "environment": {}, "env_file": os.devnull, "port": spec["proxy"]["port"], "host": spec["proxy"]["host"],
-            "console_log": os.path.join(self.layout.component("logs"), "proxy.log"), "writable": [self.proxy.path(RUN)],
-            "memory_max": None, "not_while": None, "privileged_port": spec["proxy"]["port"] < 1024,
+            "environment": {},
+            "env_file": os.devnull,
+            "port": spec["proxy"]["port"],
+            "host": spec["proxy"]["host"],
+            "console_log": os.path.join(self.layout.component("logs"), "proxy.log"),
+            "writable": [self.proxy.path(RUN)],
+            "memory_max": None,
+            "not_while": None,
+            "privileged_port": spec["proxy"]["port"] < 1024,
         }
 
     def instance(self, port: int) -> node_service.Service:
@@ -56,9 +66,18 @@ class SlottedService(node_service.Service):
     def _named(self, port: int) -> node_service.Service:
         """The instance on a port, by its own name."""
         log = os.path.join(self.layout.component("logs"), f"console-{port}.log")
-        return single_service(self.layout, {
-            **self.spec, "name": f"{self.name}@{port}", "port": port, "working_dir": self.slot(port), "console_log": log,
-            "boot_unit": self._boot.unit, "environment": {**self.spec["environment"], "PORT": str(port)}})
+        return single_service(
+            self.layout,
+            {
+                **self.spec,
+                "name": f"{self.name}@{port}",
+                "port": port,
+                "working_dir": self.slot(port),
+                "console_log": log,
+                "boot_unit": self._boot.unit,
+                "environment": {**self.spec["environment"], "PORT": str(port)},
+            },
+        )
 
     def slot(self, port: int) -> str:
         """The link that names the release of an instance."""

@@ -5,6 +5,7 @@
 It runs detached (``_service.detach``), holds a lock on its folder for as long as it lives, and writes ``status.json`` there
 at every change. The service's secrets are read from its ``.env`` and passed by environment only.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -107,8 +108,9 @@ class Supervisor:
         release, way = os.path.realpath(spec["working_dir"]), app_path.way(spec)
         self.status["app_path"] = way
         if way == app_path.BOUND:
-            return commands.start(spec["command"], "/", environment(spec), console,
-                                  preexec_fn=lambda: app_path.enter(release, spec["app"], user))
+            return commands.start(
+                spec["command"], "/", environment(spec), console, preexec_fn=lambda: app_path.enter(release, spec["app"], user)
+            )
         if way == app_path.LINKED:
             app_path.link(release, spec["app"])
         return commands.start(spec["command"], spec["app"] if way == app_path.LINKED else release, environment(spec), console, **user)
@@ -133,9 +135,12 @@ class Supervisor:
         moment = time.monotonic()
         self.exits = [at for at in self.exits if moment - at < self.spec["restart_window"]] + [moment]
         failed = len(self.exits) > self.spec["restart_limit"]
-        self.write(state="failed" if failed else "restarting", pid=None,
-                   last_exit={"when": clock.iso(), "how": processes.exit_text(code)},
-                   restarts=self.status["restarts"] + (0 if failed else 1))
+        self.write(
+            state="failed" if failed else "restarting",
+            pid=None,
+            last_exit={"when": clock.iso(), "how": processes.exit_text(code)},
+            restarts=self.status["restarts"] + (0 if failed else 1),
+        )
         deadline = moment + self.spec["restart_delay"]
         while not failed and not self.stopping and time.monotonic() < deadline:
             time.sleep(POLL)

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A service that systemd runs as ``<name>.service``."""
+
 from __future__ import annotations
 
 import os
@@ -32,7 +33,7 @@ class SystemdService(node_service.Service):
 
     def printed(self) -> str:
         started = "".join(foreign.tail(self._started_file, 1))
-        return "\n".join(systemd.printed(self.unit, node_service.PRINTED_LINES, started))[-node_service.PRINTED:]
+        return "\n".join(systemd.printed(self.unit, node_service.PRINTED_LINES, started))[-node_service.PRINTED :]
 
     @property
     def _started_file(self) -> str:

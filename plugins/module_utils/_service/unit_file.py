@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The unit files of a service, of its watch, and of other programs of this collection: hardened, and limited as it was asked for."""
+
 from __future__ import annotations
 
 import os
@@ -34,7 +35,9 @@ SystemCallFilter=@system-service
 SystemCallErrorNumber=EPERM
 """
 #: ``MemoryDenyWriteExecute`` is left out: V8 compiles to memory that it then executes.
-SANDBOX = CLOSED + """\
+SANDBOX = (
+    CLOSED
+    + """\
 CapabilityBoundingSet=
 AmbientCapabilities=
 ProtectHome=true
@@ -47,6 +50,7 @@ RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 SystemCallFilter=~@privileged
 UMask=0027
 """
+)
 #: What a program that listens below port 1024 is given back.
 LOW_PORT = """\
 CapabilityBoundingSet=CAP_NET_BIND_SERVICE
@@ -56,7 +60,9 @@ SystemCallFilter=@setuid
 """
 #: Takes away what a watch does not need. It runs as root, because it writes and starts units, and looks into processes of other users, whom
 #: CAP_SYS_PTRACE shows to it: ``ProtectProc`` hides them from what it starts as the service's user.
-WATCH_SANDBOX = CLOSED + """\
+WATCH_SANDBOX = (
+    CLOSED
+    + """\
 CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_SYS_PTRACE
 ProtectHome=read-only
 ProtectProc=invisible
@@ -64,6 +70,7 @@ PrivateTmp=true
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 SystemCallFilter=~@resources
 """
+)
 #: What a watch is given back that may have to undo a migration: becoming the service's user, and ending what runs as that user too long.
 BECOMES_USER = "CapabilityBoundingSet=CAP_KILL CAP_SETGID CAP_SETUID\n"
 #: Fact of a definition -> the line of the unit that limits the service with all that it starts, and what the line takes.
@@ -101,22 +108,22 @@ def render(spec: dict[str, t.Any]) -> str:
     return f"""\
 # Written by mobius.ops.node_service; changes are overwritten.
 [Unit]
-Description=MOBIUS application service {spec['name']}
+Description=MOBIUS application service {spec["name"]}
 After=network-online.target
 Wants=network-online.target
-StartLimitIntervalSec={spec['restart_window']}
-StartLimitBurst={spec['restart_limit']}
+StartLimitIntervalSec={spec["restart_window"]}
+StartLimitBurst={spec["restart_limit"]}
 {guard}
 [Service]
 Type=exec
 {account}{place}
 {environment}{let_in}ExecStart={systemd.command_line(env_start.argv(spec))}
-SyslogIdentifier={systemd.literal(os.path.basename(spec['command'][0]))}
+SyslogIdentifier={systemd.literal(os.path.basename(spec["command"][0]))}
 StandardOutput=journal
 StandardError=journal
 Restart=always
-RestartSec={spec['restart_delay']}
-TimeoutStopSec={spec['stop_timeout']}
+RestartSec={spec["restart_delay"]}
+TimeoutStopSec={spec["stop_timeout"]}
 KillMode=mixed
 LimitNOFILE=16384
 {limited}{SANDBOX}{low_port}{writable}
@@ -135,8 +142,9 @@ def _at_boot(spec: dict[str, t.Any]) -> str:
     return "[Install]\nWantedBy=multi-user.target\n"
 
 
-def program_unit(description: str, argv: list[str], environment: dict[str, str], log: str, writable: t.Sequence[str] = (),
-                 becomes_user: bool = False) -> str:
+def program_unit(
+    description: str, argv: list[str], environment: dict[str, str], log: str, writable: t.Sequence[str] = (), becomes_user: bool = False
+) -> str:
     """The text of a unit that keeps a program of ours running until it ends by itself: when it is killed, and after a reboot.
 
     :param writable: folders that it may write to, in the sandbox of a watch; without any it has no sandbox.

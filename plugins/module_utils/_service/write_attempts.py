@@ -6,6 +6,7 @@ Source of the formats: the errors of libuv in Node 18 to 22, and of sharp 0.33 (
 text: it is read as far as ``node_service.PRINTED`` bytes, and what is taken from it is printable, bounded, and only ever looked at
 as a name in the release, which belongs to root.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -24,16 +25,21 @@ from .node_service import Service
 FINDINGS, PATHS, LONGEST = 10, 3, 200
 #: Findings that a message names.
 TOLD = 3
-_CALL = re.compile(r"\b(EACCES|EROFS|ENOENT): [a-z -]{1,60}, ([a-z]{1,20}) '([^'\n]{1,4096})'(?: -> '([^'\n]{1,4096})')?"
-                   r"(.*(?:\n[ \t]+at .*){0,8})")
+_CALL = re.compile(
+    r"\b(EACCES|EROFS|ENOENT): [a-z -]{1,60}, ([a-z]{1,20}) '([^'\n]{1,4096})'(?: -> '([^'\n]{1,4096})')?"
+    r"(.*(?:\n[ \t]+at .*){0,8})"
+)
 _SHARP = re.compile(r": unable to open for write\s+(?:system|unix) error: ([A-Z][a-z -]{1,60})")
 _UNIX = {"Permission denied": "EACCES", "Read-only file system": "EROFS", "No such file or directory": "ENOENT"}
 #: Calls that may write, and functions in a stack that only read.
 _WRITES = ("open", "mkdir", "mkdtemp", "copyfile", "rename", "link", "symlink", "unlink", "rmdir", "utime", "futime", "chmod", "truncate")
 _READS = re.compile(r"\b(?:readFile|readFileSync|ReadStream|readdir)\b")
 #: Words in a folder's name, and the component that such folders belong to; the others are generated.
-_COMPONENTS = (("uploads", re.compile("upload|media")), ("logs", re.compile(r"\blogs?\b")),
-               ("database", re.compile(r"data|\bdb\b|store|session")))
+_COMPONENTS = (
+    ("uploads", re.compile("upload|media")),
+    ("logs", re.compile(r"\blogs?\b")),
+    ("database", re.compile(r"data|\bdb\b|store|session")),
+)
 _PLAIN = re.compile(r"[A-Za-z0-9_./-]+")
 
 
@@ -55,8 +61,9 @@ def of(service: Service) -> list[dict[str, t.Any]]:
     return []
 
 
-def findings(text: str, place: node_exceptions.Place, release: str, entries: list[dict[str, t.Any]],
-             shared: t.Iterable[str] = ()) -> list[dict[str, t.Any]]:
+def findings(
+    text: str, place: node_exceptions.Place, release: str, entries: list[dict[str, t.Any]], shared: t.Iterable[str] = ()
+) -> list[dict[str, t.Any]]:
     """What a text tells of writing elsewhere, by folder, each path once.
 
     :param place: the folders in which the application sees its files.
@@ -96,7 +103,7 @@ def attempts(text: str) -> list[Attempt]:
         if (call in _WRITES or error == "EROFS") and not (error == "ENOENT" and (call not in _WRITES[:7] or _READS.search(stack))):
             found.append(Attempt(error, call, node_exceptions.printable(to or path, LONGEST)))
     for match in _SHARP.finditer(text):
-        line = text[text.rfind("\n", max(0, match.start() - 4096), match.start()) + 1:match.start()]
+        line = text[text.rfind("\n", max(0, match.start() - 4096), match.start()) + 1 : match.start()]
         if match.group(1) in _UNIX:
             found.append(Attempt(_UNIX[match.group(1)], "open", node_exceptions.printable(line.rpartition(": ")[2], LONGEST)))
     return list(dict.fromkeys(found))
@@ -149,6 +156,8 @@ def _message(one: dict[str, t.Any]) -> str:
     paths = ", ".join(one["paths"])
     did = f"could not open {paths}: the folder does not exist" if one["error"] == "ENOENT" else f"could not write {paths} ({one['error']})"
     if one["line"]:
-        return (f"The application {did}. Releases are read-only: add this line to mobius_shared_folders, beside those that are there, "
-                f"then run setup and deploy: {one['line']}")
+        return (
+            f"The application {did}. Releases are read-only: add this line to mobius_shared_folders, beside those that are there, "
+            f"then run setup and deploy: {one['line']}"
+        )
     return f"The application {did}. Releases are read-only: let it write to one of the folders in mobius_shared_folders"

@@ -4,6 +4,7 @@
 
 A bind mount shows a folder at a second place. Under systemd a mount unit brings it back after a reboot, elsewhere the next run of a role.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -89,8 +90,12 @@ def _safe(what: str, path: t.Any) -> str:
             raise InputError(what, f"a folder at {path}, without links", f"something else at {parent}", "Give the path without links")
         if _exchangeable(above, status, me):
             folder = os.path.dirname(parent)
-            raise InputError(what, f"a folder that no other user can exchange while {'root' if me == 0 else 'this user'} works in it",
-                             f"{folder}, which others may write to", f"Give {folder} itself, or make it root's alone (chown, chmod)")
+            raise InputError(
+                what,
+                f"a folder that no other user can exchange while {'root' if me == 0 else 'this user'} works in it",
+                f"{folder}, which others may write to",
+                f"Give {folder} itself, or make it root's alone (chown, chmod)",
+            )
         above = status
     return path
 
@@ -116,13 +121,21 @@ def mount(folders: t.Iterable[Folder]) -> None:
     """
     for folder in folders:
         if os.listdir(folder.place):
-            raise StateError(f"component {folder.component}", f"an empty folder at {folder.place}", "files in it",
-                             "Move them away, or adopt the service on another mobius_root")
+            raise StateError(
+                f"component {folder.component}",
+                f"an empty folder at {folder.place}",
+                "files in it",
+                "Move them away, or adopt the service on another mobius_root",
+            )
         _mount(folder)
         if not folder.mounted():
             _unmount(folder)
-            raise StateError(f"component {folder.component}", f"{folder.source} at {folder.place}", "another folder: it was exchanged",
-                             "Find out who did that, then run this again")
+            raise StateError(
+                f"component {folder.component}",
+                f"{folder.source} at {folder.place}",
+                "another folder: it was exchanged",
+                "Find out who did that, then run this again",
+            )
 
 
 def _mount(folder: Folder) -> None:

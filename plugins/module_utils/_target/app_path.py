@@ -11,6 +11,7 @@ path must not change with a release. There are three ways to that:
 
 Where none is possible, as with two instances at once, the service runs in its release's own folder (``moving``).
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -37,8 +38,12 @@ def checked(layout: Layout, path: str | None) -> str:
     taken = [folder for folder in layout.folders() if folder != layout.app]
     inside = any(plain == folder or plain.startswith(folder + os.sep) for folder in taken if folder != layout.root)
     if not os.path.isabs(path) or inside or plain == layout.root or layout.root.startswith(plain.rstrip(os.sep) + os.sep):
-        raise InputError(f"mobius_app_path {path}", "an absolute path of a folder that nothing else uses",
-                         "one that this collection or the system has a use for", f"Correct it, or leave it empty for {layout.app}")
+        raise InputError(
+            f"mobius_app_path {path}",
+            "an absolute path of a folder that nothing else uses",
+            "one that this collection or the system has a use for",
+            f"Correct it, or leave it empty for {layout.app}",
+        )
     return plain
 
 
@@ -72,8 +77,9 @@ def prepare(layout: Layout, spec: dict[str, t.Any]) -> None:
         try:
             os.makedirs(spec["app"], mode=0o755, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
-            raise StateError(f"mobius_app_path {spec['app']}", "a folder or nothing", "something else",
-                             "Move it away, or give another mobius_app_path") from error
+            raise StateError(
+                f"mobius_app_path {spec['app']}", "a folder or nothing", "something else", "Move it away, or give another mobius_app_path"
+            ) from error
         if os.path.isdir(spec["working_dir"]):
             mend(layout, os.path.realpath(spec["working_dir"]))
 

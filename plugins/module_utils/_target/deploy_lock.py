@@ -8,6 +8,7 @@ process cannot leave behind. So a lock that was renewed after somebody looked ca
 Age is counted by the kernel's clock since boot, which nobody sets: a wall clock that jumps changes nothing. After a reboot
 the time since boot counts, which is less than the true age: late is safe, early is not.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -134,8 +135,10 @@ class DeployLock:
             found, todo = "a damaged record", f"Make sure that nobody deploys, then: {_UNLOCK}"
         else:
             found = f"that {self.holder(lock)}"
-            todo = (f"Wait, for instance with mobius_lock_wait (unless it is renewed it can be taken over at {lock['expires']}), or, "
-                    f"when nobody works there any more: {_UNLOCK}")
+            todo = (
+                f"Wait, for instance with mobius_lock_wait (unless it is renewed it can be taken over at {lock['expires']}), or, "
+                f"when nobody works there any more: {_UNLOCK}"
+            )
         return StateError(f"the deploy lock {self.folder}", expected, found, todo, {"lock": lock})
 
     @staticmethod
@@ -151,18 +154,28 @@ class DeployLock:
         return record["token"] == wish.get("gone") or (bool(wish["process"]) and record["process"] == wish["process"])
 
     def _take(self, record: dict[str, t.Any] | None, wish: dict[str, t.Any]) -> dict[str, t.Any]:
-        mine = record is not None and (record["token"] == wish.get("token")
-                                       or (bool(wish["process"]) and record["process"] == wish["process"]))
+        mine = record is not None and (
+            record["token"] == wish.get("token") or (bool(wish["process"]) and record["process"] == wish["process"])
+        )
         stranded = self._shown(record) if record and not mine else None
         now = clock.iso()
         kept = record if record and mine else {**wish, "since": now, "token": uuid.uuid4().hex}
-        new = {**{name: kept[name] for name in _KEPT}, "heartbeat": now,
-               "expires": clock.from_epoch(time.time() + wish["expiry"]), "expiry": wish["expiry"],
-               "boot": boot_id(), "at": uptime()}
+        new = {
+            **{name: kept[name] for name in _KEPT},
+            "heartbeat": now,
+            "expires": clock.from_epoch(time.time() + wish["expiry"]),
+            "expiry": wish["expiry"],
+            "boot": boot_id(),
+            "at": uptime(),
+        }
         fs.write_json(self.path, new, 0o600)
         why = "its process had ended" if stranded and not stranded["expired"] else "it had expired"
-        return {"lock": self._shown(new), "changed": True, "reclaimed": stranded,
-                "warnings": self._tell("lock_reclaimed", why, stranded) if stranded else []}
+        return {
+            "lock": self._shown(new),
+            "changed": True,
+            "reclaimed": stranded,
+            "warnings": self._tell("lock_reclaimed", why, stranded) if stranded else [],
+        }
 
     def _tell(self, what: str, why: str, lock: dict[str, t.Any] | None) -> list[str]:
         """Note it in the history. A full disk must not keep anybody from a lock: it is told."""
@@ -181,8 +194,11 @@ class DeployLock:
 
     def _shown(self, record: dict[str, t.Any]) -> dict[str, t.Any]:
         left = record["expiry"] - self._age(record)
-        return {**{name: value for name, value in record.items() if name not in _INSIDE}, "expired": left <= 0,
-                "expires": clock.from_epoch(time.time() + left)}
+        return {
+            **{name: value for name, value in record.items() if name not in _INSIDE},
+            "expired": left <= 0,
+            "expires": clock.from_epoch(time.time() + left),
+        }
 
     def _read(self) -> dict[str, t.Any] | None:
         return records.read(self.path, records.LOCK)
@@ -204,8 +220,12 @@ class DeployLock:
             try:
                 stack.enter_context(locks.locked(guard, PATIENCE, 0.005))
             except BlockingIOError as error:
-                raise StateError(guard, "a process to look at the lock for an instant", f"one that does for {PATIENCE:.0f} s",
-                                 "Look for a process that was stopped: fuser " + guard) from error
+                raise StateError(
+                    guard,
+                    "a process to look at the lock for an instant",
+                    f"one that does for {PATIENCE:.0f} s",
+                    "Look for a process that was stopped: fuser " + guard,
+                ) from error
             for name in os.listdir(self.folder):
                 if name.endswith(".tmp"):
                     os.unlink(os.path.join(self.folder, name))

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The folders below a root: whose each is, and making them so."""
+
 from __future__ import annotations
 
 import os
@@ -64,8 +65,12 @@ def apply(wanted: dict[str, dict[str, t.Any]]) -> None:
         try:
             foreign.settle(descriptor, facts["uid"], facts["gid"], facts["mode"])
         except OSError as error:
-            raise StateError(path, "a folder whose owner and mode can be set", error.strerror or str(error),
-                             "Run setup as the user that it belongs to, or as root") from error
+            raise StateError(
+                path,
+                "a folder whose owner and mode can be set",
+                error.strerror or str(error),
+                "Run setup as the user that it belongs to, or as root",
+            ) from error
         finally:
             os.close(descriptor)
 

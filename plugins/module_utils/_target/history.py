@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The history of a target: one JSON line an event, in ``state/history.jsonl``."""
+
 from __future__ import annotations
 
 import contextlib

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The incidents of a host in short, and one of them with its timeline. Nothing is written."""
+
 from __future__ import annotations
 
 import datetime
@@ -22,16 +23,29 @@ def summary(record: dict[str, t.Any], now: datetime.datetime) -> dict[str, t.Any
     following = next((each for each in every if each.met is None and not each.overdue(now)), None)
     return {
         **{name: record[name] if isinstance(record.get(name), str) else "" for name in ("id", "env", "release", "cause", "fleet")},
-        "title": state.title, "severity": incident_log.number(state.severity),
-        "severity_name": incident_log.level(state.severity).name, "status": state.status, "phase": incident_log.phase(record),
-        "opened": clock.iso(state.opened) if state.opened else "", "affected": state.affected, "again": state.again,
-        "acknowledged_by": (state.acknowledged or {}).get("who") or "", "rolled_back": bool(record.get("rollback")),
-        "overdue": [_clock(each, now) for each in late], "next": _clock(following, now) if following else None}
+        "title": state.title,
+        "severity": incident_log.number(state.severity),
+        "severity_name": incident_log.level(state.severity).name,
+        "status": state.status,
+        "phase": incident_log.phase(record),
+        "opened": clock.iso(state.opened) if state.opened else "",
+        "affected": state.affected,
+        "again": state.again,
+        "acknowledged_by": (state.acknowledged or {}).get("who") or "",
+        "rolled_back": bool(record.get("rollback")),
+        "overdue": [_clock(each, now) for each in late],
+        "next": _clock(following, now) if following else None,
+    }
 
 
 def _clock(each: Clock, now: datetime.datetime) -> dict[str, t.Any]:
-    return {"name": each.name, "due": clock.iso(each.due), "met": clock.iso(each.met) if each.met else "", "overdue": each.overdue(now),
-            "late_seconds": max(0, int((now - each.due).total_seconds())) if each.overdue(now) else 0}
+    return {
+        "name": each.name,
+        "due": clock.iso(each.due),
+        "met": clock.iso(each.met) if each.met else "",
+        "overdue": each.overdue(now),
+        "late_seconds": max(0, int((now - each.due).total_seconds())) if each.overdue(now) else 0,
+    }
 
 
 def listed(layout: Layout, which: str, now: datetime.datetime, findings: records.Findings) -> list[dict[str, t.Any]]:
@@ -41,12 +55,17 @@ def listed(layout: Layout, which: str, now: datetime.datetime, findings: records
     """
     found = []
     for name in incident_record.names(layout):
-        record = findings.without(lambda name=name: records.read(  # type: ignore[misc]
-            incident_record.path(layout, name), records.INCIDENT), None)
+        record = findings.without(
+            lambda name=name: records.read(  # type: ignore[misc]
+                incident_record.path(layout, name), records.INCIDENT
+            ),
+            None,
+        )
         if record:
             found.append(summary({**record, "id": name}, now))
-    wanted = [each for each in found
-              if which == ALL or (each["overdue"] if which == OVERDUE else each["status"] in ("open", "acknowledged"))]
+    wanted = [
+        each for each in found if which == ALL or (each["overdue"] if which == OVERDUE else each["status"] in ("open", "acknowledged"))
+    ]
     return sorted(sorted(wanted, key=lambda each: each["opened"], reverse=True), key=lambda each: each["severity"])
 
 
@@ -54,9 +73,13 @@ def one(layout: Layout, incident_id: str, now: datetime.datetime) -> dict[str, t
     """One incident with its timeline, clocks and the template of its review. :raises StateError: when this host has none of that id."""
     record = incident_record.read(layout, incident_id)
     return {
-        "summary": summary(record, now), "record": record, "clocks": [_clock(each, now) for each in incident_log.clocks(record)],
+        "summary": summary(record, now),
+        "record": record,
+        "clocks": [_clock(each, now) for each in incident_log.clocks(record)],
         "timeline": [f"{event['when']} {wording.one_line(incident_log.sentence(event))}" for event in incident_log.events(record)],
-        "page": incident_page.markdown(record), "review": incident_page.review(record, now)}
+        "page": incident_page.markdown(record),
+        "review": incident_page.review(record, now),
+    }
 
 
 def message(found: list[dict[str, t.Any]], which: str) -> str:
@@ -66,5 +89,7 @@ def message(found: list[dict[str, t.Any]], which: str) -> str:
         return {OPEN: "No incident is open.", OVERDUE: "Nothing is overdue.", ALL: "There are no incidents."}[which]
     worst = found[0]
     kind = {OPEN: " open", OVERDUE: "", ALL: ""}[which]
-    return (f"{len(found)}{kind} incident{'s' if len(found) > 1 else ''}, {late} with something overdue; "
-            f"the worst: {worst['id']} (severity {worst['severity']}, {worst['status']}): {wording.one_line(worst['title'])}.")
+    return (
+        f"{len(found)}{kind} incident{'s' if len(found) > 1 else ''}, {late} with something overdue; "
+        f"the worst: {worst['id']} (severity {worst['severity']}, {worst['status']}): {wording.one_line(worst['title'])}."
+    )

@@ -4,6 +4,7 @@
 
 A record of an earlier version has no events. Its fields stand for them.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -15,7 +16,13 @@ from .._core import clock
 
 OPENED, AGAIN, GATHERED, PAGED = "opened", "again", "gathered", "paged"
 ACKNOWLEDGED, UPDATED, ESCALATED, RESOLVED, REOPENED, REVIEWED = (
-    "acknowledged", "updated", "escalated", "resolved", "reopened", "reviewed")
+    "acknowledged",
+    "updated",
+    "escalated",
+    "resolved",
+    "reopened",
+    "reviewed",
+)
 #: Events of a person that answer the page.
 _ANSWERS = (ACKNOWLEDGED, UPDATED, ESCALATED, RESOLVED, REVIEWED)
 #: What an update can say was reached (runbook, "Post-rollback Actions" and "Incident Response Procedures").
@@ -112,23 +119,34 @@ def state(record: dict[str, t.Any]) -> State:
     """The state of an incident."""
     every = events(record)
     begins = [at for at, event in enumerate(every) if event["what"] == REOPENED]
-    this = every[begins[-1]:] if begins else every
+    this = every[begins[-1] :] if begins else every
     last = {event["what"]: event for event in this}
     noted = next((event for event in this if event["what"] == ACKNOWLEDGED), None)
     resolved = last.get(RESOLVED)
-    status = (REVIEWED if REVIEWED in last else RESOLVED if resolved else ACKNOWLEDGED if noted else "open")
+    status = REVIEWED if REVIEWED in last else RESOLVED if resolved else ACKNOWLEDGED if noted else "open"
     if not every and record.get("status", "open") != "open":
         status = RESOLVED
     told = {name: [event[name] for event in every if event.get(name)] for name in ("severity", "title", "summary", "affected", "done")}
     opened = _time(record.get("opened")) or (_time(every[0]["when"]) if every else None)
     return State(
-        status, (told["severity"] or [record.get("severity")])[-1], (told["title"] or [_text(record.get("title"))])[-1],
-        (told["summary"] or [_text(record.get("summary"))])[-1], opened, _time(this[0]["when"]) if begins else opened, len(begins),
-        noted, resolved, last.get(REVIEWED), (told["affected"] or [""])[-1], tuple(told["done"]), _reached(every),
+        status,
+        (told["severity"] or [record.get("severity")])[-1],
+        (told["title"] or [_text(record.get("title"))])[-1],
+        (told["summary"] or [_text(record.get("summary"))])[-1],
+        opened,
+        _time(this[0]["when"]) if begins else opened,
+        len(begins),
+        noted,
+        resolved,
+        last.get(REVIEWED),
+        (told["affected"] or [""])[-1],
+        tuple(told["done"]),
+        _reached(every),
         frozenset(event["level"] for event in this if event["what"] == PAGED and "level" in event),
         {event["level"]: clock.parse(event["when"]) for event in this if event["what"] == ESCALATED and event.get("level")},
         any(event["what"] in (ACKNOWLEDGED, UPDATED, ESCALATED) for event in this),
-        sum(event["what"] == AGAIN for event in every))
+        sum(event["what"] == AGAIN for event in every),
+    )
 
 
 def _reached(every: list[Event]) -> dict[str, datetime.datetime]:
@@ -155,7 +173,7 @@ def clocks(record: dict[str, t.Any]) -> list[Clock]:
     rule = level(now.severity)
     found = [Clock("response", now.since + rule.response_minutes * _MINUTE, _first(this, _ANSWERS))]
     if now.acknowledged:
-        after = this[this.index(now.acknowledged) + 1:] if now.acknowledged in this else []
+        after = this[this.index(now.acknowledged) + 1 :] if now.acknowledged in this else []
         found.append(Clock("initial response", clock.parse(now.acknowledged["when"]) + INITIAL, _first(after, (UPDATED, RESOLVED))))
     rolled_back = _time(record.get("rollback"))
     if rolled_back:
@@ -203,12 +221,16 @@ def level(severity: t.Any) -> Severity:
 def sentence(event: Event) -> str:
     """An event in words, without its time."""
     by = "by itself" if event.get("itself") else f"by {event.get('who') or 'unknown'}"
-    parts = [f"severity {event['severity']}" if event.get("severity") and event["what"] != OPENED else "",
-             f"affected: {event['affected']}" if event.get("affected") else "", f"done: {event['done']}" if event.get("done") else "",
-             f"reached: {', '.join(event['reached']).replace('_', ' ')}" if event.get("reached") else "",
-             f"level {event['level']}" if event.get("level") else "",
-             "through " + ", ".join(event["channels"]) if event.get("channels") else "",
-             event.get("title", "") if event["what"] == AGAIN else "", event.get("why", "")]
+    parts = [
+        f"severity {event['severity']}" if event.get("severity") and event["what"] != OPENED else "",
+        f"affected: {event['affected']}" if event.get("affected") else "",
+        f"done: {event['done']}" if event.get("done") else "",
+        f"reached: {', '.join(event['reached']).replace('_', ' ')}" if event.get("reached") else "",
+        f"level {event['level']}" if event.get("level") else "",
+        "through " + ", ".join(event["channels"]) if event.get("channels") else "",
+        event.get("title", "") if event["what"] == AGAIN else "",
+        event.get("why", ""),
+    ]
     said = "; ".join(filter(None, parts))
     word = "occurred again" if event["what"] == AGAIN else "evidence gathered" if event["what"] == GATHERED else event["what"]
     return f"{word} {by if event['what'] not in (PAGED, GATHERED, AGAIN) else ''}".strip() + (f": {said}" if said else "")
@@ -219,7 +241,7 @@ def told(record: dict[str, t.Any], what: str) -> str:
     now = state(record)
     if what == UPDATED:
         return f"{record['id']} is updated: severity {now.severity}, {now.status}."
-    review = f" Fill in {record['path'][:-len('.json')]}.review.md, then review it." if now.status == RESOLVED else ""
+    review = f" Fill in {record['path'][: -len('.json')]}.review.md, then review it." if now.status == RESOLVED else ""
     again = " again" if what == OPENED and now.again else ""
     return f"{record['id']} is {now.status}{again}.{review}"
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """An incident as pages of Markdown: the record for people, and the template of its review. What came from outside is text in them."""
+
 from __future__ import annotations
 
 import datetime
@@ -20,12 +21,16 @@ def markdown(record: Record) -> str:
     plain, state = wording.in_markdown, incident_log.state(record)
     rule = incident_log.level(state.severity)
     lines = [
-        f"# {record['id']}: {plain(state.title or 'an incident without a title')}", "",
+        f"# {record['id']}: {plain(state.title or 'an incident without a title')}",
+        "",
         f"- Severity {_severity(state.severity)} ({rule.name}), {state.status}, environment {plain(_text(record.get('env')) or 'unknown')}",
         f"- Release: {plain(_text(record.get('release')) or 'none')}",
         f"- Opened {_iso(state.opened)} by {plain(_text(record.get('opened_by')) or 'unknown')}; respond by {_respond_by(record)}",
-        f"- Escalation: {rule.escalation}; channel: {rule.channel}", f"- Affected: {plain(state.affected)}" if state.affected else "",
-        *_noted(state), ""]
+        f"- Escalation: {rule.escalation}; channel: {rule.channel}",
+        f"- Affected: {plain(state.affected)}" if state.affected else "",
+        *_noted(state),
+        "",
+    ]
     lines = [line for at, line in enumerate(lines) if line or at in (1, len(lines) - 1)]
     if state.summary:
         lines += [*(plain(line) for line in state.summary.splitlines()), ""]
@@ -42,8 +47,10 @@ def _noted(state: incident_log.State) -> t.Iterator[str]:
 
 
 def _clocks(record: Record) -> list[str]:
-    found = [f"- {each.name}: by {clock.iso(each.due)}" + (f", done {clock.iso(each.met)}" if each.met else ", not done")
-             for each in incident_log.clocks(record)]
+    found = [
+        f"- {each.name}: by {clock.iso(each.due)}" + (f", done {clock.iso(each.met)}" if each.met else ", not done")
+        for each in incident_log.clocks(record)
+    ]
     return found or ["- none: the record has no time of opening"]
 
 
@@ -70,8 +77,10 @@ def review(record: Record, now: datetime.datetime) -> str:
     detected = f"- Opened by {plain(_text(record.get('opened_by')) or 'unknown')}: {plain(state.summary) or _BLANK}"
     parts = {
         "Impact": [f"- Affected: {plain(state.affected) or _BLANK}", f"- Users and work that were lost: {_BLANK}"],
-        "Duration": [f"- Opened {_iso(state.opened)}, {ended}: {lasted}",
-                     f"- Occurred again: {state.again} times; reopened: {state.round} times"],
+        "Duration": [
+            f"- Opened {_iso(state.opened)}, {ended}: {lasted}",
+            f"- Occurred again: {state.again} times; reopened: {state.round} times",
+        ],
         "Detection": [detected, f"- {_answer(events, state)}", f"- How it could have been found sooner: {_BLANK}"],
         "Timeline": _timeline(record),
         "What was done": [f"- {plain(each)}" for each in done or [_BLANK]],
@@ -81,8 +90,10 @@ def review(record: Record, now: datetime.datetime) -> str:
         "What went well, what did not": [f"- {_BLANK}"],
         "Prevention": [*_of(events, incident_log.PREVENTION), f"- Measure, who, until when: {_BLANK}"],
     }
-    about = (f"Severity {_severity(state.severity)} ({rule.name}: {rule.definition}), environment {plain(_text(record.get('env')))}, "
-             f"release {plain(_text(record.get('release')) or 'none')}. Replace what is in *italics*.")
+    about = (
+        f"Severity {_severity(state.severity)} ({rule.name}: {rule.definition}), environment {plain(_text(record.get('env')))}, "
+        f"release {plain(_text(record.get('release')) or 'none')}. Replace what is in *italics*."
+    )
     said = [f"# Review of {record['id']}: {plain(state.title)}", "", about, ""]
     return "\n".join(said + [line for title, lines in parts.items() for line in (f"## {title}", "", *lines, "")])
 
@@ -91,14 +102,18 @@ def _answer(events: list[incident_log.Event], state: incident_log.State) -> str:
     paged = next((event for event in events if event["what"] == PAGED and event.get("channels")), None)
     first = f"First page {paged['when']} through {', '.join(paged['channels'])}" if paged else "Nobody was paged"
     noted = state.acknowledged
-    return first + (f"; acknowledged {noted['when']} by {wording.in_markdown(noted.get('who') or 'unknown')}" if noted
-                    else "; never acknowledged")
+    return first + (
+        f"; acknowledged {noted['when']} by {wording.in_markdown(noted.get('who') or 'unknown')}" if noted else "; never acknowledged"
+    )
 
 
 def _of(events: list[incident_log.Event], milestone: str) -> list[str]:
     """What an update said when it reached a milestone."""
-    said = [wording.in_markdown("; ".join(filter(None, [event.get("why"), event.get("done")]))) for event in events
-            if event["what"] in (OPENED, AGAIN, UPDATED, ESCALATED, REVIEWED) and milestone in (event.get("reached") or ())]
+    said = [
+        wording.in_markdown("; ".join(filter(None, [event.get("why"), event.get("done")])))
+        for event in events
+        if event["what"] in (OPENED, AGAIN, UPDATED, ESCALATED, REVIEWED) and milestone in (event.get("reached") or ())
+    ]
     return [f"- {each or _BLANK}" for each in said] or [f"- {_BLANK}"]
 
 

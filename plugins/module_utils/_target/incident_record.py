@@ -5,6 +5,7 @@
 The other fields of a record are derived from its events (``_target.incident_log``), for people and for programs that read them. An event is
 one rename, made while the lock of incidents is held: a process that is killed leaves the events as they were, or with one more.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -45,16 +46,19 @@ def locked(layout: Layout) -> t.Iterator[None]:
         try:
             held.enter_context(locks.locked(name, PATIENCE))
         except BlockingIOError as error:
-            raise BusyError("incidents: another process has been changing them for too long",
-                            todo=f"Find out why it hangs; it holds {name}") from error
+            raise BusyError(
+                "incidents: another process has been changing them for too long", todo=f"Find out why it hangs; it holds {name}"
+            ) from error
         yield
 
 
 def names(layout: Layout) -> list[str]:
     """The ids of all incidents of this host, by their dates."""
     found = os.listdir(layout.incidents) if os.path.isdir(layout.incidents) else []
-    return sorted((match.group(1) for match in map(_RECORD.fullmatch, found) if match),
-                  key=lambda name: [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in name.split("-")])
+    return sorted(
+        (match.group(1) for match in map(_RECORD.fullmatch, found) if match),
+        key=lambda name: [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in name.split("-")],
+    )
 
 
 def recent(layout: Layout) -> t.Iterator[Record]:
@@ -109,8 +113,15 @@ def _derived(record: Record) -> Record:
     state = incident_log.state(record)
     rule = incident_log.level(state.severity)
     found: Record = {
-        "title": state.title, "summary": state.summary, "severity": state.severity, "severity_name": rule.name, "status": state.status,
-        "escalation": rule.escalation, "channel": rule.channel, "resolved": state.resolved["when"] if state.resolved else None}
+        "title": state.title,
+        "summary": state.summary,
+        "severity": state.severity,
+        "severity_name": rule.name,
+        "status": state.status,
+        "escalation": rule.escalation,
+        "channel": rule.channel,
+        "resolved": state.resolved["when"] if state.resolved else None,
+    }
     if state.since:
         found["respond_by"] = clock.iso(state.since + datetime.timedelta(minutes=rule.response_minutes))
     found["acknowledged"] = {name: state.acknowledged[name] for name in ("when", "who", "why")} if state.acknowledged else None
@@ -129,7 +140,7 @@ def pages(record: Record) -> None:
     A person fills in the template, so it is written once.
     What cannot be written does not undo the event; whoever comes next writes the page.
     """
-    name, page = record["path"][:-len(".json")], incident_page.markdown(record)
+    name, page = record["path"][: -len(".json")], incident_page.markdown(record)
     with contextlib.suppress(OSError):
         if foreign.read_end(name + ".md", _PAGE) != page:
             fs.write_text(name + ".md", page)

@@ -4,6 +4,7 @@
 
 The files are in ``_target.incident_record``, and what the events add up to in ``_target.incident_log``.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -71,11 +72,25 @@ def open_incident(layout: Layout, facts: dict[str, t.Any]) -> Record:
 
 def _new(layout: Layout, facts: dict[str, t.Any], now: datetime.datetime) -> Record:
     record: Record = {
-        "env": facts["env"], "release": facts.get("release"), "opened": clock.iso(now), "opened_by": history.who(),
-        "evidence": facts.get("evidence") or {}, **{name: facts[name] for name in ("cause", "fleet") if facts.get(name)},
-        "events": [{"when": clock.iso(now), "what": OPENED, "who": history.who(), "why": "", "title": facts["title"],
-                    "severity": facts["severity"], "summary": facts.get("summary") or "",
-                    **{name: facts[name] for name in ("affected", "reached") if facts.get(name)}}]}
+        "env": facts["env"],
+        "release": facts.get("release"),
+        "opened": clock.iso(now),
+        "opened_by": history.who(),
+        "evidence": facts.get("evidence") or {},
+        **{name: facts[name] for name in ("cause", "fleet") if facts.get(name)},
+        "events": [
+            {
+                "when": clock.iso(now),
+                "what": OPENED,
+                "who": history.who(),
+                "why": "",
+                "title": facts["title"],
+                "severity": facts["severity"],
+                "summary": facts.get("summary") or "",
+                **{name: facts[name] for name in ("affected", "reached") if facts.get(name)},
+            }
+        ],
+    }
     if facts.get("rollback"):
         record["rollback"] = clock.iso(now)
     incident_record.create(layout, record, now.strftime("%Y%m%d"), fleet_id(record, now))
@@ -119,9 +134,16 @@ def _again(layout: Layout, record: Record, facts: dict[str, t.Any], now: datetim
     last = [event for event in incident_log.events(record) if event["what"] in (OPENED, AGAIN)]
     same = last and last[-1].get("title") == facts["title"] and now - clock.parse(last[-1]["when"]) < AGAIN_PAUSE
     if events or worse or not same:
-        events.append({"what": AGAIN, "why": "", "title": facts["title"], "summary": facts.get("summary") or "",
-                       **({"severity": facts["severity"]} if worse else {}),
-                       **{name: facts[name] for name in ("affected", "reached") if facts.get(name)}})
+        events.append(
+            {
+                "what": AGAIN,
+                "why": "",
+                "title": facts["title"],
+                "summary": facts.get("summary") or "",
+                **({"severity": facts["severity"]} if worse else {}),
+                **{name: facts[name] for name in ("affected", "reached") if facts.get(name)},
+            }
+        )
     if facts.get("rollback") and not record.get("rollback"):
         record = {**record, "rollback": clock.iso(now)}
     if not events:
@@ -130,8 +152,14 @@ def _again(layout: Layout, record: Record, facts: dict[str, t.Any], now: datetim
     evidence = _joined(record.get("evidence") or {}, facts.get("evidence") or {}, clock.iso(now))
     record = with_events(record, events, evidence)
     save(record)
-    history.record(layout, "incident", f"occurred again: {facts['title']}", incident=record["id"], severity=record["severity"],
-                   release=facts.get("release"))
+    history.record(
+        layout,
+        "incident",
+        f"occurred again: {facts['title']}",
+        incident=record["id"],
+        severity=record["severity"],
+        release=facts.get("release"),
+    )
     return record
 
 
@@ -177,15 +205,19 @@ def _checked(record: Record, what: str, facts: dict[str, t.Any]) -> dict[str, t.
     if what in (UPDATED, ESCALATED) and over and (what == ESCALATED or facts.get("severity")):
         raise StateError(f"{name}: it is {state.status}", todo="Reopen it first")
     if what == UPDATED and not facts:
-        raise InputError(f"{name}: the update says nothing",
-                         todo="Give a remark, a severity, what is affected, what was done, or what was reached")
+        raise InputError(
+            f"{name}: the update says nothing", todo="Give a remark, a severity, what is affected, what was done, or what was reached"
+        )
     unknown = [each for each in facts.get("reached", ()) if each not in MILESTONES]
     if unknown:
         raise InputError(f"reached: {unknown[0]!r} is no milestone", todo=f"Use {', '.join(MILESTONES)}")
     done = {ACKNOWLEDGED: state.status != "open", RESOLVED: over, REVIEWED: state.status == REVIEWED, REOPENED: not over}
     last = incident_log.events(record)[-1:]
-    repeated = what == UPDATED and last and {**facts, "what": what, "who": history.who()} == {
-        name: value for name, value in last[0].items() if name != "when" and value}
+    repeated = (
+        what == UPDATED
+        and last
+        and {**facts, "what": what, "who": history.who()} == {name: value for name, value in last[0].items() if name != "when" and value}
+    )
     return None if done.get(what) or repeated else {**facts, "what": what}
 
 
@@ -198,8 +230,11 @@ def note_pages(layout: Layout, incident_id: str, pages: list[dict[str, t.Any]]) 
     """Add that levels were paged: ``level`` from 1, and ``channels``; those that the record has already are left out."""
     with incident_record.locked(layout):
         record = read(layout, incident_id)
-        events = [{"what": PAGED, "why": "" if page["channels"] else "skipped: it reaches nobody", **page} for page in pages
-                  if page["level"] not in incident_log.state(record).paged]
+        events = [
+            {"what": PAGED, "why": "" if page["channels"] else "skipped: it reaches nobody", **page}
+            for page in pages
+            if page["level"] not in incident_log.state(record).paged
+        ]
         if events:
             save(with_events(record, events, record.get("evidence")))
 
@@ -217,8 +252,14 @@ def add_evidence(layout: Layout, incident_id: str, evidence: dict[str, t.Any]) -
 
 def open_of_cause(layout: Layout, env: str, cause: str) -> Record | None:
     """The newest incident of a cause that is not resolved."""
-    return next((record for record in recent(layout) if (record.get("env"), record.get("cause")) == (env, cause)
-                 and not incident_log.state(record).resolved), None)
+    return next(
+        (
+            record
+            for record in recent(layout)
+            if (record.get("env"), record.get("cause")) == (env, cause) and not incident_log.state(record).resolved
+        ),
+        None,
+    )
 
 
 def settle(layout: Layout, env: str, cause: str, why: str, check_mode: bool = False, worst: int = 2) -> list[str]:
@@ -232,8 +273,9 @@ def settle(layout: Layout, env: str, cause: str, why: str, check_mode: bool = Fa
     return resolve_by_itself(layout, env, cause.__eq__, clock.now() + datetime.timedelta(seconds=1), why, check_mode, worst)
 
 
-def resolve_by_itself(layout: Layout, env: str, causes: t.Callable[[str], bool], before: datetime.datetime, why: str,
-                      check_mode: bool = False, worst: int = 2) -> list[str]:
+def resolve_by_itself(
+    layout: Layout, env: str, causes: t.Callable[[str], bool], before: datetime.datetime, why: str, check_mode: bool = False, worst: int = 2
+) -> list[str]:
     """Resolve the incidents whose cause is gone; their ids. Only those that were opened before a moment and that no person has touched.
 
     :param causes: whether a cause is meant.
@@ -242,8 +284,15 @@ def resolve_by_itself(layout: Layout, env: str, causes: t.Callable[[str], bool],
     found = []
     for record in list(recent(layout)):
         state = incident_log.state(record)
-        if (record.get("env") != env or not causes(str(record.get("cause") or "")) or state.status != "open" or state.touched
-                or incident_log.number(state.severity) < worst or not state.since or state.since >= before):
+        if (
+            record.get("env") != env
+            or not causes(str(record.get("cause") or ""))
+            or state.status != "open"
+            or state.touched
+            or incident_log.number(state.severity) < worst
+            or not state.since
+            or state.since >= before
+        ):
             continue
         with contextlib.suppress(StateError, IntegrityError):
             if change(layout, record["id"], RESOLVED, check_mode, why=why, itself=True)[0]:

@@ -7,6 +7,7 @@ write makes the loss permanent. And paths that it stored below the folder of a r
 
 The files are the service user's: they are opened without following links, and are only read up to a limit.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -70,9 +71,13 @@ def require_whole(layout: Layout) -> None:
     """:raises StateError: when the application would take a store for none, and overwrite it."""
     torn = [store for store in settled(layout) if store.torn]
     if torn:
-        raise StateError(f"store {layout.component('database')}/{torn[0].name}", "a JSON document", torn[0].torn,
-                         "The application would begin with nothing and overwrite it. Restore it (mobius.ops.restore), repair it, or "
-                         "set mobius_allow_torn_stores to start all the same")
+        raise StateError(
+            f"store {layout.component('database')}/{torn[0].name}",
+            "a JSON document",
+            torn[0].torn,
+            "The application would begin with nothing and overwrite it. Restore it (mobius.ops.restore), repair it, or "
+            "set mobius_allow_torn_stores to start all the same",
+        )
 
 
 def repair(layout: Layout, app: str) -> dict[str, int]:

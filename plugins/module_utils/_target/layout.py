@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Where everything lies below the application's root on a target."""
+
 from __future__ import annotations
 
 import os
@@ -28,8 +29,12 @@ def is_work(name: str, status: os.stat_result) -> bool:
 def check_name(value: str, what: str) -> str:
     """A word that is safe as a part of a file name. :raises InputError: when it is not."""
     if not _NAME.fullmatch(value or ""):
-        raise InputError(f"{what} '{value}'", "1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit",
-                         "something else", f"Give another {what}")
+        raise InputError(
+            f"{what} '{value}'",
+            "1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit",
+            "something else",
+            f"Give another {what}",
+        )
     return value
 
 
@@ -40,8 +45,12 @@ def expand_components(names: list[str]) -> list[str]:
     """
     unknown = [name for name in names if name not in COMPONENTS + ("all",)]
     if unknown or not names:
-        raise InputError("components", "some of all, " + ", ".join(COMPONENTS),
-                         ", ".join(repr(name) for name in unknown) or "an empty list", "Correct the list")
+        raise InputError(
+            "components",
+            "some of all, " + ", ".join(COMPONENTS),
+            ", ".join(repr(name) for name in unknown) or "an empty list",
+            "Correct the list",
+        )
     return [name for name in COMPONENTS if name in names or "all" in names]
 
 
@@ -56,8 +65,20 @@ class Layout:
         return os.path.join(self.root, *parts)
 
     def __getattr__(self, name: str) -> str:
-        if name in ("releases", "current", "slots", "shared", "deps", "backups", "monitor_logs", "incidents",
-                    "reports", "state", "app", "quarantine"):
+        if name in (
+            "releases",
+            "current",
+            "slots",
+            "shared",
+            "deps",
+            "backups",
+            "monitor_logs",
+            "incidents",
+            "reports",
+            "state",
+            "app",
+            "quarantine",
+        ):
             return self.path(name)
         raise AttributeError(name)
 
@@ -87,5 +108,9 @@ class Layout:
     def require(self) -> None:
         """:raises StateError: when the host was not set up."""
         if not os.path.isdir(self.state):
-            raise StateError(f"root {self.root}", "a host that was set up", "no folder " + self.state,
-                             "Run the playbook mobius.ops.setup first, or correct mobius_root")
+            raise StateError(
+                f"root {self.root}",
+                "a host that was set up",
+                "no folder " + self.state,
+                "Run the playbook mobius.ops.setup first, or correct mobius_root",
+            )

@@ -5,6 +5,7 @@
 The record lies beside the real ``node_modules``: in ``deps/<key>``, or in a release that has its own. Folders of earlier versions have
 none, and are not judged.
 """
+
 from __future__ import annotations
 
 import mmap

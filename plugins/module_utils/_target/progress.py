@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """How far a long operation is: phases, each of so many bytes and files."""
+
 from __future__ import annotations
 
 import atexit
@@ -121,8 +122,15 @@ class Recorder(Meter):
         self._number, self._since = self._number + 1, time.monotonic()
 
     def _state(self) -> dict[str, t.Any]:
-        return {"number": self._number, "name": self.name, "bytes": self.bytes, "files": self.files, "total_bytes": self.total_bytes,
-                "total_files": self.total_files, "seconds": round(time.monotonic() - self._since, 2)}
+        return {
+            "number": self._number,
+            "name": self.name,
+            "bytes": self.bytes,
+            "files": self.files,
+            "total_bytes": self.total_bytes,
+            "total_files": self.total_files,
+            "seconds": round(time.monotonic() - self._since, 2),
+        }
 
 
 def _private(path: str, flags: int) -> int:

@@ -6,6 +6,7 @@ A record may come from an older or a newer version, so fields that are not named
 the named kind wherever it is, because the code that reads it relies on that. What a damaged disk or an editor made of a record is one
 sentence with the file and the way out. A test damages every record in many ways and runs every module.
 """
+
 from __future__ import annotations
 
 import contextlib

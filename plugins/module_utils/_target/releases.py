@@ -5,6 +5,7 @@
 Each release has its record in ``releases/<id>/.release.json``. What serves is what the ``current`` link says. Folder
 times are never asked.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -52,8 +53,12 @@ class ReleaseStore:
         """A release's record. :raises InputError: when there is none."""
         record = self.get(release_id)
         if record is None:
-            raise InputError(f"release {release_id}", "one of " + (", ".join(self.ids()) or "no releases yet"), "no such release",
-                             "Look at the list that mobius.ops.status prints")
+            raise InputError(
+                f"release {release_id}",
+                "one of " + (", ".join(self.ids()) or "no releases yet"),
+                "no such release",
+                "Look at the list that mobius.ops.status prints",
+            )
         return record
 
     def ids(self) -> list[str]:
@@ -75,8 +80,12 @@ class ReleaseStore:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise IntegrityError(self.layout.current, "the link to the live release", "something else",
-                                 "Move it away and run the playbook mobius.ops.rollback with mobius_release_id") from error
+            raise IntegrityError(
+                self.layout.current,
+                "the link to the live release",
+                "something else",
+                "Move it away and run the playbook mobius.ops.rollback with mobius_release_id",
+            ) from error
 
     def target(self) -> dict[str, t.Any] | None:
         """The rollback target: that of a switch back that was interrupted, else the newest verified release older than the live one."""
@@ -103,10 +112,12 @@ class ReleaseStore:
         target = self.target()
         if target is None:
             older = self._verified_before(self.get(self.live() or "") if self.live() else None)
-            raise StateError(f"rollback of {self.live() or 'nothing (no release is live)'}",
-                             "a verified release older than the live one" + (" that can start" if older else ""),
-                             "; ".join(f"{record['id']}: {self.misfit(record['id'])}" for record in older) or "none on this host",
-                             "Deploy a release that works, or name one with mobius_release_id")
+            raise StateError(
+                f"rollback of {self.live() or 'nothing (no release is live)'}",
+                "a verified release older than the live one" + (" that can start" if older else ""),
+                "; ".join(f"{record['id']}: {self.misfit(record['id'])}" for record in older) or "none on this host",
+                "Deploy a release that works, or name one with mobius_release_id",
+            )
         return target
 
     def save(self, record: dict[str, t.Any]) -> None:
@@ -116,8 +127,17 @@ class ReleaseStore:
     def new_record(self, **facts: t.Any) -> dict[str, t.Any]:
         """A record of status ``prepared`` that is newer than all others; it is not saved."""
         sequence = max((record["sequence"] for record in self.all()), default=0) + 1
-        return {"sequence": sequence, "created": clock.iso(), "status": "prepared", "backup": None, "migration": "none",
-                "activated": None, "verified": None, "failed_reason": None, **facts}
+        return {
+            "sequence": sequence,
+            "created": clock.iso(),
+            "status": "prepared",
+            "backup": None,
+            "migration": "none",
+            "activated": None,
+            "verified": None,
+            "failed_reason": None,
+            **facts,
+        }
 
     def mark(self, release_id: str, status: str, why: str = "", **facts: t.Any) -> dict[str, t.Any]:
         """Set a release's status, with the time of it, and write that down in the history."""
@@ -164,9 +184,12 @@ class ReleaseStore:
         spared = {live_id, target["id"] if target else None, *((journal.source, journal.target) if journal else ())}
         live = self.get(live_id) if live_id else None
         verified = [record["id"] for record in self.all() if record["status"] == "verified"]
-        others = [record["id"] for record in self.all()
-                  if record["status"] in ("failed", "rolled_back")
-                  or (record["status"] != "verified" and live and record["sequence"] < live["sequence"])]
+        others = [
+            record["id"]
+            for record in self.all()
+            if record["status"] in ("failed", "rolled_back")
+            or (record["status"] != "verified" and live and record["sequence"] < live["sequence"])
+        ]
         return [name for name in verified[keep:] + others[KEPT_UNVERIFIED:] if name not in spared]
 
     def remove(self, release_id: str) -> None:

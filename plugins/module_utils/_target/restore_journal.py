@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a restore has done so far, on disk, so that the next run can bring one that was killed to a known end."""
+
 from __future__ import annotations
 
 import contextlib
@@ -24,12 +25,12 @@ def locked(layout: Layout, kind: int = fcntl.LOCK_SH) -> t.Iterator[None]:
     try:
         descriptor = os.open(layout.shared, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise StateError(f"root {layout.root}", "a folder shared", "none",
-                         "Run the playbook mobius.ops.setup first") from None
+        raise StateError(f"root {layout.root}", "a folder shared", "none", "Run the playbook mobius.ops.setup first") from None
     try:
         if not locks.taken(descriptor, kind):
-            raise StateError(f"root {layout.root}", "no other work on its shared folders",
-                             "a backup or a restore that runs", "Wait until it has ended")
+            raise StateError(
+                f"root {layout.root}", "no other work on its shared folders", "a backup or a restore that runs", "Wait until it has ended"
+            )
         yield
     finally:
         os.close(descriptor)
@@ -79,16 +80,36 @@ class Journal:
         facts = records.Findings().without(lambda: records.read(_copy_path(layout), kind), None)
         if facts:
             return cls(layout, phase, facts, f"{error.subject} was damaged ({error.found}); its copy was used.")
-        left = [os.path.join(base, name) for base in (layout.shared, *map(layout.component, COMPONENTS)) if os.path.isdir(base)
-                for name in os.listdir(base) if name.startswith(WORK) and is_work(name, os.lstat(os.path.join(base, name)))]
+        left = [
+            os.path.join(base, name)
+            for base in (layout.shared, *map(layout.component, COMPONENTS))
+            if os.path.isdir(base)
+            for name in os.listdir(base)
+            if name.startswith(WORK) and is_work(name, os.lstat(os.path.join(base, name)))
+        ]
         if phase != "staging" and left:
-            todo = (f"Stop the service, look into {left[0]}/old for what was replaced, put it back into {layout.shared}, and move this "
-                    "file away")
+            todo = (
+                f"Stop the service, look into {left[0]}/old for what was replaced, put it back into {layout.shared}, and move this "
+                "file away"
+            )
             raise IntegrityError(error.subject, error.expected, error.found, todo) from error
         lost: dict[str, t.Any] = {
-            "archive": "", "env": "", "components": [], "service": None, "wanted": False, "previous": None, "target": None, "swaps": []}
-        return cls(layout, phase, lost, f"{error.subject} was damaged ({error.found}) and removed: no folder had changed places. "
-                                        "Look at mobius.ops.status whether the service runs.")
+            "archive": "",
+            "env": "",
+            "components": [],
+            "service": None,
+            "wanted": False,
+            "previous": None,
+            "target": None,
+            "swaps": [],
+        }
+        return cls(
+            layout,
+            phase,
+            lost,
+            f"{error.subject} was damaged ({error.found}) and removed: no folder had changed places. "
+            "Look at mobius.ops.status whether the service runs.",
+        )
 
     def update(self, **facts: t.Any) -> None:
         """Add facts."""
@@ -137,20 +158,32 @@ def refuse_unsettled(layout: Layout, component: str) -> None:
     """:raises StateError: when a restore of a component was interrupted: the next run may put back what was there before."""
     journal = Journal.find(layout)
     if journal and journal.phase != "staging" and component in (journal.facts["components"] or [component]):  # none: it is damaged
-        raise StateError(f"root {layout.root}", f"a {component} that stays", "a restore that was interrupted",
-                         "Run the playbook mobius.ops.restore: it first brings that one to its end")
+        raise StateError(
+            f"root {layout.root}",
+            f"a {component} that stays",
+            "a restore that was interrupted",
+            "Run the playbook mobius.ops.restore: it first brings that one to its end",
+        )
 
 
 def refuse_interrupted(layout: Layout) -> None:
     """:raises StateError: when a restore was killed in the middle of its swap: the folders are of two times."""
     if os.path.exists(journal_path(layout, "swapping")):
-        raise StateError(f"root {layout.root}", "the shared folders of one time", "a restore that was interrupted",
-                         "Run the playbook mobius.ops.restore: it first puts back what was there")
+        raise StateError(
+            f"root {layout.root}",
+            "the shared folders of one time",
+            "a restore that was interrupted",
+            "Run the playbook mobius.ops.restore: it first puts back what was there",
+        )
 
 
 def refuse_unfinished_release(layout: Layout) -> None:
     """:raises StateError: when a restore that goes to another release was killed after its swap: its records are not written yet."""
     journal = Journal.find(layout)
     if journal and journal.phase != "staging" and journal.facts.get("target"):
-        raise StateError(f"root {layout.root}", "no restore that was interrupted", f"one that goes to release {journal.facts['target']}",
-                         "Run the playbook mobius.ops.restore: it first brings that to its end")
+        raise StateError(
+            f"root {layout.root}",
+            "no restore that was interrupted",
+            f"one that goes to release {journal.facts['target']}",
+            "Run the playbook mobius.ops.restore: it first brings that to its end",
+        )

@@ -6,6 +6,7 @@ A shape is a type, a tuple of alternatives (``None`` among them where there may 
 an object with any names, ``{"name": shape, "name?": shape}`` for one with these, the second of which may be missing, or a function that
 says what it expects, or nothing when the value is right.
 """
+
 from __future__ import annotations
 
 import datetime
@@ -15,8 +16,15 @@ from .._core import clock
 
 #: No count, time or size is larger.
 _MOST = 2**53
-_WORDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", int: "a whole number", float: "a number",
-          type(None): "null"}
+_WORDS = {
+    dict: "an object",
+    list: "a list",
+    str: "a text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    type(None): "null",
+}
 
 
 def number(value: t.Any) -> str:
@@ -32,7 +40,7 @@ def count(value: t.Any) -> str:
 
 def wide(value: t.Any) -> str:
     """A whole number of 64 bits, such as a time in nanoseconds."""
-    good = isinstance(value, int) and not isinstance(value, bool) and -2**63 <= value < 2**63
+    good = isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
     return "" if good else "a whole number"
 
 

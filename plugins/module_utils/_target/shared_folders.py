@@ -4,6 +4,7 @@
 
 Setup keeps the list in ``state/shared.json``. The default covers everything that the real MOBIUS writes (mobius-app.md, "State").
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -39,8 +40,12 @@ def normalize(given: list[dict[str, t.Any]] | None) -> list[dict[str, t.Any]]:
             for other in seen[:number]:
                 nested = key == "path" and (one.startswith(other + "/") or other.startswith(one + "/"))
                 if one == other or nested:
-                    raise InputError("mobius_shared_folders", f"different {what}, none in another one", f"{other} and {one}",
-                                     "Correct one of them" if key == "path" else "Give one of them a folder of its own")
+                    raise InputError(
+                        "mobius_shared_folders",
+                        f"different {what}, none in another one",
+                        f"{other} and {one}",
+                        "Correct one of them" if key == "path" else "Give one of them a folder of its own",
+                    )
     return found
 
 
@@ -49,11 +54,11 @@ def _entry(number: int, entry: dict[str, t.Any]) -> dict[str, t.Any]:
     name = f"mobius_shared_folders, entry {number}"
     unknown = set(full) - set(FIELDS)
     if unknown or not full.get("path") or not full.get("component"):
-        raise InputError(name, "path and component, and if need be folder and create", ", ".join(sorted(entry)) or "nothing",
-                         "Correct it")
+        raise InputError(name, "path and component, and if need be folder and create", ", ".join(sorted(entry)) or "nothing", "Correct it")
     if full["component"] not in COMPONENTS or full["component"] == "config":
-        raise InputError(f"{name} ({full['path']})", "one of the components " + ", ".join(COMPONENTS[1:]), repr(full["component"]),
-                         "Correct it")
+        raise InputError(
+            f"{name} ({full['path']})", "one of the components " + ", ".join(COMPONENTS[1:]), repr(full["component"]), "Correct it"
+        )
     for path in [full["path"], full["folder"] or "x", *full["create"]]:
         strange = os.path.isabs(path) or path.split("/")[0] in ("..", ".") or any(ord(sign) < 32 for sign in path)
         if strange or path != os.path.normpath(path):
@@ -81,8 +86,15 @@ def described(layout: Layout) -> list[dict[str, t.Any]]:
     """Each folder that the host was set up with: ``path``, ``component``, ``place`` below the root, whether it ``exists``."""
     entries = made(layout)
     places = links(layout, entries)
-    return [{"path": entry["path"], "component": entry["component"], "place": os.path.relpath(places[entry["path"]], layout.root),
-             "exists": os.path.isdir(places[entry["path"]])} for entry in entries]
+    return [
+        {
+            "path": entry["path"],
+            "component": entry["component"],
+            "place": os.path.relpath(places[entry["path"]], layout.root),
+            "exists": os.path.isdir(places[entry["path"]]),
+        }
+        for entry in entries
+    ]
 
 
 def save(layout: Layout, entries: list[dict[str, t.Any]]) -> None:

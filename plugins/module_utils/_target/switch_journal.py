@@ -5,6 +5,7 @@
 ``state/switch.json`` exists from before the first change until after the last one. It needs no phases: each step of
 going back can be repeated, so whoever finishes repeats all of them (``_deploy.rollback``).
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -17,8 +18,12 @@ from . import history, records
 from .layout import Layout, check_name
 
 #: Kind of switch -> how a message names it. A rollback by hand, one by the watch, the one after a failed activation, an activation.
-KINDS = {"rollback": "the rollback of {from} to {to}", "watch": "the watch's rollback of {from} to {to}",
-         "going_back": "going back from {from} to {to} after a failed deploy", "activation": "the activation of {to}"}
+KINDS = {
+    "rollback": "the rollback of {from} to {to}",
+    "watch": "the watch's rollback of {from} to {to}",
+    "going_back": "going back from {from} to {to} after a failed deploy",
+    "activation": "the activation of {to}",
+}
 ROLLBACK = "ansible-playbook mobius.ops.rollback"
 
 
@@ -41,8 +46,19 @@ class Journal:
     @classmethod
     def new(cls, layout: Layout, kind: str, source: str | None, target: str, why: str, service: str | None) -> Journal:
         """One that is not on disk yet."""
-        return cls(layout, {"kind": kind, "from": source, "to": target, "why": why, "by": history.who(), "since": clock.iso(),
-                            "service": service, "history": history.size(layout)})
+        return cls(
+            layout,
+            {
+                "kind": kind,
+                "from": source,
+                "to": target,
+                "why": why,
+                "by": history.who(),
+                "since": clock.iso(),
+                "service": service,
+                "history": history.size(layout),
+            },
+        )
 
     def write(self) -> Journal:
         """Put it on disk; one of before is replaced in the same step."""
@@ -125,5 +141,6 @@ def refuse_unfinished(layout: Layout, release_id: str) -> None:
     """:raises StateError: when a switch to or from another release was interrupted: it may still have to undo a migration."""
     journal = peek(layout)
     if journal and not (journal.kind == "activation" and journal.target == release_id):
-        raise StateError(f"root {layout.root}", "no switch between releases that was interrupted", journal.words(),
-                         f"Finish it with {ROLLBACK}")
+        raise StateError(
+            f"root {layout.root}", "no switch between releases that was interrupted", journal.words(), f"Finish it with {ROLLBACK}"
+        )

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Whose a root is: one environment uses it, no other root lies around or inside it, and no other root has its units."""
+
 from __future__ import annotations
 
 import contextlib
@@ -40,9 +41,13 @@ def require_env(layout: Layout, env: str) -> None:
     """:raises StateError: when a root is used by another environment."""
     mine = environment(layout)
     if env and mine not in (None, env):
-        raise StateError(f"root {layout.root}", f"the environment that it was set up for ({mine})", env,
-                         f"Use the inventory of {mine}, or another mobius_root. If this root is to become {env}, remove {kept(layout)} and "
-                         "run mobius.ops.setup")
+        raise StateError(
+            f"root {layout.root}",
+            f"the environment that it was set up for ({mine})",
+            env,
+            f"Use the inventory of {mine}, or another mobius_root. If this root is to become {env}, remove {kept(layout)} and "
+            "run mobius.ops.setup",
+        )
 
 
 def require_apart(layout: Layout) -> None:
@@ -71,8 +76,12 @@ def require_own_units(layout: Layout, names: t.Iterable[str]) -> None:
     for name in names:
         text = systemd.read_unit(f"{name}.service")
         if text and not _names_root(text, layout.root):
-            raise StateError(f"service {name}", "a name that nothing else on this host has", f"a unit {name}.service of something else",
-                             "Give another mobius_service, or remove that unit when nothing needs it")
+            raise StateError(
+                f"service {name}",
+                "a name that nothing else on this host has",
+                f"a unit {name}.service of something else",
+                "Give another mobius_service, or remove that unit when nothing needs it",
+            )
 
 
 def _names_root(text: str, root: str) -> bool:

@@ -4,6 +4,7 @@
 
 Neither moves a verdict.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -19,7 +20,7 @@ def look(record: Record, service: Service | None) -> None:
     """Write down the writes elsewhere that the watch has not reported yet, each folder once."""
     before = record.state.get("write_attempts") or []
     found = write_attempts.joined(before, write_attempts.of(service)) if service else before
-    for one in found[len(before):]:
+    for one in found[len(before) :]:
         record.mark("write_attempt", "WARN", one["message"])
     if len(found) > len(before):
         record.save(write_attempts=found)

@@ -4,6 +4,7 @@
 
 A watch lies in ``state/watch/<id>/`` (``spec.json``, ``state.json``) and is run by ``_watch.watcher``, detached.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -115,8 +116,17 @@ def unguarded(layout: Layout, record: dict[str, t.Any] | None) -> bool:
 
 def check_times(spec: dict[str, t.Any]) -> None:
     """:raises InputError: when a duration or limit of a watch makes no sense."""
-    for name in ("duration", "interval", "retry_interval", "failure_threshold", "error_threshold", "restart_limit", "requests",
-                 "recovery_threshold", "window_rounds"):
+    for name in (
+        "duration",
+        "interval",
+        "retry_interval",
+        "failure_threshold",
+        "error_threshold",
+        "restart_limit",
+        "requests",
+        "recovery_threshold",
+        "window_rounds",
+    ):
         if spec.get(name, 1) <= 0:
             raise InputError(f"watch option {name}", "a number above 0", str(spec[name]), "Correct it")
     for name in ("error_rate_pct", "latency_pct", "latency_floor_ms", "window_failures", "memory_mb", "metrics_interval"):
@@ -125,8 +135,12 @@ def check_times(spec: dict[str, t.Any]) -> None:
     if spec.get("error_rate_pct", 0) >= 100:
         raise InputError("watch option error_rate_pct", "a percentage below 100", str(spec["error_rate_pct"]), "Correct it")
     if spec.get("window_failures", 0) > spec.get("window_rounds", 10):
-        raise InputError("watch option window_failures", f"at most window_rounds ({spec['window_rounds']})", str(spec["window_failures"]),
-                         "Correct one of them")
+        raise InputError(
+            "watch option window_failures",
+            f"at most window_rounds ({spec['window_rounds']})",
+            str(spec["window_failures"]),
+            "Correct one of them",
+        )
 
 
 def create(layout: Layout, spec: dict[str, t.Any]) -> WatchFolder:
@@ -140,9 +154,13 @@ def create(layout: Layout, spec: dict[str, t.Any]) -> WatchFolder:
         except FileExistsError:
             time.sleep(0.2)
     name = f"{spec['env']}-{folder.id}"
-    spec.update(id=folder.id, root=layout.root, unit=f"{spec['service']}-watch-{folder.id}.service" if _may_have_unit(spec) else "",
-                log_file=layout.path("monitor_logs", f"monitor-{name}.log"),
-                metrics_file=layout.path("monitor_logs", f"metrics-{name}.jsonl"))
+    spec.update(
+        id=folder.id,
+        root=layout.root,
+        unit=f"{spec['service']}-watch-{folder.id}.service" if _may_have_unit(spec) else "",
+        log_file=layout.path("monitor_logs", f"monitor-{name}.log"),
+        metrics_file=layout.path("monitor_logs", f"metrics-{name}.jsonl"),
+    )
     fs.write_json(os.path.join(folder.path, "spec.json"), spec, mode=0o600)
     return folder
 
@@ -177,8 +195,12 @@ def start(layout: Layout, spec: dict[str, t.Any], program: types.ModuleType) -> 
             return folder
         time.sleep(0.05)
     _abandon(folder)
-    raise ServiceError(f"watch {folder.id}", f"to begin within {LAUNCH_TIMEOUT:.0f} s", " ".join(foreign.tail(log, 3)) or "nothing from it",
-                       f"Look into {folder.path}")
+    raise ServiceError(
+        f"watch {folder.id}",
+        f"to begin within {LAUNCH_TIMEOUT:.0f} s",
+        " ".join(foreign.tail(log, 3)) or "nothing from it",
+        f"Look into {folder.path}",
+    )
 
 
 def _require_no_weaker(layout: Layout, spec: dict[str, t.Any]) -> None:
@@ -190,10 +212,13 @@ def _require_no_weaker(layout: Layout, spec: dict[str, t.Any]) -> None:
     before, left = folder.spec(), state["left"]
     if before["auto_rollback"] and (not spec["auto_rollback"] or spec["duration"] < left):
         found = f"one of {spec['duration']:g} s{'' if spec['auto_rollback'] else ' without rollback'}"
-        raise StateError(f"watch {folder.id}, which guards release {state['release']} for another {left:.0f} s",
-                         "a new watch that rolls back and is as long", found,
-                         "Look at the one that runs with mobius.ops.monitor -e mobius_monitor_attach=true, or end it first with "
-                         "-e mobius_monitor_stop=true")
+        raise StateError(
+            f"watch {folder.id}, which guards release {state['release']} for another {left:.0f} s",
+            "a new watch that rolls back and is as long",
+            found,
+            "Look at the one that runs with mobius.ops.monitor -e mobius_monitor_attach=true, or end it first with "
+            "-e mobius_monitor_stop=true",
+        )
 
 
 def _abandon(folder: WatchFolder) -> None:
@@ -252,8 +277,15 @@ def follow(layout: Layout, watch_id: str | None, offset: int, patience: float) -
         state = folder.state()
         lines, end, more = _new_lines(spec["log_file"], offset)
         if lines or state["status"] in ("finished", "lost") or time.monotonic() >= deadline:
-            return {"id": folder.id, "state": state, "lines": lines, "offset": end, "more": more, "log_file": spec["log_file"],
-                    "metrics_file": spec["metrics_file"]}
+            return {
+                "id": folder.id,
+                "state": state,
+                "lines": lines,
+                "offset": end,
+                "more": more,
+                "log_file": spec["log_file"],
+                "metrics_file": spec["metrics_file"],
+            }
         time.sleep(0.1)
 
 
@@ -265,5 +297,5 @@ def _new_lines(path: str, offset: int) -> tuple[list[str], int, bool]:
             text = stream.read(CHUNK)
     except FileNotFoundError:
         return [], offset, False
-    whole = text[:text.rfind(b"\n") + 1]
+    whole = text[: text.rfind(b"\n") + 1]
     return whole.decode("utf-8", "replace").splitlines(), offset + len(whole), len(text) == CHUNK

@@ -6,6 +6,7 @@ A *round* is all checks, each so many times (``rounds``). Runbook, "When to Roll
 its limit, performance more than 50 % worse. Errors of this side and missing data never cause a rollback (design, section 6).
 ``tests/bench/watch_rules.py`` says how often these rules err, and how often others would.
 """
+
 from __future__ import annotations
 
 import collections
@@ -76,10 +77,16 @@ class Batches:
         requests = failed = faulty = 0
         for batch in reversed(self.recent):
             requests, failed, faulty = requests + batch[0], failed + batch[1], faulty + (batch[1] > 0)
-            if self.rules.error_rate_pct and faulty > 1 and 100 * failed > self.rules.error_rate_pct * requests \
-                    and stats.binomial_tail(failed, requests, self.rules.error_rate_pct / 100) <= SURE:
-                return (f"error rate {100 * failed / requests:.0f} % ({failed} of {requests} requests failed, over the limit of "
-                        f"{self.rules.error_rate_pct:g} %)")
+            if (
+                self.rules.error_rate_pct
+                and faulty > 1
+                and 100 * failed > self.rules.error_rate_pct * requests
+                and stats.binomial_tail(failed, requests, self.rules.error_rate_pct / 100) <= SURE
+            ):
+                return (
+                    f"error rate {100 * failed / requests:.0f} % ({failed} of {requests} requests failed, over the limit of "
+                    f"{self.rules.error_rate_pct:g} %)"
+                )
         return ""
 
     def latency(self) -> str:
@@ -90,8 +97,10 @@ class Batches:
         if not self._too_slow(times) or stats.larger(times, self.halfway) > SURE:
             return ""
         now, before = stats.median(times), stats.median(self.baseline)
-        return (f"median response time {now:.0f} ms, {100 * (now / before - 1):.0f} % over the baseline of {before:.0f} ms (limit "
-                f"{self.rules.latency_pct:g} %, {len(times)} answers)")
+        return (
+            f"median response time {now:.0f} ms, {100 * (now / before - 1):.0f} % over the baseline of {before:.0f} ms (limit "
+            f"{self.rules.latency_pct:g} %, {len(times)} answers)"
+        )
 
     def comparable(self) -> str:
         """``judged`` when there are answers enough to compare, else why not."""
@@ -136,8 +145,9 @@ class Decision:
         self.failures: collections.deque[bool] = collections.deque(maxlen=max(1, self.rules.window_rounds))
         self.batches: dict[str, Batches] = {}
 
-    def feed(self, outcome: str, restarts: int = 0, fault: str = "", checks: dict[str, dict[str, t.Any]] | None = None,
-             memory_mb: float = 0) -> str:
+    def feed(
+        self, outcome: str, restarts: int = 0, fault: str = "", checks: dict[str, dict[str, t.Any]] | None = None, memory_mb: float = 0
+    ) -> str:
         """Take one round in; ``continue``, ``roll_back``, ``alarm`` or ``recovered``.
 
         :param outcome: ``ok, slow, partial, failed, error`` or ``no_data``.
@@ -180,8 +190,10 @@ class Decision:
         if self.failed_in_a_row >= rules.failure_threshold:
             return f"{self.failed_in_a_row} consecutive failed checks ({fault})"
         if self.too_large_in_a_row >= rules.failure_threshold:
-            return (f"memory: the service has {memory_mb:.0f} MB, over the limit of {rules.memory_mb:g} MB, "
-                    f"{self.too_large_in_a_row} times in a row")
+            return (
+                f"memory: the service has {memory_mb:.0f} MB, over the limit of {rules.memory_mb:g} MB, "
+                f"{self.too_large_in_a_row} times in a row"
+            )
         if rules.window_failures and self.failures[-1] and sum(self.failures) >= rules.window_failures:
             return f"{sum(self.failures)} of the last {len(self.failures)} checks failed ({fault})"
         return ""
@@ -226,8 +238,7 @@ class Decision:
         if self.has_alarmed or self.failed_in_a_row or too_often:
             return "degraded"
         if measured < self.rules.failure_threshold:  # it could not have been found bad either
-            self.trigger = (f"only {measured} rounds were measured, fewer than the {self.rules.failure_threshold} that a rollback "
-                            "takes")
+            self.trigger = f"only {measured} rounds were measured, fewer than the {self.rules.failure_threshold} that a rollback takes"
             return "inconclusive"
         return "healthy"
 

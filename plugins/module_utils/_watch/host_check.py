@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The look at the host that a watch takes now and then (runbook: "Check system metrics every 15 minutes")."""
+
 from __future__ import annotations
 
 import time
@@ -32,21 +33,35 @@ class HostLook:
             return
         self.next += self.interval
         try:
-            found = host_metrics.collect({
-                "window": 1.0, "mounts": host_metrics.places(self.record.folder.layout), "pid": facts.get("pid"),
-                "restarts": facts.get("restarts"), "thresholds": thresholds.merge(self.record.spec.get("thresholds"))})
+            found = host_metrics.collect(
+                {
+                    "window": 1.0,
+                    "mounts": host_metrics.places(self.record.folder.layout),
+                    "pid": facts.get("pid"),
+                    "restarts": facts.get("restarts"),
+                    "thresholds": thresholds.merge(self.record.spec.get("thresholds")),
+                }
+            )
         except (OpsError, OSError) as error:
             self.record.log("WARN", f"host metrics unknown: {error}")
             return
         self.record.metrics("host", **found)
         self.record.save(host=found["status"])
         faulty = [metric for metric in found["metrics"] if metric["status"] in ("warning", "critical")]
-        told = "; ".join(" ".join(str(metric[name]) for name in ("metric", "subject", "value", "unit", "status") if metric[name] != "")
-                         for metric in faulty)
+        told = "; ".join(
+            " ".join(str(metric[name]) for name in ("metric", "subject", "value", "unit", "status") if metric[name] != "")
+            for metric in faulty
+        )
         self.record.log("WARN" if faulty else "INFO", f"host metrics {found['status']}" + (f": {told}" if told else ""))
         critical = {(metric["metric"], metric["subject"]) for metric in faulty if metric["status"] == "critical"}
         before, self.critical = self.critical, critical
         if before & self.critical and not self.told:
             self.told = True
-            self.record.incident(3, "The host is short of something", f"{told}. " + " ".join(metric["todo"] for metric in faulty),
-                                 self.service, cause="host", host=found["metrics"])
+            self.record.incident(
+                3,
+                "The host is short of something",
+                f"{told}. " + " ".join(metric["todo"] for metric in faulty),
+                self.service,
+                cause="host",
+                host=found["metrics"],
+            )

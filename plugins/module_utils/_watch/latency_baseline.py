@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """How fast the application answered before a deploy: what a watch holds the new release's latency against."""
+
 from __future__ import annotations
 
 import time
@@ -49,5 +50,4 @@ def read(layout: Layout) -> dict[str, list[float]]:
 
 def figures(times: dict[str, list[float]]) -> dict[str, t.Any]:
     """Check -> ``p50_ms`` and ``requests``, for records and people."""
-    return {name: {"p50_ms": round(stats.median(found), 1) if found else None, "requests": len(found)}
-            for name, found in times.items()}
+    return {name: {"p50_ms": round(stats.median(found), 1) if found else None, "requests": len(found)} for name, found in times.items()}

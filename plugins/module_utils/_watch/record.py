@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a watch writes down: its state, its log, its metrics. Pieces that a full disk refuses do not end the watch."""
+
 from __future__ import annotations
 
 import contextlib
@@ -63,15 +64,17 @@ class Record:
         """Add facts to the state and put it on disk."""
         self.state.update(facts)
         with self.best_effort():
-            self.folder.save_state({**self.state, "trigger": self.redactor.text(self.state["trigger"]),
-                                    "recent": self.redactor.value(self.state["recent"])})
+            self.folder.save_state(
+                {**self.state, "trigger": self.redactor.text(self.state["trigger"]), "recent": self.redactor.value(self.state["recent"])}
+            )
 
     def new_errors(self) -> list[str]:
         """Error templates that the logs have only since the release was put into service, as lines; those of the watch are noted once."""
         with self.best_effort():
             release = self.release()
-            rows = logs_run.first_seen(self.folder.layout, self.spec["service"] or "", release.get("activated") or self.state["started"],
-                                       _LOG_MB)
+            rows = logs_run.first_seen(
+                self.folder.layout, self.spec["service"] or "", release.get("activated") or self.state["started"], _LOG_MB
+            )
             known = {one["template"] for one in self.state.get("new_errors") or []}
             found = [{name: row[name] for name in ("template", "count", "first")} for row in rows[:_TEMPLATES]]
             for one in found:
@@ -85,8 +88,9 @@ class Record:
         path = os.path.join(self.folder.layout.releases, self.state["release"] or "", ".release.json")
         return records.Findings().without(lambda: records.read(path, records.RELEASE), None) or {}
 
-    def incident(self, severity: int, title: str, summary: str, service: Service | None, cause: str = "", rolled_back: bool = False,
-                 **more: t.Any) -> None:
+    def incident(
+        self, severity: int, title: str, summary: str, service: Service | None, cause: str = "", rolled_back: bool = False, **more: t.Any
+    ) -> None:
         """Open an incident with the evidence at hand, then let it gather the rest.
 
         :param cause: a key of the cause; that of the release by default.
@@ -94,15 +98,31 @@ class Record:
         """
         layout, release, errors = self.folder.layout, self.release(), self.new_errors()
         with self.best_effort():
-            record = incidents.open_incident(layout, {
-                "title": title, "severity": severity, "env": self.spec["env"], "release": self.state["release"], "summary": summary,
-                "cause": cause or incidents.of_release(self.state["release"]), "fleet": self.spec.get("fleet") or "",
-                "rollback": rolled_back, "reached": [incident_log.STABILITY] if rolled_back else [],
-                "evidence": {
-                    "trigger": summary, "samples": self.state["recent"], "log_file": self.spec["log_file"],
-                    "metrics_file": self.spec["metrics_file"], "backup": release.get("backup"),
-                    "application_log": foreign.tail(os.path.join(layout.component("logs"), "app.log"), 20),
-                    "console": service.evidence() if service else [], **({"new_errors": errors} if errors else {}), **more}})
+            record = incidents.open_incident(
+                layout,
+                {
+                    "title": title,
+                    "severity": severity,
+                    "env": self.spec["env"],
+                    "release": self.state["release"],
+                    "summary": summary,
+                    "cause": cause or incidents.of_release(self.state["release"]),
+                    "fleet": self.spec.get("fleet") or "",
+                    "rollback": rolled_back,
+                    "reached": [incident_log.STABILITY] if rolled_back else [],
+                    "evidence": {
+                        "trigger": summary,
+                        "samples": self.state["recent"],
+                        "log_file": self.spec["log_file"],
+                        "metrics_file": self.spec["metrics_file"],
+                        "backup": release.get("backup"),
+                        "application_log": foreign.tail(os.path.join(layout.component("logs"), "app.log"), 20),
+                        "console": service.evidence() if service else [],
+                        **({"new_errors": errors} if errors else {}),
+                        **more,
+                    },
+                },
+            )
             self.log("WARN", f"incident {record['id']} (severity {severity}) is open: {title}")
             self.save(incident=record["id"])
             opening.complete(layout, record)

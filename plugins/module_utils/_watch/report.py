@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What there is to tell about a watch: its verdict and figures, and the deploy or rollback that it belongs to."""
+
 from __future__ import annotations
 
 import os
@@ -22,12 +23,46 @@ _STEPS = ("preflight", "lock_reclaimed", "force_unlock", "backup", "prepared", "
 _SOON, _LONG = 3600, 4 * 3600
 _EVENTS, _INCIDENTS, _LINES = 100, 5, 20
 _QUOTES = ("application_log", "console", "lines", "new_errors")
-_OF_SPEC = ("duration", "interval", "retry_interval", "failure_threshold", "error_threshold", "restart_limit", "auto_rollback", "service",
-            "log_file", "metrics_file")
-_OF_STATE = ("status", "started", "release", "verdict", "trigger", "rounds", "left", "samples", "rollback", "incident",
-             "write_attempts", "new_errors")
-_OF_INCIDENT = ("id", "title", "severity", "severity_name", "status", "opened", "opened_by", "respond_by", "escalation", "channel",
-                "summary", "path")
+_OF_SPEC = (
+    "duration",
+    "interval",
+    "retry_interval",
+    "failure_threshold",
+    "error_threshold",
+    "restart_limit",
+    "auto_rollback",
+    "service",
+    "log_file",
+    "metrics_file",
+)
+_OF_STATE = (
+    "status",
+    "started",
+    "release",
+    "verdict",
+    "trigger",
+    "rounds",
+    "left",
+    "samples",
+    "rollback",
+    "incident",
+    "write_attempts",
+    "new_errors",
+)
+_OF_INCIDENT = (
+    "id",
+    "title",
+    "severity",
+    "severity_name",
+    "status",
+    "opened",
+    "opened_by",
+    "respond_by",
+    "escalation",
+    "channel",
+    "summary",
+    "path",
+)
 _OF_RECORD = ("id", "version", "status", "source", "sha256", "backup", "migration", "created", "activated", "verified", "failed_reason")
 
 
@@ -39,16 +74,27 @@ def gather(layout: Layout, watch_id: str | None = None) -> dict[str, t.Any]:
     """
     folder = _find(layout, watch_id)
     spec, state = folder.spec(), folder.state()
-    watch = {"id": folder.id, "env": str(spec.get("env") or "unknown"), **{name: state.get(name) for name in _OF_STATE},
-             **{name: spec.get(name) for name in _OF_SPEC},
-             "baseline": _baseline(state.get("baseline")), "checks": [_told(check) for check in spec.get("checks") or []]}
-    events = [event for event in history.events(layout, 5000)
-              if isinstance(event, dict) and _seconds(event.get("when")) and isinstance(event.get("what"), str)]
+    watch = {
+        "id": folder.id,
+        "env": str(spec.get("env") or "unknown"),
+        **{name: state.get(name) for name in _OF_STATE},
+        **{name: spec.get(name) for name in _OF_SPEC},
+        "baseline": _baseline(state.get("baseline")),
+        "checks": [_told(check) for check in spec.get("checks") or []],
+    }
+    events = [
+        event
+        for event in history.events(layout, 5000)
+        if isinstance(event, dict) and _seconds(event.get("when")) and isinstance(event.get("what"), str)
+    ]
     chosen = _chosen(events, watch)
     facts = {
-        "host": os.uname().nodename, "watch": {**watch, "ended": _ended(events, watch)},
-        "series": timeseries.read(str(watch["metrics_file"])), "events": chosen[:_EVENTS // 2] + chosen[_EVENTS // 2:][-_EVENTS // 2:],
-        "releases": _releases(ReleaseStore(layout), watch, chosen), "incidents": _incidents(layout, watch, chosen),
+        "host": os.uname().nodename,
+        "watch": {**watch, "ended": _ended(events, watch)},
+        "series": timeseries.read(str(watch["metrics_file"])),
+        "events": chosen[: _EVENTS // 2] + chosen[_EVENTS // 2 :][-_EVENTS // 2 :],
+        "releases": _releases(ReleaseStore(layout), watch, chosen),
+        "incidents": _incidents(layout, watch, chosen),
         "thresholds": {"response_time_ms": list(_limits(spec)["response_time_ms"])},
     }
     return dotenv.Redactor(layout.env_file).value(facts)
@@ -58,9 +104,12 @@ def _find(layout: Layout, watch_id: str | None) -> control.WatchFolder:
     folder = control.WatchFolder(layout, watch_id) if watch_id else control.latest(layout)
     if folder is None or os.path.basename(folder.path) != folder.id or not folder.spec():
         ids = os.listdir(layout.path("state", "watch")) if os.path.isdir(layout.path("state", "watch")) else []
-        raise StateError("watch " + (watch_id or "of " + layout.root), "one to report on",
-                         ", ".join(sorted(ids)[-5:]) if watch_id and ids else "none",
-                         "Name one of these" if watch_id and ids else "Deploy a release, or start a watch with mobius.ops.monitor")
+        raise StateError(
+            "watch " + (watch_id or "of " + layout.root),
+            "one to report on",
+            ", ".join(sorted(ids)[-5:]) if watch_id and ids else "none",
+            "Name one of these" if watch_id and ids else "Deploy a release, or start a watch with mobius.ops.monitor",
+        )
     return folder
 
 
@@ -115,14 +164,20 @@ def _chosen(events: list[dict[str, t.Any]], watch: dict[str, t.Any]) -> list[dic
         return [event for event in events if watch["release"] and event.get("release") == watch["release"]]
     inside = [at for at, event in enumerate(events) if _when(event) >= begun]
     start = inside[0] if inside else len(events)
-    switch = next((at for at in reversed(range(len(events))) if events[at]["what"] == "active"
-                   and events[at].get("release") == watch["release"] and _when(events[at]) <= begun), None)
+    switch = next(
+        (
+            at
+            for at in reversed(range(len(events)))
+            if events[at]["what"] == "active" and events[at].get("release") == watch["release"] and _when(events[at]) <= begun
+        ),
+        None,
+    )
     if switch is not None and begun - _when(events[switch]) <= _SOON:
         start = switch
         while start and _belongs(events[start - 1], events[start]):
             start -= 1
-    after = events[end + 1:] if end is not None else []
-    return events[start:end + 1 if end is not None else None] + [event for event in after if event.get("release") == watch["release"]]
+    after = events[end + 1 :] if end is not None else []
+    return events[start : end + 1 if end is not None else None] + [event for event in after if event.get("release") == watch["release"]]
 
 
 def _belongs(event: dict[str, t.Any], following: dict[str, t.Any]) -> bool:

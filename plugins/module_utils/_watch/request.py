@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What modules ask of a watch, and what they tell of one."""
+
 from __future__ import annotations
 
 import typing as t
@@ -40,7 +41,9 @@ def begin(layout: Layout, spec: dict[str, t.Any]) -> dict[str, t.Any]:
 def told(found: dict[str, t.Any]) -> dict[str, t.Any]:
     """What a module returns of a watch that it followed."""
     state = found["state"]
-    return {**{name: state.get(name) for name in ("verdict", "trigger", "samples", "rollback", "incident", "baseline", "latency")},
-            "write_attempts": state.get("write_attempts") or [],
-            "watch": {"id": found["id"], **{name: state.get(name) for name in ("status", "release", "rounds", "left", "recent")}},
-            **{name: found[name] for name in ("lines", "offset", "more", "log_file", "metrics_file")}}
+    return {
+        **{name: state.get(name) for name in ("verdict", "trigger", "samples", "rollback", "incident", "baseline", "latency")},
+        "write_attempts": state.get("write_attempts") or [],
+        "watch": {"id": found["id"], **{name: state.get(name) for name in ("status", "release", "rounds", "left", "recent")}},
+        **{name: found[name] for name in ("lines", "offset", "more", "log_file", "metrics_file")},
+    }

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The rollback that a watch does by itself: once, to a release that was verified, or not at all."""
+
 from __future__ import annotations
 
 import contextlib
@@ -30,15 +31,21 @@ def roll_back(record: Record, store: ReleaseStore, service: Service | None, trig
         return _decided(record, service, trigger)
     if ((store.get(release) if release else None) or {}).get("migration") == "forward_only":
         record.save(decided="frozen")
-        record.incident(1, f"Release {release} is bad and cannot be rolled back by itself",
-                        f"{trigger}. Its migration is forward-only: a person decides.", service, trigger=trigger)
+        record.incident(
+            1,
+            f"Release {release} is bad and cannot be rolled back by itself",
+            f"{trigger}. Its migration is forward-only: a person decides.",
+            service,
+            trigger=trigger,
+        )
         return "frozen"
     record.mark("rolling_back", "ERROR", f"rolling back release {release}: {trigger}{_announced(service, spec)}")
     record.save(rolling_back=state["rolling_back"] or (store.target() or {}).get("id") or "none", trigger=trigger)
     began = time.monotonic()
     try:
-        facts = activation.roll_back(store, service, spec["checks"], spec["ready_timeout"], trigger, bad=release,
-                                     drain=Drain(spec.get("drain_timeout", 30), True))
+        facts = activation.roll_back(
+            store, service, spec["checks"], spec["ready_timeout"], trigger, bad=release, drain=Drain(spec.get("drain_timeout", 30), True)
+        )
     except activation.Superseded:
         raise
     except (OpsError, OSError) as error:
@@ -84,8 +91,9 @@ def finish_before(record: Record, store: ReleaseStore, service: Service | None) 
     if not record.spec["auto_rollback"] or "fault" in unfinished:
         record.log("WARN", unfinished["message"])
         return
-    for told in activation.settle(store, service, record.spec["checks"], record.spec["ready_timeout"],
-                                  drain=Drain(record.spec.get("drain_timeout", 30), True)):
+    for told in activation.settle(
+        store, service, record.spec["checks"], record.spec["ready_timeout"], drain=Drain(record.spec.get("drain_timeout", 30), True)
+    ):
         record.log("WARN", told)
 
 

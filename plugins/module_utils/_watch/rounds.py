@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A round of a watch: every check, each so many times. What its samples say, in one word and by check."""
+
 from __future__ import annotations
 
 import concurrent.futures
@@ -45,8 +46,12 @@ def of(samples: Samples) -> dict[str, t.Any]:
     culprit = next((name for name, word in words.items() if word == outcome), "")
     faulty = [sample for sample in samples if sample["outcome"] != "ok"]
     faulty.sort(key=lambda sample: WORDS.index(sample["outcome"]))  # a stable sort: the first of the gravest comes first
-    return {"outcome": outcome, "fault": _fault(outcome, by_check.get(culprit, [])),
-            "checks": {name: _figures(found) for name, found in by_check.items()}, "evidence": faulty[:EVIDENCE]}
+    return {
+        "outcome": outcome,
+        "fault": _fault(outcome, by_check.get(culprit, [])),
+        "checks": {name: _figures(found) for name, found in by_check.items()},
+        "evidence": faulty[:EVIDENCE],
+    }
 
 
 def unmeasured(error: Exception) -> dict[str, t.Any]:
@@ -97,6 +102,11 @@ def _fault(outcome: str, samples: Samples) -> str:
 
 def _figures(samples: Samples) -> dict[str, t.Any]:
     times = [sample["ms"] for sample in samples if sample["status"] is not None]
-    return {"requests": len(samples), **{word: _count(samples, word) for word in ("ok", "slow", "failed", "error")},
-            "p50_ms": health.percentile(times, 50), "p95_ms": health.percentile(times, 95), "max_ms": max(times, default=None),
-            "ms": times}
+    return {
+        "requests": len(samples),
+        **{word: _count(samples, word) for word in ("ok", "slow", "failed", "error")},
+        "p50_ms": health.percentile(times, 50),
+        "p95_ms": health.percentile(times, 95),
+        "max_ms": max(times, default=None),
+        "ms": times,
+    }

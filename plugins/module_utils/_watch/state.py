@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The state of a watch at its beginning, and where it goes on after it was interrupted."""
+
 from __future__ import annotations
 
 import os
@@ -18,9 +19,23 @@ Times = dict[str, list[float]]
 def begun(spec: State, release: str | None, summary: State, decision: Decision, times: Times) -> State:
     """The state of a watch that begins."""
     return {
-        "status": "running", **_process(), "started": clock.iso(), "release": release, "verdict": None, "trigger": "",
-        "rounds": 0, "recent": [], "incident": None, "rollback": None, "left": spec["duration"],
-        "samples": summary, "decision": decision.saved(), "rolling_back": "", "decided": "", "resumed": 0, "times": {},
+        "status": "running",
+        **_process(),
+        "started": clock.iso(),
+        "release": release,
+        "verdict": None,
+        "trigger": "",
+        "rounds": 0,
+        "recent": [],
+        "incident": None,
+        "rollback": None,
+        "left": spec["duration"],
+        "samples": summary,
+        "decision": decision.saved(),
+        "rolling_back": "",
+        "decided": "",
+        "resumed": 0,
+        "times": {},
         "baseline": _baseline(spec, times),
     }
 

@@ -5,6 +5,7 @@
 A line is a round with all of its checks, the figures of the host, or a mark. A line without ``what`` is one sample, as earlier
 versions wrote it. What a crash cut short or something else damaged is counted, and passed over.
 """
+
 from __future__ import annotations
 
 import math
@@ -61,8 +62,15 @@ class Series:
 
     def _round(self, line: dict[str, t.Any]) -> None:
         checks = [self._check(check) for check in line.get("checks") or []]
-        self._add({"when": line["when"], "number": None, "outcome": _word(line["outcome"]), "restarts": int(line.get("restarts") or 0),
-                   "checks": checks})
+        self._add(
+            {
+                "when": line["when"],
+                "number": None,
+                "outcome": _word(line["outcome"]),
+                "restarts": int(line.get("restarts") or 0),
+                "checks": checks,
+            }
+        )
         for sample in line.get("evidence") or []:
             self._fault(line, sample)
 
@@ -76,8 +84,15 @@ class Series:
             last["checks"].append(check)
             self._total(check)
         else:
-            self._add({"when": line["when"], "number": line["round"], "outcome": word, "restarts": int(line.get("restarts") or 0),
-                       "checks": [check]})
+            self._add(
+                {
+                    "when": line["when"],
+                    "number": line["round"],
+                    "outcome": word,
+                    "restarts": int(line.get("restarts") or 0),
+                    "checks": [check],
+                }
+            )
         if word not in ("ok", "no_data"):
             self._fault(line, line)
 
@@ -107,8 +122,12 @@ class Series:
         for metric in line["metrics"]:
             key = str(metric["metric"]), str(metric.get("subject") or "")
             kept = self.host.setdefault(key, {"metric": key[0], "subject": key[1], "points": []})
-            kept.update(unit=str(metric.get("unit") or ""), warning=number(metric.get("warning")),
-                        critical=number(metric.get("critical")), status=str(metric.get("status") or "unknown"))
+            kept.update(
+                unit=str(metric.get("unit") or ""),
+                warning=number(metric.get("warning")),
+                critical=number(metric.get("critical")),
+                status=str(metric.get("status") or "unknown"),
+            )
             value = number(metric.get("value"))
             if value is not None:
                 kept["points"].append({"when": line["when"], "value": value})
@@ -120,9 +139,16 @@ class Series:
     def result(self) -> dict[str, t.Any]:
         """What came of all lines."""
         restarts = max((found["restarts"] for found in self.rounds), default=0)
-        return {"rounds": [_joined(group) for group in _groups(self.rounds)], "checks": [self._overall(name) for name in self.totals],
-                "host": [{**kept, "points": [_extreme(kept, group) for group in _groups(kept["points"])]} for kept in self.host.values()],
-                "marks": self.marks, "evidence": self.evidence, "faulty": self.faulty, "restarts": restarts, "unread": self.unread}
+        return {
+            "rounds": [_joined(group) for group in _groups(self.rounds)],
+            "checks": [self._overall(name) for name in self.totals],
+            "host": [{**kept, "points": [_extreme(kept, group) for group in _groups(kept["points"])]} for kept in self.host.values()],
+            "marks": self.marks,
+            "evidence": self.evidence,
+            "faulty": self.faulty,
+            "restarts": restarts,
+            "unread": self.unread,
+        }
 
     def _overall(self, name: str) -> dict[str, t.Any]:
         checks = [check for found in self.rounds for check in found["checks"] if check["check"] == name]
@@ -138,7 +164,7 @@ def _word(outcome: t.Any) -> str:
 def _groups(items: list[dict[str, t.Any]]) -> list[list[dict[str, t.Any]]]:
     """Neighbours together, so that there are at most POINTS groups."""
     size = max(1, math.ceil(len(items) / POINTS))
-    return [items[start:start + size] for start in range(0, len(items), size)]
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def _latencies(checks: list[dict[str, t.Any]]) -> dict[str, float | None]:
@@ -153,9 +179,13 @@ def _joined(group: list[dict[str, t.Any]]) -> dict[str, t.Any]:
     for found in group:
         for check in found["checks"]:
             checks.setdefault(check["check"], []).append(check)
-    return {"when": group[0]["when"], "until": group[-1]["when"], "rounds": len(group),
-            "outcomes": {word: sum(found["outcome"] == word for found in group) for word in OUTCOMES},
-            "checks": {name: _latencies(found) for name, found in checks.items()}}
+    return {
+        "when": group[0]["when"],
+        "until": group[-1]["when"],
+        "rounds": len(group),
+        "outcomes": {word: sum(found["outcome"] == word for found in group) for word in OUTCOMES},
+        "checks": {name: _latencies(found) for name, found in checks.items()},
+    }
 
 
 def _extreme(kept: dict[str, t.Any], group: list[dict[str, t.Any]]) -> dict[str, t.Any]:

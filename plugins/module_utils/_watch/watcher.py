@@ -5,6 +5,7 @@
 It runs detached from Ansible (``_service.detach``): when the controller or its connection dies, it goes on. Its state is on
 disk after every round.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -93,8 +94,11 @@ class Watcher:
     def begin(self) -> None:
         """Say what is watched, or that it goes on; wait until the first round is due."""
         if self.state["resumed"]:
-            self.record.mark("resumed", "WARN", f"watch {self.folder.id} goes on after it was interrupted: "
-                                                f"{self.state['left']:.0f} s left, what was in a row counts anew")
+            self.record.mark(
+                "resumed",
+                "WARN",
+                f"watch {self.folder.id} goes on after it was interrupted: {self.state['left']:.0f} s left, what was in a row counts anew",
+            )
             self.record.save()
             if self.state["rolling_back"] or self.state["decided"]:
                 if isinstance(self.service, SlottedService):
@@ -106,9 +110,13 @@ class Watcher:
             health.wait_for(checks, self.spec["ready_timeout"], give_up=self.folder.told_to_end)
             self.end = time.monotonic() + self.state["left"]
             return
-        self.record.mark("begins", "INFO", f"watch {self.folder.id} of release {self.state['release']} begins: "
-                                           f"{self.spec['duration']:g} s, a check every {self.spec['interval']:g} s, rollback "
-                         + (f"after {self.spec['failure_threshold']} consecutive failures" if self.spec["auto_rollback"] else "off"))
+        self.record.mark(
+            "begins",
+            "INFO",
+            f"watch {self.folder.id} of release {self.state['release']} begins: "
+            f"{self.spec['duration']:g} s, a check every {self.spec['interval']:g} s, rollback "
+            + (f"after {self.spec['failure_threshold']} consecutive failures" if self.spec["auto_rollback"] else "off"),
+        )
         self.record.save()
         with self.record.best_effort():
             rollback.finish_before(self.record, self.store, self.service)
@@ -163,11 +171,28 @@ class Watcher:
                 self.times.add(value)
         number, left = self.state["rounds"] + 1, max(0.0, self.end - time.monotonic())
         checks = [{"check": name, **figures} for name, figures in found["checks"].items()]
-        self.record.metrics("round", round=number, outcome=outcome, release=live, restarts=restarts, fault=fault,
-                            evidence=found["evidence"], memory_mb=round(memory_mb, 1), checks=checks)
+        self.record.metrics(
+            "round",
+            round=number,
+            outcome=outcome,
+            release=live,
+            restarts=restarts,
+            fault=fault,
+            evidence=found["evidence"],
+            memory_mb=round(memory_mb, 1),
+            checks=checks,
+        )
         recent = [*self.state["recent"], {"when": clock.iso(), "outcome": outcome, "ms": watch_rounds.slowest(found)[0], "fault": fault}]
-        self.record.save(rounds=number, recent=recent[-RECENT:], left=round(left), samples=self.summary(), restarts=restarts,
-                         trigger=self.decision.trigger, times=self.times.to_json(), decision=self.decision.saved())
+        self.record.save(
+            rounds=number,
+            recent=recent[-RECENT:],
+            left=round(left),
+            samples=self.summary(),
+            restarts=restarts,
+            trigger=self.decision.trigger,
+            times=self.times.to_json(),
+            decision=self.decision.saved(),
+        )
         in_a_row = f"{self.decision.failed_in_a_row} of {self.spec['failure_threshold']}"
         self.record.log(LEVELS.get(outcome, "ERROR"), watch_rounds.told(number, found, restarts, left, in_a_row))
         return action
@@ -234,15 +259,30 @@ class Watcher:
         record = self.store.get(release)
         if record and record["status"] == "active" and self.store.live() == release:
             self.store.mark(release, "verified", f"watch {self.folder.id}")
-            incidents.resolve_by_itself(self.layout, self.spec["env"], incidents.is_of_release, clock.parse(self.state["started"]),
-                                        f"release {release} was verified by watch {self.folder.id}")
+            incidents.resolve_by_itself(
+                self.layout,
+                self.spec["env"],
+                incidents.is_of_release,
+                clock.parse(self.state["started"]),
+                f"release {release} was verified by watch {self.folder.id}",
+            )
 
     def _note(self, verdict: str) -> None:
         """The watch into the history."""
         elapsed = (clock.now() - clock.parse(self.state["started"])).total_seconds()
-        history.record(self.layout, "watch", self.record.redactor.text(self.decision.trigger), verdict=verdict,
-                       release=self.state["release"], elapsed=elapsed, samples=self.summary(), log_file=self.spec["log_file"],
-                       metrics_file=self.spec["metrics_file"], incident=self.state["incident"], watch=self.folder.id)
+        history.record(
+            self.layout,
+            "watch",
+            self.record.redactor.text(self.decision.trigger),
+            verdict=verdict,
+            release=self.state["release"],
+            elapsed=elapsed,
+            samples=self.summary(),
+            log_file=self.spec["log_file"],
+            metrics_file=self.spec["metrics_file"],
+            incident=self.state["incident"],
+            watch=self.folder.id,
+        )
 
     def _retire(self, bad: bool) -> None:
         """Stop the other instance. What a bad release has begun is waited for, but not for as long as a good one's."""

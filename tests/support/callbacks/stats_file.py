@@ -1,4 +1,5 @@
 """Writes what a playbook left with `set_stats` to a file, as AWX keeps it for the next node of a workflow."""
+
 from __future__ import annotations
 
 import json

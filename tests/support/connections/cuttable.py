@@ -1,4 +1,5 @@
 """A connection to this machine that can be cut: while a file named for the host is in the folder MOBIUS_CUT, nobody reaches it."""
+
 from __future__ import annotations
 
 import os

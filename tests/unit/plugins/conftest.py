@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Fixtures of the module tests: run a module's real ``main()``, and compare whole trees."""
+
 from __future__ import annotations
 
 import contextlib
@@ -43,8 +44,12 @@ except ImportError:  # ansible-core 2.16
 def _run_module(module: t.Any, args: dict[str, t.Any], check: bool = False, diff: bool = True) -> dict[str, t.Any]:
     arguments = {**args, "_ansible_check_mode": check, "_ansible_diff": diff}
     output, said = io.StringIO(), []
-    with patch_module_args(arguments), contextlib.redirect_stdout(output), pytest.raises(SystemExit) as ended, \
-            mock.patch.object(basic.AnsibleModule, "warn", lambda _module, text: said.append(text)):
+    with (
+        patch_module_args(arguments),
+        contextlib.redirect_stdout(output),
+        pytest.raises(SystemExit) as ended,
+        mock.patch.object(basic.AnsibleModule, "warn", lambda _module, text: said.append(text)),
+    ):
         module.main()
     result = json.loads(output.getvalue())
     assert bool(result.get("failed")) == bool(ended.value.code)
@@ -140,8 +145,7 @@ class StateHost:
 
     def debris(self) -> list[str]:
         """Hidden names that a backup or a restore left."""
-        return [name for folder in (self.layout.backups, self.layout.shared) for name in os.listdir(folder)
-                if name.startswith(".")]
+        return [name for folder in (self.layout.backups, self.layout.shared) for name in os.listdir(folder) if name.startswith(".")]
 
 
 @pytest.fixture

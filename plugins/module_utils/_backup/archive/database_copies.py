@@ -5,6 +5,7 @@
 The helper works in a folder of its own. What it leaves there is a file of that user: it is opened by descriptor, and only its
 bytes are taken. See ``_core.sqlite`` for what the helper does.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -127,8 +128,9 @@ class Databases:
             with self._room():
                 return self._helper.call(function, *words, seconds=seconds, written=written)
         except as_user.Failed as error:
-            raise IntegrityError(name, "a database that SQLite can read", str(error),
-                                 "Start the application so that it repairs it, or restore a backup") from error
+            raise IntegrityError(
+                name, "a database that SQLite can read", str(error), "Start the application so that it repairs it, or restore a backup"
+            ) from error
 
     @contextlib.contextmanager
     def _room(self) -> t.Iterator[None]:
@@ -136,8 +138,9 @@ class Databases:
             yield
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StateError(f"the file system of {self._path}", "room for a copy of a database", "none left",
-                                 "Free some space") from error
+                raise StateError(
+                    f"the file system of {self._path}", "room for a copy of a database", "none left", "Free some space"
+                ) from error
             raise
 
     def _open(self) -> None:
@@ -248,8 +251,12 @@ def _place(account: Account, places: t.Sequence[str], needed: int) -> str:
     """The first folder that the account reaches and that has room; without one that has room, the first that it reaches."""
     reached = [place for place in places if account.reaches(place)]
     if not reached:
-        raise StateError(f"user {account.uid}", "to get into one of " + ", ".join(places), "that it may not",
-                         "Let it pass through (chmod o+x), for its databases are read with its rights")
+        raise StateError(
+            f"user {account.uid}",
+            "to get into one of " + ", ".join(places),
+            "that it may not",
+            "Let it pass through (chmod o+x), for its databases are read with its rights",
+        )
     return next((place for place in reached if shutil.disk_usage(place).free > needed), reached[0])
 
 

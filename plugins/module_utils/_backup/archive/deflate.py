@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Deflates blocks, each on its own, so that all cores can work on one file; by ISA-L where Python has it."""
+
 from __future__ import annotations
 
 import typing as t
@@ -48,8 +49,9 @@ class Deflater:
 
         :param certain: its beginning does not tell whether it is.
         """
-        if not self.level or (not certain and len(content) > 4 * _PIECES * _PIECE and not self.shrinks(
-                lambda at, size: content[at:at + size], len(content))):
+        if not self.level or (
+            not certain and len(content) > 4 * _PIECES * _PIECE and not self.shrinks(lambda at, size: content[at : at + size], len(content))
+        ):
             return None
         packer = self._packer(b"")
         packed = packer.compress(content) + packer.flush()

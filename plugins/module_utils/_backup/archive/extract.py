@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Extracts an archive's entries into an empty, private folder."""
+
 from __future__ import annotations
 
 import contextlib
@@ -20,8 +21,9 @@ Entry = dict[str, t.Any]
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def extract(archive: Archive, entries: list[Entry], folder: str, meter: Meter | None = None,
-            unread: t.Container[str] = ()) -> dict[str, dict[str, t.Any]]:
+def extract(
+    archive: Archive, entries: list[Entry], folder: str, meter: Meter | None = None, unread: t.Container[str] = ()
+) -> dict[str, dict[str, t.Any]]:
     """Write *entries* of an archive that was verified a moment ago, and make them durable.
 
     Each is checked again while it is read, by its size and its CRC.
@@ -47,7 +49,6 @@ def read_once(entries: list[Entry]) -> frozenset[str]:
 
 
 class _Stage:
-
     def __init__(self, archive: Archive, folder: str, meter: Meter, unread: t.Container[str]) -> None:
         self._archive, self._folder, self._meter, self._unread = archive, folder, meter, unread
         self._lock = threading.Lock()
@@ -88,8 +89,7 @@ class _Stage:
         with contextlib.suppress(StateError):  # no such program
             done = commands.capture(["sync", "--file-system", self._folder])
         if done and done.returncode and "option" not in done.stderr:
-            raise StateError(f"the file system of {self._folder}", "to keep what is written", commands.cause(done),
-                             "Look at the disk")
+            raise StateError(f"the file system of {self._folder}", "to keep what is written", commands.cause(done), "Look at the disk")
         if not done or done.returncode:
             self._sync_each()
 
@@ -148,8 +148,12 @@ class _Stage:
         """How many bytes of data may still come: room was asked for no more than the manifest tells."""
         left -= sparse.write(descriptor, chunk)
         if left < 0:
-            raise IntegrityError(f"archive {self._archive.path}", f"{entry['data']} bytes of data and holes else, as its manifest says",
-                                 f"more in {wording.printable(entry['path'])}", "Use another archive")
+            raise IntegrityError(
+                f"archive {self._archive.path}",
+                f"{entry['data']} bytes of data and holes else, as its manifest says",
+                f"more in {wording.printable(entry['path'])}",
+                "Use another archive",
+            )
         return left
 
     def _to_wal(self, entry: Entry) -> None:
@@ -161,8 +165,12 @@ class _Stage:
                 sqlite.mark_wal(descriptor)
                 self._dress(entry, descriptor)
             except ValueError as error:
-                raise IntegrityError(f"archive {self._archive.path}", "a database that SQLite can read",
-                                     f"{error} in {wording.printable(entry['path'])}", "Use another archive") from error
+                raise IntegrityError(
+                    f"archive {self._archive.path}",
+                    "a database that SQLite can read",
+                    f"{error} in {wording.printable(entry['path'])}",
+                    "Use another archive",
+                ) from error
             finally:
                 os.close(descriptor)
 
@@ -174,8 +182,7 @@ class _Stage:
     def _dress(self, entry: Entry, descriptor: int) -> None:
         for name, reason in file_metadata.dress(entry, descriptor, fresh=True).items():
             with self._lock:
-                note = self.lost.setdefault(name, {
-                    "name": name, "files": 0, "first": wording.printable(entry["path"]), "reason": reason})
+                note = self.lost.setdefault(name, {"name": name, "files": 0, "first": wording.printable(entry["path"]), "reason": reason})
                 note["files"] += 1
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Reads the files that are backed up, and tells whether what was read is one state of each."""
+
 from __future__ import annotations
 
 import contextlib
@@ -28,10 +29,46 @@ _WAIT, _WAIT_LOG = 2.5, 0.1
 #: Files up to this size are read in one piece, several at once; larger ones one after another, a block at a time.
 SMALL = deflate.BLOCK
 #: Content that deflating does not make smaller.
-PACKED = frozenset((
-    "7z", "aac", "avi", "avif", "br", "bz2", "docx", "flac", "gif", "gz", "heic", "jpeg", "jpg", "lz4", "m4a",
-    "m4v", "mkv", "mov", "mp3", "mp4", "mpeg", "mpg", "ogg", "opus", "pdf", "png", "pptx", "tgz", "webm",
-    "webp", "woff", "woff2", "xlsx", "xz", "zip", "zst"))
+PACKED = frozenset(
+    (
+        "7z",
+        "aac",
+        "avi",
+        "avif",
+        "br",
+        "bz2",
+        "docx",
+        "flac",
+        "gif",
+        "gz",
+        "heic",
+        "jpeg",
+        "jpg",
+        "lz4",
+        "m4a",
+        "m4v",
+        "mkv",
+        "mov",
+        "mp3",
+        "mp4",
+        "mpeg",
+        "mpg",
+        "ogg",
+        "opus",
+        "pdf",
+        "png",
+        "pptx",
+        "tgz",
+        "webm",
+        "webp",
+        "woff",
+        "woff2",
+        "xlsx",
+        "xz",
+        "zip",
+        "zst",
+    )
+)
 
 
 class Unreadable(Exception):
@@ -209,8 +246,9 @@ def packed(status: os.stat_result, content: bytes, deflater: deflate.Deflater | 
     data = sparse.data_in(content, 0) if holey else None
     if smaller is None:
         return Content(status, len(content), digest, deflate.crc32(content), STORED, digest, [content], data=data)
-    return Content(status, len(content), digest, deflate.crc32(content), DEFLATED, hashlib.sha256(smaller).hexdigest(),
-                   [smaller], data=data)
+    return Content(
+        status, len(content), digest, deflate.crc32(content), DEFLATED, hashlib.sha256(smaller).hexdigest(), [smaller], data=data
+    )
 
 
 def read_small(folders: Folders, source: Source, deflater: deflate.Deflater) -> Content | None:

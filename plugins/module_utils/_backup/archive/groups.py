@@ -5,6 +5,7 @@
 A writer changes them one after another, so copies of two moments do not fit, although each file is whole. All of a group's
 files are looked at before the first and after the last of them is read; only what did not change in between is one state.
 """
+
 from __future__ import annotations
 
 import os
@@ -35,8 +36,9 @@ class Kind(t.NamedTuple):
 
 KINDS = (
     Kind("LMDB", (r"data\.mdb",), re.compile(r"(data|lock)\.mdb"), True),
-    Kind("LevelDB or RocksDB", ("CURRENT", r"MANIFEST-\d+"),
-         re.compile(r"CURRENT|IDENTITY|(MANIFEST|OPTIONS)-\d+|\d+\.(log|ldb|sst|blob)")),
+    Kind(
+        "LevelDB or RocksDB", ("CURRENT", r"MANIFEST-\d+"), re.compile(r"CURRENT|IDENTITY|(MANIFEST|OPTIONS)-\d+|\d+\.(log|ldb|sst|blob)")
+    ),
     Kind("PostgreSQL", ("PG_VERSION", "global")),
     Kind("MySQL", (r"ibdata\d+",)),
     Kind("MongoDB", (r"WiredTiger\.wt",)),
@@ -97,8 +99,9 @@ class Group:
 
 def same(one: States, other: States) -> bool:
     """Whether nothing of a group changed between two looks."""
-    return {name: file_reader.identity(status) for name, status in one.items()} == \
-        {name: file_reader.identity(status) for name, status in other.items()}
+    return {name: file_reader.identity(status) for name, status in one.items()} == {
+        name: file_reader.identity(status) for name, status in other.items()
+    }
 
 
 def gather(sources: list[Source]) -> list[Source | Group]:

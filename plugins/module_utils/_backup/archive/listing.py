@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Lists what the components hold while others write: by descriptors, to any depth, until nothing moves any more."""
+
 from __future__ import annotations
 
 import base64
@@ -19,8 +20,7 @@ from . import file_reader, paths
 from .plan import Plan, Source, is_draft, note
 
 _TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "symlink"}
-_SPECIAL = {stat.S_IFSOCK: "socket", stat.S_IFIFO: "named pipe", stat.S_IFCHR: "character device",
-            stat.S_IFBLK: "block device"}
+_SPECIAL = {stat.S_IFSOCK: "socket", stat.S_IFIFO: "named pipe", stat.S_IFCHR: "character device", stat.S_IFBLK: "block device"}
 #: So often one folder is listed in which names go before they are looked at.
 _LOOKS = 50
 #: Folders whose names change while they are listed are listed again, at least and, while that took no longer than a time in
@@ -44,8 +44,9 @@ def scan(layout: Layout, components: list[str]) -> Plan:
             continue
         if not stat.S_ISDIR(status.st_mode):
             found = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "another kind of file"
-            raise StateError(f"component {component}", f"a folder at {base}", found,
-                             "Mount or move the data there; a link is never followed")
+            raise StateError(
+                f"component {component}", f"a folder at {base}", found, "Mount or move the data there; a link is never followed"
+            )
         plan.components.append(component)
         listings.append(_Listing(Source(component, base, "", "dir", status, xattrs=_xattrs(base))))
     lost = _look_again(listings)
@@ -203,13 +204,18 @@ def _look_again(listings: list[_Listing]) -> list[str]:
             seen.update({source.name: source for source in listing.again(folders)})
     sources = [source for listing in listings for source in listing.sources()]
     names, files = {source.name for source in sources}, {_file(source) for source in sources}
-    return sorted({os.path.dirname(name) for name, source in seen.items()
-                   if name not in names and _file(source) not in files and not is_draft(source) and not _is_companion(name, names)})
+    return sorted(
+        {
+            os.path.dirname(name)
+            for name, source in seen.items()
+            if name not in names and _file(source) not in files and not is_draft(source) and not _is_companion(name, names)
+        }
+    )
 
 
 def _is_companion(name: str, names: set[str]) -> bool:
     """Whether it lies beside a database, as files do that come and go with its transactions; see ``_backup.archive.groups``."""
-    return any(name.endswith(suffix) and name[:-len(suffix)] in names for suffix in sqlite.COMPANIONS)
+    return any(name.endswith(suffix) and name[: -len(suffix)] in names for suffix in sqlite.COMPANIONS)
 
 
 def _file(source: Source) -> tuple[int, int, int]:

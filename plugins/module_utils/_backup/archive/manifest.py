@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The manifest: how it is written, and the rules that it keeps, checked before anything in it is used."""
+
 from __future__ import annotations
 
 import base64
@@ -25,13 +26,25 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MODE = re.compile(r"[0-7]{4}")
 _ENV = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 #: What is passed on of the general facts, and of which kinds it may be.
-_HEAD = {"release": (str, type(None)), "problems": (int,), "empty": (list,), "name": (str,), "created": (str,), "full": (str,),
-         "level": (int,), "reused": (int,), "incomplete": (bool,), "posix_names": (bool,), "purpose": (str,),
-         "why": (str,), "shrunk": (dict,)}
+_HEAD = {
+    "release": (str, type(None)),
+    "problems": (int,),
+    "empty": (list,),
+    "name": (str,),
+    "created": (str,),
+    "full": (str,),
+    "level": (int,),
+    "reused": (int,),
+    "incomplete": (bool,),
+    "posix_names": (bool,),
+    "purpose": (str,),
+    "why": (str,),
+    "shrunk": (dict,),
+}
 #: What the kernel can say: seconds in 64 bits. Some file systems keep any such time, so that the writer may meet it.
-_MOST_TIME = 2 ** 63 * 10 ** 9 - 1
+_MOST_TIME = 2**63 * 10**9 - 1
 #: The highest user or group number; the one above it means "do not change" to the system.
-_MOST_ID = 2 ** 32 - 2
+_MOST_ID = 2**32 - 2
 
 Wrong = t.Optional[tuple[str, str]]
 
@@ -45,9 +58,17 @@ def encode(manifest: dict[str, t.Any]) -> bytes:
 
 def entry(source: plan.Source, status: os.stat_result) -> dict[str, t.Any]:
     """What the manifest says of a file, folder or link before its content is known."""
-    made = {"path": source.name, "type": source.type, "size": 0, "mode": f"{stat.S_IMODE(status.st_mode):04o}",
-            "uid": status.st_uid, "gid": status.st_gid, "owner": _owner(status.st_uid), "group": _group(status.st_gid),
-            "mtime_ns": status.st_mtime_ns}
+    made = {
+        "path": source.name,
+        "type": source.type,
+        "size": 0,
+        "mode": f"{stat.S_IMODE(status.st_mode):04o}",
+        "uid": status.st_uid,
+        "gid": status.st_gid,
+        "owner": _owner(status.st_uid),
+        "group": _group(status.st_gid),
+        "mtime_ns": status.st_mtime_ns,
+    }
     more = {"sqlite": source.sqlite, "xattrs": source.xattrs, "hardlink": source.hardlink}
     return {**made, **{key: value for key, value in more.items() if value}}
 
@@ -81,8 +102,10 @@ def wrong_with(manifest: t.Any) -> Wrong:
         return MANIFEST, f"{wrong[0]} of a wrong kind"
     if any(name not in COMPONENTS for name in manifest.get("empty", [])):
         return MANIFEST, "an unknown component"
-    if any(name not in COMPONENTS or not isinstance(archive, str) or os.path.basename(archive) != archive or not archive
-           for name, archive in manifest.get("shrunk", {}).items()):
+    if any(
+        name not in COMPONENTS or not isinstance(archive, str) or os.path.basename(archive) != archive or not archive
+        for name, archive in manifest.get("shrunk", {}).items()
+    ):
         return MANIFEST, "an unknown component or archive"
     if not isinstance(entries, list):
         return MANIFEST, "no list of entries"
@@ -100,7 +123,7 @@ def _wrong_with_entry(entry: t.Any) -> str | None:
     kind = entry.get("type")
     if kind not in TYPES:
         return f"the type {str(kind)[:40]!r}, which is never restored"
-    if not _number(entry, "size", 0, 2 ** 63) or not _number(entry, "mtime_ns", -_MOST_TIME, _MOST_TIME):
+    if not _number(entry, "size", 0, 2**63) or not _number(entry, "mtime_ns", -_MOST_TIME, _MOST_TIME):
         return "no size or time"
     if not _number(entry, "uid", 0, _MOST_ID) or not _number(entry, "gid", 0, _MOST_ID):
         return "no owner"
@@ -111,8 +134,11 @@ def _wrong_with_entry(entry: t.Any) -> str | None:
         return "no mode"
     if kind != "dir" and not _SHA256.fullmatch(str(entry.get("sha256"))):
         return "no SHA-256"
-    if kind == "file" and (not _SHA256.fullmatch(str(entry.get("packed_sha256", entry["sha256"]))) or not _links(entry)
-                           or not _number({"data": 0, **entry}, "data", 0, entry["size"])):
+    if kind == "file" and (
+        not _SHA256.fullmatch(str(entry.get("packed_sha256", entry["sha256"])))
+        or not _links(entry)
+        or not _number({"data": 0, **entry}, "data", 0, entry["size"])
+    ):
         return "a broken SHA-256 of its stored bytes, hard-link number, journal mode or bytes of data"
     if not _xattrs(entry.get("xattrs", {})):
         return "extended attributes that are never restored"
@@ -124,7 +150,7 @@ def _wrong_with_entry(entry: t.Any) -> str | None:
 
 
 def _links(entry: dict[str, t.Any]) -> bool:
-    return _number({"hardlink": 1, **entry}, "hardlink", 1, 2 ** 53) and entry.get("journal_mode", "wal") == "wal"
+    return _number({"hardlink": 1, **entry}, "hardlink", 1, 2**53) and entry.get("journal_mode", "wal") == "wal"
 
 
 def _xattrs(found: t.Any) -> bool:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Names inside an archive, and folders that are reached without following a link."""
+
 from __future__ import annotations
 
 import os

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The plan of a backup: which files the components hold. ``_backup.archive.listing`` makes it."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -85,8 +86,14 @@ def is_draft(source: Source) -> bool:
     name as soon as it is whole. When such a file goes, nothing of the state goes with it.
     """
     store, found, rest = source.relative.lower().rpartition(".json")
-    return bool(source.component == "database" and source.type == "file" and found and rest and os.sep not in rest
-                and os.path.isfile(os.path.join(source.base, source.relative[:len(store + found)])))
+    return bool(
+        source.component == "database"
+        and source.type == "file"
+        and found
+        and rest
+        and os.sep not in rest
+        and os.path.isfile(os.path.join(source.base, source.relative[: len(store + found)]))
+    )
 
 
 def note(name: str, reason: str) -> dict[str, str]:

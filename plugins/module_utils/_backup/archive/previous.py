@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The archive before: members of files that have not changed are copied from it as they are; reading the new one back checks them."""
+
 from __future__ import annotations
 
 import typing as t
@@ -46,8 +47,9 @@ class Previous:
     def content(self, source: Source, entry: dict[str, t.Any]) -> Content:
         """A member as content of the archive that is made now."""
         method, crc = self._archive.method_and_crc(entry)
-        return Content(source.status, entry["size"], entry["sha256"], crc, method, entry["packed_sha256"], copied=True,
-                       data=entry.get("data"))
+        return Content(
+            source.status, entry["size"], entry["sha256"], crc, method, entry["packed_sha256"], copied=True, data=entry.get("data")
+        )
 
     def leave(self, path: str) -> None:
         """Copy a member no more, which cannot be read or is damaged; note that."""

@@ -5,6 +5,7 @@
 Small files are read, hashed and deflated by the pool, some way ahead of the writing thread. A large file is read by that
 thread, and the pool deflates its blocks.
 """
+
 from __future__ import annotations
 
 import collections
@@ -105,8 +106,13 @@ class ReadAhead:
             yield batch, True
 
     def _is_small(self, source: Source | Group) -> bool:
-        return isinstance(source, Source) and source.type == "file" and not source.further \
-            and source.status.st_size <= file_reader.SMALL and not self._previous.find(source)
+        return (
+            isinstance(source, Source)
+            and source.type == "file"
+            and not source.further
+            and source.status.st_size <= file_reader.SMALL
+            and not self._previous.find(source)
+        )
 
 
 def _results(batch: list[t.Any], ahead: concurrent.futures.Future[list[Ahead]] | None) -> t.Iterator[tuple[Source | Group, Ahead]]:

@@ -5,6 +5,7 @@
 Opening an archive checks its structure and its manifest against each other without reading content; ``verify`` reads
 every member. The creation, the listing and the restore of backups all use this one reader.
 """
+
 from __future__ import annotations
 
 import concurrent.futures
@@ -44,7 +45,7 @@ class Window:
         at = offset - self._start
         if not 0 <= at <= at + size <= len(self._held):
             self._held, self._start, at = memoryview(os.pread(self._descriptor, max(size, self._ahead), offset)), offset, 0
-        return self._held[at:at + size]
+        return self._held[at : at + size]
 
 
 class Archive:
@@ -62,8 +63,12 @@ class Archive:
         self._closing = False
         self._hashing: concurrent.futures.Future[str] | None = None
         if not os.path.isfile(path):
-            raise InputError(f"archive {path}", "a file", "nothing" if not os.path.lexists(path) else "something else",
-                             "Look for archives with mobius.ops.backup_info")
+            raise InputError(
+                f"archive {path}",
+                "a file",
+                "nothing" if not os.path.lexists(path) else "something else",
+                "Look for archives with mobius.ops.backup_info",
+            )
         self._stream = open(path, "rb")  # noqa: SIM115 -- pylint: disable=consider-using-with
         if hashing:
             self._hashing = threads.begin(self._hash)
@@ -206,6 +211,7 @@ class Archive:
 
     def _check_database(self, entry: dict[str, t.Any], share: Share, checks: Databases) -> None:
         """A database is looked at by SQLite itself, in a copy that is gone afterwards."""
+
         def content() -> t.Iterator[Buffer]:
             for chunk in self.read(entry):
                 yield chunk

@@ -5,6 +5,7 @@
 A SQLite database at rest is taken byte by byte, as every other file: what was uploaded comes back as the file that it was, and no
 SQL of it runs. One in use is copied by SQLite.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -68,8 +69,11 @@ class Stores:
         if changed and len(self._writer.problems) == noted:
             several = "kept in several files (" + ", ".join(map(os.path.basename, before)) + ")"
             what = f"a {group.kind.name} database" if group.kind else several
-            self._writer.problem(group.main, f"it is {what}, and parts of it changed between the first reading and the last. "
-                                             "Stop its writer meanwhile, or dump it (mobius_external_state)")
+            self._writer.problem(
+                group.main,
+                f"it is {what}, and parts of it changed between the first reading and the last. "
+                "Stop its writer meanwhile, or dump it (mobius_external_state)",
+            )
 
     def _each(self, members: list[Source], before: States, doubtful: bool, patient: bool) -> bool:
         """Take members one after another, without a wait for one that changes unless *patient*; whether all were taken as one state."""
@@ -153,8 +157,7 @@ class Stores:
 
     def _damaged(self, group: Group, reason: str) -> None:
         """In a folder of uploads anybody may leave a broken file with SQLite's header: it is kept as the file it is."""
-        doubtful = group.main.component == "database" or any(
-            sqlite.is_own(each.path, _suffix(group, each)) for each in group.members[1:])
+        doubtful = group.main.component == "database" or any(sqlite.is_own(each.path, _suffix(group, each)) for each in group.members[1:])
         if doubtful:
             self._writer.problem(group.main, reason)
         group.main.sqlite = False
@@ -162,7 +165,7 @@ class Stores:
 
 
 def _suffix(group: Group, companion: Source) -> str:
-    return companion.relative[len(group.main.relative):]
+    return companion.relative[len(group.main.relative) :]
 
 
 def _present(group: Group, states: States) -> tuple[list[Source], bool]:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Writes a large file into an archive, block by block, as it is read."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -68,8 +69,9 @@ class Streams:
         :returns: with it the ends of a JSON store: its beginning, which is all of it up to ``PARSED`` bytes, and its last block.
         """
         holey = sparse.is_sparse(status)
-        deflates = holey or (file_reader.compressible(source) and self.deflater.shrinks(
-            lambda at, size: os.pread(descriptor, size, at), status.st_size))
+        deflates = holey or (
+            file_reader.compressible(source) and self.deflater.shrinks(lambda at, size: os.pread(descriptor, size, at), status.st_size)
+        )
         member = self.member(source, status, status.st_size, DEFLATED if deflates else STORED)
         self.zip.begin(member)
         digest, packed_digest = hashlib.sha256(), hashlib.sha256()
@@ -100,5 +102,8 @@ class Streams:
             raise
         sha256 = digest.hexdigest()
         packed = packed_digest.hexdigest() if deflates else sha256
-        return member, Content(status, member.size, sha256, member.crc, member.method, packed,
-                               data=data_bytes if holey else None), (bytes(head), tail)
+        return (
+            member,
+            Content(status, member.size, sha256, member.crc, member.method, packed, data=data_bytes if holey else None),
+            (bytes(head), tail),
+        )

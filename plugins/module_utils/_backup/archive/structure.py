@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The structure of an archive: its members and its manifest, checked against each other without reading content."""
+
 from __future__ import annotations
 
 import contextlib
@@ -24,8 +25,22 @@ _MOST_RATIO = 1032
 _TYPE_BITS = {"file": stat.S_IFREG, "dir": stat.S_IFDIR, "symlink": stat.S_IFLNK}
 _END = b"PK\5\6"
 #: What damaged bytes make of the parsers that read them.
-_PARSER_ERRORS = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, struct.error, ValueError, NotImplementedError,
-                  EOFError, OverflowError, RuntimeError, MemoryError, AttributeError, IndexError, KeyError, TypeError)
+_PARSER_ERRORS = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    struct.error,
+    ValueError,
+    NotImplementedError,
+    EOFError,
+    OverflowError,
+    RuntimeError,
+    MemoryError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    TypeError,
+)
 
 
 class Structure:
@@ -47,8 +62,12 @@ class Structure:
     def refuse(self, member: str, found: str) -> t.NoReturn:
         """:raises IntegrityError: saying what is wrong, and with which member."""
         where = f" in {wording.printable(member)}" if member else ""
-        raise IntegrityError(f"archive {self.path}", "a whole backup", found + where,
-                             "Use another archive, or fetch this one again from where it was copied to")
+        raise IntegrityError(
+            f"archive {self.path}",
+            "a whole backup",
+            found + where,
+            "Use another archive, or fetch this one again from where it was copied to",
+        )
 
     @contextlib.contextmanager
     def damage(self) -> t.Iterator[None]:
@@ -94,8 +113,12 @@ class Structure:
             raw = _raw_name(info)
             head = os.pread(self._stream.fileno(), LOCAL.size + len(raw), info.header_offset)
             sign, _version, flags, method, _time, _date, crc, packed, size, names, extra = LOCAL.unpack_from(head)
-            if sign != b"PK\3\4" or (flags, method, crc) != (info.flag_bits, info.compress_type, info.CRC) \
-                    or names != len(raw) or head[LOCAL.size:] != raw:
+            if (
+                sign != b"PK\3\4"
+                or (flags, method, crc) != (info.flag_bits, info.compress_type, info.CRC)
+                or names != len(raw)
+                or head[LOCAL.size :] != raw
+            ):
                 self.refuse(name, "a local header that differs from the directory")
             if (packed, size) not in ((info.compress_size, info.file_size), (0xFFFFFFFF, 0xFFFFFFFF)):
                 self.refuse(name, "sizes that differ between its two headers")
@@ -134,8 +157,7 @@ class Structure:
         name = raw.decode("utf-8", "surrogateescape")
         if info.flag_bits & ~UTF8 or info.compress_type not in (STORED, DEFLATED):
             self.refuse(name, "encryption or a method that the format does not use")
-        if (info.compress_type == STORED and info.file_size != info.compress_size) \
-                or info.file_size > info.compress_size * _MOST_RATIO:
+        if (info.compress_type == STORED and info.file_size != info.compress_size) or info.file_size > info.compress_size * _MOST_RATIO:
             self.refuse(name, "a size that its compressed bytes cannot give")
         if name != MANIFEST:
             wrong = paths.wrong_with(name[:-1] if name.endswith("/") else name)

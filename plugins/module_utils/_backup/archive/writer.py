@@ -7,6 +7,7 @@ written, so that every file is read once and what the manifest says of it is wha
 
 One thread writes; ``_backup.archive.readahead`` has a pool that reads and deflates for it.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -44,8 +45,9 @@ class Writer:
     :param previous: the archive to copy unchanged members from.
     """
 
-    def __init__(self, stream: t.BinaryIO, databases: database_copies.PerOwner, deflater: deflate.Deflater, previous: Previous,
-                 meter: Meter) -> None:
+    def __init__(
+        self, stream: t.BinaryIO, databases: database_copies.PerOwner, deflater: deflate.Deflater, previous: Previous, meter: Meter
+    ) -> None:
         self._zip = ZipWriter(stream)
         self._databases = databases
         self._stores = Stores(self, databases)
@@ -72,8 +74,7 @@ class Writer:
         :param allow_changed: whether it is complete although something could not be taken as one piece.
         """
         self.problems = list(plan.problems)
-        manifest = {"schema": SCHEMA, **facts, "components": plan.components, "empty": plan.empty,
-                    "skipped": plan.skipped}
+        manifest = {"schema": SCHEMA, **facts, "components": plan.components, "empty": plan.empty, "skipped": plan.skipped}
         if paths.posix_only(source.name for source in plan.sources):
             manifest["posix_names"] = True
         for base in {source.base for source in plan.sources if source.sqlite}:
@@ -104,13 +105,19 @@ class Writer:
             made = archive_manifest.entry(source, source.status)
             if source.type == "file":
                 status = source.status
-                made.update(size=status.st_size, sha256="0" * 64, packed_sha256="0" * 64, inode=status.st_ino,
-                            ctime_ns=status.st_ctime_ns, **({"journal_mode": "wal", "as_is": True} if source.sqlite else {}),
-                            **({"data": status.st_size} if sparse.is_sparse(status) else {}))
+                made.update(
+                    size=status.st_size,
+                    sha256="0" * 64,
+                    packed_sha256="0" * 64,
+                    inode=status.st_ino,
+                    ctime_ns=status.st_ctime_ns,
+                    **({"journal_mode": "wal", "as_is": True} if source.sqlite else {}),
+                    **({"data": status.st_size} if sparse.is_sparse(status) else {}),
+                )
             elif source.type == "symlink":
                 made.update(target=source.target, size=len(source.target), sha256="0" * 64)
             entries.append(made)
-        counts = {"problems": 10 ** 9, "reused": 10 ** 9, "incomplete": True}
+        counts = {"problems": 10**9, "reused": 10**9, "incomplete": True}
         longest = len(archive_manifest.encode({**manifest, **counts, "entries": entries})) + _GROWTH + len(entries)
         member = Member(MANIFEST, stat.S_IFREG | 0o600, time.time(), longest, STORED)
         self._zip.begin(member)
@@ -230,8 +237,12 @@ class Writer:
 
     def enter(self, source: Source, content: Content, doubtful: bool = False) -> dict[str, t.Any]:
         """Enter a member into the manifest."""
-        entry = {**archive_manifest.entry(source, content.status), "size": content.size, "sha256": content.sha256,
-                 "packed_sha256": content.packed_sha256}
+        entry = {
+            **archive_manifest.entry(source, content.status),
+            "size": content.size,
+            "sha256": content.sha256,
+            "packed_sha256": content.packed_sha256,
+        }
         if content.data is not None and sparse.is_sparse(content.status):
             entry["data"] = content.data
         if doubtful:

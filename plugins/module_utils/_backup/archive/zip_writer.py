@@ -4,6 +4,7 @@
 
 Python's own writer cannot take a member back or fill one in afterwards; a backup needs both.
 """
+
 from __future__ import annotations
 
 import calendar
@@ -58,7 +59,7 @@ def end_records(count: int, start: int, length: int) -> bytes:
 def directory_length(content: bytes) -> int:
     """How many bytes of *content* are records of a directory, by what each says of its own length."""
     at = 0
-    while content[at:at + 4] == b"PK\1\2" and len(content) - at >= _CENTRAL.size:
+    while content[at : at + 4] == b"PK\1\2" and len(content) - at >= _CENTRAL.size:
         at += _CENTRAL.size + sum(struct.unpack_from("<3H", content, at + 28))
     return at
 
@@ -83,8 +84,23 @@ class Member:
         """The local header, which stands before the content."""
         extra = struct.pack("<HHQQ", 1, 16, self.size, self.packed) if self.zip64 else b""
         size, packed = (_BIG, _BIG) if self.zip64 else (self.size, self.packed)
-        return LOCAL.pack(b"PK\3\4", 45 if self.zip64 else 20, self.flags, self.method, self.time, self.date, self.crc,
-                          packed, size, len(self.name), len(extra)) + self.name + extra
+        return (
+            LOCAL.pack(
+                b"PK\3\4",
+                45 if self.zip64 else 20,
+                self.flags,
+                self.method,
+                self.time,
+                self.date,
+                self.crc,
+                packed,
+                size,
+                len(self.name),
+                len(extra),
+            )
+            + self.name
+            + extra
+        )
 
     def central(self) -> bytes:
         """The member's record of the central directory."""
@@ -98,9 +114,31 @@ class Member:
             extra = struct.pack("<HH", 1, len(extra)) + extra
         attributes = (self.mode & 0xFFFF) << 16 | (0x10 if self.name.endswith(b"/") else 0)
         version = 45 if self.zip64 or self.offset >= _BIG else 20
-        return _CENTRAL.pack(
-            b"PK\1\2", 45, 3, version, 0, self.flags, self.method, self.time, self.date, self.crc, packed, size,
-            len(self.name), len(extra), 0, 0, 0, attributes, offset) + self.name + extra
+        return (
+            _CENTRAL.pack(
+                b"PK\1\2",
+                45,
+                3,
+                version,
+                0,
+                self.flags,
+                self.method,
+                self.time,
+                self.date,
+                self.crc,
+                packed,
+                size,
+                len(self.name),
+                len(extra),
+                0,
+                0,
+                0,
+                attributes,
+                offset,
+            )
+            + self.name
+            + extra
+        )
 
 
 class ZipWriter:
@@ -197,7 +235,7 @@ class ZipWriter:
         """Forget all members that came after a mark."""
         self._end = self._stream.seek(mark[0])
         self._stream.truncate()
-        del self._members[mark[1]:]
+        del self._members[mark[1] :]
 
     def replace(self, member: Member, content: bytes) -> None:
         """Put other content of the same size into a stored member that was kept."""

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """When a deploy may be: weekly windows, and days on which nothing is deployed. All in UTC."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -41,8 +42,9 @@ def parse(text: str) -> list[Window]:
     names = [(name or "").title() for name in match.groups()[:2]] if match else []
     times = [(int(match.group(at)), int(match.group(at + 1))) for at in (3, 5)] if match else []
     if not match or any(name and name not in DAYS for name in names) or not all(map(_is_time, times)):
-        raise InputError(f"mobius_deploy_windows '{text}'", "days and hours in UTC, such as 'Mon-Thu 09:00-16:00'",
-                         "something else", "Correct it")
+        raise InputError(
+            f"mobius_deploy_windows '{text}'", "days and hours in UTC, such as 'Mon-Thu 09:00-16:00'", "something else", "Correct it"
+        )
     first, last = (DAYS.index(names[0]), DAYS.index(names[1] or names[0])) if names[0] else (0, 6)
     begin, end = (hour * 60 + minute for hour, minute in times)
     length = end - begin if end > begin else end - begin + _DAY
@@ -114,6 +116,10 @@ def _days(text: str) -> tuple[datetime.date, datetime.date | None]:
         if last and last < first:
             raise ValueError(text)
     except ValueError:
-        raise InputError(f"mobius_deploy_freeze '{text}'", "a day, or the first and last day, such as '2026-12-20/2027-01-03 Christmas'",
-                         "something else", "Correct it") from None
+        raise InputError(
+            f"mobius_deploy_freeze '{text}'",
+            "a day, or the first and last day, such as '2026-12-20/2027-01-03 Christmas'",
+            "something else",
+            "Correct it",
+        ) from None
     return first, last

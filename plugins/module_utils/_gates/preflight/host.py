@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The part of a preflight that is about a host: access, programs, port, disk, memory, clock, the last backup."""
+
 from __future__ import annotations
 
 import os
@@ -31,8 +32,13 @@ PATIENCE = 120.0
 def write(layout: Layout) -> Row:
     """Whether the user may write where records lie."""
     writable = os.access(layout.state, os.W_OK)
-    return row("write", writable, f"the user may {'' if writable else 'not '}write to {layout.state}", f"write access to {layout.state}",
-               "run it as the user who ran mobius.ops.setup")
+    return row(
+        "write",
+        writable,
+        f"the user may {'' if writable else 'not '}write to {layout.state}",
+        f"write access to {layout.state}",
+        "run it as the user who ran mobius.ops.setup",
+    )
 
 
 def version(text: str) -> tuple[int, ...]:
@@ -60,8 +66,13 @@ def program(name: str, argument: str, least: str) -> Row:
         return of_error(name, error)
     first = (done.stdout.splitlines() or [""])[0].split(" Copyright ", 1)[0][:100]
     if done.returncode or (least and not version(first)):
-        return row(name, False, commands.ending(done) if done.returncode else f"no version in {first!r}", expected,
-                   f"repair the installation of {name}")
+        return row(
+            name,
+            False,
+            commands.ending(done) if done.returncode else f"no version in {first!r}",
+            expected,
+            f"repair the installation of {name}",
+        )
     return row(name, not least or _at_least(version(first), version(least)), first, expected, f"install {name} {least} or newer")
 
 
@@ -91,8 +102,13 @@ def port(layout: Layout, name: str, wanted: int | None) -> Row:
     except OpsError as error:
         return of_error("port", error)
     if wanted not in (None, service.port):
-        return row("port", False, f"the service was set up for port {service.port}, not {wanted}", expected,
-                   "run mobius.ops.setup with the new mobius_port")
+        return row(
+            "port",
+            False,
+            f"the service was set up for port {service.port}, not {wanted}",
+            expected,
+            "run mobius.ops.setup with the new mobius_port",
+        )
     return row("port", True, f"{service.port} is free or the service's own", expected, "")
 
 
@@ -145,11 +161,19 @@ def stores(layout: Layout) -> Row:
     if not found:
         return skipped("stores", f"no JSON file in {layout.component('database')}")
     torn = [f"{store.name}: {store.torn}" for store in found if store.torn]
-    stale = [f"{store.name} has {store.stale} paths below releases/, which the next start of the service corrects" for store in found
-             if store.stale]
+    stale = [
+        f"{store.name} has {store.stale} paths below releases/, which the next start of the service corrects"
+        for store in found
+        if store.stale
+    ]
     whole = f"{', '.join(store.name for store in found)}: whole" if not torn else "; ".join(torn)
-    return row("stores", not torn, "; ".join([whole, *stale]), expected,
-               "restore them (mobius.ops.restore) or repair them: the application would begin with nothing and overwrite them")
+    return row(
+        "stores",
+        not torn,
+        "; ".join([whole, *stale]),
+        expected,
+        "restore them (mobius.ops.restore) or repair them: the application would begin with nothing and overwrite them",
+    )
 
 
 def dependencies(layout: Layout) -> Row:
@@ -163,9 +187,14 @@ def dependencies(layout: Layout) -> Row:
         return skipped("dependencies", f"release {live} has no record of the Node that its dependencies are for")
     wrong = node_runtime.misfit(record)
     found = f"release {live}: {wrong}" if wrong else f"those of release {live} fit this host's Node"
-    return row("dependencies", not wrong, found, "dependencies of the live release that this host's Node can load",
-               "install the former Node again; or deploy with mobius_preflight_skip [dependencies]: the new release gets dependencies for "
-               "this Node, but when it fails nothing can go back")
+    return row(
+        "dependencies",
+        not wrong,
+        found,
+        "dependencies of the live release that this host's Node can load",
+        "install the former Node again; or deploy with mobius_preflight_skip [dependencies]: the new release gets dependencies for "
+        "this Node, but when it fails nothing can go back",
+    )
 
 
 def disk(layout: Layout, megabytes: int) -> Row:
@@ -174,8 +203,9 @@ def disk(layout: Layout, megabytes: int) -> Row:
         return skipped("disk", "mobius_min_free_mb is 0")
     free = shutil.disk_usage(layout.root).free
     found = f"{wording.human_size(free)} free on the file system of {layout.root}"
-    return row("disk", free >= megabytes * 10**6, found, f"{megabytes} MB free",
-               f"free some space: {megabytes} MB are wanted (mobius_min_free_mb)")
+    return row(
+        "disk", free >= megabytes * 10**6, found, f"{megabytes} MB free", f"free some space: {megabytes} MB are wanted (mobius_min_free_mb)"
+    )
 
 
 def memory(megabytes: int, meminfo: str = MEMINFO) -> Row:
@@ -237,10 +267,21 @@ def check(layout: Layout, params: dict[str, t.Any]) -> list[Row]:
     programs = {**dict.fromkeys(least, "--version"), **params["programs"]}
     rows = [write(layout)]
     rows += [program(name, str(argument), least.get(name, "")) for name, argument in programs.items()]
-    rows += [encoders(params["encoders"]), port(layout, params["service"], params["port"]), env_file(layout, params["service"]),
-             stores(layout), dependencies(layout),
-             disk(layout, params["min_free_mb"]), memory(params["min_memory_mb"]), clock(params["clock_skew"], params["max_clock_skew"])]
+    rows += [
+        encoders(params["encoders"]),
+        port(layout, params["service"], params["port"]),
+        env_file(layout, params["service"]),
+        stores(layout),
+        dependencies(layout),
+        disk(layout, params["min_free_mb"]),
+        memory(params["min_memory_mb"]),
+        clock(params["clock_skew"], params["max_clock_skew"]),
+    ]
     policy = signature.policy(params["allowed_signers"], params["signer"])
     folder = params["backup_dir"] or layout.backups
-    return [*rows, backup(layout, folder, params["env"], params["components"], params["backup_max_age"], policy),
-            proxy(layout, params["service"]), lock(layout, params["lock"])]
+    return [
+        *rows,
+        backup(layout, folder, params["env"], params["components"], params["backup_max_age"], policy),
+        proxy(layout, params["service"]),
+        lock(layout, params["lock"]),
+    ]

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The part of a preflight that is about the request and not about a host: CI, approvals, people, window, artifact."""
+
 from __future__ import annotations
 
 import datetime
@@ -46,16 +47,18 @@ def _of_file(path: str) -> tuple[bool, str]:
         with open(path, encoding="utf-8", errors="replace") as stream:
             text = stream.read(_LARGEST).strip()
     except OSError as error:
-        raise InputError(f"CI status {path}", "a file on the controller", error.strerror or str(error),
-                         "Correct mobius_preflight_ci") from error
+        raise InputError(
+            f"CI status {path}", "a file on the controller", error.strerror or str(error), "Correct mobius_preflight_ci"
+        ) from error
     try:
         told = documents.parse(text)
     except ValueError:
         told = text.split("\n", 1)[0]
     jobs = _jobs(told)
     if not jobs:
-        raise InputError(f"CI status {path}", "a word, or JSON with status, state or conclusion", repr(text[:80]),
-                         "Correct mobius_preflight_ci")
+        raise InputError(
+            f"CI status {path}", "a word, or JSON with status, state or conclusion", repr(text[:80]), "Correct mobius_preflight_ci"
+        )
     bad = [f"{name or 'status'} {word}" for name, word in jobs if word.lower() not in GOOD]
     return not bad, ", ".join(bad[:10]) or (f"{len(jobs)} checks passed" if len(jobs) > 1 else jobs[0][1])
 
@@ -102,16 +105,26 @@ def approvals_row(approvals: t.Any, least: int, role: str) -> Row:
         return of_error("approvals", error)
     has_role = not role or any(role.lower() in roles.lower().split(", ") for _name, roles in given)
     found = ", ".join(f"{name} ({roles})" if roles else name for name, roles in given) or "nobody"
-    return row("approvals", len(given) >= least and has_role, found, expected,
-               f"get the approvals and name them, such as -e 'mobius_approvals=anna:{role or 'dev'},bert:dev'")
+    return row(
+        "approvals",
+        len(given) >= least and has_role,
+        found,
+        expected,
+        f"get the approvals and name them, such as -e 'mobius_approvals=anna:{role or 'dev'},bert:dev'",
+    )
 
 
 def operator(name: str, needed: bool) -> Row:
     """Whether somebody is named who looks after the deploy."""
     if not name.strip() and not needed:
         return skipped("operator", "mobius_operator is empty, and mobius_preflight_operator is false")
-    return row("operator", bool(name.strip()), name.strip() or "nobody", "a person who looks after the deploy",
-               "name who does, with -e mobius_operator=NAME")
+    return row(
+        "operator",
+        bool(name.strip()),
+        name.strip() or "nobody",
+        "a person who looks after the deploy",
+        "name who does, with -e mobius_operator=NAME",
+    )
 
 
 def window(windows: list[str], moment: datetime.datetime, needed: float) -> Row:
@@ -145,8 +158,13 @@ def oncall(settings: tuple[t.Any, t.Any, t.Any], moment: datetime.datetime) -> R
     except InputError as error:
         return of_error("oncall", error)
     good = bool(people.chains) and not overview.unreachable(people, moment)
-    return row("oncall", good, overview.message(people, moment), "an escalation chain that reaches a channel",
-               "correct mobius_contacts, mobius_oncall or mobius_escalation")
+    return row(
+        "oncall",
+        good,
+        overview.message(people, moment),
+        "an escalation chain that reaches a channel",
+        "correct mobius_contacts, mobius_oncall or mobius_escalation",
+    )
 
 
 def artifact(facts: dict[str, t.Any]) -> Row:
@@ -156,8 +174,9 @@ def artifact(facts: dict[str, t.Any]) -> Row:
     if not facts.get("release_id"):
         said, remedy = str(facts.get("msg") or "no answer").strip(), str(facts.get("remedy") or "")
         found = said.removesuffix(f" {remedy}.") if remedy else said
-        return row("artifact", False, found, "a source that makes a release, all of it right",
-                   remedy or "correct the cause and run it again")
+        return row(
+            "artifact", False, found, "a source that makes a release, all of it right", remedy or "correct the cause and run it again"
+        )
     if not facts.get("path"):
         return skipped("artifact", f"release {facts['release_id']} is built by the deploy")
     return row("artifact", True, f"release {facts['release_id']}, SHA-256 {facts['sha256'][:16]}…", "its checksum and manifest", "")

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The table of a preflight: one row a check, what is waived, and the one message that tells all failures."""
+
 from __future__ import annotations
 
 import typing as t
@@ -48,8 +49,12 @@ def waive(rows: list[Row], names: list[str], why: str) -> list[Row]:
     wrong = [name for name in names if name not in may]
     if wrong:
         essential = ", ".join(name for name in wrong if name in known)
-        raise InputError("mobius_preflight_skip", "some of " + ", ".join(may), ", ".join(map(repr, wrong)),
-                         f"Correct it; a deploy cannot do without {essential}" if essential else "Correct it")
+        raise InputError(
+            "mobius_preflight_skip",
+            "some of " + ", ".join(may),
+            ", ".join(map(repr, wrong)),
+            f"Correct it; a deploy cannot do without {essential}" if essential else "Correct it",
+        )
     if names and not why.strip():
         raise InputError("mobius_why", f"why {', '.join(names)} may be waived", "nothing", "Give the reason, such as -e \"mobius_why='…'\"")
     return [{**one, "status": "waived"} if one["status"] == "failed" and one["name"] in names else one for one in rows]
@@ -74,6 +79,10 @@ def refusal(rows: list[Row], facts: dict[str, t.Any]) -> StateError:
     """
     bad = failures(rows)
     made = sum(one["status"] != "skipped" for one in rows)
-    return StateError("preflight of this host", "every check to pass",
-                      f"{len(bad)} of {made} that do not: " + "; ".join(f"{one['name']} ({one['found']})" for one in bad),
-                      "To do: " + "; ".join(one["remedy"] for one in bad), facts)
+    return StateError(
+        "preflight of this host",
+        "every check to pass",
+        f"{len(bad)} of {made} that do not: " + "; ".join(f"{one['name']} ({one['found']})" for one in bad),
+        "To do: " + "; ".join(one["remedy"] for one in bad),
+        facts,
+    )

@@ -5,6 +5,7 @@
 A release can answer every check and yet show none of what users stored before: MOBIUS keeps the absolute paths of images, and
 lists only those below its folder. So a picture is stored once by the ways that users have, and looked for after every switch.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -49,8 +50,9 @@ def leave(layout: Layout, steps: Plan, settings: Settings) -> list[dict[str, t.A
     state = State.at_first(settings)
     tests, _made = run.perform(steps.leave, settings, state)
     if all(test["status"] == "passed" for test in tests):
-        fs.write_json(_path(layout), {"created": clock.iso(), "release": settings.release, "values": state.values,
-                                      "uploaded": state.uploaded}, 0o600)
+        fs.write_json(
+            _path(layout), {"created": clock.iso(), "release": settings.release, "values": state.values, "uploaded": state.uploaded}, 0o600
+        )
         history.record(layout, "canary", "left to be looked for after every switch", release=settings.release)
     return tests
 

@@ -5,6 +5,7 @@
 Attempts follow the conventions of Surefire: a test that passed in the end has a ``flakyFailure`` (or ``flakyError``) for each earlier
 attempt; of one that failed, the first attempt is its ``failure`` (or ``error``) and the others are ``rerunFailure`` (``rerunError``).
 """
+
 from __future__ import annotations
 
 import os
@@ -29,8 +30,12 @@ def require(path: str) -> str:
     if not os.path.isabs(path):
         raise InputError(f"junit {path}", "an absolute path", "a relative one", "Give the whole path")
     if junitparser is None:
-        raise StateError(f"junit {path}", "the Python library junitparser where the tests run", "none",
-                         "Install the package python3-junitparser there (mobius.ops.setup does)")
+        raise StateError(
+            f"junit {path}",
+            "the Python library junitparser where the tests run",
+            "none",
+            "Install the package python3-junitparser there (mobius.ops.setup does)",
+        )
     beside = os.path.splitext(path)[0] + ".json"
     if beside == path:
         raise InputError(f"junit {path}", "another name than that of the JSON report", "the same", "Let it end in .xml")
@@ -68,7 +73,7 @@ def junit(report: dict[str, t.Any]) -> str:
     document = junitparser.JUnitXml(name)
     document.append(suite)
     document.update_statistics()
-    return "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n" + document.tostring().decode("utf-8") + "\n"
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + document.tostring().decode("utf-8") + "\n"
 
 
 def _case(suite: str, test: dict[str, t.Any]) -> t.Any:
@@ -80,11 +85,14 @@ def _case(suite: str, test: dict[str, t.Any]) -> t.Any:
         case.append(junitparser.Skipped(_fit(test["reason"])))
     for number, one in enumerate(bad):
         kind = "error" if one["outcome"] == "error" else "failure"
-        tag = kind if test["status"] == "failed" and number == 0 else \
-            ("flaky" if test["status"] == "passed" else "rerun") + kind.capitalize()
+        tag = (
+            kind if test["status"] == "failed" and number == 0 else ("flaky" if test["status"] == "passed" else "rerun") + kind.capitalize()
+        )
         case.append(_result(tag, one))
-    lines = [f"attempt {number}: {one['outcome']}" + (f", {one['error']}" if one["error"] else "")
-             for number, one in enumerate(test["attempts"], 1)]
+    lines = [
+        f"attempt {number}: {one['outcome']}" + (f", {one['error']}" if one["error"] else "")
+        for number, one in enumerate(test["attempts"], 1)
+    ]
     case.system_out = _fit("\n".join(lines + ([test["found"]] if test["found"] else [])))
     return case
 

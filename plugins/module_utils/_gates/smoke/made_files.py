@@ -5,6 +5,7 @@
 They lie in folders of the service's user, who may put a link in the place of anything there at any moment. So every folder on the way is
 opened by descriptor, and no link is followed.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -47,7 +48,7 @@ def place(address: str, folders: dict[str, str]) -> Place | None:
     if not ends:
         return None
     key = max(ends, key=lambda one: (ends[one], len(one)))
-    name = path[ends[key]:]
+    name = path[ends[key] :]
     tree = name.endswith("/")
     name = name[:-1] if tree else name
     return None if name in ("", ".", "..") or "/" in name or "\0" in name else Place(folders[key], name, tree)

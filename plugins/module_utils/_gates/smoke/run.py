@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A run of a smoke suite: step after step, every attempt kept."""
+
 from __future__ import annotations
 
 import contextlib
@@ -31,8 +32,15 @@ def perform(steps: list[Step], settings: Settings, state: State | None = None) -
 def _test(step: Step, state: State, settings: Settings, http: t.Any) -> dict[str, t.Any]:
     """A step to its end: its ``status``, why, and all its attempts."""
     began = time.monotonic()
-    test = {"name": step["name"], "kind": step["kind"], "status": "skipped", "reason": suite.why_not(step, state, settings), "found": "",
-            "flaky": False, "attempts": []}
+    test = {
+        "name": step["name"],
+        "kind": step["kind"],
+        "status": "skipped",
+        "reason": suite.why_not(step, state, settings),
+        "found": "",
+        "flaky": False,
+        "attempts": [],
+    }
     if not test["reason"] and step["kind"] == "video" and not shutil.which(smoke_steps.FFPROBE):
         test["reason"] = f"there is no {smoke_steps.FFPROBE} to look at it; install ffmpeg"
     if not test["reason"]:
@@ -61,8 +69,10 @@ def _attempt(test: dict[str, t.Any], step: Step, state: State, settings: Setting
 
 def counts(tests: list[dict[str, t.Any]]) -> dict[str, int]:
     """How many tests ended how; a flaky one has passed."""
-    return {**{status: sum(test["status"] == status for test in tests) for status in ("passed", "failed", "skipped")},
-            "flaky": sum(test["flaky"] for test in tests)}
+    return {
+        **{status: sum(test["status"] == status for test in tests) for status in ("passed", "failed", "skipped")},
+        "flaky": sum(test["flaky"] for test in tests),
+    }
 
 
 def sentence(tests: list[dict[str, t.Any]]) -> str:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The steps of a smoke suite at work: an HTTP request with what hangs on it, a video, a file, a program's version, disk space."""
+
 from __future__ import annotations
 
 import hashlib
@@ -55,9 +56,18 @@ def _request(step: Step, state: State, settings: Settings) -> tuple[dict[str, t.
         ready = http_library.required().requests.Request("POST", url, files=files, data=form["form"]).prepare()
         content, headers = ready.body, {**headers, "Content-Type": ready.headers["Content-Type"]}
     (check,) = probe.hiding([check], settings.secrets)
-    return {**check, "url": url, "headers": {key: str(value) for key, value in suite.fill(headers, values).items()},
-            "body": None if body is None else str(body), "contains": str(suite.fill(check["contains"], values)),
-            "json": suite.fill(check["json"], values, quoted=True)}, content, file
+    return (
+        {
+            **check,
+            "url": url,
+            "headers": {key: str(value) for key, value in suite.fill(headers, values).items()},
+            "body": None if body is None else str(body),
+            "contains": str(suite.fill(check["contains"], values)),
+            "json": suite.fill(check["json"], values, quoted=True),
+        },
+        content,
+        file,
+    )
 
 
 def send(step: Step, state: State, settings: Settings, http: t.Any) -> Sample:
@@ -144,8 +154,17 @@ def watch(step: Step, state: State, settings: Settings, http: t.Any) -> Sample:
 
 def _decode(path: str) -> tuple[dict[str, t.Any], str]:
     """``codecs``, ``seconds`` and ``frames`` of a video, every frame decoded; and what is wrong with it."""
-    argv = [FFPROBE, "-v", "error", "-count_frames", "-show_entries", "format=duration:stream=codec_type,codec_name,nb_read_frames",
-            "-of", "json", path]
+    argv = [
+        FFPROBE,
+        "-v",
+        "error",
+        "-count_frames",
+        "-show_entries",
+        "format=duration:stream=codec_type,codec_name,nb_read_frames",
+        "-of",
+        "json",
+        path,
+    ]
     try:
         done = commands.capture(argv, what="look at the video", timeout=PATIENCE)
         told = documents.parse(done.stdout or "{}")
@@ -188,8 +207,13 @@ def version(step: Step, *_others: t.Any) -> Sample:
     """A program's version."""
     row = preflight_host.program(step["program"], step["version_argument"], step["min_version"])
     good = row["status"] == "passed"
-    return sample(step["name"], "ok" if good else "failed", "" if good else "program",
-                  "" if good else f"{row['found']} instead of {row['expected']}", row["found"])
+    return sample(
+        step["name"],
+        "ok" if good else "failed",
+        "" if good else "program",
+        "" if good else f"{row['found']} instead of {row['expected']}",
+        row["found"],
+    )
 
 
 def space(step: Step, *_others: t.Any) -> Sample:

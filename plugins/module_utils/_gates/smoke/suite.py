@@ -5,6 +5,7 @@
 A step is of one kind: ``url`` (an HTTP request), ``video``, ``file`` (on the host), ``program`` or ``disk``. Values that a step captures
 from its answer fill ``{name}`` in later ones. A test ends ``passed``, ``failed`` or ``skipped``; every attempt of it is kept.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -22,18 +23,54 @@ EVERY_STEP = {"name", "attempts", "pause", "cleanup"}
 REQUEST = {"headers", "secret_headers", "status", "timeout", "key_header"}
 #: Kind -> the fields that a step of it may have besides those of every step.
 FIELDS: dict[str, set[str]] = {
-    "url": REQUEST | {"url", "method", "body", "contains", "json", "max_ms", "upload", "capture", "repeat_until", "give_up_when",
-                      "interval", "limit", "skip_unless", "same_as", "made"},
+    "url": REQUEST
+    | {
+        "url",
+        "method",
+        "body",
+        "contains",
+        "json",
+        "max_ms",
+        "upload",
+        "capture",
+        "repeat_until",
+        "give_up_when",
+        "interval",
+        "limit",
+        "skip_unless",
+        "same_as",
+        "made",
+    },
     "video": REQUEST | {"video", "codecs", "min_seconds", "max_seconds", "min_bytes", "max_bytes"},
     "file": {"file", "min_bytes"},
     "program": {"program", "min_version", "version_argument"},
     "disk": {"disk", "min_free_mb", "max_used_pct"},
 }
 DEFAULTS: dict[str, t.Any] = {
-    "attempts": 1, "pause": 1.0, "cleanup": False, "key_header": "", "secret_headers": {}, "body": None, "upload": None, "capture": {},
-    "repeat_until": "", "give_up_when": "", "interval": 1.0, "limit": 60.0, "skip_unless": "", "same_as": "", "made": [], "codecs": [],
-    "min_seconds": None, "max_seconds": None, "min_bytes": 1, "max_bytes": 200 * 10**6, "min_version": "", "version_argument": "--version",
-    "min_free_mb": None, "max_used_pct": None,
+    "attempts": 1,
+    "pause": 1.0,
+    "cleanup": False,
+    "key_header": "",
+    "secret_headers": {},
+    "body": None,
+    "upload": None,
+    "capture": {},
+    "repeat_until": "",
+    "give_up_when": "",
+    "interval": 1.0,
+    "limit": 60.0,
+    "skip_unless": "",
+    "same_as": "",
+    "made": [],
+    "codecs": [],
+    "min_seconds": None,
+    "max_seconds": None,
+    "min_bytes": 1,
+    "max_bytes": 200 * 10**6,
+    "min_version": "",
+    "version_argument": "--version",
+    "min_free_mb": None,
+    "max_used_pct": None,
 }
 #: Methods that change nothing. What is sent by another one is neither sent in check mode, nor again unless the step says so.
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -100,8 +137,9 @@ def plan(steps: list[dict[str, t.Any]], settings: Settings, before: t.Sequence[S
         if step["name"] in names:
             raise InputError(f"step {step['name']}", "a name that no other step has", "it twice", "Give it another name")
         if step["same_as"] and step["same_as"] not in uploads:
-            raise InputError(f"step {step['name']}", "same_as with the name of an earlier step that uploads", repr(step["same_as"]),
-                             "Correct it")
+            raise InputError(
+                f"step {step['name']}", "same_as with the name of an earlier step that uploads", repr(step["same_as"]), "Correct it"
+            )
         names.add(step["name"])
         uploads |= {step["name"]} if step["upload"] else set()
         _require_known(step, known if not step["made"] else known | set(step["capture"]))
@@ -123,8 +161,9 @@ def _full(number: int, given: dict[str, t.Any], settings: Settings) -> Step:
     [kind] = kinds
     unknown = sorted(set(step) - FIELDS[kind] - EVERY_STEP)
     if unknown:
-        raise InputError(what, f"with {kind} only the fields " + ", ".join(sorted(FIELDS[kind] | EVERY_STEP)), ", ".join(unknown),
-                         "Correct it")
+        raise InputError(
+            what, f"with {kind} only the fields " + ", ".join(sorted(FIELDS[kind] | EVERY_STEP)), ", ".join(unknown), "Correct it"
+        )
     step["method"] = str(step.get("method") or ("POST" if step.get("upload") else "GET")).upper()
     safe = step["method"] in SAFE
     full = {**DEFAULTS, **({"attempts": settings.attempts} if safe else {}), **step, "kind": kind, "safe": safe}
@@ -143,8 +182,12 @@ def _full(number: int, given: dict[str, t.Any], settings: Settings) -> Step:
 
 def _require_limits(what: str, step: Step) -> None:
     if step["attempts"] < 1 or step["pause"] < 0 or step["interval"] <= 0 or step["limit"] <= 0:
-        raise InputError(what, "1 or more attempts, a pause of 0 or more, and an interval and a limit above 0",
-                         ", ".join(f"{key} {step[key]:g}" for key in ("attempts", "pause", "interval", "limit")), "Correct them")
+        raise InputError(
+            what,
+            "1 or more attempts, a pause of 0 or more, and an interval and a limit above 0",
+            ", ".join(f"{key} {step[key]:g}" for key in ("attempts", "pause", "interval", "limit")),
+            "Correct them",
+        )
     if step["kind"] == "disk" and step["min_free_mb"] is None and step["max_used_pct"] is None:
         raise InputError(what, "min_free_mb or max_used_pct", "neither", "Give one of them")
     if step["min_version"] and not preflight_host.version(step["min_version"]):
@@ -154,8 +197,9 @@ def _require_limits(what: str, step: Step) -> None:
 def _upload(what: str, given: dict[str, t.Any]) -> dict[str, t.Any]:
     upload = {**UPLOAD, **{key: value for key, value in given.items() if value is not None}}
     if set(upload) != set(UPLOAD) or not upload["field"]:
-        raise InputError(what, "an upload with field and, where wanted, filename, type, text and form", ", ".join(sorted(given)),
-                         "Correct it")
+        raise InputError(
+            what, "an upload with field and, where wanted, filename, type, text and form", ", ".join(sorted(given)), "Correct it"
+        )
     return upload
 
 
@@ -163,8 +207,12 @@ def _require_known(step: Step, known: set[str]) -> None:
     """In an address a name in braces is always meant to be filled."""
     used = set(_NAME.findall(" ".join([str(step.get("url") or step.get("video") or step.get("file") or ""), *step["made"]])))
     if used - known:
-        raise InputError(f"step {step['name']}", "names in braces that an earlier step captures", ", ".join(sorted(used - known)),
-                         "Correct the name, or capture it before")
+        raise InputError(
+            f"step {step['name']}",
+            "names in braces that an earlier step captures",
+            ", ".join(sorted(used - known)),
+            "Correct the name, or capture it before",
+        )
 
 
 def _texts(value: t.Any) -> t.Iterator[str]:
@@ -180,8 +228,16 @@ def _texts(value: t.Any) -> t.Iterator[str]:
 
 def _used(step: Step) -> set[str]:
     """Names in braces in all that is filled."""
-    told = [step.get("check", {}), step.get("file"), step["body"], step["repeat_until"], step["give_up_when"], step["made"],
-            step["upload"] or {}, step["secret_headers"]]
+    told = [
+        step.get("check", {}),
+        step.get("file"),
+        step["body"],
+        step["repeat_until"],
+        step["give_up_when"],
+        step["made"],
+        step["upload"] or {},
+        step["secret_headers"],
+    ]
     return {name for text in _texts(told) for name in _NAME.findall(text)}
 
 
@@ -223,8 +279,10 @@ def why_not(step: Step, state: State, settings: Settings) -> str:
     missing = [name for name in step["needs"] if name not in state.values]
     if missing:
         sources = {name: step["from"][name] for name in missing}
-        return "; ".join(f"it needs {{{name}}}, which " + (f"{source!r} did not give" if source else "is not known: give root or release")
-                         for name, source in sources.items())
+        return "; ".join(
+            f"it needs {{{name}}}, which " + (f"{source!r} did not give" if source else "is not known: give root or release")
+            for name, source in sources.items()
+        )
     if step["same_as"] and step["same_as"] not in state.uploaded:
         return f"{step['same_as']!r} uploaded nothing to compare with"
     if step["kind"] in ("url", "video") and not step["safe"] and settings.check_mode:

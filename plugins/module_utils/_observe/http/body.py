@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The body of an answer, read in bounded time and memory, whatever is sent."""
+
 from __future__ import annotations
 
 import codecs
@@ -96,9 +97,9 @@ def read(answer: t.Any, guard: t.Any, limit: float = ANSWER_LIMIT, sink: t.Calla
             size += len(piece)
             if sink:
                 sink(piece)
-            body += piece[:BODY_LIMIT - len(body)]
+            body += piece[: BODY_LIMIT - len(body)]
             if max(size, sent) > limit:
-                raise Fault("too_large", f"the body is larger than {limit / 1024 ** 2:.0f} MB")
+                raise Fault("too_large", f"the body is larger than {limit / 1024**2:.0f} MB")
         if not data:
             break
     if getattr(answer.raw, "length_remaining", None):

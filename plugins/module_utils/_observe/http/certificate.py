@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """When a certificate ends, read from its bytes: Python's ssl tells it of verified certificates only."""
+
 from __future__ import annotations
 
 import calendar
@@ -15,7 +16,7 @@ def _element(der: bytes, at: int) -> tuple[int, int, int]:
     length, start = der[at + 1], at + 2
     if length & 0x80:
         size = length & 0x7F
-        length, start = int.from_bytes(der[start:start + size], "big"), start + size
+        length, start = int.from_bytes(der[start : start + size], "big"), start + size
     return der[at], start, start + length
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """HTTP connections for probes: kept alive, and at the end of a probe's time hung up, whatever the other side does."""
+
 from __future__ import annotations
 
 import contextlib
@@ -93,9 +94,13 @@ class _Guarded:
 def _adapter() -> t.Any:
     """The class that makes guarded connections for requests."""
     requests, urllib3 = http_library.required()
-    pools = {scheme: type("Guarded" + pool.__name__, (pool,), {"ConnectionCls": type("Guarded" + line.__name__, (_Guarded, line), {})})
-             for scheme, pool, line in (("http", urllib3.HTTPConnectionPool, urllib3.connection.HTTPConnection),
-                                        ("https", urllib3.HTTPSConnectionPool, urllib3.connection.HTTPSConnection))}
+    pools = {
+        scheme: type("Guarded" + pool.__name__, (pool,), {"ConnectionCls": type("Guarded" + line.__name__, (_Guarded, line), {})})
+        for scheme, pool, line in (
+            ("http", urllib3.HTTPConnectionPool, urllib3.connection.HTTPConnection),
+            ("https", urllib3.HTTPSConnectionPool, urllib3.connection.HTTPSConnection),
+        )
+    }
 
     class Adapter(requests.adapters.HTTPAdapter):  # type: ignore[name-defined]
         """Makes guarded connections, asked directly or by a proxy."""
@@ -161,8 +166,9 @@ class Client:
 
     def send(self, check: dict[str, t.Any], method: str, url: str, headers: dict[str, str], body: bytes) -> t.Any:
         """Send a request; the answer's body is still to be read. To be called inside of :meth:`guard`."""
-        return self._session(check).request(method, url, headers=headers, data=body, timeout=_current.guard.left(), stream=True,
-                                            allow_redirects=False)
+        return self._session(check).request(
+            method, url, headers=headers, data=body, timeout=_current.guard.left(), stream=True, allow_redirects=False
+        )
 
     def _session(self, check: dict[str, t.Any]) -> t.Any:
         """A session for checks that trust and show the same: a connection that was not verified serves no others."""

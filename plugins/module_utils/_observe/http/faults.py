@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What went wrong with an HTTP request: whose fault it is, its kind, and one sentence."""
+
 from __future__ import annotations
 
 import contextlib
@@ -139,11 +140,15 @@ def remedy(status: int, body: str, headers: dict[str, str]) -> str:
     """
     if status == 403 and re.search(r"(?i)\b(?:cors|origin)\b", body):
         origin = next((value for name, value in headers.items() if name.lower() == "origin"), "none")
-        return (f"The checks send the Origin of mobius_check_origin ({origin}): put it into MOBIUS_CORS_ORIGINS in shared/config/.env "
-                "(mobius_dotenv), or name one that is there")
+        return (
+            f"The checks send the Origin of mobius_check_origin ({origin}): put it into MOBIUS_CORS_ORIGINS in shared/config/.env "
+            "(mobius_dotenv), or name one that is there"
+        )
     if status == 401 or (status == 403 and re.search(r"(?i)\bkey\b", body)):
-        return ("The checks need a key of the application: set mobius_check_secret_headers to X-Mobius-API-Key and one of "
-                "MOBIUS_API_KEYS in shared/config/.env")
+        return (
+            "The checks need a key of the application: set mobius_check_secret_headers to X-Mobius-API-Key and one of "
+            "MOBIUS_API_KEYS in shared/config/.env"
+        )
     return ""
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a restore put on the disk, held against the archive's manifest: each file is read again, each database opened."""
+
 from __future__ import annotations
 
 import base64
@@ -44,18 +45,24 @@ def compare(entries: t.Sequence[dict[str, t.Any]], folder: str, meter: progress.
 
     differences = [one for some in threads.in_threads(work, list(paths.items())) for one in some]
     surplus = sorted(_below(folder) - set(paths))
-    differences += [{"path": wording.printable(archive_paths.to_text(path)), "what": "it is not in the archive"}
-                    for path in surplus]
+    differences += [{"path": wording.printable(archive_paths.to_text(path)), "what": "it is not in the archive"} for path in surplus]
     differences += _wrong_links(paths, folder)
     if differences:
         first, more = differences[0], len(differences) - 1
-        raise IntegrityError("the restored files", "what the archive's manifest says",
-                             f"{first['path']}: {first['what']}" + (f", and {more} more" if more else ""),
-                             "Look at the disk (dmesg, smartctl), and drill again with another scratch folder",
-                             {"differences": differences[:SHOWN]})
+        raise IntegrityError(
+            "the restored files",
+            "what the archive's manifest says",
+            f"{first['path']}: {first['what']}" + (f", and {more} more" if more else ""),
+            "Look at the disk (dmesg, smartctl), and drill again with another scratch folder",
+            {"differences": differences[:SHOWN]},
+        )
     kinds = [entry["type"] for entry in entries]
-    return {"files": kinds.count("file"), "links": kinds.count("symlink"), "folders": kinds.count("dir"),
-            "bytes": sum(entry["size"] for entry in entries if entry["type"] == "file")}
+    return {
+        "files": kinds.count("file"),
+        "links": kinds.count("symlink"),
+        "folders": kinds.count("dir"),
+        "bytes": sum(entry["size"] for entry in entries if entry["type"] == "file"),
+    }
 
 
 def _below(folder: str) -> set[str]:
@@ -74,7 +81,7 @@ def _differences(path: str, entry: dict[str, t.Any], meter: progress.Meter) -> l
     mode = stat.S_IMODE(status.st_mode) & _MODE_BITS
     if entry["type"] != "symlink" and mode != int(entry["mode"], 8) & _MODE_BITS:
         found.append(f"mode {mode:04o} instead of {entry['mode']}")
-    if abs(status.st_mtime_ns - entry["mtime_ns"]) >= 10 ** 9:
+    if abs(status.st_mtime_ns - entry["mtime_ns"]) >= 10**9:
         found.append(f"time {status.st_mtime_ns} ns instead of {entry['mtime_ns']}")
     return found + _owner(status, entry) + _attributes(path, entry)
 
@@ -108,8 +115,9 @@ def _owner(status: os.stat_result, entry: dict[str, t.Any]) -> list[str]:
         return []
     found = []
     for what, number, wanted, name, lookup in (
-            ("owner", status.st_uid, entry["uid"], entry.get("owner"), lambda name: pwd.getpwnam(name).pw_uid),
-            ("group", status.st_gid, entry["gid"], entry.get("group"), lambda name: grp.getgrnam(name).gr_gid)):
+        ("owner", status.st_uid, entry["uid"], entry.get("owner"), lambda name: pwd.getpwnam(name).pw_uid),
+        ("group", status.st_gid, entry["gid"], entry.get("group"), lambda name: grp.getgrnam(name).gr_gid),
+    ):
         with contextlib.suppress(KeyError):
             wanted = lookup(name) if name else wanted
         if number != wanted:
@@ -144,8 +152,9 @@ def _wrong_links(paths: dict[str, dict[str, t.Any]], folder: str) -> list[dict[s
     return found
 
 
-def databases(folder: str, account: Account, deadline: float, meter: progress.Meter,
-              files: t.Container[str] = ()) -> list[dict[str, t.Any]]:
+def databases(
+    folder: str, account: Account, deadline: float, meter: progress.Meter, files: t.Container[str] = ()
+) -> list[dict[str, t.Any]]:
     """Open every SQLite database below a folder, known by its content: ``path, tables, rows, counts`` of each.
 
     :param files: paths that are no databases of the application, although they begin like one: they may be anybody's, and are not opened.
@@ -175,9 +184,17 @@ def _examine(opened: database_copies.Databases, folder: str, path: str, shown: s
         said = opened.ask(folder, path, sqlite_check.examine, shown, left, seconds=max(0.0, left) + 1)
         counts = {str(name): None if count is None else int(count) for name, count in said.items()}
     except as_user.TooSlow as error:
-        raise StateError(f"database {shown}", "to be read within the time of the drill", "it takes longer",
-                         "Give the drill more time (mobius_drill_timeout)") from error
+        raise StateError(
+            f"database {shown}",
+            "to be read within the time of the drill",
+            "it takes longer",
+            "Give the drill more time (mobius_drill_timeout)",
+        ) from error
     except (as_user.Failed, AttributeError, TypeError, ValueError) as error:
-        raise IntegrityError(f"database {shown}", "a database that SQLite can read", str(error),
-                             "Use an older archive, and look for what damages the database") from error
+        raise IntegrityError(
+            f"database {shown}",
+            "a database that SQLite can read",
+            str(error),
+            "Use an older archive, and look for what damages the database",
+        ) from error
     return {"tables": len(counts), "rows": sum(count or 0 for count in counts.values()), "counts": counts}

@@ -4,6 +4,7 @@
 
 Every drill that begins ends with a verdict in the history and in a report, also when it fails or is stopped.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -52,9 +53,25 @@ class Drill:
         self.restored = ""
         self.instance: scratch_instance.Instance | None = None
         self.facts: dict[str, t.Any] = {
-            "env": request.env, "host": os.uname().nodename, "who": history.who(), "started": clock.iso(), "archive": request.archive,
-            "verdict": "passed", "step": "", "reason": "", "notes": [], "differences": [], "evidence": [], "databases": [],
-            "application": None, "steps": [], "files": 0, "links": 0, "folders": 0, "bytes": 0}
+            "env": request.env,
+            "host": os.uname().nodename,
+            "who": history.who(),
+            "started": clock.iso(),
+            "archive": request.archive,
+            "verdict": "passed",
+            "step": "",
+            "reason": "",
+            "notes": [],
+            "differences": [],
+            "evidence": [],
+            "databases": [],
+            "application": None,
+            "steps": [],
+            "files": 0,
+            "links": 0,
+            "folders": 0,
+            "bytes": 0,
+        }
 
     def run(self, swept: list[str]) -> dict[str, t.Any]:
         """All steps, or as far as they go; then everything is cleared away and the result is kept."""
@@ -105,12 +122,17 @@ class Drill:
         self.facts["archive"] = path = drill_plan.choose(self.layout, self.request)
         self.archive = self.stack.enter_context(Archive(path))
         manifest = self.archive.manifest
-        self.facts.update(created=manifest.get("created"), release=manifest.get("release"), components=manifest["components"],
-                          size=os.stat(path).st_size)
+        self.facts.update(
+            created=manifest.get("created"), release=manifest.get("release"), components=manifest["components"], size=os.stat(path).st_size
+        )
         self.facts["sha256"], self.facts["status"] = backup_catalog.check_sidecar(self.archive, False, self.request.policy)
         if manifest["env"] not in (self.request.env, self.request.allow_env):
-            raise InputError(f"archive {path}", f"a backup of env {self.request.env}", f"one of env {manifest['env']}",
-                             f"To drill it here on purpose, set allow_env to {manifest['env']}")
+            raise InputError(
+                f"archive {path}",
+                f"a backup of env {self.request.env}",
+                f"one of env {manifest['env']}",
+                f"To drill it here on purpose, set allow_env to {manifest['env']}",
+            )
         self.archive.verify(meter=self.meter)
 
     def extract(self) -> None:
@@ -143,8 +165,11 @@ class Drill:
         account = accounts.owner_of(self.layout.component("database"))
         scratch_folder.let_in(self._place, account)
         opener = account if account.drops else accounts.stranger()
-        files = {archive_paths.to_disk(entry["path"]) for entry in self.archive.entries
-                 if not entry.get("sqlite") and not entry["path"].startswith("database/")}
+        files = {
+            archive_paths.to_disk(entry["path"])
+            for entry in self.archive.entries
+            if not entry.get("sqlite") and not entry["path"].startswith("database/")
+        }
         self.facts["databases"] = drill_compare.databases(self.restored, opener, deadline, self.meter, files)
         self.facts["notes"] += external_restore.tried(self.layout, self.restored, self.request.environment)
 
@@ -174,15 +199,22 @@ class Drill:
             pid = instance.status()["pid"]
             told["isolation"] = instance.require_isolation(pid) if pid else "unknown"
             if told["isolation"] in ("user_only", "none"):
-                self.facts["notes"].append("nothing kept the application from writing to live data "
-                                           + ("but the rights of its user" if told["isolation"] == "user_only" else "if it looks for it"))
+                self.facts["notes"].append(
+                    "nothing kept the application from writing to live data "
+                    + ("but the rights of its user" if told["isolation"] == "user_only" else "if it looks for it")
+                )
             told["checks"] = samples = health.sample_all([probe.fill(check, self.release) for check in checks], REQUESTS)
             if health.outcome(samples) not in ("ok", "slow", "no_data"):
-                raise ServiceError(f"release {self.release} on restored data", "every check to pass", health.first_fault(samples),
-                                   "Read its last lines in the report")
+                raise ServiceError(
+                    f"release {self.release} on restored data",
+                    "every check to pass",
+                    health.first_fault(samples),
+                    "Read its last lines in the report",
+                )
             if not instance.status()["pid"]:
-                raise ServiceError(f"release {self.release} on restored data", "to go on running", "that it ended",
-                                   "Read its last lines in the report")
+                raise ServiceError(
+                    f"release {self.release} on restored data", "to go on running", "that it ended", "Read its last lines in the report"
+                )
         except OpsError as error:
             error.facts = {"evidence": instance.evidence(), **error.facts}
             raise
@@ -217,7 +249,7 @@ class Drill:
     def _conclude(self) -> None:
         facts = self.facts
         times = {step["name"]: step["elapsed"] for step in facts["steps"]}
-        facts["steps"] += [{"name": name, "status": "not_reached", "elapsed": None} for name in STEPS[len(facts["steps"]):]]
+        facts["steps"] += [{"name": name, "status": "not_reached", "elapsed": None} for name in STEPS[len(facts["steps"]) :]]
         facts["elapsed"] = round(time.monotonic() - self.began, 3)
         facts["recovery_time"] = None
         if facts["verdict"] == "passed":
@@ -246,7 +278,16 @@ def plan(layout: Layout, request: Request) -> dict[str, t.Any]:
         made.verify()
         entries = made.archive.entries
     release, note = drill_plan.pick_release(ReleaseStore(layout), made.facts["release"])
-    return {**made.facts, "verdict": "planned", "notes": [note] if note and request.service else [], "swept": [],
-            "application": {"release": release} if request.service else None, "elapsed": round(time.monotonic() - made.began, 3),
-            "files": sum(entry["type"] == "file" for entry in entries), "bytes": sum(entry["size"] for entry in entries),
-            "recovery_time": None, "report": "", "report_json": ""}
+    return {
+        **made.facts,
+        "verdict": "planned",
+        "notes": [note] if note and request.service else [],
+        "swept": [],
+        "application": {"release": release} if request.service else None,
+        "elapsed": round(time.monotonic() - made.began, 3),
+        "files": sum(entry["type"] == "file" for entry in entries),
+        "bytes": sum(entry["size"] for entry in entries),
+        "recovery_time": None,
+        "report": "",
+        "report_json": "",
+    }

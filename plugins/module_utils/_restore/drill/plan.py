@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a drill is asked to do, and the choices that follow: which archive, which release, which checks."""
+
 from __future__ import annotations
 
 import contextlib
@@ -50,9 +51,12 @@ def choose(layout: Layout, request: Request) -> str:
     archives, past = backup_catalog.find(request.dest, request.env, layout), backup_purposes.Past(layout)
     found = next(backup_catalog.telling_of(archives, COMPONENTS, past), None) or next(backup_catalog.telling_of(archives, past=past), None)
     if not found:
-        raise StateError(f"backup folder {request.dest}", f"an archive of env {request.env}",
-                         "only safety backups of restores" if archives else "none",
-                         "Make one: mobius.ops.backup" + (", or name one by its path" if archives else ""))
+        raise StateError(
+            f"backup folder {request.dest}",
+            f"an archive of env {request.env}",
+            "only safety backups of restores" if archives else "none",
+            "Make one: mobius.ops.backup" + (", or name one by its path" if archives else ""),
+        )
     return found.archive
 
 
@@ -70,12 +74,18 @@ def redirect(checks: list[dict[str, t.Any]], base_url: str, live: dict[str, t.An
     for check in checks:
         url = check["url"].replace("{port}", str(port))
         prefix = next((prefix for prefix in old if url == prefix or url.startswith((prefix + "/", prefix + "?"))), None)
-        url = mine + url[len(prefix):] if prefix else url
+        url = mine + url[len(prefix) :] if prefix else url
         if not url.startswith(tuple(mine + mark for mark in "/?#")) and url != mine:
-            raise InputError(f"check {check['name']}", "a url that begins with base_url or has the port {port} on 127.0.0.1",
-                             check["url"], "Correct mobius_drill_checks: the drill asks its own instance only")
-        headers = {key: mine if value in own and key.lower() != "origin" else value.replace("{port}", str(port))
-                   for key, value in check["headers"].items()}
+            raise InputError(
+                f"check {check['name']}",
+                "a url that begins with base_url or has the port {port} on 127.0.0.1",
+                check["url"],
+                "Correct mobius_drill_checks: the drill asks its own instance only",
+            )
+        headers = {
+            key: mine if value in own and key.lower() != "origin" else value.replace("{port}", str(port))
+            for key, value in check["headers"].items()
+        }
         found.append({**check, "url": url, "headers": headers, "redirects": 0, "proxy": ""})  # either would ask somebody else
     return found
 
@@ -103,5 +113,6 @@ def require(layout: Layout, request: Request) -> None:
         redirect(request.checks, request.base_url, spec, request.port or 1)
         strangers = processes.listeners(request.port) if request.port else []
         if strangers:
-            raise StateError(f"port {request.port}", "nobody to listen", f"process {strangers[0]}",
-                             "Give another mobius_drill_port, or leave it out")
+            raise StateError(
+                f"port {request.port}", "nobody to listen", f"process {strangers[0]}", "Give another mobius_drill_port, or leave it out"
+            )

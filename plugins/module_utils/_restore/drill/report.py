@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The report of a drill: one page of HTML that needs nothing else, and the same as JSON."""
+
 from __future__ import annotations
 
 import os
@@ -52,16 +53,26 @@ def note(layout: Layout, facts: dict[str, t.Any], times: dict[str, float]) -> No
     """The drill into the history."""
     kept = {name: facts[name] for name in ("verdict", "step", "env", "archive", "files", "bytes", "elapsed", "recovery_time", "report")}
     application = facts["application"] or {}
-    history.record(layout, "drill", facts["reason"], release=application.get("release"), isolation=application.get("isolation"),
-                   steps=times, **kept)
+    history.record(
+        layout, "drill", facts["reason"], release=application.get("release"), isolation=application.get("isolation"), steps=times, **kept
+    )
 
 
 def page(facts: dict[str, t.Any]) -> str:
     """The page."""
     passed = facts["verdict"] == "passed"
     title = f"Restore drill {'passed' if passed else 'FAILED'}"
-    parts = [_head(facts, title, passed), _figures(facts) if facts["bytes"] or passed else "", _steps(facts), _differences(facts),
-             _databases(facts), _application(facts), _evidence(facts), _ids(facts), _notes(facts)]
+    parts = [
+        _head(facts, title, passed),
+        _figures(facts) if facts["bytes"] or passed else "",
+        _steps(facts),
+        _differences(facts),
+        _databases(facts),
+        _application(facts),
+        _evidence(facts),
+        _ids(facts),
+        _notes(facts),
+    ]
     return html_page.document(f"{title}: {facts['env']}, {facts['started']}", parts)
 
 
@@ -69,8 +80,10 @@ def _head(facts: dict[str, t.Any], title: str, passed: bool) -> str:
     where = f"{facts['env']} on {facts['host']}, {facts['started']}, by {facts['who']}"
     if passed:
         told = "The archive was restored, compared and opened" + (
-            ", and the application was well on it." if (facts["application"] or {}).get("ready_after") is not None
-            else ". The application was left out.")
+            ", and the application was well on it."
+            if (facts["application"] or {}).get("ready_after") is not None
+            else ". The application was left out."
+        )
     else:
         told = f"At the step {_DID[facts['step']][0].lower()}: " if facts["step"] in _DID else ""
         told += facts["reason"]
@@ -80,11 +93,16 @@ def _head(facts: dict[str, t.Any], title: str, passed: bool) -> str:
 def _figures(facts: dict[str, t.Any]) -> str:
     rows = sum(database["rows"] for database in facts["databases"])
     known = facts["recovery_time"] is not None
-    tiles = [("recovery time", html_page.seconds(facts["recovery_time"]) if known else "unknown",
-              "verify, restore and start" if known else "it did not come that far"),
-             ("restored", wording.human_size(facts["bytes"]), html_page.count(facts["files"], "file")),
-             ("databases", str(len(facts["databases"])), html_page.count(rows, "row")),
-             ("the whole drill", html_page.seconds(facts["elapsed"]), "with all comparisons")]
+    tiles = [
+        (
+            "recovery time",
+            html_page.seconds(facts["recovery_time"]) if known else "unknown",
+            "verify, restore and start" if known else "it did not come that far",
+        ),
+        ("restored", wording.human_size(facts["bytes"]), html_page.count(facts["files"], "file")),
+        ("databases", str(len(facts["databases"])), html_page.count(rows, "row")),
+        ("the whole drill", html_page.seconds(facts["elapsed"]), "with all comparisons"),
+    ]
     return html_page.figures(tiles)
 
 
@@ -95,9 +113,11 @@ def _steps(facts: dict[str, t.Any]) -> str:
         name, did = _DID[step["name"]]
         mood = {"passed": " good", "failed": " bad"}.get(step["status"], " soft")
         gauge = f'<span class="bar" style="width: {100 * step["elapsed"] / longest:.1f}%"></span>' if step["elapsed"] else ""
-        rows.append(f'<tr><th scope="row">{text(name)}</th><td><span class="soft small did">{text(did)}</span>{gauge}</td>'
-                    f'<td class="status{mood}">{text(_STATUS[step["status"]])}</td>'
-                    f'<td class="number">{text(html_page.seconds(step["elapsed"]))}</td></tr>')
+        rows.append(
+            f'<tr><th scope="row">{text(name)}</th><td><span class="soft small did">{text(did)}</span>{gauge}</td>'
+            f'<td class="status{mood}">{text(_STATUS[step["status"]])}</td>'
+            f'<td class="number">{text(html_page.seconds(step["elapsed"]))}</td></tr>'
+        )
     return html_page.section("Steps", html_page.table(["step", "what was done", "result", "time"], rows, {3}))
 
 
@@ -110,8 +130,10 @@ def _databases(facts: dict[str, t.Any]) -> str:
     rows = []
     for found in facts["databases"]:
         counts = ", ".join(f"{name}: {'?' if count is None else format(count, ',')}" for name, count in found["counts"].items())
-        rows.append(f'<tr><th scope="row"><code>{text(found["path"])}</code></th><td class="good">sound</td><td>{text(counts)}</td>'
-                    f'<td class="number">{found["tables"]}</td><td class="number">{found["rows"]:,}</td></tr>')
+        rows.append(
+            f'<tr><th scope="row"><code>{text(found["path"])}</code></th><td class="good">sound</td><td>{text(counts)}</td>'
+            f'<td class="number">{found["tables"]}</td><td class="number">{found["rows"]:,}</td></tr>'
+        )
     head = ["file", "integrity", "rows of each table", "tables", "rows"]
     return html_page.section("Databases", html_page.table(head, rows, {3, 4})) if rows else ""
 
@@ -121,11 +143,16 @@ def _application(facts: dict[str, t.Any]) -> str:
     if not told:
         return ""
     ready = f", ready after {told['ready_after']} s" if told.get("ready_after") is not None else ", which did not become ready"
-    said = (f"<p>Release <code>{text(told['release'])}</code> on port {text(told['port'])}{text(ready)}. "
-            f"What kept it from the live data: {text(_ISOLATION[told['isolation']])}.</p>")
-    rows = [f"<tr><th scope=\"row\">{text(one['check'])}</th><td class=\"status {'good' if one['outcome'] in ('ok', 'slow') else 'bad'}\">"
-            f"{text(one['outcome'])}</td><td>{text(one['error'])}</td><td class=\"number\">{text(one['status'] or '')}</td>"
-            f"<td class=\"number\">{text(one['ms'])}</td></tr>" for one in told["checks"]]
+    said = (
+        f"<p>Release <code>{text(told['release'])}</code> on port {text(told['port'])}{text(ready)}. "
+        f"What kept it from the live data: {text(_ISOLATION[told['isolation']])}.</p>"
+    )
+    rows = [
+        f'<tr><th scope="row">{text(one["check"])}</th><td class="status {"good" if one["outcome"] in ("ok", "slow") else "bad"}">'
+        f'{text(one["outcome"])}</td><td>{text(one["error"])}</td><td class="number">{text(one["status"] or "")}</td>'
+        f'<td class="number">{text(one["ms"])}</td></tr>'
+        for one in told["checks"]
+    ]
     checks = html_page.table(["check", "outcome", "error", "status", "ms"], rows, {3, 4}) if rows else ""
     return html_page.section("Application", said + checks)
 
@@ -137,11 +164,26 @@ def _evidence(facts: dict[str, t.Any]) -> str:
 
 def _ids(facts: dict[str, t.Any]) -> str:
     size = f"{wording.human_size(facts['size'])} ({html_page.count(facts['size'], 'byte')})" if facts.get("size") is not None else ""
-    compared = (f"{html_page.count(facts['files'], 'file')}, {html_page.count(facts['folders'], 'folder')}, "
-                f"{html_page.count(facts['links'], 'symbolic link')}: content, mode, time and, as root, owner") if facts["folders"] else ""
-    rows = [("Archive", facts["archive"]), ("Made", facts.get("created")), ("Size", size), ("SHA-256", facts.get("sha256")),
-            ("Components", ", ".join(facts.get("components") or [])), ("Release", facts.get("release")), ("Compared", compared),
-            ("Begun", facts["started"]), ("Ended", facts["ended"]), ("As JSON", os.path.basename(facts["report_json"]))]
+    compared = (
+        (
+            f"{html_page.count(facts['files'], 'file')}, {html_page.count(facts['folders'], 'folder')}, "
+            f"{html_page.count(facts['links'], 'symbolic link')}: content, mode, time and, as root, owner"
+        )
+        if facts["folders"]
+        else ""
+    )
+    rows = [
+        ("Archive", facts["archive"]),
+        ("Made", facts.get("created")),
+        ("Size", size),
+        ("SHA-256", facts.get("sha256")),
+        ("Components", ", ".join(facts.get("components") or [])),
+        ("Release", facts.get("release")),
+        ("Compared", compared),
+        ("Begun", facts["started"]),
+        ("Ended", facts["ended"]),
+        ("As JSON", os.path.basename(facts["report_json"])),
+    ]
     return html_page.section("Which and when", html_page.definitions(rows))
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The configuration of HAProxy in front of two instances, and its Lua actions, as text."""
+
 from __future__ import annotations
 
 import re
@@ -50,9 +51,12 @@ end, 1)
 ROUTE = re.compile(r"([A-Z]{3,7}) (/[\w./~-]*)(\*?)")
 #: Headers that an answer gets: name, value, and on which further condition.
 HEADERS = (
-    ("X-Content-Type-Options", "nosniff", ""), ("X-Frame-Options", "SAMEORIGIN", ""),
-    ("Referrer-Policy", "strict-origin-when-cross-origin", ""), ("Strict-Transport-Security", "max-age=31536000", " { ssl_fc }"),
-    ("Cache-Control", "no-cache", " { res.hdr(content-type) -m beg text/html }"))
+    ("X-Content-Type-Options", "nosniff", ""),
+    ("X-Frame-Options", "SAMEORIGIN", ""),
+    ("Referrer-Policy", "strict-origin-when-cross-origin", ""),
+    ("Strict-Transport-Security", "max-age=31536000", " { ssl_fc }"),
+    ("Cache-Control", "no-cache", " { res.hdr(content-type) -m beg text/html }"),
+)
 #: The program, as processes are called, and seconds that a connection without a request is kept.
 PROGRAM, KEPT_ALIVE = "haproxy", 60
 #: How the names of an instance's two backends begin: for requests that a switch waits for, and for server-sent events and WebSockets.
@@ -70,15 +74,16 @@ def text(proxy: dict[str, t.Any], ports: list[int], host: str) -> str:
     headers = "".join(_unless_there(*header) for header in HEADERS if secure or "ssl_fc" not in header[2])
     checks = f"{_FOR_CHECKS}  bind {LOOPBACK}:{proxy['check_port']}\n" if proxy.get("check_port") else ""
     renders = "".join(_held_route(route, proxy["timeout"]) for route in proxy.get("held_routes", ()))
-    backends = "".join(f"\nbackend {kind}_{port}\n  server instance {_address(host)}:{port}\n"
-                       for port in ports for kind in (REQUESTS, STREAMS))
+    backends = "".join(
+        f"\nbackend {kind}_{port}\n  server instance {_address(host)}:{port}\n" for port in ports for kind in (REQUESTS, STREAMS)
+    )
     live = f"%[str(live),map_str({MAP},{ports[0]})]"
     return f"""\
 {_head(proxy)}
 frontend public
-  bind {_address(proxy['host'])}:{proxy['port']}{secure}
-{checks}  http-request deny deny_status 413 if {{ req.hdr_val(content-length) gt {proxy['max_body']} }}
-  http-request set-header X-Forwarded-Proto {'https' if secure else 'http'}
+  bind {_address(proxy["host"])}:{proxy["port"]}{secure}
+{checks}  http-request deny deny_status 413 if {{ req.hdr_val(content-length) gt {proxy["max_body"]} }}
+  http-request set-header X-Forwarded-Proto {"https" if secure else "http"}
   http-response del-header X-Powered-By
 {headers}{renders}  http-request lua.mobius_hold if !{{ str(hold),map_str({MAP},0) -m str 0 }}
   # Streams never end by themselves, and their clients connect again: nobody waits for them, so they are kept apart.
@@ -94,7 +99,7 @@ def _head(proxy: dict[str, t.Any]) -> str:
 global
   stats socket unix@{SOCKET} mode 600 level admin expose-fd listeners
   lua-load {LUA}
-  maxconn {proxy['max_connections']}
+  maxconn {proxy["max_connections"]}
   # Node takes 16 kB of headers, so the proxy takes them too.
   tune.bufsize 32768
   hard-stop-after 1h
@@ -107,8 +112,8 @@ defaults
   option abortonclose
   timeout http-request 15s
   timeout http-keep-alive {KEPT_ALIVE}s
-  timeout client {proxy['timeout']}s
-  timeout server {proxy['timeout']}s
+  timeout client {proxy["timeout"]}s
+  timeout server {proxy["timeout"]}s
   # An instance that is started again is waited for: a connection that was refused is tried anew, four times a second.
   timeout connect 250ms
   retries 120
@@ -141,6 +146,7 @@ def require_routes(routes: list[str]) -> list[str]:
     """The routes as they are. :raises InputError: for one that is not a method and a path."""
     for route in routes:
         if not ROUTE.fullmatch(route):
-            raise InputError("held_routes", "a method and a path, such as 'POST /api/render'", repr(route),
-                             "Correct mobius_drain_held_routes")
+            raise InputError(
+                "held_routes", "a method and a path, such as 'POST /api/render'", repr(route), "Correct mobius_drain_held_routes"
+            )
     return routes

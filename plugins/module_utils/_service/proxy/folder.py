@@ -5,6 +5,7 @@
 HAProxy runs what the configuration and the Lua file say, and root writes, compares and checks them. So nothing in that folder is the
 service's user's, but for ``run/``. Earlier versions gave the whole folder to that user: ``take`` takes it back.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -135,8 +136,16 @@ class ProxyFolder:
         if account:  # all of its groups: one of them may be there for the certificate
             account["extra_groups"] = os.getgrouplist(str(self.user), account["group"])
         environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}  # the user can read it
-        process = subprocess.Popen(argv, cwd=folder, env=environment, start_new_session=True,  # pylint: disable=ansible-bad-function
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **account)
+        process = subprocess.Popen(
+            argv,
+            cwd=folder,
+            env=environment,
+            start_new_session=True,  # pylint: disable=ansible-bad-function
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            **account,
+        )
         in_time, printed = commands.ended(process, PATIENCE)
         if not in_time:
             return f"no end of its check within {PATIENCE:g} s"

@@ -9,6 +9,7 @@ A held request waits in the proxy before it is routed, in an action of a few lin
 by itself when the time of the hold is over: whoever held it may have been killed. ``free`` names a hold that has ended: a proxy
 that was frozen carries out what it was told meanwhile in any order, and a hold that comes after its own end holds nobody.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -144,9 +145,13 @@ class Proxy:
             if time.monotonic() > deadline:
                 if self._replaced:
                     self.place.write(CONFIG, self._replaced)
-                raise ServiceError(f"the proxy on port {self.settings['port']}", f"to take its new configuration within {PATIENCE:.0f} s",
-                                   "it goes on with the one of before", "Look what it printed (shared/logs/proxy.log, or journalctl -u of "
-                                   "its unit): is a port taken, or can mobius_user not read mobius_proxy_certificate?")
+                raise ServiceError(
+                    f"the proxy on port {self.settings['port']}",
+                    f"to take its new configuration within {PATIENCE:.0f} s",
+                    "it goes on with the one of before",
+                    "Look what it printed (shared/logs/proxy.log, or journalctl -u of "
+                    "its unit): is a port taken, or can mobius_user not read mobius_proxy_certificate?",
+                )
             time.sleep(0.05)
 
     def _worker(self) -> str:
@@ -162,8 +167,12 @@ class Proxy:
         deadline = time.monotonic() + PATIENCE
         while not self.answers():
             if time.monotonic() > deadline:
-                raise ServiceError(f"the proxy on port {self.settings['port']}", f"to answer within {PATIENCE:.0f} s", "no answer",
-                                   "Look what it printed: shared/logs/proxy.log, or journalctl -u of its unit")
+                raise ServiceError(
+                    f"the proxy on port {self.settings['port']}",
+                    f"to answer within {PATIENCE:.0f} s",
+                    "no answer",
+                    "Look what it printed: shared/logs/proxy.log, or journalctl -u of its unit",
+                )
             time.sleep(0.05)
 
     def answers(self) -> bool:
@@ -222,8 +231,9 @@ class Proxy:
         except OSError as error:
             said = str(error)
         if said:
-            raise ServiceError(f"the proxy on port {self.settings['port']}", f"to take '{key} {value}'", said,
-                               "Start it: mobius.ops.setup does")
+            raise ServiceError(
+                f"the proxy on port {self.settings['port']}", f"to take '{key} {value}'", said, "Start it: mobius.ops.setup does"
+            )
 
     def requests(self, port: int) -> list[int]:
         """The ages of the requests that an instance works on, in seconds; server-sent events and WebSockets are none."""
@@ -240,6 +250,7 @@ def program() -> str:
     """HAProxy on this target. :raises InputError: when there is none."""
     found = shutil.which("haproxy", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
     if not found:
-        raise InputError("the proxy", "the program haproxy on the target", "none",
-                         "Install it (mobius.ops.setup does), or set mobius_proxy_port to 0")
+        raise InputError(
+            "the proxy", "the program haproxy on the target", "none", "Install it (mobius.ops.setup does), or set mobius_proxy_port to 0"
+        )
     return found

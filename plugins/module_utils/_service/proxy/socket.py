@@ -5,6 +5,7 @@
 So it has to be a socket that the proxy's user listens on, and what it answers is bounded in size and time. Nothing but ports, ages and
 names that are compared is taken from an answer.
 """
+
 from __future__ import annotations
 
 import errno

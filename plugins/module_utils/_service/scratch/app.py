@@ -5,6 +5,7 @@
 Its scratch folder is laid out like a root, so that the links of a release lead to the copy of the data. It runs where
 the live root is read-only and the copy stands in place of ``shared``, as far as the host allows it.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -66,13 +67,19 @@ def _copy(source: str, target: str, shared: str) -> None:
                 elif stat.S_ISREG(status.st_mode):
                     _copy_file(name, folder.descriptor, into)
     if waiting:
-        raise StateError(f"release {source}", "to be copied", f"a folder that could not be read: {min(waiting) or source}",
-                         "Look at the disk (dmesg), or deploy the release again")
+        raise StateError(
+            f"release {source}",
+            "to be copied",
+            f"a folder that could not be read: {min(waiting) or source}",
+            "Look at the disk (dmesg), or deploy the release again",
+        )
 
 
 def _copy_file(name: str, source: int, target: int) -> None:
-    with os.fdopen(foreign.plain(name, at=source), "rb") as read, \
-            os.fdopen(foreign.plain(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, target), "wb") as written:
+    with (
+        os.fdopen(foreign.plain(name, at=source), "rb") as read,
+        os.fdopen(foreign.plain(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, target), "wb") as written,
+    ):
         status = os.fstat(read.fileno())
         shutil.copyfileobj(read, written, fs.CHUNK)
         written.flush()
@@ -85,23 +92,42 @@ def size_of_code(live: Layout, release_id: str | None) -> int:
     return walk.size(live.release(release_id), 4096) if release_id else 0
 
 
-def build_spec(live: Layout, scratch: Layout, service: dict[str, t.Any], release_id: str, port: int,
-               environment: dict[str, t.Any]) -> dict[str, t.Any]:
+def build_spec(
+    live: Layout, scratch: Layout, service: dict[str, t.Any], release_id: str, port: int, environment: dict[str, t.Any]
+) -> dict[str, t.Any]:
     """The definition of the instance: the service's own, but for where it runs, what it listens on and where it writes."""
     temporary = scratch.path("tmp")
-    told = {**service["environment"], "HOST": LOOPBACK, "TMPDIR": temporary,
-            **{key: str(value) for key, value in environment.items()}, "PORT": str(port), MARK: scratch.root}
-    named = sorted(key for key, value in {**dotenv.read(scratch.env_file), **told}.items()
-                   if live.root in str(value).replace(scratch.root, ""))
+    told = {
+        **service["environment"],
+        "HOST": LOOPBACK,
+        "TMPDIR": temporary,
+        **{key: str(value) for key, value in environment.items()},
+        "PORT": str(port),
+        MARK: scratch.root,
+    }
+    named = sorted(
+        key for key, value in {**dotenv.read(scratch.env_file), **told}.items() if live.root in str(value).replace(scratch.root, "")
+    )
     used = (live.root, scratch.root, sys.prefix, service["command"][0])
     app = service.get("app") if os.path.isdir(service.get("app") or "") else None
     private = [folder for folder in TEMPORARY if not any(sandbox.below(path, folder) for path in used)]
     return {
-        **service, "name": f"{service['name']}-drill", "working_dir": scratch.release(release_id), "environment": told,
-        "env_file": scratch.env_file, "port": port, "host": LOOPBACK, "console_log": scratch.path("console.log"),
-        "writable": scratch.root, "guarded": live.root, "parent": os.getpid(),
-        "instead": {live.shared: scratch.shared, **dict.fromkeys(private, temporary),
-                    **({app: scratch.release(release_id)} if app else {})},
+        **service,
+        "name": f"{service['name']}-drill",
+        "working_dir": scratch.release(release_id),
+        "environment": told,
+        "env_file": scratch.env_file,
+        "port": port,
+        "host": LOOPBACK,
+        "console_log": scratch.path("console.log"),
+        "writable": scratch.root,
+        "guarded": live.root,
+        "parent": os.getpid(),
+        "instead": {
+            live.shared: scratch.shared,
+            **dict.fromkeys(private, temporary),
+            **({app: scratch.release(release_id)} if app else {}),
+        },
         "app": app,
         "required": f"{', '.join(named)} name {live.root}, where the live data is" if named else "",
     }

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The folder that a drill works in: made for it, noted on disk before it is there, and gone afterwards, whatever happened."""
+
 from __future__ import annotations
 
 import contextlib
@@ -43,10 +44,15 @@ def limited(timeout: float) -> t.Iterator[t.Callable[[], None]]:
 
     It gives a function after whose call nothing interrupts the block any more.
     """
+
     def interrupt(number: int, _frame: t.Any) -> t.NoReturn:
         if number == signal.SIGALRM:
-            raise StateError("the drill", f"to end within {timeout:g} s", "that it takes longer",
-                             "Give it more time (mobius_drill_timeout), or find out what is slow")
+            raise StateError(
+                "the drill",
+                f"to end within {timeout:g} s",
+                "that it takes longer",
+                "Give it more time (mobius_drill_timeout), or find out what is slow",
+            )
         raise StateError("the drill", "to come to its end", f"that it was stopped by {signal.Signals(number).name}", "Run it again")
 
     def quiet() -> None:
@@ -99,8 +105,12 @@ def remove(layout: Layout, scratch: Layout) -> None:
     left = instance.processes_of(scratch.root)
     walk.remove(scratch.root)
     if left or os.path.lexists(scratch.root):
-        raise StateError(f"scratch folder {scratch.root}", "to be gone, with all that ran in it",
-                         f"processes {left}" if left else "that files are left", "Remove it by hand")
+        raise StateError(
+            f"scratch folder {scratch.root}",
+            "to be gone, with all that ran in it",
+            f"processes {left}" if left else "that files are left",
+            "Remove it by hand",
+        )
     os.unlink(_note(layout))
 
 

@@ -4,6 +4,7 @@
 
 Whatever runs for a drill is known by its mark and ended by its process id, also when the drill itself was killed.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -45,8 +46,9 @@ class Instance(node_service.Service):
         seen, live = f"/proc/{pid}/root", Layout(self.spec["guarded"])
         folders = [path for path in (live.root, live.releases, live.deps, live.backups, live.state) if os.path.isdir(path)]
         try:
-            kept = os.path.samefile(seen + live.shared, self.layout.shared) and \
-                all(os.statvfs(seen + path).f_flag & os.ST_RDONLY for path in folders)
+            kept = os.path.samefile(seen + live.shared, self.layout.shared) and all(
+                os.statvfs(seen + path).f_flag & os.ST_RDONLY for path in folders
+            )
         except OSError:
             kept = False
         if kept:
@@ -58,8 +60,12 @@ class Instance(node_service.Service):
         """:raises ServiceError: when it works on the live data because nothing keeps it from them."""
         found = self.isolation(pid)
         if found in ("user_only", "none") and self.spec["required"]:
-            raise ServiceError("the drill's instance", "to be kept from the live data, because " + self.spec["required"],
-                               f"isolation {found}", "Run the drill on a host that allows mount namespaces")
+            raise ServiceError(
+                "the drill's instance",
+                "to be kept from the live data, because " + self.spec["required"],
+                f"isolation {found}",
+                "Run the drill on a host that allows mount namespaces",
+            )
         return found
 
 
@@ -84,7 +90,9 @@ class ProcessInstance(Instance):
         code = self.child.poll() if self.child else None
         pid = self.child.pid if self.child and code is None else None
         return {
-            "status": "running" if pid else "failed" if code is not None else "stopped", "pid": pid, "restarts": 0,
+            "status": "running" if pid else "failed" if code is not None else "stopped",
+            "pid": pid,
+            "restarts": 0,
             "last_exit": {"when": clock.iso(), "how": processes.exit_text(code)} if code is not None else None,
             "release": self.release_of(pid),
         }
@@ -119,18 +127,23 @@ class UnitInstance(Instance):
             dotenv_rules.let_in(accounts.named(self.spec["user"]).gid, self.spec["env_file"])
         done = commands.capture([*argv, "--", *env_start.argv(self.spec)], "/", "the drill's instance")
         if done.returncode:
-            raise ServiceError(f"unit {self.unit}", "to be started", commands.ending(done),
-                               f"Look at: journalctl -u {self.unit}")
+            raise ServiceError(f"unit {self.unit}", "to be started", commands.ending(done), f"Look at: journalctl -u {self.unit}")
 
     def evidence(self, lines: int = 15) -> list[str]:
         return super().evidence(lines) or systemd.printed(self.unit, lines)
 
     def _properties(self, env_file: str) -> list[str]:
         spec, log = self.spec, self.spec["console_log"]
-        found = [f"WorkingDirectory={spec['app'] or spec['working_dir']}",
-                 f"EnvironmentFile={env_file}",
-                 f"StandardOutput=append:{log}", f"StandardError=append:{log}", f"RuntimeMaxSec={self.lifetime:.0f}",
-                 f"TimeoutStopSec={spec['stop_timeout']}", "KillMode=mixed", f"ReadWritePaths={_quoted(spec['writable'], _IN_PATHS)}"]
+        found = [
+            f"WorkingDirectory={spec['app'] or spec['working_dir']}",
+            f"EnvironmentFile={env_file}",
+            f"StandardOutput=append:{log}",
+            f"StandardError=append:{log}",
+            f"RuntimeMaxSec={self.lifetime:.0f}",
+            f"TimeoutStopSec={spec['stop_timeout']}",
+            "KillMode=mixed",
+            f"ReadWritePaths={_quoted(spec['writable'], _IN_PATHS)}",
+        ]
         binds = {path: folder for path, folder in spec["instead"].items() if path not in app.TEMPORARY}
         found += [f"BindPaths={_quoted(folder, _IN_PATHS)}:{_quoted(path, _IN_PATHS)}" for path, folder in binds.items()]
         found += [f"User={spec['user']}"] if spec["user"] else []

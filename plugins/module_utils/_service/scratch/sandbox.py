@@ -5,6 +5,7 @@
 ``python -m …sandbox FILE`` becomes the program that the JSON file describes: it keeps its process id. The namespace
 guards against mistakes of a program, such as an absolute path in its settings; it is no prison.
 """
+
 from __future__ import annotations
 
 import os

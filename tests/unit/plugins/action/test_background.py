@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Work in the background, by real playbooks: live lines, the results of a plain module, and every way that it can be cut short."""
+
 from __future__ import annotations
 
 import contextlib
@@ -89,14 +90,19 @@ def gone(pid: int) -> bool:
 
 def test_lines_come_while_the_work_goes_on(trial, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
-    steps = [*writing(0.05, 0, 3000, "scanning"), {**writing()[0], "hold": str(first)},
-             {**writing(0, 300_000_000, 0, "verifying")[0], "hold": str(second)}]
+    steps = [
+        *writing(0.05, 0, 3000, "scanning"),
+        {**writing()[0], "hold": str(first)},
+        {**writing(0, 300_000_000, 0, "verifying")[0], "hold": str(second)},
+    ]
     for path in (first, second):
         path.touch()
     run = trial.start(steps=steps)
     for path, name in ((first, "writing"), (second, "verifying")):
-        wait_until(lambda name=name: len([line for line in run.progress() if f"work: {name} " in line.text and " left" in line.text]) >= 2,
-                   f"two lines while it is {name}")
+        wait_until(
+            lambda name=name: len([line for line in run.progress() if f"work: {name} " in line.text and " left" in line.text]) >= 2,
+            f"two lines while it is {name}",
+        )
         assert not any(line.text.startswith("changed:") for line in run.lines)
         path.unlink()
     lines = run.end().progress()
@@ -110,8 +116,13 @@ def test_lines_come_while_the_work_goes_on(trial, tmp_path):
 
 @pytest.mark.parametrize("pipelining", ["0", "1"])
 def test_results_are_those_of_the_plain_module(trial, hold, pipelining):
-    run = trial.start("--diff", hosts={"plain": {"progress": "none"}, "quick": {}, "long": {"steps": writing(), "hold": str(hold)}},
-                      say="hello", many=200_000, env={"ANSIBLE_PIPELINING": pipelining})
+    run = trial.start(
+        "--diff",
+        hosts={"plain": {"progress": "none"}, "quick": {}, "long": {"steps": writing(), "hold": str(hold)}},
+        say="hello",
+        many=200_000,
+        env={"ANSIBLE_PIPELINING": pipelining},
+    )
     shown(run, hold, "long")
     assert run.process.returncode == 0, run.output
     plain = trial.result("plain")
@@ -123,8 +134,11 @@ def test_results_are_those_of_the_plain_module(trial, hold, pipelining):
 
 
 def test_the_interpreter_that_was_found_is_in_the_result(trial):
-    trial.start(hosts={"plain": {"progress": "none"}, "long": {"steps": writing(1.2)}},
-                variables={"ansible_python_interpreter": "auto_silent"}, env={"PATH": "/usr/bin:/bin"}).end()
+    trial.start(
+        hosts={"plain": {"progress": "none"}, "long": {"steps": writing(1.2)}},
+        variables={"ansible_python_interpreter": "auto_silent"},
+        env={"PATH": "/usr/bin:/bin"},
+    ).end()
     assert trial.result("long") == trial.result("plain") and trial.result("long")["ansible_facts"]["discovered_interpreter_python"]
 
 
@@ -301,9 +315,12 @@ def test_without_a_place_for_the_record_the_module_runs_as_ever(trial, tmp_path)
 def test_become(tmp_path, public, long):
     trial, hold = Trial(tmp_path, patience=0.3 if long else HANG), public / "hold"
     hold.touch()
-    run = trial.start(play={"become": True, "become_user": "nobody", "become_method": "su", "become_flags": "-s /bin/sh"},
-                      variables={"ansible_async_dir": str(public), "ansible_python_interpreter": "/usr/bin/python3"},
-                      steps=writing(), hold=str(hold) if long else None)
+    run = trial.start(
+        play={"become": True, "become_user": "nobody", "become_method": "su", "become_flags": "-s /bin/sh"},
+        variables={"ansible_async_dir": str(public), "ansible_python_interpreter": "/usr/bin/python3"},
+        steps=writing(),
+        hold=str(hold) if long else None,
+    )
     if long:
         wait_until(lambda: run.progress() or run.process.poll() is not None)
     hold.unlink()

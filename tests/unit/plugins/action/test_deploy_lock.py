@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The controller's side of the deploy lock, with the module's answers played."""
+
 from __future__ import annotations
 
 import os
@@ -16,6 +17,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._target import deploy_l
 @pytest.fixture
 def ask(monkeypatch):
     """``ask(answers, check=False, **options)``: the result, and what the module was asked each time."""
+
     def run(answers, check=False, **options):
         asked = []
         action = ActionModule.__new__(ActionModule)
@@ -23,6 +25,7 @@ def ask(monkeypatch):
         monkeypatch.setattr("ansible.plugins.action.ActionBase.run", lambda *_args: {})
         monkeypatch.setattr(action, "_module", lambda args, _vars: asked.append(dict(args)) or answers[len(asked) - 1])
         return action.run(task_vars={}), asked
+
     return run
 
 
@@ -65,8 +68,9 @@ def test_a_look_does_not_wait_and_a_stranded_lock_is_available(ask, ended):
     assert [args.get("gone") for args in asked] == [None, "t1"] and "failed" not in result
 
 
-@pytest.mark.parametrize("options, check", [({"state": "free", "token": "t"}, False), ({"state": "forced"}, False), ({}, True),
-                                            ({"wait": "soon"}, False)])
+@pytest.mark.parametrize(
+    "options, check", [({"state": "free", "token": "t"}, False), ({"state": "forced"}, False), ({}, True), ({"wait": "soon"}, False)]
+)
 def test_everything_else_is_the_modules(ask, options, check):
     _result, asked = ask([{"failed": True, "msg": "m"}], check, root="/r", **options)
     assert asked == [{"root": "/r", **options}]

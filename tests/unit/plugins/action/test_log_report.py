@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The controller's side of a report of logs: it draws, copies, and says what kept it from that."""
+
 from __future__ import annotations
 
 from unittest import mock
@@ -24,6 +25,7 @@ def act(told, copied=None):
     def load(name, task, **_words):
         given.append((name, task.args))
         return mock.Mock(run=lambda task_vars: copied or {"changed": True})
+
     action._shared_loader_obj = mock.Mock(action_loader=mock.Mock(get=load))
     with mock.patch.object(page_action.ActionBase, "run"):
         return action.run(task_vars={}), given

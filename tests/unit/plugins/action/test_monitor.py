@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The spark line of a watch, and what is asked of the target to follow one (its answers are made up here)."""
+
 from __future__ import annotations
 
 import pytest
@@ -24,6 +25,7 @@ def follow(monkeypatch, tmp_path):
         action._module = lambda args, _vars: asked.append(args) or left.pop(0)
         variables = {"inventory_hostname": "h", "ansible_play_hosts_all": ["h"] * hosts}
         return action._follow(begun, {"root": "/r", **args}, variables), asked, shown
+
     return run
 
 
@@ -32,10 +34,13 @@ def answer(*lines, offset=0, **facts):
 
 
 def test_a_watch_that_is_named_is_the_one_that_is_followed(follow):
-    result, asked, shown = follow(answer("one", offset=7), answer("two", offset=9, verdict="healthy"),
-                                  watch_id="w1", offset=3, state="followed")
-    assert asked == [{"root": "/r", "state": "followed", "patience": 0, "watch_id": "w1", "offset": 3},
-                     {"root": "/r", "state": "followed", "patience": 10, "watch_id": "w1", "offset": 7}]
+    result, asked, shown = follow(
+        answer("one", offset=7), answer("two", offset=9, verdict="healthy"), watch_id="w1", offset=3, state="followed"
+    )
+    assert asked == [
+        {"root": "/r", "state": "followed", "patience": 0, "watch_id": "w1", "offset": 3},
+        {"root": "/r", "state": "followed", "patience": 10, "watch_id": "w1", "offset": 7},
+    ]
     assert result["verdict"] == "healthy" and shown[1:] == ["[h] one", "[h] two"]
 
 
@@ -44,8 +49,7 @@ def test_a_long_log_is_shown_to_its_end_though_the_verdict_is_known(follow):
     assert len(asked) == 2 and shown[1:] == ["[h] one", "[h] ends"] and result["offset"] == 2
 
 
-@pytest.mark.parametrize("hosts, progress, seen", [
-    (3, "auto", 3), (4, "auto", 2), (4, "all", 3), (1, "changes", 2), (1, "none", 0)])
+@pytest.mark.parametrize("hosts, progress, seen", [(3, "auto", 3), (4, "auto", 2), (4, "all", 3), (1, "changes", 2), (1, "none", 0)])
 def test_of_many_hosts_only_what_is_not_well_is_shown(follow, hosts, progress, seen):
     lines = ["T INFO round 1 ok response time 1 ms", "T ERROR round 2 failed", "T INFO watch w1 ends: healthy"]
     shown = follow(answer(*lines, verdict="healthy"), hosts=hosts, progress=progress)[2]

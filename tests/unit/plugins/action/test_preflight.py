@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The controller's side of a preflight: how far a clock is off."""
+
 from __future__ import annotations
 
 import time
@@ -11,9 +12,19 @@ import pytest
 from ansible_collections.mobius.ops.plugins.action import preflight
 
 
-@pytest.mark.parametrize(("told", "skew"), [
-    ("100.5", 0.0), ("100", 0.0), ("103\n", 0.0), ("110.25", 7.25), ("95", -5.0), ("Welcome\n110.25\n", 7.25), ("", None), ("100.%N", None),
-])
+@pytest.mark.parametrize(
+    ("told", "skew"),
+    [
+        ("100.5", 0.0),
+        ("100", 0.0),
+        ("103\n", 0.0),
+        ("110.25", 7.25),
+        ("95", -5.0),
+        ("Welcome\n110.25\n", 7.25),
+        ("", None),
+        ("100.%N", None),
+    ],
+)
 def test_the_way_there_is_not_counted(told, skew):
     assert preflight.skew(100.0, told, 103.0) == skew
 
@@ -21,6 +32,7 @@ def test_the_way_there_is_not_counted(told, skew):
 @pytest.fixture
 def act():
     """Run the action; what the module was given."""
+
     def run(stdout, **args):
         action = preflight.ActionModule.__new__(preflight.ActionModule)
         action._task = mock.Mock(args=args)
@@ -29,6 +41,7 @@ def act():
         action._execute_module = lambda module_name, module_args, task_vars: module_args
         with mock.patch.object(preflight.ActionBase, "run"):
             return action.run(task_vars={}), asked
+
     return run
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Long builds are shown while they run, by real playbooks, and end with their playbook."""
+
 from __future__ import annotations
 
 import json
@@ -35,6 +36,7 @@ def live(tmp_path):
         watched.look()
         found, shown[:] = list(shown), []
         return found
+
     look.record = record
     return look
 
@@ -82,29 +84,58 @@ def playbook(tmp_path):
     (tmp_path / "tmp").symlink_to(short)
 
     def start(command, *options):
-        task = {"mobius.ops.release_artifact": {
-            "source": str(source), "version": "1.0", "store": str(tmp_path / "store"), "build_command": command,
-            "environment": {"URL": "https://private.example", "API_TOKEN": SECRET}}, "name": "Build", "register": "made"}
-        play = {"hosts": "localhost", "gather_facts": False, "connection": "local",
-                "vars": {"ansible_python_interpreter": sys.executable}, "tasks": [task, {"debug": {"var": "made.digest"}}]}
+        task = {
+            "mobius.ops.release_artifact": {
+                "source": str(source),
+                "version": "1.0",
+                "store": str(tmp_path / "store"),
+                "build_command": command,
+                "environment": {"URL": "https://private.example", "API_TOKEN": SECRET},
+            },
+            "name": "Build",
+            "register": "made",
+        }
+        play = {
+            "hosts": "localhost",
+            "gather_facts": False,
+            "connection": "local",
+            "vars": {"ansible_python_interpreter": sys.executable},
+            "tasks": [task, {"debug": {"var": "made.digest"}}],
+        }
         (tmp_path / "play.yml").write_text(json.dumps([play]))
-        environment = {**os.environ, "TMPDIR": short, "ANSIBLE_NOCOLOR": "1", "PYTHONUNBUFFERED": "1", "ANSIBLE_STDOUT_CALLBACK": "default",
-                       "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
-                       "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build" / "collections"), "ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote"),
-                       "HOLD": str(tmp_path / "hold"), "STARTED": str(tmp_path / "started")}
-        return Run([str(pathlib.Path(sys.executable).parent / "ansible-playbook"), "-i", "localhost,", "play.yml", *options], environment,
-                   tmp_path)
+        environment = {
+            **os.environ,
+            "TMPDIR": short,
+            "ANSIBLE_NOCOLOR": "1",
+            "PYTHONUNBUFFERED": "1",
+            "ANSIBLE_STDOUT_CALLBACK": "default",
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build" / "collections"),
+            "ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote"),
+            "HOLD": str(tmp_path / "hold"),
+            "STARTED": str(tmp_path / "started"),
+        }
+        return Run(
+            [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), "-i", "localhost,", "play.yml", *options], environment, tmp_path
+        )
+
     yield start
 
     def removed():
         """What a playbook that was ended has started may be removing its own files at this moment."""
         shutil.rmtree(short, ignore_errors=True)
         return not os.path.exists(short)
+
     wait_until(removed, "the folder is gone")
 
 
-HELD = ["sh", "-c", "echo begin to $URL with $API_TOKEN; touch $STARTED; while [ -e $HOLD ]; do sleep 0.1; done; "
-        "mkdir -p client/build && echo x > client/build/index.html"]
+HELD = [
+    "sh",
+    "-c",
+    "echo begin to $URL with $API_TOKEN; touch $STARTED; while [ -e $HOLD ]; do sleep 0.1; done; "
+    "mkdir -p client/build && echo x > client/build/index.html",
+]
 
 
 def test_lines_come_while_the_build_runs_and_the_environments_values_are_not_shown(playbook, tmp_path):

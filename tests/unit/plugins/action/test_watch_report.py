@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The controller's side of a report: it draws, copies, and says what kept it from that."""
+
 from __future__ import annotations
 
 from unittest import mock
@@ -16,6 +17,7 @@ from ansible_collections.mobius.ops.plugins.plugin_utils import page_action, wat
 @pytest.fixture
 def act(host):
     """Run the action with what the module and the copy told; the result, and what was given to the copy."""
+
     def run(told=None, copied=None):
         action = watch_report.ActionModule.__new__(watch_report.ActionModule)
         given = []
@@ -27,9 +29,11 @@ def act(host):
         def load(name, task, **_words):
             given.append((name, task.args))
             return mock.Mock(run=lambda task_vars: copied or {"changed": True})
+
         action._shared_loader_obj = mock.Mock(action_loader=mock.Mock(get=load))
         with mock.patch.object(page_action.ActionBase, "run"):
             return action.run(task_vars={}), given
+
     return run
 
 
@@ -37,8 +41,13 @@ def act(host):
 def test_the_page_is_copied(host, act, changed):
     folder = watches.put(host)
     result, ((name, args),) = act(copied={"changed": changed, "diff": "long"})
-    assert result == {"report": "/r/watch.html", "changed": changed, "watch_id": folder.id, "verdict": "healthy",
-                      "summary": "Healthy: release v2 serves"}
+    assert result == {
+        "report": "/r/watch.html",
+        "changed": changed,
+        "watch_id": folder.id,
+        "verdict": "healthy",
+        "summary": "Healthy: release v2 serves",
+    }
     assert name == "ansible.legacy.copy" and (args["dest"], args["mode"]) == ("/r/watch.html", "0640")
     assert args["content"].startswith("<!doctype html>")
 

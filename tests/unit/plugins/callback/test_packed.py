@@ -15,7 +15,7 @@ from support.playbooks import ROOT
 
 from ansible_collections.mobius.ops.plugins.plugin_utils import packed_modules
 
-MARKED = b"print('{\"changed\": false, \"marked\": true}')\nraise SystemExit"
+MARKED = b'print(\'{"changed": false, "marked": true}\')\nraise SystemExit'
 
 
 @pytest.fixture

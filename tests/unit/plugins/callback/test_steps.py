@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The callback's own parts; what a run looks like is in tests/integration/test_steps.py."""
+
 from __future__ import annotations
 
 import io
@@ -50,12 +51,17 @@ def task(path, name="a role : A task", collection=None, **variables):
     return SimpleNamespace(get_vars=lambda: variables, get_path=lambda: path, get_name=lambda: name, _role=role)
 
 
-@pytest.mark.parametrize(("given", "step"), [
-    (task("/x/mobius/ops/roles/deploy/tasks/switch.yml:9"), "Switch…"),
-    (task("/checkout/roles/backup/tasks/main.yml:9", collection="mobius.ops"), "Back up…"),
-    (task("/x/mobius/ops/roles/monitor/tasks/main.yml:9", mobius_step="Switch…"), "Switch…"),
-    (task("/x/mobius/ops/playbooks/hosts.yml:3"), ""), (task("/site.yml:3", "web : Install nginx"), "Install nginx"),
-    (task(None, "Gathering Facts"), "Gathering Facts")])
+@pytest.mark.parametrize(
+    ("given", "step"),
+    [
+        (task("/x/mobius/ops/roles/deploy/tasks/switch.yml:9"), "Switch…"),
+        (task("/checkout/roles/backup/tasks/main.yml:9", collection="mobius.ops"), "Back up…"),
+        (task("/x/mobius/ops/roles/monitor/tasks/main.yml:9", mobius_step="Switch…"), "Switch…"),
+        (task("/x/mobius/ops/playbooks/hosts.yml:3"), ""),
+        (task("/site.yml:3", "web : Install nginx"), "Install nginx"),
+        (task(None, "Gathering Facts"), "Gathering Facts"),
+    ],
+)
 def test_the_step_of_a_task(given, step):
     assert steps.step_of(given) == step
 

@@ -41,9 +41,7 @@ def play(tmp_path):
 
     def run(*tasks: dict, hosts: dict | None = None, enabled: bool = True, settings: dict | None = None):
         local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-        (tmp_path / "hosts.json").write_text(
-            json.dumps({"mobius": {"hosts": {"web1": local, "web2": local} if hosts is None else hosts}})
-        )
+        (tmp_path / "hosts.json").write_text(json.dumps({"mobius": {"hosts": {"web1": local, "web2": local} if hosts is None else hosts}}))
         (tmp_path / "empty.cfg").write_text("")
         book = tmp_path / "deploy.yml"
         book.write_text(json.dumps([*FIND, {"hosts": "mobius", "gather_facts": False, "tasks": tasks}]))

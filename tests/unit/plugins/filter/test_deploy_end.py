@@ -83,8 +83,7 @@ CASES = [
         facts(**LIVE, applies=True, restart_needed=["unit", "environment"]),
         FLEET,
         "unchanged",
-        "release v2 is live and verified already; it was "
-        "restarted without a lost request, so that it has the current unit, environment.",
+        "release v2 is live and verified already; it was restarted without a lost request, so that it has the current unit, environment.",
     ),
     (
         facts(**LIVE, applies=True, restart_needed=["unit"], check_mode=True),
@@ -167,8 +166,7 @@ CASES = [
         facts(watch={**HEALTHY, "verdict": "degraded", "trigger": "slow"}),
         FLEET,
         "degraded",
-        "release v2 is live and not verified: slow. Watch "
-        f"it again with mobius.ops.monitor, or go back with mobius.ops.rollback.{LOG}",
+        f"release v2 is live and not verified: slow. Watch it again with mobius.ops.monitor, or go back with mobius.ops.rollback.{LOG}",
     ),
     (
         facts(watch={}),

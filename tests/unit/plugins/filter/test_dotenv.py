@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The filter dotenv: what it writes is what is read."""
+
 from __future__ import annotations
 
 import os
@@ -32,7 +33,8 @@ def test_what_is_written_is_read_back_or_refused(values):
         text = dotenv.dotenv(values)
     except AnsibleFilterError:
         assert any(letter in value for value in values.values() for letter in "\n\r'\"\\") or any(
-            value != value.strip() for value in values.values())
+            value != value.strip() for value in values.values()
+        )
     else:
         assert read(text) == values
 
@@ -44,8 +46,22 @@ def test_lines_are_sorted_and_values_are_texts():
     assert dotenv.FilterModule().filters()["dotenv"] is dotenv.dotenv
 
 
-@pytest.mark.parametrize("values", [{"1A": "x"}, {"A-B": "x"}, {"": "x"}, {"A\n": "x"}, {"A": "x\ny"}, {"A": "it's"}, {"A": " x"},
-                                    {"A": 'a"b'}, {"A": "a\\b"}, {"A": "x\0y"}, "A=1"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"1A": "x"},
+        {"A-B": "x"},
+        {"": "x"},
+        {"A\n": "x"},
+        {"A": "x\ny"},
+        {"A": "it's"},
+        {"A": " x"},
+        {"A": 'a"b'},
+        {"A": "a\\b"},
+        {"A": "x\0y"},
+        "A=1",
+    ],
+)
 def test_what_such_a_file_cannot_hold_is_refused_without_showing_the_value(values):
     with pytest.raises(AnsibleFilterError, match="mobius_dotenv: expected") as caught:
         dotenv.dotenv(values)

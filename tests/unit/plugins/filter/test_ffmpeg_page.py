@@ -1,4 +1,5 @@
 """The page of the ffmpeg jobs of a host."""
+
 from __future__ import annotations
 
 import pytest
@@ -9,8 +10,19 @@ WELL = {"version": "5.1", "path": "/usr/bin/ffmpeg", "well": True, "message": "F
 
 
 def job(**facts):
-    return {"pid": 7, "name": "3f-1", "verdict": "working", "port": 5001, "release": "v1", "age": 75.0, "cpu_pct": 96.4, "speed": 1.5,
-            "written_per_s": 20_000, "outputs": [{"path": "/opt/mobius/shared/" + "x" * 80 + "/clip.mp4", "size": 3_000_000}], **facts}
+    return {
+        "pid": 7,
+        "name": "3f-1",
+        "verdict": "working",
+        "port": 5001,
+        "release": "v1",
+        "age": 75.0,
+        "cpu_pct": 96.4,
+        "speed": 1.5,
+        "written_per_s": 20_000,
+        "outputs": [{"path": "/opt/mobius/shared/" + "x" * 80 + "/clip.mp4", "size": 3_000_000}],
+        **facts,
+    }
 
 
 def test_a_table_of_jobs():
@@ -24,19 +36,32 @@ def test_a_table_of_jobs():
     assert found["message"] == "2 run. FFmpeg 5.1 has what is wanted."
 
 
-@pytest.mark.parametrize("jobs, program, outcome, good, said", [
-    ({"jobs": [], "message": "No ffmpeg job runs."}, WELL, "idle", True, "No ffmpeg job runs. FFmpeg 5.1"),
-    ({"jobs": [job(verdict="stuck")], "message": "1 stuck."}, WELL, "impaired_now", True, "1 stuck. End it with -e"),
-    ({"jobs": [], "message": "None."}, {**WELL, "well": False, "message": "FFmpeg 5: no filter drawtext."}, "unhealthy_now", False,
-     "FFmpeg 5: no filter drawtext. None."),
-    ({"jobs": [], "message": "None."}, {"msg": "ffmpeg: none on the PATH.", "failed": False}, "unhealthy_now", False,
-     "ffmpeg: none on the PATH. None."),
-    ({"jobs": [], "message": "0 ended."}, {"skipped": True}, "drained", True, "0 ended."),
-    ({"jobs": [job(verdict="")], "ended": [], "message": "None was meant."}, {"skipped": True}, "ended", True, "None was meant."),
-    ({"msg": "job x: expected …"}, {"skipped": True}, "not_ended", False, "job x: expected …"),
-    ({"jobs": [job(verdict="")], "msg": "job 3f-1: goes on."}, None, "not_ended", False, "job 3f-1: goes on."),
-    ({}, {}, "not_ended", False, "The jobs could not be looked at."),
-])
+@pytest.mark.parametrize(
+    "jobs, program, outcome, good, said",
+    [
+        ({"jobs": [], "message": "No ffmpeg job runs."}, WELL, "idle", True, "No ffmpeg job runs. FFmpeg 5.1"),
+        ({"jobs": [job(verdict="stuck")], "message": "1 stuck."}, WELL, "impaired_now", True, "1 stuck. End it with -e"),
+        (
+            {"jobs": [], "message": "None."},
+            {**WELL, "well": False, "message": "FFmpeg 5: no filter drawtext."},
+            "unhealthy_now",
+            False,
+            "FFmpeg 5: no filter drawtext. None.",
+        ),
+        (
+            {"jobs": [], "message": "None."},
+            {"msg": "ffmpeg: none on the PATH.", "failed": False},
+            "unhealthy_now",
+            False,
+            "ffmpeg: none on the PATH. None.",
+        ),
+        ({"jobs": [], "message": "0 ended."}, {"skipped": True}, "drained", True, "0 ended."),
+        ({"jobs": [job(verdict="")], "ended": [], "message": "None was meant."}, {"skipped": True}, "ended", True, "None was meant."),
+        ({"msg": "job x: expected …"}, {"skipped": True}, "not_ended", False, "job x: expected …"),
+        ({"jobs": [job(verdict="")], "msg": "job 3f-1: goes on."}, None, "not_ended", False, "job 3f-1: goes on."),
+        ({}, {}, "not_ended", False, "The jobs could not be looked at."),
+    ],
+)
 def test_what_comes_of_it(jobs, program, outcome, good, said):
     found = ffmpeg_page(jobs, program)
     assert (found["outcome"], found["good"]) == (outcome, good) and found["message"].startswith(said)
@@ -44,12 +69,24 @@ def test_what_comes_of_it(jobs, program, outcome, good, said):
 
 
 def test_what_became_of_files():
-    ended = [{"name": "3f-1", "pid": 7, "how": "stopped", "seconds": 0.12, "results": [
-        {"path": "/a.mp4", "size": 1, "kept": True, "error": ""},
-        {"path": "/b.mp4", "size": 1, "kept": False, "error": "moov atom not found."}]},
-        {"name": "4a", "pid": 8, "how": "gone", "seconds": 0.0, "results": []}]
+    ended = [
+        {
+            "name": "3f-1",
+            "pid": 7,
+            "how": "stopped",
+            "seconds": 0.12,
+            "results": [
+                {"path": "/a.mp4", "size": 1, "kept": True, "error": ""},
+                {"path": "/b.mp4", "size": 1, "kept": False, "error": "moov atom not found."},
+            ],
+        },
+        {"name": "4a", "pid": 8, "how": "gone", "seconds": 0.0, "results": []},
+    ]
     found = ffmpeg_page({"jobs": [job(verdict="")], "ended": ended, "message": "done."}, {"skipped": True})
     assert found["page"].splitlines()[-4:] == [
-        "  3f-1 (7) stopped after 0.12 s", "    /a.mp4: can be played",
-        "    /b.mp4: cannot be played (moov atom not found); the application has removed it", "  4a (8) had ended before"]
+        "  3f-1 (7) stopped after 0.12 s",
+        "    /a.mp4: can be played",
+        "    /b.mp4: cannot be played (moov atom not found); the application has removed it",
+        "  4a (8) had ended before",
+    ]
     assert found["names"] == {"stopped": ["3f-1"], "gone": ["4a"]}

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The one decision of a deploy on several hosts."""
+
 from __future__ import annotations
 
 import pytest
@@ -18,8 +19,22 @@ def of(**hosts):
 
 def test_nothing_has_happened_yet():
     found = of(a=dict(WANTED), b=dict(WANTED), c={**ARTIFACT, "deploy_wanted": False})
-    assert found == {"wanting": ["a", "b"], "ahead": ["c"], "behind": [], "back_to": "", "migrates": "", "broken": False, "failed": {},
-                     "went_back": [], "lost": [], "culprits": [], "reporter": "", "incident": "", "stuck": [], "down": False}
+    assert found == {
+        "wanting": ["a", "b"],
+        "ahead": ["c"],
+        "behind": [],
+        "back_to": "",
+        "migrates": "",
+        "broken": False,
+        "failed": {},
+        "went_back": [],
+        "lost": [],
+        "culprits": [],
+        "reporter": "",
+        "incident": "",
+        "stuck": [],
+        "down": False,
+    }
 
 
 def test_one_fails_and_it_writes_the_incident_of_all():
@@ -36,15 +51,22 @@ def test_a_host_without_a_say_is_lost_and_another_one_writes():
 
 
 def test_a_watch_that_cannot_be_asked_any_more():
-    found = of(a={**WANTED, "monitor_watch": {"verdict": "inconclusive", "lost": True}},
-               b={**WANTED, "monitor_watch": {"verdict": "elsewhere"}})
+    found = of(
+        a={**WANTED, "monitor_watch": {"verdict": "inconclusive", "lost": True}}, b={**WANTED, "monitor_watch": {"verdict": "elsewhere"}}
+    )
     assert found["lost"] == found["culprits"] == ["a"] and found["went_back"] == [] and not found["broken"]
 
 
-@pytest.mark.parametrize("left", [
-    {"monitor_watch": {"verdict": "rolled_back", "incident": "INC-1"}},
-    {"monitor_watch": {"verdict": None}, "deploy_watch_end": {"verdict": "rolled_back", "incident": "INC-1", "watch": {"release": "v2-0"}}},
-])
+@pytest.mark.parametrize(
+    "left",
+    [
+        {"monitor_watch": {"verdict": "rolled_back", "incident": "INC-1"}},
+        {
+            "monitor_watch": {"verdict": None},
+            "deploy_watch_end": {"verdict": "rolled_back", "incident": "INC-1", "watch": {"release": "v2-0"}},
+        },
+    ],
+)
 def test_a_watch_that_went_back_has_written_the_incident(left):
     found = of(a={**WANTED, **left}, b=dict(WANTED))
     assert found["went_back"] == found["culprits"] == ["a"] and found["incident"] == "INC-1"
@@ -56,14 +78,20 @@ def test_the_watch_of_an_earlier_release_is_no_reason():
 
 
 def test_who_could_not_go_back_and_the_incident_that_was_opened():
-    found = of(a={**WANTED, "deploy_went_back": {"msg": "not healthy"}, "deploy_incident": {"incident": {"id": "INC-7"}}},
-               b={**WANTED, "deploy_went_back": {"changed": True}, "deploy_incident": {"skipped": True}})
+    found = of(
+        a={**WANTED, "deploy_went_back": {"msg": "not healthy"}, "deploy_incident": {"incident": {"id": "INC-7"}}},
+        b={**WANTED, "deploy_went_back": {"changed": True}, "deploy_incident": {"skipped": True}},
+    )
     assert found["stuck"] == ["a"] and found["incident"] == "INC-7"
 
 
 def test_what_a_rescue_without_a_serving_release_means_when_the_watch_went_back():
-    left = {"deploy_failed_here": True, "deploy_failure": "x", "deploy_serving": False,
-            "deploy_watch_end": {"verdict": "rolled_back", "watch": {"release": "v2-0"}}}
+    left = {
+        "deploy_failed_here": True,
+        "deploy_failure": "x",
+        "deploy_serving": False,
+        "deploy_watch_end": {"verdict": "rolled_back", "watch": {"release": "v2-0"}},
+    }
     assert not of(a={**WANTED, **left})["down"]
 
 
@@ -91,13 +119,16 @@ def test_a_host_that_nobody_has_asked_yet_is_not_ahead():
     assert of(a=dict(WANTED), b=dict(ARTIFACT))["ahead"] == []
 
 
-@pytest.mark.parametrize("left, behind", [
-    ({"deploy_after": {"live": "v1-0"}, "deploy_went_back": {"skipped": True, "changed": False}}, ["a"]),
-    ({"deploy_after": {"live": None}}, ["a"]),
-    ({"deploy_after": {"live": "v2-0"}, "deploy_went_back": {"changed": True}}, ["a"]),
-    ({"deploy_after": {"live": "v2-0"}, "deploy_went_back": {"changed": True, "msg": "not healthy"}}, []),
-    ({"monitor_watch": {"verdict": "rolled_back"}}, ["a"]),
-    ({"monitor_watch": {"verdict": "healthy"}}, []),
-])
+@pytest.mark.parametrize(
+    "left, behind",
+    [
+        ({"deploy_after": {"live": "v1-0"}, "deploy_went_back": {"skipped": True, "changed": False}}, ["a"]),
+        ({"deploy_after": {"live": None}}, ["a"]),
+        ({"deploy_after": {"live": "v2-0"}, "deploy_went_back": {"changed": True}}, ["a"]),
+        ({"deploy_after": {"live": "v2-0"}, "deploy_went_back": {"changed": True, "msg": "not healthy"}}, []),
+        ({"monitor_watch": {"verdict": "rolled_back"}}, ["a"]),
+        ({"monitor_watch": {"verdict": "healthy"}}, []),
+    ],
+)
 def test_who_serves_another_release_in_the_end(left, behind):
     assert of(a={**WANTED, **left})["behind"] == behind

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The filters health_page and rebase."""
+
 from __future__ import annotations
 
 import pytest
@@ -9,9 +10,19 @@ from ansible_collections.mobius.ops.plugins.filter import health_page, rebase
 
 
 def endpoint(name, status="normal", days=None, errors=()):
-    return {"check": name, "requests": 5, "status": status, "error_rate_pct": 20.0 * len(errors), "p50_ms": 3.5, "p95_ms": 9, "p99_ms": 9,
-            "max_ms": 10.25, "certificate_days": days, "outcomes": {"ok": 5 - len(errors), "slow": 0, "failed": len(errors), "error": 0},
-            "evidence": [{"error": error} for error in errors]}
+    return {
+        "check": name,
+        "requests": 5,
+        "status": status,
+        "error_rate_pct": 20.0 * len(errors),
+        "p50_ms": 3.5,
+        "p95_ms": 9,
+        "p99_ms": 9,
+        "max_ms": 10.25,
+        "certificate_days": days,
+        "outcomes": {"ok": 5 - len(errors), "slow": 0, "failed": len(errors), "error": 0},
+        "evidence": [{"error": error} for error in errors],
+    }
 
 
 def result(*endpoints, status="normal"):
@@ -29,8 +40,10 @@ def test_all_is_well():
 def test_the_worst_endpoint_is_told_and_all_are_named():
     found = health_page.health_page(
         result(endpoint("health", "warning", errors=["slow"]), endpoint("client"), status="warning"),
-        result(endpoint("health", "critical", 3.5), endpoint("client", "critical", 50, ["status 502 instead of 200"] * 2),
-               status="critical"))
+        result(
+            endpoint("health", "critical", 3.5), endpoint("client", "critical", 50, ["status 502 instead of 200"] * 2), status="critical"
+        ),
+    )
     assert found["well"] is False and found["faulty"] == ["health", "client"]
     assert found["message"] == "health from outside is critical (p95 9 ms, certificate 3.5 days), and 2 more, of 4 endpoints."
     assert "client    outside       critical  5         40 %" in found["page"]
@@ -51,13 +64,16 @@ def test_what_could_not_be_measured_has_no_figures():
     assert health_page.FilterModule().filters()["health_page"] is health_page.health_page
 
 
-@pytest.mark.parametrize("url, expected", [
-    ("http://127.0.0.1:5001/health", ["https://a.example/x/health"]),
-    ("http://127.0.0.1:5001", ["https://a.example/x"]),
-    ("http://127.0.0.1:5001?a=b", ["https://a.example/x?a=b"]),
-    ("http://127.0.0.1:50012/health", []),
-    ("https://elsewhere.example/", []),
-])
+@pytest.mark.parametrize(
+    "url, expected",
+    [
+        ("http://127.0.0.1:5001/health", ["https://a.example/x/health"]),
+        ("http://127.0.0.1:5001", ["https://a.example/x"]),
+        ("http://127.0.0.1:5001?a=b", ["https://a.example/x?a=b"]),
+        ("http://127.0.0.1:50012/health", []),
+        ("https://elsewhere.example/", []),
+    ],
+)
 def test_checks_of_the_service_are_sent_elsewhere(url, expected):
     moved = rebase.rebase([{"name": "n", "url": url, "timeout": 3}], "http://127.0.0.1:5001/", "https://a.example/x/")
     assert moved == [{"name": "n", "url": one, "timeout": 3} for one in expected]

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A run of maintenance as a page of text."""
+
 from __future__ import annotations
 
 import pytest
@@ -9,17 +10,31 @@ from ansible_collections.mobius.ops.plugins.filter.maintenance_page import OUTCO
 
 
 def step(name, status, **more):
-    return {"name": name, "title": name.capitalize(), "status": status, "text": f"It is {status}.", "evidence": [], "trend": "",
-            "causes": [], **more}
+    return {
+        "name": name,
+        "title": name.capitalize(),
+        "status": status,
+        "text": f"It is {status}.",
+        "evidence": [],
+        "trend": "",
+        "causes": [],
+        **more,
+    }
 
 
 def result(*steps, page="/p.html"):
     return {"steps": list(steps), "message": "Weekly maintenance.", "page": page}
 
 
-@pytest.mark.parametrize("statuses, outcome, good", [
-    (["done"], "all_done", True), (["done", "attention"], "attention_needed", True), (["attention", "failed"], "steps_failed", False),
-    (["planned"], "planned", True)])
+@pytest.mark.parametrize(
+    "statuses, outcome, good",
+    [
+        (["done"], "all_done", True),
+        (["done", "attention"], "attention_needed", True),
+        (["attention", "failed"], "steps_failed", False),
+        (["planned"], "planned", True),
+    ],
+)
 def test_the_worst_step_is_the_outcome(statuses, outcome, good):
     found = maintenance_page(result(*(step(status, status) for status in statuses)))
     assert (found["outcome"], found["good"]) == (outcome, good) and outcome in OUTCOMES
@@ -30,8 +45,13 @@ def test_the_worst_step_is_the_outcome(statuses, outcome, good):
 def test_evidence_is_shown_of_what_is_not_done():
     lines = [f"line {number}" for number in range(8)]
     cause = {"name": "log_not_rotated", "incident": "INC-20261127-1"}
-    page = maintenance_page(result(step("a", "done", evidence=["hidden"]), step(
-        "b", "attention", evidence=lines, trend="Since then: 1 -> 2.", causes=[cause]), page=""))["page"]
+    page = maintenance_page(
+        result(
+            step("a", "done", evidence=["hidden"]),
+            step("b", "attention", evidence=lines, trend="Since then: 1 -> 2.", causes=[cause]),
+            page="",
+        )
+    )["page"]
     assert "hidden" not in page and "saw: line 5" in page and "line 6" not in page and "and 2 more on the page" in page
     assert "ATTENTION  B" in page and "Since then: 1 -> 2." in page and "INC-20261127-1: log not rotated" in page
 

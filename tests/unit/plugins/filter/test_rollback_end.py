@@ -74,8 +74,7 @@ CASES = [
     (
         facts(rescued=True, failed=["two"], incident="INC-1"),
         "failed",
-        "went from v2 to v1, downtime 0.3 s; data untouched. The rollback "
-        "failed on two, so it was not smoke-tested here. Incident INC-1.",
+        "went from v2 to v1, downtime 0.3 s; data untouched. The rollback failed on two, so it was not smoke-tested here. Incident INC-1.",
     ),
     (
         facts(rescued=True, done={}),

@@ -1,13 +1,24 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The page of text about what a host does by itself."""
+
 from __future__ import annotations
 
 from ansible_collections.mobius.ops.plugins.filter.upkeep_page import upkeep_page
 
-JOB = {"job": "backup", "calendar": "*-*-* 02:15", "next": "2026-11-28T02:15:00Z", "last": "2026-11-27T02:20:31Z", "state": "done",
-       "outcome": "backed_up", "message": "a.zip (verified, 12 entries).", "seconds": 4.2, "incident": None,
-       "last_good": "2026-11-27T02:20:31Z", "good": True}
+JOB = {
+    "job": "backup",
+    "calendar": "*-*-* 02:15",
+    "next": "2026-11-28T02:15:00Z",
+    "last": "2026-11-27T02:20:31Z",
+    "state": "done",
+    "outcome": "backed_up",
+    "message": "a.zip (verified, 12 entries).",
+    "seconds": 4.2,
+    "incident": None,
+    "last_good": "2026-11-27T02:20:31Z",
+    "good": True,
+}
 
 
 def lines(**upkeep):
@@ -31,8 +42,12 @@ def test_without_jobs_the_way_to_them_is_told():
 
 
 def test_what_needs_attention_is_named_with_the_next_command():
-    found = lines(stuck_jobs=[{"name": "render-7", "verdict": "stuck", "pid": 77}], logs_read="2026-11-27T08:00:00Z",
-                  new_errors=[{"template": "render <id> failed", "count": 3}], disk_days={"/": 12.5, "/srv": None})
+    found = lines(
+        stuck_jobs=[{"name": "render-7", "verdict": "stuck", "pid": 77}],
+        logs_read="2026-11-27T08:00:00Z",
+        new_errors=[{"template": "render <id> failed", "count": 3}],
+        disk_days={"/": 12.5, "/srv": None},
+    )
     assert "FFmpeg job render-7 is stuck (process 77). Run: ansible-playbook mobius.ops.ffmpeg." in found
     assert "New errors since the last deploy, as of 2026-11-27T08:00:00Z: ansible-playbook mobius.ops.logs shows all." in found
     assert "3 × render <id> failed" in found

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The module adopted_service: a service that something else runs gets a root, and stays as it is."""
+
 from __future__ import annotations
 
 import os
@@ -178,9 +179,14 @@ def test_an_ordinary_user_cannot_have_folders_mounted(shop, run_module):
 
 
 @needs_root
-@pytest.mark.parametrize("change", [
-    lambda folder: os.chown(folder, NOBODY, NOBODY), lambda folder: os.chmod(folder, 0o777), lambda folder: os.chmod(folder, 0o775),
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: os.chown(folder, NOBODY, NOBODY),
+        lambda folder: os.chmod(folder, 0o777),
+        lambda folder: os.chmod(folder, 0o775),
+    ],
+)
 def test_a_folder_that_another_user_can_exchange_is_refused(shop, run_module, change):
     change(shop.folder / "shop")
     message = refusal(run_module, adopted_service, {**shop.options, "folders": shop.folders})
@@ -196,18 +202,24 @@ def test_in_a_folder_with_the_sticky_bit_only_its_owner_can_exchange_one(shop, r
     assert "no other user can exchange" in refusal(run_module, adopted_service, {**shop.options, "folders": shop.folders})
 
 
-@pytest.mark.parametrize(("folders", "problem"), [
-    ({"pictures": "/srv"}, "folders: expected some of config, database, uploads, generated, logs, found 'pictures'"),
-    ({"uploads": "srv/shop"}, "folder uploads: expected an absolute path"), ({"uploads": "/srv/../etc"}, "expected an absolute path"),
-    ({"uploads": "/"}, "expected an absolute path"), ({"uploads": 5}, "expected an absolute path"),
-    ({"uploads": ""}, "expected an absolute path"),
-    ({"uploads": "/nowhere/at/all"}, "expected a folder at /nowhere/at/all, found no /nowhere"),
-    ({"uploads": "{folder}/file"}, "without links, found something else at {folder}/file"),
-    ({"uploads": "{folder}/link"}, "without links, found something else at {folder}/link"),
-    ({"uploads": "{folder}/link/uploads"}, "without links, found something else at {folder}/link"),
-    ({"uploads": "{folder}/shop/data", "database": "{folder}/shop"}, "a folder apart from {folder}/shop"),
-    ({"uploads": "{folder}"}, "a folder apart from {folder}/ops"), ({"uploads": "{folder}/ops/x"}, "a folder apart from {folder}/ops"),
-])
+@pytest.mark.parametrize(
+    ("folders", "problem"),
+    [
+        ({"pictures": "/srv"}, "folders: expected some of config, database, uploads, generated, logs, found 'pictures'"),
+        ({"uploads": "srv/shop"}, "folder uploads: expected an absolute path"),
+        ({"uploads": "/srv/../etc"}, "expected an absolute path"),
+        ({"uploads": "/"}, "expected an absolute path"),
+        ({"uploads": 5}, "expected an absolute path"),
+        ({"uploads": ""}, "expected an absolute path"),
+        ({"uploads": "/nowhere/at/all"}, "expected a folder at /nowhere/at/all, found no /nowhere"),
+        ({"uploads": "{folder}/file"}, "without links, found something else at {folder}/file"),
+        ({"uploads": "{folder}/link"}, "without links, found something else at {folder}/link"),
+        ({"uploads": "{folder}/link/uploads"}, "without links, found something else at {folder}/link"),
+        ({"uploads": "{folder}/shop/data", "database": "{folder}/shop"}, "a folder apart from {folder}/shop"),
+        ({"uploads": "{folder}"}, "a folder apart from {folder}/ops"),
+        ({"uploads": "{folder}/ops/x"}, "a folder apart from {folder}/ops"),
+    ],
+)
 def test_other_folders_are_refused(shop, run_module, folders, problem):
     (shop.folder / "file").write_text("")
     (shop.folder / "link").symlink_to(shop.folder / "shop")
@@ -216,19 +228,29 @@ def test_other_folders_are_refused(shop, run_module, folders, problem):
     assert problem.format(folder=shop.folder) in refusal(run_module, adopted_service, {**shop.options, "folders": given})
 
 
-@pytest.mark.parametrize(("change", "problem"), [
-    ({"port": None}, "port: expected the TCP port of the service, found none"),
-    ({"unit": "../../etc"}, "expected the name of a unit, such as shop.service"),
-    ({"unit": "shop.service\nx"}, "expected the name of a unit"), ({"name": "../x"}, "service name"),
-    ({"unit": "shop"}, "unit shop.service: expected a unit that systemd of this host knows, found none"),
-])
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"port": None}, "port: expected the TCP port of the service, found none"),
+        ({"unit": "../../etc"}, "expected the name of a unit, such as shop.service"),
+        ({"unit": "shop.service\nx"}, "expected the name of a unit"),
+        ({"name": "../x"}, "service name"),
+        ({"unit": "shop"}, "unit shop.service: expected a unit that systemd of this host knows, found none"),
+    ],
+)
 def test_other_options_are_refused(shop, run_module, change, problem):
     assert problem in refusal(run_module, adopted_service, {**shop.options, **change}) and not shop.root.exists()
 
 
 def test_a_root_of_a_deployed_service_is_refused_and_so_is_the_other_way_round(shop, run_module):
-    options = {"root": str(shop.root), "name": "mine", "state": "present", "port": free_port(), "command": [sys.executable],
-               "manager": "process"}
+    options = {
+        "root": str(shop.root),
+        "name": "mine",
+        "state": "present",
+        "port": free_port(),
+        "command": [sys.executable],
+        "manager": "process",
+    }
     run_module(layout, {"root": str(shop.root), "env": "local"})
     run_module(node_service, options)
     message = refusal(run_module, adopted_service, shop.options)

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Responses to alerts on a real service: what is done, what is not, and that it never loops."""
+
 from __future__ import annotations
 
 import json
@@ -45,6 +46,7 @@ def respond(host, run_module):
     def run(alert="MobiusDown", check=False, **options):
         options = {"checks": host.raw_checks, "window": 0.5, "ready_timeout": HANG, **options}
         return run_module(alert_response, {"root": host.root, "env": "production", "alert": alert, **options}, check=check)
+
     return run
 
 
@@ -149,6 +151,7 @@ def test_the_action_is_on_disk_before_it_begins(service, respond, host, monkeypa
     def die(*_words):
         seen.extend(journal(host))
         raise KeyboardInterrupt
+
     monkeypatch.setattr(responses.remedies, "apply", die)
     with pytest.raises(KeyboardInterrupt):
         respond()
@@ -255,11 +258,19 @@ def test_a_forward_only_release_is_given_to_a_person(host, serve, respond, brief
     assert record["severity"] == 2 and "restart failed" in record["evidence"]["actions"][0]
 
 
-@pytest.mark.parametrize("options, words", [
-    ({"alert": "{{ 7 * 7 }}"}, "mobius_alert: expected 1 to 100 letters, digits and _.:-"), ({"alert": ""}, "mobius_alert"),
-    ({"limit": -1}, "limit: expected 0 or more, found -1. Correct mobius_respond_limit"), ({"quiet": -1}, "mobius_respond_quiet"),
-    ({"window": 0}, "window: expected 0.1 or more"), ({"policy": ["reboot"]}, "policy"), ({"name": "other"}, "service other"),
-    ({"env": "staging"}, "production")])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"alert": "{{ 7 * 7 }}"}, "mobius_alert: expected 1 to 100 letters, digits and _.:-"),
+        ({"alert": ""}, "mobius_alert"),
+        ({"limit": -1}, "limit: expected 0 or more, found -1. Correct mobius_respond_limit"),
+        ({"quiet": -1}, "mobius_respond_quiet"),
+        ({"window": 0}, "window: expected 0.1 or more"),
+        ({"policy": ["reboot"]}, "policy"),
+        ({"name": "other"}, "service other"),
+        ({"env": "staging"}, "production"),
+    ],
+)
 def test_requests_that_cannot_be(service, respond, options, words):
     result = respond(**options)
     assert result["failed"] and words in result["msg"], result

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The module backup on real folders, real databases and a real full disk."""
+
 from __future__ import annotations
 
 import contextlib
@@ -198,20 +199,22 @@ def test_sources_are_left_as_they_are(state_host, snapshot):
 
 def test_no_secret_in_the_output(state_host, quick_clock):
     made = state_host.backup()
-    outputs = [made, state_host.info(verify="deep"), state_host.restore(made["archive"]),
-               state_host.backup(check=True)]
+    outputs = [made, state_host.info(verify="deep"), state_host.restore(made["archive"]), state_host.backup(check=True)]
     with open(state_host.layout.history) as stream:
         assert "sekret" not in json.dumps(outputs) + stream.read()
 
 
-@pytest.mark.parametrize("options, words", [
-    ({"components": ["uplods"]}, "'uplods'"),
-    ({"components": []}, "an empty list"),
-    ({"env": "pro/duction"}, "env 'pro/duction'"),
-    ({"level": 0}, "a number from 1 to 9"),
-    ({"level": 10}, "a number from 1 to 9"),
-    ({"dest": "/nowhere/at/all"}, "/nowhere/at/all"),
-])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"components": ["uplods"]}, "'uplods'"),
+        ({"components": []}, "an empty list"),
+        ({"env": "pro/duction"}, "env 'pro/duction'"),
+        ({"level": 0}, "a number from 1 to 9"),
+        ({"level": 10}, "a number from 1 to 9"),
+        ({"dest": "/nowhere/at/all"}, "/nowhere/at/all"),
+    ],
+)
 def test_bad_input(state_host, snapshot, options, words):
     before = snapshot(state_host.root)
     result = state_host.backup(**options)
@@ -408,8 +411,7 @@ while True:
 @pytest.mark.parametrize("journal", ["wal", "delete"])
 def test_a_database_under_a_busy_writer(state_host, new_state_host, tmp_path, quick_clock, journal):
     state_host.database(journal=journal).close()
-    writer = subprocess.Popen([sys.executable, "-c", WRITER, state_host.path("database/mobius.db"), journal],
-                              stdout=subprocess.PIPE)
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, state_host.path("database/mobius.db"), journal], stdout=subprocess.PIPE)
     try:
         assert writer.stdout.readline() == b"ready\n"
         made = [state_host.backup(components=["database"]) for _run in range(5)]
@@ -465,13 +467,14 @@ def test_a_sidecar_of_a_lost_archive_does_not_get_in_the_way(state_host):
 
 
 def test_writers_at_the_same_moment_get_names_of_their_own(state_host):
-    code = ("import sys\nfrom ansible_collections.mobius.ops.plugins.modules import backup\n"
-            "print(backup.run({'root': sys.argv[1], 'env': 'production', 'components': ['all'], 'dest': None,"
-             " 'level': 1, 'full_every': 7, 'never_reuse': [], 'allow_changed': False, 'allow_shrunk': False, 'sign_key': None,"
-            " 'purpose': 'ordinary', 'why': ''}, False)[1]['archive'])")
+    code = (
+        "import sys\nfrom ansible_collections.mobius.ops.plugins.modules import backup\n"
+        "print(backup.run({'root': sys.argv[1], 'env': 'production', 'components': ['all'], 'dest': None,"
+        " 'level': 1, 'full_every': 7, 'never_reuse': [], 'allow_changed': False, 'allow_shrunk': False, 'sign_key': None,"
+        " 'purpose': 'ordinary', 'why': ''}, False)[1]['archive'])"
+    )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    runs = [subprocess.Popen([sys.executable, "-c", code, state_host.root], env=environment, stdout=subprocess.PIPE)
-            for _run in range(3)]
+    runs = [subprocess.Popen([sys.executable, "-c", code, state_host.root], env=environment, stdout=subprocess.PIPE) for _run in range(3)]
     archives = {run.communicate()[0].decode().strip() for run in runs}
     assert len(archives) == 3 and state_host.debris() == []
     listed = state_host.info(verify="deep")
@@ -501,15 +504,22 @@ def test_thousands_of_files_stay_in_order(state_host):
 def test_a_signed_archive(state_host, keys):
     result = state_host.backup(sign_key=keys.private)
     assert result["signature"] == result["archive"] + ".sha256.sig" and os.stat(result["signature"]).st_mode & 0o777 == 0o600
-    line = (f"ssh-keygen -Y verify -f {keys.allowed()} -I mobius-backup -n mobius-backup -s $a.sha256.sig < $a.sha256"
-            " && sha256sum -c $a.sha256")
-    done = subprocess.run(["bash", "-c", line], cwd=os.path.dirname(result["archive"]), check=False, capture_output=True,
-                          env={**os.environ, "a": os.path.basename(result["archive"])})
+    line = (
+        f"ssh-keygen -Y verify -f {keys.allowed()} -I mobius-backup -n mobius-backup -s $a.sha256.sig < $a.sha256 && sha256sum -c $a.sha256"
+    )
+    done = subprocess.run(
+        ["bash", "-c", line],
+        cwd=os.path.dirname(result["archive"]),
+        check=False,
+        capture_output=True,
+        env={**os.environ, "a": os.path.basename(result["archive"])},
+    )
     assert done.returncode == 0, done.stderr
     [listed] = state_host.info(verify="deep", allowed_signers=keys.allowed())
     assert listed["status"] == "verified"
     assert sorted(os.listdir(state_host.layout.backups)) == sorted(
-        os.path.basename(result["archive"]) + suffix for suffix in ("", ".sha256", ".sha256.sig"))
+        os.path.basename(result["archive"]) + suffix for suffix in ("", ".sha256", ".sha256.sig")
+    )
 
 
 def test_without_a_key_there_is_no_signature(state_host, keys):
@@ -550,12 +560,16 @@ def resign(archive, key):
         stream.write(signature.sign(key, archive, fs.sha256_file(archive)))
 
 
-@pytest.mark.parametrize("spoil, reuses", [
-    (lambda archive, keys: None, True),
-    (lambda archive, keys: resign(archive, keys.other), False),
-    (lambda archive, keys: os.unlink(archive + signature.SUFFIX), False),
-    (lambda archive, keys: (os.unlink(archive + signature.SUFFIX), os.symlink("/nowhere", archive + signature.SUFFIX)), False),
-], ids=["own", "other key", "unsigned", "dangling"])
+@pytest.mark.parametrize(
+    "spoil, reuses",
+    [
+        (lambda archive, keys: None, True),
+        (lambda archive, keys: resign(archive, keys.other), False),
+        (lambda archive, keys: os.unlink(archive + signature.SUFFIX), False),
+        (lambda archive, keys: (os.unlink(archive + signature.SUFFIX), os.symlink("/nowhere", archive + signature.SUFFIX)), False),
+    ],
+    ids=["own", "other key", "unsigned", "dangling"],
+)
 def test_nothing_is_copied_from_an_archive_that_this_key_has_not_signed(state_host, keys, quick_clock, spoil, reuses):
     """Else whoever can write into the folder would get his own content signed by the next backup."""
     first = state_host.backup(sign_key=keys.private)

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Backups that were made while the clock was wrong, and of files with odd times."""
+
 from __future__ import annotations
 
 import os
@@ -23,20 +24,24 @@ NOW, HOUR_AGO, FUTURE, PAST = "20261104_120000", "20261104_110000", "20361104_11
 @pytest.fixture
 def clock(monkeypatch):
     """Sets the clock."""
+
     def at(stamp):
         monkeypatch.setattr(core_clock, "now", lambda: core_clock.from_stamp(stamp))
+
     return at
 
 
 @pytest.fixture
 def make(state_host, clock):
     """Makes an archive as of a moment; the clock is right again afterwards."""
+
     def archive(stamp, **options):
         clock(stamp)
         result = state_host.backup(**options)
         clock(NOW)
         assert result["archive"].endswith(f"{stamp}.zip")
         return result["archive"]
+
     return archive
 
 
@@ -100,7 +105,9 @@ def test_pruning_keeps_archives_from_the_future_and_does_not_count_them(state_ho
     result = prune(keep_last=1, verify=verify)
     assert [facts["archive"] for facts in result["removed"]] == [old]
     assert {facts["archive"]: facts["reasons"] for facts in result["kept"]} == {
-        right: ["last", "newest verified"], future: ["dated in the future"]}
+        right: ["last", "newest verified"],
+        future: ["dated in the future"],
+    }
     assert any(f"{future} is dated in the future" in text for text in result["warnings"])
 
 
@@ -133,7 +140,7 @@ def test_equal_stamps_sort_by_name_without_a_history(tmp_path):
 
 
 #: Times of files, in seconds: of 1600, 1900, 2263, 2400, 2446, and what the kernel can say at most.
-SECONDS = (-11_676_096_000, -2_208_988_800, 9_246_182_400, 13_569_465_600, 15_021_072_000, 2**63 - 1, -2**62)
+SECONDS = (-11_676_096_000, -2_208_988_800, 9_246_182_400, 13_569_465_600, 15_021_072_000, 2**63 - 1, -(2**62))
 
 
 @pytest.fixture(params=["disk", "memory"])

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The module backup_drill with real archives, a real application on the restored data, and real damage."""
+
 from __future__ import annotations
 
 import contextlib
@@ -33,7 +34,7 @@ from ansible_collections.mobius.ops.plugins.modules import backup, backup_drill,
 pytestmark = pytest.mark.usefixtures("by_answers")
 
 #: Tells what it found and what it may do; TRY names files that it tries to write to.
-APP = '''
+APP = """
 import http.server, json, os, signal, sqlite3, subprocess, sys
 
 with open(".release.json") as stream:
@@ -75,7 +76,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Answer).serve_forever()
-'''
+"""
 
 
 class DrillHost:
@@ -106,9 +107,19 @@ class DrillHost:
         return done["archive"]
 
     def drill(self, check: bool = False, **options):
-        return self.run_module(backup_drill, {
-            "root": self.host.root, "env": "production", "service": "mobius", "checks": self.host.raw_checks, "ready_timeout": HANG,
-            "base_url": f"http://127.0.0.1:{self.host.port}", **options}, check)
+        return self.run_module(
+            backup_drill,
+            {
+                "root": self.host.root,
+                "env": "production",
+                "service": "mobius",
+                "checks": self.host.raw_checks,
+                "ready_timeout": HANG,
+                "base_url": f"http://127.0.0.1:{self.host.port}",
+                **options,
+            },
+            check,
+        )
 
     def debris(self):
         """What a drill must not leave."""
@@ -147,7 +158,8 @@ def test_a_sound_backup_passes(drills, snapshot):
     result = drills.drill()
     assert result["changed"] and result["verdict"] == "passed" and result["step"] == result["reason"] == "", result
     assert [(step["name"], step["status"]) for step in result["steps"]] == [
-        (name, "passed") for name in ("verify", "extract", "compare", "database", "application")]
+        (name, "passed") for name in ("verify", "extract", "compare", "database", "application")
+    ]
     assert result["archive"] == drills.archive and result["files"] == 4 and result["links"] == 1 and result["bytes"] > 50_000
     [database] = result["databases"]
     assert (database["path"], database["tables"], database["rows"], database["counts"]) == ("database/app.db", 1, 60, {"note": 60})
@@ -178,10 +190,20 @@ def test_the_newest_archive_is_no_safety_backup(drills, quick_clock):
 def test_the_live_service_is_left_alone_and_keeps_answering(drills, snapshot):
     drills.host.serve()
     before, pid, tree = drills.service.status(), drills.service.status()["pid"], live_tree(snapshot, drills)
-    answers, asking = [], subprocess.Popen(
-        [sys.executable, "-c", "import sys, time, urllib.request\nwhile True:\n"
-         f"    print(urllib.request.urlopen('http://127.0.0.1:{drills.host.port}/health', timeout={HANG}).status, flush=True)\n"
-         "    time.sleep(0.02)"], stdout=subprocess.PIPE, text=True)
+    answers, asking = (
+        [],
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "import sys, time, urllib.request\nwhile True:\n"
+                f"    print(urllib.request.urlopen('http://127.0.0.1:{drills.host.port}/health', timeout={HANG}).status, flush=True)\n"
+                "    time.sleep(0.02)",
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+        ),
+    )
     try:
         result = drills.drill()
     finally:
@@ -211,8 +233,16 @@ def witness(monkeypatch):
 
 
 def test_the_application_cannot_write_to_live_data(drills, witness, snapshot):
-    live = [drills.layout.path(*parts) for parts in (
-        ("backups", "x"), ("state", "x"), ("releases", "v1", "app.py"), ("shared", "uploads", "planted"), ("shared", "data", "app.db"))]
+    live = [
+        drills.layout.path(*parts)
+        for parts in (
+            ("backups", "x"),
+            ("state", "x"),
+            ("releases", "v1", "app.py"),
+            ("shared", "uploads", "planted"),
+            ("shared", "data", "app.db"),
+        )
+    ]
     outside = str(Path(drills.host.root).parent / "elsewhere")
     before = live_tree(snapshot, drills)
     result = drills.drill(environment={"TRY": ":".join([*live, outside])})
@@ -314,17 +344,20 @@ def key_that_the_application_refuses(drills):
     damage.replace(drills.archive, "config/.env", b"MOBIUS_API_KEYS=none\n", manifest=True)
 
 
-@pytest.mark.parametrize(("harm", "steps", "words"), [
-    (flipped, ("verify",), "expected SHA-256"),
-    (truncated, ("verify",), "archive"),
-    (member_with_new_sidecar, ("verify",), "uploads/games/board.png"),
-    (no_sidecar, ("verify",), "its checksum in"),
-    (other_sidecar, ("verify",), "expected SHA-256 000"),
-    (no_archive, ("verify",), "an archive of env production, found none"),
-    (database, ("database", "verify"), "database/app.db"),
-    (state_that_the_application_refuses, ("application",), "the service failed, ended 1 times (last: status 1)"),
-    (key_that_the_application_refuses, ("application",), "status 1"),
-])
+@pytest.mark.parametrize(
+    ("harm", "steps", "words"),
+    [
+        (flipped, ("verify",), "expected SHA-256"),
+        (truncated, ("verify",), "archive"),
+        (member_with_new_sidecar, ("verify",), "uploads/games/board.png"),
+        (no_sidecar, ("verify",), "its checksum in"),
+        (other_sidecar, ("verify",), "expected SHA-256 000"),
+        (no_archive, ("verify",), "an archive of env production, found none"),
+        (database, ("database", "verify"), "database/app.db"),
+        (state_that_the_application_refuses, ("application",), "the service failed, ended 1 times (last: status 1)"),
+        (key_that_the_application_refuses, ("application",), "status 1"),
+    ],
+)
 def test_planted_damage_fails(drills, snapshot, harm, steps, words):
     harm(drills)
     before = live_tree(snapshot, drills)
@@ -399,14 +432,17 @@ def rot(stage):
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-@pytest.mark.parametrize(("harm", "path", "what"), [
-    (rot, "uploads/games/board.png", "SHA-256"),
-    (lambda stage: os.truncate(stage / "database/app.db", 4096), "database/app.db", "4096 bytes instead of"),
-    (lambda stage: (stage / "uploads/link").unlink(), "uploads/link", "it is missing"),
-    (lambda stage: (stage / "uploads/surplus").write_text("x"), "uploads/surplus", "it is not in the archive"),
-    (lambda stage: (stage / "config/.env").chmod(0o644), "config/.env", "mode 0644 instead of 0600"),
-    (lambda stage: os.utime(stage / "config/.env", (1, 1)), "config/.env", "time 1000000000 ns"),
-])
+@pytest.mark.parametrize(
+    ("harm", "path", "what"),
+    [
+        (rot, "uploads/games/board.png", "SHA-256"),
+        (lambda stage: os.truncate(stage / "database/app.db", 4096), "database/app.db", "4096 bytes instead of"),
+        (lambda stage: (stage / "uploads/link").unlink(), "uploads/link", "it is missing"),
+        (lambda stage: (stage / "uploads/surplus").write_text("x"), "uploads/surplus", "it is not in the archive"),
+        (lambda stage: (stage / "config/.env").chmod(0o644), "config/.env", "mode 0644 instead of 0600"),
+        (lambda stage: os.utime(stage / "config/.env", (1, 1)), "config/.env", "time 1000000000 ns"),
+    ],
+)
 def test_the_files_on_the_disk_are_read_again(drills, monkeypatch, harm, path, what):
     damaging(monkeypatch, harm)
     result = drills.drill()
@@ -520,16 +556,19 @@ def test_check_mode_writes_nothing(drills, snapshot):
     assert snapshot(drills.layout.root) == changed and set(changed) == set(before)
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    ({"env": ""}, "env ''"),
-    ({"scratch": "/nowhere"}, "scratch folder /nowhere: expected a folder, found none"),
-    ({"timeout": 0}, "timeout: expected more than 0 seconds, found 0"),
-    ({"ready_timeout": -1}, "ready_timeout: expected more than 0 seconds, found -1"),
-    ({"service": "other"}, "service other: expected a service that was set up"),
-    ({"checks": [{"url": "http://example.org/health"}]}, "the drill asks its own instance only"),
-    ({"checks": [{"url": "http://127.0.0.1:1{port}/health"}]}, "the drill asks its own instance only"),
-    ({"base_url": "http://127.0.0.1:1"}, None),
-])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"env": ""}, "env ''"),
+        ({"scratch": "/nowhere"}, "scratch folder /nowhere: expected a folder, found none"),
+        ({"timeout": 0}, "timeout: expected more than 0 seconds, found 0"),
+        ({"ready_timeout": -1}, "ready_timeout: expected more than 0 seconds, found -1"),
+        ({"service": "other"}, "service other: expected a service that was set up"),
+        ({"checks": [{"url": "http://example.org/health"}]}, "the drill asks its own instance only"),
+        ({"checks": [{"url": "http://127.0.0.1:1{port}/health"}]}, "the drill asks its own instance only"),
+        ({"base_url": "http://127.0.0.1:1"}, None),
+    ],
+)
 def test_what_cannot_begin_is_no_drill(drills, snapshot, options, words):
     before = snapshot(drills.layout.root)
     result = drills.drill(check=True, **options)
@@ -564,14 +603,35 @@ def test_one_at_a_time(drills):
 
 def begin(drills, **environment):
     """A drill in a process of its own, that does not end by itself; the process and its application's id."""
-    program = ("import json, sys\nfrom ansible_collections.mobius.ops.plugins.modules import backup_drill\n"
-               "try:\n    facts = backup_drill.run(json.loads(sys.argv[1]), False)\nexcept Exception as error:\n    print(error)\n")
-    params = {"root": drills.host.root, "env": "production", "archive": None, "dest": None, "allow_env": None, "scratch": None,
-              "service": "mobius", "port": 0, "environment": {"EXTRA": "ill", **environment}, "checks": drills.host.raw_checks,
-              "headers": {}, "secret_headers": {}, "base_url": "", "ready_timeout": 10 * HANG, "timeout": 10 * HANG,
-              "allowed_signers": None, "signer": None}
-    process = subprocess.Popen([sys.executable, "-c", program, json.dumps(params)], env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
-                               stdout=subprocess.PIPE, text=True)
+    program = (
+        "import json, sys\nfrom ansible_collections.mobius.ops.plugins.modules import backup_drill\n"
+        "try:\n    facts = backup_drill.run(json.loads(sys.argv[1]), False)\nexcept Exception as error:\n    print(error)\n"
+    )
+    params = {
+        "root": drills.host.root,
+        "env": "production",
+        "archive": None,
+        "dest": None,
+        "allow_env": None,
+        "scratch": None,
+        "service": "mobius",
+        "port": 0,
+        "environment": {"EXTRA": "ill", **environment},
+        "checks": drills.host.raw_checks,
+        "headers": {},
+        "secret_headers": {},
+        "base_url": "",
+        "ready_timeout": 10 * HANG,
+        "timeout": 10 * HANG,
+        "allowed_signers": None,
+        "signer": None,
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, json.dumps(params)],
+        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     return process
 
 
@@ -608,8 +668,10 @@ def test_a_killed_drill_takes_its_application_along_and_the_next_one_sweeps(dril
     try:
         result = drills.drill(service=None)
         assert result["verdict"] == "passed"
-        assert result["swept"] == [f"ended process {stray[0]} of an earlier drill",
-                                   f"removed {drills.layout.path(folder)} of an earlier drill"]
+        assert result["swept"] == [
+            f"ended process {stray[0]} of an earlier drill",
+            f"removed {drills.layout.path(folder)} of an earlier drill",
+        ]
         assert bystander.poll() is None
     finally:
         bystander.kill()
@@ -620,16 +682,34 @@ def test_a_killed_drill_takes_its_application_along_and_the_next_one_sweeps(dril
 @pytest.mark.parametrize("moment", ["extract", "compare", "databases", "furnish", "copy_release"])
 def test_killed_at_other_moments(drills, moment):
     """Whatever step it is in, the next drill finds its folder."""
-    program = ("import json, os, signal, sys\nfrom ansible_collections.mobius.ops.plugins.modules import backup_drill\n"
-               "from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import extract\n"
-               "from ansible_collections.mobius.ops.plugins.module_utils._restore.drill import compare\n"
-               "from ansible_collections.mobius.ops.plugins.module_utils._service.scratch import app, folder\n"
-               f"for util in (extract, compare, folder, app):\n    if hasattr(util, '{moment}'):\n"
-               f"        setattr(util, '{moment}', lambda *words: os.kill(os.getpid(), signal.SIGKILL))\n"
-               "backup_drill.run(json.loads(sys.argv[1]), False)")
-    params = {"root": drills.host.root, "env": "production", "archive": None, "dest": None, "allow_env": None, "scratch": None,
-              "service": "mobius", "port": 0, "environment": {}, "checks": [], "headers": {}, "secret_headers": {}, "base_url": "",
-              "ready_timeout": 10 * HANG, "timeout": 10 * HANG, "allowed_signers": None, "signer": None}
+    program = (
+        "import json, os, signal, sys\nfrom ansible_collections.mobius.ops.plugins.modules import backup_drill\n"
+        "from ansible_collections.mobius.ops.plugins.module_utils._backup.archive import extract\n"
+        "from ansible_collections.mobius.ops.plugins.module_utils._restore.drill import compare\n"
+        "from ansible_collections.mobius.ops.plugins.module_utils._service.scratch import app, folder\n"
+        f"for util in (extract, compare, folder, app):\n    if hasattr(util, '{moment}'):\n"
+        f"        setattr(util, '{moment}', lambda *words: os.kill(os.getpid(), signal.SIGKILL))\n"
+        "backup_drill.run(json.loads(sys.argv[1]), False)"
+    )
+    params = {
+        "root": drills.host.root,
+        "env": "production",
+        "archive": None,
+        "dest": None,
+        "allow_env": None,
+        "scratch": None,
+        "service": "mobius",
+        "port": 0,
+        "environment": {},
+        "checks": [],
+        "headers": {},
+        "secret_headers": {},
+        "base_url": "",
+        "ready_timeout": 10 * HANG,
+        "timeout": 10 * HANG,
+        "allowed_signers": None,
+        "signer": None,
+    }
     done = subprocess.run([sys.executable, "-c", program, json.dumps(params)], env={**os.environ, "PYTHONPATH": ":".join(sys.path)})
     assert done.returncode == -signal.SIGKILL and len(drills.debris()) == 2
     result = drills.drill(service=None)
@@ -709,16 +789,22 @@ def test_a_mount_below_the_root_is_guarded_too(drills, witness, tmp_path):
         wait_until(lambda: subprocess.run(["umount", drills.layout.deps], capture_output=True).returncode == 0, "it is unmounted")
 
 
-@pytest.mark.parametrize(("code", "verdict", "told"), [
-    ("import os, sys; open(os.environ['TRIED'], 'w').write(sys.stdin.read())", "passed", ""),
-    ("import sys; sys.exit('relation orders is broken')", "failed", "relation orders is broken"),
-    (None, "passed", "compared and not tried: mobius_external_state has no command drill"),
-])
+@pytest.mark.parametrize(
+    ("code", "verdict", "told"),
+    [
+        ("import os, sys; open(os.environ['TRIED'], 'w').write(sys.stdin.read())", "passed", ""),
+        ("import sys; sys.exit('relation orders is broken')", "failed", "relation orders is broken"),
+        (None, "passed", "compared and not tried: mobius_external_state has no command drill"),
+    ],
+)
 def test_a_dump_of_external_state_is_restored_to_the_place_for_drills_only(drills, tmp_path, code, verdict, told):
     live, tried = tmp_path / "live", tmp_path / "tried"
     live.write_text("the live orders")
-    commands = {"dump": [sys.executable, "-c", "print('orders', end='')"], "restore": ["rm", str(live)],
-                "drill": [sys.executable, "-c", code] if code else []}
+    commands = {
+        "dump": [sys.executable, "-c", "print('orders', end='')"],
+        "restore": ["rm", str(live)],
+        "drill": [sys.executable, "-c", code] if code else [],
+    }
     fs.write_json(external_state.kept(drills.layout), external_state.normalize(commands, "mobius", False))
     drills.backup()
     result = drills.drill(environment={"TRIED": str(tried)})

@@ -5,6 +5,7 @@
 Those that need real attributes are skipped, with the reason, where chattr does not work. What goes on after any refusal of the system is
 shown everywhere, by ``os.unlink`` that refuses one name.
 """
+
 from __future__ import annotations
 
 import errno
@@ -40,6 +41,7 @@ def six(state_host, quick_clock):
 def prune(state_host, run_module):
     def run(check=False, **options):
         return run_module(backup_prune, {"root": state_host.root, "env": "production", "keep_last": 1, **options}, check=check)
+
     return run
 
 

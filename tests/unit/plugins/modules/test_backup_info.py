@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The module backup_info."""
+
 from __future__ import annotations
 
 import datetime
@@ -27,8 +28,7 @@ def flip(path, offset=-200):
 @pytest.fixture
 def three(state_host, quick_clock):
     """Three archives, oldest first."""
-    return [state_host.backup(components=["config", "uploads"], env=env)["archive"]
-            for env in ("production", "staging", "production")]
+    return [state_host.backup(components=["config", "uploads"], env=env)["archive"] for env in ("production", "staging", "production")]
 
 
 def test_newest_first_with_facts(state_host, three):
@@ -71,10 +71,17 @@ def test_deep_finds_what_a_wrong_sidecar_hides(state_host, three, run_module):
     assert deep["status"] == "corrupt" and "checksum differs" in deep["reason"] and "uploads/" in deep["reason"]
 
 
-@pytest.mark.parametrize("at, put, status", [
-    (0, "another digit", "corrupt"), (63, "another digit", "corrupt"), (63, "g", "unverified"), (64, "$", "unverified"),
-    (70, "$", "unverified"), (-1, "$", "unverified"),
-])
+@pytest.mark.parametrize(
+    "at, put, status",
+    [
+        (0, "another digit", "corrupt"),
+        (63, "another digit", "corrupt"),
+        (63, "g", "unverified"),
+        (64, "$", "unverified"),
+        (70, "$", "unverified"),
+        (-1, "$", "unverified"),
+    ],
+)
 def test_a_damaged_sidecar(state_host, three, at, put, status):
     sidecar = three[0] + ".sha256"
     with open(sidecar, "rb") as stream:
@@ -91,8 +98,13 @@ def test_a_damaged_sidecar(state_host, three, at, put, status):
 
 def test_other_names_are_not_offered(state_host, three):
     folder = state_host.layout.backups
-    for name in (".dhash_production_20260101_000000.zip.partial", "dhash_production_20260101_000000.zip.sha256",
-                 "dhash_production_2026.zip", "dhash_production_20269999_000000.zip", "other.zip"):
+    for name in (
+        ".dhash_production_20260101_000000.zip.partial",
+        "dhash_production_20260101_000000.zip.sha256",
+        "dhash_production_2026.zip",
+        "dhash_production_20269999_000000.zip",
+        "other.zip",
+    ):
         shutil.copy(three[0], os.path.join(folder, name))
     assert len(state_host.info()) == 3
 
@@ -115,13 +127,16 @@ def test_nothing_changes(state_host, three, snapshot, run_module):
     assert snapshot(state_host.root) == before
 
 
-@pytest.mark.parametrize("options, words", [
-    ({}, "root, dest"),
-    ({"dest": "/nowhere/at/all"}, "backup folder /nowhere/at/all"),
-    ({"dest": "/tmp", "limit": 0}, "1 or more"),
-    ({"dest": "/tmp", "max_age": -1}, "0 or more hours, found -1"),
-    ({"dest": "/tmp", "verify": "some"}, "none, checksum, deep"),
-])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({}, "root, dest"),
+        ({"dest": "/nowhere/at/all"}, "backup folder /nowhere/at/all"),
+        ({"dest": "/tmp", "limit": 0}, "1 or more"),
+        ({"dest": "/tmp", "max_age": -1}, "0 or more hours, found -1"),
+        ({"dest": "/tmp", "verify": "some"}, "none, checksum, deep"),
+    ],
+)
 def test_bad_input(run_module, options, words):
     result = run_module(backup_info, options)
     assert result["failed"] and words in result["msg"]
@@ -142,8 +157,11 @@ def restored(state_host, quick_clock):
 def as_before(monkeypatch):
     """Archives are made as they were before their manifests and names said what they are for."""
     encode, name = archive_manifest.encode, backup_catalog.file_name
-    monkeypatch.setattr(archive_manifest, "encode", lambda manifest: encode(
-        {key: value for key, value in manifest.items() if key not in ("purpose", "why")}))
+    monkeypatch.setattr(
+        archive_manifest,
+        "encode",
+        lambda manifest: encode({key: value for key, value in manifest.items() if key not in ("purpose", "why")}),
+    )
     monkeypatch.setattr(backup_catalog, "file_name", lambda env, stamp, _safety=False: name(env, stamp))
 
 
@@ -154,7 +172,10 @@ def test_each_archive_says_what_it_is_for(state_host, restored):
     reasons = (f"before the restore of {name}", f"what the restore of {name} replaced, as of the stop")  # when a tick is unsure
     why = [backup["why"] for backup in state_host.info()]
     assert [(backup["archive"], backup["purpose"]) for backup in state_host.info()] == [
-        (deploy, "deploy"), (bad, "safety"), (good, "ordinary")]
+        (deploy, "deploy"),
+        (bad, "safety"),
+        (good, "ordinary"),
+    ]
     assert (why[0], why[2]) == ("before the deploy of v2", "") and why[1] in reasons
     assert bad.endswith("_safety.zip") and os.path.exists(bad + ".sha256")
     assert not any(made.endswith("_safety.zip") for made in (good, deploy))
@@ -244,8 +265,11 @@ def test_a_signature_without_a_sidecar_is_checked_all_the_same(state_host, signe
 def test_signatures_are_not_read_at_level_none(state_host, signed, keys):
     os.unlink(signed[0] + ".sha256.sig")
     sign(signed[1], keys.other)
-    assert [backup["reason"] for backup in state_host.info(allowed_signers=keys.allowed())] \
-        == ["not checked", "not checked", "no signature"]
+    assert [backup["reason"] for backup in state_host.info(allowed_signers=keys.allowed())] == [
+        "not checked",
+        "not checked",
+        "no signature",
+    ]
 
 
 def test_signatures_that_nobody_can_check_are_no_fault_of_the_archives(run_module, state_host, signed, keys, monkeypatch, tmp_path):
@@ -301,8 +325,10 @@ def test_not_well_without_a_verified_one(state_host, three, run_module):
     result = judged(state_host, run_module)
     assert (result["well"], result["newest_verified"], result["age"]) == (False, None, None)
     assert result["message"] == "no archive is verified. Make one: mobius.ops.backup."
-    assert judged(state_host, run_module, env="none")["message"] \
+    assert (
+        judged(state_host, run_module, env="none")["message"]
         == "no archive is verified, there is none at all. Make one: mobius.ops.backup."
+    )
 
 
 def test_an_unverified_one_beside_is_told(state_host, three, run_module):
@@ -336,8 +362,10 @@ def test_a_backup_of_some_components_does_not_make_the_others_younger(state_host
     monkeypatch.setattr(clock, "now", lambda: at + datetime.timedelta(hours=1))
     result = judged(state_host, run_module, max_age=24)
     assert (result["well"], result["newest_verified"], result["age"]) == (False, newest, 26 * 3600)
-    assert result["message"] == (f"3 verified; the newest verified archive is {newest}, 60 min old, of uploads it is {three[2]}, "
-                                 "26 h old, and 24 h are allowed. Make one: mobius.ops.backup.")
+    assert result["message"] == (
+        f"3 verified; the newest verified archive is {newest}, 60 min old, of uploads it is {three[2]}, "
+        "26 h old, and 24 h are allowed. Make one: mobius.ops.backup."
+    )
     assert judged(state_host, run_module, max_age=26)["well"] is True
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Files with several names that are written while they are backed up: all names have one content."""
+
 from __future__ import annotations
 
 import contextlib
@@ -76,8 +77,10 @@ def all_one(host, archive, *names):
     return entries
 
 
-@pytest.mark.parametrize("names", [("logs/app.log", "logs/current.log", "logs/old/app.log"), ("uploads/app.log", "logs/current.log"),
-                                   ("logs/a.log", "generated/b.log")])
+@pytest.mark.parametrize(
+    "names",
+    [("logs/app.log", "logs/current.log", "logs/old/app.log"), ("uploads/app.log", "logs/current.log"), ("logs/a.log", "generated/b.log")],
+)
 def test_a_growing_log_with_several_names_is_whole(state_host, monkeypatch, quick_clock, size, names):
     os.unlink(state_host.path("logs/app.log"))
     path = several(state_host, b"x" * (size - 1) + b"\n", *names)

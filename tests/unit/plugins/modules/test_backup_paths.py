@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Backups and restores of paths that are as long as the system allows, and longer."""
+
 from __future__ import annotations
 
 import contextlib
@@ -22,7 +23,7 @@ def deep(top, length):
     descriptor, size = os.open(top, os.O_RDONLY), len(top)
     try:
         while size < length:
-            name = NAME[:min(200, length - size - 1) or 1]
+            name = NAME[: min(200, length - size - 1) or 1]
             with contextlib.suppress(FileExistsError):
                 os.mkdir(name, dir_fd=descriptor)
             step = os.open(name, os.O_RDONLY, dir_fd=descriptor)

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The module backup_prune, on real archives of many days."""
+
 from __future__ import annotations
 
 import fcntl
@@ -29,12 +30,14 @@ LATER = "20261201_000000"
 @pytest.fixture
 def make(state_host, monkeypatch):
     """Makes an archive as of a moment; its path."""
+
     def archive(stamp, **options):
         monkeypatch.setattr(clock, "now", lambda: clock.from_stamp(stamp))
         result = state_host.backup(**{"components": ["config"], **options})
         monkeypatch.setattr(clock, "now", lambda: clock.from_stamp(LATER))
         assert result["archive"].endswith(f"{stamp}.zip")
         return result["archive"]
+
     return archive
 
 
@@ -47,8 +50,10 @@ def six(make):
 @pytest.fixture
 def prune(state_host, run_module):
     """Runs the module."""
+
     def run(check=False, **options):
         return run_module(backup_prune, {"root": state_host.root, "env": "production", **options}, check=check)
+
     return run
 
 
@@ -122,8 +127,9 @@ def test_check_mode_writes_nothing_and_shows_the_plan(state_host, six, prune, sn
     assert "dhash_production_20261101_120000.zip  (unverified)" in planned["diff"]["after"]
     assert "dhash_production_20250101_000000.zip.sha256  (belongs to no archive)" in planned["diff"]["before"]
     done = prune(keep_last=1, keep_weekly=2)
-    assert {key: done[key] for key in ("kept", "removed", "unsound", "swept", "freed", "diff")} \
-        == {key: planned[key] for key in ("kept", "removed", "unsound", "swept", "freed", "diff")}
+    assert {key: done[key] for key in ("kept", "removed", "unsound", "swept", "freed", "diff")} == {
+        key: planned[key] for key in ("kept", "removed", "unsound", "swept", "freed", "diff")
+    }
     assert planned["message"].startswith("3 archives would be removed (") and done["message"].startswith("3 archives removed (")
 
 
@@ -137,8 +143,14 @@ def test_history(state_host, six, prune):
 
 def test_other_environments_and_other_files_are_left_alone(state_host, six, prune, make):
     others = [make("20200101_000000", env="staging"), make("20200102_000000", env="staging")]
-    strangers = ["notes.txt", "dhash_production_2026.zip", "dhash_production_20200101_000000.zip.gpg", "manual.zip.sha256",
-                 "dhash_staging_20190101_000000.zip.sha256", "dhash_staging_20190101_000000.zip.incomplete"]
+    strangers = [
+        "notes.txt",
+        "dhash_production_2026.zip",
+        "dhash_production_20200101_000000.zip.gpg",
+        "manual.zip.sha256",
+        "dhash_staging_20190101_000000.zip.sha256",
+        "dhash_staging_20190101_000000.zip.incomplete",
+    ]
     for name in strangers:
         open(os.path.join(state_host.layout.backups, name), "wb").close()
     prune(keep_last=1)
@@ -221,8 +233,10 @@ def test_what_the_live_release_and_the_rollback_target_name_stays(state_host, si
     store.point("v3")
     result = prune(keep_last=1)
     assert {facts["archive"]: facts["reasons"] for facts in result["kept"]} == {
-        six[5]: ["last", "newest verified"], six[2]: ["named by the live release v3"],
-        six[0]: ["named by the rollback target v1"]}
+        six[5]: ["last", "newest verified"],
+        six[2]: ["named by the live release v3"],
+        six[0]: ["named by the rollback target v1"],
+    }
     assert left(state_host) == names(six[0], six[2], six[5])
 
 
@@ -238,10 +252,16 @@ def test_a_record_that_cannot_be_read_stops_it(state_host, six, prune, snapshot)
 
 def test_leftovers_go(state_host, six, prune):
     folder = state_host.layout.backups
-    doomed = ["dhash_production_20261030_000000.zip.sha256", "dhash_production_20261030_000000.zip.sha256.sig",
-              "dhash_production_20261103_000000.zip.incomplete"]
-    spared = ["dhash_production_20261105_000000.zip.incomplete", "dhash_production_20261106_000000.zip.sha256",
-              ".dhash_production_20261106_000000.zip.partial"]
+    doomed = [
+        "dhash_production_20261030_000000.zip.sha256",
+        "dhash_production_20261030_000000.zip.sha256.sig",
+        "dhash_production_20261103_000000.zip.incomplete",
+    ]
+    spared = [
+        "dhash_production_20261105_000000.zip.incomplete",
+        "dhash_production_20261106_000000.zip.sha256",
+        ".dhash_production_20261106_000000.zip.partial",
+    ]
     for name in doomed + spared:
         with open(os.path.join(folder, name), "wb") as stream:
             stream.write(b"12345")
@@ -296,16 +316,19 @@ def test_not_twice_at_once(state_host, six, prune):
     assert result["failed"] and "nobody else who removes archives" in result["msg"]
 
 
-@pytest.mark.parametrize("options, words", [
-    ({}, "0 in all of them, which would give up every archive"),
-    ({"keep_last": "0", "keep_daily": 0}, "Say how many are to stay"),
-    ({"keep_last": 1, "keep_weekly": -1}, "keep_weekly: expected 0 or more archives, found -1"),
-    ({"keep_last": "many"}, "keep_last"),
-    ({"keep_last": 1, "env": "../x"}, "env '../x'"),
-    ({"keep_last": 1, "dest": "/nowhere/at/all"}, "backup folder /nowhere/at/all: expected a folder"),
-    ({"keep_last": 1, "verify": "some"}, "all, newest"),
-    ({"keep_last": 1, "root": "/nowhere"}, "a host that was set up"),
-])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({}, "0 in all of them, which would give up every archive"),
+        ({"keep_last": "0", "keep_daily": 0}, "Say how many are to stay"),
+        ({"keep_last": 1, "keep_weekly": -1}, "keep_weekly: expected 0 or more archives, found -1"),
+        ({"keep_last": "many"}, "keep_last"),
+        ({"keep_last": 1, "env": "../x"}, "env '../x'"),
+        ({"keep_last": 1, "dest": "/nowhere/at/all"}, "backup folder /nowhere/at/all: expected a folder"),
+        ({"keep_last": 1, "verify": "some"}, "all, newest"),
+        ({"keep_last": 1, "root": "/nowhere"}, "a host that was set up"),
+    ],
+)
 def test_bad_input(six, prune, state_host, options, words):
     result = prune(**options)
     assert result["failed"] and words in result["msg"]
@@ -345,7 +368,7 @@ def test_killed_at_every_step(state_host, six, prune, keys):
         listed = state_host.info(**asked)
         assert {backup["status"] for backup in listed} == {"verified"}, step
         assert of(listed)[:2] == six[:3:-1]
-        assert of(listed) == six[::-1][:len(listed)], "the oldest go first"
+        assert of(listed) == six[::-1][: len(listed)], "the oldest go first"
         if not died:
             break
         prune(keep_last=2, allowed_signers=keys.allowed())

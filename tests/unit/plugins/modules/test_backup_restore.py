@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The module backup_restore: what comes back, what is refused, and that an error leaves everything as it was."""
+
 from __future__ import annotations
 
 import contextlib
@@ -130,15 +131,21 @@ def fidelity_of(root):
                 content = fs.sha256_file(path)
             attributes = {name: os.getxattr(path, name, follow_symlinks=False) for name in os.listxattr(path, follow_symlinks=False)}
             found[os.path.relpath(path, root)] = (
-                status.st_mode, status.st_mtime_ns if name or folder != root else 0, status.st_uid, status.st_gid, status.st_nlink, content,
-                attributes)
+                status.st_mode,
+                status.st_mtime_ns if name or folder != root else 0,
+                status.st_uid,
+                status.st_gid,
+                status.st_nlink,
+                content,
+                attributes,
+            )
     return found
 
 
 def test_fidelity(state_host):
     for name in ("Case.txt", "case.txt", "back\\slash", "line\nbreak", "ünïcödé 😀", os.fsdecode(b"bytes\xff\xe9")):
         state_host.put("uploads/names/" + name, name.encode("utf-8", "surrogateescape"))
-    os.utime(state_host.put("uploads/ancient", b"1"), ns=(0, -10**18))
+    os.utime(state_host.put("uploads/ancient", b"1"), ns=(0, -(10**18)))
     os.utime(state_host.put("uploads/future", b"1"), ns=(0, 5 * 10**18))
     os.makedirs(state_host.path("uploads/empty"))
     os.symlink("/nowhere/at/all", state_host.path("uploads/dangling"))
@@ -211,13 +218,18 @@ def test_a_file_with_the_name_of_a_log_of_a_database_is_no_log(state_host, tmp_p
 
 def test_an_incomplete_archive_is_refused_under_whatever_name(state_host, tmp_path, snapshot, seal, monkeypatch):
     """Kept aside by a backup that failed, and renamed by somebody since."""
-    monkeypatch.setattr(archive_file_reader, "judge", lambda source, content, *_words: setattr(
-        content, "reason", "it changed while it was read" if source.name.endswith("rules.txt") else ""))
+    monkeypatch.setattr(
+        archive_file_reader,
+        "judge",
+        lambda source, content, *_words: setattr(
+            content, "reason", "it changed while it was read" if source.name.endswith("rules.txt") else ""
+        ),
+    )
     monkeypatch.setattr(archive_file_reader, "PAUSE", 0)
     assert state_host.backup()["failed"]
     monkeypatch.undo()
     aside = next(name for name in os.listdir(state_host.layout.backups) if name.endswith(".incomplete"))
-    archive = str(tmp_path / aside[:-len(".incomplete")])
+    archive = str(tmp_path / aside[: -len(".incomplete")])
     shutil.copy(os.path.join(state_host.layout.backups, aside), archive)
     seal(archive)
     before = snapshot(state_host.root)
@@ -300,12 +312,15 @@ def test_one_flipped_byte_is_always_caught_before_the_target_is_touched(state_ho
     assert not state_host.restore(archive).get("failed")
 
 
-@pytest.mark.parametrize("options, words", [
-    ({"components": ["secrets"]}, "'secrets'"),
-    ({"components": []}, "an empty list"),
-    ({"env": ""}, "env ''"),
-    ({"archive": "/nowhere.zip"}, "archive /nowhere.zip"),
-])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"components": ["secrets"]}, "'secrets'"),
+        ({"components": []}, "an empty list"),
+        ({"env": ""}, "env ''"),
+        ({"archive": "/nowhere.zip"}, "archive /nowhere.zip"),
+    ],
+)
 def test_bad_input(state_host, archive, snapshot, options, words):
     before = snapshot(state_host.root)
     result = state_host.restore(**{"archive": archive, **options})
@@ -427,8 +442,9 @@ def test_an_interrupted_restore_blocks_backups_until_the_next_restore(state_host
     done = state_host.restore(archive, components=["config"], safety_backup=False)
     assert done["undone"] == ["uploads", "logs"] and done["kept"] == [] and state_host.debris() == []
     after = snapshot(state_host.layout.shared)
-    assert {name: found for name, found in after.items() if "config" not in name} == \
-        {name: found for name, found in before.items() if "config" not in name}
+    assert {name: found for name, found in after.items() if "config" not in name} == {
+        name: found for name, found in before.items() if "config" not in name
+    }
     assert "restore_undone" in [event["what"] for event in history.events(state_host.layout)]
     assert not state_host.backup().get("failed")
 
@@ -869,8 +885,10 @@ def test_an_archive_that_somebody_made_anew_is_refused(state_host, signed, keys,
 def test_the_safety_backup_is_signed(state_host, archive, keys):
     result = state_host.restore(archive, sign_key=keys.private)
     asked = {"verify": "checksum", "allowed_signers": keys.allowed()}
-    assert {backup["archive"]: backup["status"] for backup in state_host.info(**asked)} \
-        == {archive: "unverified", result["safety_backup"]: "verified"}
+    assert {backup["archive"]: backup["status"] for backup in state_host.info(**asked)} == {
+        archive: "unverified",
+        result["safety_backup"]: "verified",
+    }
     assert not state_host.restore(result["safety_backup"], allowed_signers=keys.allowed()).get("failed")
 
 
@@ -878,8 +896,9 @@ def test_a_key_that_cannot_sign_stops_the_restore_before_it_begins(state_host, a
     before = snapshot(state_host.root)
     result = state_host.restore(archive, sign_key=keys.make("locked", passphrase="something long"))
     assert result["failed"] and "a private key without a passphrase" in result["msg"]
-    assert {name: facts for name, facts in snapshot(state_host.root).items() if name not in (".", "state")} \
-        == {name: facts for name, facts in before.items() if name not in (".", "state")}
+    assert {name: facts for name, facts in snapshot(state_host.root).items() if name not in (".", "state")} == {
+        name: facts for name, facts in before.items() if name not in (".", "state")
+    }
 
 
 def test_what_was_written_later_is_signed_too_and_nothing_of_the_first_backup_is_left(state_host, archive, keys, monkeypatch):

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The module backup_restore with a service that runs: stopped for the swap only, judged, and put back when it is not well."""
+
 from __future__ import annotations
 
 import datetime
@@ -70,8 +71,15 @@ class Site:
         return self._run(backup, {"root": self.host.root, "env": "production", **options})["archive"]
 
     def options(self, archive, **options):
-        return {"root": self.host.root, "env": "production", "archive": archive, "service": "mobius", "ready_timeout": HANG,
-                "checks": self.host.raw_checks, **options}
+        return {
+            "root": self.host.root,
+            "env": "production",
+            "archive": archive,
+            "service": "mobius",
+            "ready_timeout": HANG,
+            "checks": self.host.raw_checks,
+            **options,
+        }
 
     def restore(self, archive=None, check=False, **options):
         return self._run(backup_restore, self.options(archive, **options), check)
@@ -350,10 +358,24 @@ def test_a_watch_is_ended_and_does_not_roll_back(site, archive, wait_until):
     site.host.store.point("r2")
     site.service.restart()
     wait_until(site.health)
-    watch = watch_control.start(site.layout, {
-        "env": "production", "service": "mobius", "checks": site.host.checks, "duration": 10 * HANG, "interval": 0.1, "retry_interval": 0.1,
-        "initial_delay": 0, "failure_threshold": 1, "error_threshold": 1, "restart_limit": 9, "auto_rollback": True,
-        "ready_timeout": HANG}, watcher)
+    watch = watch_control.start(
+        site.layout,
+        {
+            "env": "production",
+            "service": "mobius",
+            "checks": site.host.checks,
+            "duration": 10 * HANG,
+            "interval": 0.1,
+            "retry_interval": 0.1,
+            "initial_delay": 0,
+            "failure_threshold": 1,
+            "error_threshold": 1,
+            "restart_limit": 9,
+            "auto_rollback": True,
+            "ready_timeout": HANG,
+        },
+        watcher,
+    )
     result = site.restore(archive)
     assert result["watch"] == watch.id and watch.state()["verdict"] == "inconclusive"
     assert f"superseded by a restore of {os.path.basename(archive)}" in watch.state()["trigger"]
@@ -451,12 +473,15 @@ def test_code_and_data_stay_together(site, bad, monkeypatch, killed):
     assert site.host.statuses() == {"r1": "verified", "r2": "verified"}
 
 
-@pytest.mark.parametrize("options, words", [
-    ({"service": "other"}, "service other: expected a service that was set up"),
-    ({"release_id": "r9"}, "release r9: expected one of r1"),
-    ({"release_id": "r1", "service": None}, "'release_id'"),
-    ({"checks": [{"url": "ftp://x"}]}, "http://"),
-])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"service": "other"}, "service other: expected a service that was set up"),
+        ({"release_id": "r9"}, "release r9: expected one of r1"),
+        ({"release_id": "r1", "service": None}, "'release_id'"),
+        ({"checks": [{"url": "ftp://x"}]}, "http://"),
+    ],
+)
 def test_bad_input(site, archive, snapshot, options, words):
     before = snapshot(site.layout.shared)
     result = site.restore(archive, **options)
@@ -468,8 +493,9 @@ def migrated(site, release_id, state="done", after=60, **facts):
     """Let a release count as migrated so many seconds after now; going back from it writes into the data that it was undone."""
     undo = [sys.executable, "-c", "open('../../shared/data/undone', 'a').write('x')"]
     when = clock.iso(clock.now() + datetime.timedelta(seconds=after))
-    site.host.store.save({**site.host.store.get(release_id), "migrated": {
-        "state": state, "up": ["true"], "down": undo, "timeout": 5, "when": when, **facts}})
+    site.host.store.save(
+        {**site.host.store.get(release_id), "migrated": {"state": state, "up": ["true"], "down": undo, "timeout": 5, "when": when, **facts}}
+    )
 
 
 def state_of(site, release_id):
@@ -482,8 +508,10 @@ def gone_to(site, release_id):
     site.service.restart()
 
 
-@pytest.mark.parametrize("state, after, left", [
-    ("done", 60, "undone"), ("running", 60, "undone"), ("undoing", 60, "undoing"), ("done", -60, "done"), ("undone", 60, "undone")])
+@pytest.mark.parametrize(
+    "state, after, left",
+    [("done", 60, "undone"), ("running", 60, "undone"), ("undoing", 60, "undoing"), ("done", -60, "done"), ("undone", 60, "undone")],
+)
 def test_a_release_that_was_migrated_later_does_not_count_as_migrated(site, state, after, left):
     archive = site.backup()
     migrated(site, "r1", state, after)
@@ -539,8 +567,9 @@ def test_when_it_cannot_be_undone_code_and_data_have_gone_back_and_that_is_said(
     assert site.host.statuses() == {"r1": "verified", "r2": "rolled_back"}
 
 
-@pytest.mark.parametrize("owner, name", [
-    (readiness, "ready"), (Serving, "mark"), (migration, "_note"), (restore_recovery, "save_replaced")])
+@pytest.mark.parametrize(
+    "owner, name", [(readiness, "ready"), (Serving, "mark"), (migration, "_note"), (restore_recovery, "save_replaced")]
+)
 def test_killed_at_its_end_the_migration_does_not_count_in_the_end(site, archive, monkeypatch, owner, name):
     migrated(site, "r1")
     site.killed(archive, monkeypatch, owner, name)
@@ -585,9 +614,11 @@ class External:
     def __init__(self, site, folder):
         self.site, self.path = site, folder / "elsewhere"
         self.command = folder / "store.py"
-        self.command.write_text("import sys\nname, path = sys.argv[1:]\nif name == 'dump': print(open(path).read(), end='')\nelse:\n"
-                                " text = sys.stdin.read()\n if 'refused' in text: sys.exit('role shop does not exist')\n"
-                                " open(path, 'w').write(text)\n")
+        self.command.write_text(
+            "import sys\nname, path = sys.argv[1:]\nif name == 'dump': print(open(path).read(), end='')\nelse:\n"
+            " text = sys.stdin.read()\n if 'refused' in text: sys.exit('role shop does not exist')\n"
+            " open(path, 'w').write(text)\n"
+        )
         self.set()
 
     def set(self, **other):

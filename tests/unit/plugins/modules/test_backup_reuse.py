@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Full archives at incremental cost: what is copied from the archive before, what is read anew, and how it is packed."""
+
 from __future__ import annotations
 
 import datetime
@@ -25,8 +26,9 @@ from ansible_collections.mobius.ops.plugins.module_utils._core import clock, thr
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import COMPONENTS
 
 REST = 1_700_000_000_000_000_000
-TEXT = b"".join(b"%d GET /api/render/%d/status 200 in %d ms\n" % (number, number * 7919 % 9973, number * 31 % 777)
-                for number in range(90_000))
+TEXT = b"".join(
+    b"%d GET /api/render/%d/status 200 in %d ms\n" % (number, number * 7919 % 9973, number * 31 % 777) for number in range(90_000)
+)
 
 
 def manifest_of(archive):
@@ -251,8 +253,9 @@ def test_a_database_at_rest_is_copied_and_one_in_use_is_not(filled):
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("CREATE TABLE IF NOT EXISTS more (a)")
     database.close()
-    holder = subprocess.Popen([sys.executable, "-c", HOLDER, filled.path("database/mobius.db")], stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, filled.path("database/mobius.db")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert holder.stdout.readline() == b"ready\n"
     paths = [path for path, entry in entries_of(made(filled)["archive"]).items() if entry.get("sqlite")]
     assert len(paths) == 1
@@ -291,7 +294,7 @@ def test_libraries(monkeypatch):
 def test_large_content_is_tried_in_several_places(filled, size):
     """A text behind the picture in its head still shrinks, and what is packed but for its head does not."""
     noise = random.Random(3).randbytes(size)
-    filled.put("uploads/text behind a picture", noise[:size // 5] + TEXT[:size - size // 5])
+    filled.put("uploads/text behind a picture", noise[: size // 5] + TEXT[: size - size // 5])
     filled.put("uploads/packed behind a text", TEXT[:4000] + noise[4000:])
     archive = made(filled, level=5)["archive"]
     with zipfile.ZipFile(archive) as opened:
@@ -370,12 +373,13 @@ def test_a_json_store_that_is_rewritten_in_place_is_a_whole_document(filled):
 def test_a_whole_json_store_of_any_size_is_taken_without_a_word(filled, megabytes):
     """Parsed as one block, as several, or judged by its ends; once, ten thousand projects were taken for a torn file."""
     project = json.dumps({"name": "x" * 200}).encode()
-    filled.put("database/projects.json", b'{"projects": [' + b",".join([project] * int(megabytes * 2 ** 20 / len(project))) + b"]}\n")
+    filled.put("database/projects.json", b'{"projects": [' + b",".join([project] * int(megabytes * 2**20 / len(project))) + b"]}\n")
     assert made(filled)["problems"] == []
 
 
-@pytest.mark.parametrize("content", [
-    b'{"half": ', b"[" + b"1," * 3_000_000, b"[" * 200_000, b"[" + b"1," * 1_000_000 + b"1", b"[" + b"1," * 1_000_000 + b"}]"])
+@pytest.mark.parametrize(
+    "content", [b'{"half": ', b"[" + b"1," * 3_000_000, b"[" * 200_000, b"[" + b"1," * 1_000_000 + b"1", b"[" + b"1," * 1_000_000 + b"}]"]
+)
 def test_a_json_store_that_is_torn_whenever_it_was_just_written_makes_the_backup_incomplete(filled, monkeypatch, content):
     monkeypatch.setattr(archive_file_reader, "PAUSE", 0)
     monkeypatch.setattr(archive_file_reader, "writes_now", lambda _status: True)

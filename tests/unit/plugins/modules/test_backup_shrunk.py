@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Backups of a component that lost most of what it held, as when its disk is not mounted."""
+
 from __future__ import annotations
 
 import os
@@ -22,17 +23,20 @@ def hours(monkeypatch):
     def later():
         passed.append(None)
         monkeypatch.setattr(clock, "now", lambda: clock.from_stamp(f"20261104_{len(passed):02}0000"))
+
     return later
 
 
 @pytest.fixture
 def make(state_host, hours):
     """Makes an archive, an hour after the one before."""
+
     def archive(**options):
         hours()
         result = state_host.backup(**options)
         assert result["status"] == "verified", result
         return result
+
     return archive
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Sparse files: only what they hold on the disk counts, and a hole comes back as a hole."""
+
 from __future__ import annotations
 
 import collections
@@ -46,8 +47,10 @@ def held(path):
 @pytest.fixture
 def sparse(state_host):
     """A host with 256 MB in four files that hold hardly anything."""
-    paths = [put_sparse(state_host, name, size, data) for name, size, data in zip(
-        NAMES, (128 * MB, 64 * MB + 1, MB // 2, 64 * MB), (os.urandom(10_000), b"", os.urandom(5_000), b"x"))]
+    paths = [
+        put_sparse(state_host, name, size, data)
+        for name, size, data in zip(NAMES, (128 * MB, 64 * MB + 1, MB // 2, 64 * MB), (os.urandom(10_000), b"", os.urandom(5_000), b"x"))
+    ]
     if any(held(path) > 64 * 1024 for path in paths):
         pytest.skip("the file system of the test has no holes")
     return state_host

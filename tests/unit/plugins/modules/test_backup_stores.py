@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Databases and stores of several files in a backup: what is at rest comes back as it was, and nothing torn is called verified."""
+
 from __future__ import annotations
 
 import contextlib
@@ -197,8 +198,11 @@ def test_a_store_that_changes_once_is_taken_as_one_state(state_host, monkeypatch
     assert calls and result["problems"] == []
     with zipfile.ZipFile(result["archive"]) as archive:
         found = {name: archive.read(name) for name in archive.namelist() if name.startswith("database/vault")}
-    live = {name: read(state_host.path(name)) for name in (f"database/{each}" for each in os.listdir(state_host.path("database")))
-            if name.startswith("database/vault")}
+    live = {
+        name: read(state_host.path(name))
+        for name in (f"database/{each}" for each in os.listdir(state_host.path("database")))
+        if name.startswith("database/vault")
+    }
     assert found == live
 
 
@@ -314,8 +318,12 @@ def test_a_database_with_the_applications_own_collation_is_taken_by_sqlite_also_
     path = state_host.path("database/a.db")
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.create_collation("icu", lambda one, other: (one < other) - (one > other))
-        for statement in ("PRAGMA journal_mode=wal", "CREATE TABLE t (x TEXT COLLATE icu)", "CREATE INDEX i ON t (x)",
-                          "INSERT INTO t VALUES ('a'), ('b')"):
+        for statement in (
+            "PRAGMA journal_mode=wal",
+            "CREATE TABLE t (x TEXT COLLATE icu)",
+            "CREATE INDEX i ON t (x)",
+            "INSERT INTO t VALUES ('a'), ('b')",
+        ):
             connection.execute(statement)
         for options in ({}, {"allow_changed": True}):
             result = made(state_host, **options)
@@ -334,10 +342,13 @@ def test_damage_in_such_a_database_is_a_problem(state_host):
 
 
 WHOLE = {
-    "byte-order mark": b"\xef\xbb\xbf" + b'{"a": 1}', "UTF-16": '{"a": 1}'.encode("utf-16"),
+    "byte-order mark": b"\xef\xbb\xbf" + b'{"a": 1}',
+    "UTF-16": '{"a": 1}'.encode("utf-16"),
     "lines": b'{"a": 1}\n{"a": 2}\n',
-    "comments": b'// mine\n{"a": 1} // that is all\n', "empty": b"",
-    "nested": b"[" * 3000 + b"]" * 3000, "number": b"[" + b"7" * 5000 + b"]",
+    "comments": b'// mine\n{"a": 1} // that is all\n',
+    "empty": b"",
+    "nested": b"[" * 3000 + b"]" * 3000,
+    "number": b"[" + b"7" * 5000 + b"]",
     "not": b"no JSON at all",
 }
 
@@ -359,8 +370,9 @@ def test_a_json_store_that_is_cut_and_rests_is_taken_with_a_warning(state_host):
     assert result["warnings"] == ["database/projects.json does not end as a JSON document does; it rests, so it was taken as it is"]
 
 
-@pytest.mark.parametrize("content", [b"\xef\xbb\xbf{" + b" " * 5000 + b"}\n", ("[" + " " * 3000 + "]").encode("utf-16"),
-                                     b"{" + b" " * (3 * 2048 - 2) + b"}\n"])
+@pytest.mark.parametrize(
+    "content", [b"\xef\xbb\xbf{" + b" " * 5000 + b"}\n", ("[" + " " * 3000 + "]").encode("utf-16"), b"{" + b" " * (3 * 2048 - 2) + b"}\n"]
+)
 def test_a_json_store_above_what_is_parsed_is_judged_by_its_ends(state_host, monkeypatch, content):
     """Exactly some blocks and one byte more, a byte-order mark, and UTF-16: on 8a3192d these were torn."""
     monkeypatch.setattr(torn_json, "PARSED", 1024)
@@ -370,8 +382,7 @@ def test_a_json_store_above_what_is_parsed_is_judged_by_its_ends(state_host, mon
     assert made(state_host)["problems"] == []
 
 
-@pytest.mark.parametrize("nanoseconds, age, rests", [
-    (0, 0.1, False), (0, 1.9, False), (0, 2.1, True), (1, 0.01, False), (1, 0.1, True)])
+@pytest.mark.parametrize("nanoseconds, age, rests", [(0, 0.1, False), (0, 1.9, False), (0, 2.1, True), (1, 0.01, False), (1, 0.1, True)])
 def test_rest_takes_longer_where_times_are_whole_seconds(monkeypatch, nanoseconds, age, rests):
     changed = 1_800_000_000 * 10**9 + nanoseconds
     monkeypatch.setattr(archive_file_reader.time, "time_ns", lambda: changed + int(age * 1e9))
@@ -389,8 +400,9 @@ def test_a_change_within_the_same_second_is_seen_where_times_are_whole_seconds(s
     def rounded(status):
         if status.st_ino != lstat(path).st_ino:
             return status
-        return os.stat_result((*status[:7], second, second, second), dict.fromkeys(
-            ("st_atime_ns", "st_mtime_ns", "st_ctime_ns"), second * 10**9))
+        return os.stat_result(
+            (*status[:7], second, second, second), dict.fromkeys(("st_atime_ns", "st_mtime_ns", "st_ctime_ns"), second * 10**9)
+        )
 
     monkeypatch.setattr(archive_file_reader.os, "fstat", lambda descriptor: rounded(fstat(descriptor)))
     monkeypatch.setattr(archive_file_reader.time, "time_ns", lambda: second * 10**9 + 10**8)

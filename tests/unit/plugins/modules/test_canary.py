@@ -1,4 +1,5 @@
 """What one release has stored, a later one has to show: left once, looked for after each switch."""
+
 from __future__ import annotations
 
 import json
@@ -11,10 +12,13 @@ from ansible_collections.mobius.ops.plugins.module_utils._core.errors import Inp
 from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import canaries
 from ansible_collections.mobius.ops.plugins.modules import canary
 
-LEAVE = [{"name": "canary picture", "url": "/images", "upload": {"field": "file"}, "key_header": "X-Key",
-          "capture": {"id": "images[-1].id"}}]
-LOOK = [{"name": "canary listed", "url": "/images", "json": ["images[?id == '{id}']"]},
-        {"name": "canary served", "url": "/images/{id}", "same_as": "canary picture"}]
+LEAVE = [
+    {"name": "canary picture", "url": "/images", "upload": {"field": "file"}, "key_header": "X-Key", "capture": {"id": "images[-1].id"}}
+]
+LOOK = [
+    {"name": "canary listed", "url": "/images", "json": ["images[?id == '{id}']"]},
+    {"name": "canary served", "url": "/images/{id}", "same_as": "canary picture"},
+]
 
 
 class Application:
@@ -51,8 +55,22 @@ def ask(host, web, application):
     host.live("r1")
 
     def run(state="found", check_mode=False, **options):
-        return canary.run({"root": host.root, "state": state, "leave": LEAVE, "look": LOOK, "base_url": web.base, "timeout": HANG,
-                           "attempts": 1, "headers": {}, "secret_headers": {"X-Key": "secret-key"}, **options}, check_mode)[:2]
+        return canary.run(
+            {
+                "root": host.root,
+                "state": state,
+                "leave": LEAVE,
+                "look": LOOK,
+                "base_url": web.base,
+                "timeout": HANG,
+                "attempts": 1,
+                "headers": {},
+                "secret_headers": {"X-Key": "secret-key"},
+                **options,
+            },
+            check_mode,
+        )[:2]
+
     return run
 
 
@@ -68,10 +86,13 @@ def test_it_is_left_once_and_found_by_later_releases(host, ask, application, sta
     assert path.stat().st_mode & 0o777 == 0o600 and "secret-key" not in path.read_text()
 
 
-@pytest.mark.parametrize("damage, words", [
-    (dict.clear, r"canary listed \(.*; canary served \(status 404 instead of 200"),
-    (lambda pictures: pictures.update({"1": b"other"}), r"canary served \(5 bytes that are not those that were uploaded\)"),
-])
+@pytest.mark.parametrize(
+    "damage, words",
+    [
+        (dict.clear, r"canary listed \(.*; canary served \(status 404 instead of 200"),
+        (lambda pictures: pictures.update({"1": b"other"}), r"canary served \(5 bytes that are not those that were uploaded\)"),
+    ],
+)
 def test_a_release_that_does_not_show_it_is_refused(host, ask, application, damage, words):
     ask()
     host.live("r2")
@@ -87,8 +108,9 @@ def test_a_release_that_does_not_show_it_is_refused(host, ask, application, dama
     assert ask()[1]["canary"] == "found"
 
 
-@pytest.mark.parametrize("status, key, words", [
-    (401, {}, "no header X-Key was given"), (500, {"X-Key": "secret-key"}, "status 500 instead of 200")])
+@pytest.mark.parametrize(
+    "status, key, words", [(401, {}, "no header X-Key was given"), (500, {"X-Key": "secret-key"}, "status 500 instead of 200")]
+)
 def test_when_nothing_can_be_stored_that_is_told_and_refuses_no_release(ask, application, status, key, words):
     application.refuses = status
     changed, result = ask(secret_headers=key)
@@ -115,10 +137,16 @@ def test_a_mistake_in_a_step_is_told_before_anything_is_sent(ask, application):
     assert not application.pictures
 
 
-@pytest.mark.parametrize("components, made, stays", [
-    (["logs"], None, True), (["config"], "2000-01-01T00:00:00Z", True), (["database"], "2000-01-01T00:00:00Z", False),
-    (["uploads"], None, False), (["database", "uploads"], "2999-01-01T00:00:00Z", True),
-])
+@pytest.mark.parametrize(
+    "components, made, stays",
+    [
+        (["logs"], None, True),
+        (["config"], "2000-01-01T00:00:00Z", True),
+        (["database"], "2000-01-01T00:00:00Z", False),
+        (["uploads"], None, False),
+        (["database", "uploads"], "2999-01-01T00:00:00Z", True),
+    ],
+)
 def test_data_of_before_it_does_not_have_it(host, ask, components, made, stays):
     ask()
     canaries.after_restore(host.layout, components, made)

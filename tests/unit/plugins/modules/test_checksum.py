@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The module checksum on real files, and against the real sha256sum."""
+
 from __future__ import annotations
 
 import hashlib
@@ -59,13 +60,16 @@ def test_check_mode_writes_nothing(run_module, files, tmp_path, snapshot):
     assert snapshot(tmp_path) == before
 
 
-@pytest.mark.parametrize("damage, status, words", [
-    (lambda path: pathlib.Path(path).write_bytes(b"x"), "mismatch", "another content"),
-    (lambda path: os.unlink(path + ".sha256"), "missing_sidecar", "no sidecar"),
-    (os.unlink, "missing_file", "no such file"),
-    (lambda path: pathlib.Path(path + ".sha256").write_text("nonsense\n"), "malformed_sidecar", "a sidecar without a line"),
-    (lambda path: os.rename(path + ".sha256.upper", path + ".sha256"), "malformed_sidecar", "a sidecar without a line"),
-])
+@pytest.mark.parametrize(
+    "damage, status, words",
+    [
+        (lambda path: pathlib.Path(path).write_bytes(b"x"), "mismatch", "another content"),
+        (lambda path: os.unlink(path + ".sha256"), "missing_sidecar", "no sidecar"),
+        (os.unlink, "missing_file", "no such file"),
+        (lambda path: pathlib.Path(path + ".sha256").write_text("nonsense\n"), "malformed_sidecar", "a sidecar without a line"),
+        (lambda path: os.rename(path + ".sha256.upper", path + ".sha256"), "malformed_sidecar", "a sidecar without a line"),
+    ],
+)
 def test_verified_names_what_is_bad(run_module, files, damage, status, words):
     run_module(checksum, {"paths": files})
     with open(files[1] + ".sha256") as stream, open(files[1] + ".sha256.upper", "w") as upper:
@@ -102,11 +106,21 @@ def test_no_paths(run_module):
 
 
 FORMS = {
-    "binary": "{digest} *{name}\n", "line ends of Windows": "{digest}  {name}\r\n", "upper case": "{upper}  {name}\n",
-    "tag": "SHA256 ({name}) = {digest}\n", "tag in upper case": "SHA256 ({name}) = {upper}\r\n", "OpenSSL": "SHA256({name})= {digest}\n",
-    "dot": "{digest}  ./{name}\n", "absolute": "{digest}  {folder}/{name}\n", "tag, absolute": "SHA256 ({folder}/{name}) = {digest}\n",
-    "no end": "{digest}  {name}", "blank lines": "\n{digest}  {name}\n\n", "comment": "# made by a tool\n{digest}  {name}\n",
-    "several": "{other}  other\n{digest}  {name}\n", "twice": "{digest}  {name}\n{digest}  ./{name}\n", "indented": "  {digest}  {name}\n",
+    "binary": "{digest} *{name}\n",
+    "line ends of Windows": "{digest}  {name}\r\n",
+    "upper case": "{upper}  {name}\n",
+    "tag": "SHA256 ({name}) = {digest}\n",
+    "tag in upper case": "SHA256 ({name}) = {upper}\r\n",
+    "OpenSSL": "SHA256({name})= {digest}\n",
+    "dot": "{digest}  ./{name}\n",
+    "absolute": "{digest}  {folder}/{name}\n",
+    "tag, absolute": "SHA256 ({folder}/{name}) = {digest}\n",
+    "no end": "{digest}  {name}",
+    "blank lines": "\n{digest}  {name}\n\n",
+    "comment": "# made by a tool\n{digest}  {name}\n",
+    "several": "{other}  other\n{digest}  {name}\n",
+    "twice": "{digest}  {name}\n{digest}  ./{name}\n",
+    "indented": "  {digest}  {name}\n",
 }
 
 
@@ -116,8 +130,9 @@ def test_every_form_that_sha256sum_accepts_is_accepted(run_module, tmp_path, for
     (tmp_path / "other").write_bytes(b"other")
     (tmp_path / name).write_bytes(b"content")
     digest, other = (hashlib.sha256(content).hexdigest() for content in (b"content", b"other"))
-    (tmp_path / (name + ".sha256")).write_bytes(FORMS[form].format(
-        digest=digest, upper=digest.upper(), other=other, name=name, folder=tmp_path).encode())
+    (tmp_path / (name + ".sha256")).write_bytes(
+        FORMS[form].format(digest=digest, upper=digest.upper(), other=other, name=name, folder=tmp_path).encode()
+    )
     accepted = subprocess.run(["sha256sum", "-c", name + ".sha256"], cwd=tmp_path, check=False, stdout=subprocess.DEVNULL)
     assert accepted.returncode == 0
     assert statuses(run_module(checksum, {"paths": [str(tmp_path / name)], "state": "verified"})) == ["ok"]
@@ -125,8 +140,20 @@ def test_every_form_that_sha256sum_accepts_is_accepted(run_module, tmp_path, for
     assert statuses(run_module(checksum, {"paths": [str(tmp_path / name)], "state": "verified"})) == ["mismatch"]
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "{digest}\n", "{digest}  other.zip\n", "{digest}  a.zip.old\n", "{digest}0  a.zip\n",
-                                  "MD5 (a.zip) = {digest}\n", "{digest}  a.zip\n{wrong}  a.zip\n", "{digest}  a.zip/b\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "nonsense",
+        "{digest}\n",
+        "{digest}  other.zip\n",
+        "{digest}  a.zip.old\n",
+        "{digest}0  a.zip\n",
+        "MD5 (a.zip) = {digest}\n",
+        "{digest}  a.zip\n{wrong}  a.zip\n",
+        "{digest}  a.zip/b\n",
+    ],
+)
 def test_a_sidecar_without_one_digest_of_the_file_is_malformed(run_module, tmp_path, text):
     (tmp_path / "a.zip").write_bytes(b"content")
     digest = hashlib.sha256(b"content").hexdigest()

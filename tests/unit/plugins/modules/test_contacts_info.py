@@ -1,12 +1,15 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Who is on call, through the module."""
+
 from __future__ import annotations
 
 from ansible_collections.mobius.ops.plugins.modules import contacts_info
 
-CONTACTS = {"channels": {"phone": {"fallback": "mail"}, "mail": {}}, "people": {
-    "anna": {"name": "Anna Berg", "channels": ["phone"]}, "bert": {"name": "Bert Holm"}}}
+CONTACTS = {
+    "channels": {"phone": {"fallback": "mail"}, "mail": {}},
+    "people": {"anna": {"name": "Anna Berg", "channels": ["phone"]}, "bert": {"name": "Bert Holm"}},
+}
 ONCALL = {"sre": {"people": ["anna", "bert"], "time_zone": "Europe/Berlin", "start": "2026-11-02"}}
 ESCALATION = {"1": [{"after": 0, "notify": ["sre"]}, {"after": 15, "notify": ["mail"]}], "3": [{"after": 120, "notify": ["sre"]}]}
 ALL = {"contacts": CONTACTS, "oncall": ONCALL, "escalation": ESCALATION}
@@ -16,26 +19,43 @@ def test_who_is_on_call_and_until_when(run_module):
     result = run_module(contacts_info, {**ALL, "at": "2026-11-03T12:00:00Z"})
     assert result["reachable"] and not result["changed"]
     assert result["message"] == "On call: sre: Anna Berg until Mon 2026-11-09 09:00 CET, then Bert Holm."
-    assert result["oncall"] == [{"schedule": "sre", "person": "anna", "name": "Anna Berg", "channels": ["phone"], "then": "bert",
-                                 "until": "2026-11-09T08:00:00Z", "until_local": "Mon 2026-11-09 09:00 CET"}]
+    assert result["oncall"] == [
+        {
+            "schedule": "sre",
+            "person": "anna",
+            "name": "Anna Berg",
+            "channels": ["phone"],
+            "then": "bert",
+            "until": "2026-11-09T08:00:00Z",
+            "until_local": "Mon 2026-11-09 09:00 CET",
+        }
+    ]
     assert [(each["severity"], each["level"], each["after"], each["channels"]) for each in result["levels"]] == [
-        (1, 1, 0, ["phone"]), (1, 2, 15, ["mail"]), (3, 1, 120, ["phone"])]
-    assert result["page"] == "\n".join([
-        "On call",
-        "  schedule  person     until                     then       channels",
-        "  sre       Anna Berg  Mon 2026-11-09 09:00 CET  Bert Holm  phone",
-        "Escalation",
-        "  severity  level  after    notify  reaches now",
-        "  1         1      0 min    sre     phone",
-        "  1         2      15 min   mail    mail",
-        "  3         1      120 min  sre     phone"])
+        (1, 1, 0, ["phone"]),
+        (1, 2, 15, ["mail"]),
+        (3, 1, 120, ["phone"]),
+    ]
+    assert result["page"] == "\n".join(
+        [
+            "On call",
+            "  schedule  person     until                     then       channels",
+            "  sre       Anna Berg  Mon 2026-11-09 09:00 CET  Bert Holm  phone",
+            "Escalation",
+            "  severity  level  after    notify  reaches now",
+            "  1         1      0 min    sre     phone",
+            "  1         2      15 min   mail    mail",
+            "  3         1      120 min  sre     phone",
+        ]
+    )
 
 
 def test_a_chain_that_reaches_nobody_is_told(run_module):
     result = run_module(contacts_info, {**ALL, "at": "2026-11-10 12:00"})
     assert not result["reachable"] and result["page"].count("nobody: skipped at once") == 2
-    assert result["message"] == ("On call: sre: Bert Holm until Mon 2026-11-16 09:00 CET, then Anna Berg. Severity 3 reaches nobody. "
-                                 "Add a level that always reaches a channel.")
+    assert result["message"] == (
+        "On call: sre: Bert Holm until Mon 2026-11-16 09:00 CET, then Anna Berg. Severity 3 reaches nobody. "
+        "Add a level that always reaches a channel."
+    )
     result = run_module(contacts_info, {**ALL, "at": "2026-10-10 12:00"})
     assert result["message"].startswith("On call: sre: nobody until Mon 2026-11-02 09:00 CET. Severity 3 reaches nobody.")
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Every record of a set-up root, damaged in every way that is known: each module says so in a sentence, and the status still works."""
+
 from __future__ import annotations
 
 import json
@@ -33,22 +34,67 @@ from ansible_collections.mobius.ops.plugins.modules import (
 
 #: Each damage is tried on every so-manieth module, each time on others; the fuzz tests try all.
 PART = 10
-WATCH = {"service": "mobius", "duration": 60.0, "interval": 60.0, "retry_interval": 1.0, "initial_delay": 0.0, "failure_threshold": 3,
-         "error_threshold": 5, "restart_limit": 3, "recovery_threshold": 2, "auto_rollback": True, "ready_timeout": 1.0, "env": "local",
-         "requests": 1, "metrics_interval": 0.0, "thresholds": {}, "keep": 0}
+WATCH = {
+    "service": "mobius",
+    "duration": 60.0,
+    "interval": 60.0,
+    "retry_interval": 1.0,
+    "initial_delay": 0.0,
+    "failure_threshold": 3,
+    "error_threshold": 5,
+    "restart_limit": 3,
+    "recovery_threshold": 2,
+    "auto_rollback": True,
+    "ready_timeout": 1.0,
+    "env": "local",
+    "requests": 1,
+    "metrics_interval": 0.0,
+    "thresholds": {},
+    "keep": 0,
+}
 DOWN = [{"name": "h", "url": "http://127.0.0.1:1/", "timeout": 1}]
 SETUP = {"name": "mobius", "manager": "process", "command": ["true"], "host": "127.0.0.1"}
 
 #: Paths below the root.
-RECORDS = ("state/service/mobius/spec.json", "state/service/mobius/status.json", "state/service/mobius/started.json",
-           "state/service/mobius/busy.json", "state/watch/*/spec.json", "state/watch/*/state.json", "state/baseline.json",
-           "state/lock/deploy.json", "state/shared.json", "state/external.json", "state/canary.json", "state/drill.json",
-           "state/restore.staging.json", "state/restore.swapping.json", "state/restore.trial.json", "state/restore.saving.json",
-           "state/restore.copy.json", "state/history.jsonl", "releases/r1/.release.json", "releases/r2/.release.json",
-           "releases/r2/.assets.json", "incidents/*.json", "current", "state/switch.lock", "state/switch.json", "state/env.json",
-           "monitor_logs/*.jsonl", "state/logs.json", "state/maintenance.json", "state/cleanup/*.json", "state/notify.json",
-           "state/notify_urls.json", "state/outbox/*-1.json", "state/outbox/*.0.mail.json", "state/schedule.json",
-           "state/schedule/*.json", "state/metrics/*.jsonl")
+RECORDS = (
+    "state/service/mobius/spec.json",
+    "state/service/mobius/status.json",
+    "state/service/mobius/started.json",
+    "state/service/mobius/busy.json",
+    "state/watch/*/spec.json",
+    "state/watch/*/state.json",
+    "state/baseline.json",
+    "state/lock/deploy.json",
+    "state/shared.json",
+    "state/external.json",
+    "state/canary.json",
+    "state/drill.json",
+    "state/restore.staging.json",
+    "state/restore.swapping.json",
+    "state/restore.trial.json",
+    "state/restore.saving.json",
+    "state/restore.copy.json",
+    "state/history.jsonl",
+    "releases/r1/.release.json",
+    "releases/r2/.release.json",
+    "releases/r2/.assets.json",
+    "incidents/*.json",
+    "current",
+    "state/switch.lock",
+    "state/switch.json",
+    "state/env.json",
+    "monitor_logs/*.jsonl",
+    "state/logs.json",
+    "state/maintenance.json",
+    "state/cleanup/*.json",
+    "state/notify.json",
+    "state/notify_urls.json",
+    "state/outbox/*-1.json",
+    "state/outbox/*.0.mail.json",
+    "state/schedule.json",
+    "state/schedule/*.json",
+    "state/metrics/*.jsonl",
+)
 
 
 class Used(t.NamedTuple):
@@ -79,8 +125,7 @@ def used(host, run_module) -> Used:
     ongoing_work.save_check(service, {**health.normalize_all(DOWN)[0], "jobs": "jobs"})
     with fs.open_umask():
         fs.write_json(latency_baseline._path(host.layout), {"release": "r1", "when": "2026-01-01T00:00:00Z", "checks": {"h": [1.0, 2.0]}})
-        fs.write_json(canaries._path(host.layout), {"created": "2026-01-01T00:00:00Z", "release": "r1", "values": {"a": 1},
-                                                      "uploaded": {}})
+        fs.write_json(canaries._path(host.layout), {"created": "2026-01-01T00:00:00Z", "release": "r1", "values": {"a": 1}, "uploaded": {}})
     fs.write_json(host.layout.path("state", "drill.json"), {"scratch": os.path.join(host.root, ".drill-20260101_000000-00000000")})
     assets.own(host.layout, "r2", ["client"])
     incidents.open_incident(host.layout, {"title": "It is down", "severity": 2, "env": "local", "evidence": {"console": ["a line"]}})
@@ -99,8 +144,9 @@ def used(host, run_module) -> Used:
     run_module(log_report, {"root": host.root})
     with host.store.switching():
         pass
-    deploy_lock.DeployLock(host.layout).hold({
-        "owner": "ada", "reason": "test", "env": "local", "host": "laptop", "process": "", "expiry": 1e6})
+    deploy_lock.DeployLock(host.layout).hold(
+        {"owner": "ada", "reason": "test", "env": "local", "host": "laptop", "process": "", "expiry": 1e6}
+    )
     return Used(host, archive)
 
 
@@ -130,7 +176,7 @@ def test_the_root_of_these_tests_has_every_record_and_is_well_understood(used, r
 def test_a_damaged_record_makes_no_module_crash_or_hang(used, run_module, record):
     path, faults, runs, every = used.path(record), [], 0, list(records.calls(used.host.root, used.host.port, used.archive).items())
     for number, (damage, content) in enumerate(corruption.damages(path), RECORDS.index(record)):
-        for name, (module, args, check) in every[number % PART::PART]:
+        for name, (module, args, check) in every[number % PART :: PART]:
             with corruption.instead(path, content):
                 wrong, _result = attempted(run_module, module, args, check)
             runs += 1
@@ -140,8 +186,17 @@ def test_a_damaged_record_makes_no_module_crash_or_hang(used, run_module, record
 
 
 #: Records that the status shows something of.
-SHOWN = ("state/service/mobius/spec.json", "state/service/mobius/status.json", "state/watch/*/state.json", "state/shared.json",
-         "state/lock/deploy.json", "state/history.jsonl", "releases/r1/.release.json", "releases/r2/.release.json", "current")
+SHOWN = (
+    "state/service/mobius/spec.json",
+    "state/service/mobius/status.json",
+    "state/watch/*/state.json",
+    "state/shared.json",
+    "state/lock/deploy.json",
+    "state/history.jsonl",
+    "releases/r1/.release.json",
+    "releases/r2/.release.json",
+    "current",
+)
 
 
 @pytest.mark.parametrize("content", [b"", b"[1, 2]", b"{}", b"[" * 200_000, os.mkdir, os.mkfifo])
@@ -164,8 +219,10 @@ def test_a_damaged_record_is_named_with_the_way_out(used, run_module):
     path = used.path("releases/r2/.release.json")
     with corruption.instead(path, b'{"id": "r2", "sequence": "last"}'):
         said = run_module(release, {"root": used.host.root, "state": "pruned"}, check=True)["msg"]
-    assert said == (f"{path}: expected the record of a release, found a text in sequence instead of a whole number. Move the file away: "
-                    "the release is unknown then, and a deploy of its version prepares it again.")
+    assert said == (
+        f"{path}: expected the record of a release, found a text in sequence instead of a whole number. Move the file away: "
+        "the release is unknown then, and a deploy of its version prepares it again."
+    )
 
 
 def test_a_newer_record_with_more_fields_is_read(used, run_module):
@@ -178,8 +235,17 @@ def test_a_newer_record_with_more_fields_is_read(used, run_module):
 
 def _journal(used: Used, phase: str) -> str:
     journal = restore_journal.Journal.begin(
-        used.host.layout, archive=used.archive, env="local", components=["uploads"], sign_key=None, made=None, service=None, wanted=False,
-        previous=None, target=None)
+        used.host.layout,
+        archive=used.archive,
+        env="local",
+        components=["uploads"],
+        sign_key=None,
+        made=None,
+        service=None,
+        wanted=False,
+        previous=None,
+        target=None,
+    )
     journal.update(safety={}, since=0, swaps=[])
     journal.enter(phase)
     return restore_journal.journal_path(used.host.layout, phase)

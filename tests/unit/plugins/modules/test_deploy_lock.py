@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The module deploy_lock."""
+
 from __future__ import annotations
 
 import pytest
@@ -75,9 +76,15 @@ def test_a_damaged_record_in_check_mode(call, host):
     assert not call(check=True, state="free", token="t")["changed"]
 
 
-@pytest.mark.parametrize("options, words", [
-    ({"root": "/no/such"}, "a host that was set up"), ({"state": "free"}, "the token of the lock"),
-    ({"expiry": 0}, "seconds above 0"), ({"wait": "soon"}, "wait")])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"root": "/no/such"}, "a host that was set up"),
+        ({"state": "free"}, "the token of the lock"),
+        ({"expiry": 0}, "seconds above 0"),
+        ({"wait": "soon"}, "wait"),
+    ],
+)
 def test_bad_input(call, host, snapshot, options, words):
     before = snapshot(host.root)
     assert words in call(**options)["msg"] and snapshot(host.root) == before

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The module on a real service: what it may do, and that it does no more."""
+
 from __future__ import annotations
 
 import os
@@ -38,6 +39,7 @@ def diagnose(host, run_module):
     def run(check=False, **options):
         options = {"checks": [{"url": f"http://127.0.0.1:{host.port}/health", "timeout": 2}], "window": 1, "ready_timeout": HANG, **options}
         return run_module(diagnosis, {"root": host.root, "env": "production", **options}, check=check)
+
     return run
 
 
@@ -96,11 +98,15 @@ def test_what_is_a_persons_to_mend_is_left(service, diagnose, host):
     assert names(result) == ["folder_not_writable"] and os.path.isfile(uploads)
 
 
-@pytest.mark.parametrize("options, words", [
-    ({"window": 0}, "window: expected a number above 0, found 0"),
-    ({"interrupt": True}, "interrupt: expected fix and inspect with it, found it alone"),
-    ({"interrupt": True, "fix": True}, "mobius_diagnose_inspect"),
-    ({"name": "other"}, "service other: expected a service that was set up")])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"window": 0}, "window: expected a number above 0, found 0"),
+        ({"interrupt": True}, "interrupt: expected fix and inspect with it, found it alone"),
+        ({"interrupt": True, "fix": True}, "mobius_diagnose_inspect"),
+        ({"name": "other"}, "service other: expected a service that was set up"),
+    ],
+)
 def test_requests_that_cannot_be(service, diagnose, options, words):
     result = diagnose(**options)
     assert result["failed"] and words in result["msg"]

@@ -1,4 +1,5 @@
 """The FFmpeg of a host, through the module."""
+
 from __future__ import annotations
 
 from ansible_collections.mobius.ops.plugins.modules import ffmpeg_info

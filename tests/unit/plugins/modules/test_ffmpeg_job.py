@@ -1,4 +1,5 @@
 """Jobs of a service, through the module."""
+
 from __future__ import annotations
 
 import os
@@ -19,6 +20,7 @@ def job(host, renders, run_module, monkeypatch):
 
     def run(check=False, **options):
         return run_module(ffmpeg_job, {"root": host.root, "window": 2, "stop_timeout": HANG, "look": HANG, **options}, check=check)
+
     return run
 
 
@@ -61,15 +63,17 @@ def test_one_that_does_not_hear_fails_until_it_is_killed(job, renders, host):
     alive = renders.waits()
     result = job(state="stopped", only=["stuck"], stop_timeout=0.3)
     assert result["failed"] and result["msg"] == (
-        f"job ffmpeg {alive.pid}: expected to end within 0.3 s, found that it goes on, as 1 of 1 do. Use state killed.")
+        f"job ffmpeg {alive.pid}: expected to end within 0.3 s, found that it goes on, as 1 of 1 do. Use state killed."
+    )
     assert result["ended"][0]["how"] == "runs" and events(host) == []
     result = job(state="killed", only=["stuck"], stop_timeout=0.3)
     assert result["changed"] and result["ended"][0]["how"] == "killed" and result["message"] == "ffmpeg jobs: 1 killed."
 
 
 def test_which_ones_has_to_be_said(job):
-    assert job(state="killed")["msg"] == ("state killed: expected jobs or only to say which jobs are meant, found neither. "
-                                          "Name them, or give only: [stuck].")
+    assert job(state="killed")["msg"] == (
+        "state killed: expected jobs or only to say which jobs are meant, found neither. Name them, or give only: [stuck]."
+    )
     assert "expected a render's id or a process id of a job that runs, found none at all" in job(state="stopped", jobs=["x"])["msg"]
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The module health_check against a real server."""
+
 from __future__ import annotations
 
 import pytest
@@ -75,28 +76,42 @@ def test_it_waits_for_readiness(check, web):
 
 def test_headers_and_release(check, web):
     web.answers["/who"] = lambda handler, _body: handler.send(200, f'{{"release": "r7", "o": "{handler.headers["Origin"]}"}}')
-    result = check(headers={"Origin": "https://a.example"}, release="r7", checks=[
-        {"url": web.base + "/who", "json": ["release == '{release}'", "o == 'https://a.example'"]}])
+    result = check(
+        headers={"Origin": "https://a.example"},
+        release="r7",
+        checks=[{"url": web.base + "/who", "json": ["release == '{release}'", "o == 'https://a.example'"]}],
+    )
     assert result["status"] == "normal", result
 
 
-@pytest.mark.parametrize("options, words", [
-    ({}, "health check: expected a url or some checks, and 1 or more requests and successes, found 0 checks, 1 requests and 1 successes."),
-    ({"url": "http://127.0.0.1:1/", "requests": 0}, "1 checks, 0 requests and"),
-    ({"url": "http://127.0.0.1:1/", "successes": 0}, "and 0 successes"),
-    ({"url": "127.0.0.1"}, "expected a url with http:// or https://, found '127.0.0.1'"),
-    ({"url": "http://127.0.0.1:1/", "thresholds": {"speed": [1, 2]}}, "thresholds: expected some of"),
-    ({"checks": [{"url": "http://127.0.0.1:1/", "json": ["a ="]}]}, "expected a JMESPath expression"),
-])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (
+            {},
+            "health check: expected a url or some checks, and 1 or more requests and successes, found 0 checks, 1 requests and 1 successes.",
+        ),
+        ({"url": "http://127.0.0.1:1/", "requests": 0}, "1 checks, 0 requests and"),
+        ({"url": "http://127.0.0.1:1/", "successes": 0}, "and 0 successes"),
+        ({"url": "127.0.0.1"}, "expected a url with http:// or https://, found '127.0.0.1'"),
+        ({"url": "http://127.0.0.1:1/", "thresholds": {"speed": [1, 2]}}, "thresholds: expected some of"),
+        ({"checks": [{"url": "http://127.0.0.1:1/", "json": ["a ="]}]}, "expected a JMESPath expression"),
+    ],
+)
 def test_bad_input_sends_nothing(check, options, words):
     assert words in check(**options)["msg"]
 
 
 def test_secret_headers_are_sent_and_not_shown(run_module, web):
     web.answers["/health"] = lambda handler, _body: handler.send(500, " ".join(handler.headers[name] for name in "ABC"))
-    result = run_module(health_check, {
-        "checks": [{"url": web.base + "/health", "headers": {"C": "plain"}, "secret_headers": {"B": "sekret-of-one"}}],
-        "headers": {"A": "shown", "C": "every"}, "secret_headers": {"A": "sekret-of-all", "B": "other"}})
+    result = run_module(
+        health_check,
+        {
+            "checks": [{"url": web.base + "/health", "headers": {"C": "plain"}, "secret_headers": {"B": "sekret-of-one"}}],
+            "headers": {"A": "shown", "C": "every"},
+            "secret_headers": {"A": "sekret-of-all", "B": "other"},
+        },
+    )
     sent = web.seen[-1][2]
     assert (sent["A"], sent["B"], sent["C"]) == ("sekret-of-all", "sekret-of-one", "plain")
     assert "sekret" not in str(result) and result["results"][0]["evidence"].endswith("plain")
@@ -114,9 +129,15 @@ def test_secrets_of_the_application_are_not_quoted(check, web, host, secret):
 def test_each_endpoint_has_its_counts_figures_and_evidence(check, web):
     answers = iter([(200, "")] * 6 + [(503, "too busy")] * 4)
     web.answers["/some"] = lambda handler, _body: handler.send(*next(answers))
-    result = check(requests=10, fail_on="never", checks=[
-        {"name": "good", "url": web.base + "/health"}, {"name": "some", "url": web.base + "/some"},
-        {"name": "none", "url": f"http://{'x' * 70}.example/"}])
+    result = check(
+        requests=10,
+        fail_on="never",
+        checks=[
+            {"name": "good", "url": web.base + "/health"},
+            {"name": "some", "url": web.base + "/some"},
+            {"name": "none", "url": f"http://{'x' * 70}.example/"},
+        ],
+    )
     good, some, none = result["endpoints"]
     assert [one["check"] for one in result["endpoints"]] == ["good", "some", "none"]
     assert (good["status"], good["requests"], good["evidence"]) == ("normal", 10, [])
@@ -125,8 +146,14 @@ def test_each_endpoint_has_its_counts_figures_and_evidence(check, web):
     assert (some["status"], some["error_rate_pct"], some["outcomes"]["failed"], len(some["evidence"])) == ("critical", 40.0, 4, 3)
     for one in some["evidence"]:
         assert one["ms"] > 0
-        assert {**one, "ms": 0} == {"outcome": "failed", "kind": "status", "status": 503, "evidence": "too busy", "ms": 0,
-                                    "error": "status 503 instead of 200"}
+        assert {**one, "ms": 0} == {
+            "outcome": "failed",
+            "kind": "status",
+            "status": 503,
+            "evidence": "too busy",
+            "ms": 0,
+            "error": "status 503 instead of 200",
+        }
     assert (none["status"], none["outcomes"]["error"], none["error_rate_pct"], none["p50_ms"]) == ("unknown", 10, None, None)
 
 
@@ -183,8 +210,12 @@ def test_waiting_takes_as_many_rounds_in_a_row_as_asked_for(check, web):
 
 def test_credentials_are_not_shown(check, web):
     web.answers["/who"] = lambda handler, _body: handler.send(500, handler.headers["Authorization"])
-    result = check(checks=[{"url": web.base + "/who?basic", "username": "ada", "password": "pass-sekret"},
-                           {"url": web.base + "/who?bearer", "token": "tok-sekret"}])
+    result = check(
+        checks=[
+            {"url": web.base + "/who?basic", "username": "ada", "password": "pass-sekret"},
+            {"url": web.base + "/who?bearer", "token": "tok-sekret"},
+        ]
+    )
     sent = {path: headers["Authorization"] for _method, path, headers in web.seen}  # both at once: either may be the first
     assert sent == {"/who?basic": "Basic YWRhOnBhc3Mtc2VrcmV0", "/who?bearer": "Bearer tok-sekret"}
     assert result["failed"] and "sekret" not in str(result) and "YWRhOnBhc3Mtc2VrcmV0" not in str(result)

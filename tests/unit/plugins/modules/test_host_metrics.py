@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The module host_metrics on this machine, with a real service."""
+
 from __future__ import annotations
 
 import os
@@ -74,9 +75,17 @@ def test_a_root_that_was_not_set_up(tmp_path, measure):
     assert observe_host_metrics.places(host_metrics.Layout(str(tmp_path))) == [str(tmp_path)]
 
 
-@pytest.mark.parametrize("limits, fail_on, fails", [
-    ([0, 10**9], "never", False), ([0, 10**9], "critical", False), ([0, 10**9], "warning", True),
-    ([0, 0], "never", False), ([0, 0], "critical", True), ([10**9, 10**9], "warning", False)])
+@pytest.mark.parametrize(
+    "limits, fail_on, fails",
+    [
+        ([0, 10**9], "never", False),
+        ([0, 10**9], "critical", False),
+        ([0, 10**9], "warning", True),
+        ([0, 0], "never", False),
+        ([0, 0], "critical", True),
+        ([10**9, 10**9], "warning", False),
+    ],
+)
 def test_fail_on(measure, limits, fail_on, fails):
     result = measure(thresholds={**CALM, "memory_pct": limits}, fail_on=fail_on)
     assert bool(result.get("failed")) == fails and len(result["metrics"]) > 5
@@ -84,13 +93,16 @@ def test_fail_on(measure, limits, fail_on, fails):
         assert result["msg"].startswith(f"Host {result['status']}: memory_pct ") and "mobius.ops.restart" in result["msg"]
 
 
-@pytest.mark.parametrize("options, words", [
-    ({"service": "mobius"}, "service mobius: expected the root that it was set up below, found none. Give root."),
-    ({"window": 0}, "host metrics: expected a window above 0 seconds, found 0. Correct it."),
-    ({"thresholds": {"speed": [1, 2]}}, "thresholds: expected some of"),
-    ({"ports": ["many"]}, "ports"),
-    ({"fail_on": "unknown"}, "fail_on"),
-])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"service": "mobius"}, "service mobius: expected the root that it was set up below, found none. Give root."),
+        ({"window": 0}, "host metrics: expected a window above 0 seconds, found 0. Correct it."),
+        ({"thresholds": {"speed": [1, 2]}}, "thresholds: expected some of"),
+        ({"ports": ["many"]}, "ports"),
+        ({"fail_on": "unknown"}, "fail_on"),
+    ],
+)
 def test_bad_options(measure, options, words):
     result = measure(**options)
     assert result["failed"] and words in result["msg"]
@@ -102,5 +114,7 @@ def test_a_service_that_was_never_set_up(host, measure):
 
 def test_without_psutil(measure, monkeypatch):
     monkeypatch.setattr(observe_host_metrics, "psutil", None)
-    assert measure()["msg"] == ("host metrics: expected the Python library psutil on the target, found none. "
-                                "Install the package python3-psutil there (mobius.ops.setup does).")
+    assert measure()["msg"] == (
+        "host metrics: expected the Python library psutil on the target, found none. "
+        "Install the package python3-psutil there (mobius.ops.setup does)."
+    )

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The module incident."""
+
 from __future__ import annotations
 
 import json
@@ -61,17 +62,27 @@ def test_a_record_of_an_earlier_version_can_be_acknowledged(run_module, host):
     assert "# INC-1: old" in page and "Severity unknown, counts as 1 (critical)" in page
 
 
-@pytest.mark.parametrize("given, words", [
-    ("INC-9", "incident INC-9: this host has no such incident. Choose one of "),
-    ("../state/history", "incident '../state/history': expected"),
-    (None, "state is acknowledged but all of the following are missing: id")])
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ("INC-9", "incident INC-9: this host has no such incident. Choose one of "),
+        ("../state/history", "incident '../state/history': expected"),
+        (None, "state is acknowledged but all of the following are missing: id"),
+    ],
+)
 def test_an_acknowledgement_of_nothing(run_module, host, given, words):
     result = run_module(incident, {"root": host.root, "env": "production", "state": "acknowledged", **({"id": given} if given else {})})
     assert result["failed"] and words in result["msg"]
 
 
-@pytest.mark.parametrize("change, words", [({"severity": 5}, "severity must be one of: 1, 2, 3, 4"),
-                                           ({"title": None}, "title"), ({"root": "/no/such"}, "a host that was set up")])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"severity": 5}, "severity must be one of: 1, 2, 3, 4"),
+        ({"title": None}, "title"),
+        ({"root": "/no/such"}, "a host that was set up"),
+    ],
+)
 def test_bad_input(run_module, host, snapshot, change, words):
     before = snapshot(host.root)
     given = {name: value for name, value in {"root": host.root, **ARGS, **change}.items() if value is not None}
@@ -87,8 +98,9 @@ def test_from_acknowledgement_to_review(run_module, host):
     assert change(run_module, host, name, "acknowledged")["message"] == f"{name} is acknowledged."
     updated = change(run_module, host, name, "updated", done="encoder installed", affected="renders", severity=3, reached=["root_cause"])
     assert updated["message"] == f"{name} is updated: severity 3, acknowledged." and updated["incident"]["severity_name"] == "medium"
-    assert not change(run_module, host, name, "updated", done="encoder installed", affected="renders", severity=3,
-                      reached=["root_cause"])["changed"]
+    assert not change(run_module, host, name, "updated", done="encoder installed", affected="renders", severity=3, reached=["root_cause"])[
+        "changed"
+    ]
     resolved = change(run_module, host, name, "resolved", why="renders work")
     assert f"Fill in {host.layout.incidents}/{name}.review.md" in resolved["message"]
     assert not change(run_module, host, name, "resolved")["changed"] and not change(run_module, host, name, "acknowledged")["changed"]
@@ -97,12 +109,16 @@ def test_from_acknowledgement_to_review(run_module, host):
     assert not change(run_module, host, name, "reopened")["changed"]
 
 
-@pytest.mark.parametrize("before, state, options, words", [
-    ((), "reviewed", {}, "it is open. Resolve it before the review."),
-    (("resolved",), "escalated", {}, "it is resolved. Reopen it first."),
-    (("resolved",), "updated", {"severity": 1}, "it is resolved. Reopen it first."),
-    ((), "updated", {}, "the update says nothing. Give a remark, a severity, what is affected, what was done, or what was reached."),
-    ((), "updated", {"reached": ["fame"]}, "value of reached must be one or more of: stability, root_cause, report, prevention")])
+@pytest.mark.parametrize(
+    "before, state, options, words",
+    [
+        ((), "reviewed", {}, "it is open. Resolve it before the review."),
+        (("resolved",), "escalated", {}, "it is resolved. Reopen it first."),
+        (("resolved",), "updated", {"severity": 1}, "it is resolved. Reopen it first."),
+        ((), "updated", {}, "the update says nothing. Give a remark, a severity, what is affected, what was done, or what was reached."),
+        ((), "updated", {"reached": ["fame"]}, "value of reached must be one or more of: stability, root_cause, report, prevention"),
+    ],
+)
 def test_what_cannot_be_done_in_a_state_is_refused(run_module, host, snapshot, before, state, options, words):
     name = run_module(incident, {"root": host.root, **ARGS})["incident"]["id"]
     for each in before:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The module incident_info."""
+
 from __future__ import annotations
 
 import datetime
@@ -33,7 +34,10 @@ def test_what_is_open_and_what_is_overdue(run_module, host, snapshot):
     assert [one["id"] for one in run_module(incident_info, {"root": host.root, "show": "overdue"})["incidents"]] == [worst]
     every = run_module(incident_info, {"root": host.root, "show": "all"})["incidents"]
     assert {(one["id"], one["status"], one["phase"]) for one in every} == {
-        (mild, "open", "initial response"), (worst, "open", "initial response"), (over, "resolved", "post-incident")}
+        (mild, "open", "initial response"),
+        (worst, "open", "initial response"),
+        (over, "resolved", "post-incident"),
+    }
     assert snapshot(host.root) == before
 
 
@@ -66,8 +70,13 @@ def test_a_damaged_record_is_a_finding_and_hides_no_other(run_module, host):
     os.unlink(path)
 
 
-@pytest.mark.parametrize("change, words", [
-    ({"id": "../x"}, "incident '../x': expected"), ({"show": "some"}, "must be one of: open, overdue, all"),
-    ({"root": "/no/such"}, "a host that was set up")])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"id": "../x"}, "incident '../x': expected"),
+        ({"show": "some"}, "must be one of: open, overdue, all"),
+        ({"root": "/no/such"}, "a host that was set up"),
+    ],
+)
 def test_bad_input(run_module, host, change, words):
     assert words in run_module(incident_info, {"root": host.root, **change})["msg"]

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The module layout."""
+
 from __future__ import annotations
 
 import os
@@ -48,16 +49,22 @@ def test_the_service_user_gets_what_it_writes_to_and_nothing_else(run_module, tm
     assert run_module(layout, {"root": str(tmp_path / "m"), "owner": "daemon"})["changed"]
     assert not run_module(layout, {"root": str(tmp_path / "m"), "owner": "daemon"})["changed"]
     daemon = pwd.getpwnam("daemon")
-    for name, owner in (("shared/uploads", daemon.pw_uid), ("shared/data", daemon.pw_uid), ("shared/logs", daemon.pw_uid),
-                        ("releases", 0), ("backups", 0), ("state", 0), ("shared/config", 0)):
+    for name, owner in (
+        ("shared/uploads", daemon.pw_uid),
+        ("shared/data", daemon.pw_uid),
+        ("shared/logs", daemon.pw_uid),
+        ("releases", 0),
+        ("backups", 0),
+        ("state", 0),
+        ("shared/config", 0),
+    ):
         status = os.stat(tmp_path / "m" / name)
         assert (status.st_uid, status.st_gid) == (owner, daemon.pw_gid), name
 
 
 def test_bad_input(run_module, tmp_path):
     result = run_module(layout, {"root": str(tmp_path / "m"), "owner": "no-such-user"})
-    assert result["msg"] == ("owner no-such-user: expected a user of the target, found none. "
-                             "Create it first (mobius.ops.setup does).")
+    assert result["msg"] == ("owner no-such-user: expected a user of the target, found none. Create it first (mobius.ops.setup does).")
     (tmp_path / "releases").write_text("a file")
     result = run_module(layout, {"root": str(tmp_path)})
     assert "expected a folder or nothing, found something else" in result["msg"]

@@ -1,4 +1,5 @@
 """The logs of a host, through the module."""
+
 from __future__ import annotations
 
 import json
@@ -42,15 +43,22 @@ def run(run_module, layout, **options):
 def test_the_report(root, run_module):
     result = run(run_module, root)
     assert not result["changed"] and result["message"] == (
-        "2 error templates in 8 lines, 1 new since the last deploy; of 4 requests 1 failed (5xx) and 3 were refused (4xx).")
+        "2 error templates in 8 lines, 1 new since the last deploy; of 4 requests 1 failed (5xx) and 3 were refused (4xx)."
+    )
     first, second = result["errors"]
     assert (first["template"], first["count"], first["upload"], first["release"]) == (
-        "upload of <path> failed: LIMIT_FILE_SIZE", 2, True, "")
+        "upload of <path> failed: LIMIT_FILE_SIZE",
+        2,
+        True,
+        "",
+    )
     assert (second["template"], second["new"], second["release"]) == ("login with ******** failed", True, "v2")
     assert [one["template"] for one in result["uploads"]["errors"]] == [first["template"]]
     assert [(one["route"], one["count"]) for one in result["uploads"]["failures"]] == [("POST /upload-images", 3)]
     assert {(one["route"], one["status"], one["count"]) for one in result["writes"]} == {
-        ("POST /upload-images", "413", 3), ("POST /api/projects/:id", "500", 1)}
+        ("POST /upload-images", "413", 3),
+        ("POST /api/projects/:id", "500", 1),
+    }
     assert result["clients"][0]["client"] == "203.0.113.x" and result["slowest"][0]["ms"] == 1250.5
     assert [one["route"] for one in result["routes"]] == ["POST /api/projects/:id", "POST /upload-images"]
     assert result["period"] == {"since": "", "first": "2026-11-26T08:00:00Z", "last": "2026-11-26T09:30:00Z"}
@@ -91,14 +99,20 @@ def test_full_addresses_and_explanations_when_asked(root, run_module):
     assert (errors["both"], errors["grep_only"], errors["report_only"]) == (3, 0, 4) and len(errors["lines"]) == 1
 
 
-@pytest.mark.parametrize("options, sentence", [
-    ({"since": "yesterday"}, "expected a time such as 2026-11-27T08:00:00Z, a time ago such as 24h, or deploy, found 'yesterday'."),
-    ({"files": ["logs/*.log"]}, "files: logs/*.log: expected an absolute path, with wildcards in its last part only"),
-    ({"units": ["--help"]}, "units: --help: expected the name of a unit, such as mobius.service, found '--help'."),
-    ({"rows": 0}, "rows: expected 1 or more, found 0."), ({"slow_ms": -1}, "slow_ms: expected 0 or more, found -1."),
-    ({"processes": 0}, "processes: expected 1 or more, found 0."), ({"max_mb": 0}, "max_mb: expected 1 or more"),
-    ({"keep_days": 0}, "keep_days: expected 1 or more"),
-    ({"root": "/no/root"}, "Run the playbook mobius.ops.setup first, or correct mobius_root.")])
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        ({"since": "yesterday"}, "expected a time such as 2026-11-27T08:00:00Z, a time ago such as 24h, or deploy, found 'yesterday'."),
+        ({"files": ["logs/*.log"]}, "files: logs/*.log: expected an absolute path, with wildcards in its last part only"),
+        ({"units": ["--help"]}, "units: --help: expected the name of a unit, such as mobius.service, found '--help'."),
+        ({"rows": 0}, "rows: expected 1 or more, found 0."),
+        ({"slow_ms": -1}, "slow_ms: expected 0 or more, found -1."),
+        ({"processes": 0}, "processes: expected 1 or more, found 0."),
+        ({"max_mb": 0}, "max_mb: expected 1 or more"),
+        ({"keep_days": 0}, "keep_days: expected 1 or more"),
+        ({"root": "/no/root"}, "Run the playbook mobius.ops.setup first, or correct mobius_root."),
+    ],
+)
 def test_what_cannot_be_done_is_said(root, run_module, options, sentence):
     result = run_module(log_report, {"root": root.root, **options})
     assert result["failed"] and sentence in result["msg"]
@@ -113,16 +127,26 @@ def test_a_deploy_that_never_was(root, run_module):
 def test_no_logs(root, run_module):
     result = run(run_module, root, files=["/no/such/*.log"])
     assert result["message"] == "No line of a log was found: /no/such: not there." and result["passed"] == [
-        {"path": "/no/such", "why": "not there"}]
+        {"path": "/no/such", "why": "not there"}
+    ]
 
 
-@pytest.mark.parametrize("content, warning", [
-    ("{", "expected how far the logs were read"), ("{}", "expected how far the logs were read"),
-    ('{"version": 0, "slow_ms": 1000, "cursors": {}, "marks": [], "totals": {}}',
-     "slow_ms is another one than before, or the collection is."),
-    ('{"version": 1, "slow_ms": 1000, "cursors": {}, "marks": [], "totals": {"a": {"b": {"lines": 1, "looked": 1, '
-     '"malformed": 0, "failures": {}, "writes": {}, "clients": {}, "slowest": [[1]], "slots": {"x": [1]}, "routes": {}, "groups": {}}}}}',
-     "is damaged, so the logs are read")])
+@pytest.mark.parametrize(
+    "content, warning",
+    [
+        ("{", "expected how far the logs were read"),
+        ("{}", "expected how far the logs were read"),
+        (
+            '{"version": 0, "slow_ms": 1000, "cursors": {}, "marks": [], "totals": {}}',
+            "slow_ms is another one than before, or the collection is.",
+        ),
+        (
+            '{"version": 1, "slow_ms": 1000, "cursors": {}, "marks": [], "totals": {"a": {"b": {"lines": 1, "looked": 1, '
+            '"malformed": 0, "failures": {}, "writes": {}, "clients": {}, "slowest": [[1]], "slots": {"x": [1]}, "routes": {}, "groups": {}}}}}',
+            "is damaged, so the logs are read",
+        ),
+    ],
+)
 def test_a_damaged_state_is_told_and_made_anew(root, run_module, content, warning):
     with open(root.path("state", "logs.json"), "w", encoding="utf-8") as stream:
         stream.write(content)

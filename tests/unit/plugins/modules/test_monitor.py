@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The module monitor: what it starts, follows and stops."""
+
 from __future__ import annotations
 
 import datetime
@@ -24,9 +25,21 @@ def do(host, run_module, monkeypatch):
     monkeypatch.setattr(latency_baseline, "ANSWERS", 10)
 
     def run(state, check=False, **options):
-        given = {"duration": int(10 * HANG), "interval": 0.05, "retry_interval": 0.05, "ready_timeout": HANG, "env": "test",
-                 "checks": host.raw_checks, **options} if state in ("started", "watched") else options
+        given = (
+            {
+                "duration": int(10 * HANG),
+                "interval": 0.05,
+                "retry_interval": 0.05,
+                "ready_timeout": HANG,
+                "env": "test",
+                "checks": host.raw_checks,
+                **options,
+            }
+            if state in ("started", "watched")
+            else options
+        )
         return run_module(monitor, {"root": host.root, "state": state, **given}, check)
+
     return run
 
 
@@ -51,8 +64,15 @@ def test_started_followed_and_rolled_back(do, host):
 
 def test_a_rollback_pages_people_at_once(do, host, web):
     """No timer and no controller runs here: the watch itself sends."""
-    people = {"contacts": {"channels": {"room": {}}}, "oncall": {}, "escalation": {"2": [{"after": 0, "notify": ["room"]}]},
-              "env": "test", "host": "web1", "link": "", "urls_file": ""}
+    people = {
+        "contacts": {"channels": {"room": {}}},
+        "oncall": {},
+        "escalation": {"2": [{"after": 0, "notify": ["room"]}]},
+        "env": "test",
+        "host": "web1",
+        "link": "",
+        "urls_file": "",
+    }
     told = []
     web.answers["/room"] = lambda handler, body: (told.append(json.loads(body)["title"]), handler.send(200))
     plan.configure(host.layout, people, {"room": f"json://127.0.0.1:{web.port}/room"}, False)
@@ -125,15 +145,18 @@ def test_check_mode_starts_nothing(do, host, snapshot):
     assert snapshot(host.root) == before and host.processes() == []
 
 
-@pytest.mark.parametrize("options, words", [
-    ({"checks": []}, "watch: expected some checks, found none."),
-    ({"env": "a/b"}, "env 'a/b': expected 1 to 64 letters"),
-    ({"env": ""}, "env '': expected"),
-    ({"duration": 0}, "watch option duration: expected a number above 0, found 0"),
-    ({"failure_threshold": -1}, "watch option failure_threshold"),
-    ({"checks": [{"url": "x"}]}, "check x: expected a url"),
-    ({"service": "other"}, "service other: expected a service that was set up"),
-])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"checks": []}, "watch: expected some checks, found none."),
+        ({"env": "a/b"}, "env 'a/b': expected 1 to 64 letters"),
+        ({"env": ""}, "env '': expected"),
+        ({"duration": 0}, "watch option duration: expected a number above 0, found 0"),
+        ({"failure_threshold": -1}, "watch option failure_threshold"),
+        ({"checks": [{"url": "x"}]}, "check x: expected a url"),
+        ({"service": "other"}, "service other: expected a service that was set up"),
+    ],
+)
 def test_bad_input_starts_nothing_and_leaves_the_watch_that_runs(do, host, options, words):
     host.live("r1")
     host.serve()

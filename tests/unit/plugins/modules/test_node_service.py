@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The modules node_service and node_service_info on real processes."""
+
 from __future__ import annotations
 
 import itertools
@@ -26,6 +27,7 @@ def do(host, run_module):
     def run(state, check=False, define=True, **options):
         given = host.params(**{"ready_timeout": HANG, **options}) if define else {"root": host.root, "ready_timeout": HANG, **options}
         return run_module(node_service, {**given, "state": state}, check)
+
     return run
 
 
@@ -85,12 +87,15 @@ def test_what_is_asked_of_the_application_is_kept_for_root_and_is_part_of_the_de
     assert "secret-key" not in str(do("present", busy_check=check, secret_headers={"X-Key": "secret-key"}))
 
 
-@pytest.mark.parametrize("options, words", [
-    ({"busy_check": {"url": "http://127.0.0.1/"}}, "busy_check: expected jobs, a JMESPath expression"),
-    ({"job_id_pattern": "a("}, "job_id_pattern: expected a regular expression"),
-    ({"held_routes": ["/api/render"], "proxy_port": 1, "standby_port": 2}, "held_routes: expected a method and a path, such as"),
-    ({"held_routes": ["POST /a }\n bind :1"], "proxy_port": 1, "standby_port": 2}, "held_routes: expected a method and a path"),
-])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"busy_check": {"url": "http://127.0.0.1/"}}, "busy_check: expected jobs, a JMESPath expression"),
+        ({"job_id_pattern": "a("}, "job_id_pattern: expected a regular expression"),
+        ({"held_routes": ["/api/render"], "proxy_port": 1, "standby_port": 2}, "held_routes: expected a method and a path, such as"),
+        ({"held_routes": ["POST /a }\n bind :1"], "proxy_port": 1, "standby_port": 2}, "held_routes: expected a method and a path"),
+    ],
+)
 def test_mistakes_in_what_is_waited_for_change_nothing(do, host, snapshot, options, words):
     host.live("r1")
     before = snapshot(host.root)
@@ -127,13 +132,16 @@ def test_one_that_does_not_become_ready_fails_with_its_last_lines(do, host, secr
     assert "starts with key ********" in result["evidence"] and secret not in str(result)
 
 
-@pytest.mark.parametrize("live, define, options, words", [
-    (True, False, {}, "service mobius: expected a service that was set up"),
-    (False, True, {}, "service mobius: expected a live release to run, found none."),
-    (True, True, {"command": ["no-such-node"]}, "expected the program 'no-such-node' on the target"),
-    (True, True, {"name": "a/b"}, "service name 'a/b'"),
-    (True, True, {"checks": [{"url": "x"}]}, "expected a url with http:// or https://"),
-])
+@pytest.mark.parametrize(
+    "live, define, options, words",
+    [
+        (True, False, {}, "service mobius: expected a service that was set up"),
+        (False, True, {}, "service mobius: expected a live release to run, found none."),
+        (True, True, {"command": ["no-such-node"]}, "expected the program 'no-such-node' on the target"),
+        (True, True, {"name": "a/b"}, "service name 'a/b'"),
+        (True, True, {"checks": [{"url": "x"}]}, "expected a url with http:// or https://"),
+    ],
+)
 def test_bad_input_changes_nothing(do, host, snapshot, live, define, options, words):
     if live:
         host.live("r1")
@@ -217,12 +225,16 @@ def proxied(do, host, free_port):
     return {**options, "checks": checks}
 
 
-@pytest.mark.parametrize("changed, words", [
-    (["standby_port"], "to port {port} and {new} behind the proxy on port {proxy_port} under process"),
-    (["port"], "to port {new} and {standby_port} behind the proxy on port {proxy_port} under process"),
-    (["proxy_port"], "to port {port} and {standby_port} behind the proxy on port {new} under process"),
-    ([], "to port {port} under process"),
-], ids=["standby", "first", "proxy", "none"])
+@pytest.mark.parametrize(
+    "changed, words",
+    [
+        (["standby_port"], "to port {port} and {new} behind the proxy on port {proxy_port} under process"),
+        (["port"], "to port {new} and {standby_port} behind the proxy on port {proxy_port} under process"),
+        (["proxy_port"], "to port {port} and {standby_port} behind the proxy on port {new} under process"),
+        ([], "to port {port} under process"),
+    ],
+    ids=["standby", "first", "proxy", "none"],
+)
 def test_what_runs_is_not_lost_by_other_ports(do, host, snapshot, proxied, free_port, changed, words):
     new = free_port()
     numbers = {"port": host.port, **proxied, "new": new}
@@ -230,9 +242,11 @@ def test_what_runs_is_not_lost_by_other_ports(do, host, snapshot, proxied, free_
     before = snapshot(host.root)
     for state, check in itertools.product(["present", "started", "restarted", "stopped"], [True, False]):
         said = do(state, check=check, **given)["msg"]
-        assert (f"service mobius: expected that nothing of it runs when it is moved from port {host.port} and {proxied['standby_port']} "
-                f"behind the proxy on port {proxied['proxy_port']} under process {words.format(**numbers)}, "
-                f"found mobius@{proxied['standby_port']} running on port {proxied['standby_port']}. Nothing was changed.") in said
+        assert (
+            f"service mobius: expected that nothing of it runs when it is moved from port {host.port} and {proxied['standby_port']} "
+            f"behind the proxy on port {proxied['proxy_port']} under process {words.format(**numbers)}, "
+            f"found mobius@{proxied['standby_port']} running on port {proxied['standby_port']}. Nothing was changed."
+        ) in said
         assert said.endswith("End it first: mobius.ops.stop, then mobius.ops.setup, then mobius.ops.restart.")
         assert snapshot(host.root) == before
     assert not do("started", check=True, define=False)["changed"]

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """How a real service is told to be."""
+
 from __future__ import annotations
 
 import os
@@ -61,8 +62,9 @@ def test_a_service_that_lacks_changed_settings_is_well_and_says_so(host, run_mod
     fs.write_text(host.layout.env_file, "MOBIUS_API_KEYS=rotated-key\nNEW=new-value\n", 0o600)
     result = run_module(node_service_info, {"root": host.root})
     assert result["well"] and result["restart_needed"] == ["MOBIUS_API_KEYS", "NEW"]
-    assert result["message"].endswith("Restart needed: the running process does not have the current MOBIUS_API_KEYS and NEW. "
-                                      "Run: ansible-playbook mobius.ops.restart.")
+    assert result["message"].endswith(
+        "Restart needed: the running process does not have the current MOBIUS_API_KEYS and NEW. Run: ansible-playbook mobius.ops.restart."
+    )
     assert not [text for text in ("rotated-key", "new-value", secret) if text in str(result)]
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Paging through the module, with a real receiver."""
+
 from __future__ import annotations
 
 import json
@@ -12,9 +13,11 @@ from ansible_collections.mobius.ops.plugins.module_utils._people import sender
 from ansible_collections.mobius.ops.plugins.modules import incident, notify
 
 PASSWORD = "zeKr1t-of-a-channel"
-PEOPLE = {"contacts": {"channels": {"mail": {}, "room": {}}, "people": {"anna": {"channels": ["mail"]}}},
-          "oncall": {"sre": {"people": ["anna"], "start": "2020-01-06"}},
-          "escalation": {"2": [{"after": 0, "notify": ["sre", "room"]}, {"after": 15, "notify": ["room"]}]}}
+PEOPLE = {
+    "contacts": {"channels": {"mail": {}, "room": {}}, "people": {"anna": {"channels": ["mail"]}}},
+    "oncall": {"sre": {"people": ["anna"], "start": "2020-01-06"}},
+    "escalation": {"2": [{"after": 0, "notify": ["sre", "room"]}, {"after": 15, "notify": ["room"]}]},
+}
 
 
 @pytest.fixture
@@ -35,6 +38,7 @@ def run(run_module, host, web, told):
         result = run_module(notify, {"root": host.root, "state": state, **options}, check=check)
         assert PASSWORD not in json.dumps({key: value for key, value in result.items() if key != "invocation"})
         return result
+
     run.settings = {**PEOPLE, "env": "production", "host": "web1", "urls": urls}
     return run
 
@@ -100,11 +104,15 @@ def test_without_apprise_setup_warns_and_messages_wait(run, opened, monkeypatch,
     assert len(run("escalated")["sent"]) == 2 and len(told) == 2
 
 
-@pytest.mark.parametrize("state, options, words", [
-    ("escalated", {}, "messages: this host has no contacts. Set mobius_contacts and mobius_escalation, and run the playbook"),
-    ("configured", {"contacts": {"a": 1}}, "mobius_contacts: 'a' is not a key. Use people, channels."),
-    ("configured", {**PEOPLE, "env": "e", "host": "h", "urls": {"mail": PASSWORD}}, "the value of mail is not a URL"),
-    ("sent", {"to": ["mail"]}, "this host has no contacts")])
+@pytest.mark.parametrize(
+    "state, options, words",
+    [
+        ("escalated", {}, "messages: this host has no contacts. Set mobius_contacts and mobius_escalation, and run the playbook"),
+        ("configured", {"contacts": {"a": 1}}, "mobius_contacts: 'a' is not a key. Use people, channels."),
+        ("configured", {**PEOPLE, "env": "e", "host": "h", "urls": {"mail": PASSWORD}}, "the value of mail is not a URL"),
+        ("sent", {"to": ["mail"]}, "this host has no contacts"),
+    ],
+)
 def test_mistakes(run, state, options, words):
     assert words in run(state, **options)["msg"]
 

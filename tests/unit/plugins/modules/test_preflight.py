@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The module preflight."""
+
 from __future__ import annotations
 
 import datetime
@@ -23,11 +24,17 @@ def tools(tmp_path, monkeypatch):
     """A PATH with programs that answer quickly, an ffmpeg with two encoders, and one that is broken."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name, text in (("node", "echo v20.1.0"), ("broken", "exit 3"),
-                       ("ffmpeg", "case $1 in -version) echo 'ffmpeg version 6';; esac; "
-                                  "case $2 in -encoders) echo ' V....D libx264  H.264'; echo ' A....D aac  AAC'; "
-                                  "echo ' A....D mute  M';; esac;"
-                                  " case \"$*\" in *mute*-f*nut*) echo 'no sound today' >&2; exit 1;; esac")):
+    for name, text in (
+        ("node", "echo v20.1.0"),
+        ("broken", "exit 3"),
+        (
+            "ffmpeg",
+            "case $1 in -version) echo 'ffmpeg version 6';; esac; "
+            "case $2 in -encoders) echo ' V....D libx264  H.264'; echo ' A....D aac  AAC'; "
+            "echo ' A....D mute  M';; esac;"
+            " case \"$*\" in *mute*-f*nut*) echo 'no sound today' >&2; exit 1;; esac",
+        ),
+    ):
         (folder / name).write_text(f"#!/bin/sh\n{text}\n")
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
@@ -38,6 +45,7 @@ def check(host, run_module, tools):
     def run(**options):
         given = {"programs": {"node": "--version", "ffmpeg": "-version"}, "min_free_mb": 1, **options}
         return run_module(preflight, {"root": host.root, **given})
+
     return run
 
 
@@ -53,10 +61,21 @@ def test_a_host_that_can_take_a_deploy(check, host, snapshot):
     result = check()
     assert not result["changed"] and result["passed"] and result["waived_by"] is None
     assert {row["name"]: row["status"] for row in result["checks"]} == {
-        "write": "passed", "node": "passed", "ffmpeg": "passed", "encoders": "passed", "port": "passed", "env_file": "passed",
+        "write": "passed",
+        "node": "passed",
+        "ffmpeg": "passed",
+        "encoders": "passed",
+        "port": "passed",
+        "env_file": "passed",
         "stores": "skipped",
-        "dependencies": "skipped", "disk": "passed", "memory": "skipped", "clock": "skipped", "backup": "skipped", "proxy": "skipped",
-        "lock": "passed"}
+        "dependencies": "skipped",
+        "disk": "passed",
+        "memory": "skipped",
+        "clock": "skipped",
+        "backup": "skipped",
+        "proxy": "skipped",
+        "lock": "passed",
+    }
     assert [row for row in result["checks"] if not row["found"] or row["remedy"]] == []
     assert point(result, "node")["found"] == "v20.1.0"
     assert snapshot(host.root) == before
@@ -68,8 +87,10 @@ def test_json_stores(check, host, monkeypatch):
     path = os.path.join(host.layout.component("database"), "images.json")
     with open(path, "w") as stream:
         stream.write(f'["{host.root}/releases/r1/data/x"]')
-    assert point(check(), "stores")["found"] == \
-        "images.json: whole; images.json has 1 paths below releases/, which the next start of the service corrects"
+    assert (
+        point(check(), "stores")["found"]
+        == "images.json: whole; images.json has 1 paths below releases/, which the next start of the service corrects"
+    )
     os.truncate(path, 9)
     monkeypatch.setattr(json_stores, "PATIENCE", 0)
     result = check()
@@ -95,23 +116,26 @@ def test_the_services_own_port_is_fine(check, host):
     assert point(check(), "port")["status"] == "passed"
 
 
-@pytest.mark.parametrize("options, name, words", [
-    ({"programs": {"no-such-node": "-v"}}, "no-such-node", "no program no-such-node on the PATH"),
-    ({"programs": {"broken": "-v"}}, "broken", "exit status 3"),
-    ({"encoders": ["libx264", "libx999"]}, "encoders", "missing: libx999"),
-    ({"encoders": ["libx264", "mute"]}, "encoders", "mute fails: no sound today"),
-    ({"min_free_mb": 10**12}, "disk", "free on the file system"),
-    ({"service": "other"}, "port", "service other: expected a service that was set up"),
-    ({"port": 1}, "port", "not 1"),
-    ({"min_versions": {"node": "20.2"}}, "node", "v20.1.0"),
-    ({"programs": {"true": "-v"}, "min_versions": {"true": "4"}}, "true", "no version in ''"),
-    ({"min_versions": {"no-such-program": "1"}}, "no-such-program", "no program no-such-program on the PATH"),
-    ({"min_memory_mb": 10**9}, "memory", "available"),
-    ({"max_clock_skew": 5, "clock_skew": -7.04}, "clock", "7.0 s behind"),
-    ({"max_clock_skew": 5}, "clock", "it could not be measured"),
-    ({"backup_max_age": 1, "env": "local", "backup_dir": "/nonexistent"}, "backup", "backup folder /nonexistent: expected a folder"),
-    ({"given": [{"name": "ci", "status": "failed", "found": "syntax", "expected": "a", "remedy": "mend it"}]}, "ci", "syntax"),
-])
+@pytest.mark.parametrize(
+    "options, name, words",
+    [
+        ({"programs": {"no-such-node": "-v"}}, "no-such-node", "no program no-such-node on the PATH"),
+        ({"programs": {"broken": "-v"}}, "broken", "exit status 3"),
+        ({"encoders": ["libx264", "libx999"]}, "encoders", "missing: libx999"),
+        ({"encoders": ["libx264", "mute"]}, "encoders", "mute fails: no sound today"),
+        ({"min_free_mb": 10**12}, "disk", "free on the file system"),
+        ({"service": "other"}, "port", "service other: expected a service that was set up"),
+        ({"port": 1}, "port", "not 1"),
+        ({"min_versions": {"node": "20.2"}}, "node", "v20.1.0"),
+        ({"programs": {"true": "-v"}, "min_versions": {"true": "4"}}, "true", "no version in ''"),
+        ({"min_versions": {"no-such-program": "1"}}, "no-such-program", "no program no-such-program on the PATH"),
+        ({"min_memory_mb": 10**9}, "memory", "available"),
+        ({"max_clock_skew": 5, "clock_skew": -7.04}, "clock", "7.0 s behind"),
+        ({"max_clock_skew": 5}, "clock", "it could not be measured"),
+        ({"backup_max_age": 1, "env": "local", "backup_dir": "/nonexistent"}, "backup", "backup folder /nonexistent: expected a folder"),
+        ({"given": [{"name": "ci", "status": "failed", "found": "syntax", "expected": "a", "remedy": "mend it"}]}, "ci", "syntax"),
+    ],
+)
 def test_each_point_that_does_not_pass_is_named_with_its_remedy(check, host, options, name, words):
     host.service()
     result = check(**options)
@@ -124,14 +148,23 @@ def test_each_point_that_does_not_pass_is_named_with_its_remedy(check, host, opt
 def test_all_failures_are_in_one_message(check, host):
     result = check(min_free_mb=10**12, min_memory_mb=10**9, min_versions={"node": "99"})
     assert result["msg"].startswith(
-        "preflight of this host: expected every check to pass, found 4 of 8 that do not: node (v20.1.0); port (")
+        "preflight of this host: expected every check to pass, found 4 of 8 that do not: node (v20.1.0); port ("
+    )
     assert "install node 99 or newer; " in result["msg"] and "mobius_min_memory_mb" in result["msg"]
 
 
-@pytest.mark.parametrize("options", [
-    {"min_versions": {"node": "20"}}, {"min_versions": {"node": "20.1.0.0"}}, {"min_memory_mb": 1}, {"min_free_mb": 0},
-    {"max_clock_skew": 5, "clock_skew": 4.9}, {"max_clock_skew": 5, "clock_skew": -5}, {"encoders": []},
-])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"min_versions": {"node": "20"}},
+        {"min_versions": {"node": "20.1.0.0"}},
+        {"min_memory_mb": 1},
+        {"min_free_mb": 0},
+        {"max_clock_skew": 5, "clock_skew": 4.9},
+        {"max_clock_skew": 5, "clock_skew": -5},
+        {"encoders": []},
+    ],
+)
 def test_what_is_enough(check, host, options):
     host.service()
     assert check(**options)["passed"]
@@ -153,7 +186,13 @@ def test_a_waiver_is_kept_with_who_and_why(check, host, monkeypatch):
     assert (by["who"], by["why"], by["checks"]) == ("anna", "the new disk comes at noon", ["disk"]) and by["when"].endswith("Z")
     (event,) = history.events(host.layout)
     assert (event["what"], event["who"], event["why"], event["waived"], event["failed"], event["verdict"]) == (
-        "preflight", "anna", "the new disk comes at noon", ["disk"], [], "passed")
+        "preflight",
+        "anna",
+        "the new disk comes at noon",
+        ["disk"],
+        [],
+        "passed",
+    )
 
 
 def test_a_waiver_that_is_in_the_history_already_is_not_written_again(check, host):
@@ -172,13 +211,19 @@ def test_only_what_is_named_is_waived(check, host):
     assert "1 of 9 that do not: memory (" in result["msg"] and result["waived_by"]["checks"] == ["disk"]
 
 
-@pytest.mark.parametrize(("options", "sentence"), [
-    ({"skip": ["dsik"], "why": "x"}, "mobius_preflight_skip: expected some of node, ffmpeg, encoders, stores, dependencies, disk, memory, "
-                                     "clock, backup, proxy, found 'dsik'. Correct it."),
-    ({"skip": ["port"], "why": "x"}, "a deploy cannot do without port"),
-    ({"skip": ["disk"], "why": " "}, "mobius_why: expected why disk may be waived, found nothing"),
-    ({"given": [{"name": "ci"}]}, "given checks: expected rows with name"),
-])
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (
+            {"skip": ["dsik"], "why": "x"},
+            "mobius_preflight_skip: expected some of node, ffmpeg, encoders, stores, dependencies, disk, memory, "
+            "clock, backup, proxy, found 'dsik'. Correct it.",
+        ),
+        ({"skip": ["port"], "why": "x"}, "a deploy cannot do without port"),
+        ({"skip": ["disk"], "why": " "}, "mobius_why: expected why disk may be waived, found nothing"),
+        ({"given": [{"name": "ci"}]}, "given checks: expected rows with name"),
+    ],
+)
 def test_a_waiver_that_is_refused(check, host, snapshot, options, sentence):
     host.service()
     before = snapshot(host.root)
@@ -202,8 +247,18 @@ def test_check_mode_writes_nothing(host, run_module, tools, snapshot):
 
 
 def backup_row(run_module, some_host, **options):
-    result = run_module(preflight, {"root": some_host.root, "programs": {}, "encoders": [], "min_free_mb": 0, "backup_max_age": 1,
-                                    "env": getattr(some_host, "env", "local"), **options})
+    result = run_module(
+        preflight,
+        {
+            "root": some_host.root,
+            "programs": {},
+            "encoders": [],
+            "min_free_mb": 0,
+            "backup_max_age": 1,
+            "env": getattr(some_host, "env", "local"),
+            **options,
+        },
+    )
     return point(result, "backup")
 
 
@@ -295,8 +350,15 @@ def test_an_ffmpeg_that_does_not_start_is_not_called_one_without_encoders(tmp_pa
 def test_a_proxy_that_does_not_run_or_was_set_up_otherwise(host, check, monkeypatch):
     host.live("r1")
     service = host.service()
-    spec = {**service.spec, "slots": [1, 2], "state": "shared", "drain_timeout": 1.0, "drain_force": False, "job_programs": [],
-            "proxy": {"host": "127.0.0.1", "port": 3, "certificate": "", "max_body": 1, "max_connections": 1, "timeout": 1, "url": ""}}
+    spec = {
+        **service.spec,
+        "slots": [1, 2],
+        "state": "shared",
+        "drain_timeout": 1.0,
+        "drain_force": False,
+        "job_programs": [],
+        "proxy": {"host": "127.0.0.1", "port": 3, "certificate": "", "max_body": 1, "max_connections": 1, "timeout": 1, "url": ""},
+    }
     monkeypatch.setattr(preflight_host.service_registry, "load", lambda *_words: SlottedService(host.layout, spec))
     assert "nobody answers on the socket" in preflight_host.proxy(host.layout, "mobius")["found"]
     monkeypatch.setattr(haproxy.Proxy, "answers", lambda _self: True)

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The modules release and release_info, through their main()."""
+
 from __future__ import annotations
 
 import os
@@ -24,9 +25,11 @@ FILES = {"package.json": "{}", "src/api/index.js": "listen()", "client/build/ind
 @pytest.fixture
 def do(host, run_module):
     """``do(state, release_id=None, check=False, **options)``: run the module release on the host."""
+
     def run(state, release_id=None, check=False, **options):
         given = {"root": host.root, "state": state, **({"release_id": release_id} if release_id else {}), **options}
         return run_module(release, given, check)
+
     return run
 
 
@@ -59,14 +62,17 @@ def test_a_life_of_releases_without_a_service(do, host, options):
     assert do("pruned", keep=1) == {**do("pruned", keep=1), "removed": []}
 
 
-@pytest.mark.parametrize("state, release_id, after", [
-    ("prepared", "r9", {"live": "r2", "releases": {"r1": "verified", "r2": "active", "r9": "prepared"}}),
-    ("active", "r1", {"live": "r1", "releases": {"r1": "active", "r2": "active"}}),
-    ("active", "r9", {"live": "r9", "releases": {"r1": "verified", "r2": "active", "r9": "active"}}),
-    ("verified", None, {"live": "r2", "releases": {"r1": "verified", "r2": "verified"}}),
-    ("failed", "r1", {"live": "r2", "releases": {"r1": "failed", "r2": "active"}}),
-    ("rolled_back", None, {"live": "r1", "releases": {"r1": "verified", "r2": "rolled_back"}}),
-])
+@pytest.mark.parametrize(
+    "state, release_id, after",
+    [
+        ("prepared", "r9", {"live": "r2", "releases": {"r1": "verified", "r2": "active", "r9": "prepared"}}),
+        ("active", "r1", {"live": "r1", "releases": {"r1": "active", "r2": "active"}}),
+        ("active", "r9", {"live": "r9", "releases": {"r1": "verified", "r2": "active", "r9": "active"}}),
+        ("verified", None, {"live": "r2", "releases": {"r1": "verified", "r2": "verified"}}),
+        ("failed", "r1", {"live": "r2", "releases": {"r1": "failed", "r2": "active"}}),
+        ("rolled_back", None, {"live": "r1", "releases": {"r1": "verified", "r2": "rolled_back"}}),
+    ],
+)
 def test_check_mode_writes_nothing_and_says_what_would_be(do, host, options, snapshot, state, release_id, after):
     host.live("r1")
     host.live("r2", status="active")
@@ -160,21 +166,24 @@ def test_a_live_release_whose_service_is_down_is_started_again(do, host, serving
     assert do("active", "r1", **serving)["changed"] and host.service().status()["status"] == "running"
 
 
-@pytest.mark.parametrize("state, given, words", [
-    ("prepared", {}, "missing"),
-    ("active", {}, "release_id"),
-    ("active", {"release_id": "r9"}, "release r9: expected one of r1, found no such release."),
-    ("active", {"release_id": "../r1"}, "release id '../r1': expected 1 to 64 letters"),
-    ("verified", {"release_id": "r9"}, "release r9: expected one of r1"),
-    ("rolled_back", {}, "rollback of r1: expected a verified release older than the live one, found none on this host."),
-    ("rolled_back", {"release_id": "r9"}, "release r9: expected one of r1"),
-    ("active", {"release_id": "r1", "service": "gone"}, "service gone: expected a service that was set up"),
-    ("active", {"release_id": "r1", "checks": [{"url": "x"}]}, "check x: expected a url with http:// or https://"),
-    ("active", {"release_id": "r1", "checks": [{"url": "http://x/", "json": ["=="]}]}, "expected a JMESPath expression"),
-    ("prepared", {"release_id": "../x", "artifact": "/a", "sha256": "0"}, "release id '../x'"),
-    ("prepared", {"release_id": "r9", "artifact": "/no/a", "sha256": "0"}, "artifact /no/a: expected a file on the target"),
-    ("pruned", {"keep": -1}, "keep: expected 0 or more releases, found -1."),
-])
+@pytest.mark.parametrize(
+    "state, given, words",
+    [
+        ("prepared", {}, "missing"),
+        ("active", {}, "release_id"),
+        ("active", {"release_id": "r9"}, "release r9: expected one of r1, found no such release."),
+        ("active", {"release_id": "../r1"}, "release id '../r1': expected 1 to 64 letters"),
+        ("verified", {"release_id": "r9"}, "release r9: expected one of r1"),
+        ("rolled_back", {}, "rollback of r1: expected a verified release older than the live one, found none on this host."),
+        ("rolled_back", {"release_id": "r9"}, "release r9: expected one of r1"),
+        ("active", {"release_id": "r1", "service": "gone"}, "service gone: expected a service that was set up"),
+        ("active", {"release_id": "r1", "checks": [{"url": "x"}]}, "check x: expected a url with http:// or https://"),
+        ("active", {"release_id": "r1", "checks": [{"url": "http://x/", "json": ["=="]}]}, "expected a JMESPath expression"),
+        ("prepared", {"release_id": "../x", "artifact": "/a", "sha256": "0"}, "release id '../x'"),
+        ("prepared", {"release_id": "r9", "artifact": "/no/a", "sha256": "0"}, "artifact /no/a: expected a file on the target"),
+        ("pruned", {"keep": -1}, "keep: expected 0 or more releases, found -1."),
+    ],
+)
 def test_bad_input_is_one_sentence_and_changes_nothing(do, host, snapshot, state, given, words):
     host.live("r1")
     with host.store.switching():  # its file is there from the first switch on
@@ -240,7 +249,11 @@ def test_the_watch_begins_with_the_switch(do, host, watched):
     assert result["changed"] and result["release"]["status"] == "active"
     assert (folder.id, folder.state()["status"], folder.state()["release"]) == (result["watch"]["watch"]["id"], "running", "r2")
     assert {name: folder.spec()[name] for name in ("env", "service", "duration", "keep")} == {
-        "env": "test", "service": "mobius", "duration": 900.0, "keep": 100}
+        "env": "test",
+        "service": "mobius",
+        "duration": 900.0,
+        "keep": 100,
+    }
     assert [check["name"] for check in folder.spec()["checks"]] == [check["name"] for check in host.raw_checks]
 
 
@@ -251,10 +264,15 @@ def test_a_release_that_serves_without_a_watch_gets_one(do, host, serving, watch
     assert [event["release"] for event in host.history() if event["what"] == "active"] == ["r2"]
 
 
-@pytest.mark.parametrize("wrong, said", [
-    ({"durration": 5}, "durration"), ({"duration": "long"}, "unable to convert to float"), ({"duration": 0}, "watch option duration"),
-    ({"env": ""}, "env"),
-])
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        ({"durration": 5}, "durration"),
+        ({"duration": "long"}, "unable to convert to float"),
+        ({"duration": 0}, "watch option duration"),
+        ({"env": ""}, "env"),
+    ],
+)
 def test_a_mistake_in_the_watch_is_found_before_the_switch(do, host, watched, wrong, said):
     result = do("active", "r2", **{**watched, "watch": {**WATCH, **wrong}})
     assert result["failed"] and said in result["msg"] and "Traceback" not in result["msg"], result
@@ -275,6 +293,7 @@ def test_ctrl_c_in_the_switch_leaves_a_watched_release(do, host, watched, monkey
         facts = real(*arguments)
         os.kill(os.getpid(), number)
         return facts
+
     monkeypatch.setattr(activation, "activate", interrupted)
     before = signal.getsignal(number)
     assert do("active", "r2", **watched)["watch"]["watch"]["release"] == "r2" and signal.getsignal(number) is before

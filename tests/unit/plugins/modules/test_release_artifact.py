@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The module release_artifact."""
+
 from __future__ import annotations
 
 import glob
@@ -38,14 +39,17 @@ def test_check_mode_writes_nothing(run_module, args, tmp_path, snapshot):
     assert not run_module(release_artifact, args, check=True)["changed"]
 
 
-@pytest.mark.parametrize("change, words", [
-    ({"version": ""}, "mobius_version: expected the version of the release, found nothing."),
-    ({"version": "a/b"}, "version 'a/b': expected 1 to 64 letters"),
-    ({"source": "/no/such"}, "release source '/no/such': expected a folder"),
-    ({"source": "/no/such.tar.gz"}, "artifact /no/such.tar.gz: expected the file and its .sha256"),
-    ({"build_command": ["sh", "-c", "echo broken >&2; exit 2"]}, "found 2 (broken)"),
-    ({"build_command": []}, "expected client/build/index.html in the built application"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"version": ""}, "mobius_version: expected the version of the release, found nothing."),
+        ({"version": "a/b"}, "version 'a/b': expected 1 to 64 letters"),
+        ({"source": "/no/such"}, "release source '/no/such': expected a folder"),
+        ({"source": "/no/such.tar.gz"}, "artifact /no/such.tar.gz: expected the file and its .sha256"),
+        ({"build_command": ["sh", "-c", "echo broken >&2; exit 2"]}, "found 2 (broken)"),
+        ({"build_command": []}, "expected client/build/index.html in the built application"),
+    ],
+)
 def test_bad_input(run_module, args, change, words):
     result = run_module(release_artifact, {**args, **change})
     assert result["failed"] and words in result["msg"]

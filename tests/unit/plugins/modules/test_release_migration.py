@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The module release_migration, and who undoes what it did."""
+
 from __future__ import annotations
 
 import sys
@@ -101,13 +102,17 @@ def test_one_that_does_not_end(site):
     assert "expected an end within 0.3 s" in result["msg"]
 
 
-@pytest.mark.parametrize("options, words", [
-    ({"kind": "none"}, "mobius_migration: expected reversible or forward_only, for there is a command, found none"),
-    ({"down_command": []}, "mobius_migration_down: expected a command"), ({"command": []}, "mobius_migration_up: expected a command"),
-    ({"kind": "forward_only"}, "mobius_migration_down: expected no command"),
-    ({"timeout": 0}, "mobius_migration_timeout: expected seconds above 0"),
-    ({"release_id": "r9"}, "release r9: expected one of"),
-])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"kind": "none"}, "mobius_migration: expected reversible or forward_only, for there is a command, found none"),
+        ({"down_command": []}, "mobius_migration_down: expected a command"),
+        ({"command": []}, "mobius_migration_up: expected a command"),
+        ({"kind": "forward_only"}, "mobius_migration_down: expected no command"),
+        ({"timeout": 0}, "mobius_migration_timeout: expected seconds above 0"),
+        ({"release_id": "r9"}, "release r9: expected one of"),
+    ],
+)
 def test_bad_input_runs_nothing(site, options, words):
     result = site.migrate(**options)
     assert words in result["msg"] and ran(site) == []
@@ -228,7 +233,8 @@ def test_nothing_is_migrated_while_another_migration_may_have_to_be_undone(site,
 def test_a_rollback_waits_for_the_end_of_a_restore_that_goes_to_another_release(site):
     site.store.mark("r1", "verified")
     journal = restore_journal.Journal.begin(
-        site.layout, archive="a.zip", env="local", components=["database"], service=None, wanted=False, previous=None, target="r1")
+        site.layout, archive="a.zip", env="local", components=["database"], service=None, wanted=False, previous=None, target="r1"
+    )
     journal.update(safety={}, since=0, swaps=[])
     journal.enter("saving")
     with pytest.raises(OpsError, match=r"found one that goes to release r1\. Run the playbook mobius.ops.restore"):
@@ -238,8 +244,15 @@ def test_a_rollback_waits_for_the_end_of_a_restore_that_goes_to_another_release(
 @pytest.mark.parametrize("check", [True, False])
 def test_nothing_is_migrated_between_the_two_ends_of_a_restore(site, check):
     journal = restore_journal.Journal.begin(
-        site.layout, archive="a.zip", env="local", components=["uploads", "database"], service=None, wanted=False, previous=None,
-        target=None)
+        site.layout,
+        archive="a.zip",
+        env="local",
+        components=["uploads", "database"],
+        service=None,
+        wanted=False,
+        previous=None,
+        target=None,
+    )
     journal.update(safety={}, since=0, swaps=[])
     journal.enter("trial")
     assert "a database that stays, found a restore that was interrupted. Run the playbook mobius.ops.restore" in site.migrate(check)["msg"]

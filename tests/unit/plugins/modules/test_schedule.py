@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The module schedule, on real files and with systemd's own reading of calendars; the timers are a stand-in's."""
+
 from __future__ import annotations
 
 import json
@@ -36,8 +37,10 @@ def run(run_module, host, systemd):
     host.service()
 
     def run(check=False, **options):
-        return run_module(schedule, {"root": host.root, "env": "production", "jobs": JOBS, "prune": {"keep_daily": 7}, **options},
-                          check=check)
+        return run_module(
+            schedule, {"root": host.root, "env": "production", "jobs": JOBS, "prune": {"keep_daily": 7}, **options}, check=check
+        )
+
     return run
 
 
@@ -92,7 +95,8 @@ def test_a_job_that_is_off_loses_its_timer_and_absent_removes_all(run, host, sys
     assert run(jobs={**JOBS, "verify": False, "backup": "03:00"})["changed"]
     assert systemd.timers() == {"mobius-production-backup.timer", "mobius-production-metrics.timer"}
     assert not core_systemd.read_unit("mobius-production-verify.service") and "OnCalendar=03:00\n" in core_systemd.read_unit(
-        "mobius-production-backup.timer")
+        "mobius-production-backup.timer"
+    )
     assert run(state="absent")["changed"] and systemd.timers() == set() == systemd.files()
     assert not os.path.exists(host.layout.path("state", "schedule.json"))
     assert not run(state="absent")["changed"]
@@ -105,19 +109,22 @@ def test_another_service_name_takes_the_timers_along(run, run_module, host, syst
     assert systemd.timers() == {f"other-production-{job}.timer" for job in JOBS}
 
 
-@pytest.mark.parametrize("options, words", [
-    ({"jobs": {"bakup": "daily"}}, "mobius_schedule: 'bakup' is no job. Use some of backup, verify, escalate, weekly, monthly"),
-    ({"jobs": {"backup": "nonsense"}}, "mobius_schedule, backup: 'nonsense' is no calendar event of systemd. Give one such as"),
-    ({"jobs": {"backup": "daily\nExecStart=/bin/sh"}}, "is no calendar event of systemd"),
-    ({"jobs": {"backup": "2020-01-01"}}, "mobius_schedule, backup: '2020-01-01' does not come again"),
-    ({"jobs": {"escalate": "*:*"}}, "messages: this host has no contacts. Set mobius_contacts"),
-    ({"backup": {"level": 12}}, "level: expected a number from 1 to 9, found 12"),
-    ({"backup": {"levle": 1}}, "backup: expected options out of components"),
-    ({"thresholds": {"disk": [1, 2]}}, "thresholds: expected some of"),
-    ({"sample_interval": -1}, "sample_interval and keep_days: expected seconds from 0"),
-    ({"jobs": {"weekly": "daily"}, "maintenance": {"summary_to": ["cto"]}}, "messages: this host has no contacts. Set mobius_contacts"),
-    ({"service": "ghost"}, "service ghost: expected a service that was set up"),
-])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"jobs": {"bakup": "daily"}}, "mobius_schedule: 'bakup' is no job. Use some of backup, verify, escalate, weekly, monthly"),
+        ({"jobs": {"backup": "nonsense"}}, "mobius_schedule, backup: 'nonsense' is no calendar event of systemd. Give one such as"),
+        ({"jobs": {"backup": "daily\nExecStart=/bin/sh"}}, "is no calendar event of systemd"),
+        ({"jobs": {"backup": "2020-01-01"}}, "mobius_schedule, backup: '2020-01-01' does not come again"),
+        ({"jobs": {"escalate": "*:*"}}, "messages: this host has no contacts. Set mobius_contacts"),
+        ({"backup": {"level": 12}}, "level: expected a number from 1 to 9, found 12"),
+        ({"backup": {"levle": 1}}, "backup: expected options out of components"),
+        ({"thresholds": {"disk": [1, 2]}}, "thresholds: expected some of"),
+        ({"sample_interval": -1}, "sample_interval and keep_days: expected seconds from 0"),
+        ({"jobs": {"weekly": "daily"}, "maintenance": {"summary_to": ["cto"]}}, "messages: this host has no contacts. Set mobius_contacts"),
+        ({"service": "ghost"}, "service ghost: expected a service that was set up"),
+    ],
+)
 def test_what_cannot_be_is_refused_and_nothing_is_written(run, host, systemd, snapshot, options, words):
     before = snapshot(host.root), snapshot(systemd.units)
     result = run(**options)
@@ -145,14 +152,18 @@ def test_a_unit_of_something_else_is_left_alone(run, systemd):
 
 
 def test_paging_is_scheduled_once_there_are_contacts(run, run_module, host):
-    run_module(notify, {"root": host.root, "state": "configured", **PEOPLE, "env": "production", "host": "web1",
-                        "urls": {"room": "json://127.0.0.1:1"}})
+    run_module(
+        notify,
+        {"root": host.root, "state": "configured", **PEOPLE, "env": "production", "host": "web1", "urls": {"room": "json://127.0.0.1:1"}},
+    )
     assert "mobius-production-escalate.timer" in run(jobs={"escalate": "*:*:0/30"})["timers"]
 
 
 def test_a_summary_to_someone_unknown_is_refused_before_monday(run, run_module, host):
-    run_module(notify, {"root": host.root, "state": "configured", **PEOPLE, "env": "production", "host": "web1",
-                        "urls": {"room": "json://127.0.0.1:1"}})
+    run_module(
+        notify,
+        {"root": host.root, "state": "configured", **PEOPLE, "env": "production", "host": "web1", "urls": {"room": "json://127.0.0.1:1"}},
+    )
     result = run(jobs={"weekly": "daily"}, maintenance={"summary_to": ["cto"]})
     assert result["failed"] and "mobius_maintenance_summary_to: 'cto' is not a schedule, person or channel. Use one of " in result["msg"]
     assert "mobius-production-weekly.timer" in run(jobs={"weekly": "daily"}, maintenance={"summary_to": ["room"]})["timers"]

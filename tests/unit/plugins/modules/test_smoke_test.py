@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The module smoke_test against a real server, with real files and programs."""
+
 from __future__ import annotations
 
 import json
@@ -20,8 +21,15 @@ from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import mad
 from ansible_collections.mobius.ops.plugins.modules import smoke_test
 
 KEY = "sekret-key-of-the-tests"
-UPLOAD = {"name": "upload", "url": "/upload", "upload": {"field": "images"}, "status": [201], "key_header": "X-Mobius-API-Key",
-          "capture": {"id": "files[0].id", "file": "files[0].url"}, "made": ["{file}"]}
+UPLOAD = {
+    "name": "upload",
+    "url": "/upload",
+    "upload": {"field": "images"},
+    "status": [201],
+    "key_header": "X-Mobius-API-Key",
+    "capture": {"id": "files[0].id", "file": "files[0].url"},
+    "made": ["{file}"],
+}
 BACK = {"name": "back", "url": "{file}", "same_as": "upload"}
 
 
@@ -43,8 +51,15 @@ class Application:
         self.key = KEY
         self.polls = iter(["queued", "running", "done"])
         self.renders = 0
-        web.answers.update({"/upload": self.upload, "/render": self.render, "/render/7": self.status, "/bad": (500, "broken"),
-                            "/uploads/kept.png": (200, b"another")})
+        web.answers.update(
+            {
+                "/upload": self.upload,
+                "/render": self.render,
+                "/render/7": self.status,
+                "/bad": (500, "broken"),
+                "/uploads/kept.png": (200, b"another"),
+            }
+        )
 
     def files(self):
         return sorted(os.listdir(self.host.layout.component("uploads")))
@@ -55,7 +70,7 @@ class Application:
             return
         boundary = handler.headers["Content-Type"].partition("boundary=")[2]
         head, _blank, rest = body.partition(b"\r\n\r\n")
-        content = rest[:rest.rindex(b"\r\n--" + boundary.encode())]
+        content = rest[: rest.rindex(b"\r\n--" + boundary.encode())]
         name = re.search(rb'name="images"; filename="([^"]+)"', head).group(1).decode()
         with open(os.path.join(self.host.layout.component("uploads"), "1-" + name), "wb") as stream:
             stream.write(content)
@@ -79,12 +94,20 @@ def app(host, web):
 @pytest.fixture
 def smoke(run_module, host, web, app):
     """``smoke(*steps, **options)`` of the application."""
+
     def run(*steps, check=False, **options):
-        given = {"base_url": web.base, "root": host.root, "secret_headers": {"X-Mobius-API-Key": KEY}, "timeout": HANG,
-                 "suite": list(steps), **options}
+        given = {
+            "base_url": web.base,
+            "root": host.root,
+            "secret_headers": {"X-Mobius-API-Key": KEY},
+            "timeout": HANG,
+            "suite": list(steps),
+            **options,
+        }
         result = run_module(smoke_test, given, check)
         assert KEY not in json.dumps(result)
         return result
+
     return run
 
 
@@ -101,8 +124,24 @@ def ends(result):
 
 def clip(path, seconds=1, *options):
     """A small real video."""
-    subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", f"testsrc=size=64x64:rate=10:duration={seconds}",
-                    "-c:v", "libx264", *options, str(path)], check=True)
+    subprocess.run(
+        [
+            "ffmpeg",
+            "-nostdin",
+            "-v",
+            "error",
+            "-y",
+            "-f",
+            "lavfi",
+            "-i",
+            f"testsrc=size=64x64:rate=10:duration={seconds}",
+            "-c:v",
+            "libx264",
+            *options,
+            str(path),
+        ],
+        check=True,
+    )
     return path.read_bytes()
 
 
@@ -119,7 +158,7 @@ def test_other_content_and_fields(smoke, app, web):
     step = {**UPLOAD, "upload": {"field": "images", "filename": "a.txt", "type": "text/plain", "text": "größer", "form": {"title": "x"}}}
     seen = []
     upload = app.upload
-    web.answers["/upload"] = lambda handler, body: (seen.append(body), upload(handler, body[body.index(b"--", body.index(b"title")):]))
+    web.answers["/upload"] = lambda handler, body: (seen.append(body), upload(handler, body[body.index(b"--", body.index(b"title")) :]))
     assert smoke(step)["passed"]
     assert "größer".encode() in seen[0] and b'name="title"' in seen[0] and b"text/plain" in seen[0]
 
@@ -141,15 +180,19 @@ def test_more_bytes_than_a_probe_reads_are_compared(smoke, web, app):
         upload(handler, body)
         status, content = web.answers["/uploads/1-smoke-test.png"]
         web.answers["/uploads/1-smoke-test.png"] = (status, content[:-1] + b"y")
+
     web.answers["/upload"] = damaged
     assert one(smoke(step, BACK), "back")["reason"].startswith("700000 bytes that are not")
 
 
-@pytest.mark.parametrize("headers, key, status, reason", [
-    ({}, KEY, "skipped", "status 401: no header X-Mobius-API-Key was given; set it in mobius_smoke_secret_headers"),
-    ({"X-Mobius-API-Key": "a wrong one"}, KEY, "failed", "status 401 instead of 201"),
-    ({}, "", "passed", ""),
-])
+@pytest.mark.parametrize(
+    "headers, key, status, reason",
+    [
+        ({}, KEY, "skipped", "status 401: no header X-Mobius-API-Key was given; set it in mobius_smoke_secret_headers"),
+        ({"X-Mobius-API-Key": "a wrong one"}, KEY, "failed", "status 401 instead of 201"),
+        ({}, "", "passed", ""),
+    ],
+)
 def test_without_a_key_an_upload_is_skipped_and_with_a_wrong_one_it_fails(smoke, app, headers, key, status, reason):
     app.key = key
     result = smoke({"name": "health", "url": "/health"}, UPLOAD, BACK, secret_headers=headers)
@@ -169,9 +212,17 @@ def test_check_mode_sends_nothing_that_changes_something(smoke, app, web, tmp_pa
 
 def test_a_captured_number_stays_one_and_a_render_is_waited_for(smoke, app):
     result = smoke(
-        UPLOAD, {"name": "render", "url": "/render", "method": "POST", "body": {"upload_id": "{id}", "title": "of {id}"}, "status": [202],
-                 "capture": {"render": "id"}},
-        {"name": "rendered", "url": "/render/{render}", "repeat_until": "status == 'done'", "interval": 0.05})
+        UPLOAD,
+        {
+            "name": "render",
+            "url": "/render",
+            "method": "POST",
+            "body": {"upload_id": "{id}", "title": "of {id}"},
+            "status": [202],
+            "capture": {"render": "id"},
+        },
+        {"name": "rendered", "url": "/render/{render}", "repeat_until": "status == 'done'", "interval": 0.05},
+    )
     assert result["passed"] and app.asked == {"upload_id": 17, "title": "of 17"} and app.renders == 3, result
     assert "3 requests" in one(result, "rendered")["found"] and len(one(result, "rendered")["attempts"]) == 1
 
@@ -188,19 +239,24 @@ def test_a_render_that_fails_or_never_ends(smoke, web):
 
 
 def test_a_capture_that_finds_nothing_fails_and_what_needs_it_is_skipped(smoke, web):
-    result = smoke({"name": "who", "url": "/health", "capture": {"token": "user.token"}},
-                   {"name": "with it", "url": "/health", "headers": {"Authorization": "Bearer {token}"}})
+    result = smoke(
+        {"name": "who", "url": "/health", "capture": {"token": "user.token"}},
+        {"name": "with it", "url": "/health", "headers": {"Authorization": "Bearer {token}"}},
+    )
     assert one(result, "who")["reason"] == "the answer has no token (user.token)" and one(result, "with it")["status"] == "skipped"
     web.answers["/login"] = (200, '{"token": "t\'o k"}')
     web.answers["/me"] = lambda handler, _body: handler.send(200, json.dumps({"by": handler.headers["Authorization"]}))
-    assert smoke({"name": "login", "url": "/login", "capture": {"token": "token"}},
-                 {"name": "me", "url": "/me", "headers": {"Authorization": "Bearer {token}"}, "json": ["by == 'Bearer {token}'"]})["passed"]
+    assert smoke(
+        {"name": "login", "url": "/login", "capture": {"token": "token"}},
+        {"name": "me", "url": "/me", "headers": {"Authorization": "Bearer {token}"}, "json": ["by == 'Bearer {token}'"]},
+    )["passed"]
 
 
 def test_a_number_in_every_place(smoke, web):
     web.answers["/who/17"] = lambda handler, _body: handler.send(200, f'{{"id": {handler.headers["Id"]}}}')
-    result = smoke(UPLOAD, {"name": "me", "url": "/who/{id}", "headers": {"Id": "{id}"}, "contains": "{id}",
-                                                         "json": ["to_string(id) == '{id}'"]})
+    result = smoke(
+        UPLOAD, {"name": "me", "url": "/who/{id}", "headers": {"Id": "{id}"}, "contains": "{id}", "json": ["to_string(id) == '{id}'"]}
+    )
     assert one(result, "me")["status"] == "passed", result
 
 
@@ -218,9 +274,17 @@ def test_every_attempt_is_kept(smoke, web, tmp_path, free_port):
     answers = iter([(500, "no \0 luck"), (503, "later"), (200, "{}")])
     web.answers["/flaky"] = lambda handler, _body: handler.send(*next(answers))
     junit = tmp_path / "results" / "smoke.xml"
-    result = smoke({"name": "flaky", "url": "/flaky", "attempts": 5, "pause": 0}, {"name": "bad", "url": "/bad", "attempts": 2, "pause": 0},
-                   {"name": "gone", "url": gone}, {"name": "lost", "url": "http://nobody.invalid/"},
-                   {"name": "skipped", "program": "node"}, junit=str(junit), outside=True, env="staging", release="r7")
+    result = smoke(
+        {"name": "flaky", "url": "/flaky", "attempts": 5, "pause": 0},
+        {"name": "bad", "url": "/bad", "attempts": 2, "pause": 0},
+        {"name": "gone", "url": gone},
+        {"name": "lost", "url": "http://nobody.invalid/"},
+        {"name": "skipped", "program": "node"},
+        junit=str(junit),
+        outside=True,
+        env="staging",
+        release="r7",
+    )
     flaky = one(result, "flaky")
     assert (flaky["status"], flaky["flaky"], [a["status"] for a in flaky["attempts"]]) == ("passed", True, [500, 503, 200])
     assert result["counts"] == {"passed": 1, "failed": 3, "skipped": 1, "flaky": 1}
@@ -229,16 +293,21 @@ def test_every_attempt_is_kept(smoke, web, tmp_path, free_port):
     assert (document.tests, document.failures, document.errors, document.skipped) == (5, 2, 1, 1)
     (suite,) = document
     assert suite.name == "mobius.smoke.staging" and {p.name: p.value for p in suite.properties()} == {
-        "env": "staging", "base_url": web.base, "release": "r7"}
+        "env": "staging",
+        "base_url": web.base,
+        "release": "r7",
+    }
     cases = {case.name: case for case in suite}
-    children = {name: [(child.tag, child.get("message")) for child in case._elem if child.tag != "system-out"]
-                for name, case in cases.items()}
+    children = {
+        name: [(child.tag, child.get("message")) for child in case._elem if child.tag != "system-out"] for name, case in cases.items()
+    }
     assert children == {
         "flaky": [("flakyFailure", "status 500 instead of 200"), ("flakyFailure", "status 503 instead of 200")],
         "bad": [("failure", "status 500 instead of 200"), ("rerunFailure", "status 500 instead of 200")],
         "gone": [("failure", f"connection refused at {gone}")],
         "lost": [("error", "the host name of http://nobody.invalid/ cannot be resolved")],
-        "skipped": [("skipped", "the tests run outside of the host")]}
+        "skipped": [("skipped", "the tests run outside of the host")],
+    }
     assert cases["flaky"].system_out.splitlines()[0] == "attempt 1: failed, status 500 instead of 200"
     assert json.loads(junit.with_suffix(".json").read_text())["tests"] == result["tests"]
 
@@ -279,9 +348,12 @@ def test_secrets_go_to_the_application_only_and_are_shown_nowhere(smoke, run_mod
     web.answers["/echo"] = lambda handler, _body: handler.send(500, " ".join(f"{key}: {value}" for key, value in handler.headers.items()))
     junit = tmp_path / "smoke.xml"
     elsewhere = web.base.replace("127.0.0.1", "localhost")
-    result = smoke({"name": "own", "url": "/echo", "secret_headers": {"B": "sekret-of-one-step"}},
-                   {"name": "other", "url": elsewhere + "/echo"},
-                   {"name": "like it", "url": web.base.replace("//", "//x@") + "/echo"}, junit=str(junit))
+    result = smoke(
+        {"name": "own", "url": "/echo", "secret_headers": {"B": "sekret-of-one-step"}},
+        {"name": "other", "url": elsewhere + "/echo"},
+        {"name": "like it", "url": web.base.replace("//", "//x@") + "/echo"},
+        junit=str(junit),
+    )
     assert [sent[2].get("X-Mobius-API-Key") for sent in web.seen] == [KEY, None, None] and web.seen[0][2]["B"] == "sekret-of-one-step"
     assert "sekret" not in str(result) + junit.read_text() + junit.with_suffix(".json").read_text()
     assert "X-Mobius-API-Key: ********" in one(result, "own")["attempts"][0]["evidence"]
@@ -291,8 +363,11 @@ def test_no_part_of_a_secret_is_left_where_evidence_is_cut(smoke, web, secret):
     text = json.dumps({"a": "b" * 180, "key": secret, "header": KEY})
     web.answers["/who"] = (200, text)
     web.answers["/bad"] = (500, text)
-    result = smoke({"name": "captured", "url": "/who", "capture": {"x": "nothing"}}, {"name": "wrong", "url": "/bad"},
-                   {"name": "ended", "url": "/who", "repeat_until": "done", "give_up_when": "key"})
+    result = smoke(
+        {"name": "captured", "url": "/who", "capture": {"x": "nothing"}},
+        {"name": "wrong", "url": "/bad"},
+        {"name": "ended", "url": "/who", "repeat_until": "done", "give_up_when": "key"},
+    )
     assert {test["status"] for test in result["tests"]} == {"failed"}
     for test in result["tests"]:
         evidence = test["attempts"][0]["evidence"]
@@ -308,6 +383,7 @@ def test_clean_up_steps_run_last_whatever_came_before(smoke, app, web):
     def delete(handler, _body):
         os.unlink(os.path.join(app.host.layout.component("uploads"), "1-smoke-test.png"))
         handler.send(204)
+
     web.answers["/files/17"] = delete
     step = {"name": "delete", "url": "/files/{id}", "method": "POST", "status": [204], "cleanup": True}
     result = smoke(step, UPLOAD, {"name": "bad", "url": "/bad"}, BACK)
@@ -315,25 +391,28 @@ def test_clean_up_steps_run_last_whatever_came_before(smoke, app, web):
     assert app.files() == [] and result["removed"] == [] and result["left"] == {}
 
 
-@pytest.mark.parametrize("url, why", [
-    ("/other/a.png", "it is nothing right below one of the folders"),
-    ("/uploads/../x/a.png", "it is nothing right below one of the folders"),
-    ("/uploads/%2e%2e%2fx%2fa.png", "it is nothing right below one of the folders"),
-    ("/uploads/", "it is nothing right below one of the folders"),
-    ("/uploads//", "it is nothing right below one of the folders"),
-    ("/uploads/..", "it is nothing right below one of the folders"),
-    ("/uploads/../", "it is nothing right below one of the folders"),
-    ("/uploads/folder/new.png", "it is nothing right below one of the folders"),
-    ("/uploads/render-jobs/", "it is nothing right below one of the folders"),
-    ("/uploads/old.png", "old.png is older than this run"),
-    ("/uploads/link.png", "link.png is no plain file"),
-    ("/uploads/link/", "link is no folder"),
-    ("/uploads/pipe", "pipe is no plain file"),
-    ("/uploads/folder", "folder is no plain file"),
-    ("/uploads/new.png/", "new.png is no folder"),
-    ("/uploads/old/", "old is older than this run"),
-    ("/uploads/render-jobs/7/", "7: Not a directory"),
-])
+@pytest.mark.parametrize(
+    "url, why",
+    [
+        ("/other/a.png", "it is nothing right below one of the folders"),
+        ("/uploads/../x/a.png", "it is nothing right below one of the folders"),
+        ("/uploads/%2e%2e%2fx%2fa.png", "it is nothing right below one of the folders"),
+        ("/uploads/", "it is nothing right below one of the folders"),
+        ("/uploads//", "it is nothing right below one of the folders"),
+        ("/uploads/..", "it is nothing right below one of the folders"),
+        ("/uploads/../", "it is nothing right below one of the folders"),
+        ("/uploads/folder/new.png", "it is nothing right below one of the folders"),
+        ("/uploads/render-jobs/", "it is nothing right below one of the folders"),
+        ("/uploads/old.png", "old.png is older than this run"),
+        ("/uploads/link.png", "link.png is no plain file"),
+        ("/uploads/link/", "link is no folder"),
+        ("/uploads/pipe", "pipe is no plain file"),
+        ("/uploads/folder", "folder is no plain file"),
+        ("/uploads/new.png/", "new.png is no folder"),
+        ("/uploads/old/", "old is older than this run"),
+        ("/uploads/render-jobs/7/", "7: Not a directory"),
+    ],
+)
 def test_nothing_else_is_ever_removed(smoke, app, host, web, snapshot, url, why):
     uploads = host.layout.component("uploads")
     for name, folder in (("old.png", uploads), ("a.png", host.layout.component("database")), ("new.png", uploads)):
@@ -370,9 +449,12 @@ def test_what_cannot_be_removed(monkeypatch, host):
 
     def refused(*_words, **_options):
         raise PermissionError(13, "Permission denied")
+
     monkeypatch.setattr(os, "unlink", refused)  # root may do everything
     assert smoke_files.remove(["/uploads/a.png"], host.root, {"/uploads/": "shared/uploads"}, time.time()) == (
-        [], {"/uploads/a.png": f"{path}: Permission denied"})
+        [],
+        {"/uploads/a.png": f"{path}: Permission denied"},
+    )
 
 
 @pytest.fixture
@@ -427,18 +509,22 @@ def test_a_link_that_takes_the_place_of_a_folder_meanwhile_is_not_followed(host,
             os.rename(os.path.join(job, "parts"), os.path.join(job, "away"))
             os.symlink(release, os.path.join(job, "parts"))
         return found
+
     monkeypatch.setattr(os, "stat", swapped)
     removed, left = remove_job(host)
     assert removed == [] and left == {"/uploads/render-jobs/7/": f"{job}: Not a directory"}
     assert os.listdir(release) == ["code.js"]
 
 
-@pytest.mark.parametrize("address, folder, name, tree", [
-    ("http://a.example/base/uploads/a.png", "u", "a.png", False),
-    ("/opt/uploads/app/src/api/uploads/1_a%20b.pdf", "u", "1_a b.pdf", False),
-    ("/uploads/images/page1.png", "i", "page1.png", False),
-    ("/data/17/", "d", "17", True),
-])
+@pytest.mark.parametrize(
+    "address, folder, name, tree",
+    [
+        ("http://a.example/base/uploads/a.png", "u", "a.png", False),
+        ("/opt/uploads/app/src/api/uploads/1_a%20b.pdf", "u", "1_a b.pdf", False),
+        ("/uploads/images/page1.png", "i", "page1.png", False),
+        ("/data/17/", "d", "17", True),
+    ],
+)
 def test_where_something_that_was_made_lies(address, folder, name, tree):
     folders = {"/uploads/": "u", "/uploads/images/": "i", "/data/": "d"}
     assert smoke_files.place(address, folders) == (folder, name, tree)
@@ -452,11 +538,13 @@ def test_a_file_that_is_not_served(smoke, app, host, job, web):
     os.symlink("a.jpg", os.path.join(host.layout.component("uploads"), "link.jpg"))
     uploads = host.layout.component("uploads")
     for name, status, why in [
-            ("a.jpg", "passed", ""), ("b.jpg", "failed", "2 bytes, fewer than 3"),
-            ("none.jpg", "failed", f"{uploads}/none.jpg: No such file or directory"),
-            ("link.jpg", "failed", f"{uploads}/link.jpg is no plain file"),
-            ("render-jobs", "failed", f"{uploads}/render-jobs is no plain file"),
-            ("x/a.jpg", "failed", "/uploads/x/a.jpg is no file right below one of the folders")]:
+        ("a.jpg", "passed", ""),
+        ("b.jpg", "failed", "2 bytes, fewer than 3"),
+        ("none.jpg", "failed", f"{uploads}/none.jpg: No such file or directory"),
+        ("link.jpg", "failed", f"{uploads}/link.jpg is no plain file"),
+        ("render-jobs", "failed", f"{uploads}/render-jobs is no plain file"),
+        ("x/a.jpg", "failed", "/uploads/x/a.jpg is no file right below one of the folders"),
+    ]:
         web.answers["/said"] = (200, json.dumps({"name": name}))
         test = one(smoke({"name": "said", "url": "/said", "capture": {"name": "name"}}, step), "file")
         assert (test["status"], test["reason"]) == (status, why), test
@@ -476,15 +564,18 @@ def test_a_video_that_is_right(smoke, video):
     assert re.match(r"h264, 1.0 s, \d", one(smoke(video))["found"])
 
 
-@pytest.mark.parametrize("change, reason", [
-    ({"codecs": ["h264", "aac"]}, "the codecs are h264, without aac"),
-    ({"min_seconds": 2, "max_seconds": None}, "it lasts 1.00 s instead of 2 to any s"),
-    ({"max_seconds": 0.5, "min_seconds": None}, "it lasts 1.00 s instead of 0 to 0.5 s"),
-    ({"max_bytes": 400}, "more than 400 bytes"),
-    ({"min_bytes": 10**6}, r"\d+ bytes, fewer than 1000000"),
-    ({"video": "/bad"}, "status 500 instead of 200"),
-    ({"video": "/health"}, "it cannot be played: .*Invalid data.*"),
-])
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        ({"codecs": ["h264", "aac"]}, "the codecs are h264, without aac"),
+        ({"min_seconds": 2, "max_seconds": None}, "it lasts 1.00 s instead of 2 to any s"),
+        ({"max_seconds": 0.5, "min_seconds": None}, "it lasts 1.00 s instead of 0 to 0.5 s"),
+        ({"max_bytes": 400}, "more than 400 bytes"),
+        ({"min_bytes": 10**6}, r"\d+ bytes, fewer than 1000000"),
+        ({"video": "/bad"}, "status 500 instead of 200"),
+        ({"video": "/health"}, "it cannot be played: .*Invalid data.*"),
+    ],
+)
 def test_a_video_that_is_not(smoke, video, change, reason):
     test = one(smoke({**video, "min_bytes": 1, **change}))
     assert test["status"] == "failed" and re.fullmatch(reason, test["reason"])
@@ -492,7 +583,7 @@ def test_a_video_that_is_not(smoke, video, change, reason):
 
 def test_a_video_that_was_cut_and_one_without_a_picture(smoke, video, web, tmp_path):
     whole = clip(tmp_path / "a.mp4", 2, "-movflags", "+faststart", "-g", "1")  # its index comes first
-    web.answers["/clip.mp4"] = (200, whole[:len(whole) * 2 // 3])
+    web.answers["/clip.mp4"] = (200, whole[: len(whole) * 2 // 3])
     test = one(smoke({"name": "cut", "video": "/clip.mp4"}))
     assert test["status"] == "failed" and test["reason"].startswith("it cannot be played: "), test
     subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", "sine=duration=1", str(tmp_path / "a.m4a")], check=True)
@@ -516,19 +607,23 @@ def test_without_ffprobe_a_video_is_skipped(smoke, video, monkeypatch):
 
 
 def test_programs(smoke):
-    result = smoke({"name": "ffmpeg", "program": "ffmpeg", "version_argument": "-version", "min_version": "4"},
-                   {"name": "future", "program": "ffmpeg", "version_argument": "-version", "min_version": "99"},
-                   {"name": "none", "program": "no-such-program"})
+    result = smoke(
+        {"name": "ffmpeg", "program": "ffmpeg", "version_argument": "-version", "min_version": "4"},
+        {"name": "future", "program": "ffmpeg", "version_argument": "-version", "min_version": "99"},
+        {"name": "none", "program": "no-such-program"},
+    )
     assert ends(result) == {"ffmpeg": "passed", "future": "failed", "none": "failed"}
     assert one(result, "future")["reason"].endswith("instead of version 99 or newer")
     assert one(result, "none")["reason"] == "no program no-such-program on the PATH instead of a program that runs"
 
 
 def test_disks(smoke, tmp_path):
-    result = smoke({"name": "fine", "disk": str(tmp_path), "min_free_mb": 0, "max_used_pct": 100},
-                   {"name": "full", "disk": str(tmp_path), "min_free_mb": 10**9},
-                   {"name": "used", "disk": str(tmp_path), "max_used_pct": 0},
-                   {"name": "none", "disk": "/nonexistent", "max_used_pct": 100})
+    result = smoke(
+        {"name": "fine", "disk": str(tmp_path), "min_free_mb": 0, "max_used_pct": 100},
+        {"name": "full", "disk": str(tmp_path), "min_free_mb": 10**9},
+        {"name": "used", "disk": str(tmp_path), "max_used_pct": 0},
+        {"name": "none", "disk": "/nonexistent", "max_used_pct": 100},
+    )
     assert ends(result) == {"fine": "passed", "full": "failed", "used": "failed", "none": "failed"}
     assert one(result, "full")["reason"].endswith("less than 1000000000 MB free")
     assert one(result, "used")["reason"].endswith("more than 0 % used")
@@ -537,24 +632,30 @@ def test_disks(smoke, tmp_path):
     assert f"{100 * usage.used / (usage.used + usage.free):.0f} % used" in one(result, "fine")["found"]
 
 
-@pytest.mark.parametrize("suite, words", [
-    ([], "suite: expected a list of steps, found an empty one."),
-    ([{"name": "a"}], "step a: expected a name and one of url, video, file, program, disk, found name."),
-    ([{"name": "", "url": "/"}], "step 1: expected a name and one of"),
-    ([{"name": "a", "url": "/", "disk": "/"}], "step a: expected a name and one of"),
-    ([{"name": "a", "disk": "/", "codecs": ["x"], "max_used_pct": 1}], "step a: expected with disk only the fields attempts, cleanup, "),
-    ([{"name": "a", "disk": "/"}], "step a: expected min_free_mb or max_used_pct, found neither."),
-    ([{"name": "a", "url": "/"}, {"name": "a", "url": "/b"}], "step a: expected a name that no other step has, found it twice."),
-    ([{"name": "a", "url": "/{who}"}], "step a: expected names in braces that an earlier step captures, found who."),
-    ([{"name": "a", "url": "/", "made": ["{who}"]}], "found who."),
-    ([{"name": "a", "url": "{b}"}, {"name": "b", "url": "/", "capture": {"b": "b"}}], "step a: expected names in braces"),
-    ([{"name": "a", "url": "/", "same_as": "b"}], "step a: expected same_as with the name of an earlier step that uploads, found 'b'."),
-    ([{"name": "a", "url": "/", "upload": {"filename": "x"}}], "step a: expected an upload with field and"),
-    ([{"name": "a", "url": "/", "attempts": 0}], "step a: expected 1 or more attempts, "),
-    ([{"name": "a", "url": "/", "capture": {"b": "b ="}}], "step a, b =: expected a JMESPath expression, found "),
-    ([{"name": "a", "url": "/", "json": ["b ="]}], "JSON assertion b =: expected a JMESPath expression"),
-    ([{"name": "a", "program": "node", "min_version": "new"}], "step a: expected a min_version such as 18.0, found 'new'."),
-])
+@pytest.mark.parametrize(
+    "suite, words",
+    [
+        ([], "suite: expected a list of steps, found an empty one."),
+        ([{"name": "a"}], "step a: expected a name and one of url, video, file, program, disk, found name."),
+        ([{"name": "", "url": "/"}], "step 1: expected a name and one of"),
+        ([{"name": "a", "url": "/", "disk": "/"}], "step a: expected a name and one of"),
+        (
+            [{"name": "a", "disk": "/", "codecs": ["x"], "max_used_pct": 1}],
+            "step a: expected with disk only the fields attempts, cleanup, ",
+        ),
+        ([{"name": "a", "disk": "/"}], "step a: expected min_free_mb or max_used_pct, found neither."),
+        ([{"name": "a", "url": "/"}, {"name": "a", "url": "/b"}], "step a: expected a name that no other step has, found it twice."),
+        ([{"name": "a", "url": "/{who}"}], "step a: expected names in braces that an earlier step captures, found who."),
+        ([{"name": "a", "url": "/", "made": ["{who}"]}], "found who."),
+        ([{"name": "a", "url": "{b}"}, {"name": "b", "url": "/", "capture": {"b": "b"}}], "step a: expected names in braces"),
+        ([{"name": "a", "url": "/", "same_as": "b"}], "step a: expected same_as with the name of an earlier step that uploads, found 'b'."),
+        ([{"name": "a", "url": "/", "upload": {"filename": "x"}}], "step a: expected an upload with field and"),
+        ([{"name": "a", "url": "/", "attempts": 0}], "step a: expected 1 or more attempts, "),
+        ([{"name": "a", "url": "/", "capture": {"b": "b ="}}], "step a, b =: expected a JMESPath expression, found "),
+        ([{"name": "a", "url": "/", "json": ["b ="]}], "JSON assertion b =: expected a JMESPath expression"),
+        ([{"name": "a", "program": "node", "min_version": "new"}], "step a: expected a min_version such as 18.0, found 'new'."),
+    ],
+)
 def test_mistakes_in_a_suite_send_nothing(smoke, web, suite, words):
     assert words in smoke(*suite)["msg"] and web.seen == []
 
@@ -563,10 +664,13 @@ def test_an_address_without_a_base(smoke):
     assert "expected a url with http:// or https://, found '/health'" in smoke({"name": "a", "url": "/health"}, base_url="")["msg"]
 
 
-@pytest.mark.parametrize("junit, words", [
-    ("smoke.xml", "junit smoke.xml: expected an absolute path, found a relative one."),
-    ("/nonexistent/smoke.json", "expected another name than that of the JSON report, found the same."),
-])
+@pytest.mark.parametrize(
+    "junit, words",
+    [
+        ("smoke.xml", "junit smoke.xml: expected an absolute path, found a relative one."),
+        ("/nonexistent/smoke.json", "expected another name than that of the JSON report, found the same."),
+    ],
+)
 def test_where_no_report_can_be(smoke, web, junit, words):
     assert words in smoke({"name": "a", "url": "/health"}, junit=junit)["msg"] and web.seen == []
 
@@ -599,14 +703,37 @@ def test_an_earlier_report_is_replaced(smoke, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix) == ["smoke.json", "smoke.xml"]
 
 
-@pytest.mark.parametrize("body", [
-    "[" * 200_000, "[" * 990 + "]" * 990, '{"id": "http://["}', '{"id": "\\ud800"}', '{"id": {"a": 1}}', '{"id": ["x"]}',
-    '{"id": "a\\u0000b"}', '{"id": "\\r\\nX: y"}', '{"id": 1e999}', '{"id": "' + "x" * 200_000 + '"}'])
-@pytest.mark.parametrize("second", [{"url": "{id}"}, {"url": "/x/{id}"}, {"url": "/health", "headers": {"X": "{id}"}},
-                                    {"url": "/health", "method": "POST", "body": {"a": "{id}"}}, {"file": "{id}"}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[" * 200_000,
+        "[" * 990 + "]" * 990,
+        '{"id": "http://["}',
+        '{"id": "\\ud800"}',
+        '{"id": {"a": 1}}',
+        '{"id": ["x"]}',
+        '{"id": "a\\u0000b"}',
+        '{"id": "\\r\\nX: y"}',
+        '{"id": 1e999}',
+        '{"id": "' + "x" * 200_000 + '"}',
+    ],
+)
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"url": "{id}"},
+        {"url": "/x/{id}"},
+        {"url": "/health", "headers": {"X": "{id}"}},
+        {"url": "/health", "method": "POST", "body": {"a": "{id}"}},
+        {"file": "{id}"},
+    ],
+)
 def test_no_answer_crashes_what_uses_it(smoke, web, second, body, tmp_path):
     web.answers["/evil"] = (200, body)
-    result = smoke({"name": "a", "url": "/evil", "json": ["id"], "capture": {"id": "id"}, "made": ["{id}"]}, {"name": "b", **second},
-                   root=str(tmp_path))
+    result = smoke(
+        {"name": "a", "url": "/evil", "json": ["id"], "capture": {"id": "id"}, "made": ["{id}"]},
+        {"name": "b", **second},
+        root=str(tmp_path),
+    )
     assert set(ends(result).values()) <= {"passed", "failed", "skipped"} and "exception" not in result
     assert "\n" not in result.get("msg", "") and json.dumps(result, ensure_ascii=False).encode("utf-8")

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Clean-ups of real files, through the module."""
+
 from __future__ import annotations
 
 import contextlib
@@ -29,13 +30,19 @@ from ansible_collections.mobius.ops.plugins.module_utils._target import restore_
 from ansible_collections.mobius.ops.plugins.modules import storage_cleanup
 
 #: Old files that no store names, by kind.
-OLD = {"uploads": ["uploads/old.png", "uploads/.root/thumbnails/thumb_1_old.png", "uploads/rules.txt", "uploads/games/board.png"],
-       "renders": ["uploads/render-jobs/job-1/clip.mp4", "generated/reel.mp4", "generated/clip.mp4"],
-       "logs": ["logs/app.1.log", "logs/app.log"],
-       "temporary": ["uploads/half.part", "database/p1/.source-upload-tmp/page.png"]}
+OLD = {
+    "uploads": ["uploads/old.png", "uploads/.root/thumbnails/thumb_1_old.png", "uploads/rules.txt", "uploads/games/board.png"],
+    "renders": ["uploads/render-jobs/job-1/clip.mp4", "generated/reel.mp4", "generated/clip.mp4"],
+    "logs": ["logs/app.1.log", "logs/app.log"],
+    "temporary": ["uploads/half.part", "database/p1/.source-upload-tmp/page.png"],
+}
 ALL = sorted(name for names in OLD.values() for name in names)
-NAMED = ["uploads/named-in-json.png", "uploads/named in sqlite.png", "uploads/thumb_9_images-1700000000000-7.png",
-         "uploads/render-jobs/mwygqose-046fd1/clip.mp4"]
+NAMED = [
+    "uploads/named-in-json.png",
+    "uploads/named in sqlite.png",
+    "uploads/thumb_9_images-1700000000000-7.png",
+    "uploads/render-jobs/mwygqose-046fd1/clip.mp4",
+]
 
 
 @pytest.fixture
@@ -43,8 +50,12 @@ def stored(state_host):
     """A host with old files of each kind, and others that stores name."""
     for name in [*ALL, *NAMED]:
         state_host.put(name, os.urandom(1000 + len(name)), 0o640)
-    state_host.put("database/projects.json", json.dumps({"projects": [
-        {"path": "/uploads/named-in-json.png", "images": ["images-1700000000000-7.png"], "job": "mwygqose-046fd1"}]}).encode())
+    state_host.put(
+        "database/projects.json",
+        json.dumps(
+            {"projects": [{"path": "/uploads/named-in-json.png", "images": ["images-1700000000000-7.png"], "job": "mwygqose-046fd1"}]}
+        ).encode(),
+    )
     with database(state_host) as connection:
         connection.execute("PRAGMA journal_mode=wal")
         connection.execute("CREATE TABLE uploads (path TEXT)")
@@ -62,16 +73,21 @@ def database(host):
 @pytest.fixture
 def cleanup(stored, run_module):
     """Run the module; files need not have been left alone for an hour."""
+
     def run(check=False, **options):
         return run_module(storage_cleanup, {"root": stored.root, "env": stored.env, "grace": 0, **options}, check=check)
+
     return run
 
 
 def files(host):
     """Every file of the components, by component and path, and what can be told of it."""
     names = {"data": "database", "out": "generated"}
-    return {f"{names.get(path.split('/')[0], path.split('/')[0])}/{path.partition('/')[2]}": facts
-            for path, facts in trees.facts(host.layout.shared).items() if "sha256" in facts}
+    return {
+        f"{names.get(path.split('/')[0], path.split('/')[0])}/{path.partition('/')[2]}": facts
+        for path, facts in trees.facts(host.layout.shared).items()
+        if "sha256" in facts
+    }
 
 
 def whole(host, before):
@@ -197,6 +213,7 @@ def test_a_file_that_goes_before_its_move(stored, cleanup, monkeypatch):
         save(layout, run)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(stored.path("uploads/old.png"))
+
     monkeypatch.setattr(journal, "save", go)
     done = cleanup(state="cleaned")
     assert (done["files"], done["left"]["gone"]["files"]) == (10, 1)
@@ -231,6 +248,7 @@ def test_a_file_that_is_exchanged_in_the_moment_of_its_move_goes_back(stored, cl
         hold(descriptor)
         if os.readlink(f"/proc/self/fd/{descriptor}").endswith("/old.png"):
             os.rename(stored.path("uploads/new.png"), stored.path("uploads/old.png"))
+
     monkeypatch.setattr(moves, "_hold", exchange)
     done = cleanup(state="cleaned")
     assert done["left"]["changed"]["files"] == 1 and done["files"] == 10
@@ -248,6 +266,7 @@ def test_a_file_that_is_exchanged_and_whose_name_is_taken_again_is_in_a_record(s
         rename(source, source_folder, target, target_folder)
         if source == "old.png":
             stored.put("uploads/old.png", b"a third one")
+
     monkeypatch.setattr(moves, "rename", exchange)
     done = cleanup(state="cleaned", kinds=["uploads"])
     assert done["left"]["changed"]["files"] == 1 and sum(run["files"] for run in done["quarantine"]) == 4
@@ -268,6 +287,7 @@ def test_a_file_that_a_store_names_since_it_was_looked_at_stays(stored, cleanup,
         if os.readlink(f"/proc/self/fd/{descriptor}").endswith("/old.png"):
             with database(stored) as connection:
                 connection.execute("INSERT INTO uploads VALUES ('old.png')")
+
     monkeypatch.setattr(moves, "_hold", name_it)
     done = cleanup(state="cleaned")
     assert os.path.exists(stored.path("uploads/old.png")) and done["left"]["named"]["files"] >= 5
@@ -283,6 +303,7 @@ def test_a_store_that_breaks_while_files_move_ends_the_run_and_leaves_a_true_rec
         hold(descriptor)
         if os.readlink(f"/proc/self/fd/{descriptor}").endswith("/reel.mp4"):
             stored.put("database/projects.json", b"{")
+
     monkeypatch.setattr(moves, "_hold", tear)
     result = cleanup(state="cleaned")
     assert result["failed"] and "projects.json: expected a store that can be read" in result["msg"]
@@ -349,8 +370,10 @@ def test_a_file_that_was_changed_in_quarantine_is_neither_removed_nor_put_back(s
         stream.write(b"??")
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     result = cleanup(state="restored", paths=[done["run"]])
-    assert result["msg"] == ("1 file in quarantine: expected to go back, found that it was changed in quarantine. 2 went back. "
-                             "Move what is in the way, then run it again.")
+    assert result["msg"] == (
+        "1 file in quarantine: expected to go back, found that it was changed in quarantine. 2 went back. "
+        "Move what is in the way, then run it again."
+    )
 
 
 def test_what_stores_name_stays_of_every_kind(stored, cleanup):
@@ -400,10 +423,15 @@ def test_only_what_a_verified_backup_holds(stored, cleanup):
     assert f"{archive}, which is unverified (no sidecar)" in cleanup(state="cleaned")["msg"]
 
 
-@pytest.mark.parametrize("name, content, kept", [
-    ("projects.json", b'{"projects": [', "Error: "), ("empty.json", b"", "Error: "),
-    ("locked.db", b"x" * 4096, "a kind of database that cannot be read here"),
-    ("torn.bin", b"SQLite format 3\0" + b"x" * 4080, "DatabaseError")])
+@pytest.mark.parametrize(
+    "name, content, kept",
+    [
+        ("projects.json", b'{"projects": [', "Error: "),
+        ("empty.json", b"", "Error: "),
+        ("locked.db", b"x" * 4096, "a kind of database that cannot be read here"),
+        ("torn.bin", b"SQLite format 3\0" + b"x" * 4080, "DatabaseError"),
+    ],
+)
 def test_a_store_that_cannot_be_read_is_an_error(stored, cleanup, monkeypatch, name, content, kept):
     monkeypatch.setattr(stores, "PATIENCE", 0.1)
     stored.backup()
@@ -420,15 +448,19 @@ def test_state_that_is_kept_elsewhere_is_not_known(stored, cleanup):
     assert cleanup(kinds=["logs"])["files"] == 2
 
 
-@pytest.mark.parametrize("options, told", [
-    ({"state": "restored"}, "state restored: expected paths to say which files are meant"),
-    ({"days": -1}, "days of uploads: expected a number from 0, found -1"),
-    ({"grace": -1}, "grace: expected a number from 0"),
-    ({"max_bytes": -1}, "max_bytes: expected a number from 0"),
-    ({"kinds": []}, "kinds: expected some of uploads, logs, temporary, renders, found an empty list"),
-    ({"temporary": ["*"]}, "found '*', which fits every file"),
-    ({"env": "a b"}, "expected 1 to 64 letters"),
-    ({"quarantine": "{root}/shared/uploads/q"}, "expected an absolute path outside of the application's folders")])
+@pytest.mark.parametrize(
+    "options, told",
+    [
+        ({"state": "restored"}, "state restored: expected paths to say which files are meant"),
+        ({"days": -1}, "days of uploads: expected a number from 0, found -1"),
+        ({"grace": -1}, "grace: expected a number from 0"),
+        ({"max_bytes": -1}, "max_bytes: expected a number from 0"),
+        ({"kinds": []}, "kinds: expected some of uploads, logs, temporary, renders, found an empty list"),
+        ({"temporary": ["*"]}, "found '*', which fits every file"),
+        ({"env": "a b"}, "expected 1 to 64 letters"),
+        ({"quarantine": "{root}/shared/uploads/q"}, "expected an absolute path outside of the application's folders"),
+    ],
+)
 def test_bad_requests_are_refused(stored, cleanup, options, told):
     options = {name: value.format(root=stored.root) if isinstance(value, str) else value for name, value in options.items()}
     result = cleanup(**options)
@@ -484,6 +516,7 @@ def test_a_file_system_that_is_not_the_one_that_was_told_is_no_loss(stored, clea
 
     def refuse(*_words):
         raise OSError(errno.EXDEV, "Invalid cross-device link")
+
     monkeypatch.setattr(moves, "rename", refuse)
     done = cleanup(state="cleaned")
     assert done["left"]["other_filesystem"]["files"] == 11 and files(stored) == before and not done["changed"] and done["quarantine"] == []
@@ -553,7 +586,9 @@ def killed_at(number, work):
                     for pid in {0: [me], 1: [os.getpid()], 2: [me, os.getpid()]}[whom]:
                         os.kill(pid, signal.SIGKILL)
                 return real[name](*words, **options)
+
             return called
+
         for owner, name in EFFECTS:
             setattr(owner, name, before(name))
         with contextlib.suppress(BaseException):

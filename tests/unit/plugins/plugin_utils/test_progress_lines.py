@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What the lines say, and when the next one is due."""
+
 from __future__ import annotations
 
 import re
@@ -12,9 +13,16 @@ from hypothesis import strategies as st
 from ansible_collections.mobius.ops.plugins.plugin_utils.progress_lines import Lines, amount, pause, span
 
 COUNT = st.integers(0, 10**15)
-PHASE = st.fixed_dictionaries({
-    "name": st.sampled_from(["", "write", "another"]), "bytes": COUNT, "total_bytes": COUNT, "files": COUNT, "total_files": COUNT,
-    "seconds": st.floats(0, 1e6)})
+PHASE = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(["", "write", "another"]),
+        "bytes": COUNT,
+        "total_bytes": COUNT,
+        "files": COUNT,
+        "total_files": COUNT,
+        "seconds": st.floats(0, 1e6),
+    }
+)
 
 
 def phase(number=1, name="write", **counts):
@@ -26,19 +34,22 @@ def test_the_line_of_the_design():
     assert Lines().of([at]) == ["writing 312 of 498 MB (62 %), 3,120 of 5,070 files, 96 MB/s, 2 s left"]
 
 
-@pytest.mark.parametrize(("counts", "line"), [
-    ({}, "writing"),
-    ({"seconds": 61}, "writing for 1 min 1 s"),
-    ({"name": "", "seconds": 7}, "at work for 7 s"),
-    ({"name": "safety backup: verify", "files": 1}, "safety backup: verifying 1 files"),
-    ({"name": "a word of its own", "files": 1}, "a word of its own 1 files"),
-    ({"files": 12, "seconds": 5}, "writing 12 files"),
-    ({"bytes": 2_500_000, "seconds": 1}, "writing 2.5 MB, 2.5 MB/s"),
-    ({"total_bytes": 10**9, "seconds": 0.1}, "writing 0 of 1.0 GB (0 %)"),
-    ({"total_bytes": 10**9, "seconds": 30}, "writing 0 of 1.0 GB (0 %), 0 MB/s"),
-    ({"bytes": 10**9, "total_bytes": 10**9, "seconds": 10}, "writing 1.0 of 1.0 GB (100 %), 100 MB/s"),
-    ({"bytes": 2 * 10**9, "total_bytes": 10**9, "seconds": 10}, "writing 2.0 of 1.0 GB (100 %), 200 MB/s"),
-])
+@pytest.mark.parametrize(
+    ("counts", "line"),
+    [
+        ({}, "writing"),
+        ({"seconds": 61}, "writing for 1 min 1 s"),
+        ({"name": "", "seconds": 7}, "at work for 7 s"),
+        ({"name": "safety backup: verify", "files": 1}, "safety backup: verifying 1 files"),
+        ({"name": "a word of its own", "files": 1}, "a word of its own 1 files"),
+        ({"files": 12, "seconds": 5}, "writing 12 files"),
+        ({"bytes": 2_500_000, "seconds": 1}, "writing 2.5 MB, 2.5 MB/s"),
+        ({"total_bytes": 10**9, "seconds": 0.1}, "writing 0 of 1.0 GB (0 %)"),
+        ({"total_bytes": 10**9, "seconds": 30}, "writing 0 of 1.0 GB (0 %), 0 MB/s"),
+        ({"bytes": 10**9, "total_bytes": 10**9, "seconds": 10}, "writing 1.0 of 1.0 GB (100 %), 100 MB/s"),
+        ({"bytes": 2 * 10**9, "total_bytes": 10**9, "seconds": 10}, "writing 2.0 of 1.0 GB (100 %), 200 MB/s"),
+    ],
+)
 def test_what_is_not_known_is_left_out(counts, line):
     assert Lines().of([phase(**counts)]) == [line]
 
@@ -74,16 +85,27 @@ def test_of_failed_work_the_last_phase_was_not_done():
     assert Lines().end([phase(1)], failed=False) == [] == Lines().end([], failed=True)
 
 
-@pytest.mark.parametrize(("size", "total", "text"), [
-    (0, 0, "0 bytes"), (999, 0, "999 bytes"), (1000, 0, "1.0 kB"), (96_000_000, 0, "96 MB"), (0, 498_000_000, "0 of 498 MB"),
-    (2_100_000, 9_800_000_000, "0.0 of 9.8 GB"), (5 * 10**12, 0, "5.0 TB"), (10**16, 0, "10000 TB"),
-])
+@pytest.mark.parametrize(
+    ("size", "total", "text"),
+    [
+        (0, 0, "0 bytes"),
+        (999, 0, "999 bytes"),
+        (1000, 0, "1.0 kB"),
+        (96_000_000, 0, "96 MB"),
+        (0, 498_000_000, "0 of 498 MB"),
+        (2_100_000, 9_800_000_000, "0.0 of 9.8 GB"),
+        (5 * 10**12, 0, "5.0 TB"),
+        (10**16, 0, "10000 TB"),
+    ],
+)
 def test_amounts(size, total, text):
     assert amount(size, total) == text
 
 
-@pytest.mark.parametrize(("seconds", "text"), [
-    (0.1, "1 s"), (59.4, "59 s"), (59.6, "1 min"), (100, "1 min 40 s"), (3600, "1 h"), (7500, "2 h 5 min"), (90000, "25 h")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.1, "1 s"), (59.4, "59 s"), (59.6, "1 min"), (100, "1 min 40 s"), (3600, "1 h"), (7500, "2 h 5 min"), (90000, "25 h")],
+)
 def test_spans(seconds, text):
     assert span(seconds) == text
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Lines of steps, and the table of a fleet."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -15,11 +16,13 @@ ROOT = Path(__file__).parents[4]
 @pytest.fixture
 def clock():
     """A clock that a test sets."""
+
     class Clock:
         now = 0.0
 
         def __call__(self):
             return self.now
+
     return Clock()
 
 
@@ -93,22 +96,39 @@ def test_a_message_names_its_hosts_unless_all_say_it(hosts, told):
     assert step_lines.message("two\nlines\n", hosts, ["web1", "web2"]) == told
 
 
-@pytest.mark.parametrize(("facts", "texts"), [
-    ({"msg": "one"}, ["one"]), ({"msg": ["one", "two"]}, ["one\ntwo"]), ({"msg": {"a": "ä"}}, ['{\n  "a": "ä"\n}']),
-    ({"inventory_hostname": "web1", "changed": False, "_ansible_verbose_always": True}, ["inventory_hostname: web1"]),
-    ({"msg": "All items completed", "results": [{"msg": "word one", "item": 1}, {"msg": "word two", "item": 2}]}, ["word one", "word two"]),
-    ({"changed": False}, [])])
+@pytest.mark.parametrize(
+    ("facts", "texts"),
+    [
+        ({"msg": "one"}, ["one"]),
+        ({"msg": ["one", "two"]}, ["one\ntwo"]),
+        ({"msg": {"a": "ä"}}, ['{\n  "a": "ä"\n}']),
+        ({"inventory_hostname": "web1", "changed": False, "_ansible_verbose_always": True}, ["inventory_hostname: web1"]),
+        (
+            {"msg": "All items completed", "results": [{"msg": "word one", "item": 1}, {"msg": "word two", "item": 2}]},
+            ["word one", "word two"],
+        ),
+        ({"changed": False}, []),
+    ],
+)
 def test_what_debug_says(facts, texts):
     assert step_lines.said(facts) == texts
 
 
-@pytest.mark.parametrize(("facts", "why"), [
-    ({"msg": "One or more items failed", "results": [{"item": "a"}, {"item": "b", "failed": True, "msg": "no such file"}]},
-     "no such file (item b)"),
-    ({"msg": "All items completed", "results": [{"item": ["x"], "unreachable": True, "msg": "refused"}]}, "refused (item x)"),
-    ({"msg": "non-zero return code", "stderr": "ls: no such file\n"}, "ls: no such file"), ({"msg": "non-zero return code"},
-                                                                                          "non-zero return code"),
-    ({"msg": " it is full "}, "it is full"), ({"msg": "", "stderr": "no such file"}, "no such file"), ({}, "no reason given")])
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        (
+            {"msg": "One or more items failed", "results": [{"item": "a"}, {"item": "b", "failed": True, "msg": "no such file"}]},
+            "no such file (item b)",
+        ),
+        ({"msg": "All items completed", "results": [{"item": ["x"], "unreachable": True, "msg": "refused"}]}, "refused (item x)"),
+        ({"msg": "non-zero return code", "stderr": "ls: no such file\n"}, "ls: no such file"),
+        ({"msg": "non-zero return code"}, "non-zero return code"),
+        ({"msg": " it is full "}, "it is full"),
+        ({"msg": "", "stderr": "no such file"}, "no such file"),
+        ({}, "no reason given"),
+    ],
+)
 def test_the_cause(facts, why):
     assert step_lines.cause(facts) == why
 
@@ -126,10 +146,17 @@ def test_every_file_of_tasks_that_is_named_is_there_and_every_role_has_a_step():
     assert {path.name for path in (ROOT / "roles").iterdir()} == {place for place in step_lines.STEPS if "/" not in place}
 
 
-@pytest.mark.parametrize(("path", "step"), [
-    ("/x/mobius/ops/roles/deploy/tasks/switch.yml:12", "Switch…"), ("/x/roles/deploy/tasks/main.yml:3", ""),
-    ("/x/roles/mobius/tasks/outcome.yml:3", "outcome"), ("/x/roles/monitor/tasks/follow.yml:3", "Watch…"),
-    ("/x/playbooks/hosts.yml:3", ""), ("/x/mobius/ops/playbooks/tasks/awx_absent.yml:3", "Remove…"),
-    ("/x/playbooks/tasks/other.yml:3", "")])
+@pytest.mark.parametrize(
+    ("path", "step"),
+    [
+        ("/x/mobius/ops/roles/deploy/tasks/switch.yml:12", "Switch…"),
+        ("/x/roles/deploy/tasks/main.yml:3", ""),
+        ("/x/roles/mobius/tasks/outcome.yml:3", "outcome"),
+        ("/x/roles/monitor/tasks/follow.yml:3", "Watch…"),
+        ("/x/playbooks/hosts.yml:3", ""),
+        ("/x/mobius/ops/playbooks/tasks/awx_absent.yml:3", "Remove…"),
+        ("/x/playbooks/tasks/other.yml:3", ""),
+    ],
+)
 def test_the_step_of_a_file(path, step):
     assert step_lines.step_at(path) == step

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The page about a watch: what it says, that it needs nothing else, and that text stays text."""
+
 from __future__ import annotations
 
 import html
@@ -52,32 +53,60 @@ class Reader(html.parser.HTMLParser):
 @pytest.fixture
 def told(host):
     """The facts of a watch, its page and what is in that."""
+
     def make(*args, **options):
         watches.put(host, *args, **options)
         facts = watch_report.gather(host.layout)
         page = watch_page.render(facts)
         return facts, page, Reader(page)
+
     return make
 
 
 def test_a_release_that_was_taken_back(told):
-    _facts, _page, seen = told(verdict="rolled_back", trigger="3 consecutive failed rounds", baseline={"health": {"p50_ms": 4.2}},
-                               rollback={"from": "v2", "to": "v1", "elapsed": 3.1, "downtime": 0.8})
-    for text in ("Rolled back: release v1 serves", "The reason: 3 consecutive failed rounds.", "by anna", "95 %", "57 ok, 3 failed",
-                 "3.1 s", "downtime 0.8 s", "Response time of health", "Beyond the chart: warning 1,000 ms, critical 5,000 ms.", "baseline",
-                 "alarm 2026-11-23T16:09:55Z error rate 30 %", "rollback 2026-11-23T16:09:59Z to v1", "deploy 2026-11-23T16:00:04Z v2",
-                 "failed (3)", "disk /opt/mobius", "Put into service", "7.2 s", "dhash_test_20261123_155500.zip",
-                 "status 500 instead of 200", "3 samples of 18 that were not well"):
+    _facts, _page, seen = told(
+        verdict="rolled_back",
+        trigger="3 consecutive failed rounds",
+        baseline={"health": {"p50_ms": 4.2}},
+        rollback={"from": "v2", "to": "v1", "elapsed": 3.1, "downtime": 0.8},
+    )
+    for text in (
+        "Rolled back: release v1 serves",
+        "The reason: 3 consecutive failed rounds.",
+        "by anna",
+        "95 %",
+        "57 ok, 3 failed",
+        "3.1 s",
+        "downtime 0.8 s",
+        "Response time of health",
+        "Beyond the chart: warning 1,000 ms, critical 5,000 ms.",
+        "baseline",
+        "alarm 2026-11-23T16:09:55Z error rate 30 %",
+        "rollback 2026-11-23T16:09:59Z to v1",
+        "deploy 2026-11-23T16:00:04Z v2",
+        "failed (3)",
+        "disk /opt/mobius",
+        "Put into service",
+        "7.2 s",
+        "dhash_test_20261123_155500.zip",
+        "status 500 instead of 200",
+        "3 samples of 18 that were not well",
+    ):
         assert seen.says(text), text
     assert seen.all("header")[0]["class"] == "failed"
 
 
-@pytest.mark.parametrize(("verdict", "mood", "sentence"), [
-    ("healthy", "passed", "Healthy: release v2 serves Release v2 was watched to the end and is good."),
-    ("degraded", "warned", "Degraded: release v2 serves"), ("frozen", "failed", "could not be taken back by itself: a person decides."),
-    ("inconclusive", "warned", "Whether release v2 is good is not known."), (None, "", "Still watched: release v2 serves"),
-    ("new", "warned", "new: release v2 serves"),
-])
+@pytest.mark.parametrize(
+    ("verdict", "mood", "sentence"),
+    [
+        ("healthy", "passed", "Healthy: release v2 serves Release v2 was watched to the end and is good."),
+        ("degraded", "warned", "Degraded: release v2 serves"),
+        ("frozen", "failed", "could not be taken back by itself: a person decides."),
+        ("inconclusive", "warned", "Whether release v2 is good is not known."),
+        (None, "", "Still watched: release v2 serves"),
+        ("new", "warned", "new: release v2 serves"),
+    ],
+)
 def test_each_verdict_has_its_headline(told, verdict, mood, sentence):
     facts, _page, seen = told(verdict=verdict)
     assert seen.says(sentence) and seen.all("header")[0]["class"] == mood
@@ -124,7 +153,12 @@ def test_the_pointer_is_told_what_it_points_to(told):
     _facts, page, _seen = told([watches.round_line(at / 2, at, "failed" if at == 9 else "ok", ms=4) for at in range(10)])
     assert page.count("<title>16:00:09 failed, 1</title>") == 2 and "<title>16:00:05: 4 ms</title>" in page
     assert re.findall(r"<text[^>]*>(16:00:\d\d)</text>", page.partition('id="chart-outcomes-wide"')[2].partition("</svg>")[0]) == [
-        "16:00:05", "16:00:06", "16:00:07", "16:00:08", "16:00:09"]
+        "16:00:05",
+        "16:00:06",
+        "16:00:07",
+        "16:00:08",
+        "16:00:09",
+    ]
 
 
 def test_it_can_be_read_without_seeing_it(told):
@@ -160,15 +194,39 @@ def test_hostile_text_is_nothing_but_text(host):
     for line in hostile:
         line["checks"][0]["check"] = HOSTILE
     metric = {"metric": HOSTILE, "subject": HOSTILE, "value": 1, "unit": HOSTILE, "status": HOSTILE, "warning": 2, "critical": 3}
-    watches.put(host, [watches.round_line(0, 1), watches.round_line(2, 1), *hostile, watches.mark_line(9, "alarm", HOSTILE),
-                       *({**watches.host_line(at, 3), "metrics": [metric]} for at in (0, 5))],
-                trigger=HOSTILE, baseline={HOSTILE: {"p50_ms": HOSTILE}})
+    watches.put(
+        host,
+        [
+            watches.round_line(0, 1),
+            watches.round_line(2, 1),
+            *hostile,
+            watches.mark_line(9, "alarm", HOSTILE),
+            *({**watches.host_line(at, 3), "metrics": [metric]} for at in (0, 5)),
+        ],
+        trigger=HOSTILE,
+        baseline={HOSTILE: {"p50_ms": HOSTILE}},
+    )
     for what in ("incident", "active", HOSTILE):
-        fs.append_line(host.layout.history, json.dumps({
-            "when": watches.at(700), "what": what, "who": HOSTILE, "why": HOSTILE, "release": "v2", "verdict": HOSTILE, "archive": HOSTILE,
-            "elapsed": HOSTILE, "incident": "INC-1"}))
-    fs.write_json(os.path.join(host.layout.incidents, "INC-1.json"), {
-        **dict.fromkeys(watch_report._OF_INCIDENT, HOSTILE), "evidence": {"lines": [HOSTILE, HOSTILE]}})
+        fs.append_line(
+            host.layout.history,
+            json.dumps(
+                {
+                    "when": watches.at(700),
+                    "what": what,
+                    "who": HOSTILE,
+                    "why": HOSTILE,
+                    "release": "v2",
+                    "verdict": HOSTILE,
+                    "archive": HOSTILE,
+                    "elapsed": HOSTILE,
+                    "incident": "INC-1",
+                }
+            ),
+        )
+    fs.write_json(
+        os.path.join(host.layout.incidents, "INC-1.json"),
+        {**dict.fromkeys(watch_report._OF_INCIDENT, HOSTILE), "evidence": {"lines": [HOSTILE, HOSTILE]}},
+    )
     record = host.store.get("v2")
     host.store.save({**record, "failed_reason": HOSTILE, "source": HOSTILE, "status": HOSTILE})
     page = watch_page.render(watch_report.gather(host.layout))
@@ -179,8 +237,18 @@ def test_hostile_text_is_nothing_but_text(host):
     assert len([svg for svg in seen.all("svg") if svg.get("role") == "img"]) == 8  # all charts are there: two checks, outcomes, the host
 
 
-@pytest.mark.parametrize("lines", [[], ['{"when": "2026'], [watches.round_line(0, 1)], [watches.host_line(0, 5)],
-                                   [watches.round_line(0, 1, checks=[])], [watches.mark_line(0, "begins")]], ids=str)
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [],
+        ['{"when": "2026'],
+        [watches.round_line(0, 1)],
+        [watches.host_line(0, 5)],
+        [watches.round_line(0, 1, checks=[])],
+        [watches.mark_line(0, "begins")],
+    ],
+    ids=str,
+)
 def test_little_or_nothing_was_measured(told, lines):
     facts, _page, seen = told(lines, samples=None, rounds=None)
     assert seen.says("Step by step") and seen.says("unknown of the rounds that were measured")
@@ -203,8 +271,10 @@ def test_marks_come_from_the_history_when_the_metrics_have_none(told):
 
 def test_figures_have_units_that_a_person_reads_and_steps_come_first(told):
     units = [("service_rss_bytes", 64_700_000, "bytes", "64.7 MB"), ("uptime_s", 1620, "s", "27 min"), ("load_per_core", 0.5, "", "0.5")]
-    metrics = [{"metric": name, "subject": "", "value": value, "unit": unit, "status": "normal", "warning": 2 * value, "critical": None}
-               for name, value, unit, _text in units]
+    metrics = [
+        {"metric": name, "subject": "", "value": value, "unit": unit, "status": "normal", "warning": 2 * value, "critical": None}
+        for name, value, unit, _text in units
+    ]
     lines = [{**watches.host_line(at, 3), "metrics": metrics} for at in (0, 5)]
     _facts, page, seen = told([watches.round_line(0, 1), watches.round_line(5, 2), *lines])
     assert all(seen.says(text) for _name, _value, _unit, text in units) and not seen.says("64700000") and not seen.says("64,700,000")

@@ -4,6 +4,7 @@
 
 How modules work in the background is tested by playbooks, in tests/unit/plugins/action/test_background.py.
 """
+
 from __future__ import annotations
 
 import json
@@ -44,12 +45,14 @@ def fill(folder):
 
 def program(text: str, *arguments: str) -> subprocess.CompletedProcess:
     """Run a program that has the utils; its last line of output is JSON."""
-    begin = (f"import json, os, sys\nsys.path[:] = {sys.path!r}\n"
-             "from ansible_collections.mobius.ops.plugins.module_utils._ansible import background\n" + FILL)
+    begin = (
+        f"import json, os, sys\nsys.path[:] = {sys.path!r}\n"
+        "from ansible_collections.mobius.ops.plugins.module_utils._ansible import background\n" + FILL
+    )
     return subprocess.run([sys.executable, "-c", begin + textwrap.dedent(text), *arguments], capture_output=True, text=True, check=False)
 
 
-WORK = '''
+WORK = """
     job = background.Job(sys.argv[1])
     begun = job.begin()
     if not begun:
@@ -59,7 +62,7 @@ WORK = '''
     assert (ended.status, ended.errors) == ({status}, b""), ended
     print(json.dumps(ended.output.decode()))
     job.remove()
-'''
+"""
 
 
 def test_output_and_status_of_the_child(job):
@@ -96,7 +99,8 @@ def _made(job: background.Job) -> background.Job:
 
 
 def test_nothing_is_begun_where_no_room_can_be_set_aside(job):
-    done = program('''
+    done = program(
+        """
         import resource, signal
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
@@ -104,7 +108,9 @@ def test_nothing_is_begun_where_no_room_can_be_set_aside(job):
             background.Job(sys.argv[1]).begin()
         except OSError as error:
             print(json.dumps(error.errno))
-    ''', job.path)
+    """,
+        job.path,
+    )
     assert json.loads(done.stdout), done.stderr
 
 
@@ -120,7 +126,8 @@ def test_looking_at_work_that_nobody_knows(job):
         job.look(0)
     assert str(caught.value) == (
         f"the work in the background: expected its record {job.path}, found none. Look what came of it: "
-        "mobius.ops.backup_info and the history on the target tell.")
+        "mobius.ops.backup_info and the history on the target tell."
+    )
 
 
 def test_looking_until_the_end_and_no_longer(job):

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """External state: real commands that dump a small store and restore it."""
+
 from __future__ import annotations
 
 import os
@@ -57,12 +58,19 @@ def test_a_backup_holds_the_dump_and_leaves_none_behind(store):
         assert external_state.MEMBER not in archive.namelist()
 
 
-@pytest.mark.parametrize(("dump", "said"), [
-    ([sys.executable, "-c", "import sys; print('half of it'); sys.exit('connection to server failed: no password')"],
-     "expected exit status 0, found 1 (connection to server failed: no password). Correct the cause, or mobius_external_state."),
-    (["no-such-dump"],
-     "expected the program no-such-dump, found none that may be run. Install it on this host, or correct mobius_external_state."),
-])
+@pytest.mark.parametrize(
+    ("dump", "said"),
+    [
+        (
+            [sys.executable, "-c", "import sys; print('half of it'); sys.exit('connection to server failed: no password')"],
+            "expected exit status 0, found 1 (connection to server failed: no password). Correct the cause, or mobius_external_state.",
+        ),
+        (
+            ["no-such-dump"],
+            "expected the program no-such-dump, found none that may be run. Install it on this host, or correct mobius_external_state.",
+        ),
+    ],
+)
 def test_a_failed_dump_is_the_failure_of_the_backup_with_its_cause(store, dump, said):
     store.set(dump=dump)
     done = store.backup()
@@ -74,20 +82,26 @@ def test_a_failed_dump_is_the_failure_of_the_backup_with_its_cause(store, dump, 
 def test_a_dump_is_bounded_in_time_with_all_that_it_started(store, tmp_path):
     started = tmp_path / "started"
     child = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(1000)"
-    store.set(timeout=1, dump=[sys.executable, "-c", "import subprocess, sys; subprocess.run([sys.executable, '-c', *sys.argv[1:]])",
-                               child, str(started)])
+    store.set(
+        timeout=1,
+        dump=[sys.executable, "-c", "import subprocess, sys; subprocess.run([sys.executable, '-c', *sys.argv[1:]])", child, str(started)],
+    )
     with pytest.raises(StateError) as caught:
         external_state.dump(store.layout)
-    assert str(caught.value).endswith("expected an end within 1 s, found none. "
-                                      "Run it by hand to see why, or raise timeout in mobius_external_state.")
+    assert str(caught.value).endswith(
+        "expected an end within 1 s, found none. Run it by hand to see why, or raise timeout in mobius_external_state."
+    )
     if started.exists() and started.read_text():
         wait_until(lambda: not os.path.exists(f"/proc/{started.read_text()}/fd/0"), "what it started has ended", HANG)
 
 
 @pytest.mark.parametrize("ignores", [False, True])
 def test_a_dump_is_bounded_in_size(store, ignores):
-    code = "import os, signal\n" + ("" if ignores else "signal.signal(signal.SIGXFSZ, signal.SIG_DFL)\n") + \
-        "try:\n while True: os.write(1, b'x' * 65536)\nexcept OSError: pass"
+    code = (
+        "import os, signal\n"
+        + ("" if ignores else "signal.signal(signal.SIGXFSZ, signal.SIG_DFL)\n")
+        + "try:\n while True: os.write(1, b'x' * 65536)\nexcept OSError: pass"
+    )
     store.set(max_mb=1, dump=[sys.executable, "-c", code])
     with pytest.raises(StateError, match=r"dump of the external state: expected 1\.0 MB at most, found more\. Raise max_mb"):
         external_state.dump(store.layout)
@@ -121,14 +135,20 @@ def test_the_dump_runs_as_the_user_of_the_service(store):
         assert stream.read() == "daemon\n" and os.stat(path).st_uid == 0
 
 
-@pytest.mark.parametrize(("told", "part"), [
-    ({"dump": ["pg_dump"]}, "expected the commands dump and restore, found only dump"),
-    ({"restore": ["pg_restore"]}, "expected the commands dump and restore, found only restore"),
-    ({"dump": "pg_dump shop", "restore": ["x"]}, "mobius_external_state.dump: expected a command as a list of words, found 'pg_dump shop'"),
-    ({"dumps": ["x"]}, "expected some of dump, restore, drill, timeout, max_mb, found dumps"),
-    ({"dump": ["x"], "restore": ["x"], "timeout": "soon"}, "expected timeout and max_mb as numbers"),
-    ({"dump": ["x"], "restore": ["x"], "max_mb": 0}, "expected timeout and max_mb above 0"),
-])
+@pytest.mark.parametrize(
+    ("told", "part"),
+    [
+        ({"dump": ["pg_dump"]}, "expected the commands dump and restore, found only dump"),
+        ({"restore": ["pg_restore"]}, "expected the commands dump and restore, found only restore"),
+        (
+            {"dump": "pg_dump shop", "restore": ["x"]},
+            "mobius_external_state.dump: expected a command as a list of words, found 'pg_dump shop'",
+        ),
+        ({"dumps": ["x"]}, "expected some of dump, restore, drill, timeout, max_mb, found dumps"),
+        ({"dump": ["x"], "restore": ["x"], "timeout": "soon"}, "expected timeout and max_mb as numbers"),
+        ({"dump": ["x"], "restore": ["x"], "max_mb": 0}, "expected timeout and max_mb above 0"),
+    ],
+)
 def test_wrong_settings_are_refused(told, part):
     with pytest.raises(InputError) as caught:
         external_state.normalize(told, "mobius", False)
@@ -146,6 +166,7 @@ def test_setup_keeps_the_commands(run_module, tmp_path):
 def test_a_backup_that_can_hold_no_state_is_not_called_verified(host, run_module, quick_clock):
     def make():
         return run_module(backup, {"root": host.root, "env": "production"})
+
     assert make()["status"] == "verified", "MOBIUS has folders for its state; they are empty"
     shared_folders.save(host.layout, shared_folders.normalize([]))
     done = make()

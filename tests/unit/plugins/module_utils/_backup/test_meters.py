@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Backups tell a meter how far they are: in small steps within large files, and all of it in the end."""
+
 from __future__ import annotations
 
 import math
@@ -94,7 +95,13 @@ def test_a_restore_and_its_safety_backup(host, quick_clock):
     meter = Steps()
     restore.restore(host.layout, restore.Request(archive=archive, env=host.env, components=["all"]), meter=meter)
     assert [phase[0] for phase in meter.phases] == [
-        "verify", "extract", "safety backup: look", "safety backup: write", "safety backup: verify", "swap"]
+        "verify",
+        "extract",
+        "safety backup: look",
+        "safety backup: write",
+        "safety backup: verify",
+        "swap",
+    ]
     assert meter.whole(0)[2] == 2  # the database and a link: other files are read while they are extracted
     assert meter.whole(1)[2] == 9
     assert meter.whole(4, math.inf)[1] > 28_000_000

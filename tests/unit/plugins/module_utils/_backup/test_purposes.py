@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a backup is for, where its manifest does not say it."""
+
 from __future__ import annotations
 
 import os
@@ -38,8 +39,13 @@ def test_the_name_counts_for_an_archive_that_cannot_be_read(old):
     assert backup_purposes.of(old, False, None, None) == ("unknown", "")
 
 
-@pytest.mark.parametrize("why", ["before the restore of dhash_production_20251231_000000.zip",
-                                 "what the restore of dhash_production_20251231_000000.zip replaced, as of the stop"])
+@pytest.mark.parametrize(
+    "why",
+    [
+        "before the restore of dhash_production_20251231_000000.zip",
+        "what the restore of dhash_production_20251231_000000.zip replaced, as of the stop",
+    ],
+)
 def test_old_safety_backups_are_known_by_the_reason_in_the_history(state_host, old, why):
     history.record(state_host.layout, "backup", why, archive=old, sha256="0" * 64)
     assert told(state_host, old) == ("safety", why)
@@ -56,9 +62,19 @@ def test_old_backups_of_deploys_are_known_by_the_record_of_the_release(state_hos
     history.record(state_host.layout, "backup", archive=old)
     assert told(state_host, old) == ("ordinary", "")
     os.mkdir(state_host.layout.release("v2"))
-    fs.write_json(state_host.layout.path("releases", "v2", ".release.json"), {
-        "id": "v2", "sequence": 1, "status": "verified", "created": "2026-01-01T00:00:00Z", "activated": None, "verified": None,
-        "migration": "none", "backup": f"/b/{NAME}"})
+    fs.write_json(
+        state_host.layout.path("releases", "v2", ".release.json"),
+        {
+            "id": "v2",
+            "sequence": 1,
+            "status": "verified",
+            "created": "2026-01-01T00:00:00Z",
+            "activated": None,
+            "verified": None,
+            "migration": "none",
+            "backup": f"/b/{NAME}",
+        },
+    )
     assert ReleaseStore(state_host.layout).get("v2") and told(state_host, old) == ("deploy", "before release v2")
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Signatures of archives, by the real ssh-keygen."""
+
 from __future__ import annotations
 
 import os
@@ -51,16 +52,21 @@ def test_without_a_signature_it_is_told_and_no_error(keys, signed):
 
 def test_a_person_verifies_with_plain_commands(keys, signed):
     folder, name = os.path.split(signed)
-    line = (f"ssh-keygen -Y verify -f {keys.allowed()} -I mobius-backup -n mobius-backup -s {name}.sha256.sig < {name}.sha256"
-            f" && sha256sum -c {name}.sha256")
+    line = (
+        f"ssh-keygen -Y verify -f {keys.allowed()} -I mobius-backup -n mobius-backup -s {name}.sha256.sig < {name}.sha256"
+        f" && sha256sum -c {name}.sha256"
+    )
     done = subprocess.run(["bash", "-c", line], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and 'Good "mobius-backup" signature' in done.stdout and "OK" in done.stdout
 
 
 def test_a_person_signs_with_plain_commands(keys, signed):
     os.unlink(signed + signature.SUFFIX)
-    subprocess.run(["ssh-keygen", "-q", "-Y", "sign", "-f", keys.private, "-n", "mobius-backup", signed + ".sha256"],
-                   check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-Y", "sign", "-f", keys.private, "-n", "mobius-backup", signed + ".sha256"],
+        check=True,
+        stderr=subprocess.DEVNULL,
+    )
     assert holds(keys.policy(), signed) is True
 
 
@@ -111,14 +117,18 @@ def test_a_revoked_key_is_wrong(keys, signed):
         holds(keys.policy(keys=[keys.other]), signed)
 
 
-@pytest.mark.parametrize("make", [
-    lambda path: open(path, "wb").close(),
-    lambda path: fs.write_text(path, "junk\n"),
-    lambda path: (os.unlink(path), os.mkfifo(path)),
-    lambda path: (os.unlink(path), os.mkdir(path)),
-    lambda path: (os.unlink(path), os.symlink("/nowhere", path)),
-    lambda path: os.truncate(path, 100),
-], ids=["empty", "junk", "pipe", "folder", "dangling", "cut"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: open(path, "wb").close(),
+        lambda path: fs.write_text(path, "junk\n"),
+        lambda path: (os.unlink(path), os.mkfifo(path)),
+        lambda path: (os.unlink(path), os.mkdir(path)),
+        lambda path: (os.unlink(path), os.symlink("/nowhere", path)),
+        lambda path: os.truncate(path, 100),
+    ],
+    ids=["empty", "junk", "pipe", "folder", "dangling", "cut"],
+)
 def test_what_is_no_signature_is_wrong_and_not_missing(keys, signed, make):
     make(signed + signature.SUFFIX)
     with pytest.raises(IntegrityError, match="a wrong one"):
@@ -132,7 +142,7 @@ def test_every_flipped_byte_of_a_signature_is_wrong_or_harmless(keys, signed):
     caught = 0
     for offset in range(0, len(content), 7):
         with open(path, "wb") as stream:
-            stream.write(content[:offset] + bytes([content[offset] ^ 1]) + content[offset + 1:])
+            stream.write(content[:offset] + bytes([content[offset] ^ 1]) + content[offset + 1 :])
         try:
             holds(keys.policy(), signed)  # ssh-keygen passes over line breaks and what follows the last line
         except IntegrityError:
@@ -153,7 +163,8 @@ def test_a_key_with_a_passphrase_gets_one_clear_sentence(keys, tmp_path):
         signature.require_key(locked)
     assert str(caught.value) == (
         f"signing key {locked}: expected a private key without a passphrase, because nobody is there to type it, "
-        "found one that is encrypted. Make one for backups alone: ssh-keygen -t ed25519 -N '' -f FILE.")
+        "found one that is encrypted. Make one for backups alone: ssh-keygen -t ed25519 -N '' -f FILE."
+    )
 
 
 def test_no_passphrase_is_asked_for_on_a_terminal(keys, tmp_path):
@@ -181,11 +192,14 @@ def test_no_passphrase_is_asked_for_on_a_terminal(keys, tmp_path):
     assert os.waitstatus_to_exitcode(status) == 7 and b"assphrase" not in said
 
 
-@pytest.mark.parametrize("content, words", [
-    (None, "a private key, found No such file or directory"),
-    ("junk", "a private key, found"),
-    ("folder", "something that is no file"),
-])
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (None, "a private key, found No such file or directory"),
+        ("junk", "a private key, found"),
+        ("folder", "something that is no file"),
+    ],
+)
 def test_what_is_no_key_is_refused(tmp_path, content, words):
     path = tmp_path / "key"
     if content == "folder":
@@ -209,8 +223,10 @@ def test_without_the_program_there_is_a_sentence(keys, signed, monkeypatch, tmp_
     for work in (policy.require, lambda: signature.require_key(keys.private), lambda: holds(policy, signed)):
         with pytest.raises(StateError) as caught:
             work()
-        assert str(caught.value) == ("signatures of backups: expected the program ssh-keygen on the target, found none on its "
-                                     "PATH. Install the package openssh-client there.")
+        assert str(caught.value) == (
+            "signatures of backups: expected the program ssh-keygen on the target, found none on its "
+            "PATH. Install the package openssh-client there."
+        )
 
 
 def test_policy_of_options(keys, tmp_path):

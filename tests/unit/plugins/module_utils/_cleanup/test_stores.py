@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What real databases and JSON files name."""
+
 from __future__ import annotations
 
 import contextlib
@@ -33,6 +34,7 @@ def names(data, monkeypatch):
         made._valid_until = 0.0
         made.refresh()
         return made.name(words.handles(name, (), False))
+
     ask.stores = made
     return ask
 
@@ -57,10 +59,16 @@ def test_json_that_is_nested_too_deeply_is_an_error(data, names):
 
 @pytest.mark.parametrize("mode", ["wal", "delete"])
 def test_every_cell_of_every_table(data, names, mode):
-    database(data / "any.name", f"PRAGMA journal_mode={mode}", 'CREATE TABLE "odd "" name" (a TEXT, b BLOB, c INTEGER)',
-             "CREATE TABLE w (k TEXT PRIMARY KEY) WITHOUT ROWID", "CREATE VIRTUAL TABLE f USING fts4(body)",
-             """INSERT INTO "odd "" name" VALUES ('{"p": "\\/uploads\\/cell.png"}', x'626c6f622e706e67', 1700000000001)""",
-             "INSERT INTO w VALUES ('key.png')", "INSERT INTO f VALUES ('found.png')")
+    database(
+        data / "any.name",
+        f"PRAGMA journal_mode={mode}",
+        'CREATE TABLE "odd "" name" (a TEXT, b BLOB, c INTEGER)',
+        "CREATE TABLE w (k TEXT PRIMARY KEY) WITHOUT ROWID",
+        "CREATE VIRTUAL TABLE f USING fts4(body)",
+        """INSERT INTO "odd "" name" VALUES ('{"p": "\\/uploads\\/cell.png"}', x'626c6f622e706e67', 1700000000001)""",
+        "INSERT INTO w VALUES ('key.png')",
+        "INSERT INTO f VALUES ('found.png')",
+    )
     before = sorted(os.listdir(data))
     assert all(names(name) for name in ("cell.png", "blob.png", "key.png", "found.png", "1700000000001.mp4")) and not names("other.png")
     assert sorted(os.listdir(data)) == before
@@ -108,8 +116,10 @@ def test_a_store_that_is_being_written_is_waited_for(data, names, monkeypatch):
 
 def test_a_database_beside_a_busy_writer(data, names):
     database(data / "a.db", "PRAGMA journal_mode=wal", "CREATE TABLE t (x)", "INSERT INTO t VALUES ('first.png')")
-    code = ("import sqlite3, sys\nd = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)\nprint('on', flush=True)\nn = 0\n"
-            "while True:\n n += 1\n d.execute(\"INSERT INTO t VALUES ('n%d.png')\" % n)\n")
+    code = (
+        "import sqlite3, sys\nd = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)\nprint('on', flush=True)\nn = 0\n"
+        "while True:\n n += 1\n d.execute(\"INSERT INTO t VALUES ('n%d.png')\" % n)\n"
+    )
     with subprocess.Popen([sys.executable, "-c", code, str(data / "a.db")], stdout=subprocess.PIPE) as writer:
         writer.stdout.readline()
         try:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Names of files in texts."""
+
 from __future__ import annotations
 
 import json
@@ -15,10 +16,22 @@ def named(text, path, folders=(), every_folder=False):
     return any(handle and all(hash(word) in found for word in handle) for handle in words.handles(path, folders, every_folder))
 
 
-@pytest.mark.parametrize("text", [
-    "/uploads/a.png", "https://host/uploads/a.png?size=2#top", "see a.png, and go on", "A.PNG", r"C:\uploads\a.png", '["a.png"]',
-    "(a.png).",
-    "uploads%2Fa.png", '{"path":"\\/uploads\\/a.png"}', "file=a.png;", "a.png\nb.png"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/uploads/a.png",
+        "https://host/uploads/a.png?size=2#top",
+        "see a.png, and go on",
+        "A.PNG",
+        r"C:\uploads\a.png",
+        '["a.png"]',
+        "(a.png).",
+        "uploads%2Fa.png",
+        '{"path":"\\/uploads\\/a.png"}',
+        "file=a.png;",
+        "a.png\nb.png",
+    ],
+)
 def test_a_name_in_a_text(text):
     assert named(text, "x/a.png")
 
@@ -28,9 +41,24 @@ def test_a_name_that_is_not(text):
     assert not named(text, "x/a.png")
 
 
-@pytest.mark.parametrize("name", [
-    "my photo (2).png", "größe.png", "gro\u0308sse.png", "照片.jpg", "-rf.png", "a\nb.png", "caf\udce9.png", "50%.png", "𝒳1.png",
-    "😀 x.png", "a@2x.png", "..png.a", "a&b=c.png"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "my photo (2).png",
+        "größe.png",
+        "gro\u0308sse.png",
+        "照片.jpg",
+        "-rf.png",
+        "a\nb.png",
+        "caf\udce9.png",
+        "50%.png",
+        "𝒳1.png",
+        "😀 x.png",
+        "a@2x.png",
+        "..png.a",
+        "a&b=c.png",
+    ],
+)
 def test_odd_names_are_found_as_text_in_json_and_in_json_in_a_cell(name):
     for text in (f"/uploads/{name}", json.dumps({"path": name}), json.dumps([json.dumps({"a": name})]), f"<{name}>"):
         assert named(text, name), text

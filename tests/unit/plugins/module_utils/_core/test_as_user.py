@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Functions that run in a process with a user's rights and limits."""
+
 from __future__ import annotations
 
 import contextlib
@@ -28,13 +29,25 @@ def who():
         os.setuid(0)
     except PermissionError:
         regained = False
-    return {"ids": os.getresuid() + os.getresgid(), "groups": os.getgroups(), "caps": facts["CapEff"], "nnp": facts["NoNewPrivs"],
-            "regained": regained, "group": os.getpgrp() == os.getpid(), "env": len(os.environ), "fds": os.listdir("/proc/self/fd")}
+    return {
+        "ids": os.getresuid() + os.getresgid(),
+        "groups": os.getgroups(),
+        "caps": facts["CapEff"],
+        "nnp": facts["NoNewPrivs"],
+        "regained": regained,
+        "group": os.getpgrp() == os.getpid(),
+        "env": len(os.environ),
+        "fds": os.listdir("/proc/self/fd"),
+    }
 
 
 def raises(kind):
-    raise {"ops": IntegrityError("x", "y", "z", "w"), "os": FileNotFoundError(2, "no", "/gone"), "bug": KeyError("k"),
-           "exit": SystemExit(3)}[kind]
+    raise {
+        "ops": IntegrityError("x", "y", "z", "w"),
+        "os": FileNotFoundError(2, "no", "/gone"),
+        "bug": KeyError("k"),
+        "exit": SystemExit(3),
+    }[kind]
 
 
 def dies():
@@ -114,15 +127,29 @@ def test_there_is_no_network():
         as_user.run(accounts.named("nobody"), dials, listener.getsockname()[1], seconds=HANG)
 
 
-@pytest.mark.parametrize("kind, error, text", [("ops", IntegrityError, r"x: expected y, found z\. w\."), ("os", FileNotFoundError, "/gone"),
-                                               ("bug", as_user.Failed, "KeyError: 'k'"), ("exit", as_user.Failed, "its process ended")])
+@pytest.mark.parametrize(
+    "kind, error, text",
+    [
+        ("ops", IntegrityError, r"x: expected y, found z\. w\."),
+        ("os", FileNotFoundError, "/gone"),
+        ("bug", as_user.Failed, "KeyError: 'k'"),
+        ("exit", as_user.Failed, "its process ended"),
+    ],
+)
 def test_errors_come_through(helper, kind, error, text):
     with pytest.raises(error, match=text):
         helper.call(raises, kind, seconds=HANG)
 
 
-@pytest.mark.parametrize("function, seconds, error", [(dies, HANG, "its process ended"), (hangs, 0.2, "more than 0 s"),
-                                                      (computes, 0.2, "more than 0 s"), (talks, HANG, "it says more than")])
+@pytest.mark.parametrize(
+    "function, seconds, error",
+    [
+        (dies, HANG, "its process ended"),
+        (hangs, 0.2, "more than 0 s"),
+        (computes, 0.2, "more than 0 s"),
+        (talks, HANG, "it says more than"),
+    ],
+)
 def test_after_a_failure_there_is_a_new_process(helper, function, seconds, error):
     first = helper.call(pid, seconds=HANG)
     with pytest.raises(as_user.Failed, match=error):
@@ -172,8 +199,21 @@ def test_threads_take_turns(helper):
     assert found == [1000] * 8 and not failed
 
 
-@pytest.mark.parametrize("answer", [b"\n", b"1\n", b"[]\n", b"{}\n", b'["OSError", []]\n', b'["IntegrityError", 3]\n',
-                                    b"[" * 100_000 + b"\n", b'["Exception", ["x"]]\n', b'["OpsError", {}]\n', b"\xff\n"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\n",
+        b"1\n",
+        b"[]\n",
+        b"{}\n",
+        b'["OSError", []]\n',
+        b'["IntegrityError", 3]\n',
+        b"[" * 100_000 + b"\n",
+        b'["Exception", ["x"]]\n',
+        b'["OpsError", {}]\n',
+        b"\xff\n",
+    ],
+)
 def test_an_answer_of_another_shape_is_a_failure(answer):
     with pytest.raises((as_user.Failed, TypeError)) as caught:
         as_user._result(answer)

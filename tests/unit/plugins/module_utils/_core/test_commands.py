@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Commands that fail, by the real programs: what the message states, and what it hides."""
+
 from __future__ import annotations
 
 import json
@@ -43,6 +44,7 @@ def source(tmp_path):
         (folder / "package.json").write_text(json.dumps(package))
         (folder / "package-lock.json").write_text(lock if isinstance(lock, str) else json.dumps(lock))
         return folder
+
     return make
 
 
@@ -57,11 +59,13 @@ def closed_port():
 @pytest.fixture
 def program(tmp_path, monkeypatch):
     """Puts a program of that name and with that shell script before the others."""
+
     def make(name, script):
         (tmp_path / "bin").mkdir(exist_ok=True)
         (tmp_path / "bin" / name).write_text("#!/bin/sh\n" + script)
         (tmp_path / "bin" / name).chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+
     return make
 
 
@@ -86,8 +90,9 @@ def test_a_lock_file_that_is_no_json(source, tmp_path):
 def test_a_package_that_is_not_in_the_cache(source, tmp_path):
     said = refused(source(), tmp_path, "--offline")
     assert "found 1 (code ENOTCACHED | request to " in said
-    assert advises(said, "no cached response is available.). "
-                         "Remove --offline from mobius_npm_ci_args, or fill npm's cache on this machine first.")
+    assert advises(
+        said, "no cached response is available.). Remove --offline from mobius_npm_ci_args, or fill npm's cache on this machine first."
+    )
 
 
 def test_a_registry_that_refuses(source, tmp_path, closed_port):
@@ -117,12 +122,14 @@ def test_a_setting_that_silences_npm_does_not_hide_the_cause(source, tmp_path, h
 def test_a_folder_that_npm_may_not_write_to():
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "package.json").write_text(json.dumps(PACKAGE))
-        Path(folder, "package-lock.json").write_text(json.dumps({**EMPTY, "packages": {"": PACKAGE, "node_modules/left-pad": {
-            "version": "1.3.0", "resolved": "file:left-pad.tgz"}}}))
+        Path(folder, "package-lock.json").write_text(
+            json.dumps({**EMPTY, "packages": {"": PACKAGE, "node_modules/left-pad": {"version": "1.3.0", "resolved": "file:left-pad.tgz"}}})
+        )
         os.chmod(folder, 0o555)
         account = {} if os.getuid() else {"user": pwd.getpwnam("nobody").pw_uid}
-        done = commands.capture(["npm", "ci", "--offline", f"--cache={folder}/cache"], folder, env={**os.environ, "HOME": "/nonexistent"},
-                                 **account)
+        done = commands.capture(
+            ["npm", "ci", "--offline", f"--cache={folder}/cache"], folder, env={**os.environ, "HOME": "/nonexistent"}, **account
+        )
         os.chmod(folder, 0o755)
     said = str(commands.failure(done, "dependencies"))
     assert "code EACCES | " in said and said.endswith("Give the user that runs this access to that path, then run it again."), said
@@ -182,7 +189,7 @@ def test_passwords_and_secrets_are_hidden_before_lines_are_cut():
     secret = "s3cret-" * 20
     url = "https://bot:tok3n-value@git.example/x.git"
     text = "error: " + "a" * (causes.WIDTH - 20) + secret + f"\nfatal: unable to access '{url}'\n"
-    done = commands.capture(["sh", "-c", "printf %s \"$0\" >&2; exit 1", text])
+    done = commands.capture(["sh", "-c", 'printf %s "$0" >&2; exit 1', text])
     said = str(commands.failure(done, "look", hide=lambda words: words.replace(secret, "********")))
     assert "s3cret" not in said and "tok3n" not in said and "https://git.example/x.git" in said and "***" in said
 

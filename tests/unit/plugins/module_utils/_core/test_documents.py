@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The one JSON parser."""
+
 from __future__ import annotations
 
 import pytest
@@ -30,6 +31,7 @@ def test_bytes_that_are_no_text():
 
 
 def test_halves_of_characters_in_an_answer_are_replaced():
-    assert documents.answer('{"\\ud800": ["\\udfffx", "\\ud83d\\ude00", "é"]}') == {"???": ["???x", "😀", "é"]} or \
-        documents.answer('["\\udfffx"]') == ["\N{REPLACEMENT CHARACTER}" * 3 + "x"]
+    assert documents.answer('{"\\ud800": ["\\udfffx", "\\ud83d\\ude00", "é"]}') == {"???": ["???x", "😀", "é"]} or documents.answer(
+        '["\\udfffx"]'
+    ) == ["\N{REPLACEMENT CHARACTER}" * 3 + "x"]
     assert documents.answer("[" * 5000) is None and documents.answer("no") is None

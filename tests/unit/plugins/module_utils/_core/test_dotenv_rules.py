@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Starting a command with the variables of a ``.env`` file, as the process itself has them."""
+
 from __future__ import annotations
 
 import json
@@ -77,8 +78,16 @@ def test_the_process_has_what_it_has_under_the_supervisor(spec, tmp_path):
     assert found == json.loads((tmp_path / "console").read_text())[1]
     assert words == ["a b", "$A"] and found["PORT"] == str(spec["port"]), "the definition comes first"
     assert {name: found[name] for name in "ABCDEFGHI"} == {
-        "A": "value", "B": "value", "C": "v # no comment", "D": "it's \"so\"", "E": "yes", "F": "a\nb\r\\tc",
-        "G": 'a\\nb $HOME ${A} 100% \\\\ "', "H": "caf\xe9", "I": "two\nlines"}
+        "A": "value",
+        "B": "value",
+        "C": "v # no comment",
+        "D": 'it\'s "so"',
+        "E": "yes",
+        "F": "a\nb\r\\tc",
+        "G": 'a\\nb $HOME ${A} 100% \\\\ "',
+        "H": "caf\xe9",
+        "I": "two\nlines",
+    }
     assert found["PEM"] == "-----BEGIN KEY-----\nMIIB+/==\n-----END KEY-----"
     assert (found["a.b"], found["x-y"], found["1X"], found["EMPTY"], found["SEVERAL"]) == ("1", "2", "3", "", "$A;`date`|2")
 
@@ -107,14 +116,19 @@ def test_without_a_file_it_is_started_with_what_the_definition_says(spec):
     assert dotenv.read(spec["env_file"]) == {}
 
 
-@pytest.mark.parametrize("content, sentence", [
-    (b"A=1\nMY KEY=s3cret\n",
-     "expected NAME=value in line 2, with a name of letters, digits, '_', '.' and '-', found something else. Correct the name"),
-    (b"KEY=-----BEGIN KEY-----\nMIIB+/==\n-----END KEY-----\n", "expected NAME=value in line 2"),
-    (b"A='1'\n\n# B\n \n=s3cret\n", "expected NAME=value in line 5"),
-    ("\ufeffA=s3cret\n".encode("utf-16-le"), "expected text in UTF-8, found a NUL byte. Save it in that encoding."),
-    (b"A=s3cret" * 600_000, "expected a file of 4194304 bytes at most, found a larger one. Move"),
-])
+@pytest.mark.parametrize(
+    "content, sentence",
+    [
+        (
+            b"A=1\nMY KEY=s3cret\n",
+            "expected NAME=value in line 2, with a name of letters, digits, '_', '.' and '-', found something else. Correct the name",
+        ),
+        (b"KEY=-----BEGIN KEY-----\nMIIB+/==\n-----END KEY-----\n", "expected NAME=value in line 2"),
+        (b"A='1'\n\n# B\n \n=s3cret\n", "expected NAME=value in line 5"),
+        ("\ufeffA=s3cret\n".encode("utf-16-le"), "expected text in UTF-8, found a NUL byte. Save it in that encoding."),
+        (b"A=s3cret" * 600_000, "expected a file of 4194304 bytes at most, found a larger one. Move"),
+    ],
+)
 def test_what_would_leave_the_application_half_configured_is_refused(spec, content, sentence):
     write(spec, content)
     done = started(spec)
@@ -126,8 +140,9 @@ def test_what_would_leave_the_application_half_configured_is_refused(spec, conte
     assert str(refused.value).startswith(f"{spec['env_file']}: {sentence}") and "s3cret" not in str(refused.value)
 
 
-@pytest.mark.parametrize("content", [b"no line\nA=1\n",
-                                     b"# A B=1\n  # =\nA=1\n", b"A=1 # x=y\n# A='\n", b"A='x\ny=z'\n", b"A=b=c\n", b"\n\n"])
+@pytest.mark.parametrize(
+    "content", [b"no line\nA=1\n", b"# A B=1\n  # =\nA=1\n", b"A=1 # x=y\n# A='\n", b"A='x\ny=z'\n", b"A=b=c\n", b"\n\n"]
+)
 def test_what_dotenv_takes_or_cannot_mean_is_not_refused(content):
     dotenv_rules.variables(content)
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Files and folders that another user may write to."""
+
 from __future__ import annotations
 
 import os
@@ -22,11 +23,18 @@ def test_tail(tmp_path):
 
 def put(path, kind, target):
     """Something that is not a regular file of its own."""
+
     def bind():
         with socket.socket(socket.AF_UNIX) as made:
             made.bind(str(path))
-    {"link": lambda: path.symlink_to(target), "device": lambda: path.symlink_to("/dev/zero"), "pipe": lambda: os.mkfifo(path),
-     "folder": path.mkdir, "socket": bind}[kind]()
+
+    {
+        "link": lambda: path.symlink_to(target),
+        "device": lambda: path.symlink_to("/dev/zero"),
+        "pipe": lambda: os.mkfifo(path),
+        "folder": path.mkdir,
+        "socket": bind,
+    }[kind]()
 
 
 @pytest.mark.parametrize("kind", ["link", "device", "pipe", "folder", "socket"])

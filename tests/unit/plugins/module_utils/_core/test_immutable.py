@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What keeps files from being removed, and what is said of it. Some need chattr, and are skipped where it does not work."""
+
 from __future__ import annotations
 
 import os
@@ -36,8 +37,9 @@ def test_what_stays_for_another_reason_is_named_too(tmp_path):
     assert immutable.stays(str(tmp_path)) == f"{tmp_path} could not be removed. Look at what is in it, and remove it by hand."
 
 
-@pytest.mark.parametrize(("attribute", "kind", "option"), [("+i", "immutable", "-i"), ("+a", "append-only", "-a"),
-                                                           ("+ia", "immutable and append-only", "-i -a")])
+@pytest.mark.parametrize(
+    ("attribute", "kind", "option"), [("+i", "immutable", "-i"), ("+a", "append-only", "-a"), ("+ia", "immutable and append-only", "-i -a")]
+)
 def test_a_file_with_an_attribute_and_what_releases_it(tmp_path, attributes, attribute, kind, option):
     path = tmp_path / "a file\n"
     path.touch()

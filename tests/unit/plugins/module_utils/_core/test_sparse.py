@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Files with holes: what is written, and what it tells of a file."""
+
 from __future__ import annotations
 
 import os
@@ -21,7 +22,7 @@ def test_pieces_of_any_size_make_the_same_file(tmp_path, sizes):
         begin, turn, written = 0, 0, 0
         while begin < len(CONTENT):
             size = sizes[turn % len(sizes)]
-            written += sparse.write(descriptor, memoryview(CONTENT)[begin:begin + size])
+            written += sparse.write(descriptor, memoryview(CONTENT)[begin : begin + size])
             begin, turn = begin + size, turn + 1
         os.ftruncate(descriptor, len(CONTENT))
         assert os.pread(descriptor, len(CONTENT) + 1, 0) == CONTENT
@@ -32,7 +33,7 @@ def test_pieces_of_any_size_make_the_same_file(tmp_path, sizes):
 
 def test_data_in_parts_of_a_file_is_that_of_the_whole():
     size = 3 * sparse.PAGE
-    parts = [sparse.data_in(CONTENT[begin:begin + size], begin) for begin in range(0, len(CONTENT), size)]
+    parts = [sparse.data_in(CONTENT[begin : begin + size], begin) for begin in range(0, len(CONTENT), size)]
     assert sum(parts) == DATA and sparse.data_in(b"", 0) == sparse.data_in(bytes(10), 0) == 0
 
 

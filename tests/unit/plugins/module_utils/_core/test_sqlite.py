@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Copies of SQLite databases in every state that an application can leave them in."""
+
 from __future__ import annotations
 
 import contextlib

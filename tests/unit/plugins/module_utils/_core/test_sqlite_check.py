@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What is damage in a SQLite database, and what only its application can judge."""
+
 from __future__ import annotations
 
 import contextlib
@@ -20,18 +21,51 @@ FOREIGN = {
     "function in an index": (["CREATE TABLE t (x)", "CREATE INDEX i ON t (slug(x))", ROWS], "the function slug"),
     "unique function": (["CREATE TABLE t (x)", "CREATE UNIQUE INDEX i ON t (slug(x))", ROWS], "the function slug"),
     "generated column": (["CREATE TABLE t (x, y TEXT GENERATED ALWAYS AS (slug(x)) VIRTUAL)", ROWS], "the function slug"),
-    "view of a newer SQLite": (["CREATE TABLE t (x)", ROWS, "CREATE VIEW v AS SELECT x FROM t", SCHEMA,
-                                "UPDATE sqlite_master SET sql = 'CREATE VIEW v AS SELECT x FROM t NEWER WORDS HERE' WHERE name = 'v'"],
-                               "a newer SQLite for v"),
-    "table of a newer SQLite": (["CREATE TABLE t (x)", "CREATE TABLE u (x)", ROWS, SCHEMA,
-                                 "UPDATE sqlite_master SET sql = 'CREATE TABLE u (x) NEWER' WHERE name = 'u'"], "a newer SQLite for u"),
-    "all at once": (["CREATE TABLE t (x TEXT COLLATE icu)", "CREATE INDEX i ON t (slug(x), x)", ROWS, "CREATE VIEW v AS SELECT 1", SCHEMA,
-                     "UPDATE sqlite_master SET sql = 'CREATE VIEW v AS NEWER' WHERE name = 'v'"], "the collation icu"),
+    "view of a newer SQLite": (
+        [
+            "CREATE TABLE t (x)",
+            ROWS,
+            "CREATE VIEW v AS SELECT x FROM t",
+            SCHEMA,
+            "UPDATE sqlite_master SET sql = 'CREATE VIEW v AS SELECT x FROM t NEWER WORDS HERE' WHERE name = 'v'",
+        ],
+        "a newer SQLite for v",
+    ),
+    "table of a newer SQLite": (
+        [
+            "CREATE TABLE t (x)",
+            "CREATE TABLE u (x)",
+            ROWS,
+            SCHEMA,
+            "UPDATE sqlite_master SET sql = 'CREATE TABLE u (x) NEWER' WHERE name = 'u'",
+        ],
+        "a newer SQLite for u",
+    ),
+    "all at once": (
+        [
+            "CREATE TABLE t (x TEXT COLLATE icu)",
+            "CREATE INDEX i ON t (slug(x), x)",
+            ROWS,
+            "CREATE VIEW v AS SELECT 1",
+            SCHEMA,
+            "UPDATE sqlite_master SET sql = 'CREATE VIEW v AS NEWER' WHERE name = 'v'",
+        ],
+        "the collation icu",
+    ),
 }
-MODULE = ["CREATE TABLE t (x)", ROWS, SCHEMA, "INSERT INTO sqlite_master VALUES "
-          "('table', 'vectors', 'vectors', 0, 'CREATE VIRTUAL TABLE vectors USING vec0(embedding float[4])')"]
-NOT_NULL = ["CREATE TABLE t (x)", ROWS, "INSERT INTO t VALUES (NULL), (NULL)", SCHEMA,
-            "UPDATE sqlite_master SET sql = 'CREATE TABLE t (x NOT NULL)'"]
+MODULE = [
+    "CREATE TABLE t (x)",
+    ROWS,
+    SCHEMA,
+    "INSERT INTO sqlite_master VALUES ('table', 'vectors', 'vectors', 0, 'CREATE VIRTUAL TABLE vectors USING vec0(embedding float[4])')",
+]
+NOT_NULL = [
+    "CREATE TABLE t (x)",
+    ROWS,
+    "INSERT INTO t VALUES (NULL), (NULL)",
+    SCHEMA,
+    "UPDATE sqlite_master SET sql = 'CREATE TABLE t (x NOT NULL)'",
+]
 CHECKED = ["CREATE TABLE t (x CHECK (x <> 'bad'))", "PRAGMA ignore_check_constraints=ON", ROWS, "INSERT INTO t VALUES ('bad')"]
 
 
@@ -116,12 +150,19 @@ def test_a_costly_constraint_costs_its_share_of_time_only(tmp_path, monkeypatch)
     """On 8a3192d ten rows took a minute."""
     monkeypatch.setattr(sqlite_check, "STRANGER_SECONDS", 0.3)
     monkeypatch.setattr(sqlite_check, "_STEPS", 100)
-    path = make(tmp_path / "a.db", ["CREATE TABLE t (x CHECK (length(hex(zeroblob(100 + x * 20000000))) >= 0))",
-                                    "PRAGMA ignore_check_constraints=ON", "INSERT INTO t VALUES " + ", ".join(["(1)"] * 9)])
+    path = make(
+        tmp_path / "a.db",
+        [
+            "CREATE TABLE t (x CHECK (length(hex(zeroblob(100 + x * 20000000))) >= 0))",
+            "PRAGMA ignore_check_constraints=ON",
+            "INSERT INTO t VALUES " + ", ".join(["(1)"] * 9),
+        ],
+    )
     assert os.path.getsize(path) == 8192
     assert sqlite_check.check(path, "a.db", stranger=True) == []  # its constraints are not looked at
     assert sqlite_check.check(path, "a.db", True, stranger=True) == [
-        "could not be checked in full: it needs its CHECK constraints, in the time that there is"]
+        "could not be checked in full: it needs its CHECK constraints, in the time that there is"
+    ]
 
 
 def test_an_upload_gets_less_time_than_a_database_of_the_application():

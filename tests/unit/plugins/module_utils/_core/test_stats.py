@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Statistics, held against figures worked out in another way."""
+
 from __future__ import annotations
 
 import itertools
@@ -14,9 +15,16 @@ from ansible_collections.mobius.ops.plugins.module_utils._core import stats
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health
 
 
-@pytest.mark.parametrize("successes, trials, chance, expected", [
-    (0, 10, 0.5, 1.0), (10, 10, 0.5, 0.5 ** 10), (1, 10, 0.05, 1 - 0.95 ** 10), (3, 3, 0.1, 0.001), (5, 30, 0.05, 0.015635),
-])
+@pytest.mark.parametrize(
+    "successes, trials, chance, expected",
+    [
+        (0, 10, 0.5, 1.0),
+        (10, 10, 0.5, 0.5**10),
+        (1, 10, 0.05, 1 - 0.95**10),
+        (3, 3, 0.1, 0.001),
+        (5, 30, 0.05, 0.015635),
+    ],
+)
 def test_the_tail_of_the_binomial(successes, trials, chance, expected):
     assert stats.binomial_tail(successes, trials, chance) == pytest.approx(expected, rel=1e-4)
 
@@ -28,6 +36,7 @@ def test_the_rank_test_agrees_with_all_permutations():
 
     def above(ours):
         return sum(ours[i] > theirs for i in range(6) for theirs in set(everything) - set(ours))
+
     found = above(values)
     groups = list(itertools.combinations(everything, 6))
     exact = sum(above(group) >= found for group in groups) / len(groups)

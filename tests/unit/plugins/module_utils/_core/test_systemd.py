@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What ``systemctl`` and the journal tell, in our words."""
+
 from __future__ import annotations
 
 import os
@@ -12,11 +13,18 @@ from ansible_collections.mobius.ops.plugins.module_utils._core.errors import Ser
 from ansible_collections.mobius.ops.plugins.module_utils._service import definition, systemd_service
 
 
-@pytest.mark.parametrize("facts, state", [
-    ({"ActiveState": "active"}, "running"), ({"ActiveState": "activating", "SubState": "auto-restart"}, "restarting"),
-    ({"ActiveState": "activating", "SubState": "start"}, "restarting"), ({"ActiveState": "failed"}, "failed"),
-    ({"ActiveState": "inactive"}, "stopped"), ({}, "stopped"), ({"ActiveState": "deactivating"}, "stopped"),
-])
+@pytest.mark.parametrize(
+    "facts, state",
+    [
+        ({"ActiveState": "active"}, "running"),
+        ({"ActiveState": "activating", "SubState": "auto-restart"}, "restarting"),
+        ({"ActiveState": "activating", "SubState": "start"}, "restarting"),
+        ({"ActiveState": "failed"}, "failed"),
+        ({"ActiveState": "inactive"}, "stopped"),
+        ({}, "stopped"),
+        ({"ActiveState": "deactivating"}, "stopped"),
+    ],
+)
 def test_states_in_our_words(facts, state):
     assert systemd._state(facts) == state
 
@@ -33,12 +41,15 @@ def systemctl(tmp_path, monkeypatch):
         program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
         return tmp_path / "calls"
+
     return says
 
 
 def test_show(systemctl):
-    systemctl(f"ActiveState=active\nSubState=running\nMainPID={os.getpid()}\nNRestarts=2\n"
-              "ActiveEnterTimestampMonotonic=1000000\nResult=success\nExecMainStatus=0")
+    systemctl(
+        f"ActiveState=active\nSubState=running\nMainPID={os.getpid()}\nNRestarts=2\n"
+        "ActiveEnterTimestampMonotonic=1000000\nResult=success\nExecMainStatus=0"
+    )
     facts = systemd.show("mobius.service")
     assert (facts["status"], facts["pid"], facts["restarts"], facts["last_exit"]) == ("running", os.getpid(), 2, None)
     assert facts["uptime"] > 0 and facts["started"].endswith("Z")
@@ -51,8 +62,9 @@ def test_show(systemctl):
 def test_the_journal_tells_how_it_ended_before_it_was_restarted(systemctl, code, status, how):
     calls = systemctl(f"ActiveState=active\nMainPID={os.getpid()}\nNRestarts=1\nResult=success")
     program = calls.parent / "bin" / "journalctl"
-    program.write_text(f"#!/bin/sh\necho '{{\"EXIT_CODE\": \"{code}\", \"EXIT_STATUS\": \"{status}\", "
-                       "\"__REALTIME_TIMESTAMP\": \"1795456392673202\"}'\n")
+    program.write_text(
+        f'#!/bin/sh\necho \'{{"EXIT_CODE": "{code}", "EXIT_STATUS": "{status}", "__REALTIME_TIMESTAMP": "1795456392673202"}}\'\n'
+    )
     program.chmod(0o755)
     assert systemd.show("mobius.service")["last_exit"] == {"when": "2026-11-23T17:53:12Z", "how": how}
 

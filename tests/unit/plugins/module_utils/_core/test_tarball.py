@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Tar files that lie about names, kinds and sizes: refused by a sentence, in bounded memory, and nothing is written."""
+
 from __future__ import annotations
 
 import gzip
@@ -34,27 +35,43 @@ def tar(path: t.Any, members: list[tuple[str, bytes, str]], **pax: str) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("members, wrong", [
-    ([("x", FILE, ""), ("x/y", FILE, "")], "x/y: a path below a file"),
-    ([("x/y", FILE, ""), ("x", FILE, "")], "x: a path below a symlink, or there twice, as a folder and as a file"),
-    ([("x", FOLDER, ""), ("x", FILE, "")], "x: a path below a symlink, or there twice, as a folder and as a file"),
-    ([("x", FILE, ""), ("x", FOLDER, "")], "x: a path below a symlink, or there twice, as a file and as a folder"),
-    ([("x", LINK, "y"), ("x/y", FILE, "")], "x/y: a path below a symlink"),
-    ([("x/y", FILE, ""), ("x", LINK, "y")], "x: a path below a symlink, or there twice"),
-    ([("x", LINK, "y"), ("x", LINK, "y")], "x: there twice"), ([("x", FILE, ""), ("./x", FILE, "")], "./x: there twice"),
-    ([("", FILE, "")], ": no name"), ([(".", FILE, "")], ".: no name"), ([("a/..", FILE, "")], "a/..: no name"),
-    ([(".", LINK, "x")], "no name"),
-    ([("..", FILE, "")], "outside"), ([("../x", FILE, "")], "outside"), ([("/x", FILE, "")], "outside"),
-    ([("a/../../x", FILE, "")], "outside"),
-    ([("a\nb", FILE, "")], "a control character in its name"), ([("\x1b[31m", FILE, "")], "a control character"),
-    ([("n" * 256, FILE, "")], "a name that is too long"), ([("é" * 128, FILE, "")], "too long"),
-    ([("a/" * 70 + "x", FILE, "")], "too long"),
-    ([("a" * 200 + "/" + "b" * 200 + "/" + "c/" * 400, FOLDER, "")], "too long"),
-    ([("x", LINK, "")], "a symlink to no path"), ([("x", LINK, "a\nb")], "a symlink to no path"), ([("x", LINK, "../y")], "outside"),
-    ([("x", LINK, "/etc")], "outside"), ([("a", LINK, "b"), ("c", LINK, "a/d"), ("b", FOLDER, "")], "through another symlink"),
-    ([("x", tarfile.CHRTYPE, "")], "neither"), ([("x", tarfile.FIFOTYPE, "")], "neither"), ([("x", tarfile.BLKTYPE, "")], "neither"),
-    ([("y", FILE, ""), ("x", tarfile.LNKTYPE, "y")], "neither"), ([("x", tarfile.LNKTYPE, "z"), ("w", tarfile.LNKTYPE, "x")], "neither"),
-])
+@pytest.mark.parametrize(
+    "members, wrong",
+    [
+        ([("x", FILE, ""), ("x/y", FILE, "")], "x/y: a path below a file"),
+        ([("x/y", FILE, ""), ("x", FILE, "")], "x: a path below a symlink, or there twice, as a folder and as a file"),
+        ([("x", FOLDER, ""), ("x", FILE, "")], "x: a path below a symlink, or there twice, as a folder and as a file"),
+        ([("x", FILE, ""), ("x", FOLDER, "")], "x: a path below a symlink, or there twice, as a file and as a folder"),
+        ([("x", LINK, "y"), ("x/y", FILE, "")], "x/y: a path below a symlink"),
+        ([("x/y", FILE, ""), ("x", LINK, "y")], "x: a path below a symlink, or there twice"),
+        ([("x", LINK, "y"), ("x", LINK, "y")], "x: there twice"),
+        ([("x", FILE, ""), ("./x", FILE, "")], "./x: there twice"),
+        ([("", FILE, "")], ": no name"),
+        ([(".", FILE, "")], ".: no name"),
+        ([("a/..", FILE, "")], "a/..: no name"),
+        ([(".", LINK, "x")], "no name"),
+        ([("..", FILE, "")], "outside"),
+        ([("../x", FILE, "")], "outside"),
+        ([("/x", FILE, "")], "outside"),
+        ([("a/../../x", FILE, "")], "outside"),
+        ([("a\nb", FILE, "")], "a control character in its name"),
+        ([("\x1b[31m", FILE, "")], "a control character"),
+        ([("n" * 256, FILE, "")], "a name that is too long"),
+        ([("é" * 128, FILE, "")], "too long"),
+        ([("a/" * 70 + "x", FILE, "")], "too long"),
+        ([("a" * 200 + "/" + "b" * 200 + "/" + "c/" * 400, FOLDER, "")], "too long"),
+        ([("x", LINK, "")], "a symlink to no path"),
+        ([("x", LINK, "a\nb")], "a symlink to no path"),
+        ([("x", LINK, "../y")], "outside"),
+        ([("x", LINK, "/etc")], "outside"),
+        ([("a", LINK, "b"), ("c", LINK, "a/d"), ("b", FOLDER, "")], "through another symlink"),
+        ([("x", tarfile.CHRTYPE, "")], "neither"),
+        ([("x", tarfile.FIFOTYPE, "")], "neither"),
+        ([("x", tarfile.BLKTYPE, "")], "neither"),
+        ([("y", FILE, ""), ("x", tarfile.LNKTYPE, "y")], "neither"),
+        ([("x", tarfile.LNKTYPE, "z"), ("w", tarfile.LNKTYPE, "x")], "neither"),
+    ],
+)
 def test_a_member_that_cannot_be_or_must_not_be(tmp_path, members, wrong):
     path, folder = tar(tmp_path / "a.tar.gz", [("first", FILE, "1"), *members]), tmp_path / "f"
     folder.mkdir()
@@ -83,8 +100,18 @@ def test_names_are_unpacked_as_they_were_looked_at(tmp_path):
     assert sorted(str(found.relative_to(folder)) for found in folder.rglob("*")) == ["a", "a/b", "x", "y"]
 
 
-@pytest.mark.parametrize("pax", [{"size": "-1"}, {"size": "99999999999999999999"}, {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"},
-                                 {"GNU.sparse.map": "0,1"}, {"mtime": "1e308"}, {"mtime": "nan"}, {"uid": "99999999999999999999"}])
+@pytest.mark.parametrize(
+    "pax",
+    [
+        {"size": "-1"},
+        {"size": "99999999999999999999"},
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"},
+        {"GNU.sparse.map": "0,1"},
+        {"mtime": "1e308"},
+        {"mtime": "nan"},
+        {"uid": "99999999999999999999"},
+    ],
+)
 def test_headers_that_lie_about_numbers(tmp_path, pax):
     path, folder = tar(tmp_path / "a.tar.gz", [("x", FILE, "1"), ("y", FILE, "2")], **pax), tmp_path / "f"
     folder.mkdir()
@@ -100,7 +127,7 @@ def test_headers_that_lie_about_numbers(tmp_path, pax):
 def header(kind: bytes, size: int, name: bytes = b"x") -> bytes:
     """A header block with a right checksum."""
     block = bytearray(512)
-    block[:len(name)], block[100:108], block[156:157], block[257:265] = name, b"0000644\0", kind, b"ustar\x0000"
+    block[: len(name)], block[100:108], block[156:157], block[257:265] = name, b"0000644\0", kind, b"ustar\x0000"
     block[124:136] = b"%011o\0" % size if size < 8**11 else b"\x80" + size.to_bytes(11, "big")
     block[148:156] = b" " * 8
     block[148:156] = b"%06o\0 " % sum(block)
@@ -122,8 +149,12 @@ for look in (artifacts.read_manifest, artifacts.require_safe):
 
 def bounded(path: str) -> str:
     """What reading says, in a process with little memory."""
-    done = subprocess.run([sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}\n{CHILD}", path, str(MEMORY)],
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}\n{CHILD}", path, str(MEMORY)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 

@@ -1,4 +1,5 @@
 """Work for several threads."""
+
 from __future__ import annotations
 
 import os
@@ -28,9 +29,17 @@ print(sum(int(end, 16) - int(begin, 16) > 2 ** 25 for begin, end in spans))
 """
 
 
-@pytest.mark.parametrize("sizes, lengths", [
-    ([], []), ([1], [1]), ([0] * 64, [64]), ([0] * 65, [64, 1]), ([4 * 1024 * 1024, 1, 1], [1, 2]), ([2 * 1024 * 1024] * 3, [2, 1]),
-])
+@pytest.mark.parametrize(
+    "sizes, lengths",
+    [
+        ([], []),
+        ([1], [1]),
+        ([0] * 64, [64]),
+        ([0] * 65, [64, 1]),
+        ([4 * 1024 * 1024, 1, 1], [1, 2]),
+        ([2 * 1024 * 1024] * 3, [2, 1]),
+    ],
+)
 def test_batches_are_of_so_many_files_or_bytes_and_nothing_is_left_out(sizes, lengths):
     entries = [{"path": str(number), "size": size} for number, size in enumerate(sizes)]
     found = list(threads.batches(entries))
@@ -44,9 +53,14 @@ def test_results_come_in_order_and_the_first_error_ends_it():
     assert threads.begin(lambda: 7).result() == 7
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc" or sys.maxsize < 2 ** 32, reason="another C library has other pools")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc" or sys.maxsize < 2**32, reason="another C library has other pools")
 def test_threads_share_memory():
-    done = subprocess.run([sys.executable, "-c", SCRIPT], env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) <= 2

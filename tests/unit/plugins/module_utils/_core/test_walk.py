@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Walks and removals that follow no link."""
+
 from __future__ import annotations
 
 import os
@@ -39,7 +40,10 @@ def tree(tmp_path, outside):
 
 def test_links_are_no_folders(tree):
     assert [(folder.relative, [name for name, _status in folder.entries]) for folder in walk.walk(str(tree))] == [
-        ("", ["a", "file", "pipe"]), ("a", ["b", "out"]), ("a/b", ["file"])]
+        ("", ["a", "file", "pipe"]),
+        ("a", ["b", "out"]),
+        ("a/b", ["file"]),
+    ]
 
 
 def test_a_folder_that_becomes_a_link_is_left_out(tree, outside):

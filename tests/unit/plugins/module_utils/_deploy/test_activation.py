@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Switching a running service to another release, and back when that does not work."""
+
 from __future__ import annotations
 
 import json
@@ -55,11 +56,14 @@ def test_the_first_release_serves(host):
     assert activate(host, service, "r1")["previous"] is None and answers(host) == "r1"
 
 
-@pytest.mark.parametrize("mode, words", [
-    ("bad", r"not healthy within 0\.4 s \(health: status 500"),
-    ("crash", r"ended \d times \(last: status 3\)"),
-    ("wrong", r"does not satisfy: status == 'ok'"),
-])
+@pytest.mark.parametrize(
+    "mode, words",
+    [
+        ("bad", r"not healthy within 0\.4 s \(health: status 500"),
+        ("crash", r"ended \d times \(last: status 3\)"),
+        ("wrong", r"does not satisfy: status == 'ok'"),
+    ],
+)
 def test_when_it_does_not_become_ready_the_previous_one_serves_again(host, service, mode, words):
     host.release("r2", mode=mode)
     with pytest.raises(ServiceError, match=words) as caught:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Artifacts: what is not what it was said to be is never unpacked, and nothing is written outside."""
+
 from __future__ import annotations
 
 import os
@@ -26,23 +27,26 @@ def test_a_whole_artifact_is_unpacked_and_is_what_its_manifest_lists(tmp_path, a
     assert (folder / "src/api/index.js").read_text() == "listen()"
 
 
-@pytest.mark.parametrize("members, words", [
-    ([("../evil", "x")], "a path outside"),
-    ([("a/../../evil", "x")], "a path outside"),
-    ([("/tmp/evil", "x")], "a path outside"),
-    ([("..", tarfile.DIRTYPE)], "a path outside"),
-    ([("out", (LINK, "/etc/passwd"))], "a symlink to /etc/passwd"),
-    ([("a/out", (LINK, "../../evil"))], r"a symlink to \.\./\.\./evil"),
-    ([("hard", (HARD, "/etc/passwd"))], "neither a file"),
-    ([("hard", (HARD, "package.json"))], "neither a file"),
-    ([("null", tarfile.CHRTYPE)], "neither a file"),
-    ([("pipe", tarfile.FIFOTYPE)], "neither a file"),
-    ([("d/up", (LINK, "..")), ("d/up/more", (LINK, "..")), ("more/evil", "x")], "below a symlink"),
-    ([("d/up", (LINK, "..")), ("more", (LINK, "d/up/../..")), ("more/evil", "x")], "symlink"),
-    ([("d/up", (LINK, "..")), ("more", (LINK, "d/up/../evil")), ("more", "x")], "symlink"),
-    ([("same", (LINK, "package.json")), ("same", "x")], "twice"),
-    ([("s", (LINK, "src")), ("./s/evil", "x")], "below a symlink"),
-])
+@pytest.mark.parametrize(
+    "members, words",
+    [
+        ([("../evil", "x")], "a path outside"),
+        ([("a/../../evil", "x")], "a path outside"),
+        ([("/tmp/evil", "x")], "a path outside"),
+        ([("..", tarfile.DIRTYPE)], "a path outside"),
+        ([("out", (LINK, "/etc/passwd"))], "a symlink to /etc/passwd"),
+        ([("a/out", (LINK, "../../evil"))], r"a symlink to \.\./\.\./evil"),
+        ([("hard", (HARD, "/etc/passwd"))], "neither a file"),
+        ([("hard", (HARD, "package.json"))], "neither a file"),
+        ([("null", tarfile.CHRTYPE)], "neither a file"),
+        ([("pipe", tarfile.FIFOTYPE)], "neither a file"),
+        ([("d/up", (LINK, "..")), ("d/up/more", (LINK, "..")), ("more/evil", "x")], "below a symlink"),
+        ([("d/up", (LINK, "..")), ("more", (LINK, "d/up/../..")), ("more/evil", "x")], "symlink"),
+        ([("d/up", (LINK, "..")), ("more", (LINK, "d/up/../evil")), ("more", "x")], "symlink"),
+        ([("same", (LINK, "package.json")), ("same", "x")], "twice"),
+        ([("s", (LINK, "src")), ("./s/evil", "x")], "below a symlink"),
+    ],
+)
 def test_hostile_members_are_refused_and_nothing_is_written(tmp_path, tar_gz, snapshot, members, words):
     path = tar_gz(tmp_path / "a.tar.gz", [("package.json", "{}"), *members])
     folder = tmp_path / "releases" / "work"
@@ -54,8 +58,10 @@ def test_hostile_members_are_refused_and_nothing_is_written(tmp_path, tar_gz, sn
 
 
 def test_links_inside_are_fine(tmp_path, tar_gz):
-    path = tar_gz(tmp_path / "a.tar.gz", [("a/b.txt", "x"), ("a/c.txt", (LINK, "b.txt")), ("d", (LINK, "a")),
-                                          ("a/up", (LINK, "../a/b.txt")), ("a/", tarfile.DIRTYPE)])
+    path = tar_gz(
+        tmp_path / "a.tar.gz",
+        [("a/b.txt", "x"), ("a/c.txt", (LINK, "b.txt")), ("d", (LINK, "a")), ("a/up", (LINK, "../a/b.txt")), ("a/", tarfile.DIRTYPE)],
+    )
     folder = tmp_path / "work"
     folder.mkdir()
     artifacts.unpack(path, str(folder))
@@ -120,13 +126,16 @@ def test_a_changed_byte_is_a_wrong_checksum(tmp_path, artifact):
         artifacts.verify_file(path, digest)
 
 
-@pytest.mark.parametrize("content, kind, words", [
-    (None, InputError, r"no .*a\.tar\.gz\.sha256.*sha256sum FILE"),
-    ("", IntegrityError, "a SHA-256 in hexadecimal, found ''"),
-    ("nonsense  a.tar.gz\n", IntegrityError, "found 'nonsense'"),
-    ("z" * 64, IntegrityError, "a SHA-256 in hexadecimal"),
-    ("a" * 63, IntegrityError, "a SHA-256 in hexadecimal"),
-])
+@pytest.mark.parametrize(
+    "content, kind, words",
+    [
+        (None, InputError, r"no .*a\.tar\.gz\.sha256.*sha256sum FILE"),
+        ("", IntegrityError, "a SHA-256 in hexadecimal, found ''"),
+        ("nonsense  a.tar.gz\n", IntegrityError, "found 'nonsense'"),
+        ("z" * 64, IntegrityError, "a SHA-256 in hexadecimal"),
+        ("a" * 63, IntegrityError, "a SHA-256 in hexadecimal"),
+    ],
+)
 def test_bad_sidecars(tmp_path, content, kind, words):
     (tmp_path / "a.tar.gz").write_text("x")
     if content is not None:
@@ -151,8 +160,9 @@ def test_a_bare_source_archive_has_no_manifest(tmp_path, tar_gz):
     assert artifacts.read_manifest(tar_gz(tmp_path / "b.tar.gz", [])) is None
 
 
-@pytest.mark.parametrize("text, words", [("{", "JSON in MANIFEST.json"), ("[]", "a manifest of schema 1"),
-                                         ('{"schema": 2}', "a manifest of schema 1")])
+@pytest.mark.parametrize(
+    "text, words", [("{", "JSON in MANIFEST.json"), ("[]", "a manifest of schema 1"), ('{"schema": 2}', "a manifest of schema 1")]
+)
 def test_broken_manifests(tmp_path, tar_gz, text, words):
     with pytest.raises(IntegrityError, match=words):
         artifacts.read_manifest(tar_gz(tmp_path / "a.tar.gz", [(artifacts.MANIFEST, text)]))
@@ -179,8 +189,16 @@ def make_executable(folder):
     (folder / "run.sh").chmod(0o755)
 
 
-@pytest.mark.parametrize("damage, words", [(change, "package.json"), (add, "extra.js: expected no such file"),
-                                           (drop, "run.sh"), (replace_by_link, "symlink"), (make_executable, "0755")])
+@pytest.mark.parametrize(
+    "damage, words",
+    [
+        (change, "package.json"),
+        (add, "extra.js: expected no such file"),
+        (drop, "run.sh"),
+        (replace_by_link, "symlink"),
+        (make_executable, "0755"),
+    ],
+)
 def test_a_manifest_that_disagrees_with_the_files(tmp_path, artifact, damage, words):
     path, _digest = artifact(tmp_path / "a.tar.gz", FILES)
     folder = tmp_path / "work"
@@ -194,8 +212,19 @@ def test_a_manifest_that_disagrees_with_the_files(tmp_path, artifact, damage, wo
 @pytest.fixture
 def source(tmp_path):
     folder = tmp_path / "source"
-    for name in ("package.json", "src/a.js", ".env", "data/x", "node_modules/m/i.js", "client/node_modules/m/i.js",
-                 ".git/config", "src/api/uploads/u.png", "client/build/index.html", "logs/l", "src/data/keep.js"):
+    for name in (
+        "package.json",
+        "src/a.js",
+        ".env",
+        "data/x",
+        "node_modules/m/i.js",
+        "client/node_modules/m/i.js",
+        ".git/config",
+        "src/api/uploads/u.png",
+        "client/build/index.html",
+        "logs/l",
+        "src/data/keep.js",
+    ):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
@@ -219,9 +248,12 @@ def test_the_digest_tells_sources_apart_and_ignores_the_rest(source):
     os.utime(source / "src/a.js", (1, 1))
     assert artifacts.source_digest(str(source), without) == digest
     seen = {digest}
-    for step in (lambda: (source / "src/a.js").write_text("changed"), lambda: (source / "src/a.js").chmod(0o755),
-                 lambda: (source / "src/a.js").rename(source / "src/b.js"),
-                 lambda: (source / "dir-link").unlink()):
+    for step in (
+        lambda: (source / "src/a.js").write_text("changed"),
+        lambda: (source / "src/a.js").chmod(0o755),
+        lambda: (source / "src/a.js").rename(source / "src/b.js"),
+        lambda: (source / "dir-link").unlink(),
+    ):
         step()
         seen.add(artifacts.source_digest(str(source), without))
     assert len(seen) == 5

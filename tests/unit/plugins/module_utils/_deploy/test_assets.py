@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Files of the client with names that change with their content, over releases."""
+
 from __future__ import annotations
 
 import os
@@ -15,6 +16,7 @@ FOLDERS = ["client/build/assets"]
 @pytest.fixture
 def built(host):
     """Makes a release's folder with files of its client; its text by path."""
+
     def make(release_id, **files):
         host.release(release_id)
         folder = os.path.join(host.layout.release(release_id), FOLDERS[0])

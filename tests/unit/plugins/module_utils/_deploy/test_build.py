@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Building artifacts from folders, tar files and real git repositories."""
+
 from __future__ import annotations
 
 import base64
@@ -30,13 +31,13 @@ from ansible_collections.mobius.ops.plugins.modules import release_artifact
 
 COMMAND = ["sh", "-c", "echo build >> $BUILDS; mkdir -p client/build && echo built > client/build/index.html"]
 SHARED = ("data", "src/api/uploads")
-LOCK = {"name": "app", "version": "1.0.0", "lockfileVersion": 3, "requires": True,
-        "packages": {"": {"name": "app", "version": "1.0.0"}}}
+LOCK = {"name": "app", "version": "1.0.0", "lockfileVersion": 3, "requires": True, "packages": {"": {"name": "app", "version": "1.0.0"}}}
 
 
 def git(*words, folder):
-    names = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
-             for what, value in (("NAME", "Ada"), ("EMAIL", "ada@mobius.example"))}
+    names = {
+        f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in (("NAME", "Ada"), ("EMAIL", "ada@mobius.example"))
+    }
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1", **names}
     done = subprocess.run(["git", *words], cwd=folder, env=environment, check=True, capture_output=True, text=True)
     return done.stdout.strip()
@@ -45,8 +46,12 @@ def git(*words, folder):
 @pytest.fixture
 def source(tmp_path):
     folder = tmp_path / "source"
-    for name, text in (("package.json", '{"name": "app", "version": "1.0.0"}'), ("src/api/index.js", "listen()"),
-                       (".env", "KEY=secret"), ("data/mobius.db", "state")):
+    for name, text in (
+        ("package.json", '{"name": "app", "version": "1.0.0"}'),
+        ("src/api/index.js", "listen()"),
+        (".env", "KEY=secret"),
+        ("data/mobius.db", "state"),
+    ):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -62,9 +67,11 @@ def store(tmp_path, monkeypatch):
 @pytest.fixture
 def builds(tmp_path):
     """How often the build command ran."""
+
     def count():
         path = tmp_path / "builds"
         return len(path.read_text().splitlines()) if path.exists() else 0
+
     return count
 
 
@@ -73,6 +80,7 @@ def make(store):
     def run(source, version="1.0", ref="", check_mode=False, command=COMMAND, args=(), environment=None, output=None):
         builder = deploy_build.Builder(str(store), list(args), command, environment, output, SHARED)
         return builder.make(str(source), version, ref, check_mode)
+
     return run
 
 
@@ -124,21 +132,26 @@ def test_a_service_needs_the_files_that_the_settings_name_and_keeps_folders_that
     assert plain.make(str(source), "1.0", "", True)["release_id"] == made["release_id"]
     with pytest.raises(InputError) as caught:
         deploy_build.Builder(str(store), [], ["true"], required=["dist/server.js"]).make(str(source), "1.1", "", False)
-    assert str(caught.value) == ("build: expected dist/server.js in the built application, found none. "
-                                 "Correct the source, mobius_build_command or mobius_required_files.")
+    assert str(caught.value) == (
+        "build: expected dist/server.js in the built application, found none. "
+        "Correct the source, mobius_build_command or mobius_required_files."
+    )
 
 
 PACKAGE = json.dumps({"name": "app", "version": "1.0.0", "dependencies": {"express": "^5.0.0"}})
 
 
 @pytest.mark.parametrize("check_mode", [True, False])
-@pytest.mark.parametrize(("files", "found"), [
-    ({"package.json": PACKAGE}, "none, and package.json has dependencies"),
-    ({"package.json": PACKAGE, "pnpm-lock.yaml": ""}, "pnpm-lock.yaml of pnpm, which npm ci does not read"),
-    ({"package.json": PACKAGE, "yarn.lock": ""}, "yarn.lock of Yarn, which npm ci does not read"),
-    ({"yarn.lock": ""}, "yarn.lock of Yarn, which npm ci does not read"),
-    ({"package.json": json.dumps({"devDependencies": {"vite": "5"}})}, "none, and package.json has dependencies"),
-])
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({"package.json": PACKAGE}, "none, and package.json has dependencies"),
+        ({"package.json": PACKAGE, "pnpm-lock.yaml": ""}, "pnpm-lock.yaml of pnpm, which npm ci does not read"),
+        ({"package.json": PACKAGE, "yarn.lock": ""}, "yarn.lock of Yarn, which npm ci does not read"),
+        ({"yarn.lock": ""}, "yarn.lock of Yarn, which npm ci does not read"),
+        ({"package.json": json.dumps({"devDependencies": {"vite": "5"}})}, "none, and package.json has dependencies"),
+    ],
+)
 def test_dependencies_without_a_lock_file_of_npm_are_refused_before_the_build(make, source, builds, check_mode, files, found):
     for name, text in files.items():
         (source / name).write_text(text)
@@ -146,7 +159,8 @@ def test_dependencies_without_a_lock_file_of_npm_are_refused_before_the_build(ma
         make(source, check_mode=check_mode)
     assert str(caught.value) == (
         f"release source '{source}': expected package-lock.json, found {found}. "
-        "Run npm install --package-lock-only, try the service with it, and commit package-lock.json.")
+        "Run npm install --package-lock-only, try the service with it, and commit package-lock.json."
+    )
     assert builds() == 0
 
 
@@ -175,8 +189,13 @@ def test_an_artifact_of_another_package_manager_is_refused(make, source, tmp_pat
     path = tmp_path / "old.tar.gz"
     (source / "pnpm-lock.yaml").write_text("")
     files = dict(artifacts.walk(str(source)))
-    about = {"schema": artifacts.SCHEMA, "version": "1.0", "digest": "0" * 64, "source": "x",
-             "files": {name: artifacts.describe(where) for name, where in files.items()}}
+    about = {
+        "schema": artifacts.SCHEMA,
+        "version": "1.0",
+        "digest": "0" * 64,
+        "source": "x",
+        "files": {name: artifacts.describe(where) for name, where in files.items()},
+    }
     artifacts.pack(str(path), artifacts.MANIFEST, about, files)
     with pytest.raises(InputError, match=r"found pnpm-lock.yaml of pnpm"):
         make(path)
@@ -228,11 +247,14 @@ def test_a_bare_tar_file_is_source(make, tmp_path, tar_gz, seal, builds):
         make(path, "")
 
 
-@pytest.mark.parametrize("damage, kind, words", [
-    (lambda path: os.unlink(path + ".sha256"), InputError, r"no .*\.sha256"),
-    (lambda path: os.unlink(path), InputError, "none of them|no .*src.tgz"),
-    (lambda path: os.truncate(path, 100), IntegrityError, "SHA-256"),
-])
+@pytest.mark.parametrize(
+    "damage, kind, words",
+    [
+        (lambda path: os.unlink(path + ".sha256"), InputError, r"no .*\.sha256"),
+        (lambda path: os.unlink(path), InputError, "none of them|no .*src.tgz"),
+        (lambda path: os.truncate(path, 100), IntegrityError, "SHA-256"),
+    ],
+)
 def test_a_tar_file_is_verified_before_it_is_read(make, tmp_path, tar_gz, seal, damage, kind, words, builds, store):
     path = tar_gz(tmp_path / "src.tgz", [("package.json", "{}"), ("src/api/index.js", "x")])
     seal(path)
@@ -304,6 +326,7 @@ def test_a_missing_build_program_is_named(make, source):
 
 def test_a_program_that_is_missing_is_told_from_one_that_may_not_be_run(tmp_path, monkeypatch):
     """A folder of the PATH that may not be looked into makes the system say "permission denied" of a program that is nowhere."""
+
     def refuse(argv, **_options):
         raise PermissionError(13, "Permission denied", argv[0])
 
@@ -372,8 +395,11 @@ def test_bad_git_refs(make, repository, builds):
 
 
 def test_a_missing_git_repository_is_the_sources_fault(make, tmp_path):
-    with pytest.raises(OpsError, match=r"^release source: git clone .* found 128 \(fatal: '.*gone\.git' does not appear to be a git "
-                                       r"repository\)\. Correct mobius_release_source\.$"):
+    with pytest.raises(
+        OpsError,
+        match=r"^release source: git clone .* found 128 \(fatal: '.*gone\.git' does not appear to be a git "
+        r"repository\)\. Correct mobius_release_source\.$",
+    ):
         make(f"file://{tmp_path}/gone.git")
 
 
@@ -400,13 +426,17 @@ def test_messages_of_git_are_english_whatever_the_locale(monkeypatch):
     assert sources.git_environment()["LC_ALL"] == "C"
 
 
-@pytest.mark.parametrize("url, shown", [
-    ("https://ada:t0ken@git.example/app.git", "https://git.example/app.git"),
-    ("git+https://t0ken@git.example/app.git", "git+https://git.example/app.git"),
-    ("git clone https://t0ken@a/b into http://ada:x@c/d", "git clone https://a/b into http://c/d"),
-    ("git@git.example:app.git", "git@git.example:app.git"), ("ssh://git@git.example/a@b", "ssh://git@git.example/a@b"),
-    ("https://git.example/a@b", "https://git.example/a@b"),
-])
+@pytest.mark.parametrize(
+    "url, shown",
+    [
+        ("https://ada:t0ken@git.example/app.git", "https://git.example/app.git"),
+        ("git+https://t0ken@git.example/app.git", "git+https://git.example/app.git"),
+        ("git clone https://t0ken@a/b into http://ada:x@c/d", "git clone https://a/b into http://c/d"),
+        ("git@git.example:app.git", "git@git.example:app.git"),
+        ("ssh://git@git.example/a@b", "ssh://git@git.example/a@b"),
+        ("https://git.example/a@b", "https://git.example/a@b"),
+    ],
+)
 def test_passwords_in_urls_are_not_shown(url, shown):
     assert redaction.without_passwords(url) == shown
 
@@ -474,12 +504,18 @@ def test_unused_dependencies(tmp_path):
 
 def test_two_that_build_the_same_get_the_same_artifact(store, source, builds):
     """Two processes at once: one builds, the other waits and takes what it has built."""
-    code = ("import json, sys; from ansible_collections.mobius.ops.plugins.module_utils._deploy import build; "
-            "print(json.dumps(build.Builder(sys.argv[1], [], json.loads(sys.argv[3])).make(sys.argv[2], '1.0', '', False)))")
+    code = (
+        "import json, sys; from ansible_collections.mobius.ops.plugins.module_utils._deploy import build; "
+        "print(json.dumps(build.Builder(sys.argv[1], [], json.loads(sys.argv[3])).make(sys.argv[2], '1.0', '', False)))"
+    )
     command = ["sh", "-c", COMMAND[-1] + " && sleep 0.5"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    both = [subprocess.Popen([sys.executable, "-c", code, str(store), str(source), json.dumps(command)], env=environment, text=True,
-                             stdout=subprocess.PIPE) for _number in range(2)]
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(store), str(source), json.dumps(command)], env=environment, text=True, stdout=subprocess.PIPE
+        )
+        for _number in range(2)
+    ]
     made = [json.loads(process.communicate(timeout=HANG)[0]) for process in both]
     assert made[0]["sha256"] == made[1]["sha256"] and sorted(one["built"] for one in made) == [False, True]
     assert builds() == 1
@@ -498,7 +534,9 @@ def test_each_build_setting_is_a_part_of_the_release_id(make, source, builds, se
     plain, planned, made = make(source), make(source, check_mode=True, **settings), make(source, **settings)
     assert made["release_id"] == planned["release_id"] != plain["release_id"] and made["path"] != plain["path"] and builds() == 2
     assert not make(source, **settings)["built"] and not make(source)["built"]
-    other = {"args": ["--ignore-scripts", "--foo"]} if "args" in settings else {"environment": {"REACT_APP_BACKEND_URL": "https://b.example"}}
+    other = (
+        {"args": ["--ignore-scripts", "--foo"]} if "args" in settings else {"environment": {"REACT_APP_BACKEND_URL": "https://b.example"}}
+    )
     assert make(source, **other)["release_id"] not in (plain["release_id"], made["release_id"])
 
 
@@ -526,9 +564,17 @@ def test_values_that_look_like_secrets_are_not_printed_nor_written(make, run_mod
     assert settings["environment"] == ["API_TOKEN", "REACT_APP_BACKEND_URL"] and len(settings["sha256"]) == 64
     record = tmp_path / "record"
     record.touch()
-    result = run_module(release_artifact, {
-        "source": str(source), "version": "2", "store": str(store), "environment": environment, "output_file": str(record),
-        "build_command": ["sh", "-c", 'echo "with $API_TOKEN to $REACT_APP_BACKEND_URL"; echo "bad $API_TOKEN" >&2; exit 3']})
+    result = run_module(
+        release_artifact,
+        {
+            "source": str(source),
+            "version": "2",
+            "store": str(store),
+            "environment": environment,
+            "output_file": str(record),
+            "build_command": ["sh", "-c", 'echo "with $API_TOKEN to $REACT_APP_BACKEND_URL"; echo "bad $API_TOKEN" >&2; exit 3'],
+        },
+    )
     assert "found 3 (bad ********)" in result["msg"] and SECRET not in result["msg"]
     assert SECRET not in record.read_text() and "with ******** to https://private.example" in record.read_text()
 
@@ -541,8 +587,11 @@ def test_what_a_build_does_and_prints_is_recorded(make, source, tmp_path):
     make(source, command=command, output=build_output.Recorded(str(record)))
     found = list(build_output.entries(record.read_text()))
     assert [text for kind, text in found if kind == "phase"] == [
-        "fetching the source", "installing the dependencies of the application",
-        "running " + " ".join(command), "packing the artifact"]
+        "fetching the source",
+        "installing the dependencies of the application",
+        "running " + " ".join(command),
+        "packing the artifact",
+    ]
     assert {text for kind, text in found if kind == "line"} >= {"one", "two"}
 
 
@@ -566,9 +615,13 @@ def registry(web, tmp_path, monkeypatch):
                 archive.addfile(member, io.BytesIO(text.encode()))
         web.answers[f"/{name}.tgz"] = (200, content.getvalue())
         packages[f"node_modules/{name}"] = {
-            "version": "1.0.0", "resolved": f"{web.base}/{name}.tgz", "hasInstallScript": True, "bin": {name: "run.js"},
+            "version": "1.0.0",
+            "resolved": f"{web.base}/{name}.tgz",
+            "hasInstallScript": True,
+            "bin": {name: "run.js"},
             "integrity": "sha512-" + base64.b64encode(hashlib.sha512(content.getvalue()).digest()).decode(),
-            **({"dev": True} if name == "tool" else {})}
+            **({"dev": True} if name == "tool" else {}),
+        }
     source = tmp_path / "source"
     (source / "src/api").mkdir(parents=True)
     (source / "src/api/index.js").write_text("listen()")
@@ -591,8 +644,17 @@ def installs(tmp_path):
 
 
 def both(run_module, source, store, **options):
-    return run_module(release_artifact, {"source": str(source), "version": "1.0", "store": str(store), "build_command": COMMAND,
-                                         "ship_npm_ci_args": ["--omit=dev"], **options})
+    return run_module(
+        release_artifact,
+        {
+            "source": str(source),
+            "version": "1.0",
+            "store": str(store),
+            "build_command": COMMAND,
+            "ship_npm_ci_args": ["--omit=dev"],
+            **options,
+        },
+    )
 
 
 def test_dependencies_for_hosts_come_from_the_builds_installation(run_module, registry, store, installs, tmp_path):
@@ -606,15 +668,24 @@ def test_dependencies_for_hosts_come_from_the_builds_installation(run_module, re
     subprocess.run(["npm", "ci", "--omit=dev", "--ignore-scripts"], cwd=registry, check=True, capture_output=True)
     (tmp_path / "shipped").mkdir()
     artifacts.unpack(made["dependencies"]["path"], str(tmp_path / "shipped"))
-    shipped, installed = ({name: content.read_bytes() for content in (folder / "node_modules").rglob("*") if content.is_file()
-                           for name in [str(content.relative_to(folder))]} for folder in (tmp_path / "shipped", registry))
+    shipped, installed = (
+        {
+            name: content.read_bytes()
+            for content in (folder / "node_modules").rglob("*")
+            if content.is_file()
+            for name in [str(content.relative_to(folder))]
+        }
+        for folder in (tmp_path / "shipped", registry)
+    )
     assert shipped.keys() == installed.keys()
     assert {name: text for name, text in shipped.items() if ".package-lock" not in name} == {
-        name: text for name, text in installed.items() if ".package-lock" not in name}
+        name: text for name, text in installed.items() if ".package-lock" not in name
+    }
 
 
-@pytest.mark.parametrize("options", [
-    {"ship_npm_ci_args": ["--omit=dev", "--no-bin-links"]}, {"npm_ci_args": ["--no-bin-links"]}, {"environment": {"MODE": "x"}}])
+@pytest.mark.parametrize(
+    "options", [{"ship_npm_ci_args": ["--omit=dev", "--no-bin-links"]}, {"npm_ci_args": ["--no-bin-links"]}, {"environment": {"MODE": "x"}}]
+)
 def test_those_that_differ_in_more_are_installed_by_themselves(run_module, registry, store, installs, options):
     both(run_module, registry, store, **options)
     assert [word for word in installs() if word != "x"] == ["runtime", "runtime", "tool"]
@@ -636,8 +707,11 @@ def test_npm_gets_its_arguments_and_variables_and_shares_what_only_a_client_read
     assert installs() == []
     make(registry, environment={"MODE": "fast", "REACT_APP_URL": "https://a.example"})
     assert installs() == ["fast", "fast", "runtime", "tool"]
-    made = make(registry, environment={"MODE": "fast", "REACT_APP_URL": "https://b.example"}, command=[
-        "sh", "-c", "mkdir -p client/build && echo $MODE $REACT_APP_URL > client/build/index.html"])
+    made = make(
+        registry,
+        environment={"MODE": "fast", "REACT_APP_URL": "https://b.example"},
+        command=["sh", "-c", "mkdir -p client/build && echo $MODE $REACT_APP_URL > client/build/index.html"],
+    )
     assert installs() == ["fast", "fast", "runtime", "tool"]
     with tarfile.open(made["path"]) as archive:
         assert archive.extractfile("client/build/index.html").read() == b"fast https://b.example\n"
@@ -656,22 +730,45 @@ HOLD = ["sh", "-c", "echo $$ > $STARTED.new; mv $STARTED.new $STARTED; sleep 100
 def building(store, source, tmp_path):
     """``building()``: the process of a build that goes on, and the process of its command; both are ended after the test."""
     (tmp_path / "tmp").mkdir()
-    code = ("import json, sys; from ansible_collections.mobius.ops.plugins.modules import release_artifact\n"
-            "try: release_artifact.run(json.loads(sys.argv[1]), False)\nexcept Exception as error: sys.exit(str(error))")
-    params = {"source": str(source), "version": "1.0", "ref": "", "store": str(store), "build_command": HOLD, "npm_ci_args": [],
-              "environment": {}, "ship_npm_ci_args": None, "shared_folders": [], "output_file": None,
-              "required_files": [], "built_folders": []}
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "TMPDIR": str(tmp_path / "tmp"),
-                   "STARTED": str(tmp_path / "started")}
+    code = (
+        "import json, sys; from ansible_collections.mobius.ops.plugins.modules import release_artifact\n"
+        "try: release_artifact.run(json.loads(sys.argv[1]), False)\nexcept Exception as error: sys.exit(str(error))"
+    )
+    params = {
+        "source": str(source),
+        "version": "1.0",
+        "ref": "",
+        "store": str(store),
+        "build_command": HOLD,
+        "npm_ci_args": [],
+        "environment": {},
+        "ship_npm_ci_args": None,
+        "shared_folders": [],
+        "output_file": None,
+        "required_files": [],
+        "built_folders": [],
+    }
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "TMPDIR": str(tmp_path / "tmp"),
+        "STARTED": str(tmp_path / "started"),
+    }
     pids = []
 
     def start():
-        process = subprocess.Popen([sys.executable, "-c", code, json.dumps(params)], env=environment, stderr=subprocess.PIPE, text=True,
-                                   preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))  # it is ignored below nohup
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, json.dumps(params)],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+        )  # it is ignored below nohup
         pids.append(process.pid)
         wait_until(lambda: (tmp_path / "started").exists() or process.poll() is not None, "the build command runs")
         pids.append(int((tmp_path / "started").read_text()))
         return process, pids[-1]
+
     yield start
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
@@ -689,8 +786,9 @@ def test_an_interrupted_build_ends_its_programs_and_removes_its_folders(building
     assert [name[:17] for name in os.listdir(tmp_path / "tmp")] == ["mobius-ops-build-"]
     process.send_signal(number)
     _output, errors = process.communicate(timeout=HANG)
-    assert errors.strip() == (f"the build: expected to run to its end, found {number.name}. "
-                              "Its temporary files were removed. Run it again.")
+    assert errors.strip() == (
+        f"the build: expected to run to its end, found {number.name}. Its temporary files were removed. Run it again."
+    )
     assert os.listdir(tmp_path / "tmp") == [] and running(command) == []
     assert not [name for name in os.listdir(store) if not name.endswith(".lock")]
 
@@ -737,6 +835,7 @@ def test_a_folder_that_another_run_sweeps_before_it_is_locked_is_made_again(tmp_
             swept.append(path)
             os.rmdir(path)
         return lock
+
     monkeypatch.setattr(scratch, "os", types.SimpleNamespace(**{**vars(os), "open": once}))
     with scratch.scratch("mobius-ops-build-") as made:
         assert len(swept) == 1 and os.path.isdir(made.path) and made.path not in swept

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Dependencies that need more than the lock file, and the Node that they are for; with the real npm and local packages."""
+
 from __future__ import annotations
 
 import json
@@ -39,6 +40,7 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture
 def application(tmp_path):
     """An application with its lock file, which the real npm writes."""
+
     def make(package, **files):
         folder = tmp_path / "app"
         for name, text in {"package.json": json.dumps({**PACKAGE, **package}), **files}.items():
@@ -47,18 +49,33 @@ def application(tmp_path):
             path.write_text(text)
         subprocess.run(["npm", "install", "--package-lock-only", "--ignore-scripts"], cwd=folder, check=True, capture_output=True)
         return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
     return make
 
 
 @pytest.fixture
 def deploy(host, tmp_path, artifact):
     """Prepare a release of some files; its folder."""
+
     def run(files, release_id="r1", **params):
         path, digest = artifact(tmp_path / f"{release_id}.tar.gz", files)
-        prepare.prepare(host.store, {
-            "artifact": path, "sha256": digest, "release_id": release_id, "version": "1.0", "source": "test", "npm_ci_args": ["--omit=dev"],
-            "dependencies": None, "migration": "none", "asset_folders": [], **params})
+        prepare.prepare(
+            host.store,
+            {
+                "artifact": path,
+                "sha256": digest,
+                "release_id": release_id,
+                "version": "1.0",
+                "source": "test",
+                "npm_ci_args": ["--omit=dev"],
+                "dependencies": None,
+                "migration": "none",
+                "asset_folders": [],
+                **params,
+            },
+        )
         return pathlib.Path(host.layout.release(release_id))
+
     return run
 
 
@@ -67,14 +84,19 @@ def node(folder, code):
 
 
 def module(name, answer="1"):
-    return {f"{name}/package.json": json.dumps({"name": os.path.basename(name), "version": "1.0.0"}),
-            f"{name}/index.js": f"module.exports = {answer}"}
+    return {
+        f"{name}/package.json": json.dumps({"name": os.path.basename(name), "version": "1.0.0"}),
+        f"{name}/index.js": f"module.exports = {answer}",
+    }
 
 
-@pytest.mark.parametrize("package, names", [
-    ({"workspaces": ["packages/*"]}, "packages/part"),
-    ({"dependencies": {"part": "file:./lib/part"}}, "lib/part"),
-])
+@pytest.mark.parametrize(
+    "package, names",
+    [
+        ({"workspaces": ["packages/*"]}, "packages/part"),
+        ({"dependencies": {"part": "file:./lib/part"}}, "lib/part"),
+    ],
+)
 def test_packages_of_the_source_are_there(application, deploy, package, names):
     folder = deploy(application(package, **module(names, "42")))
     assert node(folder, "require('part')") == "42" and not (folder / "node_modules").is_symlink()
@@ -94,10 +116,13 @@ def test_a_tarball_of_the_source_is_installed(tmp_path, monkeypatch):
     assert node(tmp_path / "app", "require('packed')") == "7"
 
 
-@pytest.mark.parametrize("files, package", [
-    ({"patches/x.patch": "here"}, {"scripts": {"postinstall": "cp patches/x.patch node_modules/seen"}}),
-    ({"tools/x.js": "here"}, {"scripts": {"postinstall": "mkdir -p node_modules && cp tools/x.js node_modules/seen"}}),
-])
+@pytest.mark.parametrize(
+    "files, package",
+    [
+        ({"patches/x.patch": "here"}, {"scripts": {"postinstall": "cp patches/x.patch node_modules/seen"}}),
+        ({"tools/x.js": "here"}, {"scripts": {"postinstall": "mkdir -p node_modules && cp tools/x.js node_modules/seen"}}),
+    ],
+)
 def test_install_scripts_see_the_application_but_not_the_data(application, deploy, files, package):
     script = package["scripts"]["postinstall"].replace("cp ", "mkdir -p node_modules && test ! -e .env && cp ")
     folder = deploy(application({"scripts": {"postinstall": script}}, **files))
@@ -139,6 +164,7 @@ def test_packages_that_look_for_the_application_have_it_beside_them(deploy, host
         os.makedirs(os.path.join(folder, "node_modules/module-alias"))
         script = pathlib.Path(folder, "node_modules/module-alias/index.js")
         script.write_text("module.exports = require('path').resolve(__dirname, '../..')")
+
     dependencies.provide(str(tmp_path / "made"), host.layout.deps, dependencies.Npm([]), fill)
     assert node(tmp_path / "made", "require('module-alias')") == os.path.realpath(tmp_path / "made")
     assert node_runtime.of_release(str(tmp_path / "made"))["runtime"] == node_runtime.current()
@@ -154,24 +180,38 @@ def test_a_build_sees_its_workspaces(application, tmp_path):
     assert "made.txt" in names and not [name for name in names if "node_modules" in name or node_runtime.RECORD in name]
 
 
-@pytest.mark.parametrize("package, args, why", [
-    ({}, [], ""), ({"scripts": {"prepare": "x"}}, [], "the script prepare of package.json"),
-    ({"scripts": {"prepare": "x"}}, ["--ignore-scripts"], ""), ({"scripts": {"start": "x", "build": "y"}}, [], ""),
-])
+@pytest.mark.parametrize(
+    "package, args, why",
+    [
+        ({}, [], ""),
+        ({"scripts": {"prepare": "x"}}, [], "the script prepare of package.json"),
+        ({"scripts": {"prepare": "x"}}, ["--ignore-scripts"], ""),
+        ({"scripts": {"start": "x", "build": "y"}}, [], ""),
+    ],
+)
 def test_most_applications_need_the_lock_file_only(application, tmp_path, package, args, why):
     application(package)
     assert dependency_needs.of_tree(str(tmp_path / "app"), args) == why and not dependency_needs.beside(str(tmp_path / "app"))
 
 
 def test_an_old_lock_file_tells_too(tmp_path):
-    (tmp_path / "package-lock.json").write_text(json.dumps({"lockfileVersion": 1, "dependencies": {
-        "a": {"version": "1.0.0", "dependencies": {"part": {"version": "file:lib/part"}}}}}))
+    (tmp_path / "package-lock.json").write_text(
+        json.dumps(
+            {"lockfileVersion": 1, "dependencies": {"a": {"version": "1.0.0", "dependencies": {"part": {"version": "file:lib/part"}}}}}
+        )
+    )
     assert dependency_needs.of_tree(str(tmp_path)) == "part from a folder or file of the source"
 
 
-@pytest.mark.parametrize("name, text", [
-    ("package.json", json.dumps({**PACKAGE, "overrides": {"x": "2"}})), (".npmrc", "omit=optional"),
-    ("package-lock.json", json.dumps({**NONE, "x": 1})), ("npm-shrinkwrap.json", json.dumps(NONE))])
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("package.json", json.dumps({**PACKAGE, "overrides": {"x": "2"}})),
+        (".npmrc", "omit=optional"),
+        ("package-lock.json", json.dumps({**NONE, "x": 1})),
+        ("npm-shrinkwrap.json", json.dumps(NONE)),
+    ],
+)
 def test_all_that_npm_reads_is_in_the_key(tmp_path, name, text):
     for path, content in (("package.json", PACKAGE), ("package-lock.json", NONE)):
         (tmp_path / path).write_text(json.dumps(content))
@@ -183,12 +223,14 @@ def test_all_that_npm_reads_is_in_the_key(tmp_path, name, text):
 @pytest.fixture
 def other_node(tmp_path, monkeypatch):
     """A Node of another ABI is installed on the host."""
+
     def upgrade():
         (tmp_path / "bin").mkdir()
         real = shutil.which("node")
         (tmp_path / "bin/node").write_text(f'#!/bin/sh\n[ "$1" = -p ] || exec {real} "$@"\n{real} "$@" | sed "s/[0-9]*$/999/"\n')
         (tmp_path / "bin/node").chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+
     return upgrade
 
 
@@ -196,8 +238,12 @@ def test_a_new_version_with_the_same_dependencies_has_the_same_key(tmp_path):
     keys = set()
     for version in ("1.0.0", "1.0.1"):
         package = {**PACKAGE, "version": version, "scripts": {"test": f"echo {version}"}, "dependencies": {"x": "1"}}
-        lock = {"name": "app", "version": version, "lockfileVersion": 3, "packages": {
-            "": {"name": "app", "version": version, "dependencies": {"x": "1"}}, "node_modules/x": {"version": "1.0.0"}}}
+        lock = {
+            "name": "app",
+            "version": version,
+            "lockfileVersion": 3,
+            "packages": {"": {"name": "app", "version": version, "dependencies": {"x": "1"}}, "node_modules/x": {"version": "1.0.0"}},
+        }
         (tmp_path / "package.json").write_text(json.dumps(package))
         (tmp_path / "package-lock.json").write_text(json.dumps(lock))
         keys.add(dependencies.lock_hash(str(tmp_path), []))

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Dependencies that the controller installs and packs, for hosts that reach no package registry."""
+
 from __future__ import annotations
 
 import glob
@@ -19,22 +20,34 @@ from ansible_collections.mobius.ops.plugins.module_utils._target import node_run
 from ansible_collections.mobius.ops.plugins.modules import release, release_artifact
 
 ARGS = ["--omit=dev", "--offline"]
-LOCK = {"name": "app", "version": "1.0.0", "lockfileVersion": 3, "requires": True, "packages": {
-    "": {"name": "app", "version": "1.0.0"}}}
-FILES = {"package.json": '{"name": "app", "version": "1.0.0"}', "package-lock.json": json.dumps(LOCK), "src/api/index.js": "listen()",
-         "client/build/index.html": "x"}
+LOCK = {"name": "app", "version": "1.0.0", "lockfileVersion": 3, "requires": True, "packages": {"": {"name": "app", "version": "1.0.0"}}}
+FILES = {
+    "package.json": '{"name": "app", "version": "1.0.0"}',
+    "package-lock.json": json.dumps(LOCK),
+    "src/api/index.js": "listen()",
+    "client/build/index.html": "x",
+}
 
 
 @pytest.fixture
 def built(tmp_path, artifact):
     path, sha256 = artifact(tmp_path / "a.tar.gz", FILES)
-    return {"artifact": path, "sha256": sha256, "release_id": "1.0-dddddddd", "version": "1.0", "source": "test", "npm_ci_args": ARGS,
-            "migration": "none", "asset_folders": []}
+    return {
+        "artifact": path,
+        "sha256": sha256,
+        "release_id": "1.0-dddddddd",
+        "version": "1.0",
+        "source": "test",
+        "npm_ci_args": ARGS,
+        "migration": "none",
+        "asset_folders": [],
+    }
 
 
 @pytest.fixture
 def pack(built, tmp_path):
     """Pack what npm installs, and what a test puts beside it."""
+
     def run(check_mode=False, **files):
         store = str(tmp_path / "store")
         if files:  # as if the lock file had asked for them
@@ -45,6 +58,7 @@ def pack(built, tmp_path):
                 with open(os.path.join(modules, name), "wb") as stream:
                     stream.write(content)
         return dependency_bundle.pack(built["artifact"], store, ARGS, check_mode)
+
     return run
 
 

@@ -4,6 +4,7 @@
 
 Real processes, and the real proxy. r0 and r1 were verified, r2 brought a reversible migration.
 """
+
 from __future__ import annotations
 
 import itertools
@@ -37,9 +38,20 @@ class Site:
     def __init__(self, host, state, run_module, ports):
         self.host, self.state, self.store, self.run_module = host, state, host.store, run_module
         host.port, standby, self.public = ports
-        proxied = {"proxy_port": self.public, "standby_port": standby, "application_state": state, "drain_timeout": HANG,
-                   "drain_force": True, "job_programs": [], "proxy_host": "127.0.0.1", "proxy_url": None, "proxy_certificate": None,
-                   "proxy_max_body": 1000, "proxy_max_connections": 50, "proxy_timeout": 60}
+        proxied = {
+            "proxy_port": self.public,
+            "standby_port": standby,
+            "application_state": state,
+            "drain_timeout": HANG,
+            "drain_force": True,
+            "job_programs": [],
+            "proxy_host": "127.0.0.1",
+            "proxy_url": None,
+            "proxy_certificate": None,
+            "proxy_max_body": 1000,
+            "proxy_max_connections": 50,
+            "proxy_timeout": 60,
+        }
         if state == "restart":
             self.public, proxied = host.port, {}
         for name in ("r0", "r1"):
@@ -49,8 +61,14 @@ class Site:
         service.save()
         service.start()
         host.release("r2", migration="reversible")
-        self.raw_checks = [{"name": "health", "url": f"http://127.0.0.1:{self.public}/health", "timeout": HANG,
-                            "json": ["status == 'ok'", "release == '{release}'"]}]
+        self.raw_checks = [
+            {
+                "name": "health",
+                "url": f"http://127.0.0.1:{self.public}/health",
+                "timeout": HANG,
+                "json": ["status == 'ok'", "release == '{release}'"],
+            }
+        ]
         self.checks = health.normalize_all(self.raw_checks)
         self.timeout = HANG
 
@@ -60,8 +78,13 @@ class Site:
 
     def migrated(self):
         """r2 is prepared, its migration in the data."""
-        self.store.save({**self.store.get("r2"), "status": "prepared",
-                         "migrated": {"state": "done", "up": DOWN, "down": DOWN, "timeout": HANG, "when": "2026-01-01T00:00:00Z"}})
+        self.store.save(
+            {
+                **self.store.get("r2"),
+                "status": "prepared",
+                "migrated": {"state": "done", "up": DOWN, "down": DOWN, "timeout": HANG, "when": "2026-01-01T00:00:00Z"},
+            }
+        )
 
     def activate(self, release_id="r2"):
         return activation.activate(self.store, self.service(), release_id, self.checks, self.timeout)
@@ -76,8 +99,15 @@ class Site:
 
     def do(self, check=False, **options):
         """The module release, as the rollback playbook calls it."""
-        given = {"root": self.host.root, "state": "rolled_back", "service": "mobius", "checks": self.raw_checks, "ready_timeout": HANG,
-                 "why": "bad uploads", **options}
+        given = {
+            "root": self.host.root,
+            "state": "rolled_back",
+            "service": "mobius",
+            "checks": self.raw_checks,
+            "ready_timeout": HANG,
+            "why": "bad uploads",
+            **options,
+        }
         return self.run_module(release, given, check)
 
     def info(self):
@@ -87,6 +117,7 @@ class Site:
         def ask():
             with urllib.request.urlopen(f"http://127.0.0.1:{self.public}/health", timeout=HANG) as answer:
                 return json.load(answer)["release"]
+
         return wait_until(lambda: ask(), "the service answers")
 
     def check_serves(self, live, statuses):
@@ -246,8 +277,9 @@ def test_a_target_that_is_bad_or_gone_does_not_keep_a_deploy_or_a_named_rollback
 
 
 @pytest.mark.parametrize("site", ["restart"], indirect=True)
-@pytest.mark.parametrize("content", [
-    "{", "[]", "17", '{"kind": "rollback"}', b"\xff\xfe", '{"kind": "x", "from": "r2", "to": "r1"}', "[" * 9000])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", "17", '{"kind": "rollback"}', b"\xff\xfe", '{"kind": "x", "from": "r2", "to": "r1"}', "[" * 9000]
+)
 def test_a_damaged_journal_is_one_sentence_and_keeps_nobody_from_a_named_release(site, content):
     site.live_r2()
     path = switch_journal.path(site.host.layout)

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Preparing a release: whole or not at all."""
+
 from __future__ import annotations
 
 import json
@@ -21,8 +22,17 @@ FILES = {"package.json": "{}", "src/api/index.js": "listen()", "client/build/ind
 @pytest.fixture
 def params(tmp_path, artifact):
     path, digest = artifact(tmp_path / "a.tar.gz", FILES)
-    return {"artifact": path, "sha256": digest, "release_id": "1.0-dddddddd", "version": "1.0", "source": "test",
-            "npm_ci_args": ["--offline"], "dependencies": None, "migration": "reversible", "asset_folders": ["client/build/assets"]}
+    return {
+        "artifact": path,
+        "sha256": digest,
+        "release_id": "1.0-dddddddd",
+        "version": "1.0",
+        "source": "test",
+        "npm_ci_args": ["--offline"],
+        "dependencies": None,
+        "migration": "reversible",
+        "asset_folders": ["client/build/assets"],
+    }
 
 
 def test_a_release_is_unpacked_linked_and_recorded(host, params):
@@ -32,8 +42,7 @@ def test_a_release_is_unpacked_linked_and_recorded(host, params):
     assert host.store.get("1.0-dddddddd") == record
     assert prepare.is_prepared(host.store, "1.0-dddddddd", params["sha256"])
     assert not prepare.is_prepared(host.store, "1.0-dddddddd", "0" * 64)
-    for inside, shared in (("data", "data"), ("src/api/uploads", "uploads"), ("out", "out"), ("logs", "logs"),
-                           (".env", "config/.env")):
+    for inside, shared in (("data", "data"), ("src/api/uploads", "uploads"), ("out", "out"), ("logs", "logs"), (".env", "config/.env")):
         link = os.path.join(folder, inside)
         assert os.path.isabs(os.readlink(link))
         assert os.path.realpath(link) == host.layout.path("shared", shared)
@@ -42,8 +51,7 @@ def test_a_release_is_unpacked_linked_and_recorded(host, params):
 
 def test_dependencies_are_linked_and_shared(host, params, tmp_path, artifact):
     lock = '{"name":"a","version":"1","lockfileVersion":3,"requires":true,"packages":{"":{"name":"a","version":"1"}}}'
-    path, digest = artifact(tmp_path / "b.tar.gz", {**FILES, "package-lock.json": lock, "package.json":
-                                                    '{"name":"a","version":"1"}'})
+    path, digest = artifact(tmp_path / "b.tar.gz", {**FILES, "package-lock.json": lock, "package.json": '{"name":"a","version":"1"}'})
     for release_id in ("r1", "r2"):
         prepare.prepare(host.store, {**params, "artifact": path, "sha256": digest, "release_id": release_id})
     links = {os.path.realpath(os.path.join(host.layout.release(name), "node_modules")) for name in ("r1", "r2")}
@@ -56,10 +64,13 @@ def test_dependencies_are_linked_and_shared(host, params, tmp_path, artifact):
     assert prepare.prune(host.store, 5) == ([], []) and not os.path.exists(modules)
 
 
-@pytest.mark.parametrize("change, kind, words", [
-    ({"artifact": "/no/such.tar.gz"}, InputError, "artifact /no/such.tar.gz: expected a file on the target"),
-    ({"sha256": "0" * 64}, IntegrityError, "SHA-256 0000"),
-])
+@pytest.mark.parametrize(
+    "change, kind, words",
+    [
+        ({"artifact": "/no/such.tar.gz"}, InputError, "artifact /no/such.tar.gz: expected a file on the target"),
+        ({"sha256": "0" * 64}, IntegrityError, "SHA-256 0000"),
+    ],
+)
 def test_bad_input_changes_nothing(host, params, snapshot, change, kind, words):
     before = snapshot(host.root)
     with pytest.raises(kind, match=words):
@@ -87,8 +98,10 @@ def test_a_manifest_that_disagrees_is_refused(host, params, tmp_path, artifact):
 
 
 def test_a_hostile_artifact_is_refused(host, params, tmp_path, tar_gz, seal):
-    path = tar_gz(tmp_path / "evil.tar.gz", [("MANIFEST.json", '{"schema": 1, "version": "1", "digest": "d", "source": "s", "files": {}}'),
-                                              ("../evil", "x")])
+    path = tar_gz(
+        tmp_path / "evil.tar.gz",
+        [("MANIFEST.json", '{"schema": 1, "version": "1", "digest": "d", "source": "s", "files": {}}'), ("../evil", "x")],
+    )
     assert "outside of the release" in refused(host, params, path, seal(path))
 
 
@@ -129,8 +142,9 @@ prepare.prepare(ReleaseStore(Layout(sys.argv[1])), json.loads(sys.argv[2]))
 
 def test_what_a_killed_preparation_left_is_no_release_and_is_swept_by_the_next(host, params):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", KILLED, host.root, json.dumps(params)], env=environment, check=False,
-                          stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, host.root, json.dumps(params)], env=environment, check=False, stderr=subprocess.PIPE, text=True
+    )
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert os.listdir(host.layout.releases) == [".preparing-1.0-dddddddd"]
     assert host.store.all() == [] and host.store.live() is None

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Sources of releases: all of one is taken, from the repository that was named, or it is refused before anything is built."""
+
 from __future__ import annotations
 
 import os
@@ -18,8 +19,9 @@ POINTER = "version https://git-lfs.example/spec/v1\noid sha256:4d7a\nsize 12345\
 
 
 def git(*words, folder, **more):
-    people = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
-              for what, value in (("NAME", "Ada"), ("EMAIL", "ada@mobius.example"))}
+    people = {
+        f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in (("NAME", "Ada"), ("EMAIL", "ada@mobius.example"))
+    }
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1", **people, **more}
     done = subprocess.run(["git", *words], cwd=folder, env=environment, check=True, capture_output=True, text=True)
     return done.stdout.strip()
@@ -28,12 +30,14 @@ def git(*words, folder, **more):
 @pytest.fixture
 def repository(tmp_path):
     """A function that makes a repository with one commit, of a text that its application says."""
+
     def create(name, text, **files):
         folder = tmp_path / name
         folder.mkdir()
         git("init", "--quiet", "--initial-branch=main", folder=folder)
         commit(folder, text, **files)
         return folder
+
     return create
 
 
@@ -51,6 +55,7 @@ def make(tmp_path):
     def build(source, ref="", command=(), check_mode=False):
         builder = deploy_build.Builder(str(tmp_path / "store"), [], list(command), required=[], made=[])
         return builder.make(str(source), "1", ref, check_mode)
+
     return build
 
 
@@ -65,16 +70,24 @@ def test_a_hook_of_another_repository_is_left_alone(repository, make, tmp_path, 
     ours, theirs = repository("ours", "of the release"), repository("theirs", "of the operator")
     (theirs / "index.js").write_text("not committed yet")
     before = git("status", "--porcelain", folder=theirs)
-    for name, value in (("GIT_DIR", theirs / ".git"), ("GIT_WORK_TREE", theirs), ("GIT_INDEX_FILE", theirs / ".git" / "index"),
-                        ("GIT_PREFIX", "src/"), ("GIT_QUARANTINE_PATH", tmp_path)):
+    for name, value in (
+        ("GIT_DIR", theirs / ".git"),
+        ("GIT_WORK_TREE", theirs),
+        ("GIT_INDEX_FILE", theirs / ".git" / "index"),
+        ("GIT_PREFIX", "src/"),
+        ("GIT_QUARANTINE_PATH", tmp_path),
+    ):
         monkeypatch.setenv(name, str(value))
     made = make(f"file://{ours}", command=["sh", "-c", f"env > {tmp_path}/seen"], check_mode=check_mode)
     assert made["source"].endswith("@" + git("rev-parse", "HEAD", folder=ours))
     assert git("status", "--porcelain", folder=theirs) == before and (theirs / "index.js").read_text() == "not committed yet"
     if not check_mode:
         assert text_of(made) == "of the release"
-        assert not [line for line in (tmp_path / "seen").read_text().splitlines() if line.startswith("GIT_")
-                    and line.split("=")[0] in os.environ and os.environ[line.split("=")[0]].startswith(str(tmp_path))]
+        assert not [
+            line
+            for line in (tmp_path / "seen").read_text().splitlines()
+            if line.startswith("GIT_") and line.split("=")[0] in os.environ and os.environ[line.split("=")[0]].startswith(str(tmp_path))
+        ]
 
 
 def test_settings_of_git_by_environment_are_kept(repository, make, monkeypatch):
@@ -89,8 +102,10 @@ def test_a_push_deploys_from_its_bare_repository(repository, tmp_path):
     work, bare = repository("work", "pushed"), tmp_path / "deploys"
     git("clone", "--quiet", "--bare", str(work), str(bare), folder=tmp_path)
     hook, told = bare / "hooks" / "post-receive", tmp_path / "told"
-    code = ("import sys; from ansible_collections.mobius.ops.plugins.module_utils._deploy import build; "
-            "print(build.Builder(sys.argv[1], [], [], required=[], made=[]).make(sys.argv[2], '1', 'main', False)['source'])")
+    code = (
+        "import sys; from ansible_collections.mobius.ops.plugins.module_utils._deploy import build; "
+        "print(build.Builder(sys.argv[1], [], [], required=[], made=[]).make(sys.argv[2], '1', 'main', False)['source'])"
+    )
     hook.write_text(f"#!/bin/sh\n'{os.sys.executable}' -c \"{code}\" '{tmp_path}/store' '{bare}' > '{told}'\n")
     hook.chmod(0o755)
     pushed = commit(work, "second")
@@ -164,16 +179,30 @@ def test_links_that_leave_are_judged_before_the_build(repository, make, tmp_path
 
 def test_an_artifact_of_others_is_judged_on_the_controller(make, tmp_path, tar_gz, seal):
     path = tmp_path / "theirs.tar.gz"
-    tar_gz(path, [("MANIFEST.json", b'{"schema": 1, "version": "1", "digest": "12345678", "source": "x", "files": {}}'),
-                  ("one", b"11"), ("two", ("link", "one"))])
+    tar_gz(
+        path,
+        [
+            ("MANIFEST.json", b'{"schema": 1, "version": "1", "digest": "12345678", "source": "x", "files": {}}'),
+            ("one", b"11"),
+            ("two", ("link", "one")),
+        ],
+    )
     seal(str(path))
     with pytest.raises(IntegrityError, match="two: neither a file, a folder nor a symlink"):
         make(path)
 
 
-@pytest.mark.parametrize("line, private", [
-    ("//packages.example/:_authToken=abc", True), ("_auth = abc", True), ("//packages.example/:_password=x", True),
-    ("//packages.example/:_authToken=${TOKEN}", False), ("; _authToken=abc", False), ("save-exact=true", False)])
+@pytest.mark.parametrize(
+    "line, private",
+    [
+        ("//packages.example/:_authToken=abc", True),
+        ("_auth = abc", True),
+        ("//packages.example/:_password=x", True),
+        ("//packages.example/:_authToken=${TOKEN}", False),
+        ("; _authToken=abc", False),
+        ("save-exact=true", False),
+    ],
+)
 def test_a_token_is_for_its_owner_only(repository, make, tmp_path, line, private):
     folder = repository("app", "with a registry of its own", **{".npmrc": f"save-exact=true\n{line}\n"})
     (folder / ".npmrc").chmod(0o600)

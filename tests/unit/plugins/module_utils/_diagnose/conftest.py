@@ -1,4 +1,5 @@
 """A Node process of each test."""
+
 from __future__ import annotations
 
 import pytest

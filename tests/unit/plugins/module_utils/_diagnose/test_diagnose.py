@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What follows on a remedy that did not help."""
+
 from __future__ import annotations
 
 import pytest
@@ -11,12 +12,15 @@ from ansible_collections.mobius.ops.plugins.module_utils._diagnose.rules import 
 LOOP, BLOCKED = (Cause(name, rules.LIKELY, "It hangs.", (), "Restart it", "restart", 7) for name in ("loop", "blocking_call"))
 
 
-@pytest.mark.parametrize("cause, interrupt, left, done", [
-    (LOOP, True, [()], "ended."),
-    (LOOP, True, [(BLOCKED,), ()], "ended. It did not go on. restarted."),
-    (LOOP, False, [(BLOCKED,)], "restarted."),
-    (BLOCKED, True, [(BLOCKED,)], "ended."),
-])
+@pytest.mark.parametrize(
+    "cause, interrupt, left, done",
+    [
+        (LOOP, True, [()], "ended."),
+        (LOOP, True, [(BLOCKED,), ()], "ended. It did not go on. restarted."),
+        (LOOP, False, [(BLOCKED,)], "restarted."),
+        (BLOCKED, True, [(BLOCKED,)], "ended."),
+    ],
+)
 def test_a_process_that_does_not_go_on_when_its_code_was_ended_is_restarted(monkeypatch, cause, interrupt, left, done):
     monkeypatch.setattr(remedies, "apply", lambda *words: "ended." if words[-1].interrupt else "restarted.")
     rest = list(left)

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The memory of a real Node from inside, and a snapshot of it, only where there is room."""
+
 from __future__ import annotations
 
 import json
@@ -75,6 +76,7 @@ def test_one_that_does_not_end_well_leaves_no_file_and_no_open_inspector(node, l
 def test_a_full_disk_closes_the_inspector_too(node, layout, monkeypatch):
     def full(_descriptor, _data):
         raise OSError(28, "No space left on device")
+
     server = node()
     monkeypatch.setattr(fs, "write_all", full)
     with pytest.raises(OSError, match="No space left"):
@@ -82,8 +84,9 @@ def test_a_full_disk_closes_the_inspector_too(node, layout, monkeypatch):
     assert left(layout) == [] and not processes.listeners(server.inspector)
 
 
-@pytest.mark.parametrize("texts, found", [
-    ((("memory.max", "1000"), ("memory.current", "400")), 600), ((("memory.max", "max"),), None), ((), None)])
+@pytest.mark.parametrize(
+    "texts, found", [((("memory.max", "1000"), ("memory.current", "400")), 600), ((("memory.max", "max"),), None), ((), None)]
+)
 def test_what_the_unit_may_still_have(tmp_path, monkeypatch, texts, found):
     with open("/proc/self/cgroup", encoding="ascii") as stream:
         group = next((line.rstrip("\n")[3:] for line in stream if line.startswith("0::")), None)

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A real Node whose event loop hangs; and what else may answer in its place."""
+
 from __future__ import annotations
 
 import contextlib
@@ -58,6 +59,7 @@ def test_nothing_is_evaluated_before_the_code_has_ended(node, monkeypatch):
         told = message(session, deadline)
         seen.append(("told", told.get("id")))
         return told
+
     monkeypatch.setattr(inspector.Session, "ask", asks)
     monkeypatch.setattr(inspector.Session, "_message", tells)
     server = node()
@@ -101,8 +103,15 @@ def test_a_port_that_is_taken_is_told_before_the_signal(node):
     assert f"port {server.inspector}: expected nobody to listen" in str(error.value)
 
 
-@pytest.mark.parametrize("options, port", [
-    ("", 9229), ("--inspect-port=9333", 9333), ("--max-old-space-size=99 --inspect-port=127.0.0.1:9334", 9334), ("--inspect-port=0", 9229)])
+@pytest.mark.parametrize(
+    "options, port",
+    [
+        ("", 9229),
+        ("--inspect-port=9333", 9333),
+        ("--max-old-space-size=99 --inspect-port=127.0.0.1:9334", 9334),
+        ("--inspect-port=0", 9229),
+    ],
+)
 def test_the_port_is_the_one_that_node_was_told(options, port):
     with subprocess.Popen(["sleep", "60"], env={**os.environ, "NODE_OPTIONS": options}) as process:
         wait_until(lambda: inspector.port_of(process.pid) == port)  # once it has become sleep
@@ -120,13 +129,21 @@ def answering(*answers):
                 connection.recv(4096)
                 connection.sendall(answer)
         listener.close()
+
     threading.Thread(target=serve, daemon=True).start()
     return listener.getsockname()[1]
 
 
-@pytest.mark.parametrize("answer", [
-    b"", b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 101 Switching Protocols\r\n\r\n", b"x" * 20_000,
-    b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: wrong\r\n\r\n"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        b"x" * 20_000,
+        b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: wrong\r\n\r\n",
+    ],
+)
 def test_what_does_not_speak_websocket_is_refused(answer):
     with pytest.raises(websocket.Broken):
         websocket.WebSocket(answering(answer), "/" + "a" * 36, 5.0)
@@ -149,6 +166,7 @@ def test_an_answer_that_drips_is_given_up(monkeypatch):
         with connection, contextlib.suppress(OSError):
             while not over.wait(0.02):
                 connection.sendall(b"x")
+
     threading.Thread(target=drip, daemon=True).start()
     with pytest.raises(websocket.Broken):
         inspector.Session(listener.getsockname()[1])
@@ -156,8 +174,10 @@ def test_an_answer_that_drips_is_given_up(monkeypatch):
     listener.close()
 
 
-@pytest.mark.parametrize("frame, words", [
-    (b"\x81\x05hello", "hello"), (b"\x89\x02hi\x81\x02ok", "ok"), (b"\x01\x02ab\x80\x01c", "abc"), (b"\x81\x7e\x00\x03abc", "abc")])
+@pytest.mark.parametrize(
+    "frame, words",
+    [(b"\x81\x05hello", "hello"), (b"\x89\x02hi\x81\x02ok", "ok"), (b"\x01\x02ab\x80\x01c", "abc"), (b"\x81\x7e\x00\x03abc", "abc")],
+)
 def test_messages_are_read(frame, words):
     ours, theirs = socket.socketpair()
     with ours, theirs:

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Which cause is named for what was seen; and which one is mended."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -14,14 +15,41 @@ from ansible_collections.mobius.ops.plugins.module_utils._diagnose.process_looks
 from ansible_collections.mobius.ops.plugins.module_utils._logs.recent import Recent, SlowRoute
 
 GB = 1024**3
-MAIN = Process(port=5001, release="r1", pid=42, ticks=7, age=60.0, watched=3.0, states="SSSSSS", cpu_pct=1.0, blocked_in="",
-               memory=(GB,) * 6, files=30,
-               files_limit=1024, queue=0)
+MAIN = Process(
+    port=5001,
+    release="r1",
+    pid=42,
+    ticks=7,
+    age=60.0,
+    watched=3.0,
+    states="SSSSSS",
+    cpu_pct=1.0,
+    blocked_in="",
+    memory=(GB,) * 6,
+    files=30,
+    files_limit=1024,
+    queue=0,
+)
 WELL = Evidence(
-    service="mobius", status="running", restarts=0, crashing=False, uptime=60.0, last_exit="", exception="", processes=(MAIN,),
-    strangers=(), failed=0, checks=1, fault="", silent=False, disks=(Disk("/", 50 * GB, 100_000), Disk("/mnt", GB, None)),
+    service="mobius",
+    status="running",
+    restarts=0,
+    crashing=False,
+    uptime=60.0,
+    last_exit="",
+    exception="",
+    processes=(MAIN,),
+    strangers=(),
+    failed=0,
+    checks=1,
+    fault="",
+    silent=False,
+    disks=(Disk("/", 50 * GB, 100_000), Disk("/mnt", GB, None)),
     folders=(Folder("/srv/up", ""),),
-    jobs=(), memory_free=8 * GB, memory_whole=16 * GB)
+    jobs=(),
+    memory_free=8 * GB,
+    memory_whole=16 * GB,
+)
 SILENT = {"failed": 1, "fault": "/health: no answer within 4 s", "silent": True}
 DOWN = {"status": "stopped", "processes": ()}
 LOOP = dataclasses.replace(MAIN, states="RRRRRR", cpu_pct=98.0, queue=3)
@@ -54,8 +82,10 @@ CASES = {
     "files": (seen(processes=(FULL,)), ["files_exhausted"]),
     "no limit of files": (seen(processes=(dataclasses.replace(MAIN, files=5000, files_limit=0),)), []),
     "leak": (seen(processes=(LEAK,)), ["memory"]),
-    "memory that requests take": (seen(processes=(dataclasses.replace(
-        MAIN, memory=(73269248, 73326592, 73461760, 74862592, 75448320, 77488128)),)), []),
+    "memory that requests take": (
+        seen(processes=(dataclasses.replace(MAIN, memory=(73269248, 73326592, 73461760, 74862592, 75448320, 77488128)),)),
+        [],
+    ),
     "memory of one that starts": (seen(processes=(dataclasses.replace(LEAK, age=3.0),)), []),
     "memory of one that starts again and again": (seen(processes=(LEAK,), crashing=True), ["crash_loop"]),
     "memory that goes up and down": (seen(processes=(dataclasses.replace(MAIN, memory=(GB, 2 * GB, GB, 2 * GB)),)), []),
@@ -69,8 +99,10 @@ CASES = {
     "port": (seen(**DOWN, strangers=("process 7 (nginx) on port 5001",)), ["port_taken"]),
     "port, found while it crashes": (seen(status="restarting", strangers=("process 7 (nginx) on port 5001",)), ["port_taken"]),
     "a stranger beside it": (seen(strangers=("process 7 (nginx) on port 5001",)), []),
-    "module": (seen(status="failed", restarts=5, processes=(), exception="Error: Cannot find module 'express' (index.js:1:1)"),
-               ["dependency_missing"]),
+    "module": (
+        seen(status="failed", restarts=5, processes=(), exception="Error: Cannot find module 'express' (index.js:1:1)"),
+        ["dependency_missing"],
+    ),
     "other Node": (seen(status="restarting", exception="Error: … NODE_MODULE_VERSION 115"), ["dependency_missing"]),
     "an old exception of one that runs": (seen(exception="Error: Cannot find module 'x'"), []),
     "crash loop": (seen(status="restarting", restarts=4, exception="TypeError: x (a.js:1:1)"), ["crash_loop"]),
@@ -106,12 +138,15 @@ def test_every_rule_is_tried_and_explains_rules_that_there_are():
     assert {name for rule in rules.RULES for name in rule.explains} <= names
 
 
-@pytest.mark.parametrize("evidence, words", [
-    (seen(), "a cause that can be mended, found none"),
-    (seen(disks=(Disk("/", 0, 9999),)), "for a person to mend"),
-    (seen(processes=(FULL,), folders=(Folder("/srv/up", "EACCES"),)), "found folder_not_writable and files_exhausted"),
-    (seen(folders=(Folder("/srv/up", "EROFS"),)), "Mount it for writing"),
-])
+@pytest.mark.parametrize(
+    "evidence, words",
+    [
+        (seen(), "a cause that can be mended, found none"),
+        (seen(disks=(Disk("/", 0, 9999),)), "for a person to mend"),
+        (seen(processes=(FULL,), folders=(Folder("/srv/up", "EACCES"),)), "found folder_not_writable and files_exhausted"),
+        (seen(folders=(Folder("/srv/up", "EROFS"),)), "Mount it for writing"),
+    ],
+)
 def test_what_is_not_mended(evidence, words):
     with pytest.raises(StateError) as error:
         remedies.chosen(rules.causes(evidence))

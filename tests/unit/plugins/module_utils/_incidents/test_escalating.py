@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Paging follows the events of an incident: it ends with them, goes on by hand, and begins again with a reopening."""
+
 from __future__ import annotations
 
 import pytest
@@ -47,8 +48,10 @@ def test_what_was_paged_is_in_the_incident(paged):
 def test_pages_that_a_killed_run_did_not_note_are_noted_by_the_next_one(paged, monkeypatch):
     name = opened(paged)
     with monkeypatch.context() as patch:
+
         def full(*_words):
             raise OSError(28, "No space left on device")
+
         patch.setattr(incidents, "note_pages", full)
         assert len(paged.run(0)["sent"]) == 3 and pages(paged, name) == []
     paged.run(1)

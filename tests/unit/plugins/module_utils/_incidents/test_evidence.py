@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The evidence that an incident gathers from real files."""
+
 from __future__ import annotations
 
 import json
@@ -25,10 +26,15 @@ def busy(host, secret):
     host.live("r1")
     host.live("r2")
     history.record(host.layout, "backup", archive="/b/dhash_test_1.zip")
-    rounds = [{"when": clock.iso(), "what": "round", "round": number, "outcome": "failed" if number > 2 else "ok",
-               "fault": f"status 50{number}"} for number in range(1, 6)]
-    host_look = {"when": clock.iso(), "what": "host", "metrics": [{"metric": "disk_pct", "subject": "/", "value": 97, "unit": "%",
-                                                                   "status": "critical"}]}
+    rounds = [
+        {"when": clock.iso(), "what": "round", "round": number, "outcome": "failed" if number > 2 else "ok", "fault": f"status 50{number}"}
+        for number in range(1, 6)
+    ]
+    host_look = {
+        "when": clock.iso(),
+        "what": "host",
+        "metrics": [{"metric": "disk_pct", "subject": "/", "value": 97, "unit": "%", "status": "critical"}],
+    }
     lines = [json.dumps(each) for each in [*rounds, host_look]] + ["{", "[]", ""]
     fs.write_text(host.layout.path("monitor_logs", "metrics-test-20261127_120000.jsonl"), "\n".join(lines))
     fs.write_text(host.layout.path("monitor_logs", "metrics-other-20261127_130000.jsonl"), "{}\n")
@@ -72,12 +78,24 @@ def test_a_part_that_fails_or_hangs_is_named_and_the_others_are_there(host):
 
     def fails(*_words):
         raise StateError("the log", todo="Mount it")
-    collectors = {"good": lambda *_words: ["a"], "bad": fails, "broken": lambda *_words: 1 / 0, "nothing": lambda *_words: [],
-                  "hung": lambda *_words: release.wait(HANG)}
+
+    collectors = {
+        "good": lambda *_words: ["a"],
+        "bad": fails,
+        "broken": lambda *_words: 1 / 0,
+        "nothing": lambda *_words: [],
+        "hung": lambda *_words: release.wait(HANG),
+    }
     found = evidence.gather(host.layout, "test", patience=0.5, collectors=collectors)
     release.set()
-    assert found == {"good": ["a"], "not_gathered": {
-        "bad": "StateError: the log. Mount it.", "broken": "ZeroDivisionError: division by zero", "hung": "no answer within 0.5 s"}}
+    assert found == {
+        "good": ["a"],
+        "not_gathered": {
+            "bad": "StateError: the log. Mount it.",
+            "broken": "ZeroDivisionError: division by zero",
+            "hung": "no answer within 0.5 s",
+        },
+    }
 
 
 def test_an_incident_is_open_before_anything_is_gathered(host, monkeypatch):
@@ -90,14 +108,18 @@ def test_an_incident_is_open_before_anything_is_gathered(host, monkeypatch):
 def test_a_full_disk_after_the_opening_loses_the_evidence_and_not_the_incident(host, monkeypatch):
     def full(*_words):
         raise OSError(28, "No space left on device")
+
     monkeypatch.setattr(incidents, "add_evidence", full)
     record = opening.open_incident(host.layout, FACTS)
     assert incident_record.read(host.layout, record["id"])["status"] == "open"
 
 
 def test_evidence_is_bounded(host):
-    long = {"list": lambda *_words: [{"n": number, "text": "x" * 9000} for number in range(500)],
-            "text": lambda *_words: "y" * 10**6, "tree": lambda *_words: {str(number): "z" * 2000 for number in range(100)}}
+    long = {
+        "list": lambda *_words: [{"n": number, "text": "x" * 9000} for number in range(500)],
+        "text": lambda *_words: "y" * 10**6,
+        "tree": lambda *_words: {str(number): "z" * 2000 for number in range(100)},
+    }
     found = evidence.gather(host.layout, "test", collectors=long)
     assert all(len(json.dumps(each)) <= 40_000 for each in found.values())
     assert found["list"][-1]["n"] == 499, "the newest rows stay"

@@ -1,4 +1,5 @@
 """Jobs are ended so that their files stay playable, and by force only then."""
+
 from __future__ import annotations
 
 import os
@@ -35,6 +36,7 @@ def test_a_file_that_the_application_removes_at_once_is_looked_at_all_the_same(r
         ended = gone(job, timeout)
         (renders.folder / "out.mp4").unlink(missing_ok=True)
         return ended
+
     monkeypatch.setattr(ending, "_gone", removed)
     (result,) = ending.end(renders.service, job, HANG, False, HANG).results
     assert (result["error"], result["kept"]) == ("", False)
@@ -65,6 +67,7 @@ def test_a_process_that_got_the_id_meanwhile_gets_no_signal(renders):
 def test_a_kernel_without_descriptors_of_processes_will_do(renders, monkeypatch):
     def refused(_pid):
         raise OSError(38, "Function not implemented")
+
     monkeypatch.setattr(os, "pidfd_open", refused)
     job = renders.encode()
     assert ending.end(renders.service, job, HANG, False, HANG).how == "stopped"
@@ -78,6 +81,7 @@ def test_jobs_are_awaited_until_none_is_left(renders, monkeypatch):
         if len(looks) == 3:
             os.kill(job.pid, signal.SIGTERM)
         return real(service, programs)
+
     real = listing.listed
     monkeypatch.setattr(listing, "listed", listed)
     assert ending.drain(renders.service, ["ffmpeg"], lambda _job: True, HANG, Meter(), 0.2) == [] and len(looks) > 3

@@ -1,4 +1,5 @@
 """What the FFmpeg of a host can do, as it says, and as it shows."""
+
 from __future__ import annotations
 
 import os
@@ -12,11 +13,13 @@ from ansible_collections.mobius.ops.plugins.module_utils._jobs import ffmpeg
 @pytest.fixture
 def fake(tmp_path):
     """An ffmpeg that is a script."""
+
     def make(text):
         path = tmp_path / "ffmpeg"
         path.write_text("#!/bin/sh\n" + text)
         path.chmod(0o755)
         return str(path)
+
     return make
 
 
@@ -38,7 +41,8 @@ def test_an_encoder_whose_output_does_not_decode(fake):
 esac
 """)
     assert ffmpeg.look(path, {"encoders": ["libx264"]})["encodes"] == [
-        {"encoder": "libx264", "error": "Invalid data found when processing input"}]
+        {"encoder": "libx264", "error": "Invalid data found when processing input"}
+    ]
 
 
 def test_one_of_two_encoders_that_fails_is_named(fake):
@@ -49,8 +53,7 @@ def test_one_of_two_encoders_that_fails_is_named(fake):
 esac
 """)
     found = ffmpeg.look(path, {"encoders": ["libx264", "h264_nvenc", "aac"]})["encodes"]
-    assert [(one["encoder"], one["error"]) for one in found] == [
-        ("libx264", ""), ("h264_nvenc", "Cannot load libcuda.so.1"), ("aac", "")]
+    assert [(one["encoder"], one["error"]) for one in found] == [("libx264", ""), ("h264_nvenc", "Cannot load libcuda.so.1"), ("aac", "")]
 
 
 def test_encoders_that_work_are_tried_in_one_start(fake, tmp_path):
@@ -61,7 +64,9 @@ case "$*" in
 esac
 """)
     assert ffmpeg.look(path, {"encoders": ["libx264", "aac"]})["encodes"] == [
-        {"encoder": "libx264", "error": ""}, {"encoder": "aac", "error": ""}]
+        {"encoder": "libx264", "error": ""},
+        {"encoder": "aac", "error": ""},
+    ]
     encode, decode = (tmp_path / "starts").read_text().splitlines()[2:]
     assert "-map 0 -map 1 -c:0 libx264 -c:1 aac" in encode and "-map 0 -f null" in decode
 
@@ -71,10 +76,13 @@ def test_an_encoder_that_the_real_one_cannot_open_with_these_pictures_is_named()
     assert [one["encoder"] for one in found if one["error"]] == ["h263"]
 
 
-@pytest.mark.parametrize("text, said", [
-    ("echo 'libavdevice.so.59: cannot open' >&2; exit 127\n", "ffmpeg: expected it to start, found exit status 127 (libavdevice.so.59"),
-    ("echo nothing\n", "to tell its version, found 'nothing'"),
-])
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("echo 'libavdevice.so.59: cannot open' >&2; exit 127\n", "ffmpeg: expected it to start, found exit status 127 (libavdevice.so.59"),
+        ("echo nothing\n", "to tell its version, found 'nothing'"),
+    ],
+)
 def test_one_that_does_not_start(fake, text, said):
     with pytest.raises(StateError) as caught:
         ffmpeg.look(fake(text), {})

@@ -1,4 +1,5 @@
 """Jobs, and whether they get on."""
+
 from __future__ import annotations
 
 import os
@@ -21,11 +22,23 @@ def look(*, at=0.0, state="S", cpu=1.0, written=100, size=10, out_time=None):
     return Sample(at, state, cpu, written, (Output("/out.mp4", (1, 2), size),), out_time, "")
 
 
-@pytest.mark.parametrize("after, verdict", [
-    ({}, "stuck"), ({"state": "D"}, "stuck"), ({"cpu": 1.005}, "stuck"), ({"state": "T"}, "stopped"),
-    ({"cpu": 1.02}, "slow"), ({"cpu": 0.5}, "slow"), ({"written": 101}, "slow"), ({"size": 11}, "slow"), ({"out_time": 1}, "slow"),
-    ({"cpu": 1.02, "state": "T"}, "slow"), ({"written": None}, "slow"), ({"cpu": 3.0}, "working"),
-])
+@pytest.mark.parametrize(
+    "after, verdict",
+    [
+        ({}, "stuck"),
+        ({"state": "D"}, "stuck"),
+        ({"cpu": 1.005}, "stuck"),
+        ({"state": "T"}, "stopped"),
+        ({"cpu": 1.02}, "slow"),
+        ({"cpu": 0.5}, "slow"),
+        ({"written": 101}, "slow"),
+        ({"size": 11}, "slow"),
+        ({"out_time": 1}, "slow"),
+        ({"cpu": 1.02, "state": "T"}, "slow"),
+        ({"written": None}, "slow"),
+        ({"cpu": 3.0}, "working"),
+    ],
+)
 def test_what_a_job_is(after, verdict):
     assert listing.judge(look(), look(at=10.0, **after)) == verdict
 
@@ -73,6 +86,7 @@ def test_a_job_that_is_slowed_down_is_never_taken_for_stuck(renders):
             time.sleep(0.09)
             os.kill(job.pid, signal.SIGCONT)
             time.sleep(0.01)
+
     thread = threading.Thread(target=slow)
     thread.start()
     try:
@@ -95,6 +109,7 @@ def test_one_that_ends_meanwhile_is_left_out(renders):
     def end(_seconds: float) -> None:
         os.kill(job.pid, signal.SIGKILL)
         wait_until(lambda: not processes.is_alive(job.pid, job.ticks), HANG)
+
     assert listing.watched(renders.jobs(), 1.0, end) == [] and listing.sample(job) is None
 
 

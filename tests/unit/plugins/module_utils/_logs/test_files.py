@@ -1,4 +1,5 @@
 """Which files are read, and how they are opened."""
+
 from __future__ import annotations
 
 import os
@@ -10,10 +11,30 @@ from ansible_collections.mobius.ops.plugins.module_utils._core.errors import Inp
 from ansible_collections.mobius.ops.plugins.module_utils._logs import files
 
 
-@pytest.mark.parametrize("family, names", [
-    ("app.log", ["app.log", "app.log.1", "app.log.12.gz", "app.log-20261127", "app.log-20261127.gz", "app.log.gz", "app-2026-11-27.log",
-                 "app.2026-11-27.log.gz", "app.log.2026-11-27_10-00", "app.log.old"]),
-    ("console-5001.log", ["console-5001.log.1"]), ("access", ["access"]), ("x.jsonl", ["x.jsonl.2.gz"]), ("1", ["1"])])
+@pytest.mark.parametrize(
+    "family, names",
+    [
+        (
+            "app.log",
+            [
+                "app.log",
+                "app.log.1",
+                "app.log.12.gz",
+                "app.log-20261127",
+                "app.log-20261127.gz",
+                "app.log.gz",
+                "app-2026-11-27.log",
+                "app.2026-11-27.log.gz",
+                "app.log.2026-11-27_10-00",
+                "app.log.old",
+            ],
+        ),
+        ("console-5001.log", ["console-5001.log.1"]),
+        ("access", ["access"]),
+        ("x.jsonl", ["x.jsonl.2.gz"]),
+        ("1", ["1"]),
+    ],
+)
 def test_rotated_files_belong_to_their_log(family, names):
     assert {name: files.family(name) for name in names} == dict.fromkeys(names, family)
 
@@ -47,7 +68,11 @@ def test_folders_that_are_links_or_missing_are_named(tmp_path):
     (tmp_path / "file").write_text("")
     _found, passed = files.find([f"{tmp_path}/link/*", f"{tmp_path}/no/*.log", f"{tmp_path}/file/x", f"{tmp_path}/none.log"])
     assert [(os.path.basename(one.path), one.why) for one in passed] == [
-        ("link", "a link, or no folder"), ("no", "not there"), ("file", "a link, or no folder"), ("none.log", "not there")]
+        ("link", "a link, or no folder"),
+        ("no", "not there"),
+        ("file", "a link, or no folder"),
+        ("none.log", "not there"),
+    ]
 
 
 @pytest.mark.parametrize("pattern", ["logs/*.log", "/srv/*/a.log", "/srv/", "", "/s[r]v/a"])

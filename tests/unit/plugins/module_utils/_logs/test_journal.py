@@ -1,4 +1,5 @@
 """What journalctl exports as lines of text. Source of the form: systemd's "Journal Export Formats", and the output of systemd 252."""
+
 from __future__ import annotations
 
 import struct
@@ -19,24 +20,34 @@ def entry(number, message):
     return head + b"MESSAGE=" + message + b"\n\n"
 
 
-EXPORT = b"".join(entry(number, message) for number, message in enumerate(
-    [b"started", b"2026-11-27T08:33:55.000Z ERROR boom", b"Error: x\n\n    at a", b'{"level":50,"msg":"no"}', None, b"\x1b[31mred", b""]))
-LINES = (b"2026-11-27T08:33:54Z started\n2026-11-27T08:33:55.000Z ERROR boom\n2026-11-27T08:33:56Z Error: x |  |     at a\n"
-         b'{"level":50,"msg":"no"}\n2026-11-27T08:33:59Z \x1b[31mred\n2026-11-27T08:34:00Z \n')
+EXPORT = b"".join(
+    entry(number, message)
+    for number, message in enumerate(
+        [b"started", b"2026-11-27T08:33:55.000Z ERROR boom", b"Error: x\n\n    at a", b'{"level":50,"msg":"no"}', None, b"\x1b[31mred", b""]
+    )
+)
+LINES = (
+    b"2026-11-27T08:33:54Z started\n2026-11-27T08:33:55.000Z ERROR boom\n2026-11-27T08:33:56Z Error: x |  |     at a\n"
+    b'{"level":50,"msg":"no"}\n2026-11-27T08:33:59Z \x1b[31mred\n2026-11-27T08:34:00Z \n'
+)
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 10_000])
 def test_entries_are_lines_with_their_time(size):
     found = journal.Journal("mobius.service", "", 0, 1 << 30)
-    assert b"".join(found.lines(EXPORT[at:at + size] for at in range(0, len(EXPORT), size))) == LINES
+    assert b"".join(found.lines(EXPORT[at : at + size] for at in range(0, len(EXPORT), size))) == LINES
     assert (found.cursor, found.entries, found.trouble) == ("s=a;i=6", 6, "")
 
 
 def test_an_entry_without_end_is_left_out(monkeypatch):
     monkeypatch.setattr(journal, "ENTRY", 1000)
     found = journal.Journal("mobius.service", "", 0, 1 << 30)
-    pieces = [entry(1, b"one"), b"MESSAGE\n" + struct.pack("<Q", 1 << 60) + b"x" * 2000,
-              b"\n\n" + entry(2, b"two"), b"MESSAGE=" + b"y" * 4000]
+    pieces = [
+        entry(1, b"one"),
+        b"MESSAGE\n" + struct.pack("<Q", 1 << 60) + b"x" * 2000,
+        b"\n\n" + entry(2, b"two"),
+        b"MESSAGE=" + b"y" * 4000,
+    ]
     assert b"".join(found.lines(pieces)).splitlines() == [b"2026-11-27T08:33:55Z one", b"2026-11-27T08:33:56Z two"] and found.left_out == 2
 
 

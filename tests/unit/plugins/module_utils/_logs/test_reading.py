@@ -1,4 +1,5 @@
 """Only what is new is read, however logs are rotated; the counts are those of one look at everything."""
+
 from __future__ import annotations
 
 import gzip
@@ -195,8 +196,10 @@ def test_old_days_are_dropped(logs):
 
 def test_a_state_that_would_be_too_long_loses_its_oldest_days(logs, monkeypatch):
     state = marks.State(slow_ms=1000)
-    state.totals["a"] = {f"2026-11-{number:02}": totals.Day(lines=1, groups={"x" * 200 + str(each): totals.Group(1) for each in range(100)})
-                         for number in range(1, 29)}
+    state.totals["a"] = {
+        f"2026-11-{number:02}": totals.Day(lines=1, groups={"x" * 200 + str(each): totals.Group(1) for each in range(100)})
+        for number in range(1, 29)
+    }
     monkeypatch.setattr(marks, "LIMIT", 300_000)
     marks.save(logs.layout, state, "")
     days = list(marks.load(logs.layout, 1000)[0].totals["a"])

@@ -1,4 +1,5 @@
 """The report of what was counted."""
+
 from __future__ import annotations
 
 import json
@@ -30,9 +31,11 @@ def past(tmp_path):
     layout = Layout(str(tmp_path))
     for folder in ("state", "incidents"):
         (tmp_path / folder).mkdir()
-    events = [{"when": f"{DAY}T08:00:00Z", "what": "active", "release": "v1"},
-              {"when": f"{DAY}T10:00:00Z", "what": "active", "release": "v2"},
-              {"when": f"{DAY}T11:00:00Z", "what": "verified", "release": "v2"}]
+    events = [
+        {"when": f"{DAY}T08:00:00Z", "what": "active", "release": "v1"},
+        {"when": f"{DAY}T10:00:00Z", "what": "active", "release": "v2"},
+        {"when": f"{DAY}T11:00:00Z", "what": "verified", "release": "v2"},
+    ]
     (tmp_path / "state" / "history.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
     (tmp_path / "incidents" / "INC-20261126-1.json").write_text(json.dumps({"opened": f"{DAY}T10:30:00Z"}))
     (tmp_path / "incidents" / "INC-20261126-2.json").write_text("damaged")
@@ -40,13 +43,25 @@ def past(tmp_path):
 
 
 def test_a_group_has_its_release_and_its_incident(past):
-    found = {"a.log": {DAY: Day(groups={
-        "old": group("07:00:00", "09:00:00"), "both": group("08:30:00", "10:20:00", "10:21:00"), "new": group("10:05:00"),
-        "later": group("12:00:00")})}}
+    found = {
+        "a.log": {
+            DAY: Day(
+                groups={
+                    "old": group("07:00:00", "09:00:00"),
+                    "both": group("08:30:00", "10:20:00", "10:21:00"),
+                    "new": group("10:05:00"),
+                    "later": group("12:00:00"),
+                }
+            )
+        }
+    }
     rows = {one["template"]: one for one in report.errors(found, past)}
     assert {name: (one["first_release"], one["release"], one["incident"], one["new"]) for name, one in rows.items()} == {
-        "old": ("", "v1", "", False), "both": ("v1", "v2", "INC-20261126-1", False), "new": ("v2", "v2", "", True),
-        "later": ("v2", "v2", "", True)}
+        "old": ("", "v1", "", False),
+        "both": ("v1", "v2", "INC-20261126-1", False),
+        "new": ("v2", "v2", "", True),
+        "later": ("v2", "v2", "", True),
+    }
     assert list(rows) == ["both", "old", "later", "new"] and rows["old"]["first"] == f"{DAY}T07:00:00Z"
 
 
@@ -71,8 +86,10 @@ def test_routes_of_a_sample_are_scaled_and_marked():
 
 
 def test_rates_are_few_enough_to_draw():
-    days = {clock.from_epoch(at("00:00:00") + day * 86400)[:10]: Day(slots={number: Slot(2, 1, 0, 3) for number in range(144)})
-            for day in range(30)}
+    days = {
+        clock.from_epoch(at("00:00:00") + day * 86400)[:10]: Day(slots={number: Slot(2, 1, 0, 3) for number in range(144)})
+        for day in range(30)
+    }
     found = report.rates({"a": days, "b": {"": Day(slots={0: Slot(99)})}})
     assert len(found["points"]) <= report.POINTS and sum(point["requests"] for point in found["points"]) == 2 * 144 * 30
     assert found["step"] % totals.SLOT == 0 and found["points"][0]["when"] == f"{DAY}T00:00:00Z"
@@ -86,8 +103,14 @@ def test_clients_are_masked_unless_asked():
 
 
 def test_uploads():
-    found = {"a": {DAY: Day(groups={"MulterError: Unexpected field": Group(2), "render failed": Group(3)},
-                            failures={"POST /upload-images 413": 4, "GET /x 500": 9, totals.OTHER: 1})}}
+    found = {
+        "a": {
+            DAY: Day(
+                groups={"MulterError: Unexpected field": Group(2), "render failed": Group(3)},
+                failures={"POST /upload-images 413": 4, "GET /x 500": 9, totals.OTHER: 1},
+            )
+        }
+    }
     facts = report.build(found, serving.Past(Layout("/none")), 50, False)
     assert [one["template"] for one in facts["uploads"]["errors"]] == ["MulterError: Unexpected field"]
     assert facts["uploads"]["failures"] == [{"source": "a", "route": "POST /upload-images", "status": "413", "count": 4}]
@@ -95,8 +118,18 @@ def test_uploads():
 
 
 def test_a_day_goes_through_json():
-    day = Day(5, 4, 1, {3: Slot(1, 2, 3, 4)}, {"GET /": Route(2, 1)}, {"a 500": 1}, {"b 200": 2}, {"::1": 3}, {"x": group("07:00:00")},
-              [(12.5, "GET /", None)])
+    day = Day(
+        5,
+        4,
+        1,
+        {3: Slot(1, 2, 3, 4)},
+        {"GET /": Route(2, 1)},
+        {"a 500": 1},
+        {"b 200": 2},
+        {"::1": 3},
+        {"x": group("07:00:00")},
+        [(12.5, "GET /", None)],
+    )
     day.routes["GET /"].times.add(20, 2)
     found = {"a.log": {DAY: day}}
     again = totals.from_json(json.loads(totals.dumped(found)))
@@ -104,4 +137,9 @@ def test_a_day_goes_through_json():
     totals.merge(again, found)
     merged = again["a.log"][DAY]
     assert (merged.lines, merged.slots[3], merged.routes["GET /"].seen, merged.clients, merged.groups["x"].count) == (
-        10, Slot(2, 4, 6, 8), 4, {"::1": 6}, 2)
+        10,
+        Slot(2, 4, 6, 8),
+        4,
+        {"::1": 6},
+        2,
+    )

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Requests as columns are those that the expression of the form finds, whatever stands in a line."""
+
 from __future__ import annotations
 
 import random
@@ -16,15 +17,27 @@ ODD = (b'"', b"\n", b" ", b"[", b"]", b"\\", b"\xff", b"rt=1.000", b" 404 ", b'"
 def lines_of(chance, named, count=40):
     def time():
         return (b" rt=0.%03d" if named else b" 0.%03d") % chance.randrange(999) if chance.random() < 0.9 else b""
-    return [LINE % (chance.randrange(9), chance.randrange(9), chance.choice((b"GET", b"POST", b"DELETE")), chance.randrange(99),
-                    chance.choice((200, 404, 500)), time()) for _number in range(count)]
+
+    return [
+        LINE
+        % (
+            chance.randrange(9),
+            chance.randrange(9),
+            chance.choice((b"GET", b"POST", b"DELETE")),
+            chance.randrange(99),
+            chance.choice((200, 404, 500)),
+            time(),
+        )
+        for _number in range(count)
+    ]
 
 
 def by_lines(form, data):
     """The same, by the expression of the form."""
     found = form.line.findall(data)
-    return [(method, path, status, time) for _client, method, path, status, time in found], \
-        [client for client, method, *_rest in found if method in formats.CHANGE]
+    return [(method, path, status, time) for _client, method, path, status, time in found], [
+        client for client, method, *_rest in found if method in formats.CHANGE
+    ]
 
 
 def labelled(found):
@@ -50,22 +63,31 @@ def test_lines_with_anything_in_them_are_counted_as_by_the_expression():
         form = formats.access(lines[0] + b"".join(lines_of(random.Random(1), named)))
         for _change in range(chance.randrange(3)):
             number, at = chance.randrange(4), chance.randrange(60)
-            lines[number] = lines[number][:at] + chance.choice(ODD) + lines[number][at + chance.randrange(3):]
+            lines[number] = lines[number][:at] + chance.choice(ODD) + lines[number][at + chance.randrange(3) :]
         data = b"".join(lines)
         data = data if data.endswith(b"\n") else data + b"\n"
         found = rows._columns(form, data)
         if found is not None:
             taken += 1
             wanted, clients = by_lines(form, data)
-            assert labelled(found) == [(label, status, time) for (_m, _p, status, time), label in zip(
-                wanted, rows._labels([(method, path) for method, path, _s, _t in wanted]))], data
+            assert labelled(found) == [
+                (label, status, time)
+                for (_m, _p, status, time), label in zip(wanted, rows._labels([(method, path) for method, path, _s, _t in wanted]))
+            ], data
             assert found.clients == clients, data
     assert taken > 1000
 
 
-@pytest.mark.parametrize("line", [
-    LINE.replace(b'"-" "', b'"-" x "'), LINE.replace(b'" %d 77 "', b'" %d 77 x "'), LINE.replace(b'" %d 77 "', b'" %d  "'),
-    LINE.replace(b"[26/Nov/2026:08:00:0%d +0000]", b"[%d]"), LINE.replace(b'"%s /api', b'"%s " /api')])
+@pytest.mark.parametrize(
+    "line",
+    [
+        LINE.replace(b'"-" "', b'"-" x "'),
+        LINE.replace(b'" %d 77 "', b'" %d 77 x "'),
+        LINE.replace(b'" %d 77 "', b'" %d  "'),
+        LINE.replace(b"[26/Nov/2026:08:00:0%d +0000]", b"[%d]"),
+        LINE.replace(b'"%s /api', b'"%s " /api'),
+    ],
+)
 def test_a_line_with_something_between_its_texts_is_left_to_the_expression(line):
     data = b"".join(lines_of(random.Random(3), True, 5))
     odd = line % (1, 1, b"GET", 1, 200, b" rt=0.100")

@@ -1,4 +1,5 @@
 """What is counted of blocks of lines, exact and of a sample, against a count that is written in another way."""
+
 from __future__ import annotations
 
 import collections
@@ -19,23 +20,34 @@ class Made:
 
     def __init__(self, number: int) -> None:
         chance = random.Random(7)
-        self.rows = [(
-            AT + each // 5, f"10.0.{chance.randrange(3)}.{chance.randrange(9)}", chance.choice(("GET", "GET", "GET", "POST", "DELETE")),
-            chance.choice(list(ROUTES)), chance.choice((200, 200, 200, 304, 404, 500)), chance.randrange(1, 3000))
-            for each in range(number)]
+        self.rows = [
+            (
+                AT + each // 5,
+                f"10.0.{chance.randrange(3)}.{chance.randrange(9)}",
+                chance.choice(("GET", "GET", "GET", "POST", "DELETE")),
+                chance.choice(list(ROUTES)),
+                chance.choice((200, 200, 200, 304, 404, 500)),
+                chance.randrange(1, 3000),
+            )
+            for each in range(number)
+        ]
 
     def named(self, row):
         return row[3] % (row[0] % 99) if "%" in row[3] else row[3]
 
     def combined(self):
-        return "".join(f"{row[1]} - - [{datetime.datetime.fromtimestamp(row[0], datetime.timezone.utc):%d/%b/%Y:%H:%M:%S} +0000] "
-                       f'"{row[2]} {self.named(row)} HTTP/1.1" {row[4]} 77 "-" "agent 5" rt={row[5] / 1000:.3f}\n'
-                       for row in self.rows).encode()
+        return "".join(
+            f"{row[1]} - - [{datetime.datetime.fromtimestamp(row[0], datetime.timezone.utc):%d/%b/%Y:%H:%M:%S} +0000] "
+            f'"{row[2]} {self.named(row)} HTTP/1.1" {row[4]} 77 "-" "agent 5" rt={row[5] / 1000:.3f}\n'
+            for row in self.rows
+        ).encode()
 
     def json(self):
-        return "".join(f'{{"level":30,"time":{row[0]}000,"pid":1,"req":{{"id":1,"method":"{row[2]}","url":"{self.named(row)}",'
-                       f'"remoteAddress":"{row[1]}"}},"res":{{"statusCode":{row[4]}}},"responseTime":{row[5]},"msg":"done"}}\n'
-                       for row in self.rows).encode()
+        return "".join(
+            f'{{"level":30,"time":{row[0]}000,"pid":1,"req":{{"id":1,"method":"{row[2]}","url":"{self.named(row)}",'
+            f'"remoteAddress":"{row[1]}"}},"res":{{"statusCode":{row[4]}}},"responseTime":{row[5]},"msg":"done"}}\n'
+            for row in self.rows
+        ).encode()
 
     def text(self):
         return "".join(f"{clock.from_epoch(row[0])} {row[2]} {self.named(row)} {row[4]} {row[5]}ms\n" for row in self.rows).encode()
@@ -113,8 +125,10 @@ def test_lines_of_before_are_left_out():
 
 
 def test_errors_have_their_first_and_last_time_and_their_slots():
-    data = b"".join(f"{clock.from_epoch(AT + number * 60)} {'ERROR' if number % 10 == 3 else 'INFO'} job {number} failed\n".encode()
-                    for number in range(60))
+    data = b"".join(
+        f"{clock.from_epoch(AT + number * 60)} {'ERROR' if number % 10 == 3 else 'INFO'} job {number} failed\n".encode()
+        for number in range(60)
+    )
     group = scanned(data)["2026-11-26"].groups["job <n> failed"]
     assert (group.count, group.first, group.last, group.sample) == (6, AT + 180, AT + 53 * 60, "job 3 failed")
     assert group.slots == sum(1 << (23 * 6 + number) for number in range(6))
@@ -134,9 +148,11 @@ def test_malformed_lines_are_counted():
 
 
 def test_names_that_others_choose_do_not_fill_the_memory():
-    data = "".join(f"{clock.from_epoch(AT)} ERROR {chr(97 + number % 26)}{chr(97 + number // 26 % 26)}{chr(97 + number // 676)} broke\n"
-                   f"{clock.from_epoch(AT)} POST /{chr(97 + number % 26)}{chr(97 + number // 26 % 26)}{chr(97 + number // 676)} 500 1ms\n"
-                   for number in range(2000)).encode()
+    data = "".join(
+        f"{clock.from_epoch(AT)} ERROR {chr(97 + number % 26)}{chr(97 + number // 26 % 26)}{chr(97 + number // 676)} broke\n"
+        f"{clock.from_epoch(AT)} POST /{chr(97 + number % 26)}{chr(97 + number // 26 % 26)}{chr(97 + number // 676)} 500 1ms\n"
+        for number in range(2000)
+    ).encode()
     day = scanned(data)["2026-11-26"]
     assert len(day.groups) == totals.GROUPS + 1 and day.groups[totals.OTHER].count == 2000 - totals.GROUPS
     assert sum(day.writes.values()) == sum(day.failures.values()) == sum(route.seen for route in day.routes.values()) == 2000

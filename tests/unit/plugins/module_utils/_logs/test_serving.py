@@ -1,4 +1,5 @@
 """Which release served when."""
+
 from __future__ import annotations
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import clock

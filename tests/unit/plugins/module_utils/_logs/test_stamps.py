@@ -1,4 +1,5 @@
 """Times of lines, and parts of a block by time."""
+
 from __future__ import annotations
 
 import pytest
@@ -10,21 +11,38 @@ from ansible_collections.mobius.ops.plugins.module_utils._logs.totals import SLO
 AT = clock.parse("2026-11-27T08:33:54Z").timestamp()
 
 
-@pytest.mark.parametrize("stamp, line", [
-    (stamps.of_iso, b"2026-11-27T08:33:54.123Z ERROR x"), (stamps.of_iso, b"2026-11-27T09:33:54+01:00 x"),
-    (stamps.of_iso, b"[2026-11-27 08:33:54,123] x"), (stamps.of_iso, b"2026/11/27 08:33:54 [error] 1#1: x"),
-    (stamps.of_iso, b"web1 node[12]: 2026-11-27T08:33:54Z x"),
-    (stamps.of_clf, b'10.0.0.1 - - [27/Nov/2026:08:33:54 +0000] "GET /'), (stamps.of_clf, b"::1 - bob [27/Nov/2026:03:03:54 -0530] "),
-    (stamps.of_pino, b'{"level":30,"time":1795768434123,"pid":1}'), (stamps.of_pino, b'{"level":30,"time":"2026-11-27T08:33:54.123Z"}'),
-    (stamps.of_pino, b'{"level":30,"time":1795768434}')])
+@pytest.mark.parametrize(
+    "stamp, line",
+    [
+        (stamps.of_iso, b"2026-11-27T08:33:54.123Z ERROR x"),
+        (stamps.of_iso, b"2026-11-27T09:33:54+01:00 x"),
+        (stamps.of_iso, b"[2026-11-27 08:33:54,123] x"),
+        (stamps.of_iso, b"2026/11/27 08:33:54 [error] 1#1: x"),
+        (stamps.of_iso, b"web1 node[12]: 2026-11-27T08:33:54Z x"),
+        (stamps.of_clf, b'10.0.0.1 - - [27/Nov/2026:08:33:54 +0000] "GET /'),
+        (stamps.of_clf, b"::1 - bob [27/Nov/2026:03:03:54 -0530] "),
+        (stamps.of_pino, b'{"level":30,"time":1795768434123,"pid":1}'),
+        (stamps.of_pino, b'{"level":30,"time":"2026-11-27T08:33:54.123Z"}'),
+        (stamps.of_pino, b'{"level":30,"time":1795768434}'),
+    ],
+)
 def test_times(stamp, line):
     assert int(stamp(line + b"\n", 0)) == AT
 
 
-@pytest.mark.parametrize("stamp, line", [
-    (stamps.of_iso, b"no time"), (stamps.of_iso, b"2026-13-27T08:33:54Z x"), (stamps.of_iso, b"2026-11-27T28:33:54Z x"),
-    (stamps.of_clf, b"[27/Foo/2026:08:33:54 +0000]"), (stamps.of_pino, b'{"time":"soon"}'), (stamps.of_pino, b"{}"),
-    (stamps.of_iso, b"\x00\xff" * 40), (stamps.of_iso, b"short\n2026-11-27T08:33:54Z of the next line")])
+@pytest.mark.parametrize(
+    "stamp, line",
+    [
+        (stamps.of_iso, b"no time"),
+        (stamps.of_iso, b"2026-13-27T08:33:54Z x"),
+        (stamps.of_iso, b"2026-11-27T28:33:54Z x"),
+        (stamps.of_clf, b"[27/Foo/2026:08:33:54 +0000]"),
+        (stamps.of_pino, b'{"time":"soon"}'),
+        (stamps.of_pino, b"{}"),
+        (stamps.of_iso, b"\x00\xff" * 40),
+        (stamps.of_iso, b"short\n2026-11-27T08:33:54Z of the next line"),
+    ],
+)
 def test_what_is_no_time(stamp, line):
     assert stamp(line, 0) is None
 
@@ -36,7 +54,7 @@ def at(seconds, text=b"x"):
 def test_the_beginning_of_a_moment_is_found():
     data = b"".join(at(number) + b"    at a frame\n" for number in range(500))
     for second in (0, 1, 77, 499):
-        assert data[stamps.since(data, AT + second, stamps.of_iso):].startswith(at(second))
+        assert data[stamps.since(data, AT + second, stamps.of_iso) :].startswith(at(second))
     assert stamps.since(data, AT + 500, stamps.of_iso) == len(data)
 
 

@@ -1,4 +1,5 @@
 """Logs in blocks of whole lines: every byte once, whatever is in them."""
+
 from __future__ import annotations
 
 import gzip
@@ -49,7 +50,7 @@ def test_reading_goes_on_where_it_ended(tmp_path, packed):
     content = lines(100_000)
     place = content.index(b"line 60000 ")
     with opened(tmp_path / "a.log", gzip.compress(content, 1) if packed else content, packed) as reader:
-        assert reader.seek(place) and reader.tail == content[place - 1024:place]
+        assert reader.seek(place) and reader.tail == content[place - 1024 : place]
         assert b"".join(reader.blocks()) == content[place:] and reader.offset == len(content) and reader.head == content[:1024]
 
 
@@ -63,8 +64,12 @@ def test_a_place_behind_the_end_is_none(tmp_path, packed):
 def test_of_a_broken_gzip_what_can_be_read_is(tmp_path, damage):
     content = os.urandom(200_000).hex().encode().replace(b"7", b"\n")
     data = bytearray(gzip.compress(content))
-    data = {"cut": data[:len(data) // 2], "bits": data[:60_000] + bytes(9) + data[60_009:], "no gzip": b"\x1f\x8bnothing",
-            "behind": data + b"rubbish"}[damage]
+    data = {
+        "cut": data[: len(data) // 2],
+        "bits": data[:60_000] + bytes(9) + data[60_009:],
+        "no gzip": b"\x1f\x8bnothing",
+        "behind": data + b"rubbish",
+    }[damage]
     with opened(tmp_path / "a.log.gz", bytes(data), True) as reader:
         found = b"".join(reader.blocks())
     assert reader.trouble.startswith("broken gzip") and (len(found) > 50_000 or damage == "no gzip")

@@ -1,4 +1,5 @@
 """Jobs in several processes."""
+
 from __future__ import annotations
 
 import os

@@ -1,4 +1,5 @@
 """A host on which findings are planted, each a real file, process or answer."""
+
 from __future__ import annotations
 
 import datetime
@@ -20,9 +21,20 @@ from ansible_collections.mobius.ops.plugins.module_utils._target.layout import C
 
 #: A package with a known vulnerability, in a lock file.
 PACKAGE = {"name": "app", "version": "1.0.0", "dependencies": {"left-pad": "1.0.0"}}
-LOCK = {"name": "app", "version": "1.0.0", "lockfileVersion": 3, "requires": True, "packages": {
-    "": PACKAGE, "node_modules/left-pad": {
-        "version": "1.0.0", "resolved": "http://127.0.0.1/left-pad.tgz", "integrity": "sha512-" + "A" * 86 + "=="}}}
+LOCK = {
+    "name": "app",
+    "version": "1.0.0",
+    "lockfileVersion": 3,
+    "requires": True,
+    "packages": {
+        "": PACKAGE,
+        "node_modules/left-pad": {
+            "version": "1.0.0",
+            "resolved": "http://127.0.0.1/left-pad.tgz",
+            "integrity": "sha512-" + "A" * 86 + "==",
+        },
+    },
+}
 
 
 class Apt:
@@ -33,10 +45,15 @@ class Apt:
         for name in ("repository", "lists/partial", "cache/archives/partial", "etc/preferences.d", "etc/apt.conf.d", "etc/sources.d"):
             os.makedirs(folder / name)
         settings = {
-            "Dir::Etc::sourcelist": "etc/sources.list", "Dir::Etc::sourceparts": "etc/sources.d",
+            "Dir::Etc::sourcelist": "etc/sources.list",
+            "Dir::Etc::sourceparts": "etc/sources.d",
             "Dir::Etc::preferencesparts": "etc/preferences.d",
-            "Dir::Etc::preferences": "etc/preferences", "Dir::State::lists": "lists", "Dir::State::status": "status", "Dir::Cache": "cache",
-            "Dir::State::extended_states": "extended"}
+            "Dir::Etc::preferences": "etc/preferences",
+            "Dir::State::lists": "lists",
+            "Dir::State::status": "status",
+            "Dir::Cache": "cache",
+            "Dir::State::extended_states": "extended",
+        }
         text = "".join(f'{name} "{self.folder}/{path}";\n' for name, path in settings.items())
         fs.write_text(f"{self.folder}/apt.conf", text + 'APT::Architecture "amd64";\nAPT::Sandbox::User "root";\n')
         fs.write_text(f"{self.folder}/etc/sources.list", f"deb [trusted=yes] file:{self.repository} ./\n")
@@ -61,9 +78,12 @@ class Apt:
         for name in os.listdir(f"{self.folder}/lists"):
             if os.path.isfile(f"{self.folder}/lists/{name}"):
                 os.unlink(f"{self.folder}/lists/{name}")
-        fs.write_text(f"{self.repository}/Release", "Origin: Debian\nLabel: Debian-Security\nSuite: stable-security\n"
-                      f"Date: {datetime.datetime.now(datetime.timezone.utc):%a, %d %b %Y %H:%M:%S} UTC\n"
-                      f"SHA256:\n {hashlib.sha256(content).hexdigest()} {len(content)} Packages\n")
+        fs.write_text(
+            f"{self.repository}/Release",
+            "Origin: Debian\nLabel: Debian-Security\nSuite: stable-security\n"
+            f"Date: {datetime.datetime.now(datetime.timezone.utc):%a, %d %b %Y %H:%M:%S} UTC\n"
+            f"SHA256:\n {hashlib.sha256(content).hexdigest()} {len(content)} Packages\n",
+        )
         subprocess.run(["apt-get", "update", "-qq"], check=True, capture_output=True)
 
     def pack(self, name, version):
@@ -71,8 +91,10 @@ class Apt:
         root, tree = f"{self.folder}/root", f"{self.folder}/{name}-{version}"
         for folder in (f"{root}/var/lib/dpkg/info", f"{root}/var/lib/dpkg/updates", f"{root}/var/lib/dpkg/triggers", f"{tree}/DEBIAN"):
             os.makedirs(folder, exist_ok=True)
-        fs.write_text(f"{tree}/DEBIAN/control", f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: t <t@example.com>\n"
-                      "Description: d\n")
+        fs.write_text(
+            f"{tree}/DEBIAN/control",
+            f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: t <t@example.com>\nDescription: d\n",
+        )
         path = f"{self.repository}/{name}.deb"
         subprocess.run(["dpkg-deb", "--build", "--root-owner-group", tree, path], check=True, capture_output=True)
         if not os.path.lexists(f"{root}/var/lib/dpkg/status"):
@@ -83,15 +105,22 @@ class Apt:
                 stream.write(f'DPkg::Options {{ "--root={root}"; "--log={self.folder}/dpkg.log"; }};\nDir::Log "{self.folder}";\n')
         with open(path, "rb") as stream:
             content = stream.read()
-        self._packages(f"{self.repository}/Packages", {name: version},
-                       f"Filename: ./{name}.deb\nSize: {len(content)}\nSHA256: {hashlib.sha256(content).hexdigest()}\n")
+        self._packages(
+            f"{self.repository}/Packages",
+            {name: version},
+            f"Filename: ./{name}.deb\nSize: {len(content)}\nSHA256: {hashlib.sha256(content).hexdigest()}\n",
+        )
         self._release()
 
     @staticmethod
     def _packages(path, packages, more):
-        fs.write_text(path, "\n".join(
-            f"Package: {name}\n{more}Architecture: all\nMaintainer: t <t@example.com>\nVersion: {version}\nDescription: d\n"
-            for name, version in packages.items()))
+        fs.write_text(
+            path,
+            "\n".join(
+                f"Package: {name}\n{more}Architecture: all\nMaintainer: t <t@example.com>\nVersion: {version}\nDescription: d\n"
+                for name, version in packages.items()
+            ),
+        )
 
 
 class Patient:
@@ -99,8 +128,16 @@ class Patient:
 
     def __init__(self, host, web, options):
         self.host, self.layout, self.web = host, host.layout, web
-        self.options = {"env": "test", "service": "mobius", "checks": host.raw_checks, "step_timeout": 120, "drill_start": False,
-                        "apt_days": 1000, "npm_environment": {"npm_config_registry": web.base, "npm_config_fetch_retries": "0"}, **options}
+        self.options = {
+            "env": "test",
+            "service": "mobius",
+            "checks": host.raw_checks,
+            "step_timeout": 120,
+            "drill_start": False,
+            "apt_days": 1000,
+            "npm_environment": {"npm_config_registry": web.base, "npm_config_fetch_retries": "0"},
+            **options,
+        }
 
     def request(self, cadence, **options):
         return Request.read({**self.options, "cadence": cadence, **options})
@@ -130,8 +167,10 @@ class Patient:
         release = os.path.realpath(self.layout.current)
         for name, value in (("package.json", PACKAGE), ("package-lock.json", LOCK)):
             fs.write_text(os.path.join(release, name), json.dumps(value))
-        versions = {version: {"name": "left-pad", "version": version, "dist": {"tarball": f"{self.web.base}/x.tgz", "shasum": "0" * 40}}
-                    for version in ("1.0.0", "1.3.0")}
+        versions = {
+            version: {"name": "left-pad", "version": version, "dist": {"tarball": f"{self.web.base}/x.tgz", "shasum": "0" * 40}}
+            for version in ("1.0.0", "1.3.0")
+        }
         self.web.answers["/left-pad"] = (200, json.dumps({"name": "left-pad", "dist-tags": {"latest": "1.3.0"}, "versions": versions}))
         self.advise({})
 
@@ -143,8 +182,10 @@ class Patient:
         """Let the disk have grown by so many bytes a day until now."""
         disk = storage.disks(self.context())[0]
         today = datetime.date.today()
-        taken = [state.Used((today - datetime.timedelta(days=back)).isoformat(), disk.mount, int(disk.used - growth * back), disk.size)
-                 for back in range(days, 0, -1)]
+        taken = [
+            state.Used((today - datetime.timedelta(days=back)).isoformat(), disk.mount, int(disk.used - growth * back), disk.size)
+            for back in range(days, 0, -1)
+        ]
         state.save(self.layout, state.load(self.layout)[0].with_samples(taken))
         return disk
 

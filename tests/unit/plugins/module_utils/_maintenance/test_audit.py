@@ -1,4 +1,5 @@
 """The parts of the security audit, each on real files, sockets and logs."""
+
 from __future__ import annotations
 
 import gzip
@@ -34,8 +35,9 @@ def test_a_folder_of_root_that_everybody_may_write_to(patient):
     assert names(audit.permissions, patient.context()) == [("folder_writable", 2)]
 
 
-@pytest.mark.parametrize("days, found", [(90, []), (15, [("certificate_ends", 3)]), (2, [("certificate_expired", 2)]),
-                                         (-4, [("certificate_expired", 2)])])
+@pytest.mark.parametrize(
+    "days, found", [(90, []), (15, [("certificate_ends", 3)]), (2, [("certificate_expired", 2)]), (-4, [("certificate_expired", 2)])]
+)
 def test_certificates_in_files(patient, authority, days, found):
     assert names(audit.certificates, patient.context(certificates=[authority.certificate("a.example", days=days)])) == found
 
@@ -54,9 +56,16 @@ def test_a_certificate_that_cannot_be_read_is_said(patient, tmp_path):
     assert "it could not be read (no certificate)" in lines[0]
 
 
-@pytest.mark.parametrize("family, address, open_to_others", [
-    (socket.AF_INET, "127.0.0.1", False), (socket.AF_INET6, "::1", False), (socket.AF_INET6, "::ffff:127.0.0.1", False),
-    (socket.AF_INET, "0.0.0.0", True), (socket.AF_INET6, "::", True)])
+@pytest.mark.parametrize(
+    "family, address, open_to_others",
+    [
+        (socket.AF_INET, "127.0.0.1", False),
+        (socket.AF_INET6, "::1", False),
+        (socket.AF_INET6, "::ffff:127.0.0.1", False),
+        (socket.AF_INET, "0.0.0.0", True),
+        (socket.AF_INET6, "::", True),
+    ],
+)
 def test_ports_that_other_hosts_may_reach(patient, family, address, open_to_others):
     with socket.socket(family) as server:
         server.bind((address, 0))
@@ -96,9 +105,11 @@ def test_a_secret_in_a_packed_log_and_across_two_blocks(patient, secret):
     assert secret not in repr((causes, lines))
 
 
-@pytest.mark.parametrize("content", [
-    b"\x1f\x8bnonsense", gzip.compress(b"", mtime=0)[:10] + b"\xff" * 40, gzip.compress(b"x" * 99, mtime=0)[:-9]],
-                         ids=["nonsense", "wrong body", "cut"])
+@pytest.mark.parametrize(
+    "content",
+    [b"\x1f\x8bnonsense", gzip.compress(b"", mtime=0)[:10] + b"\xff" * 40, gzip.compress(b"x" * 99, mtime=0)[:-9]],
+    ids=["nonsense", "wrong body", "cut"],
+)
 def test_a_log_that_is_badly_packed_does_not_stop_the_search(patient, secret, content):
     with open(os.path.join(patient.layout.component("logs"), "a.log.2.gz"), "wb") as stream:
         stream.write(content)

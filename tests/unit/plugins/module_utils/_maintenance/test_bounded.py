@@ -1,4 +1,5 @@
 """A step in a process of its own: what it answers, and that nothing of it stays."""
+
 from __future__ import annotations
 
 import contextlib
@@ -46,10 +47,14 @@ def test_the_meter_shows_the_phases_of_the_step():
     assert seen.phases == [("cost: extract", 100, 2)] and (seen.bytes, seen.files) == (60, 1)
 
 
-@pytest.mark.parametrize("error, sentence", [
-    (StateError("disk", "room", "none", "Make some"), "disk: expected room, found none. Make some."),
-    (OSError(2, "No such file or directory", "/x"), "/x: No such file or directory."),
-    (ValueError("odd"), "an error of the collection, ValueError: odd. Report it with this sentence.")])
+@pytest.mark.parametrize(
+    "error, sentence",
+    [
+        (StateError("disk", "room", "none", "Make some"), "disk: expected room, found none. Make some."),
+        (OSError(2, "No such file or directory", "/x"), "/x: No such file or directory."),
+        (ValueError("odd"), "an error of the collection, ValueError: odd. Report it with this sentence."),
+    ],
+)
 def test_an_error_is_one_sentence(error, sentence):
     def work(_meter):
         raise error

@@ -1,4 +1,5 @@
 """Forecasts on seeded series whose truth is known, and what is said when there is none."""
+
 from __future__ import annotations
 
 import random
@@ -36,8 +37,10 @@ def test_the_median_error_is_a_fifth_at_most_and_the_interval_holds_the_truth(ki
         uncertain += found.kind == "uncertain"
     errors.sort()
     with capsys.disabled():
-        print(f"\n{kind}: error {statistics.median(errors):.0f} % in the median, {errors[SERIES * 9 // 10]:.0f} % at the 90th percentile; "
-              f"{inside} of {SERIES} in the interval, {uncertain} uncertain")
+        print(
+            f"\n{kind}: error {statistics.median(errors):.0f} % in the median, {errors[SERIES * 9 // 10]:.0f} % at the 90th percentile; "
+            f"{inside} of {SERIES} in the interval, {uncertain} uncertain"
+        )
     assert statistics.median(errors) <= 20 and errors[SERIES * 9 // 10] <= 40
     assert inside >= 0.85 * SERIES and uncertain <= 0.1 * SERIES
 
@@ -73,7 +76,7 @@ def test_weekly_clean_ups_make_it_uncertain_because_the_two_opinions_differ_twof
 
 
 def test_growth_that_accelerates_is_uncertain_and_planned_by_the_sooner_day():
-    found = forecast(line([1.08 ** day for day in range(60)]), 500)
+    found = forecast(line([1.08**day for day in range(60)]), 500)
     assert found.kind == "uncertain" and found.likely < found.days / 2
 
 

@@ -1,4 +1,5 @@
 """The monthly and quarterly steps beside what they find in test_planted."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -23,6 +24,7 @@ def write_program(tmp_path, monkeypatch, name, text):
 
 
 # --- security patches
+
 
 def test_only_what_is_new_is_shouted(patient, apt):
     apt.installed({"openssl": "1.0", "vim": "1"})
@@ -72,8 +74,12 @@ def test_an_apt_that_fails_is_said(patient, apt):
 
 
 def test_services_that_run_old_code_are_told_once(patient, apt, tmp_path, monkeypatch):
-    write_program(tmp_path, monkeypatch, "needrestart",
-                  "echo 'NEEDRESTART-VER: 3.6'; echo 'NEEDRESTART-KSTA: 3'; echo 'NEEDRESTART-SVC: cron.service'")
+    write_program(
+        tmp_path,
+        monkeypatch,
+        "needrestart",
+        "echo 'NEEDRESTART-VER: 3.6'; echo 'NEEDRESTART-KSTA: 3'; echo 'NEEDRESTART-SVC: cron.service'",
+    )
     assert packages.restarts() == (["cron.service"], True)
     first = patient.run("monthly", steps=["security_patches"])[1]["security_patches"]
     assert "An upgrade is not in effect yet, because these were not restarted: cron.service, kernel." in first.text
@@ -87,6 +93,7 @@ def test_services_that_run_old_code_are_told_once(patient, apt, tmp_path, monkey
 
 
 # --- capacity
+
 
 def test_too_few_samples_are_said_and_are_no_finding(patient):
     found = monthly.capacity(patient.context("monthly"))
@@ -117,8 +124,14 @@ def test_opinions_that_differ_are_uncertain_and_need_attention(patient):
 
 def test_figures_of_watches_are_samples_too(patient):
     disk = storage.disks(patient.context())[0]
-    lines = [{"what": "host", "when": f"2026-11-{day:02}T05:00:00Z", "metrics": [
-        {"metric": "disk_pct", "subject": disk.mount, "value": 10 + day, "unit": "%", "status": "normal"}]} for day in range(1, 9)]
+    lines = [
+        {
+            "what": "host",
+            "when": f"2026-11-{day:02}T05:00:00Z",
+            "metrics": [{"metric": "disk_pct", "subject": disk.mount, "value": 10 + day, "unit": "%", "status": "normal"}],
+        }
+        for day in range(1, 9)
+    ]
     fs.write_text(patient.layout.path("monitor_logs", "metrics-test-1.jsonl"), "".join(json.dumps(line) + "\n" for line in lines))
     samples = monthly.of_disk(patient.context("monthly"), disk)
     assert len(samples) == 8 and samples[0].used == pytest.approx(0.11 * disk.size) and samples[-1].day - samples[0].day == 7
@@ -126,9 +139,11 @@ def test_figures_of_watches_are_samples_too(patient):
 
 # --- documentation
 
+
 def test_variables_that_the_release_documents_and_env_lacks(patient):
-    fs.write_text(os.path.join(os.path.realpath(patient.layout.current), ".env.example"),
-                  "MOBIUS_API_KEYS=\nNEEDED_URL=x\n# OPTIONAL=1\nPORT=1\n")
+    fs.write_text(
+        os.path.join(os.path.realpath(patient.layout.current), ".env.example"), "MOBIUS_API_KEYS=\nNEEDED_URL=x\n# OPTIONAL=1\nPORT=1\n"
+    )
     fs.write_text(patient.layout.env_file, "MOBIUS_API_KEYS=abcdefgh\nEXTRA=1\nOPTIONAL=2\n", 0o600)
     found = monthly.documentation(patient.context("monthly"))
     assert found.status == "attention" and found.text == ".env lacks NEEDED_URL, which the release documents. Set it in mobius_dotenv."
@@ -143,6 +158,7 @@ def test_another_release_than_the_one_that_should_run(patient):
 
 
 # --- the drill
+
 
 def test_a_drill_that_fails_is_a_failed_step_with_its_reason(patient):
     _report, told = patient.run("monthly", steps=["recovery_test"])
@@ -172,9 +188,17 @@ def test_an_interrupted_restore_is_no_time_for_a_backup(patient):
 
 # --- performance
 
+
 def metrics(patient, name, when, p95):
-    line = {"what": "round", "when": when, "round": 1, "outcome": "ok", "restarts": 0, "evidence": [],
-            "checks": [{"check": "health", "requests": 30, "ok": 30, "p50_ms": 2.0, "p95_ms": p95, "max_ms": p95}]}
+    line = {
+        "what": "round",
+        "when": when,
+        "round": 1,
+        "outcome": "ok",
+        "restarts": 0,
+        "evidence": [],
+        "checks": [{"check": "health", "requests": 30, "ok": 30, "p50_ms": 2.0, "p95_ms": p95, "max_ms": p95}],
+    }
     fs.write_text(patient.layout.path("monitor_logs", f"metrics-test-{name}.jsonl"), json.dumps(line) + "\n")
 
 
@@ -211,6 +235,7 @@ def test_nothing_to_measure_is_said(patient):
 
 
 # --- cost and training
+
 
 def test_storage_is_priced_and_its_growth_is_told(patient):
     first = patient.run("quarterly", steps=["cost"], storage_price="2000")[1]["cost"]

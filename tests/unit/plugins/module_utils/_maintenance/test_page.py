@@ -2,6 +2,7 @@
 
 With ``MOBIUS_REPORT_PICTURES=folder`` the pictures are kept there, to be looked at.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -33,8 +34,14 @@ def disk(kind="fills"):
     samples = samples[-3:] if kind == "too_few" else samples
     found = forecast(samples, 100 * GB - samples[-1].used)
     assert found.kind == kind or kind == "steady"
-    return {"mount": "/", "used": samples[-1].used, "size": 100 * GB, "samples": [list(one) for one in samples],
-            "forecast": dataclasses.asdict(found), "told": monthly.told(found)}
+    return {
+        "mount": "/",
+        "used": samples[-1].used,
+        "size": 100 * GB,
+        "samples": [list(one) for one in samples],
+        "forecast": dataclasses.asdict(found),
+        "told": monthly.told(found),
+    }
 
 
 def report(*steps, **more):
@@ -46,19 +53,57 @@ def full():
     """A report with all that a page may show, and a hostile text."""
     points = [[f"2026-{month:02}-01T05:00:00Z", value] for month, value in enumerate([210, 190, 240, 260, 250, 300], 6)]
     expired = Cause("certificate_expired", 2, "1 certificate has to be renewed: web1:443 (ended).", ("web1:443",), "INC-20261127-1")
-    patch = Cause("security_patch", 3, "2 security patches of Debian are new: openssl 3.0.15 -> 3.0.17. Apply with: apt-get upgrade.",
-                  ("openssl",), "INC-20261120-1", False)
+    patch = Cause(
+        "security_patch",
+        3,
+        "2 security patches of Debian are new: openssl 3.0.15 -> 3.0.17. Apply with: apt-get upgrade.",
+        ("openssl",),
+        "INC-20261120-1",
+        False,
+    )
     return report(
-        Told("performance", "Performance analysis and optimization", "done", "No response time is half as long again as a month ago.",
-             ("check health: p95 4.1 ms in the last 30 days",), "Since 2026-10-27: requests p95 250 ms -> 300 ms.",
-             figures={"requests p95_ms": points, "requests p50_ms": points}, seconds=3.2),
-        Told("security_patches", "Security patch review and application", "attention", patch.text,
-             ("security: openssl 3.0.15 -> 3.0.17",) * 3, causes=(patch, expired), figures={"security_patches": points[-2:]}, seconds=12.7),
-        Told("capacity", "Capacity planning review", "done", f"/ {disk()['told']}.", ("uploads: 40.1 GB", "backups: 22.0 GB"),
-             details={"disks": [disk()]}, figures={"/ used_bytes": [[when, value * GB / 5] for when, value in points]}, seconds=0.8),
-        Told("recovery_test", "Disaster recovery test", "failed", "The drill failed: <script>console.error('inert?')</script> " + "x" * 300,
-             ("verify: passed", "extract: failed"), causes=(Cause("restore_failed", 2, "The drill failed.", (), "INC-20261127-2"),)),
-        page="/opt/mobius/reports/maintenance-monthly.html", incidents=("INC-20261127-1",), warnings=("Trends begin with this run.",))
+        Told(
+            "performance",
+            "Performance analysis and optimization",
+            "done",
+            "No response time is half as long again as a month ago.",
+            ("check health: p95 4.1 ms in the last 30 days",),
+            "Since 2026-10-27: requests p95 250 ms -> 300 ms.",
+            figures={"requests p95_ms": points, "requests p50_ms": points},
+            seconds=3.2,
+        ),
+        Told(
+            "security_patches",
+            "Security patch review and application",
+            "attention",
+            patch.text,
+            ("security: openssl 3.0.15 -> 3.0.17",) * 3,
+            causes=(patch, expired),
+            figures={"security_patches": points[-2:]},
+            seconds=12.7,
+        ),
+        Told(
+            "capacity",
+            "Capacity planning review",
+            "done",
+            f"/ {disk()['told']}.",
+            ("uploads: 40.1 GB", "backups: 22.0 GB"),
+            details={"disks": [disk()]},
+            figures={"/ used_bytes": [[when, value * GB / 5] for when, value in points]},
+            seconds=0.8,
+        ),
+        Told(
+            "recovery_test",
+            "Disaster recovery test",
+            "failed",
+            "The drill failed: <script>console.error('inert?')</script> " + "x" * 300,
+            ("verify: passed", "extract: failed"),
+            causes=(Cause("restore_failed", 2, "The drill failed.", (), "INC-20261127-2"),),
+        ),
+        page="/opt/mobius/reports/maintenance-monthly.html",
+        incidents=("INC-20261127-1",),
+        warnings=("Trends begin with this run.",),
+    )
 
 
 def test_what_needs_somebody_comes_first_and_the_worst_of_it_at_the_top(full):
@@ -76,8 +121,12 @@ def test_a_run_without_findings_says_so():
 
 
 def test_a_step_that_needs_attention_without_a_cause_is_at_the_top_too():
-    text = page.render(report(Told("cost", "Infrastructure cost review", "done", "It is cheap."),
-                              Told("dependencies", "Update dependencies if needed", "attention", "The registry has no audit.")))
+    text = page.render(
+        report(
+            Told("cost", "Infrastructure cost review", "done", "It is cheap."),
+            Told("dependencies", "Update dependencies if needed", "attention", "The registry has no audit."),
+        )
+    )
     needs = text.split("What needs you")[1].split("</section>")[0]
     assert "Update dependencies if needed" in needs and "The registry has no audit." in needs and "cost" not in needs
     assert "2026-11-27T05:00:00Z, took 252 s" in text

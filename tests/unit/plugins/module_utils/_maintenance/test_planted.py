@@ -1,4 +1,5 @@
 """Twelve findings, each planted on a real root: none is there before, and each is found after."""
+
 from __future__ import annotations
 
 import os

@@ -1,4 +1,5 @@
 """A run: no step keeps the others from running, one incident a cause, and what is kept for the next run."""
+
 from __future__ import annotations
 
 import json
@@ -25,8 +26,10 @@ from ansible_collections.mobius.ops.plugins.module_utils._target.layout import L
 @pytest.fixture
 def steps(monkeypatch):
     """Sets the steps of the weekly list, by their names."""
+
     def put(**works):
         monkeypatch.setitem(maintenance_run.STEPS, "weekly", tuple(Step(name, name, work) for name, work in works.items()))
+
     return put
 
 
@@ -54,13 +57,22 @@ def test_a_step_that_hangs_fails_or_dies_keeps_no_other_from_running(patient, st
 
 
 def test_a_cause_opens_one_incident_and_only_a_grave_one_opens_another_when_that_is_closed(patient, steps):
-    steps(look=lambda _context: Found("attention", "Both.", (), (Cause("grave", 2, "It is grave. Mend it.", ("a",)),
-                                                                Cause("mild", 3, "It is mild.", ("a",)), Cause("nothing", 0, "Nothing."))))
+    steps(
+        look=lambda _context: Found(
+            "attention",
+            "Both.",
+            (),
+            (Cause("grave", 2, "It is grave. Mend it.", ("a",)), Cause("mild", 3, "It is mild.", ("a",)), Cause("nothing", 0, "Nothing.")),
+        )
+    )
     first, _told = patient.run("weekly")
     second, told = patient.run("weekly")
     assert first.incidents == second.incidents and len(patient.incidents()) == 2
     assert [(cause.name, cause.new, bool(cause.incident)) for cause in told["look"].causes] == [
-        ("grave", False, True), ("mild", False, True), ("nothing", False, False)]
+        ("grave", False, True),
+        ("mild", False, True),
+        ("nothing", False, False),
+    ]
     assert patient.incidents()[0]["title"] == "Maintenance: It is grave"
     for record in patient.incidents():
         incidents.change(patient.layout, record["id"], "resolved", why="mended")
@@ -95,8 +107,11 @@ def test_a_damaged_incident_is_passed_over(patient, steps):
 
 def test_what_is_new_is_told_by_what_the_last_run_has_seen(patient, steps):
     seen = ["a"]
-    steps(look=lambda context: Found("done", ",".join(sorted(context.before("look"))), seen=tuple(seen),
-                                     figures={"x_bytes": float(len(seen))}))
+    steps(
+        look=lambda context: Found(
+            "done", ",".join(sorted(context.before("look"))), seen=tuple(seen), figures={"x_bytes": float(len(seen))}
+        )
+    )
     assert patient.run("weekly")[1]["look"].text == ""
     seen.append("b")
     told = patient.run("weekly")[1]["look"]
@@ -194,13 +209,25 @@ def test_each_tick_box_of_the_runbook_is_a_step():
     assert {cadence: len(steps) for cadence, steps in maintenance_run.STEPS.items()} == {"weekly": 5, "monthly": 5, "quarterly": 5}
     titles = [step.title for steps in maintenance_run.STEPS.values() for step in steps]
     assert titles == [
-        "Review monitoring logs for patterns", "Check disk space usage", "Verify backup integrity", "Update dependencies if needed",
-        "Review and rotate log files", "Performance analysis and optimization", "Security patch review and application",
-        "Capacity planning review", "Documentation updates", "Disaster recovery test", "Full system backup and restore test",
-        "Security audit", "Performance benchmarking", "Infrastructure cost review", "Team training updates"]
+        "Review monitoring logs for patterns",
+        "Check disk space usage",
+        "Verify backup integrity",
+        "Update dependencies if needed",
+        "Review and rotate log files",
+        "Performance analysis and optimization",
+        "Security patch review and application",
+        "Capacity planning review",
+        "Documentation updates",
+        "Disaster recovery test",
+        "Full system backup and restore test",
+        "Security audit",
+        "Performance benchmarking",
+        "Infrastructure cost review",
+        "Team training updates",
+    ]
 
 
-PROGRAM = '''
+PROGRAM = """
 import json, sys
 sys.modules["ansible"] = None  # any import of it fails
 from ansible_collections.mobius.ops.plugins.module_utils._maintenance import run
@@ -208,14 +235,19 @@ from ansible_collections.mobius.ops.plugins.module_utils._maintenance.request im
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 report = run.run(Layout(sys.argv[1]), Request.read(json.loads(sys.argv[2])))
 print(json.dumps([report.message, report.page]))
-'''
+"""
 
 
 def test_a_timer_needs_nothing_of_ansible(patient):
     request = {"cadence": "weekly", "env": "test", "steps": ["log_rotation", "disk_space"], "thresholds": {"disk_pct": [100, 100]}}
     where = __file__.partition("/tests/unit/")[0]
-    done = subprocess.run([sys.executable, "-S", "-c", PROGRAM, patient.layout.root, json.dumps(request)], capture_output=True, text=True,
-                          check=False, env={**os.environ, "PYTHONPATH": f"{where}/.build/collections"})
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", PROGRAM, patient.layout.root, json.dumps(request)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": f"{where}/.build/collections"},
+    )
     assert done.returncode == 0, done.stderr
     message, page = json.loads(done.stdout)
     assert message.startswith("Weekly maintenance: ") and os.path.getsize(page) > 1000

@@ -1,4 +1,5 @@
 """What is kept between runs."""
+
 from __future__ import annotations
 
 import os
@@ -36,8 +37,9 @@ def test_the_last_sample_of_a_day_counts():
     assert [one.used for one in past.with_samples([Used("2999-01-01", "/", 7, 9)]).samples] == [7, 2]
 
 
-@pytest.mark.parametrize("content", [
-    "{", '{"runs": {}, "steps": [], "samples": []}', '{"runs": {}, "steps": {}, "samples": [{"day": "soon"}]}'])
+@pytest.mark.parametrize(
+    "content", ["{", '{"runs": {}, "steps": [], "samples": []}', '{"runs": {}, "steps": {}, "samples": [{"day": "soon"}]}']
+)
 def test_a_damaged_file_is_moved_aside_and_said(host, content):
     fs.write_text(state.path(host.layout), content)
     past, note = state.load(host.layout)

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The summary of a run as one message, to a real receiver."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -47,10 +48,24 @@ def receiver(web):
 @pytest.fixture
 def contacts(patient, receiver):
     """Sets the chains of the host; its channels are a phone and a tracker."""
+
     def put(chains=CHAINS):
         urls = {name: f"{patient.web.base.replace('http', 'json')}/{name}" for name in ("phone", "tracker")}
-        plan.configure(patient.layout, {"contacts": {"channels": {key: {} for key in urls}}, "oncall": {}, "escalation": chains,
-                                        "env": "test", "host": "web1", "link": "", "urls_file": ""}, urls, False)
+        plan.configure(
+            patient.layout,
+            {
+                "contacts": {"channels": {key: {} for key in urls}},
+                "oncall": {},
+                "escalation": chains,
+                "env": "test",
+                "host": "web1",
+                "link": "",
+                "urls_file": "",
+            },
+            urls,
+            False,
+        )
+
     put()
     return put
 
@@ -58,10 +73,15 @@ def contacts(patient, receiver):
 @pytest.fixture
 def take(patient, monkeypatch):
     """Takes steps that find something, by their names; the report."""
+
     def run(request=None, **found):
-        monkeypatch.setitem(maintenance_run.STEPS, "weekly", tuple(
-            Step(name, name.capitalize(), lambda _context, found=found: found) for name, found in found.items()))
+        monkeypatch.setitem(
+            maintenance_run.STEPS,
+            "weekly",
+            tuple(Step(name, name.capitalize(), lambda _context, found=found: found) for name, found in found.items()),
+        )
         return patient.run("weekly", **(request or {}))[0]
+
     return run
 
 
@@ -71,16 +91,23 @@ def test_a_run_ends_with_one_message_to_the_first_level_of_severity_4(patient, c
     (message,) = [one for one in receiver.got if one[0] == "tracker"]
     assert message[1] == "Weekly maintenance: 2 steps need attention (test, web1)"
     assert message[2].splitlines() == [
-        "Attention: Wait: It is late.", "Attention: Check: It is grave.", "Done: Look", f"Incidents: {report.incidents[0]}",
-        "Next: ansible-playbook mobius.ops.incidents -l web1", f"Page: {page} on web1", f"Key: {message[3]}"]
+        "Attention: Wait: It is late.",
+        "Attention: Check: It is grave.",
+        "Done: Look",
+        f"Incidents: {report.incidents[0]}",
+        "Next: ansible-playbook mobius.ops.incidents -l web1",
+        f"Page: {page} on web1",
+        f"Key: {message[3]}",
+    ]
     assert (report.summary_sent, report.warnings) == (("tracker",), ())
     assert ("phone", "SEV2 high: Maintenance: It is grave (test, web1)") in receiver.titles()  # its incident is paged at once, too
     before = len(receiver.got)
     assert service.escalated(patient.layout)[1]["sent"] == [] and len(receiver.got) == before
 
 
-@pytest.mark.parametrize(("when", "found", "sent"), [
-    ("always", WELL, True), ("attention", WELL, False), ("attention", LATE, True), ("never", LATE, False)])
+@pytest.mark.parametrize(
+    ("when", "found", "sent"), [("always", WELL, True), ("attention", WELL, False), ("attention", LATE, True), ("never", LATE, False)]
+)
 def test_when_it_is_sent(contacts, receiver, take, when, found, sent):
     report = take({"summary": when}, look=found)
     assert bool(report.summary_sent) == bool(receiver.got) == sent and not report.warnings
@@ -96,8 +123,11 @@ def test_a_step_that_failed_comes_first(contacts, receiver, take):
     take({"summary_to": ["tracker"]}, wait=LATE, broken=Found("failed", "It broke."))
     ((_name, title, body, _key),) = receiver.got
     assert title == "Weekly maintenance: 1 step failed, 1 step needs attention (test, web1)"
-    assert body.splitlines()[:3] == ["Failed: Broken: It broke.", "Attention: Wait: It is late.",
-                                     "Next: ansible-playbook mobius.ops.maintenance -l web1 -e mobius_cadence=weekly"]
+    assert body.splitlines()[:3] == [
+        "Failed: Broken: It broke.",
+        "Attention: Wait: It is late.",
+        "Next: ansible-playbook mobius.ops.maintenance -l web1 -e mobius_cadence=weekly",
+    ]
 
 
 def test_who_gets_it_is_a_setting(contacts, receiver, take):
@@ -130,7 +160,8 @@ def test_a_receiver_that_is_down_gets_it_later_with_the_same_key(patient, contac
     receiver.down = set()
     service.escalated(patient.layout)
     assert [one for one in receiver.got if one[0] == "tracker"] == [
-        ("tracker", "Weekly maintenance: all is well (test, web1)", receiver.got[-1][2], waiting.key)]
+        ("tracker", "Weekly maintenance: all is well (test, web1)", receiver.got[-1][2], waiting.key)
+    ]
 
 
 def test_without_apprise_it_waits(patient, contacts, receiver, take, monkeypatch):

@@ -1,4 +1,5 @@
 """The weekly steps beside what they find in test_planted: trends, what is known already, and what cannot be told."""
+
 from __future__ import annotations
 
 import os
@@ -75,7 +76,9 @@ def test_newer_and_vulnerable_packages_are_told_once(patient):
     patient.advise({})
     _report, told = patient.run("weekly", steps=["dependencies"])
     assert (told["dependencies"].status, told["dependencies"].text) == (
-        "done", "1 package has a newer version, known since the last run; none is known to be vulnerable.")
+        "done",
+        "1 package has a newer version, known since the last run; none is known to be vulnerable.",
+    )
 
 
 def test_a_registry_that_does_not_answer_is_said(patient):

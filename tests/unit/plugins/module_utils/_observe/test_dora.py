@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """DORA's four keys, against figures computed by hand."""
+
 from __future__ import annotations
 
 import datetime
@@ -13,8 +14,16 @@ from ansible_collections.mobius.ops.plugins.module_utils._observe import dora
 from ansible_collections.mobius.ops.plugins.module_utils._target import history
 
 NOW = datetime.datetime(2026, 11, 30, 12, 0, tzinfo=datetime.timezone.utc)
-NOTHING = {"days": 30, "deploys": 0, "deploys_per_week": 0.0, "failed": 0, "unrestored": 0, "change_failure_rate_pct": None,
-           "time_to_restore": None, "lead_time": None}
+NOTHING = {
+    "days": 30,
+    "deploys": 0,
+    "deploys_per_week": 0.0,
+    "failed": 0,
+    "unrestored": 0,
+    "change_failure_rate_pct": None,
+    "time_to_restore": None,
+    "lead_time": None,
+}
 
 
 def at(day, clock="12:00:00"):
@@ -49,26 +58,46 @@ def test_good_deployments():
 def test_failed_ones_and_how_long_they_lasted():
     """4 deployments, 3 failed: one went back by itself after 20 s, one was rolled back after 90 s, one after 10 min. Median 90 s."""
     found = figures(
-        deployed("r1", at(1)), event("failed", "r1", at(1, "12:00:20"), previous="r0", serving=True),
-        deployed("r2", at(2)), event("rolled_back", "r2", at(2, "12:01:30"), target="r0", downtime=1.2),
+        deployed("r1", at(1)),
+        event("failed", "r1", at(1, "12:00:20"), previous="r0", serving=True),
+        deployed("r2", at(2)),
+        event("rolled_back", "r2", at(2, "12:01:30"), target="r0", downtime=1.2),
         event("watch", "r2", at(2, "12:01:31"), verdict="rolled_back"),
-        deployed("r3", at(3)), event("verified", "r3", at(3, "13:00:00")),
-        deployed("r4", at(4)), event("rolled_back", "r4", at(4, "12:10:00"), target="r3", downtime=None))
-    assert found == {**NOTHING, "deploys": 4, "deploys_per_week": 0.9, "failed": 3, "change_failure_rate_pct": 75.0,
-                     "time_to_restore": 90.0}
+        deployed("r3", at(3)),
+        event("verified", "r3", at(3, "13:00:00")),
+        deployed("r4", at(4)),
+        event("rolled_back", "r4", at(4, "12:10:00"), target="r3", downtime=None),
+    )
+    assert found == {
+        **NOTHING,
+        "deploys": 4,
+        "deploys_per_week": 0.9,
+        "failed": 3,
+        "change_failure_rate_pct": 75.0,
+        "time_to_restore": 90.0,
+    }
 
 
 def test_a_release_that_failed_twice_failed_twice():
-    found = figures(deployed("r1", at(1)), event("failed", "r1", at(1, "12:00:10"), serving=True),
-                    deployed("r1", at(2)), event("failed", "r1", at(2, "12:00:30"), serving=True))
+    found = figures(
+        deployed("r1", at(1)),
+        event("failed", "r1", at(1, "12:00:10"), serving=True),
+        deployed("r1", at(2)),
+        event("failed", "r1", at(2, "12:00:30"), serving=True),
+    )
     assert (found["deploys"], found["failed"], found["time_to_restore"]) == (2, 2, 20.0)
 
 
 def test_a_failure_is_of_its_own_deployment():
     """Rolled back after it had been deployed again: the first of the two was well."""
-    found = figures(deployed("r1", at(1)), event("verified", "r1", at(1, "13:00:00")), deployed("r2", at(2), "r1"),
-                    event("verified", "r2", at(2, "13:00:00")), deployed("r1", at(3), "r2"),
-                    event("rolled_back", "r1", at(3, "12:00:50"), downtime=1.0))
+    found = figures(
+        deployed("r1", at(1)),
+        event("verified", "r1", at(1, "13:00:00")),
+        deployed("r2", at(2), "r1"),
+        event("verified", "r2", at(2, "13:00:00")),
+        deployed("r1", at(3), "r2"),
+        event("rolled_back", "r1", at(3, "12:00:50"), downtime=1.0),
+    )
     assert (found["deploys"], found["failed"], found["time_to_restore"]) == (3, 1, 50.0)
 
 
@@ -88,12 +117,18 @@ def test_a_first_deployment_that_fails_restores_nothing():
     assert old["unrestored"] == 1
 
 
-@pytest.mark.parametrize("events", [
-    [event("active", "r0", at(1))],  # went back to
-    [deployed("r1", at(1), "r1")],  # the live one once more
-    [event("prepared", "r1", at(1))], [event("rolled_back", "r1", at(1), downtime=1)],
-    [deployed("r1", "2026-10-31T11:59:59Z")], [{**deployed("r1", at(1)), "when": "yesterday"}], [deployed("r1", "2026-12-01T00:00:00Z")],
-])
+@pytest.mark.parametrize(
+    "events",
+    [
+        [event("active", "r0", at(1))],  # went back to
+        [deployed("r1", at(1), "r1")],  # the live one once more
+        [event("prepared", "r1", at(1))],
+        [event("rolled_back", "r1", at(1), downtime=1)],
+        [deployed("r1", "2026-10-31T11:59:59Z")],
+        [{**deployed("r1", at(1)), "when": "yesterday"}],
+        [deployed("r1", "2026-12-01T00:00:00Z")],
+    ],
+)
 def test_what_is_no_deployment_of_these_days(events):
     assert figures(*events) == NOTHING
 
@@ -103,8 +138,10 @@ def test_the_window_ends_where_it_is_said():
 
 
 def test_only_the_first_deployment_of_a_release_has_a_lead_time():
-    found = figures(deployed("r1", "2026-10-01T12:00:00Z", committed="2026-10-01T11:00:00Z"),
-                    deployed("r1", at(20), "r2", committed="2026-10-01T11:00:00Z"))
+    found = figures(
+        deployed("r1", "2026-10-01T12:00:00Z", committed="2026-10-01T11:00:00Z"),
+        deployed("r1", at(20), "r2", committed="2026-10-01T11:00:00Z"),
+    )
     assert (found["deploys"], found["lead_time"]) == (1, None)
 
 
@@ -115,7 +152,7 @@ def test_a_commit_of_a_clock_that_is_ahead_took_no_time():
 
 def test_the_history_is_read_to_its_beginning(host):
     history.record(host.layout, "active", release="r1", previous=None, committed=core_clock.iso())
-    history.record(host.layout, "backup", "the what of \"what\": \"active\"")
+    history.record(host.layout, "backup", 'the what of "what": "active"')
     with open(host.layout.history, "r+", encoding="utf-8") as stream:
         stream.write(stream.readlines()[-1] * 2000)
         stream.write('{"what": "active", "rel\n')
@@ -155,5 +192,12 @@ def test_a_history_of_twenty_events(host):
     with open(host.layout.history, "a", encoding="utf-8") as stream:
         stream.writelines(json.dumps(one) + "\n" for one in TWENTY)
     assert dora.figures(history.of_kinds(host.layout, dora.KINDS), NOW) == {
-        "days": 30, "deploys": 6, "deploys_per_week": 1.4, "failed": 3, "unrestored": 0, "change_failure_rate_pct": 50.0,
-        "time_to_restore": 300.0, "lead_time": 7200.0}
+        "days": 30,
+        "deploys": 6,
+        "deploys_per_week": 1.4,
+        "failed": 3,
+        "unrestored": 0,
+        "change_failure_rate_pct": 50.0,
+        "time_to_restore": 300.0,
+        "lead_time": 7200.0,
+    }

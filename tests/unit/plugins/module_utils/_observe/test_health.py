@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Several checks judged together."""
+
 from __future__ import annotations
 
 import itertools
@@ -42,26 +43,28 @@ def sample(outcome, ms=10.0, status=200):
     return {"check": "c", "outcome": outcome, "ms": ms, "status": status, "error": f"was {outcome}"}
 
 
-@pytest.mark.parametrize("samples, status, rate", [
-    ([], "unknown", None),
-    ([sample("error", status=None)] * 3, "unknown", None),
-    ([sample("ok")], "normal", 0.0),
-    ([sample("ok", 2000)], "warning", 0.0),
-    ([sample("ok", 6000)], "critical", 0.0),
-    ([sample("slow")], "warning", 0.0),
-    ([sample("ok")] * 97 + [sample("failed")] * 3, "warning", 3.0),
-    ([sample("ok")] * 9 + [sample("failed")], "critical", 10.0),
-    ([sample("failed", status=None)], "critical", 100.0),
-    ([sample("ok"), sample("error", status=None)], "normal", 0.0),
-])
+@pytest.mark.parametrize(
+    "samples, status, rate",
+    [
+        ([], "unknown", None),
+        ([sample("error", status=None)] * 3, "unknown", None),
+        ([sample("ok")], "normal", 0.0),
+        ([sample("ok", 2000)], "warning", 0.0),
+        ([sample("ok", 6000)], "critical", 0.0),
+        ([sample("slow")], "warning", 0.0),
+        ([sample("ok")] * 97 + [sample("failed")] * 3, "warning", 3.0),
+        ([sample("ok")] * 9 + [sample("failed")], "critical", 10.0),
+        ([sample("failed", status=None)], "critical", 100.0),
+        ([sample("ok"), sample("error", status=None)], "normal", 0.0),
+    ],
+)
 def test_summary(samples, status, rate):
     found = health.summarize(samples, thresholds.DEFAULTS)
     assert (found["status"], found["error_rate_pct"]) == (status, rate)
 
 
 def test_latencies_are_those_of_answers():
-    found = health.summarize([sample("ok", 10), sample("failed", 30, 500), sample("failed", 5000, None)],
-                              thresholds.DEFAULTS)
+    found = health.summarize([sample("ok", 10), sample("failed", 30, 500), sample("failed", 5000, None)], thresholds.DEFAULTS)
     assert (found["p50_ms"], found["p95_ms"], found["max_ms"]) == (10, 30, 30)
 
 
@@ -133,8 +136,9 @@ def test_waiting_for_what_hangs_takes_no_longer_than_told(web):
 def clock(monkeypatch):
     """The clock of ``wait_for``, which only its pauses advance; ``[seconds]``."""
     now = [0.0]
-    monkeypatch.setattr(health, "time", types.SimpleNamespace(
-        monotonic=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds)))
+    monkeypatch.setattr(
+        health, "time", types.SimpleNamespace(monotonic=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds))
+    )
     return now
 
 
@@ -160,13 +164,15 @@ def test_rounds_that_were_well_but_too_few_are_told(web, clock):
 
 def test_a_hundred_endpoints_have_the_verdicts_that_they_have_one_by_one(web):
     web.answers.update({f"/{number}": (200 if number % 7 else 503, str(number)) for number in range(100)})
-    checks = health.normalize_all([{"name": str(number), "url": f"{web.base}/{number}", "contains": str(number), "timeout": 2 * HANG}
-                                    for number in range(100)])
+    checks = health.normalize_all(
+        [{"name": str(number), "url": f"{web.base}/{number}", "contains": str(number), "timeout": 2 * HANG} for number in range(100)]
+    )
     together = health.sample_all(checks)
     alone = [health.sample_all([check])[0] for check in checks]
 
     def verdicts(samples):
         return [(one["check"], one["outcome"], one["kind"], one["status"], one["error"], one["evidence"]) for one in samples]
+
     assert verdicts(together) == verdicts(alone)
     assert sum(one["outcome"] == "failed" for one in together) == 15
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The figures of a host: real processes, sockets, limits and mounts."""
+
 from __future__ import annotations
 
 import contextlib
@@ -113,8 +114,10 @@ def test_memory_is_what_cannot_be_had(monkeypatch, tmp_path):
     assert told == pytest.approx(100 - facts["MemAvailable"] / facts["MemTotal"] * 100, abs=5)
 
 
-@pytest.mark.parametrize("most, used, cache, expected", [
-    ("1000000", "950000", "100000", 85.0), ("max", "950000", "0", None), ("0", "1", "0", None), (str(10**18), "1", "0", None)])
+@pytest.mark.parametrize(
+    "most, used, cache, expected",
+    [("1000000", "950000", "100000", 85.0), ("max", "950000", "0", None), ("0", "1", "0", None), (str(10**18), "1", "0", None)],
+)
 def test_memory_of_a_container_is_held_against_its_limit(monkeypatch, tmp_path, most, used, cache, expected):
     for name, text in (("memory.max", most), ("memory.current", used), ("memory.stat", f"anon 5\ninactive_file {cache}\n")):
         (tmp_path / name).write_text(text)
@@ -137,9 +140,16 @@ def test_load_is_of_five_minutes_for_each_core(monkeypatch, average, status):
     assert (load["value"], load["status"], load["unit"]) == (average, status, "")
 
 
-@pytest.mark.parametrize("text, value, status", [("1024\t0\t9223372036854775807", 0.0, "normal"), ("800 0 1000", 80.0, "warning"),
-                                                 ("901 0 1000", 90.1, "critical"),
-                                                 ("nonsense", None, "unknown"), ("1 0 0", None, "unknown")])
+@pytest.mark.parametrize(
+    "text, value, status",
+    [
+        ("1024\t0\t9223372036854775807", 0.0, "normal"),
+        ("800 0 1000", 80.0, "warning"),
+        ("901 0 1000", 90.1, "critical"),
+        ("nonsense", None, "unknown"),
+        ("1 0 0", None, "unknown"),
+    ],
+)
 def test_open_files_of_the_system(monkeypatch, tmp_path, text, value, status):
     (tmp_path / "file-nr").write_text(text + "\n")
     monkeypatch.setattr(host_metrics, "FILE_NR", str(tmp_path / "file-nr"))
@@ -297,15 +307,26 @@ def test_uptime(monkeypatch):
 
 def test_summary():
     assert host_metrics.summary({"status": "normal", "metrics": [{"status": "normal"}]}) == "Host normal."
-    rows = [host_metrics.measured(metric, subject, lambda value=value: value, observe_thresholds.DEFAULTS) for metric, subject, value in (
-        ("cpu_pct", "", 71.0), ("disk_pct", "/srv", 96.0), ("memory_pct", "", 1.0))]
+    rows = [
+        host_metrics.measured(metric, subject, lambda value=value: value, observe_thresholds.DEFAULTS)
+        for metric, subject, value in (("cpu_pct", "", 71.0), ("disk_pct", "/srv", 96.0), ("memory_pct", "", 1.0))
+    ]
     said = host_metrics.summary({"status": "critical", "metrics": [{**rows[0], "status": "critical"}, *rows[1:]]})
     assert said.startswith("Host critical: disk_pct /srv 96 % (critical above 95), and 1 more not normal. Make room on /srv,")
 
 
-@pytest.mark.parametrize("metric, value, text", [
-    ("cpu_pct", 12.3, "12.3 %"), ("load_per_core", 0.5, "0.5"), ("uptime_s", 7300.0, "2 h"), ("clock_offset_s", -6.0, "-6 s"),
-    ("service_rss_bytes", 1500, "1.5 kB"), ("service_restarts", 2, "2"), ("port_listening", 1, "listening")])
+@pytest.mark.parametrize(
+    "metric, value, text",
+    [
+        ("cpu_pct", 12.3, "12.3 %"),
+        ("load_per_core", 0.5, "0.5"),
+        ("uptime_s", 7300.0, "2 h"),
+        ("clock_offset_s", -6.0, "-6 s"),
+        ("service_rss_bytes", 1500, "1.5 kB"),
+        ("service_restarts", 2, "2"),
+        ("port_listening", 1, "listening"),
+    ],
+)
 def test_values_as_people_read_them(metric, value, text):
     assert host_metrics.shown(host_metrics.measured(metric, "", lambda: value, {})) == text
 
@@ -313,5 +334,6 @@ def test_values_as_people_read_them(metric, value, text):
 def test_limits_that_do_not_tell(monkeypatch):
     def opened(path, **options):
         return io.StringIO("Max cpu time  unlimited  unlimited  seconds\n") if path.endswith("/limits") else open(path, **options)
+
     monkeypatch.setattr(processes, "open", opened, raising=False)
     assert "does not tell its limit" in figure(collect(pid=os.getpid()), "fds_pct", "service")["todo"]

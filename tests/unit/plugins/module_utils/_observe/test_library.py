@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The Python library requests takes as long to load as all else of a module: it is loaded by what asks something."""
+
 from __future__ import annotations
 
 import os
@@ -24,6 +25,7 @@ assert {{"requests", "urllib3"}} <= sys.modules.keys()
 @pytest.mark.parametrize("util", ["_restore.restore", "_backup.create", "_gates.smoke.run", "_observe.health", "_watch.watcher"])
 def test_requests_is_loaded_when_something_is_asked(util):
     path = os.pathsep.join(filter(None, sys.path))
-    done = subprocess.run([sys.executable, "-c", SCRIPT, util], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
-                          check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, util], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr

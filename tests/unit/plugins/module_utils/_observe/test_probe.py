@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Probes against a real HTTP server that answers well, wrongly, slowly, in part, for ever, or not at all."""
+
 from __future__ import annotations
 
 import socket
@@ -61,41 +62,56 @@ def echo(handler, body):
 
 @pytest.fixture(autouse=True)
 def answers(web):
-    web.answers.update({
-        "/slow": slow, "/hang": hang, "/drip": drip, "/cut": cut, "/close": close, "/echo": echo,
-        "/nonsense": nonsense, "/busy": (503, "too busy"), "/missing": (404, "no"), "/text": (200, "hello Ada"),
-        "/json": (200, '{"status": "ok", "release": "r1", "parts": [{"up": true}]}'), "/bad-json": (200, '{"status": '),
-        "/empty": (200, ""), "/redirect": lambda handler, _body: handler.send(302, "", Location="/health"),
-        "/binary": (200, b"\xff\xfe\x00 hello"),
-    })
+    web.answers.update(
+        {
+            "/slow": slow,
+            "/hang": hang,
+            "/drip": drip,
+            "/cut": cut,
+            "/close": close,
+            "/echo": echo,
+            "/nonsense": nonsense,
+            "/busy": (503, "too busy"),
+            "/missing": (404, "no"),
+            "/text": (200, "hello Ada"),
+            "/json": (200, '{"status": "ok", "release": "r1", "parts": [{"up": true}]}'),
+            "/bad-json": (200, '{"status": '),
+            "/empty": (200, ""),
+            "/redirect": lambda handler, _body: handler.send(302, "", Location="/health"),
+            "/binary": (200, b"\xff\xfe\x00 hello"),
+        }
+    )
 
 
-@pytest.mark.parametrize("path, check, outcome, kind, words", [
-    ("/health", {}, "ok", "", ""),
-    ("/empty", {}, "ok", "", ""),
-    ("/missing", {"status": [200, 404]}, "ok", "", ""),
-    ("/missing", {"status": "200,404"}, "ok", "", ""),
-    ("/busy", {}, "failed", "status", "status 503 instead of 200"),
-    ("/missing", {"status": [200, 204]}, "failed", "status", "status 404 instead of 200 or 204"),
-    ("/redirect", {}, "failed", "status", "status 302 instead of 200"),
-    ("/text", {"contains": "Ada"}, "ok", "", ""),
-    ("/binary", {"contains": "hello"}, "ok", "", ""),
-    ("/text", {"contains": "Grace"}, "failed", "body", "the body does not contain 'Grace'"),
-    ("/json", {"json": ["status == 'ok'", "parts[0].up"]}, "ok", "", ""),
-    ("/json", {"json": "status == 'ok'"}, "ok", "", ""),
-    ("/json", {"json": ["status == 'ok'", "release == 'r2'"]}, "failed", "assertion", "not satisfy: release == 'r2'"),
-    ("/json", {"json": ["gone"]}, "failed", "assertion", "not satisfy: gone"),
-    ("/bad-json", {"json": ["status == 'ok'"]}, "failed", "body", "the body is not JSON"),
-    ("/empty", {"json": ["status == 'ok'"]}, "failed", "body", "the body is not JSON"),
-    ("/slow", {}, "ok", "", ""),
-    ("/slow", {"max_ms": 100}, "slow", "latency", "over the limit of 100 ms"),
-    ("/hang", {"timeout": 0.05}, "failed", "timeout", "no whole answer within 0.05 s"),
-    ("/hang", {"timeout": 0.4}, "failed", "timeout", "no whole answer within 0.4 s"),
-    ("/drip", {"timeout": 0.4}, "failed", "timeout", "no whole answer within 0.4 s"),
-    ("/cut", {}, "failed", "closed", "closed before the answer was whole"),
-    ("/close", {}, "failed", "closed", "closed before the answer was whole"),
-    ("/nonsense", {}, "failed", "closed", "closed before the answer was whole"),
-])
+@pytest.mark.parametrize(
+    "path, check, outcome, kind, words",
+    [
+        ("/health", {}, "ok", "", ""),
+        ("/empty", {}, "ok", "", ""),
+        ("/missing", {"status": [200, 404]}, "ok", "", ""),
+        ("/missing", {"status": "200,404"}, "ok", "", ""),
+        ("/busy", {}, "failed", "status", "status 503 instead of 200"),
+        ("/missing", {"status": [200, 204]}, "failed", "status", "status 404 instead of 200 or 204"),
+        ("/redirect", {}, "failed", "status", "status 302 instead of 200"),
+        ("/text", {"contains": "Ada"}, "ok", "", ""),
+        ("/binary", {"contains": "hello"}, "ok", "", ""),
+        ("/text", {"contains": "Grace"}, "failed", "body", "the body does not contain 'Grace'"),
+        ("/json", {"json": ["status == 'ok'", "parts[0].up"]}, "ok", "", ""),
+        ("/json", {"json": "status == 'ok'"}, "ok", "", ""),
+        ("/json", {"json": ["status == 'ok'", "release == 'r2'"]}, "failed", "assertion", "not satisfy: release == 'r2'"),
+        ("/json", {"json": ["gone"]}, "failed", "assertion", "not satisfy: gone"),
+        ("/bad-json", {"json": ["status == 'ok'"]}, "failed", "body", "the body is not JSON"),
+        ("/empty", {"json": ["status == 'ok'"]}, "failed", "body", "the body is not JSON"),
+        ("/slow", {}, "ok", "", ""),
+        ("/slow", {"max_ms": 100}, "slow", "latency", "over the limit of 100 ms"),
+        ("/hang", {"timeout": 0.05}, "failed", "timeout", "no whole answer within 0.05 s"),
+        ("/hang", {"timeout": 0.4}, "failed", "timeout", "no whole answer within 0.4 s"),
+        ("/drip", {"timeout": 0.4}, "failed", "timeout", "no whole answer within 0.4 s"),
+        ("/cut", {}, "failed", "closed", "closed before the answer was whole"),
+        ("/close", {}, "failed", "closed", "closed before the answer was whole"),
+        ("/nonsense", {}, "failed", "closed", "closed before the answer was whole"),
+    ],
+)
 def test_each_answer_has_its_outcome(web, path, check, outcome, kind, words):
     sample = run(name="it", url=web.base + path, **check)
     assert (sample["outcome"], sample["kind"]) == (outcome, kind), sample
@@ -124,8 +140,13 @@ def test_an_impossible_url_is_an_error_of_this_side(url):
 
 
 def test_method_headers_and_body_are_sent(web):
-    sample = run(url=web.base + "/echo", method="POST", body="grüße", headers={"Origin": "https://a.example"},
-                 contains="POST origin=https://a.example body=grüße")
+    sample = run(
+        url=web.base + "/echo",
+        method="POST",
+        body="grüße",
+        headers={"Origin": "https://a.example"},
+        contains="POST origin=https://a.example body=grüße",
+    )
     assert sample["outcome"] == "ok", sample
 
 
@@ -154,21 +175,25 @@ def test_fill_names_the_release_that_has_to_answer():
 
 
 def test_normalize_fills_in_and_a_checks_own_headers_win():
-    check = probe.normalize({"url": "http://a/", "headers": {"A": "own"}, "timeout": "2", "max_ms": "9", "name": None},
-                             {"A": "all", "B": "all"})
+    check = probe.normalize(
+        {"url": "http://a/", "headers": {"A": "own"}, "timeout": "2", "max_ms": "9", "name": None}, {"A": "all", "B": "all"}
+    )
     assert check["headers"] == {"A": "own", "B": "all"}
     assert (check["timeout"], check["max_ms"], check["name"], check["method"]) == (2.0, 9.0, "http://a/", "GET")
 
 
-@pytest.mark.parametrize("check, words", [
-    ({}, "a url with http:// or https://, found None"),
-    ({"url": "ftp://a/"}, "found 'ftp://a/'"),
-    ({"url": "http://a/", "staus": 200}, "found staus"),
-    ({"url": "http://a/", "status": ["ok"]}, "numbers in status"),
-    ({"url": "http://a/", "timeout": "soon"}, "numbers in status, timeout"),
-    ({"url": "http://a/", "json": ["status == "]}, "a JMESPath expression"),
-    ({"url": "http://a/", "json": ["status == 'ok'", "release == '{release}' &"]}, "a JMESPath expression"),
-])
+@pytest.mark.parametrize(
+    "check, words",
+    [
+        ({}, "a url with http:// or https://, found None"),
+        ({"url": "ftp://a/"}, "found 'ftp://a/'"),
+        ({"url": "http://a/", "staus": 200}, "found staus"),
+        ({"url": "http://a/", "status": ["ok"]}, "numbers in status"),
+        ({"url": "http://a/", "timeout": "soon"}, "numbers in status, timeout"),
+        ({"url": "http://a/", "json": ["status == "]}, "a JMESPath expression"),
+        ({"url": "http://a/", "json": ["status == 'ok'", "release == '{release}' &"]}, "a JMESPath expression"),
+    ],
+)
 def test_a_wrong_check_is_refused_before_anything_is_sent(check, words):
     with pytest.raises(InputError, match=words):
         probe.normalize(check)

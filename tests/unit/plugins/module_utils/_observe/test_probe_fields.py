@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a check may ask for beside the answer: redirects, TLS, a proxy, credentials, further attempts."""
+
 from __future__ import annotations
 
 import base64
@@ -32,6 +33,7 @@ def to(target, status=302):
 
 # --- redirects
 
+
 def count(handler, _body):
     """Each leads to one that is longer by a letter."""
     if len(handler.path) < 20:
@@ -42,26 +44,36 @@ def count(handler, _body):
 
 @pytest.fixture
 def redirects(web):
-    web.answers.update({
-        "/one": to("/health"), "/two": to(web.base + "/one", 301), "/circle": to("/circle2"), "/circle2": to("/circle"),
-        "/file": to("file:///etc/passwd"), "/broken": to("http://[::1"), "/nowhere": (302, ""),
-    })
+    web.answers.update(
+        {
+            "/one": to("/health"),
+            "/two": to(web.base + "/one", 301),
+            "/circle": to("/circle2"),
+            "/circle2": to("/circle"),
+            "/file": to("file:///etc/passwd"),
+            "/broken": to("http://[::1"),
+            "/nowhere": (302, ""),
+        }
+    )
     web.answers.update({"/count" + "x" * number: count for number in range(20)})
     return web
 
 
-@pytest.mark.parametrize("path, limit, outcome, kind, words", [
-    ("/one", 1, "ok", "", ""),
-    ("/two", 2, "ok", "", ""),
-    ("/two", 1, "failed", "redirect", "more redirects than 1, the last one to "),
-    ("/one", 0, "failed", "status", "status 302 instead of 200"),
-    ("/circle", 50, "failed", "redirect", "the redirects go in a circle, back to "),
-    ("/count", 5, "failed", "redirect", "more redirects than 5"),
-    ("/count", 14, "ok", "", ""),
-    ("/file", 3, "failed", "redirect", "a redirect to 'file:///etc/passwd', which is no web address"),
-    ("/broken", 3, "failed", "redirect", "which is no web address"),
-    ("/nowhere", 3, "failed", "status", "status 302 instead of 200"),
-])
+@pytest.mark.parametrize(
+    "path, limit, outcome, kind, words",
+    [
+        ("/one", 1, "ok", "", ""),
+        ("/two", 2, "ok", "", ""),
+        ("/two", 1, "failed", "redirect", "more redirects than 1, the last one to "),
+        ("/one", 0, "failed", "status", "status 302 instead of 200"),
+        ("/circle", 50, "failed", "redirect", "the redirects go in a circle, back to "),
+        ("/count", 5, "failed", "redirect", "more redirects than 5"),
+        ("/count", 14, "ok", "", ""),
+        ("/file", 3, "failed", "redirect", "a redirect to 'file:///etc/passwd', which is no web address"),
+        ("/broken", 3, "failed", "redirect", "which is no web address"),
+        ("/nowhere", 3, "failed", "status", "status 302 instead of 200"),
+    ],
+)
 def test_redirects_are_followed_as_far_as_allowed(redirects, path, limit, outcome, kind, words):
     sample = run(url=redirects.base + path, redirects=limit)
     assert (sample["outcome"], sample["kind"]) == (outcome, kind), sample
@@ -100,6 +112,7 @@ def test_a_slow_chain_ends_at_the_timeout(web):
 
 # --- TLS
 
+
 @pytest.fixture
 def tls(secure, authority):
     return lambda name="127.0.0.1", days=90.5, clients="": secure(authority.certificate(name, days), clients)
@@ -110,11 +123,14 @@ def test_a_good_certificate_and_its_days(tls, authority):
     assert sample["outcome"] == "ok" and 90 <= sample["certificate_days"] <= 90.5
 
 
-@pytest.mark.parametrize("name, days, ours, outcome, words", [
-    ("127.0.0.1", -2, True, "failed", "the certificate of 127.0.0.1 has expired"),
-    ("other.example", 90, True, "failed", "the certificate of 127.0.0.1 is for another host ("),
-    ("127.0.0.1", 90, False, "error", "the certificate of 127.0.0.1 has an unknown issuer ("),
-])
+@pytest.mark.parametrize(
+    "name, days, ours, outcome, words",
+    [
+        ("127.0.0.1", -2, True, "failed", "the certificate of 127.0.0.1 has expired"),
+        ("other.example", 90, True, "failed", "the certificate of 127.0.0.1 is for another host ("),
+        ("127.0.0.1", 90, False, "error", "the certificate of 127.0.0.1 has an unknown issuer ("),
+    ],
+)
 def test_wrong_certificates_are_told_apart(tls, authority, name, days, ours, outcome, words):
     sample = run(url=tls(name, days).base + "/health", **({"ca": authority.ca} if ours else {}))
     assert (sample["outcome"], sample["kind"]) == (outcome, "tls"), sample
@@ -177,6 +193,7 @@ def test_bytes_that_are_no_certificate_have_no_end():
 
 
 # --- a proxy
+
 
 class Relay(Listener):
     """A proxy: it answers what is asked in the clear itself, and passes on what is tunnelled."""
@@ -312,11 +329,14 @@ def test_no_part_of_a_secret_is_left_where_a_sample_is_cut(web):
     assert "zek" not in str(sample) and sample["evidence"].endswith("a********")
 
 
-@pytest.mark.parametrize("library, checks, words", [
-    ("requests", [{"url": "http://127.0.0.1/"}], "the Python library requests on the target"),
-    ("jmespath", [{"url": "http://127.0.0.1/", "json": ["a"]}], "the Python library jmespath on the target"),
-    ("jmespath", [{"url": "http://127.0.0.1/"}], None),
-])
+@pytest.mark.parametrize(
+    "library, checks, words",
+    [
+        ("requests", [{"url": "http://127.0.0.1/"}], "the Python library requests on the target"),
+        ("jmespath", [{"url": "http://127.0.0.1/", "json": ["a"]}], "the Python library jmespath on the target"),
+        ("jmespath", [{"url": "http://127.0.0.1/"}], None),
+    ],
+)
 def test_what_a_check_takes_is_asked_for_beforehand(monkeypatch, library, checks, words):
     full = [probe.normalize(check) for check in checks]
     if library == "requests":
@@ -332,10 +352,14 @@ def test_what_a_check_takes_is_asked_for_beforehand(monkeypatch, library, checks
 
 # --- credentials
 
-@pytest.mark.parametrize("fields, header", [
-    ({"token": "t0ken-sekret"}, "Bearer t0ken-sekret"),
-    ({"username": "ada", "password": "pä-sekret"}, "Basic " + base64.b64encode("ada:pä-sekret".encode()).decode()),
-])
+
+@pytest.mark.parametrize(
+    "fields, header",
+    [
+        ({"token": "t0ken-sekret"}, "Bearer t0ken-sekret"),
+        ({"username": "ada", "password": "pä-sekret"}, "Basic " + base64.b64encode("ada:pä-sekret".encode()).decode()),
+    ],
+)
 @pytest.mark.parametrize("status", [200, 500])
 def test_credentials_are_sent_and_never_shown(web, fields, header, status):
     web.answers["/who"] = lambda handler, _body: handler.send(status, f"hello {handler.headers['Authorization']}".encode("latin-1"))
@@ -368,6 +392,7 @@ def test_no_cookie_is_kept(web):
 
 # --- further attempts
 
+
 def test_an_attempt_that_succeeds_ends_them_and_tells_why_others_failed(web, monkeypatch):
     answers = iter([(500, "a"), (503, "b"), (200, "c"), (200, "d")])
     web.answers["/health"] = lambda handler, _body: handler.send(*next(answers))
@@ -391,15 +416,19 @@ def test_a_slow_answer_is_not_attempted_again(web):
 
 # --- wrong fields
 
-@pytest.mark.parametrize("check, words", [
-    ({"redirects": "-1"}, "numbers in status"),
-    ({"redirects": "many"}, "numbers in status"),
-    ({"attempts": 0}, "1 or more attempts"),
-    ({"backoff": -1}, "numbers in status"),
-    ({"timeout": "nan"}, "numbers in status"),
-    ({"proxy": "socks5://a:1"}, "a proxy with http:// or https://, found 'socks5://a:1'"),
-    ({"token": "a", "username": "b"}, "a token, or username and password, found both"),
-])
+
+@pytest.mark.parametrize(
+    "check, words",
+    [
+        ({"redirects": "-1"}, "numbers in status"),
+        ({"redirects": "many"}, "numbers in status"),
+        ({"attempts": 0}, "1 or more attempts"),
+        ({"backoff": -1}, "numbers in status"),
+        ({"timeout": "nan"}, "numbers in status"),
+        ({"proxy": "socks5://a:1"}, "a proxy with http:// or https://, found 'socks5://a:1'"),
+        ({"token": "a", "username": "b"}, "a token, or username and password, found both"),
+    ],
+)
 def test_a_wrong_field_is_refused(check, words):
     with pytest.raises(InputError, match=words):
         probe.normalize({"url": "http://a/", **check})

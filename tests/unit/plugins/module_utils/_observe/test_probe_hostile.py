@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Answers that mean no good: each has its outcome, after its timeout and within the memory that a check may take."""
+
 from __future__ import annotations
 
 import concurrent.futures
@@ -57,6 +58,7 @@ def hostile():
     def make(answer):
         made.append(Hostile(answer))
         return made[-1].url
+
     yield make
     for server in made:
         server.ending.set()
@@ -110,28 +112,53 @@ ANSWERS = {
     "chunks without end": (lambda server: with_head(HEAD + CHUNKED, chunks(FOR_EVER)), "too_large", "larger than 8 MB"),
     "a bomb of gzip": (lambda server: with_head(LENGTH_LATER + GZIP, zeros(300)), "too_large", "larger than 8 MB"),
     "a bomb of gzip in chunks": (lambda server: with_head(HEAD + GZIP + CHUNKED, chunks(zeros(300))), "too_large", "larger than 8 MB"),
-    "a bomb in a bomb": (lambda server: with_head(LENGTH_LATER + b"Content-Encoding: gzip, gzip\r\n",
-                                                  [gzip.compress(b"".join(zeros(100)))]), "body", "encoding 'gzip, gzip'"),
-    "a bomb of deflate": (lambda server: with_head(LENGTH_LATER + b"Content-Encoding: deflate\r\n",
-                                                   bomb(300, zlib.compressobj(9))), "too_large", "larger than 8 MB"),
+    "a bomb in a bomb": (
+        lambda server: with_head(LENGTH_LATER + b"Content-Encoding: gzip, gzip\r\n", [gzip.compress(b"".join(zeros(100)))]),
+        "body",
+        "encoding 'gzip, gzip'",
+    ),
+    "a bomb of deflate": (
+        lambda server: with_head(LENGTH_LATER + b"Content-Encoding: deflate\r\n", bomb(300, zlib.compressobj(9))),
+        "too_large",
+        "larger than 8 MB",
+    ),
     "a bomb of deflate without a header": (
-        lambda server: with_head(LENGTH_LATER + b"Content-Encoding: deflate\r\n",
-                                 bomb(300, zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS))), "too_large", "larger than 8 MB"),
-    "a header of 10 MB": (lambda server: [HEAD, b"X-Long: ", *itertools.repeat(b"x" * MEGABYTE, 10), b"\r\n\r\n"],
-                          "too_large", "header of the answer is larger"),
-    "headers of 10 MB": (lambda server: [HEAD, *itertools.repeat(b"X-Many: %s\r\n" % (b"x" * 1000), 10000), b"\r\n"],
-                         "too_large", "header of the answer is larger"),
-    "a status line of 10 MB": (lambda server: [b"HTTP/1.1 200 ", *itertools.repeat(b"x" * MEGABYTE, 10), b"\r\n\r\n"],
-                               "too_large", "header of the answer is larger"),
+        lambda server: with_head(
+            LENGTH_LATER + b"Content-Encoding: deflate\r\n", bomb(300, zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS))
+        ),
+        "too_large",
+        "larger than 8 MB",
+    ),
+    "a header of 10 MB": (
+        lambda server: [HEAD, b"X-Long: ", *itertools.repeat(b"x" * MEGABYTE, 10), b"\r\n\r\n"],
+        "too_large",
+        "header of the answer is larger",
+    ),
+    "headers of 10 MB": (
+        lambda server: [HEAD, *itertools.repeat(b"X-Many: %s\r\n" % (b"x" * 1000), 10000), b"\r\n"],
+        "too_large",
+        "header of the answer is larger",
+    ),
+    "a status line of 10 MB": (
+        lambda server: [b"HTTP/1.1 200 ", *itertools.repeat(b"x" * MEGABYTE, 10), b"\r\n\r\n"],
+        "too_large",
+        "header of the answer is larger",
+    ),
     "a chunk's size without end": (lambda server: with_head(HEAD + CHUNKED, itertools.chain([b"1;"], FOR_EVER)), "too_large", ""),
     "a byte now and then in the status": (lambda server: server.dripping(b"HTTP/1.1 200 " + b"x" * 9999), "timeout", "within 0.5 s"),
     "a byte now and then in the headers": (lambda server: itertools.chain([HEAD], server.dripping(b"A: b\r\n")), "timeout", "within 0.5 s"),
     "a byte now and then in the body": (lambda server: with_head(LENGTH_LATER, server.dripping(b"x")), "timeout", "within 0.5 s"),
-    "a byte now and then in the size of a chunk": (lambda server: with_head(HEAD + CHUNKED, server.dripping(b"0")), "timeout",
-                                                   "within 0.5 s"),
+    "a byte now and then in the size of a chunk": (
+        lambda server: with_head(HEAD + CHUNKED, server.dripping(b"0")),
+        "timeout",
+        "within 0.5 s",
+    ),
     "to be continued, for ever": (lambda server: itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000), "timeout", "within 0.5 s"),
     "a redirect with a body without end": (
-        lambda server: with_head(b"HTTP/1.1 302 Found\r\nLocation: /\r\nConnection: close\r\n", FOR_EVER), "status", "status 302"),
+        lambda server: with_head(b"HTTP/1.1 302 Found\r\nLocation: /\r\nConnection: close\r\n", FOR_EVER),
+        "status",
+        "status 302",
+    ),
     "gzip that is none": (lambda server: [LENGTH_LATER, GZIP, b"\r\nnot packed at all"], "body", "the body is not gzip"),
     "gzip that is cut": (lambda server: [LENGTH_LATER, GZIP, b"\r\n", gzip.compress(b"hello" * 99)[:-12]], "body", "ends before its gzip"),
     "an encoding that nobody asked for": (lambda server: [LENGTH_LATER, b"Content-Encoding: br\r\n\r\nx"], "body", "encoding 'br'"),
@@ -155,8 +182,13 @@ TEXTS = {
     "JSON that is nested too deep": (b"", b"[" * 200000, {"json": ["status"]}, "body", "is not JSON"),
     "JSON that is too large": (b"", b"[" + b"1," * 200000 + b"1]", {"json": ["[0]"]}, "too_large", "larger than 256 kB"),
     "JSON in another charset": (b"", '{"status": "grün"}'.encode("latin-1"), {"json": ["status"]}, "body", "not utf-8, its charset"),
-    "text in another charset": (b"Content-Type: text/html; charset=UTF-8\r\n", "grün".encode("latin-1"), {"contains": "gr"}, "body",
-                                "not utf-8, its charset"),
+    "text in another charset": (
+        b"Content-Type: text/html; charset=UTF-8\r\n",
+        "grün".encode("latin-1"),
+        {"contains": "gr"},
+        "body",
+        "not utf-8, its charset",
+    ),
     "a charset that is none": (b'Content-Type: text/html; charset="klingon"\r\n', b"ok", {"contains": "ok"}, "body", "charset 'klingon'"),
     "a charset that is no text": (b"Content-Type: text/html; charset=zlib\r\n", b"ok", {"contains": "ok"}, "body", "charset 'zlib'"),
     "a charset that is slow": (b"Content-Type: text/html; charset=idna\r\n", b"ok", {"contains": "ok"}, "body", "charset 'idna'"),
@@ -171,15 +203,18 @@ def test_a_body_that_cannot_be_judged(hostile, head, body, check, kind, words):
     assert words in sample["error"]
 
 
-@pytest.mark.parametrize("head, body, check", [
-    (GZIP, gzip.compress(b"hello Ada", mtime=0), {"contains": "Ada"}),
-    (GZIP, gzip.compress(b'{"up": true}', mtime=0), {"json": ["up"]}),
-    (b"Content-Encoding: deflate\r\n", zlib.compress(b"hello Ada"), {"contains": "Ada"}),
-    (b"Content-Type: text/plain; charset=iso-8859-1\r\n", "grün".encode("latin-1"), {"contains": "grün"}),
-    (b"Content-Type: text/plain; charset=utf-8\r\n", b"x" * (http_body.BODY_LIMIT - 1) + "ü".encode() * 9, {"contains": "xx"}),
-    (b"", b"x" * 2 * MEGABYTE, {"contains": "xx"}),
-    (GZIP, gzip.compress(bytes(2 * MEGABYTE), mtime=0), {}),
-])
+@pytest.mark.parametrize(
+    "head, body, check",
+    [
+        (GZIP, gzip.compress(b"hello Ada", mtime=0), {"contains": "Ada"}),
+        (GZIP, gzip.compress(b'{"up": true}', mtime=0), {"json": ["up"]}),
+        (b"Content-Encoding: deflate\r\n", zlib.compress(b"hello Ada"), {"contains": "Ada"}),
+        (b"Content-Type: text/plain; charset=iso-8859-1\r\n", "grün".encode("latin-1"), {"contains": "grün"}),
+        (b"Content-Type: text/plain; charset=utf-8\r\n", b"x" * (http_body.BODY_LIMIT - 1) + "ü".encode() * 9, {"contains": "xx"}),
+        (b"", b"x" * 2 * MEGABYTE, {"contains": "xx"}),
+        (GZIP, gzip.compress(bytes(2 * MEGABYTE), mtime=0), {}),
+    ],
+)
 def test_what_is_unusual_and_right_is_ok(hostile, head, body, check):
     sample = run(url=hostile(lambda server: [LENGTH_LATER, head, b"\r\n", body]), **check)
     assert sample["outcome"] == "ok", sample

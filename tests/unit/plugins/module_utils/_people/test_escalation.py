@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Which level of a chain is due, and whom it reaches."""
+
 from __future__ import annotations
 
 import datetime
@@ -11,10 +12,18 @@ from ansible_collections.mobius.ops.plugins.module_utils._people import contacts
 from ansible_collections.mobius.ops.plugins.module_utils._people.escalation import Page
 
 OPENED = datetime.datetime(2026, 11, 3, 12, tzinfo=times.UTC)
-CONTACTS = {"channels": {"phone": {}, "mail": {}, "room": {}}, "people": {"anna": {"channels": ["phone", "mail"]}, "bert": {"channels": []},
-                                                                         "eve": {"channels": ["mail"]}}}
-ONCALL = {"sre": {"people": ["anna"], "start": "2026-11-02", "overrides": [
-    {"person": "bert", "from": "2026-11-04 00:00", "to": "2026-11-05 00:00"}]}, "empty": {}}
+CONTACTS = {
+    "channels": {"phone": {}, "mail": {}, "room": {}},
+    "people": {"anna": {"channels": ["phone", "mail"]}, "bert": {"channels": []}, "eve": {"channels": ["mail"]}},
+}
+ONCALL = {
+    "sre": {
+        "people": ["anna"],
+        "start": "2026-11-02",
+        "overrides": [{"person": "bert", "from": "2026-11-04 00:00", "to": "2026-11-05 00:00"}],
+    },
+    "empty": {},
+}
 
 
 def after(minutes):
@@ -39,11 +48,19 @@ def due(*levels, decided=(), minutes=0.0, opened=OPENED):
 THREE = ((0, "sre", "room"), (15, "eve"), (60, "room"))
 
 
-@pytest.mark.parametrize("minutes, decided, expected", [
-    (0, (), [(0, 0, "phone", "mail", "room")]), (14.99, (0,), []), (15, (0,), [(1, 15, "mail")]), (59, (0, 1), []),
-    (60, (0, 1), [(2, 60, "room")]), (10_000, (0, 1, 2), []),
-    (20, (), [(0, 0, "phone", "mail", "room"), (1, 15, "mail")]),  # runs were missed
-    (-1, (), [])])  # a clock that went back
+@pytest.mark.parametrize(
+    "minutes, decided, expected",
+    [
+        (0, (), [(0, 0, "phone", "mail", "room")]),
+        (14.99, (0,), []),
+        (15, (0,), [(1, 15, "mail")]),
+        (59, (0, 1), []),
+        (60, (0, 1), [(2, 60, "room")]),
+        (10_000, (0, 1, 2), []),
+        (20, (), [(0, 0, "phone", "mail", "room"), (1, 15, "mail")]),  # runs were missed
+        (-1, (), []),
+    ],
+)  # a clock that went back
 def test_each_level_is_due_at_its_minute(minutes, decided, expected):
     assert due(*THREE, minutes=minutes, decided=decided) == expected
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Incidents that reach people, on a simulated clock: the right level at the right minute, through channels that fail."""
+
 from __future__ import annotations
 
 import json
@@ -38,10 +39,15 @@ def test_each_level_is_paged_at_its_minute_once_by_a_run_each_minute(paged):
     assert len({each["key"] for each in paged.messages()}) == 12
 
 
-@pytest.mark.parametrize("runs, minutes", [
-    ((0, 0, 0, 1, 15, 15, 30, 60, 60), MINUTES),  # repeated
-    ((7, 40, 41), (7, 40, 40)),  # missed
-    ((100,), (100, 100, 100, 100)), ((0, 60), (0, 60, 60, 60))])
+@pytest.mark.parametrize(
+    "runs, minutes",
+    [
+        ((0, 0, 0, 1, 15, 15, 30, 60, 60), MINUTES),  # repeated
+        ((7, 40, 41), (7, 40, 40)),  # missed
+        ((100,), (100, 100, 100, 100)),
+        ((0, 60), (0, 60, 60, 60)),
+    ],
+)
 def test_runs_that_are_repeated_or_missed(paged, runs, minutes):
     paged.open()
     for minute in runs:
@@ -62,7 +68,8 @@ def test_runs_at_the_same_time(paged):
     paged.run()  # what a run left to another one that had begun before its decision
     assert not paged.repeated()
     assert {(one, channel) for _at, one, channel in paged.got()} == {
-        (f"INC-20261103-{number}, level {level}", channel) for number in range(1, 6) for level in range(1, 5) for channel in CHANNELS}
+        (f"INC-20261103-{number}, level {level}", channel) for number in range(1, 6) for level in range(1, 5) for channel in CHANNELS
+    }
 
 
 def test_a_channel_that_is_down_for_an_hour_delays_no_other_and_loses_nothing(paged):
@@ -94,6 +101,7 @@ def test_a_channel_that_hangs_delays_no_other(paged):
         if url.endswith("mail"):
             released.wait()
         return paged.send(url, *words)
+
     results = []
     thread = threading.Thread(target=lambda: results.append(paged.run(0, send=send, limit=3.0)))
     thread.start()
@@ -110,8 +118,9 @@ def test_a_channel_that_hangs_delays_no_other(paged):
     wait_until(lambda: states(paged)["INC-20261103-1.0.mail"] == "sent")
     wait_until(lambda: not locks.is_locked(outbox.Outbox(paged.layout).lock("mail")))
     paged.run(16)
-    assert paged.got() == sorted([*expected(0, 15, channels=("phone", "room")), (15, "INC-20261103-1, level 1", "mail"),
-                                  (16, "INC-20261103-1, level 2", "mail")])
+    assert paged.got() == sorted(
+        [*expected(0, 15, channels=("phone", "room")), (15, "INC-20261103-1, level 1", "mail"), (16, "INC-20261103-1, level 2", "mail")]
+    )
 
 
 def test_a_real_receiver_that_hangs_and_one_that_is_not_there_delay_no_other(tmp_path, web, capsys):
@@ -121,20 +130,26 @@ def test_a_real_receiver_that_hangs_and_one_that_is_not_there_delay_no_other(tmp
     def take(handler, name):
         arrived[name] = time.monotonic() - began
         handler.send(200)
+
     for name in ("room", "spare"):
         web.answers[f"/{name}"] = lambda handler, body, name=name: take(handler, name)
     web.answers["/mail"] = lambda handler, body: web.ending.wait()
     urls = {name: f"json://127.0.0.1:{web.port}/{name}" for name in ("room", "spare")}
     contacts = {**SETTINGS["contacts"], "channels": {**SETTINGS["contacts"]["channels"], "phone": {"fallback": "spare"}}}
-    paged = Paged(str(tmp_path), {
-        **urls, "phone": f"json://127.0.0.1:{free_port()}/", "mail": f"json://127.0.0.1:{web.port}/mail?rto=0.5"}, contacts=contacts)
+    paged = Paged(
+        str(tmp_path),
+        {**urls, "phone": f"json://127.0.0.1:{free_port()}/", "mail": f"json://127.0.0.1:{web.port}/mail?rto=0.5"},
+        contacts=contacts,
+    )
     paged.open()
     began = time.monotonic()
     first = paged.run(0, send=None, limit=None)
     assert set(arrived) == {"room"} and len(first["waiting"]) == 2
     with capsys.disabled():
-        print(f"\none channel hangs, one is down: the third has its message after {arrived['room']:.2f} s, the run ends after "
-              f"{time.monotonic() - began:.1f} s")
+        print(
+            f"\none channel hangs, one is down: the third has its message after {arrived['room']:.2f} s, the run ends after "
+            f"{time.monotonic() - began:.1f} s"
+        )
     began = time.monotonic()
     second = paged.run(1, send=None, limit=None)
     assert second["sent"] == ["INC-20261103-1 level 1 spare"]
@@ -149,6 +164,7 @@ def test_a_sender_that_breaks_is_a_failure_of_its_message(paged):
         if url.endswith("mail"):
             raise RuntimeError(url)
         return paged.send(url, *words)
+
     result = paged.run(0, send=send)
     assert "INC-20261103-1 level 1 mail (it failed with RuntimeError, tried 1 times)" in result["message"]
     assert paged.got() == expected(0, channels=("phone", "room")) and "pass-of" not in json.dumps(result)
@@ -166,8 +182,13 @@ def test_pauses_double_up_to_a_cap_and_vary(paged):
         each = outbox.failed(each, "down", paged.now, lambda: 0.5)
         pauses.append((each.next - paged.now).total_seconds())
     assert pauses == [30, 60, 120, 240, 480, 900, 900, 900] and (each.attempts, each.status) == (8, "waiting")
-    spread = [(outbox.failed(outbox.message("INC-1", 0, "mail", paged.now, paged.now), "down", paged.now, lambda chance=chance: chance).next
-               - paged.now).total_seconds() for chance in (0, 1)]
+    spread = [
+        (
+            outbox.failed(outbox.message("INC-1", 0, "mail", paged.now, paged.now), "down", paged.now, lambda chance=chance: chance).next
+            - paged.now
+        ).total_seconds()
+        for chance in (0, 1)
+    ]
     assert spread == [24, 36]
 
 
@@ -202,6 +223,7 @@ def test_a_fallback_channel_does_not_wait_for_another_channel_that_hangs(tmp_pat
         if url.endswith("mail"):
             released.wait()
         return paged.send(url, *words)
+
     thread = threading.Thread(target=lambda: paged.run(1, send=send))
     thread.start()
     try:
@@ -223,7 +245,8 @@ def test_a_channel_that_fails_twice_is_down_and_its_fallback_gets_all_that_it_sh
     paged.down = set()
     paged.run(40)
     assert {(one, channel) for _at, one, channel in paged.got() if "level 1" in one} == {
-        (f"{name}, level 1", channel) for name in names for channel in (*CHANNELS, "spare")}
+        (f"{name}, level 1", channel) for name in names for channel in (*CHANNELS, "spare")
+    }
     assert not paged.repeated()
 
 
@@ -234,6 +257,7 @@ def test_one_message_that_is_refused_sends_no_other_to_the_fallback(tmp_path):
 
     def send(url, title, *words):
         return "it is refused" if url.endswith("phone") and "fail 1 " in title else paged.send(url, title, *words)
+
     paged.run(0, send=send)
     for number, minute in ((2, 1), (3, 3), (4, 5)):
         paged.open(number, minute)
@@ -249,6 +273,7 @@ def test_a_channel_that_has_just_delivered_is_not_down(tmp_path):
     def send(url, title, *words):
         refused = url.endswith("phone") and ("fail 1 " in title or "fail 3 " in title)
         return "it is refused" if refused else paged.send(url, title, *words)
+
     paged.run(0, send=send)
     for number in (2, 3, 4):
         paged.open(number, 1)
@@ -287,6 +312,7 @@ def test_an_acknowledgement_while_a_run_sends_reaches_the_channels_that_have_not
     def send(*words):
         incidents.acknowledge(paged.layout, name)
         return paged.send(*words)
+
     paged.run(15, send=send)  # each channel has the first and the second level's message
     assert len(paged.messages()) <= 3 and list(states(paged).values()).count("cancelled") >= 3
 
@@ -356,7 +382,8 @@ def test_what_a_message_says(paged):
         "Report: https://ops.example.com/i/INC-20261103-1",
         f"Record: {paged.layout.path('incidents', 'INC-20261103-1.md')} on web1",
         "INC-20261103-1, level 1",
-        f"Key: {each['key']}"]
+        f"Key: {each['key']}",
+    ]
 
 
 def test_a_message_is_written_when_it_is_sent(paged):
@@ -390,8 +417,11 @@ def test_nobody_reached_is_told_and_paged_once_someone_is_there(tmp_path):
 
 def test_who_was_paged_at_a_level_stays_after_a_hand_over(tmp_path):
     people = {"anna": {"channels": ["phone"]}, "bert": {"channels": ["mail"]}}
-    paged = Paged(str(tmp_path), contacts={**SETTINGS["contacts"], "people": people},
-                  oncall={"sre": {"people": ["anna", "bert"], "start": "2026-10-27", "time": "12:10"}})  # on Tuesdays, ten past noon
+    paged = Paged(
+        str(tmp_path),
+        contacts={**SETTINGS["contacts"], "people": people},
+        oncall={"sre": {"people": ["anna", "bert"], "start": "2026-10-27", "time": "12:10"}},
+    )  # on Tuesdays, ten past noon
     paged.open()
     for minute in range(20):
         paged.run(minute)
@@ -414,9 +444,14 @@ def test_a_message_without_an_incident_is_given_up_after_a_day(paged):
     assert set(states(paged).values()) == {"failed"}
 
 
-@pytest.mark.parametrize("to, title, words", [
-    (["cto"], "x", "to: 'cto' is not a schedule, person or channel. Use one of anna, mail, phone, room, spare, sre."),
-    ([], "x", "to: an empty list reaches no channel now. Name a channel."), (["mail"], " ", "title: the message has none. Give one.")])
+@pytest.mark.parametrize(
+    "to, title, words",
+    [
+        (["cto"], "x", "to: 'cto' is not a schedule, person or channel. Use one of anna, mail, phone, room, spare, sre."),
+        ([], "x", "to: an empty list reaches no channel now. Name a channel."),
+        (["mail"], " ", "title: the message has none. Give one."),
+    ],
+)
 def test_a_message_to_nobody(paged, to, title, words):
     with pytest.raises(OpsError) as caught:
         service.escalated(paged.layout, (to, title, ""), paged.send, lambda: paged.now)
@@ -499,4 +534,5 @@ def test_what_was_paged_is_in_the_history(paged):
     with open(paged.layout.history, encoding="utf-8") as stream:
         events = [json.loads(line) for line in stream]
     assert [(each["what"], each["incident"], each["level"], each["channels"]) for each in events] == [
-        ("paged", "INC-20261103-1", number, list(CHANNELS)) for number in (1, 2)]
+        ("paged", "INC-20261103-1", number, list(CHANNELS)) for number in (1, 2)
+    ]

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a host keeps for messages: settings, and URLs that only root reads."""
+
 from __future__ import annotations
 
 import json
@@ -40,8 +41,9 @@ def test_without_channels_all_is_removed(paged):
     assert os.listdir(paged.layout.state) == []
     with pytest.raises(StateError) as caught:
         plan.load(paged.layout)
-    assert str(caught.value) == ("messages: this host has no contacts. Set mobius_contacts and mobius_escalation, and run the playbook "
-                                 "mobius.ops.setup.")
+    assert str(caught.value) == (
+        "messages: this host has no contacts. Set mobius_contacts and mobius_escalation, and run the playbook mobius.ops.setup."
+    )
 
 
 def test_urls_that_others_may_read_are_closed_by_the_next_setup(paged):
@@ -69,10 +71,17 @@ def test_a_file_of_the_operator_wins(paged, tmp_path):
         plan.urls(plan.load(paged.layout))
 
 
-@pytest.mark.parametrize("urls, sentence", [
-    ({"pager": "json://zeKr1t"}, "mobius_notify_urls: 'pager' is not a channel of mobius_contacts. Correct the name, or add the channel."),
-    ({"mail": "zeKr1t"}, "mobius_notify_urls: the value of mail is not a URL. Give an Apprise URL such as mailtos://…."),
-    ({"mail": ["zeKr1t"]}, "mobius_notify_urls: the value of mail is not a URL. Give an Apprise URL such as mailtos://….")])
+@pytest.mark.parametrize(
+    "urls, sentence",
+    [
+        (
+            {"pager": "json://zeKr1t"},
+            "mobius_notify_urls: 'pager' is not a channel of mobius_contacts. Correct the name, or add the channel.",
+        ),
+        ({"mail": "zeKr1t"}, "mobius_notify_urls: the value of mail is not a URL. Give an Apprise URL such as mailtos://…."),
+        ({"mail": ["zeKr1t"]}, "mobius_notify_urls: the value of mail is not a URL. Give an Apprise URL such as mailtos://…."),
+    ],
+)
 def test_mistakes_in_urls_tell_no_url(paged, urls, sentence):
     with pytest.raises(InputError) as caught:
         plan.configure(paged.layout, SETTINGS, urls, False)

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Who is on call, and until when: rotations across clock changes, overrides, calendars."""
+
 from __future__ import annotations
 
 import datetime
@@ -26,10 +27,18 @@ def weekly(people="ab", start="2026-11-02", time="09:00", zone=BERLIN, **more):
     return Schedule("sre", zone, rotation, **more)
 
 
-@pytest.mark.parametrize("now, expected", [
-    ("2026-11-02 07:59", None),  # before the first hand-over, 09:00 in Berlin
-    ("2026-11-02 08:00", "a"), ("2026-11-09 07:59", "a"), ("2026-11-09 08:00", "b"), ("2026-11-16 08:00", "a"),
-    ("2030-01-07 08:00", "a"), ("2030-01-14 08:00", "b")])
+@pytest.mark.parametrize(
+    "now, expected",
+    [
+        ("2026-11-02 07:59", None),  # before the first hand-over, 09:00 in Berlin
+        ("2026-11-02 08:00", "a"),
+        ("2026-11-09 07:59", "a"),
+        ("2026-11-09 08:00", "b"),
+        ("2026-11-16 08:00", "a"),
+        ("2030-01-07 08:00", "a"),
+        ("2030-01-14 08:00", "b"),
+    ],
+)
 def test_people_take_turns_at_the_local_time_of_the_hand_over(now, expected):
     assert schedule.person(weekly(), utc(now)) == expected
 
@@ -41,20 +50,30 @@ def test_a_turn_of_two_weeks():
     assert schedule.duty(two, utc("2026-11-10 00:00")) == Duty("a", utc("2026-11-16 08:00"), "b")
 
 
-@pytest.mark.parametrize("zone, start, before, after", [
-    # 09:00 is 08:00 UTC in winter and 07:00 in summer; clocks change on 2026-03-29 and 2026-10-25
-    (BERLIN, "2026-03-23", "2026-03-30 06:59", "2026-03-30 07:00"), (BERLIN, "2026-10-19", "2026-10-26 07:59", "2026-10-26 08:00"),
-    # clocks change on 2026-03-08 and 2026-11-01
-    (NEW_YORK, "2026-03-02", "2026-03-09 12:59", "2026-03-09 13:00"), (NEW_YORK, "2026-10-26", "2026-11-02 13:59", "2026-11-02 14:00")])
+@pytest.mark.parametrize(
+    "zone, start, before, after",
+    [
+        # 09:00 is 08:00 UTC in winter and 07:00 in summer; clocks change on 2026-03-29 and 2026-10-25
+        (BERLIN, "2026-03-23", "2026-03-30 06:59", "2026-03-30 07:00"),
+        (BERLIN, "2026-10-19", "2026-10-26 07:59", "2026-10-26 08:00"),
+        # clocks change on 2026-03-08 and 2026-11-01
+        (NEW_YORK, "2026-03-02", "2026-03-09 12:59", "2026-03-09 13:00"),
+        (NEW_YORK, "2026-10-26", "2026-11-02 13:59", "2026-11-02 14:00"),
+    ],
+)
 def test_the_hand_over_keeps_its_local_time_when_clocks_change(zone, start, before, after):
     both = weekly(start=start, zone=zone)
     assert [schedule.person(both, utc(now)) for now in (before, after)] == ["a", "b"]
     assert schedule.duty(both, utc(before)) == Duty("a", utc(after), "b")
 
 
-@pytest.mark.parametrize("start, time, moment", [
-    ("2026-03-22", "02:30", "2026-03-29 01:30"),  # 02:30 does not occur on 29 March: the clock shows 03:30
-    ("2026-10-18", "02:30", "2026-10-25 00:30")])  # 02:30 occurs twice on 25 October: the first, in summer time
+@pytest.mark.parametrize(
+    "start, time, moment",
+    [
+        ("2026-03-22", "02:30", "2026-03-29 01:30"),  # 02:30 does not occur on 29 March: the clock shows 03:30
+        ("2026-10-18", "02:30", "2026-10-25 00:30"),
+    ],
+)  # 02:30 occurs twice on 25 October: the first, in summer time
 def test_a_hand_over_within_the_hour_that_is_skipped_or_repeated(start, time, moment):
     both, second = weekly(start=start, time=time), datetime.timedelta(seconds=1)
     assert [schedule.person(both, utc(moment) - second), schedule.person(both, utc(moment))] == ["a", "b"]
@@ -76,10 +95,22 @@ def test_every_quarter_of_an_hour_of_a_year_has_one_person_and_weeks_change_only
 
 
 def test_an_override_wins_and_the_last_of_those_that_overlap():
-    covered = weekly(overrides=(Override("c", utc("2026-11-03 00:00"), utc("2026-11-05 00:00")),
-                                Override("d", utc("2026-11-04 00:00"), utc("2026-11-04 12:00"))))
-    moments = ["2026-11-02 23:59", "2026-11-03 00:00", "2026-11-03 23:59", "2026-11-04 00:00", "2026-11-04 11:59", "2026-11-04 12:00",
-               "2026-11-04 23:59", "2026-11-05 00:00"]
+    covered = weekly(
+        overrides=(
+            Override("c", utc("2026-11-03 00:00"), utc("2026-11-05 00:00")),
+            Override("d", utc("2026-11-04 00:00"), utc("2026-11-04 12:00")),
+        )
+    )
+    moments = [
+        "2026-11-02 23:59",
+        "2026-11-03 00:00",
+        "2026-11-03 23:59",
+        "2026-11-04 00:00",
+        "2026-11-04 11:59",
+        "2026-11-04 12:00",
+        "2026-11-04 23:59",
+        "2026-11-05 00:00",
+    ]
     assert "".join(schedule.person(covered, utc(now)) for now in moments) == "accddcca"
     assert schedule.duty(covered, utc("2026-11-02 09:00")) == Duty("a", utc("2026-11-03 00:00"), "c")
     assert schedule.duty(covered, utc("2026-11-03 09:00")) == Duty("c", utc("2026-11-04 00:00"), "d")
@@ -121,8 +152,11 @@ def test_a_calendar_wins_over_the_rotation_and_of_its_events_the_one_that_began_
 
 
 def test_events_that_repeat_every_two_weeks_alternate_across_clock_changes():
-    turns = Schedule("sre", BERLIN, calendar=(event("a", "2026-10-12 09:00", "2026-10-19 09:00", weeks=2),
-                                              event("b", "2026-10-19 09:00", "2026-10-26 09:00", weeks=2)))
+    turns = Schedule(
+        "sre",
+        BERLIN,
+        calendar=(event("a", "2026-10-12 09:00", "2026-10-19 09:00", weeks=2), event("b", "2026-10-19 09:00", "2026-10-26 09:00", weeks=2)),
+    )
     assert [schedule.person(turns, utc(now)) for now in ("2026-10-26 07:59", "2026-10-26 08:00", "2026-11-02 08:00")] == ["b", "a", "b"]
     assert schedule.duty(turns, utc("2026-10-20 00:00")) == Duty("b", utc("2026-10-26 08:00"), "a")
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Messages through Apprise to real receivers on this machine: HTTP and SMTP. No URL is in what comes back or is logged."""
+
 from __future__ import annotations
 
 import email
@@ -111,12 +112,15 @@ def test_refusals_of_channels_at_the_same_time_are_told_apart(web):
         def now(handler, body):
             both.wait()
             handler.send(status)
+
         return now
+
     web.answers.update({"/a": answer(500), "/b": answer(403)})
     told = {}
 
     def ask(path):
         told[path] = sent(f"json://127.0.0.1:{web.port}/{path}")
+
     threads = [threading.Thread(target=ask, args=(path,)) for path in ("a", "b")]
     for thread in threads:
         thread.start()
@@ -142,6 +146,7 @@ def test_a_url_that_apprise_does_not_know(url):
 def test_a_plugin_that_breaks(monkeypatch):
     def broken(*_words, **_options):
         raise RuntimeError(PASSWORD)
+
     monkeypatch.setattr(sender, "_notified", broken)
     assert sent("json://127.0.0.1:1/") == "Apprise failed with RuntimeError"
 
@@ -172,9 +177,15 @@ def test_a_mail_server_that_is_not_there():
     assert sent(url) == "the receiver did not take it"
 
 
-@pytest.mark.parametrize("url, expected", [
-    ("json://h", "json://h?+Idempotency-Key=k"), ("JSONS://h/?a=b", "JSONS://h/?a=b&+Idempotency-Key=k"),
-    ("mailtos://h", "mailtos://h?+X-Idempotency-Key=k"), ("tgram://token/1", "tgram://token/1")])
+@pytest.mark.parametrize(
+    "url, expected",
+    [
+        ("json://h", "json://h?+Idempotency-Key=k"),
+        ("JSONS://h/?a=b", "JSONS://h/?a=b&+Idempotency-Key=k"),
+        ("mailtos://h", "mailtos://h?+X-Idempotency-Key=k"),
+        ("tgram://token/1", "tgram://token/1"),
+    ],
+)
 def test_the_key_is_asked_for_where_the_plugin_has_headers(url, expected):
     assert sender._with_key(url, "k") == expected
 
@@ -183,8 +194,13 @@ def test_apprise_is_loaded_for_a_message_only():
     """A timer looks each half minute, and a watch lives for an hour."""
     program = "import sys; from ansible_collections.mobius.ops.plugins.module_utils._people import service; print('apprise' in sys.modules)"
     where = __file__.partition("/tests/unit/")[0]
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True,
-                          env={**os.environ, "PYTHONPATH": f"{where}/.build/collections"})
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": f"{where}/.build/collections"},
+    )
     assert done.stdout.strip() == "False"
 
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A host whose jobs run in this process, with a receiver that people are paged through."""
+
 from __future__ import annotations
 
 import json
@@ -14,9 +15,15 @@ from ansible_collections.mobius.ops.plugins.module_utils._people import plan
 from ansible_collections.mobius.ops.plugins.module_utils._schedule import job, record, sampling
 from ansible_collections.mobius.ops.plugins.module_utils._target import incidents
 
-PEOPLE = {"contacts": {"channels": {"room": {}}}, "oncall": {}, "escalation": {
-    str(severity): [{"after": 0, "notify": ["room"]}] for severity in (1, 2)},
-    "env": "production", "host": "web1", "link": "", "urls_file": ""}
+PEOPLE = {
+    "contacts": {"channels": {"room": {}}},
+    "oncall": {},
+    "escalation": {str(severity): [{"after": 0, "notify": ["room"]}] for severity in (1, 2)},
+    "env": "production",
+    "host": "web1",
+    "link": "",
+    "urls_file": "",
+}
 
 
 class Scheduled:
@@ -31,8 +38,16 @@ class Scheduled:
             "backup": arguments.checked("backup", arguments.BACKUP, {}),
             "prune": arguments.checked("prune", arguments.PRUNE, {"keep_last": 3}),
             "verify": arguments.checked("verify", arguments.VERIFY, {"verify": "checksum"}),
-            "metrics": {"checks": host.raw_checks, "headers": {}, "secret_headers": {}, "thresholds": {}, "mounts": [], "every": 300.0,
-                        "keep_days": 90}}
+            "metrics": {
+                "checks": host.raw_checks,
+                "headers": {},
+                "secret_headers": {},
+                "thresholds": {},
+                "mounts": [],
+                "every": 300.0,
+                "keep_days": 90,
+            },
+        }
         self.save()
 
     def save(self, **metrics):

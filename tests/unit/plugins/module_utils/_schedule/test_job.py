@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What the timers start: real backups, a real receiver, real kills."""
+
 from __future__ import annotations
 
 import contextlib
@@ -66,7 +67,8 @@ def test_a_corrupt_archive_is_an_incident_with_its_name(scheduled):
     last = scheduled.run("verify")
     assert (last.outcome, last.status) == ("not_verified", 1) and name in last.message
     assert scheduled.incidents() == [("verify backups", "open")] and scheduled.told == [
-        "SEV2 high: The scheduled verification of backups failed (production, web1)"]
+        "SEV2 high: The scheduled verification of backups failed (production, web1)"
+    ]
 
 
 def test_archives_that_stay_when_pruning_fails_are_told(scheduled, monkeypatch):
@@ -79,7 +81,8 @@ def test_archives_that_stay_when_pruning_fails_are_told(scheduled, monkeypatch):
 def test_a_deploy_is_waited_for_and_a_long_one_skips_the_backup(scheduled, monkeypatch):
     lock = deploy_lock.DeployLock(scheduled.layout)
     token = lock.hold({"owner": "ada", "reason": "deploy of v2", "env": "production", "host": "laptop", "process": "", "expiry": 1e6})[
-        "lock"]["token"]
+        "lock"
+    ]["token"]
     monkeypatch.setitem(jobs.JOBS, "backup", jobs.dataclasses.replace(jobs.JOBS["backup"], patience=0.05))
     last = scheduled.run("backup")
     assert (last.outcome, last.good, last.status, last.state()) == ("skipped", None, 0, "skipped")
@@ -108,8 +111,7 @@ def test_a_killed_backup_is_found_by_the_next_look_and_pages(scheduled):
     scheduled.run("metrics")
     last = record.last(scheduled.layout, "backup")
     assert (last.outcome, last.good, last.state()) == ("killed", False, "failed") and "was ended before its end" in last.message
-    assert scheduled.incidents() == [("backup", "open")] and scheduled.told == [
-        "SEV2 high: The scheduled backup failed (production, web1)"]
+    assert scheduled.incidents() == [("backup", "open")] and scheduled.told == ["SEV2 high: The scheduled backup failed (production, web1)"]
     scheduled.run("metrics")
     assert len(scheduled.told) == 1 and scheduled.run("backup").good and scheduled.incidents() == [("backup", "resolved")]
 
@@ -126,7 +128,8 @@ def test_a_backup_that_never_came_is_an_incident_once_the_host_had_time_to_make_
     scheduled.run("metrics")
     assert scheduled.incidents() == [("backup", "open"), ("verify backups", "open")] and sorted(scheduled.told) == [
         "SEV2 high: The scheduled backup is overdue (production, web1)",
-        "SEV2 high: The scheduled verification of backups is overdue (production, web1)"]
+        "SEV2 high: The scheduled verification of backups is overdue (production, web1)",
+    ]
     scheduled.run("backup")
     scheduled.run("metrics")
     assert scheduled.incidents() == [("backup", "resolved"), ("verify backups", "open")]
@@ -143,6 +146,7 @@ def test_a_run_that_ends_while_it_is_looked_at_is_not_taken_for_killed(scheduled
 def test_an_error_of_our_own_is_a_failed_run(scheduled, monkeypatch, secret):
     def broken(_layout, _wanted):
         raise KeyError(secret)
+
     monkeypatch.setitem(jobs.JOBS, "backup", jobs.dataclasses.replace(jobs.JOBS["backup"], run=broken))
     last = scheduled.run("backup")
     assert last.outcome == "failed" and "backup ended with KeyError" in last.message and secret not in last.message
@@ -176,8 +180,14 @@ def test_it_runs_from_the_archive_alone_without_ansible(scheduled):
     assert not [name for name in names if "/_ansible/" in name]
     code = "import sys; sys.modules['ansible'] = None; import runpy; sys.argv[1:] = {!r}; runpy.run_module({!r}, run_name='__main__')"
     for name, word in (("backup", "BACKED_UP: "), ("verify", "VERIFIED: "), ("metrics", "LOOKED: "), ("escalate", "QUIET: ")):
-        done = subprocess.run([argv[0], "-c", code.format([scheduled.layout.root, name], argv[2])], env=env, cwd="/", capture_output=True,
-                              text=True, check=False)
+        done = subprocess.run(
+            [argv[0], "-c", code.format([scheduled.layout.root, name], argv[2])],
+            env=env,
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0 and done.stdout.startswith(word), done.stderr
     assert record.last(scheduled.layout, "backup").outcome == "backed_up"
 

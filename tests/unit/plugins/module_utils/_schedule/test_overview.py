@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What operators read of jobs: failed, killed, overdue, skipped."""
+
 from __future__ import annotations
 
 import datetime
@@ -21,28 +22,51 @@ def ago(hours):
 @pytest.fixture
 def row(host):
     """The row of a nightly backup whose last run has these facts."""
+
     def make(since=1000, **facts):
         planned = record.Planned("daily", 86400.0, ago(since), {})
         record.save(host.layout, record.Schedule("production", "mobius", "none", {"backup": planned}))
         if facts:
-            record.note(host.layout, record.Run(**{"job": "backup", "began": ago(10), "ended": ago(10), "good": True, "last_good": ago(10),
-                                                   "outcome": "backed_up", "message": "a.zip.", "seconds": 3.0, "status": 0, **facts}))
+            record.note(
+                host.layout,
+                record.Run(
+                    **{
+                        "job": "backup",
+                        "began": ago(10),
+                        "ended": ago(10),
+                        "good": True,
+                        "last_good": ago(10),
+                        "outcome": "backed_up",
+                        "message": "a.zip.",
+                        "seconds": 3.0,
+                        "status": 0,
+                        **facts,
+                    }
+                ),
+            )
         [found] = overview.rows(host.layout, records.Findings(), NOON)
         return found
+
     return make
 
 
-@pytest.mark.parametrize("facts, state, sentence", [
-    ({"since": 1}, "scheduled", "1 job is scheduled: backup."),
-    ({"outcome": "backed_up"}, "done", "1 job is scheduled: backup."),
-    ({"good": None, "outcome": "skipped"}, "skipped", "1 job is scheduled: backup."),
-    ({"good": False, "outcome": "failed", "message": "no room."}, "failed", "The job backup failed: no room."),
-    ({"ended": None, "pid": 99999999, "ticks": 7, "message": ""}, "killed",
-     "The job backup was killed. Look at: journalctl -u '*-backup.service'"),
-    ({"since": 40}, "overdue", "The job backup is overdue: it last did its work never. Look at: systemctl list-timers."),
-    ({"last_good": ago(40)}, "overdue", f"The job backup is overdue: it last did its work {ago(40)}. Look at: systemctl list-timers."),
-    ({"last_good": ago(40), "since": 2}, "done", "1 job is scheduled: backup."),  # it was scheduled anew
-])
+@pytest.mark.parametrize(
+    "facts, state, sentence",
+    [
+        ({"since": 1}, "scheduled", "1 job is scheduled: backup."),
+        ({"outcome": "backed_up"}, "done", "1 job is scheduled: backup."),
+        ({"good": None, "outcome": "skipped"}, "skipped", "1 job is scheduled: backup."),
+        ({"good": False, "outcome": "failed", "message": "no room."}, "failed", "The job backup failed: no room."),
+        (
+            {"ended": None, "pid": 99999999, "ticks": 7, "message": ""},
+            "killed",
+            "The job backup was killed. Look at: journalctl -u '*-backup.service'",
+        ),
+        ({"since": 40}, "overdue", "The job backup is overdue: it last did its work never. Look at: systemctl list-timers."),
+        ({"last_good": ago(40)}, "overdue", f"The job backup is overdue: it last did its work {ago(40)}. Look at: systemctl list-timers."),
+        ({"last_good": ago(40), "since": 2}, "done", "1 job is scheduled: backup."),  # it was scheduled anew
+    ],
+)
 def test_each_state_has_its_sentence(row, facts, state, sentence):
     found = row(**facts)
     assert (found.state, found.good) == (state, state in ("scheduled", "done", "skipped"))

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Looks at a real service and real disks: what is an incident, what is not, and what is kept."""
+
 from __future__ import annotations
 
 import datetime
@@ -67,8 +68,9 @@ def test_a_service_that_is_down_is_one_incident_and_pages_at_once(serving, monke
 def test_a_moment_of_weakness_is_none(serving, monkeypatch):
     serving.host.mode("r1", "bad")
     monkeypatch.setattr(sampling.time, "sleep", lambda seconds: None)
-    found = sampling.service(serving.layout, sampling.Request.read(serving.options["metrics"], "mobius"),
-                             sleep=lambda seconds: serving.host.mode("r1", "ok"))
+    found = sampling.service(
+        serving.layout, sampling.Request.read(serving.options["metrics"], "mobius"), sleep=lambda seconds: serving.host.mode("r1", "ok")
+    )
     assert found.status == "running" and found.fault == ""
 
 
@@ -121,9 +123,19 @@ def test_during_a_deploy_it_is_only_noted(serving, monkeypatch):
 
 
 def test_a_watch_judges_by_itself(serving, monkeypatch):
-    folder = control.create(serving.layout, {
-        "env": "production", "service": "", "checks": serving.host.checks, "auto_rollback": True, "duration": 60.0, "interval": 60.0,
-        "retry_interval": 1.0, "failure_threshold": 3})
+    folder = control.create(
+        serving.layout,
+        {
+            "env": "production",
+            "service": "",
+            "checks": serving.host.checks,
+            "auto_rollback": True,
+            "duration": 60.0,
+            "interval": 60.0,
+            "retry_interval": 1.0,
+            "failure_threshold": 3,
+        },
+    )
     folder.save_state({"status": "running", "pid": os.getpid(), "ticks": record.processes.start_ticks(os.getpid()), "left": 60.0})
     serving.host.mode("r1", "bad")
     last = serving.run("metrics")
@@ -182,8 +194,15 @@ def test_days_until_a_disk_is_full_need_a_week_of_samples(scheduled):
     free_bytes = free.f_bavail * free.f_frsize
 
     def used(days, value, mount="/"):
-        series.keep(scheduled.layout, now - datetime.timedelta(days=days), "running", None,
-                    [{"metric": "disk_used_bytes", "subject": mount, "value": value}], 90)
+        series.keep(
+            scheduled.layout,
+            now - datetime.timedelta(days=days),
+            "running",
+            None,
+            [{"metric": "disk_used_bytes", "subject": mount, "value": value}],
+            90,
+        )
+
     for day in range(7):
         used(7 - day, day * free_bytes / 100)
     assert attention.days_left(scheduled.layout, now) == {}
@@ -223,9 +242,18 @@ def test_jobs_that_do_not_get_on_are_found(serving):
 
 @pytest.mark.parametrize("unit", ["", "shop.service"])
 def test_an_adopted_service_that_is_down_is_an_incident_though_it_has_no_release(host, monkeypatch, unit):
-    shop = adopted_service.AdoptedService(host.layout, {
-        "name": "shop", "manager": "adopted", "unit": unit, "port": free_port(), "host": "127.0.0.1",
-        "env_file": host.layout.env_file, "console_log": ""})
+    shop = adopted_service.AdoptedService(
+        host.layout,
+        {
+            "name": "shop",
+            "manager": "adopted",
+            "unit": unit,
+            "port": free_port(),
+            "host": "127.0.0.1",
+            "env_file": host.layout.env_file,
+            "console_log": "",
+        },
+    )
     monkeypatch.setattr(sampling.service_registry, "load", lambda _layout, _name: shop)
     monkeypatch.setattr(adopted_service.systemd, "show", lambda _unit: {"status": "failed", "pid": None, "restarts": 3, "uptime": 0})
     found = sampling.service(host.layout, sampling.Request("shop", [], {}, (), 300, 90), sleep=lambda _seconds: None)

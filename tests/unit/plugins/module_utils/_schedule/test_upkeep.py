@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The jobs weekly, monthly and quarterly: the same steps as the playbook maintenance, by the program that the timer starts."""
+
 from __future__ import annotations
 
 import os

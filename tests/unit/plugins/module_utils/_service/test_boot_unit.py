@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a reboot starts: exactly one instance, at whatever moment it comes. Real processes and HAProxy; systemd is stood in for."""
+
 from __future__ import annotations
 
 import contextlib
@@ -42,9 +43,23 @@ class Machine:
         """Save the definition, as the module does."""
         given = {"host": "127.0.0.1", "user": None, "environment": None, "manager": "systemd", "stop_timeout": HANG, **options}
         if proxied:
-            given.update({"proxy_port": self.public, "standby_port": self.standby, "application_state": "exclusive", "drain_timeout": HANG,
-                          "drain_force": False, "job_programs": [], "proxy_host": "127.0.0.1", "proxy_url": None, "proxy_certificate": None,
-                          "proxy_max_body": 1000, "proxy_max_connections": 50, "proxy_timeout": 60, **options})
+            given.update(
+                {
+                    "proxy_port": self.public,
+                    "standby_port": self.standby,
+                    "application_state": "exclusive",
+                    "drain_timeout": HANG,
+                    "drain_force": False,
+                    "job_programs": [],
+                    "proxy_host": "127.0.0.1",
+                    "proxy_url": None,
+                    "proxy_certificate": None,
+                    "proxy_max_body": 1000,
+                    "proxy_max_connections": 50,
+                    "proxy_timeout": 60,
+                    **options,
+                }
+            )
         service = service_registry.service_for(self.host.layout, definition.build_spec(self.host.layout, self.host.params(**given)))
         old = redefinition.saved(self.host.layout, "mobius")
         redefinition.refuse_loss(old, service)
@@ -64,9 +79,11 @@ class Machine:
 
     def answers(self):
         """The release that answers through the proxy."""
+
         def ask():
             with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{self.public}/health", timeout=HANG) as answer:
                 return json.load(answer)["release"]
+
         return wait_until(ask, what="the proxy answers")
 
     def unit(self, port):
@@ -134,6 +151,7 @@ def kill_at(monkeypatch, moment):
             if left[0] < 0:
                 raise Killed
             return function(*words, **options)
+
         return call
 
     for owner, name in ((core_systemd, "systemctl"), (fs, "write_text"), (fs, "atomic_symlink"), (haproxy.Proxy, "tell")):

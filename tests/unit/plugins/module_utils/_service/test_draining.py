@@ -1,4 +1,5 @@
 """Work is waited for before an instance is stopped; new renders wait meanwhile; what is cut is told."""
+
 from __future__ import annotations
 
 import time
@@ -38,8 +39,9 @@ class Busy:
 def clock(monkeypatch):
     """A time that passes by a second with each look."""
     now = [100.0]
-    monkeypatch.setattr(draining, "time", types.SimpleNamespace(
-        monotonic=lambda: now[0], sleep=lambda _seconds: now.__setitem__(0, now[0] + 1)))
+    monkeypatch.setattr(
+        draining, "time", types.SimpleNamespace(monotonic=lambda: now[0], sleep=lambda _seconds: now.__setitem__(0, now[0] + 1))
+    )
     return now
 
 
@@ -53,8 +55,9 @@ def rest(service):
     return draining.rest(service, service, draining.of_definition(service))
 
 
-@pytest.mark.parametrize("work, words", [
-    (Work(1), "1 long requests and 0 renders"), (Work(0, ("a", "b")), r"0 long requests and 2 renders \(a, b\)")])
+@pytest.mark.parametrize(
+    "work, words", [(Work(1), "1 long requests and 0 renders"), (Work(0, ("a", "b")), r"0 long requests and 2 renders \(a, b\)")]
+)
 def test_work_that_does_not_end_is_not_cut(monkeypatch, work, words):
     works_on(monkeypatch, work)
     with pytest.raises(StateError, match=rf"come to rest within 0\.1 s, found {words}\. Try again later, raise mobius_drain_timeout"):
@@ -120,6 +123,7 @@ def test_a_proxy_that_does_not_hold_holds_nobody(monkeypatch):
 
     def refuse(*_words):
         raise ServiceError("the proxy", "to take it", "nothing")
+
     service.proxy.hold = refuse
     with pytest.raises(ServiceError), draining.held(service, service, 5, draining.Drain(time.monotonic(), False)):
         pytest.fail("nothing is held")

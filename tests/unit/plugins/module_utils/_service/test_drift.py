@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Which settings and secrets a running process does not have yet."""
+
 from __future__ import annotations
 
 import os
@@ -42,9 +43,9 @@ def test_a_service_that_was_just_started_has_everything(host, secret):
 
 def test_changed_new_and_removed_secrets_are_named_until_the_restart(host):
     host.live("r1")
-    dotenv(host, "MOBIUS_API_KEYS=first-key\nKEPT=\"kept value\"\nGONE=removed-value\n")
+    dotenv(host, 'MOBIUS_API_KEYS=first-key\nKEPT="kept value"\nGONE=removed-value\n')
     service = host.serve()
-    dotenv(host, "MOBIUS_API_KEYS=rotated-key\nKEPT=\"kept value\"\nNEW=new-value\n")
+    dotenv(host, 'MOBIUS_API_KEYS=rotated-key\nKEPT="kept value"\nNEW=new-value\n')
     assert service.restart_needed() == ["GONE", "MOBIUS_API_KEYS", "NEW"]
     service.restart()
     assert service.restart_needed() == []
@@ -130,7 +131,7 @@ def test_an_environment_that_cannot_be_read_is_unknown(host, monkeypatch):
 def test_the_environment_of_a_process():
     found = processes.environment(os.getpid())
     assert found and found.get("PATH")
-    assert processes.environment(2 ** 22 + 1) is None
+    assert processes.environment(2**22 + 1) is None
 
 
 @pytest.fixture
@@ -198,8 +199,11 @@ def test_a_unit_of_an_earlier_version_is_replaced_and_the_service_goes_on_until_
     host.live("r1")
     dotenv(host, 'KEY="value" # comment\n')
     old = host.service(manager="systemd")
-    text = re.sub(r"ExecStart=.*", lambda _match: f"EnvironmentFile=-{host.layout.env_file}\nExecStart="
-                  + core_systemd.command_line(old.spec["command"]), unit_file.render(old.spec))
+    text = re.sub(
+        r"ExecStart=.*",
+        lambda _match: f"EnvironmentFile=-{host.layout.env_file}\nExecStart=" + core_systemd.command_line(old.spec["command"]),
+        unit_file.render(old.spec),
+    )
     fs.write_text(os.path.join(systemd.units, old.unit), text)
     shutil.rmtree(host.layout.path("lib"))
     systemd.do("start", old.unit)

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The program that gives a service under systemd its ``.env``: that it is in place, and that its user may read the file."""
+
 from __future__ import annotations
 
 import os
@@ -50,8 +51,14 @@ def test_the_program_is_put_in_place_and_replaced_when_it_is_another(host, spec)
 
 def test_the_program_needs_nothing_of_this_collection(host, spec):
     env_start.prepare(spec)
-    done = subprocess.run([sys.executable, "-I", "-S", program(host), os.devnull + "x", "", sys.executable, "-c", "print(1)"],
-                          cwd="/", env={}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", program(host), os.devnull + "x", "", sys.executable, "-c", "print(1)"],
+        cwd="/",
+        env={},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.stdout, done.stderr) == ("1\n", "")
 
 
@@ -85,8 +92,20 @@ def read_as_user(spec):
     """Start the command as the service's user."""
     open_folders(spec["env_file"])
     account = pwd.getpwnam(spec["user"])
-    return subprocess.run(["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups",
-                           *env_start.argv({**spec, "command": ["env"]})], cwd="/", env=PATH, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [
+            "setpriv",
+            f"--reuid={account.pw_uid}",
+            f"--regid={account.pw_gid}",
+            "--clear-groups",
+            *env_start.argv({**spec, "command": ["env"]}),
+        ],
+        cwd="/",
+        env=PATH,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @as_root

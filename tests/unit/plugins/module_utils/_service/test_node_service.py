@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A supervised service: real processes that are killed, crash, ignore SIGTERM, and leave children."""
+
 from __future__ import annotations
 
 import contextlib
@@ -72,8 +73,12 @@ def test_its_console_is_a_file_of_its_own(host, tmp_path, kind, wait_until):
     console = service.spec["console_log"]
     stranger.write_text("root:secret\n")
     os.makedirs(os.path.dirname(console), exist_ok=True)
-    {"link": lambda: os.symlink(stranger, console), "name": lambda: os.link(stranger, console),
-     "pipe": lambda: os.mkfifo(console), "folder": lambda: os.mkdir(console)}[kind]()
+    {
+        "link": lambda: os.symlink(stranger, console),
+        "name": lambda: os.link(stranger, console),
+        "pipe": lambda: os.mkfifo(console),
+        "folder": lambda: os.mkdir(console),
+    }[kind]()
     assert service.evidence() == []
     service.start()
     wait_until(lambda: service.evidence() and "starts with key" in service.evidence()[0])
@@ -299,8 +304,7 @@ def test_managers(host, monkeypatch):
     assert isinstance(service_registry.service_for(host.layout, {"name": "a", "manager": "systemd"}), systemd_service.SystemdService)
 
 
-@pytest.mark.parametrize("code, text", [(0, "status 0"), (3, "status 3"), (-9, "SIGKILL"), (-15, "SIGTERM"),
-                                        (-63, "signal 63")])
+@pytest.mark.parametrize("code, text", [(0, "status 0"), (3, "status 3"), (-9, "SIGKILL"), (-15, "SIGTERM"), (-63, "signal 63")])
 def test_exits_in_words(code, text):
     with contextlib.suppress(ValueError):
         text = signal.Signals(-code).name if code < 0 else text

@@ -1,4 +1,5 @@
 """What an instance works on: its programs by the ids of their renders, and what the application says of its queue."""
+
 from __future__ import annotations
 
 import json
@@ -42,10 +43,19 @@ def started(process):
 @pytest.fixture
 def service(tmp_path, process):
     """A service of one instance."""
+
     def status():
         return {"pid": process.pid}
-    return types.SimpleNamespace(spec={"job_programs": []}, folder=str(tmp_path), status=status, port=1, name="mobius",
-                                 requests=lambda _port: [], direct=lambda checks, _port: checks)
+
+    return types.SimpleNamespace(
+        spec={"job_programs": []},
+        folder=str(tmp_path),
+        status=status,
+        port=1,
+        name="mobius",
+        requests=lambda _port: [],
+        direct=lambda checks, _port: checks,
+    )
 
 
 def test_a_render_is_named_by_its_id_once_whatever_works_on_it(service, started):
@@ -64,13 +74,16 @@ def test_one_that_does_not_run_works_on_nothing(service, started):
     assert not ongoing_work.of(service, service)
 
 
-@pytest.mark.parametrize("answer, jobs, names", [
-    ({"jobs": [{"id": "a", "status": "queued"}, {"id": "b", "status": "completed"}]}, "jobs[?status != 'completed'].id", ("a",)),
-    ({"queue": 2}, "queue", ("queued 1", "queued 2")),
-    ({"queue": 0}, "queue", ()),
-    ({"queue": "none"}, "queue", ("some, for the busy check found neither a number nor a list",)),
-    ({"other": 1}, "queue", ("some, for the busy check found neither a number nor a list",)),
-])
+@pytest.mark.parametrize(
+    "answer, jobs, names",
+    [
+        ({"jobs": [{"id": "a", "status": "queued"}, {"id": "b", "status": "completed"}]}, "jobs[?status != 'completed'].id", ("a",)),
+        ({"queue": 2}, "queue", ("queued 1", "queued 2")),
+        ({"queue": 0}, "queue", ()),
+        ({"queue": "none"}, "queue", ("some, for the busy check found neither a number nor a list",)),
+        ({"other": 1}, "queue", ("some, for the busy check found neither a number nor a list",)),
+    ],
+)
 def test_the_application_is_asked_for_what_no_process_shows(service, web, answer, jobs, names):
     web.answers["/api/jobs"] = (200, json.dumps(answer))
     check = ongoing_work.normalize({"url": f"{web.base}/api/jobs", "jobs": jobs}, {}, {"X-Key": "secret"})
@@ -96,13 +109,17 @@ def test_one_that_does_not_answer_counts_as_busy(service, web):
     web.answers["/api/jobs"] = (500, "no")
     ongoing_work.save_check(service, ongoing_work.normalize({"url": f"{web.base}/api/jobs", "jobs": "queue"}, {}, {}))
     assert str(ongoing_work.of(service, service)) == (
-        "0 long requests and 1 renders (some, for the busy check failed: status 500 instead of 200)")
+        "0 long requests and 1 renders (some, for the busy check failed: status 500 instead of 200)"
+    )
 
 
-@pytest.mark.parametrize("given, words", [
-    ({"url": "http://127.0.0.1/"}, "busy_check: expected jobs, a JMESPath expression .*, found none. Correct mobius_busy_check"),
-    ({"url": "http://127.0.0.1/", "jobs": "a["}, r"busy_check, a\[: expected a JMESPath expression"),
-])
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ({"url": "http://127.0.0.1/"}, "busy_check: expected jobs, a JMESPath expression .*, found none. Correct mobius_busy_check"),
+        ({"url": "http://127.0.0.1/", "jobs": "a["}, r"busy_check, a\[: expected a JMESPath expression"),
+    ],
+)
 def test_mistakes_in_the_question(given, words):
     with pytest.raises(InputError, match=words):
         ongoing_work.normalize(given, {}, {})
@@ -119,4 +136,5 @@ def test_what_is_cut_as_a_sentence():
     assert ongoing_work.lost(Work(1).facts()) == "Work was cut: 1 long requests and 0 renders."
     many = Work(0, tuple(str(number) for number in range(12)))
     assert ongoing_work.lost(many.facts()) == (
-        "Work was cut: 0 long requests and 12 renders (0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more). Ask for the renders again.")
+        "Work was cut: 0 long requests and 12 renders (0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more). Ask for the renders again."
+    )

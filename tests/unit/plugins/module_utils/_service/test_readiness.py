@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Why a release does not become ready, as the message says it: real Node programs that fail in the ways applications do."""
+
 from __future__ import annotations
 
 import json
@@ -48,32 +49,58 @@ def refusal(host, files, timeout=HANG, secret_headers=None, **options):
 
 
 ENDED = [
-    ("syntax error", {"src/api/index.js": "const fine = 1;\nconst broken = ;\n"},
-     "SyntaxError: Unexpected token ';' (src/api/index.js:2)"),
-    ("syntax error in a module", {"package.json": '{"type": "module"}', "src/api/index.js": "import './other.js';\n",
-                                  "src/api/other.js": "\n\nlet a = ;\n"},
-     "SyntaxError: Unexpected token ';' (src/api/other.js:3)"),
-    ("missing file", {"src/api/index.js": "\nrequire('./nowhere');\n"},
-     "Error: Cannot find module './nowhere' (src/api/index.js:2:1)"),
-    ("missing package", {"package.json": '{"type": "module"}', "src/api/index.js": "import 'left-pad';\n"},
-     "Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'left-pad' imported from src/api/index.js"),
-    ("throws at start", {"src/api/index.js": "require('../lib/settings.js').load();\n",
-                         "src/lib/settings.js": "exports.load = () => {\n  throw new TypeError('no such setting: RENDERER');\n};\n"},
-     "TypeError: no such setting: RENDERER (src/lib/settings.js:2:9)"),
-    ("throws in a package", {"src/api/index.js": "\nrequire('pg').connect();\n",
-                             "node_modules/pg/index.js": "exports.connect = () => { throw new Error('password missing'); };\n"},
-     "Error: password missing (src/api/index.js:2:15)"),
-    ("rejects", {"src/api/index.js": "async function start() {\n  throw new Error('no database');\n}\nstart();\n"},
-     "Error: no database (src/api/index.js:2:9)"),
-    ("logs its error in one line", {"src/api/index.js": "try {\n  throw new RangeError('too many\\nworkers');\n} catch (error) {\n"
-                                    "  console.error('2026-01-01 ERROR ' + error.stack.replace(/\\s*\\n\\s*/g, ' | '));\n"
-                                    "  process.exit(1);\n}\n"},
-     "RangeError: too many | workers (src/api/index.js:2:9)"),
-    ("says why and ends", {"src/api/index.js": "console.log('starting');\nconsole.error('ERROR: MOBIUS_API_KEYS must be set');\n"
-                           "process.exit(1);\n"},
-     "ERROR: MOBIUS_API_KEYS must be set"),
-    ("handled another error before", {"src/api/index.js": "console.error(new Error('cache is cold'));\nnull.x;\n"},
-     "TypeError: Cannot read properties of null (reading 'x') (src/api/index.js:2:6)"),
+    ("syntax error", {"src/api/index.js": "const fine = 1;\nconst broken = ;\n"}, "SyntaxError: Unexpected token ';' (src/api/index.js:2)"),
+    (
+        "syntax error in a module",
+        {"package.json": '{"type": "module"}', "src/api/index.js": "import './other.js';\n", "src/api/other.js": "\n\nlet a = ;\n"},
+        "SyntaxError: Unexpected token ';' (src/api/other.js:3)",
+    ),
+    ("missing file", {"src/api/index.js": "\nrequire('./nowhere');\n"}, "Error: Cannot find module './nowhere' (src/api/index.js:2:1)"),
+    (
+        "missing package",
+        {"package.json": '{"type": "module"}', "src/api/index.js": "import 'left-pad';\n"},
+        "Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'left-pad' imported from src/api/index.js",
+    ),
+    (
+        "throws at start",
+        {
+            "src/api/index.js": "require('../lib/settings.js').load();\n",
+            "src/lib/settings.js": "exports.load = () => {\n  throw new TypeError('no such setting: RENDERER');\n};\n",
+        },
+        "TypeError: no such setting: RENDERER (src/lib/settings.js:2:9)",
+    ),
+    (
+        "throws in a package",
+        {
+            "src/api/index.js": "\nrequire('pg').connect();\n",
+            "node_modules/pg/index.js": "exports.connect = () => { throw new Error('password missing'); };\n",
+        },
+        "Error: password missing (src/api/index.js:2:15)",
+    ),
+    (
+        "rejects",
+        {"src/api/index.js": "async function start() {\n  throw new Error('no database');\n}\nstart();\n"},
+        "Error: no database (src/api/index.js:2:9)",
+    ),
+    (
+        "logs its error in one line",
+        {
+            "src/api/index.js": "try {\n  throw new RangeError('too many\\nworkers');\n} catch (error) {\n"
+            "  console.error('2026-01-01 ERROR ' + error.stack.replace(/\\s*\\n\\s*/g, ' | '));\n"
+            "  process.exit(1);\n}\n"
+        },
+        "RangeError: too many | workers (src/api/index.js:2:9)",
+    ),
+    (
+        "says why and ends",
+        {"src/api/index.js": "console.log('starting');\nconsole.error('ERROR: MOBIUS_API_KEYS must be set');\nprocess.exit(1);\n"},
+        "ERROR: MOBIUS_API_KEYS must be set",
+    ),
+    (
+        "handled another error before",
+        {"src/api/index.js": "console.error(new Error('cache is cold'));\nnull.x;\n"},
+        "TypeError: Cannot read properties of null (reading 'x') (src/api/index.js:2:6)",
+    ),
 ]
 
 
@@ -84,18 +111,43 @@ def test_the_exception_of_a_process_that_ended_comes_first_with_its_place_in_the
 
 
 ANSWERS = [
-    ("origin", 403, '{"error":"CORS origin not allowed"}', "health: status 403 instead of 200 (CORS origin not allowed)",
-     f"The checks send the Origin of mobius_check_origin ({ORIGIN}): put it into MOBIUS_CORS_ORIGINS"),
-    ("origin in plain text", 403, "CORS origin not allowed\n", "status 403 instead of 200 (CORS origin not allowed)",
-     "MOBIUS_CORS_ORIGINS"),
+    (
+        "origin",
+        403,
+        '{"error":"CORS origin not allowed"}',
+        "health: status 403 instead of 200 (CORS origin not allowed)",
+        f"The checks send the Origin of mobius_check_origin ({ORIGIN}): put it into MOBIUS_CORS_ORIGINS",
+    ),
+    (
+        "origin in plain text",
+        403,
+        "CORS origin not allowed\n",
+        "status 403 instead of 200 (CORS origin not allowed)",
+        "MOBIUS_CORS_ORIGINS",
+    ),
     ("no key", 401, '{"error":"Unauthorized"}', "status 401 instead of 200 (Unauthorized)", "set mobius_check_secret_headers"),
-    ("wrong key", 403, '{"error":"the API key is not valid"}', "status 403 instead of 200 (the API key is not valid)",
-     "set mobius_check_secret_headers"),
+    (
+        "wrong key",
+        403,
+        '{"error":"the API key is not valid"}',
+        "status 403 instead of 200 (the API key is not valid)",
+        "set mobius_check_secret_headers",
+    ),
     ("another refusal", 403, '{"error":"closed today"}', "status 403 instead of 200 (closed today)", "Its last lines are"),
-    ("broken", 500, '{"status":"failing","database":"locked"}', 'status 500 instead of 200 ({"status":"failing","database":"locked"})',
-     "Its last lines are"),
-    ("a page", 502, "<!DOCTYPE html><head><title>x</title></head><body><pre>Cannot\n GET /health</pre></body>",
-     "status 502 instead of 200 (Cannot GET /health)", "Its last lines are"),
+    (
+        "broken",
+        500,
+        '{"status":"failing","database":"locked"}',
+        'status 500 instead of 200 ({"status":"failing","database":"locked"})',
+        "Its last lines are",
+    ),
+    (
+        "a page",
+        502,
+        "<!DOCTYPE html><head><title>x</title></head><body><pre>Cannot\n GET /health</pre></body>",
+        "status 502 instead of 200 (Cannot GET /health)",
+        "Its last lines are",
+    ),
     ("hostile", 500, "\x1b[2J\x00 down\r\n" + "x" * 5000, "status 500 instead of 200 ([2J down xxx", "Its last lines are"),
 ]
 

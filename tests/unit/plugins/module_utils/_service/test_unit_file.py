@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Unit files, held against systemd's own verifier where it is installed."""
+
 from __future__ import annotations
 
 import os
@@ -16,16 +17,24 @@ from ansible_collections.mobius.ops.plugins.module_utils._core.errors import Inp
 from ansible_collections.mobius.ops.plugins.module_utils._service import definition, unit_file
 
 #: In continuous integration these tests fail without the tool, instead of being left out unseen.
-needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze") and not os.environ.get("CI"),
-                                   reason="systemd-analyze is not installed")
+needs_systemd = pytest.mark.skipif(
+    not shutil.which("systemd-analyze") and not os.environ.get("CI"), reason="systemd-analyze is not installed"
+)
 LIMITS = {"memory_max": "4G", "cpu_quota": "150%", "cpu_weight": "50", "io_weight": "50", "tasks_max": "512"}
 
 
 @pytest.fixture
 def spec(host):
     """A definition whose every text has something to quote."""
-    options = host.params(command=[sys.executable, "-c", 'print("a $HOME 100% \\ b")'], host="127.0.0.1", user="daemon",
-                          stop_timeout=1, restart_window=60, **LIMITS, environment={"TOKEN_FORMAT": 'a$b "q" 5% \\', "PLAIN": 1})
+    options = host.params(
+        command=[sys.executable, "-c", 'print("a $HOME 100% \\ b")'],
+        host="127.0.0.1",
+        user="daemon",
+        stop_timeout=1,
+        restart_window=60,
+        **LIMITS,
+        environment={"TOKEN_FORMAT": 'a$b "q" 5% \\', "PLAIN": 1},
+    )
     return definition.build_spec(host.layout, options)
 
 
@@ -44,8 +53,7 @@ def test_each_option_has_its_line(host, spec):
     assert lines(text, "StandardOutput") == ["journal"]
     assert lines(text, "RestartSec") == ["0.05"] and lines(text, "TimeoutStopSec") == ["1"]
     assert lines(text, "StartLimitBurst") == ["3"] and lines(text, "StartLimitIntervalSec") == ["60"]
-    assert lines(text, "ReadWritePaths") == [f'"{host.layout.component(name)}"' for name in
-                                             ("uploads", "database", "generated", "logs")]
+    assert lines(text, "ReadWritePaths") == [f'"{host.layout.component(name)}"' for name in ("uploads", "database", "generated", "logs")]
     assert lines(text, "ProtectSystem") == ["strict"] and lines(text, "KillMode") == ["mixed"]
 
 
@@ -70,13 +78,16 @@ def test_limits_of_the_render_work(spec):
     assert found == {"MemoryMax": ["4G"], "CPUQuota": ["150%"], "CPUWeight": ["50"], "IOWeight": ["50"], "TasksMax": ["512"]}
 
 
-@pytest.mark.parametrize(("name", "good", "bad"), [
-    ("memory_max", ["4G", "1.5G", "50%", "infinity", "1000000"], ["4GB", "lots", "-1"]),
-    ("cpu_quota", ["20%", "150%", "12.5%"], ["2", "0%", "50 %", "50%\nUser=root"]),
-    ("cpu_weight", ["1", "10000", 50], ["0", "10001", "idle"]),
-    ("io_weight", ["1", "10000"], ["0", "10001"]),
-    ("tasks_max", ["512", "infinity", "20%", 64], ["0", "-5", "many"]),
-])
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("memory_max", ["4G", "1.5G", "50%", "infinity", "1000000"], ["4GB", "lots", "-1"]),
+        ("cpu_quota", ["20%", "150%", "12.5%"], ["2", "0%", "50 %", "50%\nUser=root"]),
+        ("cpu_weight", ["1", "10000", 50], ["0", "10001", "idle"]),
+        ("io_weight", ["1", "10000"], ["0", "10001"]),
+        ("tasks_max", ["512", "infinity", "20%", 64], ["0", "-5", "many"]),
+    ],
+)
 def test_a_limit_that_systemd_would_not_take_is_refused(name, good, bad):
     for text in good:
         assert unit_file.limits({name: text}) == {name: str(text)}
@@ -101,8 +112,13 @@ def test_an_environment_is_taken_literally(spec):
 
 def test_folders_are_taken_literally(spec):
     root = "/srv/100%/mo bius"
-    changed = {**spec, "working_dir": root + "/current", "app": root + "/a:b/app", "env_file": root + "/shared/config/.env",
-               "writable": [root + "/$out"]}
+    changed = {
+        **spec,
+        "working_dir": root + "/current",
+        "app": root + "/a:b/app",
+        "env_file": root + "/shared/config/.env",
+        "writable": [root + "/$out"],
+    }
     text = unit_file.render(changed)
     assert lines(text, "ReadWritePaths") == ['"/srv/100%%/mo bius/$out"']
     assert lines(text, "WorkingDirectory") == ["/srv/100%%/mo bius/a:b/app"]

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Where an application tried to write, in what Node 20 and sharp 0.35 printed (``recorded/writes``), and in what they print now."""
+
 from __future__ import annotations
 
 import os
@@ -16,8 +17,23 @@ from ansible_collections.mobius.ops.plugins.module_utils._target import shared_f
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "writes"
 #: Where the writes of both recordings go; what is only read is not among them.
-FOLDERS = ["reports", "", "cache", "src/api", "previews", "previews2", "thumbs", "moved", "copies", "messages", "pino", "pictures",
-           "pictures2", "incoming", "incoming2"]
+FOLDERS = [
+    "reports",
+    "",
+    "cache",
+    "src/api",
+    "previews",
+    "previews2",
+    "thumbs",
+    "moved",
+    "copies",
+    "messages",
+    "pino",
+    "pictures",
+    "pictures2",
+    "incoming",
+    "incoming2",
+]
 
 
 @pytest.fixture
@@ -30,8 +46,7 @@ def release(tmp_path):
 
 
 def found(text, release, entries=None, shared=()):
-    return write_attempts.findings(text, node_exceptions.Place(["/srv/app", release]), release,
-                                    shared_folders.normalize(entries), shared)
+    return write_attempts.findings(text, node_exceptions.Place(["/srv/app", release]), release, shared_folders.normalize(entries), shared)
 
 
 def failed(path, error="EACCES", words="permission denied", call="open"):
@@ -46,13 +61,16 @@ def test_every_recorded_write_is_found_and_no_read(name, release, monkeypatch):
     assert not any("nothing" in one["message"] or "local.json" in one["message"] for one in findings)
 
 
-@pytest.mark.parametrize("path, line", [
-    ("cache/a/b.json", "- {path: cache, component: generated, folder: .cache}"),
-    ("/srv/app/user-uploads/x.png", "- {path: user-uploads, component: uploads, folder: .user-uploads}"),
-    ("src/api/sessions/1.json", "- {path: src/api/sessions, component: database, folder: .src-api-sessions}"),
-    ("my files/x", '- {path: "my files", component: generated, folder: ".my files"}'),
-    ("audit/log/x", "- {path: audit, component: generated, folder: .audit}"),
-])
+@pytest.mark.parametrize(
+    "path, line",
+    [
+        ("cache/a/b.json", "- {path: cache, component: generated, folder: .cache}"),
+        ("/srv/app/user-uploads/x.png", "- {path: user-uploads, component: uploads, folder: .user-uploads}"),
+        ("src/api/sessions/1.json", "- {path: src/api/sessions, component: database, folder: .src-api-sessions}"),
+        ("my files/x", '- {path: "my files", component: generated, folder: ".my files"}'),
+        ("audit/log/x", "- {path: audit, component: generated, folder: .audit}"),
+    ],
+)
 def test_the_line_to_paste_is_accepted_beside_the_default(path, line, release):
     (one,) = found(failed(path, "ENOENT", "no such file or directory"), release)
     assert one["line"] == line and one["message"].endswith(line) and "mobius_shared_folders" in one["message"]
@@ -67,8 +85,9 @@ def test_without_another_folder_of_the_component_the_line_is_short(release):
     assert one["line"] == "- {path: cache, component: generated}"
 
 
-@pytest.mark.parametrize("path", ["top.json", "src/api/state.json", "src/new/x", "node_modules/.cache/x", "/var/cache/app/x",
-                                  "../elsewhere/x"])
+@pytest.mark.parametrize(
+    "path", ["top.json", "src/api/state.json", "src/new/x", "node_modules/.cache/x", "/var/cache/app/x", "../elsewhere/x"]
+)
 def test_what_cannot_become_a_shared_folder_has_no_line(path, release):
     if path == "src/new/x":
         Path(release, "src/new").mkdir()
@@ -106,8 +125,17 @@ def test_hostile_paths_are_printable_and_short(path, release):
         assert one["message"].isprintable() and len(one["message"]) < 1000
 
 
-@pytest.mark.parametrize("text", ["EACCES: " * 40_000, "x: " * 80_000 + ": unable to open for write", "\n" * 250_000, "'" * 250_000,
-                                  failed("a/b") + "\n \t" * 80_000, ": unable to open for write\nunix error: Permission denied\n" * 4000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "EACCES: " * 40_000,
+        "x: " * 80_000 + ": unable to open for write",
+        "\n" * 250_000,
+        "'" * 250_000,
+        failed("a/b") + "\n \t" * 80_000,
+        ": unable to open for write\nunix error: Permission denied\n" * 4000,
+    ],
+)
 def test_hostile_output_is_read_to_its_end(text, release):
     """The expressions go through it once: one that does not would not come back."""
     found(text, release)
@@ -122,14 +150,17 @@ def test_findings_of_several_looks_are_joined():
 @pytest.mark.skipif(not shutil.which("node"), reason="needs node")
 def test_a_service_that_writes_elsewhere_is_found_by_what_it_prints(host, wait_until):
     host.live("r1")
-    fs.write_text(os.path.join(host.layout.release("r1"), "index.js"), """
+    fs.write_text(
+        os.path.join(host.layout.release("r1"), "index.js"),
+        """
 const fs = require('fs');
 console.error('of the run before');
 fs.writeFile(process.cwd() + '/reports/' + process.env.NAME, 'x', (error) => console.error(error));
 fs.readFile('settings/none.json', 'utf8', (error) => console.error('no settings'));
 try { fs.mkdirSync('previews/today'); } catch (error) { console.error(error.stack); }
 require('http').createServer().listen(process.env.PORT, '127.0.0.1');
-""")
+""",
+    )
     for name in ("first", "second"):  # what was printed before the last start does not count
         service = host.service(command=["node", "index.js"], environment={"NAME": name})
         service.start()

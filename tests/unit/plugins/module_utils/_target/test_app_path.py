@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The application sees every release in the same folder, so that absolute paths that it has stored stay valid."""
+
 from __future__ import annotations
 
 import json
@@ -17,7 +18,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._service import registr
 from ansible_collections.mobius.ops.plugins.module_utils._target import app_path
 
 #: Stores an absolute path as MOBIUS does, and reads back what the last one has stored; then it stays.
-STORING = '''
+STORING = """
 import json, os, time
 log = lambda **facts: print(json.dumps({"cwd": os.getcwd(), "uid": os.getuid(), **facts}), flush=True)
 try:
@@ -36,7 +37,7 @@ try:
 except OSError as error:
     log(refused=error.strerror)
 time.sleep(86400)
-'''
+"""
 #: Runs a test's code where the kernel allows no mount namespace: as root of a user namespace whose limit of them is used up.
 WITHOUT = ["unshare", "--user", "--map-root-user", "sh", "-c", 'echo 0 > /proc/sys/user/max_mnt_namespaces && exec "$@"', "sh"]
 
@@ -174,7 +175,12 @@ def test_a_mount_that_fails_ends_the_service_and_says_why(host):
 from ansible_collections.mobius.ops.plugins.module_utils._target import app_path
 app_path.enter({host.layout.release("r1")!r}, {host.layout.app + "/none"!r}, {{}})
 """
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
     assert done.returncode == app_path.REFUSED
     assert done.stderr == f"mobius.ops: cannot mount {host.layout.release('r1')} at {host.layout.app}/none: No such file or directory\n"

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The deploy lock: races between real processes, expiry by the kernel's clock, and what may not be taken over."""
+
 from __future__ import annotations
 
 import collections
@@ -57,6 +58,7 @@ def events(lock):
 
 
 # --- races
+
 
 def in_time(deadline):
     """Whether the time of a lock is not up. After that its holder has no right to it any more, so nobody is a double of it."""
@@ -132,6 +134,7 @@ def test_holders_that_are_killed_strand_the_lock_until_its_expiry_only(layout, l
 
 # --- expiry
 
+
 def test_somebody_elses_lock_is_refused_with_all_that_is_known(lock):
     held = lock.hold(wish())["lock"]
     with pytest.raises(StateError) as told:
@@ -140,7 +143,8 @@ def test_somebody_elses_lock_is_refused_with_all_that_is_known(lock):
     assert str(told.value) == (
         f"the deploy lock {lock.folder}: expected nobody to hold it, found that ada on laptop holds it since {held['since']} for "
         f"'deploy of v1'. Wait, for instance with mobius_lock_wait (unless it is renewed it can be taken over at {expires}), or, when "
-        "nobody works there any more: ansible-playbook mobius.ops.force_unlock -e mobius_why=REASON.")
+        "nobody works there any more: ansible-playbook mobius.ops.force_unlock -e mobius_why=REASON."
+    )
     assert told.value.facts["lock"]["token"] == held["token"]
 
 
@@ -204,6 +208,7 @@ def test_after_a_reboot_only_the_time_since_boot_counts(lock, monkeypatch):
 
 # --- waiting, giving back, force
 
+
 @pytest.fixture
 def pauses(monkeypatch):
     """``pauses(act)``: record the pauses of a waiting process. Each calls *act* instead of sleeping, and advances the clock."""
@@ -211,9 +216,15 @@ def pauses(monkeypatch):
 
     def start(act=lambda: None):
         made.clear()
-        monkeypatch.setattr(deploy_lock, "time", types.SimpleNamespace(**{
-            **vars(time), "monotonic": lambda: time.monotonic() + sum(made), "sleep": lambda seconds: made.append(seconds) or act()}))
+        monkeypatch.setattr(
+            deploy_lock,
+            "time",
+            types.SimpleNamespace(
+                **{**vars(time), "monotonic": lambda: time.monotonic() + sum(made), "sleep": lambda seconds: made.append(seconds) or act()}
+            ),
+        )
         return made
+
     return start
 
 
@@ -254,6 +265,7 @@ def test_force_tells_whose_it_was_and_can_be_held_to_one_lock(lock):
 
 # --- processes
 
+
 def test_an_ended_process_is_told_from_one_that_runs_and_from_others_that_cannot_be_judged():
     child = subprocess.Popen(["sleep", "infinity"])
     name = deploy_lock.process_name(child.pid)
@@ -280,6 +292,7 @@ def test_the_same_process_renews_and_a_known_end_is_taken_over_at_once(lock):
 
 # --- damage and faults
 
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"owner": 5}'])
 def test_a_damaged_record_is_nobodys_and_is_not_taken_over(lock, content):
     held = lock.hold(wish())["lock"]
@@ -298,6 +311,7 @@ def test_a_full_disk_gives_nobody_the_lock_and_keeps_nobody_from_giving_it_back(
 
     def full(*_args, **_options):
         raise OSError(errno.ENOSPC, "No space left on device", "f")
+
     with monkeypatch.context() as patch:
         patch.setattr(fs, "atomic_file", full)
         with pytest.raises(OSError):

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The history: one line an event."""
+
 from __future__ import annotations
 
 import json
@@ -59,14 +60,26 @@ def test_the_last_of_a_kind_however_long_ago(host):
     first = history.record(host.layout, "drill", verdict="passed")
     for number in range(3000):
         with open(host.layout.history, "a") as stream:
-            stream.write(json.dumps({"what": "backup", "why": f"of \"what\": \"drill\" {number}"}) + "\n")
+            stream.write(json.dumps({"what": "backup", "why": f'of "what": "drill" {number}'}) + "\n")
     with open(host.layout.history, "a") as stream:
         stream.write('{"what": "drill", "cut sho')
     assert history.last(host.layout, "drill") == first
 
 
-@pytest.mark.parametrize("line", ["", "7", "[]", "{", '{"what": "active"}', '{"when": "soon", "what": "active"}', "[" * 200_000,
-                                  '{"when": "2026-01-01T00:00:00Z", "what": ["active"]}', "\udcff"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "7",
+        "[]",
+        "{",
+        '{"what": "active"}',
+        '{"when": "soon", "what": "active"}',
+        "[" * 200_000,
+        '{"when": "2026-01-01T00:00:00Z", "what": ["active"]}',
+        "\udcff",
+    ],
+)
 def test_lines_that_are_no_events_are_passed_over_and_counted(host, line):
     history.record(host.layout, "active", release="r1", previous="r0")
     with open(host.layout.history, "ab") as stream:

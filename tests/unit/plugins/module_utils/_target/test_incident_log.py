@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What the events of an incident add up to."""
+
 from __future__ import annotations
 
 import datetime
@@ -20,14 +21,21 @@ def at(minutes):
 def record(*events, severity=2, **facts):
     """A record: each event is its minute, its kind and its facts."""
     opened = {"when": at(0), "what": "opened", "who": "ada", "why": "", "title": "Renders fail", "severity": severity, "summary": ""}
-    return {"id": "INC-20261127-1", "env": "production", "opened": at(0), "events": [opened, *(
-        {"who": "ada", "why": "", **more, "when": at(minute), "what": what} for minute, what, more in events)], **facts}
+    return {
+        "id": "INC-20261127-1",
+        "env": "production",
+        "opened": at(0),
+        "events": [opened, *({"who": "ada", "why": "", **more, "when": at(minute), "what": what} for minute, what, more in events)],
+        **facts,
+    }
 
 
 def clocks(told):
     """Name -> minute by which it is due, and minute at which it was done."""
-    return {each.name: ((each.due - NOON).total_seconds() / 60, (each.met - NOON).total_seconds() / 60 if each.met else None)
-            for each in incident_log.clocks(told)}
+    return {
+        each.name: ((each.due - NOON).total_seconds() / 60, (each.met - NOON).total_seconds() / 60 if each.met else None)
+        for each in incident_log.clocks(told)
+    }
 
 
 @pytest.mark.parametrize("severity, minutes", [(1, 15), (2, 60), (3, 240), (4, 1440)])
@@ -58,8 +66,13 @@ def test_the_phases_and_their_clocks():
 
 def test_the_clocks_after_a_rollback():
     told = record((30, "updated", {"reached": ["stability", "report"]}), rollback=at(5))
-    assert clocks(told) == {"stability": (5, 30), "response": (60, 30), "root cause": (65, None), "report": (245, 30),
-                            "prevention": (24 * 60 + 5, None)}
+    assert clocks(told) == {
+        "stability": (5, 30),
+        "response": (60, 30),
+        "root cause": (65, None),
+        "report": (245, 30),
+        "prevention": (24 * 60 + 5, None),
+    }
     over = record((30, "resolved", {}), rollback=at(5))
     assert clocks(over)["prevention"][1] is None, "an end does not find prevention measures"
 
@@ -71,25 +84,35 @@ def test_a_clock_is_late_right_after_its_minute():
     assert not done.overdue(NOON + datetime.timedelta(days=9))
 
 
-@pytest.mark.parametrize("severity, itself, rollback, wanted", [
-    (3, True, None, False), (4, True, None, False), (2, True, None, True), (3, False, None, True), (3, True, at(0), True)])
+@pytest.mark.parametrize(
+    "severity, itself, rollback, wanted",
+    [(3, True, None, False), (4, True, None, False), (2, True, None, True), (3, False, None, True), (3, True, at(0), True)],
+)
 def test_what_is_mild_and_resolved_by_itself_needs_no_review(severity, itself, rollback, wanted):
     told = record((5, "resolved", {"itself": itself}), severity=severity, rollback=rollback)
     assert ("review" in clocks(told)) == wanted
 
 
 def test_reopening_begins_again():
-    told = record((5, "acknowledged", {}), (6, "paged", {"level": 1}), (7, "escalated", {"level": 2}), (9, "resolved", {}),
-                  (60, "reopened", {}))
+    told = record(
+        (5, "acknowledged", {}), (6, "paged", {"level": 1}), (7, "escalated", {"level": 2}), (9, "resolved", {}), (60, "reopened", {})
+    )
     state = incident_log.state(told)
     assert (state.status, state.round, state.acknowledged, state.paged, state.forced) == ("open", 1, None, frozenset(), {})
     assert state.since == NOON + datetime.timedelta(minutes=60) and clocks(told)["response"] == (120, None)
     assert incident_log.state({**told, "events": told["events"][:4]}).forced == {2: NOON + datetime.timedelta(minutes=7)}
 
 
-@pytest.mark.parametrize("change, status", [
-    ({}, "open"), ({"status": "closed"}, "resolved"), ({"opened": None, "status": "done"}, "resolved"),
-    ({"acknowledged": {"when": at(3), "who": "bert"}}, "acknowledged"), ({"opened": "yesterday"}, "open")])
+@pytest.mark.parametrize(
+    "change, status",
+    [
+        ({}, "open"),
+        ({"status": "closed"}, "resolved"),
+        ({"opened": None, "status": "done"}, "resolved"),
+        ({"acknowledged": {"when": at(3), "who": "bert"}}, "acknowledged"),
+        ({"opened": "yesterday"}, "open"),
+    ],
+)
 def test_records_of_an_earlier_version(change, status):
     told = {"id": "INC-1", "title": "old", "severity": 2, "status": "open", "opened": at(0), "opened_by": "ada", **change}
     assert incident_log.state(told).status == status
@@ -104,9 +127,18 @@ def test_an_unknown_severity_counts_as_the_worst(severity):
 
 
 def test_sentences_of_the_timeline():
-    said = [incident_log.sentence({"who": "ada", "why": "", **event}) for event in (
-        {"what": "updated", "done": "restarted", "affected": "renders", "severity": 1, "reached": ["root_cause"], "why": "a leak"},
-        {"what": "paged", "level": 2, "channels": ["anna_phone", "room"]}, {"what": "again", "title": "Renders fail"},
-        {"what": "resolved", "itself": True, "why": "v3 was verified"})]
-    assert said == ["updated by ada: severity 1; affected: renders; done: restarted; reached: root cause; a leak",
-                    "paged: level 2; through anna_phone, room", "occurred again: Renders fail", "resolved by itself: v3 was verified"]
+    said = [
+        incident_log.sentence({"who": "ada", "why": "", **event})
+        for event in (
+            {"what": "updated", "done": "restarted", "affected": "renders", "severity": 1, "reached": ["root_cause"], "why": "a leak"},
+            {"what": "paged", "level": 2, "channels": ["anna_phone", "room"]},
+            {"what": "again", "title": "Renders fail"},
+            {"what": "resolved", "itself": True, "why": "v3 was verified"},
+        )
+    ]
+    assert said == [
+        "updated by ada: severity 1; affected: renders; done: restarted; reached: root cause; a leak",
+        "paged: level 2; through anna_phone, room",
+        "occurred again: Renders fail",
+        "resolved by itself: v3 was verified",
+    ]

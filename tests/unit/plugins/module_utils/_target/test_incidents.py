@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Incident records."""
+
 from __future__ import annotations
 
 import datetime
@@ -21,8 +22,7 @@ def facts(**changes):
     return {"title": "Renders fail", "severity": 2, "env": "production", **changes}
 
 
-@pytest.mark.parametrize("severity, name, minutes", [(1, "critical", 15), (2, "high", 60), (3, "medium", 240),
-                                                     (4, "low", 1440)])
+@pytest.mark.parametrize("severity, name, minutes", [(1, "critical", 15), (2, "high", 60), (3, "medium", 240), (4, "low", 1440)])
 def test_the_runbooks_severities(host, severity, name, minutes):
     record = incidents.open_incident(host.layout, facts(severity=severity))
     assert record["severity_name"] == name and record["escalation"] and record["channel"]
@@ -38,14 +38,28 @@ def test_other_severities_open_nothing(host, severity):
 
 
 def test_the_record_is_on_disk_for_programs_and_for_people(host):
-    record = incidents.open_incident(host.layout, facts(summary="Since 14:00.", release="r2", evidence={
-        "application_log": ["ERROR a", "ERROR b"], "sample": {"ms": 5}, "note": "see above"}))
+    record = incidents.open_incident(
+        host.layout,
+        facts(
+            summary="Since 14:00.",
+            release="r2",
+            evidence={"application_log": ["ERROR a", "ERROR b"], "sample": {"ms": 5}, "note": "see above"},
+        ),
+    )
     assert record["path"] == os.path.join(host.layout.incidents, record["id"] + ".json")
     assert fs.read_json(record["path"]) == record
     with open(record["path"][:-5] + ".md") as stream:
         page = stream.read()
-    for words in (f"# {record['id']}: Renders fail", "Severity 2 (high), open, environment production", "Release: r2",
-                  "Since 14:00.", "## Application log", "ERROR a\nERROR b", '{"ms": 5}', "see above"):
+    for words in (
+        f"# {record['id']}: Renders fail",
+        "Severity 2 (high), open, environment production",
+        "Release: r2",
+        "Since 14:00.",
+        "## Application log",
+        "ERROR a\nERROR b",
+        '{"ms": 5}',
+        "see above",
+    ):
         assert words in page
     assert host.history()[-1]["incident"] == record["id"]
 
@@ -54,12 +68,19 @@ EVIL = "```\n# owned\n<script>alert(1)</script> [a](javascript:b)\x1b[2J\x07\x9b
 
 
 def test_nothing_from_outside_gets_out_of_its_place_in_the_page(host):
-    record = incidents.open_incident(host.layout, facts(
-        title=EVIL, env=EVIL, summary=EVIL, release=EVIL,
-        evidence={EVIL: EVIL, "console": [EVIL, "`````", EVIL], "sample": {"said": EVIL}}))
+    record = incidents.open_incident(
+        host.layout,
+        facts(
+            title=EVIL,
+            env=EVIL,
+            summary=EVIL,
+            release=EVIL,
+            evidence={EVIL: EVIL, "console": [EVIL, "`````", EVIL], "sample": {"said": EVIL}},
+        ),
+    )
     with open(record["path"][:-5] + ".md", encoding="utf-8") as stream:
         page = stream.read()
-    assert not [sign for sign in page if (ord(sign) < 32 and sign != "\n") or 0x7f <= ord(sign) < 0xa0 or sign == "\u202e"]
+    assert not [sign for sign in page if (ord(sign) < 32 and sign != "\n") or 0x7F <= ord(sign) < 0xA0 or sign == "\u202e"]
     fence, outside = "", []
     for line in page.splitlines():
         opens = re.fullmatch(r"`{3,}", line)
@@ -124,8 +145,9 @@ def test_what_was_resolved_by_itself_is_reopened_within_an_hour(host, monkeypatc
 
 
 def resolved(host, **options):
-    return incidents.resolve_by_itself(host.layout, "production", incidents.is_of_release, clock.now() + datetime.timedelta(seconds=1),
-                                       "v3 was verified", **options)
+    return incidents.resolve_by_itself(
+        host.layout, "production", incidents.is_of_release, clock.now() + datetime.timedelta(seconds=1), "v3 was verified", **options
+    )
 
 
 def test_a_cause_that_is_gone_resolves_its_incidents(host):
@@ -168,18 +190,33 @@ def test_hosts_of_a_run_give_the_same_cause_the_same_id(host):
     assert incidents.open_incident(host.layout, wanted)["status"] == "open"
 
 
-OLD = {"title": "Renders fail", "severity": 2, "severity_name": "high", "status": "open", "env": "production", "release": "r2",
-       "summary": "since noon", "opened": "2026-11-20T12:00:00Z", "opened_by": "ada", "respond_by": "2026-11-20T13:00:00Z",
-       "escalation": "x", "channel": "#incidents", "evidence": {"log": ["a"]}}
+OLD = {
+    "title": "Renders fail",
+    "severity": 2,
+    "severity_name": "high",
+    "status": "open",
+    "env": "production",
+    "release": "r2",
+    "summary": "since noon",
+    "opened": "2026-11-20T12:00:00Z",
+    "opened_by": "ada",
+    "respond_by": "2026-11-20T13:00:00Z",
+    "escalation": "x",
+    "channel": "#incidents",
+    "evidence": {"log": ["a"]},
+}
 
 
 def test_a_record_of_an_earlier_version_goes_on_as_events(host):
-    fs.write_json(incident_record.path(host.layout, "INC-20261120-1"), {
-        **OLD, "acknowledged": {"when": "2026-11-20T12:10:00Z", "who": "bert", "why": "mine"}})
+    fs.write_json(
+        incident_record.path(host.layout, "INC-20261120-1"),
+        {**OLD, "acknowledged": {"when": "2026-11-20T12:10:00Z", "who": "bert", "why": "mine"}},
+    )
     changed, record = incidents.change(host.layout, "INC-20261120-1", incident_log.UPDATED, done="restarted")
     assert changed and kinds(record) == ["opened", "acknowledged", "updated"]
     assert {name: record[name] for name in ("title", "severity", "opened", "summary", "env", "evidence")} == {
-        name: OLD[name] for name in ("title", "severity", "opened", "summary", "env", "evidence")}
+        name: OLD[name] for name in ("title", "severity", "opened", "summary", "env", "evidence")
+    }
     assert record["acknowledged"] == {"when": "2026-11-20T12:10:00Z", "who": "bert", "why": "mine"}
     fs.write_json(incident_record.path(host.layout, "INC-20261120-2"), {**OLD, "cause": "renders", "env": "production"})
     assert incidents.open_incident(host.layout, facts(cause="renders", severity=1))["id"] == "INC-20261120-2"
@@ -218,6 +255,7 @@ def test_a_page_that_cannot_be_written_undoes_no_event(host, monkeypatch):
 
     def full(*_words):
         raise OSError(28, "No space left on device")
+
     monkeypatch.setattr(fs, "write_text", full)
     monkeypatch.setattr(fs, "write_json", lambda path, value, mode=0o644, real=fs.atomic_file: _written(real, path, value))
     assert incidents.acknowledge(host.layout, name)[0] and incident_record.read(host.layout, name)["status"] == "acknowledged"
@@ -239,15 +277,25 @@ def test_a_record_has_an_end(host, monkeypatch):
 def test_the_review_is_a_template_that_people_fill_in_once(host):
     name = incidents.open_incident(host.layout, facts(affected="renders", summary="exit 234", reached=["stability"]))["id"]
     incidents.acknowledge(host.layout, name, "on it")
-    incidents.change(host.layout, name, incident_log.UPDATED, why="the encoder was removed", done="encoder installed",
-                     reached=["root_cause"])
+    incidents.change(
+        host.layout, name, incident_log.UPDATED, why="the encoder was removed", done="encoder installed", reached=["root_cause"]
+    )
     incidents.change(host.layout, name, incident_log.RESOLVED, why="renders work")
     path = host.layout.path("incidents", name + ".review.md")
     with open(path, encoding="utf-8") as stream:
         text = stream.read()
-    for words in (f"# Review of {name}: Renders fail", "- Affected: renders", "- Occurred again: 0 times", "exit 234", "acknowledged by",
-                  "- encoder installed", "- renders work", "## Root cause\n\n- the encoder was removed; encoder installed",
-                  "## What went well, what did not\n\n- *To fill in.*", "Measure, who, until when: *To fill in.*"):
+    for words in (
+        f"# Review of {name}: Renders fail",
+        "- Affected: renders",
+        "- Occurred again: 0 times",
+        "exit 234",
+        "acknowledged by",
+        "- encoder installed",
+        "- renders work",
+        "## Root cause\n\n- the encoder was removed; encoder installed",
+        "## What went well, what did not\n\n- *To fill in.*",
+        "Measure, who, until when: *To fill in.*",
+    ):
         assert words in text, (words, text)
     fs.write_text(path, "filled in by a person")
     incidents.change(host.layout, name, incident_log.REOPENED)
@@ -266,12 +314,12 @@ def test_ids_count_up_and_two_at_once_get_two(host, monkeypatch):
         thread.join()
     day = clock.now().strftime("%Y%m%d")
     assert sorted(name for name in os.listdir(host.layout.incidents) if name.endswith(".json")) == sorted(
-        f"INC-{day}-{number}.json" for number in range(1, 9))
+        f"INC-{day}-{number}.json" for number in range(1, 9)
+    )
 
 
 def test_no_secret_is_written(host, secret):
-    incidents.open_incident(host.layout, facts(title=f"key {secret} leaked", summary=secret,
-                                                evidence={"a": [{"b": f"x{secret}y"}]}))
+    incidents.open_incident(host.layout, facts(title=f"key {secret} leaked", summary=secret, evidence={"a": [{"b": f"x{secret}y"}]}))
     assert host.files_with(secret) == []
 
 

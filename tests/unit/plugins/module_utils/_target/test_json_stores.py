@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """JSON stores: a torn one is found before the application overwrites it, and stored paths are corrected with nothing lost."""
+
 from __future__ import annotations
 
 import json
@@ -19,11 +20,13 @@ from ansible_collections.mobius.ops.plugins.module_utils._target import history,
 @pytest.fixture
 def put(host):
     """``put(name, content)``: a store."""
+
     def write(name, content):
         path = os.path.join(host.layout.component("database"), name)
         with open(path, "wb") as stream:
             stream.write(content if isinstance(content, bytes) else json.dumps(content, indent=1).encode())
         return path
+
     return write
 
 
@@ -32,12 +35,15 @@ def read(path):
         return stream.read()
 
 
-@pytest.mark.parametrize("content, words", [
-    (b'{"projects": [{"id": 1}, {"id"', "none: Expecting ':' delimiter"),
-    (b"", "an empty file"),
-    (b"[" * 200_000, "one that is cut"),
-    (b"\xff\xfe", "none: "),
-])
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b'{"projects": [{"id": 1}, {"id"', "none: Expecting ':' delimiter"),
+        (b"", "an empty file"),
+        (b"[" * 200_000, "one that is cut"),
+        (b"\xff\xfe", "none: "),
+    ],
+)
 def test_a_torn_store_is_found(host, put, monkeypatch, content, words):
     monkeypatch.setattr(json_stores, "PATIENCE", 0)
     put("images.json", [])
@@ -51,8 +57,9 @@ def test_a_torn_store_is_found(host, put, monkeypatch, content, words):
 def test_a_store_that_is_just_written_is_waited_for(host, put, monkeypatch):
     path = put("projects.json", b'{"projects"')
     monkeypatch.setattr(json_stores, "PATIENCE", HANG)
-    monkeypatch.setattr(json_stores, "time", types.SimpleNamespace(
-        monotonic=time.monotonic, sleep=lambda _seconds: put("projects.json", {"projects": []})))
+    monkeypatch.setattr(
+        json_stores, "time", types.SimpleNamespace(monotonic=time.monotonic, sleep=lambda _seconds: put("projects.json", {"projects": []}))
+    )
     json_stores.require_whole(host.layout)
     assert json.loads(read(path)) == {"projects": []}
 
@@ -71,17 +78,25 @@ def test_what_is_no_store_is_left_out(host, put, tmp_path):
 
 def test_stored_paths_lead_to_the_folder_that_stays(host, put):
     root, app = host.layout.root, host.layout.app
-    stored = {"a": f"{root}/releases/1.0-aaaaaaaa/data/x.png",
-              "b": [f"{root}/releases/2.0-bbbbbbbb/uploads/ö.png", f"{root}/current/data/y"], "c": f"{root}/releasesx/1",
-              "d": f"see {root}/releases/1.0-aaaaaaaa/data", "e": f"{app}/data/z.png",
-              "f": f"{root}/slots/5001/data/w"}
+    stored = {
+        "a": f"{root}/releases/1.0-aaaaaaaa/data/x.png",
+        "b": [f"{root}/releases/2.0-bbbbbbbb/uploads/ö.png", f"{root}/current/data/y"],
+        "c": f"{root}/releasesx/1",
+        "d": f"see {root}/releases/1.0-aaaaaaaa/data",
+        "e": f"{app}/data/z.png",
+        "f": f"{root}/slots/5001/data/w",
+    }
     path = put("images.json", stored)
     os.chmod(path, 0o640)
     before = read(path)
     assert json_stores.look(host.layout)[0].stale == 4
     assert json_stores.repair(host.layout, app) == {"images.json": 4}
     assert json.loads(read(path)) == {
-        **stored, "a": f"{app}/data/x.png", "b": [f"{app}/uploads/ö.png", f"{app}/data/y"], "f": f"{app}/data/w"}
+        **stored,
+        "a": f"{app}/data/x.png",
+        "b": [f"{app}/uploads/ö.png", f"{app}/data/y"],
+        "f": f"{app}/data/w",
+    }
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o640 and os.stat(path).st_uid == os.getuid()
     event = history.last(host.layout, "paths_corrected")
     assert event["stores"] == {"images.json": 4}

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A record is whole whenever it is read, counts from many threads are right, and no disk can stop the work."""
+
 from __future__ import annotations
 
 import os
@@ -30,7 +31,8 @@ def test_a_record_of_phases(path):
     assert (record["pid"], record["ticks"]) == (os.getpid(), processes.start_ticks(os.getpid()))
     assert [{**phase, "seconds": 0} for phase in record["phases"]] == [
         {"number": 1, "name": "scanning", "bytes": 0, "files": 10, "total_bytes": 0, "total_files": 10, "seconds": 0},
-        {"number": 2, "name": "writing", "bytes": 600, "files": 1, "total_bytes": 1000, "total_files": 2, "seconds": 0}]
+        {"number": 2, "name": "writing", "bytes": 600, "files": 1, "total_bytes": 1000, "total_files": 2, "seconds": 0},
+    ]
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
 

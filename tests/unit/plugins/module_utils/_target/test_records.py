@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Records. Every record damaged in every way: tests/unit/plugins/modules/test_damaged_records.py."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Release records: which release serves, where a rollback goes, what retention removes."""
+
 from __future__ import annotations
 
 import os
@@ -39,8 +40,14 @@ def test_without_releases_nothing_is_live_and_there_is_no_target(host):
 
 
 def test_the_target_is_the_newest_verified_release_older_than_the_live_one(host):
-    for release_id, status in (("r1", "verified"), ("r2", "verified"), ("r3", "failed"), ("r4", "rolled_back"),
-                               ("r5", "active"), ("r6", "prepared")):
+    for release_id, status in (
+        ("r1", "verified"),
+        ("r2", "verified"),
+        ("r3", "failed"),
+        ("r4", "rolled_back"),
+        ("r5", "active"),
+        ("r6", "prepared"),
+    ):
         host.release(release_id, status)
     host.live("r7")
     host.release("r8", "verified")
@@ -205,8 +212,10 @@ def test_only_one_switches_at_a_time(host):
     assert order == ["mine", "other"] and host.store.live() == "r2"
 
 
-STEPS = st.lists(st.one_of(st.tuples(st.just("deploy"), st.integers(0, 4), st.booleans()), st.just(("back", 0, True)),
-                           st.just(("prune", 0, True))), max_size=12)
+STEPS = st.lists(
+    st.one_of(st.tuples(st.just("deploy"), st.integers(0, 4), st.booleans()), st.just(("back", 0, True)), st.just(("prune", 0, True))),
+    max_size=12,
+)
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -226,8 +235,11 @@ def test_in_every_history_the_target_is_verified_older_and_there(host, steps, tm
         if target:
             assert target["status"] == "verified" and target["id"] != live
             assert target["sequence"] < fresh.store.get(live)["sequence"]
-            between = [record for record in fresh.store.all() if record["status"] == "verified"
-                       and target["sequence"] < record["sequence"] < fresh.store.get(live)["sequence"]]
+            between = [
+                record
+                for record in fresh.store.all()
+                if record["status"] == "verified" and target["sequence"] < record["sequence"] < fresh.store.get(live)["sequence"]
+            ]
             assert not between
     sequences = [record["sequence"] for record in fresh.store.all()]
     assert len(sequences) == len(set(sequences))

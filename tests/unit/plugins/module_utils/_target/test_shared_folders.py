@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The folders that all releases share: what may be in the list, where they lie, and that no link leads root astray."""
+
 from __future__ import annotations
 
 import os
@@ -18,8 +19,15 @@ def test_the_default_covers_what_mobius_writes(host):
     found = shared_folders.links(host.layout, shared_folders.load(host.layout))
     below = {path: os.path.relpath(target, host.layout.shared) for path, target in found.items()}
     assert below == {
-        "data": "data", "src/api/uploads": "uploads", "out": "out", "logs": "logs", ".env": "config/.env", "uploads": "uploads/.root",
-        "src/api/saved-matches": "data/.saved-matches", "output": "out/.output"}
+        "data": "data",
+        "src/api/uploads": "uploads",
+        "out": "out",
+        "logs": "logs",
+        ".env": "config/.env",
+        "uploads": "uploads/.root",
+        "src/api/saved-matches": "data/.saved-matches",
+        "output": "out/.output",
+    }
 
 
 def test_the_setting_has_the_same_default():
@@ -27,20 +35,29 @@ def test_the_setting_has_the_same_default():
     assert yaml.safe_load(defaults.read_text())["mobius_shared_folders"] == shared_folders.DEFAULT
 
 
-@pytest.mark.parametrize("entries, words", [
-    ([{"path": "a"}], "entry 1: expected path and component, and if need be folder and create, found path. Correct it"),
-    ([{"path": "a", "component": "logs", "owner": "x"}], "entry 1: expected path and component"),
-    ([{"path": "a", "component": "config"}], "(a): expected one of the components database, uploads, generated, logs, found 'config'"),
-    ([{"path": "../a", "component": "logs"}], "(../a): expected paths below the release"),
-    ([{"path": "/a", "component": "logs"}], "(/a): expected paths below the release"),
-    ([{"path": "a/", "component": "logs"}], "(a/): expected paths below the release"),
-    ([{"path": "a", "component": "logs", "folder": "b/../.."}], "found 'b/../..'"),
-    ([{"path": "a", "component": "logs", "create": ["../../x"]}], "found '../../x'"),
-    ([{"path": "node_modules/x", "component": "logs"}], "(node_modules/x): expected a folder that the application writes to"),
-    ([{"path": "a", "component": "logs"}, {"path": "a", "component": "uploads"}], "expected different paths in the release"),
-    ([{"path": "a/b", "component": "logs"}, {"path": "a", "component": "uploads"}], "none in another one, found a/b and a. Correct one"),
-    ([{"path": "a", "component": "logs"}, {"path": "b", "component": "logs"}], "found logs and logs. Give one of them a folder of its own"),
-])
+@pytest.mark.parametrize(
+    "entries, words",
+    [
+        ([{"path": "a"}], "entry 1: expected path and component, and if need be folder and create, found path. Correct it"),
+        ([{"path": "a", "component": "logs", "owner": "x"}], "entry 1: expected path and component"),
+        ([{"path": "a", "component": "config"}], "(a): expected one of the components database, uploads, generated, logs, found 'config'"),
+        ([{"path": "../a", "component": "logs"}], "(../a): expected paths below the release"),
+        ([{"path": "/a", "component": "logs"}], "(/a): expected paths below the release"),
+        ([{"path": "a/", "component": "logs"}], "(a/): expected paths below the release"),
+        ([{"path": "a", "component": "logs", "folder": "b/../.."}], "found 'b/../..'"),
+        ([{"path": "a", "component": "logs", "create": ["../../x"]}], "found '../../x'"),
+        ([{"path": "node_modules/x", "component": "logs"}], "(node_modules/x): expected a folder that the application writes to"),
+        ([{"path": "a", "component": "logs"}, {"path": "a", "component": "uploads"}], "expected different paths in the release"),
+        (
+            [{"path": "a/b", "component": "logs"}, {"path": "a", "component": "uploads"}],
+            "none in another one, found a/b and a. Correct one",
+        ),
+        (
+            [{"path": "a", "component": "logs"}, {"path": "b", "component": "logs"}],
+            "found logs and logs. Give one of them a folder of its own",
+        ),
+    ],
+)
 def test_a_list_that_cannot_be_used_is_refused(entries, words):
     with pytest.raises(InputError) as caught:
         shared_folders.normalize(entries)

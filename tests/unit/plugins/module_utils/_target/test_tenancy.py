@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Two roots on one host, and two environments on one root."""
+
 from __future__ import annotations
 
 import os
@@ -27,7 +28,8 @@ def test_another_environment_on_a_root_is_refused_before_anything_changes(run_mo
             refused = run_module(module, {"root": root, "env": "local"}, check)
             assert refused["msg"] == (
                 f"root {root}: expected the environment that it was set up for (production), found local. Use the inventory of production, "
-                f"or another mobius_root. If this root is to become local, remove {root}/state/env.json and run mobius.ops.setup.")
+                f"or another mobius_root. If this root is to become local, remove {root}/state/env.json and run mobius.ops.setup."
+            )
     assert snapshot(root) == before
     os.unlink(f"{root}/state/env.json")
     assert run_module(layout, {"root": root, "env": "local"})["changed"]
@@ -55,8 +57,9 @@ def test_a_root_inside_of_another_one_is_refused(run_module, tmp_path, inner):
     outer = str(tmp_path / "outer")
     run_module(layout, {"root": outer})
     refused = run_module(layout, {"root": f"{outer}/{inner}"})
-    assert refused["msg"] == (f"root {outer}/{inner}: expected a folder apart from every other root, found the root {outer}. "
-                              "Correct mobius_root.")
+    assert refused["msg"] == (
+        f"root {outer}/{inner}: expected a folder apart from every other root, found the root {outer}. Correct mobius_root."
+    )
     assert not os.path.exists(f"{outer}/{inner}")
 
 
@@ -82,10 +85,24 @@ def test_a_unit_of_another_root_is_not_taken_over(tmp_path, monkeypatch, root, m
 
 def test_the_proxys_port_of_another_root_is_refused_before_anything_changes(host, free_port, snapshot):
     with socket.create_server(("127.0.0.1", 0)) as stranger:
-        options = {"host": "127.0.0.1", "user": None, "environment": None, "memory_max": None, "proxy_port": stranger.getsockname()[1],
-                   "standby_port": free_port(), "application_state": "shared", "drain_timeout": 1, "drain_force": True,
-                   "job_programs": [], "proxy_host": "127.0.0.1", "proxy_url": None, "proxy_certificate": None, "proxy_max_body": 1000,
-                   "proxy_max_connections": 50, "proxy_timeout": 60}
+        options = {
+            "host": "127.0.0.1",
+            "user": None,
+            "environment": None,
+            "memory_max": None,
+            "proxy_port": stranger.getsockname()[1],
+            "standby_port": free_port(),
+            "application_state": "shared",
+            "drain_timeout": 1,
+            "drain_force": True,
+            "job_programs": [],
+            "proxy_host": "127.0.0.1",
+            "proxy_url": None,
+            "proxy_certificate": None,
+            "proxy_max_body": 1000,
+            "proxy_max_connections": 50,
+            "proxy_timeout": 60,
+        }
         service = service_registry.service_for(host.layout, definition.build_spec(host.layout, host.params(**options)))
         before = snapshot(host.root)
         with pytest.raises(StateError, match=f"port {options['proxy_port']}: expected nobody or .* give another mobius_proxy_port"):

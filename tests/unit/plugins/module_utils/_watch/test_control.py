@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Real, detached watches of a real service that turns bad."""
+
 from __future__ import annotations
 
 import contextlib
@@ -29,11 +30,25 @@ from ansible_collections.mobius.ops.plugins.module_utils._watch import latency_b
 @pytest.fixture
 def watch(host):
     """Start a watch whose intervals are short."""
+
     def start(**options):
-        spec = {"env": "test", "service": "mobius", "duration": 0.5, "interval": 0.08, "retry_interval": 0.05,
-                "initial_delay": 0, "failure_threshold": 3, "error_threshold": 3, "restart_limit": 3,
-                "auto_rollback": True, "ready_timeout": HANG, "checks": host.checks, **options}
+        spec = {
+            "env": "test",
+            "service": "mobius",
+            "duration": 0.5,
+            "interval": 0.08,
+            "retry_interval": 0.05,
+            "initial_delay": 0,
+            "failure_threshold": 3,
+            "error_threshold": 3,
+            "restart_limit": 3,
+            "auto_rollback": True,
+            "ready_timeout": HANG,
+            "checks": host.checks,
+            **options,
+        }
         return watch_control.start(host.layout, spec, watcher)
+
     return start
 
 
@@ -46,12 +61,19 @@ def altered(monkeypatch):
         def with_code(layout, util, argument):
             argv, env = command(layout, util, argument)
             if util is watcher:
-                lines = ["import os, sys, time, types", f"from {detach.PACKAGE}._observe import health",
-                         f"from {detach.PACKAGE}._watch import host_check, watcher",
-                         f"sys.argv = ['watch', {argument!r}]", textwrap.dedent(code), "watcher.main()"]
+                lines = [
+                    "import os, sys, time, types",
+                    f"from {detach.PACKAGE}._observe import health",
+                    f"from {detach.PACKAGE}._watch import host_check, watcher",
+                    f"sys.argv = ['watch', {argument!r}]",
+                    textwrap.dedent(code),
+                    "watcher.main()",
+                ]
                 argv = [sys.executable, "-c", "\n".join(lines)]
             return argv, env
+
         monkeypatch.setattr(detach, "command", with_code)
+
     return alter
 
 
@@ -72,9 +94,11 @@ def own_clock(altered):
 @pytest.fixture
 def ended(wait_until):
     """Wait for the end of a watch; its state."""
+
     def wait(folder):
         wait_until(lambda: folder.state()["status"] not in ("starting", "running"), "the watch ends")
         return folder.state()
+
     return wait
 
 
@@ -258,14 +282,17 @@ def prints(host, release_id, text):
 @pytest.fixture
 def busy(altered):
     """Each round takes 0.4 s of a watch's clock."""
-    altered(OWN_CLOCK + """
+    altered(
+        OWN_CLOCK
+        + """
         done = watcher.Watcher.round
         def slow(self):
             action = done(self)
             now[0] += 0.4
             return action
         watcher.Watcher.round = slow
-    """)
+    """
+    )
 
 
 def test_a_busy_host_gets_as_many_rounds_as_a_rollback_takes(two, busy, watch, ended):
@@ -336,8 +363,7 @@ def test_a_killed_watch_is_lost_not_running(host, two, watch, ended):
     folder = watch(duration=10 * HANG)
     os.kill(folder.state()["pid"], signal.SIGKILL)
     state = ended(folder)
-    assert (state["status"], state["verdict"], state["trigger"]) == (
-        "lost", "inconclusive", "the watching process was killed")
+    assert (state["status"], state["verdict"], state["trigger"]) == ("lost", "inconclusive", "the watching process was killed")
     assert watch_control.follow(host.layout, None, 0, HANG)["state"]["status"] == "lost"
     assert watch_control.stop(host.layout, "x") is None
 
@@ -479,8 +505,7 @@ def test_nothing_to_follow(host, watch_id):
         watch_control.follow(host.layout, watch_id, 0, 0)
 
 
-@pytest.mark.parametrize("name", ["duration", "interval", "retry_interval", "failure_threshold", "error_threshold",
-                                  "restart_limit"])
+@pytest.mark.parametrize("name", ["duration", "interval", "retry_interval", "failure_threshold", "error_threshold", "restart_limit"])
 def test_times_and_limits_that_make_no_sense(host, watch, name):
     with pytest.raises(InputError, match=f"watch option {name}: expected a number above 0, found 0"):
         watch(**{name: 0})
@@ -604,8 +629,9 @@ def test_a_watch_that_begins_is_stopped_too(host, two, watch, ended, monkeypatch
         assert stream.read() == "for a test"
 
 
-@pytest.mark.parametrize("weaker, words", [
-    ({"duration": 20}, "one of 20 s"), ({"auto_rollback": False}, f"one of {10 * HANG:g} s without rollback")])
+@pytest.mark.parametrize(
+    "weaker, words", [({"duration": 20}, "one of 20 s"), ({"auto_rollback": False}, f"one of {10 * HANG:g} s without rollback")]
+)
 def test_a_weaker_watch_does_not_take_the_place_of_one_that_guards(host, two, watch, ended, weaker, words):
     folder = watch(duration=10 * HANG)
     with pytest.raises(StateError, match=f"guards release r2 for another .* s: expected a new watch .*, found {words}"):
@@ -736,8 +762,14 @@ def test_another_release_that_went_live_after_an_interrupted_rollback_is_left_al
 def test_a_watch_that_has_ended_does_not_begin_again(host, two, own_clock, watch, ended):
     folder = watch()
     state = ended(folder)
-    assert subprocess.run([sys.executable, "-m", watcher.__name__, folder.path], env={
-        **os.environ, "PYTHONPATH": detach.code_archive(host.layout)}, check=False).returncode == 0
+    assert (
+        subprocess.run(
+            [sys.executable, "-m", watcher.__name__, folder.path],
+            env={**os.environ, "PYTHONPATH": detach.code_archive(host.layout)},
+            check=False,
+        ).returncode
+        == 0
+    )
     assert folder.state() == state
 
 
@@ -759,10 +791,15 @@ def test_old_logs_are_removed_and_those_of_others_are_not(host, two, own_clock, 
     assert mine[-2] in left and mine[0] not in left
 
 
-@pytest.mark.parametrize("name, value, sentence", [
-    ("error_rate_pct", 100, "a percentage below 100, found 100"), ("latency_pct", -1, "0 or a number above it, found -1"),
-    ("window_failures", 11, "at most window_rounds"), ("requests", 0, "a number above 0, found 0"),
-])
+@pytest.mark.parametrize(
+    "name, value, sentence",
+    [
+        ("error_rate_pct", 100, "a percentage below 100, found 100"),
+        ("latency_pct", -1, "0 or a number above it, found -1"),
+        ("window_failures", 11, "at most window_rounds"),
+        ("requests", 0, "a number above 0, found 0"),
+    ],
+)
 def test_limits_that_make_no_sense(host, watch, name, value, sentence):
     with pytest.raises(InputError, match=f"watch option {name}: expected {sentence}"):
         watch(window_rounds=10, **{name: value})
@@ -782,11 +819,30 @@ def test_the_host_is_looked_at_and_what_stays_critical_opens_one_incident(host, 
 
 
 def test_without_psutil_the_watch_goes_on(host, two, ended, wait_until):
-    folder = watch_control.create(host.layout, {"env": "test", "service": "mobius", "duration": 0.5, "interval": 0.1, "retry_interval": 0.1,
-                                         "initial_delay": 0, "failure_threshold": 3, "error_threshold": 3, "restart_limit": 3,
-                                         "auto_rollback": True, "ready_timeout": HANG, "metrics_interval": 0.1, "checks": host.checks})
+    folder = watch_control.create(
+        host.layout,
+        {
+            "env": "test",
+            "service": "mobius",
+            "duration": 0.5,
+            "interval": 0.1,
+            "retry_interval": 0.1,
+            "initial_delay": 0,
+            "failure_threshold": 3,
+            "error_threshold": 3,
+            "restart_limit": 3,
+            "auto_rollback": True,
+            "ready_timeout": HANG,
+            "metrics_interval": 0.1,
+            "checks": host.checks,
+        },
+    )
     lines = f"import sys; sys.modules['psutil'] = None; sys.argv = ['watch', {folder.path!r}]; from {watcher.__name__} import main; main()"
-    assert subprocess.run([sys.executable, "-c", lines], env={**os.environ, "PYTHONPATH": detach.code_archive(host.layout)},
-                          check=False).returncode == 0
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", lines], env={**os.environ, "PYTHONPATH": detach.code_archive(host.layout)}, check=False
+        ).returncode
+        == 0
+    )
     assert folder.state()["verdict"] == "healthy"
     assert "host metrics unknown: host metrics: expected the Python library psutil" in log_of(folder)

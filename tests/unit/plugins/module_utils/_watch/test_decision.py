@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The decision of a watch, over every outcome and state."""
+
 from __future__ import annotations
 
 import json
@@ -70,14 +71,28 @@ def test_an_alarm_is_raised_once_in_a_row_of_errors():
     assert feed(watch_decision.Decision(Rules(3, 2)), ["error"] * 6).count(ALARM) == 1
 
 
-@pytest.mark.parametrize("outcomes, verdict", [
-    ([], "inconclusive"), (["error"] * 3, "inconclusive"), (["no_data"] * 3, "inconclusive"),
-    (["ok", "error", "error"], "inconclusive"), (["ok"] * 3 + ["error"] * 3, "healthy"), (["ok"] * 3 + ["error"] * 4, "inconclusive"),
-    (["ok", "ok"], "inconclusive"), (["ok", "ok", "slow"], "degraded"), (["ok", "ok", "failed"], "degraded"), (["ok"] * 3, "healthy"),
-    (["ok"] * 30, "healthy"), (["ok"] * 19 + ["slow"], "healthy"), (["ok"] * 18 + ["slow"], "degraded"),
-    (["ok"] * 20 + ["failed"], "degraded"), (["failed"] + ["ok"] * 20, "healthy"),
-    (["failed"] + ["ok"] * 10, "degraded"), (["slow"], "degraded"),
-])
+@pytest.mark.parametrize(
+    "outcomes, verdict",
+    [
+        ([], "inconclusive"),
+        (["error"] * 3, "inconclusive"),
+        (["no_data"] * 3, "inconclusive"),
+        (["ok", "error", "error"], "inconclusive"),
+        (["ok"] * 3 + ["error"] * 3, "healthy"),
+        (["ok"] * 3 + ["error"] * 4, "inconclusive"),
+        (["ok", "ok"], "inconclusive"),
+        (["ok", "ok", "slow"], "degraded"),
+        (["ok", "ok", "failed"], "degraded"),
+        (["ok"] * 3, "healthy"),
+        (["ok"] * 30, "healthy"),
+        (["ok"] * 19 + ["slow"], "healthy"),
+        (["ok"] * 18 + ["slow"], "degraded"),
+        (["ok"] * 20 + ["failed"], "degraded"),
+        (["failed"] + ["ok"] * 20, "healthy"),
+        (["failed"] + ["ok"] * 10, "degraded"),
+        (["slow"], "degraded"),
+    ],
+)
 def test_the_verdict_at_the_end(outcomes, verdict):
     decision = watch_decision.Decision()
     feed(decision, outcomes)
@@ -109,8 +124,12 @@ def test_whether_latency_could_be_judged():
     for _number in range(2):
         counts = {"a": 30, "b": 10, "c": 30, "d": 30}
         decision.feed("ok", checks={name: {**figures, "ms": [10.0] * count} for name, count in counts.items()})
-    assert decision.latency() == {"a": "judged", "b": "inconclusive: 20 answers of the 60 that it takes",
-                                  "c": "inconclusive: 20 answers of the 60 that it takes", "d": "inconclusive: there is no baseline"}
+    assert decision.latency() == {
+        "a": "judged",
+        "b": "inconclusive: 20 answers of the 60 that it takes",
+        "c": "inconclusive: 20 answers of the 60 that it takes",
+        "d": "inconclusive: there is no baseline",
+    }
     assert watch_decision.Decision(Rules(latency_pct=0)).latency() == {}
 
 
@@ -201,11 +220,19 @@ def test_answers_that_are_surely_too_slow_roll_back():
     assert decision.trigger.startswith("health: median response time 194 ms, 78 % over the baseline of 109 ms (limit 50 %, 60 answers)")
 
 
-@pytest.mark.parametrize("rules, before, ms", [
-    (Rules(), BEFORE, 140.0), (Rules(latency_pct=100), BEFORE, 180.0), (Rules(latency_pct=0), BEFORE, 900.0),
-    (Rules(), {"health": [3.0] * 150}, 9.0), (Rules(latency_floor_ms=200), BEFORE, 180.0), (Rules(), {"health": [100.0] * 30}, 900.0),
-    (Rules(), {}, 900.0), (Rules(), {"other": [100.0] * 150}, 900.0),
-])
+@pytest.mark.parametrize(
+    "rules, before, ms",
+    [
+        (Rules(), BEFORE, 140.0),
+        (Rules(latency_pct=100), BEFORE, 180.0),
+        (Rules(latency_pct=0), BEFORE, 900.0),
+        (Rules(), {"health": [3.0] * 150}, 9.0),
+        (Rules(latency_floor_ms=200), BEFORE, 180.0),
+        (Rules(), {"health": [100.0] * 30}, 900.0),
+        (Rules(), {}, 900.0),
+        (Rules(), {"other": [100.0] * 150}, 900.0),
+    ],
+)
 def test_answers_that_are_not_too_slow_or_cannot_be_compared(rules, before, ms):
     decision = watch_decision.Decision(rules, before)
     assert set(feed_batches(decision, *[batch(ms=[ms + number % 20 for number in range(30)])] * 10, outcome="ok")) == {CONTINUE}
@@ -229,7 +256,16 @@ def test_so_many_failures_of_so_many_rounds():
 def test_an_alarm_is_over_after_so_many_good_rounds_and_another_may_come():
     decision = watch_decision.Decision(Rules(3, 2, recovery_threshold=2))
     assert feed(decision, ["error", "error", "ok", "failed", "ok", "ok", "ok", "error", "error"]) == [
-        CONTINUE, ALARM, CONTINUE, CONTINUE, CONTINUE, RECOVERED, CONTINUE, CONTINUE, ALARM]
+        CONTINUE,
+        ALARM,
+        CONTINUE,
+        CONTINUE,
+        CONTINUE,
+        RECOVERED,
+        CONTINUE,
+        CONTINUE,
+        ALARM,
+    ]
 
 
 def test_a_restart_of_the_service_begins_the_counts_anew():

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The facts of a watch and its deploy, from real folders."""
+
 from __future__ import annotations
 
 import json
@@ -36,8 +37,16 @@ def test_a_deploy_that_was_good(host):
 
 
 def test_a_deploy_that_was_taken_back(host):
-    record = incidents.open_incident(host.layout, {"title": "v2 was bad", "severity": 2, "env": "test", "release": "v2",
-                                                    "evidence": {"application_log": ["boom"] * 50, "samples": [1], "console": "text"}})
+    record = incidents.open_incident(
+        host.layout,
+        {
+            "title": "v2 was bad",
+            "severity": 2,
+            "env": "test",
+            "release": "v2",
+            "evidence": {"application_log": ["boom"] * 50, "samples": [1], "console": "text"},
+        },
+    )
     os.unlink(host.layout.history)
     watches.put(host, verdict="rolled_back", incident=record["id"], rollback={"from": "v2", "to": "v1", "elapsed": 3.0, "downtime": 0.5})
     facts = watch_report.gather(host.layout)
@@ -64,8 +73,10 @@ def test_a_watch_long_after_the_deploy_begins_with_itself(host):
     folder = watches.put(host)
     spec = folder.spec()
     folder.save_state({**folder.state(), "started": watches.at(7200)})
-    fs.append_line(host.layout.history, json.dumps({
-        "when": watches.at(8000), "what": "watch", "release": "v2", "verdict": "healthy", "log_file": spec["log_file"] + "2"}))
+    fs.append_line(
+        host.layout.history,
+        json.dumps({"when": watches.at(8000), "what": "watch", "release": "v2", "verdict": "healthy", "log_file": spec["log_file"] + "2"}),
+    )
     fs.write_json(os.path.join(folder.path, "spec.json"), {**spec, "log_file": spec["log_file"] + "2"})
     assert steps(watch_report.gather(host.layout)) == [("watch", "v2")]
 
@@ -81,8 +92,10 @@ def test_an_earlier_watch_by_its_id(host):
 def test_no_watch_is_one_sentence(host, watch_id):
     with pytest.raises(StateError) as error:
         watch_report.gather(host.layout, watch_id)
-    assert str(error.value) == (f"watch {watch_id or 'of ' + host.root}: expected one to report on, found none. "
-                                "Deploy a release, or start a watch with mobius.ops.monitor.")
+    assert str(error.value) == (
+        f"watch {watch_id or 'of ' + host.root}: expected one to report on, found none. "
+        "Deploy a release, or start a watch with mobius.ops.monitor."
+    )
 
 
 def test_a_wrong_id_is_told_with_the_right_ones(host):
@@ -105,8 +118,14 @@ def test_no_secret_leaves_the_host(host, secret):
 
 def test_damage_around_it_is_survived(host):
     folder = watches.put(host, ['{"when": "2026-', "", "\x00"], incident="../../etc/passwd", samples=None)
-    for line in ("{", "7", '{"what": "active"}', '{"when": 7, "what": "active"}',
-                 '{"when": "2026-11-23T16:00:06Z", "what": ["active"]}', '{"when": "soon"}'):
+    for line in (
+        "{",
+        "7",
+        '{"what": "active"}',
+        '{"when": 7, "what": "active"}',
+        '{"when": "2026-11-23T16:00:06Z", "what": ["active"]}',
+        '{"when": "soon"}',
+    ):
         fs.append_line(host.layout.history, line)
     os.unlink(host.layout.current)
     fs.write_json(os.path.join(folder.path, "spec.json"), {**folder.spec(), "thresholds": {"nonsense": 1}})

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A metrics file as figures: both formats, damage, and long watches."""
+
 from __future__ import annotations
 
 import json
@@ -16,20 +17,29 @@ from ansible_collections.mobius.ops.plugins.module_utils._watch import timeserie
 @pytest.fixture
 def read(tmp_path):
     """What is told about a file of such lines."""
+
     def told(*lines):
         path = tmp_path / "metrics.jsonl"
         path.write_bytes(b"".join((line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n" for line in lines))
         return watch_timeseries.read(str(path))
+
     return told
 
 
 def test_rounds_host_and_marks(read):
-    told = read(mark_line(0, "begins"), round_line(0, 1, ms=4), host_line(0, 30), round_line(10, 2, "failed", ms=8, restarts=2),
-                host_line(10, 95), mark_line(11, "alarm", "it is bad"))
+    told = read(
+        mark_line(0, "begins"),
+        round_line(0, 1, ms=4),
+        host_line(0, 30),
+        round_line(10, 2, "failed", ms=8, restarts=2),
+        host_line(10, 95),
+        mark_line(11, "alarm", "it is bad"),
+    )
     assert [point["outcomes"]["failed"] for point in told["rounds"]] == [0, 1]
     assert told["rounds"][1]["checks"] == {"health": {"p50_ms": 8, "p95_ms": 12.8, "max_ms": 19.2}}
-    assert told["checks"] == [{"check": "health", "requests": 40, "ok": 34, "slow": 0, "failed": 6, "error": 0, "p50_ms": 6, "p95_ms": 12.8,
-                               "max_ms": 19.2}]
+    assert told["checks"] == [
+        {"check": "health", "requests": 40, "ok": 34, "slow": 0, "failed": 6, "error": 0, "p50_ms": 6, "p95_ms": 12.8, "max_ms": 19.2}
+    ]
     assert told["evidence"] == [{"when": at(10), **fault()}]
     assert (told["faulty"], told["restarts"], told["unread"]) == (6, 2, 0)
     cpu, _memory, disk = told["host"]
@@ -40,25 +50,57 @@ def test_rounds_host_and_marks(read):
 
 def test_lines_of_one_sample_each_are_rounds_too(read):
     def sample(number, check, outcome, ms, status=200):
-        return {"when": at(number), "round": number, "restarts": 0, "check": check, "outcome": outcome, "kind": "", "status": status,
-                "ms": ms, "error": "" if outcome == "ok" else "late", "evidence": ""}
-    told = read(sample(1, "health", "ok", 3.5), sample(1, "client", "slow", 900), sample(2, "health", "error", 5000, None),
-                sample(2, "client", "ok", 4))
+        return {
+            "when": at(number),
+            "round": number,
+            "restarts": 0,
+            "check": check,
+            "outcome": outcome,
+            "kind": "",
+            "status": status,
+            "ms": ms,
+            "error": "" if outcome == "ok" else "late",
+            "evidence": "",
+        }
+
+    told = read(
+        sample(1, "health", "ok", 3.5),
+        sample(1, "client", "slow", 900),
+        sample(2, "health", "error", 5000, None),
+        sample(2, "client", "ok", 4),
+    )
     assert [{word for word, count in point["outcomes"].items() if count} for point in told["rounds"]] == [{"slow"}, {"error"}]
     assert told["rounds"][1]["checks"]["health"] == dict.fromkeys(("p50_ms", "p95_ms", "max_ms"))  # nothing was answered
     assert [(check["check"], check["requests"], check["slow"], check["error"]) for check in told["checks"]] == [
-        ("health", 2, 0, 1), ("client", 2, 1, 0)]
+        ("health", 2, 0, 1),
+        ("client", 2, 1, 0),
+    ]
     assert [(sample["check"], sample["outcome"]) for sample in told["evidence"]] == [("client", "slow"), ("health", "error")]
 
 
-@pytest.mark.parametrize("line", [
-    b'{"when": "2026-11-23T16:00:05Z", "what": "rou', b"\xff\xfe", b"null", b"[]", b"7", b"[" * 100_000, {"what": "round"},
-    {"when": "soon", "what": "round", "outcome": "ok"}, {"when": at(0), "what": "party"}, {"when": at(0), "what": []},
-    {"when": at(0), "what": "round", "outcome": "great"}, {"when": at(0), "what": "round", "outcome": "ok", "checks": [7]},
-    {"when": at(0), "what": "round", "outcome": "ok", "checks": [{"check": "x", "requests": "many"}]},
-    {"when": at(0), "what": "host", "metrics": 7}, {"when": at(0), "what": "host", "metrics": [{}]}, {"when": at(0), "what": "mark"},
-    {"when": at(0), "round": 1, "outcome": "ok"},
-], ids=str)
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"when": "2026-11-23T16:00:05Z", "what": "rou',
+        b"\xff\xfe",
+        b"null",
+        b"[]",
+        b"7",
+        b"[" * 100_000,
+        {"what": "round"},
+        {"when": "soon", "what": "round", "outcome": "ok"},
+        {"when": at(0), "what": "party"},
+        {"when": at(0), "what": []},
+        {"when": at(0), "what": "round", "outcome": "great"},
+        {"when": at(0), "what": "round", "outcome": "ok", "checks": [7]},
+        {"when": at(0), "what": "round", "outcome": "ok", "checks": [{"check": "x", "requests": "many"}]},
+        {"when": at(0), "what": "host", "metrics": 7},
+        {"when": at(0), "what": "host", "metrics": [{}]},
+        {"when": at(0), "what": "mark"},
+        {"when": at(0), "round": 1, "outcome": "ok"},
+    ],
+    ids=str,
+)
 def test_what_is_damaged_is_counted_and_passed_over(read, line):
     told = read(round_line(0, 1), line, round_line(10, 2))
     assert (len(told["rounds"]), told["unread"]) == (2, 1)
@@ -69,8 +111,9 @@ def test_figures_that_are_none_are_left_out(read):
     head = b'{"when": "%s", "what": "round", "outcome": "ok", "checks": [' % at(0).encode()
     told = read(head + check + b"]}", {**host_line(1, 5), "metrics": [{"metric": "cpu_pct", "value": None}]})
     assert told["rounds"][0]["checks"]["x"] == dict.fromkeys(("p50_ms", "p95_ms", "max_ms"))
-    assert told["host"] == [{"metric": "cpu_pct", "subject": "", "points": [], "unit": "", "warning": None, "critical": None,
-                             "status": "unknown"}]
+    assert told["host"] == [
+        {"metric": "cpu_pct", "subject": "", "points": [], "unit": "", "warning": None, "critical": None, "status": "unknown"}
+    ]
 
 
 @pytest.mark.parametrize("name", ["none.jsonl", "file/none.jsonl"])

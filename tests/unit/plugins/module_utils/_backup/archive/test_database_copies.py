@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Databases that may be made to harm: a helper copies and checks them, within limits and with their user's rights."""
+
 from __future__ import annotations
 
 import contextlib
@@ -33,16 +34,27 @@ def make(path, *statements, text=("x",)):
 
 #: An index whose check computes for long, and one that needs 1.6 GB.
 ENDLESS, LARGE = (
-    ("CREATE TABLE t (x)", "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO t SELECT 0 FROM n",
-     "CREATE INDEX i ON t (length(hex(zeroblob(x))) >= 0)", "PRAGMA writable_schema=ON",
-     f"UPDATE sqlite_master SET sql = 'CREATE INDEX i ON t (length(hex(zeroblob({size} + x))) >= 0)' WHERE name = 'i'")
-    for size in (10_000_000, 400_000_000))
-SLOW = ("CREATE TABLE t (x)",
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000) INSERT INTO t SELECT i FROM n")
+    (
+        "CREATE TABLE t (x)",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO t SELECT 0 FROM n",
+        "CREATE INDEX i ON t (length(hex(zeroblob(x))) >= 0)",
+        "PRAGMA writable_schema=ON",
+        f"UPDATE sqlite_master SET sql = 'CREATE INDEX i ON t (length(hex(zeroblob({size} + x))) >= 0)' WHERE name = 'i'",
+    )
+    for size in (10_000_000, 400_000_000)
+)
+SLOW = (
+    "CREATE TABLE t (x)",
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000) INSERT INTO t SELECT i FROM n",
+)
 #: What the check says names a table whose name is no UTF-8.
-ODD = ("CREATE TABLE t (x)", "INSERT INTO t VALUES (NULL)", "PRAGMA writable_schema=ON",
-       "UPDATE sqlite_master SET name = CAST(x'74ff' AS TEXT), tbl_name = CAST(x'74ff' AS TEXT), "
-       "sql = CAST('CREATE TABLE \"t' || x'ff' || '\" (x NOT NULL)' AS TEXT)")
+ODD = (
+    "CREATE TABLE t (x)",
+    "INSERT INTO t VALUES (NULL)",
+    "PRAGMA writable_schema=ON",
+    "UPDATE sqlite_master SET name = CAST(x'74ff' AS TEXT), tbl_name = CAST(x'74ff' AS TEXT), "
+    "sql = CAST('CREATE TABLE \"t' || x'ff' || '\" (x NOT NULL)' AS TEXT)",
+)
 
 
 @pytest.fixture
@@ -140,8 +152,9 @@ def test_what_the_user_puts_in_place_of_the_copy_is_refused(place, data, databas
             os.truncate(copy, 10**9)
             return False
         os.unlink(copy)
-        {"link": os.symlink, "hard link": os.link, "folder": lambda _from, to: os.mkdir(to),
-         "pipe": lambda _from, to: os.mkfifo(to)}[what](place / "secret", copy)
+        {"link": os.symlink, "hard link": os.link, "folder": lambda _from, to: os.mkdir(to), "pipe": lambda _from, to: os.mkfifo(to)}[what](
+            place / "secret", copy
+        )
         return False
 
     monkeypatch.setattr(databases, "_copy", exchanged)
@@ -166,14 +179,17 @@ def test_a_journal_that_names_a_super_journal_removes_nothing(place, data, datab
     hot_journal(data / "a.db", data / "victim")
     give(data)
     before = {name: (data / name).read_bytes() for name in os.listdir(data)}
-    with pytest.raises(IntegrityError, match="names a super-journal, a file that SQLite would remove"), \
-            databases.copied(str(data), "a.db", 4096):
+    with (
+        pytest.raises(IntegrityError, match="names a super-journal, a file that SQLite would remove"),
+        databases.copied(str(data), "a.db", 4096),
+    ):
         pass
     assert {name: (data / name).read_bytes() for name in os.listdir(data)} == before
 
 
-@pytest.mark.parametrize("statements, found", [(ENDLESS, "more than|does not end"), (LARGE, "memory|too big"),
-                                               (SLOW, "does not end within|more than")])
+@pytest.mark.parametrize(
+    "statements, found", [(ENDLESS, "more than|does not end"), (LARGE, "memory|too big"), (SLOW, "does not end within|more than")]
+)
 def test_a_check_is_limited(data, databases, quick, monkeypatch, statements, found):
     make(data / "a.db", *statements)
     give(data)
@@ -226,8 +242,10 @@ def test_a_helper_that_ends_is_a_problem_of_its_database(data, databases, monkey
         raise as_user.Failed("its process ended")
 
     monkeypatch.setattr(databases._helper, "call", failed)
-    with pytest.raises(IntegrityError, match="a database that SQLite can read, found its process ended"), \
-            databases.copied(str(data), "a.db", 4096):
+    with (
+        pytest.raises(IntegrityError, match="a database that SQLite can read, found its process ended"),
+        databases.copied(str(data), "a.db", 4096),
+    ):
         pass
 
 

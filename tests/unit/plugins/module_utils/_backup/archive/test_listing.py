@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The listing of a backup, while others write, and of folders with odd times."""
+
 from __future__ import annotations
 
 import os

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Hand-made hostile and damaged archives: each is refused whole, by every module that opens it."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -25,9 +26,17 @@ KIND = {"dir": stat.S_IFDIR, "file": stat.S_IFREG, "symlink": stat.S_IFLNK}
 
 def entry(path: str, kind: str = "file", content: bytes = b"content", **more: t.Any) -> dict[str, t.Any]:
     """A right entry of a manifest; *more* makes it wrong."""
-    made = {"path": path, "type": kind, "size": 0 if kind == "dir" else len(content),
-            "mode": "0755" if kind == "dir" else "0644", "uid": 0, "gid": 0, "owner": "", "group": "",
-            "mtime_ns": 10**18}
+    made = {
+        "path": path,
+        "type": kind,
+        "size": 0 if kind == "dir" else len(content),
+        "mode": "0755" if kind == "dir" else "0644",
+        "uid": 0,
+        "gid": 0,
+        "owner": "",
+        "group": "",
+        "mtime_ns": 10**18,
+    }
     if kind != "dir":
         made["sha256"] = hashlib.sha256(content).hexdigest()
     if kind == "symlink":
@@ -41,8 +50,8 @@ class Forge:
 
     path: str
     entries: list[dict[str, t.Any]] = dataclasses.field(
-        default_factory=lambda: [entry("uploads", "dir"), entry("uploads/a.txt"),
-                                 entry("uploads/ln", "symlink", b"a.txt")])
+        default_factory=lambda: [entry("uploads", "dir"), entry("uploads/a.txt"), entry("uploads/ln", "symlink", b"a.txt")]
+    )
     #: name -> (content, mode, level); ``None`` makes them from the entries
     members: list[tuple[str, bytes, int, int]] | None = None
     head: dict[str, t.Any] = dataclasses.field(default_factory=dict)
@@ -97,6 +106,7 @@ def with_entry(**more: t.Any) -> t.Callable[[Forge], None]:
     def change(forge: Forge) -> None:
         forge.entries[1] = entry(**{"path": "uploads/a.txt", **more})
         forge.write()
+
     return change
 
 
@@ -104,6 +114,7 @@ def with_path(path: str) -> t.Callable[[Forge], None]:
     def change(forge: Forge) -> None:
         forge.entries.append(entry(path))
         forge.write()
+
     return change
 
 
@@ -112,6 +123,7 @@ def with_more(*more: dict[str, t.Any], **head: t.Any) -> t.Callable[[Forge], Non
         forge.entries += more
         forge.head = head
         forge.write()
+
     return change
 
 
@@ -119,6 +131,7 @@ def with_members(make: t.Callable[[list], list]) -> t.Callable[[Forge], None]:
     def change(forge: Forge) -> None:
         forge.members = make(forge.made_members())
         forge.write()
+
     return change
 
 
@@ -127,9 +140,9 @@ def central(content: bytes | bytearray, name: bytes) -> int:
     return content.rindex(name) - 46
 
 
-def in_directory(name: bytes, offset: int, layout: str, *values: int,
-                 local: int | None = None) -> t.Callable[[Forge], None]:
+def in_directory(name: bytes, offset: int, layout: str, *values: int, local: int | None = None) -> t.Callable[[Forge], None]:
     """Overwrite fields of a member's record in the directory, and in its local header."""
+
     def change(forge: Forge) -> None:
         def alter(content: bytearray) -> bytearray:
             struct.pack_into(layout, content, central(content, name) + offset, *values)
@@ -137,7 +150,9 @@ def in_directory(name: bytes, offset: int, layout: str, *values: int,
                 at = struct.unpack_from("<L", content, central(content, name) + 42)[0]
                 struct.pack_into(layout, content, at + local, *values)
             return content
+
         forge.alter(alter)
+
     return change
 
 
@@ -146,6 +161,7 @@ def overlap(forge: Forge) -> None:
         first = struct.unpack_from("<L", content, central(content, b"uploads/a.txt") + 42)[0]
         struct.pack_into("<L", content, central(content, b"uploads/ln") + 42, first)
         return content
+
     forge.alter(alter)
 
 
@@ -163,6 +179,7 @@ def bomb(forge: Forge) -> None:
             struct.pack_into("<H", content, where, 8)
             struct.pack_into("<L", content, size, 7)
         return content
+
     forge.alter(alter)
 
 
@@ -178,6 +195,7 @@ def raw_manifest(content: bytes) -> t.Callable[[Forge], None]:
     def change(forge: Forge) -> None:
         forge.manifest = content
         forge.write()
+
     return change
 
 
@@ -223,8 +241,10 @@ HOSTILE = {
     "security attribute": (with_entry(xattrs={"security.capability": "AA=="}), "never restored"),
     "attribute that is no base64": (with_entry(xattrs={"user.a": "?"}), "never restored"),
     "attributes as a list": (with_entry(xattrs=["user.a"]), "never restored"),
-    "hard link of another content": (with_more(entry("uploads/b", content=b"b", hardlink=1), entry("uploads/c", content=b"c", hardlink=1)),
-                                     "other names"),
+    "hard link of another content": (
+        with_more(entry("uploads/b", content=b"b", hardlink=1), entry("uploads/c", content=b"c", hardlink=1)),
+        "other names",
+    ),
     "hard link 0": (with_entry(hardlink=0), "hard-link number"),
     "hard-linked folder": (with_more(entry("uploads/b", "dir", hardlink=1)), "other names"),
     "damaged database": (with_entry(sqlite=True), "damaged database"),
@@ -240,12 +260,9 @@ HOSTILE = {
     "no digest": (with_entry(sha256=None), "no SHA-256"),
     "wrong digest": (with_entry(sha256="0" * 64), "checksum differs"),
     "empty target": (with_more(entry("uploads/l2", "symlink", b"")), "no link target"),
-    "other target": (with_members(lambda made: [*made[:2], ("uploads/ln", b"b.txt", stat.S_IFLNK, 0)]),
-                     "checksum differs"),
-    "device member": (with_members(lambda made: [*made[:1], ("uploads/a.txt", b"content", stat.S_IFCHR, 0), made[2]]),
-                      "another type"),
-    "link for a file": (with_members(lambda made: [*made[:1], ("uploads/a.txt", b"content", stat.S_IFLNK, 0), made[2]]),
-                        "another type"),
+    "other target": (with_members(lambda made: [*made[:2], ("uploads/ln", b"b.txt", stat.S_IFLNK, 0)]), "checksum differs"),
+    "device member": (with_members(lambda made: [*made[:1], ("uploads/a.txt", b"content", stat.S_IFCHR, 0), made[2]]), "another type"),
+    "link for a file": (with_members(lambda made: [*made[:1], ("uploads/a.txt", b"content", stat.S_IFLNK, 0), made[2]]), "another type"),
     "member not listed": (with_members(lambda made: [*made, ("uploads/more", b"", stat.S_IFREG, 0)]), "does not list"),
     "member missing": (with_members(lambda made: made[:2]), "without its member"),
     "member twice": (with_members(lambda made: [*made, made[1]]), "duplicate member"),
@@ -340,10 +357,15 @@ def test_more_members_than_a_plain_zip_can_count(tmp_path, monkeypatch):
         assert len(archive.entries) == 103
 
 
-@pytest.mark.parametrize("seconds, expected", [
-    (-10**10, (33, 0)), (0, (33, 0)), (10**12, ((127 << 9) | (12 << 5) | 31, (23 << 11) | (59 << 5) | 29)),
-    (1795446000, ((46 << 9) | (11 << 5) | 23, 15 << 11)),
-])
+@pytest.mark.parametrize(
+    "seconds, expected",
+    [
+        (-(10**10), (33, 0)),
+        (0, (33, 0)),
+        (10**12, ((127 << 9) | (12 << 5) | 31, (23 << 11) | (59 << 5) | 29)),
+        (1795446000, ((46 << 9) | (11 << 5) | 23, 15 << 11)),
+    ],
+)
 def test_times_of_zip_headers_are_utc_and_held(seconds, expected):
     assert zip_writer.dos_time(seconds) == expected
 

@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The proxy's configuration and what it is told, with the real HAProxy; how it serves is in tests/traffic."""
+
 from __future__ import annotations
 
 import http.server
@@ -25,8 +26,13 @@ from ansible_collections.mobius.ops.plugins.module_utils._service.slots import S
 SETTINGS = {"host": "127.0.0.1", "certificate": "", "max_body": 1000, "max_connections": 100, "timeout": 60, "url": ""}
 
 
-OWN = {"Cache-Control": "no-store, private", "X-Frame-Options": "DENY", "Strict-Transport-Security": "max-age=63072000",
-       "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+OWN = {
+    "Cache-Control": "no-store, private",
+    "X-Frame-Options": "DENY",
+    "Strict-Transport-Security": "max-age=63072000",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -79,6 +85,7 @@ def started():
         processes.append(subprocess.Popen(proxy.command(), cwd=proxy.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         proxy.wait()
         return processes[-1]
+
     yield start
     for process in processes:
         process.terminate()
@@ -132,10 +139,22 @@ def test_what_the_application_says_itself_is_not_weakened(proxy, secure, started
     assert {name: headers.get_all(name) for name in OWN} == {name: [value] for name, value in OWN.items()}
 
 
-@pytest.mark.parametrize(("headers", "waited_for"), [
-    ({"Accept": "text/html"}, True), ({"Accept": "text/event-stream"}, False),
-    ({"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Key": "c2FtcGxlIG5vbmNlIGhlcmU=", "Sec-WebSocket-Version": "13"},
-     False)])
+@pytest.mark.parametrize(
+    ("headers", "waited_for"),
+    [
+        ({"Accept": "text/html"}, True),
+        ({"Accept": "text/event-stream"}, False),
+        (
+            {
+                "Upgrade": "websocket",
+                "Connection": "Upgrade",
+                "Sec-WebSocket-Key": "c2FtcGxlIG5vbmNlIGhlcmU=",
+                "Sec-WebSocket-Version": "13",
+            },
+            False,
+        ),
+    ],
+)
 def test_nobody_waits_for_streams(running, instances, headers, waited_for):
     with socket.create_connection(("127.0.0.1", running.settings["port"])) as client:
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
@@ -276,9 +295,14 @@ def test_a_reload_that_fails_is_told_and_is_tried_again_the_next_time(monkeypatc
     monkeypatch.setattr(haproxy, "PATIENCE", 4)  # HAProxy itself tries for two seconds
     after = haproxy.Proxy(host.layout, settings, instances, "127.0.0.1", None)
     assert after.save()
-    with socket.create_server(("127.0.0.1", settings["check_port"])), pytest.raises(
-            ServiceError, match=r"expected to take its new configuration within 4 s, found it goes on with the one of before\. "
-                                r"Look .*is a port taken, or can mobius_user not read mobius_proxy_certificate"):
+    with (
+        socket.create_server(("127.0.0.1", settings["check_port"])),
+        pytest.raises(
+            ServiceError,
+            match=r"expected to take its new configuration within 4 s, found it goes on with the one of before\. "
+            r"Look .*is a port taken, or can mobius_user not read mobius_proxy_certificate",
+        ),
+    ):
         after.reload(master)
     assert ask(proxy)[0] == instances[0] and not proxy.differs() and after.differs()
     monkeypatch.setattr(haproxy, "PATIENCE", HANG)
@@ -299,6 +323,7 @@ def test_where_checks_may_ask_it(host, instances):
     def addresses(**settings):
         given = {**SETTINGS, "port": 443, "url": "https://a.example", **settings}
         return haproxy.Proxy(host.layout, given, instances, "h", None).addresses()
+
     of_before = {"https://a.example", "http://127.0.0.1:443", "http://localhost:443"}
     assert addresses() == addresses(check_port=0) == of_before
     assert addresses(check_port=5003) == of_before | {"http://127.0.0.1:5003", "http://localhost:5003"}
@@ -329,8 +354,17 @@ def test_three_different_ports(host, ports):
 
 @pytest.mark.parametrize("check_port", [0, 1, 2, 3, 65536])
 def test_a_port_for_checks_when_there_is_a_certificate(host, check_port):
-    given = host.params(host="127.0.0.1", user=None, environment=None, memory_max=None, port=1, standby_port=2, proxy_port=3,
-                        proxy_certificate="a.pem", proxy_check_port=check_port)
+    given = host.params(
+        host="127.0.0.1",
+        user=None,
+        environment=None,
+        memory_max=None,
+        port=1,
+        standby_port=2,
+        proxy_port=3,
+        proxy_certificate="a.pem",
+        proxy_check_port=check_port,
+    )
     words = rf"a port for checks without TLS, other than 1, 2, 3, found {check_port}\. .*mobius_proxy_check_port"
     with pytest.raises(InputError, match=words):
         definition.build_spec(host.layout, given)

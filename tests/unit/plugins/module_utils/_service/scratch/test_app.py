@@ -1,6 +1,7 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The copy of a release that a drill and a rehearsal run."""
+
 from __future__ import annotations
 
 import os
@@ -36,11 +37,13 @@ def live(tmp_path):
 @pytest.fixture
 def copied(live, tmp_path):
     """The folder that a copy of the release is in."""
+
     def copy():
         scratch = Layout(str(tmp_path / "scratch"))
         os.makedirs(scratch.root)
         app.copy_release(live, scratch, "r1")
         return scratch.release("r1")
+
     return copy
 
 
