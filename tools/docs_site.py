@@ -159,6 +159,11 @@ def about(playbook: str) -> str:
     return next((f"{one['description']}." for one in templates(playbook)), "")
 
 
+def question(row: dict[str, Any]) -> str:
+    """A question of a survey, with what explains it."""
+    return f"{row['question_name']} {settings_doc.markdown(row.get('question_description', ''))}"
+
+
 def questions(playbook: str) -> list[str]:
     """A table of the settings that the survey of a playbook's template asks for."""
     rows = {row["variable"]: row for one in templates(playbook) for row in awx_data.questions(one)}
@@ -168,10 +173,7 @@ def questions(playbook: str) -> list[str]:
         "",
         "| setting | question | default |",
         "|---|---|---|",
-        *(
-            f"| `{row['variable']}` | {row['question_name']} {settings_doc.markdown(row.get('question_description', ''))} | {default(row)} |"
-            for row in rows.values()
-        ),
+        *(f"| `{row['variable']}` | {question(row)} | {default(row)} |" for row in rows.values()),
     ]
 
 

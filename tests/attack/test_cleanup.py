@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from pathlib import Path
 
 import pytest
 
@@ -67,10 +68,7 @@ def contents(host):
         for folder, _dirs, names in os.walk(top):
             paths = [os.path.join(folder, name) for name in names]
             found += [
-                hashlib.sha256(open(path, "rb").read()).hexdigest()
-                for path in paths
-                if os.path.isfile(path)  # noqa: SIM115
-                and not os.path.islink(path)
+                hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths if os.path.isfile(path) and not os.path.islink(path)
             ]
     return sorted(found)
 

@@ -84,8 +84,8 @@ _ERRORS = tuple(
     re.compile(text)
     for text in (
         r"fatal: |\[ALERT\]|code E[A-Z]+\d*$",
-        r"[\w.]*(?:Error|Exception|Rejection)\b(?: \[\w+\])?:|error(?:[:\[]| during build:)|(?:\S+: )?ERROR(?: in |:)|(?:\S+ )?\[(?:ERROR|!)\]"
-        r"|\S+\(\d+,\d+\): error |\S+:\d+: (?:fatal )?error:|Failed to compile|panic: ",
+        r"[\w.]*(?:Error|Exception|Rejection)\b(?: \[\w+\])?:|error(?:[:\[]| during build:)|(?:\S+: )?ERROR(?: in |:)"
+        r"|(?:\S+ )?\[(?:ERROR|!)\]|\S+\(\d+,\d+\): error |\S+:\d+: (?:fatal )?error:|Failed to compile|panic: ",
         r".*(?:[Cc]ommand not found|: not found$|No such file or directory|[Pp]ermission denied|No space left on device|out of memory)",
     )
 )

@@ -89,7 +89,8 @@ def test_headers_and_release(check, web):
     [
         (
             {},
-            "health check: expected a url or some checks, and 1 or more requests and successes, found 0 checks, 1 requests and 1 successes.",
+            "health check: expected a url or some checks, and 1 or more requests and successes, found 0 checks, 1 requests and "
+            "1 successes.",
         ),
         ({"url": "http://127.0.0.1:1/", "requests": 0}, "1 checks, 0 requests and"),
         ({"url": "http://127.0.0.1:1/", "successes": 0}, "and 0 successes"),

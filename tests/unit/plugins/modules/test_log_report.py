@@ -142,7 +142,8 @@ def test_no_logs(root, run_module):
         ),
         (
             '{"version": 1, "slow_ms": 1000, "cursors": {}, "marks": [], "totals": {"a": {"b": {"lines": 1, "looked": 1, '
-            '"malformed": 0, "failures": {}, "writes": {}, "clients": {}, "slowest": [[1]], "slots": {"x": [1]}, "routes": {}, "groups": {}}}}}',
+            '"malformed": 0, "failures": {}, "writes": {}, "clients": {}, "slowest": [[1]], "slots": {"x": [1]}, '
+            '"routes": {}, "groups": {}}}}}',
             "is damaged, so the logs are read",
         ),
     ],

@@ -218,7 +218,8 @@ def test_the_log_that_npm_names(text):
         "npm warn deprecated left-pad@1.3.0: use String.prototype.padStart()\n{}\n",
         "hint: Pulling without specifying how to reconcile\n{}\nhint: see git help pull\n",
         "[NOTICE]   (1) : haproxy version is 2.6.12\n{}\n[WARNING]  (1) : config : missing timeouts\n",
-        "(node:7) [DEP0040] DeprecationWarning: The `punycode` module is deprecated.\n{}\n(Use `node --trace-deprecation ...` to show where)\n",
+        "(node:7) [DEP0040] DeprecationWarning: The `punycode` module is deprecated.\n{}\n"
+        "(Use `node --trace-deprecation ...` to show where)\n",
     ],
 )
 def test_notices_around_the_cause_are_dropped(errors):
