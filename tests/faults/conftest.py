@@ -28,6 +28,7 @@ hypothesis.settings.load_profile("faults")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run all fault tests, not only the quick part")
+    parser.addoption("--incidents", type=int, default=5, metavar="N", help="incidents whose people are paged while runs are killed")
     parser.addoption("--chance", default="2026", metavar="TEXT", help="what the random choices of fault tests hang on")
 
 
@@ -53,6 +54,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def long(request: pytest.FixtureRequest) -> bool:
     """Whether all is to be run."""
     return request.config.getoption("--long")
+
+
+@pytest.fixture
+def incidents(request: pytest.FixtureRequest) -> int:
+    """How many incidents there are at a time."""
+    return request.config.getoption("--incidents")
 
 
 @pytest.fixture

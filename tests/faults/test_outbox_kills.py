@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """SIGKILL right before every step of the outbox: no message is lost, and one is repeated only when its receiver had answered.
 
-The incidents are those of today, logs of events, to which paging adds what it has paged.
+``make test-faults ARGS="-k outbox_kills --incidents 1000"`` has a thousand at a time.
 """
 
 from __future__ import annotations
@@ -118,7 +118,6 @@ def test_a_run_that_is_killed_at_a_level_keeps_the_minutes_of_the_others(tmp_pat
     paged.check({level: (due, due + 1) if due == minute else (due,) for level, due in DUE.items()})
 
 
-@pytest.mark.parametrize("incidents", [5, pytest.param(1000, marks=pytest.mark.long)])
 def test_many_incidents_and_runs_that_are_killed_again_and_again(tmp_path, incidents, chance, monkeypatch, capsys):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # a killed process loses nothing that it has written
     paged = Killed(str(tmp_path), incidents).begin(monkeypatch)
@@ -140,7 +139,6 @@ def test_many_incidents_and_runs_that_are_killed_again_and_again(tmp_path, incid
     assert kills >= 5 and (incidents < 100 or set(paged.kills) == {step for _owner, step in STEPS})
 
 
-@pytest.mark.parametrize("incidents", [3, pytest.param(100, marks=pytest.mark.long)])
 def test_runs_at_the_same_time_of_which_some_are_killed_and_one_was_missed(tmp_path, incidents, chance, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     paged = Killed(str(tmp_path), incidents).begin(monkeypatch)
