@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from support.playbooks import ROOT
 
+from ansible_collections.mobius.ops.plugins.callback import packed
 from ansible_collections.mobius.ops.plugins.plugin_utils import packed_modules
 
 MARKED = b'print(\'{"changed": false, "marked": true}\')\nraise SystemExit'
@@ -35,6 +36,7 @@ def play(tmp_path):
             "ANSIBLE_HOME": str(tmp_path / "home"),
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
             "ANSIBLE_STDOUT_CALLBACK": "default",
+            "ANSIBLE_CALLBACKS_ENABLED": packed.CallbackModule.CALLBACK_NAME,
             "MOBIUS_PACKED_FOLDER": str(folder),
             **settings,
         }
