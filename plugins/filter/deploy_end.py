@@ -7,6 +7,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.mobius.ops.plugins.plugin_utils import write_attempts
+
 DOCUMENTATION = r"""
 name: deploy_end
 positional: fleet
@@ -44,7 +46,7 @@ _value:
 
 #: Every outcome.
 OUTCOMES = ("deployed", "unchanged", "planned", "rolled_back", "frozen", "degraded", "inconclusive", "failed")
-#: Outcomes after which nobody asks for the application's log.
+#: Outcomes whose sentences do not name the log of the application.
 GOOD = ("unchanged", "planned", "deployed")
 Facts = dict[str, t.Any]
 
@@ -113,8 +115,7 @@ class Deploy:
 
     def writes(self) -> list[str]:
         """Where the application tried to write outside of its shared folders."""
-        found = (self.watch, self.watch_end, self.smoke, self.switch)
-        return list(dict.fromkeys(one["message"] for facts in found for one in facts.get("write_attempts") or ()))
+        return write_attempts.sentences(self.watch, self.watch_end, self.smoke, self.switch)
 
     def message(self, fleet: Facts) -> str:
         """In sentences: what happened, what serves, what to do."""
@@ -124,12 +125,8 @@ class Deploy:
         failure, log = self.failure or "", self.switch.get("log")
         if log and log not in failure and self.outcome() not in GOOD:
             said.append(f"The log of the application: {log}.")
-        writes = [text for text in self.writes() if text not in failure]
-        if writes:
-            said.append(f"WARNING: {'. '.join(writes[:3])}.")
-        if self.page:
-            said.append(f"Page: {self.page}")
-        return " ".join(said)
+        said += [write_attempts.warning(self.writes(), failure), f"Page: {self.page}" if self.page else ""]
+        return " ".join(filter(None, said))
 
     def _story(self, fleet: Facts) -> str:
         """The sentences that differ by the outcome."""

@@ -81,11 +81,8 @@ def _story(task: Facts, archive: str, outcome: str) -> str:
     if outcome == "planned":
         return f"would restore {names} from {archive}; nothing was changed."
     if outcome == "restored":
-        serves = (
-            f"downtime {task['downtime']} s"
-            if task["serving"]
-            else ("the service was stopped before and stays so: start it with mobius.ops.restart")
-        )
+        stopped = "the service was stopped before and stays so: start it with mobius.ops.restart"
+        serves = f"downtime {task['downtime']} s" if task["serving"] else stopped
         return f"{names} restored from {archive}, {serves}; what was replaced is in {task['safety_backup']}."
     return f"a restore that was interrupted {'is undone' if task.get('undone') else 'has come to its end'}."
 

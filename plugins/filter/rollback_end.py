@@ -7,6 +7,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.mobius.ops.plugins.plugin_utils import write_attempts
+
 DOCUMENTATION = r"""
 name: rollback_end
 short_description: How a rollback ended on a host, in one word and in sentences
@@ -75,11 +77,8 @@ class Rollback:
 
     def message(self) -> str:
         """In sentences: what happened, what serves, what to do."""
-        said = [self._story(), self.lost(), f"Incident {self.incident}." if self.incident else ""]
-        writes = [text for text in self.writes() if text not in (self.failure or "")]
-        if writes:
-            said.append(f"WARNING: {'. '.join(writes[:3])}.")
-        return " ".join(filter(None, said))
+        incident = f"Incident {self.incident}." if self.incident else ""
+        return " ".join(filter(None, (self._story(), self.lost(), incident, write_attempts.warning(self.writes(), self.failure))))
 
     def _story(self) -> str:
         if self.failure is not None:
@@ -114,18 +113,14 @@ class Rollback:
 
     def lost(self) -> str:
         """Hosts that were not reached, and what to do about them."""
-        return (
-            (
-                f"Not reached: {', '.join(self.lost_hosts)}. When back, run the same again with -e mobius_release_id={self.to}: "
-                "that puts it right."
-            )
-            if self.lost_hosts
-            else ""
-        )
+        if not self.lost_hosts:
+            return ""
+        back = f"When back, run the same again with -e mobius_release_id={self.to}: that puts it right."
+        return f"Not reached: {', '.join(self.lost_hosts)}. {back}"
 
     def writes(self) -> list[str]:
         """Where the application tried to write outside of its shared folders."""
-        return list(dict.fromkeys(one["message"] for facts in (self.done, self.smoke) for one in facts.get("write_attempts") or ()))
+        return write_attempts.sentences(self.done, self.smoke)
 
 
 def rollback_end(facts: Facts) -> Facts:
