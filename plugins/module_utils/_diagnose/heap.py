@@ -14,6 +14,7 @@ import os
 
 from .._core import clock, fs, processes, wording
 from .._core.errors import StateError
+from .._observe import host_metrics
 from .._target.layout import Layout
 from . import inspector
 from .inspector import Session
@@ -21,7 +22,6 @@ from .websocket import Broken
 
 #: How many times the memory of the process must be free, and seconds and bytes that a snapshot may take.
 TIMES, PATIENCE, MOST = 2, 120.0, 4 * 1024**3
-_CGROUP = "/sys/fs/cgroup"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,11 +96,6 @@ def _unit_left(pid: int) -> int | None:
     with contextlib.suppress(OSError, ValueError, StopIteration):
         with open(f"/proc/{pid}/cgroup", encoding="ascii", errors="replace") as stream:
             group = next(line.rstrip("\n")[3:] for line in stream if line.startswith("0::"))
-        found = [_number(os.path.join(_CGROUP, group.lstrip("/"), name)) for name in ("memory.max", "memory.current")]
-        return max(0, found[0] - found[1])
+        limit, used = host_metrics.memory_of_group(os.path.join(host_metrics.CGROUP, group.lstrip("/")))
+        return max(0, limit - used)
     return None
-
-
-def _number(path: str) -> int:
-    with open(path, encoding="ascii") as stream:
-        return int(stream.read())

@@ -143,12 +143,18 @@ def _text(path: str) -> str:
         return stream.read()
 
 
+def memory_of_group(folder: str) -> tuple[int, int]:
+    """Bytes that a control group may have, and that it has. :raises OSError, ValueError: without cgroup v2, or without a limit."""
+    limit, used = (int(_text(os.path.join(folder, name))) for name in ("memory.max", "memory.current"))
+    return limit, used
+
+
 def memory() -> float:
     """Percent of the memory that programs cannot have any more; of the container's limit where that is nearer."""
     whole = psutil.virtual_memory()
     host = (whole.total - whole.available) / whole.total * 100
     try:
-        limit, used = (int(_text(os.path.join(CGROUP, name))) for name in ("memory.max", "memory.current"))
+        limit, used = memory_of_group(CGROUP)
         facts = dict(line.split() for line in _text(os.path.join(CGROUP, "memory.stat")).splitlines())
         return max(host, (used - int(facts["inactive_file"])) / limit * 100)
     except (OSError, ValueError, KeyError, ZeroDivisionError):  # no cgroup v2, or no limit: "max"

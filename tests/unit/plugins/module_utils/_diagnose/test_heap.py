@@ -14,6 +14,7 @@ from support.waiting import HANG, wait_until
 from ansible_collections.mobius.ops.plugins.module_utils._core import fs, processes
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._diagnose import heap, inspector
+from ansible_collections.mobius.ops.plugins.module_utils._observe import host_metrics
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 pytestmark = pytest.mark.slow
@@ -96,7 +97,7 @@ def test_what_the_unit_may_still_have(tmp_path, monkeypatch, texts, found):
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts:
         (folder / name).write_text(text + "\n")
-    monkeypatch.setattr(heap, "_CGROUP", str(tmp_path))
+    monkeypatch.setattr(host_metrics, "CGROUP", str(tmp_path))
     assert heap._unit_left(os.getpid()) == found
 
 
