@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import pwd
 import resource
@@ -85,6 +86,14 @@ def stranger() -> Account:
             pwd.getpwuid(number)
         except KeyError:
             return Account(number, number, (number,))
+
+
+@functools.cache
+def name_of(uid: int) -> str:
+    """The name of a user; empty when it has none."""
+    with contextlib.suppress(KeyError):
+        return pwd.getpwuid(uid).pw_name
+    return ""
 
 
 def named(user: str | None) -> Account:

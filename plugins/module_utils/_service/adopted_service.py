@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import re
 import typing as t
 
-from .._core import clock, foreign, processes, systemd
+from .._core import accounts, clock, foreign, processes, systemd
 from .._core.errors import InputError, StateError
 from .._observe import node_exceptions
 from .._target.layout import Layout, check_name
@@ -154,8 +153,8 @@ class AdoptedService(node_service.Service):
 
 def user_of(pid: int | None) -> str:
     """The name of the user that a process runs as; empty when it is gone, or when its user has no name."""
-    with contextlib.suppress(OSError, KeyError):
-        return pwd.getpwuid(os.stat(f"/proc/{pid}").st_uid).pw_name
+    with contextlib.suppress(OSError):
+        return accounts.name_of(os.stat(f"/proc/{pid}").st_uid)
     return ""
 
 

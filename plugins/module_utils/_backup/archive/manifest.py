@@ -10,12 +10,11 @@ import functools
 import grp
 import json
 import os
-import pwd
 import re
 import stat
 import typing as t
 
-from ..._core import file_metadata
+from ..._core import accounts, file_metadata
 from ..._target.layout import COMPONENTS
 from . import paths, plan
 from .paths import MANIFEST
@@ -65,19 +64,12 @@ def entry(source: plan.Source, status: os.stat_result) -> dict[str, t.Any]:
         "mode": f"{stat.S_IMODE(status.st_mode):04o}",
         "uid": status.st_uid,
         "gid": status.st_gid,
-        "owner": _owner(status.st_uid),
+        "owner": accounts.name_of(status.st_uid),
         "group": _group(status.st_gid),
         "mtime_ns": status.st_mtime_ns,
     }
     more = {"sqlite": source.sqlite, "xattrs": source.xattrs, "hardlink": source.hardlink}
     return {**made, **{key: value for key, value in more.items() if value}}
-
-
-@functools.cache
-def _owner(uid: int) -> str:
-    with contextlib.suppress(KeyError):
-        return pwd.getpwuid(uid).pw_name
-    return ""
 
 
 @functools.cache
