@@ -13,9 +13,9 @@ import typing as t
 import zipfile
 
 from support import corruption, raw_zip, records
+from support.decoyed import Decoyed
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import walk
-from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 from ansible_collections.mobius.ops.plugins.modules import backup, backup_drill, backup_info, backup_restore
 
 PATHS = [
@@ -35,16 +35,11 @@ NUMBERS = [0, 1, 7, 8, 20, 255, 65535, 2**31, 2**32 - 1]
 FOLDERS = ("config", "data", "uploads", "out", "logs")
 
 
-class Target:
+class Target(Decoyed):
     """A root with a backup of a few files, and a decoy beside it."""
 
     def __init__(self, folder: str) -> None:
-        os.chmod(folder, 0o755)  # helpers are other users
-        self.top, self.layout = folder, Layout(os.path.join(folder, "root"))
-        for place in self.layout.folders():
-            os.makedirs(place, exist_ok=True)
-        self.decoy = os.path.join(folder, "decoy")
-        self._write(self.decoy, b"as it was")
+        super().__init__(folder)
         self._fill()
         self.archive = records.in_process(backup, {"root": self.layout.root, "env": "local"})["archive"]
         with open(self.archive, "rb") as stream:
@@ -57,9 +52,9 @@ class Target:
         for folder in FOLDERS:
             walk.remove(os.path.join(self.layout.shared, folder))
             os.mkdir(os.path.join(self.layout.shared, folder), 0o755)
-        self._write(self.layout.env_file, b"TOKEN=secret\n")
+        self.write(self.layout.env_file, b"TOKEN=secret\n")
         os.makedirs(os.path.join(self.layout.shared, "uploads", "games"))
-        self._write(os.path.join(self.layout.shared, "uploads", "games", "board.png"), bytes(range(256)) * 20)
+        self.write(os.path.join(self.layout.shared, "uploads", "games", "board.png"), bytes(range(256)) * 20)
         os.symlink("games/board.png", os.path.join(self.layout.shared, "uploads", "link"))
         with open(os.path.join(self.layout.shared, "uploads", "sparse"), "wb") as stream:
             stream.truncate(300_000)
@@ -69,16 +64,11 @@ class Target:
             database.executemany("INSERT INTO t VALUES (?)", [("row" * 50,)] * 100)
         database.close()
 
-    @staticmethod
-    def _write(path: str, content: bytes) -> None:
-        with open(path, "wb") as stream:
-            stream.write(content)
-
     def case(self, chance: random.Random) -> str:
         """Make an archive, and let a module do with it what it does with one."""
         content = chance.choice([self._bytes, self._fields, self._manifest, self._manifest, self._same])(chance)
-        self._write(self.archive, content)
-        self._write(self.archive + ".sha256", f"{hashlib.sha256(content).hexdigest()}  {os.path.basename(self.archive)}\n".encode())
+        self.write(self.archive, content)
+        self.write(self.archive + ".sha256", f"{hashlib.sha256(content).hexdigest()}  {os.path.basename(self.archive)}\n".encode())
         given = {"root": self.layout.root, "env": "local", "archive": self.archive}
         module, args, check = chance.choice(
             [
@@ -95,17 +85,16 @@ class Target:
             assert not wrong, wrong
             json.dumps(result).encode()
         finally:
-            self._require_unharmed()
+            self.require_unharmed()
         if module is backup_restore and not check and not result.get("failed"):
             self._fill()
         name = module.__name__.rpartition(".")[2]
         return f"{name} refused" if result.get("failed") else f"{name} done"
 
-    def _require_unharmed(self) -> None:
-        assert sorted(os.listdir(self.top)) == ["decoy", "root"], os.listdir(self.top)
+    def require_unharmed(self) -> None:
+        """Nor was anything made in the root beside components."""
+        super().require_unharmed()
         assert set(os.listdir(self.layout.root)) <= {*self.beside, "reports", "incidents"}, os.listdir(self.layout.root)
-        with open(self.decoy, "rb") as stream:
-            assert stream.read() == b"as it was"
         for name in os.listdir(self.layout.reports):
             os.unlink(os.path.join(self.layout.reports, name))
 

@@ -12,11 +12,11 @@ import sqlite3
 import struct
 
 from support import corruption, records
+from support.decoyed import Decoyed
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import accounts, walk
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._deploy import rehearsal
-from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 from ansible_collections.mobius.ops.plugins.modules import backup, backup_restore
 
 #: What a schema may say instead of what it says.
@@ -66,16 +66,12 @@ FIELDS = [
 SUPER = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
 
 
-class Target:
+class Target(Decoyed):
     """A root with one database, and a decoy beside it."""
 
     def __init__(self, folder: str) -> None:
-        os.chmod(folder, 0o755)  # helpers are other users
-        self.top, self.layout = folder, Layout(os.path.join(folder, "root"))
-        for place in self.layout.folders():
-            os.makedirs(place, exist_ok=True)
-        self.data, self.decoy = self.layout.component("database"), os.path.join(folder, "decoy")
-        self._write(self.decoy, b"as it was")
+        super().__init__(folder)
+        self.data = self.layout.component("database")
         self.seeds = [self._seed(mode, rows) for mode in ("DELETE", "WAL") for rows in (3, 400)]
         self._clear()
         if not os.geteuid():
@@ -101,11 +97,6 @@ class Target:
                 os.unlink(path + suffix)
         return made
 
-    @staticmethod
-    def _write(path: str, content: bytes) -> None:
-        with open(path, "wb") as stream:
-            stream.write(content)
-
     def _clear(self) -> None:
         for folder in (self.data, self.layout.backups):
             for name in os.listdir(folder):
@@ -115,15 +106,13 @@ class Target:
         """Damage a database, then back it up and look at the backup, or copy it for a rehearsal."""
         for suffix, content in self._made(chance).items():
             path = os.path.join(self.data, "app.db" + suffix)
-            self._write(path, content)
+            self.write(path, content)
             if not os.geteuid():
                 os.chown(path, 65534, 65534)
         try:
             return self._copied() if chance.random() < 0.2 else self._backed_up()
         finally:
-            with open(self.decoy, "rb") as stream:
-                assert stream.read() == b"as it was"
-            assert sorted(os.listdir(self.top)) == ["decoy", "root"], os.listdir(self.top)
+            self.require_unharmed()
             self._clear()
 
     def _backed_up(self) -> str:
@@ -167,7 +156,7 @@ class Target:
 
     def _with_schema(self, chance: random.Random, text: str) -> bytes:
         path = os.path.join(self.top, "seed.db")
-        self._write(path, self.seeds[chance.randrange(2)][""])
+        self.write(path, self.seeds[chance.randrange(2)][""])
         database = sqlite3.connect(path)
         database.execute("PRAGMA writable_schema=ON")
         with database:
