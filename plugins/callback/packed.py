@@ -11,8 +11,8 @@ short_description: Keep packed modules from one run to the next
 version_added: 0.1.0
 author: MOBIUS operations (@mobius-ops)
 description:
-  - Ansible packs each module with everything that it imports, anew in each run. This callback keeps the packed modules of this collection
-    and of Ansible itself, so that the next run begins with them. A change of a file of the collection, another version of Ansible or of
+  - In each run, Ansible packs every module with all that it imports. This callback keeps the packed modules of this collection and of
+    Ansible itself, so that the next run begins with them. A change of a file of the collection, another version of Ansible or of
     Python make it pack them again.
   - Packed modules may carry their bytecode, so that the host does not compile them for each task.
   - It changes nothing else. Without a folder that only the user may write to, it does nothing and says so.
