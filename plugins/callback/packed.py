@@ -81,15 +81,18 @@ class CallbackModule(CallbackBase):
             store.give(self._cache())
             self._store = store
         except OSError as error:
-            self._display.warning(f"Packed modules are not kept: {error.filename}: {error.strerror}.")
+            self._display.warning(f"Packed modules are not kept: {self._reason(error)}.")
 
     def v2_playbook_on_stats(self, stats: t.Any) -> None:
-        """Keep what was packed, unless the collection has changed since."""
+        """Keep what was packed, unless the collection has changed since. Trouble is told with -v only: the outcome stays the last line."""
         if self._store and self._fingerprint() == self._name:
             try:
                 self._store.take(self._cache())
             except OSError as error:
-                self._display.warning(f"Packed modules are not kept: {error.filename}: {error.strerror}.")
+                self._display.v(f"Packed modules are not kept: {self._reason(error)}.")
+
+    def _reason(self, error: OSError) -> str:
+        return f"{error.filename or self.get_option('folder')}: {error.strerror}"
 
     @staticmethod
     def _cache() -> str:

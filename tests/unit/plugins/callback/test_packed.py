@@ -71,3 +71,18 @@ def test_a_run_ends_well_without_a_folder_of_its_own(play):
     wanted = f"Packed modules are not kept: {play.folder}: expected a folder that only its owner, you, may write to"
     assert "".join(wanted.split()) in "".join(told.split())  # it is wrapped, also in the midst of a path
     assert list(play.folder.iterdir()) == []
+
+
+def test_what_cannot_be_kept_is_told_with_v_only(monkeypatch):
+    class Full:
+        def take(self, _cache):
+            raise OSError(28, "No space left on device")
+
+    told = []
+    callback = packed.CallbackModule()
+    monkeypatch.setattr(callback, "get_option", {"folder": "/srv/packed"}.get)
+    callback._store, callback._name = Full(), callback._fingerprint()
+    monkeypatch.setattr(callback._display, "v", told.append)
+    monkeypatch.setattr(callback._display, "warning", lambda text: pytest.fail(text))
+    callback.v2_playbook_on_stats(None)
+    assert told == ["Packed modules are not kept: /srv/packed: No space left on device."]
