@@ -9,6 +9,8 @@ import re
 import textwrap
 import typing as t
 
+from ansible_collections.mobius.ops.plugins.module_utils._core import causes
+
 #: Step of each file of tasks, by role, by role and file, or by "playbooks" and file; an empty text belongs to the step before.
 #: "…" at the end: it may take long.
 STEPS = {
@@ -227,5 +229,8 @@ def cause(facts: dict[str, t.Any]) -> str:
     message = facts.get("msg")
     if message == "non-zero return code" and facts.get("stderr"):
         message = facts["stderr"]  # what the program said, and not only that it failed
+    why = causes.cause(str(facts.get("module_stderr") or ""))
+    if why and message and why not in str(message):  # of a module that broke, Ansible says only that
+        message = f"{why} ({str(message).strip().splitlines()[0]})"
     told = [message, facts.get("module_stderr"), facts.get("stderr"), facts.get("reason")]
     return next((str(text).strip() for text in told if text and str(text).strip()), "no reason given")

@@ -127,6 +127,17 @@ def test_what_debug_says(facts, texts):
         ({"msg": " it is full "}, "it is full"),
         ({"msg": "", "stderr": "no such file"}, "no such file"),
         ({}, "no reason given"),
+        (
+            {
+                "msg": "Module result deserialization failed: No start of json char found",
+                "module_stderr": "sh: 1: python3.13: not found\n",
+            },
+            "sh: 1: python3.13: not found (Module result deserialization failed: No start of json char found)",
+        ),
+        (
+            {"msg": "The module failed in the background: no room", "module_stderr": "no room"},
+            "The module failed in the background: no room",
+        ),
     ],
 )
 def test_the_cause(facts, why):
