@@ -3,7 +3,7 @@
 Usage: changed.py [BASE]    changed since BASE, such as main; by default since the last commit
 
 A Python file depends on what it imports, a role or playbook on the modules, roles, filters and playbooks that it uses, a test also on the
-playbooks that it names in quotes and on the modules that it runs by their names.
+playbooks and pages of the documentation that it names in quotes and on the modules that it runs by their names.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def read(root: Path, paths: list[str]) -> dict[str, str]:
     """Unit -> the text of its files."""
     texts: dict[str, str] = {}
     for path in paths:
-        if (path.endswith((".py", ".yml")) and (root / path).is_file()) or path.startswith("tests/app/"):
+        read_here = path.endswith((".py", ".yml")) or re.fullmatch(r"docs/[\w-]+\.md", path)
+        if (read_here and (root / path).is_file()) or path.startswith("tests/app/"):
             texts[unit_of(path)] = texts.get(unit_of(path), "") + (root / path).read_text(encoding="utf-8", errors="replace") + "\n"
     return texts
 
@@ -85,6 +86,8 @@ def dependencies(texts: dict[str, str]) -> dict[str, set[str]]:
         if unit.endswith(".py"):
             tree = ast.parse(text)
             used = imported(unit, tree) & texts.keys()
+            if unit.startswith("tests/"):
+                used |= {f"docs/{word}" for word in quoted(tree)} & texts.keys()
             if unit.startswith("tests/integration/"):
                 names.append((quoted(tree), ("playbooks/",)))
             if unit.startswith("tests/support/"):

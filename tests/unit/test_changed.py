@@ -40,6 +40,7 @@ def graph() -> dict[str, set[str]]:
         ("tests/support/traffic.py", {TRAFFIC}, {CLOCK, KILLS}),
         (CLOCK, {CLOCK}, {HEALTH, DRILL, KILLS, RETENTION}),
         ("docs/runbook.md", {"tests/unit/test_documentation.py"}, {HEALTH, DRILL, KILLS, CLOCK}),
+        ("docs/node-services.md", {"tests/integration/test_node_services.py"}, {HEALTH, DRILL, KILLS, CLOCK}),
     ],
 )
 def test_a_change_runs_what_uses_it(graph: dict[str, set[str]], path: str, some: set[str], none: set[str]) -> None:
