@@ -44,7 +44,7 @@ from ansible import constants as C
 from ansible import context
 from ansible.plugins.callback.default import CallbackModule as Default
 
-from ansible_collections.mobius.ops.plugins.plugin_utils import step_lines
+from ansible_collections.mobius.ops.plugins.plugin_utils import step_lines, task_result
 from ansible_collections.mobius.ops.plugins.plugin_utils.task_events import parts, step_of
 
 KEPT = 50
@@ -163,7 +163,7 @@ class CallbackModule(Default):
         if step_of(task) == step_lines.OUTCOME:
             self._ended = True
         elif not ignore_errors:
-            self._failed(task, host, step_lines.cause(facts))
+            self._failed(task, host, task_result.cause(facts))
 
     def _failed(self, task: t.Any, host: str, why: str) -> None:
         self._failure = self._failure or why
@@ -174,7 +174,7 @@ class CallbackModule(Default):
         """The same for a host that does not answer."""
         task, host, facts = parts(result)
         super().v2_runner_on_unreachable(result)
-        self._failed(task, host, f"not reached: {step_lines.cause(facts)}")
+        self._failed(task, host, f"not reached: {task_result.cause(facts)}")
 
     def v2_on_file_diff(self, result: t.Any) -> None:
         """Differences are asked for, so they are shown."""

@@ -40,7 +40,7 @@ import typing as t
 from ansible.plugins.callback import CallbackBase
 from ansible.utils.vars import load_extra_vars
 
-from ansible_collections.mobius.ops.plugins.plugin_utils import run_summary, step_lines
+from ansible_collections.mobius.ops.plugins.plugin_utils import run_summary, step_lines, task_result
 from ansible_collections.mobius.ops.plugins.plugin_utils.task_events import parts, step_of
 
 
@@ -89,12 +89,12 @@ class CallbackModule(CallbackBase):
         if step_of(task) == step_lines.OUTCOME:
             self._ended = True
         elif not ignore_errors:
-            self._failed(host, "failed", f"{task.get_name().rpartition(' : ')[2]}: {step_lines.cause(facts)}")
+            self._failed(host, "failed", f"{task.get_name().rpartition(' : ')[2]}: {task_result.cause(facts)}")
 
     def v2_runner_on_unreachable(self, result: t.Any) -> None:
         """The same for a host that does not answer."""
         _task, host, facts = parts(result)
-        self._failed(host, "error", f"{host} was not reached: {step_lines.cause(facts)}")
+        self._failed(host, "error", f"{host} was not reached: {task_result.cause(facts)}")
 
     def _gates(self, task: t.Any, host: str, facts: dict[str, t.Any]) -> None:
         rows = run_summary.gates(task.resolved_action or task.action, host, facts)

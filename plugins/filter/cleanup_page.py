@@ -8,6 +8,7 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.filter.status_page import table
 from ansible_collections.mobius.ops.plugins.module_utils._core.wording import human_size
+from ansible_collections.mobius.ops.plugins.plugin_utils import task_result
 
 DOCUMENTATION = r"""
 name: cleanup_page
@@ -110,7 +111,7 @@ def cleanup_page(done: dict[str, t.Any], state: str = "planned", check: bool = F
     whole = "quarantine" in done
     page = "\n".join(lines(done, state, check or state == "planned")) if whole else "Nothing was moved."
     if done.get("msg") or not whole:
-        message = str(done.get("msg") or "The files could not be looked at.")
+        message = task_result.cause(done, "The files could not be looked at.")
         return {"page": page, "outcome": "not_cleaned", "good": False, "message": message}
     more = ""
     if done["files"] and state == "planned":

@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.plugin_utils import write_attempts
+from ansible_collections.mobius.ops.plugins.plugin_utils import task_result, write_attempts
 
 DOCUMENTATION = r"""
 name: deploy_end
@@ -134,7 +134,7 @@ class Deploy:
         if "msg" in self.applied:
             return (
                 f"{name} is live and verified already, and could not be restarted with the current {', '.join(self.restart_needed)}: "
-                f"{self.applied['msg']}"
+                f"{task_result.cause(self.applied)}"
             )
         if self.replaced():
             return (
@@ -177,7 +177,7 @@ class Deploy:
         back = (self.went_back.get("release") or {}).get("id") or self.after.get("live")
         said = [f"release {self.release} was rolled back to {back}: {failure}." if outcome == "rolled_back" else f"{failure}."]
         if "msg" in self.went_back:
-            said.append(self.went_back["msg"])
+            said.append(task_result.cause(self.went_back))
         if self.left.get("live") == self.release:
             said.append(f"Release {self.release} is bad and still serves.")
         return " ".join([*said, f"Incident {fleet['incident'] or 'none'}."]) + self.mixed(fleet)

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.mobius.ops.plugins.plugin_utils import task_result
+
 DOCUMENTATION = r"""
 name: diagnosis_page
 short_description: Lay out a diagnosis as a page of text
@@ -87,7 +89,7 @@ def diagnosis_page(result: dict[str, t.Any]) -> dict[str, t.Any]:
     lines += recent_lines(result.get("evidence") or {})
     lines += ["Mended", f"  {result['fixed']}"] if result.get("fixed") else []
     lines += ["Still found", *(line for cause in result.get("after") or [] for line in cause_lines(cause))] if result.get("after") else []
-    message = result.get("message") or result.get("msg") or "The host could not be looked at."
+    message = result.get("message") or task_result.cause(result, "The host could not be looked at.")
     return {
         "page": "\n".join(lines) or "Nothing was found.",
         "outcome": outcome,

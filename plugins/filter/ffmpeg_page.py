@@ -9,6 +9,7 @@ import typing as t
 from ansible_collections.mobius.ops.plugins.filter.status_page import table
 from ansible_collections.mobius.ops.plugins.module_utils._core import wording
 from ansible_collections.mobius.ops.plugins.module_utils._core.wording import human_size
+from ansible_collections.mobius.ops.plugins.plugin_utils import task_result
 
 DOCUMENTATION = r"""
 name: ffmpeg_page
@@ -100,10 +101,10 @@ def by_verdict(jobs: list[dict[str, t.Any]], ended: list[dict[str, t.Any]]) -> d
 def verdict(jobs: dict[str, t.Any], program: dict[str, t.Any], names: dict[str, list[str]]) -> tuple[str, bool, str]:
     """Outcome, whether it is good, and what to say."""
     if "message" not in jobs:
-        return "not_ended", False, str(jobs.get("msg") or "The jobs could not be looked at.")
+        return "not_ended", False, task_result.cause(jobs, "The jobs could not be looked at.")
     looked = bool(program) and not program.get("skipped")
     if looked and not program.get("well"):
-        lacks = program.get("message") or program.get("msg") or "FFmpeg could not be looked at."
+        lacks = program.get("message") or task_result.cause(program, "FFmpeg could not be looked at.")
         return "unhealthy_now", False, f"{lacks} {jobs['message']}"
     if "ended" in jobs:
         return "ended", True, jobs["message"]

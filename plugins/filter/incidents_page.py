@@ -8,6 +8,7 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.filter.status_page import due, table
 from ansible_collections.mobius.ops.plugins.module_utils._core.wording import cut, listed, one_line
+from ansible_collections.mobius.ops.plugins.plugin_utils import task_result
 
 DOCUMENTATION = r"""
 name: incidents_page
@@ -105,7 +106,7 @@ def in_full(one: Facts) -> list[str]:
 
 def _failed(results: dict[str, Facts]) -> list[str]:
     """Hosts that gave no answer, with the reason."""
-    return [f"{host}: {result.get('msg') or 'it gave no answer.'}" for host, result in results.items() if "incidents" not in result]
+    return [f"{host}: {task_result.cause(result, 'it gave no answer.')}" for host, result in results.items() if "incidents" not in result]
 
 
 def _asked(results: dict[str, Facts], name: str) -> tuple[list[str], str]:

@@ -9,6 +9,7 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.filter.status_page import table
 from ansible_collections.mobius.ops.plugins.module_utils._core.wording import cut, human_size
+from ansible_collections.mobius.ops.plugins.plugin_utils import task_result
 
 DOCUMENTATION = r"""
 name: logs_page
@@ -147,7 +148,7 @@ def page_of(result: dict[str, t.Any], rows: int = _ROWS) -> list[str]:
 def logs_page(result: dict[str, t.Any]) -> dict[str, t.Any]:
     """The page, and what comes of it."""
     if "sources" not in result:
-        message = str(result.get("msg") or "The logs could not be read.")
+        message = task_result.cause(result, "The logs could not be read.")
         return {"page": message, "outcome": "not_read", "good": False, "message": message, "new": []}
     failed = any(one["failed"] for one in result["sources"])  # requests that were answered by 5xx, which may leave no line of an error
     outcome = (

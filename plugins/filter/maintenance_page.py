@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.mobius.ops.plugins.plugin_utils import task_result
+
 DOCUMENTATION = r"""
 name: maintenance_page
 short_description: Lay out a run of maintenance as a page of text
@@ -56,7 +58,7 @@ def step_lines(step: dict[str, t.Any]) -> list[str]:
 def maintenance_page(result: dict[str, t.Any]) -> dict[str, t.Any]:
     """The page, and what comes of it."""
     if "steps" not in result:
-        message = str(result.get("msg") or "Maintenance could not be run.")
+        message = task_result.cause(result, "Maintenance could not be run.")
         return {"page": message, "outcome": "not_run", "good": False, "message": message, "attention": []}
     statuses = [step["status"] for step in result["steps"]]
     outcome = next(

@@ -7,6 +7,8 @@ from __future__ import annotations
 import textwrap
 import typing as t
 
+from ansible_collections.mobius.ops.plugins.plugin_utils import task_result
+
 DOCUMENTATION = r"""
 name: preflight_page
 short_description: Lay out the result of a preflight as a page of text
@@ -57,7 +59,7 @@ def preflight_page(result: dict[str, t.Any]) -> str:
     """A line that says how many failed, and below it a line or more a check."""
     rows = sorted(result.get("checks") or [], key=lambda one: ORDER.index(one["status"]))
     if not rows:
-        return str(result.get("msg") or "no check was made")
+        return task_result.cause(result, "no check was made")
     counts = [f"{sum(one['status'] == status for one in rows)} {status}" for status in ORDER]
     lines = [("MAY BEGIN: " if result.get("passed") else "MAY NOT BEGIN: ") + ", ".join(counts)]
     by = result.get("waived_by")

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.mobius.ops.plugins.plugin_utils import task_result
+
 DOCUMENTATION = r"""
 name: restore_end
 positional: archive, check_mode
@@ -76,7 +78,7 @@ def _outcome(task: Facts, check_mode: bool) -> str:
 def _story(task: Facts, archive: str, outcome: str) -> str:
     """The sentences that differ by the outcome."""
     if task.get("failed"):
-        return str(task["msg"])
+        return task_result.cause(task)
     names = ", ".join(task["restored"])
     if outcome == "planned":
         return f"would restore {names} from {archive}; nothing was changed."

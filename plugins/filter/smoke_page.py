@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.filter.status_page import table
+from ansible_collections.mobius.ops.plugins.plugin_utils import task_result
 
 DOCUMENTATION = r"""
 name: smoke_page
@@ -56,7 +57,7 @@ def smoke_page(result: dict[str, t.Any]) -> str:
     """A line with the counts, the table, and what stays of what the tests made."""
     tests = result.get("tests")
     if not tests:
-        return str(result.get("msg") or "no test ran")
+        return task_result.cause(result, "no test ran")
     shown = ("failed", "passed", "skipped", "flaky")
     lines = [
         ("PASSED: " if result["passed"] else "FAILED: ")

@@ -10,6 +10,7 @@ from ansible_collections.mobius.ops.plugins.filter import upkeep_page
 from ansible_collections.mobius.ops.plugins.module_utils._core import clock, wording
 from ansible_collections.mobius.ops.plugins.module_utils._core.wording import human_size
 from ansible_collections.mobius.ops.plugins.module_utils._observe import host_metrics
+from ansible_collections.mobius.ops.plugins.plugin_utils import task_result
 
 DOCUMENTATION = r"""
 name: status_page
@@ -188,7 +189,7 @@ def host_lines(host: dict[str, t.Any] | None) -> list[str]:
     if not host:
         return []
     if "metrics" not in host:
-        return ["", "Host", "  " + str(host.get("msg") or "not measured")]
+        return ["", "Host", "  " + task_result.cause(host, "not measured")]
     rows = [
         [metric["metric"], metric["subject"], host_metrics.shown(metric), metric["status"], metric["todo"]]
         for metric in host["metrics"]
@@ -202,7 +203,7 @@ def incident_lines(incidents: dict[str, t.Any] | None) -> list[str]:
     if not incidents:
         return []
     if "incidents" not in incidents:
-        return ["", "Open incidents", "  " + str(incidents.get("msg") or "not read")]
+        return ["", "Open incidents", "  " + task_result.cause(incidents, "not read")]
     damaged = [f"Damaged: {finding}" for finding in incidents.get("findings") or []]
     if not incidents["incidents"]:
         return [*damaged, "Open incidents: none"]
@@ -233,7 +234,7 @@ def upkeep_lines(upkeep: dict[str, t.Any] | None) -> list[str]:
     if not upkeep:
         return []
     if "jobs" not in upkeep:
-        return ["", "Scheduled jobs", "  " + str(upkeep.get("msg") or "not looked at")]
+        return ["", "Scheduled jobs", "  " + task_result.cause(upkeep, "not looked at")]
     return ["", "Scheduled jobs", *upkeep_page.job_lines(upkeep["jobs"]), *upkeep_page.attention_lines(upkeep)]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import wording
+from ansible_collections.mobius.ops.plugins.plugin_utils import task_result
 
 DOCUMENTATION = r"""
 name: upkeep_page
@@ -78,7 +79,7 @@ def attention_lines(upkeep: dict[str, t.Any]) -> list[str]:
 def upkeep_page(upkeep: dict[str, t.Any]) -> str:
     """The page."""
     if "jobs" not in upkeep:
-        return str(upkeep.get("msg") or "The host could not be looked at.")
+        return task_result.cause(upkeep, "The host could not be looked at.")
     return "\n".join(["Scheduled jobs", *job_lines(upkeep["jobs"]), *attention_lines(upkeep)])
 
 

@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import textwrap
 import typing as t
 
-from ansible_collections.mobius.ops.plugins.module_utils._core import causes
+from ansible_collections.mobius.ops.plugins.plugin_utils import task_result
 
 #: Step of each file of tasks, by role, by role and file, or by "playbooks" and file; an empty text belongs to the step before.
 #: "…" at the end: it may take long.
@@ -198,39 +197,20 @@ def seconds(value: float) -> str:
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02} s"
 
 
-def text_of(value: t.Any) -> str:
-    """A value as text: a list of texts is one line each."""
-    if isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value):
-        return "\n".join(value)
-    return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False, default=str)
-
-
 def said(facts: dict[str, t.Any]) -> list[str]:
     """What a task of ``debug`` says: its message or its variable, of a loop that of each item."""
     if isinstance(facts.get("results"), list):
         return [text for item in facts["results"] for text in said(item)]
     if "msg" in facts:
-        return [text_of(facts["msg"])]
-    return [f"{name}: {text_of(value)}" for name, value in facts.items() if not name.startswith(("_", "ansible_")) and name not in _OURS]
+        return [task_result.text_of(facts["msg"])]
+    return [
+        f"{name}: {task_result.text_of(value)}"
+        for name, value in facts.items()
+        if not name.startswith(("_", "ansible_")) and name not in _OURS
+    ]
 
 
 def message(text: str, hosts: list[str], of: list[str]) -> str:
     """What a task said, with its hosts where not all of them say it."""
     who = "" if len(set(hosts)) >= len(set(of)) else f"[{named(hosts, [], WIDTH)}] "
     return textwrap.indent(who + text.rstrip(), "  ")
-
-
-def cause(facts: dict[str, t.Any]) -> str:
-    """Why something failed: the message, or what a program said; of a loop that of the first item that failed."""
-    items = facts.get("results")
-    for item in items if isinstance(items, list) else []:
-        if isinstance(item, dict) and (item.get("failed") or item.get("unreachable")):
-            return f"{cause(item)} (item {text_of(item.get('item'))})"
-    message = facts.get("msg")
-    if message == "non-zero return code" and facts.get("stderr"):
-        message = facts["stderr"]  # what the program said, and not only that it failed
-    why = causes.cause(str(facts.get("module_stderr") or ""))
-    if why and message and why not in str(message):  # of a module that broke, Ansible says only that
-        message = f"{why} ({str(message).strip().splitlines()[0]})"
-    told = [message, facts.get("module_stderr"), facts.get("stderr"), facts.get("reason")]
-    return next((str(text).strip() for text in told if text and str(text).strip()), "no reason given")

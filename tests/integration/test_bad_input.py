@@ -249,3 +249,13 @@ def test_dependencies_that_cannot_be_installed_leave_no_copy_of_the_artifact(rea
     assert says(result, "Verify and unpack it: ") and says(result, "found 1 (code ENOTCACHED | request to "), result.output
     assert says(result, "Remove --offline from mobius_npm_ci_args") and not says(result, "npm notice"), result.output
     assert not list((ready.root / "state").glob("*.tar.gz"))
+
+
+@pytest.mark.parametrize("playbook", ["backup", "diagnose", "smoke_test"])
+def test_a_python_that_is_not_there_is_named(ready, playbook):
+    """Of a module that could not run, Ansible says only that it broke."""
+    tree = ready.tree()
+    result = ready.play(playbook, ansible_python_interpreter="/nowhere/python3")
+    assert result.status == 2 and "/nowhere/python3: not found (The module" in " ".join(result.output.split()), result.output
+    assert playbook == "backup" or "/nowhere/python3: not found (The module" in result.stats["mobius_message"]
+    assert ready.tree() == tree

@@ -114,36 +114,6 @@ def test_what_debug_says(facts, texts):
     assert step_lines.said(facts) == texts
 
 
-@pytest.mark.parametrize(
-    ("facts", "why"),
-    [
-        (
-            {"msg": "One or more items failed", "results": [{"item": "a"}, {"item": "b", "failed": True, "msg": "no such file"}]},
-            "no such file (item b)",
-        ),
-        ({"msg": "All items completed", "results": [{"item": ["x"], "unreachable": True, "msg": "refused"}]}, "refused (item x)"),
-        ({"msg": "non-zero return code", "stderr": "ls: no such file\n"}, "ls: no such file"),
-        ({"msg": "non-zero return code"}, "non-zero return code"),
-        ({"msg": " it is full "}, "it is full"),
-        ({"msg": "", "stderr": "no such file"}, "no such file"),
-        ({}, "no reason given"),
-        (
-            {
-                "msg": "Module result deserialization failed: No start of json char found",
-                "module_stderr": "sh: 1: python3.13: not found\n",
-            },
-            "sh: 1: python3.13: not found (Module result deserialization failed: No start of json char found)",
-        ),
-        (
-            {"msg": "The module failed in the background: no room", "module_stderr": "no room"},
-            "The module failed in the background: no room",
-        ),
-    ],
-)
-def test_the_cause(facts, why):
-    assert step_lines.cause(facts) == why
-
-
 @pytest.mark.parametrize(("value", "text"), [(0.04, "0.0 s"), (9.96, "10.0 s"), (12.4, "12 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s")])
 def test_times(value, text):
     assert step_lines.seconds(value) == text
