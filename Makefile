@@ -121,6 +121,10 @@ test-matrix: setup ## unit tests, sanity and the main path on other ansible-core
 bench-deploy: setup ## deploys on 1, 3 and 10 local hosts, going back with 5 GB, nginx beside HAProxy (ARGS=--write for the page in docs)
 	@tools/bench-deploy $(ARGS)
 
+.PHONY: recording
+recording: setup ## deploys on one host and on ten, as the moving pictures of the README
+	@.venv/bin/python tests/bench/recording.py
+
 .PHONY: bench-watch
 bench-watch: setup ## how often the watch's rules err and catch, beside two others' (ARGS=--write for the page in docs)
 	@.venv/bin/python tests/bench/watch_rules.py $(ARGS)

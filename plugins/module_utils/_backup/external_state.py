@@ -172,11 +172,11 @@ def _run(layout: Layout, name: str, streams: dict[str, int], environment: dict[s
             **streams,
             **supervisor.account(spec.get("user")),
         }
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # pylint: disable=ansible-bad-function
             argv,
             cwd=folder,
             env=env,
-            start_new_session=True,  # pylint: disable=ansible-bad-function
+            start_new_session=True,
             preexec_fn=_limited(limit),  # pylint: disable=subprocess-popen-preexec-fn
             stderr=subprocess.PIPE,
             **options,

@@ -79,11 +79,11 @@ def capture(
     :raises StateError: when the program is not there, or does not end in time.
     """
     try:
-        return subprocess.run(
+        return subprocess.run(  # pylint: disable=ansible-bad-function
             argv,
             cwd=folder,
             env=env,
-            stdin=stdin or subprocess.DEVNULL,  # pylint: disable=ansible-bad-function
+            stdin=stdin or subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
@@ -202,11 +202,11 @@ def run_live(
 
 def _start_live(argv: list[str], folder: str, what: str, env: dict[str, str], held: t.Sequence[int]) -> subprocess.Popen[str]:
     try:
-        return subprocess.Popen(
+        return subprocess.Popen(  # pylint: disable=ansible-bad-function
             argv,
             cwd=folder,
             env=env,
-            stdin=subprocess.DEVNULL,  # pylint: disable=ansible-bad-function
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -234,12 +234,12 @@ def start(argv: list[str], folder: str, env: dict[str, str], output: t.BinaryIO,
     :param account: ``user``, ``group`` and ``extra_groups`` of ``Popen``, to run as somebody else, and ``pass_fds``.
     :raises OSError: when it cannot be started.
     """
-    return subprocess.Popen(
+    return subprocess.Popen(  # pylint: disable=ansible-bad-function
         argv,
         cwd=folder,
         env=env,
         stdin=subprocess.DEVNULL,
-        stdout=output,  # pylint: disable=ansible-bad-function
+        stdout=output,
         stderr=output,
         start_new_session=True,
         **account,

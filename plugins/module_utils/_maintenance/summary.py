@@ -28,15 +28,24 @@ class Run(t.Protocol):
     """What a message needs of a report."""
 
     @property
-    def cadence(self) -> str: ...
+    def cadence(self) -> str:
+        """The list that was run."""
+
     @property
-    def env(self) -> str: ...
+    def env(self) -> str:
+        """Its environment."""
+
     @property
-    def steps(self) -> tuple[Told, ...]: ...
+    def steps(self) -> tuple[Told, ...]:
+        """What each step said."""
+
     @property
-    def page(self) -> str: ...
+    def page(self) -> str:
+        """Path of the page."""
+
     @property
-    def incidents(self) -> tuple[str, ...]: ...
+    def incidents(self) -> tuple[str, ...]:
+        """The incidents that it opened."""
 
 
 def check(layout: Layout, request: Request) -> None:

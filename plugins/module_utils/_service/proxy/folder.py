@@ -136,11 +136,11 @@ class ProxyFolder:
         if account:  # all of its groups: one of them may be there for the certificate
             account["extra_groups"] = os.getgrouplist(str(self.user), account["group"])
         environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}  # the user can read it
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # pylint: disable=ansible-bad-function
             argv,
             cwd=folder,
             env=environment,
-            start_new_session=True,  # pylint: disable=ansible-bad-function
+            start_new_session=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
