@@ -1,7 +1,7 @@
 """`make recording`: deploys on one host and on ten, on this machine, recorded as pictures for the README.
 
-Each line of a picture appears when it was printed, three times as fast, unless the reader's system asks for less motion. The folder of the hosts
-is shown as ``/opt``, the home folder as ``~``.
+Each line of a picture appears when it was printed, three times as fast, unless the reader's system asks for less motion. The
+folder of the hosts is shown as ``/opt``, the home folder as ``~``.
 """
 
 from __future__ import annotations
