@@ -44,7 +44,9 @@ options:
     type: float
     default: 3600
   interval:
-    description: Seconds between the beginnings of two rounds.
+    description:
+      - Seconds between the beginnings of two rounds.
+      - In longer ones than 10 each check is asked once in 10 seconds, and when one fails the next round begins at once.
     type: float
     default: 60
   retry_interval:

@@ -224,7 +224,7 @@ def test_a_rollback_by_a_watch_reaches_people(host):
         "deploy",
         **host.source("v7"),
         mobius_watch_duration="600",
-        mobius_watch_interval="30",
+        mobius_watch_interval="60",
         mobius_watch_retry_interval="5",
         mobius_failure_threshold="3",
         **PEOPLE,

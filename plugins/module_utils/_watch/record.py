@@ -18,7 +18,7 @@ from .._core.errors import OpsError
 from .._incidents import opening
 from .._logs import run as logs_run
 from .._service.node_service import Service
-from .._target import incident_log, incidents, records
+from .._target import history, incident_log, incidents, records
 from .control import WatchFolder
 
 #: Megabytes of logs that are read for new errors, beside what the last report has read; and templates that are named.
@@ -152,3 +152,19 @@ class Record:
                     os.unlink(self.folder.layout.path("monitor_logs", name))
                     removed += 1
         return removed
+
+    def note(self, verdict: str, trigger: str, samples: dict[str, t.Any]) -> None:
+        """The watch into the history."""
+        history.record(
+            self.folder.layout,
+            "watch",
+            self.redactor.text(trigger),
+            verdict=verdict,
+            release=self.state["release"],
+            elapsed=(clock.now() - clock.parse(self.state["started"])).total_seconds(),
+            samples=samples,
+            log_file=self.spec["log_file"],
+            metrics_file=self.spec["metrics_file"],
+            incident=self.state["incident"],
+            watch=self.folder.id,
+        )

@@ -23,7 +23,7 @@ from .._observe import health, probe, thresholds
 from .._service import ongoing_work
 from .._service import registry as service_registry
 from .._service.slots import SlottedService
-from .._target import history, incidents
+from .._target import incidents
 from .._target.layout import Layout
 from .._target.releases import ReleaseStore
 from . import application_log, decision, host_check, latency_baseline, rollback
@@ -34,6 +34,8 @@ from .record import Record
 
 #: Rounds that the state keeps for the spark line and the incident.
 RECENT = 30
+#: Between two rounds each check is asked once in so many seconds. A fault is not to wait for the next round.
+PULSE = 10.0
 LEVELS = {"ok": "INFO", "partial": "WARN", "slow": "WARN"}
 
 
@@ -143,8 +145,17 @@ class Watcher:
                 self.record.mark("alarm", "ERROR", self.decision.trigger)
                 self.record.incident(2, "The watch raised an alarm", self.decision.trigger, self.service)
             wait = self.spec["retry_interval"] if self.decision.suspicious() else self.spec["interval"]
-            self.pause((at + wait if self.owes() else min(at + wait, self.end)) - time.monotonic())
+            self.rest((at + wait if self.owes() else min(at + wait, self.end)) - time.monotonic())
         return self.decision.verdict()
+
+    def rest(self, seconds: float) -> None:
+        """Wait for the next round, which begins at once when a check fails meanwhile."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > PULSE:
+            self.pause(PULSE)
+            if not watch_rounds.well(self.spec["checks"], self.state["release"], self.record.redactor.secrets):
+                return
+        self.pause(left)
 
     def owes(self) -> bool:
         """Whether the window has room for as many rounds as a rollback takes, and fewer were made, since the host is busy."""
@@ -209,8 +220,8 @@ class Watcher:
         What goes wrong on this side is an ``error`` of the round, and not the end of the watch.
         """
         try:
-            checks = [probe.fill(check, live) for check in self.spec["checks"]]
-            found = watch_rounds.of(watch_rounds.take(probe.hiding(checks, self.record.redactor.secrets), self.spec.get("requests", 1)))
+            checks = watch_rounds.of_release(self.spec["checks"], live, self.record.redactor.secrets)
+            found = watch_rounds.of(watch_rounds.take(checks, self.spec.get("requests", 1)))
             facts = self._service_facts()
             self.host.take(facts)
             application_log.look(self.record, self.service)
@@ -246,7 +257,7 @@ class Watcher:
         said = f"watch {self.folder.id} ends: {verdict}" + (f" ({trigger})" if trigger else "")
         self.record.mark("ends", "INFO" if verdict == "healthy" else "WARN", said)
         with self.record.best_effort():
-            self._note(verdict)
+            self.record.note(verdict, self.decision.trigger, self.summary())
         with self.record.best_effort():
             self.folder.forget_unit()
         self.record.save(status="finished", verdict=verdict, trigger=trigger, rolling_back="", left=0, latency=latency)
@@ -266,23 +277,6 @@ class Watcher:
                 clock.parse(self.state["started"]),
                 f"release {release} was verified by watch {self.folder.id}",
             )
-
-    def _note(self, verdict: str) -> None:
-        """The watch into the history."""
-        elapsed = (clock.now() - clock.parse(self.state["started"])).total_seconds()
-        history.record(
-            self.layout,
-            "watch",
-            self.record.redactor.text(self.decision.trigger),
-            verdict=verdict,
-            release=self.state["release"],
-            elapsed=elapsed,
-            samples=self.summary(),
-            log_file=self.spec["log_file"],
-            metrics_file=self.spec["metrics_file"],
-            incident=self.state["incident"],
-            watch=self.folder.id,
-        )
 
     def _retire(self, bad: bool) -> None:
         """Stop the other instance. What a bad release has begun is waited for, but not for as long as a good one's."""

@@ -62,6 +62,20 @@ def test_started_followed_and_rolled_back(do, host):
     assert os.path.getsize(result["metrics_file"]) > 0
 
 
+def test_a_fault_does_not_wait_for_the_next_round(do, host):
+    """The second round is due in an hour."""
+    host.live("r1")
+    host.live("r2", status="active")
+    host.serve()
+    result = do("started", duration=int(HANG), interval=3600, failure_threshold=2)
+    wait_until(lambda: do("followed", offset=0)["watch"]["rounds"])
+    host.mode("r2", "bad")
+    result = do("followed", watch_id=result["watch"]["id"], offset=result["offset"], patience=HANG)
+    while result["verdict"] is None:
+        result = do("followed", watch_id=result["watch"]["id"], offset=result["offset"], patience=HANG)
+    assert result["verdict"] == "rolled_back" and result["watch"]["rounds"] == 3
+
+
 def test_a_rollback_pages_people_at_once(do, host, web):
     """No timer and no controller runs here: the watch itself sends."""
     people = {

@@ -46,6 +46,15 @@ def test_the_word_of_a_round(outcomes, expected):
     assert watch_rounds.of(samples(*outcomes))["outcome"] == expected
 
 
+def test_well_until_a_check_fails(web):
+    web.answers["/health"], web.answers["/slow"] = (200, "well"), (200, "of r1")
+    checks = health.normalize_all([{"url": web.base + "/health"}, {"url": web.base + "/slow", "max_ms": 0.001, "contains": "of {release}"}])
+    assert watch_rounds.well(checks, "r1", ())
+    assert not watch_rounds.well(checks, "r2", ())
+    assert watch_rounds.well(health.normalize_all([{"url": "http://nowhere.invalid/"}]), "r1", ())  # this side cannot tell
+    assert not watch_rounds.well([{}], "r1", ())  # a round says what is wrong here
+
+
 def test_the_gravest_check_decides_and_is_named():
     found = watch_rounds.of(
         samples("ok", "failed", "ok") + samples("failed", "failed", "ok", check="client") + samples("error", check="far")
