@@ -50,6 +50,12 @@ options:
     description: An address that messages show, in which V({incident}) stands for the id, for O(state=configured).
     type: str
     default: ""
+  runbook:
+    description:
+      - The address of the page C(docs/runbook.md) where it can be read, for O(state=configured).
+      - Messages show it with the heading that helps. Without it they show the page's path in the documentation.
+    type: str
+    default: ""
   urls:
     description: An Apprise URL for each channel, for O(state=configured). They are written to a file that only root reads.
     type: dict
@@ -117,7 +123,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._ansible import argumen
 from ansible_collections.mobius.ops.plugins.module_utils._people import plan, sender, service
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
-_SETTINGS = ("contacts", "oncall", "escalation", "env", "host", "link", "urls_file")
+_SETTINGS = ("contacts", "oncall", "escalation", "env", "host", "link", "runbook", "urls_file")
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
@@ -145,6 +151,7 @@ def main() -> None:
                 "env": text,
                 "host": text,
                 "link": text,
+                "runbook": text,
                 "title": text,
                 "body": text,
                 "state": {"type": "str", "choices": ["configured", "escalated", "sent", "listed"], "default": "escalated"},

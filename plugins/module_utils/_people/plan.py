@@ -36,6 +36,8 @@ class Plan:
     link: str
     #: The file with the URLs.
     urls_file: str
+    #: The address of the runbook's page; empty for its path in the documentation.
+    runbook: str = ""
 
 
 def record_path(layout: Layout) -> str:
@@ -57,13 +59,13 @@ def load(layout: Layout) -> Plan:
             "messages: this host has no contacts", todo="Set mobius_contacts and mobius_escalation, and run the playbook mobius.ops.setup"
         )
     people = contacts.directory(told["contacts"], told["oncall"], told["escalation"])
-    return Plan(people, clock.parse(told["since"]), told["env"], told["host"], told["link"], told["urls_file"])
+    return Plan(people, clock.parse(told["since"]), told["env"], told["host"], told["link"], told["urls_file"], told.get("runbook", ""))
 
 
 def configure(layout: Layout, settings: dict[str, t.Any], urls: dict[str, t.Any], check_mode: bool) -> bool:
     """Write the settings and URLs, or remove them when there are no contacts; whether that changes something.
 
-    :param settings: ``contacts, oncall, escalation, env, host, link, urls_file`` (an own file of URLs; empty for the URLs given).
+    :param settings: ``contacts, oncall, escalation, env, host, link, runbook, urls_file`` (an own file of URLs; empty for the URLs given).
     :raises InputError: for the first mistake in them.
     """
     people = contacts.directory(settings["contacts"], settings["oncall"], settings["escalation"])

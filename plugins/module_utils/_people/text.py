@@ -13,6 +13,7 @@ from .._core import clock, dotenv, wording
 from .._core.errors import IntegrityError
 from .._target import incident_log, records
 from .._target.layout import Layout
+from . import runbook
 from .outbox import Message
 from .plan import Plan
 
@@ -34,6 +35,7 @@ class Incident:
     active: bool = True
     env: str = ""
     release: str = ""
+    cause: str = ""
     summary: str = ""
     backup: str = ""
     affected: str = ""
@@ -93,7 +95,7 @@ def incident(layout: Layout, incident_id: str, found: t.Callable[[IntegrityError
         return Incident(incident_id, "an incident whose record is damaged", 1, written, damaged=True)
     if told is None:  # removed a moment ago
         return None
-    values = {name: told.get(name) for name in ("env", "release")}
+    values = {name: told.get(name) for name in ("env", "release", "cause")}
     values["backup"] = (told.get("evidence") or {}).get("backup")
     said = {name: value if isinstance(value, str) else "" for name, value in values.items()}
     state = incident_log.state(told)
@@ -105,6 +107,7 @@ def incident(layout: Layout, incident_id: str, found: t.Callable[[IntegrityError
         state.status == "open",
         env=said["env"],
         release=said["release"],
+        cause=said["cause"],
         backup=said["backup"],
         summary=state.summary,
         affected=state.affected,
@@ -144,6 +147,7 @@ def _of_incident(layout: Layout, plan: Plan, each: Message, about: Incident, now
         f"Backup: {about.backup}" if about.backup and about.backup != "none" else "",
         f"Next: ansible-playbook mobius.ops.status {rerun}",
         f"Acknowledge: ansible-playbook mobius.ops.escalate {rerun} -e mobius_acknowledge={about.id}",
+        f"Runbook: {runbook.link(plan.runbook, about.cause, about.severity)}",
         f"Report: {plan.link.replace('{incident}', about.id)}" if plan.link else "",
         f"Record: {os.path.join(layout.incidents, about.id + '.md')} on {plan.host}",
         f"{about.id}, level {each.level + 1}",

@@ -143,7 +143,8 @@ LOOKED = Kind("what the last look at a host found", {
     "sampled": _MAYBE_TIME, "seen": {str: moment}},
     "Move the file away; the next look writes it again")
 NOTIFY = Kind("the settings for messages", {
-    "contacts": dict, "oncall": dict, "escalation": dict, "since": moment, "env": text, "host": text, "link": text, "urls_file": text},
+    "contacts": dict, "oncall": dict, "escalation": dict, "since": moment, "env": text, "host": text, "link": text, "urls_file": text,
+    "runbook?": text},
     "Move the file away and run the playbook mobius.ops.setup")
 URLS = Kind("the URLs of channels", {str: text}, "Correct the file, or run the playbook mobius.ops.setup")
 PAGED = Kind("the levels of an incident that were paged", {"levels": {str: {"due": moment, "channels": [text]}}},

@@ -366,7 +366,7 @@ def test_a_record_without_a_time_counts_from_when_it_was_written(paged):
 
 
 def test_what_a_message_says(paged):
-    paged.configure(link="https://ops.example.com/i/{incident}")
+    paged.configure(link="https://ops.example.com/i/{incident}", runbook="https://ops.example.com/runbook.html")
     paged.open(severity=1, summary="v2 was bad; went back to v1")
     paged.run(2)
     each = paged.messages()[0]
@@ -379,6 +379,7 @@ def test_what_a_message_says(paged):
         "Backup: a.zip",
         "Next: ansible-playbook mobius.ops.status -l web1",
         "Acknowledge: ansible-playbook mobius.ops.escalate -l web1 -e mobius_acknowledge=INC-20261103-1",
+        "Runbook: https://ops.example.com/runbook.html#severity-1-critical",
         "Report: https://ops.example.com/i/INC-20261103-1",
         f"Record: {paged.layout.path('incidents', 'INC-20261103-1.md')} on web1",
         "INC-20261103-1, level 1",
