@@ -121,6 +121,8 @@ def test_a_wrong_key_fails(live, says):
     shown = '"X-Mobius-API-Key": "sekret-but-wrong"'  # ansible shows the extra vars as they were given
     assert "sekret" not in result.output.replace(shown, "")
     assert live.secret() not in result.output
+    for path in (live.root / "incidents").glob(f"{result.stats['mobius_incident']}.*"):
+        path.unlink()  # the next run would resolve it, which is a change
 
 
 def test_from_the_controller(live, says, tmp_path):
@@ -160,11 +162,15 @@ def test_with_a_fault_some_tests_fail_and_every_attempt_is_told_and_so_when_it_i
         wrong = sum(one["outcome"] != "ok" for one in test["attempts"])
         assert wrong == sum(child.tag not in ("system-out", "skipped") for child in cases[test["name"]]._elem), test
     assert files_of(served) == before and facts["left"] == {}
+    incident = json.loads((served.root / "incidents" / f"{result.stats['mobius_incident']}.json").read_text())
+    assert incident["cause"] == "smoke tests" and [test["name"] for test in incident["evidence"]["tests"]] == failed
+    assert f"Incident {incident['id']}." in result.stats["mobius_message"]
 
     assert served.play("stop", mobius_why="a test").outcome == "stopped"
     result = smoke(served)
     assert result.outcome == "smoke_failed" and {"health", "client", "upload"} <= set(result.stats["mobius_failed_tests"])
     assert says(result, "connection refused at http://127.0.0.1:")
+    assert result.stats["mobius_incident"] == incident["id"]
     assert "node" not in result.stats["mobius_failed_tests"] and "uploaded picture" in result.stats["mobius_skipped_tests"]
 
 
