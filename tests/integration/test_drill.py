@@ -98,14 +98,14 @@ def test_the_backup_passes_while_the_live_service_goes_on(site, archive, says):
     assert (result.status, result.outcome) == (0, "drill_passed"), result.output
     assert result.stats["mobius_backup"] == str(archive) and float(result.stats["mobius_recovery_time"]) > 0
     assert says(result, "1 databases opened, the application was well on them; recovery time")
-    told = json.loads(Path(result.stats["mobius_report"]).with_suffix(".json").read_text())
+    told = json.loads(Path(result.stats["mobius_report_file"]).with_suffix(".json").read_text())
     assert told["verdict"] == "passed" and told["application"]["release"] == site.live()
     assert told["application"]["isolation"] == "mount_namespace"
     [database] = told["databases"]
     assert database["counts"]["uploads"] == 1
     event = last_drill(site)
     assert (event["what"], event["verdict"], event["archive"]) == ("drill", "passed", str(archive))
-    assert "Restore drill passed" in Path(result.stats["mobius_report"]).read_text()
+    assert "Restore drill passed" in Path(result.stats["mobius_report_file"]).read_text()
     assert site.client().get("/api/counter").json() == {"value": 4}
 
 

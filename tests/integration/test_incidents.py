@@ -72,6 +72,11 @@ def test_from_the_opening_to_the_review(hosts, says):
         assert words in result.output, result.output
     assert hosts.act("resolve", mobius_incident=name, mobius_why="renders work").outcome == "resolved"
     assert hosts.operator.run("incidents").outcome == "no_incidents"
+    assert hosts.act("reopen", mobius_incident=name, mobius_why="they fail again").outcome == "reopened"
+    assert hosts.record("web1", name)["status"] == "open"
+    assert hosts.act("escalate", mobius_incident=name).outcome == "escalated"
+    assert hosts.record("web1", name)["events"][-1]["what"] == "escalated"
+    assert hosts.act("resolve", mobius_incident=name).outcome == "resolved"
     assert hosts.act("review", mobius_incident=name).outcome == "reviewed"
     assert hosts.record("web1", name)["status"] == "reviewed"
 
@@ -85,6 +90,12 @@ def test_the_incident_of_a_fleet_is_one(hosts, says):
     assert says(result, "web1 and web2"), result.output
     assert hosts.act("acknowledge", mobius_incident=name).outcome == "acknowledged"
     assert [hosts.record(host, name)["status"] for host in hosts.layouts] == ["acknowledged", "acknowledged"]
+
+    result = hosts.operator.run("verify_backups")  # there are none
+    assert (result.outcome, result.status) == ("not_verified", 2), result.output
+    unverified = result.stats["mobius_incident"]
+    assert [hosts.record(host, unverified)["cause"] for host in hosts.layouts] == ["verify backups"] * 2
+    assert hosts.act("resolve", mobius_incident=unverified).outcome == "resolved"
 
     disk = {"title": "disk", "severity": 3, "env": "local"}
     own, other = (incidents.open_incident(layout, disk)["id"] for layout in hosts.layouts.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -87,6 +88,13 @@ def test_data_that_the_application_is_not_well_on_is_not_kept(served, env_file, 
     assert served.client().health()["status"] == "ok" and served.client().file(image["path"]) == FIRST
     assert env_file.read_text() == good and os.path.exists(result.stats["mobius_safety_backup"]) and debris(served) == []
     assert served.history()[-1]["what"] == "restore_failed"
+
+    env_file.write_text(good + FAULT)  # what is there now would be ill as well, once it is started anew
+    result = served.play("restore", mobius_backup=bad, mobius_ready_timeout=3)
+    assert (result.status, result.outcome) == (2, "not_serving"), result.output
+    (incident,) = [json.loads(path.read_text()) for path in (served.root / "incidents").glob("INC-*.json")]
+    assert (incident["cause"], incident["severity"], incident["status"]) == ("restore", 1, "open")
+    assert "status 503" in incident["summary"] and os.path.exists(incident["evidence"]["backup"])
 
 
 def is_ill(site):

@@ -91,10 +91,16 @@ def ordinary():
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def answers(about: str, given: dict[str, str]) -> dict[str, str]:
+    """The answers of a survey, by the names of its variables."""
+    return {f"mobius_{about}_{name}": value for name, value in given.items()}
+
+
 def jobs(v1: str, v2: str) -> list[tuple[str, dict[str, str], int, str, bool]]:
     """Playbook, survey, exit status, outcome, and whether it is one of the few that run each time; all of them run with ``--long``."""
     guarded = {"mobius_auto_rollback": "true", "mobius_migration": "none", "mobius_release_ref": ""}
     why = {"mobius_why": "a test"}
+    incident = dict.fromkeys(("title", "severity", "affected", "done", "reached"), "")
     return [
         ("setup", {}, 0, "set_up", True),
         ("preflight", {"mobius_release_source": v1, "mobius_version": "v1"}, 0, "ready", False),
@@ -111,7 +117,31 @@ def jobs(v1: str, v2: str) -> list[tuple[str, dict[str, str], int, str, bool]]:
         ("diagnose", {"mobius_diagnose_inspect": "false", "mobius_fix": "false"}, 0, "nothing_found", True),
         ("monitor", {"mobius_watch_duration": "1", "mobius_auto_rollback": "true", "mobius_why": ""}, 0, "healthy", True),
         ("cleanup", {"mobius_cleanup_state": "planned", "mobius_cleanup_days": "30", "mobius_cleanup_paths": ""}, 0, "planned", True),
+        (
+            "maintenance",
+            {"mobius_cadence": "weekly"},
+            0,
+            "attention_needed",
+            True,
+        ),  # this machine has updates, or no register to ask for them
+        ("incidents", {"mobius_incident_show": "open", "mobius_incident": ""}, 0, "no_incidents", False),
+        (
+            "incident",
+            answers("incident", {**incident, "action": "open", "title": "Renders fail", "severity": "3"}) | {"mobius_incident": "", **why},
+            0,
+            "opened",
+            True,
+        ),
+        (
+            "incident",
+            answers("incident", {**incident, "action": "resolve"}) | {"mobius_incident": "{mobius_incident}", **why},
+            0,
+            "resolved",
+            True,
+        ),
         ("verify_backups", {}, 0, "verified", False),
+        ("drill", {"mobius_backup": "newest", "mobius_components": "all"}, 0, "drill_passed", False),
+        ("report", {"mobius_report_watch": ""}, 0, "reported", False),
         ("restore", {"mobius_backup": "{mobius_backup}", "mobius_components": "all", **why}, 0, "restored", True),
         (
             "rollback",
