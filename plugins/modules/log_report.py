@@ -22,7 +22,7 @@ options:
   files:
     description:
       - Absolute paths, with wildcards in the last part only. Links, and files with a second name, are not read.
-      - C(<root>/shared/logs/*.log*) when it is not given.
+      - C(<root>/shared/logs/*.log*) when it is not given, and the file that an adopted service prints to.
     type: list
     elements: str
   units:

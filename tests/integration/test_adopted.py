@@ -76,3 +76,29 @@ def test_it_is_looked_at_backed_up_and_never_switched(shop, says):
     shop.process.wait()
     result = shop.operator.run("status")
     assert (result.status, result.outcome) == (2, "not_well") and says(result, "shop is DOWN"), result.output
+
+
+@pytest.mark.parametrize(
+    ("playbook", "outcome", "settings"),
+    [
+        ("health", "healthy_now", {}),
+        ("smoke_test", "smoke_passed", {}),
+        ("monitor", "healthy", {"mobius_watch_duration": "1", "mobius_failure_threshold": 1, "mobius_watch_requests": 2}),
+        ("incident", "opened", {"mobius_incident_action": "open", "mobius_incident_title": "Slow", "mobius_incident_severity": 3}),
+        ("diagnose", "nothing_found", {}),
+    ],
+)
+def test_a_process_found_by_its_port_is_taken_care_of(shop, playbook, outcome, settings):
+    result = shop.operator.run(playbook, **settings)
+    assert (result.status, result.outcome) == (0, outcome), result.output
+    assert shop.process.poll() is None
+
+
+def test_the_log_and_the_files_of_a_process_found_by_its_port(shop, tmp_path):
+    (tmp_path / "log").write_text("2026-11-27T10:00:00Z ERROR out of stock\n")
+    result = shop.operator.run("logs", mobius_adopted={"log": str(tmp_path / "log")})
+    assert (result.status, result.outcome) == (0, "errors_found") and "out of stock" in result.output, result.output
+    if os.geteuid() == 0:  # who is not root has no folders here
+        assert shop.operator.run("backup").outcome == "backed_up"
+        result = shop.operator.run("cleanup")
+        assert (result.status, result.outcome) == (0, "planned") and (shop.data / "health").exists(), result.output

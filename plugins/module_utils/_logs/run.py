@@ -34,7 +34,7 @@ def wanted_of(params: Facts) -> Wanted:
         if params[name] < least:
             raise InputError(name, f"{least} or more", f"{params[name]:g}", "Correct it")
     layout = Layout(params["root"])
-    patterns = params["files"] if params["files"] is not None else [layout.path("shared", "logs", "*.log*")]
+    patterns = params["files"] if params["files"] is not None else files_of(layout, params["service"])
     units = params["units"] if params["units"] is not None else units_of(layout, params["service"])
     for unit in units:
         if not re.fullmatch(r"[\w@:.*\\-]{1,200}", unit) or unit.startswith("-"):
@@ -42,9 +42,22 @@ def wanted_of(params: Facts) -> Wanted:
     return Wanted(patterns, units, 0, params["slow_ms"], params["detail"], min(params["processes"], _MOST), params["max_mb"] * 10**6)
 
 
+def files_of(layout: Layout, service: str) -> list[str]:
+    """The logs of a service: those of its folder, and the file that an adopted one prints to."""
+    folder = layout.path("shared", "logs")
+    printed = (_spec(layout, service) or {}).get("console_log") or ""
+    return [os.path.join(folder, "*.log*"), *([printed] if printed and os.path.dirname(printed) != folder else [])]
+
+
+def _spec(layout: Layout, service: str) -> dict[str, t.Any] | None:
+    if not service:
+        return None
+    return records.read(layout.path("state", "service", check_name(service, "service name"), "spec.json"), records.SERVICE)
+
+
 def units_of(layout: Layout, service: str) -> list[str]:
     """The units that run a service; none when systemd does not, or it was not set up."""
-    spec = records.read(layout.path("state", "service", check_name(service, "service name"), "spec.json"), records.SERVICE)
+    spec = _spec(layout, service)
     if not spec or spec["manager"] != "systemd":
         return []
     return [f"{service}@{port}.service" for port in spec.get("slots") or []] or [f"{service}.service"]
@@ -137,11 +150,11 @@ def first_seen(layout: Layout, service: str, since: str, most_mb: int) -> list[F
     :param most_mb: megabytes that are read at most, beside what earlier runs have read.
     :raises OpsError: when a record that it needs is damaged.
     """
-    units = units_of(layout, service) if service else []
+    units = units_of(layout, service)
     saved = records.read(marks.path(layout), records.LOGS) or {}
     state, _note = marks.load(layout, saved.get("slow_ms", 1000))
     wanted = Wanted(
-        [layout.path("shared", "logs", "*.log*")],
+        files_of(layout, service),
         units,
         0,
         state.slow_ms or 1000,
