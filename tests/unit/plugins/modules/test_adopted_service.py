@@ -16,6 +16,7 @@ from support.ports import free_port
 from support.waiting import wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import mounts, processes, systemd
+from ansible_collections.mobius.ops.plugins.module_utils._logs import run as logs_run
 from ansible_collections.mobius.ops.plugins.module_utils._service import adopted_service as adopted
 from ansible_collections.mobius.ops.plugins.module_utils._target import adopted_folders
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
@@ -306,3 +307,11 @@ def test_a_damaged_definition_names_its_file(shop, run_module):
     with open(path, "w", encoding="utf-8") as stream:
         stream.write('{"name": 5}')
     assert path in refusal(run_module, adopted_service, shop.options)
+
+
+def test_the_file_that_it_prints_to_is_one_of_its_logs(shop, run_module):
+    shop.start()
+    log = shop.folder / "printed"
+    log.touch()
+    assert run_module(adopted_service, {**shop.options, "log": str(log)})["changed"]
+    assert logs_run.files_of(Layout(str(shop.root)), "shop") == [f"{shop.root}/shared/logs/*.log*", str(log)]
