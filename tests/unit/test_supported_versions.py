@@ -43,7 +43,7 @@ def test_the_matrix_runs_the_oldest_and_the_newest_of_what_is_promised():
     assert (cores[0], cores[-1]) == (OLDEST, NEWEST)
     assert f"`make test-matrix` runs {', '.join(cores[:-1])} and {cores[-1]}" in SUPPORT
     newest = max(matrix.CORES, key=number)
-    assert (matrix.TARGET, matrix.CORES[newest][0]) == PYTHONS  # utils run on the newest core only, on its preferred Python
+    assert (matrix.TARGET, matrix.CORES[newest][0]) == PYTHONS  # modules run on the preferred Python of the newest core
     assert max(matrix.CORES) == newest and minor(min(matrix.CORES)) == OLDEST  # which the matrix compares as text
 
 
