@@ -132,6 +132,8 @@ def question_for(question: dict[str, Any], option: dict[str, Any]) -> Iterator[s
     for one in given if isinstance(given, list) else []:
         if known and one not in [str(choice) for choice in known]:
             yield f"choice {one!r} is none of the setting's: {', '.join(map(str, known))}"
+    if kind in TEXTS and not question.get("required") and option.get("choices") and "" not in option["choices"]:
+        yield "it may be left empty, which is none of the setting's choices"
 
 
 # -- schedules

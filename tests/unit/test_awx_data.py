@@ -420,3 +420,11 @@ def test_a_package_that_cannot_be_had_is_one_sentence(tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="Check the package index, then run it again"):
         awx_collection.bring(tmp_path / "awx")
     assert not (tmp_path / "awx").exists()
+
+
+def test_a_question_that_may_be_left_empty_needs_a_setting_that_takes_that():
+    question = {"type": "text", "variable": "mobius_reached", "required": False, "default": ""}
+    setting = {"type": "list", "elements": "str", "choices": ["root_cause", "report"]}
+    assert list(awx_rules.question_for(question, setting)) == ["it may be left empty, which is none of the setting's choices"]
+    assert list(awx_rules.question_for({**question, "required": True}, setting)) == []
+    assert list(awx_rules.question_for(question, {**setting, "choices": [*setting["choices"], ""]})) == []
