@@ -67,6 +67,12 @@ options:
     description: Seconds for which processes and renders are watched, unless a short look shows the cause.
     type: float
     default: 3
+  fleet:
+    description:
+      - What all hosts of a run share, so that an incident of the same cause has the same id on all.
+      - It should begin with the date.
+    type: str
+    default: ""
   programs:
     description: Names of programs that are renders.
     type: list
@@ -174,6 +180,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
         params["rollback_hours"] * 3600,
         params["window"],
         check_mode,
+        params["fleet"],
     )
     answer = respond.respond(layout, service, asked, remedies.Allowed(False, checks, params["ready_timeout"], params["programs"]))
     return answer.opened, redactor.value(dataclasses.asdict(answer)), {}
@@ -201,6 +208,7 @@ def main() -> None:
                 "window": {"type": "float", "default": 3},
                 "programs": {"type": "list", "elements": "str", "default": ["ffmpeg"]},
                 "ready_timeout": {"type": "float", "default": 60},
+                "fleet": {"type": "str", "default": ""},
             },
             supports_check_mode=True,
         ),

@@ -41,6 +41,12 @@ options:
         the request. It listens on 127.0.0.1 for less than a second, in which any local user could run code in the process.
     type: bool
     default: false
+  fleet:
+    description:
+      - What all hosts of a run share, so that an incident of the same cause has the same id on all.
+      - It should begin with the date.
+    type: str
+    default: ""
   heap_snapshot:
     description:
       - Whether a snapshot of the memory of the process that has most of it is made, for Chrome's developer tools. The process does nothing
@@ -202,6 +208,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
         params["inspect"] and not check_mode,
         params["fix"] and not check_mode,
         params["heap_snapshot"] and not check_mode,
+        params["fleet"],
     )
     found = diagnose.diagnose(layout, service, asked, allowed)
     result = {**dataclasses.asdict(found), "evidence": found.evidence.facts(), "message": found.message()}
@@ -229,6 +236,7 @@ def main() -> None:
                 "fix": flag,
                 "interrupt": flag,
                 "ready_timeout": {"type": "float", "default": 60},
+                "fleet": {"type": "str", "default": ""},
             },
             supports_check_mode=True,
         ),

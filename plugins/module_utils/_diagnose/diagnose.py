@@ -40,6 +40,8 @@ class Request:
     fix: bool
     #: Make a snapshot of the heap of the process, with ``inspect``.
     snapshot: bool = False
+    #: What all hosts of a run share; empty for one host.
+    fleet: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +113,7 @@ def diagnose(layout: Layout, service: Service, asked: Request, allowed: remedies
         layout,
         {
             "cause": f"diagnosis {cause.name}",
+            "fleet": asked.fleet,
             "title": cause.text,
             "severity": 3 if not after else 2,
             "env": asked.env,

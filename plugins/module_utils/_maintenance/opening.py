@@ -10,6 +10,7 @@ import typing as t
 from .._target import incidents
 from .._target.layout import Layout
 from .findings import Cause
+from .request import Request
 
 #: A cause of this severity or worse opens an incident whenever none is open; a milder one only when it is new.
 ALWAYS = 2
@@ -20,9 +21,9 @@ def key(cause: str) -> str:
     return f"maintenance {cause}"
 
 
-def opened(layout: Layout, env: str, step: str, cause: Cause, more: dict[str, t.Any]) -> Cause:
+def opened(layout: Layout, request: Request, step: str, cause: Cause, more: dict[str, t.Any]) -> Cause:
     """The cause with its incident, which is opened when it has weight and none is open."""
-    known = incidents.open_of_cause(layout, env, key(cause.name)) if cause.severity else None
+    known = incidents.open_of_cause(layout, request.env, key(cause.name)) if cause.severity else None
     found = str(known["id"]) if known else ""
     if cause.severity and not found and (cause.new or cause.severity <= ALWAYS):
         record = incidents.open_incident(
@@ -30,7 +31,8 @@ def opened(layout: Layout, env: str, step: str, cause: Cause, more: dict[str, t.
             {
                 "title": f"Maintenance: {cause.text.split('. ')[0].rstrip('.')}",
                 "severity": cause.severity,
-                "env": env,
+                "env": request.env,
+                "fleet": request.fleet,
                 "summary": cause.text,
                 "cause": key(cause.name),
                 "evidence": {"step": step, "subjects": list(cause.subjects), **more},

@@ -80,6 +80,8 @@ class Request:
     #: When people get the summary as a message, and which schedules, people and channels; the first level of severity 4 without names.
     summary: str = ALWAYS
     summary_to: tuple[str, ...] = ()
+    #: What all hosts of a run share, so that they give an incident of the same cause the same id; empty for one host.
+    fleet: str = ""
 
     @classmethod
     def read(cls, mapping: t.Mapping[str, t.Any]) -> Request:

@@ -130,7 +130,7 @@ def _run(layout: Layout, request: Request, steps: tuple[Step, ...], meter: Meter
         found, seconds = _take(context, step, meter)
         causes = [dataclasses.replace(cause, new=_is_new(cause, context.before(step.name))) for cause in found.causes]
         more = {"evidence": list(found.evidence), "page": _page(layout, request)}
-        causes = [opening.opened(layout, request.env, step.title, cause, more) for cause in causes]  # before it counts as known
+        causes = [opening.opened(layout, request, step.title, cause, more) for cause in causes]  # before it counts as known
         now = now.with_step(step.name, found.status, [*found.seen, *_subjects(causes)], found.figures)
         told.append(trends.told(step.name, step.title, dataclasses.replace(found, causes=tuple(causes)), past, now, seconds))
         state.save(layout, now)  # a run that is ended keeps what it had

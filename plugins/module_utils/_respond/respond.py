@@ -56,6 +56,8 @@ class Asked:
     rollback_within: float
     window: float
     check_mode: bool
+    #: What all hosts of a run share; empty for one host.
+    fleet: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,6 +176,7 @@ class _Responder:
                 "release": self.store.live(),
                 "summary": told,
                 "cause": f"alert {response.cause}",
+                "fleet": self.asked.fleet,
                 "evidence": {
                     "alert": f"{self.asked.alert} {self.asked.text}".strip(),
                     "actions": self.done,

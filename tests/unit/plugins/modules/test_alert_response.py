@@ -94,7 +94,7 @@ def test_a_process_that_was_stopped_goes_on_once_for_many_alerts(service, respon
     pid = stop_process(service)
     planned = respond(check=True)
     assert (planned["outcome"], planned["actions"]) == ("planned", ["mend", "restart"]) and processes.stat_fields(pid)[0] == "T"
-    result = respond(text="no answer for 2 min")
+    result = respond(text="no answer for 2 min", fleet="2026-11-27 web1 web2")
     assert (result["outcome"], result["cause"], result["actions"]) == ("mended", "stopped", ["mend"]), result
     assert result["changed"] and result["message"].endswith(f"Process {pid} goes on (SIGCONT). The service is well.")
     for alert in ("MobiusDown", "MobiusSlow", "MobiusErrors"):
@@ -104,6 +104,7 @@ def test_a_process_that_was_stopped_goes_on_once_for_many_alerts(service, respon
     with open(host.layout.path("incidents", result["incident"] + ".json"), encoding="utf-8") as stream:
         record = json.load(stream)
     assert record["severity"] == 3 and record["evidence"]["alert"] == "MobiusDown no answer for 2 min"
+    assert (record["fleet"], record["id"][:14]) == ("2026-11-27 web1 web2", "INC-20261127-F")
 
 
 def test_the_same_cause_is_left_alone_for_a_while_and_then_given_to_a_person(service, respond, host):

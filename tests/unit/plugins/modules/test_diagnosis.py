@@ -61,7 +61,8 @@ def test_a_process_that_was_stopped_goes_on_when_that_is_asked_for(service, diag
     for result in (diagnose(), diagnose(fix=True, check=True)):
         assert names(result) == ["stopped"] and not result["changed"] and processes.stat_fields(pid)[0] == "T"
         assert result["message"] == f"Process {pid} was stopped (SIGSTOP) and has not gone on. Let it go on: kill -CONT {pid}."
-    result = diagnose(fix=True)
+    result = diagnose(fix=True, fleet="2026-11-27 web1 web2")
+    assert result["incident"].startswith("INC-20261127-F")
     assert result["changed"] and result["after"] == [] and result["message"].endswith("goes on (SIGCONT). The service is well.")
     event = next(event for event in host.history() if event["what"] == "mended")
     assert (event["cause"], event["left"]) == ("stopped", [])

@@ -78,6 +78,8 @@ def test_a_cause_opens_one_incident_and_only_a_grave_one_opens_another_when_that
         incidents.change(patient.layout, record["id"], "resolved", why="mended")
     third, _told = patient.run("weekly")
     assert len(third.incidents) == 1 and patient.incidents()[-1]["cause"] == "maintenance grave"
+    steps(look=lambda _context: Found("attention", "Other.", (), (Cause("other", 2, "It is grave.", ("a",)),)))
+    assert patient.run("weekly", fleet="2026-11-27 web1 web2")[0].incidents[0].startswith("INC-20261127-F")
     steps(look=lambda _context: Found("attention", "More.", (), (Cause("mild", 3, "It is mild.", ("a", "b")),)))
     assert len(patient.run("weekly")[0].incidents) == 1
 
