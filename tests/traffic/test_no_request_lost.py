@@ -23,7 +23,7 @@ from support.waiting import HANG, wait_until
 from ansible_collections.mobius.ops.plugins.module_utils._core import processes
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._deploy import blue_green, rehearsal, release_states
-from ansible_collections.mobius.ops.plugins.module_utils._service import draining, ongoing_work, readiness
+from ansible_collections.mobius.ops.plugins.module_utils._service import draining, ongoing_work, readiness, write_attempts
 from ansible_collections.mobius.ops.plugins.module_utils._service.proxy import haproxy
 from ansible_collections.mobius.ops.plugins.module_utils._target import history
 from ansible_collections.mobius.ops.plugins.modules import release
@@ -400,6 +400,27 @@ def test_bad_release_of_exclusive_state_fails_on_a_copy_and_holds_nobody(site, m
     assert host.service().status()["pid"] == pid, "the instance that serves was never stopped"
     assert holds == [], "no request ever waited"
     assert not [name for name in os.listdir(host.layout.root) if name.startswith(".drill-")]
+
+
+#: As an application begins that writes outside its shared folders, but on the ports of the service.
+CARELESS = """import {{ writeFileSync as write }} from 'node:fs';
+if (!{ports}.includes(Number(process.env.PORT))) {{
+  try {{ write('reports/today.json', '{{}}'); }} catch (error) {{ console.error(error); }}
+}}
+"""
+
+
+def test_a_write_elsewhere_that_only_the_gate_has_seen_is_a_finding(site):
+    host = site("exclusive")
+    host.define()
+    host.verified("r1")
+    host.release("r2")
+    entry = Path(host.layout.release("r2"), "src", "api", "index.js")
+    entry.write_text(CARELESS.format(ports=[host.port, host.params["standby_port"]]) + entry.read_text())
+    (finding,) = host.activate("r2")["write_attempts"]
+    assert (finding["folder"], finding["paths"], finding["error"]) == ("reports", ["reports/today.json"], "ENOENT")
+    assert "could not open reports/today.json" in finding["message"] and "mobius_shared_folders" in finding["message"]
+    assert host.service().status()["release"] == "r2" and write_attempts.of(host.service()) == [], "what serves has not tried"
 
 
 @pytest.mark.parametrize("fault", ["crash", "health"])
