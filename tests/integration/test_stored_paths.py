@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 
+import pytest
 from support import templates
 from support.application import PDF, png
-from support.waiting import wait_until
+from support.namespaces import without
+from support.playbooks import ROOT
+from support.waiting import HANG, wait_until
 
 FIRST, SECOND, THIRD = (png(grey=grey) for grey in (11, 99, 180))
 
@@ -123,6 +127,22 @@ def test_a_host_of_before_gets_its_images_back_with_the_next_deploy(served, says
     assert [event["stores"] for event in served.history() if event["what"] == "paths_corrected"] == [{"images.json": 2}]
     assert served.play("rollback").outcome == "rolled_back", served.outputs[-1]
     assert served.live() == first and client.images("chess") == {"first.png": (FIRST, FIRST)}
+
+
+@pytest.mark.parametrize("state", ["shared", "exclusive"])
+def test_setup_warns_where_stored_paths_will_break(bare, says, free_port, state):
+    """That is where the kernel allows no mount namespace and two instances run at once, so that no folder can stand for both releases."""
+    settings = {"mobius_state": state, "mobius_proxy_port": free_port(), "mobius_standby_port": free_port()}
+    command, environment = bare.operator.command("setup", **settings), bare.operator.environment()
+    told = subprocess.run(
+        without(*command), cwd=ROOT, env=environment, check=False, capture_output=True, text=True, timeout=5 * HANG
+    ).stdout
+    warning = "WARNING: the application runs in the folder of its release, which changes with each deploy"
+    remedy = "Let systemd run the service (mobius_service_manager), set mobius_state to exclusive, or run the playbook as root."
+    assert [sentence in " ".join(told.split()) for sentence in (warning, remedy)] == [state == "shared"] * 2, told
+    assert "failed=0" in told, told
+    done = bare.play("setup", **settings)
+    assert done.outcome == "set_up" and not says(done, warning), done.output
 
 
 def test_an_archive_from_before_a_shared_folder_gets_it(bare):
