@@ -118,10 +118,11 @@ def lock_lines(lock: dict[str, t.Any] | None) -> list[str]:
 
 
 def finding_lines(service: dict[str, t.Any], releases: dict[str, t.Any]) -> list[str]:
-    """Damaged records, that the message of the service does not name already."""
+    """Torn stores, and damaged records that the message of the service does not name already."""
     found = dict.fromkeys(releases.get("findings") or [])
     lock = (releases.get("lock") or {}).get("fault")
-    return [f"Damaged: {finding}" for finding in found if finding not in service["message"] and finding != lock]
+    damaged = [f"Damaged: {finding}" for finding in found if finding not in service["message"] and finding != lock]
+    return [f"Damaged: {sentence}" for sentence in service.get("torn_stores") or []] + damaged
 
 
 def dora_line(dora: dict[str, t.Any] | None) -> str:

@@ -31,6 +31,13 @@ options:
     description: How many of the newest events of the history RV(releases) has.
     type: int
     default: 10
+  stores:
+    description:
+      - Also look whether the JSON files in which the application keeps its state are whole, as RV(torn_stores).
+      - 16 MB of them are parsed, of the rest the two ends are looked at. It waits up to 5 seconds for a file that is just written.
+    type: bool
+    default: false
+    version_added: 0.1.0
 seealso:
   - module: mobius.ops.node_service
   - module: mobius.ops.release_info
@@ -98,6 +105,13 @@ slots:
   description: What the two instances do, by port (C(status), C(release), C(serves)).
   returned: with a proxy
   type: dict
+torn_stores:
+  description:
+    - A sentence for each JSON file in C(shared/data) that is no JSON document, with what to do. They do not count for RV(well), because the
+      process that runs has its state in memory. The next start would lose it.
+  returned: with O(stores)
+  type: list
+  elements: str
 findings:
   description: Records of the host that are damaged, each with what to do; what they say is missing in the other values.
   returned: success
@@ -119,7 +133,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._core.errors import Int
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health as observe_health
 from ansible_collections.mobius.ops.plugins.module_utils._observe import probe, release_facts, thresholds
 from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
-from ansible_collections.mobius.ops.plugins.module_utils._target import records, shared_folders, switch_journal
+from ansible_collections.mobius.ops.plugins.module_utils._target import json_stores, records, shared_folders, switch_journal
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
 from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
@@ -130,13 +144,15 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     layout = Layout(params["root"])
     layout.require()
     findings = records.Findings()
-    releases = {"releases": release_facts.of(layout, params["events"])} if params["releases"] else {}
+    more: dict[str, t.Any] = {"releases": release_facts.of(layout, params["events"])} if params["releases"] else {}
+    if params["stores"]:
+        more["torn_stores"] = json_stores.torn(layout)
     try:
-        return False, {**look(layout, params, findings), **releases}, {}
+        return False, {**look(layout, params, findings), **more}, {}
     except IntegrityError as error:  # of what all the rest needs: the definition of the service, or what its supervisor noted
         findings.add(error)
         folders = findings.without(lambda: shared_folders.described(layout), [])
-        return False, {**unknown(params["name"], findings), "shared_folders": folders, **releases}, {}
+        return False, {**unknown(params["name"], findings), "shared_folders": folders, **more}, {}
 
 
 def unknown(name: str, findings: records.Findings) -> dict[str, t.Any]:
@@ -206,6 +222,7 @@ def main() -> None:
             "thresholds": {"type": "dict", "default": {}},
             "releases": {"type": "bool", "default": False},
             "events": {"type": "int", "default": 10},
+            "stores": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

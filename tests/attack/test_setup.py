@@ -76,7 +76,7 @@ def test_json_stores_at_starts_and_checks(target, attacker, race, decoys):
     def operations():
         host.define(state="restarted").settled()
         host.module("preflight", programs={}, encoders=[], min_free_mb=1).settled()
-        host.module("node_service_info", checks=host.checks).settled()
+        host.module("node_service_info", checks=host.checks, stores=True).settled()
 
     race(operations, (data / "projects.json", data / "evil.json"), (data / "other.json", data / "more.json"))
     decoys.require_unread(*host.printed)

@@ -145,6 +145,19 @@ def test_status_of_a_full_disk_is_not_well(shared_served, says):
     assert re.match(r"mobius runs \(.*\)\. Make room on /\S*, which is [\d.]+ % full: look for", result.stats["mobius_message"])
 
 
+def test_status_of_a_torn_store_is_not_well(shared_served, says):
+    store = shared_served.root / "shared" / "data" / "torn.json"
+    store.write_text('{"projects": [')
+    try:
+        result = shared_served.play("status")
+    finally:
+        store.unlink()
+    assert (result.status, result.outcome) == (2, "not_well")
+    sentence = f"store {store}: expected a JSON document, found none: "
+    assert says(result, f"Damaged: {sentence}")
+    assert re.match(rf"mobius runs \(.*\)\. {re.escape(sentence)}.* Restore it \(mobius.ops.restore\)", result.stats["mobius_message"])
+
+
 def test_status_of_a_busy_host_is_well(shared_served, says):
     result = shared_served.play("status", mobius_thresholds={"memory_pct": [0, 0], "disk_pct": [100, 100], "inodes_pct": [100, 100]})
     assert (result.status, result.outcome) == (0, "well")

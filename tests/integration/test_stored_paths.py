@@ -1,38 +1,84 @@
-"""What the application has stored by absolute path stays listed and served, whichever release runs, behind a proxy too."""
+"""What users have stored stays listed and served, whichever release runs, behind a proxy too: projects, images, a PDF and a clip."""
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
 
+import pytest
 from support import templates
-from support.application import png
+from support.application import PDF, png
+from support.namespaces import without
+from support.playbooks import ROOT
+from support.waiting import HANG, wait_until
 
 FIRST, SECOND, THIRD = (png(grey=grey) for grey in (11, 99, 180))
 
 
-def changes(site):
-    """Deploy v2 and go back, with an image of each moment; nothing that users have seen disappears."""
+class Belongings:
+    """What a user has stored: projects, an upload, a PDF and a finished render."""
+
+    def __init__(self, client):
+        self.client = client
+        self.projects = {client.save(name): name for name in ("chess", "go", "Mensch ärgere dich nicht")}
+        upload = client.upload("board.png", FIRST)
+        self.files = {upload["path"]: FIRST, client.upload_pdf("rules.pdf", PDF): PDF}
+        clip = client.render(upload["path"], seconds=1)
+        self.files[clip] = client.file(clip)
+        assert b"ftyp" in self.files[clip][:16], "an MP4"
+
+    def require(self):
+        """All of it is served, byte for byte."""
+        assert {number: self.client.project(number)["name"] for number in self.projects} == self.projects
+        assert {path: self.client.file(path) == content for path, content in self.files.items()} == dict.fromkeys(self.files, True)
+
+
+def changes(site, says):
+    """Deploy v2 and go back, with an image of each moment; nothing that users have seen disappears.
+
+    A render that v2 still works on is cut, as was asked for.
+
+    :returns: what is there besides images.
+    """
     client = site.client()
+    stored = Belongings(client)
     client.add_image("chess", "first.png", FIRST)
     assert client.images("chess") == {"first.png": (FIRST, FIRST)}
     before = site.live()
     assert site.deploy("v2").outcome == "deployed", site.outputs[-1]
+    stored.require()
     assert client.images("chess") == {"first.png": (FIRST, FIRST)}
     client.add_image("chess", "second.png", SECOND)
-    assert site.play("rollback").outcome == "rolled_back", site.outputs[-1]
+    job = client.begin_render(seconds=600, realtime=True)
+    wait_until(lambda: client.job(job)["status"] == "running")
+    done = site.play("rollback", mobius_drain_timeout=1, mobius_drain_force=True)
+    assert done.outcome == "rolled_back", done.output
+    announced = (
+        f"works on 0 requests and 1 renders ({job}). They are waited for up to 1 s (mobius_drain_timeout), then cut (mobius_drain_force)."
+    )
+    assert says(done, announced), done.output
+    assert done.stats["mobius_cut_renders"] == [job]
+    assert f"1 renders ({job}). Ask for the renders again." in done.stats["mobius_message"]
+    assert "data untouched" not in done.stats["mobius_message"]
+    stored.require()
     assert site.live() == before and client.images("chess") == {"first.png": (FIRST, FIRST), "second.png": (SECOND, SECOND)}
+    return stored
 
 
-def test_images_survive_a_deploy_a_rollback_and_a_restore(served):
-    changes(served)
+def test_what_users_have_stored_survives_a_deploy_a_rollback_and_a_restore(served, says):
+    stored = changes(served, says)
     client = served.client()
     thumbnail = served.root / "shared" / "uploads" / ".root" / client.upload("board.png", FIRST)["preview"].removeprefix("/uploads/")
     assert thumbnail.read_bytes() == FIRST
     backup = served.play("backup").stats["mobius_backup"]
     client.add_image("chess", "third.png", THIRD)
-    (served.root / "shared" / "uploads" / ".root" / "thumbnails").rename(served.root / "lost")
+    late = client.save("late")
+    (served.root / "shared" / "uploads").rename(served.root / "lost")
+    (served.root / "shared" / "uploads").mkdir()
     assert served.play("restore", mobius_backup=backup, mobius_components="database,uploads").outcome == "restored", served.outputs[-1]
+    stored.require()
+    assert client.get(f"/load-project/{late}").status_code == 404, "it is not in the backup"
     assert client.images("chess") == {"first.png": (FIRST, FIRST), "second.png": (SECOND, SECOND)}
     assert thumbnail.read_bytes() == FIRST and client.upload("after.png", SECOND)
     client.add_image("go", "first.png", FIRST)
@@ -42,9 +88,9 @@ def test_images_survive_a_deploy_a_rollback_and_a_restore(served):
     }
 
 
-def test_images_survive_behind_a_proxy(proxied):
+def test_what_users_have_stored_survives_behind_a_proxy(proxied, says):
     assert proxied.play("setup").outcome == "set_up", proxied.outputs[-1]
-    changes(proxied)
+    changes(proxied, says)
 
 
 def as_of_before(site):
@@ -81,6 +127,22 @@ def test_a_host_of_before_gets_its_images_back_with_the_next_deploy(served, says
     assert [event["stores"] for event in served.history() if event["what"] == "paths_corrected"] == [{"images.json": 2}]
     assert served.play("rollback").outcome == "rolled_back", served.outputs[-1]
     assert served.live() == first and client.images("chess") == {"first.png": (FIRST, FIRST)}
+
+
+@pytest.mark.parametrize("state", ["shared", "exclusive"])
+def test_setup_warns_where_stored_paths_will_break(bare, says, free_port, state):
+    """That is where the kernel allows no mount namespace and two instances run at once, so that no folder can stand for both releases."""
+    settings = {"mobius_state": state, "mobius_proxy_port": free_port(), "mobius_standby_port": free_port()}
+    command, environment = bare.operator.command("setup", **settings), bare.operator.environment()
+    told = subprocess.run(
+        without(*command), cwd=ROOT, env=environment, check=False, capture_output=True, text=True, timeout=5 * HANG
+    ).stdout
+    warning = "WARNING: the application runs in the folder of its release, which changes with each deploy"
+    remedy = "Let systemd run the service (mobius_service_manager), set mobius_state to exclusive, or run the playbook as root."
+    assert [sentence in " ".join(told.split()) for sentence in (warning, remedy)] == [state == "shared"] * 2, told
+    assert "failed=0" in told, told
+    done = bare.play("setup", **settings)
+    assert done.outcome == "set_up" and not says(done, warning), done.output
 
 
 def test_an_archive_from_before_a_shared_folder_gets_it(bare):

@@ -1,6 +1,6 @@
 """The real MOBIUS, checked out elsewhere: ``make test-mobius MOBIUS_SOURCE=<checkout>``, and ``make test-mobius-systemd`` on a host.
 
-Nothing that it has acknowledged is lost in a deploy, a rollback and a restore: projects, images with their thumbnails, renders. Bad
+Nothing that it has acknowledged is lost in a deploy, a rollback and a restore: projects, images with their thumbnails, a PDF, renders. Bad
 versions of it do not stay. Its install scripts download from hosts that not every machine reaches, so they are left out.
 """
 
@@ -12,22 +12,11 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from support.application import png
+from support.application import PDF, png
 from support.real_mobius import Mobius, Writer
 from support.waiting import HANG, wait_until
 
 PROJECTS, IMAGES, RENDERS = 50, 10, 3
-PDF = b"""%PDF-1.4
-1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
-2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj
-3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>endobj
-4 0 obj<</Length 41>>stream
-BT /F 12 Tf 9 50 Td (Set up the board) Tj ET
-endstream endobj
-5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj
-trailer<</Root 1 0 R>>
-%%EOF
-"""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +43,7 @@ def test_nothing_is_lost(mobius):
         content = png(grey=99 + number)
         form = {"images": (f"b{number}.png", content, "image/png")}
         uploaded += [(image, content) for image in mobius.post("/upload-images", data={"projectId": "p0"}, files=form)["images"]]
-    mobius.post("/upload-pdf", files={"pdf": ("rules.pdf", PDF, "application/pdf")})
+    rules = mobius.post("/upload-pdf", files={"pdf": ("rules.pdf", PDF, "application/pdf")})["pdfPath"]
     jobs = [mobius.render() for _number in range(RENDERS)]
     for job in jobs:
         wait_until(lambda job=job: mobius.job(job)["status"] in ("completed", "failed"))
@@ -68,6 +57,7 @@ def test_nothing_is_lost(mobius):
         for image, content in uploaded:
             assert mobius.get(image["path"]).content == content, image
             assert mobius.thumbnail(image).startswith(b"\xff\xd8\xff"), image  # a JPEG
+        assert mobius.get(f"/uploads/{os.path.basename(rules)}").content == PDF
         for job in jobs:
             assert mobius.clip(job).headers["Content-Type"] == "video/mp4", job
 
@@ -86,7 +76,7 @@ def test_nothing_is_lost(mobius):
     mobius.play("restore", "restored", mobius_backup=backup, mobius_components="database,uploads,generated")
     all_there()
     print(
-        f"{len(projects)} projects, {len(pictures) + len(uploaded)} images and {len(jobs)} renders are there; "
+        f"{len(projects)} projects, {len(pictures) + len(uploaded)} images, the PDF and {len(jobs)} renders are there; "
         f"{len(writer.saved)} writes during the deploy, 0 failed"
     )
 

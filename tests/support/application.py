@@ -16,6 +16,18 @@ import requests
 from support.waiting import HANG
 
 APP = Path(__file__).resolve().parent.parent / "app"
+#: A document of one page.
+PDF = b"""%PDF-1.4
+1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
+2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj
+3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>endobj
+4 0 obj<</Length 41>>stream
+BT /F 12 Tf 9 50 Td (Set up the board) Tj ET
+endstream endobj
+5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj
+trailer<</Root 1 0 R>>
+%%EOF
+"""
 #: An origin that the application allows by default.
 ORIGIN = "http://localhost:5001"
 
@@ -74,6 +86,20 @@ class Client:
     def upload(self, name: str, content: bytes) -> dict[str, t.Any]:
         """Upload an image; its record."""
         return self.post("/upload-images", files={"images": (name, content, "image/png")})["images"][0]
+
+    def upload_pdf(self, name: str, content: bytes) -> str:
+        """Upload a PDF; where it is served. MOBIUS tells its absolute path."""
+        return "/uploads/" + Path(self.post("/upload-pdf", files={"pdf": (name, content, "application/pdf")})["pdfPath"]).name
+
+    def save(self, name: str) -> int:
+        """Save a project; the id that it was given."""
+        return self.post("/save-project", json={"name": name})["projectId"]
+
+    def project(self, number: int) -> dict[str, t.Any]:
+        """A saved project."""
+        answer = self.get(f"/load-project/{number}")
+        assert answer.status_code == 200, f"project {number}: {answer.status_code} {answer.text[:300]}"
+        return answer.json()
 
     def add_image(self, project: str, name: str, content: bytes) -> dict[str, t.Any]:
         """Store an image of a project; MOBIUS keeps its absolute path."""

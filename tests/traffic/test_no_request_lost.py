@@ -23,7 +23,8 @@ from support.waiting import HANG, wait_until
 from ansible_collections.mobius.ops.plugins.module_utils._core import processes
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._deploy import blue_green, rehearsal, release_states
-from ansible_collections.mobius.ops.plugins.module_utils._service import draining, ongoing_work, readiness
+from ansible_collections.mobius.ops.plugins.module_utils._observe import health
+from ansible_collections.mobius.ops.plugins.module_utils._service import draining, ongoing_work, readiness, slots, write_attempts
 from ansible_collections.mobius.ops.plugins.module_utils._service.proxy import haproxy
 from ansible_collections.mobius.ops.plugins.module_utils._target import history
 from ansible_collections.mobius.ops.plugins.modules import release
@@ -183,6 +184,41 @@ def test_old_instance_of_shared_state_stays_until_it_is_retired(site):
     assert service.serving().status()["pid"] == pid
     assert blue_green.retire(service).release == "r2" and blue_green.retire(service) is None
     assert service.idle().status()["status"] == "stopped"
+
+
+def without_a_release(host):
+    """Checks as of the real MOBIUS, whose `/health` tells no release."""
+    return health.normalize_all([{"url": f"http://127.0.0.1:{host.public}/health", "json": ["status == 'ok'"], "timeout": HANG}])
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_an_instance_of_the_old_release_is_not_taken_for_the_new_one_that_health_does_not_name(site, state, monkeypatch):
+    """It is started in the new one's place, and every check is well: its process works in the folder of another release."""
+    host = site(state)
+    host.checks = without_a_release(host)
+    service = host.define()
+    host.verified("r1")
+    host.release("r2")
+    service.point(service.idle().port, "r1")
+    monkeypatch.setattr(slots.SlottedService, "point", lambda *_words: None)
+    with pytest.raises(OpsError, match=r"release r2 on port \d+: expected every readiness check to pass, found release r1 answers instead"):
+        host.activate("r2")
+    assert host.store.get("r2")["status"] == "failed" and host.store.live() == "r1"
+    assert host.serves() and host.service().idle().status()["status"] == "stopped"
+
+
+def test_an_old_instance_that_still_runs_makes_room_for_a_release_that_health_does_not_name(site):
+    """It is well, and listens on the port of the next one."""
+    host = site("shared")
+    host.checks = without_a_release(host)
+    host.define()
+    host.verified("r1")
+    for release_id in ("r2", "r3"):
+        host.release(release_id)
+        host.activate(release_id)
+        facts = host.service().status()
+        assert facts["release"] == host.client().health()["release"] == release_id
+    assert host.service().idle().status()["release"] == "r2"
 
 
 @pytest.fixture
@@ -400,6 +436,27 @@ def test_bad_release_of_exclusive_state_fails_on_a_copy_and_holds_nobody(site, m
     assert host.service().status()["pid"] == pid, "the instance that serves was never stopped"
     assert holds == [], "no request ever waited"
     assert not [name for name in os.listdir(host.layout.root) if name.startswith(".drill-")]
+
+
+#: As an application begins that writes outside its shared folders, but on the ports of the service.
+CARELESS = """import {{ writeFileSync as write }} from 'node:fs';
+if (!{ports}.includes(Number(process.env.PORT))) {{
+  try {{ write('reports/today.json', '{{}}'); }} catch (error) {{ console.error(error); }}
+}}
+"""
+
+
+def test_a_write_elsewhere_that_only_the_gate_has_seen_is_a_finding(site):
+    host = site("exclusive")
+    host.define()
+    host.verified("r1")
+    host.release("r2")
+    entry = Path(host.layout.release("r2"), "src", "api", "index.js")
+    entry.write_text(CARELESS.format(ports=[host.port, host.params["standby_port"]]) + entry.read_text())
+    (finding,) = host.activate("r2")["write_attempts"]
+    assert (finding["folder"], finding["paths"], finding["error"]) == ("reports", ["reports/today.json"], "ENOENT")
+    assert "could not open reports/today.json" in finding["message"] and "mobius_shared_folders" in finding["message"]
+    assert host.service().status()["release"] == "r2" and write_attempts.of(host.service()) == [], "what serves has not tried"
 
 
 @pytest.mark.parametrize("fault", ["crash", "health"])

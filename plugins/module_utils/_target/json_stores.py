@@ -11,6 +11,7 @@ The files are the service user's: they are opened without following links, and a
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -18,7 +19,7 @@ import stat
 import time
 import typing as t
 
-from .._core import clock, foreign, fs
+from .._core import clock, foreign, fs, torn_json, wording
 from .._core.errors import StateError
 from . import history
 from .layout import Layout
@@ -27,6 +28,12 @@ from .layout import Layout
 LIMIT = 128 * 1024**2
 #: Seconds within which a store must be found whole.
 PATIENCE = 5.0
+#: Bytes of all stores that a status parses; of the rest it looks at the two ends, which tell when a writer was killed.
+PARSED = 16 * 1024**2
+#: Bytes of each end.
+END = 64 * 1024
+#: Stores that a status looks at, and those that it names, at most.
+MOST, TOLD = 1000, 10
 
 
 class Store(t.NamedTuple):
@@ -51,7 +58,7 @@ def look(layout: Layout) -> list[Store]:
     found = []
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), foreign.folder(layout.component("database")) as folder:
         for name in sorted(os.listdir(folder)):
-            content = _content(folder, name) if name.lower().endswith(".json") and not name.startswith(".") else None
+            content = _content(folder, name) if _is_store(name) else None
             if content is not None:
                 found.append(Store(name, _fault(content), len(_moving(layout).findall(content)), content))
     return found
@@ -71,13 +78,55 @@ def require_whole(layout: Layout) -> None:
     """:raises StateError: when the application would take a store for none, and overwrite it."""
     torn = [store for store in settled(layout) if store.torn]
     if torn:
-        raise StateError(
-            f"store {layout.component('database')}/{torn[0].name}",
-            "a JSON document",
-            torn[0].torn,
-            "The application would begin with nothing and overwrite it. Restore it (mobius.ops.restore), repair it, or "
-            "set mobius_allow_torn_stores to start all the same",
-        )
+        raise _error(layout, torn[0].name, torn[0].torn)
+
+
+def torn(layout: Layout) -> list[str]:
+    """For each torn store a sentence with what to do, for a status: cheap also where stores are large or many.
+
+    One that the application is just writing is not torn; so each is looked at again for a few seconds, until it was found whole once.
+    """
+    deadline = time.monotonic() + PATIENCE
+    found = _glance(layout, None)
+    while found and time.monotonic() <= deadline:
+        time.sleep(0.05)
+        found = _glance(layout, set(found))
+    sentences = [str(_error(layout, name, fault)) for name, fault in itertools.islice(found.items(), TOLD)]
+    return sentences + ([f"{len(found) - TOLD} more JSON stores are torn."] if len(found) > TOLD else [])
+
+
+def _error(layout: Layout, name: str, fault: str) -> StateError:
+    return StateError(
+        f"store {layout.component('database')}/{wording.printable(name)}",
+        "a JSON document",
+        fault,
+        "The application would begin with nothing and overwrite it. Restore it (mobius.ops.restore), repair it, or "
+        "set mobius_allow_torn_stores to start all the same",
+    )
+
+
+def _glance(layout: Layout, names: set[str] | None) -> dict[str, str]:
+    """Name -> fault of each store that is torn at this moment; only of those *names* when they are given."""
+    found, left = {}, PARSED
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), foreign.folder(layout.component("database")) as folder:
+        stores = [name for name in sorted(os.listdir(folder)) if _is_store(name) and (names is None or name in names)]
+        for name in stores[:MOST]:
+            with contextlib.suppress(OSError), os.fdopen(foreign.plain(name, at=folder), "rb") as stream:
+                size = os.fstat(stream.fileno()).st_size
+                if size <= left:
+                    left -= size
+                    fault = _fault(stream.read(size))
+                else:
+                    head = stream.read(END)
+                    stream.seek(max(0, size - END))
+                    fault = "one that is cut" if torn_json.is_cut(head, stream.read(END)) else ""
+                if fault:
+                    found[name] = fault
+    return found
+
+
+def _is_store(name: str) -> bool:
+    return name.lower().endswith(".json") and not name.startswith(".")
 
 
 def repair(layout: Layout, app: str) -> dict[str, int]:

@@ -53,6 +53,12 @@ def test_the_page_names_what_an_operator_looks_for():
     assert "corrupt (bad CRC)" in page and "1.5 kB" in page and "healthy" in page and "x" * 101 not in page
 
 
+def test_torn_stores_are_on_top():
+    releases = {"live": None, "target": None, "releases": [], "history": [], "findings": ["record 1 is damaged"]}
+    lines = status_page.status_page({**SERVICE, "torn_stores": ["store a.json: torn.", "store b.json: torn."]}, releases, []).splitlines()
+    assert lines[2:5] == ["Damaged: store a.json: torn.", "Damaged: store b.json: torn.", "Damaged: record 1 is damaged"]
+
+
 def test_an_empty_host():
     page = status_page.status_page(
         {"message": "m", "health": {"results": []}}, {"live": None, "target": None, "releases": [], "history": []}, []

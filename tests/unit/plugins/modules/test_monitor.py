@@ -14,7 +14,8 @@ from support.waiting import HANG, wait_until
 from ansible_collections.mobius.ops.plugins.module_utils._core import clock, fs
 from ansible_collections.mobius.ops.plugins.module_utils._observe.http import library as http_library
 from ansible_collections.mobius.ops.plugins.module_utils._people import plan
-from ansible_collections.mobius.ops.plugins.module_utils._target import records
+from ansible_collections.mobius.ops.plugins.module_utils._service import ongoing_work
+from ansible_collections.mobius.ops.plugins.module_utils._target import history, records
 from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
 from ansible_collections.mobius.ops.plugins.module_utils._watch import latency_baseline
 from ansible_collections.mobius.ops.plugins.modules import monitor
@@ -59,7 +60,33 @@ def test_started_followed_and_rolled_back(do, host):
     assert result["verdict"] == "rolled_back" and result["rollback"]["to"] == "r1" and result["incident"]
     lines += do("followed", offset=result["offset"])["lines"]
     assert len(lines) == len(set(lines)) and "ends: rolled_back" in lines[-1]
+    assert result["rollback"]["cut"] == {"requests": 0, "renders": []} and not [line for line in lines if " cut" in line]
     assert os.path.getsize(result["metrics_file"]) > 0
+
+
+def test_a_rollback_announces_the_renders_that_it_cuts_and_records_them(do, host):
+    host.live("r1")
+    host.live("r2", status="active", mode="render")
+    service = host.serve()
+    wait_until(lambda: ongoing_work.of(service, service).jobs == ("job-7",))
+    result = do("started", drain_timeout=0.5)
+    host.mode("r2", "bad")
+    lines = list(result["lines"])
+    while result["verdict"] is None:
+        result = do("followed", watch_id=result["watch"]["id"], offset=result["offset"], patience=HANG)
+        lines += result["lines"]
+    cut = {"requests": 0, "renders": ["job-7"]}
+    lost = "Work was cut: 0 long requests and 1 renders (job-7). Ask for the renders again."
+    (announced,) = [line for line in lines if "rolling back release r2" in line]
+    assert announced.endswith(" (0 long requests and 1 renders (job-7) get up to 0.5 s, then they are cut)")
+    (over,) = [line for line in lines if "rolled back to release r1" in line]
+    assert over.endswith(f"it is healthy. {lost}")
+    assert result["verdict"] == "rolled_back" and (result["rollback"]["cut"], result["rollback"]["cut_text"]) == (cut, lost)
+    state = fs.read_json(host.layout.path("state", "watch", result["watch"]["id"], "state.json"))
+    assert (state["rollback"]["cut"], state["rollback"]["cut_text"]) == (cut, lost)
+    incident = fs.read_json(os.path.join(host.layout.root, "incidents", f"{result['incident']}.json"))
+    assert incident["evidence"]["cut"] == cut and incident["summary"].endswith(lost)
+    assert history.last(host.layout, "rolled_back")["cut"] == cut
 
 
 def test_a_fault_does_not_wait_for_the_next_round(do, host):

@@ -10,7 +10,7 @@ import shutil
 import pytest
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import fs
-from ansible_collections.mobius.ops.plugins.module_utils._target import shared_folders, switch_journal
+from ansible_collections.mobius.ops.plugins.module_utils._target import json_stores, shared_folders, switch_journal
 from ansible_collections.mobius.ops.plugins.modules import node_service_info, release_info
 
 pytestmark = pytest.mark.usefixtures("any_latency")
@@ -44,6 +44,22 @@ def test_a_service_whose_definition_is_damaged_has_its_releases(host, run_module
     fs.write_text(host.layout.path("state", "service", "mobius", "spec.json"), "{")
     result = run_module(node_service_info, {"root": host.root, "releases": True})
     assert result["status"] == "unknown" and result["releases"]["live"] == "r1"
+
+
+def test_torn_stores_are_told_also_of_a_service_whose_definition_is_damaged(host, run_module, snapshot, monkeypatch):
+    monkeypatch.setattr(json_stores, "PATIENCE", 0)
+    host.live("r1")
+    host.service()
+    fs.write_text(os.path.join(host.layout.component("database"), "projects.json"), '{"projects": [')
+    before = snapshot(host.root)
+    (sentence,) = run_module(node_service_info, {"root": host.root, "stores": True})["torn_stores"]
+    assert "projects.json: expected a JSON document, found " in sentence and "mobius.ops.restore" in sentence
+    assert "torn_stores" not in run_module(node_service_info, {"root": host.root}) and snapshot(host.root) == before
+    fs.write_text(host.layout.path("state", "service", "mobius", "spec.json"), "{")
+    result = run_module(node_service_info, {"root": host.root, "stores": True})
+    assert (result["status"], result["torn_stores"]) == ("unknown", [sentence])
+    fs.write_text(os.path.join(host.layout.component("database"), "projects.json"), '{"projects": []}')
+    assert run_module(node_service_info, {"root": host.root, "stores": True})["torn_stores"] == []
 
 
 def test_a_release_that_was_never_verified_and_is_not_watched_is_not_well(host, run_module):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import time
 import types
@@ -54,6 +55,53 @@ def test_a_torn_store_is_found(host, put, monkeypatch, content, words):
     assert "mobius.ops.restore" in str(caught.value) and "mobius_allow_torn_stores" in str(caught.value)
 
 
+@pytest.mark.parametrize("parsed, of_large", [(json_stores.PARSED, "none: Expecting ':' delimiter"), (0, "one that is cut")])
+def test_a_status_names_each_torn_store(host, put, monkeypatch, parsed, of_large):
+    """Also those that are too large to be parsed, by their ends."""
+    monkeypatch.setattr(json_stores, "PATIENCE", 0)
+    monkeypatch.setattr(json_stores, "PARSED", parsed)
+    put("images.json", [{"id": 1}])
+    assert json_stores.torn(host.layout) == []
+    paths = [put("a\x1b[2J.json", b""), put("projects.json", b'{"projects": [{"id": 1}, {"id"')]
+    first, second = json_stores.torn(host.layout)
+    assert first.startswith(f"store {host.layout.component('database')}/a\\x1b[2J.json: expected a JSON document, found ")
+    assert second.startswith(f"store {paths[1]}: expected a JSON document, found {of_large}")
+    assert "mobius.ops.restore" in second and "mobius_allow_torn_stores" in second
+
+
+def test_a_status_parses_no_more_than_its_share(host, put, monkeypatch):
+    monkeypatch.setattr(json_stores, "PATIENCE", 0)
+    monkeypatch.setattr(json_stores, "PARSED", 10)
+    put("a.json", b"{wrong}")
+    put("b.json", b"{wrong}")
+    (found,) = json_stores.torn(host.layout)
+    assert "/a.json: " in found, "that its ends fit is all that is known of the second"
+    monkeypatch.setattr(json_stores, "MOST", 0)
+    assert json_stores.torn(host.layout) == []
+
+
+def test_a_status_names_some_of_many_torn_stores(host, put, monkeypatch):
+    monkeypatch.setattr(json_stores, "PATIENCE", 0)
+    for number in range(json_stores.TOLD + 2):
+        put(f"{number:02}.json", b"")
+    found = json_stores.torn(host.layout)
+    assert len(found) == json_stores.TOLD + 1 and found[-1] == "2 more JSON stores are torn."
+
+
+def test_a_status_waits_until_each_store_was_whole_once(host, put, monkeypatch):
+    """Stores that are written all the time are not whole at the same moment, and none of them is torn."""
+    moments = iter([(b"[", []), ([], b"["), (b"[", [])])
+
+    def write(_seconds=0):
+        for name, content in zip(("a.json", "b.json"), next(moments)):
+            put(name, content)
+
+    write()
+    monkeypatch.setattr(json_stores, "PATIENCE", HANG)
+    monkeypatch.setattr(json_stores, "time", types.SimpleNamespace(monotonic=time.monotonic, sleep=write))
+    assert json_stores.torn(host.layout) == []
+
+
 def test_a_store_that_is_just_written_is_waited_for(host, put, monkeypatch):
     path = put("projects.json", b'{"projects"')
     monkeypatch.setattr(json_stores, "PATIENCE", HANG)
@@ -72,8 +120,10 @@ def test_what_is_no_store_is_left_out(host, put, tmp_path):
     os.symlink(secret, os.path.join(host.layout.component("database"), "link.json"))
     os.mkfifo(os.path.join(host.layout.component("database"), "pipe.json"))
     os.mkdir(os.path.join(host.layout.component("database"), "folder.json"))
-    assert json_stores.look(host.layout) == []
+    assert json_stores.look(host.layout) == json_stores.torn(host.layout) == []
     json_stores.require_whole(host.layout)
+    shutil.rmtree(host.layout.component("database"))
+    assert json_stores.torn(host.layout) == []
 
 
 def test_stored_paths_lead_to_the_folder_that_stays(host, put):
