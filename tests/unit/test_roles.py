@@ -127,6 +127,25 @@ def test_smoke_tests_send_the_first_key_and_the_one_for_loading(settings, header
     assert default("mobius_smoke_secret_headers", **settings) == headers
 
 
+@pytest.mark.parametrize(
+    ("settings", "url"),
+    [
+        ({}, "http://127.0.0.1:5001"),
+        ({"mobius_host": "0.0.0.0"}, "http://127.0.0.1:5001"),
+        ({"mobius_host": "::1"}, "http://[::1]:5001"),
+        ({"mobius_host": "::"}, "http://[::1]:5001"),
+        ({"mobius_host": "::1", "mobius_proxy_port": 80}, "http://127.0.0.1:80"),
+        ({"mobius_proxy_host": "fd00::2", "mobius_proxy_port": "80"}, "http://[fd00::2]:80"),
+        (
+            {"mobius_proxy_host": "::", "mobius_proxy_port": 443, "mobius_proxy_certificate": "/c", "mobius_proxy_check_port": 5003},
+            "http://127.0.0.1:5003",
+        ),
+    ],
+)
+def test_checks_ask_an_ipv6_address_in_brackets(settings, url):
+    assert default("mobius_base_url", **settings) == url
+
+
 def test_folders_that_are_not_listed_are_right_with_and_without_a_key():
     """MOBIUS answers 401 there without a key, 403 with a wrong one, and the client with a right one."""
     for setting in ("mobius_smoke_checks", "mobius_smoke_suite"):

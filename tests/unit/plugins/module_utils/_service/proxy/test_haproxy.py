@@ -15,11 +15,11 @@ import urllib.request
 
 import pytest
 from support.certificates import Authority
+from support.ipv6 import needs_ipv6
 from support.waiting import HANG, wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError, ServiceError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._service import definition
-from ansible_collections.mobius.ops.plugins.module_utils._service.proxy import config as proxy_config
 from ansible_collections.mobius.ops.plugins.module_utils._service.proxy import haproxy
 from ansible_collections.mobius.ops.plugins.module_utils._service.slots import SlottedService
 
@@ -167,16 +167,35 @@ def test_headers_that_node_takes_pass(running):
     assert ask(running, headers={"Cookie": "x" * 15_900})[0] == running.live()
 
 
-@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
+@needs_ipv6
 def test_addresses_of_ipv6(host, instances, started):
-    try:
-        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
-    except OSError:
-        pytest.skip("this machine has no address ::1")
     proxy = haproxy.Proxy(host.layout, {**SETTINGS, "host": "::1", "port": host.port}, instances, "127.0.0.1", None)
     started(proxy)
     assert ask(proxy, f"http://[::1]:{host.port}/")[0] == instances[0]
-    assert "server instance [::1]:5001" in proxy_config.text({**SETTINGS, "port": 80}, [5001, 5002], "::1")
+    assert f"http://[::1]:{host.port}" in proxy.addresses()
+
+
+class OnIPv6(http.server.ThreadingHTTPServer):
+    """Listens on an address of IPv6."""
+
+    address_family = socket.AF_INET6
+
+
+@needs_ipv6
+@pytest.mark.parametrize("bound", ["::1", "::"])
+def test_instances_on_ipv6_are_asked_through_the_proxy_and_beside_it(host, started, bound):
+    """Each with a real request."""
+    with OnIPv6((bound, 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        port = server.server_port
+        settings = {**SETTINGS, "port": host.port}
+        started(haproxy.Proxy(host.layout, settings, [port, port + 1], bound, None))
+        public = f"http://127.0.0.1:{host.port}/health?all=1"
+        assert ask(None, public)[0] == port
+        service = SlottedService(host.layout, {**host.service().spec, "host": bound, "slots": [port, port + 1], "proxy": settings})
+        [check] = service.direct([{"url": public}], port)
+        assert check["url"] == f"http://[::1]:{port}/health?all=1" and ask(None, check["url"])[0] == port
+        server.shutdown()
 
 
 def held_until_released(proxy, url=""):
