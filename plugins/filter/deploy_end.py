@@ -84,6 +84,8 @@ class Deploy:
     after: Facts
     went_back: Facts
     left: Facts
+    #: What became of pruning old releases.
+    pruned: Facts
     page: str
 
     def outcome(self) -> str:
@@ -138,6 +140,8 @@ class Deploy:
         failure, log = self.failure or "", self.switch.get("log")
         if log and log not in failure and self.outcome() not in GOOD:
             said.append(f"The log of the application: {log}.")
+        if "msg" in self.pruned:
+            said.append(f"WARNING: old releases could not be pruned: {task_result.cause(self.pruned)}")
         said += [write_attempts.warning(self.writes(), failure), f"Page: {self.page}" if self.page else ""]
         return " ".join(filter(None, said))
 

@@ -39,6 +39,7 @@ def facts(**other):
         "after": {},
         "went_back": {},
         "left": {},
+        "pruned": {},
         "page": "",
         **other,
     }
@@ -257,6 +258,13 @@ def test_how_it_ended(given, fleet, outcome, message):
     ended = deploy_end(given, fleet)
     assert (ended["outcome"], ended["message"]) == (outcome, message)
     assert deploy_end(given) == {name: ended[name] for name in ("outcome", "cuts", "writes")}
+
+
+@pytest.mark.parametrize("verdict, outcome", [(HEALTHY, "deployed"), (BAD, "rolled_back")])
+def test_a_failure_to_prune_is_a_note_and_not_the_outcome(verdict, outcome):
+    ended = deploy_end(facts(watch=verdict, pruned={"msg": "releases: expected a folder, found a file.", "failed": False}), FLEET)
+    assert ended["outcome"] == outcome
+    assert ended["message"].endswith(" WARNING: old releases could not be pruned: releases: expected a folder, found a file.")
 
 
 def test_each_outcome_has_a_case():
