@@ -40,7 +40,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         if self.path == "/hang":
-            self.server.hang.wait(HANG)
+            self.server.hang.wait(10 * HANG)  # longer than anybody waits for an end of it
         self.send_response(200)
         self.send_header("X-Powered-By", "Express")
         self.send_header("Content-Type", "text/html; charset=utf-8")
@@ -161,6 +161,28 @@ def test_nobody_waits_for_streams(running, instances, headers, waited_for):
         client.sendall(f"GET /hang HTTP/1.1\r\nHost: x\r\n{lines}\r\n".encode())
         wait_until(lambda: f"_{instances[0]} " in running.tell("show sess"), "it is with the instance")
         assert len(running.requests(instances[0])) == waited_for
+
+
+def asking(proxy):
+    """A client whose request an instance works on."""
+    client = socket.create_connection(("127.0.0.1", proxy.settings["port"]), HANG)
+    client.sendall(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
+    wait_until(lambda: len(proxy.requests(proxy.live())) == 1, "it is with the instance")
+    return client
+
+
+def test_nobody_waits_for_the_request_of_a_client_that_has_gone(running, instances):
+    """Why the option abortonclose is there: a switch waits for the requests that are left."""
+    asking(running).close()
+    wait_until(lambda: not running.requests(instances[0]), "its request is not at the instance any more")
+
+
+def test_a_client_that_closes_its_half_counts_as_gone(running, instances):
+    """The price of that. HAProxy sees the same of both: that the client sends nothing more."""
+    with asking(running) as client:
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1000).startswith(b"HTTP/1.1 400 ")
+    assert running.requests(instances[0]) == []
 
 
 def test_headers_that_node_takes_pass(running):
