@@ -171,10 +171,12 @@ def asking(proxy):
     return client
 
 
-def test_nobody_waits_for_the_request_of_a_client_that_has_gone(running, instances):
-    """Why the option abortonclose is there: a switch waits for the requests that are left."""
-    asking(running).close()
-    wait_until(lambda: not running.requests(instances[0]), "its request is not at the instance any more")
+def test_nobody_waits_for_the_request_of_a_client_that_has_gone(host, instances, started):
+    """Why the option abortonclose is there: a switch waits for the requests that are left. No timeout ends this one before the test."""
+    proxy = haproxy.Proxy(host.layout, {**SETTINGS, "port": host.port, "timeout": int(10 * HANG)}, instances, "127.0.0.1", None)
+    started(proxy)
+    asking(proxy).close()
+    wait_until(lambda: not proxy.requests(instances[0]), "its request is not at the instance any more")
 
 
 def test_a_client_that_closes_its_half_counts_as_gone(running, instances):
