@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import sys
 from pathlib import Path
 
@@ -214,3 +215,21 @@ def test_an_example_is_short_and_is_what_the_scenario_runs_on_the_shared_base(ro
     for playbook in base["playbooks"].values():
         assert playbook.startswith("../shared/role/") and (folder / playbook).is_file()
     assert (folder / "verify.yml").is_file()
+
+
+def messages(tasks):
+    """What each task of ``debug`` says."""
+    for task in tasks or []:
+        for key in ("block", "rescue", "always"):
+            yield from messages(task.get(key))
+        if "ansible.builtin.debug" in task:
+            yield str(task["ansible.builtin.debug"].get("msg", ""))
+
+
+def test_pages_are_shown_as_lines():
+    """Ansible's default callback shows a text of several lines with ``\\n`` in it."""
+    paths = sorted(ROOT.glob("roles/*/tasks/*.yml"))
+    pages = [said for path in paths for said in messages(yaml.safe_load(path.read_text())) if re.search(r"_page\b|\.page\b", said)]
+    pages = [said for said in pages if "failure_cause" not in said]
+    assert len(pages) > 10
+    assert [said for said in pages if ".splitlines()" not in said] == []
