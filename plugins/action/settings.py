@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 
 from ansible.errors import AnsibleActionFail, AnsibleFilterError
@@ -87,9 +88,29 @@ FIELDS: dict[str, t.Collection[str]] = {
 }
 
 
+#: Settings with the variables of the application; of their values nothing is shown.
+VARIABLES = ("mobius_dotenv", "mobius_service_environment")
+#: A variable that is a file mode, by its name, and the largest number that is one. YAML gives such a number only, not how it is written.
+OF_A_MODE, MODES = re.compile(r"(?:MODE|UMASK|PERMS?|PERMISSIONS?|CHMOD)(?:_|\Z)", re.IGNORECASE), range(8, 0o10000)
+
+
+def altered(name: str, value: t.Any) -> str:
+    """How YAML has read a variable's value, when that is probably not as it is written; empty otherwise."""
+    if isinstance(value, float):
+        return "is a number with a point, and YAML drops zeros at the end of one (1.10 is 1.1). Write it in quotes."
+    if isinstance(value, int) and value in MODES and OF_A_MODE.search(name):
+        return "is a number, and YAML reads one that begins with 0 as octal (0640 is 416). Write it in quotes."
+    return ""
+
+
 def doubtful(values: dict[str, t.Any]) -> list[str]:
     """What is no mistake, and probably not what was meant."""
-    found = [f"mobius_dotenv: {name} has no value (null) and is left out." for name in left_out(values.get("mobius_dotenv"))]
+    found = []
+    for setting in VARIABLES:
+        given = values.get(setting)
+        found += [f"{setting}: {name} has no value (null) and is left out." for name in left_out(given)]
+        pairs = given.items() if isinstance(given, dict) else ()
+        found += [f"{setting}: {name} {told}" for name, value in pairs if (told := altered(str(name), value))]
     version = values.get("mobius_version")
     if isinstance(version, (int, float)):
         found.append(f"mobius_version is the number {version}. YAML drops zeros at the end of a number (1.10 is 1.1): write it in quotes.")

@@ -72,7 +72,7 @@ class Deploy:
     backup: str | None
     #: Seconds that it is watched.
     duration: t.Any
-    #: An unfinished switch that was settled first; the restart; the last look at a host that had the release already.
+    #: An unfinished switch that was settled first; the restart; the last look at what serves, without a lock.
     settled: Facts
     applied: Facts
     final: Facts
@@ -84,11 +84,13 @@ class Deploy:
     after: Facts
     went_back: Facts
     left: Facts
+    #: What became of pruning old releases.
+    pruned: Facts
     page: str
 
     def outcome(self) -> str:
         """In one word."""
-        if "msg" in self.applied or self.replaced():
+        if "msg" in self.applied or self.replaced() or (self.is_live and "live" not in self.final and "msg" in self.final):
             return "failed"
         if self.is_live:
             return "unchanged"
@@ -99,11 +101,24 @@ class Deploy:
         if self.check_mode:
             return "planned"
         verdict = str(self.watch.get("verdict") or "inconclusive")
-        return "deployed" if verdict == "healthy" else verdict
+        if verdict != "healthy":
+            return verdict
+        return "deployed" if self._serves(self.release) else "failed"
 
     def replaced(self) -> bool:
         """Whether another release serves than the one that was there already when this run began."""
-        return self.is_live and bool(self.final.get("live", self.release) != self.release)
+        return self.is_live and not self._serves(self.release)
+
+    def _serves(self, release: str | None) -> bool:
+        """Whether the last look found this release, or could not be had."""
+        return bool(self.final.get("live", release) == release)
+
+    def _now(self, left: str | None) -> str:
+        """What serves now, when it is not what this run has left: another run is over already that began after the lock was free."""
+        if self._serves(left):
+            return ""
+        live = self.final["live"]
+        return f" {f'Release {live}' if live else 'No release'} serves now: another run changed that after this one."
 
     def _is_back(self) -> bool:
         switched = self.switch.get("changed") and self.after.get("live") != self.release
@@ -125,6 +140,8 @@ class Deploy:
         failure, log = self.failure or "", self.switch.get("log")
         if log and log not in failure and self.outcome() not in GOOD:
             said.append(f"The log of the application: {log}.")
+        if "msg" in self.pruned:
+            said.append(f"WARNING: old releases could not be pruned: {task_result.cause(self.pruned)}")
         said += [write_attempts.warning(self.writes(), failure), f"Page: {self.page}" if self.page else ""]
         return " ".join(filter(None, said))
 
@@ -136,6 +153,8 @@ class Deploy:
                 f"{name} is live and verified already, and could not be restarted with the current {', '.join(self.restart_needed)}: "
                 f"{task_result.cause(self.applied)}"
             )
+        if "live" not in self.final and "msg" in self.final and self.is_live:
+            return f"{name} was live and verified when this run began, and what serves now is not known: {task_result.cause(self.final)}"
         if self.replaced():
             return (
                 f"{name} was live and verified when this run began, and another run has replaced it: {self.final.get('live') or 'none'} "
@@ -170,32 +189,44 @@ class Deploy:
         """Where a task failed."""
         outcome = self.outcome()
         if outcome == "frozen":
+            stays = " and still serves" if self._serves(self.release) else ""
             return (
-                f"release {self.release} is bad and its migration is forward-only, so it was not rolled back and still serves: "
-                f"{failure}. A person decides; incident {fleet['incident']}."
+                f"release {self.release} is bad and its migration is forward-only, so it was not rolled back{stays}: "
+                f"{failure}. A person decides; incident {fleet['incident']}.{self._now(self.release)}"
             )
         back = (self.went_back.get("release") or {}).get("id") or self.after.get("live")
+        left = self.left.get("live", back) if outcome == "failed" else back
         said = [f"release {self.release} was rolled back to {back}: {failure}." if outcome == "rolled_back" else f"{failure}."]
         if "msg" in self.went_back:
             said.append(task_result.cause(self.went_back))
-        if self.left.get("live") == self.release:
+        if self.left.get("live") == self.release and self._serves(self.release):
             said.append(f"Release {self.release} is bad and still serves.")
-        return " ".join([*said, f"Incident {fleet['incident'] or 'none'}."]) + self.mixed(fleet)
+        return " ".join([*said, f"Incident {fleet['incident'] or 'none'}."]) + (self._now(left) if self.after else "") + self.mixed(fleet)
 
     def _watched(self, fleet: Facts) -> str:
         """Where the watch decided."""
         outcome, incident, trigger = self.outcome(), self.watch.get("incident") or "none", self.watch.get("trigger") or ""
         if outcome == "rolled_back":
             to = self.watch["rollback"]["to"]
-            return f"release {self.release} was rolled back to {to}: {trigger}. Incident {incident}.{self.mixed(fleet)}"
+            return f"release {self.release} was rolled back to {to}: {trigger}. Incident {incident}.{self._now(to)}{self.mixed(fleet)}"
         if outcome == "frozen":
             return (
                 f"release {self.release} is bad and was not rolled back: {trigger}. A person decides; incident {incident} tells why, "
-                "mobius.ops.status what serves."
+                f"mobius.ops.status what serves.{self._now(self.release)}"
             )
+        if not self._serves(self.release):
+            return self._overtaken(trigger)
         return (
             f"release {self.release} is live and not verified: {trigger or 'too little was measured'}. Watch it again with "
             "mobius.ops.monitor, or go back with mobius.ops.rollback."
+        )
+
+    def _overtaken(self, trigger: str) -> str:
+        """Another run has put another release into service since the switch."""
+        verified = "verified" if self.watch.get("verdict") == "healthy" else "not verified"
+        return (
+            f"release {self.release} was put into service and {verified}, and another run has replaced it: {self.final['live'] or 'none'} "
+            f"serves now{f' ({trigger})' if trigger else ''}. Run the same deploy again, when {self.release} is the one that is wanted."
         )
 
     def mixed(self, fleet: Facts) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.mobius.ops.plugins.module_utils._core import dotenv as rules
+
 DOCUMENTATION = r"""
 name: dotenv
 short_description: Write a dictionary as the text of a .env file
@@ -49,7 +51,7 @@ def dotenv(values: dict[str, t.Any]) -> str:
     lines = []
     for name in sorted(set(values) - set(left_out(values)), key=str):
         value = values[name]
-        text = str(value).lower() if isinstance(value, bool) else str(value)
+        text = rules.text(value)
         if not NAME.fullmatch(str(name)):
             raise AnsibleFilterError(f"mobius_dotenv: expected names of letters, digits and _, found {name!r}. Correct it.")
         if any(letter in text for letter in "\0\n\r'\"\\") or text != text.strip():

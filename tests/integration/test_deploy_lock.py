@@ -16,6 +16,7 @@ from support import listening
 from support.playbooks import ROOT, Operator, Result
 from support.waiting import HANG, wait_until, when
 
+from ansible_collections.mobius.ops.plugins.module_utils._core.errors import OpsError
 from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation
 from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
 from ansible_collections.mobius.ops.plugins.module_utils._target.deploy_lock import DeployLock
@@ -161,6 +162,32 @@ def test_what_another_run_does_after_the_look_is_told(served, says):
     assert (result.status, result.outcome) == (2, "failed"), result.output
     told = f"release {live} was live and verified when this run began, and another run has replaced it: {served.live()} serves now."
     assert says(result, told)
+
+
+def test_a_release_that_another_run_replaces_during_the_watch_is_not_called_live(served, says):
+    """The lock is free during the watch, and somebody else goes back to v1."""
+    before, lock, layout = served.live(), lock_of(served), Layout(str(served.root))
+
+    class Asked(listening.Listener):
+        """Goes back once, when the watch asks."""
+
+        def talk(self, line):
+            line.recv(65536)
+            if served.live() != before and not lock.look():
+                with contextlib.suppress(OpsError):  # of requests at the same time one goes back
+                    activation.roll_back(ReleaseStore(layout), service_registry.load(layout, "mobius"), [], HANG, "bob went back")
+            line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+            line.close()
+
+    asked_here = Asked()
+    try:
+        checks = [{"name": "health", "url": f"http://127.0.0.1:{asked_here.port}/", "timeout": HANG}]
+        result = served.deploy("v2", mobius_checks=checks, mobius_watch_duration=int(10 * HANG))
+    finally:
+        asked_here.listener.close()
+    assert (result.status, result.outcome) == (2, "inconclusive"), result.output
+    assert says(result, f"was put into service and not verified, and another run has replaced it: {before} serves now (")
+    assert "is live and not verified" not in result.output
 
 
 def test_a_killed_deploy_does_not_stop_the_same_command(served, eventually):

@@ -92,6 +92,12 @@ def test_second_deploy_keeps_uploads_and_rollback_without_input_goes_to_the_rele
     assert served.tree() == tree
 
 
+def test_a_deploy_that_cannot_prune_says_so_and_is_a_deploy(served, says):
+    result = served.deploy("v2", mobius_keep_releases=-1)
+    assert (result.status, result.outcome) == (0, "deployed"), result.output
+    assert says(result, "WARNING: old releases could not be pruned: keep: expected 0 or more releases, found -1.")
+
+
 def test_other_bits_under_the_live_version_are_refused(shared_served, says, tmp_path):
     source = tmp_path / "changed"
     subprocess.run(["cp", "-a", shared_served.source("v1"), source], check=True)

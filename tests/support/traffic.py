@@ -13,6 +13,7 @@ import threading
 import time
 import typing as t
 
+from ansible_collections.mobius.ops.plugins.module_utils._core import addresses
 from support.application import png
 from support.waiting import HANG, wait_until
 
@@ -53,7 +54,8 @@ class Traffic:
     def __init__(self, port: int, key: str, rate: float = 60, clients: int = 12, host: str = "127.0.0.1", ca: str = "") -> None:
         self.host, self.port, self.key, self.rate, self.clients = host, port, key, rate, clients
         self.trust = ssl.create_default_context(cafile=ca) if ca else None
-        self.origin = f"{'https' if ca else 'http'}://{host}:{port}"
+        self.netloc = addresses.netloc(host, port)
+        self.origin = f"{'https' if ca else 'http'}://{self.netloc}"
         self.samples: list[Sample] = []
         #: Counter values that the application has acknowledged.
         self.acknowledged: list[int] = []
@@ -185,7 +187,7 @@ class Traffic:
             reader, writer = connection
             length = sum(map(len, parts))
             writer.write(
-                f"{method} {path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\nOrigin: {self.origin}\r\n"
+                f"{method} {path} HTTP/1.1\r\nHost: {self.netloc}\r\nOrigin: {self.origin}\r\n"
                 f"X-Mobius-API-Key: {self.key}\r\n{header}Content-Length: {length}\r\n\r\n".encode()
             )
             for number, part in enumerate(parts, 1):

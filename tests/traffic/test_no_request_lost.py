@@ -17,6 +17,7 @@ import pytest
 from support.application import Client, clip_of, png
 from support.proxied import KEY
 from support.remains import processes_of
+from support.streams import KINDS, Stream
 from support.traffic import check_none_lost
 from support.waiting import HANG, wait_until
 
@@ -130,6 +131,25 @@ def test_rollback_from_a_hanging_release_does_not_wait_for_its_requests(site, st
             assert blue_green.retire(host.service(), 0.5, force=True).release == "r2"
         traffic.flow()
     assert [sample.release for sample in traffic.samples if sample.release][-1] == "r1"
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_streams_are_closed_after_a_switch_and_keep_no_later_one_waiting(site, state):
+    """Server-sent events and WebSockets never end by themselves: a switch that waited for one would fail after ``drain_timeout``."""
+    host = site(state)
+    host.define(drain_timeout=3.0)
+    host.verified("r1")
+    opened = {}
+    for release_id in ("r1", "r2", "r3"):
+        if release_id != "r1":
+            host.release(release_id)
+            host.activate(release_id)
+        opened[release_id] = [Stream(host.public, kind, KEY) for kind in KINDS]
+        assert [stream.release for stream in opened[release_id]] == [release_id] * len(KINDS), "clients connect again, to the new one"
+    for stream in opened["r1"] + (opened["r2"] if state == "exclusive" else []):
+        stream.wait_for_end()
+    assert all(stream.is_open() for stream in opened["r3"])
+    assert host.store.live() == "r3" and host.client().health()["release"] == "r3"
 
 
 def test_requests_of_clients_that_have_gone_are_not_waited_for(site):

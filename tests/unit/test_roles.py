@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import sys
 from pathlib import Path
 
@@ -127,6 +128,25 @@ def test_smoke_tests_send_the_first_key_and_the_one_for_loading(settings, header
     assert default("mobius_smoke_secret_headers", **settings) == headers
 
 
+@pytest.mark.parametrize(
+    ("settings", "url"),
+    [
+        ({}, "http://127.0.0.1:5001"),
+        ({"mobius_host": "0.0.0.0"}, "http://127.0.0.1:5001"),
+        ({"mobius_host": "::1"}, "http://[::1]:5001"),
+        ({"mobius_host": "::"}, "http://[::1]:5001"),
+        ({"mobius_host": "::1", "mobius_proxy_port": 80}, "http://127.0.0.1:80"),
+        ({"mobius_proxy_host": "fd00::2", "mobius_proxy_port": "80"}, "http://[fd00::2]:80"),
+        (
+            {"mobius_proxy_host": "::", "mobius_proxy_port": 443, "mobius_proxy_certificate": "/c", "mobius_proxy_check_port": 5003},
+            "http://127.0.0.1:5003",
+        ),
+    ],
+)
+def test_checks_ask_an_ipv6_address_in_brackets(settings, url):
+    assert default("mobius_base_url", **settings) == url
+
+
 def test_folders_that_are_not_listed_are_right_with_and_without_a_key():
     """MOBIUS answers 401 there without a key, 403 with a wrong one, and the client with a right one."""
     for setting in ("mobius_smoke_checks", "mobius_smoke_suite"):
@@ -195,3 +215,21 @@ def test_an_example_is_short_and_is_what_the_scenario_runs_on_the_shared_base(ro
     for playbook in base["playbooks"].values():
         assert playbook.startswith("../shared/role/") and (folder / playbook).is_file()
     assert (folder / "verify.yml").is_file()
+
+
+def messages(tasks):
+    """What each task of ``debug`` says."""
+    for task in tasks or []:
+        for key in ("block", "rescue", "always"):
+            yield from messages(task.get(key))
+        if "ansible.builtin.debug" in task:
+            yield str(task["ansible.builtin.debug"].get("msg", ""))
+
+
+def test_pages_are_shown_as_lines():
+    """Ansible's default callback shows a text of several lines with ``\\n`` in it."""
+    paths = sorted(ROOT.glob("roles/*/tasks/*.yml"))
+    pages = [said for path in paths for said in messages(yaml.safe_load(path.read_text())) if re.search(r"_page\b|\.page\b", said)]
+    pages = [said for said in pages if "failure_cause" not in said]
+    assert len(pages) > 10
+    assert [said for said in pages if ".splitlines()" not in said] == []

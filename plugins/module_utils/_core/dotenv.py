@@ -70,3 +70,13 @@ class Redactor:
         if isinstance(value, (list, tuple)):
             return [self.value(item) for item in value]
         return value
+
+
+def text(value: t.Any) -> str:
+    """A value of YAML as an environment has it: ``true``, and not Python's ``True``."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def variables(values: t.Mapping[str, t.Any]) -> dict[str, str]:
+    """The environment variables that a setting asks for; one without a value (null) is left out."""
+    return {str(name): text(value) for name, value in values.items() if value is not None}

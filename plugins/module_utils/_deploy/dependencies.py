@@ -12,14 +12,17 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import typing as t
 
-from .._core import commands, documents, locks
+from .._core import commands, documents, immutable, locks, walk
 from .._core.errors import InputError, OpsError
 from .._target import node_runtime
 from . import build_output, dependency_needs
 
 LOCK_FILE = "package-lock.json"
+#: How the names of folders begin that are being removed.
+_DOOMED = ".removing-"
 #: Lock files of other package managers, which ``npm ci`` does not read.
 FOREIGN = {"pnpm-lock.yaml": "pnpm", "yarn.lock": "Yarn", "bun.lock": "Bun", "bun.lockb": "Bun"}
 #: What makes a package.json need a lock file.
@@ -223,3 +226,20 @@ def unused(store: str, releases: list[str]) -> list[str]:
         return []
     used = {os.path.basename(os.path.dirname(os.path.realpath(os.path.join(release, "node_modules")))) for release in releases}
     return [os.path.join(store, name) for name in sorted(os.listdir(store)) if not name.startswith(".") and name not in used]
+
+
+def remove_unused(store: str, releases: list[str]) -> list[str]:
+    """Remove the folders that no release links to, and what earlier calls have left; a sentence for each of which something stays.
+
+    A folder loses its name first, so that no release is ever given half of one.
+    """
+    tried = unused(store, releases)
+    for path in tried:
+        with contextlib.suppress(OSError):
+            os.rename(path, os.path.join(store, f"{_DOOMED}{os.path.basename(path)}-{time.time_ns()}"))
+    names = sorted(os.listdir(store)) if os.path.isdir(store) else []
+    left = [os.path.join(store, name) for name in names if name.startswith(_DOOMED)]
+    for path in left:
+        with contextlib.suppress(OSError):
+            walk.remove(path)
+    return list(filter(None, map(immutable.stays, tried + left)))

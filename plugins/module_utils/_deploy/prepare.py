@@ -126,7 +126,7 @@ def _link_dependencies(layout: Layout, folder: str, params: dict[str, t.Any]) ->
 
 
 def prune(store: ReleaseStore, keep: int) -> tuple[list[str], list[str]]:
-    """Remove the releases that retention gives up, and the dependencies that no release uses any more.
+    """Remove the releases that retention gives up, and the dependencies that no release uses any more. What cannot be removed stays.
 
     :returns: the releases that went, and a sentence for each of which something stays.
     """
@@ -135,11 +135,8 @@ def prune(store: ReleaseStore, keep: int) -> tuple[list[str], list[str]]:
         try:
             store.remove(release_id)
             gone.append(release_id)
-        except PermissionError:
+        except OSError as error:  # all others go; the space is missing later, and nothing now
             told = immutable.stays(store.layout.release(release_id))
-            if not told:
-                raise
-            held.append(told)
-    for folder in dependencies.unused(store.layout.deps, [store.layout.release(name) for name in store.ids()]):
-        shutil.rmtree(folder)
+            held.append(told or f"release {release_id} was not removed whole: {error}.")
+    held += dependencies.remove_unused(store.layout.deps, [store.layout.release(name) for name in store.ids()])
     return gone, held + store.finish_removing()

@@ -20,7 +20,7 @@ import typing as t
 import urllib.parse
 import zlib
 
-from .._core import dotenv, foreign, walk, wording
+from .._core import addresses, dotenv, foreign, walk, wording
 from .._core.errors import OpsError
 from .._core.html_page import count
 from .._logs import files as log_files
@@ -138,7 +138,7 @@ def certificate_places(context: Context) -> list[str]:
     for check in context.request.checks:
         parsed = urllib.parse.urlsplit(str(check.get("url", "")))
         if parsed.scheme == "https" and parsed.hostname:
-            places.append(f"{parsed.hostname}:{parsed.port or 443}")
+            places.append(addresses.netloc(parsed.hostname, parsed.port or 443))
     return list(dict.fromkeys(places))
 
 
@@ -149,6 +149,7 @@ def certificate_days(place: str) -> float:
         der = base64.b64decode(match[1]) if match else b""
     else:
         host, _colon, port = place.rpartition(":")
+        host = addresses.bare(host)
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with socket.create_connection((host, int(port)), _PATIENCE) as plain, context.wrap_socket(plain, server_hostname=host) as secure:

@@ -16,7 +16,7 @@ import tempfile
 import time
 import typing as t
 
-from .._core import accounts, commands, documents, foreign, fs, walk
+from .._core import accounts, commands, documents, dotenv, foreign, fs, walk
 from .._core.errors import OpsError, StateError
 
 FILES = ("package.json", "package-lock.json")
@@ -76,7 +76,7 @@ class Npm:
     """npm for the packages of one folder of a release."""
 
     def __init__(self, folder: str, environment: t.Mapping[str, t.Any]) -> None:
-        self._folder, self._environment = folder, {str(name): str(value) for name, value in environment.items()}
+        self._folder, self._environment = folder, dotenv.variables(environment)
 
     def outdated(self) -> list[Outdated]:
         """Direct dependencies that have a newer version. :raises OpsError: when npm cannot tell."""

@@ -8,7 +8,7 @@ import os
 import shutil
 import typing as t
 
-from .._core import systemd
+from .._core import dotenv, systemd
 from .._core.errors import InputError
 from .._target import app_path, restore_journal
 from .._target.layout import Layout, check_name
@@ -41,7 +41,7 @@ def build_spec(layout: Layout, params: dict[str, t.Any]) -> dict[str, t.Any]:
     manager = params["manager"] if params["manager"] != "auto" else default_manager()
     limits = unit_file.limits(params)
     environment = {"NODE_ENV": "production", "HOST": params["host"], "PORT": str(params["port"])}
-    environment.update({key: str(value) for key, value in (params["environment"] or {}).items()})
+    environment.update(dotenv.variables(params["environment"] or {}))
     return {
         "name": name,
         "manager": manager,

@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from .._core import dotenv, processes
+from .._core import addresses, dotenv, processes
 from .._core.errors import ServiceError
 from .._observe import health, node_exceptions, probe
 from . import write_attempts
@@ -83,7 +83,7 @@ def end_of(service: Service, samples: list[dict[str, t.Any]], redactor: dotenv.R
 
 def _port_answers(service: Service, timeout: float, give_up: t.Callable[[], str]) -> tuple[bool, str]:
     deadline = time.monotonic() + timeout
-    while not processes.port_answers(service.port, service.spec["host"]):
+    while not processes.port_answers(service.port, addresses.to_ask(service.spec["host"])):
         reason = give_up() or ("" if time.monotonic() < deadline else f"port {service.port} does not answer within {timeout:g} s")
         if reason:
             return False, reason

@@ -16,7 +16,7 @@ import time
 import typing as t
 import urllib.parse
 
-from .._core import fs, processes, systemd
+from .._core import addresses, fs, processes, systemd
 from .._core.errors import ServiceError
 from .._observe import node_exceptions
 from .._target.layout import Layout
@@ -114,8 +114,8 @@ class SlottedService(node_service.Service):
         for check in checks:
             parts = urllib.parse.urlsplit(check["url"])
             if f"{parts.scheme}://{parts.netloc}" in own:
-                url = parts._replace(scheme="http", netloc=f"{self.spec['host']}:{port}").geturl()
-                found.append({**check, "url": url})
+                netloc = addresses.netloc(addresses.to_ask(self.spec["host"]), port)
+                found.append({**check, "url": parts._replace(scheme="http", netloc=netloc).geturl()})
         return found
 
     def requests(self, port: int) -> list[int]:

@@ -195,7 +195,8 @@ class ReleaseStore:
     def remove(self, release_id: str) -> None:
         """Delete a release. It loses its name first, so that no half of one is ever found; of its files, immutable ones stay."""
         doomed = self.layout.path("releases", f"{_DOOMED}{release_id}")
-        walk.remove(doomed)
+        with contextlib.suppress(OSError):
+            walk.remove(doomed)
         if os.path.lexists(doomed):
             doomed += f"-{time.time_ns()}"
         os.rename(self.layout.release(release_id), doomed)
@@ -206,7 +207,8 @@ class ReleaseStore:
         """Remove what is left of releases that lost their names; a sentence for each of which something stays."""
         doomed = [self.layout.path("releases", name) for name in sorted(os.listdir(self.layout.releases)) if name.startswith(_DOOMED)]
         for path in doomed:
-            walk.remove(path)
+            with contextlib.suppress(OSError):
+                walk.remove(path)
         return list(filter(None, map(immutable.stays, doomed)))
 
     def sweep(self) -> None:

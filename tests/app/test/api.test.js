@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync } from 'node:fs';
+import { request } from 'node:http';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { form, makeRelease, PDF, PNG, put, start, startNew } from './helpers/app.js';
@@ -139,5 +141,25 @@ describe('the API', { concurrency: 3 }, () => {
     const started = performance.now();
     assert.deepEqual((await app.get('/api/slow?ms=300')).body, { waited_ms: 300 });
     assert.ok(performance.now() - started >= 295);
+  });
+
+  test('streams begin with the release and have no end', async (t) => {
+    const app = await startNew(t, { version: 'v7' });
+    const { release } = (await app.get('/health')).body;
+    const abort = new AbortController();
+    const answer = await fetch(`${app.url}/api/events`, { signal: abort.signal });
+    assert.match(answer.headers.get('content-type'), /^text\/event-stream/);
+    const { value } = await answer.body.getReader().read();
+    assert.equal(new TextDecoder().decode(value), `data: ${release}\n\n`);
+    abort.abort();
+
+    const asked = { Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==' };
+    const [response, socket, head] = await once(request(`${app.url}/ws`, { headers: asked }).end(), 'upgrade');
+    assert.equal(response.headers['sec-websocket-accept'], 's3pPLMBiTxaQ9kYGzzhZRbK+xOo='); // of RFC 6455, 1.3
+    const frame = head.length ? head : (await once(socket, 'data'))[0];
+    assert.deepEqual([frame[0], frame[1], frame.subarray(2).toString()], [0x81, release.length, release]);
+    socket.destroy();
+    const [refused] = await once(request(`${app.url}/other`, { headers: asked }).end(), 'response');
+    assert.equal(refused.statusCode, 400);
   });
 });

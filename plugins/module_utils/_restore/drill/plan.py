@@ -12,7 +12,7 @@ import typing as t
 from ..._backup import catalog as backup_catalog
 from ..._backup import purposes as backup_purposes
 from ..._backup import signature
-from ..._core import processes
+from ..._core import addresses, processes
 from ..._core.errors import InputError, StateError
 from ..._service import registry as service_registry
 from ..._service.scratch import app as scratch_app
@@ -67,8 +67,8 @@ def redirect(checks: list[dict[str, t.Any]], base_url: str, live: dict[str, t.An
     :param live: the definition of the live service.
     :raises InputError: when a check would ask somebody else: then it would say nothing about the restored data.
     """
-    mine = f"http://{scratch_app.LOOPBACK}:{port}"
-    own = [f"http://{host}:{live['port']}" for host in (live["host"], scratch_app.LOOPBACK, "localhost")]
+    mine = addresses.url(scratch_app.LOOPBACK, port)
+    own = [addresses.url(host, live["port"]) for host in (live["host"], scratch_app.LOOPBACK, "localhost")]
     old = ([base_url.rstrip("/")] if base_url else []) + own
     found = []
     for check in checks:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ..._core import addresses
 from ..._core.errors import InputError
 
 #: Where checks reach a proxy that speaks TLS to everybody else.
@@ -75,13 +76,15 @@ def text(proxy: dict[str, t.Any], ports: list[int], host: str) -> str:
     checks = f"{_FOR_CHECKS}  bind {LOOPBACK}:{proxy['check_port']}\n" if proxy.get("check_port") else ""
     renders = "".join(_held_route(route, proxy["timeout"]) for route in proxy.get("held_routes", ()))
     backends = "".join(
-        f"\nbackend {kind}_{port}\n  server instance {_address(host)}:{port}\n" for port in ports for kind in (REQUESTS, STREAMS)
+        f"\nbackend {kind}_{port}\n  server instance {addresses.netloc(addresses.to_ask(host), port)}\n"
+        for port in ports
+        for kind in (REQUESTS, STREAMS)
     )
     live = f"%[str(live),map_str({MAP},{ports[0]})]"
     return f"""\
 {_head(proxy)}
 frontend public
-  bind {_address(proxy["host"])}:{proxy["port"]}{secure}
+  bind {addresses.netloc(proxy["host"], proxy["port"])}{secure}
 {checks}  http-request deny deny_status 413 if {{ req.hdr_val(content-length) gt {proxy["max_body"]} }}
   http-request set-header X-Forwarded-Proto {"https" if secure else "http"}
   http-response del-header X-Powered-By
@@ -123,11 +126,6 @@ defaults
 def _unless_there(name: str, value: str, more: str) -> str:
     """A header that an answer gets when the application has not set it: what it says itself may be stricter."""
     return f"  http-response set-header {name} {value} if !{{ res.hdr({name}) -m found }}{more}\n"
-
-
-def _address(host: str) -> str:
-    """A host as HAProxy takes it before a port: an IPv6 address is in brackets."""
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def _held_route(route: str, patience: int) -> str:

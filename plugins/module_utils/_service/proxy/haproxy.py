@@ -20,6 +20,7 @@ import signal
 import time
 import typing as t
 
+from ..._core import addresses
 from ..._core.errors import InputError, ServiceError
 from ..._target.layout import Layout
 from . import config, socket
@@ -72,7 +73,8 @@ class Proxy:
     def addresses(self) -> set[str]:
         """Where checks may ask the proxy, without a path."""
         ports = {self.settings["port"], self.settings.get("check_port") or self.settings["port"]}
-        return {self.settings["url"]} | {f"http://{host}:{port}" for host in (LOOPBACK, "localhost") for port in ports}
+        hosts = {LOOPBACK, "localhost", self.settings["host"]}
+        return {self.settings["url"]} | {addresses.url(host, port) for host in hosts for port in ports}
 
     @property
     def map_path(self) -> str:

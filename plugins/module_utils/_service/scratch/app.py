@@ -101,7 +101,7 @@ def build_spec(
         **service["environment"],
         "HOST": LOOPBACK,
         "TMPDIR": temporary,
-        **{key: str(value) for key, value in environment.items()},
+        **dotenv.variables(environment),
         "PORT": str(port),
         MARK: scratch.root,
     }

@@ -8,7 +8,7 @@ import { accessLog } from './logging.js';
 
 const MAX_SLOW_MS = 60_000;
 
-export function createApp({ config, store, projects, images, uploads, renders, health, faults, log }) {
+export function createApp({ config, store, projects, images, uploads, renders, health, faults, streams, log }) {
   const { folders } = config;
   const app = express();
   app.disable('x-powered-by');
@@ -28,7 +28,7 @@ export function createApp({ config, store, projects, images, uploads, renders, h
   app.get('/load-project/:id', projects.load);
   app.post('/upload-images', uploads.images);
   app.post('/upload-pdf', uploads.pdf);
-  app.use('/api', noStore, api({ store, images, uploads, renders }));
+  app.use('/api', noStore, api({ store, images, uploads, renders, streams }));
   app.get('/{*any}', (req, res) => res.sendFile(path.join(folders.client, 'index.html'))); // the page, whatever was asked for
 
   app.use(notFound);
@@ -36,7 +36,7 @@ export function createApp({ config, store, projects, images, uploads, renders, h
   return app;
 }
 
-function api({ store, images, uploads, renders }) {
+function api({ store, images, uploads, renders, streams }) {
   const router = express.Router();
   router.get('/uploads', uploads.list);
   router.post('/projects/:id/images/manual', images.keep);
@@ -47,6 +47,7 @@ function api({ store, images, uploads, renders }) {
   router.get('/counter', (req, res) => res.json({ value: store.counter() }));
   router.post('/counter', (req, res) => res.json({ value: store.increment() }));
   router.get('/slow', slow);
+  router.get('/events', streams.events);
   return router;
 }
 

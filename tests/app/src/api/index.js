@@ -10,6 +10,7 @@ import { createLog } from './logging.js';
 import { createProjects } from './projects.js';
 import { createRenders } from './renders.js';
 import { openStore } from './store.js';
+import { createStreams } from './streams.js';
 import { createUploads } from './uploads.js';
 
 const log = createLog(path.join(process.cwd(), 'logs'));
@@ -35,10 +36,12 @@ async function start() {
   const images = createImages({ config, log });
   const uploads = createUploads({ config, store, log });
   const renders = createRenders({ config, store, log });
+  const streams = createStreams({ config });
   const health = createHealth({ config, store, faults, log });
   await health.start();
 
-  await listen(createApp({ config, store, projects, images, uploads, renders, health, faults, log }), config);
+  const server = await listen(createApp({ config, store, projects, images, uploads, renders, health, faults, streams, log }), config);
+  server.on('upgrade', streams.upgrade);
   faults.watch();
   log.info(`MOBIUS ${config.version} (release ${config.release}) listens on ${config.host}:${config.port}, `
     + `store ${store.kind}, pid ${process.pid}`);

@@ -172,6 +172,7 @@ def test_the_fields_of_the_defaults_are_known():
         ({"mobius_version": 1.1}, "mobius_version is the number 1.1. YAML drops zeros"),
         ({"mobius_version": "1.10"}, ""),
         ({"mobius_dotenv": {"A": None, "B": ""}}, "mobius_dotenv: A has no value (null) and is left out."),
+        ({"mobius_service_environment": {"A": None}}, "mobius_service_environment: A has no value (null) and is left out."),
         ({"mobius_dotenv": "x"}, ""),
         ({}, ""),
     ],
@@ -179,3 +180,32 @@ def test_the_fields_of_the_defaults_are_known():
 def test_what_is_probably_not_meant_is_a_warning(values, told):
     found = doubtful(values)
     assert len(found) == bool(told) and "".join(found).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("APP_VERSION: 1.10", "is a number with a point, and YAML drops zeros at the end of one (1.10 is 1.1)"),
+        ("RATE: 1e3", ""),  # a text for YAML 1.1, and written as it is
+        ("RATE: 1.0e+3", "is a number with a point"),
+        ("UPLOAD_MODE: 0640", "is a number, and YAML reads one that begins with 0 as octal (0640 is 416)"),
+        ("umask: 022", "as octal"),
+        ("FILE_MODE_BITS: 0x1ff", "as octal"),
+        ("UPLOAD_MODE: '0640'", ""),
+        ("APP_VERSION: '1.10'", ""),
+        ("DEBUG_MODE: 1", ""),
+        ("FAST_MODE: true", ""),
+        ("MODEL_ID: 416", ""),
+        ("PORT: 5001", ""),
+        ("LIMIT: 256", ""),
+    ],
+)
+@pytest.mark.parametrize("setting", ["mobius_dotenv", "mobius_service_environment"])
+def test_numbers_that_yaml_may_have_read_otherwise_are_told_without_their_value(setting, line, part):
+    values = yaml.safe_load(line)
+    [(name, value)] = values.items()
+    found = doubtful({setting: values})
+    assert len(found) == bool(part)
+    for told in found:
+        assert told.startswith(f"{setting}: {name} {part}") or part in told
+        assert told.endswith("Write it in quotes.") and str(value) not in told.replace("416", "").replace("1.10 is 1.1", "")

@@ -39,6 +39,7 @@ def facts(**other):
         "after": {},
         "went_back": {},
         "left": {},
+        "pruned": {},
         "page": "",
         **other,
     }
@@ -169,6 +170,80 @@ CASES = [
         f"release v2 is live and not verified: slow. Watch it again with mobius.ops.monitor, or go back with mobius.ops.rollback.{LOG}",
     ),
     (
+        facts(watch={"verdict": "inconclusive", "trigger": "superseded by the deploy of v3"}, final={"live": "v3"}),
+        FLEET,
+        "inconclusive",
+        "release v2 was put into service and not verified, and another run has replaced it: v3 serves now (superseded by the "
+        f"deploy of v3). Run the same deploy again, when v2 is the one that is wanted.{LOG}",
+    ),
+    (
+        facts(watch={"verdict": "inconclusive", "trigger": "superseded by a new watch"}, final={"live": "v2"}),
+        FLEET,
+        "inconclusive",
+        "release v2 is live and not verified: superseded by a new watch. Watch it again with "
+        f"mobius.ops.monitor, or go back with mobius.ops.rollback.{LOG}",
+    ),
+    (
+        facts(final={"live": "v3"}),
+        FLEET,
+        "failed",
+        "release v2 was put into service and verified, and another run has replaced it: v3 serves now. "
+        f"Run the same deploy again, when v2 is the one that is wanted.{LOG}",
+    ),
+    (
+        facts(final={"msg": "the records are damaged", "failed": False}),
+        FLEET,
+        "deployed",
+        "release v2 is live and verified (before: v1, downtime 0.4 s, backup /backups/x.zip).",
+    ),
+    (
+        facts(**LIVE, final={"msg": "release r7: expected a record.", "failed": False}),
+        FLEET,
+        "failed",
+        "release v2 was live and verified when this run began, and what serves now is not known: release r7: expected a record.",
+    ),
+    (
+        facts(watch=BAD, final={"live": "v3"}),
+        FLEET,
+        "rolled_back",
+        f"release v2 was rolled back to v1: 3 failed checks. Incident INC-2. Release v3 serves now: another run changed that after this "
+        f"one.{LOG}",
+    ),
+    (
+        facts(watch=BAD, final={"live": "v1"}),
+        FLEET,
+        "rolled_back",
+        f"release v2 was rolled back to v1: 3 failed checks. Incident INC-2.{LOG}",
+    ),
+    (
+        facts(watch={**BAD, "verdict": "frozen", "rollback": None}, final={"live": None}),
+        FLEET,
+        "frozen",
+        "release v2 is bad and was not rolled back: 3 failed checks. A person decides; incident INC-2 tells why, mobius.ops.status what "
+        f"serves. No release serves now: another run changed that after this one.{LOG}",
+    ),
+    (
+        failed(final={"live": "v3"}),
+        FLEET,
+        "rolled_back",
+        "release v2 was rolled back to v1: Smoke-test: 2 of 9 failed. Incident INC-1. Release v3 serves now: another run changed "
+        f"that after this one.{LOG}",
+    ),
+    (
+        {**failed(final={"live": "v3"}, forward_only=True), "went_back": {}},
+        FLEET,
+        "frozen",
+        "release v2 is bad and its migration is forward-only, so it was not rolled back: Smoke-test: 2 of 9 failed. A person decides; "
+        f"incident INC-1. Release v3 serves now: another run changed that after this one.{LOG}",
+    ),
+    (
+        {**failed(final={"live": "v1"}), "went_back": {"msg": "there is no lock."}, "left": {"live": "v2"}},
+        FLEET,
+        "failed",
+        "Smoke-test: 2 of 9 failed. there is no lock. Incident INC-1. Release v1 serves now: another run changed that after this "
+        f"one.{LOG}",
+    ),
+    (
         facts(watch={}),
         FLEET,
         "inconclusive",
@@ -183,6 +258,13 @@ def test_how_it_ended(given, fleet, outcome, message):
     ended = deploy_end(given, fleet)
     assert (ended["outcome"], ended["message"]) == (outcome, message)
     assert deploy_end(given) == {name: ended[name] for name in ("outcome", "cuts", "writes")}
+
+
+@pytest.mark.parametrize("verdict, outcome", [(HEALTHY, "deployed"), (BAD, "rolled_back")])
+def test_a_failure_to_prune_is_a_note_and_not_the_outcome(verdict, outcome):
+    ended = deploy_end(facts(watch=verdict, pruned={"msg": "releases: expected a folder, found a file.", "failed": False}), FLEET)
+    assert ended["outcome"] == outcome
+    assert ended["message"].endswith(" WARNING: old releases could not be pruned: releases: expected a folder, found a file.")
 
 
 def test_each_outcome_has_a_case():

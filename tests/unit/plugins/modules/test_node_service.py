@@ -110,6 +110,19 @@ def test_a_running_service_is_restarted_when_its_definition_changed(do, host):
     assert second["diff"]["before"]["definition"] != second["diff"]["after"]["definition"]
 
 
+def test_values_of_yaml_reach_the_service_as_an_env_file_has_them(do, host):
+    """As those of ``mobius_dotenv``: no Python's ``True``, and none for null."""
+    do("present", environment={"FAST": True, "SLOW": False, "EMPTY": None, "LIMIT": 5001, "TEXT": "True"})
+    found = service_registry.load(host.layout, "mobius").spec["environment"]
+    assert {name: found.get(name) for name in ("FAST", "SLOW", "EMPTY", "LIMIT", "TEXT")} == {
+        "FAST": "true",
+        "SLOW": "false",
+        "EMPTY": None,
+        "LIMIT": "5001",
+        "TEXT": "True",
+    }
+
+
 @pytest.mark.parametrize("state", ["present", "started", "restarted", "stopped"])
 def test_check_mode_writes_nothing(do, host, snapshot, state):
     host.live("r1")

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ import pytest
 from support.attributes import Attributes
 from support.waiting import HANG
 
+from ansible_collections.mobius.ops.plugins.module_utils._core import fs
 from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation
 from ansible_collections.mobius.ops.plugins.module_utils._target import deploy_lock
 from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
@@ -119,6 +121,64 @@ def test_pruning_goes_on_and_names_what_stays_of_a_release(do, host, tmp_path, w
         assert not [name for name in os.listdir(host.layout.releases) if "r2" in name]
     finally:
         attributes.close(tmp_path)
+
+
+def test_pruning_goes_on_and_names_what_stays_of_unused_dependencies(do, host, tmp_path):
+    """No half of them is ever taken for dependencies."""
+    attributes = Attributes(tmp_path / "probe")
+    try:
+        host.release("r1", "verified")
+        host.release("r2", "verified")
+        host.live("r3")
+        for key in ("aaaa", "bbbb", "cccc"):
+            os.makedirs(os.path.join(host.layout.deps, key, "node_modules", "x"))
+            fs.write_text(os.path.join(host.layout.deps, key, "node_modules", "index.js"), "")
+        attributes.give(os.path.join(host.layout.deps, "aaaa", "node_modules", "index.js"), "+i")
+        attributes.give(os.path.join(host.layout.deps, "bbbb"), "+i")
+        result = do("pruned", keep=0)
+        assert result["removed"] == ["r1"] and "msg" not in result
+        assert [told.partition(" is immutable")[1] for told in result["warnings"]] == [" is immutable"] * 2
+        assert [name for name in sorted(os.listdir(host.layout.deps)) if not name.startswith(".")] == ["bbbb"]
+        assert os.path.exists(os.path.join(host.layout.deps, "bbbb", "node_modules", "index.js")), "what keeps its name is whole"
+        for told in result["warnings"]:
+            attributes.obey(re.search("'(chattr .*)'", told).group(1))
+        assert "warnings" not in do("pruned", keep=0)
+        assert not [name for name in os.listdir(host.layout.deps) if "aaaa" in name or "bbbb" in name]
+    finally:
+        attributes.close(tmp_path)
+
+
+def test_pruning_goes_on_when_the_name_for_what_is_removed_is_taken(do, host, tmp_path):
+    attributes = Attributes(tmp_path / "probe")
+    try:
+        for release_id in ("r1", "r2"):
+            host.release(release_id, "verified")
+        host.live("r3")
+        taken = os.path.join(host.layout.releases, ".removing-r1")
+        fs.write_text(taken, "")
+        attributes.give(taken, "+i")
+        result = do("pruned", keep=0)
+        assert result["removed"] == ["r1"] and [told.split()[0] for told in result["warnings"]] == [taken]
+    finally:
+        attributes.close(tmp_path)
+
+
+def test_a_release_that_cannot_lose_its_name_is_named(do, host, monkeypatch):
+    """Such as the top of a mounted file system."""
+    host.release("r1", "verified")
+    host.release("r2", "verified")
+    host.live("r3")
+    rename = os.rename
+
+    def refuse(source, target):
+        if source == host.layout.release("r1"):
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), source)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", refuse)
+    result = do("pruned", keep=0)
+    path = host.layout.release("r1")
+    assert "msg" not in result and result["warnings"] == [f"{path} could not be removed. Look at what is in it, and remove it by hand."]
 
 
 def test_check_mode_of_pruning(do, host, snapshot):

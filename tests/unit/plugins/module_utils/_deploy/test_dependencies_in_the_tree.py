@@ -234,6 +234,53 @@ def other_node(tmp_path, monkeypatch):
     return upgrade
 
 
+@pytest.fixture
+def node_that_says(tmp_path, monkeypatch):
+    """The real Node runs, and takes itself for that of another host: ``node_that_says("process.arch = 'arm64'")``."""
+
+    def install(script):
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin/other.js").write_text(script)
+        (tmp_path / "bin/node").write_text(f'#!/bin/sh\nexec {shutil.which("node")} --require {tmp_path}/bin/other.js "$@"\n')
+        (tmp_path / "bin/node").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+
+    return install
+
+
+@pytest.mark.parametrize(
+    "script, differs",
+    [
+        ("", False),
+        ("Object.defineProperty(process, 'platform', {value: 'freebsd'})", True),
+        ("Object.defineProperty(process, 'arch', {value: 'riscv64'})", True),
+        ("Object.defineProperty(process, 'versions', {value: {...process.versions, modules: '999'}})", True),
+    ],
+)
+def test_platform_architecture_and_abi_of_node_are_in_the_key(tmp_path, node_that_says, script, differs):
+    for path, content in (("package.json", PACKAGE), ("package-lock.json", NONE)):
+        (tmp_path / path).write_text(json.dumps(content))
+    before = dependencies.lock_hash(str(tmp_path), [])
+    node_that_says(script)
+    assert (dependencies.lock_hash(str(tmp_path), []) != before) == differs
+
+
+def refused(_name):
+    """As musl answers."""
+    raise ValueError("unrecognized configuration name")
+
+
+def test_the_libc_of_the_host_is_in_the_key(tmp_path, monkeypatch):
+    """There is one on a machine: the others are by what Python says on them."""
+    for path, content in (("package.json", PACKAGE), ("package-lock.json", NONE)):
+        (tmp_path / path).write_text(json.dumps(content))
+    keys = []
+    for confstr in (lambda _name: "glibc 2.36", lambda _name: "glibc 2.41", lambda _name: None, refused):
+        monkeypatch.setattr(os, "confstr", confstr)
+        keys.append(dependencies.lock_hash(str(tmp_path), []))
+    assert keys[0] == keys[1] and len(set(keys)) == 3
+
+
 def test_a_new_version_with_the_same_dependencies_has_the_same_key(tmp_path):
     keys = set()
     for version in ("1.0.0", "1.0.1"):

@@ -49,6 +49,15 @@ def test_certificates_that_are_served_also_of_checks(patient, authority, secure)
     assert (cause.name, cause.subjects) == ("certificate_expired", (f"127.0.0.1:{server.port}",)) and "(ended)" in cause.text
 
 
+def test_a_certificate_that_is_served_on_ipv6(patient):
+    """Where nothing listens, the connection is refused, and not the address."""
+    context = patient.context(checks=[{"url": "https://[::1]:1/health"}])
+    assert audit.certificate_places(context) == ["[::1]:1"]
+    with pytest.raises(OSError) as found:
+        audit.certificate_days("[::1]:1")
+    assert not isinstance(found.value, socket.gaierror)
+
+
 def test_a_certificate_that_cannot_be_read_is_said(patient, tmp_path):
     (tmp_path / "none.pem").write_text("no certificate")
     causes, lines = audit.certificates(patient.context(certificates=[str(tmp_path / "none.pem"), "/nowhere.pem"]))

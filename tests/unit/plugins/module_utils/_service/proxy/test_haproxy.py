@@ -15,11 +15,11 @@ import urllib.request
 
 import pytest
 from support.certificates import Authority
+from support.ipv6 import needs_ipv6
 from support.waiting import HANG, wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError, ServiceError, StateError
 from ansible_collections.mobius.ops.plugins.module_utils._service import definition
-from ansible_collections.mobius.ops.plugins.module_utils._service.proxy import config as proxy_config
 from ansible_collections.mobius.ops.plugins.module_utils._service.proxy import haproxy
 from ansible_collections.mobius.ops.plugins.module_utils._service.slots import SlottedService
 
@@ -40,7 +40,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         if self.path == "/hang":
-            self.server.hang.wait(HANG)
+            self.server.hang.wait(10 * HANG)  # longer than anybody waits for an end of it
         self.send_response(200)
         self.send_header("X-Powered-By", "Express")
         self.send_header("Content-Type", "text/html; charset=utf-8")
@@ -163,20 +163,63 @@ def test_nobody_waits_for_streams(running, instances, headers, waited_for):
         assert len(running.requests(instances[0])) == waited_for
 
 
+def asking(proxy):
+    """A client whose request an instance works on."""
+    client = socket.create_connection(("127.0.0.1", proxy.settings["port"]), HANG)
+    client.sendall(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
+    wait_until(lambda: len(proxy.requests(proxy.live())) == 1, "it is with the instance")
+    return client
+
+
+def test_nobody_waits_for_the_request_of_a_client_that_has_gone(host, instances, started):
+    """Why the option abortonclose is there: a switch waits for the requests that are left. No timeout ends this one before the test."""
+    proxy = haproxy.Proxy(host.layout, {**SETTINGS, "port": host.port, "timeout": int(10 * HANG)}, instances, "127.0.0.1", None)
+    started(proxy)
+    asking(proxy).close()
+    wait_until(lambda: not proxy.requests(instances[0]), "its request is not at the instance any more")
+
+
+def test_a_client_that_closes_its_half_counts_as_gone(running, instances):
+    """The price of that. HAProxy sees the same of both: that the client sends nothing more."""
+    with asking(running) as client:
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1000).startswith(b"HTTP/1.1 400 ")
+    assert running.requests(instances[0]) == []
+
+
 def test_headers_that_node_takes_pass(running):
     assert ask(running, headers={"Cookie": "x" * 15_900})[0] == running.live()
 
 
-@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
+@needs_ipv6
 def test_addresses_of_ipv6(host, instances, started):
-    try:
-        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
-    except OSError:
-        pytest.skip("this machine has no address ::1")
     proxy = haproxy.Proxy(host.layout, {**SETTINGS, "host": "::1", "port": host.port}, instances, "127.0.0.1", None)
     started(proxy)
     assert ask(proxy, f"http://[::1]:{host.port}/")[0] == instances[0]
-    assert "server instance [::1]:5001" in proxy_config.text({**SETTINGS, "port": 80}, [5001, 5002], "::1")
+    assert f"http://[::1]:{host.port}" in proxy.addresses()
+
+
+class OnIPv6(http.server.ThreadingHTTPServer):
+    """Listens on an address of IPv6."""
+
+    address_family = socket.AF_INET6
+
+
+@needs_ipv6
+@pytest.mark.parametrize("bound", ["::1", "::"])
+def test_instances_on_ipv6_are_asked_through_the_proxy_and_beside_it(host, started, bound):
+    """Each with a real request."""
+    with OnIPv6((bound, 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        port = server.server_port
+        settings = {**SETTINGS, "port": host.port}
+        started(haproxy.Proxy(host.layout, settings, [port, port + 1], bound, None))
+        public = f"http://127.0.0.1:{host.port}/health?all=1"
+        assert ask(None, public)[0] == port
+        service = SlottedService(host.layout, {**host.service().spec, "host": bound, "slots": [port, port + 1], "proxy": settings})
+        [check] = service.direct([{"url": public}], port)
+        assert check["url"] == f"http://[::1]:{port}/health?all=1" and ask(None, check["url"])[0] == port
+        server.shutdown()
 
 
 def held_until_released(proxy, url=""):
