@@ -40,6 +40,7 @@ SETTINGS: dict[str, t.Any] = {
     "mobius_build_npm_ci_args": ["--ignore-scripts"],
     "mobius_watch_duration": 5,
     "mobius_watch_interval": 1,
+    "mobius_watch_latency_floor_ms": 60_000,  # a machine that has other work is no fault of the release
     "mobius_rollback_watch_duration": 0,
     "mobius_min_free_mb": 100,
 }
