@@ -164,7 +164,7 @@ def test_with_a_fault_some_tests_fail_and_every_attempt_is_told_and_so_when_it_i
     assert files_of(served) == before and facts["left"] == {}
     incident = json.loads((served.root / "incidents" / f"{result.stats['mobius_incident']}.json").read_text())
     assert incident["cause"] == "smoke tests" and [test["name"] for test in incident["evidence"]["tests"]] == failed
-    assert f"Incident {incident['id']}." in result.stats["mobius_message"]
+    assert f". Incident {incident['id']}. Report: {junit}." in result.stats["mobius_message"]
 
     assert served.play("stop", mobius_why="a test").outcome == "stopped"
     result = smoke(served)
