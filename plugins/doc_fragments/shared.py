@@ -28,6 +28,14 @@ options:
     type: str
     required: true
 """
+    FLEET = r"""
+options:
+  fleet:
+    description:
+      - A key that all hosts of a run share. They give the incident of the same cause the same id then. It should begin with the date.
+    type: str
+    default: ""
+"""
     COMPONENTS = r"""
 options:
   components:

@@ -90,7 +90,7 @@ class Deploy:
 
     def outcome(self) -> str:
         """In one word."""
-        if "msg" in self.applied or self.replaced() or (self.is_live and "live" not in self.final and "msg" in self.final):
+        if "msg" in self.applied or self.replaced() or self._unseen():
             return "failed"
         if self.is_live:
             return "unchanged"
@@ -108,6 +108,10 @@ class Deploy:
     def replaced(self) -> bool:
         """Whether another release serves than the one that was there already when this run began."""
         return self.is_live and not self._serves(self.release)
+
+    def _unseen(self) -> bool:
+        """Whether what serves is not known, of a release that was there already."""
+        return self.is_live and "live" not in self.final and "msg" in self.final
 
     def _serves(self, release: str | None) -> bool:
         """Whether the last look found this release, or could not be had."""
@@ -153,7 +157,7 @@ class Deploy:
                 f"{name} is live and verified already, and could not be restarted with the current {', '.join(self.restart_needed)}: "
                 f"{task_result.cause(self.applied)}"
             )
-        if "live" not in self.final and "msg" in self.final and self.is_live:
+        if self._unseen():
             return f"{name} was live and verified when this run began, and what serves now is not known: {task_result.cause(self.final)}"
         if self.replaced():
             return (

@@ -18,6 +18,7 @@ author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
   - mobius.ops.shared.root
   - mobius.ops.shared.env
+  - mobius.ops.shared.fleet
   - mobius.ops.checks
   - mobius.ops.shared.attributes
 options:
@@ -67,12 +68,6 @@ options:
     description: Seconds for which processes and renders are watched, unless a short look shows the cause.
     type: float
     default: 3
-  fleet:
-    description:
-      - What all hosts of a run share, so that an incident of the same cause has the same id on all.
-      - It should begin with the date.
-    type: str
-    default: ""
   programs:
     description: Names of programs that are renders.
     type: list
@@ -208,7 +203,7 @@ def main() -> None:
                 "window": {"type": "float", "default": 3},
                 "programs": {"type": "list", "elements": "str", "default": ["ffmpeg"]},
                 "ready_timeout": {"type": "float", "default": 60},
-                "fleet": {"type": "str", "default": ""},
+                "fleet": arguments.FLEET,
             },
             supports_check_mode=True,
         ),

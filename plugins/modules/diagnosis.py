@@ -19,6 +19,7 @@ author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
   - mobius.ops.shared.root
   - mobius.ops.shared.env
+  - mobius.ops.shared.fleet
   - mobius.ops.checks
   - mobius.ops.shared.attributes
 options:
@@ -41,12 +42,6 @@ options:
         the request. It listens on 127.0.0.1 for less than a second, in which any local user could run code in the process.
     type: bool
     default: false
-  fleet:
-    description:
-      - What all hosts of a run share, so that an incident of the same cause has the same id on all.
-      - It should begin with the date.
-    type: str
-    default: ""
   heap_snapshot:
     description:
       - Whether a snapshot of the memory of the process that has most of it is made, for Chrome's developer tools. The process does nothing
@@ -200,7 +195,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     service, redactor = service_registry.load(layout, params["name"]), dotenv.Redactor(layout.env_file)
     live = ReleaseStore(layout).live()
     checks = observe_health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
-    checks = probe.hiding([probe.fill(check, live) for check in checks], redactor.secrets)
+    checks = probe.of_release(checks, live, redactor.secrets)
     allowed = remedies.Allowed(params["interrupt"], checks, params["ready_timeout"], params["programs"])
     asked = diagnose.Request(
         params["env"],
@@ -236,7 +231,7 @@ def main() -> None:
                 "fix": flag,
                 "interrupt": flag,
                 "ready_timeout": {"type": "float", "default": 60},
-                "fleet": {"type": "str", "default": ""},
+                "fleet": arguments.FLEET,
             },
             supports_check_mode=True,
         ),

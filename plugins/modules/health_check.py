@@ -201,11 +201,10 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
         )
     table = thresholds.merge(params["thresholds"])
     full = health.normalize_all(given, params["headers"], params["secret_headers"])
-    checks = [probe.fill(check, params["release"]) for check in full]
     ready, reason = True, ""
     waited: dict[str, bool] = {}
     redactor = dotenv.Redactor(Layout(params["root"]).env_file if params["root"] else os.devnull)
-    checks = probe.hiding(checks, redactor.secrets)
+    checks = probe.of_release(full, params["release"], redactor.secrets)
     samples: list[dict[str, t.Any]] = []
     if params["wait_for"] > 0:
         ready, samples, reason = health.wait_for(checks, params["wait_for"], params["successes"])

@@ -18,6 +18,7 @@ author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
   - mobius.ops.shared.root
   - mobius.ops.shared.env
+  - mobius.ops.shared.fleet
   - mobius.ops.shared.attributes
 options:
   state:
@@ -71,11 +72,6 @@ options:
       - A key of the cause, such as V(backup). While an incident of the same cause and environment is not resolved, no second one is opened;
         the open one notes that it occurred again, and the worse severity counts. Needed with O(state=settled).
       - Empty for an incident of its own.
-    type: str
-    default: ""
-  fleet:
-    description:
-      - A key that all hosts of a run share. They give the incident of the same O(cause) the same id then. It should begin with the date.
     type: str
     default: ""
   rollback:
@@ -210,7 +206,7 @@ def main() -> None:
             "release": {"type": "str"},
             "evidence": {"type": "dict", "default": {}},
             "cause": text,
-            "fleet": text,
+            "fleet": arguments.FLEET,
             "rollback": {"type": "bool", "default": False},
             "affected": text,
             "done": text,

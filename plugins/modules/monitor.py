@@ -21,6 +21,7 @@ description:
 author: MOBIUS operations (@mobius-ops)
 extends_documentation_fragment:
   - mobius.ops.shared.root
+  - mobius.ops.shared.fleet
   - mobius.ops.shared.attributes
   - mobius.ops.checks
 options:
@@ -117,11 +118,6 @@ options:
     description: Of how many watches of this environment log and metrics are kept; V(0) for all.
     type: int
     default: 100
-  fleet:
-    description:
-      - What all hosts of the run share, so that they give an incident of the same release the same id. It should begin with the date.
-    type: str
-    default: ""
   auto_rollback:
     description: Whether to roll back. If not, an incident is opened and the watch goes on.
     type: bool

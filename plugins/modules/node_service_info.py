@@ -183,8 +183,7 @@ def look(layout: Layout, params: dict[str, t.Any], findings: records.Findings) -
     live = findings.without(store.live, None)
     redactor = dotenv.Redactor(layout.env_file)
     checks = observe_health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
-    checks = [probe.fill(check, live) for check in checks]
-    checks = probe.hiding(checks, redactor.secrets)
+    checks = probe.of_release(checks, live, redactor.secrets)
     facts = service.status()
     samples = redactor.value(observe_health.sample_all(checks)) if checks and facts["pid"] else []
     health = {**observe_health.summarize(samples, thresholds.merge(params["thresholds"])), "results": samples}

@@ -7,6 +7,7 @@ import fcntl
 import os
 import signal
 import threading
+import typing as t
 from pathlib import Path
 
 import psutil
@@ -119,6 +120,31 @@ def test_it_waits_as_long_as_it_is_told(served):
     assert lock.look() is None and served.live().startswith("v2-")
 
 
+class Asked(listening.Listener):
+    """Answers each check with 200, and does something before.
+
+    :param before: is called for each request.
+    """
+
+    def __init__(self, before: t.Callable[[], None]) -> None:
+        self.before = before
+        super().__init__()
+
+    def talk(self, line):
+        line.recv(65536)
+        self.before()
+        line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+        line.close()
+
+    @contextlib.contextmanager
+    def checks(self) -> t.Iterator[list[dict[str, t.Any]]]:
+        """The checks that ask it."""
+        try:
+            yield [{"name": "health", "url": f"http://127.0.0.1:{self.port}/", "timeout": HANG}]
+        finally:
+            self.listener.close()
+
+
 def test_what_another_run_did_while_it_waited_counts(served):
     """v2 is live when the deploy of v2 looks, and somebody else, who has the lock, goes back to v1."""
     assert served.deploy("v2").outcome == "deployed"
@@ -143,48 +169,28 @@ def test_what_another_run_does_after_the_look_is_told(served, says):
     assert served.deploy("v2").outcome == "deployed"
     live, layout = served.live(), Layout(str(served.root))
 
-    class Asked(listening.Listener):
-        """Goes back to v1 before it answers the first time."""
+    def go_back():
+        if served.live() == live:
+            activation.roll_back(ReleaseStore(layout), service_registry.load(layout, "mobius"), [], HANG, "bob went back")
 
-        def talk(self, line):
-            line.recv(65536)
-            if served.live() == live:
-                activation.roll_back(ReleaseStore(layout), service_registry.load(layout, "mobius"), [], HANG, "bob went back")
-            line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
-            line.close()
-
-    asked_here = Asked()
-    try:
-        checks = [{"name": "health", "url": f"http://127.0.0.1:{asked_here.port}/", "timeout": HANG}]
+    with Asked(go_back).checks() as checks:
         result = served.deploy("v2", mobius_checks=checks)
-    finally:
-        asked_here.listener.close()
     assert (result.status, result.outcome) == (2, "failed"), result.output
     told = f"release {live} was live and verified when this run began, and another run has replaced it: {served.live()} serves now."
     assert says(result, told)
 
 
 def test_a_release_that_another_run_replaces_during_the_watch_is_not_called_live(served, says):
-    """The lock is free during the watch, and somebody else goes back to v1."""
+    """Nobody holds the lock while the watch runs, and another operator rolls back to v1."""
     before, lock, layout = served.live(), lock_of(served), Layout(str(served.root))
 
-    class Asked(listening.Listener):
-        """Goes back once, when the watch asks."""
+    def go_back():
+        if served.live() != before and not lock.look():  # the watch asks
+            with contextlib.suppress(OpsError):  # of requests at the same time one goes back
+                activation.roll_back(ReleaseStore(layout), service_registry.load(layout, "mobius"), [], HANG, "bob went back")
 
-        def talk(self, line):
-            line.recv(65536)
-            if served.live() != before and not lock.look():
-                with contextlib.suppress(OpsError):  # of requests at the same time one goes back
-                    activation.roll_back(ReleaseStore(layout), service_registry.load(layout, "mobius"), [], HANG, "bob went back")
-            line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
-            line.close()
-
-    asked_here = Asked()
-    try:
-        checks = [{"name": "health", "url": f"http://127.0.0.1:{asked_here.port}/", "timeout": HANG}]
+    with Asked(go_back).checks() as checks:
         result = served.deploy("v2", mobius_checks=checks, mobius_watch_duration=int(10 * HANG))
-    finally:
-        asked_here.listener.close()
     assert (result.status, result.outcome) == (2, "inconclusive"), result.output
     assert says(result, f"was put into service and not verified, and another run has replaced it: {before} serves now (")
     assert "is live and not verified" not in result.output

@@ -15,6 +15,7 @@ from . import background
 
 ROOT = {"type": "path", "required": True}
 ENV = {"type": "str", "required": True}
+FLEET = {"type": "str", "default": ""}
 COMPONENTS = {"type": "list", "elements": "str", "default": ["all"]}
 SIGNATURES = {"allowed_signers": {"type": "path"}, "signer": {"type": "str", "default": "mobius-backup"}}
 PROGRESS = {
@@ -106,7 +107,7 @@ WATCH: dict[str, t.Any] = {
     "thresholds": {"type": "dict", "default": {}},
     "recovery_threshold": {"type": "int", "default": 2},
     "keep": {"type": "int", "default": 100},
-    "fleet": {"type": "str", "default": ""},
+    "fleet": FLEET,
     "auto_rollback": {"type": "bool", "default": True},
     "ready_timeout": {"type": "float", "default": 60},
     "drain_timeout": {"type": "float", "default": 30},

@@ -82,6 +82,15 @@ def stays(top: str) -> str:
     return f"{top} could not be removed: {named}{more}. Release it with '{release}'; the next run removes it then."
 
 
+def remove(tops: t.Iterable[str]) -> list[str]:
+    """Remove trees as far as that can be done; a sentence for each of which something stays, or that is there for another reason."""
+    found = list(tops)
+    for top in found:
+        with contextlib.suppress(OSError):
+            walk.remove(top)
+    return list(filter(None, map(stays, found)))
+
+
 def _of(name: str, folder: int, path: str) -> Held | None:
     try:
         status = os.stat(name, dir_fd=folder, follow_symlinks=False)

@@ -15,7 +15,7 @@ import shutil
 import time
 import typing as t
 
-from .._core import commands, documents, immutable, locks, walk
+from .._core import commands, documents, immutable, locks
 from .._core.errors import InputError, OpsError
 from .._target import node_runtime
 from . import build_output, dependency_needs
@@ -238,8 +238,5 @@ def remove_unused(store: str, releases: list[str]) -> list[str]:
         with contextlib.suppress(OSError):
             os.rename(path, os.path.join(store, f"{_DOOMED}{os.path.basename(path)}-{time.time_ns()}"))
     names = sorted(os.listdir(store)) if os.path.isdir(store) else []
-    left = [os.path.join(store, name) for name in names if name.startswith(_DOOMED)]
-    for path in left:
-        with contextlib.suppress(OSError):
-            walk.remove(path)
-    return list(filter(None, map(immutable.stays, tried + left)))
+    left = immutable.remove(os.path.join(store, name) for name in names if name.startswith(_DOOMED))
+    return [*filter(None, map(immutable.stays, tried)), *left]

@@ -24,6 +24,7 @@ from .._core import addresses, dotenv, foreign, walk, wording
 from .._core.errors import OpsError
 from .._core.html_page import count
 from .._logs import files as log_files
+from .._logs import run as logs_run
 from .._observe import thresholds
 from .._observe.http import certificate
 from .._service import registry as service_registry
@@ -164,7 +165,7 @@ def secrets_in_logs(context: Context) -> Part:
     """Logs that hold a value of ``.env``, or a text that is secret wherever it stands. The evidence names no secret."""
     layout, request = context.layout, context.request
     known = [text.encode() for text in dotenv.Redactor(layout.env_file).secrets if len(text) >= 6]
-    patterns = [*(request.log_files or [layout.path("shared", "logs", "*.log*")]), layout.path("monitor_logs", "*.log*")]
+    patterns = [*(request.log_files or logs_run.files_of(layout, request.service)), layout.path("monitor_logs", "*.log*")]
     found, _passed = log_files.find(patterns)
     holding = []
     context.meter.phase("search the logs", sum(one.size for one in found), len(found))

@@ -209,7 +209,7 @@ def vulnerability(vulnerable: list[packages.Vulnerable]) -> Cause | None:
 def log_rotation(context: Context) -> Found:
     """Whether logs are rotated: none that is written to is too large."""
     layout, request = context.layout, context.request
-    patterns = list(request.log_files) or [layout.path("shared", "logs", "*.log*")]
+    patterns = list(request.log_files) or logs_run.files_of(layout, request.service)
     found, passed = log_files.find([*patterns, layout.path("monitor_logs", "*.log*")])
     limit = request.log_max_mb * 1e6
     large = sorted((one for one in found if one.size > limit and not one.rotated), key=lambda one: -one.size)

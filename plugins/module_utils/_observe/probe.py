@@ -150,6 +150,11 @@ def hiding(checks: list[dict[str, t.Any]], secrets: t.Iterable[str]) -> list[dic
     return [{**check, "secrets": redaction.ordered([*check["secrets"], *secrets])} for check in checks]
 
 
+def of_release(checks: t.Iterable[dict[str, t.Any]], release: str | None, secrets: t.Iterable[str]) -> list[dict[str, t.Any]]:
+    """Normalized checks as they are sent to the release that should answer; no sample of them shows the secrets."""
+    return hiding([fill(check, release) for check in checks], secrets)
+
+
 def require(checks: list[dict[str, t.Any]]) -> None:
     """:raises StateError: when the target lacks a Python library that these normalized checks take."""
     session()

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import re
 
+from .._target import incident_log
+
 #: The page in the collection's documentation.
 PAGE = "docs/runbook.md"
 #: Beginning of a cause -> heading of the page.
@@ -24,13 +26,12 @@ HEADINGS = (
     ("alert ", "Common Issues and Solutions"),
     ("maintenance ", "Maintenance Procedures"),
 )
-#: Of other causes that of the severity.
-SEVERITIES = {1: "Severity 1 (Critical)", 2: "Severity 2 (High)", 3: "Severity 3 (Medium)", 4: "Severity 4 (Low)"}
 
 
 def heading(cause: str, severity: int) -> str:
-    """The heading that helps with a cause."""
-    return next((name for begin, name in HEADINGS if cause.startswith(begin)), SEVERITIES[severity])
+    """The heading that helps with a cause; of a cause that is not in the list that of its severity."""
+    of_severity = f"Severity {severity} ({incident_log.level(severity).name.capitalize()})"
+    return next((name for begin, name in HEADINGS if cause.startswith(begin)), of_severity)
 
 
 def link(page: str, cause: str, severity: int) -> str:

@@ -142,9 +142,8 @@ def _once(layout: Layout, request: Request) -> Found:
     if status == "stopped" or (live is None and known.deployed):
         return Found(status, "", pid, restarts, None)
     redactor = dotenv.Redactor(layout.env_file)
-    checks = probe.hiding(
-        [probe.fill({**check, "timeout": min(check["timeout"], LIMIT)}, live) for check in request.checks], redactor.secrets
-    )
+    short = [{**check, "timeout": min(check["timeout"], LIMIT)} for check in request.checks]
+    checks = probe.of_release(short, live, redactor.secrets)
     samples = health.sample_all(checks) if pid else []
     figures = health.summarize(samples, request.thresholds)
     failed = health.outcome(samples) == "failed"

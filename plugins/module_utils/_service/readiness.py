@@ -26,7 +26,7 @@ def ready(service: Service, checks: list[dict[str, t.Any]], release_id: str | No
     """
     began = time.monotonic()
     redactor = dotenv.Redactor(service.spec["env_file"])
-    filled = probe.hiding([probe.fill(check, release_id) for check in checks], redactor.secrets)
+    filled = probe.of_release(checks, release_id, redactor.secrets)
 
     def give_up() -> str:
         facts = service.status()

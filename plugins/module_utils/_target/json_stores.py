@@ -82,9 +82,9 @@ def require_whole(layout: Layout) -> None:
 
 
 def torn(layout: Layout) -> list[str]:
-    """For each torn store a sentence with what to do, for a status: cheap also where stores are large or many.
+    """For each torn store a sentence with what to do. It is for a status, so it stays cheap when stores are large or many.
 
-    One that the application is just writing is not torn; so each is looked at again for a few seconds, until it was found whole once.
+    A store that the application is writing looks torn for a moment. Each is read again for a few seconds, until it has been whole once.
     """
     deadline = time.monotonic() + PATIENCE
     found = _glance(layout, None)

@@ -205,11 +205,8 @@ class ReleaseStore:
 
     def finish_removing(self) -> list[str]:
         """Remove what is left of releases that lost their names; a sentence for each of which something stays."""
-        doomed = [self.layout.path("releases", name) for name in sorted(os.listdir(self.layout.releases)) if name.startswith(_DOOMED)]
-        for path in doomed:
-            with contextlib.suppress(OSError):
-                walk.remove(path)
-        return list(filter(None, map(immutable.stays, doomed)))
+        names = sorted(os.listdir(self.layout.releases))
+        return immutable.remove(self.layout.path("releases", name) for name in names if name.startswith(_DOOMED))
 
     def sweep(self) -> None:
         """Remove what killed runs left behind."""

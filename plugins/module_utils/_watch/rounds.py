@@ -34,15 +34,10 @@ def take(checks: list[dict[str, t.Any]], requests: int) -> Samples:
     return samples
 
 
-def of_release(checks: list[dict[str, t.Any]], release: str | None, secrets: t.Iterable[str]) -> list[dict[str, t.Any]]:
-    """Normalized checks as they are sent while a release is live. No sample of them shows the secrets."""
-    return probe.hiding([probe.fill(check, release) for check in checks], secrets)
-
-
 def well(checks: list[dict[str, t.Any]], release: str | None, secrets: t.Iterable[str]) -> bool:
     """Whether no check of a release fails when each is asked once. What this side cannot measure is left to a round."""
     try:
-        return all(sample["outcome"] != "failed" for sample in take(of_release(checks, release, secrets), 1))
+        return all(sample["outcome"] != "failed" for sample in take(probe.of_release(checks, release, secrets), 1))
     except Exception:
         return False
 

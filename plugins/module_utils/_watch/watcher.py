@@ -220,7 +220,7 @@ class Watcher:
         What goes wrong on this side is an ``error`` of the round, and not the end of the watch.
         """
         try:
-            checks = watch_rounds.of_release(self.spec["checks"], live, self.record.redactor.secrets)
+            checks = probe.of_release(self.spec["checks"], live, self.record.redactor.secrets)
             found = watch_rounds.of(watch_rounds.take(checks, self.spec.get("requests", 1)))
             facts = self._service_facts()
             self.host.take(facts)
