@@ -51,6 +51,19 @@ def environment(core: str, python: str) -> Path:
     return venvs.bring(BASE / core, OURS, REQUIREMENTS, python=python, bounds=bounds)
 
 
+def touching_core() -> list[str]:
+    """The tests that another ansible-core can break: of every kind of plugin, and of each module the ones under its name.
+
+    Utils use nothing of Ansible: what differs for them is Python, and the oldest one says most. Tests of modules under other names go into
+    the depth of utils.
+    """
+    plugins = ROOT / "tests" / "unit" / "plugins"
+    modules = [plugins / "modules" / f"test_{path.name}" for path in sorted((ROOT / "plugins" / "modules").glob("*.py"))]
+    kinds = [path for path in sorted(plugins.iterdir()) if path.is_dir() and path.name not in ("modules", "module_utils", "__pycache__")]
+    more = [ROOT / "tests" / "unit" / name for name in ("test_outcome.py", "test_roles.py")]
+    return [str(path.relative_to(ROOT)) for path in (*kinds, *modules, *more) if path.exists()]
+
+
 def check_target(python: str) -> tuple[list[str], str]:
     """Runs the tests of the utils on that Python; returns what failed, and the output."""
     try:
@@ -68,13 +81,12 @@ def check(core: str, python: str) -> tuple[list[str], str]:
     except SystemExit as error:
         return ["set-up"], str(error)
     copy = tree.copy(BASE / f"{core}-tree")  # one each: ansible-test writes into it
-    # utils use nothing of Ansible: what differs for them is Python, and the oldest one says most. On newer ones modules use them
-    unit = ["tests/unit/plugins", "tests/unit/test_outcome.py", "tests/unit/test_roles.py", "--ignore=tests/unit/plugins/module_utils"]
+    unit = [*touching_core(), "-q", "-n", "2", "-m", "not slow", "-p", "no:cacheprovider"]
     return reported(
         core,
         tools,
         {
-            "unit": [str(tools / "pytest"), *unit, "-q", "-n", "2", "-m", "not slow", "-p", "no:cacheprovider"],
+            "unit": [str(tools / "pytest"), *unit],
             "main path": [str(tools / "pytest"), "tests/integration/test_main_path.py", "-q", "-p", "no:cacheprovider"],
             "sanity": [sys.executable, f"{ROOT}/tools/sanity.py", str(tools.parent), str(copy), "--own-python"],
         },
@@ -110,13 +122,13 @@ def here(names: list[str]) -> Iterator[tuple[str, str, str]]:
 
 
 def main(names: list[str]) -> int:
-    """Runs every core that is not the one of .venv, and the target, two at a time."""
+    """Runs every core that is not the one of .venv, and the target, all at the same time: each waits as often as it works."""
     unknown = [name for name in names if name not in (*CORES, TARGET)]
     if unknown:
         print(f"matrix: unknown {', '.join(unknown)}; there are: {', '.join((*CORES, TARGET))}")
         return 2
     failed = []
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    with ThreadPoolExecutor() as pool:
         running = [
             (name, f"{title} on {python}", pool.submit(check, name, python) if name in CORES else pool.submit(check_target, python))
             for name, title, python in here(names)

@@ -13,6 +13,16 @@ import yaml
 from support.playbooks import ROOT, Operator, Result
 
 NAMES = ("first", "second", "third")
+#: What a deploy of one host has tests of, and costs a fifth of a deploy.
+PLAIN = {
+    "mobius_encoders": [],
+    "mobius_decoders": [],
+    "mobius_filters": [],
+    "mobius_watch_latency_pct": 0,
+    "mobius_canary_leave": [],
+    "mobius_canary_look": [],
+    "mobius_report": False,
+}
 
 
 class Fleet:
@@ -29,6 +39,7 @@ class Fleet:
         for name, site in self.sites.items():
             hosts[name] = {
                 **site.operator.settings,
+                **PLAIN,
                 "mobius_keep_releases": 20,
                 "ansible_connection": "cuttable",
                 "ansible_python_interpreter": "{{ ansible_playbook_python }}",

@@ -6,7 +6,7 @@ A playbook of thirty tasks starts Python thirty times, and compiles the same fil
 Two servers avoid it:
 
 - the *controller* has loaded ``ansible-playbook``, and forks one for each run. YAML that a run before has parsed is not parsed again, as
-  long as text, origin and loader are the same;
+  long as text, origin and loader are the same, nor are its templates compiled again;
 - the *target* has loaded what every module imports. Runs pass a small script as ``ansible_python_interpreter``. The script hands its
   arguments, environment and open files to the server, which forks a process that runs them. The module and the collection's utils
   still come from the zip file that Ansible made; only their bytecode is cached, by the content of the source.
@@ -373,6 +373,51 @@ def _prepare_yaml(cache: str) -> None:
     yaml.load = cached
 
 
+def _prepare_templates(cache: str) -> None:
+    """Cache the bytecode of templates: each task compiles its own and those of the settings that it uses, ten on average."""
+    import jinja2
+    from jinja2.environment import TemplateExpression
+
+    try:
+        from ansible._internal._templating._jinja_bits import _TemplateCompileContext
+    except ImportError:  # ansible-core 2.16 escapes before it compiles
+        _TemplateCompileContext = None
+    environment = jinja2.Environment
+    compile_template, compile_expression = environment.compile, environment.compile_expression
+    latest: list[t.Any] = []
+    written = (
+        "block_start_string",
+        "variable_start_string",
+        "comment_start_string",
+        "trim_blocks",
+        "lstrip_blocks",
+        "keep_trailing_newline",
+    )
+
+    def kept(self: t.Any, kind: str, source: str, make: t.Callable[[], t.Any]) -> t.Any:
+        context = _TemplateCompileContext.current(optional=True) if _TemplateCompileContext else None
+        how = (kind, type(self).__qualname__, *(getattr(self, name) for name in written), bool(context and context.escape_backslashes))
+        key = pickle.dumps((how, str.__str__(source)))
+        return _kept(cache, key, marshal.loads, make, marshal.dumps)
+
+    def template(self: t.Any, source: t.Any, *words: t.Any, **options: t.Any) -> t.Any:
+        if isinstance(source, str) and not words and not options:
+            return kept(self, "template", source, lambda: compile_template(self, source))
+        code = compile_template(self, source, *words, **options)
+        latest[:] = [code]
+        return code
+
+    def expression(self: t.Any, source: str, undefined_to_none: bool = True) -> t.Any:
+        def make() -> t.Any:
+            compile_expression(self, source)
+            return latest.pop()
+
+        code = kept(self, "expression", source, make)
+        return TemplateExpression(self.template_class.from_code(self, code, self.make_globals(None), None), undefined_to_none)
+
+    environment.compile, environment.compile_expression = template, expression
+
+
 def _copied(value: t.Any) -> t.Any:
     """What roles get of a file that was loaded before: new containers of the same text, 25 times as fast as ``deepcopy``."""
     made = copy.copy(value)
@@ -387,6 +432,7 @@ def _prepare_controller(cache: str, folder: str) -> t.Callable[[list[str]], None
     """Load ``ansible-playbook``; modules that it has packed once stay packed, for the collection does not change meanwhile."""
     _load(FOR_CONTROLLER)
     _prepare_yaml(cache)
+    _prepare_templates(cache)
     from ansible import constants
     from ansible.cli.playbook import PlaybookCLI
     from ansible.parsing import dataloader

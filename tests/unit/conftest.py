@@ -290,10 +290,16 @@ class Host:
 
 
 @pytest.fixture
-def host(tmp_path: t.Any) -> t.Iterator[Host]:
+def host_at() -> t.Callable[[str], Host]:
+    """``host_at(root)``: a set-up host; its processes are the test's to end."""
+    return Host
+
+
+@pytest.fixture
+def host(tmp_path: t.Any, host_at: t.Callable[[str], Host]) -> t.Iterator[Host]:
     """A set-up host; whatever it started is gone after the test."""
     root = os.path.realpath(tmp_path / "host")
-    made = Host(root)
+    made = host_at(root)
     try:
         yield made
     finally:

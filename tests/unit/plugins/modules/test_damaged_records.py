@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 import typing as t
 
 import pytest
 from support import corruption, records
+from support.remains import end_all
 from support.waiting import HANG, wait_until
 
 from ansible_collections.mobius.ops.plugins.filter.status_page import status_page
@@ -114,8 +117,27 @@ class Used(t.NamedTuple):
         return os.path.join(folder, name)
 
 
+#: The root of this process's tests, once one has made it: it costs a second. Beside it lies what it was then.
+MADE: list[Used] = []
+
+
 @pytest.fixture
-def used(host, run_module) -> Used:
+def used(tmp_path_factory, host_at, run_module) -> t.Iterator[Used]:
+    """A root as it was made, at the same path for each test of this process, because records hold paths."""
+    if not MADE:
+        MADE.append(make(host_at(os.path.realpath(tmp_path_factory.mktemp("used") / "host")), run_module))
+        subprocess.run(["cp", "-a", MADE[0].host.root, MADE[0].host.root + ".made"], check=True)
+    root = MADE[0].host.root
+    shutil.rmtree(root)
+    subprocess.run(["cp", "-a", root + ".made", root], check=True)
+    try:
+        yield MADE[0]
+    finally:
+        end_all(root)
+
+
+def make(host: t.Any, run_module: t.Any) -> Used:
+    """Let a host see everything."""
     host.live("r1")
     host.live("r2")
     service = host.serve()
