@@ -7,9 +7,8 @@ import os
 import signal
 
 import pytest
+from support import renders
 from support.waiting import wait_until
-
-from ansible_collections.mobius.ops.plugins.module_utils._core import processes
 
 pytestmark = pytest.mark.xdist_group("health")
 
@@ -18,13 +17,7 @@ pytestmark = pytest.mark.xdist_group("health")
 def rendering(shared_served):
     """A site with v1 live that renders; its id and the process of its ffmpeg."""
     job = shared_served.client().begin_render(seconds=600, realtime=True)
-
-    def ffmpeg():
-        pid = shared_served.service()["pid"]
-        with contextlib.suppress(OSError):
-            return next((each for each in processes.started_by(pid, ["ffmpeg"]) if len(os.listdir(f"/proc/{each}/fd")) > 3), None)
-
-    pid = wait_until(ffmpeg)
+    pid = wait_until(lambda: renders.encoder_of(shared_served.service()["pid"]), "ffmpeg has opened its clip")
     yield shared_served, job, pid
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)

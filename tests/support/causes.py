@@ -26,6 +26,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._diagnose import rules
 from ansible_collections.mobius.ops.plugins.module_utils._service import registry
 from ansible_collections.mobius.ops.plugins.module_utils._service.node_service import Service
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
+from support import renders
 from support.waiting import HANG, wait_until
 
 #: Another program that listens on a port until it is killed.
@@ -117,9 +118,7 @@ class Patient:
 
     def ffmpeg(self) -> int:
         """The ffmpeg that works for it, once it does."""
-        pid = wait_until(lambda: next(iter(processes.started_by(self.pid, ["ffmpeg"])), 0), "ffmpeg runs")
-        wait_until(lambda: len(os.listdir(f"/proc/{pid}/fd")) > 3, "ffmpeg has its files")
-        return int(pid)
+        return int(wait_until(lambda: renders.encoder_of(self.pid), "ffmpeg has opened its clip"))
 
     def own(self, path: str) -> None:
         """Give a file to the service's user."""

@@ -12,6 +12,7 @@ import types
 import typing as t
 from pathlib import Path
 
+from ansible_collections.mobius.ops.plugins.module_utils._core import processes
 from ansible_collections.mobius.ops.plugins.module_utils._jobs import listing
 from support.waiting import wait_until
 
@@ -20,6 +21,18 @@ SERVICE = """import json, subprocess, sys
 for line in sys.stdin:
     subprocess.Popen(json.loads(line), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 """
+
+
+def encoder_of(pid: int) -> int:
+    """The ffmpeg below a process that has opened its clip; 0 while there is none.
+
+    The number of its open files would not tell: just after its start it has those of its parent, or a library.
+    """
+    for job in processes.started_by(pid, ["ffmpeg"]):
+        with contextlib.suppress(OSError):
+            if any(os.readlink(entry.path).endswith(".mp4") for entry in os.scandir(f"/proc/{job}/fd")):
+                return job
+    return 0
 
 
 class Renders:
