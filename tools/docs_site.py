@@ -237,7 +237,7 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
     source.mkdir()
     lay_out(source)
-    reference(tools, tree.copy(ROOT / ".build" / "tree").parents[2], source / "reference")
+    reference(tools, tree.copy(ROOT / ".build" / "docs-tree").parents[2], source / "reference")
     (source / "reference" / "playbooks.md").write_text(playbooks(), encoding="utf-8")
     venvs.run(str(tools / "sphinx-build"), "-b", "html", "-W", "--keep-going", "-q", "-j", "auto", str(source), str(site))
     style = [(site / "_static" / name).read_text(encoding="utf-8") for name in ("antsibull-minimal.css", "site.css")]
