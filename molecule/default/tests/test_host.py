@@ -266,7 +266,7 @@ def test_a_drill_restores_and_starts_the_backup_beside_the_service(host, client)
     pid, uploads = host.unit("MainPID"), host.run("find /opt/mobius/shared/uploads | sort")
     result = host.play("drill")
     assert (result.status, result.outcome) == (0, "drill_passed"), result.output
-    told = json.loads(host.run("cat " + result.stats["mobius_report"].replace(".html", ".json")))
+    told = json.loads(host.run("cat " + result.stats["mobius_report_file"].replace(".html", ".json")))
     assert told["application"]["isolation"] == "systemd" and told["application"]["release"] == host.live()
     assert host.unit("MainPID") == pid and client.health()["status"] == "ok"
     assert host.run("find /opt/mobius/shared/uploads | sort") == uploads
