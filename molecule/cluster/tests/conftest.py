@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / ".build" / "collections"))  # what support imports of the collection
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tests"))
 
 from support.cluster import Cluster
