@@ -22,7 +22,7 @@ EVERYTHING = re.compile(
 )
 COLLECTION = "ansible_collections.mobius.ops."
 #: These look at all files of the collection.
-LOOK_AT_ALL = ("tests/unit/test_documentation.py", "tests/unit/test_roles.py", "tests/unit/test_changed.py")
+LOOK_AT_ALL = tuple(f"tests/unit/test_{name}.py" for name in ("documentation", "roles", "changed", "scenarios"))
 
 
 def unit_of(path: str) -> str:
