@@ -52,10 +52,10 @@ def environment(core: str, python: str) -> Path:
 
 
 def touching_core() -> list[str]:
-    """The tests that another ansible-core can break: of every kind of plugin, and of each module the ones under its name.
+    """The tests that another ansible-core can break: those of every kind of plugin, and each module's own file.
 
-    Utils use nothing of Ansible: what differs for them is Python, and the oldest one says most. Tests of modules under other names go into
-    the depth of utils.
+    Utils import nothing of Ansible. Only Python differs for them, so :func:`check_target` runs theirs. The other files of module tests,
+    such as ``test_backup_links.py``, are about utils as well.
     """
     plugins = ROOT / "tests" / "unit" / "plugins"
     modules = [plugins / "modules" / f"test_{path.name}" for path in sorted((ROOT / "plugins" / "modules").glob("*.py"))]

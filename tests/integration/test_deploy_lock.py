@@ -181,7 +181,7 @@ def test_what_another_run_does_after_the_look_is_told(served, says):
 
 
 def test_a_release_that_another_run_replaces_during_the_watch_is_not_called_live(served, says):
-    """Nobody holds the lock while the watch runs, and another operator rolls back to v1."""
+    """Another operator rolls back to v1 during the watch, which holds no lock."""
     before, lock, layout = served.live(), lock_of(served), Layout(str(served.root))
 
     def go_back():

@@ -13,7 +13,7 @@ import yaml
 from support.playbooks import ROOT, Operator, Result
 
 NAMES = ("first", "second", "third")
-#: What a deploy of one host has tests of, and costs a fifth of a deploy.
+#: Steps of a deploy that are turned off here, because tests with one host cover them and they cost processor time on each host.
 PLAIN = {
     "mobius_encoders": [],
     "mobius_decoders": [],

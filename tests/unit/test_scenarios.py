@@ -1,6 +1,6 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The tests of the molecule scenarios, which run by themselves, without what the other tests are given."""
+"""The tests of the molecule scenarios can be loaded. They run on their own, without `tests/conftest.py`."""
 
 from __future__ import annotations
 

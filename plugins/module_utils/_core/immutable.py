@@ -83,7 +83,7 @@ def stays(top: str) -> str:
 
 
 def remove(tops: t.Iterable[str]) -> list[str]:
-    """Remove trees as far as that can be done; a sentence for each of which something stays, or that is there for another reason."""
+    """Remove trees as far as possible; a sentence for each that is not gone afterwards."""
     found = list(tops)
     for top in found:
         with contextlib.suppress(OSError):
