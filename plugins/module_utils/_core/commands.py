@@ -8,6 +8,8 @@ The utils also run detached from Ansible, where there is no ``AnsibleModule.run_
 from __future__ import annotations
 
 import collections
+import contextlib
+import math
 import os
 import shutil
 import signal
@@ -53,6 +55,9 @@ _LAST, _CHUNK = 16, 4096
 _KEPT, _LONGEST = 1000, 4096
 #: Seconds between two looks whether a command has ended.
 _LOOK = 0.02
+#: Seconds that a wait without a limit lasts at a time. Python runs the handler of a signal only between two waits when the signal came just
+#: before the system call, or was given to another thread.
+_TURN = 0.5
 
 
 def environment() -> dict[str, str]:
@@ -79,23 +84,47 @@ def capture(
     :raises StateError: when the program is not there, or does not end in time.
     """
     try:
-        return subprocess.run(  # pylint: disable=ansible-bad-function
+        process = subprocess.Popen(  # pylint: disable=ansible-bad-function
             argv,
             cwd=folder,
             env=env,
             stdin=stdin or subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            check=False,
-            timeout=timeout,
             **account,
         )
+        with process:
+            try:
+                stdout, stderr = _communicate(process, timeout)
+            except BaseException:
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)
     except subprocess.TimeoutExpired as error:
         raise StateError(f"{what}: {argv[0]}", f"an end within {timeout:g} s", "none", "Run it by hand to see why") from error
     except (FileNotFoundError, PermissionError) as error:
         _require_program(error, argv, what, env)
         raise
+
+
+def _communicate(process: subprocess.Popen[str], timeout: float | None) -> tuple[str, str]:
+    """What a command prints until its end. :raises subprocess.TimeoutExpired: when that takes longer."""
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
+    while True:
+        try:
+            return process.communicate(timeout=max(0.0, min(_TURN, deadline - time.monotonic())))
+        except subprocess.TimeoutExpired:
+            if time.monotonic() >= deadline:
+                raise
+
+
+def _status(process: subprocess.Popen[str]) -> int:
+    """The exit code of a command, as soon as it has ended."""
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(_TURN)
 
 
 def _require_program(error: OSError, argv: list[str], what: str, env: dict[str, str] | None) -> None:
@@ -188,7 +217,7 @@ def run_live(
         ]
         for reader in readers:
             reader.start()
-        status = process.wait()
+        status = _status(process)
     except BaseException:
         for process in started:
             processes.end_group(process.pid, processes.start_ticks(process.pid), GRACE)

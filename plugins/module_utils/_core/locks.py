@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import time
 import typing as t
@@ -40,11 +41,9 @@ def locked(path: str, patience: float | None = None, pause: float = 0.02) -> t.I
     :param pause: seconds between two tries.
     :raises BlockingIOError: when another process still has it then.
     """
-    deadline = time.monotonic() + (patience or 0)
+    deadline = math.inf if patience is None else time.monotonic() + patience
     with open(path, "a", encoding="ascii", opener=foreign.regular) as lock:
-        if patience is None:
-            take(lock)
-        while patience is not None and not taken(lock):
+        while not taken(lock):
             if time.monotonic() > deadline:
                 raise BlockingIOError(f"{path} is locked")
             time.sleep(pause)
