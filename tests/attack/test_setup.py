@@ -36,9 +36,7 @@ def test_folders_of_a_root_that_was_the_service_users(target, attacker, race, de
 
     def setup():
         for name in ("backups", "state", "shared"):
-            path = host.root / name
-            if not path.is_symlink():
-                os.chown(path, attacker.uid, attacker.gid)
+            os.lchown(host.root / name, attacker.uid, attacker.gid)  # the folder, or the link that was put in its place
         os.chown(host.root, attacker.uid, attacker.gid)
         host.layout().settled()
 

@@ -36,6 +36,7 @@ def run(job):
         check=True,
     ).stdout
     assert "Traceback" not in said and "Operation not permitted" not in said, said
+    print(job, done.returncode, said)
     return done.returncode
 
 

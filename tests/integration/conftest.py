@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import shutil
-import signal
 import string
 import typing as t
 from pathlib import Path
@@ -18,6 +17,7 @@ from support.application import Client, make_source
 from support.fleet import Fleet
 from support.playbooks import ROOT, Operator, Result
 from support.ports import free_port
+from support.remains import kill
 from support.waiting import HANG, wait_until, when
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import processes as core_processes
@@ -209,9 +209,7 @@ class Site:
             templates.stop(self.folder)
         left, leaks = self.processes(), self.leaks()
         commands = [" ".join(core_processes.command_line(pid).split())[-200:] for pid in left]
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        kill(*left)
         shutil.rmtree(self.folder, ignore_errors=True)
         assert not left, f"processes {left} outlived the stop: {commands}"
         assert not leaks, f"the secret is in {leaks}"

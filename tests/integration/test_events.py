@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from support.playbooks import ROOT
 from support.ports import free_port
+from support.remains import kill
 from support.waiting import wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import processes
@@ -169,9 +170,7 @@ def test_a_storm_of_alerts_has_one_action_for_each_cause(served, rulebook):
     rulebook.drained("SentinelA")
     assert responded(served) == [("stopped", ["mend"], "mended")], rulebook.printed()
 
-    for each in served.processes():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(each, signal.SIGKILL)
+    kill(*served.processes())
     began = time.monotonic()
     rulebook.storm("B")
     wait_until(lambda: '"not_running"' in (served.root / "state" / "responses.json").read_text(), "the second action begins")

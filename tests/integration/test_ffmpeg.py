@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 
 import pytest
 from support import renders
+from support.remains import kill
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("health")
@@ -19,8 +19,7 @@ def rendering(shared_served):
     job = shared_served.client().begin_render(seconds=600, realtime=True)
     pid = wait_until(lambda: renders.encoder_of(shared_served.service()["pid"]), "ffmpeg has opened its clip")
     yield shared_served, job, pid
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+    kill(pid)
 
 
 def test_a_render_is_shown_stopped_and_leaves_a_clip_that_can_be_played(rendering, says):

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import time
 from pathlib import Path
 
 import pytest
+from support import remains
 from support.traffic import Traffic
 from support.waiting import wait_until
 
@@ -34,8 +34,7 @@ def controllers(group):
 def kill(run):
     """SIGKILL to ansible-playbook; whether it still ran."""
     running = run.poll() is None
-    for pid in controllers(run.pid):
-        os.kill(pid, signal.SIGKILL)
+    remains.kill(*controllers(run.pid))
     run.wait()
     return running
 

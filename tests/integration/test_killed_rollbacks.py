@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.remains import kill
 from support.waiting import HANG, wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import processes
@@ -151,8 +152,7 @@ class Rollbacks:
         run = self.site.operator.start("rollback")
         time.sleep(after)
         killed = run.poll() is None
-        for pid in descendants(run.pid):
-            os.kill(pid, signal.SIGKILL)
+        kill(*descendants(run.pid))
         run.wait()
         wait_until(
             lambda: not [pid for pid in self.site.processes() if b"ansible" in command(pid) and b"_service.supervisor" not in command(pid)]
@@ -174,7 +174,7 @@ class Rollbacks:
         state = folder.saved()
         killed = state["status"] == "running" and processes.is_alive(state["pid"], state["ticks"])
         if killed:
-            os.kill(state["pid"], signal.SIGKILL)
+            kill(state["pid"])
         wait_until(lambda: not processes.is_alive(state["pid"], state["ticks"]))  # one that has ended may still stop the old instance
 
         def again():

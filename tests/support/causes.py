@@ -27,6 +27,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._service import registr
 from ansible_collections.mobius.ops.plugins.module_utils._service.node_service import Service
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 from support import renders
+from support.remains import kill
 from support.waiting import HANG, wait_until
 
 #: Another program that listens on a port until it is killed.
@@ -368,9 +369,8 @@ CAUSES = (
 def recover(patient: Patient) -> None:
     """What a person does when the cause is gone: restart what does not run or answer, and wait for it."""
     patient.cured()
-    for pid in processes.started_by(patient.pid, ["ffmpeg"]) if patient.pid else []:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    if patient.pid:
+        kill(*processes.started_by(patient.pid, ["ffmpeg"]))
     if patient.service.status()["status"] != "running" or not any(patient.answers(5) for _try in range(3)):
         patient.service.stop()
         patient.service.start()

@@ -24,6 +24,13 @@ def processes_of(root: str) -> list[int]:
     return found
 
 
+def kill(*pids: int) -> None:
+    """SIGKILL to those of the processes that have not ended by themselves meanwhile."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def end_all(root: str) -> None:
     """Kill every process of a root, supervisors before services, and see that none is left."""
     deadline = time.monotonic() + HANG
@@ -31,8 +38,6 @@ def end_all(root: str) -> None:
         left = processes_of(root)
         if not left:
             return
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        kill(*left)
         time.sleep(0.02)
     raise AssertionError(f"processes of {root} are left: {processes_of(root)}")

@@ -14,6 +14,7 @@ import tempfile
 import typing as t
 
 import pytest
+from support.remains import kill
 from support.trial import Run, Trial
 from support.waiting import HANG, wait_until
 
@@ -68,8 +69,7 @@ def started(trial, tmp_path):
     for run, pid in runs:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(run.process.pid, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        kill(pid)
 
 
 @pytest.fixture

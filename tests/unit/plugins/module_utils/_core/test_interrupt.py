@@ -28,9 +28,13 @@ def work(tmp_path):
 def interrupted(wait, began):
     """Have another thread get SIGTERM once *wait* has begun, which has to end with it."""
 
+    def waits():
+        with open(f"/proc/self/task/{os.getpid()}/stat") as stream:
+            return stream.read().rpartition(")")[2].split()[0] == "S"
+
     def get():
         wait_until(began)
-        wait_until(lambda: open(f"/proc/self/task/{os.getpid()}/stat").read().rpartition(")")[2].split()[0] == "S", "the wait")
+        wait_until(waits, "the main thread waits")
         signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
 
     thread = threading.Thread(target=get)
@@ -57,13 +61,12 @@ def test_a_lock_that_another_one_has(tmp_path):
         with locks.locked(str(tmp_path / "lock")):
             pytest.fail("it was free")
 
-    holder = open(tmp_path / "lock", "a")
-    locks.take(holder)
-    later = threading.Timer(LONG, holder.close)
-    later.start()
-    interrupted(wait, lambda: True)
-    later.cancel()
-    holder.close()
+    with open(tmp_path / "lock", "a") as holder:
+        locks.take(holder)
+        later = threading.Timer(LONG, holder.close)
+        later.start()
+        interrupted(wait, lambda: True)
+        later.cancel()
 
 
 def test_a_second_signal_does_not_disturb_the_clearing_up(tmp_path):
