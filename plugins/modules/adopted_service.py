@@ -101,7 +101,6 @@ lacks:
 
 import os
 import shutil
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -112,7 +111,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._target import adopted_
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 
-def present(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def present(layout: Layout, params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Make the root, mount the folders, and keep the definition."""
     if params["port"] is None:
         raise InputError("port", "the TCP port of the service", "none", "Give mobius_port")
@@ -138,14 +137,14 @@ def present(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple
         "lacks": adopted_service.lacks(service.spec, [each.component for each in wanted]),
     }
     status = service.status()
-    return (
+    return arguments.Answer(
         changed,
         {**status, "user": adopted_service.user_of(status["pid"]), **result},
         {"before": {"definition": saved, "folders": before}, "after": {"definition": service.spec, "folders": plan, **result}},
     )
 
 
-def owned_alike(layout: Layout, plan: dict[str, t.Any], wanted: list[adopted_folders.Folder]) -> dict[str, t.Any]:
+def owned_alike(layout: Layout, plan: dict[str, folders.Wanted], wanted: list[adopted_folders.Folder]) -> dict[str, folders.Wanted]:
     """The folders of components that the service has not, with the owner of those that it has: all of them have one owner."""
     known = [each.source for each in wanted if each.component in folders.WRITABLE]
     status = os.lstat(known[0]) if known else None
@@ -168,7 +167,7 @@ def require_own(layout: Layout, name: str) -> None:
             )
 
 
-def absent(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def absent(layout: Layout, params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Let go of it."""
     require_own(layout, params["name"])
     mounted, place = adopted_folders.others(layout, []), layout.path("state", "service", params["name"])
@@ -177,10 +176,10 @@ def absent(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple[
         adopted_folders.unmount(mounted)
         shutil.rmtree(place, ignore_errors=True)
     there = {"folders": [each.component for each in mounted], "definition": os.path.isdir(place)}
-    return changed, {"folders": {}}, {"before": there, "after": {"folders": [], "definition": False}}
+    return arguments.Answer(changed, {"folders": {}}, {"before": there, "after": {"folders": [], "definition": False}})
 
 
-def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Bring about the state."""
     layout = Layout(params["root"])
     tenancy.require_apart(layout)

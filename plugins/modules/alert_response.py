@@ -132,7 +132,6 @@ opened:
 
 import dataclasses
 import re
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -151,7 +150,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._target.layout import L
 TEXT = 500
 
 
-def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Answer the alert."""
     if not re.fullmatch(r"[\w.:-]{1,100}", params["alert"], re.ASCII):
         found = repr(wording.cut(params["alert"], 100))
@@ -178,7 +177,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
         params["fleet"],
     )
     answer = respond.respond(layout, service, asked, remedies.Allowed(False, checks, params["ready_timeout"], params["programs"]))
-    return answer.opened, redactor.value(dataclasses.asdict(answer)), {}
+    return arguments.Answer(answer.opened, redactor.value(dataclasses.asdict(answer)))
 
 
 def main() -> None:

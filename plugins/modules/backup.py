@@ -235,7 +235,6 @@ elapsed:
 
 import os
 import time
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -243,12 +242,13 @@ from ansible_collections.mobius.ops.plugins.module_utils._ansible import argumen
 from ansible_collections.mobius.ops.plugins.module_utils._backup import asked, shrinkage
 from ansible_collections.mobius.ops.plugins.module_utils._backup import catalog as backup_catalog
 from ansible_collections.mobius.ops.plugins.module_utils._backup import create as backup_create
+from ansible_collections.mobius.ops.plugins.module_utils._backup.backup_types import Made
 from ansible_collections.mobius.ops.plugins.module_utils._core import clock, wording
 from ansible_collections.mobius.ops.plugins.module_utils._target import progress, restore_journal
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 
-def planned(layout: Layout, request: backup_create.Request) -> dict[str, t.Any]:
+def planned(layout: Layout, request: backup_create.Request) -> Made:
     """The result of check mode."""
     started = time.monotonic()
     with restore_journal.locked(layout):
@@ -277,7 +277,7 @@ def planned(layout: Layout, request: backup_create.Request) -> dict[str, t.Any]:
     }
 
 
-def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, str]]:
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Make the backup, or tell what it would hold."""
     layout = Layout(params["root"])
     request = asked.backup_request(params, layout)
@@ -288,7 +288,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
         f"archive {result['archive']}, {result['entries']} entries of {what}, "
         f"{wording.human_size(result['size'])}{' before compression' if check_mode else ''}\n"
     )
-    return True, result, {"before": "", "after": after}
+    return arguments.Answer(True, result, {"before": "", "after": after})
 
 
 def main() -> None:

@@ -221,7 +221,6 @@ report_json:
   type: str
 """
 
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -232,11 +231,12 @@ from ansible_collections.mobius.ops.plugins.module_utils._core.errors import Int
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health
 from ansible_collections.mobius.ops.plugins.module_utils._restore.drill import drill
 from ansible_collections.mobius.ops.plugins.module_utils._restore.drill import plan as drill_plan
+from ansible_collections.mobius.ops.plugins.module_utils._restore.drill.drill_types import DrillFacts
 from ansible_collections.mobius.ops.plugins.module_utils._target import progress
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout, check_name
 
 
-def request_of(params: dict[str, t.Any], layout: Layout) -> drill_plan.Request:
+def request_of(params: arguments.Params, layout: Layout) -> drill_plan.Request:
     """The request that the options make. :raises InputError: when one has a wrong value."""
     return drill_plan.Request(
         env=check_name(params["env"], "env"),
@@ -255,14 +255,14 @@ def request_of(params: dict[str, t.Any], layout: Layout) -> drill_plan.Request:
     )
 
 
-def failure(facts: dict[str, t.Any]) -> IntegrityError:
+def failure(facts: DrillFacts) -> IntegrityError:
     """A drill that failed, as the module's failure with all that the drill found."""
     error = IntegrityError(f"drill of {facts['archive'] or facts['env']}", "to pass", facts=facts)
     error.say(f"The drill failed at the step {facts['step']}: {facts['reason']}")
     return error
 
 
-def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, str]]:
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Drill, or check the archive and tell what would be done."""
     layout = Layout(params["root"])
     request = request_of(params, layout)
@@ -270,7 +270,9 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     if facts["verdict"] == "failed":
         raise failure(facts)
     what = f"{facts['verdict']}: {facts['archive']}, {facts['files']} files, {wording.human_size(facts['bytes'])}"
-    return True, facts, {"before": "", "after": f"drill {what}\n" + (f"report {facts['report']}\n" if facts["report"] else "")}
+    return arguments.Answer(
+        True, facts, {"before": "", "after": f"drill {what}\n" + (f"report {facts['report']}\n" if facts["report"] else "")}
+    )
 
 
 def main() -> None:

@@ -212,7 +212,6 @@ age:
   sample: 10800.0
 """
 
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -221,9 +220,9 @@ from ansible_collections.mobius.ops.plugins.module_utils._backup import asked
 from ansible_collections.mobius.ops.plugins.module_utils._target import progress
 
 
-def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """List the archives; check mode is no different."""
-    return False, asked.look(params, progress.meter(params)), {}
+    return arguments.Answer(False, asked.look(params, progress.meter(params)))
 
 
 def main() -> None:

@@ -164,7 +164,6 @@ message:
 """
 
 import os
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -203,7 +202,7 @@ def warnings(planned: backup_retention.Plan) -> list[str]:
     ]
 
 
-def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, str]]:
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Remove what the rules give up, or tell what that would be."""
     layout = Layout(params["root"])
     layout.require()
@@ -211,7 +210,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     return asked.prune(layout, request, progress.meter(params), lambda planned: told(planned, check_mode), check_mode)
 
 
-def told(planned: backup_retention.Plan, check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, str]]:
+def told(planned: backup_retention.Plan, check_mode: bool) -> arguments.Answer:
     """Whether it changes something, the result, and the diff."""
     result = {
         "kept": planned.kept,
@@ -224,7 +223,7 @@ def told(planned: backup_retention.Plan, check_mode: bool) -> tuple[bool, dict[s
         "warnings": warnings(planned),
     }
     diff = {"before": listing(planned, False), "after": listing(planned, True)}
-    return bool(planned.removed or planned.swept), result, diff
+    return arguments.Answer(bool(planned.removed or planned.swept), result, diff)
 
 
 def main() -> None:

@@ -259,7 +259,6 @@ elapsed:
   sample: 3.1
 """
 
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -278,7 +277,7 @@ def counts(found: dict[str, dict[str, int]]) -> str:
     return "".join(f"{name}: {count['files']} files, {wording.human_size(count['bytes'])}\n" for name, count in found.items())
 
 
-def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, str]]:
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Restore, or check the archive and tell what would be replaced."""
     layout = Layout(params["root"])
     env = check_name(params["env"], "env")
@@ -288,7 +287,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     meter = progress.meter(params)
     if not params["archive"]:
         result = recovery.recover(layout, serving, check_mode, meter)
-        return bool(result["undone"] or result["confirmed"]), result, {"before": "", "after": ""}
+        return arguments.Answer(bool(result["undone"] or result["confirmed"]), result, {"before": "", "after": ""})
     request = restore.Request(
         archive=params["archive"],
         env=env,
@@ -302,9 +301,9 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     )
     if check_mode:
         result, after = restore.planned(layout, request, serving, meter)
-        return True, result, {"before": counts(restore.present(layout, result["restored"])), "after": counts(after)}
+        return arguments.Answer(True, result, {"before": counts(restore.present(layout, result["restored"])), "after": counts(after)})
     result, before = restore.restore(layout, request, serving, meter)
-    return True, result, {"before": counts(before), "after": counts(restore.present(layout, result["restored"]))}
+    return arguments.Answer(True, result, {"before": counts(before), "after": counts(restore.present(layout, result["restored"]))})
 
 
 def main() -> None:

@@ -112,13 +112,12 @@ tests:
   elements: dict
 """
 
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError, ServiceError
-from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import canaries
+from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import canaries, smoke_types
 from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import suite as smoke_suite
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
@@ -127,7 +126,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._target.releases import
 class Canary:
     """One call of the module."""
 
-    def __init__(self, params: dict[str, t.Any], check_mode: bool) -> None:
+    def __init__(self, params: arguments.Params, check_mode: bool) -> None:
         self.layout = Layout(params["root"])
         self.layout.require()
         for step in [*params["leave"], *params["look"]]:
@@ -140,7 +139,7 @@ class Canary:
         )
         self.steps = canaries.plan(params["leave"], params["look"], self.settings)
 
-    def found(self) -> tuple[bool, dict[str, t.Any]]:
+    def found(self) -> tuple[bool, dict[str, object]]:
         """Look for it, or leave one when there is none. :raises ServiceError: when it is not shown."""
         record = canaries.read(self.layout)
         if not record:
@@ -156,7 +155,7 @@ class Canary:
             )
         return False, self._result("none" if unseen else "found", tests, record, unseen)
 
-    def left(self) -> tuple[bool, dict[str, t.Any]]:
+    def left(self) -> tuple[bool, dict[str, object]]:
         """Make sure that there is one that is shown now."""
         record = canaries.read(self.layout)
         tests, problem, unseen = self._look(record) if record else ([], "", "")
@@ -164,12 +163,12 @@ class Canary:
             return self._leave(problem)
         return False, self._result("none" if unseen else "found", tests, record, unseen, problem)
 
-    def _look(self, record: dict[str, t.Any]) -> tuple[list[dict[str, t.Any]], str, str]:
+    def _look(self, record: smoke_types.Canary) -> tuple[list[smoke_types.Test], str, str]:
         """The tests, what is not shown, and what could not be looked for."""
         tests = canaries.look(record, self.steps, self.settings)
         return tests, _told(tests, "failed"), _told(tests, "skipped")
 
-    def _leave(self, lost: str) -> tuple[bool, dict[str, t.Any]]:
+    def _leave(self, lost: str) -> tuple[bool, dict[str, object]]:
         if self.settings.check_mode:
             return True, self._result("none", [], None, "check mode leaves nothing", lost)
         canaries.forget(self.layout)
@@ -178,8 +177,8 @@ class Canary:
         return bool(record), self._result("left" if record else "none", tests, record, _told(tests, "failed", "skipped"), lost)
 
     def _result(
-        self, canary: str, tests: list[dict[str, t.Any]], record: dict[str, t.Any] | None, reason: str = "", lost: str = ""
-    ) -> dict[str, t.Any]:
+        self, canary: str, tests: list[smoke_types.Test], record: smoke_types.Canary | None, reason: str = "", lost: str = ""
+    ) -> dict[str, object]:
         created = {"created": record["created"]} if record else {}
         warnings = (
             [
@@ -191,20 +190,20 @@ class Canary:
         )
         if canary == "none" and not self.settings.check_mode:
             warnings.append(f"Whether data of before is still shown cannot be told: {reason}.")
-        found: dict[str, t.Any] = self.hidden.value(
+        found: dict[str, object] = self.hidden.value(
             {"canary": canary, "reason": reason, "lost": lost, "tests": tests, "warnings": warnings, **created}
         )
         return found
 
 
-def _told(tests: list[dict[str, t.Any]], *statuses: str) -> str:
+def _told(tests: list[smoke_types.Test], *statuses: str) -> str:
     return "; ".join(f"{test['name']} ({test['reason']})" for test in tests if test["status"] in statuses)
 
 
-def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Bring about the state."""
     changed, result = getattr(Canary(params, check_mode), params["state"])()
-    return changed, result, {}
+    return arguments.Answer(changed, result)
 
 
 def main() -> None:

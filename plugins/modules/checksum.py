@@ -77,7 +77,6 @@ files:
       sample: ok
 """
 
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -93,13 +92,13 @@ FOUND = {
 }
 
 
-def refuse(files: list[dict[str, t.Any]], bad: list[dict[str, t.Any]], expected: str, todo: str) -> IntegrityError:
+def refuse(files: list[checksums.Examined], bad: list[checksums.Examined], expected: str, todo: str) -> IntegrityError:
     """The failure that names the first bad file and how many there are."""
     more = f" (and {len(bad) - 1} more of {len(files)} files)" if len(bad) > 1 else ""
     return IntegrityError(f"file {bad[0]['path']}", expected, FOUND[bad[0]["status"]] + more, todo, {"files": files})
 
 
-def verify(files: list[dict[str, t.Any]]) -> None:
+def verify(files: list[checksums.Examined]) -> None:
     """:raises IntegrityError: when some file is not as its sidecar says."""
     bad = [file for file in files if file["status"] != "ok"]
     if bad:
@@ -107,7 +106,7 @@ def verify(files: list[dict[str, t.Any]]) -> None:
         raise refuse(files, bad, "the content that its sidecar names", todo)
 
 
-def write(files: list[dict[str, t.Any]], check_mode: bool) -> list[dict[str, t.Any]]:
+def write(files: list[checksums.Examined], check_mode: bool) -> list[checksums.Examined]:
     """Write the sidecars that are not right. :raises IntegrityError: when a file is missing, before any is written."""
     missing = [file for file in files if file["status"] == "missing_file"]
     if missing:
@@ -115,11 +114,12 @@ def write(files: list[dict[str, t.Any]], check_mode: bool) -> list[dict[str, t.A
     wrong = [file for file in files if file["status"] != "ok"]
     for file in wrong:
         if not check_mode:
-            checksums.write(file["path"], file["sha256"])
-    return [{**file, "status": "written"} if file in wrong else file for file in files]
+            checksums.write(file["path"], str(file["sha256"]))
+    written: list[checksums.Examined] = [{**file, "status": "written"} if file in wrong else file for file in files]
+    return written
 
 
-def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, str]]:
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Write or verify the sidecars of all paths."""
     paths = list(dict.fromkeys(params["paths"]))
     if not paths:
@@ -131,7 +131,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     else:
         files = write(files, check_mode)
     changed = [file for file in files if file["status"] == "written"]
-    return (
+    return arguments.Answer(
         bool(changed),
         {"files": files},
         {

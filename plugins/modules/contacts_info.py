@@ -107,7 +107,6 @@ levels:
       elements: str
 """
 
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -116,11 +115,11 @@ from ansible_collections.mobius.ops.plugins.module_utils._core import clock
 from ansible_collections.mobius.ops.plugins.module_utils._people import contacts, overview, times
 
 
-def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, _check_mode: bool) -> arguments.Answer:
     """Check the settings, and tell who is on call."""
     people = contacts.directory(params["contacts"], params["oncall"], params["escalation"])
     now = times.moment(params["at"], times.UTC, "at") if params["at"] else clock.now()
-    return (
+    return arguments.Answer(
         False,
         {
             "reachable": bool(people.chains) and not overview.unreachable(people, now),
@@ -129,7 +128,6 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
             "oncall": overview.duties(people, now),
             "levels": overview.levels(people, now),
         },
-        {},
     )
 
 

@@ -136,7 +136,6 @@ reclaimed:
   type: dict
 """
 
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -146,7 +145,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._target import deploy_l
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 
-def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Take, renew, give back or remove the lock."""
     layout = Layout(params["root"])
     layout.require()
@@ -160,27 +159,36 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     before = lock.look()
     if state == "available":
         lock.check_hold(_wish(params))
-        return False, {"lock": before}, {}
+        return arguments.Answer(False, {"lock": before})
     changed, result = (_plan if check_mode else _apply)(lock, params, before)
     after = result["lock"] if state == "held" else None if changed else before
-    return changed, result, {"before": {"lock": before}, "after": {"lock": after}}
+    return arguments.Answer(changed, result, {"before": {"lock": before}, "after": {"lock": after}})
 
 
-def _wish(params: dict[str, t.Any]) -> dict[str, t.Any]:
-    return {**params, "owner": params["owner"] or history.who(), "host": params["host"] or deploy_lock.here()}
+def _wish(params: arguments.Params) -> deploy_lock.Wish:
+    return {
+        "owner": params["owner"] or history.who(),
+        "reason": params["reason"],
+        "env": params["env"],
+        "host": params["host"] or deploy_lock.here(),
+        "process": params["process"],
+        "expiry": params["expiry"],
+        "token": params["token"],
+        "gone": params["gone"],
+    }
 
 
-def _apply(lock: deploy_lock.DeployLock, params: dict[str, t.Any], before: dict[str, t.Any] | None) -> tuple[bool, dict[str, t.Any]]:
+def _apply(lock: deploy_lock.DeployLock, params: arguments.Params, before: deploy_lock.Shown | None) -> tuple[bool, dict[str, object]]:
     if params["state"] == "held":
-        result = lock.hold(_wish(params), params["wait"])
-        return result.pop("changed"), result
+        held = lock.hold(_wish(params), params["wait"])
+        return held["changed"], {name: value for name, value in held.items() if name != "changed"}
     if params["state"] == "free":
         return lock.free(params["token"]), {"lock": before}
     removed, warnings = lock.force(params["reason"], params["token"])
     return removed is not None, {"lock": removed, "warnings": warnings}
 
 
-def _plan(lock: deploy_lock.DeployLock, params: dict[str, t.Any], before: dict[str, t.Any] | None) -> tuple[bool, dict[str, t.Any]]:
+def _plan(lock: deploy_lock.DeployLock, params: arguments.Params, before: deploy_lock.Shown | None) -> tuple[bool, dict[str, object]]:
     """What would be done. Somebody else's lock is told, and is no failure: nothing is changed here anyway."""
     if params["state"] == "forced":
         lock.check_force(before, params["token"])

@@ -167,7 +167,6 @@ message:
 """
 
 import dataclasses
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -182,7 +181,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._target.layout import L
 from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
 
 
-def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Look, name, and mend when that is asked for."""
     if params["window"] <= 0:
         raise InputError("window", "a number above 0", f"{params['window']:g}", "Correct it")
@@ -209,7 +208,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     result = {**dataclasses.asdict(found), "evidence": found.evidence.facts(), "message": found.message()}
     inside = result.pop("inside")
     result.update(stack=inside["stack"], heap=inside["heap"], not_inspected=inside["refused"], heap_snapshot=inside["snapshot"] or None)
-    return bool(found.fixed), redactor.value({name: value for name, value in result.items() if value is not None}), {}
+    return arguments.Answer(bool(found.fixed), redactor.value({name: value for name, value in result.items() if value is not None}))
 
 
 def main() -> None:

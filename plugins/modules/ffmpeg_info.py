@@ -111,7 +111,6 @@ encodes:
       type: str
 """
 
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -120,22 +119,22 @@ from ansible_collections.mobius.ops.plugins.module_utils._jobs import ffmpeg
 from ansible_collections.mobius.ops.plugins.module_utils._service import supervisor
 
 
-def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, _check_mode: bool) -> arguments.Answer:
     """Ask and try; nothing stays of what is made."""
     found = ffmpeg.look(
         params["program"], {kind: params[kind] for kind in ffmpeg.KINDS}, params["try_encoders"], **supervisor.account(params["user"])
     )
     said = message(found)
-    return False, {**found, "well": not troubles(found), "message": said}, {}
+    return arguments.Answer(False, {**found, "well": not troubles(found), "message": said})
 
 
-def troubles(found: dict[str, t.Any]) -> list[str]:
+def troubles(found: ffmpeg.Found) -> list[str]:
     """What is wrong, each in some words."""
     missing = [f"no {kind.removesuffix('s')} {name}" for kind, names in found["missing"].items() for name in names]
     return missing + [f"{one['encoder']} fails: {one['error'].rstrip('.')}" for one in found["encodes"] if one["error"]]
 
 
-def message(found: dict[str, t.Any]) -> str:
+def message(found: ffmpeg.Found) -> str:
     """The same as a sentence, also of what is well."""
     bad, tried = troubles(found), ", ".join(one["encoder"] for one in found["encodes"])
     if bad:

@@ -222,8 +222,6 @@ message:
   sample: "2 ffmpeg jobs run: 1 stuck (7f2c1a), 1 working."
 """
 
-import typing as t
-
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
@@ -231,13 +229,12 @@ from ansible_collections.mobius.ops.plugins.module_utils._core.errors import Inp
 from ansible_collections.mobius.ops.plugins.module_utils._jobs import ending
 from ansible_collections.mobius.ops.plugins.module_utils._jobs import listing as jobs_listing
 from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
+from ansible_collections.mobius.ops.plugins.module_utils._service.node_service import Service
 from ansible_collections.mobius.ops.plugins.module_utils._target import history, progress
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
-Facts = dict[str, t.Any]
 
-
-def run(params: Facts, check_mode: bool) -> tuple[bool, Facts, Facts]:
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Look, and wait or end what is meant."""
     if params["state"] in ("stopped", "killed") and not params["jobs"] and not params["only"]:
         raise InputError(
@@ -252,7 +249,7 @@ def run(params: Facts, check_mode: bool) -> tuple[bool, Facts, Facts]:
     seen = jobs_listing.watched(found, params["window"] if judged else 0.0)
     meant = ending.chosen(seen, params["jobs"], params["only"])
     if params["state"] == "listed" or check_mode:
-        return bool(meant) and params["state"] in ("stopped", "killed"), {"jobs": meant, "message": told(meant)}, {}
+        return arguments.Answer(bool(meant) and params["state"] in ("stopped", "killed"), {"jobs": meant, "message": told(meant)})
     if params["state"] == "drained":
         return drained(service, params, meter, meant)
     wanted = {(job["pid"], job["ticks"]) for job in meant}
@@ -265,7 +262,7 @@ def run(params: Facts, check_mode: bool) -> tuple[bool, Facts, Facts]:
     return finished(layout, params, meant, ended)
 
 
-def drained(service: t.Any, params: Facts, meter: progress.Meter, meant: list[Facts]) -> tuple[bool, Facts, Facts]:
+def drained(service: Service, params: arguments.Params, meter: progress.Meter, meant: list[jobs_listing.Watched]) -> arguments.Answer:
     """Wait. :raises StateError: when a job goes on."""
     pids = {(job["pid"], job["ticks"]) for job in meant}
     names = {job["name"] for job in meant}
@@ -286,10 +283,11 @@ def drained(service: t.Any, params: Facts, meter: progress.Meter, meant: list[Fa
             "Wait longer, or look with mobius.ops.ffmpeg whether one is stuck",
             {"jobs": meant},
         )
-    return False, {"jobs": meant, "message": f"{len(meant)} ffmpeg job{'' if len(meant) == 1 else 's'} ended by themselves."}, {}
+    said = f"{len(meant)} ffmpeg job{'' if len(meant) == 1 else 's'} ended by themselves."
+    return arguments.Answer(False, {"jobs": meant, "message": said})
 
 
-def finished(layout: Layout, params: Facts, meant: list[Facts], ended: list[ending.Ended]) -> tuple[bool, Facts, Facts]:
+def finished(layout: Layout, params: arguments.Params, meant: list[jobs_listing.Watched], ended: list[ending.Ended]) -> arguments.Answer:
     """What became of the jobs. :raises StateError: when one goes on."""
     result = {
         "jobs": meant,
@@ -311,10 +309,10 @@ def finished(layout: Layout, params: Facts, meant: list[Facts], ended: list[endi
             todo,
             result,
         )
-    return bool(done), {**result, "message": outcome(ended)}, {}
+    return arguments.Answer(bool(done), {**result, "message": outcome(ended)})
 
 
-def told(jobs: list[Facts]) -> str:
+def told(jobs: list[jobs_listing.Watched]) -> str:
     """The jobs that run, in a sentence."""
     if not jobs:
         return "No ffmpeg job runs."

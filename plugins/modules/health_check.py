@@ -176,7 +176,6 @@ max_ms:
 
 import contextlib
 import os
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -184,12 +183,24 @@ from ansible_collections.mobius.ops.plugins.module_utils._ansible import argumen
 from ansible_collections.mobius.ops.plugins.module_utils._core import dotenv
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError, OpsError, ServiceError
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health, probe, thresholds
+from ansible_collections.mobius.ops.plugins.module_utils._observe.samples import Endpoint, Figures, Sample
 from ansible_collections.mobius.ops.plugins.module_utils._service import readiness
 from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 
-def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+class _Result(Figures):
+    results: list[Sample]
+    endpoints: list[Endpoint]
+
+
+class Result(_Result, total=False):
+    """What the module returns; ``ready`` where it has waited."""
+
+    ready: bool
+
+
+def run(params: arguments.Params, _check_mode: bool) -> arguments.Answer:
     """Probe and judge."""
     given = params["checks"] + ([{"url": params["url"]}] if params["url"] else [])
     if not given or params["requests"] < 1 or params["successes"] < 1:
@@ -202,33 +213,32 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
     table = thresholds.merge(params["thresholds"])
     full = health.normalize_all(given, params["headers"], params["secret_headers"])
     ready, reason = True, ""
-    waited: dict[str, bool] = {}
     redactor = dotenv.Redactor(Layout(params["root"]).env_file if params["root"] else os.devnull)
     checks = probe.of_release(full, params["release"], redactor.secrets)
-    samples: list[dict[str, t.Any]] = []
+    samples: list[Sample] = []
     if params["wait_for"] > 0:
         ready, samples, reason = health.wait_for(checks, params["wait_for"], params["successes"])
-        waited = {"ready": ready}
     if ready:  # else the round that was not well is the one that tells why
         samples = health.sample_all(checks, params["requests"])
     samples, reason = redactor.value(samples), redactor.text(reason)
     endpoints = health.endpoints(samples, table)
     figures = health.summarize(samples, table)
-    result = {
+    result: Result = {
         **figures,
         "status": thresholds.worst([figures["status"], *(one["status"] for one in endpoints)]),
         "results": samples,
         "endpoints": endpoints,
-        **waited,
     }
+    if params["wait_for"] > 0:
+        result["ready"] = ready
     todo = health.remedy(samples, checks) or "Look at the results by endpoint"
     error = unwell(params, result, reason, todo, cause(params, samples, redactor))
     if error:
         raise error
-    return False, result, {}
+    return arguments.Answer(False, result)
 
 
-def cause(params: dict[str, t.Any], samples: list[dict[str, t.Any]], redactor: dotenv.Redactor) -> str:
+def cause(params: arguments.Params, samples: list[Sample], redactor: dotenv.Redactor) -> str:
     """Why the service ended that refused a connection, for the beginning of a message; empty when it did not, or is not known here."""
     with contextlib.suppress(OpsError, OSError):
         service = service_registry.load(Layout(params["root"]), params["service"]) if params["root"] and params["service"] else None
@@ -237,7 +247,7 @@ def cause(params: dict[str, t.Any], samples: list[dict[str, t.Any]], redactor: d
     return ""
 
 
-def unwell(params: dict[str, t.Any], result: dict[str, t.Any], reason: str, todo: str, ended: str) -> ServiceError | None:
+def unwell(params: arguments.Params, result: Result, reason: str, todo: str, ended: str) -> ServiceError | None:
     """Why the module fails, if it does."""
     if reason and params["fail_on"] != "never":
         return ServiceError("health check", f"all checks to pass {params['successes']} times in a row", ended + reason, todo, result)

@@ -136,7 +136,6 @@ metrics:
       type: str
 """
 
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -147,28 +146,29 @@ from ansible_collections.mobius.ops.plugins.module_utils._service import registr
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 
-def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, _check_mode: bool) -> arguments.Answer:
     """Measure, and change nothing."""
     if params["service"] and not params["root"]:
         raise InputError(f"service {params['service']}", "the root that it was set up below", "none", "Give root")
     layout = Layout(params["root"]) if params["root"] else None
-    service = service_registry.load(layout, params["service"]).status() if layout and params["service"] else {}
+    service = service_registry.load(layout, params["service"]).status() if layout and params["service"] else None
     mounts = [*(host_metrics.places(layout) if layout else []), *params["mounts"]] or ["/"]
-    result = host_metrics.collect(
+    found = host_metrics.collect(
         {
             "window": params["window"],
             "mounts": mounts,
             "ports": params["ports"],
             "clock_reference": params["clock_reference"],
-            "pid": service.get("pid"),
-            "restarts": service.get("restarts"),
+            "pid": service["pid"] if service else None,
+            "restarts": service["restarts"] if service else None,
             "thresholds": thresholds.merge(params["thresholds"]),
         }
     )
-    result["summary"] = host_metrics.summary(result)
-    if result["status"] in thresholds.FAILING[params["fail_on"]]:
-        raise StateError(result["summary"].rstrip("."), facts=result)
-    return False, result, {}
+    summary = host_metrics.summary(found)
+    result = {**found, "summary": summary}
+    if found["status"] in thresholds.FAILING[params["fail_on"]]:
+        raise StateError(summary.rstrip("."), facts=result)
+    return arguments.Answer(False, result)
 
 
 def main() -> None:

@@ -149,8 +149,6 @@ message:
   sample: INC-20261127-1 is acknowledged.
 """
 
-import typing as t
-
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
@@ -162,29 +160,42 @@ from ansible_collections.mobius.ops.plugins.module_utils._target.releases import
 _UPDATE = ("severity", "affected", "done", "reached")
 
 
-def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Open the incident, or add an event to it."""
     layout = Layout(params["root"])
     layout.require()
     if params["state"] == "settled":
         found = incidents.settle(layout, params["env"], params["cause"], params["why"], check_mode)
-        return bool(found), {"incident": None, "message": f"Resolved by itself: {', '.join(found) or 'none'}."}, {}
+        return arguments.Answer(bool(found), {"incident": None, "message": f"Resolved by itself: {', '.join(found) or 'none'}."})
     if params["state"] == "opened":
-        return True, _opened(layout, params, check_mode), {}
+        return arguments.Answer(True, _opened(layout, params, check_mode))
     if params["if_missing"] == "skip" and not incident_record.exists(layout, params["id"]):
-        return False, {"incident": None, "message": f"{params['id']}: this host has no such incident."}, {}
+        return arguments.Answer(False, {"incident": None, "message": f"{params['id']}: this host has no such incident."})
     if params["state"] == incident_log.ESCALATED:
         changed, record, message = escalating.escalate(layout, params["id"], params["why"], check_mode)
-        return changed, {"incident": record, "message": message}, {}
+        return arguments.Answer(changed, {"incident": record, "message": message})
     facts = {name: params[name] for name in _UPDATE} if params["state"] == incident_log.UPDATED else {}
     changed, record = incidents.change(layout, params["id"], params["state"], check_mode, why=params["why"], **facts)
-    return changed, {"incident": record, "message": incident_log.told(record, params["state"])}, {}
+    return arguments.Answer(changed, {"incident": record, "message": incident_log.told(record, params["state"])})
 
 
-def _opened(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
+def _opened(layout: Layout, params: arguments.Params, check_mode: bool) -> dict[str, object]:
     if check_mode:
         return {"incident": {"id": None, "title": params["title"]}, "message": "An incident would be opened."}
-    record = opening.open_incident(layout, {**params, "release": params["release"] or ReleaseStore(layout).live()})
+    facts: incidents.Opening = {
+        "title": params["title"],
+        "severity": params["severity"],
+        "env": params["env"],
+        "summary": params["summary"],
+        "release": params["release"] or ReleaseStore(layout).live(),
+        "evidence": params["evidence"],
+        "cause": params["cause"],
+        "fleet": params["fleet"],
+        "rollback": params["rollback"],
+        "affected": params["affected"],
+        "reached": params["reached"],
+    }
+    record = opening.open_incident(layout, facts)
     return {"incident": record, "message": incident_log.told(record, params["state"])}
 
 

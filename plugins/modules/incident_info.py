@@ -101,7 +101,6 @@ findings:
   elements: str
 """
 
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -111,16 +110,16 @@ from ansible_collections.mobius.ops.plugins.module_utils._target import incident
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 
-def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, _check_mode: bool) -> arguments.Answer:
     """Read, and change nothing."""
     layout, findings, now = Layout(params["root"]), records.Findings(), clock.now()
     layout.require()
     found = incident_list.listed(layout, params["show"], now, findings)
-    result: dict[str, t.Any] = {"incidents": found, "message": incident_list.message(found, params["show"]), "findings": findings.told}
+    result: dict[str, object] = {"incidents": found, "message": incident_list.message(found, params["show"]), "findings": findings.told}
     if params["id"]:
         known = incident_record.exists(layout, params["id"])
         result["incident"] = incident_list.one(layout, params["id"], now) if known else None
-    return False, result, {}
+    return arguments.Answer(False, result)
 
 
 def main() -> None:

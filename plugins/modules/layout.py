@@ -114,7 +114,6 @@ folders:
 """
 
 import os
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -127,7 +126,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._target.layout import L
 CHOICES = ("database", "uploads", "generated", "logs")
 
 
-def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Plan, compare, apply."""
     layout = Layout(params["root"])
     tenancy.require_apart(layout)
@@ -156,7 +155,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
         if not owned:
             tenancy.keep(layout, params["env"])
     changed = before != wanted or bool(lacking) or not kept or not told or not owned
-    return changed, {"folders": list(wanted)}, {"before": before, "after": {**wanted, **dict.fromkeys(lacking, "made")}}
+    return arguments.Answer(changed, {"folders": list(wanted)}, {"before": before, "after": {**wanted, **dict.fromkeys(lacking, "made")}})
 
 
 def main() -> None:

@@ -216,7 +216,6 @@ sampled:
   type: bool
 """
 
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -224,9 +223,9 @@ from ansible_collections.mobius.ops.plugins.module_utils._ansible import argumen
 from ansible_collections.mobius.ops.plugins.module_utils._logs import run as logs_run
 
 
-def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Read and report. What was counted is kept, which changes nothing that others see."""
-    return False, logs_run.read_and_report(params, keep=not check_mode), {}
+    return arguments.Answer(False, logs_run.read_and_report(params, keep=not check_mode))
 
 
 def main() -> None:

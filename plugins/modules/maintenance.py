@@ -103,7 +103,6 @@ started:
 """
 
 import dataclasses
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -115,7 +114,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._target import progress
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 
-def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Take the steps; in check mode only list them."""
     given = {name: params[name] for name in ("checks", "drill_checks", "headers", "secret_headers") if params[name]}
     request = Request.read({**params["request"], **given})
@@ -123,7 +122,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     layout.require()
     summary.check(layout, request)
     report = maintenance_run.run(layout, request, progress.meter(params), check_mode)
-    return not check_mode, {**dataclasses.asdict(report), "well": report.well}, {}
+    return arguments.Answer(not check_mode, {**dataclasses.asdict(report), "well": report.well})
 
 
 def main() -> None:

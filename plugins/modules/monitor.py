@@ -280,24 +280,25 @@ from ansible_collections.mobius.ops.plugins.module_utils._watch import latency_b
 from ansible_collections.mobius.ops.plugins.module_utils._watch import request as watch_request
 
 
-def start(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def start(layout: Layout, params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Start a watch."""
     checks = health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
     spec = watch_request.definition(layout, {name: params[name] for name in arguments.WATCH}, checks)
     if check_mode:
-        return True, {"verdict": None, "trigger": "", "watch": {"release": ReleaseStore(layout).live()}, "lines": []}, {}
-    return True, watch_request.begin(layout, spec), {}
+        planned: dict[str, object] = {"verdict": None, "trigger": "", "watch": {"release": ReleaseStore(layout).live()}, "lines": []}
+        return arguments.Answer(True, planned)
+    return arguments.Answer(True, watch_request.begin(layout, spec))
 
 
-def baseline(layout: Layout, params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def baseline(layout: Layout, params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Measure the live release, when there is one."""
     checks, live = health.normalize_all(params["checks"], params["headers"], params["secret_headers"]), ReleaseStore(layout).live()
     if check_mode or not live or not checks:
-        return False, {"baseline": {}}, {}
-    return False, {"baseline": latency_baseline.figures(latency_baseline.take(layout, checks, live)["checks"])}, {}
+        return arguments.Answer(False, {"baseline": {}})
+    return arguments.Answer(False, {"baseline": latency_baseline.figures(latency_baseline.take(layout, checks, live)["checks"])})
 
 
-def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Start, follow or stop."""
     layout = Layout(params["root"])
     layout.require()
@@ -306,13 +307,15 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     if params["state"] == "baseline":
         return baseline(layout, params, check_mode)
     if params["state"] == "followed":
-        return False, watch_request.told(watch_control.follow(layout, params["watch_id"], params["offset"], params["patience"])), {}
+        return arguments.Answer(
+            False, watch_request.told(watch_control.follow(layout, params["watch_id"], params["offset"], params["patience"]))
+        )
     latest = watch_control.latest(layout)
     stopped = latest.id if latest and latest.state()["status"] in watch_control.GOING else None
     if stopped and not check_mode:
         watch_control.stop(layout, params["why"])
-    state = latest.state() if latest else {}
-    return (
+    state: t.Mapping[str, object] = latest.state() if latest else {}
+    return arguments.Answer(
         bool(stopped),
         {
             "watch": {"id": stopped, "release": state.get("release")},

@@ -317,7 +317,6 @@ app_path:
 """
 
 import os
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -339,10 +338,11 @@ from ansible_collections.mobius.ops.plugins.module_utils._service import registr
 from ansible_collections.mobius.ops.plugins.module_utils._service.draining import Drain
 from ansible_collections.mobius.ops.plugins.module_utils._target import json_stores, restore_journal
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._target.record_types import Check, JobCheck
 from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
 
 #: Options of a proxy in front of two instances.
-PROXY: dict[str, t.Any] = {
+PROXY: arguments.Spec = {
     "proxy_port": {"type": "int"},
     "standby_port": {"type": "int"},
     "proxy_host": {"type": "str", "default": "127.0.0.1"},
@@ -355,12 +355,12 @@ PROXY: dict[str, t.Any] = {
 }
 
 
-def asked(params: dict[str, t.Any]) -> dict[str, t.Any]:
+def asked(params: arguments.Params) -> dict[str, object]:
     """What the call says of work that runs."""
     return {name: params[name] for name in ("drain_timeout", "drain_force") if params[name] is not None}
 
 
-def service_of(layout: Layout, params: dict[str, t.Any]) -> tuple[node_service.Service, bool]:
+def service_of(layout: Layout, params: arguments.Params) -> tuple[node_service.Service, bool]:
     """The service that the options define (or the one on disk), and whether its definition on disk differs."""
     if params["port"] is None:
         return service_registry.load(layout, params["name"]), False
@@ -371,14 +371,14 @@ def service_of(layout: Layout, params: dict[str, t.Any]) -> tuple[node_service.S
     return service, service.saved() != service.spec or not current
 
 
-def _busy_check(params: dict[str, t.Any]) -> dict[str, t.Any]:
+def _busy_check(params: arguments.Params) -> JobCheck | None:
     """The question to the application, in full form."""
     return ongoing_work.normalize(params["busy_check"], params["headers"], params["secret_headers"])
 
 
 def bring_about(
-    service: node_service.Service, old: node_service.Service | None, params: dict[str, t.Any], differs: bool, checks: list[dict[str, t.Any]]
-) -> dict[str, t.Any]:
+    service: node_service.Service, old: node_service.Service | None, params: arguments.Params, differs: bool, checks: list[Check]
+) -> dict[str, object]:
     """Keep the definition, then start, stop or restart. A running service whose definition changed is restarted."""
     state, store = params["state"], ReleaseStore(service.layout)
     if state in ("started", "restarted"):
@@ -398,7 +398,7 @@ def bring_about(
     return {}
 
 
-def require_startable(service: node_service.Service, params: dict[str, t.Any]) -> None:
+def require_startable(service: node_service.Service, params: arguments.Params) -> None:
     """:raises StateError: when there is nothing to start, or it must not be started now."""
     service.require_manageable()
     if service.deployed and (service.layout.current != service.spec["working_dir"] or ReleaseStore(service.layout).live() is None):
@@ -409,17 +409,17 @@ def require_startable(service: node_service.Service, params: dict[str, t.Any]) -
         json_stores.require_whole(service.layout)
 
 
-def drain_of(service: node_service.Service, params: dict[str, t.Any]) -> Drain:
+def drain_of(service: node_service.Service, params: arguments.Params) -> Drain:
     """The rules of the definition for work that runs, but for what this call says."""
-    given = {name.replace("drain_", ""): value for name, value in asked(params).items()}
-    return draining.of_definition(service)._replace(**given)
+    rules, timeout, force = draining.of_definition(service), params["drain_timeout"], params["drain_force"]
+    return rules._replace(timeout=rules.timeout if timeout is None else timeout, force=rules.force if force is None else force)
 
 
-def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Bring about the state."""
     layout = Layout(params["root"])
     if check_mode and params["state"] == "present" and not os.path.isdir(layout.state):
-        return True, {}, {"before": {"definition": None}, "after": {"definition": "made when the host is set up"}}
+        return arguments.Answer(True, {}, {"before": {"definition": None}, "after": {"definition": "made when the host is set up"}})
     layout.require()
     checks = health.normalize_all(params["checks"], params["headers"], params["secret_headers"])
     service, differs = service_of(layout, params)
@@ -443,12 +443,12 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
             "status": "stopped" if state == "stopped" else before["status"] if state == "present" else "running",
         },
     }
-    result: dict[str, t.Any] = {}
+    result: dict[str, object] = {}
     if (wrong or differs) and not check_mode:
         result = {name: value for name, value in bring_about(service, old, params, differs, checks).items() if value is not None}
     lacking = service.restart_needed(changes=differs and check_mode)
     result.update(restart_needed=lacking, restart_message=wording.restart_needed(lacking))
-    return wrong or differs, {**service.status(), **result, "app_path": service.way()}, diff
+    return arguments.Answer(wrong or differs, {**service.status(), **result, "app_path": service.way()}, diff)
 
 
 def main() -> None:

@@ -123,7 +123,6 @@ health:
   type: dict
 """
 
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -139,23 +138,23 @@ from ansible_collections.mobius.ops.plugins.module_utils._target.releases import
 from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
 
 
-def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, _check_mode: bool) -> arguments.Answer:
     """Read and probe, and change nothing."""
     layout = Layout(params["root"])
     layout.require()
     findings = records.Findings()
-    more: dict[str, t.Any] = {"releases": release_facts.of(layout, params["events"])} if params["releases"] else {}
+    more: dict[str, object] = {"releases": release_facts.of(layout, params["events"])} if params["releases"] else {}
     if params["stores"]:
         more["torn_stores"] = json_stores.torn(layout)
     try:
-        return False, {**look(layout, params, findings), **more}, {}
+        return arguments.Answer(False, {**look(layout, params, findings), **more})
     except IntegrityError as error:  # of what all the rest needs: the definition of the service, or what its supervisor noted
         findings.add(error)
         folders = findings.without(lambda: shared_folders.described(layout), [])
-        return False, {**unknown(params["name"], findings), "shared_folders": folders, **more}, {}
+        return arguments.Answer(False, {**unknown(params["name"], findings), "shared_folders": folders, **more})
 
 
-def unknown(name: str, findings: records.Findings) -> dict[str, t.Any]:
+def unknown(name: str, findings: records.Findings) -> dict[str, object]:
     """What can be told of a service whose own records are damaged."""
     return {
         "status": "unknown",
@@ -177,7 +176,7 @@ def unknown(name: str, findings: records.Findings) -> dict[str, t.Any]:
     }
 
 
-def look(layout: Layout, params: dict[str, t.Any], findings: records.Findings) -> dict[str, t.Any]:
+def look(layout: Layout, params: arguments.Params, findings: records.Findings) -> dict[str, object]:
     """How the service is; damaged records of others go to the findings."""
     service, store = service_registry.load(layout, params["name"]), ReleaseStore(layout, findings)
     live = findings.without(store.live, None)

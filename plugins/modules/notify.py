@@ -115,7 +115,6 @@ waiting:
   elements: str
 """
 
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -126,23 +125,23 @@ from ansible_collections.mobius.ops.plugins.module_utils._target.layout import L
 _SETTINGS = ("contacts", "oncall", "escalation", "env", "host", "link", "runbook", "urls_file")
 
 
-def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Write the settings, page, send or list."""
     layout = Layout(params["root"])
     if not check_mode or params["state"] != "configured":  # a setup in check mode may come before the first one
         layout.require()
     if params["state"] == "configured":
         changed = plan.configure(layout, {name: params[name] for name in _SETTINGS}, params["urls"], check_mode)
-        return changed, {"warnings": sender.missing() if params["contacts"].get("channels") else []}, {}
+        return arguments.Answer(changed, {"warnings": sender.missing() if params["contacts"].get("channels") else []})
     if check_mode or params["state"] == "listed":
-        return False, service.listed(layout), {}
+        return arguments.Answer(False, service.listed(layout))
     post = (params["to"], params["title"], params["body"]) if params["state"] == "sent" else None
-    return service.escalated(layout, post)
+    return arguments.Answer(*service.escalated(layout, post))
 
 
 def main() -> None:
     """Run as an Ansible module."""
-    text: dict[str, t.Any] = {"type": "str", "default": ""}
+    text: dict[str, object] = {"type": "str", "default": ""}
     arguments.execute(
         AnsibleModule(
             argument_spec={

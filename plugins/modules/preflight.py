@@ -168,7 +168,6 @@ waived_by:
   type: dict
 """
 
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -180,7 +179,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._target import history
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 
-def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Make every check, then fail when one did not pass."""
     layout = Layout(params["root"])
     layout.require()
@@ -190,12 +189,12 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     rows = preflight_table.waive(made, params["skip"], params["why"])
     result = preflight_table.report(rows, params["why"])
     bad = [one["name"] for one in preflight_table.failures(rows)]
-    waived = (result["waived_by"] or {}).get("checks", [])
+    waived = result["waived_by"]["checks"] if result["waived_by"] else []
     if not check_mode and (params["record"] or set(waived) - set(params["recorded"])):
         history.record(layout, "preflight", params["why"], verdict="failed" if bad else "passed", failed=bad, waived=waived)
     if bad:
         raise preflight_table.refusal(rows, result)
-    return False, result, {}
+    return arguments.Answer(False, result)
 
 
 def main() -> None:

@@ -86,7 +86,6 @@ checks:
   elements: dict
 """
 
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -95,10 +94,10 @@ from ansible_collections.mobius.ops.plugins.module_utils._core import clock
 from ansible_collections.mobius.ops.plugins.module_utils._gates.preflight import request as preflight_request
 
 
-def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, _check_mode: bool) -> arguments.Answer:
     """Make every check; check mode is no different."""
     now = clock.now()
-    return (
+    return arguments.Answer(
         False,
         {
             "checks": [

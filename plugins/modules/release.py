@@ -261,7 +261,6 @@ write_attempts:
   elements: dict
 """
 
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -277,7 +276,7 @@ SHIPPED = {"path": {"type": "path", "required": True}, "sha256": {"type": "str",
 class Work(release_states.Releases):
     """One call of the module."""
 
-    def active(self) -> tuple[bool, dict[str, t.Any]]:
+    def active(self) -> tuple[bool, dict[str, object]]:
         """Switch, and begin the watch: what serves is guarded, wherever the caller is interrupted."""
         if not self.params["watch"]:
             return super().active()
@@ -288,19 +287,24 @@ class Work(release_states.Releases):
             return (changed, facts) if self.check_mode else (True, {**facts, "watch": watch_request.begin(self.store.layout, spec)})
 
 
-def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def held(work: Work) -> release_states.Held:
+    """What is live, and the status of each release."""
+    return {"live": work.store.live(), "releases": {record["id"]: record["status"] for record in work.store.all()}}
+
+
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Bring about the state."""
     work = Work(params, check_mode)
-    before = {"live": work.store.live(), "releases": {record["id"]: record["status"] for record in work.store.all()}}
+    before = held(work)
     changed, result = getattr(work, params["state"])()
-    after = {"live": work.store.live(), "releases": {record["id"]: record["status"] for record in work.store.all()}}
+    after = held(work)
     if check_mode and changed:
         after = release_states.expected(before, params["state"], result)
     target = work.store.target()
     result = {"previous": before["live"], **result, "target": target["id"] if target else None}
     if params["state"] == "rolled_back":
         result["target"] = result["release"]["id"]
-    return changed, result, {"before": before, "after": after}
+    return arguments.Answer(changed, result, {"before": before, "after": after})
 
 
 def main() -> None:

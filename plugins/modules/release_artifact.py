@@ -206,7 +206,6 @@ built:
   type: bool
 """
 
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -215,7 +214,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._core import interrupt
 from ansible_collections.mobius.ops.plugins.module_utils._deploy import build, build_output, dependencies, dependency_bundle
 
 
-def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Find or build the artifact."""
     settings = build.Settings.of(params["npm_ci_args"], params["environment"])
     output = build_output.output(params["output_file"], settings.environment)
@@ -236,7 +235,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
             npm = settings.npm(output)
             npm = dependencies.Npm(wanted, output=output, whole=None if npm.environment else npm.args)
             shipped = dependency_bundle.pack(artifact["path"], params["store"], npm, check_mode)
-    return artifact["built"] or bool(shipped and shipped["built"]), {**artifact, "dependencies": shipped}, {}
+    return arguments.Answer(artifact["built"] or bool(shipped and shipped["built"]), {**artifact, "dependencies": shipped})
 
 
 def main() -> None:

@@ -167,7 +167,6 @@ history:
   elements: dict
 """
 
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -176,11 +175,11 @@ from ansible_collections.mobius.ops.plugins.module_utils._observe import release
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 
-def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, _check_mode: bool) -> arguments.Answer:
     """Read, and change nothing."""
     layout = Layout(params["root"])
     layout.require()
-    return False, release_facts.of(layout, params["events"]), {}
+    return arguments.Answer(False, release_facts.of(layout, params["events"]))
 
 
 def main() -> None:

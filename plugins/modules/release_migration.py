@@ -91,7 +91,6 @@ migrated:
   type: dict
 """
 
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -100,10 +99,11 @@ from ansible_collections.mobius.ops.plugins.module_utils._core.errors import Inp
 from ansible_collections.mobius.ops.plugins.module_utils._deploy import migration
 from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
+from ansible_collections.mobius.ops.plugins.module_utils._target.record_types import Migrated
 from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
 
 
-def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Migrate, or undo it."""
     store = ReleaseStore(Layout(params["root"]))
     store.layout.require()
@@ -113,15 +113,17 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
         raise InputError("mobius_migration_timeout", "seconds above 0", f"{params['timeout']:g}", "Correct it")
     service, others = service_registry.load_deployed(store.layout, params["service"]), params["others"]
     if params["state"] == "down":
-        changed = release_id != store.live() and migration.must_undo(store.get(release_id) or {})
+        record = store.get(release_id)
+        changed = release_id != store.live() and record is not None and migration.must_undo(record)
         if changed and not check_mode:
             migration.down(store, service, release_id)
     else:
         changed = migration.share(store, release_id, others, check_mode)
     if params["state"] == "up" and params["command"]:
-        plan = {"up": params["command"], "down": params["down_command"], "timeout": params["timeout"]}
+        plan: Migrated = {"up": params["command"], "down": params["down_command"], "timeout": params["timeout"]}
         changed = migration.up(store, service, release_id, plan, others, check_mode) or changed
-    return changed, {"migrated": (store.get(release_id) or {}).get("migrated")}, {}
+    record = store.get(release_id)
+    return arguments.Answer(changed, {"migrated": record.get("migrated") if record else None})
 
 
 def main() -> None:

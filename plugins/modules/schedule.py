@@ -122,7 +122,6 @@ message:
   type: str
 """
 
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -135,7 +134,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._target import records
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout, check_name
 
 
-def request_of(params: dict[str, t.Any]) -> install.Request:
+def request_of(params: arguments.Params) -> install.Request:
     """What the options ask for. :raises InputError: when one has a wrong value."""
     if params["sample_interval"] < 0 or params["keep_days"] < 1:
         raise InputError(
@@ -165,7 +164,7 @@ def shown(schedule: Schedule | None) -> str:
     return "".join(f"{name}  {job.calendar}\n" for name, job in schedule.jobs.items()) if schedule else ""
 
 
-def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, str]]:
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Bring about the schedule."""
     layout = Layout(params["root"])
     request = request_of(params)
@@ -180,7 +179,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     rows = overview.rows(layout, records.Findings())
     message = overview.sentence(rows) if not check_mode else f"{len(timers)} timers would be in place."
     warnings = sender.missing() if "escalate" in request.calendars and params["state"] == "present" else []
-    return (
+    return arguments.Answer(
         changed,
         {"jobs": overview.facts(rows), "timers": timers, "message": message, "warnings": warnings},
         {"before": shown(before), "after": shown(after)},
@@ -189,7 +188,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
 
 def main() -> None:
     """Run as an Ansible module."""
-    empty: dict[str, t.Any] = {"type": "dict", "default": {}}
+    empty: dict[str, object] = {"type": "dict", "default": {}}
     arguments.execute(
         AnsibleModule(
             argument_spec={

@@ -343,7 +343,6 @@ left:
 import contextlib
 import os
 import time
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -355,6 +354,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import jun
 from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import made_files as smoke_files
 from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import run as smoke_run
 from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke import suite as smoke_suite
+from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke.smoke_types import SmokeReport
 from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
 from ansible_collections.mobius.ops.plugins.module_utils._service import write_attempts as service_write_attempts
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
@@ -401,7 +401,7 @@ STEP = {
 }
 
 
-def settings_of(params: dict[str, t.Any], check_mode: bool, secrets: list[str]) -> smoke_suite.Settings:
+def settings_of(params: arguments.Params, check_mode: bool, secrets: list[str]) -> smoke_suite.Settings:
     """What the steps share."""
     release = params["release"] or ""
     current = Layout(params["root"]).current if params["root"] else ""
@@ -422,7 +422,7 @@ def settings_of(params: dict[str, t.Any], check_mode: bool, secrets: list[str]) 
     )
 
 
-def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Run the suite, remove what it made, write the report; then fail when it did not pass."""
     began, clock = time.time(), time.monotonic()
     env_file = Layout(params["root"]).env_file if params["root"] else os.devnull
@@ -437,7 +437,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     since = began if params["began"] is None else params["began"]
     removed, left = ([], {}) if check_mode else smoke_files.remove([*params["remove"], *made], params["root"], params["folders"], since)
     counts = smoke_run.counts(tests)
-    report = {
+    report: SmokeReport = {
         "passed": not counts["failed"] and (counts["passed"] > 0 or not steps),
         "counts": counts,
         "tests": tests,
@@ -458,10 +458,10 @@ def run(params: dict[str, t.Any], check_mode: bool) -> tuple[bool, dict[str, t.A
     error = refusal(report)
     if error:
         raise error
-    return bool(left), report, {}
+    return arguments.Answer(bool(left), report)
 
 
-def write_attempts(params: dict[str, t.Any]) -> list[dict[str, t.Any]]:
+def write_attempts(params: arguments.Params) -> list[service_write_attempts.Finding]:
     """Where the service tried to write elsewhere; nothing of one that was not set up."""
     with contextlib.suppress(OpsError):
         if params["root"] and params["service"]:
@@ -469,7 +469,7 @@ def write_attempts(params: dict[str, t.Any]) -> list[dict[str, t.Any]]:
     return []
 
 
-def refusal(report: dict[str, t.Any]) -> ServiceError | None:
+def refusal(report: SmokeReport) -> ServiceError | None:
     """The one message of a run that did not pass."""
     if report["passed"]:
         return None

@@ -221,7 +221,6 @@ message:
 """
 
 import datetime
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -233,12 +232,11 @@ from ansible_collections.mobius.ops.plugins.module_utils._core.errors import Inp
 from ansible_collections.mobius.ops.plugins.module_utils._target import progress
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout, check_name
 
-Facts = dict[str, t.Any]
 #: Files that are named in a result.
 SHOWN = 100
 
 
-def request_of(params: Facts, layout: Layout) -> plan.Request:
+def request_of(params: arguments.Params, layout: Layout) -> plan.Request:
     """What the options ask for. :raises InputError: when one has a wrong value."""
     if params["state"] == "restored" and not params["paths"]:
         raise InputError("state restored", "paths to say which files are meant", "none", "Name files, a pattern, or a run")
@@ -263,7 +261,7 @@ def request_of(params: Facts, layout: Layout) -> plan.Request:
     return request
 
 
-def run(params: Facts, check_mode: bool) -> tuple[bool, Facts, Facts]:
+def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
     """Look, and do what is asked for."""
     layout, meter, state = Layout(params["root"]), progress.meter(params), params["state"]
     layout.require()
@@ -287,7 +285,7 @@ def run(params: Facts, check_mode: bool) -> tuple[bool, Facts, Facts]:
         )
     lines = {"before": "".join(f"{one.shown}\n" for one in done.files), "after": ""}
     diff = {"before": lines["after"], "after": lines["before"]} if state == "restored" else lines
-    return state != "planned" and bool(done.files or done.purged or done.mended), result, diff
+    return arguments.Answer(state != "planned" and bool(done.files or done.purged or done.mended), result, diff)
 
 
 #: Why a file stays in quarantine that was to go back.
@@ -301,7 +299,7 @@ WHY = {
 }
 
 
-def facts(done: cleanup.Done, request: plan.Request, state: str, dry: bool) -> Facts:
+def facts(done: cleanup.Done, request: plan.Request, state: str, dry: bool) -> dict[str, object]:
     """The result."""
     age = datetime.timedelta(days=request.expiry_days)
     return {
@@ -322,7 +320,7 @@ def facts(done: cleanup.Done, request: plan.Request, state: str, dry: bool) -> F
     }
 
 
-def described(one: journal.Run, age: datetime.timedelta) -> Facts:
+def described(one: journal.Run, age: datetime.timedelta) -> dict[str, object]:
     """A run that has files in quarantine."""
     return {
         "run": one.run,

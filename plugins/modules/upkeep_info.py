@@ -124,7 +124,6 @@ findings:
   elements: str
 """
 
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -136,7 +135,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._target import records
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 
 
-def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, _check_mode: bool) -> arguments.Answer:
     """Look, and change nothing."""
     layout = Layout(params["root"])
     layout.require()
@@ -152,7 +151,7 @@ def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.
         "findings": findings.told,
         **found,
     }
-    return False, dotenv.Redactor(layout.env_file).value(result), {}
+    return arguments.Answer(False, dotenv.Redactor(layout.env_file).value(result))
 
 
 def main() -> None:

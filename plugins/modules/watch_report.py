@@ -68,7 +68,6 @@ summary:
   type: str
 """
 
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -77,13 +76,13 @@ from ansible_collections.mobius.ops.plugins.module_utils._target.layout import L
 from ansible_collections.mobius.ops.plugins.module_utils._watch import report as watch_report
 
 
-def run(params: dict[str, t.Any], _check_mode: bool) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+def run(params: arguments.Params, _check_mode: bool) -> arguments.Answer:
     """Gather the facts, and change nothing; the action plugin makes the page of them."""
     layout = Layout(params["root"])
     layout.require()
     facts = watch_report.gather(layout, params["watch_id"])
     report = f"watch-{facts['watch']['env']}-{facts['watch']['id']}.html"
-    return False, {"report": layout.path("reports", report), "facts": facts}, {}
+    return arguments.Answer(False, {"report": layout.path("reports", report), "facts": facts})
 
 
 def main() -> None:

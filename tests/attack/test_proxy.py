@@ -95,7 +95,7 @@ def test_what_was_planted_in_the_folder_of_an_earlier_version(served, attacker, 
 #: In the socket's place: ``answer(path, how)``. It answers every connection, until it is ended.
 ANSWER = """
 import os, random, socket, sys, time
-path, how = sys.argv[1:]
+path, how, port = sys.argv[1:]
 os.chdir(os.path.dirname(path))
 name = os.path.basename(path)
 for old in (name, ".new"):
@@ -121,7 +121,11 @@ while True:
         elif how == "silent":
             time.sleep(30)
         elif how == "lines":
-            client.sendall(b"0x1: be=port_1 age=1s\\n" * 1000000)
+            client.sendall(f"0x1: be=port_{port} age=1s\\n".encode() * 1000000)
+        elif how == "pairs":
+            client.sendall(b"".join(b"0x1 k%d v\\n" % number for number in range(2000000)))
+        elif how == "words":
+            client.sendall(f"0x1: be=port_{port} ".encode() + b"x " * 15000000)
         elif how == "worker":
             client.sendall(b"Pid: 1\\n")
         else:
@@ -143,13 +147,13 @@ def served(target):
 
 
 @pytest.mark.parametrize(
-    "how", ["garbage", "flood", pytest.param("lines", marks=pytest.mark.full), pytest.param("silent", marks=pytest.mark.full)]
+    "how", ["garbage", "flood", *(pytest.param(how, marks=pytest.mark.full) for how in ("lines", "pairs", "words", "silent"))]
 )
 def test_what_the_socket_answers(served, attacker, how):
     """Each operation ends with a result or a sentence, in bounded memory; afterwards setup puts all right."""
     host = served
     path = socket_of(host)
-    program = attacker.python(ANSWER, path, how, stdout=subprocess.PIPE)
+    program = attacker.python(ANSWER, path, how, host.definition["port"], stdout=subprocess.PIPE)
     assert program.stdout.readline() == "ready\n"
     for operation in (
         lambda: host.module("node_service_info", checks=host.checks),
@@ -206,7 +210,7 @@ def test_a_socket_of_another_user_is_not_asked(served, open_folder):
     place.mkdir()
     place.chmod(0o777)
     account = {"user": stranger.pw_uid, "group": stranger.pw_gid, "extra_groups": []}
-    command = ["/usr/bin/python3", "-c", ANSWER, place / "socket", "worker"]
+    command = ["/usr/bin/python3", "-c", ANSWER, place / "socket", "worker", "0"]
     with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, **account) as program:
         try:
             assert program.stdout.readline() == "ready\n"

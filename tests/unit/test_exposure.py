@@ -51,7 +51,7 @@ def text_of(unit):
             **SPEC,
             "app": "/opt/mobius/app",
             "console_log": "/opt/mobius/.drill-x/log",
-            "writable": scratch.root,
+            "writable": [scratch.root],
             "memory_max": None,
             "instead": {"/opt/mobius/shared": scratch.shared, "/tmp": scratch.path("tmp")},
         }

@@ -29,7 +29,7 @@ def tree(tmp_path):
 
 def breaches(root: Path) -> list[str]:
     """What every rule finds."""
-    return [*house.action_group(root), *house.role_specs(root), *house.parsers(root), *house.sizes(root)]
+    return [breach for rule in house.RULES for breach in rule(root)]
 
 
 def test_this_collection_keeps_the_rules():
@@ -62,6 +62,15 @@ def test_a_long_function_is_found_and_its_docstring_and_comments_do_not_count(tr
     assert breaches(tree) == []
     path.write_text(about + "    a = 1\n" * 40)
     assert breaches(tree) == ["plugins/module_utils/_core/util.py:1: one has 41 lines of code, 40 at most; name a part of it"]
+
+
+def test_too_many_untyped_dictionaries_are_found(tree):
+    path = tree / "plugins/module_utils/_core/util.py"
+    path.write_text("a: dict[str, t.Any]\n" * house.UNTYPED)
+    assert breaches(tree) == []
+    path.write_text("a: dict[str, t.Any]\n" * house.UNTYPED + "Facts = t.Dict[str, Any]\n")
+    (breach,) = breaches(tree)
+    assert breach.startswith(f"plugins/module_utils/_core/util.py:{house.UNTYPED + 1}: dict[str, t.Any] in {house.UNTYPED + 1} lines")
 
 
 @pytest.mark.parametrize(

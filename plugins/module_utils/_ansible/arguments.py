@@ -13,6 +13,22 @@ from .._core import redaction, wording
 from .._core.errors import InputError, OpsError
 from . import background
 
+#: The options of a module, as its argument spec has validated them.
+Params = t.Mapping[str, t.Any]
+#: An argument spec, or a part of one: option -> what Ansible's validator takes.
+Spec = t.Mapping[str, t.Mapping[str, object]]
+
+
+class Answer(t.NamedTuple):
+    """What the run of a module returns."""
+
+    changed: bool
+    #: What its documentation has under RETURN, and ``warnings``, sentences that Ansible shows.
+    result: t.Mapping[str, object]
+    #: ``before`` and ``after``, which ``--diff`` shows; empty where there is nothing to show.
+    diff: t.Mapping[str, object] = {}
+
+
 ROOT = {"type": "path", "required": True}
 ENV = {"type": "str", "required": True}
 FLEET = {"type": "str", "default": ""}
@@ -58,7 +74,7 @@ CHECKS = {
 
 
 #: The options of ``backup``, ``backup_prune`` and ``backup_info`` beside root, environment and progress.
-BACKUP: dict[str, t.Any] = {
+BACKUP: Spec = {
     "components": COMPONENTS,
     "dest": {"type": "path"},
     "level": {"type": "int", "default": 5},
@@ -70,13 +86,13 @@ BACKUP: dict[str, t.Any] = {
     "purpose": {"type": "str", "choices": ["ordinary", "deploy"], "default": "ordinary"},
     "why": {"type": "str", "default": ""},
 }
-PRUNE: dict[str, t.Any] = {
+PRUNE: Spec = {
     "dest": {"type": "path"},
     **{f"keep_{rule}": {"type": "int", "default": 0} for rule in ("last", "daily", "weekly", "monthly")},
     "verify": {"type": "str", "choices": ["all", "newest"], "default": "all"},
     **SIGNATURES,
 }
-VERIFY: dict[str, t.Any] = {
+VERIFY: Spec = {
     "dest": {"type": "path"},
     "verify": {"type": "str", "choices": ["none", "checksum", "deep"], "default": "none"},
     "components": {"type": "list", "elements": "str"},
@@ -86,7 +102,7 @@ VERIFY: dict[str, t.Any] = {
     **SIGNATURES,
 }
 #: The options that define a watch.
-WATCH: dict[str, t.Any] = {
+WATCH: Spec = {
     "env": {"type": "str"},
     "service": {"type": "str", "default": "mobius"},
     "duration": {"type": "float", "default": 3600},
@@ -114,7 +130,7 @@ WATCH: dict[str, t.Any] = {
 }
 
 
-def checked(option: str, spec: dict[str, t.Any], given: dict[str, t.Any]) -> dict[str, t.Any]:
+def checked(option: str, spec: Spec, given: Params) -> Params:
     """The values of an option that is a dictionary with another module's options, with their defaults and in their types.
 
     :raises InputError: when one of them is unknown or does not fit.
@@ -125,10 +141,10 @@ def checked(option: str, spec: dict[str, t.Any], given: dict[str, t.Any]) -> dic
     return found.validated_parameters
 
 
-def execute(module: AnsibleModule, run: t.Callable[[dict[str, t.Any], bool], tuple[bool, dict[str, t.Any], dict]]) -> None:
+def execute(module: AnsibleModule, run: t.Callable[[Params, bool], Answer]) -> None:
     """Call ``run(params, check_mode)`` and leave the module with what it returns.
 
-    ``run`` returns ``(changed, result, {"before": …, "after": …})``. An :class:`OpsError` becomes the module's failure message as it is,
+    An :class:`OpsError` becomes the module's failure message as it is,
     and what to do its ``remedy``; one of a wrong request has ``refused``. An operating system error names its file. ``warnings`` in a
     result are sentences that Ansible shows. What came from outside is cleaned here, in one place for all modules, and passwords in
     addresses are hidden from the arguments that Ansible shows with -vvv. With ``progress_file`` the work is done in the background.
@@ -146,12 +162,12 @@ def execute(module: AnsibleModule, run: t.Callable[[dict[str, t.Any], bool], tup
         module.exit_json(changed=changed, diff=wording.cleaned(diff), **wording.cleaned(_warned(module, result)))
 
 
-def _remedy(error: OpsError) -> dict[str, t.Any]:
+def _remedy(error: OpsError) -> dict[str, object]:
     """What to do, and whether the request itself was wrong: nobody needs to be called for that."""
     return {**({"remedy": error.todo} if error.todo else {}), **({"refused": True} if isinstance(error, InputError) else {})}
 
 
-def _warned(module: AnsibleModule, result: dict[str, t.Any]) -> dict[str, t.Any]:
+def _warned(module: AnsibleModule, result: t.Mapping[str, t.Any]) -> dict[str, object]:
     """The result without its ``warnings``, which Ansible was told."""
     for text in result.get("warnings", []):
         module.warn(wording.clean(text))

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from .._core import causes, documents, processes, wording
 from .._core.errors import ServiceError, StateError
 from .._target import progress
+from .._target.record_types import Phase
 
 #: Seconds that the call that begins the work waits for its end.
 PATIENCE = 5.0
@@ -110,10 +111,10 @@ class Job:
             time.sleep(min(LOOK, patience))
         return self._ended(None)
 
-    def phases(self) -> list[dict[str, t.Any]]:
+    def phases(self) -> list[Phase]:
         """The phases by the record, the last one goes on; at least one."""
-        found = (progress.read(self.path) or {}).get("phases")
-        return found or [{"number": 0}]
+        found = progress.read(self.path)
+        return found["phases"] if found and found["phases"] else [{"number": 0}]
 
     def remove(self) -> None:
         """Leave no trace."""
@@ -144,9 +145,10 @@ def sweep(folder: str) -> None:
         match = _NAME.fullmatch(name)
         if match:
             path = os.path.join(folder, name)
-            record = progress.read(path[:-4] if match.group(1) else path) or {}
+            record = progress.read(path[:-4] if match.group(1) else path)
+            pid, ticks = (record["pid"], record["ticks"]) if record else (None, None)
             with contextlib.suppress(FileNotFoundError):
-                if time.time() - os.stat(path).st_mtime > FORGOTTEN and not processes.is_alive(record.get("pid"), record.get("ticks")):
+                if time.time() - os.stat(path).st_mtime > FORGOTTEN and not processes.is_alive(pid, ticks):
                     os.unlink(path)
 
 
@@ -203,7 +205,7 @@ def _look(module: t.Any, job: Job, patience: float) -> t.NoReturn:
     except StateError as error:
         module.fail_json(msg=str(error), background={"ended": True, "phases": job.phases()})
         raise  # it has left by now
-    about: dict[str, t.Any] = {"record": job.path, "phases": job.phases()}
+    about: dict[str, object] = {"record": job.path, "phases": job.phases()}
     if ended is None:
         module.exit_json(changed=False, background=about)
         raise SystemExit(0)

@@ -14,6 +14,7 @@ from .._target.layout import Layout, check_name, expand_components
 from .._target.progress import Meter
 from . import catalog, create, purposes, retention, signature
 from .archive import paths as archive_paths
+from .backup_types import Listing, Made
 
 Options = t.Mapping[str, t.Any]
 Told = t.TypeVar("Told")
@@ -43,7 +44,7 @@ def backup_request(options: Options, layout: Layout) -> create.Request:
     )
 
 
-def back_up(layout: Layout, request: create.Request, meter: Meter) -> dict[str, t.Any]:
+def back_up(layout: Layout, request: create.Request, meter: Meter) -> Made:
     """Make a backup. :raises OpsError: when it cannot be made as it was asked for."""
     with restore_journal.locked(layout):
         restore_journal.refuse_interrupted(layout)
@@ -88,7 +89,7 @@ def sentence(planned: retention.Plan, check_mode: bool = False) -> str:
     return text + (f", {len(planned.held)} held" if planned.held else "")
 
 
-def look(options: Options, meter: Meter) -> dict[str, t.Any]:
+def look(options: Options, meter: Meter) -> Listing:
     """What ``backup_info`` returns: the archives, and whether they are well. :raises InputError: when an option has a wrong value."""
     limit = options["limit"]
     if limit is not None and limit < 1:
@@ -105,5 +106,5 @@ def look(options: Options, meter: Meter) -> dict[str, t.Any]:
         components = expand_components(options["components"]) if options["components"] else []
         backups = catalog.telling_of(backups, components, past if options["skip_safety"] else None)
     described = catalog.describe(list(itertools.islice(backups, limit)), options["verify"], policy, meter, past)
-    judged = {} if options["verify"] == "none" else catalog.verdict(described, options["max_age"])
-    return {"backups": described, "findings": findings.told, **judged}
+    found: Listing = {"backups": described, "findings": findings.told}
+    return found if options["verify"] == "none" else {**found, **catalog.verdict(described, options["max_age"])}

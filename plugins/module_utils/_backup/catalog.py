@@ -16,6 +16,7 @@ from .._target import progress
 from .._target.layout import Layout
 from . import ordering, purposes, shrinkage, signature
 from .archive.reader import Archive
+from .backup_types import BackupFacts, NamedBackup, Verdict
 
 #: What the names of the files beside an archive end with; they get their names before it, and lose them after it.
 BESIDE = (signature.SUFFIX, checksums.SUFFIX)
@@ -118,7 +119,7 @@ def describe(
     policy: signature.Policy | None = None,
     meter: progress.Meter | None = None,
     past: purposes.Past | None = None,
-) -> list[dict[str, t.Any]]:
+) -> list[BackupFacts]:
     """Facts and status of each backup, several at once.
 
     :param policy: whose signature an archive must have to be verified; nobody's by default.
@@ -127,7 +128,7 @@ def describe(
     meter = meter or progress.Meter()
     meter.phase("verify", sum(map(_size, backups)), len(backups))
 
-    def work(backup: Backup) -> dict[str, t.Any]:
+    def work(backup: Backup) -> BackupFacts:
         share = progress.Share(meter, _size(backup))
         facts = _describe(backup, verify, policy, share, past)
         share.end()
@@ -145,9 +146,9 @@ def _size(backup: Backup) -> int:
 
 def _describe(
     backup: Backup, verify: str, policy: signature.Policy | None, meter: progress.Meter, past: purposes.Past | None
-) -> dict[str, t.Any]:
+) -> BackupFacts:
     manifest = None
-    facts: dict[str, t.Any] = {
+    facts: NamedBackup = {
         "archive": backup.archive,
         "env": backup.env,
         "created": backup.created,
@@ -162,12 +163,8 @@ def _describe(
         facts["size"] = os.stat(backup.archive).st_size
         with Archive(backup.archive, hashing=verify != "none", meter=meter if verify == "checksum" else None) as archive:
             manifest = archive.manifest
-            facts.update(
-                components=manifest["components"],
-                release=manifest.get("release"),
-                problems=manifest.get("problems", 0),
-                shrunk=manifest.get("shrunk", {}),
-            )
+            facts["components"], facts["release"] = manifest["components"], manifest.get("release")
+            facts["problems"], facts["shrunk"] = manifest.get("problems", 0), manifest.get("shrunk", {})
             _require_env(backup, manifest["env"])
             status, reason = _status(archive, verify, policy, meter)
     except StateError:
@@ -248,7 +245,7 @@ def check_sidecar(archive: Archive, allow_missing: bool, policy: signature.Polic
     return digest, "verified" if said and signed else "unverified"
 
 
-def verdict(described: t.Sequence[dict[str, t.Any]], max_age: float = 0) -> dict[str, t.Any]:
+def verdict(described: t.Sequence[BackupFacts], max_age: float = 0) -> Verdict:
     """Whether backups that were read are such that one could go back to them: ``well``, and the ``message``.
 
     The age is that of the component whose newest verified archive is the oldest: a backup of the logs alone does not
@@ -286,9 +283,9 @@ def verdict(described: t.Sequence[dict[str, t.Any]], max_age: float = 0) -> dict
     return {"well": not corrupt and not old and not lost, "message": " ".join(said), "newest_verified": sound[0]["archive"], "age": age}
 
 
-def _shrunk(sound: list[dict[str, t.Any]]) -> list[str]:
+def _shrunk(sound: list[BackupFacts]) -> list[str]:
     """The components that shrank before the newest archive of them was made, each in a sentence."""
-    last: dict[str, dict[str, t.Any]] = {}
+    last: dict[str, BackupFacts] = {}
     for facts in sound:
         for component in (*facts["components"], *facts["shrunk"]):
             last.setdefault(component, facts)
@@ -300,9 +297,9 @@ def _shrunk(sound: list[dict[str, t.Any]]) -> list[str]:
     ]
 
 
-def _newest(sound: list[dict[str, t.Any]], max_age: float) -> tuple[str, float, bool]:
+def _newest(sound: list[BackupFacts], max_age: float) -> tuple[str, float, bool]:
     """Of archives that count, newest first: which is the newest, in words; the age that is judged; and whether that is too old."""
-    newest: dict[str, dict[str, t.Any]] = {}
+    newest: dict[str, BackupFacts] = {}
     for facts in sound:
         for component in facts["components"]:
             newest.setdefault(component, facts)
@@ -317,5 +314,5 @@ def _newest(sound: list[dict[str, t.Any]], max_age: float) -> tuple[str, float, 
     return told + (f", and {max_age:g} h are allowed. Make one: mobius.ops.backup." if old else "."), age, old
 
 
-def _age(facts: dict[str, t.Any], now: datetime.datetime) -> float:
+def _age(facts: BackupFacts, now: datetime.datetime) -> float:
     return max(0.0, (now - clock.parse(facts["created"])).total_seconds())

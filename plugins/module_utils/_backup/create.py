@@ -20,9 +20,11 @@ from . import catalog, drafts, external_state, ordering, purposes, shrinkage, si
 from .archive import database_copies, deflate
 from .archive import listing as archive_listing
 from .archive import plan as archive_plan
+from .archive.manifest import Head, Manifest
 from .archive.previous import Previous
 from .archive.reader import Archive
 from .archive.writer import Writer
+from .backup_types import Contents, Made, Shrunk
 
 #: So many archives are looked at for one to copy unchanged members from.
 _LOOK_BACK = 10
@@ -88,7 +90,7 @@ def live_release(layout: Layout) -> str | None:
         return None
 
 
-def create(layout: Layout, request: Request, meter: Meter | None = None) -> dict[str, t.Any]:
+def create(layout: Layout, request: Request, meter: Meter | None = None) -> Made:
     """Make a verified backup and enter it into the history.
 
     :raises IntegrityError: when some file could not be taken as one piece (the archive is kept aside then), or what
@@ -105,12 +107,19 @@ def create(layout: Layout, request: Request, meter: Meter | None = None) -> dict
         "backup",
         request.why,
         env=request.env,
-        **{key: result[key] for key in ("archive", "sha256", "size", "elapsed", "components", "release", "reused", "purpose")},
+        archive=result["archive"],
+        sha256=result["sha256"],
+        size=result["size"],
+        elapsed=result["elapsed"],
+        components=result["components"],
+        release=result["release"],
+        reused=result["reused"],
+        purpose=result["purpose"],
     )
     return result
 
 
-def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[str, str]]) -> dict[str, t.Any]:
+def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[str, str]]) -> Made:
     meter.phase("look")
     found = plan(layout, request)
     lacks = external_state.lacks_state(layout, request.components, (source.component for source in found.sources if source.type != "dir"))
@@ -128,7 +137,8 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
     ):
         lost = shrunk(request, found, archives, previous.manifests)
         facts = _facts(layout, request, draft, previous, lost)
-        facts.update({"no_state": True} if lacks else {})
+        if lacks:
+            facts["no_state"] = True
         found, writer, digest = _Making(layout, request, draft, previous, databases, meter).write(found, facts, problems)
         if writer.incomplete:
             draft.keep_aside()
@@ -148,10 +158,10 @@ def _create(layout: Layout, request: Request, meter: Meter, problems: list[dict[
     }
 
 
-def _facts(layout: Layout, request: Request, draft: drafts.Draft, previous: Previous, lost: list[dict[str, t.Any]]) -> dict[str, t.Any]:
+def _facts(layout: Layout, request: Request, draft: drafts.Draft, previous: Previous, lost: list[Shrunk]) -> Head:
     """What the manifest says of the whole."""
     created = clock.iso(clock.from_stamp(draft.stamp))
-    facts = {
+    facts: Head = {
         "name": draft.name,
         "env": request.env,
         "created": created,
@@ -162,10 +172,12 @@ def _facts(layout: Layout, request: Request, draft: drafts.Draft, previous: Prev
         "why": request.why,
     }
     shrunken = {one["component"]: os.path.basename(one["before"]) for one in lost}
-    return {**facts, "shrunk": shrunken} if shrunken else facts
+    if shrunken:
+        facts["shrunk"] = shrunken
+    return facts
 
 
-def _told(request: Request, draft: drafts.Draft, found: archive_plan.Plan, writer: Writer) -> dict[str, t.Any]:
+def _told(request: Request, draft: drafts.Draft, found: archive_plan.Plan, writer: Writer) -> Contents:
     """What the result says of the archive and what is in it."""
     return {
         "archive": draft.final,
@@ -192,9 +204,7 @@ class _Making:
     databases: database_copies.PerOwner
     meter: Meter
 
-    def write(
-        self, found: archive_plan.Plan, facts: dict[str, t.Any], problems: list[dict[str, str]]
-    ) -> tuple[archive_plan.Plan, Writer, str]:
+    def write(self, found: archive_plan.Plan, facts: Head, problems: list[dict[str, str]]) -> tuple[archive_plan.Plan, Writer, str]:
         """Write an archive, again when a member that was copied into it proves damaged, which is rare.
 
         :param facts: what the manifest says of the whole.
@@ -222,7 +232,7 @@ class _Making:
             found = plan(self.layout, self.request)  # files may have changed meanwhile
 
 
-def _warnings(request: Request, lost: list[dict[str, t.Any]], archives: list[catalog.Backup], previous: Previous) -> t.Iterator[str]:
+def _warnings(request: Request, lost: list[Shrunk], archives: list[catalog.Backup], previous: Previous) -> t.Iterator[str]:
     """What its owner should know of earlier archives."""
     for one in lost:
         yield shrinkage.sentence(one) + "."
@@ -234,8 +244,8 @@ def _warnings(request: Request, lost: list[dict[str, t.Any]], archives: list[cat
 
 
 def shrunk(
-    request: Request, found: archive_plan.Plan, archives: list[catalog.Backup], manifests: t.Mapping[str, dict[str, t.Any]] | None = None
-) -> list[dict[str, t.Any]]:
+    request: Request, found: archive_plan.Plan, archives: list[catalog.Backup], manifests: t.Mapping[str, Manifest] | None = None
+) -> list[Shrunk]:
     """The components that hold much less than the last archives did. What a restore replaces may be little, which can be why.
 
     :param manifests: those of archives that are open: they are not read again.

@@ -29,10 +29,23 @@ MEMBER = f"{COMPONENT}/{FILE}"
 #: Components in which a service has state, and not only settings and logs.
 STATE = ("database", "uploads", "generated")
 SETTING = "mobius_external_state"
-_DEFAULTS: dict[str, t.Any] = {"dump": [], "restore": [], "drill": [], "timeout": 600.0, "max_mb": 10_000}
+_DEFAULTS: t.Mapping[str, t.Any] = {"dump": [], "restore": [], "drill": [], "timeout": 600.0, "max_mb": 10_000}
+Command = t.Literal["dump", "restore", "drill"]
 
 
-def normalize(given: dict[str, t.Any] | None, service: str, stateless: bool) -> dict[str, t.Any]:
+class ExternalState(t.TypedDict, total=False):
+    """The commands for state that is kept elsewhere; empty on a host that was set up without them. ``timeout`` in seconds."""
+
+    dump: list[str]
+    restore: list[str]
+    drill: list[str]
+    timeout: float
+    max_mb: int
+    service: str
+    stateless: bool
+
+
+def normalize(given: t.Mapping[str, t.Any] | None, service: str, stateless: bool) -> ExternalState:
     """The setting in full form, with the name of the service whose user runs the commands. :raises InputError: when it is wrong."""
     found = {**_DEFAULTS, **(given or {})}
     unknown = sorted(set(found) - set(_DEFAULTS))
@@ -56,7 +69,15 @@ def normalize(given: dict[str, t.Any] | None, service: str, stateless: bool) -> 
         raise InputError(SETTING, "timeout and max_mb as numbers", str(error), "Correct it") from error
     if found["timeout"] <= 0 or found["max_mb"] <= 0:
         raise InputError(SETTING, "timeout and max_mb above 0", f"{found['timeout']:g} and {found['max_mb']}", "Correct it")
-    return {**found, "service": service, "stateless": stateless}
+    return {
+        "dump": found["dump"],
+        "restore": found["restore"],
+        "drill": found["drill"],
+        "timeout": found["timeout"],
+        "max_mb": found["max_mb"],
+        "service": service,
+        "stateless": stateless,
+    }
 
 
 def kept(layout: Layout) -> str:
@@ -64,9 +85,10 @@ def kept(layout: Layout) -> str:
     return layout.path("state", "external.json")
 
 
-def load(layout: Layout) -> dict[str, t.Any]:
+def load(layout: Layout) -> ExternalState:
     """What the host was set up with; no commands on one of before."""
-    return records.read(kept(layout), records.EXTERNAL) or {}
+    found: ExternalState | None = records.read(kept(layout), records.EXTERNAL)
+    return found or {}
 
 
 def lacks_state(layout: Layout, components: list[str], files: t.Iterable[str]) -> bool:
@@ -119,7 +141,7 @@ def dump(layout: Layout) -> None:
             os.close(descriptor)
 
 
-def restore(layout: Layout, command: str = "restore", place: str = "", environment: dict[str, t.Any] | None = None) -> bool:
+def restore(layout: Layout, command: Command = "restore", place: str = "", environment: t.Mapping[str, object] | None = None) -> bool:
     """Give the dump in the component to the command that restores it, then remove it; whether there is one.
 
     :param command: ``restore``, or ``drill``.
@@ -155,7 +177,7 @@ def _too_large(limit: int) -> StateError:
     )
 
 
-def _run(layout: Layout, name: str, streams: dict[str, int], environment: dict[str, t.Any] | None = None, limit: int = 0) -> None:
+def _run(layout: Layout, name: Command, streams: dict[str, int], environment: t.Mapping[str, object] | None = None, limit: int = 0) -> None:
     """Run a command to its end, in the live release's folder; all that it started is ended with it.
 
     :param limit: bytes that a file of it may have; any when 0.

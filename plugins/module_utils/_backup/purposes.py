@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import functools
 import os
-import typing as t
 
 from .._core import checksums
 from .._target import history, records
 from .._target.layout import Layout
 from .._target.releases import ReleaseStore
+from .archive.manifest import Manifest
 
 ORDINARY, DEPLOY, SAFETY = "ordinary", "deploy", "safety"
 #: Neither the manifest nor this host's history says it.
@@ -59,7 +59,7 @@ class Past:
         return found
 
 
-def of(archive: str, named_safety: bool, manifest: dict[str, t.Any] | None, past: Past | None) -> tuple[str, str]:
+def of(archive: str, named_safety: bool, manifest: Manifest | None, past: Past | None) -> tuple[str, str]:
     """Purpose of an archive and the reason that was given for it.
 
     :param named_safety: whether its name says that it is a safety backup.

@@ -23,6 +23,7 @@ from .._target.layout import Layout
 from .._target.releases import ReleaseStore
 from . import catalog, purposes, signature
 from .archive.reader import Archive
+from .backup_types import BackupFacts
 
 #: A period's name -> how the one that a moment lies in is called. Weeks are those of ISO 8601.
 _PERIODS: dict[str, t.Callable[[datetime.datetime], str]] = {
@@ -71,15 +72,36 @@ class Request:
     policy: signature.Policy | None = None
 
 
+class Brief(t.TypedDict):
+    """An archive in the result; ``size`` in bytes."""
+
+    archive: str
+    created: str
+    size: int | None
+
+
+class Kept(Brief):
+    """An archive that stays, and the rules that keep it."""
+
+    reasons: list[str]
+
+
+class Unsound(Brief):
+    """An archive that is not verified, and why."""
+
+    status: str
+    reason: str
+
+
 @dataclasses.dataclass
 class Plan:
     """What stays and why, and what goes."""
 
-    kept: list[dict[str, t.Any]]
+    kept: list[Kept]
     #: Some of those that stay: they are dated in the future.
     future: list[str]
-    removed: list[dict[str, t.Any]]
-    unsound: list[dict[str, t.Any]]
+    removed: list[Brief]
+    unsound: list[Unsound]
     #: Files that belong to no archive any more.
     swept: list[str]
     #: Files that would go and cannot, because of an attribute: the path, the reason, and the command that releases it.
@@ -209,7 +231,7 @@ def alone(folder: str) -> t.Iterator[None]:
         os.close(descriptor)
 
 
-def _examined(layout: Layout, request: Request, meter: progress.Meter | None) -> list[dict[str, t.Any]]:
+def _examined(layout: Layout, request: Request, meter: progress.Meter | None) -> list[BackupFacts]:
     """Facts of every archive, newest first; none is ``verified`` that was not looked at as the request asks for."""
     backups, past = catalog.find(request.dest, request.env, layout), purposes.Past(layout)
     if request.verify == "all":
@@ -227,20 +249,20 @@ def _examined(layout: Layout, request: Request, meter: progress.Meter | None) ->
     return described
 
 
-def _groups(sound: list[dict[str, t.Any]]) -> list[list[dict[str, t.Any]]]:
+def _groups(sound: list[BackupFacts]) -> list[list[BackupFacts]]:
     """Archives that count together, newest first."""
-    found: dict[tuple[t.Any, ...], list[dict[str, t.Any]]] = {}
+    found: dict[tuple[object, ...], list[BackupFacts]] = {}
     for facts in sound:
         found.setdefault(_group(facts), []).append(facts)
     return list(found.values())
 
 
-def _group(facts: dict[str, t.Any]) -> tuple[t.Any, ...]:
+def _group(facts: BackupFacts) -> tuple[object, ...]:
     """The key of the archives that count together: the same components, safety backups and those from the future apart."""
     return facts["purpose"] == purposes.SAFETY, facts["future"], *facts["components"]
 
 
-def _named(layout: Layout, sound: list[dict[str, t.Any]]) -> t.Iterator[tuple[str, str]]:
+def _named(layout: Layout, sound: list[BackupFacts]) -> t.Iterator[tuple[str, str]]:
     """Archives that records name, which stay whatever the rules say, each with the reason."""
     store = ReleaseStore(layout)
     live = store.live()
@@ -251,7 +273,7 @@ def _named(layout: Layout, sound: list[dict[str, t.Any]]) -> t.Iterator[tuple[st
                 yield facts["archive"], f"named by the {words} {record['id']}"
 
 
-def _shrunk(sound: list[dict[str, t.Any]], why: t.Container[str]) -> t.Iterator[tuple[str, str]]:
+def _shrunk(sound: list[BackupFacts], why: t.Container[str]) -> t.Iterator[tuple[str, str]]:
     """Archives from before a component shrank, as long as one that says so stays, each with the reason."""
     archives = {os.path.basename(facts["archive"]): facts["archive"] for facts in sound}
     found = {(name, component) for facts in sound if facts["archive"] in why for component, name in facts["shrunk"].items()}
@@ -260,7 +282,7 @@ def _shrunk(sound: list[dict[str, t.Any]], why: t.Container[str]) -> t.Iterator[
             yield archives[name], f"the last before {component} shrank"
 
 
-def _leftovers(request: Request, sound: list[dict[str, t.Any]]) -> list[str]:
+def _leftovers(request: Request, sound: list[BackupFacts]) -> list[str]:
     """Sidecars and signatures whose archive is gone, and archives kept aside for which there is a newer verified one."""
     found = []
     for name in sorted(os.listdir(request.dest)):
@@ -274,7 +296,7 @@ def _leftovers(request: Request, sound: list[dict[str, t.Any]]) -> list[str]:
     return found
 
 
-def _replaced(path: str, stamp: str, sound: list[dict[str, t.Any]]) -> bool:
+def _replaced(path: str, stamp: str, sound: list[BackupFacts]) -> bool:
     """Whether a newer archive holds what an archive that was kept aside was to hold; of one that cannot be read, anything."""
     wanted: set[str] = set()
     with contextlib.suppress(OpsError), Archive(path) as archive:
@@ -296,9 +318,9 @@ def _size(path: str) -> int:
     return 0
 
 
-def _stamp(facts: dict[str, t.Any]) -> str:
+def _stamp(facts: BackupFacts) -> str:
     return clock.stamp(clock.parse(facts["created"]))
 
 
-def _brief(facts: dict[str, t.Any]) -> dict[str, t.Any]:
-    return {key: facts[key] for key in ("archive", "created", "size")}
+def _brief(facts: BackupFacts) -> Brief:
+    return {"archive": facts["archive"], "created": facts["created"], "size": facts["size"]}

@@ -11,7 +11,9 @@ import typing as t
 from .._core import wording
 from .._core.errors import OpsError
 from . import purposes
+from .archive.manifest import Manifest
 from .archive.reader import Archive
+from .backup_types import Shrunk
 
 #: A component shrank when it holds less than this part of the files or of the bytes that it held.
 LEAST = 0.1
@@ -31,15 +33,13 @@ class Held(t.NamedTuple):
     size: int
 
 
-def held(archive: str, manifest: dict[str, t.Any], component: str) -> Held:
+def held(archive: str, manifest: Manifest, component: str) -> Held:
     """What a manifest says that its archive holds of a component."""
     sizes = [entry["size"] for entry in manifest["entries"] if entry["type"] != "dir" and entry["path"].startswith(component + "/")]
     return Held(archive, len(sizes), sum(sizes))
 
 
-def before(
-    archives: t.Iterable[t.Any], components: list[str], manifests: t.Mapping[str, dict[str, t.Any]] | None = None
-) -> dict[str, Held]:
+def before(archives: t.Iterable[t.Any], components: list[str], manifests: t.Mapping[str, Manifest] | None = None) -> dict[str, Held]:
     """What the last archives held of components, before they shrank; without an entry for a component that no archive holds.
 
     :param archives: backups, newest first. Safety backups do not count.
@@ -62,13 +62,13 @@ def before(
     return found
 
 
-def _manifest(path: str) -> dict[str, t.Any] | None:
+def _manifest(path: str) -> Manifest | None:
     with contextlib.suppress(OpsError, OSError), Archive(path) as archive:
         return archive.manifest
     return None
 
 
-def compare(earlier: dict[str, Held], files: t.Iterable[tuple[str, int]]) -> list[dict[str, t.Any]]:
+def compare(earlier: dict[str, Held], files: t.Iterable[tuple[str, int]]) -> list[Shrunk]:
     """The components that shrank, each with what it held and holds.
 
     :param earlier: what :func:`before` told.
@@ -96,9 +96,9 @@ def _shrank(component: str, was: Held, sizes: list[int]) -> bool:
     return fewer or (component not in _ROTATED and was.size >= FEW_BYTES and sum(sizes) < was.size * LEAST)
 
 
-def sentence(found: dict[str, t.Any]) -> str:
+def sentence(found: Shrunk) -> str:
     """A component that shrank, for the operator."""
-    was, now = (wording.human_size(found[name]) for name in ("bytes_before", "bytes"))
+    was, now = wording.human_size(found["bytes_before"]), wording.human_size(found["bytes"])
     return (
         f"component {found['component']}: it shrank from {found['files_before']} files ({was}) in "
         f"{os.path.basename(found['before'])} to {found['files']} ({now}). {todo(found['component'])}"

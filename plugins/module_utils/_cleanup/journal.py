@@ -26,6 +26,26 @@ FILES = "files"
 _SUFFIX = ".json"
 
 
+class _Kept(t.TypedDict):
+    name: str
+    component: str
+    path: str
+    kind: str
+    size: int
+    mtime_ns: int
+    sha256: str
+    archive: str
+
+
+class Cleaned(t.TypedDict):
+    """The record of a clean-up; ``size`` of its entries in bytes."""
+
+    run: str
+    when: str
+    quarantine: str
+    entries: list[_Kept]
+
+
 @dataclasses.dataclass(frozen=True)
 class Entry:
     """A file in quarantine."""
@@ -88,17 +108,20 @@ def load(layout: Layout) -> list[Run]:
     found = []
     with contextlib.suppress(FileNotFoundError):
         for each in sorted(name[: -len(_SUFFIX)] for name in os.listdir(folder(layout)) if name.endswith(_SUFFIX)):
-            value = records.read(os.path.join(folder(layout), each + _SUFFIX), records.CLEANED)
+            value: Cleaned | None = records.read(os.path.join(folder(layout), each + _SUFFIX), records.CLEANED)
             if value:
                 _check(os.path.join(folder(layout), each + _SUFFIX), value)
-                entries = tuple(
-                    Entry(**{field.name: entry[field.name] for field in dataclasses.fields(Entry)}) for entry in value["entries"]
-                )
-                found.append(Run(value["run"], value["when"], value["quarantine"], entries))
+                found.append(Run(value["run"], value["when"], value["quarantine"], tuple(map(_entry, value["entries"]))))
     return found
 
 
-def _check(path: str, value: dict[str, t.Any]) -> None:
+def _entry(kept: _Kept) -> Entry:
+    return Entry(
+        kept["name"], kept["component"], kept["path"], kept["kind"], kept["size"], kept["mtime_ns"], kept["sha256"], kept["archive"]
+    )
+
+
+def _check(path: str, value: Cleaned) -> None:
     """:raises IntegrityError: when a name leads out of its folder."""
     wrong = [
         entry["path"]

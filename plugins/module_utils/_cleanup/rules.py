@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-import typing as t
 
 from .._core.errors import InputError
 from . import clocks
@@ -88,6 +87,6 @@ class Rules:
         """Names of folders that do not name a file."""
         return {*self.render_folders, *self.common_folders}
 
-    def packed(self) -> dict[str, t.Any]:
+    def packed(self) -> dict[str, object]:
         """As JSON can hold it."""
         return dataclasses.asdict(self)

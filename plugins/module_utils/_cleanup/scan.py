@@ -148,7 +148,7 @@ def current() -> Session:
     return _sessions[-1]
 
 
-def begin(rules: dict[str, t.Any], folders: dict[str, str], now: int, limit: float) -> None:
+def begin(rules: t.Mapping[str, t.Any], folders: dict[str, str], now: int, limit: float) -> None:
     """Begin to look, and read the stores. :raises StateError: when one cannot be read."""
     _sessions[:] = [Session(Rules(**rules), folders, now, limit)]
     if _sessions[-1].rules.needs_stores():

@@ -58,7 +58,15 @@ def write(path: str, digest: str) -> None:
         stream.write(line(path, digest))
 
 
-def examine(path: str) -> dict[str, t.Any]:
+class Examined(t.TypedDict):
+    """A file, its SHA-256 unless it is missing, and what its sidecar says of it."""
+
+    path: str
+    sha256: str | None
+    status: str
+
+
+def examine(path: str) -> Examined:
     """``path``, ``sha256`` of a file and its ``status``: ok, mismatch, malformed_sidecar, missing_sidecar or missing_file."""
     if not os.path.isfile(path):
         return {"path": path, "sha256": None, "status": "missing_file"}

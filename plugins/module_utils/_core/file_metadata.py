@@ -13,9 +13,9 @@ import os
 import pwd
 import stat
 import struct
-import typing as t
 
 from . import foreign
+from .kinds import Attributes
 
 #: Extended attributes that a backup keeps: those of users, and POSIX access control lists.
 XATTR_PREFIX, XATTR_LISTS = "user.", ("system.posix_acl_access", "system.posix_acl_default")
@@ -30,7 +30,7 @@ _ACL_ENTRY = struct.Struct("<HHI")
 _ACL_GROUP, _ACL_MASK = 0x04, 0x10
 
 
-def facts(folder: str) -> dict[str, t.Any]:
+def facts(folder: str) -> Attributes:
     """What a folder is like, as :func:`dress` takes it."""
     with foreign.folder(folder) as descriptor:
         status = os.fstat(descriptor)
@@ -45,7 +45,7 @@ def facts(folder: str) -> dict[str, t.Any]:
     }
 
 
-def dress(entry: dict[str, t.Any], descriptor: int, fresh: bool = False) -> dict[str, str]:
+def dress(entry: Attributes, descriptor: int, fresh: bool = False) -> dict[str, str]:
     """Give an open file or folder the owner (as root), mode, extended attributes and time of an entry of a manifest.
 
     :param fresh: it was just made, so it has no attributes that would have to go.
@@ -82,7 +82,7 @@ def _tag(wanted: dict[str, str], descriptor: int, names: list[str]) -> dict[str,
     return lost
 
 
-def own_link(entry: dict[str, t.Any], name: str, parent: int) -> None:
+def own_link(entry: Attributes, name: str, parent: int) -> None:
     """Give a symbolic link its owner (as root) and time."""
     if os.geteuid() == 0:
         os.chown(name, *_ids(entry), dir_fd=parent, follow_symlinks=False)
@@ -102,14 +102,14 @@ def _attributes(descriptor: int) -> list[str]:
     return []
 
 
-def _without_acl(entry: dict[str, t.Any], value: bytes) -> int:
+def _without_acl(entry: Attributes, value: bytes) -> int:
     """A mode that gives nobody more than an ACL did that cannot be kept: the group bits are no longer its mask."""
     mode = int(entry["mode"], 8) & _MODE_BITS[entry["type"]]
     found = {tag: bits for tag, bits, _id in _ACL_ENTRY.iter_unpack(value[4 : len(value) - (len(value) - 4) % _ACL_ENTRY.size])}
     return mode & ~0o070 | (found.get(_ACL_GROUP, 0) & found.get(_ACL_MASK, 7) & 7) << 3
 
 
-def _own(entry: dict[str, t.Any], descriptor: int) -> None:
+def _own(entry: Attributes, descriptor: int) -> None:
     uid, gid = _ids(entry)
     if os.geteuid() == 0:
         os.fchown(descriptor, uid, gid)
@@ -122,7 +122,7 @@ def _groups() -> frozenset[int]:
     return frozenset(os.getgroups())
 
 
-def _ids(entry: dict[str, t.Any]) -> tuple[int, int]:
+def _ids(entry: Attributes) -> tuple[int, int]:
     return _uid(entry.get("owner", ""), entry["uid"]), _gid(entry.get("group", ""), entry["gid"])
 
 

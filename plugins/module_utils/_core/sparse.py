@@ -8,6 +8,7 @@ import os
 import typing as t
 
 from . import fs
+from .kinds import Entry
 
 #: Bytes that are a hole where they are all zeros, at a multiple of this number.
 PAGE = 4096
@@ -32,7 +33,7 @@ def packed_size(status: os.stat_result) -> int:
     return here + (status.st_size - here) // SHRINKS
 
 
-def needed(entry: dict[str, t.Any]) -> int:
+def needed(entry: Entry) -> int:
     """Bytes that a restored file needs on the disk, by its entry in a manifest."""
     return entry.get("data", entry["size"])
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import bisect
 import functools
 import math
-import typing as t
 
 #: Width of a bucket of :class:`Histogram`: two neighbours differ by this factor, and no percentile is further off.
 STEP = 1.05
@@ -89,6 +88,6 @@ class Histogram:
                 return round(STEP**bucket, 1)
         return None
 
-    def to_json(self) -> dict[str, t.Any]:
+    def to_json(self) -> dict[str, int]:
         """What the constructor takes."""
         return {str(bucket): count for bucket, count in self.counts.items()}

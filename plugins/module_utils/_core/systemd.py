@@ -8,10 +8,10 @@ import contextlib
 import os
 import shutil
 import time
-import typing as t
 
 from . import clock, commands, documents, fs, processes
 from .errors import OpsError, ServiceError
+from .kinds import Exit, UnitStatus
 
 UNIT_DIR = "/etc/systemd/system"
 _WANTS = "multi-user.target.wants"
@@ -112,9 +112,9 @@ def remove_unit(unit: str) -> None:
         systemctl("daemon-reload", check=False)
 
 
-def show(unit: str) -> dict[str, t.Any]:
+def show(unit: str) -> UnitStatus:
     """``status``, ``pid``, ``started``, ``uptime`` (s), ``restarts`` and ``last_exit`` of a unit."""
-    names = "ActiveState,SubState,MainPID,NRestarts,ExecMainCode,ExecMainStatus,ActiveEnterTimestampMonotonic,Result"
+    names = "ActiveState,SubState,MainPID,NRestarts,ExecMainCode,ExecMainStatus,ActiveEnterTimestampMonotonic,Result,Job"
     lines = systemctl("show", unit, "--property", names, check=False).splitlines()
     facts = dict(line.split("=", 1) for line in lines if "=" in line)
     pid = int(facts.get("MainPID") or 0) or None
@@ -130,7 +130,7 @@ def show(unit: str) -> dict[str, t.Any]:
     }
 
 
-def _last_exit(unit: str, facts: dict[str, str]) -> dict[str, t.Any] | None:
+def _last_exit(unit: str, facts: dict[str, str]) -> Exit | None:
     """How a unit that did not simply run or stop ended last; from the journal, for systemd forgets it at a restart."""
     failed = facts.get("Result", "success") != "success"
     if not failed and not int(facts.get("NRestarts") or 0):
@@ -158,9 +158,10 @@ def _journal(output: str, lines: int, *matches: str) -> list[str]:
 
 
 def _state(facts: dict[str, str]) -> str:
-    active, sub = facts.get("ActiveState", "inactive"), facts.get("SubState", "")
+    """One word. A unit whose process ended by itself is deactivating before it is started again, and inactive, with a job, right before."""
+    active, asked = facts.get("ActiveState", "inactive"), facts.get("Job", "0") != "0"
     if active == "active":
         return "running"
-    if sub == "auto-restart" or active == "activating":
+    if active == "activating" or (active == "deactivating" and not asked) or (active == "inactive" and asked):
         return "restarting"
     return "failed" if active == "failed" else "stopped"

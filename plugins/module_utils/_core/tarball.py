@@ -188,8 +188,10 @@ def unpack(path: str, folder: str) -> None:
             member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
             member.mode = 0o600 if is_private(member) else 0o755 if member.isdir() or member.mode & 0o100 else 0o644
             member.mtime = member.mtime if 0 <= member.mtime < _LATEST else 0
-            trusted: dict[str, t.Any] = {"filter": "fully_trusted"} if hasattr(tarfile, "data_filter") else {}
-            archive.extract(member, folder, **trusted)
+            if hasattr(tarfile, "data_filter"):
+                archive.extract(member, folder, filter="fully_trusted")
+            else:
+                archive.extract(member, folder)
 
 
 def is_private(member: tarfile.TarInfo) -> bool:

@@ -12,6 +12,8 @@ import os
 import sys
 import typing as t
 
+from .kinds import Entry
+
 #: Seconds after which a thread that computes lets another one have a turn.
 _TURN = 0.0005
 #: glibc's number for the most memory pools (malloc.h), and how many.
@@ -64,12 +66,12 @@ def brisk() -> t.Iterator[None]:
         sys.setswitchinterval(before)
 
 
-def batches(entries: t.Iterable[dict[str, t.Any]]) -> t.Iterator[list[dict[str, t.Any]]]:
+def batches(entries: t.Iterable[Entry]) -> t.Iterator[list[Entry]]:
     """Files, as a manifest has them, in their order and so many together that a thread is worth its while.
 
     :param entries: each has its ``size`` in bytes.
     """
-    batch: list[dict[str, t.Any]] = []
+    batch: list[Entry] = []
     size = 0
     for entry in entries:
         batch.append(entry)

@@ -8,6 +8,7 @@ import re
 import typing as t
 
 from . import clock
+from .kinds import ServiceStatus
 
 #: Seconds for which an end of the service counts as news.
 RECENT_EXIT = 60
@@ -90,7 +91,7 @@ def listed(names: list[str], most: int = 10) -> str:
     return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + "".join(names[-1:])
 
 
-def service_message(name: str, facts: dict[str, t.Any], live: str | None, fault: str, unguarded: bool = False) -> tuple[bool, str]:
+def service_message(name: str, facts: ServiceStatus, live: str | None, fault: str, unguarded: bool = False) -> tuple[bool, str]:
     """Whether a service is well, and how it is in words, with what to do.
 
     :param facts: what ``Service.status`` told.
@@ -132,7 +133,7 @@ def service_message(name: str, facts: dict[str, t.Any], live: str | None, fault:
     return True, text + (f", restarted {facts['restarts']} times" if facts["restarts"] else "") + "."
 
 
-def _why_down(facts: dict[str, t.Any], ended: str) -> str:
+def _why_down(facts: ServiceStatus, ended: str) -> str:
     why = {
         "stopped": "it was stopped",
         "restarting": f"{ended}, and it is being started again (restart {facts['restarts']})",

@@ -12,10 +12,13 @@ from .._core.errors import IntegrityError, OpsError, StateError
 from .._service.draining import Drain
 from .._service.node_service import Service
 from .._service.slots import SlottedService
+from .._service.write_attempts import Finding
 from .._target import history, restore_journal, switch_journal
+from .._target.record_types import Check, Release
 from .._target.releases import ReleaseStore
 from .._target.switch_journal import Journal
 from . import blue_green, migration, rehearsal, rollback, switch
+from .deploy_types import Activated, Finished, WentBack
 
 
 class Superseded(StateError):
@@ -26,11 +29,11 @@ def activate(
     store: ReleaseStore,
     service: Service | None,
     release_id: str,
-    checks: list[dict[str, t.Any]],
+    checks: list[Check],
     timeout: float,
     backup: str | None = None,
     drain: Drain | None = None,
-) -> dict[str, t.Any]:
+) -> Activated:
     """Put a prepared release into service; when it does not become ready, the previous one serves again.
 
     A switch that was interrupted is finished first; the activation of the same release goes on.
@@ -46,7 +49,8 @@ def activate(
         if not (resumed and record["status"] == "active" and journal.noted("active", release_id)):
             if record["activated"] and release_id != previous:
                 store.save({**record, "sequence": store.new_record()["sequence"]})
-            store.mark(release_id, "active", previous=previous, backup=backup, **_told(record, "committed"))
+            told: dict[str, t.Any] = {"committed": record["committed"]} if record.get("committed") else {}
+            store.mark(release_id, "active", previous=previous, backup=backup, **told)
         try:
             gated = _gated(store, service, release_id, checks, timeout)
             facts = switch.serve(store, service, release_id, checks, timeout, drain)
@@ -55,47 +59,42 @@ def activate(
             if store.require(release_id)["status"] != "failed":
                 store.mark(release_id, "failed", str(error), previous=previous, serving=serving)
             journal.end()
-            told = blue_green.refusal(release_id, error)
-            told.then(after)
-            told.facts["serving"] = serving
-            raise told from error.__cause__
+            refused = blue_green.refusal(release_id, error)
+            refused.then(after)
+            refused.facts["serving"] = serving
+            raise refused from error.__cause__
         journal.end()
         return {**facts, **switch.seen(service, gated), **finished, "previous": previous, "release": store.get(release_id)}
 
 
 def _begun(
-    store: ReleaseStore, service: Service | None, release_id: str, checks: list[dict[str, t.Any]], timeout: float, drain: Drain | None
-) -> tuple[Journal, bool, dict[str, t.Any]]:
+    store: ReleaseStore, service: Service | None, release_id: str, checks: list[Check], timeout: float, drain: Drain | None
+) -> tuple[Journal, bool, Finished]:
     """The journal of an activation, whether that was interrupted before, and ``finished`` when another switch had to be finished first."""
     found, live = switch_journal.peek(store.layout), store.live()
     if found and found.kind == "activation" and found.target == release_id and live in (found.source, release_id):
         return found, True, {}
     finished = rollback.settle_first(store, service, found, checks, timeout, drain)
     journal = Journal.new(store.layout, "activation", store.live(), release_id, "", service.name if service else None).write()
-    return journal, False, {"finished": finished[0]} if finished else {}
+    if finished:
+        return journal, False, {"finished": finished[0]}
+    return journal, False, {}
 
 
-def _gated(
-    store: ReleaseStore, service: Service | None, release_id: str, checks: list[dict[str, t.Any]], timeout: float
-) -> list[dict[str, t.Any]]:
+def _gated(store: ReleaseStore, service: Service | None, release_id: str, checks: list[Check], timeout: float) -> list[Finding]:
     """A release whose state only one instance may have is tried on a copy, as long as the old one serves."""
     if isinstance(service, SlottedService) and service.spec["state"] == "exclusive" and store.live() not in (None, release_id):
         return rehearsal.on_copy(store.layout, service, release_id, checks, timeout)
     return []
 
 
-def _told(record: dict[str, t.Any], name: str) -> dict[str, t.Any]:
-    """A fact of a record, when it has one."""
-    return {name: record[name]} if record.get(name) else {}
-
-
 def _go_back(
     store: ReleaseStore,
     service: Service | None,
     journal: Journal,
-    failed: dict[str, t.Any],
+    failed: Release,
     why: str,
-    checks: list[dict[str, t.Any]],
+    checks: list[Check],
     timeout: float,
 ) -> tuple[bool, str]:
     """After a failed activation; whether a good release serves now, and a sentence on it."""
@@ -123,7 +122,7 @@ def _go_back(
     return True, f"Release {previous} serves {'on' if stayed else 'again'}."
 
 
-def choose_target(store: ReleaseStore, release_id: str | None) -> dict[str, t.Any]:
+def choose_target(store: ReleaseStore, release_id: str | None) -> Release:
     """The release that a rollback goes to, checked to be there and whole.
 
     Without a name, that of a rollback that was interrupted, or else the newest verified release older than the live one.
@@ -162,13 +161,13 @@ def choose_target(store: ReleaseStore, release_id: str | None) -> dict[str, t.An
 def roll_back(
     store: ReleaseStore,
     service: Service | None,
-    checks: list[dict[str, t.Any]],
+    checks: list[Check],
     timeout: float,
     why: str,
     release_id: str | None = None,
     bad: str | None = None,
     drain: Drain | None = None,
-) -> dict[str, t.Any]:
+) -> WentBack:
     """Go back to an earlier release, code only. A live release that does not answer its checks is not waited for.
 
     A rollback that was interrupted is finished, and that is all when it leads to the same release.
@@ -196,18 +195,18 @@ def roll_back(
         with contextlib.suppress(OSError):  # a full disk is no reason to keep a bad release
             journal.write()
         facts = rollback.carry_out(store, service, journal, checks, timeout, drain)
-        return {**facts, **done, **switch.seen(service), "previous": previous, "target": store.get(target["id"])}
+        return {**facts, **done, **switch.seen(service), "previous": previous, "target": store.require(target["id"])}
 
 
 def _finished(
     store: ReleaseStore,
     service: Service | None,
-    checks: list[dict[str, t.Any]],
+    checks: list[Check],
     timeout: float,
     release_id: str | None,
     bad: str | None,
     drain: Drain | None,
-) -> dict[str, t.Any]:
+) -> WentBack:
     """What became of an interrupted switch: with a ``target`` it was this rollback."""
     try:
         journal = Journal.find(store.layout)
@@ -223,7 +222,9 @@ def _finished(
         done = rollback.settle(store, service, journal, checks, timeout, drain) or {}
         return done if bad in (None, done.get("previous")) else {}
     told = rollback.settle_first(store, service, journal, checks, timeout, drain)
-    return {"finished": told[0]} if told else {}
+    if told:
+        return {"finished": told[0]}
+    return {}
 
 
 def _went(store: ReleaseStore, bad: str, live: str | None) -> bool:
@@ -237,7 +238,7 @@ def _went(store: ReleaseStore, bad: str, live: str | None) -> bool:
 def settle(
     store: ReleaseStore,
     service: Service | None,
-    checks: list[dict[str, t.Any]],
+    checks: list[Check],
     timeout: float,
     release_id: str | None = None,
     drain: Drain | None = None,

@@ -21,6 +21,7 @@ import typing as t
 from .._core import documents, fs, tarball
 from .._core.errors import InputError, IntegrityError
 from .._target import records, shapes
+from .deploy_types import Contained, Manifest
 
 MANIFEST = "MANIFEST.json"
 SCHEMA = 1
@@ -75,7 +76,7 @@ def hidden(root: str, shared: list[str]) -> list[str]:
     return found
 
 
-def describe(path: str) -> dict[str, t.Any]:
+def describe(path: str) -> Contained:
     """The manifest's entry of a file or symlink."""
     if os.path.islink(path):
         return {"type": "symlink", "target": os.readlink(path)}
@@ -127,7 +128,7 @@ def verify_file(path: str, sha256: str, remedy: str = "Build or copy the artifac
         raise IntegrityError(f"artifact {path}", f"SHA-256 {sha256}", found, remedy)
 
 
-def read_manifest(path: str) -> dict[str, t.Any] | None:
+def read_manifest(path: str) -> Manifest | None:
     """The manifest of an artifact, or ``None`` when the tar file has none (a bare source archive).
 
     :raises IntegrityError: when the file is no gzipped tar file or its manifest is broken.
@@ -138,7 +139,7 @@ def read_manifest(path: str) -> dict[str, t.Any] | None:
     wrong = "" if manifest is None else shapes.fault(manifest, _SHAPE)
     if wrong:
         raise IntegrityError(f"artifact {path}", f"a whole {MANIFEST}", wrong, "Build the artifact again; do not deploy it")
-    return manifest
+    return t.cast(t.Optional[Manifest], manifest)
 
 
 def first_json(path: str, name: str) -> t.Any:
@@ -168,7 +169,7 @@ def unpack(path: str, folder: str) -> None:
     tarball.unpack(path, folder)
 
 
-def pack(path: str, first: str, about: dict[str, t.Any], members: dict[str, str]) -> None:
+def pack(path: str, first: str, about: t.Mapping[str, object], members: dict[str, str]) -> None:
     """Write a gzipped tar file and its checksum: what it is, as JSON in its first member, then files or whole folders.
 
     Each name of a file that has several is a file of its own, for ``unpack`` takes no hard links. Others may not read a tar file with an
@@ -244,7 +245,7 @@ def require_links(names: dict[str, str], what: str) -> None:
         )
 
 
-def compare(folder: str, manifest: dict[str, t.Any]) -> None:
+def compare(folder: str, manifest: Manifest) -> None:
     """:raises IntegrityError: when an unpacked folder is not, file by file, what the manifest lists."""
     found = {name: describe(path) for name, path in walk(folder)}
     for name in sorted(set(found) | set(manifest["files"])):

@@ -23,7 +23,9 @@ from .._service.draining import Drain
 from .._service.node_service import Service
 from .._service.ongoing_work import Work
 from .._service.slots import SlottedService
+from .._target.record_types import Check
 from .._target.releases import ReleaseStore
+from .deploy_types import Served
 
 #: Seconds within which an instance that is gone back from has to answer a check, and that it gets for its work when it does not.
 ANSWERS, ILL = 2.0, 0.5
@@ -33,10 +35,10 @@ def switch(
     store: ReleaseStore,
     service: SlottedService,
     release_id: str,
-    checks: list[dict[str, t.Any]],
+    checks: list[Check],
     timeout: float,
     drain: Drain | None = None,
-) -> dict[str, t.Any]:
+) -> Served:
     """Make a release serve; nobody finds the service stopped.
 
     :param drain: for exclusive state; by default as the service's definition says.
@@ -61,9 +63,7 @@ def switch(
     return {"downtime": 0.0, **_exclusive(store, service, release_id, checks, timeout, drain or draining.of_definition(service))}
 
 
-def restart(
-    store: ReleaseStore, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]], timeout: float, drain_as: Drain
-) -> dict[str, t.Any]:
+def restart(store: ReleaseStore, service: SlottedService, release_id: str, checks: list[Check], timeout: float, drain_as: Drain) -> Served:
     """Let the live release serve from a new process, the other instance; nobody finds the service stopped.
 
     :param drain_as: for the instance that ends; of shared state, for what still runs of an earlier release.
@@ -80,9 +80,7 @@ def restart(
     return _beside(store, service, idle, release_id, checks, timeout)
 
 
-def _beside(
-    store: ReleaseStore, service: SlottedService, idle: Service, release_id: str, checks: list[dict[str, t.Any]], timeout: float
-) -> dict[str, t.Any]:
+def _beside(store: ReleaseStore, service: SlottedService, idle: Service, release_id: str, checks: list[Check], timeout: float) -> Served:
     """Start an instance that does not serve, and let it serve."""
     facts = idle.status()
     if facts["status"] != "running" or facts["release"] != release_id:
@@ -108,8 +106,8 @@ def _started(store: ReleaseStore, service: SlottedService, port: int, release_id
 
 
 def _exclusive(
-    store: ReleaseStore, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]], timeout: float, drain_as: Drain
-) -> dict[str, t.Any]:
+    store: ReleaseStore, service: SlottedService, release_id: str, checks: list[Check], timeout: float, drain_as: Drain
+) -> Served:
     live, idle, before = service.serving(), service.idle(), store.live()
     idle.stop()
     drain_as = patience(service, live, checks, drain_as)
@@ -140,14 +138,16 @@ def refusal(release_id: str, error: OpsError | OSError) -> OpsError:
     return error if isinstance(error, OpsError) else ServiceError(f"release {release_id}", "to be put into service", str(error))
 
 
-def patience(service: Service, instance: Service, checks: list[dict[str, t.Any]], drain: Drain) -> Drain:
+def patience(service: Service, instance: Service, checks: list[Check], drain: Drain) -> Drain:
     """How long the work of an instance is really waited for: hardly, when it is ill and need not be."""
     return Drain(min(ILL, drain.timeout), True) if drain.unless_ill and is_ill(service, instance, checks) else drain
 
 
-def is_ill(service: Service, instance: Service, checks: list[dict[str, t.Any]]) -> bool:
+def is_ill(service: Service, instance: Service, checks: list[Check]) -> bool:
     """Whether an instance fails a check at this moment, or does not answer it soon."""
-    own = [{**check, "timeout": min(check["timeout"], ANSWERS), "attempts": 1} for check in service.direct(checks, instance.port)]
+    own: list[Check] = [
+        {**check, "timeout": min(check["timeout"], ANSWERS), "attempts": 1} for check in service.direct(checks, instance.port)
+    ]
     return health.outcome(health.sample_all([probe.fill(check, instance.status()["release"]) for check in own])) == "failed"
 
 

@@ -14,6 +14,7 @@ from .._core import clock, commands, locks, scratch
 from .._core.errors import InputError
 from .._target.layout import check_name
 from . import artifacts, build_output, dependencies, dependency_needs, sources
+from .deploy_types import About, Artifact, Manifest
 
 #: What an artifact of MOBIUS must have to be worth deploying, and the folders that its build makes.
 REQUIRED, BUILT = ("src/api/index.js", "client/build/index.html"), ("client/build",)
@@ -38,7 +39,7 @@ class Settings(t.NamedTuple):
     environment: dict[str, str]
 
     @classmethod
-    def of(cls, npm_ci_args: list[str], environment: dict[str, t.Any] | None) -> Settings:
+    def of(cls, npm_ci_args: list[str], environment: t.Mapping[str, object] | None) -> Settings:
         """The settings, normalized. :raises InputError: when a variable cannot be one of an environment."""
         found = {}
         for name, value in (environment or {}).items():
@@ -61,9 +62,11 @@ class Settings(t.NamedTuple):
             return source
         return hashlib.sha256(f"{source} {json.dumps([self.npm_ci_args, self.environment], sort_keys=True)}".encode()).hexdigest()
 
-    def manifest(self) -> dict[str, t.Any]:
+    def manifest(self) -> Manifest:
         """What the artifact's manifest states about them: no values, because those may be private."""
-        return {"build_settings": {"environment": sorted(self.environment), "sha256": self.digest("")}} if self.digest("") else {}
+        if not self.digest(""):
+            return {}
+        return {"build_settings": {"environment": sorted(self.environment), "sha256": self.digest("")}}
 
 
 class Builder:
@@ -81,7 +84,7 @@ class Builder:
         store: str,
         npm_ci_args: list[str],
         build_command: list[str],
-        environment: dict[str, t.Any] | None = None,
+        environment: t.Mapping[str, object] | None = None,
         output: build_output.Output | None = None,
         shared: t.Sequence[str] = (),
         required: t.Sequence[str] = REQUIRED,
@@ -93,7 +96,7 @@ class Builder:
         self.shared, self.required, self.made = list(shared), list(required), list(made)
         self.output = output or build_output.Output(self.settings.environment)
 
-    def make(self, source: str, version: str, ref: str, check_mode: bool) -> dict[str, t.Any]:
+    def make(self, source: str, version: str, ref: str, check_mode: bool) -> Artifact:
         """The artifact of a source: ``path, sha256, release_id, version, size, source, digest, built, hidden``.
 
         In check mode nothing is built; ``path`` is then ``None`` unless the artifact is there already. Otherwise what killed builds left
@@ -131,7 +134,7 @@ class Builder:
                 manifest = self._pack(tree, path, {**about, **self.settings.manifest()}) if built else self._found(path)
                 return {**self._ready(path, manifest, version, source), "built": built, "hidden": found["hidden"]}
 
-    def _look(self, tree: str, version: str, fetched: tuple[str, str | None], source: str) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+    def _look(self, tree: str, version: str, fetched: tuple[str, str | None], source: str) -> tuple[Artifact, About]:
         """The artifact of a source that was fetched, with ``path: None`` when it is not in the store, and what its manifest says of it."""
         if not os.path.isfile(os.path.join(tree, "package.json")):
             raise InputError(
@@ -142,7 +145,7 @@ class Builder:
         sources.require_whole(tree, source, self.shared)
         told, committed = fetched
         digest = self.settings.digest(artifacts.source_digest(tree, [*self.shared, *self.made]))
-        about = {"version": version, "source": told, "digest": digest, "committed": committed}
+        about: About = {"version": version, "source": told, "digest": digest, "committed": committed}
         path = os.path.join(self.store, release_id(version, digest) + ".tar.gz")
         hidden = artifacts.hidden(source if os.path.isdir(source) else tree, self.shared)
         if artifacts.stored(path):
@@ -165,12 +168,12 @@ class Builder:
         return ["", "client"] if self.build_command and own and os.path.isfile(os.path.join(client, "package.json")) else [""]
 
     @staticmethod
-    def _found(path: str) -> dict[str, t.Any]:
+    def _found(path: str) -> Manifest:
         """The manifest of an artifact that was built before, verified."""
         artifacts.verify_file(path, artifacts.read_sidecar(path))
         return artifacts.read_manifest(path) or {}
 
-    def _ready(self, path: str, manifest: dict[str, t.Any], version: str, source: str) -> dict[str, t.Any]:
+    def _ready(self, path: str, manifest: Manifest, version: str, source: str) -> Artifact:
         if version and version != manifest["version"]:
             raise InputError(
                 f"artifact {path}",
@@ -220,10 +223,10 @@ class Builder:
                     "Correct the source, mobius_build_command or mobius_required_files",
                 )
 
-    def _pack(self, tree: str, path: str, about: dict[str, t.Any]) -> dict[str, t.Any]:
+    def _pack(self, tree: str, path: str, about: Manifest) -> Manifest:
         files = dict(artifacts.walk(tree, self.shared))
         artifacts.require_links(files, "build")
-        manifest = {
+        manifest: Manifest = {
             "schema": artifacts.SCHEMA,
             "name": "mobius",
             "created": clock.iso(),

@@ -48,7 +48,7 @@ def lock_hash(folder: str, npm_ci_args: list[str], environment: dict[str, str] |
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode("utf-8")).hexdigest()[:16]
 
 
-def require_lock(source: str, names: t.Collection[str], package: dict[str, t.Any], part: str = "") -> None:
+def require_lock(source: str, names: t.Collection[str], package: t.Mapping[str, object], part: str = "") -> None:
     """Refuse dependencies that ``npm ci`` cannot install.
 
     :param source: how the source is called in the message.

@@ -15,6 +15,7 @@ from .._core import fs, locks, scratch
 from .._core.errors import InputError, IntegrityError
 from .._target import node_runtime
 from . import artifacts, dependencies, dependency_needs
+from .deploy_types import Packed
 
 MANIFEST = "DEPENDENCIES.json"
 
@@ -60,7 +61,7 @@ class Shipped(t.NamedTuple):
             )
 
 
-def pack(artifact: str, store: str, npm: dependencies.Npm | list[str], check_mode: bool) -> dict[str, t.Any] | None:
+def pack(artifact: str, store: str, npm: dependencies.Npm | list[str], check_mode: bool) -> Packed | None:
     """The dependencies of an artifact, installed and packed when they are not in the store: ``key, path, sha256, size, built``.
 
     In check mode nothing is installed; ``path`` is then ``None`` unless they are there already. ``None`` without a lock file.
@@ -123,7 +124,7 @@ def _pack(modules: str, path: str, key: str, runtime: str) -> None:
         raise
 
 
-def _about(path: str) -> dict[str, t.Any]:
+def _about(path: str) -> t.Mapping[str, t.Any]:
     about = artifacts.first_json(path, MANIFEST)
     if not isinstance(about, dict) or about.get("schema") != artifacts.SCHEMA:
         raise IntegrityError(

@@ -41,7 +41,7 @@ def lock_path(folder: str) -> str | None:
     return next((path for path in (os.path.join(folder, name) for name in LOCK_FILES) if os.path.isfile(path)), None)
 
 
-def read(path: str) -> dict[str, t.Any]:
+def read(path: str) -> t.Mapping[str, t.Any]:
     """A JSON object from a file; empty when there is none, because npm itself reports what is wrong with it."""
     try:
         with open(path, encoding="utf-8") as stream:
@@ -66,9 +66,10 @@ def installed(path: str) -> t.Any:
     return [*kept, others]
 
 
-def _entries(lock: dict[str, t.Any]) -> list[tuple[str, dict[str, t.Any]]]:
+def _entries(lock: t.Mapping[str, t.Any]) -> list[tuple[str, t.Mapping[str, t.Any]]]:
     """Name and facts of each package in a lock file of any version."""
-    found, left = [], [lock.get(kind) for kind in ("packages", "dependencies")]
+    found: list[tuple[str, t.Mapping[str, t.Any]]] = []
+    left = [lock.get(kind) for kind in ("packages", "dependencies")]
     while left:
         group = left.pop()
         for path, facts in group.items() if isinstance(group, dict) else ():

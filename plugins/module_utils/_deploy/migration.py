@@ -9,12 +9,11 @@ hosts that serve the release already: until it was verified here too, going back
 
 from __future__ import annotations
 
-import typing as t
-
 from .._core import clock, commands, dotenv
 from .._core.errors import InputError, OpsError, StateError
 from .._service import node_service, supervisor
 from .._target import history, restore_journal, switch_journal
+from .._target.record_types import Migrated, Release
 from .._target.releases import ReleaseStore
 
 
@@ -38,18 +37,22 @@ def check(kind: str, up: list[str], down: list[str]) -> None:
         )
 
 
-def is_done(record: dict[str, t.Any]) -> bool:
+def _of(record: Release | None) -> Migrated:
+    return (record.get("migrated") if record else None) or {}
+
+
+def is_done(record: Release) -> bool:
     """Whether a release's migration has run to its end."""
-    return (record.get("migrated") or {}).get("state") == "done"
+    return _of(record).get("state") == "done"
 
 
-def _will_run(record: dict[str, t.Any], others: list[str]) -> bool:
+def _will_run(record: Release | None, others: list[str]) -> bool:
     """The data of *others*, who serve the release, is migrated, unless that was undone from here."""
-    return not is_done(record) and bool(record.get("migrated") or not others)
+    return _of(record).get("state") != "done" and bool(_of(record) or not others)
 
 
 def up(
-    store: ReleaseStore, service: node_service.Service, release_id: str, plan: dict[str, t.Any], others: list[str], check_mode: bool = False
+    store: ReleaseStore, service: node_service.Service, release_id: str, plan: Migrated, others: list[str], check_mode: bool = False
 ) -> bool:
     """Migrate, unless that was done; whether it ran, or would run. One that was cut short runs again.
 
@@ -61,7 +64,7 @@ def up(
     """
     restore_journal.refuse_unsettled(store.layout, "database")
     switch_journal.refuse_unfinished(store.layout, release_id)
-    if not _will_run((store.get(release_id) or {}) if check_mode else store.require(release_id), others):
+    if not _will_run(store.get(release_id) if check_mode else store.require(release_id), others):
         return False
     if check_mode:
         return True
@@ -72,25 +75,28 @@ def up(
     return True
 
 
-def must_undo(record: dict[str, t.Any]) -> bool:
+def must_undo(record: Release) -> bool:
     """Whether something of a release's migration may be in the data that can be taken out."""
-    migrated = record.get("migrated") or {}
-    return bool(migrated.get("down")) and migrated["state"] != "undone" and not migrated.get("others")
+    return _can_be_undone(_of(record)) and not _of(record).get("others")
+
+
+def _can_be_undone(migrated: Migrated) -> bool:
+    return bool(migrated.get("down")) and migrated["state"] != "undone"
 
 
 def may_be_undone(store: ReleaseStore) -> bool:
     """Whether a rollback from any release may have to undo a migration, now or once no other host serves that release."""
     try:
-        return any(must_undo({"migrated": {**(record.get("migrated") or {}), "others": []}}) for record in store.all())
+        return any(_can_be_undone(_of(record)) for record in store.all())
     except OpsError:  # a damaged record says nothing
         return True
 
 
 def share(store: ReleaseStore, release_id: str, others: list[str], check_mode: bool = False) -> bool:
     """Note which hosts serve a release already, when a migration of it ran here; whether that is news."""
-    record = store.get(release_id) or {}
-    migrated = record.get("migrated")
-    if not migrated or migrated.get("others", []) == others:
+    record = store.get(release_id)
+    migrated = _of(record)
+    if not record or not migrated or migrated.get("others", []) == others:
         return False
     if not check_mode:
         store.save({**record, "migrated": {**migrated, "others": others}})
@@ -102,16 +108,16 @@ def not_in(store: ReleaseStore, made: str | None) -> list[str]:
 
     :param made: when the archive was begun; ``None`` when that tells nothing, for it comes from another environment.
     """
-    ran = [record for record in store.all() if (record.get("migrated") or {}).get("state") in ("running", "done")]
+    ran = [record for record in store.all() if _of(record).get("state") in ("running", "done")]
     # Within one second nobody knows. To migrate once too often is allowed, once too little is not.
-    return [record["id"] for record in ran if made is None or record["migrated"]["when"] >= made]
+    return [record["id"] for record in ran if made is None or _of(record)["when"] >= made]
 
 
 def forget(store: ReleaseStore, made: str | None, why: str) -> list[str]:
     """Take back the word of the records that :func:`not_in` finds, after the database was restored; which ones."""
     found = not_in(store, made)
     for release_id in found:
-        _note(store, release_id, {**store.require(release_id)["migrated"], "state": "undone"})
+        _note(store, release_id, {**_of(store.require(release_id)), "state": "undone"})
         history.record(store.layout, "migration_undone", why, release=release_id)
     return found
 
@@ -124,7 +130,7 @@ def down(store: ReleaseStore, service: node_service.Service | None, release_id: 
     record = store.require(release_id)
     if not must_undo(record) or service is None:
         return False
-    plan = record["migrated"]
+    plan = _of(record)
     _note(store, release_id, {**plan, "state": "undoing"})
     _run(store, service, release_id, plan["down"], plan["timeout"], "undoing the migration")
     _note(store, release_id, {**plan, "state": "undone"})
@@ -145,10 +151,11 @@ def down_after(store: ReleaseStore, service: node_service.Service | None, releas
         ) from error
 
 
-def _note(store: ReleaseStore, release_id: str, migrated: dict[str, t.Any]) -> None:
+def _note(store: ReleaseStore, release_id: str, migrated: Migrated) -> None:
     record = store.require(release_id)
-    others = (record.get("migrated") or {}).get("others")
-    store.save({**record, "migrated": {**({"others": others} if others else {}), **migrated, "when": clock.iso()}})
+    others = _of(record).get("others")
+    noted: Migrated = {**migrated, "when": clock.iso()}
+    store.save({**record, "migrated": {"others": others, **noted} if others else noted})
 
 
 def _run(store: ReleaseStore, service: node_service.Service, release_id: str, command: list[str], timeout: float, what: str) -> None:

@@ -13,8 +13,10 @@ from .._core import fs, immutable
 from .._core.errors import InputError, StateError
 from .._target import app_path, history, node_runtime, shared_folders
 from .._target.layout import COMPONENTS, Layout
+from .._target.record_types import Release
 from .._target.releases import ReleaseStore
 from . import artifacts, assets, dependencies, dependency_bundle
+from .deploy_types import Manifest
 
 #: Unpacked bytes per byte of artifact that are asked to be free before unpacking.
 SPACE_FACTOR = 6
@@ -29,7 +31,7 @@ def is_prepared(store: ReleaseStore, release_id: str, sha256: str) -> bool:
     return record is not None and record["status"] != "failed" and (record["sha256"] == sha256 or bool(record["verified"]))
 
 
-def prepare(store: ReleaseStore, params: dict[str, t.Any]) -> dict[str, t.Any]:
+def prepare(store: ReleaseStore, params: t.Mapping[str, t.Any]) -> Release:
     """Make ``releases/<id>`` from an artifact on the target, whole or not at all; its record.
 
     :param params: ``artifact, sha256, release_id, version, source, npm_ci_args, dependencies, migration, asset_folders`` of the module.
@@ -49,13 +51,14 @@ def prepare(store: ReleaseStore, params: dict[str, t.Any]) -> dict[str, t.Any]:
         return _make(store, params, manifest)
 
 
-def _make(store: ReleaseStore, params: dict[str, t.Any], manifest: dict[str, t.Any]) -> dict[str, t.Any]:
+def _make(store: ReleaseStore, params: t.Mapping[str, t.Any], manifest: Manifest) -> Release:
     layout, release_id = store.layout, params["release_id"]
     work = layout.path("releases", f".preparing-{release_id}")
     try:
         with fs.open_umask():
             _fill(layout, work, manifest, params)
-        migrated = (store.get(release_id) or {}).get("migrated")  # it is about the data, and that stays
+        before = store.get(release_id)
+        migrated = before.get("migrated") if before else None  # it is about the data, and that stays
         record = store.new_record(
             id=release_id,
             version=params["version"],
@@ -78,7 +81,7 @@ def _make(store: ReleaseStore, params: dict[str, t.Any], manifest: dict[str, t.A
     return record
 
 
-def _fill(layout: Layout, work: str, manifest: dict[str, t.Any], params: dict[str, t.Any]) -> None:
+def _fill(layout: Layout, work: str, manifest: Manifest, params: t.Mapping[str, t.Any]) -> None:
     """The release's folder with all that it needs; the service user has to be able to read it."""
     os.mkdir(work)
     artifacts.unpack(params["artifact"], work)
@@ -112,7 +115,7 @@ def link_shared(layout: Layout, folder: str) -> None:
     app_path.mend(layout, folder, entries)
 
 
-def _link_dependencies(layout: Layout, folder: str, params: dict[str, t.Any]) -> None:
+def _link_dependencies(layout: Layout, folder: str, params: t.Mapping[str, t.Any]) -> None:
     shipped = dependency_bundle.Shipped(**params["dependencies"]) if params["dependencies"] else None
     dependencies.provide(
         folder,

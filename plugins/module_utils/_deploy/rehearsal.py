@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import typing as t
 
 from .._core import accounts, as_user, dotenv, fs, sqlite, sqlite_check, walk
 from .._core.accounts import Account
@@ -21,7 +20,9 @@ from .._service.scratch import app as scratch_app
 from .._service.scratch import folder as scratch_folder
 from .._service.scratch import instance as scratch_instance
 from .._service.slots import SlottedService
+from .._service.write_attempts import Finding
 from .._target.layout import Layout
+from .._target.record_types import Check
 from . import tree_copy
 
 #: Components that the copy has.
@@ -32,9 +33,7 @@ _MARGIN = 64 * 1024**2
 LOG = "gate.log"
 
 
-def on_copy(
-    layout: Layout, service: SlottedService, release_id: str, checks: list[dict[str, t.Any]], timeout: float
-) -> list[dict[str, t.Any]]:
+def on_copy(layout: Layout, service: SlottedService, release_id: str, checks: list[Check], timeout: float) -> list[Finding]:
     """Start a release on a copy of the data and wait until it is well; where it tried to write elsewhere (``_service.write_attempts``).
 
     :raises OpsError: when it does not become well, or cannot be kept from the live data. Nothing is left of it.
@@ -73,7 +72,7 @@ def _instance(layout: Layout, scratch: Layout, service: SlottedService, release_
     return scratch_instance.instance_for(scratch, spec, timeout * 2 + 60)
 
 
-def _tried(instance: scratch_instance.Instance, checks: list[dict[str, t.Any]], release_id: str, timeout: float) -> list[dict[str, t.Any]]:
+def _tried(instance: scratch_instance.Instance, checks: list[Check], release_id: str, timeout: float) -> list[Finding]:
     instance.require_port()
     instance.start()
     try:

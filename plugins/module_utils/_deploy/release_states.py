@@ -13,6 +13,7 @@ from .._service import registry as service_registry
 from .._service.draining import Drain
 from .._target import deploy_lock, switch_journal
 from .._target.layout import Layout
+from .._target.record_types import Release
 from .._target.releases import ReleaseStore
 from . import activation, blue_green, prepare, switch
 
@@ -23,7 +24,7 @@ PATIENCE = 10
 class Releases:
     """The releases of a root, and what is asked of them; each state is a method that tells whether it changes anything, and the facts."""
 
-    def __init__(self, params: dict[str, t.Any], check_mode: bool) -> None:
+    def __init__(self, params: t.Mapping[str, t.Any], check_mode: bool) -> None:
         self.params = params
         self.check_mode = check_mode
         self.store = ReleaseStore(Layout(params["root"]))
@@ -33,7 +34,7 @@ class Releases:
         #: The switch that was interrupted, if one was.
         self.unfinished = switch_journal.unfinished(self.store.layout)
 
-    def prepared(self) -> tuple[bool, dict[str, t.Any]]:
+    def prepared(self) -> tuple[bool, dict[str, object]]:
         """Unpack, unless it is there."""
         release_id = self.params["release_id"]
         if prepare.is_prepared(self.store, release_id, self.params["sha256"]):
@@ -42,7 +43,7 @@ class Releases:
             return True, {"release": self.store.new_record(id=release_id, version=self.params["version"])}
         return True, {"release": prepare.prepare(self.store, self.params)}
 
-    def _migrates(self, record: dict[str, t.Any]) -> tuple[bool, dict[str, t.Any]]:
+    def _migrates(self, record: Release) -> tuple[bool, dict[str, object]]:
         """Keep in the record which kind of migration the release brings this time."""
         differs = record["migration"] != self.params["migration"]
         record = {**record, "migration": self.params["migration"]}
@@ -50,7 +51,7 @@ class Releases:
             self.store.save(record)
         return differs, {"release": record}
 
-    def active(self) -> tuple[bool, dict[str, t.Any]]:
+    def active(self) -> tuple[bool, dict[str, object]]:
         """Switch, unless it serves."""
         release_id = self.params["release_id"]
         record = self.store.get(release_id)
@@ -85,7 +86,7 @@ class Releases:
             blue_green.let_go(self.store, self.service)
         return serves
 
-    def _marked(self, status: str) -> tuple[bool, dict[str, t.Any]]:
+    def _marked(self, status: str) -> tuple[bool, dict[str, object]]:
         record = self.store.require(self.params["release_id"] or self.store.live() or "none")
         if record["status"] == status:
             return False, {"release": record}
@@ -93,15 +94,15 @@ class Releases:
             return True, {"release": {**record, "status": status}}
         return True, {"release": self.store.mark(record["id"], status, self.params["why"])}
 
-    def verified(self) -> tuple[bool, dict[str, t.Any]]:
+    def verified(self) -> tuple[bool, dict[str, object]]:
         """Mark as good."""
         return self._marked("verified")
 
-    def failed(self) -> tuple[bool, dict[str, t.Any]]:
+    def failed(self) -> tuple[bool, dict[str, object]]:
         """Mark as bad."""
         return self._marked("failed")
 
-    def rolled_back(self) -> tuple[bool, dict[str, t.Any]]:
+    def rolled_back(self) -> tuple[bool, dict[str, object]]:
         """Go back, unless the named release serves already."""
         named = self.params["release_id"]
         if named and not self.unfinished and self._serves(self.store.require(named)["id"]):
@@ -121,15 +122,15 @@ class Releases:
             "cut_text": ongoing_work.lost(cut),
         }
 
-    def _would_finish(self) -> dict[str, t.Any]:
+    def _would_finish(self) -> dict[str, object]:
         """What check mode says of a switch that was interrupted."""
         journal = switch_journal.peek(self.store.layout)
         if journal is None or (self.unfinished or {}).get("running"):
             return {}
-        found = {"finished": f"would finish {journal.words()} that was interrupted"}
+        found: dict[str, object] = {"finished": f"would finish {journal.words()} that was interrupted"}
         return {**found, "previous": journal.target if journal.kind == "activation" else journal.source}
 
-    def settled(self) -> tuple[bool, dict[str, t.Any]]:
+    def settled(self) -> tuple[bool, dict[str, object]]:
         """Finish a switch that was interrupted."""
         live, wanted = self.store.live(), self.params["release_id"]
         journal = switch_journal.peek(self.store.layout)
@@ -149,11 +150,11 @@ class Releases:
         except OpsError:
             return None
 
-    def _work(self) -> dict[str, t.Any]:
+    def _work(self) -> dict[str, object]:
         """What the instance that serves works on now."""
         return (ongoing_work.of(self.service, self.service.serving()) if self.service else ongoing_work.Work()).facts()
 
-    def pruned(self) -> tuple[bool, dict[str, t.Any]]:
+    def pruned(self) -> tuple[bool, dict[str, object]]:
         """Remove what retention gives up."""
         if self.params["keep"] < 0:
             raise InputError("keep", "0 or more releases", str(self.params["keep"]), "Correct mobius_keep_releases")
@@ -166,7 +167,14 @@ class Releases:
         return bool(gone), {"removed": gone, "warnings": stuck}
 
 
-def expected(before: dict[str, t.Any], state: str, result: dict[str, t.Any]) -> dict[str, t.Any]:
+class Held(t.TypedDict):
+    """The live release, and the status of each."""
+
+    live: str | None
+    releases: dict[str, str]
+
+
+def expected(before: Held, state: str, result: t.Mapping[str, t.Any]) -> Held:
     """What check mode says the state would be."""
     if state == "pruned":
         return {**before, "releases": {name: status for name, status in before["releases"].items() if name not in result["removed"]}}

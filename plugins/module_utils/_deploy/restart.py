@@ -14,8 +14,10 @@ from .._service.draining import Drain
 from .._service.node_service import Service
 from .._service.ongoing_work import Work
 from .._service.slots import SlottedService
+from .._target.record_types import Check
 from .._target.releases import ReleaseStore
 from . import blue_green, rehearsal
+from .deploy_types import Served
 
 #: Seconds for which a deploy or a rollback that switches is waited for. A restart is the emergency brake too.
 PATIENCE = 2.0
@@ -23,9 +25,7 @@ PATIENCE = 2.0
 FINISH = 10.0
 
 
-def restart(
-    store: ReleaseStore, service: Service, checks: list[dict[str, t.Any]], timeout: float, drain: Drain | None = None
-) -> dict[str, t.Any]:
+def restart(store: ReleaseStore, service: Service, checks: list[Check], timeout: float, drain: Drain | None = None) -> Served:
     """Start the live release in a new process and wait until it is ready.
 
     Where a proxy stands in front of a running instance, the requests go on. Where there is none, nothing runs, or another switch
@@ -64,9 +64,7 @@ def _alone(store: ReleaseStore) -> t.Iterator[bool]:
             yield True
 
 
-def _lossless(
-    store: ReleaseStore, service: SlottedService, live: str, checks: list[dict[str, t.Any]], timeout: float, drain: Drain
-) -> dict[str, t.Any]:
+def _lossless(store: ReleaseStore, service: SlottedService, live: str, checks: list[Check], timeout: float, drain: Drain) -> Served:
     before = service.serving().status()["pid"]
     ill = blue_green.is_ill(service, service.serving(), checks)
     try:
@@ -84,7 +82,7 @@ def _lossless(
     return {"downtime": 0.0, **facts}
 
 
-def _after(service: SlottedService, live: str, before: int) -> str:
+def _after(service: SlottedService, live: str, before: int | None) -> str:
     """What serves after a restart that failed."""
     instance = service.serving()
     pid = instance.status()["pid"]

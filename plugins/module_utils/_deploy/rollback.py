@@ -15,26 +15,28 @@ from .._service import registry as service_registry
 from .._service.draining import Drain
 from .._service.node_service import Service
 from .._target import history
+from .._target.record_types import Check
 from .._target.releases import ReleaseStore
 from .._target.switch_journal import Journal
 from . import migration, switch
+from .deploy_types import Served, WentBack
 
 
 def carry_out(
     store: ReleaseStore,
     service: Service | None,
     journal: Journal,
-    checks: list[dict[str, t.Any]],
+    checks: list[Check],
     timeout: float,
     drain: Drain | None = None,
-) -> dict[str, t.Any]:
+) -> Served:
     """Make the journal's target serve, enter that into the records, undo the migration of the release that was gone back from.
 
     :returns: the facts of the switch.
     :raises NotUndone: when the migration could not be undone. The journal stays, so the same command tries it again.
     :raises OpsError: when the target did not become ready. The journal has ended: its release stays live, or never became it.
     """
-    facts: dict[str, t.Any] = {"downtime": None}
+    facts: Served = {"downtime": None}
     failure: OpsError | OSError | None = None
     try:
         facts = switch.serve(store, service, journal.target, checks, timeout, switch.leaving(service, drain))
@@ -56,7 +58,7 @@ def carry_out(
     return facts
 
 
-def _note(store: ReleaseStore, journal: Journal, facts: dict[str, t.Any], serving: bool) -> None:
+def _note(store: ReleaseStore, journal: Journal, facts: Served, serving: bool) -> None:
     """Enter what happened into the records of both releases and the history, each once."""
     source, target = journal.source, journal.target
     if source and source != target:
@@ -64,7 +66,8 @@ def _note(store: ReleaseStore, journal: Journal, facts: dict[str, t.Any], servin
             _mark(store, journal, source, "failed", previous=target, serving=serving)
         else:
             _mark(store, journal, source, "rolled_back", target=target, **facts)
-    if journal.kind != "going_back" and (store.get(target) or {}).get("status") != "verified":
+    record = store.get(target)
+    if journal.kind != "going_back" and not (record and record["status"] == "verified"):
         _mark(store, journal, target, "active")
 
 
@@ -83,10 +86,10 @@ def settle(
     store: ReleaseStore,
     service: Service | None,
     journal: Journal,
-    checks: list[dict[str, t.Any]],
+    checks: list[Check],
     timeout: float,
     drain: Drain | None = None,
-) -> dict[str, t.Any] | None:
+) -> WentBack | None:
     """Finish a switch that was killed; the caller has the lock of switches.
 
     Going back is carried out. An activation whose release did not go live is taken back; of one that did, nothing is left to do.
@@ -117,7 +120,7 @@ def settle_first(
     store: ReleaseStore,
     service: Service | None,
     journal: Journal | None,
-    checks: list[dict[str, t.Any]],
+    checks: list[Check],
     timeout: float,
     drain: Drain | None = None,
 ) -> list[str]:

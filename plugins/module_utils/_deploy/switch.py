@@ -5,17 +5,19 @@
 from __future__ import annotations
 
 import time
-import typing as t
 
 from .._service import draining, readiness, write_attempts
 from .._service.draining import Drain
 from .._service.node_service import Service
 from .._service.ongoing_work import Work
 from .._service.slots import SlottedService
+from .._service.write_attempts import Finding
 from .._target import restore_journal
 from .._target.layout import Layout
+from .._target.record_types import Check
 from .._target.releases import ReleaseStore
 from . import blue_green
+from .deploy_types import Seen, Served
 
 
 def require_startable(store: ReleaseStore, service: Service) -> None:
@@ -29,10 +31,10 @@ def switch(
     store: ReleaseStore,
     service: Service | None,
     release_id: str,
-    checks: list[dict[str, t.Any]],
+    checks: list[Check],
     timeout: float,
     drain: Drain | None = None,
-) -> dict[str, t.Any]:
+) -> Served:
     """Stop the service, point ``current`` at a release, start it, wait until it is ready.
 
     Where the service has two instances behind a proxy, nobody finds it stopped (``_deploy.blue_green``).
@@ -63,19 +65,21 @@ def serve(
     store: ReleaseStore,
     service: Service | None,
     release_id: str,
-    checks: list[dict[str, t.Any]],
+    checks: list[Check],
     timeout: float,
     drain: Drain | None = None,
-) -> dict[str, t.Any]:
+) -> Served:
     """:func:`switch`, but for a release that serves already, as after a switch that was killed: that one only has to be ready."""
     if isinstance(service, SlottedService) or not serves(store.layout, service, release_id):
         return switch(store, service, release_id, checks, timeout, drain)
     return {"downtime": None, "ready_after": readiness.ready(service, checks, release_id, timeout) if service else None}
 
 
-def seen(service: Service | None, gated: list[dict[str, t.Any]] | None = None) -> dict[str, t.Any]:
+def seen(service: Service | None, gated: list[Finding] | None = None) -> Seen:
     """Where the log of what serves is, and what it tells of writing elsewhere."""
-    return {"log": service.log, "write_attempts": write_attempts.joined(gated, write_attempts.of(service))} if service else {}
+    if service is None:
+        return {}
+    return {"log": service.log, "write_attempts": write_attempts.joined(gated, write_attempts.of(service))}
 
 
 def leaving(service: Service | None, drain: Drain | None) -> Drain | None:

@@ -19,6 +19,7 @@ import typing as t
 
 from .._core import accounts, as_user, dotenv, fs, wording
 from .._core.errors import OpsError
+from .._core.kinds import ServiceStatus
 from .._jobs import listing
 from .._logs import recent, serving
 from .._logs.recent import Recent
@@ -26,6 +27,7 @@ from .._observe import health, host_metrics, node_exceptions
 from .._service.node_service import Service
 from .._target import shared_folders
 from .._target.layout import Layout
+from .._target.record_types import Check
 from . import process_looks
 from .process_looks import Process
 
@@ -85,19 +87,19 @@ class Evidence:
     disks: tuple[Disk, ...]
     folders: tuple[Folder, ...]
     #: Programs such as ffmpeg that it has started (``_jobs.listing``).
-    jobs: tuple[dict[str, t.Any], ...]
+    jobs: tuple[t.Mapping[str, t.Any], ...]
     #: Bytes that programs can still have, and that there are.
     memory_free: int
     memory_whole: int
     #: What the logs tell of the last minutes, since the last deploy at most.
     recent: Recent = dataclasses.field(default_factory=Recent)
 
-    def facts(self) -> dict[str, t.Any]:
+    def facts(self) -> dict[str, object]:
         """As a result has it."""
         return dataclasses.asdict(self)
 
 
-def gather(layout: Layout, service: Service, checks: list[dict[str, t.Any]], programs: list[str], window: float = WINDOW) -> Evidence:
+def gather(layout: Layout, service: Service, checks: list[Check], programs: list[str], window: float = WINDOW) -> Evidence:
     """Look at everything.
 
     :param checks: normalized checks of the service.
@@ -106,7 +108,7 @@ def gather(layout: Layout, service: Service, checks: list[dict[str, t.Any]], pro
     """
     facts = service.status()
     mains = [main for instance in service.instances() for main in [process_looks.main_of(instance)] if main]
-    quick = [{**check, "timeout": min(float(check["timeout"]), ANSWER), "attempts": 1} for check in checks]
+    quick: list[Check] = [{**check, "timeout": min(float(check["timeout"]), ANSWER), "attempts": 1} for check in checks]
     with concurrent.futures.ThreadPoolExecutor(max_workers=3) as pool:
         # the helper of another user is forked before there are other threads
         folders = tuple(_tried(layout, service))
@@ -150,7 +152,7 @@ def _recent(layout: Layout) -> Recent:
     return Recent()
 
 
-def _crashing(first: dict[str, t.Any], last: dict[str, t.Any], refused: bool) -> bool:
+def _crashing(first: ServiceStatus, last: ServiceStatus, refused: bool) -> bool:
     """Whether a service that runs in a look ends again and again: most of a short life is the start, in which it looks well.
 
     :param refused: whether checks failed otherwise than by silence.

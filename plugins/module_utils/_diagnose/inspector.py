@@ -70,7 +70,7 @@ class Session:
     def __init__(self, port: int) -> None:
         self.socket = WebSocket(port, _target(port), _ANSWER)
         self._number = 0
-        self._events: list[dict[str, t.Any]] = []
+        self._events: list[t.Mapping[str, t.Any]] = []
         #: Number of a script -> its address.
         self.scripts: dict[str, str] = {}
 
@@ -80,11 +80,11 @@ class Session:
         self.socket.send(json.dumps({"id": self._number, "method": method, "params": params}))
         return self._number
 
-    def call(self, method: str, timeout: float = _ANSWER, **params: t.Any) -> dict[str, t.Any]:
+    def call(self, method: str, timeout: float = _ANSWER, **params: t.Any) -> t.Mapping[str, t.Any]:
         """What a method returns."""
         return self.answer(self.ask(method, **params), timeout)
 
-    def answer(self, number: int, timeout: float) -> dict[str, t.Any]:
+    def answer(self, number: int, timeout: float) -> t.Mapping[str, t.Any]:
         """What a call returns. :raises Broken: when it does not within so many seconds."""
         deadline = time.monotonic() + timeout
         told = next((one for one in self._events if one.get("id") == number), None)
@@ -97,7 +97,7 @@ class Session:
         found = told.get("result")
         return found if isinstance(found, dict) else {}
 
-    def stream(self, method: str, event: str, timeout: float, **params: t.Any) -> t.Iterator[dict[str, t.Any]]:
+    def stream(self, method: str, event: str, timeout: float, **params: t.Any) -> t.Iterator[t.Mapping[str, t.Any]]:
         """What comes with each event of a name until a method returns. :raises Broken: when that takes longer, or it refuses."""
         self.ask(method, **params)
         deadline = time.monotonic() + timeout
@@ -110,7 +110,7 @@ class Session:
             if told.get("method") == event and isinstance(told.get("params"), dict):
                 yield told["params"]
 
-    def event(self, method: str, timeout: float) -> dict[str, t.Any]:
+    def event(self, method: str, timeout: float) -> t.Mapping[str, t.Any]:
         """What comes with the next event of that name."""
         deadline = time.monotonic() + timeout
         while True:
@@ -119,7 +119,7 @@ class Session:
                 found = told.get("params")
                 return found if isinstance(found, dict) else {}
 
-    def _message(self, deadline: float) -> dict[str, t.Any]:
+    def _message(self, deadline: float) -> t.Mapping[str, t.Any]:
         try:
             told = documents.parse(self.socket.receive(deadline - time.monotonic()))
         except ValueError as error:
@@ -239,7 +239,7 @@ def _stack(session: Session, place: node_exceptions.Place, interrupt: bool, bega
     return Stack(own, tuple(name for name, _mine in names), request, seconds, interrupt)
 
 
-def _named(session: Session, frame: dict[str, t.Any], place: node_exceptions.Place) -> tuple[str, bool]:
+def _named(session: Session, frame: t.Mapping[str, t.Any], place: node_exceptions.Place) -> tuple[str, bool]:
     """A frame in words, and whether it is of the application's own code."""
     where = frame.get("location") if isinstance(frame.get("location"), dict) else {}
     line, column = (
@@ -252,7 +252,7 @@ def _named(session: Session, frame: dict[str, t.Any], place: node_exceptions.Pla
     return f"{name} ({wording.printable(file)[-200:]}:{line}:{column})", not _FOREIGN.match(file)
 
 
-def _request(session: Session, frame: dict[str, t.Any]) -> str:
+def _request(session: Session, frame: t.Mapping[str, t.Any]) -> str:
     told = session.call(
         "Debugger.evaluateOnCallFrame", callFrameId=str(frame.get("callFrameId")), expression=_REQUEST, silent=True, returnByValue=True
     ).get("result")

@@ -8,7 +8,6 @@ import dataclasses
 import os
 import signal
 import stat
-import typing as t
 
 from .._core import accounts, foreign, processes
 from .._core.errors import StateError
@@ -17,6 +16,7 @@ from .._jobs import ending, listing
 from .._service.node_service import Service
 from .._target import shared_folders
 from .._target.layout import Layout
+from .._target.record_types import Check
 from .._target.releases import ReleaseStore
 from . import inspector
 from .evidence import Evidence
@@ -32,7 +32,7 @@ class Allowed:
 
     #: End the code that a hung event loop is in, instead of a restart: that request is lost, and no other.
     interrupt: bool
-    checks: list[dict[str, t.Any]]
+    checks: list[Check]
     #: Seconds until it must be ready.
     timeout: float
     programs: list[str]

@@ -5,16 +5,16 @@
 from __future__ import annotations
 
 import os
-import typing as t
 
 from .._core.errors import StateError
 from .._people import escalation, plan, text
 from .._people.outbox import Outbox
 from .._target import incident_log, incident_record, incidents
 from .._target.layout import Layout
+from .._target.record_types import Incident
 
 
-def escalate(layout: Layout, incident_id: str, why: str, check_mode: bool) -> tuple[bool, dict[str, t.Any], str]:
+def escalate(layout: Layout, incident_id: str, why: str, check_mode: bool) -> tuple[bool, Incident, str]:
     """Note that the next level is to be paged; whether that changed something, the record, and what comes of it.
 
     :raises StateError: when there is no such incident, it is over, or all of its levels were paged.

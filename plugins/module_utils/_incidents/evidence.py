@@ -41,12 +41,12 @@ _OF_METRIC = ("metric", "subject", "value", "unit", "status")
 Collector = t.Callable[[Layout, str], t.Any]
 
 
-def gather(layout: Layout, env: str, patience: float = PATIENCE, collectors: t.Mapping[str, Collector] | None = None) -> dict[str, t.Any]:
+def gather(layout: Layout, env: str, patience: float = PATIENCE, collectors: t.Mapping[str, Collector] | None = None) -> dict[str, object]:
     """Collect all parts; ``not_gathered`` names those that failed, with the reason.
 
     :param patience: seconds that all parts have together.
     """
-    found: dict[str, t.Any] = {}
+    found: dict[str, object] = {}
     failed: dict[str, str] = {}
     wanted = COLLECTORS if collectors is None else collectors
 
@@ -92,13 +92,14 @@ def _short(value: t.Any) -> t.Any:
 def _releases(layout: Layout, _env: str) -> list[t.Any]:
     store = ReleaseStore(layout, records.Findings())
     live = store.live()
+    newest: t.Sequence[t.Mapping[str, object]] = store.all()[:5]
     return [
         {**{name: record[name] for name in _OF_RELEASE if record.get(name)}, **({"live": True} if record["id"] == live else {})}
-        for record in store.all()[:5]
+        for record in newest
     ]
 
 
-def _rounds(layout: Layout, env: str) -> t.Iterator[dict[str, t.Any]]:
+def _rounds(layout: Layout, env: str) -> t.Iterator[dict[str, object]]:
     """The newest lines of the newest metrics file of a watch."""
     mine = re.compile(re.escape(f"metrics-{env}-") + r"\d{8}_\d{6}\.jsonl")
     names = sorted(name for name in os.listdir(layout.monitor_logs) if mine.fullmatch(name))
@@ -119,13 +120,12 @@ def _failing_samples(layout: Layout, env: str) -> list[t.Any]:
 
 def _metrics(layout: Layout, env: str) -> list[t.Any]:
     """The newest looks of the watch at the host, and one of now."""
-    looks = [(str(told.get("when")), told) for told in _rounds(layout, env) if told.get("what") == "host"][-3:]
-    looks.append((clock.iso(), host_metrics.collect({"window": 0.2, "mounts": host_metrics.places(layout)})))
+    looks = [(str(told.get("when")), told.get("metrics")) for told in _rounds(layout, env) if told.get("what") == "host"][-3:]
+    looks.append((clock.iso(), host_metrics.collect({"window": 0.2, "mounts": host_metrics.places(layout)})["metrics"]))
     return [
-        f"{when} "
-        + "; ".join(" ".join(str(one[name]) for name in _OF_METRIC if one.get(name) not in ("", None)) for one in told["metrics"])
-        for when, told in looks
-        if isinstance(told.get("metrics"), list)
+        f"{when} " + "; ".join(" ".join(str(one[name]) for name in _OF_METRIC if one.get(name) not in ("", None)) for one in metrics)
+        for when, metrics in looks
+        if isinstance(metrics, list)
     ]
 
 
@@ -153,10 +153,12 @@ def _errors(layout: Layout, _env: str) -> list[t.Any]:
         totals.merge(counted, reading.work(job, wanted).totals)
     if units:
         totals.merge(counted, reading.read(wanted, reading.State()).done.totals)
-    return [
-        {name: wording.cut(one[name], _LINE) if isinstance(one[name], str) else one[name] for name in _OF_ERROR}
-        for one in report.errors(counted, Past(layout))[:_ROWS]
-    ]
+    groups: t.Sequence[t.Mapping[str, object]] = report.errors(counted, Past(layout))[:_ROWS]
+    return [{name: _line(one[name]) for name in _OF_ERROR} for one in groups]
+
+
+def _line(value: object) -> object:
+    return wording.cut(value, _LINE) if isinstance(value, str) else value
 
 
 def _log_lines(layout: Layout, _env: str) -> list[t.Any]:
@@ -170,17 +172,15 @@ def _log_lines(layout: Layout, _env: str) -> list[t.Any]:
     return lines
 
 
-def _last_backup(layout: Layout, _env: str) -> dict[str, t.Any]:
-    event = history.last(layout, "backup") or {}
+def _last_backup(layout: Layout, _env: str) -> dict[str, object]:
+    event: t.Mapping[str, object] = history.last(layout, "backup") or {}
     return {name: event[name] for name in ("when", "archive", "who") if event.get(name)}
 
 
 def _history(layout: Layout, _env: str) -> list[t.Any]:
     """Who did what, the newest events."""
-    return [
-        " ".join(str(event[name]) for name in ("when", "who", "what", "release", "why") if event.get(name))
-        for event in history.events(layout, 20)
-    ]
+    events: t.Sequence[t.Mapping[str, object]] = history.events(layout, 20)
+    return [" ".join(str(event[name]) for name in ("when", "who", "what", "release", "why") if event.get(name)) for event in events]
 
 
 #: Name of each part -> what collects it.

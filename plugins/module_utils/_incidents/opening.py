@@ -5,21 +5,21 @@
 from __future__ import annotations
 
 import contextlib
-import typing as t
 
 from .._core.errors import OpsError
 from .._people import service as people_service
 from .._target import incident_log, incidents
 from .._target.layout import Layout
+from .._target.record_types import Incident
 from . import evidence
 
 
-def open_incident(layout: Layout, facts: dict[str, t.Any]) -> dict[str, t.Any]:
+def open_incident(layout: Layout, facts: incidents.Opening) -> Incident:
     """Open an incident with all evidence; the facts are those of ``_target.incidents.open_incident``."""
     return complete(layout, incidents.open_incident(layout, facts))
 
 
-def complete(layout: Layout, record: dict[str, t.Any]) -> dict[str, t.Any]:
+def complete(layout: Layout, record: Incident) -> Incident:
     """Gather the evidence of an incident that was opened, once; the record."""
     if any(event["what"] == incident_log.GATHERED for event in incident_log.events(record)):
         return record

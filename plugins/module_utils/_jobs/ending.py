@@ -21,10 +21,19 @@ from .._service import supervisor
 from .._service.node_service import Service
 from .._target.progress import Meter
 from . import ffmpeg, listing
-from .listing import Job, Output
+from .listing import Job, Output, Watched
 
 #: Seconds between two looks, and that the kernel has to end a process that was killed.
 PAUSE, KILLED = 0.1, 10.0
+
+
+class Result(t.TypedDict):
+    """A file that a job wrote; ``size`` in bytes."""
+
+    path: str
+    size: int
+    kept: bool
+    error: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +46,7 @@ class Ended:
     seconds: float
     #: Files that it wrote: ``path``, ``size`` in bytes, whether it is ``kept`` by the application, and ``error``, why it cannot be
     #: decoded; empty when it can.
-    results: tuple[dict[str, t.Any], ...]
+    results: tuple[Result, ...]
 
 
 def drain(service: Service, programs: list[str], wanted: t.Callable[[Job], bool], timeout: float, meter: Meter, quiet: float) -> list[Job]:
@@ -109,21 +118,21 @@ def _gone(job: Job, timeout: float) -> bool:
     return True
 
 
-def _result(service: Service, output: Output, content: t.BinaryIO, program: str, look: float) -> dict[str, t.Any]:
+def _result(service: Service, output: Output, content: t.BinaryIO, program: str, look: float) -> Result:
     """What a file is worth. It is decoded with the rights of the service's user, who has made it."""
     error = ffmpeg.decode(program, "file:/proc/self/fd/0", look, stdin=content, **supervisor.account(service.spec.get("user")))
     status = os.fstat(content.fileno())
     return {"path": wording.printable(output.path), "size": status.st_size, "kept": bool(status.st_nlink), "error": error}
 
 
-def chosen(jobs: list[dict[str, t.Any]], names: list[str], verdicts: list[str]) -> list[dict[str, t.Any]]:
+def chosen(jobs: t.Sequence[Watched], names: list[str], verdicts: list[str]) -> list[Watched]:
     """The jobs that are meant, of those that ``listing.watched`` has found.
 
     :param names: ids of renders or of processes; of any when there is none.
     :param verdicts: what they have to be found to be; anything when there is none.
     :raises StateError: when a name is none of a job's.
     """
-    known = {str(job[field]) for job in jobs for field in ("name", "pid")}
+    known = {str(field) for job in jobs for field in (job["name"], job["pid"])}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise StateError(

@@ -56,7 +56,7 @@ def names(program: str, kind: str, **account: t.Any) -> dict[str, str]:
     return {words[1]: words[0] for words in rows if len(words) > 2 and words[1] != "="}
 
 
-def _ask(argv: list[str], what: str, account: dict[str, t.Any]) -> str:
+def _ask(argv: list[str], what: str, account: t.Mapping[str, t.Any]) -> str:
     done = commands.capture(argv, what=what, timeout=PATIENCE, **account)
     if done.returncode:
         raise StateError("ffmpeg", "it to start", commands.ending(done), _REPAIR)
@@ -103,7 +103,28 @@ def _trouble(program: str, words: list[str], what: str, timeout: float = PATIENC
     return commands.cause(done) if done.returncode else ""
 
 
-def look(program: str, wanted: dict[str, list[str]], tried: bool = True, **account: t.Any) -> dict[str, t.Any]:
+class Tried(t.TypedDict):
+    """An encoder that was tried, and why it does not work; empty when it does."""
+
+    encoder: str
+    error: str
+
+
+class Able(t.TypedDict):
+    """What an FFmpeg lacks, by kind, and whether the encoders that it has work."""
+
+    missing: dict[str, list[str]]
+    encodes: list[Tried]
+
+
+class Found(Able):
+    """The FFmpeg of a host."""
+
+    path: str
+    version: str
+
+
+def look(program: str, wanted: dict[str, list[str]], tried: bool = True, **account: t.Any) -> Found:
     """What a host's FFmpeg is: ``path``, ``version``, and what :func:`able` tells.
 
     :raises OpsError: when it is not there or does not start.
@@ -112,7 +133,7 @@ def look(program: str, wanted: dict[str, list[str]], tried: bool = True, **accou
     return {"path": path, "version": version(path, **account), **able(path, wanted, tried, **account)}
 
 
-def able(path: str, wanted: dict[str, list[str]], tried: bool = True, **account: t.Any) -> dict[str, t.Any]:
+def able(path: str, wanted: dict[str, list[str]], tried: bool = True, **account: t.Any) -> Able:
     """What it lacks, and whether what it has works.
 
     :param wanted: names by kind that it must have.
@@ -123,5 +144,5 @@ def able(path: str, wanted: dict[str, list[str]], tried: bool = True, **account:
     has = {kind: names(path, kind, **account) if wanted.get(kind) else {} for kind in KINDS}
     missing = {kind: [name for name in wanted.get(kind) or [] if name not in has[kind]] for kind in KINDS}
     there = {name: has["encoders"][name] for name in wanted.get("encoders") or [] if name in has["encoders"]} if tried else {}
-    encodes = [{"encoder": name, "error": error} for name, error in _trials(path, there, **account).items()]
+    encodes: list[Tried] = [{"encoder": name, "error": error} for name, error in _trials(path, there, **account).items()]
     return {"missing": missing, "encodes": encodes}

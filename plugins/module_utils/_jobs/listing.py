@@ -224,7 +224,37 @@ def _moved(before: Sample, after: Sample) -> bool:
     )
 
 
-def watched(jobs: list[Job], window: float, sleep: t.Callable[[float], t.Any] = time.sleep) -> list[dict[str, t.Any]]:
+class File(t.TypedDict):
+    """A file that a job writes; ``size`` in bytes."""
+
+    path: str
+    size: int
+
+
+class Watched(t.TypedDict):
+    """A job as results have it, with what two looks at it have shown."""
+
+    pid: int
+    ticks: int
+    name: str
+    port: int
+    release: str | None
+    parent: int
+    parent_command: str
+    command: str
+    age: float
+    verdict: str
+    state: str
+    waits_in: str
+    cpu_s: float
+    cpu_pct: float
+    written_per_s: int | None
+    speed: float | None
+    out_s: float | None
+    outputs: list[File]
+
+
+def watched(jobs: list[Job], window: float, sleep: t.Callable[[float], t.Any] = time.sleep) -> list[Watched]:
     """Each job with what it is, from two samples that are so many seconds apart; one that ended meanwhile is left out.
 
     Without a window nothing is judged: two samples that lie next to each other tell nothing.
@@ -236,17 +266,28 @@ def watched(jobs: list[Job], window: float, sleep: t.Callable[[float], t.Any] = 
     for job, before in first.items():
         after = sample(job) if before and window else before
         if before and after:
-            found.append({**facts(job, before, after), **({} if window else {"verdict": ""})})
+            told = facts(job, before, after)
+            if not window:
+                told["verdict"] = ""
+            found.append(told)
     return sorted(found, key=lambda one: VERDICTS.index(one["verdict"]) if one["verdict"] else 0)
 
 
-def facts(job: Job, before: Sample, after: Sample) -> dict[str, t.Any]:
+def facts(job: Job, before: Sample, after: Sample) -> Watched:
     """A job as results have it."""
     seconds = max(after.at - before.at, 0.001)
     written = None if after.written is None or before.written is None else round((after.written - before.written) / seconds)
     out = None if after.out_time is None or before.out_time is None else round((after.out_time - before.out_time) / 1e6 / seconds, 2)
     return {
-        **dataclasses.asdict(job),
+        "pid": job.pid,
+        "ticks": job.ticks,
+        "name": job.name,
+        "port": job.port,
+        "release": job.release,
+        "parent": job.parent,
+        "parent_command": job.parent_command,
+        "command": job.command,
+        "age": job.age,
         "verdict": judge(before, after),
         "state": after.state,
         "waits_in": after.waits_in,

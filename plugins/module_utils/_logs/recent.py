@@ -58,7 +58,11 @@ def look(patterns: list[str], moment: float, slow_ms: float, past: Past, hide: t
             except OSError:
                 continue  # rotated meanwhile
     rows = [row for row in report.routes(found) if row["timed"]]
-    slow = [SlowRoute(row["route"], row["requests"], row["p50_ms"], row["p95_ms"]) for row in rows if row["p95_ms"] >= slow_ms]
+    slow = [
+        SlowRoute(row["route"], row["requests"], row["p50_ms"] or 0.0, row["p95_ms"] or 0.0)
+        for row in rows
+        if (row["p95_ms"] or 0.0) >= slow_ms
+    ]
     errors = [f"{html_page.count(row['count'], 'line')}: {row['template']}" for row in report.errors(found, past)[:ROWS]]
     return Recent(
         sum(row["timed"] for row in rows),

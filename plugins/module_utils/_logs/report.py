@@ -11,15 +11,14 @@ import typing as t
 from .._core import clock
 from .._core.stats import Histogram
 from . import serving, templates, totals
+from .report_types import Answered, Client, ErrorGroup, Rates, Report, RouteFigures, SlowRequest, SourceFigures, Uploads
 from .serving import Past
 from .totals import NO_DAY, SLOT, Group, Route, Slot, Totals
 
-Facts = dict[str, t.Any]
 #: Rows of each list at most, and points of the rates.
 ROWS, POINTS = 50, 240
 #: Seconds of a step of them.
 STEPS = (SLOT, 1800, 3600, 7200, 14400, 43200, 86400, 7 * 86400)
-PERCENTILES = (50, 95, 99)
 
 
 @dataclasses.dataclass
@@ -32,7 +31,7 @@ class _Errors:
     slots: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
-def build(found: Totals, past: Past, most: int, full_addresses: bool) -> Facts:
+def build(found: Totals, past: Past, most: int, full_addresses: bool) -> Report:
     """The report.
 
     :param most: rows of each list.
@@ -55,7 +54,7 @@ def build(found: Totals, past: Past, most: int, full_addresses: bool) -> Facts:
     }
 
 
-def _source(name: str, days: dict[str, totals.Day]) -> Facts:
+def _source(name: str, days: dict[str, totals.Day]) -> SourceFigures:
     every = list(days.values())
     slots = [slot for day in every for slot in day.slots.values()]
     lines, looked = sum(day.lines for day in every), sum(day.looked for day in every)
@@ -72,7 +71,7 @@ def _source(name: str, days: dict[str, totals.Day]) -> Facts:
     }
 
 
-def errors(found: Totals, past: Past, full_addresses: bool = False) -> list[Facts]:
+def errors(found: Totals, past: Past, full_addresses: bool = False) -> list[ErrorGroup]:
     """Error lines by template, the most frequent first.
 
     A program may write a line into two logs, and its console into one of these. So the count of a template is that of the log that has
@@ -92,7 +91,7 @@ def errors(found: Totals, past: Past, full_addresses: bool = False) -> list[Fact
     return sorted(told, key=lambda row: (-row["count"], row["template"]))
 
 
-def _error(template: str, one: _Errors, past: Past) -> Facts:
+def _error(template: str, one: _Errors, past: Past) -> ErrorGroup:
     first, last = one.group.first, one.group.last
     return {
         "template": template,
@@ -124,25 +123,25 @@ def _summed(found: Totals, of: t.Callable[[totals.Day], dict[str, int]]) -> list
     return sorted(rows, key=lambda row: (-row[2], row[1], row[0]))
 
 
-def _by_route(found: Totals, of: t.Callable[[totals.Day], dict[str, int]]) -> list[Facts]:
-    rows = []
+def _by_route(found: Totals, of: t.Callable[[totals.Day], dict[str, int]]) -> list[Answered]:
+    rows: list[Answered] = []
     for source, name, number in _summed(found, of):
         route, _space, status = name.rpartition(" ") if name != totals.OTHER else (name, "", "")
         rows.append({"source": source, "route": route, "status": status, "count": number})
     return rows
 
 
-def failures(found: Totals) -> list[Facts]:
+def failures(found: Totals) -> list[Answered]:
     """Requests that were answered by 4xx or 5xx, by route and status."""
     return _by_route(found, lambda day: day.failures)
 
 
-def writes(found: Totals) -> list[Facts]:
+def writes(found: Totals) -> list[Answered]:
     """Requests that were to change something, by route and status."""
     return _by_route(found, lambda day: day.writes)
 
 
-def clients(found: Totals, full: bool) -> list[Facts]:
+def clients(found: Totals, full: bool) -> list[Client]:
     """Who made such requests."""
     counts: dict[tuple[str, str], int] = {}
     for source, address, number in _summed(found, lambda day: day.clients):
@@ -154,7 +153,7 @@ def clients(found: Totals, full: bool) -> list[Facts]:
     ]
 
 
-def routes(found: Totals) -> list[Facts]:
+def routes(found: Totals) -> list[RouteFigures]:
     """Requests and their times by route, the ones that take most time together first."""
     rows = []
     for source, days in found.items():
@@ -167,7 +166,7 @@ def routes(found: Totals) -> list[Facts]:
     return sorted(rows, key=lambda row: (-(row["requests"] * (row["p95_ms"] or 0)), -row["requests"], row["route"]))
 
 
-def _route(source: str, name: str, route: Route, share: float) -> Facts:
+def _route(source: str, name: str, route: Route, share: float) -> RouteFigures:
     times: Histogram = route.times
     return {
         "source": source,
@@ -176,12 +175,14 @@ def _route(source: str, name: str, route: Route, share: float) -> Facts:
         "timed": times.total,
         "slow": round(route.slow * share),
         "exact": share == 1,
-        **{f"p{percent}_ms": times.percentile(percent) for percent in PERCENTILES},
+        "p50_ms": times.percentile(50),
+        "p95_ms": times.percentile(95),
+        "p99_ms": times.percentile(99),
         "max_ms": times.percentile(100),
     }
 
 
-def slowest(found: Totals) -> list[Facts]:
+def slowest(found: Totals) -> list[SlowRequest]:
     """The slowest requests that were looked at."""
     rows = [(ms, route, at, source) for source, days in found.items() for day in days.values() for ms, route, at in day.slowest]
     return [
@@ -190,7 +191,7 @@ def slowest(found: Totals) -> list[Facts]:
     ]
 
 
-def rates(found: Totals) -> Facts:
+def rates(found: Totals) -> Rates:
     """Requests, failures and error lines over time, in few enough steps to be drawn."""
     slots: dict[float, Slot] = {}
     for days in found.values():
@@ -213,7 +214,7 @@ def rates(found: Totals) -> Facts:
     }
 
 
-def uploads(groups: list[Facts], failed: list[Facts]) -> Facts:
+def uploads(groups: list[ErrorGroup], failed: list[Answered]) -> Uploads:
     """Errors about uploads, and requests to upload routes that failed."""
     return {
         "errors": [one for one in groups if one["upload"]][:ROWS],

@@ -15,12 +15,13 @@ from .._core import clock, dotenv, html_page, locks
 from .._core.errors import InputError
 from .._target import records
 from .._target.layout import Layout, check_name
+from .._target.record_types import ServiceSpec
 from . import explain, files, marks, reading, report, templates
 from .marks import State
 from .reading import Wanted
+from .report_types import ErrorGroup, Report
 from .serving import Past
 
-Facts = dict[str, t.Any]
 _AGO = re.compile(r"(\d{1,6})\s*([smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LEAST = {"slow_ms": 0, "processes": 1, "max_mb": 1, "keep_days": 1, "rows": 1}
@@ -28,7 +29,7 @@ _LEAST = {"slow_ms": 0, "processes": 1, "max_mb": 1, "keep_days": 1, "rows": 1}
 _MOST = 16
 
 
-def wanted_of(params: Facts) -> Wanted:
+def wanted_of(params: t.Mapping[str, t.Any]) -> Wanted:
     """What was asked for. :raises InputError: when it cannot be done."""
     for name, least in _LEAST.items():
         if params[name] < least:
@@ -45,14 +46,18 @@ def wanted_of(params: Facts) -> Wanted:
 def files_of(layout: Layout, service: str) -> list[str]:
     """The logs of a service: those of its folder, and the file that an adopted one prints to."""
     folder = layout.path("shared", "logs")
-    printed = (_spec(layout, service) or {}).get("console_log") or ""
+    spec = _spec(layout, service)
+    printed = spec["console_log"] if spec else ""
     return [os.path.join(folder, "*.log*"), *([printed] if printed and os.path.dirname(printed) != folder else [])]
 
 
-def _spec(layout: Layout, service: str) -> dict[str, t.Any] | None:
+def _spec(layout: Layout, service: str) -> ServiceSpec | None:
     if not service:
         return None
-    return records.read(layout.path("state", "service", check_name(service, "service name"), "spec.json"), records.SERVICE)
+    found: ServiceSpec | None = records.read(
+        layout.path("state", "service", check_name(service, "service name"), "spec.json"), records.SERVICE
+    )
+    return found
 
 
 def units_of(layout: Layout, service: str) -> list[str]:
@@ -83,7 +88,7 @@ def moment(since: str, past: Past) -> float:
         ) from None
 
 
-def read_and_report(params: Facts, keep: bool) -> Facts:
+def read_and_report(params: t.Mapping[str, t.Any], keep: bool) -> Report:
     """Read, count and report. :raises OpsError: when it cannot be done."""
     wanted, layout = wanted_of(params), Layout(params["root"])
     layout.require()
@@ -99,23 +104,21 @@ def read_and_report(params: Facts, keep: bool) -> Facts:
     facts = result(read, past, params, wanted)
     if note:
         facts["warnings"] = [note]
-    return t.cast(Facts, redactor.value(facts))
+    return t.cast(Report, redactor.value(facts))
 
 
-def result(read: reading.Reading, past: Past, params: Facts, wanted: Wanted) -> Facts:
+def result(read: reading.Reading, past: Past, params: t.Mapping[str, t.Any], wanted: Wanted) -> Report:
     """The result."""
     facts = report.build(read.state.totals, past, params["rows"], params["addresses"] == "full")
     points = facts["rates"]["points"]
-    facts.update(
-        sampled=read.sampled,
-        read=[dataclasses.asdict(one) for one in read.done.told],
-        passed=[dataclasses.asdict(one) for one in read.done.passed],
-        period={
-            "since": clock.from_epoch(wanted.moment) if wanted.moment else "",
-            "first": points[0]["when"] if points else "",
-            "last": points[-1]["when"] if points else "",
-        },
-    )
+    facts["sampled"] = read.sampled
+    facts["read"] = [dataclasses.asdict(one) for one in read.done.told]
+    facts["passed"] = [dataclasses.asdict(one) for one in read.done.passed]
+    facts["period"] = {
+        "since": clock.from_epoch(wanted.moment) if wanted.moment else "",
+        "first": points[0]["when"] if points else "",
+        "last": points[-1]["when"] if points else "",
+    }
     facts["message"] = message(facts)
     facts["host"] = os.uname().nodename
     if params["page"]:
@@ -128,13 +131,15 @@ def result(read: reading.Reading, past: Past, params: Facts, wanted: Wanted) -> 
     return facts
 
 
-def message(facts: Facts) -> str:
+def message(facts: Report) -> str:
     """What there is to say, in a sentence or two."""
     if not facts["lines"]:
         begin = facts["period"]["since"]
         why = [f"{one['path']}: {one['why']}" for one in facts["passed"][:1]]
         return ": ".join(["No line of a log was found" + (f" since {begin}" if begin else ""), *why]) + "."
-    requests, failed, refused = (sum(one[name] for one in facts["sources"]) for name in ("requests", "failed", "refused"))
+    sources = facts["sources"]
+    requests, failed = sum(one["requests"] for one in sources), sum(one["failed"] for one in sources)
+    refused = sum(one["refused"] for one in sources)
     groups, new = facts["error_groups"], len(facts["new_errors"])
     text = f"{html_page.count(groups, 'error template')} in {html_page.count(facts['lines'], 'line')}"
     text += f", {new} new since the last deploy" if new else ""
@@ -142,7 +147,7 @@ def message(facts: Facts) -> str:
     return text + (answered if requests else "") + "."
 
 
-def first_seen(layout: Layout, service: str, since: str, most_mb: int) -> list[Facts]:
+def first_seen(layout: Layout, service: str, since: str, most_mb: int) -> list[ErrorGroup]:
     """The error templates that no log had before a moment, the most frequent first; nothing is kept for other runs.
 
     :param service: whose journal is read too, where systemd runs it; an empty text for none.

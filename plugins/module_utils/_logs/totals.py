@@ -184,7 +184,7 @@ def _object(pairs: t.Iterable[tuple[str, str]]) -> str:
     return "{" + ",".join(f"{json.dumps(name)}:{text}" for name, text in pairs) + "}"
 
 
-def _day_to_json(day: Day) -> dict[str, t.Any]:
+def _day_to_json(day: Day) -> dict[str, object]:
     return {
         "lines": day.lines,
         "looked": day.looked,
@@ -199,12 +199,12 @@ def _day_to_json(day: Day) -> dict[str, t.Any]:
     }
 
 
-def from_json(value: dict[str, t.Any]) -> Totals:
+def from_json(value: t.Mapping[str, t.Any]) -> Totals:
     """What :func:`dumped` made."""
     return {source: {name: _day_from_json(day) for name, day in days.items()} for source, days in value.items()}
 
 
-def _day_from_json(day: dict[str, t.Any]) -> Day:
+def _day_from_json(day: t.Mapping[str, t.Any]) -> Day:
     return Day(
         day["lines"],
         day["looked"],

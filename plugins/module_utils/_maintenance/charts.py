@@ -9,6 +9,7 @@ import typing as t
 
 from .._core import wording
 from .._core.html_page import text
+from .forecast import DiskFacts, ForecastFacts
 
 STYLE = """
 .spark { width: 9rem; height: 2.2rem; vertical-align: middle } .spark path, .disk .used { fill: none; stroke: var(--bar); stroke-width: 2 }
@@ -60,10 +61,10 @@ class _Plane:
         return f"{self.x(day):.1f} {self.y(used):.1f}"
 
 
-def disk(facts: dict[str, t.Any]) -> str:
+def disk(facts: DiskFacts) -> str:
     """A file system with its days so far, what it holds, and its forecast with the interval."""
     found, samples = facts["forecast"], facts["samples"]
-    now = samples[-1][0] if samples else datetime.date.today().toordinal()
+    now = int(samples[-1][0]) if samples else datetime.date.today().toordinal()
     drawn = found["kind"] in ("fills", "uncertain")
     latest = found["latest"] if found["latest"] is not None else found["days"]
     ahead = min(_FUTURE, max(14.0, 1.15 * max(latest or 0, found["days"] or 0))) if drawn else 14.0
@@ -100,7 +101,7 @@ def _axes(plane: _Plane, size: float, now: int) -> t.Iterator[str]:
         yield f'<text x="{plane.x(day):.1f}" y="{_HEIGHT - 8}" text-anchor="{anchor}">{name}</text>'
 
 
-def _future(plane: _Plane, used: float, size: float, found: dict[str, t.Any], now: int, ahead: float) -> t.Iterator[str]:
+def _future(plane: _Plane, used: float, size: float, found: ForecastFacts, now: int, ahead: float) -> t.Iterator[str]:
     """The interval as a band, the forecast as a line, and the day when it meets the top."""
     edge: list[tuple[float, float]] = [(now, used)]
     for rate in (found["fastest"], found["slowest"]):

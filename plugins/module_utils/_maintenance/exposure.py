@@ -23,7 +23,7 @@ def ports(context: Context) -> Part:
     expected = set(context.request.open_ports)
     with contextlib.suppress(OpsError):
         spec = service_registry.load(context.layout, context.request.service).spec
-        proxy = spec.get("proxy") or {}
+        proxy = spec.get("proxy")
         expected.update([proxy["port"]] if proxy else [spec["port"]] if spec["host"] not in ("127.0.0.1", "::1", "localhost") else [])
     found = {port: _program(port) for port in sorted(exposed())}
     more = [port for port in found if port not in expected]

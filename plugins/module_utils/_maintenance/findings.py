@@ -9,6 +9,7 @@ import typing as t
 
 from .._target.layout import Layout
 from .._target.progress import Meter
+from .forecast import DiskFacts
 from .request import Request
 from .state import Past
 
@@ -46,7 +47,7 @@ class Found:
     #: What the next run compares with, to tell what is new.
     seen: tuple[str, ...] = ()
     #: For the page.
-    details: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    details: dict[str, list[DiskFacts]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,6 +32,32 @@ class Sample(t.NamedTuple):
     used: float
 
 
+class ForecastFacts(t.TypedDict):
+    """A forecast as JSON has it; the fields are those of :class:`Forecast`."""
+
+    kind: str
+    samples: int
+    rate: float
+    slowest: float
+    fastest: float
+    second: float
+    days: float | None
+    soonest: float | None
+    latest: float | None
+    trimmed: int
+
+
+class DiskFacts(t.TypedDict):
+    """A file system with its forecast, as the page draws it; sizes in bytes, of each sample the day and the bytes."""
+
+    mount: str
+    used: int
+    size: int
+    samples: list[list[float]]
+    forecast: ForecastFacts
+    told: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Forecast:
     """What comes of some samples. Days are counted from the newest sample."""

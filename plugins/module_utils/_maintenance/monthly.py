@@ -18,13 +18,14 @@ from .._core.html_page import count
 from .._observe import health
 from .._restore.drill import drill
 from .._restore.drill import plan as drill_plan
+from .._restore.drill.drill_types import Step
 from .._service import registry as service_registry
 from .._service import unit_file
 from .._service.node_service import Service
 from .._target.releases import ReleaseStore
 from . import packages, storage, weekly
 from .findings import DONE, FAILED, Cause, Context, Found, judged, listed, many
-from .forecast import Forecast, Sample, forecast
+from .forecast import DiskFacts, Forecast, ForecastFacts, Sample, forecast
 
 #: Where an application documents its variables.
 EXAMPLES = (".env.example", ".env.sample", "env.example")
@@ -115,7 +116,7 @@ def capacity(context: Context) -> Found:
     causes: list[Cause] = []
     lines: list[str] = []
     figures: dict[str, float] = {}
-    drawn = []
+    drawn: list[DiskFacts] = []
     sentences = []
     for disk in storage.disks(context):
         samples = of_disk(context, disk)
@@ -127,7 +128,7 @@ def capacity(context: Context) -> Found:
                 "used": disk.used,
                 "size": disk.size,
                 "samples": [list(one) for one in samples],
-                "forecast": dataclasses.asdict(found),
+                "forecast": t.cast(ForecastFacts, dataclasses.asdict(found)),
                 "told": told(found),
             }
         )
@@ -262,11 +263,12 @@ def drilled(context: Context, archive: str | None) -> Found:
         return Found(FAILED, text, tuple(lines), (Cause("restore_failed", 2, text, (facts["archive"] or "",)),))
     started = "and the application was well on them" if facts["application"] else "and the application was left out"
     text = (
-        f"{os.path.basename(facts['archive'])} can be restored: {count(facts['files'], 'file')} compared, "
+        f"{os.path.basename(facts['archive'] or '')} can be restored: {count(facts['files'], 'file')} compared, "
         f"{count(len(facts['databases']), 'database')} opened, {started}; recovery time {facts['recovery_time']:.1f} s."
     )
-    return Found(DONE, text, tuple(lines), figures={"recovery_time_s": facts["recovery_time"], "restored_bytes": float(facts["bytes"])})
+    figures = {"recovery_time_s": facts["recovery_time"] or 0.0, "restored_bytes": float(facts["bytes"])}
+    return Found(DONE, text, tuple(lines), figures=figures)
 
 
-def _step(step: dict[str, t.Any]) -> str:
+def _step(step: Step) -> str:
     return f"{step['name']}: {step['status']}" + (f", {step['elapsed']:.1f} s" if step["elapsed"] is not None else "")

@@ -21,7 +21,7 @@ def key(cause: str) -> str:
     return f"maintenance {cause}"
 
 
-def opened(layout: Layout, request: Request, step: str, cause: Cause, more: dict[str, t.Any]) -> Cause:
+def opened(layout: Layout, request: Request, step: str, cause: Cause, more: t.Mapping[str, object]) -> Cause:
     """The cause with its incident, which is opened when it has weight and none is open."""
     known = incidents.open_of_cause(layout, request.env, key(cause.name)) if cause.severity else None
     found = str(known["id"]) if known else ""

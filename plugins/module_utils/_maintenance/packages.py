@@ -75,7 +75,7 @@ class Patch:
 class Npm:
     """npm for the packages of one folder of a release."""
 
-    def __init__(self, folder: str, environment: t.Mapping[str, t.Any]) -> None:
+    def __init__(self, folder: str, environment: t.Mapping[str, object]) -> None:
         self._folder, self._environment = folder, dotenv.variables(environment)
 
     def outdated(self) -> list[Outdated]:
@@ -136,7 +136,7 @@ class Npm:
         finally:
             walk.remove(work)
 
-    def _ask(self, work: str, *words: str) -> dict[str, t.Any]:
+    def _ask(self, work: str, *words: str) -> t.Mapping[str, t.Any]:
         env = {
             **commands.environment(),
             **commands.QUIET,
@@ -156,7 +156,7 @@ class Npm:
         return said
 
 
-def _vulnerable(name: str, told: dict[str, t.Any]) -> Vulnerable:
+def _vulnerable(name: str, told: t.Mapping[str, t.Any]) -> Vulnerable:
     via = told.get("via") if isinstance(told.get("via"), list) else []
     titles = [str(one.get("title")) if isinstance(one, dict) else f"by way of {one}" for one in via or []]
     return Vulnerable(name, str(told.get("severity")), tuple(titles[:3]), bool(told.get("fixAvailable")))

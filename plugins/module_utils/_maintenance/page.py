@@ -10,6 +10,7 @@ from .._core import clock, html_page
 from .._core.html_page import text
 from . import charts, trends
 from .findings import ATTENTION, DONE, FAILED
+from .forecast import DiskFacts
 from .trends import Told
 
 if t.TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _tiles(report: Report, counts: dict[str, int]) -> list[tuple[str, str, str]]
     return tiles
 
 
-def _forecast(disk: dict[str, t.Any]) -> str:
+def _forecast(disk: DiskFacts) -> str:
     told = f"<p>{text(disk['mount'])} {text(disk['told'])}.</p>"
     if disk["forecast"]["kind"] != "too_few":
         told += charts.disk(disk) + (

@@ -7,9 +7,9 @@ from __future__ import annotations
 import collections
 import datetime
 import os
-import typing as t
 
 from .._backup import create as backup_create
+from .._backup.backup_types import Made
 from .._core import clock, wording
 from .._core.errors import OpsError
 from .._core.html_page import count
@@ -60,7 +60,7 @@ def full_restore(context: Context) -> Found:
     return Found(found.status, found.text, tuple(lines), tuple(causes), figures)
 
 
-def _shrunk(made: dict[str, t.Any]) -> list[Cause]:
+def _shrunk(made: Made) -> list[Cause]:
     names = ", ".join(one["component"] for one in made["shrunk"])
     text = f"The backup holds less than a tenth of what the one before held of {names}. Look whether all folders are mounted."
     return [Cause("backup_shrunk", 2, text, (made["archive"],))] if names else []

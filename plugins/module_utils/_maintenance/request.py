@@ -15,7 +15,6 @@ CADENCES = ("weekly", "monthly", "quarterly")
 #: When the summary is sent: after each run; when a step failed or needs attention; not at all.
 ALWAYS, ON_ATTENTION, NEVER = "always", "attention", "never"
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0", "")
-_Mapping = dict[str, t.Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,19 +35,19 @@ class Request:
     sign_key: str = ""
     allowed_signers: str = ""
     signer: str = "mobius-backup"
-    checks: tuple[_Mapping, ...] = ()
-    drill_checks: tuple[_Mapping, ...] = ()
-    headers: _Mapping = dataclasses.field(default_factory=dict)
-    secret_headers: _Mapping = dataclasses.field(default_factory=dict, repr=False)
+    checks: tuple[dict[str, object], ...] = ()
+    drill_checks: tuple[dict[str, object], ...] = ()
+    headers: dict[str, str] = dataclasses.field(default_factory=dict)
+    secret_headers: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
     base_url: str = ""
     ready_timeout: float = 60
     #: Whether drills start the application, where, and with which further variables.
     drill_start: bool = True
     drill_scratch: str = ""
     drill_port: int = 0
-    drill_environment: _Mapping = dataclasses.field(default_factory=dict)
+    drill_environment: dict[str, object] = dataclasses.field(default_factory=dict)
     drill_allow_env: str = ""
-    thresholds: _Mapping = dataclasses.field(default_factory=dict)
+    thresholds: dict[str, object] = dataclasses.field(default_factory=dict)
     log_files: tuple[str, ...] = ()
     log_units: tuple[str, ...] = ()
     log_slow_ms: float = 1000
@@ -57,7 +56,7 @@ class Request:
     log_max_mb: float = 100
     #: Days within which a full disk is worth an incident.
     disk_days: float = 30
-    npm_environment: _Mapping = dataclasses.field(default_factory=dict)
+    npm_environment: dict[str, object] = dataclasses.field(default_factory=dict)
     #: Days after which the lists of Debian's packages are too old to tell of patches.
     apt_days: float = 7
     #: Whether security patches of Debian are installed. Otherwise they are only reported.
@@ -153,7 +152,7 @@ def _number(value: t.Any) -> float:
     return found
 
 
-def _mapping(value: t.Any) -> _Mapping:
+def _mapping(value: t.Any) -> dict[str, object]:
     if not isinstance(value, dict):
         raise TypeError
     return dict(value)
@@ -173,18 +172,20 @@ _READERS: dict[str, t.Callable[[t.Any], t.Any]] = {
     "bool": _switch,
     "int": _whole,
     "float": _number,
-    "_Mapping": _mapping,
+    "dict[str, object]": _mapping,
+    "dict[str, str]": _mapping,
     "tuple[str, ...]": _list(_text),
     "tuple[int, ...]": _list(_whole),
-    "tuple[_Mapping, ...]": _list(_mapping),
+    "tuple[dict[str, object], ...]": _list(_mapping),
 }
 _WORDS = {
     "str": "a text",
     "bool": "true or false",
     "int": "a whole number",
     "float": "a number",
-    "_Mapping": "an object",
+    "dict[str, object]": "an object",
+    "dict[str, str]": "an object",
     "tuple[str, ...]": "a list of texts",
     "tuple[int, ...]": "a list of whole numbers",
-    "tuple[_Mapping, ...]": "a list of objects",
+    "tuple[dict[str, object], ...]": "a list of objects",
 }

@@ -21,6 +21,11 @@ RUNS, SEEN, DAYS = 60, 500, 400
 Points = list[list[t.Any]]
 
 
+class _Point(t.TypedDict):
+    when: str
+    value: float
+
+
 @dataclasses.dataclass(frozen=True)
 class Kept:
     """The last run of a step, and its figures of the runs before."""
@@ -91,7 +96,7 @@ def load(layout: Layout) -> tuple[Past, str]:
     return Past(record["runs"], steps, samples), ""
 
 
-def _points(figures: dict[str, list[dict[str, t.Any]]]) -> dict[str, Points]:
+def _points(figures: dict[str, list[_Point]]) -> dict[str, Points]:
     return {name: [[point["when"], point["value"]] for point in points] for name, points in figures.items()}
 
 

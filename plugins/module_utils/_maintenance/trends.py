@@ -9,6 +9,7 @@ import typing as t
 
 from .._core import wording
 from .findings import Cause, Found
+from .forecast import DiskFacts
 from .state import Past, Points
 
 #: Figures of which the trend is said in words.
@@ -31,11 +32,11 @@ class Told:
     causes: tuple[Cause, ...] = ()
     #: Name -> pairs of a time and a number, oldest first, the last one of this run.
     figures: dict[str, Points] = dataclasses.field(default_factory=dict)
-    details: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    details: dict[str, list[DiskFacts]] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
 
     @classmethod
-    def read(cls, value: dict[str, t.Any]) -> Told:
+    def read(cls, value: t.Mapping[str, t.Any]) -> Told:
         """Of what ``dataclasses.asdict`` made of one."""
         causes = tuple(Cause(**{**cause, "subjects": tuple(cause["subjects"])}) for cause in value["causes"])
         return cls(**{**value, "evidence": tuple(value["evidence"]), "causes": causes})

@@ -11,6 +11,7 @@ import typing as t
 from .._backup import catalog as backup_catalog
 from .._backup import purposes as backup_purposes
 from .._backup import signature
+from .._backup.backup_types import BackupFacts
 from .._core import wording
 from .._core.html_page import count
 from .._logs import files as log_files
@@ -33,7 +34,7 @@ def log_patterns(context: Context) -> Found:
     new = [one for one in errors if (one["new"] if first else one["template"] not in before)]
     said = f"{many(new, 'error template')} new in the logs: {listed([wording.cut(one['template'], 60) for one in new])}."
     causes = [Cause("log_errors", 0, said, tuple(one["template"] for one in new))] if new else []
-    requests, failed = (sum(one[name] for one in facts["sources"]) for name in ("requests", "failed"))
+    requests, failed = sum(one["requests"] for one in facts["sources"]), sum(one["failed"] for one in facts["sources"])
     figures = {"error_lines": float(sum(one["count"] for one in errors)), "error_templates": float(facts["error_groups"])}
     if requests:
         figures["requests_failed_pct"] = round(failed / requests * 100, 3)
@@ -52,7 +53,7 @@ def log_patterns(context: Context) -> Found:
     )
 
 
-def _asked(context: Context) -> dict[str, t.Any]:
+def _asked(context: Context) -> dict[str, object]:
     """The parameters of the report of logs."""
     request = context.request
     return {
@@ -141,18 +142,18 @@ def backup_integrity(context: Context) -> Found:
     )
 
 
-def _smaller(described: list[dict[str, t.Any]]) -> Cause | None:
+def _smaller(described: t.Sequence[BackupFacts]) -> Cause | None:
     """Whether the newest archive is much smaller than those of the same components before it."""
     usual = [one for one in described if one["size"] and one["purpose"] != backup_purposes.SAFETY and not one["future"]]
-    alike = [one for one in usual[1:] if one["components"] == usual[0]["components"]][:_BEFORE]
-    if len(alike) < _LEAST or usual[0]["size"] >= SHRUNK * statistics.median(one["size"] for one in alike):
+    alike = [one["size"] or 0 for one in usual[1:] if one["components"] == usual[0]["components"]][:_BEFORE]
+    if len(alike) < _LEAST or (usual[0]["size"] or 0) >= SHRUNK * statistics.median(alike):
         return None
-    newest, size = os.path.basename(usual[0]["archive"]), wording.human_size(usual[0]["size"])
+    newest, size = os.path.basename(usual[0]["archive"]), wording.human_size(usual[0]["size"] or 0)
     return Cause(
         "backup_shrunk",
         2,
         f"Archive {newest} has {size}, and the median of the {len(alike)} archives before it is "
-        f"{wording.human_size(statistics.median(one['size'] for one in alike))}. Look whether all folders are mounted and filled.",
+        f"{wording.human_size(statistics.median(alike))}. Look whether all folders are mounted and filled.",
         (usual[0]["archive"],),
     )
 

@@ -21,21 +21,29 @@ import statistics
 import typing as t
 
 from .._core import clock
+from .._target.record_types import Event
 
 #: Days that the figures are about.
 DAYS = 30
 #: Events that tell something here.
 KINDS = ("active", "verified", "failed", "rolled_back", "watch")
 
-Event = dict[str, t.Any]
+
+class FourKeys(t.TypedDict):
+    """The four keys; in seconds the medians ``time_to_restore`` and ``lead_time``, and ``None`` for a figure of nothing."""
+
+    days: int
+    deploys: int
+    deploys_per_week: float
+    failed: int
+    unrestored: int
+    change_failure_rate_pct: float | None
+    time_to_restore: float | None
+    lead_time: float | None
 
 
-def figures(events: t.Iterable[Event], now: datetime.datetime, days: int = DAYS) -> dict[str, t.Any]:
-    """The four keys over the last *days*, of events in the order in which they happened.
-
-    :returns: ``days``, ``deploys``, ``deploys_per_week``, ``failed``, ``unrestored``, ``change_failure_rate_pct``, and in seconds the
-        medians ``time_to_restore`` and ``lead_time``; ``None`` for a figure of nothing.
-    """
+def figures(events: t.Iterable[Event], now: datetime.datetime, days: int = DAYS) -> FourKeys:
+    """The four keys over the last *days*, of events in the order in which they happened."""
     known = [event for event in events if event.get("what") in KINDS and _parse(event.get("when"))]
     since = now - datetime.timedelta(days=days)
     at = [index for index, event in enumerate(known) if _is_deploy(event)]

@@ -11,6 +11,7 @@ import typing as t
 import zlib
 
 from .._core import documents
+from .._target.record_types import Check
 from . import probe
 from .http import body as http_body
 from .http import connection as http_connection
@@ -35,7 +36,7 @@ class Exchange(http_connection.Client):
         """As of the client."""
         return self.client.guard(seconds)
 
-    def send(self, check: dict[str, t.Any], method: str, url: str, headers: dict[str, str], body: bytes) -> t.Any:
+    def send(self, check: Check, method: str, url: str, headers: dict[str, str], body: bytes) -> t.Any:
         """As of the client, with what is to be sent."""
         return self.client.send(check, method, url, headers, body if self.content is None else self.content)
 
@@ -44,7 +45,7 @@ class Exchange(http_connection.Client):
             self.whole.write(piece)
         self.body += piece[: max(0, http_body.BODY_LIMIT - len(self.body))]
 
-    def text(self, check: dict[str, t.Any]) -> str:
+    def text(self, check: Check) -> str:
         """The beginning of the body, for people."""
         return probe.quoted(self.body.decode("utf-8", "replace"), check["secrets"])
 

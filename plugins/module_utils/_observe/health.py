@@ -8,9 +8,11 @@ import concurrent.futures
 import time
 import typing as t
 
+from .._target.record_types import Check
 from . import probe
 from . import thresholds as limits
 from .http import faults as http_faults
+from .samples import Endpoint, Figures, Sample
 
 #: Probes that run at the same time: so many, or one an endpoint when there are more endpoints, up to a limit.
 WORKERS, MOST_WORKERS = 16, 100
@@ -21,8 +23,8 @@ EVIDENCE = 3
 
 
 def normalize_all(
-    checks: list[dict[str, t.Any]], headers: dict[str, str] | None = None, secret_headers: dict[str, str] | None = None
-) -> list[dict[str, t.Any]]:
+    checks: t.Iterable[t.Mapping[str, t.Any]], headers: dict[str, str] | None = None, secret_headers: dict[str, str] | None = None
+) -> list[Check]:
     """Every check in full form (``_observe.probe.normalize``), under a name of its own. Secret headers win over those that may be shown."""
     secrets = [str(value) for value in (secret_headers or {}).values()]
     found = [
@@ -47,7 +49,7 @@ def percentile(values: list[float], percent: float) -> float | None:
     return ordered[max(0, -(-len(ordered) * int(percent * 10) // 1000) - 1)]
 
 
-def sample_all(checks: list[dict[str, t.Any]], requests: int = 1) -> list[dict[str, t.Any]]:
+def sample_all(checks: list[Check], requests: int = 1) -> list[Sample]:
     """Run each normalized check *requests* times, all at once; samples in the order of the checks."""
     jobs = [(check, place + number * len(checks)) for place, check in enumerate(checks) for number in range(requests)]
     workers = min(len(jobs), max(WORKERS, min(len(checks), MOST_WORKERS)))
@@ -59,7 +61,7 @@ def sample_all(checks: list[dict[str, t.Any]], requests: int = 1) -> list[dict[s
         return [running[job].result() for job in range(len(jobs))]
 
 
-def summarize(samples: list[dict[str, t.Any]], thresholds: dict[str, tuple[float, float]]) -> dict[str, t.Any]:
+def summarize(samples: list[Sample], thresholds: dict[str, tuple[float, float]]) -> Figures:
     """``status`` and figures of some samples.
 
     The error rate counts ``failed`` samples among those that could be measured; latencies are those of answers.
@@ -84,23 +86,23 @@ def summarize(samples: list[dict[str, t.Any]], thresholds: dict[str, tuple[float
     }
 
 
-def endpoints(samples: list[dict[str, t.Any]], thresholds: dict[str, tuple[float, float]]) -> list[dict[str, t.Any]]:
+def endpoints(samples: list[Sample], thresholds: dict[str, tuple[float, float]]) -> list[Endpoint]:
     """The samples by check: counts by outcome, figures, status with the certificate's, and evidence of what was not ok."""
     return [_endpoint(name, some, thresholds) for name, some in by_check(samples).items()]
 
 
-def by_check(samples: list[dict[str, t.Any]]) -> dict[str, list[dict[str, t.Any]]]:
+def by_check(samples: list[Sample]) -> dict[str, list[Sample]]:
     """The samples of each check."""
-    found: dict[str, list[dict[str, t.Any]]] = {}
+    found: dict[str, list[Sample]] = {}
     for sample in samples:
         found.setdefault(sample["check"], []).append(sample)
     return found
 
 
-def _endpoint(name: str, samples: list[dict[str, t.Any]], thresholds: dict[str, tuple[float, float]]) -> dict[str, t.Any]:
+def _endpoint(name: str, samples: list[Sample], thresholds: dict[str, tuple[float, float]]) -> Endpoint:
     outcomes = [sample["outcome"] for sample in samples]
-    days = [sample["certificate_days"] for sample in samples if sample.get("certificate_days") is not None]
-    figures = {**summarize(samples, thresholds), "certificate_days": min(days, default=None)}
+    days = [left for left in (sample.get("certificate_days") for sample in samples) if left is not None]
+    figures = summarize(samples, thresholds)
     if days:
         figures["status"] = limits.worst([figures["status"], limits.grade("certificate_days", min(days), thresholds)])
     faults = sorted((sample for sample in samples if sample["outcome"] != "ok"), key=lambda sample: sample["outcome"] == "slow")
@@ -109,26 +111,35 @@ def _endpoint(name: str, samples: list[dict[str, t.Any]], thresholds: dict[str, 
         "requests": len(samples),
         "outcomes": {word: outcomes.count(word) for word in ("ok", "slow", "failed", "error")},
         **figures,
+        "certificate_days": min(days, default=None),
         "evidence": [
-            {key: sample[key] for key in ("outcome", "kind", "status", "evidence", "error", "ms")} for sample in faults[:EVIDENCE]
+            {
+                "outcome": sample["outcome"],
+                "kind": sample["kind"],
+                "status": sample["status"],
+                "evidence": sample["evidence"],
+                "error": sample["error"],
+                "ms": sample["ms"],
+            }
+            for sample in faults[:EVIDENCE]
         ],
     }
 
 
-def outcome(samples: list[dict[str, t.Any]]) -> str:
+def outcome(samples: list[Sample]) -> str:
     """One word for a round of samples: ``failed`` before ``error`` before ``slow``; ``no_data`` when there are none."""
     found = {sample["outcome"] for sample in samples}
     return next((word for word in ("failed", "error", "slow", "ok") if word in found), "no_data")
 
 
-def first_fault(samples: list[dict[str, t.Any]]) -> str:
+def first_fault(samples: list[Sample]) -> str:
     """What the worst sample of a round says, ``check: error``; empty when all is well."""
     word = outcome(samples)
     faulty = [sample for sample in samples if sample["outcome"] == word and word != "ok"]
     return f"{faulty[0]['check']}: {told(faulty[0])}" if faulty else ""
 
 
-def told(sample: dict[str, t.Any], documents: bool = True) -> str:
+def told(sample: Sample, documents: bool = True) -> str:
     """What was wrong with a sample, a wrong status with what the answer said.
 
     :param documents: whether JSON without an error message is quoted; it may differ in each answer.
@@ -137,7 +148,7 @@ def told(sample: dict[str, t.Any], documents: bool = True) -> str:
     return sample["error"] + (f" ({said})" if said else "")
 
 
-def remedy(samples: list[dict[str, t.Any]], checks: list[dict[str, t.Any]]) -> str:
+def remedy(samples: list[Sample], checks: list[Check]) -> str:
     """The setting that helps against the worst sample of a round; empty when none is known to.
 
     :param checks: the normalized checks that were sampled.
@@ -148,8 +159,8 @@ def remedy(samples: list[dict[str, t.Any]], checks: list[dict[str, t.Any]]) -> s
 
 
 def wait_for(
-    checks: list[dict[str, t.Any]], timeout: float, successes: int = 1, pause: float = 0.05, give_up: t.Callable[[], str] = lambda: ""
-) -> tuple[bool, list[dict[str, t.Any]], str]:
+    checks: list[Check], timeout: float, successes: int = 1, pause: float = 0.05, give_up: t.Callable[[], str] = lambda: ""
+) -> tuple[bool, list[Sample], str]:
     """Sample until *successes* rounds in a row are well.
 
     :param timeout: seconds after which it gives up; the last round has no more time than is left.

@@ -23,8 +23,51 @@ try:
 except ImportError:
     psutil = None  # type: ignore[assignment]
 
-Metric = dict[str, t.Any]
 Table = dict[str, tuple[float, float]]
+
+
+class Reading(t.TypedDict):
+    """A figure of a host."""
+
+    metric: str
+    subject: str
+    value: float | None
+
+
+class Metric(Reading):
+    """A figure that was held against the table."""
+
+    unit: str
+    status: str
+    warning: float | None
+    critical: float | None
+    todo: str
+
+
+class Metrics(t.TypedDict):
+    """All figures of a host, and the worst status among them."""
+
+    status: str
+    metrics: list[Metric]
+
+
+class Request(t.TypedDict, total=False):
+    """What to measure; what is missing, empty or ``None`` is not looked at.
+
+    ``window`` has the seconds over which the CPU is measured, ``thresholds`` what ``_observe.thresholds.merge`` returned; ``mounts`` are
+    paths, of whose file systems each is told once, ``ports`` those that somebody should listen on, ``pid`` and ``restarts`` the
+    service's; ``clock_reference`` has seconds since 1970 on the controller, just now. ``boot`` (seconds since 1970) replaces the kernel's.
+    """
+
+    window: float
+    thresholds: Table | None
+    mounts: list[str] | None
+    ports: list[int] | None
+    pid: int | None
+    restarts: int | None
+    clock_reference: float | None
+    boot: float | None
+
 
 UNITS = {"uptime_s": "s", "clock_offset_s": "s", "service_rss_bytes": "bytes"}
 #: What to do about a figure that is not normal; ``{subject}`` and ``{value}`` are its own.
@@ -52,13 +95,9 @@ FILE_NR = "/proc/sys/fs/file-nr"
 KEY = ("cpu_pct", "memory_pct", "disk_pct", "uptime_s", "service_rss_bytes")
 
 
-def collect(request: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Measure; ``{"status": the worst, "metrics": [{metric, subject, value, unit, status, warning, critical, todo}]}``.
+def collect(request: Request) -> Metrics:
+    """Measure.
 
-    :param request: ``window`` (seconds over which the CPU is measured), ``thresholds`` (what ``_observe.thresholds.merge`` returned),
-        and what to look at; what is missing, empty or ``None`` is not looked at: ``mounts`` (paths, of whose file systems each is
-        told once), ``ports`` (that somebody should listen on), ``pid`` (of the service), ``restarts`` (that it had),
-        ``clock_reference`` (seconds since 1970 on the controller, just now). ``boot`` (seconds since 1970) replaces the kernel's.
     :raises StateError: when the target lacks the Python library psutil.
     :raises InputError: when the window is not above 0.
     """
@@ -74,7 +113,7 @@ def collect(request: dict[str, t.Any]) -> dict[str, t.Any]:
     if window <= 0:
         raise InputError("host metrics", "a window above 0 seconds", f"{window:g}", "Correct it")
     table = request.get("thresholds") or thresholds.DEFAULTS
-    pid, reference, boot = (request.get(name) for name in ("pid", "clock_reference", "boot"))
+    pid, restarts, reference, boot = request.get("pid"), request.get("restarts"), request.get("clock_reference"), request.get("boot")
     plan: list[tuple[str, str, t.Callable[[], t.Any]]] = [
         ("cpu_pct", "", lambda: psutil.cpu_percent(window)),
         ("memory_pct", "", memory),
@@ -93,8 +132,8 @@ def collect(request: dict[str, t.Any]) -> dict[str, t.Any]:
             measured("fds_pct", "service", lambda: service_fds(pid), table),
             measured("service_rss_bytes", "", lambda: service_rss(pid), table),
         ]
-    if request.get("restarts") is not None:
-        metrics.append(measured("service_restarts", "", lambda: int(request["restarts"]), table))
+    if restarts is not None:
+        metrics.append(measured("service_restarts", "", lambda: int(restarts), table))
     return {"status": thresholds.worst(metric["status"] for metric in metrics), "metrics": metrics}
 
 
@@ -194,7 +233,8 @@ def port(number: int) -> Metric:
     """Whether somebody listens on a TCP port: 1 or 0."""
     made = measured("port_listening", str(number), lambda: int(bool(processes.listeners(int(number)))), {})
     if made["value"] == 0:
-        made.update(status="critical", todo="Start the service with: ansible-playbook mobius.ops.restart. Who listens where: ss -tlnp.")
+        made["status"] = "critical"
+        made["todo"] = "Start the service with: ansible-playbook mobius.ops.restart. Who listens where: ss -tlnp."
     return made
 
 
@@ -272,7 +312,7 @@ def places(layout: Layout) -> list[str]:
     return [layout.root, *(path for path in [*below, layout.backups] if os.path.isdir(path) or os.path.islink(path))]
 
 
-def summary(result: dict[str, t.Any]) -> str:
+def summary(result: Metrics) -> str:
     """What is worst on a host, in a sentence, and what to do about it."""
     bad = [metric for metric in result["metrics"] if metric["status"] != "normal"]
     if not bad:
@@ -286,7 +326,7 @@ def summary(result: dict[str, t.Any]) -> str:
 def told(metric: Metric) -> str:
     """A metric in a few words: ``disk_pct / 96.2 % (critical above 95)``."""
     words = [metric["metric"], metric["subject"], shown(metric) if metric["value"] is not None else "unknown"]
-    limit = metric.get(metric["status"])
+    limit = {"warning": metric.get("warning"), "critical": metric.get("critical")}.get(metric["status"])
     return " ".join(word for word in words if word) + (f" ({metric['status']} above {limit:g})" if limit is not None else "")
 
 

@@ -16,15 +16,17 @@ from urllib.parse import urljoin
 
 from .._core import documents, expressions, redaction, wording
 from .._core.errors import InputError
+from .._target.record_types import Check
 from .http import body as http_body
 from .http import connection as http_connection
 from .http import library as http_library
 from .http.faults import Fault, classify, reason
+from .samples import Sample
 
 EVIDENCE_LIMIT = 200
 #: Whose library is lacking when there is no JMESPath, and where.
 _LIBRARY_OF = ("health checks", "on the target")
-DEFAULTS: dict[str, t.Any] = {
+DEFAULTS: t.Mapping[str, t.Any] = {
     "method": "GET",
     "headers": {},
     "secret_headers": {},
@@ -57,7 +59,7 @@ NUMBERS: dict[str, tuple[t.Any, float]] = {
 REDIRECTS = (301, 302, 303, 307, 308)
 
 
-def normalize(check: dict[str, t.Any], headers: dict[str, str] | None = None) -> dict[str, t.Any]:
+def normalize(check: t.Mapping[str, t.Any], headers: dict[str, str] | None = None) -> Check:
     """A check with every field, of the right types.
 
     :param check: ``url`` and, where wanted, what ``DEFAULTS`` has. Its ``secret_headers`` are among its ``headers`` then, and its
@@ -80,17 +82,17 @@ def normalize(check: dict[str, t.Any], headers: dict[str, str] | None = None) ->
     own = {**full["headers"], **full["secret_headers"], **_credentials(full)}
     full["headers"] = {key: str(value) for key, value in {**(headers or {}), **own}.items()}
     full["secrets"] = _told(full)
-    return {key: value for key, value in full.items() if key not in ("secret_headers", "username", "password", "token")}
+    return t.cast(Check, {key: value for key, value in full.items() if key not in ("secret_headers", "username", "password", "token")})
 
 
-def _numbers(full: dict[str, t.Any]) -> dict[str, t.Any]:
+def _numbers(full: t.Mapping[str, t.Any]) -> dict[str, object]:
     """The fields that are numbers, as numbers."""
     try:
         status = full["status"] if isinstance(full["status"], (list, tuple)) else str(full["status"]).split(",")
-        found: dict[str, t.Any] = {"status": [int(code) for code in status]}
+        found: dict[str, object] = {"status": [int(code) for code in status]}
         for field, (kind, smallest) in NUMBERS.items():
-            found[field] = None if full[field] is None else kind(full[field])
-            if found[field] is not None and not found[field] >= smallest:
+            number = found[field] = None if full[field] is None else kind(full[field])
+            if number is not None and not number >= smallest:
                 raise ValueError(f"{field} {full[field]}")
     except (TypeError, ValueError) as error:
         raise InputError(
@@ -102,7 +104,7 @@ def _numbers(full: dict[str, t.Any]) -> dict[str, t.Any]:
     return found
 
 
-def _credentials(full: dict[str, t.Any]) -> dict[str, str]:
+def _credentials(full: t.Mapping[str, t.Any]) -> dict[str, str]:
     """The header that tells who asks."""
     if full["token"] and (full["username"] or full["password"]):
         raise InputError(f"check {full['name']}", "a token, or username and password", "both", "Leave one out")
@@ -117,7 +119,7 @@ def _base64(text: str) -> str:
     return base64.b64encode(text.encode("utf-8")).decode("ascii")
 
 
-def _told(full: dict[str, t.Any]) -> list[str]:
+def _told(full: t.Mapping[str, t.Any]) -> list[str]:
     """What a sample must not quote, the longest first."""
     return redaction.ordered(
         {
@@ -131,7 +133,7 @@ def _told(full: dict[str, t.Any]) -> list[str]:
     )
 
 
-def fill(check: dict[str, t.Any], release: str | None) -> dict[str, t.Any]:
+def fill(check: Check, release: str | None) -> Check:
     """The check with ``{release}`` in its JSON assertions and text replaced by the release that should answer."""
     return {
         **check,
@@ -145,17 +147,17 @@ def quoted(text: str, secrets: list[str]) -> str:
     return wording.one_line(redaction.hide(text, secrets))[:EVIDENCE_LIMIT]
 
 
-def hiding(checks: list[dict[str, t.Any]], secrets: t.Iterable[str]) -> list[dict[str, t.Any]]:
+def hiding(checks: list[Check], secrets: t.Iterable[str]) -> list[Check]:
     """The normalized checks, with more texts that no sample may show."""
     return [{**check, "secrets": redaction.ordered([*check["secrets"], *secrets])} for check in checks]
 
 
-def of_release(checks: t.Iterable[dict[str, t.Any]], release: str | None, secrets: t.Iterable[str]) -> list[dict[str, t.Any]]:
+def of_release(checks: t.Iterable[Check], release: str | None, secrets: t.Iterable[str]) -> list[Check]:
     """Normalized checks as they are sent to the release that should answer; no sample of them shows the secrets."""
     return hiding([fill(check, release) for check in checks], secrets)
 
 
-def require(checks: list[dict[str, t.Any]]) -> None:
+def require(checks: list[Check]) -> None:
     """:raises StateError: when the target lacks a Python library that these normalized checks take."""
     session()
     if any(check["json"] for check in checks):
@@ -171,52 +173,60 @@ def session(workers: int = 1) -> http_connection.Client:
     return http_connection.client(workers)
 
 
-def probe(check: dict[str, t.Any], client: http_connection.Client) -> dict[str, t.Any]:
+def probe(check: Check, client: http_connection.Client) -> Sample:
     """Run a normalized check, again while it is not well and may be attempted again.
 
     Its sample has ``check, outcome, kind, status, ms, error, evidence, certificate_days, attempts, earlier`` of the last attempt;
     ``earlier`` tells why those before it failed.
     """
-    check = {"secrets": [], **DEFAULTS, **check}
+    check = t.cast(Check, {"secrets": [], **DEFAULTS, **check})
     earlier: list[str] = []
     while True:
         sample = _attempt(check, client)
-        sample.update({field: quoted(sample[field], check["secrets"]) for field in ("error", "evidence")})
-        sample.update(attempts=len(earlier) + 1, earlier=earlier)
+        sample["error"], sample["evidence"] = (quoted(text, check["secrets"]) for text in (sample["error"], sample["evidence"]))
+        sample["attempts"], sample["earlier"] = len(earlier) + 1, earlier
         if sample["outcome"] in ("ok", "slow") or len(earlier) + 1 >= check["attempts"]:
             return sample
         earlier = [*earlier, sample["error"]]
         time.sleep(check["backoff"] * 2 ** (len(earlier) - 1))
 
 
-def _attempt(check: dict[str, t.Any], client: http_connection.Client) -> dict[str, t.Any]:
+def _attempt(check: Check, client: http_connection.Client) -> Sample:
     """Send a check once; its sample, with as much evidence as there is."""
     began = time.monotonic()
-    sample = {"check": check["name"], "outcome": "ok", "kind": "", "status": None, "error": "", "evidence": "", "certificate_days": None}
+    sample: Sample = {
+        "check": check["name"],
+        "outcome": "ok",
+        "kind": "",
+        "status": None,
+        "error": "",
+        "evidence": "",
+        "certificate_days": None,
+        "ms": 0.0,
+        "attempts": 1,
+        "earlier": [],
+    }
     with client.guard(check["timeout"]) as guard:
         try:
             with _follow(check, client, sample) as answer:
                 body = _read(check, answer, guard, client)
             sample["ms"] = _milliseconds(began)
-            kind, error = judge(check, sample["status"], body)
+            kind, error = judge(check, answer.status_code, body)
             if kind:
-                sample.update(outcome="failed", kind=kind, error=error, evidence=body.data.decode("utf-8", "replace"))
+                sample.update({"outcome": "failed", "kind": kind, "error": error, "evidence": body.data.decode("utf-8", "replace")})
             elif check["max_ms"] is not None and sample["ms"] > check["max_ms"]:
-                sample.update(outcome="slow", kind="latency", error=f"{sample['ms']:.0f} ms, over the limit of {check['max_ms']:.0f} ms")
+                slow = f"{sample['ms']:.0f} ms, over the limit of {check['max_ms']:.0f} ms"
+                sample.update({"outcome": "slow", "kind": "latency", "error": slow})
         except (OSError, ValueError, Fault, http.client.HTTPException, http_library.required().urllib3.exceptions.HTTPError) as error:
             outcome, kind = _blamed(check, sample, guard, error)
-            sample.update(
-                outcome=outcome,
-                kind=kind,
-                ms=_milliseconds(began),
-                error=redaction.without_passwords(reason(kind, error, check["url"], check["timeout"])),
-            )
+            sample.update({"outcome": outcome, "kind": kind, "ms": _milliseconds(began)})
+            sample["error"] = redaction.without_passwords(reason(kind, error, check["url"], check["timeout"]))
         if guard.certificate_end is not None:
             sample["certificate_days"] = round((guard.certificate_end - time.time()) / 86400, 1)
     return sample
 
 
-def _blamed(check: dict[str, t.Any], sample: dict[str, t.Any], guard: http_connection.Guard, error: Exception) -> tuple[str, str]:
+def _blamed(check: Check, sample: Sample, guard: http_connection.Guard, error: Exception) -> tuple[str, str]:
     """``(outcome, kind)`` of what a request raised. Who took too long is the service, unless the request has never come to it."""
     outcome, kind = classify(error)
     reached = not check["proxy"] or sample["status"] is not None or guard.certificate_end is not None
@@ -231,7 +241,7 @@ def _milliseconds(began: float) -> float:
     return round((time.monotonic() - began) * 1000, 1)
 
 
-def _read(check: dict[str, t.Any], answer: t.Any, guard: http_connection.Guard, client: http_connection.Client) -> http_body.Body:
+def _read(check: Check, answer: t.Any, guard: http_connection.Guard, client: http_connection.Client) -> http_body.Body:
     """The body. A wrong status says more than a body that cannot be read."""
     try:
         return http_body.read(answer, guard, client.limit, client.sink)
@@ -240,7 +250,7 @@ def _read(check: dict[str, t.Any], answer: t.Any, guard: http_connection.Guard, 
         raise Fault(kind, error) if kind == "status" else fault from fault
 
 
-def _follow(check: dict[str, t.Any], client: http_connection.Client, sample: dict[str, t.Any]) -> t.Any:
+def _follow(check: Check, client: http_connection.Client, sample: Sample) -> t.Any:
     """Send the request; the answer at the end of the redirects that may be followed.
 
     Another host gets neither headers nor credentials of the check.
@@ -280,7 +290,7 @@ def _target(url: str, target: str) -> str:
     return following
 
 
-def judge(check: dict[str, t.Any], status: int, body: http_body.Body | None) -> tuple[str, str]:
+def judge(check: Check, status: int, body: http_body.Body | None) -> tuple[str, str]:
     """What is wrong with an answer, ``(kind, error)``; two empty texts when it is right."""
     if status not in check["status"]:
         return "status", f"status {status} instead of {' or '.join(str(code) for code in check['status'])}"

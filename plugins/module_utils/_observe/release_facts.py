@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import typing as t
-
 from .._core import clock
 from .._target import deploy_lock, history, records, switch_journal
 from .._target.layout import Layout
@@ -13,7 +11,7 @@ from .._target.releases import ReleaseStore
 from . import dora
 
 
-def of(layout: Layout, events: int) -> dict[str, t.Any]:
+def of(layout: Layout, events: int) -> dict[str, object]:
     """The facts. Damaged records are in ``findings`` and nowhere else.
 
     :param events: how many of the newest events of the history there are.

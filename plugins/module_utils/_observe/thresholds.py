@@ -29,7 +29,7 @@ ORDER = ("normal", "unknown", "warning", "critical")
 FAILING = {"warning": ("warning", "unknown", "critical"), "critical": ("critical", "unknown"), "never": ()}
 
 
-def merge(given: dict[str, t.Any] | None) -> dict[str, tuple[float, float]]:
+def merge(given: t.Mapping[str, t.Any] | None) -> dict[str, tuple[float, float]]:
     """The default table with the given rows in place of its own.
 
     :param given: metric -> ``[warning, critical]``.

@@ -74,7 +74,7 @@ def directory(contacts: t.Any, oncall: t.Any, escalation: t.Any) -> Directory:
     return Directory(channels, people, schedules, _chains(escalation, {*channels, *people, *schedules}))
 
 
-def _object(value: t.Any, where: str) -> dict[str, t.Any]:
+def _object(value: t.Any, where: str) -> t.Mapping[str, object]:
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -82,7 +82,7 @@ def _object(value: t.Any, where: str) -> dict[str, t.Any]:
     return {str(name): each for name, each in value.items()}
 
 
-def _keys(value: t.Any, where: str, known: tuple[str, ...]) -> dict[str, t.Any]:
+def _keys(value: t.Any, where: str, known: tuple[str, ...]) -> t.Mapping[str, object]:
     found = _object(value, where)
     unknown = sorted(set(found) - set(known))
     if unknown:
@@ -90,7 +90,7 @@ def _keys(value: t.Any, where: str, known: tuple[str, ...]) -> dict[str, t.Any]:
     return found
 
 
-def _named(value: t.Any, where: str) -> dict[str, t.Any]:
+def _named(value: t.Any, where: str) -> t.Mapping[str, object]:
     found = _object(value, where)
     for name in found:
         if not _ID.fullmatch(name):
@@ -112,7 +112,7 @@ def _known(names: t.Iterable[str], known: t.Collection[str], where: str, what: s
             raise wrong(where, f"{name[:60]!r} is not {what}", f"Use one of {', '.join(sorted(known)) or 'none'}, or add it")
 
 
-def _channels(given: dict[str, t.Any]) -> dict[str, Channel]:
+def _channels(given: t.Mapping[str, object]) -> dict[str, Channel]:
     found = {}
     for name, one in given.items():
         where = f"{CONTACTS}.channels.{name}"
@@ -159,7 +159,7 @@ def _schedule(name: str, given: t.Any, people: dict[str, Person]) -> Schedule:
     )
 
 
-def _rotation(one: dict[str, t.Any], zone: t.Any, where: str, people: dict[str, Person]) -> Rotation | None:
+def _rotation(one: t.Mapping[str, object], zone: t.Any, where: str, people: dict[str, Person]) -> Rotation | None:
     turns = one.get("people") or []
     if isinstance(turns, str):
         turns = [turns]
@@ -206,13 +206,13 @@ def _override(given: t.Any, zone: t.Any, where: str, people: dict[str, Person]) 
 
 def _chains(given: t.Any, known: set[str]) -> dict[int, tuple[Level, ...]]:
     found = {}
-    for severity, levels in _object(given, ESCALATION).items():
-        where = f"{ESCALATION}.{severity}"
+    for severity, value in _object(given, ESCALATION).items():
+        where, levels = f"{ESCALATION}.{severity}", value or []
         if severity not in ("1", "2", "3", "4"):
             raise wrong(ESCALATION, f"{severity[:60]!r} is not a severity", "Use 1, 2, 3 or 4")
-        if not isinstance(levels or [], list):
+        if not isinstance(levels, list):
             raise wrong(where, "the value is not a list", "Give a list of {after, notify}")
-        chain = tuple(_level(level, f"{where}[{at}]", known) for at, level in enumerate(levels or []))
+        chain = tuple(_level(level, f"{where}[{at}]", known) for at, level in enumerate(levels))
         for at, (before, after) in enumerate(zip(chain, chain[1:]), 1):
             if after.after <= before.after:
                 raise wrong(

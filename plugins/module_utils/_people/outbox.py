@@ -60,7 +60,7 @@ class Message:
     title: str = ""
     body: str = ""
 
-    def record(self) -> dict[str, t.Any]:
+    def record(self) -> dict[str, object]:
         """The message as its file has it."""
         times = {
             name: clock.iso(value) if value else None

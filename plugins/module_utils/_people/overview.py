@@ -13,17 +13,39 @@ from .contacts import Directory
 from .schedule import Schedule
 
 
+class Duty(t.TypedDict):
+    """Who is on call by a schedule, who after that, and when it changes."""
+
+    schedule: str
+    person: str | None
+    name: str
+    then: str | None
+    channels: list[str]
+    until: str | None
+    until_local: str
+
+
+class Reached(t.TypedDict):
+    """A level of a chain, its minutes after the opening, and the channels that it reaches now."""
+
+    severity: int
+    level: int
+    after: float
+    notify: list[str]
+    channels: list[str]
+
+
 def local(moment: datetime.datetime, zone: datetime.tzinfo) -> str:
     """A moment as a clock in a time zone shows it, such as ``Mon 2026-11-30 09:00 CET``."""
     return moment.astimezone(zone).strftime("%a %Y-%m-%d %H:%M %Z")
 
 
-def duties(people: Directory, now: datetime.datetime) -> list[dict[str, t.Any]]:
+def duties(people: Directory, now: datetime.datetime) -> list[Duty]:
     """Each schedule with who is on call, and until when."""
     return [_duty(people, each, now) for _name, each in sorted(people.schedules.items())]
 
 
-def _duty(people: Directory, each: Schedule, now: datetime.datetime) -> dict[str, t.Any]:
+def _duty(people: Directory, each: Schedule, now: datetime.datetime) -> Duty:
     found = schedule.duty(each, now)
     person = people.people.get(found.person or "")
     return {
@@ -41,7 +63,7 @@ def _name(people: Directory, person: str | None) -> str:
     return wording.printable(people.people[person].name) if person else "nobody"
 
 
-def levels(people: Directory, now: datetime.datetime) -> list[dict[str, t.Any]]:
+def levels(people: Directory, now: datetime.datetime) -> list[Reached]:
     """Each level of each chain with the channels that it reaches now."""
     return [
         {

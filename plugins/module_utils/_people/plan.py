@@ -62,22 +62,22 @@ def load(layout: Layout) -> Plan:
     return Plan(people, clock.parse(told["since"]), told["env"], told["host"], told["link"], told["urls_file"], told.get("runbook", ""))
 
 
-def configure(layout: Layout, settings: dict[str, t.Any], urls: dict[str, t.Any], check_mode: bool) -> bool:
+def configure(layout: Layout, settings: t.Mapping[str, object], urls: t.Mapping[str, object], check_mode: bool) -> bool:
     """Write the settings and URLs, or remove them when there are no contacts; whether that changes something.
 
     :param settings: ``contacts, oncall, escalation, env, host, link, runbook, urls_file`` (an own file of URLs; empty for the URLs given).
     :raises InputError: for the first mistake in them.
     """
     people = contacts.directory(settings["contacts"], settings["oncall"], settings["escalation"])
-    for name in urls:
+    for name, url in urls.items():
         if name not in people.channels:
             raise wrong(
                 "mobius_notify_urls", f"{str(name)[:60]!r} is not a channel of mobius_contacts", "Correct the name, or add the channel"
             )
-        if not isinstance(urls[name], str) or "://" not in urls[name] or "\0" in urls[name]:  # the value is a secret
+        if not isinstance(url, str) or "://" not in url or "\0" in url:  # the value is a secret
             raise wrong("mobius_notify_urls", f"the value of {name} is not a URL", "Give an Apprise URL such as mailtos://…")
     old = records.read(record_path(layout), records.NOTIFY)
-    wanted: dict[str, t.Any] | None = None
+    wanted: dict[str, object] | None = None
     if people.channels:
         wanted = {**settings, "urls_file": settings["urls_file"] or own_urls(layout), "since": old["since"] if old else clock.iso()}
     changed = _write(own_urls(layout), urls or None, records.URLS, check_mode)

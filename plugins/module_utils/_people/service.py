@@ -19,13 +19,23 @@ from .paging import Decided
 _ROWS, _NAMED = 30, 5
 
 
+class Paged(t.TypedDict):
+    """What came of a run: the messages that were sent or wait, and the page of the outbox."""
+
+    delivered: bool
+    message: str
+    page: str
+    sent: list[str]
+    waiting: list[str]
+
+
 def escalated(
     layout: Layout,
     post: tuple[list[str], str, str] | None = None,
     send: sender.Send | None = None,
     now: delivery.Now = clock.now,
     limit: float | None = None,
-) -> tuple[bool, dict[str, t.Any], dict[str, t.Any]]:
+) -> tuple[bool, Paged, dict[str, object]]:
     """Page every level that is due, and send what waits.
 
     :param post: schedules, people and channels, title and text of a message to send too.
@@ -48,7 +58,7 @@ def escalated(
     return changed, _result(layout, findings, decided, tally), {}
 
 
-def listed(layout: Layout) -> dict[str, t.Any]:
+def listed(layout: Layout) -> Paged:
     """What is in the outbox; nothing is written or sent."""
     return _result(layout, records.Findings(), Decided((), ()), delivery.Tally())
 
@@ -57,7 +67,7 @@ def _name(each: Message) -> str:
     return f"{each.incident} level {each.level + 1} {each.channel}"
 
 
-def _result(layout: Layout, findings: records.Findings, decided: Decided, tally: delivery.Tally) -> dict[str, t.Any]:
+def _result(layout: Layout, findings: records.Findings, decided: Decided, tally: delivery.Tally) -> Paged:
     messages = Outbox(layout).readable(findings)
     late = [each for each in messages if each.status == WAITING and each.attempts]
     sent = sorted(f"{incident} level {level} {channel}" for incident, level, channel in tally.sent)

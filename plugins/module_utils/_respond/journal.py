@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import typing as t
 
 from .._core import clock, fs
 from .._target import records
@@ -60,6 +59,6 @@ class Journal:
     def write(self, response: Response) -> Response:
         """Add a response, or write down how the newest one goes on."""
         others = [each for each in self.all() if (each.when, each.cause) != (response.when, response.cause)]
-        kept: list[dict[str, t.Any]] = [dataclasses.asdict(each) for each in [*others, response][-KEPT:]]
+        kept = [dataclasses.asdict(each) for each in [*others, response][-KEPT:]]
         fs.write_json(self.path, kept, 0o600)
         return response

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import typing as t
 
 from .._core import clock
 from .._core.errors import OpsError, StateError
@@ -225,9 +224,9 @@ def respond(layout: Layout, service: Service, asked: Asked, allowed: remedies.Al
             lock.free(held["lock"]["token"])
 
 
-def _wish(lock: deploy_lock.DeployLock, asked: Asked) -> dict[str, t.Any]:
+def _wish(lock: deploy_lock.DeployLock, asked: Asked) -> deploy_lock.Wish:
     """What this process asks the lock for. A lock of a response that was killed on this host is taken over at once."""
-    held = lock.look() or {}
+    held: deploy_lock.Shown = lock.look() or {}
     gone = held["token"] if held.get("process") and deploy_lock.is_gone(held["process"]) else None
     return {
         "owner": history.who(),

@@ -18,8 +18,10 @@ from .._backup.archive import paths
 from .._backup.archive.reader import Archive
 from .._core import walk, wording
 from .._core.errors import InputError, IntegrityError
+from .._core.kinds import Entry
 from .._target.layout import Layout, expand_components
 from .._target.progress import Meter
+from .restore_types import ArchiveFacts
 
 
 @dataclasses.dataclass
@@ -52,11 +54,11 @@ class Checked:
     unread: frozenset[str]
 
     @property
-    def entries(self) -> list[dict[str, t.Any]]:
+    def entries(self) -> list[Entry]:
         """What the chosen components hold."""
         return [entry for entry in self.archive.entries if entry["path"].split("/")[0] in self.components]
 
-    def facts(self) -> dict[str, t.Any]:
+    def facts(self) -> ArchiveFacts:
         """What a result says of it."""
         manifest = self.archive.manifest
         return {
@@ -140,7 +142,7 @@ def _choose(archive: Archive, names: list[str]) -> list[str]:
     return chosen
 
 
-def summary(entries: t.Iterable[dict[str, t.Any]], components: list[str]) -> dict[str, dict[str, int]]:
+def summary(entries: t.Iterable[Entry], components: list[str]) -> dict[str, dict[str, int]]:
     """Files and bytes of each component in an archive."""
     found = {name: {"files": 0, "bytes": 0} for name in components}
     for entry in entries:

@@ -67,7 +67,7 @@ def put_back(layout: Layout, journal: Journal) -> None:
     journal.update(external=False)
 
 
-def tried(layout: Layout, restored: str, environment: dict[str, t.Any]) -> list[str]:
+def tried(layout: Layout, restored: str, environment: t.Mapping[str, object]) -> list[str]:
     """Give the dump of an archive that was extracted to the command for drills; notes, when there is none.
 
     :param restored: the folder with the components.

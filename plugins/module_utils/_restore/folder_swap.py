@@ -16,6 +16,7 @@ import typing as t
 
 from .._core import clock, file_metadata, foreign, fs, immutable, mounts, walk
 from .._core.errors import StateError
+from .._core.kinds import Attributes, Entry
 from .._target.layout import COMPONENTS, KEPT, QUARANTINE, WORK, Layout, is_work
 from .._target.restore_journal import Journal
 
@@ -37,7 +38,7 @@ class Swap:
     #: Names of the entries of a mount point, before and after; and what its folder was like.
     old: list[str] = dataclasses.field(default_factory=list)
     new: list[str] = dataclasses.field(default_factory=list)
-    before: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    before: Attributes = dataclasses.field(default_factory=lambda: t.cast(Attributes, {}))
 
     def __post_init__(self) -> None:
         #: How the work folder is reached: by a descriptor while it is held, for the user of a mount point may exchange the path.
@@ -76,7 +77,7 @@ class Swap:
         ]
 
 
-def facts(swaps: list[Swap]) -> dict[str, t.Any]:
+def facts(swaps: list[Swap]) -> dict[str, object]:
     """What a journal keeps of the components' folders, as they are now."""
     for swap in swaps:
         swap.look()
@@ -85,8 +86,19 @@ def facts(swaps: list[Swap]) -> dict[str, t.Any]:
 
 def swaps_of(journal: Journal) -> list[Swap]:
     """The components' folders that a journal tells of."""
-    known = [field.name for field in dataclasses.fields(Swap)]
-    return [Swap(**{name: facts[name] for name in known}) for facts in journal.facts["swaps"]]
+    return [
+        Swap(
+            each["component"],
+            each["target"],
+            each["work"],
+            each["mounted"],
+            each["existed"],
+            each["old"],
+            each["new"],
+            each["before"],
+        )
+        for each in journal.facts["swaps"]
+    ]
 
 
 def plan(layout: Layout, components: list[str]) -> list[Swap]:
@@ -194,7 +206,7 @@ def require_movable(swaps: list[Swap]) -> None:
                     )
 
 
-def exchange(journal: Journal, swaps: list[Swap], entries: dict[str, dict[str, t.Any]]) -> None:
+def exchange(journal: Journal, swaps: list[Swap], entries: dict[str, Entry]) -> None:
     """Let old and new change places. After an error the caller has to :func:`undo`.
 
     :param journal: it has the :func:`facts` already; the entries of a mount point may have changed since.

@@ -17,9 +17,12 @@ from .._service import ongoing_work, readiness
 from .._service import registry as service_registry
 from .._service.ongoing_work import Work
 from .._target import switch_journal
+from .._target.journal_types import RestoreFacts
 from .._target.layout import Layout
+from .._target.record_types import Check
 from .._target.releases import ReleaseStore
 from .._watch import control as watch_control
+from .restore_types import ServingFacts
 
 
 class Serving:
@@ -34,7 +37,7 @@ class Serving:
         self,
         layout: Layout,
         service: str | None = None,
-        checks: t.Sequence[dict[str, t.Any]] = (),
+        checks: t.Sequence[Check] = (),
         timeout: float = 60.0,
         release_id: str | None = None,
     ) -> None:
@@ -55,7 +58,7 @@ class Serving:
         self._began: float | None = None
         self._redactor = dotenv.Redactor(layout.env_file)
 
-    def facts(self) -> dict[str, t.Any]:
+    def facts(self) -> ServingFacts:
         """What the journal keeps, so that another run can :meth:`adopt` it."""
         return {
             "service": self.service.name if self.service else None,
@@ -64,7 +67,7 @@ class Serving:
             "target": self.target["id"] if self.target else None,
         }
 
-    def adopt(self, facts: dict[str, t.Any]) -> Serving:
+    def adopt(self, facts: RestoreFacts) -> Serving:
         """The service of an interrupted run, with the checks of this one."""
         name = facts["service"] or (self.service.name if self.service else None)
         made = Serving(self.layout, name, self.checks, self.timeout)
@@ -151,7 +154,7 @@ class Serving:
             return False
         return True
 
-    def mark(self, why: str, restored: dict[str, t.Any]) -> tuple[list[str], StateError | None]:
+    def mark(self, why: str, restored: RestoreFacts) -> tuple[list[str], StateError | None]:
         """Enter into the records of releases that another one serves, on which data. It can be done again after a kill.
 
         :param restored: of the journal: the ``components`` that stay, and when their archive was ``made``.

@@ -14,6 +14,7 @@ from .._backup import catalog as backup_catalog
 from .._backup import create as backup_create
 from .._backup import external_state
 from .._backup import purposes as backup_purposes
+from .._backup.backup_types import Made
 from .._core import walk
 from .._core.errors import OpsError
 from .._service.ongoing_work import Work
@@ -24,20 +25,20 @@ from .._target.restore_journal import Journal
 from . import external_state as restore_external_state
 from . import folder_swap
 from .live_service import Serving
+from .restore_types import Recovered, Settled
 
 #: How far a file's time of change may be behind the clock (nanoseconds): two of the kernel's slowest ticks.
 _TICK = 20_000_000
-#: The result of a run that had only an interrupted one to end.
-_NOTHING: dict[str, t.Any] = {
-    "safety_backup": None,
-    "safety_problems": [],
-    "attributes_lost": [],
-    "unmigrated": [],
-    "downtime": None,
-    "watch": None,
-    "cut": Work().facts(),
-    "cut_text": "",
-}
+
+
+class Saved(t.NamedTuple):
+    """The end of a swap."""
+
+    #: The backup that holds all that was replaced.
+    safety: Made | None
+    #: Folders that stay.
+    kept: list[str]
+    warnings: list[str]
 
 
 class SafetyMeter(Meter):
@@ -65,16 +66,16 @@ class _Replaced(Layout):
         return self._places[name]
 
 
-def save_replaced(layout: Layout, journal: Journal, meter: Meter, swaps: list[folder_swap.Swap] | None = None) -> dict[str, t.Any]:
+def save_replaced(layout: Layout, journal: Journal, meter: Meter, swaps: list[folder_swap.Swap] | None = None) -> Saved:
     """Bring a swap to its end: what was written between the safety backup and the stop goes into one of its own.
 
     It is taken of the folders that were put aside, while the service runs on the restored ones. When it cannot be
     made, they stay.
 
     :param swaps: of this journal, with work folders that are held open.
-    :returns: ``safety``, the backup that holds all that was replaced; ``kept``, folders that stay; ``warnings``.
     """
-    safety, keep, warnings = journal.facts["safety"], [], []
+    keep, warnings = [], []
+    safety = t.cast(t.Optional[Made], journal.facts["safety"] or None)
     try:
         taken = _as_of_the_stop(layout, journal, meter, swaps) if safety else None
     except Exception as error:  # pylint: disable=broad-exception-caught  # else the journal stays, and blocks every later restore
@@ -82,7 +83,7 @@ def save_replaced(layout: Layout, journal: Journal, meter: Meter, swaps: list[fo
         reason = str(error) or type(error).__name__
         warnings.append(f"What was written since the safety backup was begun could not be added to it ({reason}).")
     else:
-        if taken and not taken["problems"]:
+        if taken and safety and not taken["problems"]:
             _remove_backup(safety["archive"])
         safety = taken or safety
     journal.end()
@@ -90,10 +91,10 @@ def save_replaced(layout: Layout, journal: Journal, meter: Meter, swaps: list[fo
     warnings += stuck
     if kept:
         warnings.append(f"What was replaced is kept in {', '.join(kept)}. Remove it when you do not need it.")
-    return {"safety": safety, "kept": kept, "warnings": warnings}
+    return Saved(safety, kept, warnings)
 
 
-def _as_of_the_stop(layout: Layout, journal: Journal, meter: Meter, swaps: list[folder_swap.Swap] | None) -> dict[str, t.Any] | None:
+def _as_of_the_stop(layout: Layout, journal: Journal, meter: Meter, swaps: list[folder_swap.Swap] | None) -> Made | None:
     """A backup of what was replaced; none when nothing was written to it since the last one."""
     with contextlib.ExitStack() as stack:
         swaps = swaps or folder_swap.held(journal, stack)
@@ -116,7 +117,7 @@ def _as_of_the_stop(layout: Layout, journal: Journal, meter: Meter, swaps: list[
         )
 
 
-def settle(layout: Layout, serving: Serving, meter: Meter) -> dict[str, t.Any]:
+def settle(layout: Layout, serving: Serving, meter: Meter) -> Settled:
     """Bring a restore that was killed to a known end, by its journal.
 
     In the midst of the swap: what was there before comes back. After it, and before the service was found well: it
@@ -126,7 +127,7 @@ def settle(layout: Layout, serving: Serving, meter: Meter) -> dict[str, t.Any]:
     :returns: components that were put back (``undone``) or that stay (``confirmed``), ``unmigrated``, ``kept``, ``warnings``.
     """
     journal = Journal.find(layout)
-    result: dict[str, t.Any] = {"undone": [], "confirmed": [], "unmigrated": [], "kept": [], "warnings": []}
+    result: Settled = {"undone": [], "confirmed": [], "unmigrated": [], "kept": [], "warnings": []}
     if journal and journal.damage:
         result["warnings"].append(journal.damage)
         if not journal.facts["components"]:
@@ -146,7 +147,7 @@ def settle(layout: Layout, serving: Serving, meter: Meter) -> dict[str, t.Any]:
     return result
 
 
-def _decide(layout: Layout, serving: Serving, journal: Journal, result: dict[str, t.Any]) -> None:
+def _decide(layout: Layout, serving: Serving, journal: Journal, result: Settled) -> None:
     if journal.phase == "trial" and serving.is_well():
         journal.enter("saving")
     if journal.phase in ("swapping", "trial"):
@@ -160,7 +161,7 @@ def _decide(layout: Layout, serving: Serving, journal: Journal, result: dict[str
         result["warnings"] += serving.told(result["unmigrated"]) + ([str(problem)] if problem else [])
 
 
-def _confirm(layout: Layout, journal: Journal, result: dict[str, t.Any], meter: Meter) -> dict[str, t.Any]:
+def _confirm(layout: Layout, journal: Journal, result: Settled, meter: Meter) -> Settled:
     facts = journal.facts
     saved = save_replaced(layout, journal, meter)
     history.record(
@@ -170,9 +171,9 @@ def _confirm(layout: Layout, journal: Journal, result: dict[str, t.Any], meter: 
         archive=facts["archive"],
         components=facts["components"],
         env=facts["env"],
-        safety_backup=saved["safety"].get("archive"),
+        safety_backup=saved.safety.get("archive") if saved.safety else None,
     )
-    return {**result, "confirmed": facts["components"], "kept": saved["kept"], "warnings": result["warnings"] + saved["warnings"]}
+    return {**result, "confirmed": facts["components"], "kept": saved.kept, "warnings": result["warnings"] + saved.warnings}
 
 
 def _put_back(layout: Layout, serving: Serving, journal: Journal) -> list[str]:
@@ -215,7 +216,7 @@ def _remove_backup(archive: str) -> None:
         backup_catalog.remove(archive)
 
 
-def recover(layout: Layout, serving: Serving | None = None, plan: bool = False, meter: Meter | None = None) -> dict[str, t.Any]:
+def recover(layout: Layout, serving: Serving | None = None, plan: bool = False, meter: Meter | None = None) -> Recovered:
     """Bring a restore that was killed to a known end, and nothing else.
 
     :param plan: only tell which one it is.
@@ -227,7 +228,13 @@ def recover(layout: Layout, serving: Serving | None = None, plan: bool = False, 
     return {
         "archive": None,
         "restored": [],
-        **_NOTHING,
+        "safety_backup": None,
+        "safety_problems": [],
+        "attributes_lost": [],
+        "downtime": None,
+        "watch": None,
+        "cut": Work().facts(),
+        "cut_text": "",
         **settled,
         "previous": serving.previous,
         "serving": bool(serving.service) and serving.is_well(),
@@ -235,7 +242,7 @@ def recover(layout: Layout, serving: Serving | None = None, plan: bool = False, 
     }
 
 
-def waiting(layout: Layout) -> dict[str, t.Any]:
+def waiting(layout: Layout) -> Settled:
     """What :func:`settle` would have to put back, as far as that can be told before."""
     journal = Journal.find(layout)
     undone = journal.facts["components"] if journal and journal.phase in ("swapping", "trial") else []

@@ -14,8 +14,11 @@ from .._backup import create as backup_create
 from .._backup import purposes as backup_purposes
 from .._backup import signature
 from .._backup.archive import extract as archive_extract
+from .._backup.archive.extract import Lost
+from .._backup.backup_types import Made
 from .._core import fs, sparse
 from .._core.errors import OpsError, StateError
+from .._core.kinds import Entry
 from .._deploy import migration
 from .._service import ongoing_work
 from .._target import history, restore_journal, shared_folders
@@ -24,11 +27,12 @@ from .._target.progress import Meter
 from . import external_state, folder_swap, recovery
 from .checks import Checked, Request, checked, present, refuse_env_link, summary
 from .live_service import Serving
+from .restore_types import Outcome, Restored
 
 
 def restore(
     layout: Layout, request: Request, serving: Serving | None = None, meter: Meter | None = None
-) -> tuple[dict[str, t.Any], dict[str, dict[str, int]]]:
+) -> tuple[Restored, dict[str, dict[str, int]]]:
     """Restore. On any error everything is as it was before, the service included, but for one at the very end.
 
     :raises StateError: also when a migration could not be undone; code and data went back all the same, and its facts are the result.
@@ -48,9 +52,10 @@ def restore(
             warnings = list(dict.fromkeys([*settled["warnings"], *error.facts.get("warnings", [])]))
             error.facts = {**settled, **error.facts, "warnings": warnings}
             raise
-    result = {**source.facts(), **settled, **work.result(), "elapsed": round(time.monotonic() - started, 3)}
-    for name in ("unmigrated", "kept", "warnings"):
-        result[name] = list(dict.fromkeys(result[name] + settled[name]))
+    result: Restored = {**source.facts(), **settled, **work.result(), "elapsed": round(time.monotonic() - started, 3)}
+    result["unmigrated"] = list(dict.fromkeys(result["unmigrated"] + settled["unmigrated"]))
+    result["kept"] = list(dict.fromkeys(result["kept"] + settled["kept"]))
+    result["warnings"] = list(dict.fromkeys(result["warnings"] + settled["warnings"]))
     with contextlib.suppress(OSError):  # the restore stands, on a full disk too
         history.record(
             layout,
@@ -67,14 +72,14 @@ def restore(
             elapsed=result["elapsed"],
         )
     if work.problem:
-        work.problem.facts = result
+        work.problem.facts = dict(result)
         raise work.problem
     return result, before
 
 
 def planned(
     layout: Layout, request: Request, serving: Serving | None = None, meter: Meter | None = None
-) -> tuple[dict[str, t.Any], dict[str, dict[str, int]]]:
+) -> tuple[Restored, dict[str, dict[str, int]]]:
     """What :func:`restore` would do; nothing is written. :raises OpsError: when it would be refused."""
     started = time.monotonic()
     layout.require()
@@ -93,8 +98,8 @@ class _Work:
         self._layout, self._request, self._source = layout, request, source
         self._serving, self._meter = serving, meter
         self._swaps = folder_swap.plan(layout, source.components)
-        self._lost: dict[str, dict[str, t.Any]] = {}
-        self._safety: dict[str, t.Any] = {}
+        self._lost: dict[str, Lost] = {}
+        self._safety: Made | None = None
         self._unmigrated = migration.not_in(serving.store, self._made()) if "database" in source.components else []
         #: Why a migration could not be undone, after all else was done.
         self.problem: StateError | None = None
@@ -124,12 +129,12 @@ class _Work:
             with self._serving.held(f"superseded by a restore of {os.path.basename(self._request.archive)}", settle=True) as settled:
                 self._warnings += settled
                 self._serving.look()
-                journal.update(safety=self._safety, since=since, **folder_swap.facts(self._swaps), **self._serving.facts())
+                journal.update(safety=self._safety or {}, since=since, **folder_swap.facts(self._swaps), **self._serving.facts())
                 self._change(journal)
             saved = recovery.save_replaced(self._layout, journal, self._meter, self._swaps)
-            self._safety, self._kept = saved["safety"], saved["kept"]
+            self._safety, self._kept = saved.safety, saved.kept
             lost = ongoing_work.lost(self._serving.cut.facts())
-            self._warnings += saved["warnings"] + self._serving.told(self._unmigrated) + ([lost] if lost else [])
+            self._warnings += saved.warnings + self._serving.told(self._unmigrated) + ([lost] if lost else [])
         finally:
             stack.close()
             if self._is_back(journal):  # any later one is for the next run, which finds the journal
@@ -143,7 +148,7 @@ class _Work:
         manifest = self._source.archive.manifest
         return manifest.get("created") if manifest["env"] == self._request.env else None
 
-    def result(self) -> dict[str, t.Any]:
+    def result(self) -> Outcome:
         """What the result of the module says of it."""
         serving, warnings = self._serving, list(self._warnings)
         for note in self._lost.values():
@@ -152,8 +157,8 @@ class _Work:
                 f"({note['reason']}), the first of them {note['first']}."
             )
         return {
-            "safety_backup": self._safety.get("archive"),
-            "safety_problems": self._safety.get("problems", []),
+            "safety_backup": self._safety["archive"] if self._safety else None,
+            "safety_problems": self._safety["problems"] if self._safety else [],
             "attributes_lost": list(self._lost.values()),
             "unmigrated": list(self._unmigrated),
             "downtime": serving.downtime,
@@ -166,7 +171,7 @@ class _Work:
             "warnings": warnings,
         }
 
-    def _parts(self) -> list[tuple[list[folder_swap.Swap], list[dict[str, t.Any]]]]:
+    def _parts(self) -> list[tuple[list[folder_swap.Swap], list[Entry]]]:
         """What goes to each file system."""
         parts = []
         for work in dict.fromkeys(swap.work for swap in self._swaps):
@@ -199,10 +204,10 @@ class _Work:
         for swap in self._swaps:  # an archive of before may lack folders that the application needs
             shared_folders.complete(swap.staged, shared, swap.component)
 
-    def _safety_backup(self) -> dict[str, t.Any]:
+    def _safety_backup(self) -> Made | None:
         """What is there now. It may be damaged, which can be why it is replaced: so it is taken as it is."""
         if not self._request.safety_backup:
-            return {}
+            return None
         return backup_create.create(
             self._layout,
             backup_create.Request(
@@ -267,7 +272,7 @@ class _Work:
                 archive=self._request.archive,
                 env=self._request.env,
                 components=self._source.components,
-                safety_backup=self._safety.get("archive"),
+                safety_backup=self._safety["archive"] if self._safety else None,
                 downtime=serving.downtime,
             )
         raise told from error

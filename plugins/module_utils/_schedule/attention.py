@@ -14,6 +14,7 @@ import typing as t
 from .._core import clock
 from .._core.errors import OpsError
 from .._jobs import listing
+from .._jobs.listing import Watched
 from .._logs import marks, report, totals
 from .._logs.serving import Past
 from .._maintenance import forecast
@@ -30,7 +31,7 @@ _ROWS = 10
 _USED = "disk_used_bytes "
 
 
-def stuck(layout: Layout, service: str, programs: list[str], window: float) -> list[dict[str, t.Any]]:
+def stuck(layout: Layout, service: str, programs: list[str], window: float) -> list[Watched]:
     """The jobs of a service that do not get on. Without jobs this takes no time; with jobs *window* seconds.
 
     :raises OpsError: when the service cannot be looked at.
@@ -45,7 +46,7 @@ class NewErrors:
 
     #: When the logs were read; ``None`` when they never were.
     read: str | None
-    templates: tuple[dict[str, t.Any], ...] = ()
+    templates: tuple[dict[str, object], ...] = ()
 
 
 def new_errors(layout: Layout) -> NewErrors:
@@ -54,7 +55,7 @@ def new_errors(layout: Layout) -> NewErrors:
     found = records.read(path, records.LOGS)
     if found is None or found["version"] != marks.VERSION:
         return NewErrors(None)
-    rows = report.errors(totals.from_json(found["totals"]), Past(layout))
+    rows: t.Sequence[t.Mapping[str, object]] = report.errors(totals.from_json(found["totals"]), Past(layout))
     fresh = [{name: row[name] for name in ("template", "count", "first", "last", "release", "incident")} for row in rows if row["new"]]
     return NewErrors(clock.from_epoch(os.stat(path).st_mtime), tuple(fresh[:_ROWS]))
 
@@ -79,10 +80,10 @@ def days_left(layout: Layout, now: datetime.datetime) -> dict[str, float | None]
     return found
 
 
-def of(layout: Layout, service: str, programs: list[str], window: float, findings: records.Findings) -> dict[str, t.Any]:
+def of(layout: Layout, service: str, programs: list[str], window: float, findings: records.Findings) -> dict[str, object]:
     """All of it; what cannot be told is ``None``, and a damaged record a finding."""
     try:
-        jobs: list[dict[str, t.Any]] | None = stuck(layout, service, programs, window)
+        jobs: list[Watched] | None = stuck(layout, service, programs, window)
     except OpsError:
         jobs = None
     errors = findings.without(lambda: new_errors(layout), NewErrors(None))

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import typing as t
-
 from .._backup import asked
 from .._core.errors import OpsError
 from .._target.layout import Layout
@@ -34,7 +32,7 @@ def back_up(layout: Layout, wanted: Wanted) -> Ended:
 
 def verify(layout: Layout, wanted: Wanted) -> Ended:
     """Verify every archive."""
-    found: dict[str, t.Any] = asked.look({**wanted.options["verify"], "env": wanted.env, "root": layout.root}, Meter())
+    found = asked.look({**wanted.options["verify"], "env": wanted.env, "root": layout.root}, Meter())
     bad = [{name: one[name] for name in ("archive", "status", "reason")} for one in found["backups"] if one["status"] != "verified"]
     return Ended(
         "verified" if found["well"] else "not_verified", found["message"], found["well"], evidence={"archives": bad[:_NAMED]} if bad else {}

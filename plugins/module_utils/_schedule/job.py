@@ -114,7 +114,7 @@ def _done(layout: Layout, job: Job, wanted: Wanted) -> Ended:
         return Ended("failed", f"{job.name} ended with {type(error).__name__}: {error}", False)
 
 
-def _evidence(error: OpsError) -> dict[str, t.Any]:
+def _evidence(error: OpsError) -> dict[str, object]:
     return {name: value for name, value in error.facts.items() if name in ("problems", "aside", "left_out")}
 
 

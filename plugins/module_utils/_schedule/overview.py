@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import typing as t
 
 from .._core import clock, html_page, systemd, wording
 from .._target import records
@@ -113,6 +112,6 @@ def _told(one: Row) -> str:
     return f"{what}: {wording.cut(one.message, 400)}" if one.message else f"{what}. Look at: journalctl -u '*-{one.job}.service'"
 
 
-def facts(found: list[Row]) -> list[dict[str, t.Any]]:
+def facts(found: list[Row]) -> list[dict[str, object]]:
     """The rows as results have them."""
     return [dataclasses.asdict(one) for one in found]

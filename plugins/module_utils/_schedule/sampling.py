@@ -18,11 +18,14 @@ import typing as t
 from .._core import clock, dotenv, fs
 from .._core.errors import OpsError
 from .._observe import health, host_metrics, probe, thresholds
+from .._observe.host_metrics import Metric, Reading
 from .._service import registry as service_registry
 from .._target import deploy_lock, incident_log, records
 from .._target.layout import Layout
+from .._target.record_types import Check
 from .._target.releases import ReleaseStore
 from .._watch import control as watch_control
+from .._watch.watch_types import WatchState
 from . import series
 from .ended import Ended, Trouble, Wanted
 
@@ -43,7 +46,7 @@ class Request:
 
     service: str
     #: In full form (``_observe.health.normalize_all``).
-    checks: list[dict[str, t.Any]]
+    checks: list[Check]
     thresholds: dict[str, tuple[float, float]]
     mounts: tuple[str, ...]
     #: Seconds between two samples that are kept, and days for which they are.
@@ -100,21 +103,21 @@ def look(layout: Layout, wanted: Wanted) -> Ended:
     return Ended("trouble" if troubles else "looked", ". ".join(filter(None, said)) + ".", True, tuple(troubles), tuple(over))
 
 
-def _sample(request: Request, found: Found, disks: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
+def _sample(request: Request, found: Found, disks: list[Metric]) -> t.Sequence[Reading]:
     """The figures of one sample; without psutil only those of disks."""
-    disks = [*disks, *filter(None, [_bytes(metric["subject"]) for metric in disks if metric["metric"] == "disk_pct"])]
+    readings: list[Reading] = [*disks, *filter(None, [_bytes(metric["subject"]) for metric in disks if metric["metric"] == "disk_pct"])]
     try:
         return [
             *host_metrics.collect({"window": 1.0, "pid": found.pid, "restarts": found.restarts, "thresholds": request.thresholds})[
                 "metrics"
             ],
-            *disks,
+            *readings,
         ]
     except OpsError:
-        return disks
+        return readings
 
 
-def _bytes(mount: str) -> dict[str, t.Any] | None:
+def _bytes(mount: str) -> Reading | None:
     """Bytes that are used on a file system, for forecasts."""
     with contextlib.suppress(OSError, OpsError):
         return {"metric": "disk_used_bytes", "subject": mount, "value": host_metrics.room(mount).used}
@@ -142,7 +145,7 @@ def _once(layout: Layout, request: Request) -> Found:
     if status == "stopped" or (live is None and known.deployed):
         return Found(status, "", pid, restarts, None)
     redactor = dotenv.Redactor(layout.env_file)
-    short = [{**check, "timeout": min(check["timeout"], LIMIT)} for check in request.checks]
+    short: list[Check] = [{**check, "timeout": min(check["timeout"], LIMIT)} for check in request.checks]
     checks = probe.of_release(short, live, redactor.secrets)
     samples = health.sample_all(checks) if pid else []
     figures = health.summarize(samples, request.thresholds)
@@ -157,10 +160,16 @@ def _busy(layout: Layout) -> str:
     """Who else looks after the service now; empty when nobody does."""
     with contextlib.suppress(OpsError):
         watch = watch_control.latest(layout)
-        state = watch.state() if watch else {}
-        if watch and state["status"] in watch_control.GOING:
+        state = watch.state() if watch else None
+        if watch and state and state["status"] in watch_control.GOING:
             return f"watch {watch.id} judges that"
-        if watch and state.get("verdict") == "frozen" and state.get("release") == ReleaseStore(layout).live() and _open(layout, state):
+        if (
+            watch
+            and state
+            and state.get("verdict") == "frozen"
+            and state.get("release") == ReleaseStore(layout).live()
+            and _open(layout, state)
+        ):
             return f"{state['incident']} of watch {watch.id} is open for that"
     lock = deploy_lock.DeployLock(layout).look()
     if lock and not lock.get("fault") and not lock["expired"]:
@@ -168,7 +177,7 @@ def _busy(layout: Layout) -> str:
     return ""
 
 
-def _open(layout: Layout, state: dict[str, t.Any]) -> bool:
+def _open(layout: Layout, state: WatchState) -> bool:
     """Whether the incident of a watch is not resolved."""
     path = os.path.join(layout.incidents, os.path.basename(state.get("incident") or "none") + ".json")
     record = records.read(path, records.INCIDENT)
@@ -183,7 +192,7 @@ def _down(layout: Layout, name: str, found: Found) -> Trouble:
     return Trouble(DOWN, _DOWN_SEVERITY, f"{name} is down", said, {"console": console})
 
 
-def _full(metric: dict[str, t.Any], disks: list[dict[str, t.Any]]) -> Trouble:
+def _full(metric: Metric, disks: list[Metric]) -> Trouble:
     what = "full" if metric["metric"] == "disk_pct" else "out of inodes"
     return Trouble(
         f"{DISK}:{metric['subject']}",

@@ -12,10 +12,20 @@ import re
 import typing as t
 
 from .._core import clock, documents, fs
+from .._observe.host_metrics import Reading
 from .._target import records, shapes
 from .._target.layout import Layout
 
 _DAY = re.compile(r"(\d{4}-\d\d-\d\d)\.jsonl")
+
+
+class Sampled(t.TypedDict):
+    """A sample of a host; its figures by metric and subject."""
+
+    when: str
+    service: str
+    p95_ms: float | None
+    figures: dict[str, float]
 
 
 def folder(layout: Layout) -> str:
@@ -23,19 +33,19 @@ def folder(layout: Layout) -> str:
     return layout.path("state", "metrics")
 
 
-def keep(layout: Layout, now: datetime.datetime, service: str, p95_ms: float | None, metrics: list[dict[str, t.Any]], days: int) -> None:
+def keep(layout: Layout, now: datetime.datetime, service: str, p95_ms: float | None, metrics: t.Sequence[Reading], days: int) -> None:
     """Append a sample, and remove the files of days that are older than so many.
 
     :param metrics: as ``_observe.host_metrics`` has them.
     """
     with contextlib.suppress(FileExistsError):
         os.mkdir(folder(layout), 0o700)
-    figures: dict[str, t.Any] = {}
+    figures: dict[str, float] = {}
     for metric in metrics:
         if metric["value"] is not None:
             name = f"{metric['metric']} {metric['subject']}".rstrip()
             figures[name] = metric["value"]
-    line = {"when": clock.iso(now), "service": service, "p95_ms": p95_ms, "figures": figures}
+    line: Sampled = {"when": clock.iso(now), "service": service, "p95_ms": p95_ms, "figures": figures}
     fs.append_line(os.path.join(folder(layout), f"{now:%Y-%m-%d}.jsonl"), json.dumps(line, sort_keys=True), 0o600)
     oldest = f"{now - datetime.timedelta(days=days):%Y-%m-%d}"
     for name in os.listdir(folder(layout)):
@@ -45,7 +55,7 @@ def keep(layout: Layout, now: datetime.datetime, service: str, p95_ms: float | N
                 os.unlink(os.path.join(folder(layout), name))
 
 
-def read(layout: Layout, since: datetime.datetime) -> t.Iterator[dict[str, t.Any]]:
+def read(layout: Layout, since: datetime.datetime) -> t.Iterator[Sampled]:
     """The samples since a moment, oldest first; lines that are none are left out."""
     names = sorted(os.listdir(folder(layout))) if os.path.isdir(folder(layout)) else []
     for name in names:

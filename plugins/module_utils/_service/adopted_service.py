@@ -14,8 +14,10 @@ import typing as t
 
 from .._core import accounts, clock, foreign, processes, systemd
 from .._core.errors import InputError, StateError
+from .._core.kinds import ServiceStatus, UnitStatus
 from .._observe import node_exceptions
 from .._target.layout import Layout, check_name
+from .._target.record_types import ServiceSpec
 from . import node_service
 
 MANAGER = "adopted"
@@ -24,7 +26,7 @@ _UNIT = re.compile(r"[A-Za-z0-9:_.@-]{1,200}\.service")
 DEPLOYED_ONLY = "deploy, rollback, and a drill that starts it: they need releases, which mobius.ops.setup and mobius.ops.deploy make"
 
 
-def build_spec(layout: Layout, params: dict[str, t.Any]) -> dict[str, t.Any]:
+def build_spec(layout: Layout, params: t.Mapping[str, t.Any]) -> ServiceSpec:
     """The definition of an adopted service, from the options of ``adopted_service``.
 
     :raises InputError: for what can be no unit of a service, and for one that systemd does not know.
@@ -111,11 +113,11 @@ class AdoptedService(node_service.Service):
     def require_environment(self) -> None:
         return  # whoever starts it reads its settings
 
-    def status(self) -> dict[str, t.Any]:
+    def status(self) -> ServiceStatus:
         facts = systemd.show(self.unit) if self.unit else self._by_port()
         return {**facts, "port": self.port, "manager": MANAGER, "console": self.console, "release": None}
 
-    def _by_port(self) -> dict[str, t.Any]:
+    def _by_port(self) -> UnitStatus:
         pid = next((pid for pid in processes.listeners(self.port) if pid), None)
         uptime = round(processes.age(pid), 1) if pid else 0
         return {
@@ -158,7 +160,7 @@ def user_of(pid: int | None) -> str:
     return ""
 
 
-def lacks(spec: dict[str, t.Any], components: t.Collection[str]) -> list[str]:
+def lacks(spec: ServiceSpec, components: t.Collection[str]) -> list[str]:
     """What does not work with an adopted service, and what it would need, a sentence each."""
     found = [DEPLOYED_ONLY]
     if not spec["unit"]:

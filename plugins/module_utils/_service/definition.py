@@ -12,6 +12,7 @@ from .._core import dotenv, systemd
 from .._core.errors import InputError
 from .._target import app_path, restore_journal
 from .._target.layout import Layout, check_name
+from .._target.record_types import ServiceSpec, TwoInstances, WorkRules
 from . import unit_file
 from .proxy import config as proxy_config
 
@@ -23,7 +24,7 @@ def default_manager() -> str:
     return "systemd" if systemd.is_init() and os.getuid() == 0 else "process"
 
 
-def build_spec(layout: Layout, params: dict[str, t.Any]) -> dict[str, t.Any]:
+def build_spec(layout: Layout, params: t.Mapping[str, t.Any]) -> ServiceSpec:
     """A service definition from the options of ``node_service``.
 
     :raises InputError: when the command cannot be found on the target, or a limit is none.
@@ -42,6 +43,7 @@ def build_spec(layout: Layout, params: dict[str, t.Any]) -> dict[str, t.Any]:
     limits = unit_file.limits(params)
     environment = {"NODE_ENV": "production", "HOST": params["host"], "PORT": str(params["port"])}
     environment.update(dotenv.variables(params["environment"] or {}))
+    front: TwoInstances = _two_instances(params) if params["proxy_port"] else {"slots": None}
     return {
         "name": name,
         "manager": manager,
@@ -63,12 +65,11 @@ def build_spec(layout: Layout, params: dict[str, t.Any]) -> dict[str, t.Any]:
         **limits,
         "not_while": restore_journal.journal_path(layout, "swapping"),
         **_work(params),
-        "slots": None,
-        **(_two_instances(params) if params["proxy_port"] else {}),
+        **front,
     }
 
 
-def _work(params: dict[str, t.Any]) -> dict[str, t.Any]:
+def _work(params: t.Mapping[str, t.Any]) -> WorkRules:
     """What a definition says of the service's work: how it is known, and how long it is waited for."""
     return {
         "drain_timeout": params["drain_timeout"],
@@ -79,7 +80,7 @@ def _work(params: dict[str, t.Any]) -> dict[str, t.Any]:
     }
 
 
-def _two_instances(params: dict[str, t.Any]) -> dict[str, t.Any]:
+def _two_instances(params: t.Mapping[str, t.Any]) -> TwoInstances:
     """What a definition says more when a proxy stands in front of two instances."""
     ports = [params["port"], params["standby_port"], params["proxy_port"]]
     if None in ports or len(set(ports)) < 3:
@@ -107,7 +108,7 @@ def _two_instances(params: dict[str, t.Any]) -> dict[str, t.Any]:
     }
 
 
-def _check_port(params: dict[str, t.Any], others: list[int]) -> int:
+def _check_port(params: t.Mapping[str, t.Any], others: list[int]) -> int:
     """Where checks ask a proxy that speaks TLS. :raises InputError: when it is none, or somebody else's."""
     port = params["proxy_check_port"]
     if port in others or port not in range(1, 65536):

@@ -127,7 +127,7 @@ def _renders_holder(service: SlottedService) -> t.Callable[[], None]:
     until = [0.0]
 
     def hold() -> None:
-        if service.spec["proxy"].get("held_routes") and time.monotonic() > until[0] - RENEWED / 2:
+        if service.proxy.settings.get("held_routes") and time.monotonic() > until[0] - RENEWED / 2:
             service.proxy.hold(RENEWED, "renders")
             until[0] = time.monotonic() + RENEWED
 

@@ -18,6 +18,7 @@ import typing as t
 from .._core import dotenv, fs, processes, systemd
 from .._core.errors import StateError
 from .._target import records
+from .._target.record_types import ServiceSpec, Started
 from . import env_start, unit_file
 
 RECORD = "started.json"
@@ -35,17 +36,17 @@ SETTINGS = {
 UNIT = "unit"
 
 
-def definition_file(spec: dict[str, t.Any], folder: str) -> str:
+def definition_file(spec: ServiceSpec, folder: str) -> str:
     """The file from which the manager of a service takes its definition."""
     return os.path.join(systemd.UNIT_DIR, spec["name"] + ".service") if spec["manager"] == "systemd" else os.path.join(folder, "spec.json")
 
 
-def environment(spec: dict[str, t.Any]) -> dict[str, str]:
+def environment(spec: ServiceSpec) -> dict[str, str]:
     """The variables that the next start passes: of the ``.env``, and of the definition, which come first."""
     return {**dotenv.read(spec["env_file"]), **spec["environment"]}
 
 
-def note(spec: dict[str, t.Any], folder: str) -> None:
+def note(spec: ServiceSpec, folder: str) -> None:
     """Record what a start uses, right before it. On a full disk there is no record, and the start goes on."""
     path = os.path.join(folder, RECORD)
     with contextlib.suppress(FileNotFoundError):
@@ -67,10 +68,11 @@ def _identity(pid: int | None) -> list[int | None] | None:
     return [pid, processes.start_ticks(pid)] if pid else None
 
 
-def _facts(spec: dict[str, t.Any]) -> dict[str, t.Any]:
+def _facts(spec: ServiceSpec) -> Started:
     unit = unit_file.render(spec) if spec["manager"] == "systemd" else ""
+    whole: t.Mapping[str, object] = spec
     return {
-        "settings": {name: spec.get(name) for name in SETTINGS},
+        "settings": {name: whole.get(name) for name in SETTINGS},
         "unit": hashlib.sha256(unit.encode("utf-8", "surrogateescape")).hexdigest(),
     }
 
@@ -83,7 +85,7 @@ def newer(path: str, moment: float) -> bool:
         return True
 
 
-def restart_needed(spec: dict[str, t.Any], folder: str, pid: int | None, reader: int | None, changes: bool = False) -> list[str]:
+def restart_needed(spec: ServiceSpec, folder: str, pid: int | None, reader: int | None, changes: bool = False) -> list[str]:
     """Names of environment variables and settings that changed after a process was started; never values.
 
     :param pid: the process of the service; without one nothing lacks.
@@ -97,7 +99,8 @@ def restart_needed(spec: dict[str, t.Any], folder: str, pid: int | None, reader:
     secrets, unit = newer(spec["env_file"], since), changes or newer(definition_file(spec, folder), since)
     if not (secrets or unit or newer(os.path.join(folder, "spec.json"), since)):
         return []
-    record = records.read(os.path.join(folder, RECORD), records.STARTED) or {}
+    saved: Started | None = records.read(os.path.join(folder, RECORD), records.STARTED)
+    record: Started = saved or {}
     try:
         wanted, found = environment(spec), processes.environment(pid) or {}
     except StateError:  # the next start says so
@@ -114,6 +117,6 @@ def restart_needed(spec: dict[str, t.Any], folder: str, pid: int | None, reader:
     return sorted(names)
 
 
-def _settings(record: dict[str, t.Any], facts: dict[str, t.Any], alone: bool) -> set[str]:
+def _settings(record: Started, facts: Started, alone: bool) -> set[str]:
     changed = {setting for name, setting in SETTINGS.items() if record["settings"].get(name) != facts["settings"][name]}
     return changed or ({UNIT} if alone and record["unit"] != facts["unit"] else set())

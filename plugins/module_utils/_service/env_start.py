@@ -14,10 +14,10 @@ import os
 import stat
 import sys
 import types
-import typing as t
 
 from .._core import accounts, dotenv, dotenv_rules, foreign, fs, processes
 from .._core.errors import StateError
+from .._target.record_types import ServiceSpec
 
 #: The name that leads to a newer Python after an upgrade of the host's system.
 _PYTHON = "/usr/bin/python3"
@@ -46,21 +46,21 @@ def _python() -> str:
     return sys.executable
 
 
-def argv(spec: dict[str, t.Any]) -> list[str]:
+def argv(spec: ServiceSpec) -> list[str]:
     """The command of a service, with the variables of its ``.env``; the definition's own come first."""
     if spec["env_file"] == os.devnull:
         return spec["command"]
     return [_python(), "-I", "-S", _program(spec["env_file"]), spec["env_file"], " ".join(sorted(spec["environment"])), *spec["command"]]
 
 
-def before(spec: dict[str, t.Any]) -> list[str]:
+def before(spec: ServiceSpec) -> list[str]:
     """What root runs before each start; empty when nobody has to be let in."""
     if not spec["user"] or spec["env_file"] == os.devnull:
         return []
     return [_python(), "-I", "-S", _program(spec["env_file"]), "--let-in", str(accounts.named(spec["user"]).gid), spec["env_file"]]
 
 
-def require(spec: dict[str, t.Any]) -> None:
+def require(spec: ServiceSpec) -> None:
     """:raises StateError: when a service would not start with its ``.env``."""
     path = spec["env_file"]
     dotenv.read(path)
@@ -81,12 +81,12 @@ def _may_read(account: accounts.Account, path: str) -> bool:
     return not account.drops or (account.reaches(os.path.dirname(os.path.realpath(path))) and bool(status.st_mode & bit or let_in))
 
 
-def current(spec: dict[str, t.Any]) -> bool:
+def current(spec: ServiceSpec) -> bool:
     """Whether the program is in place."""
     return spec["env_file"] == os.devnull or foreign.read_own(_program(spec["env_file"])) == source_of(dotenv_rules)
 
 
-def prepare(spec: dict[str, t.Any]) -> None:
+def prepare(spec: ServiceSpec) -> None:
     """Put the program in place."""
     if not current(spec):
         program = _program(spec["env_file"])
@@ -95,6 +95,6 @@ def prepare(spec: dict[str, t.Any]) -> None:
         fs.write_text(program, source_of(dotenv_rules))
 
 
-def reads(spec: dict[str, t.Any], pid: int) -> bool:
+def reads(spec: ServiceSpec, pid: int) -> bool:
     """Whether a process is about to become the application, and has not the variables of its ``.env`` yet."""
     return _program(spec["env_file"]) in processes.command_line(pid, 2000)

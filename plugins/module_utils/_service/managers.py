@@ -4,9 +4,8 @@
 
 from __future__ import annotations
 
-import typing as t
-
 from .._target.layout import Layout
+from .._target.record_types import ServiceSpec
 from . import adopted_service, node_service
 from .process_service import ProcessService
 from .systemd_service import SystemdService
@@ -14,6 +13,6 @@ from .systemd_service import SystemdService
 MANAGERS: dict[str, type[node_service.Service]] = {"systemd": SystemdService, adopted_service.MANAGER: adopted_service.AdoptedService}
 
 
-def single_service(layout: Layout, spec: dict[str, t.Any]) -> node_service.Service:
+def single_service(layout: Layout, spec: ServiceSpec) -> node_service.Service:
     """The service of a definition that has no slots."""
     return MANAGERS.get(spec["manager"], ProcessService)(layout, spec)

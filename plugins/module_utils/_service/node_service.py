@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import abc
 import os
-import typing as t
 
 from .._core import foreign, fs, processes, wording
 from .._core.errors import StateError
+from .._core.kinds import ServiceStatus
 from .._observe import node_exceptions
 from .._target import app_path, json_stores, records, tenancy
 from .._target.layout import Layout
+from .._target.record_types import Check, ServiceSpec
 from . import drift, env_start
 
 #: Bytes, and lines of a journal, that are read of what a service printed.
@@ -29,20 +30,26 @@ class Service(abc.ABC):
     #: Whether this collection deploys it, so that it has releases.
     deployed = True
 
-    def __init__(self, layout: Layout, spec: dict[str, t.Any]) -> None:
+    def __init__(self, layout: Layout, spec: ServiceSpec) -> None:
         self.layout = layout
         self.spec = spec
         self.name = spec["name"]
         self.folder = layout.path("state", "service", self.name)
 
     @property
+    def live_root(self) -> str:
+        """The root of the application that it is, or is a copy of."""
+        return self.layout.root
+
+    @property
     def port(self) -> int:
         """The TCP port that it listens on."""
         return self.spec["port"]
 
-    def saved(self) -> dict[str, t.Any] | None:
+    def saved(self) -> ServiceSpec | None:
         """The definition on disk, or ``None``."""
-        return records.read(os.path.join(self.folder, "spec.json"), records.SERVICE)
+        found: ServiceSpec | None = records.read(os.path.join(self.folder, "spec.json"), records.SERVICE)
+        return found
 
     def save(self) -> None:
         """Put the definition on disk."""
@@ -114,8 +121,9 @@ class Service(abc.ABC):
 
     def _correct_paths(self) -> None:
         """Stored paths below a release of before lead to the folder that stays, while nobody else writes them."""
-        if self.spec.get("app") and self.spec.get("state", "exclusive") == "exclusive":
-            json_stores.repair(self.layout, self.spec["app"])
+        app = self.spec.get("app")
+        if app and self.spec.get("state", "exclusive") == "exclusive":
+            json_stores.repair(self.layout, app)
 
     def evidence(self, lines: int = 15) -> list[str]:
         """The last lines that the service printed."""
@@ -131,7 +139,7 @@ class Service(abc.ABC):
         return node_exceptions.Place([self.spec.get("app") or "", folder, os.path.realpath(folder), self.layout.current])
 
     @abc.abstractmethod
-    def status(self) -> dict[str, t.Any]:
+    def status(self) -> ServiceStatus:
         """``status`` (running, restarting, failed, stopped), ``pid``, ``uptime`` (s), ``restarts``, ``last_exit``…"""
 
     @abc.abstractmethod
@@ -166,7 +174,7 @@ class Service(abc.ABC):
         """The instance that gets the requests: itself, where it has only one."""
         return self
 
-    def direct(self, checks: list[dict[str, t.Any]], port: int) -> list[dict[str, t.Any]]:
+    def direct(self, checks: list[Check], port: int) -> list[Check]:
         """The checks of this service, as they are put to the instance on a port."""
         return checks
 

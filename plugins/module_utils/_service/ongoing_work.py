@@ -18,6 +18,7 @@ from .._core.errors import InputError
 from .._observe import health, probe
 from .._observe.exchange import Exchange
 from .._target import records, shapes
+from .._target.record_types import JobCheck
 from .node_service import Service
 
 #: A program that has run for so many seconds is a render, where short work does not count.
@@ -56,12 +57,12 @@ class Work(t.NamedTuple):
         named = ", ".join(self.jobs[:TOLD]) + (f" and {len(self.jobs) - TOLD} more" if len(self.jobs) > TOLD else "")
         return f"{self.requests} long requests and {len(self.jobs)} renders" + (f" ({named})" if named else "")
 
-    def facts(self) -> dict[str, t.Any]:
+    def facts(self) -> dict[str, object]:
         """As results and records have it: ``requests``, a number, and ``renders``, a list of names."""
         return {"requests": self.requests, "renders": list(self.jobs)}
 
 
-def lost(cut: dict[str, t.Any] | None) -> str:
+def lost(cut: t.Mapping[str, t.Any] | None) -> str:
     """What was cut, as a sentence; empty when nothing was."""
     work = Work(int((cut or {}).get("requests") or 0), tuple((cut or {}).get("renders") or ()))
     return f"Work was cut: {work}. Ask for the renders again." if work.jobs else f"Work was cut: {work}." if work else ""
@@ -114,10 +115,12 @@ def check_pattern(pattern: str) -> str:
     return pattern
 
 
-def normalize(given: dict[str, t.Any] | None, headers: dict[str, str] | None, secret_headers: dict[str, str] | None) -> dict[str, t.Any]:
-    """The question to the application in full form; empty when there is none. :raises InputError: for a mistake in it."""
+def normalize(
+    given: t.Mapping[str, t.Any] | None, headers: dict[str, str] | None, secret_headers: dict[str, str] | None
+) -> JobCheck | None:
+    """The question to the application in full form; ``None`` when there is none. :raises InputError: for a mistake in it."""
     if not given:
-        return {}
+        return None
     check, expression = dict(given), str(given.get("jobs") or "")
     check.pop("jobs", None)
     if not expression:
@@ -129,12 +132,13 @@ def normalize(given: dict[str, t.Any] | None, headers: dict[str, str] | None, se
     return {**full, "jobs": expression}
 
 
-def check_of(service: Service) -> dict[str, t.Any]:
-    """The question to the application; empty when it is not asked."""
-    return records.read(os.path.join(service.folder, _CHECK), records.BUSY) or {}
+def check_of(service: Service) -> JobCheck | None:
+    """The question to the application; ``None`` when it is not asked."""
+    found: JobCheck | None = records.read(os.path.join(service.folder, _CHECK), records.BUSY)
+    return found
 
 
-def save_check(service: Service, check: dict[str, t.Any]) -> None:
+def save_check(service: Service, check: JobCheck | None) -> None:
     """Keep the question beside the definition, for root only: it may have a key in its headers."""
     path = os.path.join(service.folder, _CHECK)
     if check:
@@ -150,16 +154,16 @@ def is_asked(service: Service) -> bool:
 
 def _told(service: Service, instance: Service) -> tuple[str, ...]:
     """The jobs that the application tells of. One that does not answer may have some."""
-    check = check_of(service)
-    if not check:
+    asked = check_of(service)
+    if not asked:
         return ()
-    [check] = service.direct([check], instance.port) or [check]
+    [check] = service.direct([asked], instance.port) or [asked]
     with probe.session() as http:
         answer = Exchange(http)
-        sample = probe.probe({key: value for key, value in check.items() if key != "jobs"}, answer)
+        sample = probe.probe(check, answer)
     if sample["outcome"] not in ("ok", "slow"):
         return (f"some, for the busy check failed: {sample['error']}",)
-    return _counted(expressions.search(check["jobs"], answer.document(), "the busy check"))
+    return _counted(expressions.search(asked["jobs"], answer.document(), "the busy check"))
 
 
 def _counted(found: t.Any) -> tuple[str, ...]:

@@ -8,11 +8,12 @@ import contextlib
 import os
 import signal
 import time
-import typing as t
 
 from .._core import clock, foreign, fs, locks, processes
 from .._core.errors import ServiceError
+from .._core.kinds import ServiceStatus
 from .._target import app_path, records
+from .._target.record_types import Supervised
 from . import detach, drift, node_service, supervisor
 
 #: Seconds within which a supervisor must have said that it runs.
@@ -22,13 +23,14 @@ LAUNCH_TIMEOUT = 60.0
 class ProcessService(node_service.Service):
     """One service under its own supervisor."""
 
-    def _read(self) -> dict[str, t.Any]:
-        return records.read(os.path.join(self.folder, "status.json"), records.STATUS) or {}
+    def _read(self) -> Supervised:
+        found: Supervised | None = records.read(os.path.join(self.folder, "status.json"), records.STATUS)
+        return found or {}
 
     def printed(self) -> str:
         return foreign.read_end(self.spec["console_log"], node_service.PRINTED, self._read().get("console_from", 0))
 
-    def status(self) -> dict[str, t.Any]:
+    def status(self) -> ServiceStatus:
         facts = self._read()
         supervised = processes.is_alive(facts.get("supervisor_pid"), facts.get("supervisor_ticks"))
         alive = processes.is_alive(facts.get("pid"), facts.get("ticks"))
@@ -102,9 +104,10 @@ class ProcessService(node_service.Service):
     def _end_remains(self) -> None:
         """End a service that lost its supervisor, and the children of one that was killed with it."""
         facts = self._read()
-        if processes.is_alive(facts.get("pid"), facts.get("ticks")):
-            processes.end_group(facts["pid"], facts["ticks"], self.spec["stop_timeout"])
-        for pid in processes.group(facts["pid"]) if facts.get("pid") else []:
+        leader, ticks = facts.get("pid"), facts.get("ticks")
+        if leader and processes.is_alive(leader, ticks):
+            processes.end_group(leader, ticks, self.spec["stop_timeout"])
+        for pid in processes.group(leader) if leader else []:
             if self.release_of(pid):  # else a stranger's group that got the old id
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -112,8 +115,9 @@ class ProcessService(node_service.Service):
     def stop(self) -> None:
         self._await_launched()
         facts = self._read()
-        if processes.is_alive(facts.get("supervisor_pid"), facts.get("supervisor_ticks")):
-            processes.end_group(facts["supervisor_pid"], facts["supervisor_ticks"], self.spec["stop_timeout"] + 5)
+        supervisor_pid, ticks = facts.get("supervisor_pid"), facts.get("supervisor_ticks")
+        if supervisor_pid and processes.is_alive(supervisor_pid, ticks):
+            processes.end_group(supervisor_pid, ticks, self.spec["stop_timeout"] + 5)
         self._end_remains()
         if facts and facts.get("state") != "stopped":
             with contextlib.suppress(OSError):  # a full disk keeps nobody from stopping it

@@ -10,6 +10,8 @@ import typing as t
 from .._core import addresses, dotenv, processes
 from .._core.errors import ServiceError
 from .._observe import health, node_exceptions, probe
+from .._observe.samples import Sample
+from .._target.record_types import Check
 from . import write_attempts
 from .node_service import Service
 
@@ -17,7 +19,7 @@ from .node_service import Service
 CRASHES = 3
 
 
-def ready(service: Service, checks: list[dict[str, t.Any]], release_id: str | None, timeout: float) -> float:
+def ready(service: Service, checks: list[Check], release_id: str | None, timeout: float) -> float:
     """Wait until the service runs, and every check is well; seconds that it took.
 
     :param checks: normalized checks; ``{release}`` in them is the release that has to answer. Without any, the port
@@ -35,7 +37,7 @@ def ready(service: Service, checks: list[dict[str, t.Any]], release_id: str | No
             return f"the service {facts['status']}, ended {facts['restarts'] or 1} times" + (f" (last: {last['how']})" if last else "")
         return ""
 
-    samples: list[dict[str, t.Any]] = []
+    samples: list[Sample] = []
     if filled:
         well, samples, reason = health.wait_for(filled, timeout, give_up=give_up)
     else:
@@ -64,7 +66,7 @@ def _refusal(service: Service, release_id: str | None, reason: str, cause: str, 
     return error
 
 
-def _cause(service: Service, samples: list[dict[str, t.Any]], redactor: dotenv.Redactor) -> str:
+def _cause(service: Service, samples: list[Sample], redactor: dotenv.Redactor) -> str:
     """What the application printed about it, without secrets, which are hidden before anything is cut; empty when its answer says more."""
     facts, answered = service.status(), any(sample["status"] and sample["status"] < 500 for sample in samples)
     if answered and facts["pid"] and not facts["restarts"]:
@@ -73,7 +75,7 @@ def _cause(service: Service, samples: list[dict[str, t.Any]], redactor: dotenv.R
     return (node_exceptions.ending if ended else node_exceptions.last)(printed, service.place())
 
 
-def end_of(service: Service, samples: list[dict[str, t.Any]], redactor: dotenv.Redactor) -> str:
+def end_of(service: Service, samples: list[Sample], redactor: dotenv.Redactor) -> str:
     """Why the application ended, when it refused a connection of some samples because it had; empty otherwise."""
     facts = service.status()
     if not any(sample["kind"] in ("refused", "closed") for sample in samples) or (facts["pid"] and not facts["restarts"]):

@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import shutil
-import typing as t
 
 from .._core.errors import StateError
 from .._target.layout import Layout
+from .._target.record_types import ServiceSpec
 from . import node_service, registry
 
 
@@ -54,13 +54,13 @@ def clear(old: node_service.Service | None, new: node_service.Service) -> None:
     old.forget()
 
 
-def _place(spec: dict[str, t.Any]) -> tuple[str, list[int], int]:
+def _place(spec: ServiceSpec) -> tuple[str, list[int], int]:
     """The manager, the ports of the instances, and the proxy's (0 without one)."""
-    slots = spec.get("slots")
-    return spec["manager"], slots or [spec["port"]], spec["proxy"]["port"] if slots else 0
+    slots, proxy = spec.get("slots"), spec.get("proxy")
+    return spec["manager"], slots or [spec["port"]], proxy["port"] if slots and proxy else 0
 
 
-def _words(spec: dict[str, t.Any]) -> str:
+def _words(spec: ServiceSpec) -> str:
     manager, ports, proxy = _place(spec)
     front = f" behind the proxy on port {proxy}" if proxy else ""
     return f"port {' and '.join(map(str, ports))}{front} under {manager}"

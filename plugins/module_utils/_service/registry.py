@@ -4,17 +4,16 @@
 
 from __future__ import annotations
 
-import typing as t
-
 from .._core.errors import StateError
 from .._target import records
 from .._target.layout import Layout, check_name
+from .._target.record_types import ServiceSpec
 from .managers import single_service
 from .node_service import Service
 from .slots import SlottedService
 
 
-def service_for(layout: Layout, spec: dict[str, t.Any]) -> Service:
+def service_for(layout: Layout, spec: ServiceSpec) -> Service:
     """The service of a definition."""
     return SlottedService(layout, spec) if spec.get("slots") else single_service(layout, spec)
 
@@ -22,7 +21,7 @@ def service_for(layout: Layout, spec: dict[str, t.Any]) -> Service:
 def load(layout: Layout, name: str) -> Service:
     """The service that was set up under a name. :raises StateError: when there is none."""
     path = layout.path("state", "service", check_name(name, "service name"), "spec.json")
-    spec = records.read(path, records.SERVICE)
+    spec: ServiceSpec | None = records.read(path, records.SERVICE)
     if spec is None:
         raise StateError(f"service {name}", "a service that was set up", f"no {path}", "Run the playbook mobius.ops.setup first")
     return service_for(layout, {"app": layout.app, **spec})  # one of before that folder has it from its next start on

@@ -13,13 +13,14 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-import typing as t
 import urllib.parse
 
 from .._core import addresses, fs, processes, systemd
 from .._core.errors import ServiceError
+from .._core.kinds import ServiceStatus, Slot
 from .._observe import node_exceptions
 from .._target.layout import Layout
+from .._target.record_types import Check, ServiceSpec
 from . import boot_unit, node_service
 from .managers import single_service
 from .proxy.config import KEPT_ALIVE, PROGRAM, RUN
@@ -29,17 +30,19 @@ from .proxy.haproxy import Proxy
 class SlottedService(node_service.Service):
     """Two instances and their proxy."""
 
-    def __init__(self, layout: Layout, spec: dict[str, t.Any]) -> None:
+    def __init__(self, layout: Layout, spec: ServiceSpec) -> None:
         super().__init__(layout, spec)
-        self.ports: list[int] = spec["slots"]
-        self.proxy = Proxy(layout, spec["proxy"], self.ports, spec["host"], spec["user"])
+        settings = spec["proxy"]
+        assert settings is not None
+        self.ports: list[int] = spec["slots"] or []
+        self.proxy = Proxy(layout, settings, self.ports, spec["host"], spec["user"])
         #: How the service ran before it had two instances; on the first port.
         self._plain = single_service(layout, spec)
         self._front = single_service(layout, self._front_spec())
         self._boot = boot_unit.Boot(self.name, self.ports, self.proxy.map_path, layout.current)
 
-    def _front_spec(self) -> dict[str, t.Any]:
-        spec = self.spec
+    def _front_spec(self) -> ServiceSpec:
+        spec, proxy = self.spec, self.proxy.settings
         return {
             **spec,
             "name": f"{self.name}-proxy",
@@ -48,13 +51,13 @@ class SlottedService(node_service.Service):
             "app": None,
             "environment": {},
             "env_file": os.devnull,
-            "port": spec["proxy"]["port"],
-            "host": spec["proxy"]["host"],
+            "port": proxy["port"],
+            "host": proxy["host"],
             "console_log": os.path.join(self.layout.component("logs"), "proxy.log"),
             "writable": [self.proxy.path(RUN)],
             "memory_max": None,
             "not_while": None,
-            "privileged_port": spec["proxy"]["port"] < 1024,
+            "privileged_port": proxy["port"] < 1024,
         }
 
     def instance(self, port: int) -> node_service.Service:
@@ -107,10 +110,10 @@ class SlottedService(node_service.Service):
         live = self.proxy.live()
         return self.instance(next(port for port in self.ports if port != live))
 
-    def direct(self, checks: list[dict[str, t.Any]], port: int) -> list[dict[str, t.Any]]:
+    def direct(self, checks: list[Check], port: int) -> list[Check]:
         """The checks of this service, put to one instance instead of the proxy; checks of other addresses are left out."""
         own = self.proxy.addresses()
-        found = []
+        found: list[Check] = []
         for check in checks:
             parts = urllib.parse.urlsplit(check["url"])
             if f"{parts.scheme}://{parts.netloc}" in own:
@@ -123,7 +126,7 @@ class SlottedService(node_service.Service):
 
     def save(self) -> None:
         self._require_proxy_ports()  # a proxy that does not get a new port in a reload takes nobody's requests for two seconds
-        anew = not (self.saved() or {}).get("slots") or self.proxy.astray()  # then the first port is the one that serves
+        anew = not self._saved_slots() or self.proxy.astray()  # then the first port is the one that serves
         first = self._first()
         changed = self.proxy.save(anew, first)
         for port in self.ports:
@@ -134,9 +137,13 @@ class SlottedService(node_service.Service):
         self._settle()
         self._load(changed)
 
+    def _saved_slots(self) -> list[int]:
+        saved = self.saved()
+        return (saved.get("slots") if saved else None) or []
+
     def _first(self) -> int:
         """The port that serves when no map can be trusted: of the instance that runs alone, else the first one."""
-        running = [port for port in self.ports if self._named(port).runs()] if (self.saved() or {}).get("slots") == self.ports else []
+        running = [port for port in self.ports if self._named(port).runs()] if self._saved_slots() == self.ports else []
         return running[0] if len(running) == 1 else self.ports[0]
 
     def _load(self, changed: bool) -> None:
@@ -185,8 +192,9 @@ class SlottedService(node_service.Service):
 
     def _require_proxy_ports(self) -> None:
         self._front.require_nobody_else(self._front.port, "mobius_proxy_port")
-        if self.spec["proxy"].get("check_port"):
-            self._front.require_nobody_else(self.spec["proxy"]["check_port"], "mobius_proxy_check_port")
+        check_port = self.proxy.settings.get("check_port")
+        if check_port:
+            self._front.require_nobody_else(check_port, "mobius_proxy_check_port")
 
     def unit_current(self) -> bool:
         """Whether what lies beside the definition is what it asks for, and the proxy runs."""
@@ -245,9 +253,9 @@ class SlottedService(node_service.Service):
     def place(self) -> node_exceptions.Place:
         return self.serving().place()
 
-    def status(self) -> dict[str, t.Any]:
+    def status(self) -> ServiceStatus:
         live = self.serving()
-        slots = {}
+        slots: dict[str, Slot] = {}
         for port in self.ports:
             facts = self.instance(port).status()
             slots[str(port)] = {"status": facts["status"], "release": facts["release"], "serves": port == live.port}

@@ -20,11 +20,12 @@ import typing as t
 from .._core import accounts, clock, commands, dotenv, foreign, fs, locks, processes
 from .._core.errors import StateError
 from .._target import app_path, records
+from .._target.record_types import ServiceSpec, Supervised
 
 POLL = 0.1
 
 
-def environment(spec: dict[str, t.Any]) -> dict[str, str]:
+def environment(spec: ServiceSpec) -> dict[str, str]:
     """A service's whole environment: a few basic variables, its ``.env``, its own settings."""
     env = {key: os.environ[key] for key in ("PATH", "LANG", "TZ", "HOME") if key in os.environ}
     return {**env, **dotenv.read(spec["env_file"]), **spec["environment"]}
@@ -46,8 +47,8 @@ class Supervisor:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        self.spec: dict[str, t.Any] = records.read(os.path.join(folder, "spec.json"), records.SERVICE)
-        self.status: dict[str, t.Any] = {"state": "starting", "restarts": 0, "last_exit": None, "pid": None}
+        self.spec: ServiceSpec = records.read(os.path.join(folder, "spec.json"), records.SERVICE)
+        self.status: Supervised = {"state": "starting", "restarts": 0, "last_exit": None, "pid": None}
         self.exits: list[float] = []
         self.stopping = False
 
@@ -77,7 +78,7 @@ class Supervisor:
 
     def write(self, **facts: t.Any) -> None:
         """Add facts to the status and put it on disk."""
-        self.status.update(facts)
+        self.status.update(t.cast(Supervised, facts))
         with contextlib.suppress(OSError):  # on a full disk the service runs on, told or not
             fs.write_json(os.path.join(self.folder, "status.json"), self.status)
 
@@ -104,16 +105,14 @@ class Supervisor:
             return open(os.devnull, "ab")
 
     def _start(self, console: t.BinaryIO) -> subprocess.Popen[bytes]:
-        spec, user = self.spec, account(self.spec.get("user"))
+        spec, user, app = self.spec, account(self.spec.get("user")), self.spec.get("app") or ""
         release, way = os.path.realpath(spec["working_dir"]), app_path.way(spec)
         self.status["app_path"] = way
         if way == app_path.BOUND:
-            return commands.start(
-                spec["command"], "/", environment(spec), console, preexec_fn=lambda: app_path.enter(release, spec["app"], user)
-            )
+            return commands.start(spec["command"], "/", environment(spec), console, preexec_fn=lambda: app_path.enter(release, app, user))
         if way == app_path.LINKED:
-            app_path.link(release, spec["app"])
-        return commands.start(spec["command"], spec["app"] if way == app_path.LINKED else release, environment(spec), console, **user)
+            app_path.link(release, app)
+        return commands.start(spec["command"], app if way == app_path.LINKED else release, environment(spec), console, **user)
 
     def end(self, child: subprocess.Popen) -> int:
         """SIGTERM to the service, SIGKILL after ``stop_timeout``, and SIGKILL to what it left behind."""

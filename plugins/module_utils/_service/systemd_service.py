@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import os
 import time
-import typing as t
 
 from .._core import foreign, fs, systemd
+from .._core.kinds import ServiceStatus
 from . import drift, env_start, node_service, unit_file
 
 
@@ -59,7 +59,7 @@ class SystemdService(node_service.Service):
         """Whether another unit decides at boot whether this one is started."""
         return bool(self.spec.get("boot_unit"))
 
-    def status(self) -> dict[str, t.Any]:
+    def status(self) -> ServiceStatus:
         facts = systemd.show(self.unit)
         return {**facts, "port": self.port, "manager": "systemd", "console": self.console, "release": self.release_of(facts["pid"])}
 

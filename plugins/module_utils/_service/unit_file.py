@@ -10,6 +10,7 @@ import typing as t
 
 from .._core import systemd
 from .._core.errors import InputError
+from .._target.record_types import Limits, ServiceSpec
 from . import env_start
 
 #: What no program of these units needs.
@@ -83,24 +84,26 @@ LIMITS = {
 }
 
 
-def limits(given: dict[str, t.Any]) -> dict[str, str]:
+def limits(given: t.Mapping[str, object]) -> Limits:
     """The limits among the options that are set. :raises InputError: when systemd would not take one."""
     found = {name: str(given[name]).strip() for name in LIMITS if given.get(name) not in (None, "")}
     for name, text in found.items():
         if not LIMITS[name][1].fullmatch(text):
             raise InputError(f"mobius_{name}", LIMITS[name][2], repr(text), "Correct it, or leave it empty for no limit")
-    return found
+    return t.cast(Limits, found)
 
 
-def render(spec: dict[str, t.Any]) -> str:
+def render(spec: ServiceSpec) -> str:
     """The text of the unit file of a service definition (``_service.definition.build_spec``)."""
     environment = "".join(f"Environment={systemd.quote(f'{key}={value}')}\n" for key, value in sorted(spec["environment"].items()))
     account = f"User={spec['user']}\n" if spec["user"] else ""
-    limited = "".join(f"{line}={spec[name]}\n" for name, (line, _form, _words) in LIMITS.items() if spec.get(name))
-    guard = f"AssertPathExists=!{systemd.literal(spec['not_while'])}\n" if spec.get("not_while") else ""
-    place = f"WorkingDirectory={systemd.literal(spec.get('app') or spec['working_dir'])}"
-    if spec.get("app"):
-        place += f"\nBindReadOnlyPaths={_bound(spec['working_dir'])}:{_bound(spec['app'])}"
+    whole: t.Mapping[str, object] = spec
+    limited = "".join(f"{line}={whole[name]}\n" for name, (line, _form, _words) in LIMITS.items() if whole.get(name))
+    not_while, app = spec.get("not_while"), spec.get("app")
+    guard = f"AssertPathExists=!{systemd.literal(not_while)}\n" if not_while else ""
+    place = f"WorkingDirectory={systemd.literal(app or spec['working_dir'])}"
+    if app:
+        place += f"\nBindReadOnlyPaths={_bound(spec['working_dir'])}:{_bound(app)}"
     before = env_start.before(spec)
     let_in = f"ExecStartPre=-+{systemd.command_line(before)}\n" if before else ""
     low_port = LOW_PORT if spec.get("privileged_port") else ""
@@ -135,7 +138,7 @@ def _bound(path: str) -> str:
     return systemd.quote(path).replace(":", "\\:")
 
 
-def _at_boot(spec: dict[str, t.Any]) -> str:
+def _at_boot(spec: ServiceSpec) -> str:
     """Nothing to enable where another unit decides at boot whether this one is started."""
     if spec.get("boot_unit"):
         return f"# Not to be enabled: {spec['boot_unit']} starts the instance that serves.\n"

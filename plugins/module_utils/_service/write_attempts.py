@@ -19,6 +19,7 @@ from .._core import dotenv
 from .._core.errors import InputError, OpsError
 from .._observe import node_exceptions
 from .._target import shared_folders
+from .._target.record_types import SharedFolder
 from .node_service import Service
 
 #: Findings at most, paths that each names, and characters of a path.
@@ -51,9 +52,22 @@ class Attempt(t.NamedTuple):
     path: str
 
 
-def of(service: Service) -> list[dict[str, t.Any]]:
+class _Finding(t.TypedDict):
+    folder: str
+    paths: list[str]
+    error: str
+    line: str
+
+
+class Finding(_Finding, total=False):
+    """Writing that failed in one folder: the entry of ``mobius_shared_folders`` that would allow it, empty when none would."""
+
+    message: str
+
+
+def of(service: Service) -> list[Finding]:
     """The findings about a service since it was started on purpose, by folder: ``folder, paths, error, line, message``."""
-    shared = [service.layout.shared, os.path.join(service.spec.get("guarded") or service.layout.root, "shared")]
+    shared = [service.layout.shared, os.path.join(service.live_root, "shared")]
     with contextlib.suppress(OSError, OpsError):  # no journal, or a list that cannot be read: a finding is a hint, and stops nothing
         printed = dotenv.Redactor(service.spec["env_file"]).text(service.printed())
         folders = shared_folders.load(service.layout)
@@ -62,8 +76,8 @@ def of(service: Service) -> list[dict[str, t.Any]]:
 
 
 def findings(
-    text: str, place: node_exceptions.Place, release: str, entries: list[dict[str, t.Any]], shared: t.Iterable[str] = ()
-) -> list[dict[str, t.Any]]:
+    text: str, place: node_exceptions.Place, release: str, entries: list[SharedFolder], shared: t.Iterable[str] = ()
+) -> list[Finding]:
     """What a text tells of writing elsewhere, by folder, each path once.
 
     :param place: the folders in which the application sees its files.
@@ -71,7 +85,7 @@ def findings(
     :param entries: the folders that releases share.
     :param shared: the real folders behind them.
     """
-    found: dict[str, dict[str, t.Any]] = {}
+    found: dict[str, Finding] = {}
     for attempt in attempts(text):
         path = _inside(place.relative(attempt.path), entries, shared)
         if not path or (attempt.error == "ENOENT" and not _was_to_be_made(path, attempt.call, release)):
@@ -83,15 +97,15 @@ def findings(
     return [{**one, "message": _message(one)} for one in list(found.values())[:FINDINGS]]
 
 
-def joined(*groups: list[dict[str, t.Any]] | None) -> list[dict[str, t.Any]]:
+def joined(*groups: list[Finding] | None) -> list[Finding]:
     """Several lists of findings as one, each folder once."""
-    found: dict[str, dict[str, t.Any]] = {}
+    found: dict[str, Finding] = {}
     for one in (one for group in groups for one in group or []):
         found.setdefault(one["folder"], one)
     return list(found.values())[:FINDINGS]
 
 
-def told(found: list[dict[str, t.Any]]) -> str:
+def told(found: list[Finding]) -> str:
     """The first findings in words, for the end of a message."""
     return " ".join(one["message"] + "." for one in found[:TOLD])
 
@@ -109,7 +123,7 @@ def attempts(text: str) -> list[Attempt]:
     return list(dict.fromkeys(found))
 
 
-def _inside(path: str, entries: list[dict[str, t.Any]], shared: t.Iterable[str]) -> str:
+def _inside(path: str, entries: list[SharedFolder], shared: t.Iterable[str]) -> str:
     """The path, relative to the application where it is below it; empty when it is in a shared folder."""
     plain = os.path.normpath(path)
     own = [entry["path"] for entry in entries] + [folder.rstrip("/") for folder in shared]
@@ -135,23 +149,24 @@ def _folder(path: str, call: str, release: str) -> str:
     return path if call == "mkdir" else os.path.dirname(path)
 
 
-def _line(folder: str, release: str, entries: list[dict[str, t.Any]]) -> str:
+def _line(folder: str, release: str, entries: list[SharedFolder]) -> str:
     """The entry of the setting that makes a folder a shared one; empty when it cannot be one, or would hide files of the source."""
     inside = os.path.join(release, folder)
     if not folder or os.path.isabs(folder) or (os.path.isdir(inside) and any(not name.startswith(".") for name in os.listdir(inside))):
         return ""
     component = next((name for name, words in _COMPONENTS if words.search(folder)), "generated")
-    entry = {"path": folder, "component": component}
+    entry: SharedFolder = {"path": folder, "component": component}
     if any(one["component"] == component and not one.get("folder") for one in entries):
         entry["folder"] = "." + folder.lstrip(".").replace("/", "-")
     try:
         shared_folders.normalize([*entries, entry])
     except InputError:
         return ""
-    return "- {" + ", ".join(f"{name}: {text if _PLAIN.fullmatch(text) else json.dumps(text)}" for name, text in entry.items()) + "}"
+    words = {name: str(text) for name, text in entry.items()}
+    return "- {" + ", ".join(f"{name}: {text if _PLAIN.fullmatch(text) else json.dumps(text)}" for name, text in words.items()) + "}"
 
 
-def _message(one: dict[str, t.Any]) -> str:
+def _message(one: Finding) -> str:
     """The finding for people."""
     paths = ", ".join(one["paths"])
     did = f"could not open {paths}: the folder does not exist" if one["error"] == "ENOENT" else f"could not write {paths} ({one['error']})"

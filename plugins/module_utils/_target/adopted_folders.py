@@ -53,7 +53,7 @@ class Folder:
         return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
 
 
-def checked(layout: Layout, given: dict[str, t.Any]) -> list[Folder]:
+def checked(layout: Layout, given: t.Mapping[str, object]) -> list[Folder]:
     """The folders that are given by their components.
 
     :raises InputError: for what is no component or no folder, or where another user could put another folder in its place.

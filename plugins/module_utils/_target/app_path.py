@@ -22,6 +22,7 @@ from .._core import fs, namespaces
 from .._core.errors import InputError, StateError
 from . import shared_folders
 from .layout import Layout
+from .record_types import ServiceSpec, SharedFolder
 
 BOUND, LINKED, MOVING = "bound", "linked", "moving"
 #: In every release: by the link to it the release behind the links is known.
@@ -47,7 +48,7 @@ def checked(layout: Layout, path: str | None) -> str:
     return plain
 
 
-def way(spec: dict[str, t.Any]) -> str:
+def way(spec: ServiceSpec) -> str:
     """How a service without systemd gets to its folder on this machine."""
     if not spec.get("app"):
         return MOVING
@@ -68,14 +69,14 @@ def possible() -> bool:
     return os.waitpid(child, 0)[1] == 0
 
 
-def prepare(layout: Layout, spec: dict[str, t.Any]) -> None:
+def prepare(layout: Layout, spec: ServiceSpec) -> None:
     """Have the folder, and in the release the links to all that is shared now, which lead to the same place from there.
 
     :raises StateError: when something else is in the folder's place.
     """
     if spec.get("app"):
         try:
-            os.makedirs(spec["app"], mode=0o755, exist_ok=True)
+            os.makedirs(str(spec["app"]), mode=0o755, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise StateError(
                 f"mobius_app_path {spec['app']}", "a folder or nothing", "something else", "Move it away, or give another mobius_app_path"
@@ -84,7 +85,7 @@ def prepare(layout: Layout, spec: dict[str, t.Any]) -> None:
             mend(layout, os.path.realpath(spec["working_dir"]))
 
 
-def mend(layout: Layout, release: str, entries: list[dict[str, t.Any]] | None = None) -> None:
+def mend(layout: Layout, release: str, entries: list[SharedFolder] | None = None) -> None:
     """Give a release the links that one has which is prepared now: earlier versions made relative ones, and fewer.
 
     :param entries: what is shared; by default what the host was set up with.
@@ -106,7 +107,7 @@ def make_absolute(link: str) -> None:
         fs.atomic_symlink(os.path.normpath(os.path.join(os.path.dirname(link), os.readlink(link))), link)
 
 
-def enter(release: str, path: str, account: dict[str, t.Any]) -> None:
+def enter(release: str, path: str, account: t.Mapping[str, t.Any]) -> None:
     """Be in the folder, with the release mounted there, as the service's user. For a child that is about to become the service.
 
     :param account: ``user``, ``group`` and ``extra_groups`` as of ``Popen``; empty to stay who it is.

@@ -22,10 +22,10 @@ from .._core import clock, fs, locks, processes
 from .._core.errors import InputError, IntegrityError, StateError
 from . import history, records
 from .layout import Layout
+from .record_types import Lock
 
 #: Seconds between two looks of who waits, and until a guard that does not come free is told.
 PAUSE, PATIENCE = 0.5, 30.0
-_KEPT = ("owner", "reason", "env", "host", "process", "since", "token")
 _INSIDE = ("expiry", "boot", "at")
 _UNLOCK = "ansible-playbook mobius.ops.force_unlock -e mobius_why=REASON"
 
@@ -53,6 +53,51 @@ def is_gone(name: str) -> bool:
     return name.rsplit("/", 2)[0] == own and pid.isdigit() and ticks.isdigit() and not processes.is_alive(int(pid), int(ticks))
 
 
+class _Wish(t.TypedDict):
+    owner: str
+    reason: str
+    env: str
+    host: str
+    process: str
+    expiry: float
+
+
+class Wish(_Wish, total=False):
+    """Who wants the lock, for ``expiry`` seconds, and the tokens of a lock that is to be renewed, or whose process has gone."""
+
+    token: str | None
+    gone: str | None
+
+
+class Shown(t.TypedDict, total=False):
+    """The lock as it is told, or the ``fault`` of a damaged record."""
+
+    fault: str
+    owner: str
+    reason: str
+    env: str
+    host: str
+    process: str
+    since: str
+    heartbeat: str
+    expires: str
+    token: str
+    expired: bool
+
+
+class _Held(t.TypedDict):
+    lock: Shown
+    changed: bool
+    reclaimed: Shown | None
+    warnings: list[str]
+
+
+class Held(_Held, total=False):
+    """What came of taking it; ``waited`` in seconds."""
+
+    waited: float
+
+
 class DeployLock:
     """The lock of one root."""
 
@@ -61,7 +106,7 @@ class DeployLock:
         self.folder = layout.path("state", "lock")
         self.path = os.path.join(self.folder, "deploy.json")
 
-    def look(self) -> dict[str, t.Any] | None:
+    def look(self) -> Shown | None:
         """Who holds it, with ``expired``; ``None`` when nobody does. A record that is damaged has only ``fault``."""
         try:
             record = self._read()
@@ -69,7 +114,7 @@ class DeployLock:
             return {"fault": str(error)}
         return self._shown(record) if record else None
 
-    def hold(self, wish: dict[str, t.Any], wait: float = 0) -> dict[str, t.Any]:
+    def hold(self, wish: Wish, wait: float = 0) -> Held:
         """Take the lock, or renew it, within *wait* seconds.
 
         :param wish: ``owner, reason, env, host, process, expiry`` (seconds); ``token`` of a lock that is to be renewed;
@@ -84,17 +129,19 @@ class DeployLock:
             with self._guarded():
                 record = self._read()
                 if self._is_free(record, wish):
-                    return {**self._take(record, wish), "waited": round(time.monotonic() - began, 1)}
+                    held = self._take(record, wish)
+                    held["waited"] = round(time.monotonic() - began, 1)
+                    return held
             left = wait - (time.monotonic() - began)
             if left <= 0 or wish.get("token"):
-                raise self.refusal(record, wish)
+                raise self._refusal(self._shown(record) if record else None, wish.get("token"))
             time.sleep(min(PAUSE, left))
 
-    def check_hold(self, wish: dict[str, t.Any]) -> None:
+    def check_hold(self, wish: Wish) -> None:
         """:raises StateError: when :meth:`hold` would be refused now. Writes nothing."""
         record = self._read()
         if not self._is_free(record, wish):
-            raise self.refusal(record, wish)
+            raise self._refusal(self._shown(record) if record else None, wish.get("token"))
 
     def free(self, token: str) -> bool:
         """Give the lock back. Nothing happens when nobody holds it. :raises StateError: when somebody else does."""
@@ -103,10 +150,10 @@ class DeployLock:
         with self._guarded():
             record = self._read()
             if record and record["token"] != token:
-                raise self.refusal(record, {"token": token})
+                raise self._refusal(self._shown(record), token)
             return self._remove()
 
-    def force(self, why: str, token: str | None = None) -> tuple[dict[str, t.Any] | None, list[str]]:
+    def force(self, why: str, token: str | None = None) -> tuple[Shown | None, list[str]]:
         """Remove the lock whoever holds it, and note that in the history.
 
         :param token: when it is given, a lock with another token is left alone.
@@ -120,15 +167,14 @@ class DeployLock:
             self._remove()
         return lock, self._tell("force_unlock", why, lock)
 
-    def check_force(self, lock: dict[str, t.Any] | None, token: str | None) -> None:
+    def check_force(self, lock: Shown | None, token: str | None) -> None:
         """:raises StateError: when it is not the lock that was to be removed."""
         if lock and token and lock.get("token") != token:
-            raise self.refusal(lock, {"token": token})
+            raise self._refusal(lock, token)
 
-    def refusal(self, record: dict[str, t.Any] | None, wish: dict[str, t.Any]) -> StateError:
+    def _refusal(self, lock: Shown | None, token: str | None) -> StateError:
         """Who holds the lock, why, since when, until when, and what to do."""
-        lock = self._shown(record) if record and "at" in record else record
-        expected = "to be held with the token of this run" if wish.get("token") else "nobody to hold it"
+        expected = "to be held with the token of this run" if token else "nobody to hold it"
         if lock is None:
             found, todo = "that nobody holds it", "It expired or was removed by force. Look at mobius.ops.status, then run the same again"
         elif lock.get("fault"):
@@ -142,26 +188,32 @@ class DeployLock:
         return StateError(f"the deploy lock {self.folder}", expected, found, todo, {"lock": lock})
 
     @staticmethod
-    def holder(lock: dict[str, t.Any]) -> str:
+    def holder(lock: Shown) -> str:
         """``ada on laptop holds it since … for: deploy of 1.4.0``, as the middle of a sentence."""
         return f"{lock['owner']} on {lock['host']} holds it since {lock['since']} for '{lock['reason']}'"
 
-    def _is_free(self, record: dict[str, t.Any] | None, wish: dict[str, t.Any]) -> bool:
+    def _is_free(self, record: Lock | None, wish: Wish) -> bool:
         if wish.get("token"):  # to renew is not to take: who lost the lock has to know
             return record is not None and record["token"] == wish["token"]
         if record is None or self._age(record) >= record["expiry"]:
             return True
         return record["token"] == wish.get("gone") or (bool(wish["process"]) and record["process"] == wish["process"])
 
-    def _take(self, record: dict[str, t.Any] | None, wish: dict[str, t.Any]) -> dict[str, t.Any]:
+    def _take(self, record: Lock | None, wish: Wish) -> Held:
         mine = record is not None and (
             record["token"] == wish.get("token") or (bool(wish["process"]) and record["process"] == wish["process"])
         )
         stranded = self._shown(record) if record and not mine else None
         now = clock.iso()
-        kept = record if record and mine else {**wish, "since": now, "token": uuid.uuid4().hex}
-        new = {
-            **{name: kept[name] for name in _KEPT},
+        who: Lock | Wish = record if record and mine else wish
+        new: Lock = {
+            "owner": who["owner"],
+            "reason": who["reason"],
+            "env": who["env"],
+            "host": who["host"],
+            "process": who["process"],
+            "since": record["since"] if record and mine else now,
+            "token": record["token"] if record and mine else uuid.uuid4().hex,
             "heartbeat": now,
             "expires": clock.from_epoch(time.time() + wish["expiry"]),
             "expiry": wish["expiry"],
@@ -177,9 +229,10 @@ class DeployLock:
             "warnings": self._tell("lock_reclaimed", why, stranded) if stranded else [],
         }
 
-    def _tell(self, what: str, why: str, lock: dict[str, t.Any] | None) -> list[str]:
+    def _tell(self, what: str, why: str, lock: Shown | None) -> list[str]:
         """Note it in the history. A full disk must not keep anybody from a lock: it is told."""
-        facts = {name: (lock or {}).get(name) for name in ("owner", "reason", "host", "since")}
+        told: Shown = lock or {}
+        facts = {"owner": told.get("owner"), "reason": told.get("reason"), "host": told.get("host"), "since": told.get("since")}
         try:
             history.record(self.layout, what, why, lock=facts)
         except OSError as error:
@@ -187,21 +240,19 @@ class DeployLock:
         return []
 
     @staticmethod
-    def _age(record: dict[str, t.Any]) -> float:
+    def _age(record: Lock) -> float:
         """Seconds since the heartbeat, or, when the host was booted since then, since boot."""
         now = uptime()
         return now - record["at"] if record["boot"] == boot_id() and now >= record["at"] else now
 
-    def _shown(self, record: dict[str, t.Any]) -> dict[str, t.Any]:
+    def _shown(self, record: Lock) -> Shown:
         left = record["expiry"] - self._age(record)
-        return {
-            **{name: value for name, value in record.items() if name not in _INSIDE},
-            "expired": left <= 0,
-            "expires": clock.from_epoch(time.time() + left),
-        }
+        shown = {name: value for name, value in record.items() if name not in _INSIDE}
+        return t.cast(Shown, {**shown, "expired": left <= 0, "expires": clock.from_epoch(time.time() + left)})
 
-    def _read(self) -> dict[str, t.Any] | None:
-        return records.read(self.path, records.LOCK)
+    def _read(self) -> Lock | None:
+        found: Lock | None = records.read(self.path, records.LOCK)
+        return found
 
     def _remove(self) -> bool:
         try:

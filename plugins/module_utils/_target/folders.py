@@ -17,7 +17,16 @@ QUOTING = ("incidents", "monitor_logs")  # they quote what the application print
 WRITABLE = ("uploads", "database", "generated", "logs")
 
 
-def plan(layout: Layout, owner: str | None, new_host: bool = False) -> dict[str, dict[str, t.Any]]:
+class Wanted(t.TypedDict, total=False):
+    """Whose a folder is, by numbers, and its mode; by the name of an owner who is not there yet."""
+
+    uid: int
+    gid: int
+    mode: int
+    owner: str | None
+
+
+def plan(layout: Layout, owner: str | None, new_host: bool = False) -> dict[str, Wanted]:
     """Path -> the owner's user id, group id and mode that it should have.
 
     :param new_host: whether this only tells what would be done where nothing is yet; the owner may be missing, too.
@@ -34,7 +43,7 @@ def plan(layout: Layout, owner: str | None, new_host: bool = False) -> dict[str,
     private = [layout.path(name) for name in PRIVATE]
     writable = [layout.component(name) for name in WRITABLE]
     closed = [*writable, layout.component("config"), *(layout.path(name) for name in QUOTING)]
-    wanted = {}
+    wanted: dict[str, Wanted] = {}
     for path in layout.folders():
         account = service if path in writable else me
         mode = 0o700 if path in private else 0o750 if path in closed else 0o755
@@ -42,9 +51,9 @@ def plan(layout: Layout, owner: str | None, new_host: bool = False) -> dict[str,
     return wanted
 
 
-def found(paths: t.Iterable[str]) -> dict[str, dict[str, t.Any]]:
+def found(paths: t.Iterable[str]) -> dict[str, Wanted]:
     """What is there now, in the same form."""
-    facts = {}
+    facts: dict[str, Wanted] = {}
     for path in paths:
         if os.path.isdir(path):
             status = os.stat(path)
@@ -54,7 +63,7 @@ def found(paths: t.Iterable[str]) -> dict[str, dict[str, t.Any]]:
     return facts
 
 
-def apply(wanted: dict[str, dict[str, t.Any]]) -> None:
+def apply(wanted: dict[str, Wanted]) -> None:
     """Make every folder as it should be, parents first: once a parent is, nobody else can put something in a folder's place.
 
     :raises StateError: for a link that another user has put there.

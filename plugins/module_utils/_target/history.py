@@ -13,6 +13,7 @@ import typing as t
 from .._core import clock, documents, foreign, fs
 from . import records, shapes
 from .layout import Layout
+from .record_types import Event
 
 
 def who() -> str:
@@ -21,7 +22,7 @@ def who() -> str:
     return told or pwd.getpwuid(os.getuid()).pw_name
 
 
-def record(layout: Layout, what: str, why: str = "", **facts: t.Any) -> dict[str, t.Any]:
+def record(layout: Layout, what: str, why: str = "", **facts: t.Any) -> Event:
     """Append an event and return it.
 
     :param what: the kind of event: ``prepared``, ``activated``, ``verified``, ``rolled_back``, ``backup``, ….
@@ -30,10 +31,10 @@ def record(layout: Layout, what: str, why: str = "", **facts: t.Any) -> dict[str
     """
     event = {"when": clock.iso(), "who": who(), "what": what, "why": why, **facts}
     fs.append_line(layout.history, json.dumps(event, sort_keys=True))
-    return event
+    return t.cast(Event, event)
 
 
-def last(layout: Layout, what: str) -> dict[str, t.Any] | None:
+def last(layout: Layout, what: str) -> Event | None:
     """The newest event of a kind, however long ago; ``None`` when there was none."""
     found = None
     for event in of_kinds(layout, (what,)):
@@ -48,7 +49,7 @@ def size(layout: Layout) -> int:
     return 0
 
 
-def of_kinds(layout: Layout, kinds: t.Collection[str], after: int = 0) -> t.Iterator[dict[str, t.Any]]:
+def of_kinds(layout: Layout, kinds: t.Collection[str], after: int = 0) -> t.Iterator[Event]:
     """Every event of some kinds, oldest first. A line that a crash cut short or that is no event is skipped.
 
     :param after: an earlier :func:`size`; only events that came later.
@@ -61,7 +62,7 @@ def of_kinds(layout: Layout, kinds: t.Collection[str], after: int = 0) -> t.Iter
                 yield event
 
 
-def events(layout: Layout, limit: int = 1000) -> list[dict[str, t.Any]]:
+def events(layout: Layout, limit: int = 1000) -> list[Event]:
     """The newest events, oldest first. A line that a crash cut short or that is no event is skipped."""
     return [event for event in map(_event, _newest(layout, limit)) if event]
 
@@ -79,10 +80,10 @@ def _newest(layout: Layout, limit: int) -> list[str]:
     return foreign.tail(layout.history, limit, limit * 1024)
 
 
-def _event(line: str | bytes) -> dict[str, t.Any] | None:
+def _event(line: str | bytes) -> Event | None:
     """The event of a line, or ``None`` when it is none."""
     with contextlib.suppress(ValueError):
-        event: dict[str, t.Any] = documents.parse(line if isinstance(line, str) else line.decode("utf-8", "replace"))
+        event: dict[str, object] = documents.parse(line if isinstance(line, str) else line.decode("utf-8", "replace"))
         if not shapes.fault(event, records.EVENT):
-            return {"who": "", "why": "", **event}
+            return t.cast(Event, {"who": "", "why": "", **event})
     return None

@@ -11,18 +11,59 @@ from .._core import clock, wording
 from . import incident_log, incident_page, incident_record, records
 from .incident_log import Clock
 from .layout import Layout
+from .record_types import Incident
 
 OPEN, OVERDUE, ALL = "open", "overdue", "all"
 
 
-def summary(record: dict[str, t.Any], now: datetime.datetime) -> dict[str, t.Any]:
+class Due(t.TypedDict):
+    """A time by which something has to be done."""
+
+    name: str
+    due: str
+    met: str
+    overdue: bool
+    late_seconds: int
+
+
+class Summary(t.TypedDict):
+    """An incident in short."""
+
+    id: str
+    env: str
+    release: str
+    cause: str
+    fleet: str
+    title: str
+    severity: int
+    severity_name: str
+    status: str
+    phase: str
+    opened: str
+    affected: str
+    again: int
+    acknowledged_by: str
+    rolled_back: bool
+    overdue: list[Due]
+    next: Due | None
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def summary(record: Incident, now: datetime.datetime) -> Summary:
     """An incident in short."""
     state = incident_log.state(record)
     every = incident_log.clocks(record)
     late = [each for each in every if each.overdue(now)]
     following = next((each for each in every if each.met is None and not each.overdue(now)), None)
     return {
-        **{name: record[name] if isinstance(record.get(name), str) else "" for name in ("id", "env", "release", "cause", "fleet")},
+        "id": _text(record.get("id")),
+        "env": _text(record.get("env")),
+        "release": _text(record.get("release")),
+        "cause": _text(record.get("cause")),
+        "fleet": _text(record.get("fleet")),
         "title": state.title,
         "severity": incident_log.number(state.severity),
         "severity_name": incident_log.level(state.severity).name,
@@ -31,14 +72,14 @@ def summary(record: dict[str, t.Any], now: datetime.datetime) -> dict[str, t.Any
         "opened": clock.iso(state.opened) if state.opened else "",
         "affected": state.affected,
         "again": state.again,
-        "acknowledged_by": (state.acknowledged or {}).get("who") or "",
+        "acknowledged_by": (state.acknowledged.get("who") if state.acknowledged else "") or "",
         "rolled_back": bool(record.get("rollback")),
         "overdue": [_clock(each, now) for each in late],
         "next": _clock(following, now) if following else None,
     }
 
 
-def _clock(each: Clock, now: datetime.datetime) -> dict[str, t.Any]:
+def _clock(each: Clock, now: datetime.datetime) -> Due:
     return {
         "name": each.name,
         "due": clock.iso(each.due),
@@ -48,7 +89,7 @@ def _clock(each: Clock, now: datetime.datetime) -> dict[str, t.Any]:
     }
 
 
-def listed(layout: Layout, which: str, now: datetime.datetime, findings: records.Findings) -> list[dict[str, t.Any]]:
+def listed(layout: Layout, which: str, now: datetime.datetime, findings: records.Findings) -> list[Summary]:
     """Incidents in short, the worst first, then the newest.
 
     :param which: ``open`` (not resolved), ``overdue`` (something is late), or ``all``.
@@ -69,7 +110,7 @@ def listed(layout: Layout, which: str, now: datetime.datetime, findings: records
     return sorted(sorted(wanted, key=lambda each: each["opened"], reverse=True), key=lambda each: each["severity"])
 
 
-def one(layout: Layout, incident_id: str, now: datetime.datetime) -> dict[str, t.Any]:
+def one(layout: Layout, incident_id: str, now: datetime.datetime) -> dict[str, object]:
     """One incident with its timeline, clocks and the template of its review. :raises StateError: when this host has none of that id."""
     record = incident_record.read(layout, incident_id)
     return {
@@ -82,7 +123,7 @@ def one(layout: Layout, incident_id: str, now: datetime.datetime) -> dict[str, t
     }
 
 
-def message(found: list[dict[str, t.Any]], which: str) -> str:
+def message(found: list[Summary], which: str) -> str:
     """How many there are, in a sentence."""
     late = sum(bool(each["overdue"]) for each in found)
     if not found:

@@ -13,6 +13,7 @@ import datetime
 import typing as t
 
 from .._core import clock
+from .record_types import Incident, IncidentEvent
 
 OPENED, AGAIN, GATHERED, PAGED = "opened", "again", "gathered", "paged"
 ACKNOWLEDGED, UPDATED, ESCALATED, RESOLVED, REOPENED, REVIEWED = (
@@ -54,7 +55,7 @@ INITIAL, INVESTIGATION, REVIEW_FROM, REVIEW_BY = 15 * _MINUTE, 4 * _HOUR, 24 * _
 #: Runbook, "Post-rollback Actions".
 AFTER_ROLLBACK = {STABILITY: 0 * _HOUR, ROOT_CAUSE: 1 * _HOUR, REPORT: 4 * _HOUR, PREVENTION: 24 * _HOUR}
 
-Event = dict[str, t.Any]
+Event = IncidentEvent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,20 +103,20 @@ class State:
     again: int
 
 
-def events(record: dict[str, t.Any]) -> list[Event]:
+def events(record: Incident) -> list[Event]:
     """The events of a record, oldest first. Fields that an earlier version has written are events too."""
     found = list(record.get("events") or [])
     if not any(event["what"] == OPENED for event in found) and _time(record.get("opened")):
         found.insert(0, {"when": record["opened"], "what": OPENED, "who": _text(record.get("opened_by")), "why": ""})
     noted = record.get("acknowledged")
     if noted and not any(event["what"] == ACKNOWLEDGED for event in found):
-        found.append({"who": "", "why": "", **noted, "what": ACKNOWLEDGED})
+        found.append({"who": "", "why": "", "when": noted["when"], **noted, "what": ACKNOWLEDGED})
     if "events" not in record and record.get("status", "open") not in ("open", "acknowledged") and found:
         found.append({"when": found[-1]["when"], "what": RESOLVED, "who": "", "why": f"status {_text(record['status'])}"})
     return found
 
 
-def state(record: dict[str, t.Any]) -> State:
+def state(record: Incident) -> State:
     """The state of an incident."""
     every = events(record)
     begins = [at for at, event in enumerate(every) if event["what"] == REOPENED]
@@ -126,21 +127,21 @@ def state(record: dict[str, t.Any]) -> State:
     status = REVIEWED if REVIEWED in last else RESOLVED if resolved else ACKNOWLEDGED if noted else "open"
     if not every and record.get("status", "open") != "open":
         status = RESOLVED
-    told = {name: [event[name] for event in every if event.get(name)] for name in ("severity", "title", "summary", "affected", "done")}
+    severities = [event["severity"] for event in every if event.get("severity")]
     opened = _time(record.get("opened")) or (_time(every[0]["when"]) if every else None)
     return State(
         status,
-        (told["severity"] or [record.get("severity")])[-1],
-        (told["title"] or [_text(record.get("title"))])[-1],
-        (told["summary"] or [_text(record.get("summary"))])[-1],
+        severities[-1] if severities else record.get("severity"),
+        next((event["title"] for event in reversed(every) if event.get("title")), _text(record.get("title"))),
+        next((event["summary"] for event in reversed(every) if event.get("summary")), _text(record.get("summary"))),
         opened,
         _time(this[0]["when"]) if begins else opened,
         len(begins),
         noted,
         resolved,
         last.get(REVIEWED),
-        (told["affected"] or [""])[-1],
-        tuple(told["done"]),
+        next((event["affected"] for event in reversed(every) if event.get("affected")), ""),
+        tuple(event["done"] for event in every if event.get("done")),
         _reached(every),
         frozenset(event["level"] for event in this if event["what"] == PAGED and "level" in event),
         {event["level"]: clock.parse(event["when"]) for event in this if event["what"] == ESCALATED and event.get("level")},
@@ -157,7 +158,7 @@ def _reached(every: list[Event]) -> dict[str, datetime.datetime]:
     return found
 
 
-def clocks(record: dict[str, t.Any]) -> list[Clock]:
+def clocks(record: Incident) -> list[Clock]:
     """What has to be done by when, soonest first. A review meets all clocks.
 
     The response has the severity's time. The initial response ends 15 minutes after the acknowledgement, by an update that says what is
@@ -193,7 +194,7 @@ def _first(found: list[Event], kinds: tuple[str, ...]) -> datetime.datetime | No
     return next((clock.parse(event["when"]) for event in found if event["what"] in kinds), None)
 
 
-def phase(record: dict[str, t.Any]) -> str:
+def phase(record: Incident) -> str:
     """The phase of the runbook that an incident is in."""
     now = state(record)
     if now.status in (RESOLVED, REVIEWED):
@@ -236,7 +237,7 @@ def sentence(event: Event) -> str:
     return f"{word} {by if event['what'] not in (PAGED, GATHERED, AGAIN) else ''}".strip() + (f": {said}" if said else "")
 
 
-def told(record: dict[str, t.Any], what: str) -> str:
+def told(record: Incident, what: str) -> str:
     """What came of an event, in a sentence."""
     now = state(record)
     if what == UPDATED:

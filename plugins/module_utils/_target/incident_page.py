@@ -11,8 +11,9 @@ import typing as t
 from .._core import clock, wording
 from . import incident_log
 from .incident_log import AGAIN, ESCALATED, OPENED, PAGED, RESOLVED, REVIEWED, UPDATED
+from .record_types import Incident
 
-Record = dict[str, t.Any]
+Record = Incident
 _BLANK = "*To fill in.*"
 
 

@@ -18,8 +18,9 @@ from .._core import clock, foreign, fs, locks
 from .._core.errors import IntegrityError, StateError
 from . import history, incident_log, incident_page, records
 from .layout import Layout, check_name
+from .record_types import Incident
 
-Record = dict[str, t.Any]
+Record = Incident
 #: Events that a record may have, and records that a search looks at, the newest.
 _EVENTS, _SEARCHED = 1000, 500
 #: Seconds that another process may take to change an incident.
@@ -98,13 +99,14 @@ def create(layout: Layout, record: Record, day: str, wanted: str = "") -> None:
             number += 1
 
 
-def with_events(record: Record, events: list[dict[str, t.Any]], evidence: dict[str, t.Any] | None) -> Record:
-    """The record with further events, and all that follows from them."""
+def with_events(record: Record, events: t.Sequence[t.Mapping[str, object]], evidence: dict[str, object] | None) -> Record:
+    """The record with further events, which get time and person here, and all that follows from them."""
     stamp = {"when": clock.iso(), "who": history.who(), "why": ""}
     every = incident_log.events(record)
     if len(every) + len(events) > _EVENTS:
         raise StateError(f"incident {record['id']}: it has {len(every)} events, and takes no more", todo="Resolve it and open another one")
-    record = {**record, "events": [*every, *({**stamp, **event} for event in events)], "evidence": evidence or {}}
+    added = [t.cast(incident_log.Event, {**stamp, **event}) for event in events]
+    record = {**record, "events": [*every, *added], "evidence": evidence or {}}
     return {**record, **_derived(record)}
 
 
@@ -124,7 +126,9 @@ def _derived(record: Record) -> Record:
     }
     if state.since:
         found["respond_by"] = clock.iso(state.since + datetime.timedelta(minutes=rule.response_minutes))
-    found["acknowledged"] = {name: state.acknowledged[name] for name in ("when", "who", "why")} if state.acknowledged else None
+    noted, found["acknowledged"] = state.acknowledged, None
+    if noted:
+        found["acknowledged"] = {"when": noted["when"], "who": noted["who"], "why": noted["why"]}
     return found
 
 

@@ -41,6 +41,39 @@ FLAPS = datetime.timedelta(hours=1)
 _FULL = 1024 * 1024
 
 
+class _Opening(t.TypedDict):
+    title: str
+    severity: int
+    env: str
+
+
+class Opening(_Opening, total=False):
+    """What an incident is opened with."""
+
+    summary: str
+    release: str | None
+    evidence: dict[str, object]
+    cause: str
+    fleet: str
+    rollback: bool
+    reached: list[str]
+    affected: str
+
+
+class Impact(t.TypedDict, total=False):
+    """What an event says of what is affected, and which milestones were reached with it."""
+
+    affected: str
+    reached: list[str]
+
+
+class Page(t.TypedDict):
+    """A level that was paged, from 1, and through which channels."""
+
+    level: int
+    channels: list[str]
+
+
 def of_release(release: str | None) -> str:
     """The key of the cause of what a release does."""
     return f"release {release or 'none'}"
@@ -51,7 +84,7 @@ def is_of_release(cause: str) -> bool:
     return cause.startswith("release ")
 
 
-def open_incident(layout: Layout, facts: dict[str, t.Any]) -> Record:
+def open_incident(layout: Layout, facts: Opening) -> Record:
     """Open an incident, or note that the open one of the same cause occurs again; the record.
 
     :param facts: ``title, severity`` (1 to 4), ``env``, and where known ``summary, release, evidence`` (any JSON value), ``cause`` (a key;
@@ -61,7 +94,7 @@ def open_incident(layout: Layout, facts: dict[str, t.Any]) -> Record:
     """
     if not incident_log.known(facts["severity"]):
         raise InputError("severity", "1, 2, 3 or 4 (runbook, Severity Levels)", repr(facts["severity"]), "Correct it")
-    facts = dotenv.Redactor(layout.env_file).value(facts)
+    facts = t.cast(Opening, dotenv.Redactor(layout.env_file).value(facts))
     try:
         with incident_record.locked(layout):
             known = _of_same_cause(layout, facts, clock.now())
@@ -70,27 +103,30 @@ def open_incident(layout: Layout, facts: dict[str, t.Any]) -> Record:
         return _new(layout, facts, clock.now())
 
 
-def _new(layout: Layout, facts: dict[str, t.Any], now: datetime.datetime) -> Record:
+def _new(layout: Layout, facts: Opening, now: datetime.datetime) -> Record:
     record: Record = {
         "env": facts["env"],
         "release": facts.get("release"),
         "opened": clock.iso(now),
         "opened_by": history.who(),
         "evidence": facts.get("evidence") or {},
-        **{name: facts[name] for name in ("cause", "fleet") if facts.get(name)},
-        "events": [
-            {
-                "when": clock.iso(now),
-                "what": OPENED,
-                "who": history.who(),
-                "why": "",
-                "title": facts["title"],
-                "severity": facts["severity"],
-                "summary": facts.get("summary") or "",
-                **{name: facts[name] for name in ("affected", "reached") if facts.get(name)},
-            }
-        ],
     }
+    if facts.get("cause"):
+        record["cause"] = facts["cause"]
+    if facts.get("fleet"):
+        record["fleet"] = facts["fleet"]
+    record["events"] = [
+        {
+            "when": clock.iso(now),
+            "what": OPENED,
+            "who": history.who(),
+            "why": "",
+            "title": facts["title"],
+            "severity": facts["severity"],
+            "summary": facts.get("summary") or "",
+            **_impact(facts),
+        }
+    ]
     if facts.get("rollback"):
         record["rollback"] = clock.iso(now)
     incident_record.create(layout, record, now.strftime("%Y%m%d"), fleet_id(record, now))
@@ -98,7 +134,16 @@ def _new(layout: Layout, facts: dict[str, t.Any], now: datetime.datetime) -> Rec
     return record
 
 
-def fleet_id(facts: dict[str, t.Any], now: datetime.datetime) -> str:
+def _impact(facts: Opening) -> Impact:
+    found: Impact = {}
+    if facts.get("affected"):
+        found["affected"] = facts["affected"]
+    if facts.get("reached"):
+        found["reached"] = facts["reached"]
+    return found
+
+
+def fleet_id(facts: Opening | Record, now: datetime.datetime) -> str:
     """The id that all hosts of a run give an incident; empty without a key. A date at the key's beginning is the id's."""
     if not facts.get("fleet"):
         return ""
@@ -108,7 +153,7 @@ def fleet_id(facts: dict[str, t.Any], now: datetime.datetime) -> str:
     return f"INC-{''.join(day.groups()) if day else now.strftime('%Y%m%d')}-F{hashlib.sha256(words.encode()).hexdigest()[:8]}"
 
 
-def _of_same_cause(layout: Layout, facts: dict[str, t.Any], now: datetime.datetime) -> Record | None:
+def _of_same_cause(layout: Layout, facts: Opening, now: datetime.datetime) -> Record | None:
     """The incident that a cause belongs to: one that is not resolved, or was resolved by itself a moment ago."""
     fleet = fleet_id(facts, now)
     if fleet:
@@ -125,7 +170,7 @@ def _of_same_cause(layout: Layout, facts: dict[str, t.Any], now: datetime.dateti
     return None
 
 
-def _again(layout: Layout, record: Record, facts: dict[str, t.Any], now: datetime.datetime) -> Record:
+def _again(layout: Layout, record: Record, facts: Opening, now: datetime.datetime) -> Record:
     """Add to a record that its cause has shown again. A worse severity counts; the same again within minutes is not noted."""
     state, events = incident_log.state(record), []
     worse = facts["severity"] < incident_log.number(state.severity)
@@ -141,7 +186,7 @@ def _again(layout: Layout, record: Record, facts: dict[str, t.Any], now: datetim
                 "title": facts["title"],
                 "summary": facts.get("summary") or "",
                 **({"severity": facts["severity"]} if worse else {}),
-                **{name: facts[name] for name in ("affected", "reached") if facts.get(name)},
+                **_impact(facts),
             }
         )
     if facts.get("rollback") and not record.get("rollback"):
@@ -163,7 +208,7 @@ def _again(layout: Layout, record: Record, facts: dict[str, t.Any], now: datetim
     return record
 
 
-def _joined(old: dict[str, t.Any], new: dict[str, t.Any], when: str) -> dict[str, t.Any]:
+def _joined(old: dict[str, object], new: dict[str, object], when: str) -> dict[str, object]:
     """Evidence, and that of a later occurrence; what differs is kept beside it under its time, while there is room."""
     more = {name: value for name, value in new.items() if name not in old}
     other = {f"{name} {when}": value for name, value in new.items() if name in old and value and old[name] != value}
@@ -192,11 +237,11 @@ def change(layout: Layout, incident_id: str, what: str, check_mode: bool = False
         record = with_events(record, [event], record.get("evidence"))
         if not check_mode:
             save(record)
-            history.record(layout, what, event.get("why", ""), incident=incident_id)
+            history.record(layout, what, str(event.get("why", "")), incident=incident_id)
     return True, record
 
 
-def _checked(record: Record, what: str, facts: dict[str, t.Any]) -> dict[str, t.Any] | None:
+def _checked(record: Record, what: str, facts: dict[str, t.Any]) -> dict[str, object] | None:
     """The event to add; ``None`` when the incident is in that state already."""
     state, name = incident_log.state(record), f"incident {record['id']}"
     over = state.status in (RESOLVED, REVIEWED)
@@ -226,7 +271,7 @@ def acknowledge(layout: Layout, incident_id: str, why: str = "", check_mode: boo
     return change(layout, incident_id, ACKNOWLEDGED, check_mode, why=why)
 
 
-def note_pages(layout: Layout, incident_id: str, pages: list[dict[str, t.Any]]) -> None:
+def note_pages(layout: Layout, incident_id: str, pages: t.Sequence[Page]) -> None:
     """Add that levels were paged: ``level`` from 1, and ``channels``; those that the record has already are left out."""
     with incident_record.locked(layout):
         record = read(layout, incident_id)
@@ -239,7 +284,7 @@ def note_pages(layout: Layout, incident_id: str, pages: list[dict[str, t.Any]]) 
             save(with_events(record, events, record.get("evidence")))
 
 
-def add_evidence(layout: Layout, incident_id: str, evidence: dict[str, t.Any]) -> Record:
+def add_evidence(layout: Layout, incident_id: str, evidence: dict[str, object]) -> Record:
     """Add evidence that was gathered after the opening; what is there already stays."""
     with incident_record.locked(layout):
         record = read(layout, incident_id)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import typing as t
 
 from .._core import commands, fs
 from .._core.errors import OpsError
@@ -88,7 +87,7 @@ def of_release(folder: str) -> dict[str, str] | None:
     return records.Findings().without(lambda: records.read(os.path.join(home, RECORD), records.DEPENDENCIES), None)
 
 
-def misfit(record: dict[str, t.Any] | None) -> str:
+def misfit(record: dict[str, str] | None) -> str:
     """Why this host's Node cannot load dependencies, as a clause; empty when it can, or when that is unknown."""
     if not record or not record["native"]:
         return ""

@@ -15,6 +15,7 @@ import typing as t
 from .._core import fs, processes
 from .._core.errors import IntegrityError
 from . import records, shapes
+from .record_types import Phase, Progress
 
 #: Seconds between two writes of a record.
 PERIOD = 0.5
@@ -91,7 +92,7 @@ class Recorder(Meter):
         super().__init__()
         self.path, self._sleep = path, sleep
         self._writing = threading.Lock()
-        self._ended: list[dict[str, t.Any]] = []
+        self._ended: list[Phase] = []
         self._number, self._since = 0, time.monotonic()
         self._process = {"pid": os.getpid(), "ticks": processes.start_ticks(os.getpid())}
         self.write()
@@ -121,7 +122,7 @@ class Recorder(Meter):
             self._ended = [*self._ended, self._state()][-KEPT:]
         self._number, self._since = self._number + 1, time.monotonic()
 
-    def _state(self) -> dict[str, t.Any]:
+    def _state(self) -> Phase:
         return {
             "number": self._number,
             "name": self.name,
@@ -137,13 +138,13 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
-def meter(params: dict[str, t.Any]) -> Meter:
+def meter(params: t.Mapping[str, t.Any]) -> Meter:
     """What the options of a module ask for: a meter that keeps the record ``progress_file``, or a silent one."""
     path = params.get("progress_file")
     return Recorder(path).start() if path else Meter()
 
 
-def read(path: str) -> dict[str, t.Any] | None:
+def read(path: str) -> Progress | None:
     """A record, or ``None`` when there is none, or none that can be read."""
     try:
         found = fs.read_json(path)

@@ -19,6 +19,7 @@ from .._core.errors import InputError, IntegrityError, StateError
 from . import history, node_runtime, switch_journal
 from . import records as target_records
 from .layout import Layout
+from .record_types import Release
 
 RECORD = ".release.json"
 #: What the name of a release begins with that is being removed.
@@ -40,16 +41,17 @@ class ReleaseStore:
         self.layout = layout
         self._findings = findings
 
-    def get(self, release_id: str) -> dict[str, t.Any] | None:
+    def get(self, release_id: str) -> Release | None:
         """A release's record, or ``None``; for a damaged one too when there are findings to note it in."""
         if self._findings:
-            return self._findings.without(lambda: self._read(release_id), None)
+            return t.cast(t.Optional[Release], self._findings.without(lambda: self._read(release_id), None))
         return self._read(release_id)
 
-    def _read(self, release_id: str) -> dict[str, t.Any] | None:
-        return target_records.read(os.path.join(self.layout.release(release_id), RECORD), target_records.RELEASE)
+    def _read(self, release_id: str) -> Release | None:
+        found: Release | None = target_records.read(os.path.join(self.layout.release(release_id), RECORD), target_records.RELEASE)
+        return found
 
-    def require(self, release_id: str) -> dict[str, t.Any]:
+    def require(self, release_id: str) -> Release:
         """A release's record. :raises InputError: when there is none."""
         record = self.get(release_id)
         if record is None:
@@ -65,7 +67,7 @@ class ReleaseStore:
         """The ids of all releases, newest first."""
         return [record["id"] for record in self.all()]
 
-    def all(self) -> list[dict[str, t.Any]]:
+    def all(self) -> list[Release]:
         """All records, newest first."""
         with contextlib.suppress(FileNotFoundError):
             names = [name for name in os.listdir(self.layout.releases) if not name.startswith(".")]
@@ -87,7 +89,7 @@ class ReleaseStore:
                 "Move it away and run the playbook mobius.ops.rollback with mobius_release_id",
             ) from error
 
-    def target(self) -> dict[str, t.Any] | None:
+    def target(self) -> Release | None:
         """The rollback target: that of a switch back that was interrupted, else the newest verified release older than the live one."""
         journal = switch_journal.peek(self.layout)
         leads = journal.leads_to(self.live()) if journal else None
@@ -96,7 +98,7 @@ class ReleaseStore:
         live = self.get(self.live() or "") if self.live() else None
         return next((record for record in self._verified_before(live) if not self.misfit(record["id"])), None)
 
-    def _verified_before(self, live: dict[str, t.Any] | None) -> list[dict[str, t.Any]]:
+    def _verified_before(self, live: Release | None) -> list[Release]:
         return [record for record in self.all() if live and record["sequence"] < live["sequence"] and record["status"] == "verified"]
 
     def misfit(self, release_id: str) -> str:
@@ -107,7 +109,7 @@ class ReleaseStore:
         """Whether a release is there with its application."""
         return self.get(release_id) is not None and os.path.isfile(os.path.join(self.layout.release(release_id), "package.json"))
 
-    def require_target(self) -> dict[str, t.Any]:
+    def require_target(self) -> Release:
         """The rollback target. :raises StateError: when there is none."""
         target = self.target()
         if target is None:
@@ -120,14 +122,14 @@ class ReleaseStore:
             )
         return target
 
-    def save(self, record: dict[str, t.Any]) -> None:
+    def save(self, record: Release) -> None:
         """Put a record on disk."""
         fs.write_json(os.path.join(self.layout.release(record["id"]), RECORD), record)
 
-    def new_record(self, **facts: t.Any) -> dict[str, t.Any]:
+    def new_record(self, **facts: t.Any) -> Release:
         """A record of status ``prepared`` that is newer than all others; it is not saved."""
         sequence = max((record["sequence"] for record in self.all()), default=0) + 1
-        return {
+        record = {
             "sequence": sequence,
             "created": clock.iso(),
             "status": "prepared",
@@ -138,18 +140,20 @@ class ReleaseStore:
             "failed_reason": None,
             **facts,
         }
+        return t.cast(Release, record)
 
-    def mark(self, release_id: str, status: str, why: str = "", **facts: t.Any) -> dict[str, t.Any]:
+    def mark(self, release_id: str, status: str, why: str = "", **facts: t.Any) -> Release:
         """Set a release's status, with the time of it, and write that down in the history."""
-        record = {**self.require(release_id), "status": status}
+        record: Release = {**self.require(release_id), "status": status}
         if status == "active":
-            record.update(activated=clock.iso(), failed_reason=None, verified=None)
+            record["activated"], record["failed_reason"], record["verified"] = clock.iso(), None, None
         elif status == "verified":
-            record.update(verified=record["verified"] or clock.iso(), failed_reason=None)
+            record["verified"], record["failed_reason"] = record["verified"] or clock.iso(), None
             (record.get("migrated") or {}).pop("others", None)  # it serves here as well as there now
         elif status in ("failed", "rolled_back"):
-            record.update(failed_reason=why)
-        record.update({key: value for key, value in facts.items() if key == "backup" and value})
+            record["failed_reason"] = why
+        if facts.get("backup"):
+            record["backup"] = facts["backup"]
         self.save(record)
         history.record(self.layout, status, why, release=release_id, **facts)
         return record

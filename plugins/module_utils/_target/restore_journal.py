@@ -12,6 +12,7 @@ import typing as t
 from .._core import clock, fs, locks
 from .._core.errors import IntegrityError, StateError
 from . import records
+from .journal_types import RestoreFacts
 from .layout import COMPONENTS, WORK, Layout, is_work
 
 #: ``staging``: nothing was touched but the service. ``swapping``: the folders are of two times. ``trial``: all are new,
@@ -44,7 +45,7 @@ class Journal:
     folders are that a killed restore left, and which of them were there before.
     """
 
-    def __init__(self, layout: Layout, phase: str, facts: dict[str, t.Any], damage: str = "") -> None:
+    def __init__(self, layout: Layout, phase: str, facts: RestoreFacts, damage: str = "") -> None:
         self._layout = layout
         self.phase = phase
         self.facts = facts
@@ -54,7 +55,7 @@ class Journal:
     @classmethod
     def begin(cls, layout: Layout, **facts: t.Any) -> Journal:
         """A new one, in the phase ``staging``."""
-        made = cls(layout, PHASES[0], {})
+        made = cls(layout, PHASES[0], t.cast(RestoreFacts, {}))
         made.update(**facts)
         return made
 
@@ -93,7 +94,7 @@ class Journal:
                 "file away"
             )
             raise IntegrityError(error.subject, error.expected, error.found, todo) from error
-        lost: dict[str, t.Any] = {
+        lost: RestoreFacts = {
             "archive": "",
             "env": "",
             "components": [],
@@ -113,7 +114,7 @@ class Journal:
 
     def update(self, **facts: t.Any) -> None:
         """Add facts."""
-        self.facts.update(facts)
+        self.facts.update(t.cast(RestoreFacts, facts))
         fs.write_json(_copy_path(self._layout), self.facts, 0o600)
         fs.write_json(journal_path(self._layout, self.phase), self.facts, 0o600)
 

@@ -15,9 +15,10 @@ from .._core import foreign, fs
 from .._core.errors import InputError, StateError
 from . import records
 from .layout import COMPONENTS, Layout
+from .record_types import SharedFolder
 
 #: ``path`` in the release; ``component`` that keeps it, in its folder or in ``folder`` of it; ``create``: folders that must be in it.
-DEFAULT: list[dict[str, t.Any]] = [
+DEFAULT: list[SharedFolder] = [
     {"path": "data", "component": "database"},
     {"path": "src/api/uploads", "component": "uploads"},
     {"path": "out", "component": "generated"},
@@ -31,7 +32,7 @@ FIELDS = ("path", "component", "folder", "create")
 ENV = (".env", "config/.env")
 
 
-def normalize(given: list[dict[str, t.Any]] | None) -> list[dict[str, t.Any]]:
+def normalize(given: t.Sequence[t.Mapping[str, t.Any]] | None) -> list[SharedFolder]:
     """The list in full form. :raises InputError: when an entry cannot be used, or two of them collide."""
     found = [_entry(number, entry) for number, entry in enumerate(DEFAULT if given is None else given, 1)]
     for key, what in (("path", "paths in the release"), ("place", "places in their components")):
@@ -49,8 +50,8 @@ def normalize(given: list[dict[str, t.Any]] | None) -> list[dict[str, t.Any]]:
     return found
 
 
-def _entry(number: int, entry: dict[str, t.Any]) -> dict[str, t.Any]:
-    full = {"folder": "", "create": [], **{key: value for key, value in entry.items() if value is not None}}
+def _entry(number: int, entry: t.Mapping[str, t.Any]) -> SharedFolder:
+    full: dict[str, t.Any] = {"folder": "", "create": [], **{key: value for key, value in entry.items() if value is not None}}
     name = f"mobius_shared_folders, entry {number}"
     unknown = set(full) - set(FIELDS)
     if unknown or not full.get("path") or not full.get("component"):
@@ -65,24 +66,33 @@ def _entry(number: int, entry: dict[str, t.Any]) -> dict[str, t.Any]:
             raise InputError(f"{name} ({full['path']})", "paths below the release or the component's folder", repr(path), "Correct it")
     if full["path"].split("/")[0] in ("node_modules", ".env", ".release.json"):
         raise InputError(f"{name} ({full['path']})", "a folder that the application writes to", "one of this collection's", "Leave it out")
-    return full
+    return {"path": full["path"], "component": full["component"], "folder": full["folder"], "create": full["create"]}
 
 
 def _kept(layout: Layout) -> str:
     return layout.path("state", "shared.json")
 
 
-def load(layout: Layout) -> list[dict[str, t.Any]]:
+def load(layout: Layout) -> list[SharedFolder]:
     """What the host was set up with; the default on one of before."""
     return normalize(records.read(_kept(layout), records.SHARED))
 
 
-def made(layout: Layout) -> list[dict[str, t.Any]]:
+def made(layout: Layout) -> list[SharedFolder]:
     """What the host was set up with; nothing on one of before, whose components have no further folders."""
     return load(layout) if os.path.exists(_kept(layout)) else []
 
 
-def described(layout: Layout) -> list[dict[str, t.Any]]:
+class Described(t.TypedDict):
+    """A shared folder, its place below the root, and whether it is there."""
+
+    path: str
+    component: str
+    place: str
+    exists: bool
+
+
+def described(layout: Layout) -> list[Described]:
     """Each folder that the host was set up with: ``path``, ``component``, ``place`` below the root, whether it ``exists``."""
     entries = made(layout)
     places = links(layout, entries)
@@ -97,18 +107,18 @@ def described(layout: Layout) -> list[dict[str, t.Any]]:
     ]
 
 
-def save(layout: Layout, entries: list[dict[str, t.Any]]) -> None:
+def save(layout: Layout, entries: list[SharedFolder]) -> None:
     """Keep the list for those who prepare, restore or try a release later."""
     fs.write_json(_kept(layout), entries)
 
 
-def links(layout: Layout, entries: list[dict[str, t.Any]]) -> dict[str, str]:
+def links(layout: Layout, entries: list[SharedFolder]) -> dict[str, str]:
     """Path in a release -> the absolute path that it links to."""
     found = {entry["path"]: os.path.join(layout.component(entry["component"]), entry["folder"]).rstrip("/") for entry in entries}
     return {**found, ENV[0]: os.path.join(layout.shared, ENV[1])}
 
 
-def wanted(entries: list[dict[str, t.Any]], component: str) -> list[str]:
+def wanted(entries: list[SharedFolder], component: str) -> list[str]:
     """Folders that have to be in a component, parents first."""
     found = []
     for entry in entries:
@@ -119,12 +129,12 @@ def wanted(entries: list[dict[str, t.Any]], component: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def missing(base: str, entries: list[dict[str, t.Any]], component: str) -> list[str]:
+def missing(base: str, entries: list[SharedFolder], component: str) -> list[str]:
     """Folders that :func:`complete` would make below a component's folder."""
     return [path for path in wanted(entries, component) if not os.path.isdir(os.path.join(base, path))]
 
 
-def complete(base: str, entries: list[dict[str, t.Any]], component: str) -> list[str]:
+def complete(base: str, entries: list[SharedFolder], component: str) -> list[str]:
     """Make what lacks below a component's folder, as its owner's. No link of the service's user is followed.
 
     :param base: the folder, which may be a copy of the component.

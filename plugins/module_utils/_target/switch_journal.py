@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import typing as t
 
 from .._core import clock, fs, locks, wording
 from .._core.errors import InputError, IntegrityError, StateError
 from . import history, records
+from .journal_types import SwitchFacts
 from .layout import Layout, check_name
 
 #: Kind of switch -> how a message names it. A rollback by hand, one by the watch, the one after a failed activation, an activation.
@@ -33,7 +33,7 @@ class Journal:
     Of its facts, ``from`` is null when no release was live, ``service`` when only the link changes; ``history`` is its size in bytes.
     """
 
-    def __init__(self, layout: Layout, facts: dict[str, t.Any]) -> None:
+    def __init__(self, layout: Layout, facts: SwitchFacts) -> None:
         self._layout = layout
         self.facts = facts
         self.kind: str = facts["kind"]
@@ -118,7 +118,7 @@ def peek(layout: Layout) -> Journal | None:
         return None
 
 
-def unfinished(layout: Layout) -> dict[str, t.Any] | None:
+def unfinished(layout: Layout) -> dict[str, object] | None:
     """What a status shows of a switch that was interrupted: its fields, ``running`` and ``message``; ``None`` without one.
 
     A damaged journal has only ``fault`` and ``message``. One whose process works on has an empty message.

@@ -20,7 +20,9 @@ from .._service import detach
 from .._service import registry as service_registry
 from .._target import records
 from .._target.layout import Layout
+from .._target.record_types import Release, WatchSpec
 from .._target.releases import ReleaseStore
+from .watch_types import Followed, WatchState
 
 VERDICTS = ("healthy", "degraded", "rolled_back", "frozen", "inconclusive")
 #: The statuses of a watch that has not ended.
@@ -42,26 +44,28 @@ class WatchFolder:
         self.id = watch_id
         self.path = layout.path("state", "watch", watch_id)
 
-    def spec(self) -> dict[str, t.Any]:
+    def spec(self) -> WatchSpec:
         """What is watched, and how."""
-        return records.read(os.path.join(self.path, "spec.json"), records.WATCH)
+        spec: WatchSpec = records.read(os.path.join(self.path, "spec.json"), records.WATCH)
+        return spec
 
-    def state(self) -> dict[str, t.Any]:
+    def state(self) -> WatchState:
         """How it goes; ``status`` is ``starting``, ``running``, ``finished``, or ``lost`` when its process was killed."""
         state = self.saved() or self._not_begun()
         if state["status"] == "running" and not processes.is_alive(state["pid"], state["ticks"]) and not self._comes_back():
             return {**state, "status": "lost", "verdict": "inconclusive", "trigger": "the watching process was killed"}
         return state
 
-    def saved(self) -> dict[str, t.Any] | None:
+    def saved(self) -> WatchState | None:
         """The state as it is on disk, or ``None`` before the watch has begun."""
-        state: dict[str, t.Any] | None = records.read(os.path.join(self.path, "state.json"), records.WATCHED)
+        state: WatchState | None = records.read(os.path.join(self.path, "state.json"), records.WATCHED)
         return state
 
     def _comes_back(self) -> bool:
         """Whether systemd starts the watching process again, as after a reboot: its state is not old yet."""
         spec = self.spec()
-        if not spec.get("unit") or not systemd.read_unit(spec["unit"]):
+        unit = spec.get("unit")
+        if not unit or not systemd.read_unit(unit):
             return False
         with contextlib.suppress(FileNotFoundError):
             booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -83,17 +87,18 @@ class WatchFolder:
 
     def forget_unit(self) -> None:
         """Remove the unit that would start this watch again."""
-        unit = (self.spec() or {}).get("unit")
+        spec = self.spec()
+        unit = spec.get("unit") if spec else None
         if unit:
             systemd.remove_unit(unit)
 
-    def _not_begun(self) -> dict[str, t.Any]:
+    def _not_begun(self) -> WatchState:
         with contextlib.suppress(FileNotFoundError):
             if time.time() - os.path.getmtime(self.path) < 2 * LAUNCH_TIMEOUT:
                 return {"status": "starting"}
         return {"status": "lost", "verdict": "inconclusive", "trigger": "the watching process never began"}
 
-    def save_state(self, state: dict[str, t.Any]) -> None:
+    def save_state(self, state: WatchState) -> None:
         """Put the state on disk."""
         fs.write_json(os.path.join(self.path, "state.json"), state)
 
@@ -107,15 +112,16 @@ def latest(layout: Layout) -> WatchFolder | None:
     return WatchFolder(layout, names[-1]) if names else None
 
 
-def unguarded(layout: Layout, record: dict[str, t.Any] | None) -> bool:
+def unguarded(layout: Layout, record: Release | None) -> bool:
     """Whether a release that serves was never found good, and no watch will tell."""
     folder = latest(layout)
     running = folder is not None and folder.state()["status"] in GOING
     return record is not None and record["status"] == "active" and not running
 
 
-def check_times(spec: dict[str, t.Any]) -> None:
+def check_times(spec: WatchSpec) -> None:
     """:raises InputError: when a duration or limit of a watch makes no sense."""
+    given: t.Mapping[str, t.Any] = spec
     for name in (
         "duration",
         "interval",
@@ -127,11 +133,11 @@ def check_times(spec: dict[str, t.Any]) -> None:
         "recovery_threshold",
         "window_rounds",
     ):
-        if spec.get(name, 1) <= 0:
-            raise InputError(f"watch option {name}", "a number above 0", str(spec[name]), "Correct it")
+        if given.get(name, 1) <= 0:
+            raise InputError(f"watch option {name}", "a number above 0", str(given[name]), "Correct it")
     for name in ("error_rate_pct", "latency_pct", "latency_floor_ms", "window_failures", "memory_mb", "metrics_interval"):
-        if spec.get(name, 0) < 0:
-            raise InputError(f"watch option {name}", "0 or a number above it", str(spec[name]), "Correct it")
+        if given.get(name, 0) < 0:
+            raise InputError(f"watch option {name}", "0 or a number above it", str(given[name]), "Correct it")
     if spec.get("error_rate_pct", 0) >= 100:
         raise InputError("watch option error_rate_pct", "a percentage below 100", str(spec["error_rate_pct"]), "Correct it")
     if spec.get("window_failures", 0) > spec.get("window_rounds", 10):
@@ -143,7 +149,7 @@ def check_times(spec: dict[str, t.Any]) -> None:
         )
 
 
-def create(layout: Layout, spec: dict[str, t.Any]) -> WatchFolder:
+def create(layout: Layout, spec: WatchSpec) -> WatchFolder:
     """A new watch's folder with its definition; nothing runs yet."""
     os.makedirs(layout.path("state", "watch"), exist_ok=True)
     while True:
@@ -155,22 +161,24 @@ def create(layout: Layout, spec: dict[str, t.Any]) -> WatchFolder:
             time.sleep(0.2)
     name = f"{spec['env']}-{folder.id}"
     spec.update(
-        id=folder.id,
-        root=layout.root,
-        unit=f"{spec['service']}-watch-{folder.id}.service" if _may_have_unit(spec) else "",
-        log_file=layout.path("monitor_logs", f"monitor-{name}.log"),
-        metrics_file=layout.path("monitor_logs", f"metrics-{name}.jsonl"),
+        {
+            "id": folder.id,
+            "root": layout.root,
+            "unit": f"{spec['service']}-watch-{folder.id}.service" if _may_have_unit(spec) else "",
+            "log_file": layout.path("monitor_logs", f"monitor-{name}.log"),
+            "metrics_file": layout.path("monitor_logs", f"metrics-{name}.jsonl"),
+        }
     )
     fs.write_json(os.path.join(folder.path, "spec.json"), spec, mode=0o600)
     return folder
 
 
-def _may_have_unit(spec: dict[str, t.Any]) -> bool:
+def _may_have_unit(spec: WatchSpec) -> bool:
     """Whether systemd can keep the watch running: through the end of its process, and through a reboot."""
     return bool(spec["service"]) and os.getuid() == 0 and systemd.is_init()
 
 
-def start(layout: Layout, spec: dict[str, t.Any], program: types.ModuleType) -> WatchFolder:
+def start(layout: Layout, spec: WatchSpec, program: types.ModuleType) -> WatchFolder:
     """Start a watch, detached; one that runs is ended first, and says so in the history.
 
     :param program: the util ``_watch.watcher``, which imports this one.
@@ -184,7 +192,7 @@ def start(layout: Layout, spec: dict[str, t.Any], program: types.ModuleType) -> 
     folder = create(layout, spec)
     log = os.path.join(folder.path, "watcher.log")
     _sweep_units(layout, spec)
-    if spec["unit"]:
+    if spec["unit"] and spec["service"]:
         confined = service_registry.load(layout, spec["service"]).spec["manager"] == "systemd"
         detach.launch_unit(layout, program, folder.path, log, spec["unit"], confined, migration.may_be_undone(ReleaseStore(layout)))
     else:
@@ -203,7 +211,7 @@ def start(layout: Layout, spec: dict[str, t.Any], program: types.ModuleType) -> 
     )
 
 
-def _require_no_weaker(layout: Layout, spec: dict[str, t.Any]) -> None:
+def _require_no_weaker(layout: Layout, spec: WatchSpec) -> None:
     """A short look by an operator must not disarm the watch of a deploy, and call its release verified."""
     folder = latest(layout)
     state = folder.state() if folder else {"status": "none"}
@@ -230,7 +238,7 @@ def _abandon(folder: WatchFolder) -> None:
         systemd.systemctl("stop", unit, check=False)
 
 
-def _sweep_units(layout: Layout, spec: dict[str, t.Any]) -> None:
+def _sweep_units(layout: Layout, spec: WatchSpec) -> None:
     """Remove units of watches that are lost: nobody else does."""
     for name in sorted(os.listdir(layout.path("state", "watch"))):
         folder = WatchFolder(layout, name)
@@ -260,12 +268,11 @@ def stop(layout: Layout, why: str) -> str | None:
     return folder.id
 
 
-def follow(layout: Layout, watch_id: str | None, offset: int, patience: float) -> dict[str, t.Any]:
+def follow(layout: Layout, watch_id: str | None, offset: int, patience: float) -> Followed:
     """Wait until a watch says something new or ends, *patience* seconds at most.
 
     :param watch_id: the latest one by default.
     :param offset: bytes of the log that are known already.
-    :returns: ``state``, ``spec``'s files, the new ``lines`` of the log, the new ``offset``, and whether there are ``more`` lines already.
     :raises StateError: when there is no watch to follow.
     """
     folder = WatchFolder(layout, watch_id) if watch_id else latest(layout)

@@ -13,6 +13,8 @@ import collections
 import typing as t
 
 from .._core import stats
+from .._observe.samples import RoundFigures
+from .watch_types import Counts, Tally
 
 CONTINUE, ROLL_BACK, ALARM, RECOVERED = "continue", "roll_back", "alarm", "recovered"
 
@@ -146,7 +148,7 @@ class Decision:
         self.batches: dict[str, Batches] = {}
 
     def feed(
-        self, outcome: str, restarts: int = 0, fault: str = "", checks: dict[str, dict[str, t.Any]] | None = None, memory_mb: float = 0
+        self, outcome: str, restarts: int = 0, fault: str = "", checks: dict[str, RoundFigures] | None = None, memory_mb: float = 0
     ) -> str:
         """Take one round in; ``continue``, ``roll_back``, ``alarm`` or ``recovered``.
 
@@ -198,7 +200,7 @@ class Decision:
             return f"{sum(self.failures)} of the last {len(self.failures)} checks failed ({fault})"
         return ""
 
-    def _judge(self, outcome: str, checks: dict[str, dict[str, t.Any]]) -> str:
+    def _judge(self, outcome: str, checks: dict[str, RoundFigures]) -> str:
         """Error rate and latency. A round that failed as a whole is the matter of the rule for those."""
         found = ""
         for name, figures in checks.items() if outcome != "failed" else ():
@@ -209,13 +211,19 @@ class Decision:
             found = found or (f"{name}: {bad}" if bad else "")
         return found
 
-    def saved(self) -> dict[str, t.Any]:
+    def saved(self) -> Tally:
         """What a watch that goes on after an interruption has to know, beside :meth:`summary`. What was in a row counts anew."""
-        return {name: getattr(self, name) for name in ("requests", "failed_requests", "alarmed", "has_alarmed")}
+        return {
+            "requests": self.requests,
+            "failed_requests": self.failed_requests,
+            "alarmed": self.alarmed,
+            "has_alarmed": self.has_alarmed,
+        }
 
-    def resume(self, summary: dict[str, t.Any], saved: dict[str, t.Any], trigger: str) -> None:
+    def resume(self, summary: Counts, saved: Tally, trigger: str) -> None:
         """Go on from there."""
-        self.counts.update({name: summary[name] for name in self.counts})
+        counts: t.Mapping[str, t.Any] = summary
+        self.counts.update({name: counts[name] for name in self.counts})
         self.trigger = trigger
         for name, value in saved.items():
             setattr(self, name, value)
@@ -242,8 +250,16 @@ class Decision:
             return "inconclusive"
         return "healthy"
 
-    def summary(self) -> dict[str, t.Any]:
+    def summary(self) -> Counts:
         """Counts by outcome, and the availability in percent of what could be measured."""
         good = self.counts["ok"] + self.counts["slow"] + self.counts["partial"]
         measured = good + self.counts["failed"]
-        return {**self.counts, "availability_pct": round(100.0 * good / measured, 3) if measured else None}
+        return {
+            "ok": self.counts["ok"],
+            "slow": self.counts["slow"],
+            "partial": self.counts["partial"],
+            "failed": self.counts["failed"],
+            "error": self.counts["error"],
+            "no_data": self.counts["no_data"],
+            "availability_pct": round(100.0 * good / measured, 3) if measured else None,
+        }

@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 import time
-import typing as t
 
 from .._core.errors import OpsError
 from .._observe import host_metrics, thresholds
 from .._service.node_service import Service
 from .record import Record
+from .watch_types import Process
 
 
 class HostLook:
@@ -23,7 +23,7 @@ class HostLook:
         self.critical: set[tuple[str, str]] = set()
         self.told = False
 
-    def take(self, facts: dict[str, t.Any]) -> None:
+    def take(self, facts: Process) -> None:
         """Look when it is time. What is critical twice in a row opens one incident: it is no matter of the release, so nothing is rolled
         back for it. Once may be the deploy itself, which has just used the processor.
 
@@ -49,8 +49,8 @@ class HostLook:
         self.record.save(host=found["status"])
         faulty = [metric for metric in found["metrics"] if metric["status"] in ("warning", "critical")]
         told = "; ".join(
-            " ".join(str(metric[name]) for name in ("metric", "subject", "value", "unit", "status") if metric[name] != "")
-            for metric in faulty
+            " ".join(str(part) for part in (each["metric"], each["subject"], each["value"], each["unit"], each["status"]) if part != "")
+            for each in faulty
         )
         self.record.log("WARN" if faulty else "INFO", f"host metrics {found['status']}" + (f": {told}" if told else ""))
         critical = {(metric["metric"], metric["subject"]) for metric in faulty if metric["status"] == "critical"}

@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import time
-import typing as t
 
 from .._core import clock, fs, stats
 from .._observe import probe
 from .._target import records
 from .._target.layout import Layout
+from .._target.record_types import Check
 from . import rounds
+from .watch_types import Baseline, BaselineFigures
 
 #: Answers of each check that are enough, and seconds after which fewer must do.
 ANSWERS, PATIENCE = 150, 20.0
@@ -23,7 +24,7 @@ def _path(layout: Layout) -> str:
     return layout.path("state", "baseline.json")
 
 
-def take(layout: Layout, checks: list[dict[str, t.Any]], live: str | None) -> dict[str, t.Any]:
+def take(layout: Layout, checks: list[Check], live: str | None) -> Baseline:
     """Measure the live release and keep it; ``release``, ``when`` and ``checks``: name -> milliseconds of right answers."""
     filled = [probe.fill(check, live) for check in checks]
     times: dict[str, list[float]] = {check["name"]: [] for check in filled}
@@ -34,20 +35,19 @@ def take(layout: Layout, checks: list[dict[str, t.Any]], live: str | None) -> di
                 times[sample["check"]].append(sample["ms"])
             else:  # a service that is not well is no measure: it is not asked for long
                 deadline -= PATIENCE / 20
-    record = {"release": live, "when": clock.iso(), "checks": times}
+    record: Baseline = {"release": live, "when": clock.iso(), "checks": times}
     fs.write_json(_path(layout), record)
     return record
 
 
 def read(layout: Layout) -> dict[str, list[float]]:
     """Check -> milliseconds of the newest baseline; none when it is too old."""
-    record = records.read(_path(layout), records.BASELINE) or {}
+    record: Baseline | None = records.read(_path(layout), records.BASELINE)
     if not record or (clock.now() - clock.parse(record["when"])).total_seconds() > MAX_AGE:
         return {}
-    checks: dict[str, list[float]] = record["checks"]
-    return checks
+    return record["checks"]
 
 
-def figures(times: dict[str, list[float]]) -> dict[str, t.Any]:
+def figures(times: dict[str, list[float]]) -> dict[str, BaselineFigures]:
     """Check -> ``p50_ms`` and ``requests``, for records and people."""
     return {name: {"p50_ms": round(stats.median(found), 1) if found else None, "requests": len(found)} for name, found in times.items()}

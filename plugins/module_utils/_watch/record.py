@@ -19,7 +19,9 @@ from .._incidents import opening
 from .._logs import run as logs_run
 from .._service.node_service import Service
 from .._target import history, incident_log, incidents, records
+from .._target.record_types import Release, WatchSpec
 from .control import WatchFolder
+from .watch_types import WatchState, WatchSummary
 
 #: Megabytes of logs that are read for new errors, beside what the last report has read; and templates that are named.
 _LOG_MB, _TEMPLATES = 200, 10
@@ -30,7 +32,7 @@ PAGED_WITHIN = 5.0
 class Record:
     """The files of one watch. Values of the application's ``.env`` are hidden in all of them."""
 
-    def __init__(self, folder: WatchFolder, spec: dict[str, t.Any], state: dict[str, t.Any]) -> None:
+    def __init__(self, folder: WatchFolder, spec: WatchSpec, state: WatchState) -> None:
         self.folder, self.spec, self.state = folder, spec, state
         self.redactor = dotenv.Redactor(folder.layout.env_file)
         self.paging: threading.Thread | None = None
@@ -62,7 +64,7 @@ class Record:
 
     def save(self, **facts: t.Any) -> None:
         """Add facts to the state and put it on disk."""
-        self.state.update(facts)
+        self.state.update(t.cast(WatchState, facts))
         with self.best_effort():
             self.folder.save_state(
                 {**self.state, "trigger": self.redactor.text(self.state["trigger"]), "recent": self.redactor.value(self.state["recent"])}
@@ -73,7 +75,7 @@ class Record:
         with self.best_effort():
             release = self.release()
             rows = logs_run.first_seen(
-                self.folder.layout, self.spec["service"] or "", release.get("activated") or self.state["started"], _LOG_MB
+                self.folder.layout, self.spec["service"] or "", (release and release.get("activated")) or self.state["started"], _LOG_MB
             )
             known = {one["template"] for one in self.state.get("new_errors") or []}
             found = [{name: row[name] for name in ("template", "count", "first")} for row in rows[:_TEMPLATES]]
@@ -83,10 +85,11 @@ class Record:
             self.save(new_errors=found)
         return [f"{one['count']} times since {one['first']}: {one['template']}" for one in self.state.get("new_errors") or []]
 
-    def release(self) -> dict[str, t.Any]:
-        """The record of the release that is watched; nothing when there is none that can be read."""
+    def release(self) -> Release | None:
+        """The record of the release that is watched; ``None`` when there is none that can be read."""
         path = os.path.join(self.folder.layout.releases, self.state["release"] or "", ".release.json")
-        return records.Findings().without(lambda: records.read(path, records.RELEASE), None) or {}
+        found: Release | None = records.Findings().without(lambda: records.read(path, records.RELEASE), None)
+        return found
 
     def incident(
         self, severity: int, title: str, summary: str, service: Service | None, cause: str = "", rolled_back: bool = False, **more: t.Any
@@ -115,7 +118,7 @@ class Record:
                         "samples": self.state["recent"],
                         "log_file": self.spec["log_file"],
                         "metrics_file": self.spec["metrics_file"],
-                        "backup": release.get("backup"),
+                        "backup": release.get("backup") if release else None,
                         "application_log": foreign.tail(os.path.join(layout.component("logs"), "app.log"), 20),
                         "console": service.evidence() if service else [],
                         **({"new_errors": errors} if errors else {}),
@@ -153,7 +156,7 @@ class Record:
                     removed += 1
         return removed
 
-    def note(self, verdict: str, trigger: str, samples: dict[str, t.Any]) -> None:
+    def note(self, verdict: str, trigger: str, samples: WatchSummary) -> None:
         """The watch into the history."""
         history.record(
             self.folder.layout,

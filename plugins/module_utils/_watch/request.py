@@ -10,10 +10,12 @@ from .._core.errors import InputError
 from .._observe import probe, thresholds
 from .._service import registry as service_registry
 from .._target.layout import Layout, check_name
+from .._target.record_types import Check, WatchSpec
 from . import control, watcher
+from .watch_types import Followed
 
 
-def definition(layout: Layout, options: dict[str, t.Any], checks: list[dict[str, t.Any]]) -> dict[str, t.Any]:
+def definition(layout: Layout, options: t.Mapping[str, t.Any], checks: list[Check]) -> WatchSpec:
     """What ``begin`` takes.
 
     :param options: those of ``_ansible.arguments.WATCH``.
@@ -21,7 +23,7 @@ def definition(layout: Layout, options: dict[str, t.Any], checks: list[dict[str,
     """
     check_name(options["env"] or "", "env")
     probe.require(checks)
-    spec = {**options, "checks": checks}
+    spec = t.cast(WatchSpec, {**options, "checks": checks})
     if not checks:
         raise InputError("watch", "some checks", "none", "Give the checks option, or mobius_checks")
     control.check_times(spec)
@@ -32,18 +34,22 @@ def definition(layout: Layout, options: dict[str, t.Any], checks: list[dict[str,
     return spec
 
 
-def begin(layout: Layout, spec: dict[str, t.Any]) -> dict[str, t.Any]:
+def begin(layout: Layout, spec: WatchSpec) -> dict[str, object]:
     """Start it; what is told of it then."""
-    folder = control.start(layout, dict(spec), watcher)
+    folder = control.start(layout, spec.copy(), watcher)
     return told(control.follow(layout, folder.id, 0, 0))
 
 
-def told(found: dict[str, t.Any]) -> dict[str, t.Any]:
+def told(found: Followed) -> dict[str, object]:
     """What a module returns of a watch that it followed."""
-    state = found["state"]
+    state: t.Mapping[str, object] = found["state"]
     return {
         **{name: state.get(name) for name in ("verdict", "trigger", "samples", "rollback", "incident", "baseline", "latency")},
         "write_attempts": state.get("write_attempts") or [],
         "watch": {"id": found["id"], **{name: state.get(name) for name in ("status", "release", "rounds", "left", "recent")}},
-        **{name: found[name] for name in ("lines", "offset", "more", "log_file", "metrics_file")},
+        "lines": found["lines"],
+        "offset": found["offset"],
+        "more": found["more"],
+        "log_file": found["log_file"],
+        "metrics_file": found["metrics_file"],
     }

@@ -15,6 +15,7 @@ from .._service.draining import Drain
 from .._service.node_service import Service
 from .._service.ongoing_work import Work
 from .._target import switch_journal
+from .._target.record_types import WatchSpec
 from .._target.releases import ReleaseStore
 from .record import Record
 
@@ -29,7 +30,8 @@ def roll_back(record: Record, store: ReleaseStore, service: Service | None, trig
     release, spec, state = record.state["release"], record.spec, record.state
     if state["decided"]:
         return _decided(record, service, trigger)
-    if ((store.get(release) if release else None) or {}).get("migration") == "forward_only":
+    bad = store.get(release) if release else None
+    if bad and bad.get("migration") == "forward_only":
         record.save(decided="frozen")
         record.incident(
             1,
@@ -40,7 +42,7 @@ def roll_back(record: Record, store: ReleaseStore, service: Service | None, trig
         )
         return "frozen"
     record.mark("rolling_back", "ERROR", f"rolling back release {release}: {trigger}{_announced(service, spec)}")
-    record.save(rolling_back=state["rolling_back"] or (store.target() or {}).get("id") or "none", trigger=trigger)
+    record.save(rolling_back=state["rolling_back"] or _target(store), trigger=trigger)
     began = time.monotonic()
     try:
         facts = activation.roll_back(
@@ -51,6 +53,12 @@ def roll_back(record: Record, store: ReleaseStore, service: Service | None, trig
     except (OpsError, OSError) as error:
         return _failed(record, service, trigger, error)
     return _went_back(record, service, trigger, facts, round(time.monotonic() - began, 1))
+
+
+def _target(store: ReleaseStore) -> str:
+    """Where the rollback leads."""
+    target = store.target()
+    return target["id"] if target else "none"
 
 
 def _decided(record: Record, service: Service | None, trigger: str) -> str:
@@ -71,7 +79,7 @@ def _failed(record: Record, service: Service | None, trigger: str, error: Except
     return "frozen"
 
 
-def _went_back(record: Record, service: Service | None, trigger: str, facts: dict[str, t.Any], elapsed: float) -> str:
+def _went_back(record: Record, service: Service | None, trigger: str, facts: t.Mapping[str, t.Any], elapsed: float) -> str:
     release, target, cut = record.state["release"], facts["target"]["id"], facts.get("cut") or Work().facts()
     told = ongoing_work.lost(cut)
     lost = f" {told}" if told else ""
@@ -89,7 +97,7 @@ def finish_before(record: Record, store: ReleaseStore, service: Service | None) 
     if not unfinished or unfinished.get("running"):
         return
     if not record.spec["auto_rollback"] or "fault" in unfinished:
-        record.log("WARN", unfinished["message"])
+        record.log("WARN", str(unfinished["message"]))
         return
     for told in activation.settle(
         store, service, record.spec["checks"], record.spec["ready_timeout"], drain=Drain(record.spec.get("drain_timeout", 30), True)
@@ -97,7 +105,7 @@ def finish_before(record: Record, store: ReleaseStore, service: Service | None) 
         record.log("WARN", told)
 
 
-def _announced(service: Service | None, spec: dict[str, t.Any]) -> str:
+def _announced(service: Service | None, spec: WatchSpec) -> str:
     """What the bad release works on at this moment, and how long that is waited for."""
     with contextlib.suppress(OpsError, OSError):
         work = ongoing_work.of(service, service.serving()) if service else Work()

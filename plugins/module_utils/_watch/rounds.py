@@ -9,8 +9,10 @@ import time
 import typing as t
 
 from .._observe import health, probe
+from .._observe.samples import Round, RoundFigures, Sample
+from .._target.record_types import Check
 
-Samples = list[dict[str, t.Any]]
+Samples = list[Sample]
 
 #: Faulty samples that a round keeps as evidence.
 EVIDENCE = 3
@@ -18,7 +20,7 @@ EVIDENCE = 3
 WORDS = ("failed", "error", "partial", "slow", "ok")
 
 
-def take(checks: list[dict[str, t.Any]], requests: int) -> Samples:
+def take(checks: list[Check], requests: int) -> Samples:
     """Send every normalized check *requests* times: all checks at once, then all again, so that no check waits for its own answers.
 
     A service that hangs or is slow is not asked so often: after the longest timeout of the checks no more requests are sent.
@@ -34,7 +36,7 @@ def take(checks: list[dict[str, t.Any]], requests: int) -> Samples:
     return samples
 
 
-def well(checks: list[dict[str, t.Any]], release: str | None, secrets: t.Iterable[str]) -> bool:
+def well(checks: list[Check], release: str | None, secrets: t.Iterable[str]) -> bool:
     """Whether no check of a release fails when each is asked once. What this side cannot measure is left to a round."""
     try:
         return all(sample["outcome"] != "failed" for sample in take(probe.of_release(checks, release, secrets), 1))
@@ -42,7 +44,7 @@ def well(checks: list[dict[str, t.Any]], release: str | None, secrets: t.Iterabl
         return False
 
 
-def of(samples: Samples) -> dict[str, t.Any]:
+def of(samples: Samples) -> Round:
     """``outcome``, ``fault`` (in words), ``checks`` (figures of each) and ``evidence`` of a round.
 
     A check has failed when half or more of its requests that could be measured failed. One request that fails among many is no failed
@@ -62,18 +64,20 @@ def of(samples: Samples) -> dict[str, t.Any]:
     }
 
 
-def unmeasured(error: Exception) -> dict[str, t.Any]:
+def unmeasured(error: Exception) -> Round:
     """The same of a round in which something went wrong on this side."""
     return {"outcome": "error", "fault": f"the watch could not measure: {error}", "checks": {}, "evidence": []}
 
 
-def slowest(found: dict[str, t.Any]) -> tuple[float, float]:
+def slowest(found: Round) -> tuple[float, float]:
     """Milliseconds, p50 and p95, of the check that is slowest by each."""
-    p50, p95 = (max((figures[name] or 0.0 for figures in found["checks"].values()), default=0.0) for name in ("p50_ms", "p95_ms"))
+    checks = found["checks"].values()
+    p50 = max((figures["p50_ms"] or 0.0 for figures in checks), default=0.0)
+    p95 = max((figures["p95_ms"] or 0.0 for figures in checks), default=0.0)
     return p50, p95
 
 
-def told(number: int, found: dict[str, t.Any], restarts: int, left: float, in_a_row: str) -> str:
+def told(number: int, found: Round, restarts: int, left: float, in_a_row: str) -> str:
     """A round as a line of the log.
 
     :param left: seconds until the end of the watch.
@@ -108,11 +112,14 @@ def _fault(outcome: str, samples: Samples) -> str:
     return f"{faulty[0]['check']}: {share}{health.told(faulty[0], documents=False)}"
 
 
-def _figures(samples: Samples) -> dict[str, t.Any]:
+def _figures(samples: Samples) -> RoundFigures:
     times = [sample["ms"] for sample in samples if sample["status"] is not None]
     return {
         "requests": len(samples),
-        **{word: _count(samples, word) for word in ("ok", "slow", "failed", "error")},
+        "ok": _count(samples, "ok"),
+        "slow": _count(samples, "slow"),
+        "failed": _count(samples, "failed"),
+        "error": _count(samples, "error"),
         "p50_ms": health.percentile(times, 50),
         "p95_ms": health.percentile(times, 95),
         "max_ms": max(times, default=None),

@@ -8,15 +8,21 @@ import os
 import typing as t
 
 from .._core import clock, processes
+from .._target.record_types import WatchSpec
 from . import latency_baseline
 from .decision import Decision
+from .watch_types import BaselineFigures, WatchState, WatchSummary
 
-State = dict[str, t.Any]
 #: Check -> milliseconds of its answers before the deploy.
 Times = dict[str, list[float]]
 
 
-def begun(spec: State, release: str | None, summary: State, decision: Decision, times: Times) -> State:
+class _Process(t.TypedDict):
+    pid: int
+    ticks: int | None
+
+
+def begun(spec: WatchSpec, release: str | None, summary: WatchSummary, decision: Decision, times: Times) -> WatchState:
     """The state of a watch that begins."""
     return {
         "status": "running",
@@ -40,16 +46,16 @@ def begun(spec: State, release: str | None, summary: State, decision: Decision, 
     }
 
 
-def resumed(saved: State, spec: State, times: Times) -> State:
+def resumed(saved: WatchState, spec: WatchSpec, times: Times) -> WatchState:
     """The state of a watch that goes on. Nobody watched meanwhile, so that time does not count; and it never ends before a round."""
     left = max(saved["left"], spec["interval"])
     return {**saved, **_process(), "resumed": saved["resumed"] + 1, "left": left, "baseline": _baseline(spec, times)}
 
 
-def _process() -> State:
+def _process() -> _Process:
     return {"pid": os.getpid(), "ticks": processes.start_ticks(os.getpid())}
 
 
-def _baseline(spec: State, times: Times) -> State:
+def _baseline(spec: WatchSpec, times: Times) -> dict[str, BaselineFigures]:
     """What is known of the checks of this watch."""
     return latency_baseline.figures({check["name"]: times[check["name"]] for check in spec["checks"] if check["name"] in times})

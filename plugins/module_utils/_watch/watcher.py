@@ -20,6 +20,7 @@ from .._core import clock, processes, stats
 from .._core.errors import OpsError
 from .._deploy import activation, blue_green
 from .._observe import health, probe, thresholds
+from .._observe.samples import Round
 from .._service import ongoing_work
 from .._service import registry as service_registry
 from .._service.slots import SlottedService
@@ -31,6 +32,7 @@ from . import rounds as watch_rounds
 from . import state as watch_state
 from .control import WatchFolder
 from .record import Record
+from .watch_types import Process, WatchState, WatchSummary
 
 #: Rounds that the state keeps for the spark line and the incident.
 RECENT = 30
@@ -52,9 +54,10 @@ class Watcher:
         self.layout = Layout(self.spec["root"])
         self.store = ReleaseStore(self.layout)
         self.service = service_registry.load(self.layout, self.spec["service"]) if self.spec["service"] else None
-        rules = {name: self.spec[name] for name in decision.Rules._fields if name in self.spec}
+        given: t.Mapping[str, t.Any] = self.spec
+        rules = decision.Rules(**{name: given[name] for name in decision.Rules._fields if name in given})
         times = latency_baseline.read(self.layout)
-        self.decision = decision.Decision(decision.Rules(**rules), times)
+        self.decision = decision.Decision(rules, times)
         self.times = stats.Histogram()
         self.restarts_before = self._service_facts()["restarts"]
         self.state = self._resumed(times) or watch_state.begun(self.spec, self.store.live(), self.summary(), self.decision, times)
@@ -62,7 +65,7 @@ class Watcher:
         self.end = time.monotonic() + self.state["left"]
         self.host = host_check.HostLook(self.record, self.service)
 
-    def _resumed(self, times: watch_state.Times) -> dict[str, t.Any] | None:
+    def _resumed(self, times: watch_state.Times) -> WatchState | None:
         """The state of this watch when it has begun already. What was counted goes on, what was in a row does not."""
         saved = self.folder.saved()
         if not saved:
@@ -71,7 +74,7 @@ class Watcher:
         self.times = stats.Histogram(saved["times"])
         return watch_state.resumed(saved, self.spec, times)
 
-    def _service_facts(self) -> dict[str, t.Any]:
+    def _service_facts(self) -> Process:
         return self.service.status() if self.service else {"restarts": 0, "pid": None}
 
     def run(self) -> None:
@@ -208,13 +211,14 @@ class Watcher:
         self.record.log(LEVELS.get(outcome, "ERROR"), watch_rounds.told(number, found, restarts, left, in_a_row))
         return action
 
-    def summary(self) -> dict[str, t.Any]:
+    def summary(self) -> WatchSummary:
         """Counts by outcome, availability with its status, and percentiles of the whole watch."""
         found = self.decision.summary()
         status = thresholds.grade("uptime_pct", found["availability_pct"], thresholds.merge(self.spec.get("thresholds")))
-        return {**found, "uptime_status": status, **{f"p{percent}_ms": self.times.percentile(percent) for percent in (50, 95, 99)}}
+        p50, p95, p99 = (self.times.percentile(percent) for percent in (50, 95, 99))
+        return {**found, "uptime_status": status, "p50_ms": p50, "p95_ms": p95, "p99_ms": p99}
 
-    def measure(self, live: str | None) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+    def measure(self, live: str | None) -> tuple[Round, Process]:
         """What one round says (``_watch.rounds.of``), and the facts of the service.
 
         What goes wrong on this side is an ``error`` of the round, and not the end of the watch.
@@ -291,7 +295,8 @@ def main() -> None:
     """``python -m …watcher FOLDER``"""
     path = sys.argv[1]
     folder = WatchFolder(Layout(os.path.dirname(os.path.dirname(os.path.dirname(path)))), os.path.basename(path))
-    if (folder.saved() or {}).get("status") == "finished":  # its host was started anew in the moment of its end
+    saved = folder.saved()
+    if saved and saved["status"] == "finished":  # its host was started anew in the moment of its end
         folder.forget_unit()
     else:
         Watcher(folder).run()

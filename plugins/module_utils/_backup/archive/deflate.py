@@ -75,9 +75,10 @@ class Deflater:
         return bool(sample) and len((isal_zlib if self._isal else zlib).compress(sample, 1)) < _WORTH * len(sample)
 
     def _packer(self, dictionary: bytes) -> t.Any:
+        if self._isal and dictionary:
+            return isal_zlib.compressobj(level=_ISAL_LEVEL, method=zlib.DEFLATED, wbits=-15, zdict=dictionary)
         if self._isal:
-            more: dict[str, t.Any] = {"zdict": dictionary} if dictionary else {}
-            return isal_zlib.compressobj(level=_ISAL_LEVEL, method=zlib.DEFLATED, wbits=-15, **more)
+            return isal_zlib.compressobj(level=_ISAL_LEVEL, method=zlib.DEFLATED, wbits=-15)
         if dictionary:
             return zlib.compressobj(self.level, zlib.DEFLATED, -15, 8, zlib.Z_DEFAULT_STRATEGY, dictionary)
         return zlib.compressobj(self.level, zlib.DEFLATED, -15)

@@ -13,17 +13,26 @@ import typing as t
 
 from ..._core import commands, file_metadata, foreign, fs, sparse, sqlite, threads, walk, wording
 from ..._core.errors import IntegrityError, StateError
+from ..._core.kinds import Entry
 from ..._target.progress import Meter
 from . import paths
 from .reader import Archive, Buffer, Window
 
-Entry = dict[str, t.Any]
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Lost(t.TypedDict):
+    """An attribute that the file system cannot hold: how many files lack it, the first of them, and why."""
+
+    name: str
+    files: int
+    first: str
+    reason: str
 
 
 def extract(
     archive: Archive, entries: list[Entry], folder: str, meter: Meter | None = None, unread: t.Container[str] = ()
-) -> dict[str, dict[str, t.Any]]:
+) -> dict[str, Lost]:
     """Write *entries* of an archive that was verified a moment ago, and make them durable.
 
     Each is checked again while it is read, by its size and its CRC.
@@ -52,7 +61,7 @@ class _Stage:
     def __init__(self, archive: Archive, folder: str, meter: Meter, unread: t.Container[str]) -> None:
         self._archive, self._folder, self._meter, self._unread = archive, folder, meter, unread
         self._lock = threading.Lock()
-        self.lost: dict[str, dict[str, t.Any]] = {}
+        self.lost: dict[str, Lost] = {}
 
     def fill(self, entries: list[Entry]) -> None:
         """Write entries, folders before what is in them; each file is checked again while it is read."""

@@ -15,6 +15,7 @@ import stat
 import typing as t
 
 from ..._core import accounts, file_metadata
+from ..._core.kinds import Entry
 from ..._target.layout import COMPONENTS
 from . import paths, plan
 from .paths import MANIFEST
@@ -48,16 +49,61 @@ _MOST_ID = 2**32 - 2
 Wrong = t.Optional[tuple[str, str]]
 
 
-def encode(manifest: dict[str, t.Any]) -> bytes:
+class _Head(t.TypedDict):
+    name: str
+    env: str
+    created: str
+    full: str
+    level: int
+    release: str | None
+    purpose: str
+    why: str
+
+
+class Head(_Head, total=False):
+    """The general facts of a new manifest."""
+
+    shrunk: dict[str, str]
+    no_state: bool
+
+
+class _Manifest(t.TypedDict):
+    schema: int
+    env: str
+    components: list[str]
+    entries: list[Entry]
+
+
+class Manifest(_Manifest, total=False):
+    """A manifest that breaks no rule; one of an older version may lack fields of the second part."""
+
+    name: str
+    created: str
+    full: str
+    level: int
+    release: str | None
+    purpose: str
+    why: str
+    shrunk: dict[str, str]
+    no_state: bool
+    empty: list[str]
+    skipped: list[dict[str, str]]
+    posix_names: bool
+    incomplete: bool
+    problems: int
+    reused: int
+
+
+def encode(manifest: Manifest) -> bytes:
     """One line of general facts, then one line an entry: a person can read it with ``unzip -p``."""
     head = json.dumps({key: value for key, value in manifest.items() if key != "entries"})
     lines = ",\n".join(json.dumps(entry, separators=(",", ":")) for entry in manifest["entries"])
     return (head[:-1] + ', "entries": [\n' + lines + "\n]}\n").encode("ascii")
 
 
-def entry(source: plan.Source, status: os.stat_result) -> dict[str, t.Any]:
+def entry(source: plan.Source, status: os.stat_result) -> Entry:
     """What the manifest says of a file, folder or link before its content is known."""
-    made = {
+    made: Entry = {
         "path": source.name,
         "type": source.type,
         "size": 0,
@@ -68,8 +114,13 @@ def entry(source: plan.Source, status: os.stat_result) -> dict[str, t.Any]:
         "group": _group(status.st_gid),
         "mtime_ns": status.st_mtime_ns,
     }
-    more = {"sqlite": source.sqlite, "xattrs": source.xattrs, "hardlink": source.hardlink}
-    return {**made, **{key: value for key, value in more.items() if value}}
+    if source.sqlite:
+        made["sqlite"] = source.sqlite
+    if source.xattrs:
+        made["xattrs"] = source.xattrs
+    if source.hardlink:
+        made["hardlink"] = source.hardlink
+    return made
 
 
 @functools.cache
@@ -141,7 +192,7 @@ def _wrong_with_entry(entry: t.Any) -> str | None:
     return paths.wrong_with(entry["path"])
 
 
-def _links(entry: dict[str, t.Any]) -> bool:
+def _links(entry: t.Mapping[str, object]) -> bool:
     return _number({"hardlink": 1, **entry}, "hardlink", 1, 2**53) and entry.get("journal_mode", "wal") == "wal"
 
 
@@ -158,12 +209,12 @@ def _xattrs(found: t.Any) -> bool:
     return True
 
 
-def _number(entry: dict[str, t.Any], key: str, least: int, most: int) -> bool:
+def _number(entry: t.Mapping[str, object], key: str, least: int, most: int) -> bool:
     value = entry.get(key)
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
-def _wrong_with_tree(components: list[str], entries: list[dict[str, t.Any]], posix_names: bool) -> Wrong:
+def _wrong_with_tree(components: list[str], entries: list[Entry], posix_names: bool) -> Wrong:
     """Every entry lies in a folder that came before it: so nothing lies below a link, and nothing comes twice."""
     kinds: dict[str, str] = {}
     folded: set[str] = set()

@@ -7,7 +7,9 @@ from __future__ import annotations
 import typing as t
 
 from ..._core.errors import IntegrityError
+from ..._core.kinds import Entry
 from .file_reader import Content
+from .manifest import Manifest
 from .plan import Source
 from .reader import Archive
 
@@ -15,7 +17,7 @@ from .reader import Archive
 class Previous:
     """An earlier archive to copy from; without one, nothing is ever found."""
 
-    def __init__(self, archive: Archive | None = None, manifests: t.Mapping[str, dict[str, t.Any]] | None = None) -> None:
+    def __init__(self, archive: Archive | None = None, manifests: t.Mapping[str, Manifest] | None = None) -> None:
         self._archive: t.Any = archive  # entries, and so all that is asked of it, are there only with one
         self._entries = {entry["path"]: entry for entry in archive.entries} if archive else {}
         #: Path of each archive that was opened to find this one -> its manifest.
@@ -28,7 +30,7 @@ class Previous:
         """When everything in it was last read from the files, ISO 8601."""
         return self._archive.manifest.get("full") if self._archive else None
 
-    def find(self, source: Source) -> dict[str, t.Any] | None:
+    def find(self, source: Source) -> Entry | None:
         """The entry of a file that is still the same by size, times and inode."""
         entry = self._entries.get(source.name)
         status = source.status
@@ -40,11 +42,11 @@ class Previous:
             return None  # of a database only one that was at rest, whose member has the file's own bytes
         return entry
 
-    def place(self, entry: dict[str, t.Any]) -> tuple[int, int, int]:
+    def place(self, entry: Entry) -> tuple[int, int, int]:
         """Where a member's bytes are: a descriptor, the first of them, and how many."""
         return self._archive.place(entry)
 
-    def content(self, source: Source, entry: dict[str, t.Any]) -> Content:
+    def content(self, source: Source, entry: Entry) -> Content:
         """A member as content of the archive that is made now."""
         method, crc = self._archive.method_and_crc(entry)
         return Content(

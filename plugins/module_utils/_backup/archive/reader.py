@@ -18,9 +18,11 @@ import zlib
 
 from ..._core import accounts, fs, threads
 from ..._core.errors import InputError, IntegrityError
+from ..._core.kinds import Entry
 from ..._target.progress import Meter, Share
 from . import deflate
 from .database_copies import Databases
+from .manifest import Manifest
 from .structure import Structure
 from .zip_writer import STORED
 
@@ -91,12 +93,12 @@ class Archive:
         self._stream.close()
 
     @property
-    def manifest(self) -> dict[str, t.Any]:
+    def manifest(self) -> Manifest:
         """The manifest, checked."""
         return self._structure.manifest
 
     @property
-    def entries(self) -> list[dict[str, t.Any]]:
+    def entries(self) -> list[Entry]:
         """What the manifest says of each file, folder and link; folders before what is in them."""
         return self.manifest["entries"]
 
@@ -129,7 +131,7 @@ class Archive:
         meter = meter or Meter()
         meter.phase("verify", sum(entry["size"] for entry in entries), sum(entry["type"] != "dir" for entry in entries))
 
-        def check(batch: list[dict[str, t.Any]]) -> None:
+        def check(batch: list[Entry]) -> None:
             window = self.window()
             for entry in batch:
                 share = Share(meter, entry["size"])
@@ -150,11 +152,11 @@ class Archive:
             threads.in_threads(check, list(threads.batches(entries)))
         return damaged
 
-    def place(self, entry: dict[str, t.Any]) -> tuple[int, int, int]:
+    def place(self, entry: Entry) -> tuple[int, int, int]:
         """Where the bytes of a file are: a descriptor, the first of them, and how many."""
         return self._stream.fileno(), self._structure.starts[entry["path"]], self._structure.members[entry["path"]].compress_size
 
-    def method_and_crc(self, entry: dict[str, t.Any]) -> tuple[int, int]:
+    def method_and_crc(self, entry: Entry) -> tuple[int, int]:
         """How a file is stored, and the CRC-32 of its content."""
         info = self._structure.members[entry["path"]]
         return info.compress_type, info.CRC
@@ -163,7 +165,7 @@ class Archive:
         """For a thread that reads one member after another: it reads ahead."""
         return Window(self._stream.fileno(), _AHEAD)
 
-    def stored(self, entry: dict[str, t.Any], window: Window | None = None) -> t.Iterator[Buffer]:
+    def stored(self, entry: Entry, window: Window | None = None) -> t.Iterator[Buffer]:
         """The bytes that the archive holds of a file, as they are, in pieces.
 
         The last piece has been given when all of them prove right by ``packed_sha256``, or an error comes.
@@ -176,7 +178,7 @@ class Archive:
         if digest.hexdigest() != entry["packed_sha256"]:
             self._structure.refuse(entry["path"], "stored bytes that are not what was written (their checksum differs)")
 
-    def read(self, entry: dict[str, t.Any], window: Window | None = None, again: bool = False) -> t.Iterator[Buffer]:
+    def read(self, entry: Entry, window: Window | None = None, again: bool = False) -> t.Iterator[Buffer]:
         """A file's content in pieces. The last piece has been given when all of it proves right, or an error comes.
 
         :param again: it was verified a moment ago: this time its size and its CRC are enough.
@@ -196,7 +198,7 @@ class Archive:
         if size != info.file_size or crc != info.CRC or wrong:
             self._structure.refuse(entry["path"], "content that is not what was backed up (its checksum differs)")
 
-    def _check(self, entry: dict[str, t.Any], copied: bool, window: Window, share: Share, checks: Databases) -> None:
+    def _check(self, entry: Entry, copied: bool, window: Window, share: Share, checks: Databases) -> None:
         kind = entry["type"]
         if kind == "dir":
             return
@@ -209,7 +211,7 @@ class Archive:
             for chunk in self.stored(entry, window) if copied else self.read(entry, window):
                 share.add(len(chunk))
 
-    def _check_database(self, entry: dict[str, t.Any], share: Share, checks: Databases) -> None:
+    def _check_database(self, entry: Entry, share: Share, checks: Databases) -> None:
         """A database is looked at by SQLite itself, in a copy that is gone afterwards."""
 
         def content() -> t.Iterator[Buffer]:

@@ -17,6 +17,7 @@ import zlib
 from ..._core import wording
 from ..._core.errors import IntegrityError
 from . import manifest, paths, zip_writer
+from .manifest import Manifest
 from .paths import MANIFEST
 from .zip_writer import DEFLATED, LOCAL, STORED, UTF8
 
@@ -49,9 +50,10 @@ class Structure:
     :raises IntegrityError: when anything about them is wrong.
     """
 
+    manifest: Manifest
+
     def __init__(self, path: str, stream: t.BinaryIO) -> None:
         self.path = path
-        self.manifest: dict[str, t.Any] = {}
         #: By the path of an entry: the record of its member, and where the member's bytes begin.
         self.members: dict[str, zipfile.ZipInfo] = {}
         self.starts: dict[str, int] = {}
@@ -98,10 +100,11 @@ class Structure:
         raw = os.pread(self._stream.fileno(), infos[0].file_size, self.starts[MANIFEST])
         if len(raw) != infos[0].file_size or zlib.crc32(raw) != infos[0].CRC:
             self.refuse(MANIFEST, "damage (its CRC differs)")
-        self.manifest = json.loads(raw.decode("ascii"))
-        wrong = manifest.wrong_with(self.manifest)
+        found = json.loads(raw.decode("ascii"))
+        wrong = manifest.wrong_with(found)
         if wrong:
             self.refuse(*wrong)
+        self.manifest = found
         self._agree()
 
     def _layout(self, directory: int) -> None:

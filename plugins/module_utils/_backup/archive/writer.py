@@ -20,12 +20,13 @@ import typing as t
 
 from ..._core import fs, sparse, threads, wording
 from ..._core.errors import StateError
+from ..._core.kinds import Entry
 from ..._target.progress import Meter, Share
 from . import database_copies, deflate, file_reader, paths
 from . import manifest as archive_manifest
 from .file_reader import Content, Unreadable
 from .groups import Group, gather
-from .manifest import SCHEMA
+from .manifest import SCHEMA, Head, Manifest
 from .paths import MANIFEST
 from .plan import Plan, Source, is_draft, note
 from .previous import Previous
@@ -58,7 +59,7 @@ class Writer:
         self._streams = Streams(self._zip, self._ahead, deflater, self._count, self._member)
         #: By the number of a file with several names: what was taken of it, and the member that holds that.
         self._linked: dict[int, tuple[Content, Member]] = {}
-        self.entries: list[dict[str, t.Any]] = []
+        self.entries: list[Entry] = []
         self.problems: list[dict[str, str]] = []
         #: What is no problem, and its owner should know.
         self.warnings: list[str] = []
@@ -67,14 +68,21 @@ class Writer:
         #: Whether the archive lacks something that it should have.
         self.incomplete = False
 
-    def write(self, plan: Plan, facts: dict[str, t.Any], allow_changed: bool) -> None:
+    def write(self, plan: Plan, facts: Head, allow_changed: bool) -> None:
         """Write the whole archive. What could not be taken as one piece is in ``problems``.
 
-        :param facts: ``name``, ``env``, ``created``, ``full`` and ``release`` of the manifest.
+        :param facts: what the manifest says of the whole.
         :param allow_changed: whether it is complete although something could not be taken as one piece.
         """
         self.problems = list(plan.problems)
-        manifest = {"schema": SCHEMA, **facts, "components": plan.components, "empty": plan.empty, "skipped": plan.skipped}
+        manifest: Manifest = {
+            "schema": SCHEMA,
+            **facts,
+            "components": plan.components,
+            "empty": plan.empty,
+            "skipped": plan.skipped,
+            "entries": self.entries,
+        }
         if paths.posix_only(source.name for source in plan.sources):
             manifest["posix_names"] = True
         for base in {source.base for source in plan.sources if source.sqlite}:
@@ -92,33 +100,30 @@ class Writer:
             self._ahead.close()
         if self.problems and not allow_changed:
             self.incomplete = manifest["incomplete"] = True
-        manifest.update(problems=len(self.problems), reused=len(self.copied), entries=self.entries)
+        manifest["problems"], manifest["reused"] = len(self.problems), len(self.copied)
         content = archive_manifest.encode(manifest)
         if len(content) > room.size:
             raise StateError("the backup's manifest", f"{room.size} bytes", f"{len(content)}, so many files grew meanwhile", "Try again")
         self._zip.replace(room, content + b" " * (room.size - len(content)))
         self._zip.close()
 
-    def _reserve(self, manifest: dict[str, t.Any], plan: Plan) -> Member:
+    def _reserve(self, manifest: Manifest, plan: Plan) -> Member:
         entries = []
         for source in plan.sources:
             made = archive_manifest.entry(source, source.status)
             if source.type == "file":
                 status = source.status
-                made.update(
-                    size=status.st_size,
-                    sha256="0" * 64,
-                    packed_sha256="0" * 64,
-                    inode=status.st_ino,
-                    ctime_ns=status.st_ctime_ns,
-                    **({"journal_mode": "wal", "as_is": True} if source.sqlite else {}),
-                    **({"data": status.st_size} if sparse.is_sparse(status) else {}),
-                )
+                made["size"], made["sha256"], made["packed_sha256"] = status.st_size, "0" * 64, "0" * 64
+                made["inode"], made["ctime_ns"] = status.st_ino, status.st_ctime_ns
+                if source.sqlite:
+                    made["journal_mode"], made["as_is"] = "wal", True
+                if sparse.is_sparse(status):
+                    made["data"] = status.st_size
             elif source.type == "symlink":
-                made.update(target=source.target, size=len(source.target), sha256="0" * 64)
+                made["target"], made["size"], made["sha256"] = source.target, len(source.target), "0" * 64
             entries.append(made)
-        counts = {"problems": 10**9, "reused": 10**9, "incomplete": True}
-        longest = len(archive_manifest.encode({**manifest, **counts, "entries": entries})) + _GROWTH + len(entries)
+        full: Manifest = {**manifest, "problems": 10**9, "reused": 10**9, "incomplete": True, "entries": entries}
+        longest = len(archive_manifest.encode(full)) + _GROWTH + len(entries)
         member = Member(MANIFEST, stat.S_IFREG | 0o600, time.time(), longest, STORED)
         self._zip.begin(member)
         for begin in range(0, longest, fs.CHUNK):
@@ -138,11 +143,13 @@ class Writer:
             with self.shared([source]):
                 return self._plain(source, ahead, tries, doubtful)
         content = source.target.encode("utf-8", "surrogateescape")
-        facts = {"target": source.target, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         member = self._member(source, source.status, len(content), STORED)
         member.crc, member.size = deflate.crc32(content), len(content)
         self._zip.add(member, [content])
-        self.entries.append({**archive_manifest.entry(source, source.status), **(facts if source.type == "symlink" else {})})
+        entry = archive_manifest.entry(source, source.status)
+        if source.type == "symlink":
+            entry["target"], entry["size"], entry["sha256"] = source.target, len(content), hashlib.sha256(content).hexdigest()
+        self.entries.append(entry)
         self._meter.add(files=int(source.type == "symlink"))
         return True
 
@@ -235,20 +242,16 @@ class Writer:
         self._zip.keep(member)
         return content
 
-    def enter(self, source: Source, content: Content, doubtful: bool = False) -> dict[str, t.Any]:
+    def enter(self, source: Source, content: Content, doubtful: bool = False) -> Entry:
         """Enter a member into the manifest."""
-        entry = {
-            **archive_manifest.entry(source, content.status),
-            "size": content.size,
-            "sha256": content.sha256,
-            "packed_sha256": content.packed_sha256,
-        }
+        entry = archive_manifest.entry(source, content.status)
+        entry["size"], entry["sha256"], entry["packed_sha256"] = content.size, content.sha256, content.packed_sha256
         if content.data is not None and sparse.is_sparse(content.status):
             entry["data"] = content.data
         if doubtful:
             entry["changed"] = True
         elif content.rested:
-            entry.update(inode=content.status.st_ino, ctime_ns=content.status.st_ctime_ns)
+            entry["inode"], entry["ctime_ns"] = content.status.st_ino, content.status.st_ctime_ns
         if content.copied:
             self.copied.add(source.name)
         if source.hardlink:

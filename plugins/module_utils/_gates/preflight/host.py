@@ -141,7 +141,7 @@ def proxy(layout: Layout, name: str) -> Row:
     of_before = bool(service.proxy.current()) and not service.proxy.place.is_taken()  # the deploy itself moves that
     if service.proxy.differs() and not of_before:
         return row("proxy", False, f"another configuration in {service.proxy.folder}", expected, remedy)
-    return row("proxy", True, f"port {service.spec['proxy']['port']}, to the instance on port {service.proxy.live()}", expected, "")
+    return row("proxy", True, f"port {service.proxy.settings['port']}, to the instance on port {service.proxy.live()}", expected, "")
 
 
 def lock(layout: Layout, look: bool) -> Row:
@@ -261,7 +261,7 @@ def backup(layout: Layout, folder: str, env: str, components: list[str], max_age
     return row("backup", well, f"{newest.archive}, {old}, {facts['status']}{reason}", expected, remedy)
 
 
-def check(layout: Layout, params: dict[str, t.Any]) -> list[Row]:
+def check(layout: Layout, params: t.Mapping[str, t.Any]) -> list[Row]:
     """Every check of the host."""
     least = {str(name): str(value) for name, value in params["min_versions"].items()}
     programs = {**dict.fromkeys(least, "--version"), **params["programs"]}

@@ -167,7 +167,7 @@ def oncall(settings: tuple[t.Any, t.Any, t.Any], moment: datetime.datetime) -> R
     )
 
 
-def artifact(facts: dict[str, t.Any]) -> Row:
+def artifact(facts: t.Mapping[str, t.Any]) -> Row:
     """Whether the artifact is right, by what ``release_artifact`` said of it: it has checked checksum and manifest."""
     if facts.get("skipped") or not facts:
         return skipped("artifact", "mobius_release_source is empty")

@@ -14,7 +14,15 @@ STATUSES = ("passed", "failed", "waived", "skipped")
 #: A deploy cannot do without these, so they cannot be waived.
 ESSENTIAL = ("artifact", "write", "port", "env_file", "lock")
 
-Row = dict[str, t.Any]
+
+class Row(t.TypedDict):
+    """A check of the host or of the request."""
+
+    name: str
+    status: str
+    found: str
+    expected: str
+    remedy: str
 
 
 def row(name: str, good: bool, found: str, expected: str, remedy: str) -> Row:
@@ -60,10 +68,27 @@ def waive(rows: list[Row], names: list[str], why: str) -> list[Row]:
     return [{**one, "status": "waived"} if one["status"] == "failed" and one["name"] in names else one for one in rows]
 
 
-def report(rows: list[Row], why: str) -> dict[str, t.Any]:
+class Waived(t.TypedDict):
+    """Who waived which checks, when and why."""
+
+    who: str
+    why: str
+    when: str
+    checks: list[str]
+
+
+class Report(t.TypedDict):
+    """What a preflight found."""
+
+    checks: list[Row]
+    passed: bool
+    waived_by: Waived | None
+
+
+def report(rows: list[Row], why: str) -> Report:
     """What the module returns: ``checks``, ``passed``, and ``waived_by`` with who, why, when and the names."""
     waived = [one["name"] for one in rows if one["status"] == "waived"]
-    by = {"who": history.who(), "why": why, "when": clock.iso(), "checks": waived} if waived else None
+    by: Waived | None = {"who": history.who(), "why": why, "when": clock.iso(), "checks": waived} if waived else None
     return {"checks": rows, "passed": not failures(rows), "waived_by": by}
 
 
@@ -72,7 +97,7 @@ def failures(rows: list[Row]) -> list[Row]:
     return [one for one in rows if one["status"] == "failed"]
 
 
-def refusal(rows: list[Row], facts: dict[str, t.Any]) -> StateError:
+def refusal(rows: list[Row], facts: t.Mapping[str, object]) -> StateError:
     """All failures in one message, with their remedies.
 
     :param facts: what a module's result has beside it.

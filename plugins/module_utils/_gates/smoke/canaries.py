@@ -16,7 +16,8 @@ from ..._core import clock, fs
 from ..._target import history, records
 from ..._target.layout import Layout
 from . import run, suite
-from .suite import Settings, State, Step
+from .smoke_types import Canary, Step, Test
+from .suite import Settings, State
 
 #: Components whose older state may not have it.
 STORED = ("database", "uploads", "generated")
@@ -39,13 +40,13 @@ def _path(layout: Layout) -> str:
     return layout.path("state", "canary.json")
 
 
-def read(layout: Layout) -> dict[str, t.Any] | None:
+def read(layout: Layout) -> Canary | None:
     """What is known of the one that was left: ``created``, ``release``, ``values``, ``uploaded``; ``None`` when there is none."""
-    record: dict[str, t.Any] | None = records.read(_path(layout), records.CANARY)
+    record: Canary | None = records.read(_path(layout), records.CANARY)
     return record
 
 
-def leave(layout: Layout, steps: Plan, settings: Settings) -> list[dict[str, t.Any]]:
+def leave(layout: Layout, steps: Plan, settings: Settings) -> list[Test]:
     """Store the data, and note what it is known by when all of that went well; the tests."""
     state = State.at_first(settings)
     tests, _made = run.perform(steps.leave, settings, state)
@@ -57,7 +58,7 @@ def leave(layout: Layout, steps: Plan, settings: Settings) -> list[dict[str, t.A
     return tests
 
 
-def look(record: dict[str, t.Any], steps: Plan, settings: Settings) -> list[dict[str, t.Any]]:
+def look(record: Canary, steps: Plan, settings: Settings) -> list[Test]:
     """Look for the data that was left; the tests."""
     state = State(values={**record["values"], "release": settings.release}, uploaded=dict(record["uploaded"]))
     return run.perform(steps.look, settings, state)[0]

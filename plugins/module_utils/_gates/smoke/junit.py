@@ -15,6 +15,7 @@ import typing as t
 
 from ..._core import fs
 from ..._core.errors import InputError, StateError
+from .smoke_types import Attempt, SmokeReport, Test
 
 try:
     import junitparser
@@ -42,7 +43,7 @@ def require(path: str) -> str:
     return beside
 
 
-def keep(path: str, report: dict[str, t.Any]) -> None:
+def keep(path: str, report: SmokeReport) -> None:
     """Write the report for other programs. A run whose report is missing did not pass."""
     try:
         write(path, report)
@@ -51,7 +52,7 @@ def keep(path: str, report: dict[str, t.Any]) -> None:
         report["summary"] += f", but {path} could not be written: {fault.strerror}"
 
 
-def write(path: str, report: dict[str, t.Any]) -> None:
+def write(path: str, report: SmokeReport) -> None:
     """Write both, each in one step, into a folder that is there."""
     fs.write_text(path, junit(report))
     fs.write_json(require(path), report)
@@ -61,13 +62,13 @@ def _fit(text: t.Any) -> str:
     return _UNFIT.sub("?", str(text))
 
 
-def junit(report: dict[str, t.Any]) -> str:
+def junit(report: SmokeReport) -> str:
     """The text of the JUnit document."""
     name = "mobius.smoke" + (f".{report['env']}" if report["env"] else "")
     suite = junitparser.TestSuite(name)
     suite.hostname, suite.timestamp = socket.gethostname(), report["started"].rstrip("Z")
-    for key in ("env", "base_url", "release"):
-        suite.add_property(key, _fit(report[key] or "unknown"))
+    for key, value in (("env", report["env"]), ("base_url", report["base_url"]), ("release", report["release"])):
+        suite.add_property(key, _fit(value or "unknown"))
     for test in report["tests"]:
         suite.append(_case(name, test))
     document = junitparser.JUnitXml(name)
@@ -76,7 +77,7 @@ def junit(report: dict[str, t.Any]) -> str:
     return '<?xml version="1.0" encoding="utf-8"?>\n' + document.tostring().decode("utf-8") + "\n"
 
 
-def _case(suite: str, test: dict[str, t.Any]) -> t.Any:
+def _case(suite: str, test: Test) -> t.Any:
     """A test and all its attempts."""
     case = junitparser.TestCase(_fit(test["name"]))
     case.classname, case.time = f"{suite}.{test['kind']}", test["seconds"]
@@ -97,7 +98,7 @@ def _case(suite: str, test: dict[str, t.Any]) -> t.Any:
     return case
 
 
-def _result(tag: str, one: dict[str, t.Any]) -> t.Any:
+def _result(tag: str, one: Attempt) -> t.Any:
     """What went wrong in an attempt, as an element of that name. The library has no common ones for reruns in all its versions."""
     element = type(tag, (junitparser.Failure,), {"_tag": tag})(_fit(one["error"]), _fit(one["kind"] or one["outcome"]))
     element.text = _fit(one["evidence"] or one["error"])

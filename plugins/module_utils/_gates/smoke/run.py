@@ -14,10 +14,11 @@ from ..._core.errors import OpsError
 from ..._observe import probe
 from . import steps as smoke_steps
 from . import suite
-from .suite import Settings, State, Step
+from .smoke_types import Step, Test
+from .suite import Settings, State
 
 
-def perform(steps: list[Step], settings: Settings, state: State | None = None) -> tuple[list[dict[str, t.Any]], list[str]]:
+def perform(steps: list[Step], settings: Settings, state: State | None = None) -> tuple[list[Test], list[str]]:
     """Run planned steps; their tests, and the addresses of what they made.
 
     :param state: what is known before the first step; the release by default.
@@ -29,10 +30,10 @@ def perform(steps: list[Step], settings: Settings, state: State | None = None) -
         return [_test(step, state, settings, http) for step in steps], state.made
 
 
-def _test(step: Step, state: State, settings: Settings, http: t.Any) -> dict[str, t.Any]:
+def _test(step: Step, state: State, settings: Settings, http: t.Any) -> Test:
     """A step to its end: its ``status``, why, and all its attempts."""
     began = time.monotonic()
-    test = {
+    test: Test = {
         "name": step["name"],
         "kind": step["kind"],
         "status": "skipped",
@@ -48,7 +49,7 @@ def _test(step: Step, state: State, settings: Settings, http: t.Any) -> dict[str
     return {**test, "seconds": round(time.monotonic() - began, 3)}
 
 
-def _attempt(test: dict[str, t.Any], step: Step, state: State, settings: Settings, http: t.Any) -> None:
+def _attempt(test: Test, step: Step, state: State, settings: Settings, http: t.Any) -> None:
     """Try a step until it passes, is to be skipped, or was tried often enough."""
     while True:
         try:
@@ -64,10 +65,11 @@ def _attempt(test: dict[str, t.Any], step: Step, state: State, settings: Setting
         time.sleep(step["pause"])
     status = "passed" if one["outcome"] == "ok" else "skipped" if skip else "failed"
     reason, found = wording.one_line(skip or one["error"]), wording.one_line(found)
-    test.update(status=status, reason=reason, found=found, flaky=status == "passed" and len(test["attempts"]) > 1)
+    test["status"], test["reason"], test["found"] = status, reason, found
+    test["flaky"] = status == "passed" and len(test["attempts"]) > 1
 
 
-def counts(tests: list[dict[str, t.Any]]) -> dict[str, int]:
+def counts(tests: list[Test]) -> dict[str, int]:
     """How many tests ended how; a flaky one has passed."""
     return {
         **{status: sum(test["status"] == status for test in tests) for status in ("passed", "failed", "skipped")},
@@ -75,7 +77,7 @@ def counts(tests: list[dict[str, t.Any]]) -> dict[str, int]:
     }
 
 
-def sentence(tests: list[dict[str, t.Any]]) -> str:
+def sentence(tests: list[Test]) -> str:
     """What came of a run, in one sentence without its full stop."""
     found = counts(tests)
     parts = [f"{found['passed']} of {len(tests)} tests passed"]

@@ -17,30 +17,31 @@ from ..._core.errors import OpsError
 from ..._observe import probe
 from ..._observe.exchange import Digest, Exchange, Limited, png
 from ..._observe.http import library as http_library
+from ..._target.record_types import Check
 from ..preflight import host as preflight_host
 from . import made_files, suite
-from .suite import Settings, State, Step
+from .smoke_types import Attempt, Step, Video
+from .suite import Settings, State
 
-Sample = dict[str, t.Any]
 FFPROBE = "ffprobe"
 #: Seconds that ffprobe has to decode a video.
 PATIENCE = 120.0
 
 
-def sample(name: str, outcome: str, kind: str = "", error: str = "", found: str = "") -> Sample:
+def sample(name: str, outcome: str, kind: str = "", error: str = "", found: str = "") -> Attempt:
     """An attempt of a step that is no HTTP request, in the form of a probe's sample."""
     return {"check": name, "outcome": outcome, "kind": kind, "status": None, "ms": None, "error": error, "evidence": "", "found": found}
 
 
-def failed(one: Sample, kind: str, error: str, evidence: str = "") -> Sample:
+def failed(one: Attempt, kind: str, error: str, evidence: str = "") -> Attempt:
     """The sample as one whose answer was not what it should be."""
     return {**one, "outcome": "failed", "kind": kind, "error": error, "evidence": evidence}
 
 
-def _request(step: Step, state: State, settings: Settings) -> tuple[dict[str, t.Any], t.Any, bytes]:
+def _request(step: Step, state: State, settings: Settings) -> tuple[Check, t.Any, bytes]:
     """The check with all names filled, the body to send when it is a form, and the file in it."""
     values, check = state.values, step["check"]
-    url = suite.absolute(str(suite.fill(str(step[step["kind"]]), values)), settings.base_url)
+    url = suite.absolute(str(suite.fill(str(step["video"] if step["kind"] == "video" else step["url"]), values)), settings.base_url)
     own = settings.base_url and url.startswith(settings.base_url.rstrip("/") + "/")
     headers = {**check["headers"], **(settings.secret_headers if own else {}), **suite.fill(step["secret_headers"], values)}
     body = suite.fill(step["body"], values)
@@ -70,15 +71,15 @@ def _request(step: Step, state: State, settings: Settings) -> tuple[dict[str, t.
     )
 
 
-def send(step: Step, state: State, settings: Settings, http: t.Any) -> Sample:
+def send(step: Step, state: State, settings: Settings, http: t.Any) -> Attempt:
     """An HTTP request, repeated as long as it has to be; what it captures is in the state then."""
     check, content, file = _request(step, state, settings)
-    until, give_up = (suite.fill(step[key], state.values, quoted=True) for key in ("repeat_until", "give_up_when"))
+    until, give_up = (suite.fill(text, state.values, quoted=True) for text in (step["repeat_until"], step["give_up_when"]))
     deadline, count = time.monotonic() + step["limit"], 0
     while True:
         count += 1
         exchange = Exchange(http, content, Digest() if step["same_as"] else None)
-        one = probe.probe(check, exchange)
+        one: Attempt = {**probe.probe(check, exchange)}
         document = exchange.document()
         if one["outcome"] != "ok" or not until or expressions.search(until, document):
             break
@@ -99,7 +100,7 @@ def send(step: Step, state: State, settings: Settings, http: t.Any) -> Sample:
     return one
 
 
-def _skip(step: Step, one: Sample, document: t.Any, check: dict[str, t.Any]) -> Sample | None:
+def _skip(step: Step, one: Attempt, document: t.Any, check: Check) -> Attempt | None:
     """The sample with why the test cannot be made; ``None`` when it can."""
     key = step["key_header"]
     if key and one["status"] in (401, 403) and key.lower() not in {name.lower() for name in check["headers"]}:
@@ -109,7 +110,7 @@ def _skip(step: Step, one: Sample, document: t.Any, check: dict[str, t.Any]) -> 
     return None
 
 
-def _keep(step: Step, state: State, one: Sample, document: t.Any, check: dict[str, t.Any]) -> Sample:
+def _keep(step: Step, state: State, one: Attempt, document: t.Any, check: Check) -> Attempt:
     """Put into the state what is captured. What a failed request made all the same is noted too."""
     found = {name: expressions.search(expression, document) for name, expression in step["capture"].items()}
     known = {name: value for name, value in found.items() if value is not None}
@@ -126,20 +127,20 @@ def _keep(step: Step, state: State, one: Sample, document: t.Any, check: dict[st
     return one
 
 
-def _compare(one: Sample, got: Digest, sha256: str) -> Sample:
+def _compare(one: Attempt, got: Digest, sha256: str) -> Attempt:
     if got.sha.hexdigest() == sha256:
         return {**one, "found": f"{one['found']}, equal bytes"}
     return failed(one, "body", f"{got.size} bytes that are not those that were uploaded")
 
 
-def watch(step: Step, state: State, settings: Settings, http: t.Any) -> Sample:
+def watch(step: Step, state: State, settings: Settings, http: t.Any) -> Attempt:
     """Fetch a video, decode all of it, and hold it against what was asked for."""
     check = _request(step, state, settings)[0]
     with tempfile.TemporaryDirectory(prefix="mobius-smoke-") as folder:
         path = os.path.join(folder, "video")
         with open(path, "wb") as stream:
             sink = Limited(stream, step["max_bytes"])
-            one = probe.probe(check, Exchange(http, whole=sink))
+            one: Attempt = {**probe.probe(check, Exchange(http, whole=sink))}
         if sink.size > sink.limit:
             return {**failed(one, "size", f"more than {sink.limit} bytes"), "found": ""}
         if one["outcome"] != "ok":
@@ -152,7 +153,7 @@ def watch(step: Step, state: State, settings: Settings, http: t.Any) -> Sample:
     return {**(failed(one, "video", error) if error else one), "found": found}
 
 
-def _decode(path: str) -> tuple[dict[str, t.Any], str]:
+def _decode(path: str) -> tuple[Video, str]:
     """``codecs``, ``seconds`` and ``frames`` of a video, every frame decoded; and what is wrong with it."""
     argv = [
         FFPROBE,
@@ -181,7 +182,7 @@ def _decode(path: str) -> tuple[dict[str, t.Any], str]:
     return {"codecs": [str(stream.get("codec_name")) for stream in streams], "seconds": seconds}, "" if frames else "it has no picture"
 
 
-def _unlike(step: Step, facts: dict[str, t.Any]) -> str:
+def _unlike(step: Step, facts: Video) -> str:
     """What a playable video has not of what was asked for."""
     missing = [codec for codec in step["codecs"] if codec not in facts["codecs"]]
     if missing:
@@ -192,7 +193,7 @@ def _unlike(step: Step, facts: dict[str, t.Any]) -> str:
     return ""
 
 
-def look(step: Step, state: State, settings: Settings, _http: t.Any) -> Sample:
+def look(step: Step, state: State, settings: Settings, _http: t.Any) -> Attempt:
     """A file on the host, by the name that an answer gave it."""
     try:
         size = made_files.size(str(suite.fill(step["file"], state.values)), settings.root, settings.folders)
@@ -203,7 +204,7 @@ def look(step: Step, state: State, settings: Settings, _http: t.Any) -> Sample:
     return sample(step["name"], "ok", found=wording.human_size(size))
 
 
-def version(step: Step, *_others: t.Any) -> Sample:
+def version(step: Step, *_others: t.Any) -> Attempt:
     """A program's version."""
     row = preflight_host.program(step["program"], step["version_argument"], step["min_version"])
     good = row["status"] == "passed"
@@ -216,7 +217,7 @@ def version(step: Step, *_others: t.Any) -> Sample:
     )
 
 
-def space(step: Step, *_others: t.Any) -> Sample:
+def space(step: Step, *_others: t.Any) -> Attempt:
     """Free space of a file system, as ``df`` counts it."""
     try:
         usage = shutil.disk_usage(step["disk"])
@@ -234,4 +235,4 @@ def space(step: Step, *_others: t.Any) -> Sample:
     return sample(step["name"], "ok", found=found)
 
 
-KINDS: dict[str, t.Callable[..., Sample]] = {"url": send, "video": watch, "file": look, "program": version, "disk": space}
+KINDS: dict[str, t.Callable[..., Attempt]] = {"url": send, "video": watch, "file": look, "program": version, "disk": space}

@@ -17,8 +17,8 @@ from ..._core import dotenv, expressions
 from ..._core.errors import InputError
 from ..._observe import probe
 from ..preflight import host as preflight_host
+from .smoke_types import Step, Upload
 
-Step = dict[str, t.Any]
 EVERY_STEP = {"name", "attempts", "pause", "cleanup"}
 REQUEST = {"headers", "secret_headers", "status", "timeout", "key_header"}
 #: Kind -> the fields that a step of it may have besides those of every step.
@@ -46,7 +46,7 @@ FIELDS: dict[str, set[str]] = {
     "program": {"program", "min_version", "version_argument"},
     "disk": {"disk", "min_free_mb", "max_used_pct"},
 }
-DEFAULTS: dict[str, t.Any] = {
+DEFAULTS: t.Mapping[str, object] = {
     "attempts": 1,
     "pause": 1.0,
     "cleanup": False,
@@ -75,7 +75,7 @@ DEFAULTS: dict[str, t.Any] = {
 #: Methods that change nothing. What is sent by another one is neither sent in check mode, nor again unless the step says so.
 SAFE = ("GET", "HEAD", "OPTIONS")
 _NAME = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
-UPLOAD: dict[str, t.Any] = {"field": "", "filename": "smoke-test.png", "type": "image/png", "text": None, "form": {}}
+UPLOAD: Upload = {"field": "", "filename": "smoke-test.png", "type": "image/png", "text": None, "form": {}}
 
 
 @dataclasses.dataclass
@@ -101,7 +101,7 @@ class Settings:
 class State:
     """What the steps that are over have left: values for ``{name}``, checksums of what was uploaded, addresses of what was made."""
 
-    values: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    values: dict[str, object] = dataclasses.field(default_factory=dict)
     uploaded: dict[str, str] = dataclasses.field(default_factory=dict)
     made: list[str] = dataclasses.field(default_factory=list)
 
@@ -111,7 +111,7 @@ class State:
         return cls(values={"release": settings.release} if settings.release else {})
 
 
-def redactor(env_file: str, headers: list[dict[str, t.Any]], steps: list[dict[str, t.Any]]) -> dotenv.Redactor:
+def redactor(env_file: str, headers: t.Sequence[t.Mapping[str, object]], steps: t.Sequence[t.Mapping[str, t.Any]]) -> dotenv.Redactor:
     """Hides the values of a ``.env`` and of all secret headers, those of the steps too."""
     made = dotenv.Redactor(env_file)
     every = [*headers, *[step.get("secret_headers") or {} for step in steps]]
@@ -120,7 +120,7 @@ def redactor(env_file: str, headers: list[dict[str, t.Any]], steps: list[dict[st
     return made
 
 
-def plan(steps: list[dict[str, t.Any]], settings: Settings, before: t.Sequence[Step] = ()) -> list[Step]:
+def plan(steps: t.Sequence[t.Mapping[str, t.Any]], settings: Settings, before: t.Sequence[Step] = ()) -> list[Step]:
     """The steps in full form, those of the clean-up last.
 
     :param before: planned steps that ran at another time; what they captured and uploaded is known.
@@ -150,7 +150,7 @@ def plan(steps: list[dict[str, t.Any]], settings: Settings, before: t.Sequence[S
     return full
 
 
-def _full(number: int, given: dict[str, t.Any], settings: Settings) -> Step:
+def _full(number: int, given: t.Mapping[str, t.Any], settings: Settings) -> Step:
     """One step with every field."""
     step = {key: value for key, value in given.items() if value is not None}
     name = str(step.get("name") or "")
@@ -166,11 +166,11 @@ def _full(number: int, given: dict[str, t.Any], settings: Settings) -> Step:
         )
     step["method"] = str(step.get("method") or ("POST" if step.get("upload") else "GET")).upper()
     safe = step["method"] in SAFE
-    full = {**DEFAULTS, **({"attempts": settings.attempts} if safe else {}), **step, "kind": kind, "safe": safe}
+    full = t.cast(Step, {**DEFAULTS, **({"attempts": settings.attempts} if safe else {}), **step, "kind": kind, "safe": safe})
     _require_limits(what, full)
     if kind in ("url", "video"):
         wanted = ("method", "headers", "status", "contains", "json", "timeout", "max_ms")
-        fields: dict[str, t.Any] = {key: step[key] for key in wanted if key in step}
+        fields = {key: step[key] for key in wanted if key in step}
         url = absolute(step[kind], settings.base_url)
         full["check"] = probe.normalize({"timeout": settings.timeout, **fields, "name": name, "url": url}, settings.headers)
     if full["upload"] is not None:
@@ -185,7 +185,7 @@ def _require_limits(what: str, step: Step) -> None:
         raise InputError(
             what,
             "1 or more attempts, a pause of 0 or more, and an interval and a limit above 0",
-            ", ".join(f"{key} {step[key]:g}" for key in ("attempts", "pause", "interval", "limit")),
+            f"attempts {step['attempts']:g}, pause {step['pause']:g}, interval {step['interval']:g}, limit {step['limit']:g}",
             "Correct them",
         )
     if step["kind"] == "disk" and step["min_free_mb"] is None and step["max_used_pct"] is None:
@@ -194,13 +194,13 @@ def _require_limits(what: str, step: Step) -> None:
         raise InputError(what, "a min_version such as 18.0", repr(step["min_version"]), "Correct it")
 
 
-def _upload(what: str, given: dict[str, t.Any]) -> dict[str, t.Any]:
-    upload = {**UPLOAD, **{key: value for key, value in given.items() if value is not None}}
+def _upload(what: str, given: t.Mapping[str, t.Any]) -> Upload:
+    upload: dict[str, object] = {**UPLOAD, **{key: value for key, value in given.items() if value is not None}}
     if set(upload) != set(UPLOAD) or not upload["field"]:
         raise InputError(
             what, "an upload with field and, where wanted, filename, type, text and form", ", ".join(sorted(given)), "Correct it"
         )
-    return upload
+    return t.cast(Upload, upload)
 
 
 def _require_known(step: Step, known: set[str]) -> None:
@@ -246,7 +246,7 @@ def absolute(url: str, base_url: str) -> str:
     return url if url.startswith(("http://", "https://")) or not base_url else base_url.rstrip("/") + "/" + url.lstrip("/")
 
 
-def fill(value: t.Any, values: dict[str, t.Any], quoted: bool = False) -> t.Any:
+def fill(value: t.Any, values: t.Mapping[str, object], quoted: bool = False) -> t.Any:
     """A text or a structure with ``{name}`` replaced by what is known.
 
     A text that is nothing but one name becomes the value itself, so that a number stays one.

@@ -13,6 +13,7 @@ import threading
 import time
 import typing as t
 
+from ..._target.record_types import Check
 from . import body as http_body
 from . import certificate
 from . import library as http_library
@@ -20,8 +21,6 @@ from .faults import Fault
 
 #: Seconds between two looks at the clock; a probe may take that much longer than its time.
 TICK = 0.05
-#: The fields of a check that a connection depends on.
-CONNECTION = ("ca", "validate_certs", "client_cert", "client_key", "proxy")
 _current = threading.local()
 
 
@@ -164,24 +163,24 @@ class Client:
             with self._lock:
                 self._guards.discard(made)
 
-    def send(self, check: dict[str, t.Any], method: str, url: str, headers: dict[str, str], body: bytes) -> t.Any:
+    def send(self, check: Check, method: str, url: str, headers: dict[str, str], body: bytes) -> t.Any:
         """Send a request; the answer's body is still to be read. To be called inside of :meth:`guard`."""
         return self._session(check).request(
             method, url, headers=headers, data=body, timeout=_current.guard.left(), stream=True, allow_redirects=False
         )
 
-    def _session(self, check: dict[str, t.Any]) -> t.Any:
+    def _session(self, check: Check) -> t.Any:
         """A session for checks that trust and show the same: a connection that was not verified serves no others."""
-        key = tuple(check[field] for field in CONNECTION)
+        key = (check["ca"], check["validate_certs"], check["client_cert"], check["client_key"], check["proxy"])
         with self._lock:
             if key not in self._sessions:
                 self._sessions[key] = self._new_session(check)
             return self._sessions[key]
 
-    def _new_session(self, check: dict[str, t.Any]) -> t.Any:
-        for field in ("ca", "client_cert", "client_key"):
-            if check[field] and not os.access(check[field], os.R_OK):
-                raise ValueError(f"{field} {check[field]}: expected a file that can be read, found none")
+    def _new_session(self, check: Check) -> t.Any:
+        for field, path in (("ca", check["ca"]), ("client_cert", check["client_cert"]), ("client_key", check["client_key"])):
+            if path and not os.access(path, os.R_OK):
+                raise ValueError(f"{field} {path}: expected a file that can be read, found none")
         requests, urllib3 = http_library.required()
         if not check["validate_certs"]:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # it was asked for

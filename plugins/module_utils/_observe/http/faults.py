@@ -131,7 +131,7 @@ def said(body: str, documents: bool = True) -> str:
     return wording.cut(body, SAID)
 
 
-def remedy(status: int, body: str, headers: dict[str, str]) -> str:
+def remedy(status: int | None, body: str, headers: dict[str, str]) -> str:
     """The setting that helps against an answer that refuses a check, a sentence without its full stop; empty for other answers.
 
     Source: mobius-app.md, "Start and environment": 403 without an allowed Origin, 401 without a key.

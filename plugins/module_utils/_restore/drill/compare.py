@@ -20,7 +20,9 @@ from ..._backup.archive import paths as archive_paths
 from ..._core import as_user, fs, sqlite, sqlite_check, threads, walk, wording
 from ..._core.accounts import Account
 from ..._core.errors import IntegrityError, StateError
+from ..._core.kinds import Entry
 from ..._target import progress
+from .drill_types import Compared, Database, Difference, Tables
 
 #: Set-uid and set-gid bits are not restored.
 _MODE_BITS = 0o1777
@@ -29,7 +31,7 @@ _TYPES = {"file": stat.S_ISREG, "dir": stat.S_ISDIR, "symlink": stat.S_ISLNK}
 SHOWN = 20
 
 
-def compare(entries: t.Sequence[dict[str, t.Any]], folder: str, meter: progress.Meter) -> dict[str, int]:
+def compare(entries: t.Sequence[Entry], folder: str, meter: progress.Meter) -> Compared:
     """Hold what is below a folder against the entries of a manifest.
 
     :returns: how many ``files, links, folders`` and ``bytes`` were compared.
@@ -37,7 +39,7 @@ def compare(entries: t.Sequence[dict[str, t.Any]], folder: str, meter: progress.
     """
     paths = {archive_paths.to_disk(entry["path"]): entry for entry in entries}
 
-    def work(item: tuple[str, dict[str, t.Any]]) -> list[dict[str, str]]:
+    def work(item: tuple[str, Entry]) -> list[Difference]:
         share = progress.Share(meter, item[1]["size"])
         found = _differences(os.path.join(folder, item[0]), item[1], share)
         share.end(files=int(item[1]["type"] != "dir"))
@@ -69,7 +71,7 @@ def _below(folder: str) -> set[str]:
     return {f"{found.relative}/{name}".lstrip("/") for found in walk.walk(folder) for name, _status in found.entries}
 
 
-def _differences(path: str, entry: dict[str, t.Any], meter: progress.Meter) -> list[str]:
+def _differences(path: str, entry: Entry, meter: progress.Meter) -> list[str]:
     try:
         status = os.lstat(path)
     except FileNotFoundError:
@@ -86,7 +88,7 @@ def _differences(path: str, entry: dict[str, t.Any], meter: progress.Meter) -> l
     return found + _owner(status, entry) + _attributes(path, entry)
 
 
-def _content(path: str, entry: dict[str, t.Any], size: int, meter: progress.Meter) -> str:
+def _content(path: str, entry: Entry, size: int, meter: progress.Meter) -> str:
     if entry["type"] == "symlink":
         target = archive_paths.to_text(os.readlink(path))
         return "" if target == entry["target"] else f"it leads to {wording.printable(target)}"
@@ -109,7 +111,7 @@ def _hash_of_the_disk(path: str, meter: progress.Meter) -> str:
     return digest.hexdigest()
 
 
-def _owner(status: os.stat_result, entry: dict[str, t.Any]) -> list[str]:
+def _owner(status: os.stat_result, entry: Entry) -> list[str]:
     """Only root can restore owners; names count where this host knows them, else numbers."""
     if os.geteuid():
         return []
@@ -125,7 +127,7 @@ def _owner(status: os.stat_result, entry: dict[str, t.Any]) -> list[str]:
     return found
 
 
-def _attributes(path: str, entry: dict[str, t.Any]) -> list[str]:
+def _attributes(path: str, entry: Entry) -> list[str]:
     found = []
     for name, value in (entry.get("xattrs") or {}).items():
         try:
@@ -137,10 +139,10 @@ def _attributes(path: str, entry: dict[str, t.Any]) -> list[str]:
     return found
 
 
-def _wrong_links(paths: dict[str, dict[str, t.Any]], folder: str) -> list[dict[str, str]]:
+def _wrong_links(paths: dict[str, Entry], folder: str) -> list[Difference]:
     """Files that were one file with several names have to be so again."""
     groups: dict[int, set[tuple[int, int]]] = {}
-    found = []
+    found: list[Difference] = []
     for path, entry in paths.items():
         if entry["type"] == "file" and entry.get("hardlink"):
             with contextlib.suppress(FileNotFoundError):
@@ -152,9 +154,7 @@ def _wrong_links(paths: dict[str, dict[str, t.Any]], folder: str) -> list[dict[s
     return found
 
 
-def databases(
-    folder: str, account: Account, deadline: float, meter: progress.Meter, files: t.Container[str] = ()
-) -> list[dict[str, t.Any]]:
+def databases(folder: str, account: Account, deadline: float, meter: progress.Meter, files: t.Container[str] = ()) -> list[Database]:
     """Open every SQLite database below a folder, known by its content: ``path, tables, rows, counts`` of each.
 
     :param files: paths that are no databases of the application, although they begin like one: they may be anybody's, and are not opened.
@@ -162,7 +162,7 @@ def databases(
     :param deadline: when to give up, as ``time.monotonic`` counts.
     :raises IntegrityError: when one is not sound. :raises StateError: when it takes too long.
     """
-    found = []
+    found: list[Database] = []
     with database_copies.Databases(account, [tempfile.gettempdir(), folder, "/tmp", "/var/tmp"]) as opened:
         for path, size in sorted(each for each in _databases_below(folder) if each[0] not in files):
             shown = wording.printable(archive_paths.to_text(path))
@@ -178,7 +178,7 @@ def _databases_below(folder: str) -> t.Iterator[tuple[str, int]]:
                 yield f"{found.relative}/{name}".lstrip("/"), status.st_size
 
 
-def _examine(opened: database_copies.Databases, folder: str, path: str, shown: str, deadline: float) -> dict[str, t.Any]:
+def _examine(opened: database_copies.Databases, folder: str, path: str, shown: str, deadline: float) -> Tables:
     left = deadline - time.monotonic()
     try:
         said = opened.ask(folder, path, sqlite_check.examine, shown, left, seconds=max(0.0, left) + 1)

@@ -26,11 +26,13 @@ from ..._service.scratch import folder as scratch_folder
 from ..._service.scratch import instance as scratch_instance
 from ..._target import history, progress
 from ..._target.layout import Layout
+from ..._target.record_types import Check
 from ..._target.releases import ReleaseStore
 from .. import external_state as external_restore
 from . import compare as drill_compare
 from . import plan as drill_plan
 from . import report
+from .drill_types import Application, DrillFacts, Step
 from .plan import Request
 
 STEPS = ("verify", "extract", "compare", "database", "application")
@@ -52,7 +54,7 @@ class Drill:
         self.scratch: Layout | None = None
         self.restored = ""
         self.instance: scratch_instance.Instance | None = None
-        self.facts: dict[str, t.Any] = {
+        self.facts: DrillFacts = {
             "env": request.env,
             "host": os.uname().nodename,
             "who": history.who(),
@@ -73,7 +75,7 @@ class Drill:
             "bytes": 0,
         }
 
-    def run(self, swept: list[str]) -> dict[str, t.Any]:
+    def run(self, swept: list[str]) -> DrillFacts:
         """All steps, or as far as they go; then everything is cleared away and the result is kept."""
         self.facts["swept"] = swept
         with scratch_folder.limited(self.request.timeout) as quiet:
@@ -90,7 +92,7 @@ class Drill:
         return self.facts
 
     def _step(self, name: str) -> None:
-        step: dict[str, t.Any] = {"name": name, "status": "failed"}
+        step: Step = {"name": name, "status": "failed"}
         self.facts["steps"].append(step)
         self.facts["step"] = name
         began = time.monotonic()
@@ -108,7 +110,8 @@ class Drill:
         else:
             reason = f"{type(error).__name__}: {error}"
         more = getattr(error, "facts", {})
-        self.facts.update(verdict="failed", reason=reason, evidence=more.get("evidence", []), differences=more.get("differences", []))
+        self.facts["verdict"], self.facts["reason"] = "failed", reason
+        self.facts["evidence"], self.facts["differences"] = more.get("evidence", []), more.get("differences", [])
 
     @property
     def _place(self) -> Layout:
@@ -122,9 +125,8 @@ class Drill:
         self.facts["archive"] = path = drill_plan.choose(self.layout, self.request)
         self.archive = self.stack.enter_context(Archive(path))
         manifest = self.archive.manifest
-        self.facts.update(
-            created=manifest.get("created"), release=manifest.get("release"), components=manifest["components"], size=os.stat(path).st_size
-        )
+        self.facts["created"], self.facts["release"] = manifest.get("created"), manifest.get("release")
+        self.facts["components"], self.facts["size"] = manifest["components"], os.stat(path).st_size
         self.facts["sha256"], self.facts["status"] = backup_catalog.check_sidecar(self.archive, False, self.request.policy)
         if manifest["env"] not in (self.request.env, self.request.allow_env):
             raise InputError(
@@ -149,14 +151,17 @@ class Drill:
         files = [entry for entry in entries if entry["type"] == "file"]
         self.meter.phase("extract", sum(entry["size"] for entry in files), len(files))
         # A database stays the single file that the archive holds, whose content is compared; the application asks for WAL itself.
-        stored = [{key: value for key, value in entry.items() if key != "journal_mode"} for entry in entries]
+        stored = [entry.copy() for entry in entries]
+        for entry in stored:
+            entry.pop("journal_mode", None)
         archive_extract.extract(self.archive, stored, self.restored, self.meter)
 
     def compare(self) -> None:
         """What is on the disk now, with the manifest."""
         entries = self.archive.entries
         self.meter.phase("compare", sum(entry["size"] for entry in entries), sum(entry["type"] != "dir" for entry in entries))
-        self.facts.update(drill_compare.compare(entries, self.restored, self.meter))
+        found, facts = drill_compare.compare(entries, self.restored, self.meter), self.facts
+        facts["files"], facts["links"], facts["folders"], facts["bytes"] = found["files"], found["links"], found["folders"], found["bytes"]
 
     def database(self) -> None:
         """Every SQLite database is opened and read, and a dump of external state is restored to a place for drills."""
@@ -188,11 +193,12 @@ class Drill:
         checks = drill_plan.redirect(self.request.checks, self.request.base_url, service.spec, port)
         self.instance = instance = scratch_instance.instance_for(self._place, spec, self.request.ready_timeout * 2 + 60)
         instance.require_port()
-        self.facts["application"] = {"release": self.release, "port": port, "isolation": "unknown", "checks": []}
-        self._start(instance, self.facts["application"], checks)
+        told: Application = {"release": self.release, "port": port, "isolation": "unknown", "checks": []}
+        self.facts["application"] = told
+        self._start(instance, told, checks)
         return "passed"
 
-    def _start(self, instance: scratch_instance.Instance, told: dict[str, t.Any], checks: list[dict[str, t.Any]]) -> None:
+    def _start(self, instance: scratch_instance.Instance, told: Application, checks: list[Check]) -> None:
         try:
             instance.start()
             told["ready_after"] = readiness.ready(instance, checks, self.release, self.request.ready_timeout)
@@ -223,7 +229,7 @@ class Drill:
 
     def _clear(self) -> None:
         """Nothing of the drill runs or lies about any more; else it has failed."""
-        secrets = self._redactor()
+        secrets, facts = self._redactor(), self.facts
         try:
             if self.instance:
                 self.instance.stop()
@@ -235,8 +241,8 @@ class Drill:
                 self._failed(error)
             else:
                 self.facts["notes"].append(str(error))
-        for name in ("reason", "evidence", "notes", "application"):
-            self.facts[name] = secrets.value(self.facts[name])
+        facts["reason"], facts["evidence"] = secrets.value(facts["reason"]), secrets.value(facts["evidence"])
+        facts["notes"], facts["application"] = secrets.value(facts["notes"]), secrets.value(facts["application"])
 
     def _redactor(self) -> dotenv.Redactor:
         """Hides what the live ``.env`` and the restored one keep secret."""
@@ -248,7 +254,7 @@ class Drill:
 
     def _conclude(self) -> None:
         facts = self.facts
-        times = {step["name"]: step["elapsed"] for step in facts["steps"]}
+        times = {step["name"]: step["elapsed"] or 0.0 for step in facts["steps"]}
         facts["steps"] += [{"name": name, "status": "not_reached", "elapsed": None} for name in STEPS[len(facts["steps"]) :]]
         facts["elapsed"] = round(time.monotonic() - self.began, 3)
         facts["recovery_time"] = None
@@ -263,14 +269,14 @@ class Drill:
         report.note(self.layout, facts, times)
 
 
-def drill(layout: Layout, request: Request, meter: progress.Meter | None = None) -> dict[str, t.Any]:
+def drill(layout: Layout, request: Request, meter: progress.Meter | None = None) -> DrillFacts:
     """Run one. :raises OpsError: only when it could not even begin; else the result has the verdict."""
     drill_plan.require(layout, request)
     with scratch_folder.alone(layout):
         return Drill(layout, request, meter or progress.Meter()).run(scratch_folder.sweep(layout))
 
 
-def plan(layout: Layout, request: Request) -> dict[str, t.Any]:
+def plan(layout: Layout, request: Request) -> DrillFacts:
     """What check mode tells: the archive is verified where it is; nothing is written."""
     drill_plan.require(layout, request)
     made = Drill(layout, request, progress.Meter())

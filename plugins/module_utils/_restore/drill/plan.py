@@ -17,6 +17,7 @@ from ..._core.errors import InputError, StateError
 from ..._service import registry as service_registry
 from ..._service.scratch import app as scratch_app
 from ..._target.layout import COMPONENTS, Layout
+from ..._target.record_types import Check, ServiceSpec
 from ..._target.releases import ReleaseStore
 
 
@@ -33,9 +34,9 @@ class Request:
     #: Name of the live service, whose definition the instance follows; none to leave the application out.
     service: str | None = None
     port: int = 0
-    environment: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    environment: t.Mapping[str, object] = dataclasses.field(default_factory=dict)
     #: Full checks; an address that begins with *base_url* stands for the instance's.
-    checks: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
+    checks: list[Check] = dataclasses.field(default_factory=list)
     base_url: str = ""
     ready_timeout: float = 60.0
     timeout: float = 14400.0
@@ -60,7 +61,7 @@ def choose(layout: Layout, request: Request) -> str:
     return found.archive
 
 
-def redirect(checks: list[dict[str, t.Any]], base_url: str, live: dict[str, t.Any], port: int) -> list[dict[str, t.Any]]:
+def redirect(checks: list[Check], base_url: str, live: ServiceSpec, port: int) -> list[Check]:
     """The checks as the instance on *port* gets them. A header that is the live service's own address follows, too, but for
     ``Origin``: the instance has the live service's settings, and with them the origins that it allows.
 
@@ -70,7 +71,7 @@ def redirect(checks: list[dict[str, t.Any]], base_url: str, live: dict[str, t.An
     mine = addresses.url(scratch_app.LOOPBACK, port)
     own = [addresses.url(host, live["port"]) for host in (live["host"], scratch_app.LOOPBACK, "localhost")]
     old = ([base_url.rstrip("/")] if base_url else []) + own
-    found = []
+    found: list[Check] = []
     for check in checks:
         url = check["url"].replace("{port}", str(port))
         prefix = next((prefix for prefix in old if url == prefix or url.startswith((prefix + "/", prefix + "?"))), None)

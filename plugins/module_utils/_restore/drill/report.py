@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import os
 import time
-import typing as t
 
 from ..._core import clock, fs, html_page, wording
 from ..._core.html_page import text
 from ..._target import history
 from ..._target.layout import Layout
+from .drill_types import DrillFacts
 
 #: They quote what the application printed, as incidents do.
 _MODE = 0o640
@@ -32,33 +32,46 @@ _ISOLATION = {
 }
 
 
-def write(layout: Layout, facts: dict[str, t.Any]) -> None:
+def write(layout: Layout, facts: DrillFacts) -> None:
     """Write both files, and their paths into the facts. A name is taken for a second at most."""
     while True:
         base = os.path.join(layout.reports, f"drill-{facts['env']}-{clock.stamp()}")
         if not os.path.lexists(base + ".json"):
             break
         time.sleep(0.05)
-    facts.update(report=base + ".html", report_json=base + ".json")
+    facts["report"], facts["report_json"] = base + ".html", base + ".json"
     try:
         os.makedirs(layout.reports, exist_ok=True)
         fs.write_json(base + ".json", facts, _MODE)
         fs.write_text(base + ".html", page(facts), _MODE)
     except OSError:
-        facts.update(report="", report_json="")
+        facts["report"] = facts["report_json"] = ""
         raise
 
 
-def note(layout: Layout, facts: dict[str, t.Any], times: dict[str, float]) -> None:
+def note(layout: Layout, facts: DrillFacts, times: dict[str, float]) -> None:
     """The drill into the history."""
-    kept = {name: facts[name] for name in ("verdict", "step", "env", "archive", "files", "bytes", "elapsed", "recovery_time", "report")}
-    application = facts["application"] or {}
+    application = facts["application"]
     history.record(
-        layout, "drill", facts["reason"], release=application.get("release"), isolation=application.get("isolation"), steps=times, **kept
+        layout,
+        "drill",
+        facts["reason"],
+        release=application.get("release") if application else None,
+        isolation=application.get("isolation") if application else None,
+        steps=times,
+        verdict=facts["verdict"],
+        step=facts["step"],
+        env=facts["env"],
+        archive=facts["archive"],
+        files=facts["files"],
+        bytes=facts["bytes"],
+        elapsed=facts["elapsed"],
+        recovery_time=facts["recovery_time"],
+        report=facts["report"],
     )
 
 
-def page(facts: dict[str, t.Any]) -> str:
+def page(facts: DrillFacts) -> str:
     """The page."""
     passed = facts["verdict"] == "passed"
     title = f"Restore drill {'passed' if passed else 'FAILED'}"
@@ -76,12 +89,13 @@ def page(facts: dict[str, t.Any]) -> str:
     return html_page.document(f"{title}: {facts['env']}, {facts['started']}", parts)
 
 
-def _head(facts: dict[str, t.Any], title: str, passed: bool) -> str:
+def _head(facts: DrillFacts, title: str, passed: bool) -> str:
     where = f"{facts['env']} on {facts['host']}, {facts['started']}, by {facts['who']}"
+    application = facts["application"]
     if passed:
         told = "The archive was restored, compared and opened" + (
             ", and the application was well on it."
-            if (facts["application"] or {}).get("ready_after") is not None
+            if application and application.get("ready_after") is not None
             else ". The application was left out."
         )
     else:
@@ -90,7 +104,7 @@ def _head(facts: dict[str, t.Any], title: str, passed: bool) -> str:
     return html_page.header("passed" if passed else "failed", title, told, where)
 
 
-def _figures(facts: dict[str, t.Any]) -> str:
+def _figures(facts: DrillFacts) -> str:
     rows = sum(database["rows"] for database in facts["databases"])
     known = facts["recovery_time"] is not None
     tiles = [
@@ -106,7 +120,7 @@ def _figures(facts: dict[str, t.Any]) -> str:
     return html_page.figures(tiles)
 
 
-def _steps(facts: dict[str, t.Any]) -> str:
+def _steps(facts: DrillFacts) -> str:
     longest = max((step["elapsed"] or 0 for step in facts["steps"]), default=0) or 1
     rows = []
     for step in facts["steps"]:
@@ -121,12 +135,12 @@ def _steps(facts: dict[str, t.Any]) -> str:
     return html_page.section("Steps", html_page.table(["step", "what was done", "result", "time"], rows, {3}))
 
 
-def _differences(facts: dict[str, t.Any]) -> str:
+def _differences(facts: DrillFacts) -> str:
     rows = [f"<li><code>{text(one['path'])}</code>: {text(one['what'])}</li>" for one in facts["differences"]]
     return html_page.section("What differs", f"<ul>{''.join(rows)}</ul>") if rows else ""
 
 
-def _databases(facts: dict[str, t.Any]) -> str:
+def _databases(facts: DrillFacts) -> str:
     rows = []
     for found in facts["databases"]:
         counts = ", ".join(f"{name}: {'?' if count is None else format(count, ',')}" for name, count in found["counts"].items())
@@ -138,7 +152,7 @@ def _databases(facts: dict[str, t.Any]) -> str:
     return html_page.section("Databases", html_page.table(head, rows, {3, 4})) if rows else ""
 
 
-def _application(facts: dict[str, t.Any]) -> str:
+def _application(facts: DrillFacts) -> str:
     told = facts["application"]
     if not told:
         return ""
@@ -157,12 +171,12 @@ def _application(facts: dict[str, t.Any]) -> str:
     return html_page.section("Application", said + checks)
 
 
-def _evidence(facts: dict[str, t.Any]) -> str:
+def _evidence(facts: DrillFacts) -> str:
     lines = facts["evidence"]
     return html_page.section("What the application printed last", "<pre>" + "\n".join(map(text, lines)) + "</pre>") if lines else ""
 
 
-def _ids(facts: dict[str, t.Any]) -> str:
+def _ids(facts: DrillFacts) -> str:
     size = f"{wording.human_size(facts['size'])} ({html_page.count(facts['size'], 'byte')})" if facts.get("size") is not None else ""
     compared = (
         (
@@ -187,6 +201,6 @@ def _ids(facts: dict[str, t.Any]) -> str:
     return html_page.section("Which and when", html_page.definitions(rows))
 
 
-def _notes(facts: dict[str, t.Any]) -> str:
+def _notes(facts: DrillFacts) -> str:
     lines = [*facts["notes"], *facts["swept"]]
     return html_page.section("Notes", "<ul>" + "".join(f"<li>{text(line)}</li>" for line in lines) + "</ul>") if lines else ""

@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import re
-import typing as t
 
 from ..._core import addresses
 from ..._core.errors import InputError
+from ..._target.record_types import ProxySettings
 
 #: Where checks reach a proxy that speaks TLS to everybody else.
 LOOPBACK = "127.0.0.1"
@@ -65,7 +65,7 @@ REQUESTS, STREAMS = "port", "streams"
 _FOR_CHECKS = "  # Without TLS, for checks from this host itself; all else is as for everybody, and the application is told https.\n"
 
 
-def text(proxy: dict[str, t.Any], ports: list[int], host: str) -> str:
+def text(proxy: ProxySettings, ports: list[int], host: str) -> str:
     """The configuration file.
 
     :param proxy: the settings of ``_service.proxy.haproxy.Proxy``.
@@ -95,7 +95,7 @@ frontend public
 {backends}"""
 
 
-def _head(proxy: dict[str, t.Any]) -> str:
+def _head(proxy: ProxySettings) -> str:
     """What holds for the whole proxy."""
     return f"""\
 # Written by mobius.ops.node_service; changes are overwritten.
@@ -128,7 +128,7 @@ def _unless_there(name: str, value: str, more: str) -> str:
     return f"  http-response set-header {name} {value} if !{{ res.hdr({name}) -m found }}{more}\n"
 
 
-def _held_route(route: str, patience: int) -> str:
+def _held_route(route: str, patience: float) -> str:
     """What makes requests of a route wait while renders are held."""
     method, path, star = ROUTE.fullmatch(route).groups()  # type: ignore[union-attr]
     paths = f"path_beg -i {path}" if star else f"path -i {path} {path}/"

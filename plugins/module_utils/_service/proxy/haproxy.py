@@ -20,19 +20,24 @@ import signal
 import time
 import typing as t
 
-from ..._core import addresses
+from ..._core import addresses, wording
 from ..._core.errors import InputError, ServiceError
 from ..._target.layout import Layout
+from ..._target.record_types import ProxySettings
 from . import config, socket
 from .config import CONFIG, HOLD_LUA, LOOPBACK, LUA, MAP, OLD_SOCKET, SOCKET
 from .folder import ProxyFolder
 
 #: Seconds within which the proxy answers on its socket, or has started.
 PATIENCE = 10.0
+#: Characters of an answer that a message quotes.
+_SAID = 200
 #: What the map says, and what it says at first. A hold has an end by the clock; beside it stands the hold that ended before.
 _KEYS = {"hold": "free", "renders": "renders_free"}
 _FIRST = dict.fromkeys([*_KEYS, *_KEYS.values()], "0")
+_KNOWN = frozenset(("live", *_FIRST))
 _AGE = re.compile(r"(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?")
+_SESSION = re.compile(r" age=([0-9dhms]{1,40})(?: |$)")
 _MOMENT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 
 
@@ -46,10 +51,18 @@ def _moment(text: str) -> float:
     return float(text) if _MOMENT.fullmatch(text) else 0.0
 
 
-def _pairs(text: str) -> dict[str, str]:
-    """The keys and values of a map's lines."""
-    found = [line.split() for line in text.splitlines()]
-    return {words[0]: words[1] for words in found if len(words) == 2}
+def _pairs(text: str, skip: int = 0) -> dict[str, str]:
+    """The known keys of a map's lines, and their values.
+
+    :param skip: words at a line's beginning that are neither.
+    """
+    found = (line.split(maxsplit=skip + 2)[skip:] for line in _lines(text))
+    return {words[0]: words[1] for words in found if len(words) == 2 and words[0] in _KNOWN}
+
+
+def _lines(text: str) -> t.Iterator[str]:
+    """The lines of an answer, one after the other: whoever answers in the proxy's place may give a million."""
+    return (match[0] for match in re.finditer(r"[^\r\n]+", text))
 
 
 class Proxy:
@@ -60,7 +73,7 @@ class Proxy:
     :param ports: of the two instances, on *instance_host*.
     """
 
-    def __init__(self, layout: Layout, settings: dict[str, t.Any], ports: list[int], instance_host: str, user: str | None) -> None:
+    def __init__(self, layout: Layout, settings: ProxySettings, ports: list[int], instance_host: str, user: str | None) -> None:
         self.folder = layout.path("proxy")
         self.place = ProxyFolder(self.folder, user)
         self.ports = ports
@@ -188,7 +201,7 @@ class Proxy:
     def _map(self) -> dict[str, str]:
         """The map as the running proxy has it; as the file has it when none runs."""
         try:
-            return _pairs("\n".join(line.partition(" ")[2] for line in self.tell(f"show map {MAP}").splitlines()))
+            return _pairs(self.tell(f"show map {MAP}"), skip=1)
         except OSError:
             return _pairs(self.current(MAP))
 
@@ -229,7 +242,7 @@ class Proxy:
 
     def _set(self, key: str, value: str) -> None:
         try:
-            said = self.tell(f"set map {MAP} {key} {value}").strip()
+            said = wording.one_line(self.tell(f"set map {MAP} {key} {value}")[:_SAID].strip())
         except OSError as error:
             said = str(error)
         if said:
@@ -240,12 +253,12 @@ class Proxy:
     def requests(self, port: int) -> list[int]:
         """The ages of the requests that an instance works on, in seconds; server-sent events and WebSockets are none."""
         try:
-            lines = self.tell("show sess").splitlines()
+            said = self.tell("show sess")
         except OSError:
             return []
         backend = f" be={config.REQUESTS}_{port} "
-        mine = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in lines if backend in line]
-        return [_seconds(words.get("age", "")) for words in mine]
+        ages = (_SESSION.search(line) for line in _lines(said) if backend in line)
+        return [_seconds(age[1] if age else "") for age in ages]
 
 
 def program() -> str:

@@ -20,6 +20,7 @@ from ..._core import dotenv, foreign, fs, walk
 from ..._core.errors import StateError
 from ..._target import app_path, shared_folders
 from ..._target.layout import Layout
+from ..._target.record_types import ServiceSpec
 from . import sandbox
 
 #: Names the scratch folder in the instance's environment: by it a process is known as one of a drill.
@@ -93,8 +94,8 @@ def size_of_code(live: Layout, release_id: str | None) -> int:
 
 
 def build_spec(
-    live: Layout, scratch: Layout, service: dict[str, t.Any], release_id: str, port: int, environment: dict[str, t.Any]
-) -> dict[str, t.Any]:
+    live: Layout, scratch: Layout, service: ServiceSpec, release_id: str, port: int, environment: t.Mapping[str, object]
+) -> sandbox.InstanceSpec:
     """The definition of the instance: the service's own, but for where it runs, what it listens on and where it writes."""
     temporary = scratch.path("tmp")
     told = {
@@ -120,7 +121,7 @@ def build_spec(
         "port": port,
         "host": LOOPBACK,
         "console_log": scratch.path("console.log"),
-        "writable": scratch.root,
+        "writable": [scratch.root],
         "guarded": live.root,
         "parent": os.getpid(),
         "instead": {

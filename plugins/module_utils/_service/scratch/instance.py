@@ -13,10 +13,10 @@ import pwd
 import signal
 import subprocess
 import time
-import typing as t
 
 from ..._core import accounts, clock, commands, dotenv_rules, foreign, fs, processes, systemd
 from ..._core.errors import ServiceError
+from ..._core.kinds import ServiceStatus
 from ..._target import app_path
 from ..._target.layout import Layout
 from .. import detach, env_start, node_service, unit_file
@@ -37,13 +37,21 @@ class Instance(node_service.Service):
     #: Where what it printed is kept beyond its end.
     log = "the report"
 
+    def __init__(self, layout: Layout, spec: sandbox.InstanceSpec) -> None:
+        super().__init__(layout, spec)
+        self.copy = spec
+
+    @property
+    def live_root(self) -> str:
+        return self.copy["guarded"]
+
     @property
     def console(self) -> str:
         return "the report"
 
     def isolation(self, pid: int) -> str:
         """How a process is kept from the live data, found out by looking at them with its eyes."""
-        seen, live = f"/proc/{pid}/root", Layout(self.spec["guarded"])
+        seen, live = f"/proc/{pid}/root", Layout(self.live_root)
         folders = [path for path in (live.root, live.releases, live.deps, live.backups, live.state) if os.path.isdir(path)]
         try:
             kept = os.path.samefile(seen + live.shared, self.layout.shared) and all(
@@ -59,10 +67,10 @@ class Instance(node_service.Service):
     def require_isolation(self, pid: int) -> str:
         """:raises ServiceError: when it works on the live data because nothing keeps it from them."""
         found = self.isolation(pid)
-        if found in ("user_only", "none") and self.spec["required"]:
+        if found in ("user_only", "none") and self.copy["required"]:
             raise ServiceError(
                 "the drill's instance",
-                "to be kept from the live data, because " + self.spec["required"],
+                "to be kept from the live data, because " + self.copy["required"],
                 f"isolation {found}",
                 "Run the drill on a host that allows mount namespaces",
             )
@@ -86,7 +94,7 @@ class ProcessInstance(Instance):
         self.ticks = processes.start_ticks(self.child.pid)
         fs.write_text(self.layout.path(_LEADER), str(self.child.pid), 0o600)
 
-    def status(self) -> dict[str, t.Any]:
+    def status(self) -> ServiceStatus:
         code = self.child.poll() if self.child else None
         pid = self.child.pid if self.child and code is None else None
         return {
@@ -133,7 +141,7 @@ class UnitInstance(Instance):
         return super().evidence(lines) or systemd.printed(self.unit, lines)
 
     def _properties(self, env_file: str) -> list[str]:
-        spec, log = self.spec, self.spec["console_log"]
+        spec, log = self.copy, self.spec["console_log"]
         found = [
             f"WorkingDirectory={spec['app'] or spec['working_dir']}",
             f"EnvironmentFile={env_file}",
@@ -142,7 +150,7 @@ class UnitInstance(Instance):
             f"RuntimeMaxSec={self.lifetime:.0f}",
             f"TimeoutStopSec={spec['stop_timeout']}",
             "KillMode=mixed",
-            f"ReadWritePaths={_quoted(spec['writable'], _IN_PATHS)}",
+            f"ReadWritePaths={_quoted(spec['writable'][0], _IN_PATHS)}",
         ]
         binds = {path: folder for path, folder in spec["instead"].items() if path not in app.TEMPORARY}
         found += [f"BindPaths={_quoted(folder, _IN_PATHS)}:{_quoted(path, _IN_PATHS)}" for path, folder in binds.items()]
@@ -150,7 +158,7 @@ class UnitInstance(Instance):
         found += [f"MemoryMax={spec['memory_max']}"] if spec["memory_max"] else []
         return found + ([] if "/tmp" in spec["instead"] else ["PrivateTmp=false"])
 
-    def status(self) -> dict[str, t.Any]:
+    def status(self) -> ServiceStatus:
         facts = systemd.show(self.unit)
         return {**facts, "release": self.release_of(facts["pid"])}
 
@@ -175,7 +183,7 @@ def _end_unit(unit: str) -> None:
     systemd.systemctl("reset-failed", unit, check=False)
 
 
-def instance_for(scratch: Layout, spec: dict[str, t.Any], lifetime: float) -> Instance:
+def instance_for(scratch: Layout, spec: sandbox.InstanceSpec, lifetime: float) -> Instance:
     """An instance under the manager that the service has."""
     if spec["manager"] == "systemd":
         made = UnitInstance(scratch, spec)

@@ -12,9 +12,9 @@ import os
 import pwd
 import signal
 import sys
-import typing as t
 
 from ..._core import dotenv, fs, namespaces
+from ..._target.record_types import ServiceSpec
 
 PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, CAP_SYS_ADMIN = 1, 24, 38, 21
 #: Trees of the kernel's own, which hold no data.
@@ -74,13 +74,26 @@ def _say(text: str) -> None:
     os.write(1, f"mobius.ops: {text}\n".encode("utf-8", "replace"))
 
 
-def environment(spec: dict[str, t.Any]) -> dict[str, str]:
+class InstanceSpec(ServiceSpec):
+    """The definition of a drill's instance."""
+
+    #: The root of the service, which it must not write to.
+    guarded: str
+    #: The process that it must not outlive.
+    parent: int
+    #: Path -> the folder that it sees there.
+    instead: dict[str, str]
+    #: Why it must not run without a namespace; empty when it may.
+    required: str
+
+
+def environment(spec: InstanceSpec) -> dict[str, str]:
     """The program's whole environment: a few basic variables, its ``.env``, then what the description says."""
     env = {key: os.environ[key] for key in ("PATH", "LANG", "TZ", "HOME") if key in os.environ}
     return {**env, **dotenv.read(spec["env_file"]), **spec["environment"]}
 
 
-def run(spec: dict[str, t.Any]) -> None:
+def run(spec: InstanceSpec) -> None:
     """Become the program. It dies with the process that started it.
 
     :param spec: ``command, working_dir, env_file, environment, user, writable, guarded, instead, parent``,
@@ -89,7 +102,7 @@ def run(spec: dict[str, t.Any]) -> None:
     env = environment(spec)
     folder = spec["working_dir"]
     try:
-        isolate(spec["writable"], spec["guarded"], spec["instead"])
+        isolate(spec["writable"][0], spec["guarded"], spec["instead"])
         folder = spec["app"] or folder
     except OSError as error:
         _say(f"no mount namespace: {error.filename}: {error.strerror}")

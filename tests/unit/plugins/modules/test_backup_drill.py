@@ -261,7 +261,7 @@ def no_namespace(monkeypatch):
 
     def forbid(path, value, mode=0o644):
         if os.path.basename(path) == "sandbox.json":
-            value = {**value, "writable": "/nowhere"}
+            value = {**value, "writable": ["/nowhere"]}
         write(path, value, mode)
 
     monkeypatch.setattr(fs, "write_json", forbid)

@@ -22,7 +22,9 @@ from ansible_collections.mobius.ops.plugins.module_utils._service import definit
         ({"ActiveState": "failed"}, "failed"),
         ({"ActiveState": "inactive"}, "stopped"),
         ({}, "stopped"),
-        ({"ActiveState": "deactivating"}, "stopped"),
+        ({"ActiveState": "inactive", "Job": "77"}, "restarting"),  # between the end of its process and the next one
+        ({"ActiveState": "deactivating"}, "restarting"),  # nobody has asked for that: its process ended by itself
+        ({"ActiveState": "deactivating", "Job": "77"}, "stopped"),
     ],
 )
 def test_states_in_our_words(facts, state):

@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import tracemalloc
 import urllib.error
 import urllib.request
 
@@ -278,6 +279,20 @@ def test_a_map_of_an_earlier_version_is_completed(running):
     assert running.save() is True and running.save() is False
     with open(running.map_path, encoding="utf-8") as stream:
         assert stream.read() == f"free 0\nhold 0\nlive {running.ports[1]}\nrenders 0\nrenders_free 0\n"
+
+
+@pytest.mark.parametrize("line", ["0x1 k{0} v\n", "0x1 live be=port_1 age={0}s\n", "x {0} "])
+def test_whoever_answers_in_its_place_gets_neither_memory_nor_room_in_a_message(proxy, monkeypatch, line):
+    monkeypatch.setattr(proxy, "tell", lambda *commands: "".join(line.format(number) for number in range(100_000)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ServiceError, match="to take 'hold 0'") as refused:
+            proxy._set("hold", "0")
+        assert len(str(refused.value)) < 500
+        assert proxy.live() == proxy.ports[0] and not proxy.holds() and proxy.requests(proxy.ports[0]) == []
+        assert tracemalloc.get_traced_memory()[1] < 12_000_000  # the answer and its parts while it is made
+    finally:
+        tracemalloc.stop()
 
 
 def test_nobody_is_held_for_ever_when_the_one_who_held_was_killed(running):
