@@ -96,7 +96,7 @@ def sizes(root: Path) -> Iterator[str]:
 
 
 #: Lines of the plugins with a dictionary of which nothing is known but that its names are texts.
-UNTYPED = 60
+UNTYPED = 20
 
 
 def untyped(root: Path) -> Iterator[str]:

@@ -19,12 +19,20 @@ from ansible_collections.mobius.ops.plugins.module_utils._target import deploy_l
 PATIENCE = 10.0
 
 
+class Answer(t.TypedDict, total=False):
+    """What the module answered; ``waited`` in seconds."""
+
+    failed: bool
+    lock: deploy_lock.Shown | None
+    waited: float
+
+
 class ActionModule(ActionBase):
     """Run the module; a lock that is stranded by an earlier run on this controller is taken over, or counts as available."""
 
     _requires_connection = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+    def run(self, tmp: str | None = None, task_vars: t.Mapping[str, object] | None = None) -> Answer:
         """Ask for the lock until it is had, or the time is up."""
         super().run(tmp, task_vars)
         args = dict(self._task.args)
@@ -48,5 +56,5 @@ class ActionModule(ActionBase):
             result = self._module({**args, **({"gone": lock["token"]} if gone else {"wait": min(left, PATIENCE)})}, task_vars)
         return result if result is first else {**result, "waited": round(time.monotonic() - began, 1)}
 
-    def _module(self, args: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+    def _module(self, args: t.Mapping[str, object], task_vars: t.Mapping[str, object] | None) -> Answer:
         return self._execute_module(module_name="mobius.ops.deploy_lock", module_args=args, task_vars=task_vars)

@@ -19,7 +19,7 @@ NO_PYGAL = (
 class ActionModule(PageAction):
     """Count, draw, copy."""
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+    def run(self, tmp: str | None = None, task_vars: t.Mapping[str, object] | None = None) -> dict[str, object]:
         """The module's result, with the path of the page and why there is none."""
         super().run(tmp, task_vars)
         told = self._execute_module(module_name="mobius.ops.log_report", module_args=dict(self._task.args), task_vars=task_vars)

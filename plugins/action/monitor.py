@@ -37,7 +37,37 @@ COLORS = {" ERROR ": C.COLOR_ERROR, " WARN ": C.COLOR_WARN, " ends: healthy": C.
 MEASURED = ("ok", "slow", "partial")
 
 
-def spark(recent: list[dict[str, t.Any]], width: int = 20) -> str:
+class Round(t.TypedDict):
+    """A round in the state of a watch; ``ms`` is the p50 of its slowest check."""
+
+    outcome: str
+    ms: float
+
+
+class Watch(t.TypedDict):
+    """The state of a watch."""
+
+    id: str
+    recent: list[Round] | None
+
+
+class Answer(t.TypedDict, total=False):
+    """What the module answered; ``offset`` in bytes of the watch's log."""
+
+    failed: bool
+    unreachable: bool
+    msg: str
+    changed: bool
+    watch: Watch
+    verdict: str | None
+    trigger: str | None
+    lines: list[str]
+    offset: int
+    more: bool
+    lost: bool
+
+
+def spark(recent: list[Round], width: int = 20) -> str:
     """The last latencies as bars; ``×`` for a round that failed or could not be measured."""
     shown = recent[-width:]
     highest = max((sample["ms"] for sample in shown if sample["outcome"] in MEASURED), default=0) or 1
@@ -52,7 +82,7 @@ class ActionModule(ActionBase):
 
     _requires_connection = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+    def run(self, tmp: str | None = None, task_vars: t.Mapping[str, t.Any] | None = None) -> Answer:
         """Start or attach, show, return the verdict."""
         super().run(tmp, task_vars)
         args = dict(self._task.args)
@@ -70,7 +100,7 @@ class ActionModule(ActionBase):
         or was lost."""
         return pathlib.Path(C.DEFAULT_LOCAL_TMP, "mobius-watch-" + hashlib.sha256(word.encode()).hexdigest()[:16])
 
-    def _follow(self, begun: dict[str, t.Any] | None, args: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+    def _follow(self, begun: Answer | None, args: t.Mapping[str, t.Any], task_vars: t.Mapping[str, t.Any]) -> Answer:
         """Show the watch until its verdict. When it cannot be asked any more, that says nothing about the release."""
         host, since, result = task_vars["inventory_hostname"], time.monotonic(), begun or {}
         progress = args.get("progress", "auto")
@@ -85,7 +115,7 @@ class ActionModule(ActionBase):
                 return result
             if not result.get("verdict") and args.get("together") and self._mark(args["together"]).exists():
                 return {**result, "verdict": "elsewhere", "trigger": "the watch of another host went back or was lost"}
-            ask: dict[str, t.Any] = {name: args[name] for name in ("root", "watch_id", "offset") if name in args}
+            ask: dict[str, object] = {name: args[name] for name in ("root", "watch_id", "offset") if name in args}
             ask.update(patience=0, state="followed")
             if result:
                 ask.update(watch_id=result["watch"]["id"], offset=result["offset"], patience=PATIENCE)
@@ -106,10 +136,10 @@ class ActionModule(ActionBase):
                 return {**result, "verdict": "inconclusive", "trigger": lost, "lost": True}
             time.sleep(RETRY)
 
-    def _module(self, args: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+    def _module(self, args: t.Mapping[str, object], task_vars: t.Mapping[str, object] | None) -> Answer:
         return self._execute_module(module_name="mobius.ops.monitor", module_args=args, task_vars=task_vars)
 
-    def _show(self, host: str, result: dict[str, t.Any], progress: str) -> None:
+    def _show(self, host: str, result: Answer, progress: str) -> None:
         lines = [line for line in result.get("lines", []) if progress == "all" or (progress == "changes" and " INFO round " not in line)]
         for number, line in enumerate(lines):
             last = number == len(lines) - 1 and " round " in line

@@ -26,6 +26,12 @@ display = Display()
 QUIET, LOOK = 5.0, 0.2
 
 
+class Answer(t.TypedDict, total=False):
+    """What of the module's answer is read here."""
+
+    invocation: dict[str, object] | None
+
+
 class Live:
     """Shows the record of a build: nothing for ``QUIET`` seconds, then each line, and at times how long a phase has been silent.
 
@@ -73,7 +79,7 @@ class ActionModule(ActionBase):
     _requires_connection = True
     _supports_async = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+    def run(self, tmp: str | None = None, task_vars: t.Mapping[str, object] | None = None) -> Answer:
         """Show the build when it runs on this machine; its result without the values of the build's environment."""
         super().run(tmp, task_vars)
         args = {name: value for name, value in self._task.args.items() if name != "output_file"}
@@ -82,7 +88,7 @@ class ActionModule(ActionBase):
         with tempfile.NamedTemporaryFile(prefix="mobius-output-", dir=C.DEFAULT_LOCAL_TMP) as record, self._shown(record.name):
             return self._plain(self._module({**args, "output_file": record.name}, task_vars))
 
-    def _module(self, args: dict[str, t.Any], task_vars: dict[str, t.Any] | None, wrap_async: bool = False) -> dict[str, t.Any]:
+    def _module(self, args: t.Mapping[str, object], task_vars: t.Mapping[str, object] | None, wrap_async: bool = False) -> Answer:
         return self._execute_module(module_name="mobius.ops.release_artifact", module_args=args, task_vars=task_vars, wrap_async=wrap_async)
 
     @contextlib.contextmanager
@@ -104,7 +110,7 @@ class ActionModule(ActionBase):
             ended.set()
             thread.join()
 
-    def _plain(self, answer: dict[str, t.Any]) -> dict[str, t.Any]:
+    def _plain(self, answer: Answer) -> Answer:
         """The result as the module gives it, with the names of the build's variables only."""
         given = (answer.get("invocation") or {}).get("module_args")
         if isinstance(given, dict):

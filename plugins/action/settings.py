@@ -40,7 +40,17 @@ FOUND: tuple[tuple[type | tuple[type, ...], str], ...] = (
 )
 
 
-def shown(value: t.Any, option: dict[str, t.Any]) -> str:
+class Option(t.TypedDict, total=False):
+    """A setting in an argument specification."""
+
+    type: str
+    elements: str
+    choices: list[object]
+    required: bool
+    no_log: bool
+
+
+def shown(value: t.Any, option: Option) -> str:
     """The value as a message may have it: of an option that may hold secrets its kind only."""
     if not option.get("no_log"):
         return repr(value)
@@ -59,7 +69,7 @@ def unfit_secrets(values: t.Any) -> str:
     return ""
 
 
-def mistake(name: str, value: t.Any, option: dict[str, t.Any]) -> str:
+def mistake(name: str, value: t.Any, option: Option) -> str:
     """What is wrong with a setting, in one sentence; empty when nothing is."""
     words, convert = KINDS.get(option.get("type", "str"), ("", lambda given: given))
     try:
@@ -103,7 +113,7 @@ def altered(name: str, value: t.Any) -> str:
     return ""
 
 
-def doubtful(values: dict[str, t.Any]) -> list[str]:
+def doubtful(values: t.Mapping[str, object]) -> list[str]:
     """What is no mistake, and probably not what was meant."""
     found = []
     for setting in VARIABLES:
@@ -126,7 +136,7 @@ class ActionModule(ActionBase):
 
     _requires_connection = False
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+    def run(self, tmp: str | None = None, task_vars: t.Mapping[str, object] | None = None) -> dict[str, object]:
         """All mistakes in one message."""
         super().run(tmp, task_vars)
         known = task_vars or {}
@@ -150,7 +160,7 @@ class ActionModule(ActionBase):
             given["mobius_version"] = self._templar.template(known["mobius_version"])
         return {"changed": False, "checked": len(given), "warnings": doubtful(given)}
 
-    def _require(self, task_vars: dict[str, t.Any], options: dict[str, t.Any], names: list[str]) -> None:
+    def _require(self, task_vars: t.Mapping[str, object], options: t.Mapping[str, Option], names: list[str]) -> None:
         told = "".join(mistake(name, self._templar.template(task_vars[name]), options[name]) for name in names if name in task_vars)
         if told:
             raise AnsibleActionFail(told)

@@ -13,7 +13,7 @@ from ansible_collections.mobius.ops.plugins.plugin_utils.page_action import Page
 class ActionModule(PageAction):
     """Gather, draw, copy."""
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+    def run(self, tmp: str | None = None, task_vars: t.Mapping[str, object] | None = None) -> dict[str, object]:
         """The path of the page, and whether it is another one than before."""
         super().run(tmp, task_vars)
         if watch_charts.pygal is None:

@@ -96,7 +96,7 @@ class CallbackModule(CallbackBase):
         _task, host, facts = parts(result)
         self._failed(host, "error", f"{host} was not reached: {task_result.cause(facts)}")
 
-    def _gates(self, task: t.Any, host: str, facts: dict[str, t.Any]) -> None:
+    def _gates(self, task: t.Any, host: str, facts: t.Mapping[str, object]) -> None:
         rows = run_summary.gates(task.resolved_action or task.action, host, facts)
         again = {(row.group, row.name) for row in rows}  # a deploy makes its checks before the build and after it
         self._run.gates = [row for row in self._run.gates if (row.group, row.name) not in again] + rows

@@ -8,6 +8,7 @@ import os
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.filter.status_page import made_for, remarks, table
+from ansible_collections.mobius.ops.plugins.module_utils._backup.backup_types import BackupFacts
 from ansible_collections.mobius.ops.plugins.module_utils._core.wording import human_size
 
 DOCUMENTATION = r"""
@@ -38,7 +39,7 @@ _value:
 """
 
 
-def backup_page(backups: list[dict[str, t.Any]]) -> str:
+def backup_page(backups: list[BackupFacts]) -> str:
     """The folder, and below it a line an archive."""
     folders = sorted({os.path.dirname(backup["archive"]) for backup in backups})
     head = ["archive", "created", "size", "release", "status", "reason", "for"]

@@ -75,20 +75,52 @@ REASONS = {
 }
 
 
+class Moved(t.TypedDict):
+    """A file that moved, or would."""
+
+    path: str
+    bytes: int
+    kind: str
+    modified: str
+
+
+class Run(t.TypedDict):
+    """A run that has files in quarantine."""
+
+    run: str
+    files: int
+    bytes: int
+    expires: str
+
+
+class Cleanup(t.TypedDict, total=False):
+    """The result of M(mobius.ops.storage_cleanup): ``files`` and ``bytes`` of what stays by reason, archives by component."""
+
+    archives: dict[str, str]
+    files: int
+    moved: list[Moved]
+    left: dict[str, dict[str, int]]
+    stay: dict[str, dict[str, int]]
+    run: str
+    quarantine: list[Run]
+    message: str
+    msg: str
+
+
 def stays(counts: dict[str, dict[str, int]]) -> list[list[t.Any]]:
     """Rows of why files stay, the most first."""
     found = sorted(counts.items(), key=lambda one: (-one[1]["files"], one[0]))
     return [[count["files"], human_size(count["bytes"]), reason, REASONS.get(reason, "")] for reason, count in found]
 
 
-def moved(done: dict[str, t.Any]) -> list[str]:
+def moved(done: Cleanup) -> list[str]:
     """A table of the files that moved, or would."""
     rows = [[one["path"], human_size(one["bytes"]), one["kind"], one["modified"]] for one in done["moved"][:SHOWN]]
     more = done["files"] - len(rows)
     return table(["file", "size", "kind", "modified"], rows) + ([f"  and {more} more"] if more > 0 else [])
 
 
-def lines(done: dict[str, t.Any], state: str, dry: bool) -> list[str]:
+def lines(done: Cleanup, state: str, dry: bool) -> list[str]:
     """The page of a clean-up that was not refused."""
     made: list[str] = []
     if done.get("archives"):
@@ -106,7 +138,7 @@ def lines(done: dict[str, t.Any], state: str, dry: bool) -> list[str]:
     return made or ["Nothing is in quarantine."]
 
 
-def cleanup_page(done: dict[str, t.Any], state: str = "planned", check: bool = False) -> dict[str, t.Any]:
+def cleanup_page(done: Cleanup, state: str = "planned", check: bool = False) -> dict[str, object]:
     """The page, and what comes of it."""
     whole = "quarantine" in done
     page = "\n".join(lines(done, state, check or state == "planned")) if whole else "Nothing was moved."

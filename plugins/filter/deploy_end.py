@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.mobius.ops.plugins.filter.fleet import Fleet
 from ansible_collections.mobius.ops.plugins.plugin_utils import task_result, write_attempts
 
 DOCUMENTATION = r"""
@@ -48,7 +49,41 @@ _value:
 OUTCOMES = ("deployed", "unchanged", "planned", "rolled_back", "frozen", "degraded", "inconclusive", "failed")
 #: Outcomes whose sentences do not name the log of the application.
 GOOD = ("unchanged", "planned", "deployed")
-Facts = dict[str, t.Any]
+
+
+class Live(t.TypedDict, total=False):
+    """A look at the releases, or why there is none."""
+
+    msg: str
+    live: str | None
+
+
+class Record(t.TypedDict, total=False):
+    """The release that serves."""
+
+    id: str
+
+
+class Switched(write_attempts.Watched, total=False):
+    """The result of M(mobius.ops.release), and what a watch tells of going back; ``downtime`` in seconds."""
+
+    msg: str
+    changed: bool
+    finished: str
+    release: Record
+    to: str
+    downtime: float | None
+    cut_text: str
+    log: str
+
+
+class Watch(write_attempts.Watched, total=False):
+    """The result of M(mobius.ops.monitor)."""
+
+    verdict: str | None
+    trigger: str | None
+    incident: str | None
+    rollback: Switched | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,19 +108,19 @@ class Deploy:
     #: Seconds that it is watched.
     duration: t.Any
     #: An unfinished switch that was settled first; the restart; the last look at what serves, without a lock.
-    settled: Facts
-    applied: Facts
-    final: Facts
-    switch: Facts
-    smoke: Facts
-    watch: Facts
+    settled: Switched
+    applied: t.Mapping[str, object]
+    final: Live
+    switch: Switched
+    smoke: write_attempts.Watched
+    watch: Watch
     #: The end of a watch that was stopped, going back, and what was live before and after that.
-    watch_end: Facts
-    after: Facts
-    went_back: Facts
-    left: Facts
+    watch_end: write_attempts.Watched
+    after: Live
+    went_back: Switched
+    left: Live
     #: What became of pruning old releases.
-    pruned: Facts
+    pruned: t.Mapping[str, object]
     page: str
 
     def outcome(self) -> str:
@@ -128,7 +163,7 @@ class Deploy:
         switched = self.switch.get("changed") and self.after.get("live") != self.release
         return "msg" not in self.went_back and bool(self.went_back.get("changed") or switched)
 
-    def cuts(self) -> list[Facts]:
+    def cuts(self) -> list[Switched]:
         """What was cut because it was not waited for any longer."""
         return [facts for facts in (self.switch, self.went_back, self.watch.get("rollback") or {}) if facts.get("cut_text")]
 
@@ -136,7 +171,7 @@ class Deploy:
         """Where the application tried to write outside of its shared folders."""
         return write_attempts.sentences(self.watch, self.watch_end, self.smoke, self.switch)
 
-    def message(self, fleet: Facts) -> str:
+    def message(self, fleet: Fleet) -> str:
         """In sentences: what happened, what serves, what to do."""
         said = [self._story(fleet), *(facts["cut_text"] for facts in self.cuts())]
         if self.settled.get("finished"):
@@ -149,7 +184,7 @@ class Deploy:
         said += [write_attempts.warning(self.writes(), failure), f"Page: {self.page}" if self.page else ""]
         return " ".join(filter(None, said))
 
-    def _story(self, fleet: Facts) -> str:
+    def _story(self, fleet: Fleet) -> str:
         """The sentences that differ by the outcome."""
         outcome, name = self.outcome(), f"release {self.release}"
         if "msg" in self.applied:
@@ -189,7 +224,7 @@ class Deploy:
             f" This deploy does not apply changed settings. {self.restart_message}" if self.restart_message else ""
         )
 
-    def _failed(self, fleet: Facts, failure: str) -> str:
+    def _failed(self, fleet: Fleet, failure: str) -> str:
         """Where a task failed."""
         outcome = self.outcome()
         if outcome == "frozen":
@@ -207,11 +242,11 @@ class Deploy:
             said.append(f"Release {self.release} is bad and still serves.")
         return " ".join([*said, f"Incident {fleet['incident'] or 'none'}."]) + (self._now(left) if self.after else "") + self.mixed(fleet)
 
-    def _watched(self, fleet: Facts) -> str:
+    def _watched(self, fleet: Fleet) -> str:
         """Where the watch decided."""
         outcome, incident, trigger = self.outcome(), self.watch.get("incident") or "none", self.watch.get("trigger") or ""
         if outcome == "rolled_back":
-            to = self.watch["rollback"]["to"]
+            to = t.cast(Switched, self.watch["rollback"])["to"]
             return f"release {self.release} was rolled back to {to}: {trigger}. Incident {incident}.{self._now(to)}{self.mixed(fleet)}"
         if outcome == "frozen":
             return (
@@ -233,7 +268,7 @@ class Deploy:
             f"serves now{f' ({trigger})' if trigger else ''}. Run the same deploy again, when {self.release} is the one that is wanted."
         )
 
-    def mixed(self, fleet: Facts) -> str:
+    def mixed(self, fleet: Fleet) -> str:
         """Some hosts had the release before this run and keep it, and others have another one now."""
         if not fleet["ahead"] or not fleet["behind"]:
             return ""
@@ -244,10 +279,10 @@ class Deploy:
         )
 
 
-def deploy_end(facts: Facts, fleet: Facts | None = None) -> Facts:
+def deploy_end(facts: dict[str, t.Any], fleet: Fleet | None = None) -> dict[str, object]:
     """How a deploy ended; with the fleet also in sentences."""
     deploy = Deploy(**facts)
-    ended = {"outcome": deploy.outcome(), "cuts": deploy.cuts(), "writes": deploy.writes()}
+    ended: dict[str, object] = {"outcome": deploy.outcome(), "cuts": deploy.cuts(), "writes": deploy.writes()}
     return ended if fleet is None else {**ended, "message": deploy.message(fleet), "mixed": deploy.mixed(fleet)}
 
 

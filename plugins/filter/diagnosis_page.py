@@ -41,7 +41,60 @@ OUTCOMES = ("nothing_found", "cause_found", "mended", "not_mended")
 _FRAMES = 8
 
 
-def cause_lines(cause: dict[str, t.Any]) -> list[str]:
+class Cause(t.TypedDict):
+    """Why the service does not do its work."""
+
+    name: str
+    confidence: str
+    text: str
+    evidence: list[str]
+    todo: str
+
+
+class Stack(t.TypedDict):
+    """Where a hung event loop is."""
+
+    place: str
+    frames: list[str]
+    request: str | None
+
+
+class SlowRoute(t.TypedDict):
+    """A route whose answers took long; times in milliseconds."""
+
+    route: str
+    requests: int
+    median: float
+    p95: float
+
+
+class Recent(t.TypedDict, total=False):
+    """What the logs tell of the last minutes."""
+
+    routes: list[SlowRoute]
+    errors: list[str]
+
+
+class Evidence(t.TypedDict, total=False):
+    """What of all that was seen is shown."""
+
+    recent: Recent
+
+
+class Diagnosis(t.TypedDict, total=False):
+    """The result of M(mobius.ops.diagnosis)."""
+
+    causes: list[Cause]
+    stack: Stack | None
+    heap_snapshot: str
+    evidence: Evidence
+    well: bool
+    fixed: str
+    after: list[Cause]
+    message: str
+
+
+def cause_lines(cause: Cause) -> list[str]:
     """A cause with its evidence and what to do."""
     return [
         f"  {cause['name']}, {cause['confidence']}: {cause['text']}",
@@ -50,7 +103,7 @@ def cause_lines(cause: dict[str, t.Any]) -> list[str]:
     ]
 
 
-def stack_lines(stack: dict[str, t.Any] | None) -> list[str]:
+def stack_lines(stack: Stack | None) -> list[str]:
     """Where a hung event loop is."""
     if not stack:
         return []
@@ -58,7 +111,7 @@ def stack_lines(stack: dict[str, t.Any] | None) -> list[str]:
     return ["Where it hangs", f"  {stack['place']}", *request, *(f"    called from {frame}" for frame in stack["frames"][1:_FRAMES])]
 
 
-def recent_lines(evidence: dict[str, t.Any]) -> list[str]:
+def recent_lines(evidence: Evidence) -> list[str]:
     """What the logs tell of the last minutes."""
     recent = evidence.get("recent") or {}
     slow = [
@@ -71,7 +124,7 @@ def recent_lines(evidence: dict[str, t.Any]) -> list[str]:
     ]
 
 
-def verdict(result: dict[str, t.Any]) -> tuple[str, bool]:
+def verdict(result: Diagnosis) -> tuple[str, bool]:
     """Outcome, and whether it is good."""
     if "message" not in result:
         return "not_mended", False
@@ -80,7 +133,7 @@ def verdict(result: dict[str, t.Any]) -> tuple[str, bool]:
     return ("nothing_found", True) if result["well"] else ("cause_found", False)
 
 
-def diagnosis_page(result: dict[str, t.Any]) -> dict[str, t.Any]:
+def diagnosis_page(result: Diagnosis) -> dict[str, object]:
     """The page, and what comes of it."""
     causes, (outcome, good) = result.get("causes") or [], verdict(result)
     lines = ["Causes", *(line for cause in causes for line in cause_lines(cause))] if causes else []

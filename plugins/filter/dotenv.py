@@ -44,7 +44,7 @@ _value:
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def dotenv(values: dict[str, t.Any]) -> str:
+def dotenv(values: t.Mapping[str, object]) -> str:
     """The text of a ``.env`` file. :raises AnsibleFilterError: for a name or value that such a file cannot hold."""
     if not isinstance(values, Mapping):
         raise AnsibleFilterError(f"mobius_dotenv: expected a dictionary of names and values, found {type(values).__name__}. Correct it.")

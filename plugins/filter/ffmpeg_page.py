@@ -50,7 +50,65 @@ HEAD = ["job", "verdict", "runs", "CPU", "speed", "writes", "output", "instance"
 _OUTPUT = 44
 
 
-def row(job: dict[str, t.Any]) -> list[t.Any]:
+class File(t.TypedDict):
+    """A file that a job writes; ``size`` in bytes."""
+
+    path: str
+    size: int
+
+
+class Job(t.TypedDict):
+    """A job that runs; ``age`` in seconds, ``written_per_s`` in bytes, ``speed`` in seconds of output a second."""
+
+    name: str
+    pid: int
+    verdict: str
+    age: float
+    cpu_pct: float
+    speed: float | None
+    written_per_s: int | None
+    outputs: list[File]
+    port: int
+    release: str | None
+
+
+class Result(t.TypedDict):
+    """A file of a job that was ended, and why it cannot be played; empty when it can."""
+
+    path: str
+    kept: bool
+    error: str
+
+
+class Ended(t.TypedDict):
+    """A job that was ended, in so many ``seconds``."""
+
+    name: str
+    pid: int
+    how: str
+    seconds: float
+    results: list[Result]
+
+
+class Jobs(t.TypedDict, total=False):
+    """The result of M(mobius.ops.ffmpeg_job)."""
+
+    jobs: list[Job]
+    ended: list[Ended]
+    message: str
+
+
+class Program(t.TypedDict, total=False):
+    """The result of M(mobius.ops.ffmpeg_info)."""
+
+    well: bool
+    message: str
+    version: str
+    path: str
+    skipped: bool
+
+
+def row(job: Job) -> list[t.Any]:
     """A line of the table."""
     output = max(job["outputs"], key=lambda one: one["size"], default=None)
     written = None if job["written_per_s"] is None or not job["verdict"] else human_size(job["written_per_s"]) + "/s"
@@ -73,13 +131,13 @@ def shortened(path: str) -> str:
     return path if len(path) <= _OUTPUT else "…" + path[-_OUTPUT + 1 :]
 
 
-def worth(result: dict[str, t.Any]) -> str:
+def worth(result: Result) -> str:
     """What a file of a job that was ended is worth."""
     said = f"cannot be played ({result['error'].rstrip('.')})" if result["error"] else "can be played"
     return said if result["kept"] else f"{said}; the application has removed it"
 
 
-def ended_lines(ended: list[dict[str, t.Any]]) -> list[str]:
+def ended_lines(ended: list[Ended]) -> list[str]:
     """What became of jobs that were ended, and of their files."""
     words = {"stopped": "stopped", "killed": "killed", "gone": "had ended before", "runs": "goes on"}
     lines = []
@@ -90,7 +148,7 @@ def ended_lines(ended: list[dict[str, t.Any]]) -> list[str]:
     return lines
 
 
-def by_verdict(jobs: list[dict[str, t.Any]], ended: list[dict[str, t.Any]]) -> dict[str, list[str]]:
+def by_verdict(jobs: list[Job], ended: list[Ended]) -> dict[str, list[str]]:
     """The names of jobs by what each was found to be, or how it ended."""
     found: dict[str, list[str]] = {}
     for name, word in [(job["name"], job["how"]) for job in ended] or [(job["name"], job["verdict"] or "found") for job in jobs]:
@@ -98,7 +156,7 @@ def by_verdict(jobs: list[dict[str, t.Any]], ended: list[dict[str, t.Any]]) -> d
     return found
 
 
-def verdict(jobs: dict[str, t.Any], program: dict[str, t.Any], names: dict[str, list[str]]) -> tuple[str, bool, str]:
+def verdict(jobs: Jobs, program: Program, names: dict[str, list[str]]) -> tuple[str, bool, str]:
     """Outcome, whether it is good, and what to say."""
     if "message" not in jobs:
         return "not_ended", False, task_result.cause(jobs, "The jobs could not be looked at.")
@@ -115,7 +173,7 @@ def verdict(jobs: dict[str, t.Any], program: dict[str, t.Any], names: dict[str, 
     return ("rendering" if jobs["jobs"] else "idle"), True, f"{jobs['message']} {program.get('message') or ''}".strip()
 
 
-def ffmpeg_page(jobs: dict[str, t.Any], program: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+def ffmpeg_page(jobs: Jobs, program: Program | None = None) -> dict[str, object]:
     """The page, and what comes of it."""
     found, ended = jobs.get("jobs") or [], jobs.get("ended") or []
     names = by_verdict(found, ended)

@@ -48,7 +48,35 @@ _value:
 """
 
 
-def fleet(hosts: list[str], hostvars: t.Any) -> dict[str, t.Any]:
+class Fleet(t.TypedDict):
+    """A deploy over all hosts of its play; see RETURN."""
+
+    wanting: list[str]
+    ahead: list[str]
+    behind: list[str]
+    back_to: str
+    migrates: str
+    broken: bool
+    failed: dict[str, str]
+    went_back: list[str]
+    lost: list[str]
+    culprits: list[str]
+    reporter: str
+    incident: str
+    stuck: list[str]
+    down: bool
+
+
+class Watch(t.TypedDict, total=False):
+    """What is known of the end of a host's watch."""
+
+    verdict: str | None
+    trigger: str | None
+    incident: str | None
+    lost: bool
+
+
+def fleet(hosts: list[str], hostvars: t.Any) -> Fleet:
     """The state of a deploy over all hosts of its play."""
     hostvars = {host: hostvars[host] for host in hosts}  # each access makes Ansible collect all variables of the host again
     wanting = [host for host in hosts if hostvars[host].get("deploy_wanted")]
@@ -109,12 +137,13 @@ def _has_migrated(variables: t.Any) -> bool:
     return any(record.get("migrated") and record["id"] == release for record in _facts(variables, "deploy_before").get("releases", []))
 
 
-def _watch(variables: t.Any) -> dict[str, t.Any]:
+def _watch(variables: t.Any) -> Watch:
     """What is known of the end of a host's watch: what was followed, or what was found when it was stopped."""
+    watch: Watch = _facts(variables, "monitor_watch")
     ended = _facts(variables, "deploy_watch_end")
     if _facts(ended, "watch").get("release") == _facts(variables, "deploy_artifact").get("release_id", ""):
-        return {**_facts(variables, "monitor_watch"), **{name: ended.get(name) for name in ("verdict", "trigger", "incident")}}
-    return dict(_facts(variables, "monitor_watch"))
+        return {**watch, "verdict": ended.get("verdict"), "trigger": ended.get("trigger"), "incident": ended.get("incident")}
+    return watch
 
 
 class FilterModule:

@@ -8,6 +8,7 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.filter.status_page import table
 from ansible_collections.mobius.ops.plugins.module_utils._observe import thresholds
+from ansible_collections.mobius.ops.plugins.module_utils._observe.samples import Endpoint
 
 DOCUMENTATION = r"""
 name: health_page
@@ -46,7 +47,13 @@ HEAD = ["endpoint", "from", "status", "requests", "errors", "p50", "p95", "max",
 WRONG = 100
 
 
-def wrong(one: dict[str, t.Any]) -> str:
+class Health(t.TypedDict, total=False):
+    """The result of M(mobius.ops.health_check); none of a task that was skipped."""
+
+    endpoints: list[Endpoint]
+
+
+def wrong(one: Endpoint) -> str:
     """What is wrong with an endpoint: its first fault, or else the figures that may be the reason."""
     if one["evidence"]:
         return f"{one['requests'] - one['outcomes']['ok']} of {one['requests']}: {one['evidence'][0]['error']}"[:WRONG]
@@ -61,9 +68,9 @@ def with_unit(number: float | None, unit: str) -> str | None:
     return None if number is None else f"{number:g} {unit}"
 
 
-def row(one: dict[str, t.Any], place: str) -> list[t.Any]:
+def row(one: Endpoint, place: str) -> list[t.Any]:
     """A line of the table."""
-    figures = [with_unit(one[name], "ms") for name in ("p50_ms", "p95_ms", "max_ms")]
+    figures = [with_unit(each, "ms") for each in (one["p50_ms"], one["p95_ms"], one["max_ms"])]
     return [
         one["check"],
         place,
@@ -76,9 +83,9 @@ def row(one: dict[str, t.Any], place: str) -> list[t.Any]:
     ]
 
 
-def health_page(instance: dict[str, t.Any], public: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+def health_page(instance: Health, public: Health | None = None) -> dict[str, object]:
     """The table with the endpoints in the order of the checks, and what comes of it."""
-    asked = {"the instance": instance, "outside": public or {}}
+    asked: dict[str, Health] = {"the instance": instance, "outside": public or {}}
     found = [(place, one) for place, result in asked.items() for one in result.get("endpoints") or []]
     faulty = [(place, one) for place, one in found if one["status"] != "normal"]
     faulty.sort(key=lambda pair: -thresholds.ORDER.index(pair[1]["status"]))

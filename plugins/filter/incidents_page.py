@@ -9,6 +9,7 @@ import typing as t
 from ansible_collections.mobius.ops.plugins.filter.status_page import due, table
 from ansible_collections.mobius.ops.plugins.module_utils._core.wording import cut, listed, one_line
 from ansible_collections.mobius.ops.plugins.plugin_utils import task_result
+from ansible_collections.mobius.ops.plugins.plugin_utils.status_types import Incident, Incidents, WholeIncident
 
 DOCUMENTATION = r"""
 name: incidents_page
@@ -55,12 +56,10 @@ _value:
 OUTCOMES = ("no_incidents", "incidents_listed", "incident_shown", "overdue", "not_found", "not_read")
 _TITLE = 60
 
-Facts = dict[str, t.Any]
 
-
-def merged(results: dict[str, Facts]) -> list[tuple[list[str], Facts]]:
+def merged(results: dict[str, Incidents]) -> list[tuple[list[str], Incident]]:
     """Incidents with the hosts that have them; those of a fleet once, with the worst severity and all that is late."""
-    found: dict[tuple[str, str], tuple[list[str], Facts]] = {}
+    found: dict[tuple[str, str], tuple[list[str], Incident]] = {}
     for host, result in results.items():
         for one in result.get("incidents") or []:
             key = (one["id"], one["fleet"] or host)
@@ -69,7 +68,7 @@ def merged(results: dict[str, Facts]) -> list[tuple[list[str], Facts]]:
     return sorted(sorted(found.values(), key=lambda each: str(each[1]["opened"]), reverse=True), key=lambda each: int(each[1]["severity"]))
 
 
-def rows(found: list[tuple[list[str], Facts]]) -> list[str]:
+def rows(found: list[tuple[list[str], Incident]]) -> list[str]:
     """The table."""
     return table(
         ["id", "severity", "status", "phase", "opened", "hosts", "taken by", "due", "what"],
@@ -90,7 +89,7 @@ def rows(found: list[tuple[list[str], Facts]]) -> list[str]:
     )
 
 
-def in_full(one: Facts) -> list[str]:
+def in_full(one: WholeIncident) -> list[str]:
     """An incident with clocks and timeline."""
     clocks = [[each["name"], each["due"], each["met"] or ("OVERDUE" if each["overdue"] else None)] for each in one["clocks"]]
     return [
@@ -104,14 +103,14 @@ def in_full(one: Facts) -> list[str]:
     ]
 
 
-def _failed(results: dict[str, Facts]) -> list[str]:
+def _failed(results: dict[str, Incidents]) -> list[str]:
     """Hosts that gave no answer, with the reason."""
     return [f"{host}: {task_result.cause(result, 'it gave no answer.')}" for host, result in results.items() if "incidents" not in result]
 
 
-def _asked(results: dict[str, Facts], name: str) -> tuple[list[str], str]:
+def _asked(results: dict[str, Incidents], name: str) -> tuple[list[str], str]:
     """Hosts that have an incident, and why it cannot be changed."""
-    having = {host: result["incident"]["summary"] for host, result in results.items() if result.get("incident")}
+    having = {host: one["summary"] for host, result in results.items() if (one := result.get("incident"))}
     if not name:
         return [], "mobius_incident: none was given. Choose one that mobius.ops.incidents shows."
     failed = _failed(results)
@@ -119,28 +118,28 @@ def _asked(results: dict[str, Facts], name: str) -> tuple[list[str], str]:
         return [], " ".join(failed)
     if not having:
         return [], f"{name}: no host of this run has such an incident. Choose one that mobius.ops.incidents shows."
-    keys = {one["fleet"] or host for host, one in having.items()}
+    keys = {summary["fleet"] or host for host, summary in having.items()}
     if len(keys) > 1:
         return list(having), f"{name}: this is not the same incident on {listed(list(having))}. Give -l with one of them."
     return list(having), ""
 
 
-def incidents_page(results: dict[str, Facts], id: str = "", show: str = "open", review: bool = False) -> Facts:
+def incidents_page(results: dict[str, Incidents], id: str = "", show: str = "open", review: bool = False) -> dict[str, object]:
     """The page, and what comes of it."""
     failed = _failed(results)
     found = merged(results)
     hosts, problem = _asked(results, id)
     damaged = [f"{host}: {finding}" for host, result in results.items() for finding in result.get("findings") or []]
     lines = [f"Incidents: {show}", *rows(found), *(f"  Damaged: {each}" for each in damaged)]
-    for host in hosts[:1] if id else []:
-        one = results[host]["incident"]
-        lines = [f"Incident {id}", *rows([(hosts, one["summary"])]), *in_full(one), *(["", one["review"]] if review else [])]
+    shown = results[hosts[0]].get("incident") if id and hosts else None
+    if shown:
+        lines = [f"Incident {id}", *rows([(hosts, shown["summary"])]), *in_full(shown), *(["", shown["review"]] if review else [])]
     outcome = _outcome(failed, id, problem, show, found)
     good = outcome in ("no_incidents", "incidents_listed", "incident_shown")
     if id and problem:
         said = "" if problem == " ".join(failed) else problem
     else:
-        said = f"{id}: {results[hosts[0]]['incident']['summary']['status']}." if id else _said(found, show)
+        said = f"{id}: {shown['summary']['status']}." if shown else _said(found, show)
     return {
         "page": "\n".join(lines),
         "outcome": outcome,
@@ -160,7 +159,7 @@ def _outcome(failed: list[str], name: str, problem: str, show: str, found: list[
     return "no_incidents" if not found else "overdue" if show == "overdue" else "incidents_listed"
 
 
-def _said(found: list[tuple[list[str], Facts]], show: str) -> str:
+def _said(found: list[tuple[list[str], Incident]], show: str) -> str:
     if not found:
         return {"overdue": "Nothing is overdue.", "open": "No incident is open."}.get(show, "There are no incidents.")
     late = [one["id"] for _hosts, one in found if one["overdue"]]

@@ -9,7 +9,9 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.filter.status_page import table
 from ansible_collections.mobius.ops.plugins.module_utils._core.wording import cut, human_size
+from ansible_collections.mobius.ops.plugins.module_utils._logs.report_types import Answered, ErrorGroup, RouteFigures
 from ansible_collections.mobius.ops.plugins.plugin_utils import task_result
+from ansible_collections.mobius.ops.plugins.plugin_utils.log_types import Explained, LogReport
 
 DOCUMENTATION = r"""
 name: logs_page
@@ -61,7 +63,7 @@ def ms(value: float | None) -> str | None:
     return None if value is None else f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
 
 
-def errors(found: list[dict[str, t.Any]]) -> list[str]:
+def errors(found: list[ErrorGroup]) -> list[str]:
     """Errors by template."""
     rows = [
         [
@@ -77,7 +79,7 @@ def errors(found: list[dict[str, t.Any]]) -> list[str]:
     return table(["lines", "error", "first", "last", "release", "incident"], rows)
 
 
-def routes(found: list[dict[str, t.Any]]) -> list[str]:
+def routes(found: list[RouteFigures]) -> list[str]:
     """Routes with their times."""
     timed = [one for one in found if one["timed"]]
     rows = [
@@ -85,7 +87,9 @@ def routes(found: list[dict[str, t.Any]]) -> list[str]:
             ("" if one["exact"] else "~") + str(one["requests"]),
             cut(one["route"], _ROUTE),
             one["slow"],
-            *(ms(one[key]) for key in ("p50_ms", "p95_ms", "p99_ms")),
+            ms(one["p50_ms"]),
+            ms(one["p95_ms"]),
+            ms(one["p99_ms"]),
             name_of(one["source"]),
         ]
         for one in timed
@@ -93,7 +97,7 @@ def routes(found: list[dict[str, t.Any]]) -> list[str]:
     return table(["requests", "route", "slow", "p50", "p95", "p99", "log"], rows)
 
 
-def counted(found: list[dict[str, t.Any]]) -> list[str]:
+def counted(found: list[Answered]) -> list[str]:
     """Requests by route and status."""
     return table(
         ["requests", "route", "status", "log"],
@@ -101,7 +105,7 @@ def counted(found: list[dict[str, t.Any]]) -> list[str]:
     )
 
 
-def explained(found: dict[str, dict[str, t.Any]]) -> list[str]:
+def explained(found: dict[str, Explained]) -> list[str]:
     """How the greps of the runbook and the report differ."""
     said = {"errors": "grep -i error", "times": 'grep "response.*time"', "writes": 'grep "POST\\|PUT\\|DELETE"'}
     lines = table(
@@ -118,7 +122,7 @@ def explained(found: dict[str, dict[str, t.Any]]) -> list[str]:
     return lines
 
 
-def page_of(result: dict[str, t.Any], rows: int = _ROWS) -> list[str]:
+def page_of(result: LogReport, rows: int = _ROWS) -> list[str]:
     """The lines of the page."""
     logs = [
         [name_of(one["source"]), one["lines"], one["requests"], one["failed"], one["refused"], one["errors"], one["malformed"]]
@@ -127,12 +131,9 @@ def page_of(result: dict[str, t.Any], rows: int = _ROWS) -> list[str]:
     lines = ["Logs", *table(["log", "lines", "requests", "5xx", "4xx", "error lines", "malformed"], logs)]
     lines += ["Errors", *errors(result["errors"][:rows])]
     lines += ["  " + f"and {result['error_groups'] - rows} more"] if result["error_groups"] > rows else []
-    for title, key, lay in (
-        ("Requests that failed", "failures", counted),
-        ("Routes, by the time they take together", "routes", routes),
-        ("Writes", "writes", counted),
-    ):
-        lines += [title, *lay(result[key][:rows])] if result[key] else []
+    lines += ["Requests that failed", *counted(result["failures"][:rows])] if result["failures"] else []
+    lines += ["Routes, by the time they take together", *routes(result["routes"][:rows])] if result["routes"] else []
+    lines += ["Writes", *counted(result["writes"][:rows])] if result["writes"] else []
     clients = [[one["writes"], one["client"], name_of(one["source"])] for one in result["clients"][:rows]]
     lines += ["Who wrote", *table(["writes", "client", "log"], clients)] if clients else []
     lines += ["Greps of the runbook", *explained(result["explained"])] if result.get("explained") else []
@@ -145,7 +146,7 @@ def page_of(result: dict[str, t.Any], rows: int = _ROWS) -> list[str]:
     return lines
 
 
-def logs_page(result: dict[str, t.Any]) -> dict[str, t.Any]:
+def logs_page(result: LogReport) -> dict[str, object]:
     """The page, and what comes of it."""
     if "sources" not in result:
         message = task_result.cause(result, "The logs could not be read.")

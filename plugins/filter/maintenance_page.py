@@ -43,7 +43,35 @@ OUTCOMES = ("all_done", "attention_needed", "steps_failed", "planned", "not_run"
 _EVIDENCE = 6
 
 
-def step_lines(step: dict[str, t.Any]) -> list[str]:
+class Cause(t.TypedDict):
+    """What a step found wrong, and the id of its incident, which may be empty."""
+
+    name: str
+    incident: str
+
+
+class Step(t.TypedDict):
+    """A step that was taken; ``trend`` in words, empty in the first run."""
+
+    name: str
+    title: str
+    status: str
+    text: str
+    evidence: list[str]
+    trend: str
+    causes: list[Cause]
+
+
+class Maintenance(t.TypedDict, total=False):
+    """The result of M(mobius.ops.maintenance); one that failed has no steps."""
+
+    steps: list[Step]
+    page: str
+    summary_sent: list[str]
+    message: str
+
+
+def step_lines(step: Step) -> list[str]:
     """A step with what is to know about it."""
     lines = [f"{step['status'].upper():<10} {step['title']}", f"           {step['text']}"]
     lines += [f"           {step['trend']}"] if step["trend"] else []
@@ -55,7 +83,7 @@ def step_lines(step: dict[str, t.Any]) -> list[str]:
     return lines
 
 
-def maintenance_page(result: dict[str, t.Any]) -> dict[str, t.Any]:
+def maintenance_page(result: Maintenance) -> dict[str, object]:
     """The page, and what comes of it."""
     if "steps" not in result:
         message = task_result.cause(result, "Maintenance could not be run.")

@@ -40,6 +40,23 @@ ORDER = ("failed", "waived", "passed", "skipped")
 WIDTH = 110
 
 
+class Waived(t.TypedDict):
+    """Who waived which checks, when and why."""
+
+    who: str
+    why: str
+    when: str
+    checks: list[str]
+
+
+class Preflight(t.TypedDict, total=False):
+    """The result of a preflight; each check has its name, status, what was found and expected, and what to do."""
+
+    checks: list[dict[str, str]]
+    passed: bool
+    waived_by: Waived | None
+
+
 def block(one: dict[str, str], width: int) -> list[str]:
     """The lines of a check: what was found; when it did not pass, what was expected, and what to do."""
     mark = one["status"].upper() if one["status"] in ("failed", "waived") else one["status"]
@@ -55,7 +72,7 @@ def block(one: dict[str, str], width: int) -> list[str]:
     return [head + lines[0], *(" " * len(head) + line for line in lines[1:])]
 
 
-def preflight_page(result: dict[str, t.Any]) -> str:
+def preflight_page(result: Preflight) -> str:
     """A line that says how many failed, and below it a line or more a check."""
     rows = sorted(result.get("checks") or [], key=lambda one: ORDER.index(one["status"]))
     if not rows:

@@ -48,7 +48,13 @@ _value:
 """
 
 
-def rebase(checks: list[dict[str, t.Any]], old: str, new: str, ca: str = "") -> list[dict[str, t.Any]]:
+class Given(t.TypedDict):
+    """A check as it was given, with any other fields."""
+
+    url: str
+
+
+def rebase(checks: list[Given], old: str, new: str, ca: str = "") -> list[dict[str, object]]:
     """The checks below *old*, below *new*; with *ca* where they name none."""
     old, new = old.rstrip("/"), new.rstrip("/")
     rests = [(check, check["url"][len(old) :]) for check in checks if check["url"].startswith(old)]

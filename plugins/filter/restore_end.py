@@ -45,10 +45,24 @@ _value:
 
 #: Every outcome.
 OUTCOMES = ("restored", "recovered", "planned", "swapped_back", "not_serving", "failed")
-Facts = dict[str, t.Any]
 
 
-def restore_end(task: Facts, archive: str, check_mode: bool) -> Facts:
+class Restore(t.TypedDict, total=False):
+    """The result of M(mobius.ops.backup_restore), also of one that failed; ``downtime`` in seconds."""
+
+    failed: bool
+    restored: list[str]
+    serving: bool
+    downtime: float | None
+    safety_backup: str | None
+    previous: str | None
+    undone: list[str]
+    kept: list[str]
+    unmigrated: list[str]
+    watch: str | None
+
+
+def restore_end(task: Restore, archive: str, check_mode: bool) -> dict[str, str]:
     """How a restore ended."""
     outcome = _outcome(task, check_mode)
     said = [_story(task, archive, outcome)]
@@ -64,7 +78,7 @@ def restore_end(task: Facts, archive: str, check_mode: bool) -> Facts:
     return {"outcome": outcome, "message": " ".join(said)}
 
 
-def _outcome(task: Facts, check_mode: bool) -> str:
+def _outcome(task: Restore, check_mode: bool) -> str:
     """In one word. One that was refused stopped nothing, so it has no downtime."""
     if task.get("failed"):
         if task.get("downtime") is None:
@@ -75,7 +89,7 @@ def _outcome(task: Facts, check_mode: bool) -> str:
     return "restored" if task["restored"] else "recovered"
 
 
-def _story(task: Facts, archive: str, outcome: str) -> str:
+def _story(task: Restore, archive: str, outcome: str) -> str:
     """The sentences that differ by the outcome."""
     if task.get("failed"):
         return task_result.cause(task)

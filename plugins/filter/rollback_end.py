@@ -41,7 +41,17 @@ _value:
 
 #: Every outcome.
 OUTCOMES = ("rolled_back", "unchanged", "planned", "incomplete", "failed")
-Facts = dict[str, t.Any]
+
+
+class Done(write_attempts.Watched, total=False):
+    """The result of what went back, M(mobius.ops.release) or M(mobius.ops.backup_restore); ``downtime`` in seconds."""
+
+    changed: bool
+    previous: str | None
+    downtime: float | None
+    finished: str
+    cut_text: str
+    safety_backup: str | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,9 +71,9 @@ class Rollback:
     lost_hosts: list[str]
     incident: str
     #: What went back: the release alone, or with the data of an archive.
-    done: Facts
+    done: Done
     archive: str
-    smoke: Facts
+    smoke: write_attempts.Watched
 
     def outcome(self) -> str:
         """In one word."""
@@ -123,7 +133,7 @@ class Rollback:
         return write_attempts.sentences(self.done, self.smoke)
 
 
-def rollback_end(facts: Facts) -> Facts:
+def rollback_end(facts: dict[str, t.Any]) -> dict[str, object]:
     """How a rollback ended."""
     rollback = Rollback(**facts)
     return {"outcome": rollback.outcome(), "message": rollback.message(), "lost": rollback.lost(), "writes": rollback.writes()}

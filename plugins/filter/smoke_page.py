@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.filter.status_page import table
+from ansible_collections.mobius.ops.plugins.module_utils._gates.smoke.smoke_types import Test
 from ansible_collections.mobius.ops.plugins.plugin_utils import task_result
 
 DOCUMENTATION = r"""
@@ -38,12 +39,24 @@ _value:
 ORDER = ("failed", "flaky", "skipped", "passed")
 
 
-def mark(test: dict[str, t.Any]) -> str:
+class Smoke(t.TypedDict, total=False):
+    """The result of M(mobius.ops.smoke_test): a count of each word, ``elapsed`` in seconds, and why an address that was made stays."""
+
+    tests: list[Test]
+    passed: bool
+    counts: dict[str, int]
+    elapsed: float
+    base_url: str
+    release: str | None
+    left: dict[str, str]
+
+
+def mark(test: Test) -> str:
     """How a test ended, in a word."""
     return "flaky" if test["flaky"] else test["status"]
 
 
-def told(test: dict[str, t.Any]) -> str:
+def told(test: Test) -> str:
     """What there is to say of a test."""
     earlier = [one["error"] for one in test["attempts"] if one["outcome"] != "ok"]
     if test["flaky"]:
@@ -53,7 +66,7 @@ def told(test: dict[str, t.Any]) -> str:
     return test["reason"] or test["found"]
 
 
-def smoke_page(result: dict[str, t.Any]) -> str:
+def smoke_page(result: Smoke) -> str:
     """A line with the counts, the table, and what stays of what the tests made."""
     tests = result.get("tests")
     if not tests:

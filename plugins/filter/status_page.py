@@ -7,10 +7,13 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.filter import upkeep_page
+from ansible_collections.mobius.ops.plugins.module_utils._backup.backup_types import BackupFacts
 from ansible_collections.mobius.ops.plugins.module_utils._core import clock, wording
 from ansible_collections.mobius.ops.plugins.module_utils._core.wording import human_size
 from ansible_collections.mobius.ops.plugins.module_utils._observe import host_metrics
+from ansible_collections.mobius.ops.plugins.module_utils._target.record_types import Event, Release
 from ansible_collections.mobius.ops.plugins.plugin_utils import task_result
+from ansible_collections.mobius.ops.plugins.plugin_utils.status_types import FourKeys, Host, Incident, Incidents, Lock, Releases, Service
 
 DOCUMENTATION = r"""
 name: status_page
@@ -77,17 +80,17 @@ def table(head: list[str], rows: list[list[t.Any]]) -> list[str]:
     return ["  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]
 
 
-def marks(record: dict[str, t.Any], releases: dict[str, t.Any]) -> str:
+def marks(record: Release, releases: Releases) -> str:
     """What a release is to an operator."""
     return "<- live" if record["id"] == releases["live"] else "<- rollback target" if record["id"] == releases["target"] else ""
 
 
-def made_for(backup: dict[str, t.Any]) -> str:
+def made_for(backup: BackupFacts) -> str:
     """What a backup is for, such as ``deploy: before the deploy of v2``."""
     return ": ".join(filter(None, [backup.get("purpose") or "unknown", (backup.get("why") or "")[:100]]))
 
 
-def remarks(backup: dict[str, t.Any]) -> str:
+def remarks(backup: BackupFacts) -> str:
     """Why a backup is not verified, and what else is to be known of it."""
     shrunk = ", ".join(sorted(backup.get("shrunk") or {}))
     return "; ".join(
@@ -95,7 +98,7 @@ def remarks(backup: dict[str, t.Any]) -> str:
     )
 
 
-def drill_line(event: dict[str, t.Any] | None) -> str:
+def drill_line(event: Event | None) -> str:
     """When it was last tried whether a backup can be restored."""
     todo = "Run: ansible-playbook mobius.ops.drill."
     if not event:
@@ -107,7 +110,7 @@ def drill_line(event: dict[str, t.Any] | None) -> str:
     return f"Last drill: {verdict}{why} {wording.duration(age)} ago, {event['when']}.{due}"
 
 
-def lock_lines(lock: dict[str, t.Any] | None) -> list[str]:
+def lock_lines(lock: Lock | None) -> list[str]:
     """Who works on the host, when somebody does."""
     if not lock:
         return []
@@ -117,7 +120,7 @@ def lock_lines(lock: dict[str, t.Any] | None) -> list[str]:
     return [f"Deploy lock: held by {lock['owner']} on {lock['host']} since {lock['since']} for '{lock['reason']}', {until}"]
 
 
-def finding_lines(service: dict[str, t.Any], releases: dict[str, t.Any]) -> list[str]:
+def finding_lines(service: Service, releases: Releases) -> list[str]:
     """Torn stores, and damaged records that the message of the service does not name already."""
     found = dict.fromkeys(releases.get("findings") or [])
     lock = (releases.get("lock") or {}).get("fault")
@@ -125,7 +128,7 @@ def finding_lines(service: dict[str, t.Any], releases: dict[str, t.Any]) -> list
     return [f"Damaged: {sentence}" for sentence in service.get("torn_stores") or []] + damaged
 
 
-def dora_line(dora: dict[str, t.Any] | None) -> str:
+def dora_line(dora: FourKeys | None) -> str:
     """The four keys in a line."""
     if not dora or not dora["deploys"]:
         return f"Deploys in the last {dora['days'] if dora else 30} days: none"
@@ -151,7 +154,7 @@ WAYS = {
 }
 
 
-def place_lines(service: dict[str, t.Any]) -> list[str]:
+def place_lines(service: Service) -> list[str]:
     """Where the application sees its release, its instances, and the folders that all releases share."""
     if service.get("manager") == "adopted":
         return ["This collection takes care of it, and does not deploy it: no releases, no rollback."]
@@ -185,7 +188,7 @@ def place_lines(service: dict[str, t.Any]) -> list[str]:
     return lines
 
 
-def host_lines(host: dict[str, t.Any] | None) -> list[str]:
+def host_lines(host: Host | None) -> list[str]:
     """The host's key metrics and what is not normal, or why there are none."""
     if not host:
         return []
@@ -199,7 +202,7 @@ def host_lines(host: dict[str, t.Any] | None) -> list[str]:
     return ["", f"Host: {host['status']}", *table(["metric", "subject", "value", "status", "what to do"], rows)]
 
 
-def incident_lines(incidents: dict[str, t.Any] | None) -> list[str]:
+def incident_lines(incidents: Incidents | None) -> list[str]:
     """Open incidents, when there are any, with what is late or due next."""
     if not incidents:
         return []
@@ -222,7 +225,7 @@ def incident_lines(incidents: dict[str, t.Any] | None) -> list[str]:
     ]
 
 
-def due(incident: dict[str, t.Any]) -> str:
+def due(incident: Incident) -> str:
     """What of an incident is late, else what is due next."""
     late = [f"{each['name']} {wording.duration(each['late_seconds'])}" for each in incident["overdue"]]
     if late:
@@ -230,7 +233,7 @@ def due(incident: dict[str, t.Any]) -> str:
     return f"{incident['next']['name']} by {incident['next']['due']}" if incident["next"] else "-"
 
 
-def upkeep_lines(upkeep: dict[str, t.Any] | None) -> list[str]:
+def upkeep_lines(upkeep: upkeep_page.Upkeep | None) -> list[str]:
     """What the host does by itself, and what needs attention."""
     if not upkeep:
         return []
@@ -240,13 +243,13 @@ def upkeep_lines(upkeep: dict[str, t.Any] | None) -> list[str]:
 
 
 def status_page(
-    service: dict[str, t.Any],
-    releases: dict[str, t.Any],
-    backups: list[dict[str, t.Any]],
+    service: Service,
+    releases: Releases,
+    backups: list[BackupFacts],
     backups_fault: str = "",
-    host: dict[str, t.Any] | None = None,
-    incidents: dict[str, t.Any] | None = None,
-    upkeep: dict[str, t.Any] | None = None,
+    host: Host | None = None,
+    incidents: Incidents | None = None,
+    upkeep: upkeep_page.Upkeep | None = None,
 ) -> str:
     """The page: service, health, open incidents, host, releases, backups, jobs, last events."""
     health = service["health"]
@@ -266,7 +269,7 @@ def status_page(
     return "\n".join(lines)
 
 
-def release_table(releases: dict[str, t.Any]) -> list[str]:
+def release_table(releases: Releases) -> list[str]:
     """Every release, and what it is at this moment."""
     rows = [
         [record["id"], record["status"], record["activated"], record["verified"], marks(record, releases)]
@@ -275,20 +278,22 @@ def release_table(releases: dict[str, t.Any]) -> list[str]:
     return table(["id", "status", "activated", "verified", ""], rows)
 
 
-def backup_table(backups: list[dict[str, t.Any]]) -> list[str]:
+def backup_table(backups: list[BackupFacts]) -> list[str]:
     """Every backup, and what is wrong with it."""
     rows = []
     for backup in backups:
         status = backup["status"] + (f" ({remarks(backup)})" if remarks(backup) else "")
-        rows.append([backup["archive"], status, human_size(backup["size"]), backup["created"], made_for(backup)])
+        size = human_size(backup["size"]) if backup["size"] is not None else None
+        rows.append([backup["archive"], status, size, backup["created"], made_for(backup)])
     return table(["archive", "status", "size", "created", "for"], rows)
 
 
-def event_table(history: list[dict[str, t.Any]]) -> list[str]:
+def event_table(history: list[Event]) -> list[str]:
     """What was done, the newest first."""
     rows = []
     for event in history:
-        what = event["what"] + (": " + event["verdict"] if event.get("verdict") else "")
+        verdict = event.get("verdict")
+        what = event["what"] + (": " + verdict if verdict else "")
         rows.append([event["when"], event["who"], what, event.get("release"), event["why"][:100]])
     return table(["when", "who", "what", "release", "why"], rows)
 

@@ -40,7 +40,46 @@ _value:
 _SAID = 90
 
 
-def job_lines(jobs: list[dict[str, t.Any]]) -> list[str]:
+class Job(t.TypedDict):
+    """A job of a timer; ``seconds`` that its last run took."""
+
+    job: str
+    calendar: str
+    next: str | None
+    last: str | None
+    state: str
+    good: bool
+    outcome: str
+    message: str
+    seconds: float | None
+
+
+class StuckJob(t.TypedDict):
+    """An ffmpeg job that does not get on."""
+
+    name: str
+    verdict: str
+    pid: int
+
+
+class NewError(t.TypedDict):
+    """A template of errors that is new since the last deploy."""
+
+    template: str
+    count: int
+
+
+class Upkeep(t.TypedDict, total=False):
+    """The result of M(mobius.ops.upkeep_info) or M(mobius.ops.schedule); ``disk_days`` by mount point."""
+
+    jobs: list[Job]
+    stuck_jobs: list[StuckJob] | None
+    new_errors: list[NewError]
+    logs_read: str | None
+    disk_days: dict[str, float | None]
+
+
+def job_lines(jobs: list[Job]) -> list[str]:
     """Each job with its next run and its last one."""
     rows = [
         [
@@ -61,7 +100,7 @@ def job_lines(jobs: list[dict[str, t.Any]]) -> list[str]:
     )
 
 
-def attention_lines(upkeep: dict[str, t.Any]) -> list[str]:
+def attention_lines(upkeep: Upkeep) -> list[str]:
     """Jobs of the service that do not get on, new errors, and disks that fill up; nothing where there is nothing to say."""
     lines = []
     for one in upkeep.get("stuck_jobs") or []:
@@ -76,7 +115,7 @@ def attention_lines(upkeep: dict[str, t.Any]) -> list[str]:
     return lines
 
 
-def upkeep_page(upkeep: dict[str, t.Any]) -> str:
+def upkeep_page(upkeep: Upkeep) -> str:
     """The page."""
     if "jobs" not in upkeep:
         return task_result.cause(upkeep, "The host could not be looked at.")

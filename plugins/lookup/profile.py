@@ -66,7 +66,7 @@ def templates(value: t.Any) -> t.Any:
 class LookupModule(LookupBase):
     """Look a setting up in the profile that the variables name."""
 
-    def run(self, terms: list[str], variables: dict[str, t.Any] | None = None, **_options: t.Any) -> list[t.Any]:
+    def run(self, terms: list[str], variables: t.Mapping[str, object] | None = None, **_options: t.Any) -> list[t.Any]:
         """The value. :raises AnsibleError: when there is no such profile, or it does not have the setting."""
         (setting,) = terms
         name = str(self._templar.template((variables or {}).get("mobius_profile", "mobius")))

@@ -21,6 +21,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import causes, wording
+from ansible_collections.mobius.ops.plugins.module_utils._target.record_types import Phase
 from ansible_collections.mobius.ops.plugins.plugin_utils.progress_lines import SELDOM, Lines, pause
 
 display = Display()
@@ -30,7 +31,24 @@ LOST_AFTER = 300
 #: Options that the module has for this plugin only.
 INTERNAL = ("progress_file", "progress_wait")
 
-Answer = dict[str, t.Any]
+
+class Work(t.TypedDict, total=False):
+    """Work in the background of a target: the path of its record, its phases, and whether it has ended."""
+
+    record: str
+    phases: list[Phase]
+    ended: bool
+
+
+class Answer(t.TypedDict, total=False):
+    """What of the module's answer is read here."""
+
+    failed: bool
+    changed: bool
+    msg: str
+    module_stderr: str
+    invocation: dict[str, object] | None
+    background: Work
 
 
 class BackgroundAction(ActionBase):
@@ -39,7 +57,7 @@ class BackgroundAction(ActionBase):
     _requires_connection = True
     _supports_async = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> Answer:
+    def run(self, tmp: str | None = None, task_vars: t.Mapping[str, object] | None = None) -> Answer:
         """Begin, show, return the result of the module."""
         super().run(tmp, task_vars)
         self._vars = task_vars or {}
@@ -51,7 +69,7 @@ class BackgroundAction(ActionBase):
         args.setdefault("progress_file", f"{folder}/mobius.ops-{secrets.token_hex(8)}.json")
         return self._plain(self._follow(args, self._begin(args)))
 
-    def _begin(self, args: Answer) -> Answer:
+    def _begin(self, args: dict[str, object]) -> Answer:
         """The first answer. A connection that breaks before it is made once more, to look whether the work has begun."""
         try:
             return self._module(args)
@@ -64,20 +82,20 @@ class BackgroundAction(ActionBase):
                 return answer
             raise
 
-    def _follow(self, args: Answer, answer: Answer) -> Answer:
+    def _follow(self, args: dict[str, object], answer: Answer) -> Answer:
         """Show the work until it ends; its result."""
         lines, begin = Lines(), time.monotonic()
         while _goes_on(answer):
-            about = answer["background"]
-            self._show(lines.of(about["phases"]))
-            answer = self._ask({**args, "progress_file": about["record"], "progress_wait": pause(time.monotonic() - begin)})
+            work = answer["background"]
+            self._show(lines.of(work["phases"]))
+            answer = self._ask({**args, "progress_file": work["record"], "progress_wait": pause(time.monotonic() - begin)})
         about = answer.pop("background", None)
         if about:
             self._show(lines.end(about["phases"], bool(answer.get("failed"))))
             self._remove(about.get("record"))
         return answer
 
-    def _ask(self, args: Answer) -> Answer:
+    def _ask(self, args: dict[str, object]) -> Answer:
         """How far the work is, or its result. When the target cannot be asked, that says nothing about the work."""
         since, told = time.monotonic(), -math.inf
         while True:
@@ -89,7 +107,7 @@ class BackgroundAction(ActionBase):
                 return answer
             reason = wording.clean(causes.cause(str(answer.get("module_stderr") or answer.get("msg") or "no reason given")))
             if time.monotonic() - since > LOST_AFTER:
-                return {"failed": True, "changed": True, "msg": self._lost(args["progress_file"], reason)}
+                return {"failed": True, "changed": True, "msg": self._lost(str(args["progress_file"]), reason)}
             if time.monotonic() - told > SELDOM:
                 told = time.monotonic()  # no display.warning: newer cores keep it until the task has ended
                 display.display(
@@ -103,7 +121,7 @@ class BackgroundAction(ActionBase):
             f"record is {record}, its result {record}.out. Wait for its end before you run this again."
         )
 
-    def _module(self, args: Answer, **options: t.Any) -> Answer:
+    def _module(self, args: t.Mapping[str, object], **options: t.Any) -> Answer:
         _package, namespace, collection, *_plugins, name = type(self).__module__.split(".")
         return self._execute_module(module_name=f"{namespace}.{collection}.{name}", module_args=dict(args), task_vars=self._vars, **options)
 

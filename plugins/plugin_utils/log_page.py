@@ -8,17 +8,18 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import html_page, wording
 from ansible_collections.mobius.ops.plugins.module_utils._core.html_page import text
+from ansible_collections.mobius.ops.plugins.module_utils._logs.report_types import Answered, Client, ErrorGroup, SlowRequest, Uploads
 from ansible_collections.mobius.ops.plugins.plugin_utils import watch_charts
-from ansible_collections.mobius.ops.plugins.plugin_utils.watch_charts import seconds_of
+from ansible_collections.mobius.ops.plugins.plugin_utils.log_types import Explained, LogReport, Passed
+from ansible_collections.mobius.ops.plugins.plugin_utils.watch_charts import Line, seconds_of
 
-Facts = dict[str, t.Any]
 STYLE = """
 main { max-width: 76rem } h1, td { overflow-wrap: anywhere } td.number, th.number { padding-right: 1.4rem } td.long { min-width: 12rem }
 td.when { white-space: nowrap } .new { color: var(--bad); font-weight: 600 }
 """
 
 
-def render(facts: Facts) -> str:
+def render(facts: LogReport) -> str:
     """The page of a result of M(mobius.ops.log_report). The same result gives the same page."""
     period = facts["period"]
     where = f"{facts['host']}, {period['first'] or 'no time'} to {period['last'] or 'no time'}"
@@ -41,7 +42,7 @@ def render(facts: Facts) -> str:
     return html_page.document(f"{title(facts)} ({facts['host']})", parts, watch_charts.STYLE + STYLE)
 
 
-def title(facts: Facts) -> str:
+def title(facts: LogReport) -> str:
     """The headline."""
     new = len(facts["new_errors"])
     if new:
@@ -49,28 +50,30 @@ def title(facts: Facts) -> str:
     return html_page.count(facts["error_groups"], "error template") if facts["error_groups"] else "No errors"
 
 
-def _figures(facts: Facts) -> str:
-    sums = {name: sum(one[name] for one in facts["sources"]) for name in ("lines", "requests", "failed", "refused", "errors", "malformed")}
-    share = f"{sums['failed'] / sums['requests']:.2%} of the requests" if sums["requests"] else "no requests"
+def _figures(facts: LogReport) -> str:
+    logs = facts["sources"]
+    requests, failed = sum(one["requests"] for one in logs), sum(one["failed"] for one in logs)
+    share = f"{failed / requests:.2%} of the requests" if requests else "no requests"
     return html_page.figures(
         [
-            ("lines", f"{sums['lines']:,}", f"{sums['malformed']:,} malformed"),
-            ("error lines", f"{sums['errors']:,}", "in all logs"),
-            ("requests", f"{sums['requests']:,}", "in all logs"),
-            ("failed (5xx)", f"{sums['failed']:,}", share),
-            ("refused (4xx)", f"{sums['refused']:,}", ""),
+            ("lines", f"{sum(one['lines'] for one in logs):,}", f"{sum(one['malformed'] for one in logs):,} malformed"),
+            ("error lines", f"{sum(one['errors'] for one in logs):,}", "in all logs"),
+            ("requests", f"{requests:,}", "in all logs"),
+            ("failed (5xx)", f"{failed:,}", share),
+            ("refused (4xx)", f"{sum(one['refused'] for one in logs):,}", ""),
         ]
     )
 
 
-def _rates(facts: Facts) -> str:
+def _rates(facts: LogReport) -> str:
     """Two charts over time: what went wrong, and how many requests there were."""
     points, step = facts["rates"]["points"], wording.duration(facts["rates"]["step"])
-    bad = [
-        (word, [(seconds_of(point["when"]), point[key]) for point in points])
-        for word, key in (("failed (5xx)", "failed"), ("refused (4xx)", "refused"), ("error lines", "errors"))
+    bad: list[Line] = [
+        ("failed (5xx)", [(seconds_of(point["when"]), point["failed"]) for point in points]),
+        ("refused (4xx)", [(seconds_of(point["when"]), point["refused"]) for point in points]),
+        ("error lines", [(seconds_of(point["when"]), point["errors"]) for point in points]),
     ]
-    every = [("requests", [(seconds_of(point["when"]), point["requests"]) for point in points])]
+    every: list[Line] = [("requests", [(seconds_of(point["when"]), point["requests"]) for point in points])]
     charts = watch_charts.lines(
         "log-errors",
         "What went wrong",
@@ -87,7 +90,7 @@ def _numbers(*cells: t.Any) -> str:
     return "".join(f'<td class="number">{text(cell)}</td>' for cell in cells)
 
 
-def _errors(errors: list[Facts]) -> str:
+def _errors(errors: list[ErrorGroup]) -> str:
     rows = []
     for one in errors:
         about = " ".join(filter(None, [one["incident"], "upload" if one["upload"] else ""]))
@@ -102,7 +105,7 @@ def _errors(errors: list[Facts]) -> str:
     return html_page.section("Errors", html_page.table(head, rows, {0}) if rows else "<p>None.</p>")
 
 
-def _uploads(uploads: Facts) -> str:
+def _uploads(uploads: Uploads) -> str:
     rows = [
         f'<tr>{_numbers(format(one["count"], ","))}<td class="long"><code>{text(one["template"])}</code></td></tr>'
         for one in uploads["errors"]
@@ -114,7 +117,7 @@ def _uploads(uploads: Facts) -> str:
     return html_page.section("Uploads", html_page.table(["count", "error, or request"], rows, {0})) if rows else ""
 
 
-def _counted(name: str, found: list[Facts]) -> str:
+def _counted(name: str, found: list[Answered]) -> str:
     rows = [
         f'<tr>{_numbers(format(one["count"], ","))}<td class="long">{text(one["route"])}</td><td>{text(one["status"])}</td>'
         f'<td class="long">{text(one["source"])}</td></tr>'
@@ -128,7 +131,7 @@ def ms(value: float | None) -> str:
     return "" if value is None else f"{value:,.0f} ms" if value >= 10 else f"{value:.1f} ms"
 
 
-def _routes(facts: Facts) -> str:
+def _routes(facts: LogReport) -> str:
     longest = max([one["p95_ms"] or 0 for one in facts["routes"]], default=0) or 1
     rows = []
     for one in facts["routes"]:
@@ -136,7 +139,7 @@ def _routes(facts: Facts) -> str:
         count = ("" if one["exact"] else "about ") + format(one["requests"], ",")
         rows.append(
             f'<tr><td class="long">{text(one["route"])}{length}</td>'
-            + _numbers(count, format(one["slow"], ","), *(ms(one[key]) for key in ("p50_ms", "p95_ms", "p99_ms", "max_ms")))
+            + _numbers(count, format(one["slow"], ","), ms(one["p50_ms"]), ms(one["p95_ms"]), ms(one["p99_ms"]), ms(one["max_ms"]))
             + f'<td class="long">{text(one["source"])}</td></tr>'
         )
     told = (
@@ -148,7 +151,7 @@ def _routes(facts: Facts) -> str:
     return html_page.section("Routes", told + html_page.table(head, rows, {1, 2, 3, 4, 5, 6})) if rows else ""
 
 
-def _slowest(found: list[Facts]) -> str:
+def _slowest(found: list[SlowRequest]) -> str:
     rows = [
         f'<tr>{_numbers(ms(one["ms"]))}<td class="long">{text(one["route"])}</td><td class="when">{text(one["about"])}</td></tr>'
         for one in found
@@ -156,7 +159,7 @@ def _slowest(found: list[Facts]) -> str:
     return html_page.section("The slowest requests", html_page.table(["took", "route", "about"], rows, {0})) if rows else ""
 
 
-def _clients(found: list[Facts]) -> str:
+def _clients(found: list[Client]) -> str:
     rows = [
         f'<tr>{_numbers(format(one["writes"], ","))}<td>{text(one["client"])}</td><td class="long">{text(one["source"])}</td></tr>'
         for one in found
@@ -164,21 +167,20 @@ def _clients(found: list[Facts]) -> str:
     return html_page.section("Who wrote", html_page.table(["writes", "client", "log"], rows, {0})) if rows else ""
 
 
-def _sources(facts: Facts) -> str:
+def _sources(facts: LogReport) -> str:
     keys = ("lines", "looked_at", "malformed", "requests", "failed", "refused", "errors")
-    rows = [
-        f'<tr><td class="long">{text(one["source"])}</td>{_numbers(*(format(one[key], ",") for key in keys))}</tr>'
-        for one in facts["sources"]
-    ]
+    sources: t.Sequence[t.Mapping[str, object]] = facts["sources"]
+    rows = [f'<tr><td class="long">{text(one["source"])}</td>{_numbers(*(format(one[key], ",") for key in keys))}</tr>' for one in sources]
     head = ["log", *(key.replace("_", " ") for key in keys)]
     return html_page.section("Logs", html_page.table(head, rows, set(range(1, 8)))) if rows else ""
 
 
-def _explained(found: dict[str, Facts]) -> str:
+def _explained(found: dict[str, Explained]) -> str:
     """How the greps of the runbook and the report differ."""
-    keys = ("both", "grep_only", "report_only")
     rows = [
-        f'<tr><th scope="row">{text(name)}</th>{_numbers(*(format(one[key], ",") for key in keys))}</tr>' for name, one in found.items()
+        f'<tr><th scope="row">{text(name)}</th>'
+        f"{_numbers(*(format(each, ',') for each in (one['both'], one['grep_only'], one['report_only'])))}</tr>"
+        for name, one in found.items()
     ]
     lines = [
         f'<tr><td>{text(name)}</td><td>{text(each["found_by"])}</td><td class="long">{text(each["file"])}:{each["number"]}<br>'
@@ -191,6 +193,6 @@ def _explained(found: dict[str, Facts]) -> str:
     return html_page.section("The greps of the runbook", body) if rows else ""
 
 
-def _passed(found: list[Facts]) -> str:
+def _passed(found: list[Passed]) -> str:
     items = "".join(f"<li>{text(one['path'])}: {text(one['why'])}</li>" for one in found)
     return html_page.section("Not read", f"<ul>{items}</ul>") if items else ""

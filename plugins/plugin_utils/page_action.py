@@ -14,7 +14,7 @@ class PageAction(ActionBase):
 
     _requires_connection = True
 
-    def copy_page(self, page: str, path: str, task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+    def copy_page(self, page: str, path: str, task_vars: t.Mapping[str, object] | None) -> dict[str, object]:
         """Write a page to the target, where its group may read it; what the copy returned."""
         task = self._task.copy()
         task.args = {"content": page, "dest": path, "mode": "0640"}

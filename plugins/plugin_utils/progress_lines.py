@@ -4,9 +4,7 @@
 
 from __future__ import annotations
 
-import typing as t
-
-Phase = dict[str, t.Any]
+from ansible_collections.mobius.ops.plugins.module_utils._target.record_types import Phase
 
 #: Seconds between two lines, for work that goes on for less than so many seconds.
 PACE = ((60, 5), (300, 10))

@@ -48,11 +48,11 @@ class Run:
     #: Host -> ``ok``, ``failed`` or ``unreachable``.
     hosts: dict[str, str] = dataclasses.field(default_factory=dict)
     #: All that was left by ``set_stats``.
-    facts: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    facts: dict[str, object] = dataclasses.field(default_factory=dict)
     gates: list[Case] = dataclasses.field(default_factory=list)
     steps: list[Case] = dataclasses.field(default_factory=list)
 
-    def summary(self) -> dict[str, t.Any]:
+    def summary(self) -> dict[str, object]:
         """The JSON object, see docs/pipelines.md."""
         facts = {name: value for name, value in self.facts.items() if name not in ("mobius_outcome", "mobius_message", "mobius_env")}
         return {
@@ -111,10 +111,10 @@ class Run:
         return ET.tostring(root, encoding="utf-8", xml_declaration=True)
 
 
-def gates(action: str, host: str, facts: dict[str, t.Any]) -> list[Case]:
+def gates(action: str, host: str, facts: t.Mapping[str, object]) -> list[Case]:
     """The rows of a result that is a gate: checks of a preflight, smoke tests; none of another one."""
     field, why = GATES.get(action, ("", ""))
-    rows = facts.get(field) if field else None
+    rows = t.cast("t.Sequence[object] | None", facts.get(field) if field else None)
     return [
         Case(
             f"{row['name']} [{host}]",

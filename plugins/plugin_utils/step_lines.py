@@ -197,10 +197,11 @@ def seconds(value: float) -> str:
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02} s"
 
 
-def said(facts: dict[str, t.Any]) -> list[str]:
+def said(facts: t.Mapping[str, object]) -> list[str]:
     """What a task of ``debug`` says: its message or its variable, of a loop that of each item."""
-    if isinstance(facts.get("results"), list):
-        return [text for item in facts["results"] for text in said(item)]
+    items = facts.get("results")
+    if isinstance(items, list):
+        return [text for item in items for text in said(item)]
     if "msg" in facts:
         return [task_result.text_of(facts["msg"])]
     return [

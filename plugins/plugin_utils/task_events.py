@@ -20,7 +20,7 @@ def step_of(task: t.Any) -> str:
     return task.get_name().rpartition(" : ")[2]
 
 
-def parts(result: t.Any) -> tuple[t.Any, str, dict[str, t.Any]]:
+def parts(result: t.Any) -> tuple[t.Any, str, dict[str, object]]:
     """Task, host and a copy of the result, from which the default callback takes parts away; by the names of every core."""
     if hasattr(result, "task"):
         return result.task, result.host.get_name(), dict(result.result)

@@ -17,7 +17,7 @@ def text_of(value: t.Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
-def cause(facts: dict[str, t.Any], otherwise: str = "no reason given") -> str:
+def cause(facts: t.Mapping[str, object], otherwise: str = "no reason given") -> str:
     """Why something failed: the message, or what a program said; of a loop that of the first item that failed.
 
     :param otherwise: what to say when nothing says why.

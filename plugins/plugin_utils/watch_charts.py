@@ -15,7 +15,9 @@ import typing as t
 from ansible_collections.mobius.ops.plugins.module_utils._core import clock as core_clock
 from ansible_collections.mobius.ops.plugins.module_utils._core import html_page, wording
 from ansible_collections.mobius.ops.plugins.module_utils._observe import host_metrics
+from ansible_collections.mobius.ops.plugins.module_utils._watch.series_types import Point
 from ansible_collections.mobius.ops.plugins.module_utils._watch.timeseries import OUTCOMES
+from ansible_collections.mobius.ops.plugins.plugin_utils.chart_types import Mark
 
 try:
     import pygal
@@ -72,7 +74,6 @@ PATTERNS = (
 )
 
 Line = tuple[str, list[tuple[float, float]]]
-Mark = dict[str, t.Any]
 
 
 def seconds_of(when: str) -> float:
@@ -153,7 +154,7 @@ def _stroke(at: int) -> str:
     return f'<line x2="34" y1="5" y2="5" style="stroke: var(--c{at + 1}); stroke-width: 2.5; stroke-dasharray: {DASHES[at] or 0}"/>'
 
 
-def bars(name: str, title: str, told: str, rounds: list[dict[str, t.Any]]) -> str:
+def bars(name: str, title: str, told: str, rounds: list[Point]) -> str:
     """Outcomes over time: a bar for some neighbouring rounds."""
     if not rounds:
         return ""

@@ -9,11 +9,13 @@ import typing as t
 from ansible_collections.mobius.ops.plugins.module_utils._core import html_page
 from ansible_collections.mobius.ops.plugins.module_utils._core.html_page import text
 from ansible_collections.mobius.ops.plugins.module_utils._observe import host_metrics
+from ansible_collections.mobius.ops.plugins.module_utils._watch.report_types import Report
+from ansible_collections.mobius.ops.plugins.module_utils._watch.series_types import HostSeries, Point
 from ansible_collections.mobius.ops.plugins.plugin_utils import watch_charts, watch_tables
-from ansible_collections.mobius.ops.plugins.plugin_utils.watch_charts import Mark, seconds_of
+from ansible_collections.mobius.ops.plugins.plugin_utils.chart_types import Mark
+from ansible_collections.mobius.ops.plugins.plugin_utils.watch_charts import seconds_of
 from ansible_collections.mobius.ops.plugins.plugin_utils.watch_tables import numbers
 
-Facts = dict[str, t.Any]
 #: How a verdict is called, and its colours.
 VERDICTS = {
     "healthy": ("Healthy", "passed"),
@@ -46,14 +48,14 @@ h3 { font-size: 1rem; margin: .9rem 0 .3rem } pre + p, dl + h3 { margin-top: .9r
 """
 
 
-def summary(facts: Facts) -> str:
+def summary(facts: Report) -> str:
     """The headline: the verdict, and what serves."""
     word, _mood = VERDICTS.get(facts["watch"]["verdict"], (str(facts["watch"]["verdict"]), "warned"))
     live = facts["releases"]["live"]
     return f"{word}: " + (f"release {live} serves" if live else "no release serves")
 
 
-def render(facts: Facts) -> str:
+def render(facts: Report) -> str:
     """The page. The same facts give the same page."""
     marks = _marks(facts)
     parts = [
@@ -76,7 +78,7 @@ def render(facts: Facts) -> str:
     return html_page.document(f"{summary(facts)} ({watch['env']}, watch {watch['id']})", parts, watch_charts.STYLE + STYLE)
 
 
-def _head(facts: Facts) -> str:
+def _head(facts: Report) -> str:
     watch, live = facts["watch"], facts["releases"]["live"]
     told = {
         "healthy": "Release {0} was watched to the end and is good.",
@@ -84,7 +86,7 @@ def _head(facts: Facts) -> str:
         "rolled_back": "Release {0} was taken back by the watch.",
         "frozen": "Release {0} is bad and could not be taken back by itself: a person decides.",
         "inconclusive": "Whether release {0} is good is not known.",
-    }.get(watch["verdict"], "The watch of release {0} goes on.").format(watch["release"])
+    }.get(watch["verdict"] or "", "The watch of release {0} goes on.").format(watch["release"])
     told += f" The reason: {watch['trigger']}." if watch["trigger"] else ""
     elsewhere = live and live != watch["release"] and watch["verdict"] != "rolled_back"
     told += f" Since then release {live} was put into service." if elsewhere else ""
@@ -93,8 +95,9 @@ def _head(facts: Facts) -> str:
     return html_page.header(VERDICTS.get(watch["verdict"], ("", "warned"))[1], summary(facts), told, where)
 
 
-def _figures(facts: Facts) -> str:
-    watch, series, samples = facts["watch"], facts["series"], facts["watch"]["samples"] or {}
+def _figures(facts: Report) -> str:
+    watch, series = facts["watch"], facts["series"]
+    samples: t.Mapping[str, object] = watch["samples"] or {}
     available = samples.get("availability_pct")
     status = samples.get("uptime_status", "normal")
     uptime = "of the rounds that were measured" + (f": {status}" if status in ("warning", "critical") else "")
@@ -108,12 +111,12 @@ def _figures(facts: Facts) -> str:
         ("restarts", str(series["restarts"]), "of the service, during the watch"),
     ]
     if rollback:
-        downtime = html_page.seconds(rollback.get("downtime")) or "unknown"
-        tiles.append(("rollback", html_page.seconds(rollback.get("elapsed")), f"downtime {downtime}"))
+        elapsed, downtime = (t.cast("float | None", rollback.get(name)) for name in ("elapsed", "downtime"))
+        tiles.append(("rollback", html_page.seconds(elapsed), f"downtime {html_page.seconds(downtime) or 'unknown'}"))
     return html_page.figures(tiles)
 
 
-def _marks(facts: Facts) -> list[Mark]:
+def _marks(facts: Report) -> list[Mark]:
     """Deploy, alarms and rollback, oldest first; from the metrics file, and from the history what that does not have."""
     told = [(mark["when"], mark["mark"], mark["text"]) for mark in facts["series"]["marks"]]
     known = {mark for _when, mark, _text in told}
@@ -132,7 +135,7 @@ def _marks(facts: Facts) -> list[Mark]:
     ]
 
 
-def _drawn(facts: Facts, marks: list[Mark]) -> list[Mark]:
+def _drawn(facts: Report, marks: list[Mark]) -> list[Mark]:
     """Those near to the rounds, numbered from 1; one far away would flatten the rest."""
     rounds = facts["series"]["rounds"]
     if not rounds:
@@ -155,23 +158,17 @@ def _listed(marks: list[Mark]) -> str:
     return f'<ol class="small" aria-label="What the numbered lines mark">{rows}</ol>'
 
 
-def _latencies(facts: Facts, marks: list[Mark]) -> str:
+def _latencies(facts: Report, marks: list[Mark]) -> str:
     """A chart of each of the first checks."""
     rounds, charts, drawn = facts["series"]["rounds"], [], _drawn(facts, marks)
     warning, critical = facts["thresholds"]["response_time_ms"]
     limits = [("warning", warning), ("critical", critical)]
     for number, check in enumerate(facts["series"]["checks"][:4]):
         name = check["check"]
-        curves = {
-            key: [
-                (seconds_of(found["when"]), found["checks"][name][f"{key}_ms"])
-                for found in rounds
-                if found["checks"].get(name, {}).get(f"{key}_ms") is not None
-            ]
-            for key in ("p50", "p95", "max")
-        }
-        same = curves["p50"] == curves["p95"] == curves["max"]
-        baseline = facts["watch"]["baseline"].get(name, {}).get("p50_ms")
+        p50, p95, longest = _curve(rounds, name, "p50_ms"), _curve(rounds, name, "p95_ms"), _curve(rounds, name, "max_ms")
+        same = p50 == p95 == longest
+        before = facts["watch"]["baseline"].get(name)
+        baseline = before.get("p50_ms") if before else None
         level = [] if baseline is None else [("baseline", baseline)]
         charts.append(
             watch_charts.lines(
@@ -179,7 +176,7 @@ def _latencies(facts: Facts, marks: list[Mark]) -> str:
                 f"Response time of {name}",
                 f"in milliseconds, {'one request a' if same else 'of each'} round.",
                 "ms",
-                [("response time", curves["p50"])] if same else list(curves.items()),
+                [("response time", p50)] if same else [("p50", p50), ("p95", p95), ("max", longest)],
                 level + limits,
                 drawn,
             )
@@ -189,7 +186,18 @@ def _latencies(facts: Facts, marks: list[Mark]) -> str:
     return html_page.section("How fast it answered", "".join(charts) + more + _listed(drawn)) if any(charts) else ""
 
 
-def _outcomes(facts: Facts) -> str:
+def _curve(rounds: list[Point], check: str, figure: t.Literal["p50_ms", "p95_ms", "max_ms"]) -> list[tuple[float, float]]:
+    """A figure of a check over time."""
+    curve = []
+    for found in rounds:
+        latencies = found["checks"].get(check)
+        value = latencies.get(figure) if latencies else None
+        if value is not None:
+            curve.append((seconds_of(found["when"]), value))
+    return curve
+
+
+def _outcomes(facts: Report) -> str:
     series = facts["series"]
     lost = html_page.count(series["unread"], "line")
     unread = f'<p class="soft small">Left out: {lost} that could not be read.</p>' if series["unread"] else ""
@@ -197,7 +205,7 @@ def _outcomes(facts: Facts) -> str:
     return html_page.section("What the checks found", (drawn or "<p>No round was measured.</p>") + unread)
 
 
-def _host(facts: Facts, marks: list[Mark]) -> str:
+def _host(facts: Report, marks: list[Mark]) -> str:
     """Figures of the host, in one chart a unit, and as a table."""
     metrics, charts, drawn = facts["series"]["host"], [], _drawn(facts, marks)
     units = list(dict.fromkeys(metric["unit"] for metric in metrics))
@@ -224,7 +232,8 @@ def _host(facts: Facts, marks: list[Mark]) -> str:
         read = [host_metrics.quantity(value, metric["unit"]) for value in values]
         span = f"{read[values.index(min(values))]} to {read[values.index(max(values))]}" if len(set(read)) > 1 else ""
         cells = [read[-1] if read else "unknown", span]
-        limits = ["" if metric[key] is None else host_metrics.quantity(metric[key], metric["unit"]) for key in ("warning", "critical")]
+        unit, levels = metric["unit"], (metric["warning"], metric["critical"])
+        limits = ["" if level is None else host_metrics.quantity(level, unit) for level in levels]
         mood = {"normal": "good", "critical": "bad"}.get(metric["status"], "")
         rows.append(
             f'<tr><th scope="row">{text(_named(metric))}</th><td class="status {mood}">{text(metric["status"])}</td>'
@@ -235,5 +244,5 @@ def _host(facts: Facts, marks: list[Mark]) -> str:
     return html_page.section("The host", "".join(charts) + html_page.table(head, rows, {2, 3, 4, 5})) if metrics else ""
 
 
-def _named(metric: Facts) -> str:
+def _named(metric: HostSeries) -> str:
     return f"{metric['metric'].removesuffix('_pct')} {metric['subject']}".strip()

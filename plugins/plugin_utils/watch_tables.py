@@ -9,8 +9,8 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import html_page, wording
 from ansible_collections.mobius.ops.plugins.module_utils._core.html_page import text
+from ansible_collections.mobius.ops.plugins.module_utils._watch.report_types import Report
 
-Facts = dict[str, t.Any]
 #: An event's name, and whether it is good news, bad news or neither.
 STEPS = {
     "preflight": ("Preflight", ""),
@@ -43,7 +43,7 @@ def _stack(head: t.Sequence[str], rows: list[str], columns: t.Container[int] = (
     return f'<div class="stack">{html_page.table(head, rows, columns)}</div>'
 
 
-def steps(facts: Facts) -> str:
+def steps(facts: Report) -> str:
     """What happened, by the history."""
     rows = []
     for event in facts["events"]:
@@ -63,21 +63,22 @@ def steps(facts: Facts) -> str:
     return html_page.section("Step by step", _stack(["step", "when", "took", "result", "who"], rows, {2})) if rows else ""
 
 
-def checks(facts: Facts) -> str:
+def checks(facts: Report) -> str:
     """Each check's figures over the whole watch."""
     rows, baseline = [], facts["watch"]["baseline"]
     for check in facts["series"]["checks"]:
-        before = baseline.get(check["check"], {}).get("p50_ms")
+        before = baseline.get(check["check"])
+        p50 = before.get("p50_ms") if before else None
         cells = [
-            *(f"{check[name]:,}" for name in ("requests", "ok", "slow", "failed", "error")),
-            *("" if value is None else f"{value:,.1f}" for value in (before, check["p50_ms"], check["p95_ms"], check["max_ms"])),
+            *(f"{number:,}" for number in (check["requests"], check["ok"], check["slow"], check["failed"], check["error"])),
+            *("" if value is None else f"{value:,.1f}" for value in (p50, check["p50_ms"], check["p95_ms"], check["max_ms"])),
         ]
         rows.append(f'<tr><th scope="row">{text(check["check"])}</th>{numbers(cells)}</tr>')
     head = ["check", "requests", "ok", "slow", "failed", "error", "baseline p50, ms", "p50, ms", "highest p95", "max"]
     return html_page.section("Checks", html_page.table(head, rows, range(1, 10))) if rows else ""
 
 
-def evidence(facts: Facts) -> str:
+def evidence(facts: Report) -> str:
     """The samples that were not well."""
     rows = []
     for sample in facts["series"]["evidence"]:
@@ -95,7 +96,7 @@ def evidence(facts: Facts) -> str:
     return html_page.section("What went wrong", told + _stack(head, rows, {3})) if rows else ""
 
 
-def writes(facts: Facts) -> str:
+def writes(facts: Report) -> str:
     """Where the application tried to write outside its shared folders."""
     rows = []
     for one in facts["watch"].get("write_attempts") or []:
@@ -114,7 +115,7 @@ def writes(facts: Facts) -> str:
     return html_page.section("Writes outside the shared folders", told + _stack(head, rows)) if rows else ""
 
 
-def new_errors(facts: Facts) -> str:
+def new_errors(facts: Report) -> str:
     """Errors in the logs that came with the release."""
     rows = [
         f'<tr><td class="number">{one.get("count", 0):,}</td><td class="when">{text(one.get("first") or "")}</td>'
@@ -126,7 +127,7 @@ def new_errors(facts: Facts) -> str:
     return html_page.section("New errors in the logs", told + _stack(["lines", "first", "error"], rows)) if rows else ""
 
 
-def incidents(facts: Facts) -> str:
+def incidents(facts: Report) -> str:
     """What was opened, and what the application printed last."""
     parts = []
     for one in facts["incidents"]:
@@ -147,15 +148,12 @@ def incidents(facts: Facts) -> str:
     return html_page.section("Incidents", "".join(parts)) if parts else ""
 
 
-def releases(facts: Facts) -> str:
+def releases(facts: Report) -> str:
     """The releases that have to do with it."""
     told, rows = facts["releases"], []
+    known = {"serves": told["live"], "watched": told["watched"], "the one before": told["previous"], "rollback target": told["target"]}
     for record in told["records"]:
-        roles = [
-            word
-            for word, key in (("serves", "live"), ("watched", "watched"), ("the one before", "previous"), ("rollback target", "target"))
-            if told[key] == record["id"]
-        ]
+        roles = [word for word, release in known.items() if release == record["id"]]
         rows.append(
             f'<tr><th scope="row">{text(record["id"])}</th><td>{text(", ".join(roles))}</td>'
             f'<td class="status">{text(str(record["status"]).replace("_", " "))}</td>'
@@ -166,10 +164,10 @@ def releases(facts: Facts) -> str:
     return html_page.section("Releases", _stack(head, rows)) if rows else ""
 
 
-def ids(facts: Facts) -> str:
+def ids(facts: Report) -> str:
     """All names by which one looks further."""
     watch = facts["watch"]
-    record: Facts = next((record for record in facts["releases"]["records"] if record["id"] == watch["release"]), {})
+    record: t.Mapping[str, object] = next((record for record in facts["releases"]["records"] if record["id"] == watch["release"]), {})
     window = wording.duration(watch["duration"]) if isinstance(watch["duration"], (int, float)) else ""
     rows = [
         ("Release", watch["release"]),

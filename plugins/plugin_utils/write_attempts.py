@@ -10,7 +10,19 @@ import typing as t
 _MOST = 3
 
 
-def sentences(*results: dict[str, t.Any]) -> list[str]:
+class Attempt(t.TypedDict):
+    """What the application tried to write in one folder, in a sentence."""
+
+    message: str
+
+
+class Watched(t.TypedDict, total=False):
+    """The result of a task that looked for such attempts."""
+
+    write_attempts: list[Attempt] | None
+
+
+def sentences(*results: Watched) -> list[str]:
     """What some results tell, a sentence each, none twice."""
     return list(dict.fromkeys(one["message"] for result in results for one in result.get("write_attempts") or ()))
 

@@ -15,7 +15,7 @@ from .._core import fs, locks, scratch
 from .._core.errors import InputError, IntegrityError
 from .._target import node_runtime
 from . import artifacts, dependencies, dependency_needs
-from .deploy_types import Packed
+from .deploy_types import Packed, PackedManifest
 
 MANIFEST = "DEPENDENCIES.json"
 
@@ -42,7 +42,7 @@ class Shipped(t.NamedTuple):
         about = _about(self.path)
         if about["key"] != key:
             raise InputError(what, f"those of lock file {key}", f"those of {about['key']}", "Give all hosts the same mobius_npm_ci_args")
-        record = {name: str(about.get(name, "")) for name in ("runtime", "native", "addon")}
+        record = {"runtime": str(about.get("runtime", "")), "native": str(about.get("native", "")), "addon": str(about.get("addon", ""))}
         self.require_fit(record)
         fs.require_space(folder, about["bytes"], what)
         artifacts.unpack(self.path, folder)
@@ -124,7 +124,7 @@ def _pack(modules: str, path: str, key: str, runtime: str) -> None:
         raise
 
 
-def _about(path: str) -> t.Mapping[str, t.Any]:
+def _about(path: str) -> PackedManifest:
     about = artifacts.first_json(path, MANIFEST)
     if not isinstance(about, dict) or about.get("schema") != artifacts.SCHEMA:
         raise IntegrityError(
@@ -133,4 +133,4 @@ def _about(path: str) -> t.Mapping[str, t.Any]:
             "none",
             "Pack them with mobius.ops.release_artifact",
         )
-    return about
+    return t.cast(PackedManifest, about)

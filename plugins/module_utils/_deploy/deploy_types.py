@@ -106,3 +106,17 @@ class Packed(t.TypedDict):
     sha256: str | None
     size: int | None
     built: bool
+
+
+class _PackedManifest(t.TypedDict):
+    schema: int
+    key: str
+    bytes: int
+
+
+class PackedManifest(_PackedManifest, total=False):
+    """The manifest of packed dependencies; ``bytes`` unpacked."""
+
+    runtime: str
+    native: str
+    addon: str

@@ -87,7 +87,7 @@ class Evidence:
     disks: tuple[Disk, ...]
     folders: tuple[Folder, ...]
     #: Programs such as ffmpeg that it has started (``_jobs.listing``).
-    jobs: tuple[t.Mapping[str, t.Any], ...]
+    jobs: tuple[listing.Watched, ...]
     #: Bytes that programs can still have, and that there are.
     memory_free: int
     memory_whole: int

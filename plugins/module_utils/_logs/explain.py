@@ -12,6 +12,7 @@ import typing as t
 from . import files, formats, stream, templates
 from .files import Found
 from .formats import Form
+from .report_types import DifferingLine
 
 #: The greps: ``grep -i error``, ``grep "response.*time"``, ``grep "POST\|PUT\|DELETE"``.
 GREPS = {"errors": re.compile(rb"(?i)error"), "times": re.compile(rb"response.*time"), "writes": re.compile(rb"POST|PUT|DELETE")}
@@ -26,7 +27,7 @@ class Difference:
     both: int = 0
     grep_only: int = 0
     report_only: int = 0
-    lines: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
+    lines: list[DifferingLine] = dataclasses.field(default_factory=list)
 
     def see(self, grep: bool, report: bool, line: t.Callable[[], str], place: str, number: int, most: int) -> None:
         """Count a line, and keep it when they differ."""

@@ -110,6 +110,24 @@ class Period(t.TypedDict):
     last: str
 
 
+class DifferingLine(t.TypedDict):
+    """A line that a grep of the runbook takes otherwise than the report; ``found_by`` is ``grep`` or ``report``."""
+
+    found_by: str
+    file: str
+    number: int
+    line: str
+
+
+class Explained(t.TypedDict):
+    """What a grep of the runbook and the report say of the same lines."""
+
+    both: int
+    grep_only: int
+    report_only: int
+    lines: list[DifferingLine]
+
+
 class _Report(t.TypedDict):
     lines: int
     sources: list[SourceFigures]
@@ -135,5 +153,5 @@ class Report(_Report, total=False):
     message: str
     host: str
     report: str
-    explained: dict[str, dict[str, t.Any]]
+    explained: dict[str, Explained]
     warnings: list[str]

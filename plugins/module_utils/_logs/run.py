@@ -19,7 +19,7 @@ from .._target.record_types import ServiceSpec
 from . import explain, files, marks, reading, report, templates
 from .marks import State
 from .reading import Wanted
-from .report_types import ErrorGroup, Report
+from .report_types import ErrorGroup, Explained, Report
 from .serving import Past
 
 _AGO = re.compile(r"(\d{1,6})\s*([smhd])")
@@ -125,7 +125,7 @@ def result(read: reading.Reading, past: Past, params: t.Mapping[str, t.Any], wan
         facts["report"] = Layout(params["root"]).path("reports", "logs.html")
     if params["explain"]:
         found = explain.explain(files.find(wanted.patterns)[0], wanted.moment, params["rows"], wanted.most, wanted.hide)
-        facts["explained"] = {name: dataclasses.asdict(one) for name, one in found.items()}
+        facts["explained"] = {name: t.cast(Explained, dataclasses.asdict(one)) for name, one in found.items()}
         for line in [line for one in facts["explained"].values() for line in one["lines"]] if params["addresses"] == "masked" else []:
             line["line"] = templates.without_addresses(line["line"])
     return facts

@@ -127,7 +127,8 @@ def _renders_holder(service: SlottedService) -> t.Callable[[], None]:
     until = [0.0]
 
     def hold() -> None:
-        if service.proxy.settings.get("held_routes") and time.monotonic() > until[0] - RENEWED / 2:
+        settings = service.spec["proxy"]
+        if settings and settings.get("held_routes") and time.monotonic() > until[0] - RENEWED / 2:
             service.proxy.hold(RENEWED, "renders")
             until[0] = time.monotonic() + RENEWED
 

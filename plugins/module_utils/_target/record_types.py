@@ -250,7 +250,7 @@ class _Event(t.TypedDict):
 
 
 class Event(_Event, total=False):
-    """An event of the history."""
+    """An event of the history; ``elapsed`` in seconds, ``target`` the release that was gone back to."""
 
     who: str
     why: str
@@ -269,6 +269,8 @@ class Event(_Event, total=False):
     committed: str | None
     sha256: str | None
     migration: str | None
+    target: str | None
+    elapsed: float
 
 
 class IncidentEvent(_Event, total=False):

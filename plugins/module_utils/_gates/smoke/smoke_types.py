@@ -17,7 +17,7 @@ class Upload(t.TypedDict):
     filename: str
     type: str
     text: str | None
-    form: dict[str, t.Any]
+    form: dict[str, object]
 
 
 #: Name in braces -> the step that captures it.

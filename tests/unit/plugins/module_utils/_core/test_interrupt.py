@@ -18,6 +18,13 @@ from ansible_collections.mobius.ops.plugins.module_utils._core.errors import Sta
 LONG = 20
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """A shell script's background job ignores SIGINT, and one under nohup SIGHUP; what is ignored stays so."""
+    with interrupt.handling(dict.fromkeys(interrupt.SIGNALS, signal.SIG_DFL)):
+        yield
+
+
 @pytest.fixture
 def work(tmp_path):
     """A command that says ``begun``, and leaves a file when it comes to its end by itself."""
