@@ -159,7 +159,7 @@ def _journal(output: str, lines: int, *matches: str) -> list[str]:
 
 def _state(facts: dict[str, str]) -> str:
     """One word. A unit whose process ended by itself is deactivating before it is started again, and inactive, with a job, right before."""
-    active, asked = facts.get("ActiveState", "inactive"), facts.get("Job", "0") != "0"
+    active, asked = facts.get("ActiveState", "inactive"), bool(facts.get("Job"))
     if active == "active":
         return "running"
     if active == "activating" or (active == "deactivating" and not asked) or (active == "inactive" and asked):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+import typing as t
 import urllib.parse
 
 from .._core import addresses, fs, processes, systemd
@@ -20,7 +21,7 @@ from .._core.errors import ServiceError
 from .._core.kinds import ServiceStatus, Slot
 from .._observe import node_exceptions
 from .._target.layout import Layout
-from .._target.record_types import Check, ServiceSpec
+from .._target.record_types import Check, ProxySettings, ServiceSpec
 from . import boot_unit, node_service
 from .managers import single_service
 from .proxy.config import KEPT_ALIVE, PROGRAM, RUN
@@ -32,10 +33,8 @@ class SlottedService(node_service.Service):
 
     def __init__(self, layout: Layout, spec: ServiceSpec) -> None:
         super().__init__(layout, spec)
-        settings = spec["proxy"]
-        assert settings is not None
-        self.ports: list[int] = spec["slots"] or []
-        self.proxy = Proxy(layout, settings, self.ports, spec["host"], spec["user"])
+        self.ports = t.cast(list[int], spec["slots"])
+        self.proxy = Proxy(layout, t.cast(ProxySettings, spec["proxy"]), self.ports, spec["host"], spec["user"])
         #: How the service ran before it had two instances; on the first port.
         self._plain = single_service(layout, spec)
         self._front = single_service(layout, self._front_spec())

@@ -41,6 +41,7 @@ def test_the_page_names_what_an_operator_looks_for():
                 "why": "before v2",
             },
             {"archive": "/b/0.zip", "status": "verified", "reason": "", "size": 1, "created": "C"},
+            {"archive": "/b/gone.zip", "status": "missing", "reason": "", "size": None, "created": "C"},
         ],
     )
     lines = page.splitlines()
@@ -50,6 +51,7 @@ def test_the_page_names_what_an_operator_looks_for():
     assert live.split()[0] == "r2" and target.split()[0] == "r1" and live.index("<-") == target.index("<-")
     assert any(line.split()[0] == "/b/1.zip" and line.endswith("deploy: before v2") for line in lines if line.strip())
     assert any(line.split()[0] == "/b/0.zip" and line.endswith("unknown") for line in lines if line.strip())
+    assert any(line.split()[0] == "/b/gone.zip" and " - " in line for line in lines if line.strip())
     assert "corrupt (bad CRC)" in page and "1.5 kB" in page and "healthy" in page and "x" * 101 not in page
 
 

@@ -20,10 +20,10 @@ from ansible_collections.mobius.ops.plugins.module_utils._service import definit
         ({"ActiveState": "activating", "SubState": "auto-restart"}, "restarting"),
         ({"ActiveState": "activating", "SubState": "start"}, "restarting"),
         ({"ActiveState": "failed"}, "failed"),
-        ({"ActiveState": "inactive"}, "stopped"),
+        ({"ActiveState": "inactive", "Job": ""}, "stopped"),  # as systemctl prints it when there is none
         ({}, "stopped"),
         ({"ActiveState": "inactive", "Job": "77"}, "restarting"),  # between the end of its process and the next one
-        ({"ActiveState": "deactivating"}, "restarting"),  # nobody has asked for that: its process ended by itself
+        ({"ActiveState": "deactivating", "Job": ""}, "restarting"),  # nobody has asked for that: its process ended by itself
         ({"ActiveState": "deactivating", "Job": "77"}, "stopped"),
     ],
 )

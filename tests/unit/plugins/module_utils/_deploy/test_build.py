@@ -330,7 +330,7 @@ def test_a_program_that_is_missing_is_told_from_one_that_may_not_be_run(tmp_path
     def refuse(argv, **_options):
         raise PermissionError(13, "Permission denied", argv[0])
 
-    monkeypatch.setattr(commands.subprocess, "run", refuse)
+    monkeypatch.setattr(commands.subprocess, "Popen", refuse)
     with pytest.raises(StateError, match="a test: expected the program no-such-tool, found none on the PATH"):
         commands.capture(["no-such-tool"], what="a test")
     for there in ("sh", str(tmp_path / "file")):
