@@ -8,8 +8,9 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.filter.status_page import due, table
 from ansible_collections.mobius.ops.plugins.module_utils._core.wording import cut, listed, one_line
+from ansible_collections.mobius.ops.plugins.module_utils._target.incident_list import Summary
 from ansible_collections.mobius.ops.plugins.plugin_utils import task_result
-from ansible_collections.mobius.ops.plugins.plugin_utils.status_types import Incident, Incidents, WholeIncident
+from ansible_collections.mobius.ops.plugins.plugin_utils.status_types import Incidents, WholeIncident
 
 DOCUMENTATION = r"""
 name: incidents_page
@@ -57,9 +58,9 @@ OUTCOMES = ("no_incidents", "incidents_listed", "incident_shown", "overdue", "no
 _TITLE = 60
 
 
-def merged(results: dict[str, Incidents]) -> list[tuple[list[str], Incident]]:
+def merged(results: dict[str, Incidents]) -> list[tuple[list[str], Summary]]:
     """Incidents with the hosts that have them; those of a fleet once, with the worst severity and all that is late."""
-    found: dict[tuple[str, str], tuple[list[str], Incident]] = {}
+    found: dict[tuple[str, str], tuple[list[str], Summary]] = {}
     for host, result in results.items():
         for one in result.get("incidents") or []:
             key = (one["id"], one["fleet"] or host)
@@ -68,7 +69,7 @@ def merged(results: dict[str, Incidents]) -> list[tuple[list[str], Incident]]:
     return sorted(sorted(found.values(), key=lambda each: str(each[1]["opened"]), reverse=True), key=lambda each: int(each[1]["severity"]))
 
 
-def rows(found: list[tuple[list[str], Incident]]) -> list[str]:
+def rows(found: list[tuple[list[str], Summary]]) -> list[str]:
     """The table."""
     return table(
         ["id", "severity", "status", "phase", "opened", "hosts", "taken by", "due", "what"],
@@ -159,7 +160,7 @@ def _outcome(failed: list[str], name: str, problem: str, show: str, found: list[
     return "no_incidents" if not found else "overdue" if show == "overdue" else "incidents_listed"
 
 
-def _said(found: list[tuple[list[str], Incident]], show: str) -> str:
+def _said(found: list[tuple[list[str], Summary]], show: str) -> str:
     if not found:
         return {"overdue": "Nothing is overdue.", "open": "No incident is open."}.get(show, "There are no incidents.")
     late = [one["id"] for _hosts, one in found if one["overdue"]]

@@ -9,9 +9,9 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.filter.status_page import table
 from ansible_collections.mobius.ops.plugins.module_utils._core.wording import cut, human_size
-from ansible_collections.mobius.ops.plugins.module_utils._logs.report_types import Answered, ErrorGroup, RouteFigures
+from ansible_collections.mobius.ops.plugins.module_utils._logs.report_types import Answered, ErrorGroup, Explained, RouteFigures
 from ansible_collections.mobius.ops.plugins.plugin_utils import task_result
-from ansible_collections.mobius.ops.plugins.plugin_utils.log_types import Explained, LogReport
+from ansible_collections.mobius.ops.plugins.plugin_utils.log_types import LogReport
 
 DOCUMENTATION = r"""
 name: logs_page

@@ -11,9 +11,12 @@ from ansible_collections.mobius.ops.plugins.module_utils._backup.backup_types im
 from ansible_collections.mobius.ops.plugins.module_utils._core import clock, wording
 from ansible_collections.mobius.ops.plugins.module_utils._core.wording import human_size
 from ansible_collections.mobius.ops.plugins.module_utils._observe import host_metrics
+from ansible_collections.mobius.ops.plugins.module_utils._observe.dora import FourKeys
+from ansible_collections.mobius.ops.plugins.module_utils._target.deploy_lock import Shown
+from ansible_collections.mobius.ops.plugins.module_utils._target.incident_list import Summary
 from ansible_collections.mobius.ops.plugins.module_utils._target.record_types import Event, Release
 from ansible_collections.mobius.ops.plugins.plugin_utils import task_result
-from ansible_collections.mobius.ops.plugins.plugin_utils.status_types import FourKeys, Host, Incident, Incidents, Lock, Releases, Service
+from ansible_collections.mobius.ops.plugins.plugin_utils.status_types import Host, Incidents, Releases, Service
 
 DOCUMENTATION = r"""
 name: status_page
@@ -110,7 +113,7 @@ def drill_line(event: Event | None) -> str:
     return f"Last drill: {verdict}{why} {wording.duration(age)} ago, {event['when']}.{due}"
 
 
-def lock_lines(lock: Lock | None) -> list[str]:
+def lock_lines(lock: Shown | None) -> list[str]:
     """Who works on the host, when somebody does."""
     if not lock:
         return []
@@ -225,7 +228,7 @@ def incident_lines(incidents: Incidents | None) -> list[str]:
     ]
 
 
-def due(incident: Incident) -> str:
+def due(incident: Summary) -> str:
     """What of an incident is late, else what is due next."""
     late = [f"{each['name']} {wording.duration(each['late_seconds'])}" for each in incident["overdue"]]
     if late:

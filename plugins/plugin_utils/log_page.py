@@ -8,9 +8,16 @@ import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import html_page, wording
 from ansible_collections.mobius.ops.plugins.module_utils._core.html_page import text
-from ansible_collections.mobius.ops.plugins.module_utils._logs.report_types import Answered, Client, ErrorGroup, SlowRequest, Uploads
+from ansible_collections.mobius.ops.plugins.module_utils._logs.report_types import (
+    Answered,
+    Client,
+    ErrorGroup,
+    Explained,
+    SlowRequest,
+    Uploads,
+)
 from ansible_collections.mobius.ops.plugins.plugin_utils import watch_charts
-from ansible_collections.mobius.ops.plugins.plugin_utils.log_types import Explained, LogReport, Passed
+from ansible_collections.mobius.ops.plugins.plugin_utils.log_types import LogReport, Passed
 from ansible_collections.mobius.ops.plugins.plugin_utils.watch_charts import Line, seconds_of
 
 STYLE = """

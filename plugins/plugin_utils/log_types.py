@@ -10,6 +10,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._logs.report_types impo
     Answered,
     Client,
     ErrorGroup,
+    Explained,
     Period,
     Rates,
     RouteFigures,
@@ -32,24 +33,6 @@ class Passed(t.TypedDict):
 
     path: str
     why: str
-
-
-class Difference(t.TypedDict):
-    """A line that only the grep or only the report finds."""
-
-    found_by: str
-    file: str
-    number: int
-    line: str
-
-
-class Explained(t.TypedDict):
-    """How many lines a grep of the runbook and the report find, and lines by which they differ."""
-
-    both: int
-    grep_only: int
-    report_only: int
-    lines: list[Difference]
 
 
 class LogReport(t.TypedDict, total=False):

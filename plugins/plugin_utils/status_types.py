@@ -7,24 +7,19 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils._core.kinds import Slot
+from ansible_collections.mobius.ops.plugins.module_utils._observe.dora import FourKeys
 from ansible_collections.mobius.ops.plugins.module_utils._observe.host_metrics import Metric
 from ansible_collections.mobius.ops.plugins.module_utils._observe.samples import Figures, Sample
+from ansible_collections.mobius.ops.plugins.module_utils._target.deploy_lock import Shown
+from ansible_collections.mobius.ops.plugins.module_utils._target.incident_list import Due, Summary
 from ansible_collections.mobius.ops.plugins.module_utils._target.record_types import Event, Release
+from ansible_collections.mobius.ops.plugins.module_utils._target.shared_folders import Described
 
 
 class Health(Figures):
     """What the checks said."""
 
     results: list[Sample]
-
-
-class SharedFolder(t.TypedDict):
-    """A folder that all releases share, its place below the root, and whether it is there."""
-
-    path: str
-    component: str
-    place: str
-    exists: bool
 
 
 class _Service(t.TypedDict):
@@ -39,33 +34,8 @@ class Service(_Service, total=False):
     app_path: str
     app_folder: str
     slots: dict[str, Slot]
-    shared_folders: list[SharedFolder]
+    shared_folders: list[Described]
     torn_stores: list[str]
-
-
-class Lock(t.TypedDict, total=False):
-    """The deploy lock, or the ``fault`` of its damaged record."""
-
-    fault: str
-    owner: str
-    host: str
-    since: str
-    reason: str
-    expires: str
-    expired: bool
-
-
-class FourKeys(t.TypedDict):
-    """DORA's four keys; ``None`` for a figure of nothing."""
-
-    days: int
-    deploys: int
-    deploys_per_week: float
-    failed: int
-    unrestored: int
-    change_failure_rate_pct: float | None
-    time_to_restore: float | None
-    lead_time: float | None
 
 
 class _Releases(t.TypedDict):
@@ -79,7 +49,7 @@ class Releases(_Releases, total=False):
     """The result of M(mobius.ops.release_info); ``drill`` is the newest one."""
 
     findings: list[str]
-    lock: Lock | None
+    lock: Shown | None
     dora: FourKeys | None
     drill: Event | None
 
@@ -91,33 +61,6 @@ class Host(t.TypedDict, total=False):
     metrics: list[Metric]
 
 
-class Due(t.TypedDict):
-    """A time by which something has to be done, and when it was."""
-
-    name: str
-    due: str
-    met: str
-    overdue: bool
-    late_seconds: int
-
-
-class Incident(t.TypedDict):
-    """An incident in short."""
-
-    id: str
-    fleet: str
-    title: str
-    severity: int
-    severity_name: str
-    status: str
-    phase: str
-    opened: str
-    again: int
-    acknowledged_by: str
-    overdue: list[Due]
-    next: Due | None
-
-
 class IncidentRecord(t.TypedDict):
     """What of the record of an incident is shown."""
 
@@ -127,7 +70,7 @@ class IncidentRecord(t.TypedDict):
 class WholeIncident(t.TypedDict):
     """An incident with its clocks, its timeline, and the template of its review."""
 
-    summary: Incident
+    summary: Summary
     record: IncidentRecord
     clocks: list[Due]
     timeline: list[str]
@@ -137,6 +80,6 @@ class WholeIncident(t.TypedDict):
 class Incidents(t.TypedDict, total=False):
     """The result of M(mobius.ops.incident_info); one that failed has no incidents."""
 
-    incidents: list[Incident]
+    incidents: list[Summary]
     incident: WholeIncident | None
     findings: list[str]
