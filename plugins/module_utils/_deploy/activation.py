@@ -195,7 +195,7 @@ def roll_back(
         with contextlib.suppress(OSError):  # a full disk is no reason to keep a bad release
             journal.write()
         facts = rollback.carry_out(store, service, journal, checks, timeout, drain)
-        return {**facts, **done, **switch.seen(service), "previous": previous, "target": store.require(target["id"])}
+        return {**facts, **done, **switch.seen(service), "previous": previous, "target": store.get(target["id"]) or target}
 
 
 def _finished(
