@@ -289,10 +289,13 @@ class IncidentEvent(_Event, total=False):
     itself: bool
 
 
-class Noted(t.TypedDict, total=False):
+class _Noted(t.TypedDict):
+    when: str
+
+
+class Noted(_Noted, total=False):
     """When, by whom and why something was noted."""
 
-    when: str
     who: str
     why: str
 

@@ -424,10 +424,10 @@ def test_a_file_that_cannot_be_written_does_not_end_the_watch(host, two, watch, 
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 6 MB for the host; unmounted after it."""
+    """A file system of 16 MB for the host, of which the packed code takes 4; unmounted after it."""
     folder = tmp_path / "host"
     folder.mkdir()
-    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)], check=False).returncode:
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], check=False).returncode:
         pytest.skip("mounting a small file system takes root, on a machine that allows it")
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
