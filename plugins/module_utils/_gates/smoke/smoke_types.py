@@ -20,11 +20,7 @@ class Upload(t.TypedDict):
     form: dict[str, object]
 
 
-#: Name in braces -> the step that captures it.
-_From = t.TypedDict("_From", {"from": dict[str, str]}, total=False)
-
-
-class Step(_From, total=False):
+class Step(t.TypedDict, total=False):
     """A step in its full form (``_gates.smoke.suite.plan``); which fields it has follows from its kind."""
 
     name: str
@@ -34,6 +30,8 @@ class Step(_From, total=False):
     pause: float
     cleanup: bool
     needs: list[str]
+    #: Name in braces -> the step that captures it.
+    sources: dict[str, str]
     url: str
     video: str
     file: str

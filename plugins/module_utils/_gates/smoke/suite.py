@@ -146,7 +146,7 @@ def plan(steps: t.Sequence[t.Mapping[str, t.Any]], settings: Settings, before: t
         known |= set(step["capture"])
     for step in full:
         step["needs"] = sorted(name for name in _used(step) if name in known and name not in step["capture"])
-        step["from"] = {name: next((one["name"] for one in [*before, *full] if name in one["capture"]), "") for name in step["needs"]}
+        step["sources"] = {name: next((one["name"] for one in [*before, *full] if name in one["capture"]), "") for name in step["needs"]}
     return full
 
 
@@ -278,7 +278,7 @@ def why_not(step: Step, state: State, settings: Settings) -> str:
     """Why a step cannot run now; empty when it can."""
     missing = [name for name in step["needs"] if name not in state.values]
     if missing:
-        sources = {name: step["from"][name] for name in missing}
+        sources = {name: step["sources"][name] for name in missing}
         return "; ".join(
             f"it needs {{{name}}}, which " + (f"{source!r} did not give" if source else "is not known: give root or release")
             for name, source in sources.items()
