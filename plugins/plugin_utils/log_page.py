@@ -13,11 +13,12 @@ from ansible_collections.mobius.ops.plugins.module_utils._logs.report_types impo
     Client,
     ErrorGroup,
     Explained,
+    Passed,
     SlowRequest,
     Uploads,
 )
 from ansible_collections.mobius.ops.plugins.plugin_utils import watch_charts
-from ansible_collections.mobius.ops.plugins.plugin_utils.log_types import LogReport, Passed
+from ansible_collections.mobius.ops.plugins.plugin_utils.log_types import LogReport
 from ansible_collections.mobius.ops.plugins.plugin_utils.watch_charts import Line, seconds_of
 
 STYLE = """

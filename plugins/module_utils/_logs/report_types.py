@@ -128,7 +128,24 @@ class Explained(t.TypedDict):
     lines: list[DifferingLine]
 
 
-class _Report(t.TypedDict):
+class ReadFile(t.TypedDict):
+    """A file that was read, and what is wrong with it; empty when nothing is."""
+
+    path: str
+    bytes: int
+    trouble: str
+
+
+class Passed(t.TypedDict):
+    """A file that was not read, and why."""
+
+    path: str
+    why: str
+
+
+class Report(t.TypedDict, total=False):
+    """A log report. A run of ``log_report`` adds what comes after the uploads; one that failed has no sources."""
+
     lines: int
     sources: list[SourceFigures]
     errors: list[ErrorGroup]
@@ -141,14 +158,9 @@ class _Report(t.TypedDict):
     writes: list[Answered]
     clients: list[Client]
     uploads: Uploads
-
-
-class Report(_Report, total=False):
-    """A log report; the fields of the second part come with a run of ``log_report``."""
-
     sampled: bool
-    read: list[dict[str, object]]
-    passed: list[dict[str, object]]
+    read: list[ReadFile]
+    passed: list[Passed]
     period: Period
     message: str
     host: str

@@ -19,7 +19,7 @@ from .._target.record_types import ServiceSpec
 from . import explain, files, marks, reading, report, templates
 from .marks import State
 from .reading import Wanted
-from .report_types import ErrorGroup, Explained, Report
+from .report_types import ErrorGroup, Explained, Passed, ReadFile, Report
 from .serving import Past
 
 _AGO = re.compile(r"(\d{1,6})\s*([smhd])")
@@ -112,8 +112,8 @@ def result(read: reading.Reading, past: Past, params: t.Mapping[str, t.Any], wan
     facts = report.build(read.state.totals, past, params["rows"], params["addresses"] == "full")
     points = facts["rates"]["points"]
     facts["sampled"] = read.sampled
-    facts["read"] = [dataclasses.asdict(one) for one in read.done.told]
-    facts["passed"] = [dataclasses.asdict(one) for one in read.done.passed]
+    facts["read"] = [t.cast(ReadFile, dataclasses.asdict(one)) for one in read.done.told]
+    facts["passed"] = [t.cast(Passed, dataclasses.asdict(one)) for one in read.done.passed]
     facts["period"] = {
         "since": clock.from_epoch(wanted.moment) if wanted.moment else "",
         "first": points[0]["when"] if points else "",
