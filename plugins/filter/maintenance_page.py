@@ -63,7 +63,7 @@ class Step(t.TypedDict):
 
 
 class Maintenance(t.TypedDict, total=False):
-    """The result of M(mobius.ops.maintenance); one that failed has no steps."""
+    """What M(mobius.ops.maintenance) returns; without steps when it failed."""
 
     steps: list[Step]
     page: str

@@ -48,7 +48,7 @@ OUTCOMES = ("restored", "recovered", "planned", "swapped_back", "not_serving", "
 
 
 class Restore(t.TypedDict, total=False):
-    """The result of M(mobius.ops.backup_restore), also of one that failed; ``downtime`` in seconds."""
+    """What M(mobius.ops.backup_restore) returns, also when it failed; ``downtime`` in seconds."""
 
     failed: bool
     restored: list[str]

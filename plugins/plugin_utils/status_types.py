@@ -55,7 +55,7 @@ class Releases(_Releases, total=False):
 
 
 class Host(t.TypedDict, total=False):
-    """The result of M(mobius.ops.host_metrics); one that failed has no metrics."""
+    """What M(mobius.ops.host_metrics) returns; without metrics when it failed."""
 
     status: str
     metrics: list[Metric]
@@ -78,7 +78,7 @@ class WholeIncident(t.TypedDict):
 
 
 class Incidents(t.TypedDict, total=False):
-    """The result of M(mobius.ops.incident_info); one that failed has no incidents."""
+    """What M(mobius.ops.incident_info) returns; without incidents when it failed."""
 
     incidents: list[Summary]
     incident: WholeIncident | None

@@ -1,6 +1,6 @@
 # Copyright: mobius.ops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Kinds of JSON objects that this room reads, for mypy: at run time each of them is a dictionary."""
+"""JSON objects that this room reads, as mypy sees them. At run time each of them is a dictionary."""
 
 from __future__ import annotations
 

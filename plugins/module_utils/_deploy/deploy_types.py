@@ -11,7 +11,7 @@ from .._target.record_types import Release
 
 
 class Served(t.TypedDict, total=False):
-    """How a release came to serve; a time that cannot be told is ``None``."""
+    """The times of a switch to a release; ``None`` where a time is unknown."""
 
     downtime: float | None
     ready_after: float | None
@@ -33,14 +33,14 @@ class Finished(t.TypedDict, total=False):
 
 
 class Activated(Served, Seen, Finished, total=False):
-    """What came of an activation; ``previous`` is the id of the release before."""
+    """The result of an activation; ``previous`` is the id of the release that served before."""
 
     previous: str | None
     release: Release | None
 
 
 class WentBack(Served, Seen, Finished, total=False):
-    """What came of going back, from the release ``previous`` to the release ``target``."""
+    """The result of a rollback from the release ``previous`` to the release ``target``."""
 
     previous: str | None
     target: Release

@@ -70,7 +70,7 @@ class Wish(_Wish, total=False):
 
 
 class Shown(t.TypedDict, total=False):
-    """The lock as it is told, or the ``fault`` of a damaged record."""
+    """The lock as results show it, or only ``fault`` when its record is damaged."""
 
     fault: str
     owner: str
@@ -93,7 +93,7 @@ class _Held(t.TypedDict):
 
 
 class Held(_Held, total=False):
-    """What came of taking it; ``waited`` in seconds."""
+    """The result of taking the lock; ``waited`` in seconds."""
 
     waited: float
 

@@ -76,7 +76,7 @@ class _Watched(t.TypedDict):
 
 
 class WatchState(_Watched, total=False):
-    """The state of a watch; ``left`` in seconds. One that has not begun has no process and no figures."""
+    """The state of a watch; ``left`` in seconds. Before a watch begins there is no process and there are no figures."""
 
     pid: int
     ticks: int | None
