@@ -12,18 +12,22 @@ import signal
 import tempfile
 import threading
 import time
+import types
 import typing as t
 
 from ansible import constants as C
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.mobius.ops.plugins.module_utils._core import interrupt
 from ansible_collections.mobius.ops.plugins.module_utils._deploy import build_output
 from ansible_collections.mobius.ops.plugins.plugin_utils.progress_lines import pause, span
 
 display = Display()
 #: Seconds that a build may take before it is shown, and between two looks at what it wrote.
 QUIET, LOOK = 5.0, 0.2
+#: Seconds that the end of a worker waits for a line that is being shown.
+PATIENCE = 2.0
 
 
 class Answer(t.TypedDict, total=False):
@@ -73,6 +77,29 @@ class Live:
         return []
 
 
+@contextlib.contextmanager
+def _not_while(showing: threading.Lock) -> t.Iterator[None]:
+    """Let a signal that ends this worker wait until a line is shown.
+
+    The line goes to the playbook through a queue that is locked meanwhile. A worker that ends with that lock makes the playbook hang.
+    """
+
+    def wait(handler: t.Callable[[int, types.FrameType | None], object]) -> t.Callable[[int, types.FrameType | None], None]:
+        def handle(number: int, frame: types.FrameType | None) -> None:
+            shown = showing.acquire(timeout=PATIENCE)
+            try:
+                handler(number, frame)
+            finally:
+                if shown:
+                    showing.release()
+
+        return handle
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with interrupt.handling({number: wait(handler) for number, handler in handlers.items() if callable(handler)}):
+        yield
+
+
 class ActionModule(ActionBase):
     """Run the module and show its build."""
 
@@ -93,19 +120,25 @@ class ActionModule(ActionBase):
 
     @contextlib.contextmanager
     def _shown(self, path: str) -> t.Iterator[None]:
-        ended, live = threading.Event(), Live(path, lambda line: display.display(f"[build] {line}"))
+        ended, showing = threading.Event(), threading.Lock()
+        live = Live(path, lambda line: display.display(f"[build] {line}"))
+
+        def look() -> None:
+            with showing:
+                live.look()
 
         def follow() -> None:
             # A signal that the kernel gives to this thread would not wake the main one, which waits for the module and has to end it.
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             while not ended.wait(LOOK):
-                live.look()
-            live.look()
+                look()
+            look()
 
         thread = threading.Thread(target=follow, daemon=True)
         thread.start()
         try:
-            yield
+            with _not_while(showing):
+                yield
         finally:
             ended.set()
             thread.join()

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import select
 import signal
 import threading
 import typing as t
@@ -12,7 +14,8 @@ import typing as t
 from .errors import StateError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
+#: Seconds between two looks whether somebody still reads.
+_LOOK = 0.5
 
 #: How many blocks wait with an interruption until they end, and the signal that they wait with.
 _blocks, _waiting = [0], [""]
@@ -52,12 +55,38 @@ def handling(handlers: dict[int, t.Any]) -> t.Iterator[None]:
 
 
 @contextlib.contextmanager
-def interruptible(what: str) -> t.Iterator[None]:
+def _read(pipe: int | None) -> t.Iterator[None]:
+    """Send this process SIGTERM, at most once, when nobody can read the pipe any more while the block runs."""
+    over, poll = threading.Event(), select.poll()
+
+    def look() -> None:
+        while not over.wait(_LOOK):
+            if poll.poll(0):
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    if pipe is None:
+        yield
+        return
+    poll.register(pipe, 0)  # POLLERR (poll(2)): the end to read from is closed. Nothing is ever told of a file
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def interruptible(what: str, pipe: int | None = None) -> t.Iterator[None]:
     """Let the first of ``SIGNALS`` unwind the block, so that everything in it is cleaned up. Later ones are ignored until then.
 
     A signal that is ignored already stays ignored. Outside of the main thread, where no handler can be set, nothing changes.
 
     :param what: the work, in words.
+    :param pipe: the descriptor of a pipe. When nobody reads it any more, the block is unwound as well: Ansible's worker may end without a
+        signal to its module (seen on ansible-core 2.21 with SIGINT).
     :raises StateError: when a signal interrupted the block.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -73,7 +102,7 @@ def interruptible(what: str) -> t.Iterator[None]:
             raise Interrupted(_waiting[0])
 
     try:
-        with handling(dict.fromkeys(handled, interrupt)):
+        with handling(dict.fromkeys(handled, interrupt)), _read(pipe):
             yield
     except Interrupted as interruption:
         raise StateError(what, "to run to its end", str(interruption), "Its temporary files were removed. Run it again") from None

@@ -11,12 +11,16 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
+import time
 
 import pytest
 from support.trial import Run
 from support.waiting import HANG, wait_until
 
+from ansible_collections.mobius.ops.plugins.action import release_artifact
 from ansible_collections.mobius.ops.plugins.action.release_artifact import QUIET, Live
+from ansible_collections.mobius.ops.plugins.module_utils._core import interrupt
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
 SECRET = "sekret-of-the-build"
@@ -71,6 +75,33 @@ def test_a_record_that_is_gone_shows_nothing(live):
     live.record.unlink()
     watched = Live(str(live.record), print)
     watched.look()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_worker_that_is_ended_first_shows_the_line_that_it_has_begun(number):
+    happened, showing = [], threading.Lock()
+
+    def show():
+        with showing:
+            os.kill(os.getpid(), number)
+            time.sleep(0.1)  # the handler would run meanwhile
+            happened.append("shown")
+
+    with interrupt.handling({number: lambda *_: happened.append("ended")}), release_artifact._not_while(showing):
+        thread = threading.Thread(target=show)
+        thread.start()
+        thread.join()
+        wait_until(lambda: "ended" in happened)
+    assert happened == ["shown", "ended"] and not showing.locked()
+
+
+def test_a_line_that_cannot_be_shown_does_not_keep_a_worker(monkeypatch):
+    monkeypatch.setattr(release_artifact, "PATIENCE", 0.01)
+    ended, showing = [], threading.Lock()
+    with interrupt.handling({signal.SIGTERM: lambda *_: ended.append(True)}), showing, release_artifact._not_while(showing):
+        os.kill(os.getpid(), signal.SIGTERM)
+        wait_until(lambda: ended)
+    assert ended
 
 
 @pytest.fixture
@@ -152,12 +183,25 @@ def test_lines_come_while_the_build_runs_and_the_environments_values_are_not_sho
     assert "VALUE_NOT_SHOWN" in run.output or "invocation:" not in run.output  # newer versions of Ansible do not show it
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_playbook_that_is_ended_ends_its_build(playbook, tmp_path, number):
+def end_playbook(number):
+    return lambda playbook: os.killpg(playbook, number)
+
+
+def kill_worker(playbook):
+    """Its module is told nothing."""
+    for task in os.listdir(f"/proc/{playbook}/task"):
+        for worker in pathlib.Path(f"/proc/{playbook}/task/{task}/children").read_text().split():
+            os.kill(int(worker), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    "end", [end_playbook(signal.SIGINT), end_playbook(signal.SIGTERM), kill_worker], ids=["SIGINT", "SIGTERM", "killed worker"]
+)
+def test_a_playbook_that_is_ended_ends_its_build(playbook, tmp_path, end):
     (tmp_path / "hold").touch()
     run = playbook(HELD)
     wait_until(lambda: (tmp_path / "started").exists() or run.process.poll() is not None, "the build runs")
     assert os.listdir(tmp_path / "tmp"), run.output
-    os.killpg(run.process.pid, number)
+    end(run.process.pid)
     run.process.wait(HANG)
     wait_until(lambda: not [name for name in os.listdir(tmp_path / "tmp") if name.startswith("mobius-")], "its folders are removed")

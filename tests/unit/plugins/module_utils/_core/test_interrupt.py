@@ -96,3 +96,25 @@ def test_what_is_not_divided_ends_first():
             ended.append(True)
         pytest.fail("it went on")
     assert ended
+
+
+def test_work_whose_reader_is_gone(work, tmp_path):
+    reader, writer = os.pipe()
+    later = threading.Thread(target=lambda: (wait_until((tmp_path / "begun").exists), os.close(reader)))
+    later.start()
+    with (
+        pytest.raises(StateError, match="the work: expected to run to its end, found SIGTERM"),
+        interrupt.interruptible("the work", writer),
+    ):
+        commands.capture(work, str(tmp_path))
+    later.join()
+    os.close(writer)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "file"])
+def test_work_goes_on_while_somebody_may_read(tmp_path, kind):
+    reader, writer = os.pipe() if kind == "pipe" else (os.open("/", os.O_PATH), os.open(tmp_path / "file", os.O_CREAT | os.O_WRONLY))
+    with interrupt.interruptible("the work", writer):
+        assert commands.capture(["sleep", str(2 * interrupt._LOOK)]).returncode == 0
+    os.close(reader)
+    os.close(writer)
