@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 import yaml
+from support import playbooks
 from support.external import STORE
 from support.playbooks import BIN, ROOT, Operator, Result
 from support.ports import free_port
@@ -72,6 +73,9 @@ class As(Operator):
     def fork(self, playbook: str, *options: str, **extra: t.Any) -> t.Any:
         if self.user is None:
             return super().fork(playbook, *options, **extra)
+        if playbooks.WARM is not None:
+            extra = {"ansible_python_interpreter": playbooks.WARM.interpreter(), **extra}
+            return playbooks.WARM.playbook(self.command(playbook, *options, **extra), str(self.home), self.environment(), self.user)
         return subprocess.Popen(
             self.command(playbook, *options, **extra),
             cwd=self.home,

@@ -11,7 +11,7 @@ Two servers avoid it:
   arguments, environment and open files to the server, which forks a process that runs them. The module and the collection's utils
   still come from the zip file that Ansible made; only their bytecode is cached, by the content of the source.
 
-Both kinds are real processes with the caller's environment, folder and files. A call that needs another interpreter (options, other
+Both kinds are real processes with the caller's user, environment, folder and files. A call that needs another interpreter (options, other
 ``PYTHON*`` variables) gets a new Python. ``MOBIUS_TEST_COLD=1`` turns all of this off.
 """
 
@@ -30,6 +30,7 @@ import selectors
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -113,7 +114,7 @@ TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CLIENT = '''#!{python} -IS
 """A Python that lets another process, which has loaded most modules, run what it was asked for."""
 import _socket, marshal, os, sys
-ask = marshal.dumps((sys.argv[1:], os.getcwd(), dict(os.environ)))
+ask = marshal.dumps((sys.argv[1:], os.getcwd(), dict(os.environ), None))
 try:
     if sys.argv[1:2] and sys.argv[1].startswith("-"):
         raise OSError
@@ -154,6 +155,7 @@ class Warm:
 
     def __init__(self, cache: str) -> None:
         self.folder = tempfile.mkdtemp(prefix="mobius-warm-")
+        os.chmod(self.folder, 0o711)  # other users, too, connect to the servers
         self._cache = cache
         self._owner = os.getpid()
         self._servers: dict[str, subprocess.Popen[bytes]] = {}
@@ -177,13 +179,16 @@ class Warm:
             os.chmod(self._interpreter, 0o755)
         return self._interpreter
 
-    def playbook(self, argv: list[str], cwd: str, env: dict[str, str]) -> Forked:
-        """Fork ``ansible-playbook`` with these arguments, as the leader of a new session."""
+    def playbook(self, argv: list[str], cwd: str, env: dict[str, str], user: int | None = None) -> Forked:
+        """Fork ``ansible-playbook`` with these arguments, as the leader of a new session.
+
+        :param user: whose process it is, with a group of the same number; the caller's by default.
+        """
         line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         line.connect(self._address("controller", env))
         hear, tell = os.pipe()
         with open(os.devnull, "rb") as nothing:
-            ask = marshal.dumps((argv, cwd, env))
+            ask = marshal.dumps((argv, cwd, env, user))
             socket.send_fds(line, [len(ask).to_bytes(4, "big")], [nothing.fileno(), tell, tell])
             line.sendall(ask)
         os.close(tell)
@@ -228,10 +233,11 @@ def serve() -> None:
     """Fork a process for each call until standard input ends. Arguments: ``target`` or ``controller``, the socket's path, the cache."""
     what, address, cache = sys.argv[2:]
     loaded_with = {name: value for name, value in os.environ.items() if not name.startswith(LATE)}
-    os.makedirs(cache, exist_ok=True)
-    run = _prepare_target(cache) if what == "target" else _prepare_controller(cache, os.path.dirname(address))
+    places = Places(cache, os.path.dirname(address))
+    run = _prepare_target(places) if what == "target" else _prepare_controller(places)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(address)
+    os.chmod(address, 0o666)  # who connects gets a process with no rights but its own
     listener.listen(64)
     gc.collect()
     gc.freeze()
@@ -262,7 +268,9 @@ def serve() -> None:
 
 def _fork(line: socket.socket, what: str, run: t.Callable[[list[str]], None], loaded_with: dict[str, str]) -> int:
     head, files, _flags, _address = socket.recv_fds(line, 4, 3)
-    argv, cwd, env = marshal.loads(_receive(line, int.from_bytes(head, "big")))
+    argv, cwd, env, user = marshal.loads(_receive(line, int.from_bytes(head, "big")))
+    _pid, peer, group = struct.unpack("3i", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    account = (peer, group) if user is None or peer else (user, user)
     pid = os.fork()
     if pid:
         for number in files:
@@ -272,9 +280,46 @@ def _fork(line: socket.socket, what: str, run: t.Callable[[list[str]], None], lo
         return pid
     status = 97
     try:
+        _change_user(*account)
         status = _become(argv, cwd, env, files, run, loaded_with)
     finally:
         os._exit(status)
+
+
+def _change_user(user: int, group: int) -> None:
+    """Give up the rights of another user's server, as ``setpriv --clear-groups`` does."""
+    if user != os.geteuid():
+        os.setgroups([])
+        os.setresgid(group, group, group)
+        os.setresuid(user, user, user)
+
+
+class Places:
+    """Folders that runs of the server's user share. Another user's have their own: they may not write there, and nobody reads theirs.
+
+    :param cache: for what is cached.
+    :param folder: the server's; other users may enter it.
+    """
+
+    def __init__(self, cache: str, folder: str) -> None:
+        self._cache, self._packed, self._others = cache, os.path.join(folder, "packed"), os.path.join(folder, "others")
+        self._user = os.geteuid()
+        for path in (self._cache, self._packed, self._others):
+            os.makedirs(path, exist_ok=True)
+        os.chmod(self._others, 0o1777)
+
+    def cache(self) -> str:
+        """For parsed YAML and compiled Python."""
+        return self._cache if os.geteuid() == self._user else self._own("cache")
+
+    def packed(self) -> str:
+        """For modules as Ansible packs them."""
+        return self._packed if os.geteuid() == self._user else self._own("packed")
+
+    def _own(self, name: str) -> str:
+        path = os.path.join(self._others, str(os.geteuid()), name)
+        os.makedirs(path, 0o700, exist_ok=True)
+        return path
 
 
 def _become(
@@ -318,9 +363,11 @@ def _load(names: t.Iterable[str]) -> None:
             importlib.import_module(name)
 
 
-def _kept(cache: str, key: bytes, load: t.Callable[[bytes], t.Any], make: t.Callable[[], t.Any], dump: t.Callable[[t.Any], bytes]) -> t.Any:
+def _kept(
+    places: Places, key: bytes, load: t.Callable[[bytes], t.Any], make: t.Callable[[], t.Any], dump: t.Callable[[t.Any], bytes]
+) -> t.Any:
     """What stands in the cache under a key, or is made now and put there."""
-    path = os.path.join(cache, hashlib.sha256(key).hexdigest())
+    path = os.path.join(places.cache(), hashlib.sha256(key).hexdigest())
     with contextlib.suppress(OSError), open(path, "rb") as stream:
         return load(stream.read())
     made = make()
@@ -330,13 +377,13 @@ def _kept(cache: str, key: bytes, load: t.Callable[[bytes], t.Any], make: t.Call
     return made
 
 
-def _prepare_target(cache: str) -> t.Callable[[list[str]], None]:
+def _prepare_target(places: Places) -> t.Callable[[list[str]], None]:
     """Load what modules import, and cache the bytecode of what they bring along."""
     _load(FOR_TARGET)
     compile_source = zipimport._compile_source
 
     def cached(pathname: str, source: bytes) -> t.Any:
-        code = _kept(cache, b"python" + source, marshal.loads, lambda: compile_source(pathname, source), marshal.dumps)
+        code = _kept(places, b"python" + source, marshal.loads, lambda: compile_source(pathname, source), marshal.dumps)
         if code is not None:
             __import__("_imp")._fix_co_filename(code, pathname)
         return code
@@ -358,7 +405,7 @@ def _prepare_target(cache: str) -> t.Callable[[list[str]], None]:
     return run
 
 
-def _prepare_yaml(cache: str) -> None:
+def _prepare_yaml(places: Places) -> None:
     """Cache what text becomes by a loader. Tags of Ansible, such as the origin of a text, belong to it."""
     import yaml
 
@@ -368,12 +415,12 @@ def _prepare_yaml(cache: str) -> None:
         if not isinstance(stream, (str, bytes)):
             return load(stream, Loader=Loader)
         key = pickle.dumps((Loader.__module__, Loader.__qualname__, stream))
-        return _kept(cache, key, pickle.loads, lambda: load(stream, Loader=Loader), pickle.dumps)
+        return _kept(places, key, pickle.loads, lambda: load(stream, Loader=Loader), pickle.dumps)
 
     yaml.load = cached
 
 
-def _prepare_templates(cache: str) -> None:
+def _prepare_templates(places: Places) -> None:
     """Cache the bytecode of templates: each task compiles its own and those of the settings that it uses, ten on average."""
     import jinja2
     from jinja2.environment import TemplateExpression
@@ -398,7 +445,7 @@ def _prepare_templates(cache: str) -> None:
         context = _TemplateCompileContext.current(optional=True) if _TemplateCompileContext else None
         how = (kind, type(self).__qualname__, *(getattr(self, name) for name in written), bool(context and context.escape_backslashes))
         key = pickle.dumps((how, str.__str__(source)))
-        return _kept(cache, key, marshal.loads, make, marshal.dumps)
+        return _kept(places, key, marshal.loads, make, marshal.dumps)
 
     def template(self: t.Any, source: t.Any, *words: t.Any, **options: t.Any) -> t.Any:
         if isinstance(source, str) and not words and not options:
@@ -428,18 +475,16 @@ def _copied(value: t.Any) -> t.Any:
     return made
 
 
-def _prepare_controller(cache: str, folder: str) -> t.Callable[[list[str]], None]:
+def _prepare_controller(places: Places) -> t.Callable[[list[str]], None]:
     """Load ``ansible-playbook``; modules that it has packed once stay packed, for the collection does not change meanwhile."""
     _load(FOR_CONTROLLER)
-    _prepare_yaml(cache)
-    _prepare_templates(cache)
+    _prepare_yaml(places)
+    _prepare_templates(places)
     from ansible import constants
     from ansible.cli.playbook import PlaybookCLI
     from ansible.parsing import dataloader
     from ansible.utils.path import cleanup_tmp_file
 
-    packed = os.path.join(folder, "packed")
-    os.makedirs(packed, exist_ok=True)
     dataloader.copy = types.SimpleNamespace(deepcopy=_copied)
     constants.DEFAULT_INTERNAL_POLL_INTERVAL = 0.005
 
@@ -448,7 +493,7 @@ def _prepare_controller(cache: str, folder: str) -> t.Callable[[list[str]], None
         place = tempfile.mkdtemp(prefix="ansible-local-")
         atexit.register(shutil.rmtree, place, ignore_errors=True)
         constants.DEFAULT_LOCAL_TMP = place
-        os.symlink(packed, os.path.join(place, "ansiballz_cache"))
+        os.symlink(places.packed(), os.path.join(place, "ansiballz_cache"))
         sys.argv = argv
         PlaybookCLI.cli_executor(argv)
 
