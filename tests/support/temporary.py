@@ -16,6 +16,7 @@ import tempfile
 import pytest
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import processes, walk
+from support import remains
 
 #: Runs whose files stay, to be looked at.
 KEPT = 3
@@ -48,3 +49,5 @@ def pytest_configure(config: pytest.Config) -> None:
     shutil.rmtree(root, ignore_errors=True)
     os.mkdir(root, 0o700)
     os.environ["PYTEST_DEBUG_TEMPROOT"] = root
+    # Services of tests go on by themselves. When the run is interrupted, its workers end before they have stopped theirs.
+    config.add_cleanup(lambda: remains.end_all(os.path.join(root, "")))

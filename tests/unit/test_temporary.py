@@ -5,10 +5,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 
+import pytest
 from support import temporary
+from support.waiting import HANG, wait_until
+
+from ansible_collections.mobius.ops.plugins.module_utils._core import processes
 
 
 def test_another_run_leaves_this_one_its_rights(tmp_path):
@@ -25,6 +30,35 @@ def test_another_run_leaves_this_one_its_rights(tmp_path):
     assert done.returncode == 0 and "in /" in done.stdout, done.stdout + done.stderr
     assert str(ours[-1]) not in done.stdout.partition("in /")[2]
     assert all(os.stat(folder).st_mode & 0o011 == 0o011 for folder in ours)
+
+
+INTERRUPTED = """
+import subprocess, time
+
+def test_other(tmp_path):
+    left = subprocess.Popen(["sleep", "600"], cwd=tmp_path, start_new_session=True)
+    with open("left", "w") as stream:
+        stream.write(str(left.pid))
+    time.sleep(600)
+"""
+
+
+def test_a_run_that_is_interrupted_leaves_no_service(tmp_path):
+    (tmp_path / "test_other.py").write_text(INTERRUPTED)
+    options = ["-q", "-n", "1", "-p", "support.temporary", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "pytest", *options, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    wait_until(lambda: (tmp_path / "left").exists() and (tmp_path / "left").read_text(), "the test runs")
+    left = int((tmp_path / "left").read_text())
+    assert processes.start_ticks(left)
+    os.killpg(run.pid, signal.SIGINT)
+    assert run.wait(HANG) == pytest.ExitCode.INTERRUPTED
+    wait_until(lambda: processes.start_ticks(left) is None, "its service has ended")
 
 
 def test_the_newest_runs_stay_to_be_looked_at(tmp_path):

@@ -8,12 +8,14 @@ A watch lies in ``state/watch/<id>/`` (``spec.json``, ``state.json``) and is run
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import tempfile
 import time
 import types
 import typing as t
 
-from .._core import clock, foreign, fs, processes, systemd
+from .._core import clock, foreign, fs, processes, systemd, walk
 from .._core.errors import InputError, ServiceError, StateError
 from .._deploy import migration
 from .._service import detach
@@ -34,6 +36,8 @@ STOP_TIMEOUT = 30.0
 CHUNK = 64 * 1024
 #: Seconds within which systemd has a watch going again, at the latest.
 COMES_BACK_WITHIN = 60.0
+#: What the name of a watch's folder begins with until its definition is in it.
+_DRAFT = ".new-"
 
 
 class WatchFolder:
@@ -103,13 +107,19 @@ class WatchFolder:
         fs.write_json(os.path.join(self.path, "state.json"), state)
 
 
+def ids(layout: Layout) -> list[str]:
+    """All watches of a host, the oldest first. A folder without a definition is none: earlier versions, when killed, left such ones."""
+    place = layout.path("state", "watch")
+    with contextlib.suppress(FileNotFoundError):
+        names = sorted(name for name in os.listdir(place) if not name.startswith(_DRAFT))
+        return [name for name in names if os.path.isfile(os.path.join(place, name, "spec.json"))]
+    return []
+
+
 def latest(layout: Layout) -> WatchFolder | None:
     """The watch that was started last, or ``None``."""
-    try:
-        names = sorted(os.listdir(layout.path("state", "watch")))
-    except FileNotFoundError:
-        return None
-    return WatchFolder(layout, names[-1]) if names else None
+    known = ids(layout)
+    return WatchFolder(layout, known[-1]) if known else None
 
 
 def unguarded(layout: Layout, record: Release | None) -> bool:
@@ -150,16 +160,28 @@ def check_times(spec: WatchSpec) -> None:
 
 
 def create(layout: Layout, spec: WatchSpec) -> WatchFolder:
-    """A new watch's folder with its definition; nothing runs yet."""
-    os.makedirs(layout.path("state", "watch"), exist_ok=True)
+    """A new watch's folder, which has its definition from the first moment; nothing runs yet."""
+    place = layout.path("state", "watch")
+    os.makedirs(place, exist_ok=True)
+    for name in os.listdir(place):
+        if name.startswith(_DRAFT):  # of one that was killed
+            walk.remove(os.path.join(place, name))
     while True:
-        folder = WatchFolder(layout, clock.stamp())
+        folder, draft = WatchFolder(layout, clock.stamp()), tempfile.mkdtemp(prefix=_DRAFT, dir=place)
+        _define(folder, spec, draft)
         try:
-            os.mkdir(folder.path, 0o700)
-            break
-        except FileExistsError:
+            os.rename(draft, folder.path)
+            return folder
+        except OSError as error:  # there is one of this second, or another process removed the draft
+            walk.remove(draft)
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOENT):
+                raise
             time.sleep(0.2)
-    name = f"{spec['env']}-{folder.id}"
+
+
+def _define(folder: WatchFolder, spec: WatchSpec, draft: str) -> None:
+    """Complete the definition of a watch, and write it into a folder that will be the watch's."""
+    layout, name = folder.layout, f"{spec['env']}-{folder.id}"
     spec.update(
         {
             "id": folder.id,
@@ -169,8 +191,7 @@ def create(layout: Layout, spec: WatchSpec) -> WatchFolder:
             "metrics_file": layout.path("monitor_logs", f"metrics-{name}.jsonl"),
         }
     )
-    fs.write_json(os.path.join(folder.path, "spec.json"), spec, mode=0o600)
-    return folder
+    fs.write_json(os.path.join(draft, "spec.json"), spec, mode=0o600)
 
 
 def _may_have_unit(spec: WatchSpec) -> bool:
@@ -240,7 +261,7 @@ def _abandon(folder: WatchFolder) -> None:
 
 def _sweep_units(layout: Layout, spec: WatchSpec) -> None:
     """Remove units of watches that are lost: nobody else does."""
-    for name in sorted(os.listdir(layout.path("state", "watch"))):
+    for name in ids(layout):
         folder = WatchFolder(layout, name)
         if name != spec["id"] and folder.state()["status"] == "lost":
             folder.forget_unit()

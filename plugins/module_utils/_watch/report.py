@@ -105,11 +105,11 @@ def _watch(watch_id: str, spec: WatchSpec, state: WatchState, events: list[Event
 def _find(layout: Layout, watch_id: str | None) -> control.WatchFolder:
     folder = control.WatchFolder(layout, watch_id) if watch_id else control.latest(layout)
     if folder is None or os.path.basename(folder.path) != folder.id or not folder.spec():
-        ids = os.listdir(layout.path("state", "watch")) if os.path.isdir(layout.path("state", "watch")) else []
+        ids = control.ids(layout)
         raise StateError(
             "watch " + (watch_id or "of " + layout.root),
             "one to report on",
-            ", ".join(sorted(ids)[-5:]) if watch_id and ids else "none",
+            ", ".join(ids[-5:]) if watch_id and ids else "none",
             "Name one of these" if watch_id and ids else "Deploy a release, or start a watch with mobius.ops.monitor",
         )
     return folder

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -627,6 +628,45 @@ def test_a_watch_that_begins_is_stopped_too(host, two, watch, ended, monkeypatch
     assert watch_control.stop(host.layout, "for a test") == folder.id
     with open(os.path.join(folder.path, "stop")) as stream:
         assert stream.read() == "for a test"
+
+
+SHORT_SPEC = {"env": "test", "service": "mobius", "duration": 60, "interval": 1, "initial_delay": 0}
+
+
+def test_a_watch_whose_start_is_killed_is_none_and_the_next_one_clears_up(host, two, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", lambda *_names: os._exit(0))
+        child = os.fork()
+        if not child:
+            watch_control.create(host.layout, dict(SHORT_SPEC))
+        os.waitpid(child, 0)
+    place = host.layout.path("state", "watch")
+    assert len(os.listdir(place)) == 1 and watch_control.latest(host.layout) is None and watch_control.ids(host.layout) == []
+    folder = watch_control.create(host.layout, dict(SHORT_SPEC))
+    assert os.listdir(place) == [folder.id] and os.listdir(folder.path) == ["spec.json"]
+
+
+def test_watches_of_one_second_have_ids_of_their_own(host, two, monkeypatch):
+    first, second = "20261128_100000", "20261128_100001"
+    stamps = iter([first, first, second])
+    monkeypatch.setattr(watch_control.clock, "stamp", lambda: next(stamps))
+    assert [watch_control.create(host.layout, dict(SHORT_SPEC)).id for _number in range(2)] == [first, second]
+    assert watch_control.ids(host.layout) == sorted(os.listdir(host.layout.path("state", "watch"))) == [first, second]
+
+
+def test_a_watch_that_cannot_be_kept_is_told(host, two, monkeypatch):
+    def full(_from, _to):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "rename", full)
+    with pytest.raises(OSError, match="No space left"):
+        watch_control.create(host.layout, dict(SHORT_SPEC))
+    assert os.listdir(host.layout.path("state", "watch")) == []
+
+
+def test_a_folder_without_a_definition_is_no_watch(host, two):
+    os.makedirs(host.layout.path("state", "watch", "20261128_100000"))
+    assert watch_control.latest(host.layout) is None and not watch_control.stop(host.layout, "for a test")
 
 
 @pytest.mark.parametrize(
