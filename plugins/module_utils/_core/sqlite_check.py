@@ -95,19 +95,27 @@ def examine(path: str, shown: str, limit: float) -> dict[str, int | None]:
             ]
             return {name: _rows(database, name) for name in names}
     except ERRORS as error:
-        if "interrupted" in str(error):
-            raise StateError(
-                f"database {shown}",
-                "to be read within the time of the drill",
-                "it takes longer",
-                "Give the drill more time (mobius_drill_timeout)",
-            ) from error
-        raise IntegrityError(
-            f"database {shown}",
-            "a database that SQLite can read",
-            str(error),
-            "Use an older archive, and look for what damages the database",
-        ) from error
+        raise (too_slow(shown) if "interrupted" in str(error) else unreadable(shown, str(error))) from error
+
+
+def too_slow(shown: str) -> StateError:
+    """The error that :func:`examine` raises for a database that takes longer than it may."""
+    return StateError(
+        f"database {shown}",
+        "to be read within the time of the drill",
+        "it takes longer",
+        "Give the drill more time (mobius_drill_timeout)",
+    )
+
+
+def unreadable(shown: str, why: str) -> IntegrityError:
+    """The error that :func:`examine` raises for a damaged database."""
+    return IntegrityError(
+        f"database {shown}",
+        "a database that SQLite can read",
+        why,
+        "Use an older archive, and look for what damages the database",
+    )
 
 
 def _in_wal_mode(path: str) -> bool:

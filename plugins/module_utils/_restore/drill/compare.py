@@ -19,7 +19,7 @@ from ..._backup.archive import database_copies
 from ..._backup.archive import paths as archive_paths
 from ..._core import as_user, fs, sqlite, sqlite_check, threads, walk, wording
 from ..._core.accounts import Account
-from ..._core.errors import IntegrityError, StateError
+from ..._core.errors import IntegrityError
 from ..._core.kinds import Entry
 from ..._target import progress
 from .drill_types import Compared, Database, Difference, Tables
@@ -184,17 +184,7 @@ def _examine(opened: database_copies.Databases, folder: str, path: str, shown: s
         said = opened.ask(folder, path, sqlite_check.examine, shown, left, seconds=max(0.0, left) + 1)
         counts = {str(name): None if count is None else int(count) for name, count in said.items()}
     except as_user.TooSlow as error:
-        raise StateError(
-            f"database {shown}",
-            "to be read within the time of the drill",
-            "it takes longer",
-            "Give the drill more time (mobius_drill_timeout)",
-        ) from error
+        raise sqlite_check.too_slow(shown) from error
     except (as_user.Failed, AttributeError, TypeError, ValueError) as error:
-        raise IntegrityError(
-            f"database {shown}",
-            "a database that SQLite can read",
-            str(error),
-            "Use an older archive, and look for what damages the database",
-        ) from error
+        raise sqlite_check.unreadable(shown, str(error)) from error
     return {"tables": len(counts), "rows": sum(count or 0 for count in counts.values()), "counts": counts}
