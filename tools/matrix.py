@@ -1,6 +1,6 @@
 """Runs unit and sanity tests on the other ansible-cores that the collection supports, and tests of utils on a target's oldest Python.
 
-Usage: matrix.py [VERSION ...]    such as 2.16.19, or 3.9 for that Python; all of them when none is named
+Usage: matrix.py [VERSION ...]    such as 2.16.19, or 3.9 for that Python; when none is named, those of CORES and that Python
 """
 
 from __future__ import annotations
@@ -26,6 +26,12 @@ CORES = {
     "2.21.5": ["3.13", "3.14", "3.12"],
     "2.19.14": ["3.11", "3.13", "3.12"],
     "2.16.19": ["3.12", "3.11", "3.10"],
+}
+#: Cores between these. They run when they are named, because all at once take more time than a change is worth.
+BETWEEN = {
+    "2.20.10": ["3.13", "3.12", "3.14"],
+    "2.18.19": ["3.12", "3.13", "3.11"],
+    "2.17.14": ["3.12", "3.11", "3.10"],
 }
 #: The oldest Python of a target. Utils run there, and nothing of Ansible.
 TARGET = "3.9"
@@ -111,7 +117,7 @@ def here(names: list[str]) -> Iterator[tuple[str, str, str]]:
     """What can be run here: its name, a title and the interpreter. Tells what cannot."""
     for name in names or (*CORES, TARGET):
         title = f"target with Python {TARGET}" if name == TARGET else f"ansible-core {name}"
-        wanted = CORES.get(name, [TARGET])
+        wanted = {**CORES, **BETWEEN}.get(name, [TARGET])
         python = find_python(wanted)
         if name == version("ansible-core"):
             print(f"== {title}: not run here, it is the one of .venv")
@@ -123,14 +129,15 @@ def here(names: list[str]) -> Iterator[tuple[str, str, str]]:
 
 def main(names: list[str]) -> int:
     """Runs every core that is not the one of .venv, and the target, all at the same time: each waits as often as it works."""
-    unknown = [name for name in names if name not in (*CORES, TARGET)]
+    known = (*CORES, *BETWEEN, TARGET)
+    unknown = [name for name in names if name not in known]
     if unknown:
-        print(f"matrix: unknown {', '.join(unknown)}; there are: {', '.join((*CORES, TARGET))}")
+        print(f"matrix: unknown {', '.join(unknown)}; there are: {', '.join(known)}")
         return 2
     failed = []
     with ThreadPoolExecutor() as pool:
         running = [
-            (name, f"{title} on {python}", pool.submit(check, name, python) if name in CORES else pool.submit(check_target, python))
+            (name, f"{title} on {python}", pool.submit(check_target, python) if name == TARGET else pool.submit(check, name, python))
             for name, title, python in here(names)
         ]
         for name, title, job in running:

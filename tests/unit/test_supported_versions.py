@@ -42,6 +42,9 @@ def test_the_matrix_runs_the_oldest_and_the_newest_of_what_is_promised():
     cores = sorted(map(minor, matrix.CORES), key=number)
     assert (cores[0], cores[-1]) == (OLDEST, NEWEST)
     assert f"`make test-matrix` runs {', '.join(cores[:-1])} and {cores[-1]}" in SUPPORT
+    others = [f"2.{between}" for between in range(number(OLDEST)[1], number(NEWEST)[1] + 1)]
+    assert sorted(map(minor, (*matrix.CORES, *matrix.BETWEEN)), key=number) == others
+    assert f'`ARGS="{" ".join(sorted(matrix.BETWEEN))}"` those between' in SUPPORT
     newest = max(matrix.CORES, key=number)
     assert (matrix.TARGET, matrix.CORES[newest][0]) == PYTHONS  # modules run on the preferred Python of the newest core
     assert max(matrix.CORES) == newest and minor(min(matrix.CORES)) == OLDEST  # which the matrix compares as text
