@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import tempfile
 
 import pytest
@@ -50,4 +51,5 @@ def pytest_configure(config: pytest.Config) -> None:
     os.mkdir(root, 0o700)
     os.environ["PYTEST_DEBUG_TEMPROOT"] = root
     # Services of tests go on by themselves. When the run is interrupted, its workers end before they have stopped theirs.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     config.add_cleanup(lambda: remains.end_all(os.path.join(root, "")))

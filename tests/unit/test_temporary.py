@@ -43,7 +43,8 @@ def test_other(tmp_path):
 """
 
 
-def test_a_run_that_is_interrupted_leaves_no_service(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_interrupted_leaves_no_service(tmp_path, number):
     (tmp_path / "test_other.py").write_text(INTERRUPTED)
     options = ["-q", "-n", "1", "-p", "support.temporary", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
     run = subprocess.Popen(
@@ -56,7 +57,7 @@ def test_a_run_that_is_interrupted_leaves_no_service(tmp_path):
     wait_until(lambda: (tmp_path / "left").exists() and (tmp_path / "left").read_text(), "the test runs")
     left = int((tmp_path / "left").read_text())
     assert processes.start_ticks(left)
-    os.killpg(run.pid, signal.SIGINT)
+    os.kill(run.pid, number)
     assert run.wait(HANG) == pytest.ExitCode.INTERRUPTED
     wait_until(lambda: processes.start_ticks(left) is None, "its service has ended")
 
