@@ -323,7 +323,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
 from ansible_collections.mobius.ops.plugins.module_utils._core import wording
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import StateError
-from ansible_collections.mobius.ops.plugins.module_utils._deploy import restart
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import restart, ways
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health
 from ansible_collections.mobius.ops.plugins.module_utils._service import (
     definition,
@@ -390,7 +390,7 @@ def bring_about(
     if state == "stopped":
         service.shut_down()
     elif state == "restarted" or (state == "started" and differs):
-        facts = restart.restart(store, service, checks, params["ready_timeout"], drain_of(service, params))
+        facts = restart.restart(ways.of(store, service, checks, params["ready_timeout"], drain_of(service, params)))
         return {**facts, "cut_text": ongoing_work.lost(facts.get("cut"))}
     elif state == "started":
         service.start()

@@ -18,7 +18,7 @@ from support.playbooks import ROOT, Operator, Result
 from support.waiting import HANG, wait_until, when
 
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import OpsError
-from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation, ways
 from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
 from ansible_collections.mobius.ops.plugins.module_utils._target.deploy_lock import DeployLock
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
@@ -155,7 +155,7 @@ def test_what_another_run_did_while_it_waited_counts(served):
     run.start()
     for _time in range(3):
         asked(Path(lock.folder) / "guard")
-    activation.roll_back(ReleaseStore(layout), service_registry.load(layout, "mobius"), [], HANG, "bob went back")
+    activation.roll_back(ways.of(ReleaseStore(layout), service_registry.load(layout, "mobius"), [], HANG), "bob went back")
     assert served.live().startswith("v1-")
     lock.free(bob["token"])
     run.join()
@@ -171,7 +171,7 @@ def test_what_another_run_does_after_the_look_is_told(served, says):
 
     def go_back():
         if served.live() == live:
-            activation.roll_back(ReleaseStore(layout), service_registry.load(layout, "mobius"), [], HANG, "bob went back")
+            activation.roll_back(ways.of(ReleaseStore(layout), service_registry.load(layout, "mobius"), [], HANG), "bob went back")
 
     with Asked(go_back).checks() as checks:
         result = served.deploy("v2", mobius_checks=checks)
@@ -187,7 +187,7 @@ def test_a_release_that_another_run_replaces_during_the_watch_is_not_called_live
     def go_back():
         if served.live() != before and not lock.look():  # the watch asks
             with contextlib.suppress(OpsError):  # of requests at the same time one goes back
-                activation.roll_back(ReleaseStore(layout), service_registry.load(layout, "mobius"), [], HANG, "bob went back")
+                activation.roll_back(ways.of(ReleaseStore(layout), service_registry.load(layout, "mobius"), [], HANG), "bob went back")
 
     with Asked(go_back).checks() as checks:
         result = served.deploy("v2", mobius_checks=checks, mobius_watch_duration=int(10 * HANG))

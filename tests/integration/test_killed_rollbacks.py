@@ -18,7 +18,7 @@ from support.remains import kill
 from support.waiting import HANG, wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import processes
-from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation, ways
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health
 from ansible_collections.mobius.ops.plugins.module_utils._service import detach
 from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
@@ -72,7 +72,7 @@ class Rollbacks:
                 "migrated": {"state": "done", "up": DOWN, "down": DOWN, "timeout": HANG, "when": "2026-01-01T00:00:00Z"},
             }
         )
-        activation.activate(self.store, self.service(), good, self.checks, HANG)
+        activation.activate(ways.of(self.store, self.service(), self.checks, HANG), good)
         self.seen = len(self.site.history())
 
     def module(self):

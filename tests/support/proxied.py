@@ -12,7 +12,8 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import fs
-from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation, dependencies, prepare
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation, dependencies, prepare, ways
+from ansible_collections.mobius.ops.plugins.module_utils._deploy.switch import Running
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health
 from ansible_collections.mobius.ops.plugins.module_utils._service import definition, draining, ongoing_work
 from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
@@ -111,13 +112,17 @@ class ProxiedRoot:
         self.store.save(self.store.new_record(id=release_id, version=release_id, source="test", sha256="0" * 64, **facts))
         return release_id
 
+    def way(self, timeout: float = HANG) -> Running:
+        """How it is switched."""
+        return ways.of(self.store, self.service(), self.checks, timeout)
+
     def activate(self, release_id: str, timeout: float = HANG) -> dict[str, t.Any]:
         """Put a release into service."""
-        return activation.activate(self.store, self.service(), release_id, self.checks, timeout)
+        return activation.activate(self.way(timeout), release_id)
 
     def roll_back(self, release_id: str | None = None) -> dict[str, t.Any]:
         """Go back."""
-        return activation.roll_back(self.store, self.service(), self.checks, HANG, "a test", release_id)
+        return activation.roll_back(self.way(), "a test", release_id)
 
     def verified(self, release_id: str) -> str:
         """A release that serves, and that a rollback may go to."""

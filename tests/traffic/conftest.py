@@ -14,7 +14,7 @@ from support.proxied import ProxiedRoot, install_modules
 from support.remains import end_all
 from support.waiting import HANG
 
-from ansible_collections.mobius.ops.plugins.module_utils._deploy import blue_green
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import switch
 
 DEPS = Path(__file__).resolve().parents[2] / ".build" / "traffic"
 
@@ -31,7 +31,7 @@ def site(tmp_path: Path, modules: str, monkeypatch: pytest.MonkeyPatch) -> t.Ite
 
     An instance that answers late on a busy machine is not ill.
     """
-    monkeypatch.setattr(blue_green, "ANSWERS", HANG)
+    monkeypatch.setattr(switch, "ANSWERS", HANG)
     assert shutil.which("haproxy", path=os.environ["PATH"] + ":/usr/sbin"), "install haproxy (make setup does)"
 
     def make(state: str) -> ProxiedRoot:

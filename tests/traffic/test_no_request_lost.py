@@ -23,7 +23,7 @@ from support.waiting import HANG, wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import processes
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import OpsError
-from ansible_collections.mobius.ops.plugins.module_utils._deploy import blue_green, rehearsal, release_states
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import rehearsal, release_states, switch
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health
 from ansible_collections.mobius.ops.plugins.module_utils._service import draining, ongoing_work, readiness, slots, write_attempts
 from ansible_collections.mobius.ops.plugins.module_utils._service.proxy import haproxy
@@ -115,7 +115,7 @@ def test_bad_release_never_serves(site, state, fault, monkeypatch):
 @pytest.mark.parametrize("state", STATES)
 def test_rollback_from_a_hanging_release_does_not_wait_for_its_requests(site, state, monkeypatch):
     """They never end, and the rollback would fail if it waited for them."""
-    monkeypatch.setattr(blue_green, "ANSWERS", 1.0)
+    monkeypatch.setattr(switch, "ANSWERS", 1.0)
     host = site(state)
     host.define()
     host.verified("r1")
@@ -128,7 +128,7 @@ def test_rollback_from_a_hanging_release_does_not_wait_for_its_requests(site, st
         host.roll_back("r1")
         assert host.service().status()["release"] == "r1"
         if state == "shared":  # it stays up as any old instance does, until the watch has ended
-            assert blue_green.retire(host.service(), 0.5, force=True).release == "r2"
+            assert host.way().retire(0.5, force=True).release == "r2"
         traffic.flow()
     assert [sample.release for sample in traffic.samples if sample.release][-1] == "r1"
 
@@ -202,7 +202,7 @@ def test_old_instance_of_shared_state_stays_until_it_is_retired(site):
     assert pid and service.status()["slots"][str(host.port)]["release"] == "r1"
     assert host.roll_back("r1")["downtime"] == 0
     assert service.serving().status()["pid"] == pid
-    assert blue_green.retire(service).release == "r2" and blue_green.retire(service) is None
+    assert host.way().retire().release == "r2" and host.way().retire() is None
     assert service.idle().status()["status"] == "stopped"
 
 
@@ -291,12 +291,12 @@ def test_render_is_never_cut_by_a_deploy(site, state, held_render, monkeypatch, 
                 host.activate("r2")
                 assert old.job(job)["status"] == "running", "the switch itself waits for nothing"
             monkeypatch.setattr(ongoing_work, "of", counted)
-            waits = pool.submit(blue_green.retire, host.service()) if state == "shared" else pool.submit(host.activate, "r2")
+            waits = pool.submit(host.way().retire) if state == "shared" else pool.submit(host.activate, "r2")
             wait_until(lambda: sum(len(work.jobs) for work in looks) >= 5 or waits.done(), "the render is waited for")
             assert not waits.done() and old.job(job)["status"] == "running"
         finally:
             go_on(held_render)
-        assert state != "shared" or waits.result() == blue_green.Retired("r1", ongoing_work.Work())
+        assert state != "shared" or waits.result() == switch.Retired("r1", ongoing_work.Work())
         assert state == "shared" or waits.result()["cut"] == ongoing_work.Work().facts()
     assert scenes(held_render) == 2, "its scene, and the joining of all scenes"
     assert host.service().status()["release"] == "r2"
@@ -517,7 +517,7 @@ def test_requests_that_a_killed_switch_has_left_waiting_go_on_with_the_next_run(
     host = site("exclusive")
     host.define()
     host.verified("r1")
-    for go_on in (lambda: host.roll_back("r1"), lambda: blue_green.let_go(host.store, host.service())):
+    for go_on in (lambda: host.roll_back("r1"), lambda: host.way().let_go()):
         host.service().proxy.hold(FOREVER)
         assert host.service().proxy.holds()
         go_on()

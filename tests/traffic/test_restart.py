@@ -14,8 +14,7 @@ from support.waiting import HANG, wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import fs
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import OpsError, ServiceError
-from ansible_collections.mobius.ops.plugins.module_utils._deploy import blue_green, rehearsal
-from ansible_collections.mobius.ops.plugins.module_utils._deploy import restart as deploy_restart
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import blue_green, rehearsal, switch
 from ansible_collections.mobius.ops.plugins.module_utils._service import readiness
 from ansible_collections.mobius.ops.plugins.module_utils._service.proxy import haproxy
 from ansible_collections.mobius.ops.plugins.modules import node_service
@@ -155,7 +154,7 @@ def test_restart_waits_for_long_work_or_says_what_runs(site):
 
 @pytest.mark.parametrize("state", STATES)
 def test_restart_of_a_hanging_process_does_not_wait_for_its_requests(site, state, monkeypatch):
-    monkeypatch.setattr(blue_green, "ANSWERS", 1.0)
+    monkeypatch.setattr(switch, "ANSWERS", 1.0)
     host = site(state)
     host.define()
     host.verified("r1")
@@ -167,7 +166,7 @@ def test_restart_of_a_hanging_process_does_not_wait_for_its_requests(site, state
 
 def test_restart_in_the_midst_of_a_switch_waits_for_nobody(site, monkeypatch):
     """It is the emergency brake: it stops both instances and starts the one that serves."""
-    monkeypatch.setattr(deploy_restart, "PATIENCE", 0.1)
+    monkeypatch.setattr(blue_green, "PATIENCE", 0.1)
     host = site("exclusive")
     host.define()
     host.verified("r1")

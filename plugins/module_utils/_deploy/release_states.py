@@ -15,7 +15,8 @@ from .._target import deploy_lock, switch_journal
 from .._target.layout import Layout
 from .._target.record_types import Release
 from .._target.releases import ReleaseStore
-from . import activation, blue_green, prepare, switch
+from . import activation, prepare, ways
+from .switch import Retired, Way
 
 #: Seconds that an instance is given to finish before it is stopped, when nobody waits for longer.
 PATIENCE = 10
@@ -66,10 +67,12 @@ class Releases:
             return True, {"release": {**record, "status": "active"}}
         if serves:
             return True, {"release": self.store.mark(release_id, "active", "it serves, and is tried once more")}
-        facts = activation.activate(
-            self.store, self.service, release_id, self.checks, self.params["ready_timeout"], self.params["backup"], self._drain()
-        )
+        facts = activation.activate(self._way(), release_id, self.params["backup"])
         return True, {**facts, "cut_text": ongoing_work.lost(facts.get("cut"))}
+
+    def _way(self) -> Way:
+        """How this call switches the service."""
+        return ways.of(self.store, self.service, self.checks, self.params["ready_timeout"], self._drain())
 
     def _drain(self) -> Drain | None:
         """What this call says of work that runs, and the service's definition where it says nothing."""
@@ -81,9 +84,10 @@ class Releases:
 
     def _serves(self, release_id: str) -> bool:
         """Whether there is nothing to switch; requests that an earlier switch has left waiting go on then."""
-        serves = switch.serves(self.store.layout, self.service, release_id)
+        way = self._way()
+        serves = way.serves(release_id)
         if serves and not self.check_mode:
-            blue_green.let_go(self.store, self.service)
+            way.let_go()
         return serves
 
     def _marked(self, status: str) -> tuple[bool, dict[str, object]]:
@@ -109,9 +113,7 @@ class Releases:
             return False, {"release": self.store.get(named)}
         if self.check_mode:
             return True, {"release": activation.choose_target(self.store, named), "work": self._work(), **self._would_finish()}
-        facts = activation.roll_back(
-            self.store, self.service, self.checks, self.params["ready_timeout"], self.params["why"], named, drain=self._drain()
-        )
+        facts = activation.roll_back(self._way(), self.params["why"], named)
         retired = self._retired() if self.params["retire"] else None
         cut = retired.cut.facts() if retired and retired.cut else facts.get("cut")
         return True, {
@@ -139,14 +141,14 @@ class Releases:
         if self.check_mode:
             leads = journal.leads_to(live) or live
             return True, {"release": self.store.get(leads) if leads else None, **self._would_finish()}
-        told = activation.settle(self.store, self.service, self.checks, self.params["ready_timeout"], wanted, self._drain())
+        told = activation.settle(self._way(), wanted)
         live = self.store.live()
         return True, {"release": self.store.get(live) if live else None, "finished": " ".join(told)}
 
-    def _retired(self) -> blue_green.Retired | None:
+    def _retired(self) -> Retired | None:
         """Stop the instance of before, unless it has long work that may not be cut."""
         try:
-            return blue_green.retire(self.service, PATIENCE, bool(self.params["drain_force"]))
+            return self._way().retire(PATIENCE, bool(self.params["drain_force"]))
         except OpsError:
             return None
 

@@ -12,41 +12,32 @@ import typing as t
 
 from .._core.errors import OpsError, StateError
 from .._service import registry as service_registry
-from .._service.draining import Drain
-from .._service.node_service import Service
 from .._target import history
-from .._target.record_types import Check
 from .._target.releases import ReleaseStore
 from .._target.switch_journal import Journal
-from . import migration, switch
+from . import migration, ways
 from .deploy_types import Served, WentBack
+from .switch import Way
 
 
-def carry_out(
-    store: ReleaseStore,
-    service: Service | None,
-    journal: Journal,
-    checks: list[Check],
-    timeout: float,
-    drain: Drain | None = None,
-) -> Served:
+def carry_out(way: Way, journal: Journal) -> Served:
     """Make the journal's target serve, enter that into the records, undo the migration of the release that was gone back from.
 
     :returns: the facts of the switch.
     :raises NotUndone: when the migration could not be undone. The journal stays, so the same command tries it again.
     :raises OpsError: when the target did not become ready. The journal has ended: its release stays live, or never became it.
     """
-    facts: Served = {"downtime": None}
+    store, facts = way.store, Served(downtime=None)
     failure: OpsError | OSError | None = None
     try:
-        facts = switch.serve(store, service, journal.target, checks, timeout, switch.leaving(service, drain))
+        facts = way.leaving().serve(journal.target)
     except (OpsError, OSError) as error:
         failure = error
     went = store.live() == journal.target
     if went:
         _note(store, journal, facts, failure is None)
         try:
-            _undo(store, service, journal)
+            _undo(way, journal)
         except migration.NotUndone as error:
             if failure is None:
                 raise
@@ -77,19 +68,12 @@ def _mark(store: ReleaseStore, journal: Journal, release_id: str, status: str, *
         store.mark(release_id, status, journal.why, **facts)
 
 
-def _undo(store: ReleaseStore, service: Service | None, journal: Journal) -> None:
-    if journal.source and journal.source != journal.target and store.get(journal.source):
-        migration.down_after(store, service, journal.source, journal.target)
+def _undo(way: Way, journal: Journal) -> None:
+    if journal.source and journal.source != journal.target and way.store.get(journal.source):
+        migration.down_after(way.store, way.service, journal.source, journal.target)
 
 
-def settle(
-    store: ReleaseStore,
-    service: Service | None,
-    journal: Journal,
-    checks: list[Check],
-    timeout: float,
-    drain: Drain | None = None,
-) -> WentBack | None:
+def settle(way: Way, journal: Journal) -> WentBack | None:
     """Finish a switch that was killed; the caller has the lock of switches.
 
     Going back is carried out. An activation whose release did not go live is taken back; of one that did, nothing is left to do.
@@ -98,6 +82,7 @@ def settle(
         was to be finished.
     :raises OpsError: as :func:`carry_out`.
     """
+    store = way.store
     live, leads = store.live(), journal.leads_to(store.live())
     if leads is None:
         if journal.source is None and live is None:
@@ -112,18 +97,11 @@ def settle(
     if journal.kind == "activation":
         told = f"took back {journal.words()} that was interrupted: release {leads} serves"
         journal = Journal.new(store.layout, "going_back", journal.target, leads, "its activation was interrupted", journal.service).write()
-    facts = carry_out(store, service or _own_service(store, journal), journal, checks, timeout, drain)
+    facts = carry_out(way if way.service else _of_journal(way, journal), journal)
     return {**facts, "finished": told, "previous": journal.source, "target": store.require(leads)}
 
 
-def settle_first(
-    store: ReleaseStore,
-    service: Service | None,
-    journal: Journal | None,
-    checks: list[Check],
-    timeout: float,
-    drain: Drain | None = None,
-) -> list[str]:
+def settle_first(way: Way, journal: Journal | None) -> list[str]:
     """The same for a command that has a release of its own to put into service: it goes on when this cannot be finished.
 
     :returns: sentences on what was done, none without a journal.
@@ -131,9 +109,9 @@ def settle_first(
     if journal is None:
         return []
     try:
-        done = settle(store, service, journal, checks, timeout, drain)
+        done = settle(way, journal)
     except OpsError as error:
-        _drop(store, journal, str(error))
+        _drop(way.store, journal, str(error))
         return [f"{journal.words()} was interrupted and could not be finished: {error}"]
     return [done["finished"]] if done else []
 
@@ -149,9 +127,10 @@ def _drop(store: ReleaseStore, journal: Journal, found: str) -> None:
     journal.end()
 
 
-def _own_service(store: ReleaseStore, journal: Journal) -> Service | None:
-    """The service that the interrupted switch was of: without it, its migration would not be undone."""
+def _of_journal(way: Way, journal: Journal) -> Way:
+    """The way of the service that the interrupted switch was of: without it, its migration would not be undone."""
     try:
-        return service_registry.load(store.layout, journal.service) if journal.service else None
+        service = service_registry.load(way.store.layout, journal.service) if journal.service else None
     except StateError:  # it is no longer defined
-        return None
+        return way
+    return ways.of(way.store, service, way.checks, way.timeout, way.drain)

@@ -12,6 +12,7 @@ import stat
 from .._core import accounts, foreign, processes
 from .._core.errors import StateError
 from .._deploy import restart as deploy_restart
+from .._deploy import ways
 from .._jobs import ending, listing
 from .._service.node_service import Service
 from .._target import shared_folders
@@ -70,7 +71,7 @@ def apply(layout: Layout, service: Service, cause: Cause, seen: Evidence, allowe
     if cause.name == "loop" and allowed.interrupt:
         stack = inspector.look(cause.pid, service.place(), interrupt=True)
         return f"The code was ended that the event loop was in: {stack.place}{f', {stack.request}' if stack.request else ''}."
-    deploy_restart.restart(ReleaseStore(layout), service, allowed.checks, allowed.timeout)
+    deploy_restart.restart(ways.of(ReleaseStore(layout), service, allowed.checks, allowed.timeout))
     return f"{service.name} was restarted."
 
 

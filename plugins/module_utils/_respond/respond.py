@@ -14,7 +14,7 @@ import os
 
 from .._core import clock
 from .._core.errors import OpsError, StateError
-from .._deploy import activation
+from .._deploy import activation, ways
 from .._deploy import restart as deploy_restart
 from .._diagnose import diagnose, remedies
 from .._diagnose.diagnose import Diagnosis
@@ -153,13 +153,12 @@ class _Responder:
 
     def _do(self, step: str, found: Diagnosis) -> str:
         if step == policy.ROLLBACK:
-            facts = activation.roll_back(
-                self.store, self.service, self._given.checks, self._given.timeout, f"alert {self.asked.alert}", drain=Drain(DRAIN, True)
-            )
+            way = ways.of(self.store, self.service, self._given.checks, self._given.timeout, Drain(DRAIN, True))
+            facts = activation.roll_back(way, f"alert {self.asked.alert}")
             return f"Release {facts['previous']} was rolled back to {facts['target']['id']}."
         if step == policy.MEND:
             return remedies.apply(self.layout, self.service, found.causes[0], found.evidence, self.allowed)
-        deploy_restart.restart(self.store, self.service, self.allowed.checks, self.allowed.timeout)
+        deploy_restart.restart(ways.of(self.store, self.service, self.allowed.checks, self.allowed.timeout))
         return f"{self.service.name} was restarted."
 
     def _end(self, found: Diagnosis, response: Response, outcome: str, left: tuple[Cause, ...], why: str) -> Answer:

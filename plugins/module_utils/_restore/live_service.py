@@ -11,7 +11,7 @@ import typing as t
 
 from .._core import dotenv, interrupt
 from .._core.errors import OpsError, StateError
-from .._deploy import activation, migration, rollback
+from .._deploy import activation, migration, rollback, ways
 from .._gates.smoke import canaries
 from .._service import ongoing_work, readiness
 from .._service import registry as service_registry
@@ -98,7 +98,7 @@ class Serving:
                     "Wait until the deploy that runs has ended",
                 )
             journal = switch_journal.peek(self.layout) if settle else None
-            yield rollback.settle_first(self.store, self.service, journal, self.checks, self.timeout)
+            yield rollback.settle_first(ways.of(self.store, self.service, self.checks, self.timeout), journal)
 
     def look(self) -> None:
         """Note whether it is to run afterwards. :raises StateError: when another program has its port."""

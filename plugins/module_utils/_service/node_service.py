@@ -195,6 +195,10 @@ class Service(abc.ABC):
         """All that its manager knows of it by a name."""
         return [self]
 
+    def await_front(self) -> None:
+        """Wait until what stands in front of it answers, as after a boot. :raises ServiceError: when it does not."""
+        return
+
     def discard(self) -> None:
         """Stop it, and make its manager forget it."""
         self.stop()

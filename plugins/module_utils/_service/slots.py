@@ -166,6 +166,10 @@ class SlottedService(node_service.Service):
         self.proxy.place.free_socket()
         self._front.start()
 
+    def await_front(self) -> None:
+        """Wait for the proxy."""
+        self.proxy.wait()
+
     def bring_up_to_date(self) -> None:
         """Before a switch: the files of a proxy that an earlier version has set up belong to root from now on. No request is lost."""
         if not self.proxy.place.is_taken():

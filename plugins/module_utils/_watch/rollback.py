@@ -9,7 +9,8 @@ import time
 import typing as t
 
 from .._core.errors import OpsError, ServiceError
-from .._deploy import activation
+from .._deploy import activation, ways
+from .._deploy.switch import Way
 from .._service import ongoing_work
 from .._service.draining import Drain
 from .._service.node_service import Service
@@ -45,9 +46,7 @@ def roll_back(record: Record, store: ReleaseStore, service: Service | None, trig
     record.save(rolling_back=state["rolling_back"] or _target(store), trigger=trigger)
     began = time.monotonic()
     try:
-        facts = activation.roll_back(
-            store, service, spec["checks"], spec["ready_timeout"], trigger, bad=release, drain=Drain(spec.get("drain_timeout", 30), True)
-        )
+        facts = activation.roll_back(_way(store, service, spec), trigger, bad=release)
     except activation.Superseded:
         raise
     except (OpsError, OSError) as error:
@@ -99,10 +98,13 @@ def finish_before(record: Record, store: ReleaseStore, service: Service | None) 
     if not record.spec["auto_rollback"] or "fault" in unfinished:
         record.log("WARN", str(unfinished["message"]))
         return
-    for told in activation.settle(
-        store, service, record.spec["checks"], record.spec["ready_timeout"], drain=Drain(record.spec.get("drain_timeout", 30), True)
-    ):
+    for told in activation.settle(_way(store, service, record.spec)):
         record.log("WARN", told)
+
+
+def _way(store: ReleaseStore, service: Service | None, spec: WatchSpec) -> Way:
+    """How a watch switches the service: what works is waited for, and then cut."""
+    return ways.of(store, service, spec["checks"], spec["ready_timeout"], Drain(spec.get("drain_timeout", 30), True))
 
 
 def _announced(service: Service | None, spec: WatchSpec) -> str:

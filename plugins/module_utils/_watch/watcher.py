@@ -18,12 +18,11 @@ import typing as t
 
 from .._core import clock, processes, stats
 from .._core.errors import OpsError
-from .._deploy import activation, blue_green
+from .._deploy import activation, ways
 from .._observe import health, probe, thresholds
 from .._observe.samples import Round
 from .._service import ongoing_work
 from .._service import registry as service_registry
-from .._service.slots import SlottedService
 from .._target import incidents
 from .._target.layout import Layout
 from .._target.releases import ReleaseStore
@@ -106,9 +105,9 @@ class Watcher:
             )
             self.record.save()
             if self.state["rolling_back"] or self.state["decided"]:
-                if isinstance(self.service, SlottedService):
+                if self.service:
                     with contextlib.suppress(OpsError):
-                        self.service.proxy.wait()  # after a reboot it starts at the same time
+                        self.service.await_front()  # after a reboot it starts at the same time
                 return
             # after a reboot the service comes up at the same time: what is seen meanwhile says nothing about the release
             checks = [probe.fill(check, self.state["release"]) for check in self.spec["checks"]]
@@ -284,7 +283,8 @@ class Watcher:
 
     def _retire(self, bad: bool) -> None:
         """Stop the other instance. What a bad release has begun is waited for, but not for as long as a good one's."""
-        retired = blue_green.retire(self.service, self.spec.get("drain_timeout", 30) if bad else None, True if bad else None)
+        way = ways.of(self.store, self.service, self.spec["checks"], self.spec["ready_timeout"])
+        retired = way.retire(self.spec.get("drain_timeout", 30) if bad else None, True if bad else None)
         if retired:
             told = f"the instance of release {retired.release}, which no longer serves, was stopped"
             lost = ongoing_work.lost(retired.cut.facts())

@@ -22,7 +22,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._backup import create a
 from ansible_collections.mobius.ops.plugins.module_utils._backup import external_state
 from ansible_collections.mobius.ops.plugins.module_utils._core import clock, fs
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import StateError
-from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation, migration
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation, migration, ways
 from ansible_collections.mobius.ops.plugins.module_utils._restore import folder_swap
 from ansible_collections.mobius.ops.plugins.module_utils._restore import recovery as restore_recovery
 from ansible_collections.mobius.ops.plugins.module_utils._restore.live_service import Serving
@@ -299,7 +299,7 @@ def test_killed_in_the_swap_what_was_there_serves_again(site, archive, monkeypat
     site.killed(archive, monkeypatch, folder_swap, "_sync")
     assert site.health() is None and site.read("uploads/a.txt") == "first"
     with pytest.raises(StateError, match="a restore that was interrupted"):
-        activation.activate(site.host.store, site.service, "r1", [], 1)
+        activation.activate(ways.of(site.host.store, site.service, [], 1), "r1")
     result = site.restore()
     assert len(result["undone"]) == 5 and result["serving"] and result["kept"] == []
     assert site.health()["status"] == "ok" and site.read("uploads/a.txt") == "second" and site.debris() == []
@@ -711,7 +711,7 @@ def test_a_dump_without_a_command_is_refused_before_anything_happens(site, exter
 def test_a_rollback_that_was_interrupted_is_finished_first_and_keeps_no_restore_from_working(site, archive, bad, well):
     """Its target may be unable to live with the data, which is why data is restored."""
     site.release("r2")
-    activation.activate(site.host.store, site.service, "r2", site.host.checks, HANG)
+    activation.activate(ways.of(site.host.store, site.service, site.host.checks, HANG), "r2")
     switch_journal.Journal.new(site.layout, "rollback", "r2", "r1", "bad data", "mobius").write()
     if not well:
         site.put("database/mode", "crash")

@@ -13,7 +13,7 @@ import pytest
 from support.waiting import HANG
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import fs, processes, systemd
-from ansible_collections.mobius.ops.plugins.module_utils._deploy import blue_green
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import ways
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health
 from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
 from ansible_collections.mobius.ops.plugins.module_utils._target import json_stores
@@ -234,7 +234,7 @@ def proxied(do, host, free_port):
     do("present", **options)
     checks = [{**host.raw_checks[0], "url": f"http://127.0.0.1:{options['proxy_port']}/health"}]
     for release in ("r1", "r2"):
-        blue_green.switch(host.store, service_registry.load(host.layout, "mobius"), release, health.normalize_all(checks), HANG)
+        ways.of(host.store, service_registry.load(host.layout, "mobius"), health.normalize_all(checks), HANG).switch(release)
     return {**options, "checks": checks}
 
 

@@ -11,7 +11,7 @@ from support.waiting import HANG
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import fs
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import OpsError
-from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation, migration
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation, migration, ways
 from ansible_collections.mobius.ops.plugins.module_utils._target import releases, restore_journal, switch_journal
 from ansible_collections.mobius.ops.plugins.modules import release_migration
 
@@ -145,7 +145,7 @@ def test_a_rollback_undoes_it_after_the_switch(site):
     site.migrate()
     site.store.mark("r2", "active")
     site.store.point("r2")
-    activation.roll_back(site.store, site.service(), [], HANG, "a test")
+    activation.roll_back(ways.of(site.store, site.service(), [], HANG), "a test")
     assert ran(site) == ["up r2 very-secret", "down r2 very-secret"] and site.store.live() == "r1"
 
 
@@ -154,7 +154,7 @@ def test_a_failed_activation_undoes_it(site):
     site.mode("r2", "crash")
     site.migrate()
     with pytest.raises(OpsError, match="Release r1 serves again"):
-        activation.activate(site.store, site.service(), "r2", [], HANG)
+        activation.activate(ways.of(site.store, site.service(), [], HANG), "r2")
     assert ran(site) == ["up r2 very-secret", "down r2 very-secret"]
 
 
@@ -164,7 +164,7 @@ def test_when_it_cannot_be_undone_the_old_release_serves_and_that_is_said(site):
     site.store.mark("r2", "active")
     site.store.point("r2")
     with pytest.raises(OpsError, match=r"its migration to be undone; release r1 serves again, found .*no column \*+"):
-        activation.roll_back(site.store, site.service(), [], HANG, "a test")
+        activation.roll_back(ways.of(site.store, site.service(), [], HANG), "a test")
     assert site.store.live() == "r1" and site.store.get("r2")["migrated"]["state"] == "undoing"
     assert site.service().status()["status"] == "running"
 
@@ -186,12 +186,12 @@ def test_what_others_use_is_not_undone_until_it_is_good_here_too(site, snapshot)
     assert not site.migrate(state="shared", others=["h1"])["changed"] and not site.migrate(others=["h1"])["changed"]
     site.store.mark("r2", "active")
     site.store.point("r2")
-    activation.roll_back(site.store, site.service(), [], HANG, "a test")
+    activation.roll_back(ways.of(site.store, site.service(), [], HANG), "a test")
     assert not site.migrate(state="down")["changed"] and ran(site) == ["up r2 very-secret"]
     site.store.point("r2")
     site.store.mark("r2", "active")
     site.store.mark("r2", "verified")
-    activation.roll_back(site.store, site.service(), [], HANG, "a test")
+    activation.roll_back(ways.of(site.store, site.service(), [], HANG), "a test")
     assert ran(site) == ["up r2 very-secret", "down r2 very-secret"]
 
 
@@ -201,7 +201,7 @@ def test_a_failed_activation_undoes_nothing_under_others(site):
     site.migrate()
     site.migrate(state="shared", others=["h1"])
     with pytest.raises(OpsError, match="Release r1 serves again"):
-        activation.activate(site.store, site.service(), "r2", [], HANG)
+        activation.activate(ways.of(site.store, site.service(), [], HANG), "r2")
     assert ran(site) == ["up r2 very-secret"] and site.store.get("r2")["migrated"]["state"] == "done"
 
 
@@ -238,7 +238,7 @@ def test_a_rollback_waits_for_the_end_of_a_restore_that_goes_to_another_release(
     journal.update(safety={}, since=0, swaps=[])
     journal.enter("saving")
     with pytest.raises(OpsError, match=r"found one that goes to release r1\. Run the playbook mobius.ops.restore"):
-        activation.roll_back(site.store, site.service(), [], HANG, "a test", "r1")
+        activation.roll_back(ways.of(site.store, site.service(), [], HANG), "a test", "r1")
 
 
 @pytest.mark.parametrize("check", [True, False])

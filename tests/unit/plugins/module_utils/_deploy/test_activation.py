@@ -12,8 +12,7 @@ import pytest
 from support.waiting import HANG
 
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError, OpsError, ServiceError, StateError
-from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation
-from ansible_collections.mobius.ops.plugins.module_utils._deploy import switch as deploy_switch
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation, ways
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health
 from ansible_collections.mobius.ops.plugins.module_utils._service import readiness
 
@@ -34,11 +33,11 @@ def service(host):
 
 
 def activate(host, service, release_id, timeout=HANG, checks=None):
-    return activation.activate(host.store, service, release_id, host.checks if checks is None else checks, timeout)
+    return activation.activate(ways.of(host.store, service, host.checks if checks is None else checks, timeout), release_id)
 
 
 def roll_back(host, service, timeout=HANG, **options):
-    return activation.roll_back(host.store, service, host.checks, timeout, "uploads fail", **options)
+    return activation.roll_back(ways.of(host.store, service, host.checks, timeout), "uploads fail", **options)
 
 
 def test_the_new_release_serves(host, service):
@@ -47,7 +46,7 @@ def test_the_new_release_serves(host, service):
     assert facts["previous"] == "r1" and facts["release"]["status"] == "active"
     assert 0 <= facts["ready_after"] <= facts["downtime"]
     assert answers(host) == "r2" and host.statuses() == {"r1": "verified", "r2": "active"}
-    assert deploy_switch.serves(host.layout, service, "r2") and not deploy_switch.serves(host.layout, service, "r1")
+    assert ways.of(host.store, service, [], HANG).serves("r2") and not ways.of(host.store, service, [], HANG).serves("r1")
 
 
 def test_the_first_release_serves(host):
@@ -225,5 +224,5 @@ def test_links_only_without_a_service(host):
     host.release("r2")
     facts = activate(host, None, "r2")
     assert facts["downtime"] is None and host.store.live() == "r2"
-    assert deploy_switch.serves(host.layout, None, "r2")
+    assert ways.of(host.store, None, [], HANG).serves("r2")
     assert roll_back(host, None)["target"]["id"] == "r1"

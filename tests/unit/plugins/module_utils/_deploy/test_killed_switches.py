@@ -19,7 +19,7 @@ from support.waiting import HANG, wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import fs
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import OpsError
-from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation, ways
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health
 from ansible_collections.mobius.ops.plugins.module_utils._service import definition
 from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
@@ -87,7 +87,7 @@ class Site:
         )
 
     def activate(self, release_id="r2"):
-        return activation.activate(self.store, self.service(), release_id, self.checks, self.timeout)
+        return activation.activate(ways.of(self.store, self.service(), self.checks, self.timeout), release_id)
 
     def live_r2(self):
         """r2 serves, as after a deploy."""
@@ -95,7 +95,7 @@ class Site:
         self.activate()
 
     def roll_back(self):
-        return activation.roll_back(self.store, self.service(), self.checks, HANG, "bad uploads")
+        return activation.roll_back(ways.of(self.store, self.service(), self.checks, HANG), "bad uploads")
 
     def do(self, check=False, **options):
         """The module release, as the rollback playbook calls it."""

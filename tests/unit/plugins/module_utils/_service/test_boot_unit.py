@@ -17,7 +17,7 @@ from support.waiting import HANG, wait_until
 from ansible_collections.mobius.ops.plugins.module_utils._core import fs
 from ansible_collections.mobius.ops.plugins.module_utils._core import systemd as core_systemd
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import ServiceError
-from ansible_collections.mobius.ops.plugins.module_utils._deploy import blue_green
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import ways
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health
 from ansible_collections.mobius.ops.plugins.module_utils._service import definition, redefinition
 from ansible_collections.mobius.ops.plugins.module_utils._service import registry as service_registry
@@ -71,7 +71,7 @@ class Machine:
         return service_registry.load(self.host.layout, "mobius")
 
     def switch(self, release_id):
-        return blue_green.switch(self.host.store, self.service(), release_id, self.checks, HANG)
+        return ways.of(self.host.store, self.service(), self.checks, HANG).switch(release_id)
 
     def instances(self):
         """The units of which a process runs, without the proxy."""

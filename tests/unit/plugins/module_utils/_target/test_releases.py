@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError, StateError
-from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation
+from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation, ways
 from ansible_collections.mobius.ops.plugins.module_utils._target import releases
 
 
@@ -25,12 +25,12 @@ def deploy(host, release_id, good=True):
     """Prepare, activate without a service, and mark."""
     if host.store.get(release_id) is None:
         host.release(release_id)
-    activation.activate(host.store, None, release_id, [], 1)
+    activation.activate(ways.of(host.store, None, [], 1), release_id)
     host.store.mark(release_id, "verified" if good else "failed", "" if good else "broken")
 
 
 def roll_back(host):
-    return activation.roll_back(host.store, None, [], 1, "why")["target"]["id"]
+    return activation.roll_back(ways.of(host.store, None, [], 1), "why")["target"]["id"]
 
 
 def test_without_releases_nothing_is_live_and_there_is_no_target(host):
@@ -108,15 +108,15 @@ def test_a_named_release_may_be_gone_back_to_when_it_has_served(host):
     for release_id in ("r1", "r2", "r3"):
         deploy(host, release_id)
     host.release("r4")
-    assert activation.roll_back(host.store, None, [], 1, "why", "r1")["target"]["id"] == "r1"
+    assert activation.roll_back(ways.of(host.store, None, [], 1), "why", "r1")["target"]["id"] == "r1"
     assert host.statuses()["r3"] == "rolled_back"
     with pytest.raises(StateError, match="release r4: expected a release that has served, found one of status prepared"):
-        activation.roll_back(host.store, None, [], 1, "why", "r4")
+        activation.roll_back(ways.of(host.store, None, [], 1), "why", "r4")
     host.store.mark("r2", "failed", "bad")
     with pytest.raises(StateError, match="found one of status failed"):
-        activation.roll_back(host.store, None, [], 1, "why", "r2")
+        activation.roll_back(ways.of(host.store, None, [], 1), "why", "r2")
     with pytest.raises(InputError, match="release r9: expected one of r4, r3, r2, r1, found no such release"):
-        activation.roll_back(host.store, None, [], 1, "why", "r9")
+        activation.roll_back(ways.of(host.store, None, [], 1), "why", "r9")
     assert host.store.live() == "r1"
 
 
