@@ -16,11 +16,13 @@ from .switch import OneProcess, Running, Way
 
 
 @t.overload
-def of(store: ReleaseStore, service: Service, checks: list[Check], timeout: float, drain: Drain | None = None) -> Running: ...
+def of(store: ReleaseStore, service: Service, checks: list[Check], timeout: float, drain: Drain | None = None) -> Running:
+    """With a service."""
 
 
 @t.overload
-def of(store: ReleaseStore, service: Service | None, checks: list[Check], timeout: float, drain: Drain | None = None) -> Way: ...
+def of(store: ReleaseStore, service: Service | None, checks: list[Check], timeout: float, drain: Drain | None = None) -> Way:
+    """Where there may be none."""
 
 
 def of(store: ReleaseStore, service: Service | None, checks: list[Check], timeout: float, drain: Drain | None = None) -> Way:
