@@ -229,7 +229,7 @@ def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
         params["built_folders"],
     )
     shipped, wanted = None, params["ship_npm_ci_args"]
-    with interrupt.interruptible("the build", pipe=1):  # nobody waits for a build whose playbook has ended
+    with interrupt.interruptible("the build", pipe=1):  # standard output: its reader is the playbook
         artifact = builder.make(params["source"], params["version"], params["ref"], check_mode)
         if wanted is not None and artifact["path"]:
             npm = settings.npm(output)

@@ -14,7 +14,7 @@ import typing as t
 from .errors import StateError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-#: Seconds between two looks whether somebody still reads.
+#: Seconds between two checks that a pipe still has a reader.
 _LOOK = 0.5
 
 #: How many blocks wait with an interruption until they end, and the signal that they wait with.
@@ -55,8 +55,11 @@ def handling(handlers: dict[int, t.Any]) -> t.Iterator[None]:
 
 
 @contextlib.contextmanager
-def _read(pipe: int | None) -> t.Iterator[None]:
-    """Send this process SIGTERM, at most once, when nobody can read the pipe any more while the block runs."""
+def _needs_reader(pipe: int | None) -> t.Iterator[None]:
+    """Send this process SIGTERM when the pipe loses its last reader while the block runs."""
+    if pipe is None:
+        yield
+        return
     over, poll = threading.Event(), select.poll()
 
     def look() -> None:
@@ -65,9 +68,6 @@ def _read(pipe: int | None) -> t.Iterator[None]:
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
 
-    if pipe is None:
-        yield
-        return
     poll.register(pipe, 0)  # POLLERR (poll(2)): the end to read from is closed. Nothing is ever told of a file
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
@@ -85,7 +85,7 @@ def interruptible(what: str, pipe: int | None = None) -> t.Iterator[None]:
     A signal that is ignored already stays ignored. Outside of the main thread, where no handler can be set, nothing changes.
 
     :param what: the work, in words.
-    :param pipe: the descriptor of a pipe. When nobody reads it any more, the block is unwound as well: Ansible's worker may end without a
+    :param pipe: the descriptor of a pipe. When it loses its last reader, the block is unwound as well: Ansible's worker may end without a
         signal to its module (seen on ansible-core 2.21 with SIGINT).
     :raises StateError: when a signal interrupted the block.
     """
@@ -102,7 +102,7 @@ def interruptible(what: str, pipe: int | None = None) -> t.Iterator[None]:
             raise Interrupted(_waiting[0])
 
     try:
-        with handling(dict.fromkeys(handled, interrupt)), _read(pipe):
+        with handling(dict.fromkeys(handled, interrupt)), _needs_reader(pipe):
             yield
     except Interrupted as interruption:
         raise StateError(what, "to run to its end", str(interruption), "Its temporary files were removed. Run it again") from None

@@ -36,7 +36,7 @@ FINISH = 10.0
 
 @dataclasses.dataclass(frozen=True)
 class TwoInstances(Running):
-    """Make a release serve; nobody finds the service stopped."""
+    """Let one instance take over from the other. The service is never down."""
 
     service: SlottedService
 
@@ -123,7 +123,7 @@ class TwoInstances(Running):
         return {"downtime": 0.0, **facts}
 
     def _restart(self, live: str) -> Served:
-        """Let the live release serve from a new process, the other instance; nobody finds the service stopped.
+        """Start the live release anew in the other instance, and let that take over. The service is never down.
 
         :returns: ``ready_after`` and ``held`` as of :meth:`switch`.
         :raises OpsError: when it did not become ready; the instance of before serves then, or was started again.

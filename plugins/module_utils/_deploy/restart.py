@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import time
 
-from .._service import readiness
 from .._service.ongoing_work import Work
 from .deploy_types import Served
 from .switch import Running
@@ -30,6 +29,6 @@ def restart(way: Running) -> Served:
     cut = way.rest() if ran else Work()
     began = time.monotonic()
     way.service.restart()
-    ready_after = readiness.ready(way.service, way.checks, live, way.timeout) if way.checks else None
+    ready_after = way.ready(live) if way.checks else None
     downtime = round(time.monotonic() - began, 2) if ran else None
     return {"ready_after": ready_after, "held": 0.0, "downtime": downtime, "cut": cut.facts()}

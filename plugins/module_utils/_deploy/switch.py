@@ -72,9 +72,16 @@ class Way:
         self.store.point(release_id)
         return {"downtime": None, "ready_after": None}
 
+    def ready(self, release_id: str | None) -> float | None:
+        """Wait until a release that was started passes the checks; seconds, ``None`` without a service.
+
+        :raises OpsError: when it does not.
+        """
+        return None
+
     def serve(self, release_id: str) -> Served:
         """:meth:`switch`, but for a release that serves already, as after a switch that was killed: that one only has to be ready."""
-        return {"downtime": None, "ready_after": None} if self.serves(release_id) else self.switch(release_id)
+        return {"downtime": None, "ready_after": self.ready(release_id)} if self.serves(release_id) else self.switch(release_id)
 
     def gate(self, release_id: str) -> list[Finding]:
         """Try a release while the one of before serves, where that is possible only on a copy; where it tried to write elsewhere."""
@@ -89,7 +96,7 @@ class Way:
         return self
 
     def stays(self, release_id: str) -> bool:
-        """Whether a release was not stopped by a switch to another one that failed, because its work did not end."""
+        """Whether a release still serves after a failed switch to another one, because its work did not end in time."""
         return False
 
     def let_go(self) -> None:
@@ -128,6 +135,10 @@ class Running(Way):
         facts = self.service.status()
         return facts["status"] == "running" and facts["release"] in (release_id, None)
 
+    def ready(self, release_id: str | None) -> float | None:
+        """Ask the service."""
+        return readiness.ready(self.service, self.checks, release_id, self.timeout)
+
     def seen(self, gated: list[Finding] | None = None) -> Seen:
         """Read its log."""
         return {"log": self.service.log, "write_attempts": write_attempts.joined(gated, write_attempts.of(self.service))}
@@ -144,7 +155,10 @@ class Running(Way):
         return None
 
     def rest(self) -> Work:
-        """Wait for the work of what is about to be stopped; what was cut. :raises StateError: when it does not end and may not be cut."""
+        """Wait for the work of what a restart stops; what was cut. Two instances are stopped only in an emergency, without a wait.
+
+        :raises StateError: when it does not end and may not be cut.
+        """
         return Work()
 
 
@@ -160,14 +174,8 @@ class OneProcess(Running):
         self.store.use_reserve()
         self.store.point(release_id)
         self.service.start()
-        ready_after = readiness.ready(self.service, self.checks, release_id, self.timeout)
+        ready_after = self.ready(release_id)
         return {"downtime": round(time.monotonic() - began, 2), "ready_after": ready_after, "cut": cut.facts()}
-
-    def serve(self, release_id: str) -> Served:
-        """What serves is not stopped."""
-        if not self.serves(release_id):
-            return self.switch(release_id)
-        return {"downtime": None, "ready_after": readiness.ready(self.service, self.checks, release_id, self.timeout)}
 
     def stays(self, release_id: str) -> bool:
         """It does when its work was waited for in vain."""

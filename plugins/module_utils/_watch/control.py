@@ -164,7 +164,7 @@ def create(layout: Layout, spec: WatchSpec) -> WatchFolder:
     place = layout.path("state", "watch")
     os.makedirs(place, exist_ok=True)
     for name in os.listdir(place):
-        if name.startswith(_DRAFT):  # of one that was killed
+        if name.startswith(_DRAFT):  # left by a start that was killed
             walk.remove(os.path.join(place, name))
     while True:
         folder, draft = WatchFolder(layout, clock.stamp()), tempfile.mkdtemp(prefix=_DRAFT, dir=place)
