@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 import requests
 import yaml
-from support import playbooks
 from support.external import STORE
 from support.playbooks import BIN, ROOT, Operator, Result
 from support.ports import free_port
@@ -59,6 +58,7 @@ class As(Operator):
     def __init__(self, home: Path, user: int | None, **settings: t.Any) -> None:
         super().__init__("local", **settings)
         self.home, self.user = home, user
+        self.place = ROOT if user is None else home
         if user is not None:
             self.stats_file = str(home / "stats.json")
             Path(self.stats_file).touch()
@@ -69,26 +69,6 @@ class As(Operator):
         if self.user is not None:  # an account without a home
             own.update(USER="nobody", ANSIBLE_REMOTE_TEMP=str(self.home / ".ansible" / "tmp"))
         return {**super().environment(), **own}
-
-    def fork(self, playbook: str, *options: str, **extra: t.Any) -> t.Any:
-        if self.user is None:
-            return super().fork(playbook, *options, **extra)
-        if playbooks.WARM is not None:
-            extra = {"ansible_python_interpreter": playbooks.WARM.interpreter(), **extra}
-            return playbooks.WARM.playbook(self.command(playbook, *options, **extra), str(self.home), self.environment(), self.user)
-        return subprocess.Popen(
-            self.command(playbook, *options, **extra),
-            cwd=self.home,
-            env=self.environment(),
-            text=True,
-            user=self.user,
-            group=self.user,
-            extra_groups=[],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
 
 
 class Service:

@@ -50,6 +50,10 @@ class Operator:
     :param settings: extra vars of every run; an operator's inventory holds them otherwise.
     """
 
+    #: Whose processes the playbooks are, with a group of the same number; by default those of who runs the tests. The folder they run in.
+    user: int | None = None
+    place = ROOT
+
     def __init__(self, inventory: str, **settings: t.Any) -> None:
         self.inventory = ROOT / "inventories" / inventory
         self.settings = settings
@@ -86,9 +90,12 @@ class Operator:
         """A run in a process group of its own, with its own Python on both sides, output in a pipe: one that a test may kill."""
         return subprocess.Popen(
             self.command(playbook, *options, **extra),
-            cwd=ROOT,
+            cwd=self.place,
             env=self.environment(),
             text=True,
+            user=self.user,
+            group=self.user,
+            extra_groups=None if self.user is None else [],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -100,7 +107,7 @@ class Operator:
         if WARM is None:
             return self.start(playbook, *options, **extra)
         extra = {"ansible_python_interpreter": WARM.interpreter(), **extra}
-        return WARM.playbook(self.command(playbook, *options, **extra), str(ROOT), self.environment())
+        return WARM.playbook(self.command(playbook, *options, **extra), str(self.place), self.environment(), self.user)
 
     def run(self, playbook: str, *options: str, show: bool = False, **extra: t.Any) -> Result:
         """One run to its end; with *show*, its output appears line by line."""
