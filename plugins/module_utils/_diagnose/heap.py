@@ -8,11 +8,12 @@ twice). So it is made only where that much is free. It has all that the process 
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import os
 
-from .._core import clock, fs, processes, wording
+from .._core import clock, fs, interrupt, processes, wording
 from .._core.errors import StateError
 from .._observe import host_metrics
 from .._target.layout import Layout
@@ -21,7 +22,7 @@ from .inspector import Session
 from .websocket import Broken
 
 #: How many times the memory of the process must be free, and seconds and bytes that a snapshot may take.
-TIMES, PATIENCE, MOST = 2, 120.0, 4 * 1024**3
+TIMES, PATIENCE, MOST = 2, 600.0, 4 * 1024**3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +52,10 @@ def look(pid: int) -> Heap:
 def snapshot(layout: Layout, pid: int, free: int) -> str:
     """Make a snapshot of the heap: the path of the file.
 
+    A signal that interrupts it takes effect when the process has sent all of it.
+
     :param free: bytes of memory that programs can still have.
-    :raises StateError: when memory or disk are short, or it fails; no file is left then.
+    :raises StateError: when memory or disk are short, it fails, or a signal interrupts it; no file is left then.
     """
     needed = TIMES * processes.memory(pid)
     for where, left in (("the host", free), ("its unit (mobius_memory_max)", _unit_left(pid))):
@@ -69,7 +72,8 @@ def snapshot(layout: Layout, pid: int, free: int) -> str:
     path = os.path.join(folder, f"{clock.now().strftime('%Y%m%dT%H%M%SZ')}-{pid}.heapsnapshot")
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        inspector.asked(pid, lambda session, _began: _write(session, descriptor))
+        with interrupt.interruptible("a heap snapshot"), interrupt.undivided():
+            inspector.asked(pid, lambda session, _began: _write(session, descriptor))
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(path)
@@ -81,12 +85,17 @@ def snapshot(layout: Layout, pid: int, free: int) -> str:
 
 def _write(session: Session, descriptor: int) -> None:
     left = MOST
-    for part in session.stream("HeapProfiler.takeHeapSnapshot", "HeapProfiler.addHeapSnapshotChunk", PATIENCE, reportProgress=False):
-        data = str(part.get("chunk") or "").encode("utf-8", "replace")
-        left -= len(data)
-        if left < 0:
-            raise Broken(f"its heap snapshot is larger than {wording.human_size(MOST)}")
-        fs.write_all(descriptor, data)
+    parts = session.stream("HeapProfiler.takeHeapSnapshot", "HeapProfiler.addHeapSnapshotChunk", PATIENCE, reportProgress=False)
+    try:
+        for part in parts:
+            data = str(part.get("chunk") or "").encode("utf-8", "replace")
+            left -= len(data)
+            if left < 0:
+                raise Broken(f"its heap snapshot is larger than {wording.human_size(MOST)}")
+            fs.write_all(descriptor, data)
+    finally:
+        # A connection that ends in the middle of a snapshot can crash Node (v20.20: SIGSEGV in 12 of 145)
+        collections.deque(parts, maxlen=0)
     if left == MOST:
         raise Broken("it sends no heap snapshot")
 

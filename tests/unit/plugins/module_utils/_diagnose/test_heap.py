@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 
 import pytest
-from support.waiting import HANG, wait_until
+from support.waiting import wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import fs, processes
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import StateError
@@ -64,23 +65,44 @@ def test_none_is_made_when_memory_or_disk_are_short(node, layout, monkeypatch):
     assert left(layout) == [] and server.get() == b"ok"
 
 
-@pytest.mark.parametrize("name, value, words", [("MOST", 1000, "is larger than"), ("PATIENCE", 0.0, "does not answer in time")])
-def test_one_that_does_not_end_well_leaves_no_file_and_no_open_inspector(node, layout, monkeypatch, name, value, words):
+def full(_descriptor, _data):
+    raise OSError(28, "No space left on device")
+
+
+def interrupted(_descriptor, _data):
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    "where, name, value, error, words",
+    [
+        (heap, "MOST", 1000, StateError, "is larger than"),
+        (fs, "write_all", full, OSError, "No space left"),
+        (fs, "write_all", interrupted, StateError, "a heap snapshot.*SIGTERM"),
+    ],
+    ids=["larger", "full disk", "interrupted"],
+)
+def test_one_that_does_not_end_well_is_read_to_its_end_and_leaves_nothing(node, layout, monkeypatch, where, name, value, error, words):
+    stream, read = inspector.Session.stream, []
+
+    def noted(self, *arguments, **options):
+        yield from stream(self, *arguments, **options)
+        read.append("all of it")
+
     server = node()
-    monkeypatch.setattr(heap, name, value)
-    with pytest.raises(StateError, match=words):
+    monkeypatch.setattr(inspector.Session, "stream", noted)
+    monkeypatch.setattr(where, name, value)
+    with pytest.raises(error, match=words):
         heap.snapshot(layout, server.pid, 64 * GB)
+    assert read == ["all of it"]  # Node can crash when the connection ends before
     assert left(layout) == [] and not processes.listeners(server.inspector)
-    wait_until(lambda: server.get() == b"ok", timeout=HANG)
+    assert server.get() == b"ok"
 
 
-def test_a_full_disk_closes_the_inspector_too(node, layout, monkeypatch):
-    def full(_descriptor, _data):
-        raise OSError(28, "No space left on device")
-
+def test_one_that_takes_too_long_leaves_no_file_and_no_open_inspector(node, layout, monkeypatch):
     server = node()
-    monkeypatch.setattr(fs, "write_all", full)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(heap, "PATIENCE", 0.0)
+    with pytest.raises(StateError, match="does not answer in time"):
         heap.snapshot(layout, server.pid, 64 * GB)
     assert left(layout) == [] and not processes.listeners(server.inspector)
 
