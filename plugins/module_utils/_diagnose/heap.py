@@ -13,7 +13,7 @@ import contextlib
 import dataclasses
 import os
 
-from .._core import clock, fs, interrupt, processes, wording
+from .._core import clock, fs, processes, wording
 from .._core.errors import StateError
 from .._observe import host_metrics
 from .._target.layout import Layout
@@ -52,8 +52,6 @@ def look(pid: int) -> Heap:
 def snapshot(layout: Layout, pid: int, free: int) -> str:
     """Make a snapshot of the heap: the path of the file.
 
-    A signal that interrupts it takes effect when the process has sent all of it.
-
     :param free: bytes of memory that programs can still have.
     :raises StateError: when memory or disk are short, it fails, or a signal interrupts it; no file is left then.
     """
@@ -72,8 +70,7 @@ def snapshot(layout: Layout, pid: int, free: int) -> str:
     path = os.path.join(folder, f"{clock.now().strftime('%Y%m%dT%H%M%SZ')}-{pid}.heapsnapshot")
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        with interrupt.interruptible("a heap snapshot"), interrupt.undivided():
-            inspector.asked(pid, lambda session, _began: _write(session, descriptor))
+        inspector.asked(pid, lambda session, _began: _write(session, descriptor))
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(path)
@@ -94,7 +91,7 @@ def _write(session: Session, descriptor: int) -> None:
                 raise Broken(f"its heap snapshot is larger than {wording.human_size(MOST)}")
             fs.write_all(descriptor, data)
     finally:
-        # A connection that ends in the middle of a snapshot can crash Node (v20.20: SIGSEGV in 12 of 145)
+        # Until all of it is sent, the process answers nothing else: its inspector could not be closed
         collections.deque(parts, maxlen=0)
     if left == MOST:
         raise Broken("it sends no heap snapshot")

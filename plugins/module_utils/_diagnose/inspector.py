@@ -19,6 +19,7 @@ import typing as t
 
 from .._core import commands, documents, processes, wording
 from .._core.errors import OpsError, StateError
+from .._core.interrupt import interruptible, undivided
 from .._observe import node_exceptions
 from .websocket import Broken, Line, WebSocket
 
@@ -189,12 +190,20 @@ def look(pid: int, place: node_exceptions.Place, interrupt: bool = False) -> Sta
 def asked(pid: int, question: t.Callable[[Session, float], Found], stays: float = 0.0) -> Found:
     """What a question comes to that is put to the inspector of a process, which is closed on every way out.
 
+    A signal that would end this process takes effect when the inspector is closed.
+
     :param question: gets a session, and when the process was asked to open it.
     :param stays: seconds for which the port must stay closed then.
-    :raises StateError: when there is no answer. It also says when the inspector is still open.
+    :raises StateError: when there is no answer, or a signal came. It also says when the inspector is still open.
     """
-    port, ticks, began = port_of(pid), processes.start_ticks(pid), time.monotonic()
+    port, ticks = port_of(pid), processes.start_ticks(pid)
     require(pid, port)
+    with interruptible(f"the look into process {pid}"), undivided():
+        return _asked(pid, port, ticks, question, stays)
+
+
+def _asked(pid: int, port: int, ticks: int | None, question: t.Callable[[Session, float], Found], stays: float) -> Found:
+    began = time.monotonic()
     try:
         if ticks is None or not processes.send(pid, ticks, signal.SIGUSR1):
             raise Broken("it has ended")

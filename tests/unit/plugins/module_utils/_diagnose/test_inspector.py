@@ -14,7 +14,7 @@ import sys
 import threading
 
 import pytest
-from support.waiting import wait_until
+from support.waiting import HANG, wait_until
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import processes
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import StateError
@@ -193,6 +193,41 @@ def test_other_messages_end_the_connection(frame):
         theirs.close()
         with pytest.raises(websocket.Broken):
             connected(ours).receive(5.0)
+
+
+def test_a_connection_ends_when_both_sides_have_said_so():
+    ours, theirs = socket.socketpair()
+    closing = threading.Thread(target=connected(ours).close)
+    with ours, theirs:
+        closing.start()
+        assert theirs.recv(2) == b"\x88\x80"  # masked, as clients must
+        theirs.sendall(b"\x81\x05hello" * 1000)  # Node can crash when what it still sends is refused
+        assert closing.is_alive()
+        theirs.sendall(b"\x88\x00")
+        closing.join(HANG)
+        assert ours.fileno() == -1
+
+
+@pytest.mark.parametrize("said", [b"", b"\x81\x05hel", b"\x81\x85abcd"])
+def test_a_connection_ends_without_an_answer_too(monkeypatch, said):
+    monkeypatch.setattr(websocket, "_GOODBYE", 0.2)
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.sendall(said)
+        connected(ours).close()
+        assert ours.fileno() == -1
+
+
+def test_a_signal_waits_until_the_inspector_is_closed(node):
+    server = node()
+
+    def asks(session, _began):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return session.call("Runtime.getHeapUsage")
+
+    with pytest.raises(StateError, match=f"process {server.pid}.*SIGTERM"):
+        inspector.asked(server.pid, asks)
+    assert not processes.listeners(server.inspector) and server.get() == b"ok"
 
 
 def connected(end):
