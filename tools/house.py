@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import re
+import subprocess
 import sys
 import tokenize
 from collections.abc import Iterator
@@ -111,7 +112,20 @@ def untyped(root: Path) -> Iterator[str]:
         yield f"{found[-1]}: dict[str, t.Any] in {len(found)} lines of plugins, {UNTYPED} at most; name the fields, such as in a TypedDict"
 
 
-RULES = (action_group, role_specs, parsers, sizes, untyped)
+#: Kilobytes of a file that is kept. Everybody who clones the repository gets it, also when it was removed later.
+LARGEST = 200
+
+
+def large_files(root: Path) -> Iterator[str]:
+    """No built, packed or recorded file comes into the repository by mistake."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=False)
+    for name in filter(None, listed.stdout.split("\0")):
+        path = root / name
+        if path.is_file() and path.stat().st_size > LARGEST * 1000:
+            yield f"{name}: {path.stat().st_size // 1000} kB, {LARGEST} at most; is it to be in the repository?"
+
+
+RULES = (action_group, role_specs, parsers, sizes, untyped, large_files)
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -92,3 +93,11 @@ def test_other_breaches_are_found(tree, path, text, found):
 def test_a_role_without_a_spec_is_found(tree):
     (tree / "roles" / "bare").mkdir()
     assert breaches(tree) == ["roles/bare/meta/argument_specs.yml: missing; every role describes its variables there"]
+
+
+def test_a_large_file_is_found_once_it_is_to_be_kept(tree):
+    (tree / "wheel.zip").write_bytes(b"x" * 1000 * (house.LARGEST + 1))
+    subprocess.run(["git", "init", "-q"], cwd=tree, check=True)
+    assert breaches(tree) == []
+    subprocess.run(["git", "add", "."], cwd=tree, check=True)
+    assert breaches(tree) == ["wheel.zip: 201 kB, 200 at most; is it to be in the repository?"]

@@ -14,7 +14,7 @@ import typing as t
 
 from .._core import foreign, fs
 from .._core.errors import IntegrityError
-from .shapes import count, day, fault, moment, number, text, wide
+from .shapes import count, day, fault, histogram, moment, number, text, wide
 
 
 class Kind(t.NamedTuple):
@@ -79,6 +79,12 @@ WATCHED = Kind("the state of a watch", {
     "latency?": (dict, None), "write_attempts?": (list, None),
     "new_errors?": ([{"template": str, "count": count, "first": str}], None)},
     "Move the folder of this watch away, and start another one with mobius.ops.monitor")
+#: The same of a watch that goes on.
+RESUMED = WATCHED._replace(shape={
+    "status": text, "started": moment, "release": MAYBE, "trigger": str, "rounds": count, "recent": [dict], "incident": MAYBE, "left": number,
+    "samples": dict.fromkeys(("ok", "slow", "partial", "failed", "error", "no_data"), count),
+    "decision": {"requests": count, "failed_requests": count, "alarmed": bool, "has_alarmed": bool},
+    "rolling_back": text, "decided": text, "resumed": count, "times": histogram})
 BASELINE = Kind("how fast the application answered before a deploy", {
     "release?": MAYBE, "when": moment, "checks": {str: [number]}}, "Move the file away; the next deploy measures again")
 DEPENDENCIES = Kind("the record of installed dependencies", {"runtime": text, "native": text, "addon": text},

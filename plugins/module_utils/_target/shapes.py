@@ -10,6 +10,7 @@ says what it expects, or nothing when the value is right.
 from __future__ import annotations
 
 import datetime
+import re
 import typing as t
 
 from .._core import clock
@@ -47,6 +48,12 @@ def wide(value: t.Any) -> str:
 def text(value: t.Any) -> str:
     """A text that may be a part of a path or a command."""
     return "" if isinstance(value, str) and "\0" not in value else "a text"
+
+
+def histogram(value: t.Any) -> str:
+    """What ``_core.stats.Histogram`` has counted: bucket, a number that JSON made a text, -> count."""
+    good = isinstance(value, dict) and all(re.fullmatch(r"-?[0-9]{1,6}", bucket) and not count(many) for bucket, many in value.items())
+    return "" if good else "counts of numbered buckets"
 
 
 def moment(value: t.Any) -> str:

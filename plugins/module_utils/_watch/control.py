@@ -65,6 +65,11 @@ class WatchFolder:
         state: WatchState | None = records.read(os.path.join(self.path, "state.json"), records.WATCHED)
         return state
 
+    def to_resume(self) -> WatchState | None:
+        """The state from which the watch goes on, or ``None`` before it has begun. :raises IntegrityError: when it cannot go on from there."""
+        state: WatchState | None = records.read(os.path.join(self.path, "state.json"), records.RESUMED)
+        return state
+
     def _comes_back(self) -> bool:
         """Whether systemd starts the watching process again, as after a reboot: its state is not old yet."""
         spec = self.spec()

@@ -17,7 +17,7 @@ import traceback
 import typing as t
 
 from .._core import clock, processes, stats
-from .._core.errors import OpsError
+from .._core.errors import IntegrityError, OpsError
 from .._deploy import activation, ways
 from .._observe import health, probe, thresholds
 from .._observe.samples import Round
@@ -58,6 +58,8 @@ class Watcher:
         times = latency_baseline.read(self.layout)
         self.decision = decision.Decision(rules, times)
         self.times = stats.Histogram()
+        #: What is wrong with the state that it should have gone on from.
+        self.damage = ""
         self.restarts_before = self._service_facts()["restarts"]
         self.state = self._resumed(times) or watch_state.begun(self.spec, self.store.live(), self.summary(), self.decision, times)
         self.record = Record(folder, self.spec, self.state)
@@ -66,7 +68,11 @@ class Watcher:
 
     def _resumed(self, times: watch_state.Times) -> WatchState | None:
         """The state of this watch when it has begun already. What was counted goes on, what was in a row does not."""
-        saved = self.folder.saved()
+        try:
+            saved = self.folder.to_resume()
+        except IntegrityError as error:
+            self.damage = str(error)
+            return None
         if not saved:
             return None
         self.decision.resume(saved["samples"], saved["decision"], saved["trigger"])
@@ -122,6 +128,8 @@ class Watcher:
             + (f"after {self.spec['failure_threshold']} consecutive failures" if self.spec["auto_rollback"] else "off"),
         )
         self.record.save()
+        if self.damage:
+            self.record.log("WARN", f"this watch had begun before, and begins anew: {self.damage}")
         with self.record.best_effort():
             rollback.finish_before(self.record, self.store, self.service)
         self.record.save(release=self.store.live())
@@ -295,7 +303,9 @@ def main() -> None:
     """``python -m …watcher FOLDER``"""
     path = sys.argv[1]
     folder = WatchFolder(Layout(os.path.dirname(os.path.dirname(os.path.dirname(path)))), os.path.basename(path))
-    saved = folder.saved()
+    saved = None
+    with contextlib.suppress(IntegrityError):  # the watch tells of it
+        saved = folder.saved()
     if saved and saved["status"] == "finished":  # its host was started anew in the moment of its end
         folder.forget_unit()
     else:

@@ -14,6 +14,7 @@ import sys
 import textwrap
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from support.waiting import HANG
@@ -548,6 +549,29 @@ def test_a_watch_that_was_interrupted_goes_on(host, two, watch, ended, wait_unti
     host.mode("r2", "bad")
     assert ended(folder)["verdict"] == "rolled_back" and host.store.live() == "r1"
     assert [event["verdict"] for event in host.history() if event["what"] == "watch"] == ["rolled_back"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda state: "{",
+        lambda state: json.dumps({name: value for name, value in state.items() if name != "rounds"}),
+        lambda state: json.dumps({**state, "decision": {"verdict": "healthy"}}),
+        lambda state: json.dumps({**state, "samples": {"ok": 3}}),
+        lambda state: json.dumps({**state, "times": {"fast": 3}}),
+    ],
+    ids=["no JSON", "without rounds", "another decision", "part of the samples", "other times"],
+)
+def test_a_watch_that_cannot_go_on_from_its_state_begins_anew(host, two, watch, ended, wait_until, damage):
+    folder = watch(duration=10 * HANG)
+    interrupted(host, folder, wait_until)
+    path = Path(folder.path, "state.json")
+    path.write_text(damage(folder.saved()))
+    detach.launch(host.layout, watcher, folder.path, os.path.join(folder.path, "watcher.log"))
+    wait_until(lambda: "begins anew" in log_of(folder) and folder.state()["status"] == "running" and folder.state()["rounds"] > 1)
+    assert f"begins anew: {path}: expected the state of a watch" in log_of(folder) and folder.state()["resumed"] == 0
+    host.mode("r2", "bad")
+    assert ended(folder)["verdict"] == "rolled_back" and host.store.live() == "r1"
 
 
 def interrupted(host, folder, wait_until, **state):
