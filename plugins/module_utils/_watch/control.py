@@ -66,7 +66,7 @@ class WatchFolder:
         return state
 
     def to_resume(self) -> WatchState | None:
-        """The state from which the watch goes on, or ``None`` before it has begun. :raises IntegrityError: when it cannot go on from there."""
+        """The state from which the watch goes on, or ``None`` before it has begun. :raises IntegrityError: when it cannot."""
         state: WatchState | None = records.read(os.path.join(self.path, "state.json"), records.RESUMED)
         return state
 

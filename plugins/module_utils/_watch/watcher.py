@@ -18,15 +18,13 @@ import typing as t
 
 from .._core import clock, processes, stats
 from .._core.errors import IntegrityError, OpsError
-from .._deploy import activation, ways
+from .._deploy import activation
 from .._observe import health, probe, thresholds
 from .._observe.samples import Round
-from .._service import ongoing_work
 from .._service import registry as service_registry
-from .._target import incidents
 from .._target.layout import Layout
 from .._target.releases import ReleaseStore
-from . import application_log, decision, host_check, latency_baseline, rollback
+from . import application_log, decision, ending, host_check, latency_baseline, rollback
 from . import rounds as watch_rounds
 from . import state as watch_state
 from .control import WatchFolder
@@ -262,7 +260,7 @@ class Watcher:
             self.record.log("WARN", f"latency against the release before: {told}")
         if verdict == "healthy" and release:
             with self.record.best_effort():
-                self._verify(release)
+                ending.verify(self.record, self.store, release)
         self.record.paged()
         trigger = self.decision.trigger
         said = f"watch {self.folder.id} ends: {verdict}" + (f" ({trigger})" if trigger else "")
@@ -274,29 +272,7 @@ class Watcher:
         self.record.save(status="finished", verdict=verdict, trigger=trigger, rolling_back="", left=0, latency=latency)
         if verdict in ("healthy", "degraded", "rolled_back"):
             with self.record.best_effort():
-                self._retire(verdict == "rolled_back")
-
-    def _verify(self, release: str) -> None:
-        """The release has proved itself, so that its incidents are over."""
-        record = self.store.get(release)
-        if record and record["status"] == "active" and self.store.live() == release:
-            self.store.mark(release, "verified", f"watch {self.folder.id}")
-            incidents.resolve_by_itself(
-                self.layout,
-                self.spec["env"],
-                incidents.is_of_release,
-                clock.parse(self.state["started"]),
-                f"release {release} was verified by watch {self.folder.id}",
-            )
-
-    def _retire(self, bad: bool) -> None:
-        """Stop the other instance. What a bad release has begun is waited for, but not for as long as a good one's."""
-        way = ways.of(self.store, self.service, self.spec["checks"], self.spec["ready_timeout"])
-        retired = way.retire(self.spec.get("drain_timeout", 30) if bad else None, True if bad else None)
-        if retired:
-            told = f"the instance of release {retired.release}, which no longer serves, was stopped"
-            lost = ongoing_work.lost(retired.cut.facts())
-            self.record.log("WARN" if retired.cut else "INFO", ". ".join(filter(None, [told, lost])))
+                ending.retire(self.record, self.store, self.service, verdict == "rolled_back")
 
 
 def main() -> None:
