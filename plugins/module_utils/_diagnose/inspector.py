@@ -32,6 +32,8 @@ _FRAMES = 40
 #: Scripts whose addresses are kept, and letters of one.
 _SCRIPTS, _LONGEST = 20_000, 400
 _PATH = re.compile(r"ws://[^/\s]{1,80}(/[0-9a-f-]{36})$")
+#: Asks Node to open its inspector when it starts.
+_OPENED = re.compile(r"--(?:inspect|debug)(?:-brk|-wait)?(?:=|$)")
 _PORT = re.compile(r"--(?:inspect|debug)-port=(?:.*:)?(\d{1,5})$")
 _FOREIGN = re.compile(r"node:|internal/|(?:.*/)?node_modules/|$")
 #: Closes the inspector, and closes it again when the event loop goes on: Node asks itself in three ways to open it, of which a hung loop
@@ -145,13 +147,19 @@ def _target(port: int) -> str:
 
 def port_of(pid: int) -> int:
     """The port on which a Node opens its inspector: 9229, or the one that it was told with ``--inspect-port``."""
-    words = [*processes.words(pid, 65536), *(processes.environment(pid) or {}).get("NODE_OPTIONS", "").split()]
-    told = [match.group(1) for match in map(_PORT.match, words) if match]
+    told = [match.group(1) for match in map(_PORT.match, _options(pid)) if match]
     return int(told[-1]) if told and 0 < int(told[-1]) < 65536 else DEFAULT_PORT
 
 
+def _options(pid: int) -> list[str]:
+    return [*processes.words(pid, 65536), *(processes.environment(pid) or {}).get("NODE_OPTIONS", "").split()]
+
+
 def require(pid: int, port: int) -> None:
-    """:raises StateError: when the signal would end a process, or open nothing."""
+    """An inspector that is open, though the process was not started with it, was left by a look that was killed: it is used, and closed.
+
+    :raises StateError: when the signal would end a process, or open nothing.
+    """
     if not _catches(pid, signal.SIGUSR1) or "--disable-sigusr1" in processes.words(pid, 65536):
         raise StateError(
             f"process {pid}",
@@ -159,11 +167,12 @@ def require(pid: int, port: int) -> None:
             "another program, or one with --disable-sigusr1",
             "Look at it with: ps -o pid,stat,wchan,args -p " + str(pid),
         )
-    if processes.listeners(port):
+    listening = processes.listeners(port)
+    if listening and (listening != [pid] or any(map(_OPENED.match, _options(pid)))):
         raise StateError(
             f"port {port}",
             "nobody to listen, so that Node's inspector can",
-            "another program, or an open inspector",
+            "another program, or an inspector that the process was started with",
             f"Look who it is with: ss -tlnp sport = :{port}",
         )
 

@@ -103,6 +103,26 @@ def test_a_port_that_is_taken_is_told_before_the_signal(node):
     assert f"port {server.inspector}: expected nobody to listen" in str(error.value)
 
 
+def test_an_inspector_that_a_killed_look_has_left_is_used_and_closed(node):
+    server = node()
+    os.kill(server.pid, signal.SIGUSR1)
+    wait_until(lambda: processes.listeners(server.inspector) == [server.pid])
+    server.hang()
+    assert server.look(interrupt=True).place.startswith("spin (app.mjs:")
+    assert not processes.listeners(server.inspector) and server.get() == b"ok"
+
+
+@pytest.mark.parametrize("option", ["--inspect", "--inspect-brk=127.0.0.1:9230", "--inspect-wait"])
+def test_an_inspector_that_a_process_was_started_with_stays(monkeypatch, option):
+    monkeypatch.setattr(processes, "listeners", lambda _port: [process.pid])
+    monkeypatch.setattr(inspector, "_catches", lambda *_words: True)
+    with subprocess.Popen(["sleep", "60"], env={**os.environ, "NODE_OPTIONS": f"--max-old-space-size=99 {option}"}) as process:
+        wait_until(lambda: processes.words(process.pid, 99)[:1] == ["sleep"])
+        with pytest.raises(StateError, match="an inspector that the process was started with"):
+            inspector.require(process.pid, 9229)
+        process.kill()
+
+
 @pytest.mark.parametrize(
     "options, port",
     [
