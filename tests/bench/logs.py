@@ -15,7 +15,6 @@ import math
 import os
 import random
 import re
-import resource
 import shutil
 import statistics
 import subprocess
@@ -28,6 +27,8 @@ from pathlib import Path
 from measure import prefer
 
 ROOT = Path(__file__).resolve().parents[2]
+#: Reads a log as the report does, and imports nothing but that.
+LANE = Path(__file__).with_name("read_log.py")
 BEGIN = datetime.datetime(2026, 11, 20, tzinfo=datetime.timezone.utc)
 UNITS = {"K": 10**3, "M": 10**6, "G": 10**9}
 KINDS = ("nginx", "pino", "app")
@@ -41,6 +42,8 @@ LANES = {
     "exact, 1 process": ("exact", 1, 5.0),
     "exact, 2 processes": ("exact", 2, 3.0),
 }
+#: A lane without a target, for the application's log: the searches of a report alone.
+SEARCHES = "its searches alone"
 AGAIN, MEMORY = 0.1, 64.0
 PATHS = (
     "/",
@@ -154,45 +157,6 @@ def moved_by(text: str, kind: str, hours: int) -> str:
     return text
 
 
-def read(root: str, path: str, detail: str, processes: int) -> None:
-    """A lane of ours, in a process of its own: what it counts, as JSON."""
-    sys.path.insert(0, str(ROOT / ".build" / "collections"))
-    from ansible_collections.mobius.ops.plugins.module_utils._logs import run
-
-    found = run.read_and_report(
-        {
-            "root": root,
-            "files": [path],
-            "units": [],
-            "service": "mobius",
-            "page": False,
-            "since": "",
-            "slow_ms": 1000.0,
-            "detail": detail,
-            "rows": 1000,
-            "processes": processes,
-            "max_mb": 10**6,
-            "keep_days": 3650,
-            "addresses": "masked",
-            "explain": False,
-        },
-        True,
-    )
-    [source] = found["sources"]
-    # Not ru_maxrss of this process, which also has the memory of the one that started it.
-    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    own = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
-    memory = max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1024
-    print(
-        json.dumps({"memory": memory, "counts": [source["lines"], source["failed"], source["refused"], written(found), source["errors"]]})
-    )
-
-
-def written(found: dict[str, t.Any]) -> int:
-    """Requests that change something; there are fewer kinds of them than rows."""
-    return sum(one["count"] for one in found["writes"])
-
-
 class Took(t.NamedTuple):
     """Seconds of a command, and of processors, which others on the machine make longer by less."""
 
@@ -215,7 +179,7 @@ def timed(argv: list[str]) -> tuple[Took, str]:
 def ours(root: str, path: str, lane: str) -> tuple[Took, dict[str, t.Any]]:
     """Seconds of one of our lanes, and what it counted."""
     detail, processes, _most = LANES[lane]
-    seconds, output = timed([sys.executable, __file__, "--read", root, path, detail, str(processes)])
+    seconds, output = timed([sys.executable, str(LANE), root, path, detail, str(processes)])
     return seconds, json.loads(output)
 
 
@@ -236,6 +200,8 @@ def measure(kind: str, path: str, folder: str, rounds: int) -> tuple[dict[str, l
         seconds.setdefault("greps", []).append(timed(["sh", "-c", GREPS, "greps", path])[0])
         if kind == "nginx" and shutil.which("goaccess"):
             seconds.setdefault("GoAccess", []).append(timed([*GOACCESS[:-1], os.path.join(folder, "out.json"), path])[0])
+        if kind == "app":
+            seconds.setdefault(SEARCHES, []).append(timed([sys.executable, str(LANE), folder, path, "searches", "1"])[0])
         for lane in LANES:
             root = fresh(folder)
             took, found = ours(root, path, lane)
@@ -310,6 +276,8 @@ def write(size: str, rows: list[str], missed: list[str]) -> None:
         "*By greps* is how many times the seconds of the greps a lane takes. On a machine that has other work, seconds of processors tell",
         "more than seconds do.",
         "*1 % more* is a second run, when the log has grown by so much. All counts are those of awk.",
+        "*Its searches alone* are what no report of a text in Python can do without: blocks are read and searched for line ends, requests and the",
+        "words of errors, and nothing is counted. What is faster than that has to be compiled code, which no target has to have.",
         "",
         "| log | lane | seconds | by greps | CPU seconds | by greps | wanted |",
         "|---|---|---:|---:|---:|---:|---:|",
@@ -329,11 +297,7 @@ def main() -> int:
     options.add_argument("--folder", help="where the logs are made; 1.1 times the size is needed there")
     options.add_argument("--nice", type=int, default=0, help="priority (autogroup), on a machine that has other work too")
     options.add_argument("--write", action="store_true", help="write docs/logs-benchmark.md")
-    options.add_argument("--read", nargs=4, help=argparse.SUPPRESS)
     given = options.parse_args()
-    if given.read:
-        read(*given.read[:3], int(given.read[3]))
-        return 0
     size = int(float(given.size.rstrip("KMG")) * UNITS.get(given.size[-1], 1))
     prefer(os.getpid(), given.nice)
     missed, rows = [], []

@@ -33,4 +33,5 @@ def test_counts_are_those_of_awk(tmp_path, kind):
     assert done.stderr == "" and done.returncode in (0, 1)  # so small logs take no longer than the start of a process
     for lane in ("greps", "sampled, 1 process", "exact, 2 processes", "1 % more"):
         assert f"  {lane} " in done.stdout, done.stdout
+    assert ("  its searches alone " in done.stdout) == (kind == "app")
     assert "counted" not in done.stdout and not list(tmp_path.iterdir())
