@@ -276,6 +276,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._observe import health
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
 from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
+from ansible_collections.mobius.ops.plugins.module_utils._watch import folders as watch_folders
 from ansible_collections.mobius.ops.plugins.module_utils._watch import latency_baseline
 from ansible_collections.mobius.ops.plugins.module_utils._watch import request as watch_request
 
@@ -310,8 +311,8 @@ def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
         return arguments.Answer(
             False, watch_request.told(watch_control.follow(layout, params["watch_id"], params["offset"], params["patience"]))
         )
-    latest = watch_control.latest(layout)
-    stopped = latest.id if latest and latest.state()["status"] in watch_control.GOING else None
+    latest = watch_folders.latest(layout)
+    stopped = latest.id if latest and latest.state()["status"] in watch_folders.GOING else None
     if stopped and not check_mode:
         watch_control.stop(layout, params["why"])
     state: t.Mapping[str, object] = latest.state() if latest else {}

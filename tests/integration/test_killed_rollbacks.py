@@ -26,6 +26,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._target import switch_j
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
 from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
+from ansible_collections.mobius.ops.plugins.module_utils._watch import folders as watch_folders
 from ansible_collections.mobius.ops.plugins.module_utils._watch import watcher
 from ansible_collections.mobius.ops.plugins.modules import release
 
@@ -194,7 +195,7 @@ class Rollbacks:
 
     @staticmethod
     def verdict(folder):
-        wait_until(lambda: folder.state()["status"] not in watch_control.GOING, "the watch ends")
+        wait_until(lambda: folder.state()["status"] not in watch_folders.GOING, "the watch ends")
         state = folder.state()
         wait_until(lambda: not processes.is_alive(state["pid"], state["ticks"]), "its process ends")
         return state["verdict"]

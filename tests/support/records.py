@@ -31,7 +31,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._target import deploy_l
 from ansible_collections.mobius.ops.plugins.module_utils._target import history, incidents, restore_journal, shared_folders
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
-from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
+from ansible_collections.mobius.ops.plugins.module_utils._watch import folders as watch_folders
 from ansible_collections.mobius.ops.plugins.module_utils._watch import latency_baseline
 from ansible_collections.mobius.ops.plugins.module_utils._watch import watcher as watch_watcher
 from ansible_collections.mobius.ops.plugins.modules import (
@@ -207,7 +207,7 @@ def root(place: Layout) -> str:
     )
     checks = health.normalize_all(DOWN)
     fill(place, service, checks)
-    watcher = watch_watcher.Watcher(watch_control.create(place, {**WATCH, "checks": checks}))
+    watcher = watch_watcher.Watcher(watch_folders.create(place, {**WATCH, "checks": checks}))
     watcher.record.save(status="finished", verdict="healthy", pid=99999997)
     watcher.record.metrics("round", round=1, outcome="ok", release="r2", restarts=0, fault="", evidence=[], memory_mb=1.0, checks=[])
     archive = in_process(backup, {"root": place.root, "env": "local"})["archive"]

@@ -11,7 +11,7 @@ import os
 import typing as t
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import clock, fs, processes
-from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
+from ansible_collections.mobius.ops.plugins.module_utils._watch import folders as watch_folders
 
 BEGUN = clock.parse("2026-11-23T16:00:05Z")
 
@@ -102,13 +102,13 @@ def rolled_back_lines(rounds: int = 60, step: float = 10) -> list[dict[str, t.An
     ]
 
 
-def put(host: t.Any, lines: t.Iterable[t.Any] | None = None, verdict: str | None = "healthy", **state: t.Any) -> watch_control.WatchFolder:
+def put(host: t.Any, lines: t.Iterable[t.Any] | None = None, verdict: str | None = "healthy", **state: t.Any) -> watch_folders.WatchFolder:
     """Releases v1 and v2, the history of v2's deploy, and its watch with these metrics, on a host of the unit tests."""
     for name, status in (("v1", "verified"), ("v2", "rolled_back" if verdict == "rolled_back" else "verified")):
         if host.store.get(name) is None:
             host.release(name, status, backup=host.layout.path("backups", "dhash_test_20261123_155500.zip"))
     host.store.point("v1" if verdict == "rolled_back" else "v2")
-    folder = watch_control.create(
+    folder = watch_folders.create(
         host.layout,
         {
             "env": "test",

@@ -41,6 +41,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._target import deploy_l
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 from ansible_collections.mobius.ops.plugins.module_utils._target.releases import ReleaseStore
 from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
+from ansible_collections.mobius.ops.plugins.module_utils._watch import folders as watch_folders
 from ansible_collections.mobius.ops.plugins.module_utils._watch import latency_baseline, watcher
 
 DETACHED = (supervisor, watcher)  # detached code takes along what is loaded
@@ -75,7 +76,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Raise the product's own limits to HANG, so that a busy machine does not reach them. A test of such a limit sets its own value."""
     for util, name in (
         (process_service, "LAUNCH_TIMEOUT"),
-        (watch_control, "LAUNCH_TIMEOUT"),
+        (watch_folders, "LAUNCH_TIMEOUT"),
         (watch_control, "STOP_TIMEOUT"),
         (haproxy, "PATIENCE"),
         (deploy_lock, "PATIENCE"),

@@ -25,7 +25,7 @@ from .._service.node_service import Service
 from .._target import deploy_lock, history, incidents
 from .._target.layout import Layout
 from .._target.releases import ReleaseStore
-from .._watch import control as watch_control
+from .._watch import folders as watch_folders
 from . import policy
 from .journal import Journal, Response
 from .policy import Policy
@@ -123,8 +123,8 @@ class _Responder:
 
     def _guarded(self) -> str:
         """That a watch rolls back by itself; empty when none does."""
-        folder = watch_control.latest(self.layout)
-        if folder is None or folder.state()["status"] not in watch_control.GOING or not folder.spec()["auto_rollback"]:
+        folder = watch_folders.latest(self.layout)
+        if folder is None or folder.state()["status"] not in watch_folders.GOING or not folder.spec()["auto_rollback"]:
             return ""
         return f"the watch {folder.id} guards the release and rolls it back by itself"
 

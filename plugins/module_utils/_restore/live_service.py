@@ -22,6 +22,7 @@ from .._target.layout import Layout
 from .._target.record_types import Check
 from .._target.releases import ReleaseStore
 from .._watch import control as watch_control
+from .._watch import folders as watch_folders
 from .restore_types import ServingFacts
 
 
@@ -89,7 +90,7 @@ class Serving:
         # Before the lock: a watch that is rolling back holds it, and is waited for.
         self.watch = watch_control.stop(self.layout, why) or self.watch
         with self.store.switching(), undisturbed():
-            running = watch_control.latest(self.layout)
+            running = watch_folders.latest(self.layout)
             if running and running.state()["status"] in ("starting", "running"):
                 raise StateError(
                     f"root {self.layout.root}",

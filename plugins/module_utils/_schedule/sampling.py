@@ -24,7 +24,7 @@ from .._target import deploy_lock, incident_log, records
 from .._target.layout import Layout
 from .._target.record_types import Check
 from .._target.releases import ReleaseStore
-from .._watch import control as watch_control
+from .._watch import folders as watch_folders
 from .._watch.watch_types import WatchState
 from . import series
 from .ended import Ended, Trouble, Wanted
@@ -159,9 +159,9 @@ def _once(layout: Layout, request: Request) -> Found:
 def _busy(layout: Layout) -> str:
     """Who else looks after the service now; empty when nobody does."""
     with contextlib.suppress(OpsError):
-        watch = watch_control.latest(layout)
+        watch = watch_folders.latest(layout)
         state = watch.state() if watch else None
-        if watch and state and state["status"] in watch_control.GOING:
+        if watch and state and state["status"] in watch_folders.GOING:
             return f"watch {watch.id} judges that"
         if (
             watch

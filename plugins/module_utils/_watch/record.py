@@ -20,7 +20,7 @@ from .._logs import run as logs_run
 from .._service.node_service import Service
 from .._target import history, incident_log, incidents, records
 from .._target.record_types import Release, WatchSpec
-from .control import WatchFolder
+from .folders import WatchFolder
 from .watch_types import WatchState, WatchSummary
 
 #: Megabytes of logs that are read for new errors, beside what the last report has read; and templates that are named.

@@ -16,7 +16,7 @@ from .._target import records as target_records
 from .._target.layout import Layout
 from .._target.record_types import Check, Event, Incident, Release, WatchSpec
 from .._target.releases import ReleaseStore
-from . import control, timeseries
+from . import folders, timeseries
 from .report_types import Report, ReportedBaseline, ReportedCheck, ReportedIncident, ReportedRelease, ReportedReleases, ReportedWatch
 from .watch_types import WatchState
 
@@ -102,10 +102,10 @@ def _watch(watch_id: str, spec: WatchSpec, state: WatchState, events: list[Event
     }
 
 
-def _find(layout: Layout, watch_id: str | None) -> control.WatchFolder:
-    folder = control.WatchFolder(layout, watch_id) if watch_id else control.latest(layout)
+def _find(layout: Layout, watch_id: str | None) -> folders.WatchFolder:
+    folder = folders.WatchFolder(layout, watch_id) if watch_id else folders.latest(layout)
     if folder is None or os.path.basename(folder.path) != folder.id or not folder.spec():
-        ids = control.ids(layout)
+        ids = folders.ids(layout)
         raise StateError(
             "watch " + (watch_id or "of " + layout.root),
             "one to report on",

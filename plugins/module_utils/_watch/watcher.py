@@ -27,7 +27,7 @@ from .._target.releases import ReleaseStore
 from . import application_log, decision, ending, host_check, latency_baseline, rollback
 from . import rounds as watch_rounds
 from . import state as watch_state
-from .control import WatchFolder
+from .folders import WatchFolder
 from .record import Record
 from .watch_types import Process, WatchState, WatchSummary
 

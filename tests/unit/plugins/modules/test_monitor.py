@@ -16,7 +16,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._observe.http import li
 from ansible_collections.mobius.ops.plugins.module_utils._people import plan
 from ansible_collections.mobius.ops.plugins.module_utils._service import ongoing_work
 from ansible_collections.mobius.ops.plugins.module_utils._target import history, records
-from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
+from ansible_collections.mobius.ops.plugins.module_utils._watch import folders as watch_folders
 from ansible_collections.mobius.ops.plugins.module_utils._watch import latency_baseline
 from ansible_collections.mobius.ops.plugins.modules import monitor
 
@@ -154,7 +154,7 @@ def test_errors_that_came_with_the_release_are_in_log_state_and_incident(do, hos
     result = do("started", **({} if mode == "bad" else {"duration": 0.2}))
     while result["verdict"] is None:
         result = do("followed", watch_id=result["watch"]["id"], patience=HANG)
-    found = watch_control.latest(host.layout).state()["new_errors"]
+    found = watch_folders.latest(host.layout).state()["new_errors"]
     assert [one["template"] for one in found if "old" in one["template"]] == [] and sum(one["count"] for one in found) == 2
     said = [line for line in do("followed")["lines"] if "an error that is new since the deploy" in line]
     assert len(said) == len(found) and "a new one" in said[0] and secret not in "".join(said)
@@ -169,7 +169,7 @@ def test_stopping_is_idempotent(do, host, snapshot):
     watch = do("started")["watch"]["id"]
     checked = do("stopped", check=True)
     assert checked["changed"] and checked["watch"]["id"] == watch
-    assert watch_control.latest(host.layout).state()["status"] == "running"
+    assert watch_folders.latest(host.layout).state()["status"] == "running"
     assert do("stopped", why="done")["watch"]["id"] == watch
     assert do("followed")["trigger"] == "done"
     before = snapshot(host.root)
@@ -204,8 +204,8 @@ def test_bad_input_starts_nothing_and_leaves_the_watch_that_runs(do, host, optio
     running = do("started")["watch"]["id"]
     for check in (True, False):
         assert words in do("started", check=check, **options)["msg"]
-    state = watch_control.latest(host.layout).state()
-    assert watch_control.latest(host.layout).id == running and state["status"] == "running"
+    state = watch_folders.latest(host.layout).state()
+    assert watch_folders.latest(host.layout).id == running and state["status"] == "running"
 
 
 @pytest.mark.parametrize("check", [True, False])
@@ -214,7 +214,7 @@ def test_a_target_that_cannot_measure_gets_no_watch(do, host, monkeypatch, check
     host.serve()
     monkeypatch.setattr(http_library, "_found", lambda: None)
     assert "expected the Python library requests on the target, found none. Install the package" in do("started", check=check)["msg"]
-    assert watch_control.latest(host.layout) is None
+    assert watch_folders.latest(host.layout) is None
 
 
 def test_nothing_to_follow(do, host):

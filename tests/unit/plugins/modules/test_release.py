@@ -18,6 +18,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._core import fs
 from ansible_collections.mobius.ops.plugins.module_utils._deploy import activation
 from ansible_collections.mobius.ops.plugins.module_utils._target import deploy_lock
 from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
+from ansible_collections.mobius.ops.plugins.module_utils._watch import folders as watch_folders
 from ansible_collections.mobius.ops.plugins.modules import release, release_info
 
 pytestmark = pytest.mark.usefixtures("by_answers")
@@ -305,7 +306,7 @@ def watched(host, serving):
 
 def test_the_watch_begins_with_the_switch(do, host, watched):
     result = do("active", "r2", **watched)
-    folder = watch_control.latest(host.layout)
+    folder = watch_folders.latest(host.layout)
     assert result["changed"] and result["release"]["status"] == "active"
     assert (folder.id, folder.state()["status"], folder.state()["release"]) == (result["watch"]["watch"]["id"], "running", "r2")
     assert {name: folder.spec()[name] for name in ("env", "service", "duration", "keep")} == {
@@ -320,7 +321,7 @@ def test_the_watch_begins_with_the_switch(do, host, watched):
 def test_a_release_that_serves_without_a_watch_gets_one(do, host, serving, watched):
     do("active", "r2", **serving)
     result = do("active", "r2", **watched)
-    assert result["changed"] and watch_control.latest(host.layout).state()["release"] == "r2"
+    assert result["changed"] and watch_folders.latest(host.layout).state()["release"] == "r2"
     assert [event["release"] for event in host.history() if event["what"] == "active"] == ["r2"]
 
 
@@ -336,13 +337,13 @@ def test_a_release_that_serves_without_a_watch_gets_one(do, host, serving, watch
 def test_a_mistake_in_the_watch_is_found_before_the_switch(do, host, watched, wrong, said):
     result = do("active", "r2", **{**watched, "watch": {**WATCH, **wrong}})
     assert result["failed"] and said in result["msg"] and "Traceback" not in result["msg"], result
-    assert host.store.live() == "r1" and watch_control.latest(host.layout) is None
+    assert host.store.live() == "r1" and watch_folders.latest(host.layout) is None
 
 
 def test_no_watch_begins_in_check_mode_or_of_a_release_that_does_not_start(do, host, watched):
-    assert do("active", "r2", check=True, **watched)["changed"] and watch_control.latest(host.layout) is None
+    assert do("active", "r2", check=True, **watched)["changed"] and watch_folders.latest(host.layout) is None
     host.mode("r2", "crash")
-    assert do("active", "r2", **watched)["failed"] and host.store.live() == "r1" and watch_control.latest(host.layout) is None
+    assert do("active", "r2", **watched)["failed"] and host.store.live() == "r1" and watch_folders.latest(host.layout) is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
@@ -357,4 +358,4 @@ def test_ctrl_c_in_the_switch_leaves_a_watched_release(do, host, watched, monkey
     monkeypatch.setattr(activation, "activate", interrupted)
     before = signal.getsignal(number)
     assert do("active", "r2", **watched)["watch"]["watch"]["release"] == "r2" and signal.getsignal(number) is before
-    assert watch_control.latest(host.layout).state()["status"] == "running"
+    assert watch_folders.latest(host.layout).state()["status"] == "running"

@@ -17,7 +17,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._core import clock, fs
 from ansible_collections.mobius.ops.plugins.module_utils._schedule import attention, record, sampling, series
 from ansible_collections.mobius.ops.plugins.module_utils._service import adopted_service
 from ansible_collections.mobius.ops.plugins.module_utils._target import deploy_lock, incidents
-from ansible_collections.mobius.ops.plugins.module_utils._watch import control
+from ansible_collections.mobius.ops.plugins.module_utils._watch import folders
 from ansible_collections.mobius.ops.plugins.modules import log_report
 
 #: Every disk is fuller than that, and than that none is.
@@ -123,7 +123,7 @@ def test_during_a_deploy_it_is_only_noted(serving, monkeypatch):
 
 
 def test_a_watch_judges_by_itself(serving, monkeypatch):
-    folder = control.create(
+    folder = folders.create(
         serving.layout,
         {
             "env": "production",

@@ -26,6 +26,7 @@ from ansible_collections.mobius.ops.plugins.module_utils._service import detach
 from ansible_collections.mobius.ops.plugins.module_utils._target import incidents as target_incidents
 from ansible_collections.mobius.ops.plugins.module_utils._target import switch_journal
 from ansible_collections.mobius.ops.plugins.module_utils._watch import control as watch_control
+from ansible_collections.mobius.ops.plugins.module_utils._watch import folders as watch_folders
 from ansible_collections.mobius.ops.plugins.module_utils._watch import latency_baseline, watcher
 
 
@@ -358,7 +359,7 @@ def test_it_stops_when_told_and_says_why(host, two, watch, ended):
 def test_a_new_watch_ends_the_one_before(host, two, watch, ended):
     first, second = watch(duration=10 * HANG), watch(duration=10 * HANG)
     assert first.state()["trigger"] == "superseded by a new watch" and second.state()["status"] == "running"
-    assert watch_control.latest(host.layout).id == second.id != first.id
+    assert watch_folders.latest(host.layout).id == second.id != first.id
 
 
 def test_a_killed_watch_is_lost_not_running(host, two, watch, ended):
@@ -511,7 +512,7 @@ def test_nothing_to_follow(host, watch_id):
 def test_times_and_limits_that_make_no_sense(host, watch, name):
     with pytest.raises(InputError, match=f"watch option {name}: expected a number above 0, found 0"):
         watch(**{name: 0})
-    assert watch_control.latest(host.layout) is None
+    assert watch_folders.latest(host.layout) is None
 
 
 def test_an_error_rate_of_a_fifth_is_rolled_back(host, two, watch, ended, web):
@@ -636,17 +637,17 @@ def test_a_watch_that_begins_too_late_is_given_up(host, two, watch, altered, end
         while not os.path.exists(os.path.join(sys.argv[1], "stop")):
             time.sleep(0.02)
     """)
-    monkeypatch.setattr(watch_control, "LAUNCH_TIMEOUT", 0.01)
+    monkeypatch.setattr(watch_folders, "LAUNCH_TIMEOUT", 0.01)
     with pytest.raises(ServiceError, match="expected to begin within 0 s"):
         watch(duration=10 * HANG)
-    folder = watch_control.latest(host.layout)
-    monkeypatch.setattr(watch_control, "LAUNCH_TIMEOUT", HANG)
+    folder = watch_folders.latest(host.layout)
+    monkeypatch.setattr(watch_folders, "LAUNCH_TIMEOUT", HANG)
     state = ended(folder)
     assert (state["verdict"], state["rounds"]) == ("inconclusive", 0) and "did not begin in time" in state["trigger"], state
 
 
 def test_a_watch_that_begins_is_stopped_too(host, two, watch, ended, monkeypatch):
-    folder = watch_control.create(host.layout, {"env": "test", "service": "mobius", "duration": 60, "interval": 1, "initial_delay": 0})
+    folder = watch_folders.create(host.layout, {"env": "test", "service": "mobius", "duration": 60, "interval": 1, "initial_delay": 0})
     assert folder.state()["status"] == "starting"
     monkeypatch.setattr(watch_control, "STOP_TIMEOUT", 0.2)
     assert watch_control.stop(host.layout, "for a test") == folder.id
@@ -662,20 +663,20 @@ def test_a_watch_whose_start_is_killed_is_none_and_the_next_one_clears_up(host, 
         patch.setattr(os, "rename", lambda *_names: os._exit(0))
         child = os.fork()
         if not child:
-            watch_control.create(host.layout, dict(SHORT_SPEC))
+            watch_folders.create(host.layout, dict(SHORT_SPEC))
         os.waitpid(child, 0)
     place = host.layout.path("state", "watch")
-    assert len(os.listdir(place)) == 1 and watch_control.latest(host.layout) is None and watch_control.ids(host.layout) == []
-    folder = watch_control.create(host.layout, dict(SHORT_SPEC))
+    assert len(os.listdir(place)) == 1 and watch_folders.latest(host.layout) is None and watch_folders.ids(host.layout) == []
+    folder = watch_folders.create(host.layout, dict(SHORT_SPEC))
     assert os.listdir(place) == [folder.id] and os.listdir(folder.path) == ["spec.json"]
 
 
 def test_watches_of_one_second_have_ids_of_their_own(host, two, monkeypatch):
     first, second = "20261128_100000", "20261128_100001"
     stamps = iter([first, first, second])
-    monkeypatch.setattr(watch_control.clock, "stamp", lambda: next(stamps))
-    assert [watch_control.create(host.layout, dict(SHORT_SPEC)).id for _number in range(2)] == [first, second]
-    assert watch_control.ids(host.layout) == sorted(os.listdir(host.layout.path("state", "watch"))) == [first, second]
+    monkeypatch.setattr(watch_folders.clock, "stamp", lambda: next(stamps))
+    assert [watch_folders.create(host.layout, dict(SHORT_SPEC)).id for _number in range(2)] == [first, second]
+    assert watch_folders.ids(host.layout) == sorted(os.listdir(host.layout.path("state", "watch"))) == [first, second]
 
 
 def test_a_watch_that_cannot_be_kept_is_told(host, two, monkeypatch):
@@ -684,13 +685,13 @@ def test_a_watch_that_cannot_be_kept_is_told(host, two, monkeypatch):
 
     monkeypatch.setattr(os, "rename", full)
     with pytest.raises(OSError, match="No space left"):
-        watch_control.create(host.layout, dict(SHORT_SPEC))
+        watch_folders.create(host.layout, dict(SHORT_SPEC))
     assert os.listdir(host.layout.path("state", "watch")) == []
 
 
 def test_a_folder_without_a_definition_is_no_watch(host, two):
     os.makedirs(host.layout.path("state", "watch", "20261128_100000"))
-    assert watch_control.latest(host.layout) is None and not watch_control.stop(host.layout, "for a test")
+    assert watch_folders.latest(host.layout) is None and not watch_control.stop(host.layout, "for a test")
 
 
 @pytest.mark.parametrize(
@@ -702,7 +703,7 @@ def test_a_weaker_watch_does_not_take_the_place_of_one_that_guards(host, two, wa
         watch(**{"duration": 10 * HANG, **weaker})
     assert folder.state()["status"] == "running"
     watch_control.stop(host.layout, "for a test")
-    assert watch(**weaker).state()["status"] in watch_control.GOING
+    assert watch(**weaker).state()["status"] in watch_folders.GOING
 
 
 def test_what_the_summary_says_of_uptime_and_latency(host, two, own_clock, watch, ended, web):
@@ -883,7 +884,7 @@ def test_the_host_is_looked_at_and_what_stays_critical_opens_one_incident(host, 
 
 
 def test_without_psutil_the_watch_goes_on(host, two, ended, wait_until):
-    folder = watch_control.create(
+    folder = watch_folders.create(
         host.layout,
         {
             "env": "test",
