@@ -14,6 +14,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import datetime
+import io
 import json
 import os
 import queue
@@ -136,15 +137,8 @@ class Bed:
             "env": "production",
             "name": self.name,
             "headers": self.patient.headers,
-            "secret_headers": {},
             "checks": [{"url": f"http://127.0.0.1:{self.patient.port}/health", "timeout": 5.0, "status": [200]}],
-            "programs": ["ffmpeg"],
-            "window": 3.0,
             "inspect": True,
-            "fix": False,
-            "heap_snapshot": False,
-            "interrupt": False,
-            "ready_timeout": 60.0,
             **options,
         }
         done = subprocess.run(
@@ -182,22 +176,23 @@ class Pulse:
 
 
 def call() -> int:
-    """The module, with the parameters on standard input, as Ansible calls it."""
-    from ansible_collections.mobius.ops.plugins.module_utils._core.errors import OpsError
+    """The module, with the parameters on standard input, as Ansible calls it; its answer on standard output."""
+    from support import module_args
+
     from ansible_collections.mobius.ops.plugins.module_utils._diagnose import inspector
     from ansible_collections.mobius.ops.plugins.modules import diagnosis
 
-    look, began = inspector.look, [0.0]
+    look, began, said = inspector.look, [0.0], io.StringIO()
 
     def looks(*words: t.Any, **options: t.Any) -> t.Any:
         began[0] = time.monotonic() if options.get("interrupt") else 0.0
         return look(*words, **options)
 
     inspector.look = looks
-    try:
-        _changed, result, _diff = diagnosis.run(json.load(sys.stdin), False)
-    except OpsError as error:
-        result = {"refused": str(error), **error.facts}
+    with module_args.given(json.load(sys.stdin)), contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+        diagnosis.main()
+    result = json.loads(said.getvalue())
+    result["refused"] = result["msg"] if result.get("failed") else None
     names = ("refused", "causes", "stack", "not_inspected", "fixed", "after", "message", "evidence")
     json.dump({**{name: result.get(name) for name in names}, "cpu": sum(os.times()[:4]), "interrupted": began[0]}, sys.stdout)
     return 0

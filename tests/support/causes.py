@@ -20,6 +20,7 @@ import threading
 import typing as t
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 from ansible_collections.mobius.ops.plugins.module_utils._core import accounts, processes
 from ansible_collections.mobius.ops.plugins.module_utils._diagnose import rules
@@ -303,6 +304,18 @@ def _killed(patient: Patient, number: int) -> None:
     patient.service.stop()
 
 
+def _answers_late(patient: Patient, _number: int) -> None:
+    """All answers are late, and those from before are in an older log."""
+    patient.fault("slow", ms=2500)
+    for log in Path(patient.layout.path("shared", "logs")).glob("*.log"):
+        os.truncate(log, 0)
+    asked = [threading.Thread(target=patient.status_of, args=("/api/projects", HANG)) for _each in range(20)]
+    for each in asked:
+        each.start()
+    for each in asked:
+        each.join()
+
+
 def _nothing(_patient: Patient, _number: int) -> None:
     """Nothing is wrong."""
 
@@ -359,6 +372,7 @@ CAUSES = (
     Cause("stopped ffmpeg", "job_stopped", _job_stopped, "Ended "),
     Cause("file descriptors exhausted", "files_exhausted", _files, _RESTARTED),
     Cause("dependency missing", "dependency_missing", _module_missing),
+    Cause("answers late", "slow", _answers_late, often=False),
     Cause("service not started", "not_running", _killed, _RESTARTED, often=False),
     Cause("nothing", "", _nothing, often=False),
     Cause("nothing, a render and requests", "", _works, often=False),

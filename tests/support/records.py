@@ -11,8 +11,6 @@ import json
 import os
 import typing as t
 
-from ansible.module_utils import basic
-
 from ansible_collections.mobius.ops.plugins.module_utils._backup import external_state
 from ansible_collections.mobius.ops.plugins.module_utils._cleanup import journal
 from ansible_collections.mobius.ops.plugins.module_utils._core import accounts, fs
@@ -61,11 +59,7 @@ from ansible_collections.mobius.ops.plugins.modules import (
     upkeep_info,
     watch_report,
 )
-
-try:
-    from ansible.module_utils.testing import patch_module_args
-except ImportError:  # ansible-core 2.16
-    patch_module_args = None
+from support import module_args
 
 WATCH = {
     "service": "mobius",
@@ -243,23 +237,10 @@ def root(place: Layout) -> str:
     return str(archive)
 
 
-@contextlib.contextmanager
-def _arguments(arguments: dict[str, t.Any]) -> t.Iterator[None]:
-    if patch_module_args:
-        with patch_module_args(arguments):
-            yield
-        return
-    old, basic._ANSIBLE_ARGS = basic._ANSIBLE_ARGS, json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode()
-    try:
-        yield
-    finally:
-        basic._ANSIBLE_ARGS = old
-
-
 def in_process(module: t.Any, args: dict[str, t.Any], check: bool = False) -> dict[str, t.Any]:
     """The result of a module that runs in this process; whatever it raises comes out of it."""
     output = io.StringIO()
-    with _arguments({**args, "_ansible_check_mode": check}), contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
+    with module_args.given({**args, "_ansible_check_mode": check}), contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
         module.main()
     result: dict[str, t.Any] = json.loads(output.getvalue())
     return result

@@ -20,6 +20,7 @@ from unittest import mock
 
 import pytest
 from ansible.module_utils import basic
+from support import module_args
 from support import renders as support_renders
 
 from ansible_collections.mobius.ops.plugins.module_utils._backup import signature
@@ -27,25 +28,12 @@ from ansible_collections.mobius.ops.plugins.module_utils._core import clock
 from ansible_collections.mobius.ops.plugins.module_utils._target.layout import Layout
 from ansible_collections.mobius.ops.plugins.modules import backup, backup_info, backup_restore
 
-try:
-    from ansible.module_utils.testing import patch_module_args
-except ImportError:  # ansible-core 2.16
-
-    @contextlib.contextmanager
-    def patch_module_args(module_args: dict[str, t.Any]) -> t.Iterator[None]:
-        """What ansible-core 2.17 and newer bring themselves."""
-        old, basic._ANSIBLE_ARGS = basic._ANSIBLE_ARGS, json.dumps({"ANSIBLE_MODULE_ARGS": module_args}).encode()
-        try:
-            yield
-        finally:
-            basic._ANSIBLE_ARGS = old
-
 
 def _run_module(module: t.Any, args: dict[str, t.Any], check: bool = False, diff: bool = True) -> dict[str, t.Any]:
     arguments = {**args, "_ansible_check_mode": check, "_ansible_diff": diff}
     output, said = io.StringIO(), []
     with (
-        patch_module_args(arguments),
+        module_args.given(arguments),
         contextlib.redirect_stdout(output),
         pytest.raises(SystemExit) as ended,
         mock.patch.object(basic.AnsibleModule, "warn", lambda _module, text: said.append(text)),
