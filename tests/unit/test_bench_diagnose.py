@@ -19,9 +19,9 @@ def called(**options):
 
 
 def test_what_the_module_names_is_told(host):
-    service = host.service()
-    service.start()
-    checks = [{"url": f"http://127.0.0.1:{service.port}/health", "status": [200]}]
+    host.live("r1")
+    host.serve()
+    checks = [{"url": f"http://127.0.0.1:{host.port}/health", "status": [200]}]
     told = called(root=host.root, env="test", checks=checks, window=0.5)
     assert [cause["name"] for cause in told["causes"]] == ["folder_not_writable"]  # it has none of the folders
     assert told["evidence"]["checks"] == 1 and told["evidence"]["failed"] == 0
