@@ -49,7 +49,8 @@ class Box:
 
     def run(self, command: str) -> str:
         """What a shell line of root prints; also when it fails."""
-        return subprocess.run([*self.ssh, "sudo", "bash", "-c", f"'{command}'"], capture_output=True, text=True, check=False).stdout.strip()
+        words = [*self.ssh, "sudo", "bash", "-c", f"'{command}'"]
+        return subprocess.run(words, capture_output=True, text=True, errors="replace", check=False).stdout.strip()
 
     @contextlib.contextmanager
     def once(self, happens: str, then: str | t.Callable[[], t.Any]) -> t.Iterator[None]:
