@@ -141,7 +141,7 @@ def _mended(
     after = settled(layout, service, allowed, window)
     if after and cause.name == "loop" and allowed.interrupt:
         more = remedies.apply(layout, service, cause, seen, dataclasses.replace(allowed, interrupt=False))
-        return f"{done} It did not go on. {more}", settled(layout, service, allowed, window)
+        return f"{done} It did not go on: {after[0].text} {more}", settled(layout, service, allowed, window)
     return done, after
 
 

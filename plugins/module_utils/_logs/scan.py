@@ -76,10 +76,13 @@ class Scanner:
         day.lines += count
         if self.form.name == "json" or self.form.line:
             slot.requests += lines.count(b'"responseTime":') if self.form.name == "json" else count
-        found = rows.of(self.form, lines if detailed else rows.notable(self.form, lines))
         if detailed:
+            found = rows.of(self.form, lines, count)
             day.looked += count
             self._malformed(day, slot, lines, count, found)
+        else:
+            some = rows.notable(self.form, lines)
+            found = rows.of(self.form, b"\n".join([*some, b""]), len(some))
         self._counts.add(day, slot, at, found, detailed)
         if not self.form.line:
             self._errors(day, slot, at, known, lines)

@@ -94,7 +94,8 @@ def fault(value: t.Any, shape: t.Any, where: str = "") -> str:
 
 def _object_fault(value: dict[str, t.Any], shape: dict[t.Any, t.Any], where: str) -> str:
     if str in shape:
-        return next(filter(None, (fault(item, shape[str], f"{where}.{name}") for name, item in value.items())), "")
+        bad = next((name for name, item in value.items() if fault(item, shape[str])), None)
+        return "" if bad is None else fault(value[bad], shape[str], f"{where}.{bad}")
     for name, each in shape.items():
         key = name.rstrip("?")
         if key in value:

@@ -16,7 +16,7 @@ LOOP, BLOCKED = (Cause(name, rules.LIKELY, "It hangs.", (), "Restart it", "resta
     "cause, interrupt, left, done",
     [
         (LOOP, True, [()], "ended."),
-        (LOOP, True, [(BLOCKED,), ()], "ended. It did not go on. restarted."),
+        (LOOP, True, [(BLOCKED,), ()], "ended. It did not go on: It hangs. restarted."),
         (LOOP, False, [(BLOCKED,)], "restarted."),
         (BLOCKED, True, [(BLOCKED,)], "ended."),
     ],

@@ -50,7 +50,7 @@ def test_columns_are_what_the_expression_finds(named):
     data = b"".join(lines_of(chance, named, 400))
     form = formats.access(data)
     assert form.named is named
-    found, (wanted, clients) = rows._columns(form, data), by_lines(form, data)
+    found, (wanted, clients) = rows._columns(form, data, data.count(b"\n")), by_lines(form, data)
     assert labelled(found) == [(f"{method.decode()} /api/projects/:id", status, time) for method, _path, status, time in wanted]
     assert found.clients == clients and len(clients) > 100
 
@@ -66,7 +66,7 @@ def test_lines_with_anything_in_them_are_counted_as_by_the_expression():
             lines[number] = lines[number][:at] + chance.choice(ODD) + lines[number][at + chance.randrange(3) :]
         data = b"".join(lines)
         data = data if data.endswith(b"\n") else data + b"\n"
-        found = rows._columns(form, data)
+        found = rows._columns(form, data, data.count(b"\n"))
         if found is not None:
             taken += 1
             wanted, clients = by_lines(form, data)
@@ -91,11 +91,12 @@ def test_lines_with_anything_in_them_are_counted_as_by_the_expression():
 def test_a_line_with_something_between_its_texts_is_left_to_the_expression(line):
     data = b"".join(lines_of(random.Random(3), True, 5))
     odd = line % (1, 1, b"GET", 1, 200, b" rt=0.100")
-    assert rows._columns(formats.access(data), data) and rows._columns(formats.access(data), data + odd + data) is None
+    form, count = formats.access(data), data.count(b"\n")
+    assert rows._columns(form, data, count) and rows._columns(form, data + odd + data, 2 * count + odd.count(b"\n")) is None
 
 
 def test_times_without_a_request_have_a_name_of_their_own():
-    found = rows.of(formats.TEXT, b"GET /x 200 5ms\nthe response time: 2 s\nPOST /y?z 500 7ms\n")
+    found = rows.of(formats.TEXT, b"GET /x 200 5ms\nthe response time: 2 s\nPOST /y?z 500 7ms\n", 3)
     assert sorted(labelled(found)) == [("(no route)", b"", b"2000.000"), ("GET /x", b"200", b"5"), ("POST /y", b"500", b"7")]
     assert found.clients == [b""]
 
