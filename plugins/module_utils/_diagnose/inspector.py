@@ -40,6 +40,8 @@ _FOREIGN = re.compile(r"node:|internal/|(?:.*/)?node_modules/|$")
 #: hears only one, so it opens it once more when it hears the others (Node's ``RequestIoThreadStart``).
 _END = """(() => { let left = 60; const timer = setInterval(() => { process._debugEnd(); if (--left < 1) clearInterval(timer) }, 25);
     timer.unref(); process._debugEnd() })()"""
+#: Seconds for which a process is asked to close its inspector before its sockets are closed by force.
+_POLITE = 1.0
 #: Seconds for which the port must stay closed behind code that was ended.
 _STAYS = 0.4
 #: Tells method and address of the request that a frame works on, by the names that Express, Fastify, Koa and Node's own handlers use.
@@ -283,24 +285,34 @@ def _close(pid: int, port: int, stays: float = 0.0) -> str:
 
     :param stays: seconds for which it has to stay closed.
     """
-    deadline, closed = time.monotonic() + _ANSWER, time.monotonic()
+    began = closed = time.monotonic()
     while pid in processes.listeners(port) or time.monotonic() < closed + stays:
         if pid not in processes.listeners(port):
             time.sleep(0.02)
             continue
         closed = time.monotonic()
-        if closed > deadline:
+        if closed > began + _ANSWER:
             return "Restart the service at once (mobius.ops.restart): until then any local user can run code in it"
-        with contextlib.suppress(OpsError):  # without its help, should it not answer: root may close the sockets of others
-            commands.capture(["ss", "-K", "-n", "-t", "-a", "sport", "=", f":{port}"], timeout=_ANSWER)
         with contextlib.suppress(Broken):
             session = Session(port)
             try:
                 session.call("Runtime.evaluate", expression=_END, timeout=1.0)
             finally:
                 session.socket.close()
+        if time.monotonic() > began + _POLITE and pid in processes.listeners(port):
+            _close_by_force(port)
         time.sleep(0.05)
     return ""
+
+
+def _close_by_force(port: int) -> None:
+    """Close the sockets of an inspector whose process does not do it: root may.
+
+    Node 18 has to be restarted then. The thread of its inspector asks the closed socket for connections for ever, and the main thread waits
+    for that thread when the inspector is closed.
+    """
+    with contextlib.suppress(OpsError):
+        commands.capture(["ss", "-K", "-n", "-t", "-a", "sport", "=", f":{port}"], timeout=_ANSWER)
 
 
 def _wait(ready: t.Callable[[], bool], deadline: float, otherwise: str) -> None:

@@ -88,6 +88,19 @@ def test_an_inspector_that_its_process_cannot_close_is_closed_by_root(node, monk
     assert not processes.listeners(server.inspector)
 
 
+def test_no_socket_of_a_process_that_closes_it_itself_is_closed_by_force(node, monkeypatch):
+    """With Node 18 the process would hang when its inspector is closed."""
+    forced = []
+    monkeypatch.setattr(inspector, "_close_by_force", forced.append)
+    monkeypatch.setattr(inspector, "_POLITE", HANG)
+    server = node()
+    os.kill(server.pid, signal.SIGUSR1)
+    wait_until(lambda: processes.listeners(server.inspector) == [server.pid])
+    assert inspector._close(server.pid, server.inspector) == "" and not processes.listeners(server.inspector)
+    server.hang()
+    assert server.look(interrupt=True).interrupted and server.get() == b"ok" and not forced
+
+
 def test_a_program_that_the_signal_would_end_gets_none():
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     with process:
