@@ -119,6 +119,8 @@ LARGEST = 200
 def large_files(root: Path) -> Iterator[str]:
     """No built, packed or recorded file comes into the repository by mistake."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=False)
+    if listed.returncode and (root / ".git").exists():
+        yield f"{root}: git does not list its files: {listed.stderr.strip()}"
     for name in filter(None, listed.stdout.split("\0")):
         path = root / name
         if path.is_file() and path.stat().st_size > LARGEST * 1000:

@@ -171,7 +171,7 @@ import dataclasses
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mobius.ops.plugins.module_utils._ansible import arguments
-from ansible_collections.mobius.ops.plugins.module_utils._core import dotenv
+from ansible_collections.mobius.ops.plugins.module_utils._core import dotenv, interrupt
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import InputError
 from ansible_collections.mobius.ops.plugins.module_utils._diagnose import diagnose, remedies
 from ansible_collections.mobius.ops.plugins.module_utils._observe import health as observe_health
@@ -204,7 +204,8 @@ def run(params: arguments.Params, check_mode: bool) -> arguments.Answer:
         params["heap_snapshot"] and not check_mode,
         params["fleet"],
     )
-    found = diagnose.diagnose(layout, service, asked, allowed)
+    with interrupt.interruptible("the diagnosis"):
+        found = diagnose.diagnose(layout, service, asked, allowed)
     result = {**dataclasses.asdict(found), "evidence": found.evidence.facts(), "message": found.message()}
     inside = result.pop("inside")
     result.update(stack=inside["stack"], heap=inside["heap"], not_inspected=inside["refused"], heap_snapshot=inside["snapshot"] or None)

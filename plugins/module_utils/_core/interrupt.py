@@ -27,14 +27,17 @@ class Interrupted(BaseException):
 
 @contextlib.contextmanager
 def undivided() -> t.Iterator[None]:
-    """A short block that is never interrupted in between: what it makes is known to whoever cleans up. Raises at its end instead."""
+    """A short block that is never interrupted in between: what it makes is known to whoever cleans up. Raises at its end instead.
+
+    An error of the block is raised as it is: it may tell what is left to do.
+    """
     _blocks[0] += 1
     try:
         yield
     finally:
         _blocks[0] -= 1
-        if _waiting[0] and not _blocks[0]:
-            raise Interrupted(_waiting[0])
+    if _waiting[0] and not _blocks[0]:
+        raise Interrupted(_waiting[0])
 
 
 @contextlib.contextmanager

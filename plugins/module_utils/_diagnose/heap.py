@@ -90,9 +90,11 @@ def _write(session: Session, descriptor: int) -> None:
             if left < 0:
                 raise Broken(f"its heap snapshot is larger than {wording.human_size(MOST)}")
             fs.write_all(descriptor, data)
-    finally:
+    except BaseException:
         # Until all of it is sent, the process answers nothing else: its inspector could not be closed
-        collections.deque(parts, maxlen=0)
+        with contextlib.suppress(Broken):
+            collections.deque(parts, maxlen=0)
+        raise
     if left == MOST:
         raise Broken("it sends no heap snapshot")
 

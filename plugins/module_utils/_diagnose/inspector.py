@@ -19,7 +19,7 @@ import typing as t
 
 from .._core import commands, documents, processes, wording
 from .._core.errors import OpsError, StateError
-from .._core.interrupt import interruptible, undivided
+from .._core.interrupt import undivided
 from .._observe import node_exceptions
 from .websocket import Broken, Line, WebSocket
 
@@ -170,13 +170,21 @@ def require(pid: int, port: int) -> None:
             "Look at it with: ps -o pid,stat,wchan,args -p " + str(pid),
         )
     listening = processes.listeners(port)
-    if listening and (listening != [pid] or any(map(_OPENED.match, _options(pid)))):
+    if listening and (listening != [pid] or any(map(_OPENED.match, _options(pid))) or not _is_inspector(port)):
         raise StateError(
             f"port {port}",
             "nobody to listen, so that Node's inspector can",
-            "another program, or an inspector that the process was started with",
+            "another program, the application itself, or an inspector that the process was started with",
             f"Look who it is with: ss -tlnp sport = :{port}",
         )
+
+
+def _is_inspector(port: int) -> bool:
+    """Whether an inspector answers there, which it does also while the event loop hangs."""
+    try:
+        return bool(_target(port))
+    except Broken:
+        return False
 
 
 def _catches(pid: int, number: int) -> bool:
@@ -201,15 +209,15 @@ def look(pid: int, place: node_exceptions.Place, interrupt: bool = False) -> Sta
 def asked(pid: int, question: t.Callable[[Session, float], Found], stays: float = 0.0) -> Found:
     """What a question comes to that is put to the inspector of a process, which is closed on every way out.
 
-    A signal that would end this process takes effect when the inspector is closed.
+    A signal that interrupts the diagnosis takes effect when the inspector is closed.
 
     :param question: gets a session, and when the process was asked to open it.
     :param stays: seconds for which the port must stay closed then.
-    :raises StateError: when there is no answer, or a signal came. It also says when the inspector is still open.
+    :raises StateError: when there is no answer. It also says when the inspector is still open.
     """
     port, ticks = port_of(pid), processes.start_ticks(pid)
     require(pid, port)
-    with interruptible(f"the look into process {pid}"), undivided():
+    with undivided():
         return _asked(pid, port, ticks, question, stays)
 
 

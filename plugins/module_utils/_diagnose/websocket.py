@@ -121,9 +121,10 @@ class WebSocket(Line):
         try:
             with contextlib.suppress(Broken):
                 self.send("", _CLOSE)
-                deadline = time.monotonic() + _GOODBYE
-                while True:
-                    self.receive(deadline - time.monotonic())
+                self._deadline = time.monotonic() + _GOODBYE
+                while True:  # until the other side ends the connection; it may be in the midst of a message
+                    self._held = b""
+                    self._read_some()
         finally:
             super().close()
 

@@ -81,8 +81,8 @@ WATCHED = Kind("the state of a watch", {
     "Move the folder of this watch away, and start another one with mobius.ops.monitor")
 #: The same of a watch that goes on.
 RESUMED = WATCHED._replace(shape={
-    "status": text, "started": moment, "release": MAYBE, "trigger": str, "rounds": count, "recent": [dict], "incident": MAYBE,
-    "left": number, "samples": dict.fromkeys(("ok", "slow", "partial", "failed", "error", "no_data"), count),
+    **WATCHED.shape, "status": text, "started": moment, "release": MAYBE, "trigger": str, "rounds": count, "recent": [dict],
+    "incident": MAYBE, "left": number, "samples": dict.fromkeys(("ok", "slow", "partial", "failed", "error", "no_data"), count),
     "decision": {"requests": count, "failed_requests": count, "alarmed": bool, "has_alarmed": bool},
     "rolling_back": text, "decided": text, "resumed": count, "times": histogram})
 BASELINE = Kind("how fast the application answered before a deploy", {

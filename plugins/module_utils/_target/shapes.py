@@ -52,7 +52,9 @@ def text(value: t.Any) -> str:
 
 def histogram(value: t.Any) -> str:
     """What ``_core.stats.Histogram`` has counted: bucket, a number that JSON made a text, -> count."""
-    good = isinstance(value, dict) and all(re.fullmatch(r"-?[0-9]{1,6}", bucket) and not count(many) for bucket, many in value.items())
+    good = isinstance(value, dict) and all(
+        re.fullmatch(r"-?[0-9]{1,4}", bucket) and not count(many) and many >= 0 for bucket, many in value.items()
+    )
     return "" if good else "counts of numbered buckets"
 
 

@@ -69,7 +69,7 @@ class Watcher:
         try:
             saved = self.folder.to_resume()
         except IntegrityError as error:
-            self.damage = str(error)
+            self.damage = f"{error.subject}: {error.found}"
             return None
         if not saved:
             return None
@@ -113,9 +113,7 @@ class Watcher:
                     with contextlib.suppress(OpsError):
                         self.service.await_front()  # after a reboot it starts at the same time
                 return
-            # after a reboot the service comes up at the same time: what is seen meanwhile says nothing about the release
-            checks = [probe.fill(check, self.state["release"]) for check in self.spec["checks"]]
-            health.wait_for(checks, self.spec["ready_timeout"], give_up=self.folder.told_to_end)
+            self._await_service()
             self.end = time.monotonic() + self.state["left"]
             return
         self.record.mark(
@@ -127,15 +125,22 @@ class Watcher:
         )
         self.record.save()
         if self.damage:
-            self.record.log("WARN", f"this watch had begun before, and begins anew: {self.damage}")
+            self.record.log("WARN", f"this watch had begun before, and begins anew, because its state was damaged ({self.damage})")
         with self.record.best_effort():
             rollback.finish_before(self.record, self.store, self.service)
         self.record.save(release=self.store.live())
         with self.record.best_effort():
             self.store.make_reserve()
             self.record.rotate(self.spec.get("keep", 0))
+        if self.damage:
+            self._await_service()
         self.pause(self.spec["initial_delay"])
         self.end = time.monotonic() + self.spec["duration"]
+
+    def _await_service(self) -> None:
+        """After a reboot the service comes up at the same time: what is seen meanwhile says nothing about the release."""
+        checks = [probe.fill(check, self.state["release"]) for check in self.spec["checks"]]
+        health.wait_for(checks, self.spec["ready_timeout"], give_up=self.folder.told_to_end)
 
     def rounds(self) -> str:
         """Round after round; the verdict."""

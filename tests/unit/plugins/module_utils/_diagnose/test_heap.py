@@ -12,7 +12,7 @@ import stat
 import pytest
 from support.waiting import wait_until
 
-from ansible_collections.mobius.ops.plugins.module_utils._core import fs, processes
+from ansible_collections.mobius.ops.plugins.module_utils._core import fs, interrupt, processes
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._diagnose import heap, inspector
 from ansible_collections.mobius.ops.plugins.module_utils._observe import host_metrics
@@ -78,7 +78,7 @@ def interrupted(_descriptor, _data):
     [
         (heap, "MOST", 1000, StateError, "is larger than"),
         (fs, "write_all", full, OSError, "No space left"),
-        (fs, "write_all", interrupted, StateError, "the look into process.*SIGTERM"),
+        (fs, "write_all", interrupted, StateError, "the diagnosis.*SIGTERM"),
     ],
     ids=["larger", "full disk", "interrupted"],
 )
@@ -92,7 +92,7 @@ def test_one_that_does_not_end_well_is_read_to_its_end_and_leaves_nothing(node, 
     server = node()
     monkeypatch.setattr(inspector.Session, "stream", noted)
     monkeypatch.setattr(where, name, value)
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=words), interrupt.interruptible("the diagnosis"):
         heap.snapshot(layout, server.pid, 64 * GB)
     assert read == ["all of it"]  # until then it answers nothing else
     assert left(layout) == [] and not processes.listeners(server.inspector)

@@ -14,9 +14,10 @@ import sys
 import threading
 
 import pytest
+from support.ports import free_port
 from support.waiting import HANG, wait_until
 
-from ansible_collections.mobius.ops.plugins.module_utils._core import processes
+from ansible_collections.mobius.ops.plugins.module_utils._core import interrupt, processes
 from ansible_collections.mobius.ops.plugins.module_utils._core.errors import StateError
 from ansible_collections.mobius.ops.plugins.module_utils._diagnose import inspector, websocket
 from ansible_collections.mobius.ops.plugins.module_utils._observe import node_exceptions
@@ -228,15 +229,21 @@ def test_other_messages_end_the_connection(frame):
             connected(ours).receive(5.0)
 
 
-def test_a_connection_ends_when_both_sides_have_said_so():
+@pytest.mark.parametrize("held", [b"", b"{", b"x"])
+def test_a_connection_ends_when_the_other_side_has_sent_all_and_ends_it(monkeypatch, held):
+    """Node can crash when what it still sends is refused; and what is held may be a part of a message."""
+    monkeypatch.setattr(websocket, "_GOODBYE", HANG)
     ours, theirs = socket.socketpair()
-    closing = threading.Thread(target=connected(ours).close)
-    with ours, theirs:
+    client = connected(ours)
+    client._held = held
+    closing = threading.Thread(target=client.close)
+    with ours:
         closing.start()
         assert theirs.recv(2) == b"\x88\x80"  # masked, as clients must
-        theirs.sendall(b"\x81\x05hello" * 1000)  # Node can crash when what it still sends is refused
-        assert closing.is_alive()
+        theirs.sendall(b"\x81\x05hello" * 1_000_000)  # more than is held on the way
         theirs.sendall(b"\x88\x00")
+        assert ours.fileno() != -1
+        theirs.close()
         closing.join(HANG)
         assert ours.fileno() == -1
 
@@ -258,9 +265,33 @@ def test_a_signal_waits_until_the_inspector_is_closed(node):
         os.kill(os.getpid(), signal.SIGTERM)
         return session.call("Runtime.getHeapUsage")
 
-    with pytest.raises(StateError, match=f"process {server.pid}.*SIGTERM"):
+    with pytest.raises(StateError, match=r"the diagnosis.*SIGTERM"), interrupt.interruptible("the diagnosis"):
         inspector.asked(server.pid, asks)
     assert not processes.listeners(server.inspector) and server.get() == b"ok"
+
+
+def test_an_error_is_not_displaced_by_a_signal(node, monkeypatch):
+    def stays_open(*_words):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return "Restart the service at once"
+
+    server = node()
+    monkeypatch.setattr(inspector, "_close", stays_open)
+    with pytest.raises(StateError, match=r"still open\. Restart the service at once"), interrupt.interruptible("the diagnosis"):
+        inspector.asked(server.pid, lambda session, _began: session.call("Runtime.getHeapUsage"))
+
+
+def test_a_server_of_the_application_on_that_port_is_left_alone(node):
+    code = "import http from 'node:http'; http.createServer((q, s) => s.end('ok')).listen(PORT, '127.0.0.1', () => console.log('on'))"
+    port = free_port()
+    with subprocess.Popen(
+        ["node", f"--inspect-port={port}", "--input-type=module", "-e", code.replace("PORT", str(port))], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == b"on\n"
+        with pytest.raises(StateError, match="found another program, the application itself"):
+            inspector.asked(process.pid, lambda session, _began: None)
+        assert processes.listeners(port) == [process.pid]
+        process.kill()
 
 
 def connected(end):

@@ -560,8 +560,10 @@ def test_a_watch_that_was_interrupted_goes_on(host, two, watch, ended, wait_unti
         lambda state: json.dumps({**state, "decision": {"verdict": "healthy"}}),
         lambda state: json.dumps({**state, "samples": {"ok": 3}}),
         lambda state: json.dumps({**state, "times": {"fast": 3}}),
+        lambda state: json.dumps({**state, "times": {"20000": 3}}),
+        lambda state: json.dumps({**state, "write_attempts": "x"}),
     ],
-    ids=["no JSON", "without rounds", "another decision", "part of the samples", "other times"],
+    ids=["no JSON", "without rounds", "another decision", "part of the samples", "other times", "far times", "no list"],
 )
 def test_a_watch_that_cannot_go_on_from_its_state_begins_anew(host, two, watch, ended, wait_until, damage):
     folder = watch(duration=10 * HANG)
@@ -570,9 +572,25 @@ def test_a_watch_that_cannot_go_on_from_its_state_begins_anew(host, two, watch, 
     path.write_text(damage(folder.saved()))
     detach.launch(host.layout, watcher, folder.path, os.path.join(folder.path, "watcher.log"))
     wait_until(lambda: "begins anew" in log_of(folder) and folder.state()["status"] == "running" and folder.state()["rounds"] > 1)
-    assert f"begins anew: {path}: expected the state of a watch" in log_of(folder) and folder.state()["resumed"] == 0
+    assert f"begins anew, because its state was damaged ({path}: " in log_of(folder) and folder.state()["resumed"] == 0
     host.mode("r2", "bad")
     assert ended(folder)["verdict"] == "rolled_back" and host.store.live() == "r1"
+
+
+def test_a_watch_that_begins_anew_waits_for_a_service_that_starts_at_the_same_time(host, two, watch, wait_until):
+    """As after a reboot."""
+    folder = watch(duration=10 * HANG, ready_timeout=10 * HANG)
+    interrupted(host, folder, wait_until)
+    Path(folder.path, "state.json").write_text("{")
+    host.mode("r2", "bad")
+    detach.launch(host.layout, watcher, folder.path, os.path.join(folder.path, "watcher.log"))
+    wait_until(lambda: "begins anew" in log_of(folder))
+    with pytest.raises(AssertionError):
+        wait_until(lambda: folder.state()["rounds"], timeout=1)
+    host.mode("r2", "ok")
+    wait_until(lambda: folder.state()["rounds"] > 3)
+    state = folder.state()
+    assert host.store.live() == "r2" and state["status"] == "running" and state["samples"]["failed"] == 0
 
 
 def interrupted(host, folder, wait_until, **state):
