@@ -53,7 +53,7 @@ def snapshot(layout: Layout, pid: int, free: int) -> str:
     """Make a snapshot of the heap: the path of the file.
 
     :param free: bytes of memory that programs can still have.
-    :raises StateError: when memory or disk are short, it fails, or a signal interrupts it; no file is left then.
+    :raises StateError: when memory or disk are short, or it fails. No file is left then, nor when a signal interrupts it.
     """
     needed = TIMES * processes.memory(pid)
     for where, left in (("the host", free), ("its unit (mobius_memory_max)", _unit_left(pid))):

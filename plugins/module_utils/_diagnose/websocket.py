@@ -114,7 +114,7 @@ class WebSocket(Line):
             raise Broken("it does not speak WebSocket")
 
     def close(self) -> None:
-        """End it as RFC 6455 asks (section 7.1.1): both sides say so, whoever answers closes the connection. Never raises.
+        """End it as RFC 6455 asks (section 7.1.1): both sides say so, then the server closes the connection. Never raises.
 
         Node can crash when a connection of its inspector ends otherwise while it still sends (v20.20: SIGSEGV in 24 of 416).
         """

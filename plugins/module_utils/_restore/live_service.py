@@ -91,7 +91,7 @@ class Serving:
         self.watch = watch_control.stop(self.layout, why) or self.watch
         with self.store.switching(), undisturbed():
             running = watch_folders.latest(self.layout)
-            if running and running.state()["status"] in ("starting", "running"):
+            if running and running.state()["status"] in watch_folders.GOING:
                 raise StateError(
                     f"root {self.layout.root}",
                     "no watch",

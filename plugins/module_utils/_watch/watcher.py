@@ -125,7 +125,7 @@ class Watcher:
         )
         self.record.save()
         if self.damage:
-            self.record.log("WARN", f"this watch had begun before, and begins anew, because its state was damaged ({self.damage})")
+            self.record.log("WARN", f"the watch was interrupted and its state is damaged, so it begins anew ({self.damage})")
         with self.record.best_effort():
             rollback.finish_before(self.record, self.store, self.service)
         self.record.save(release=self.store.live())

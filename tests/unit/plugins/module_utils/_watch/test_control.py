@@ -572,7 +572,7 @@ def test_a_watch_that_cannot_go_on_from_its_state_begins_anew(host, two, watch, 
     path.write_text(damage(folder.saved()))
     detach.launch(host.layout, watcher, folder.path, os.path.join(folder.path, "watcher.log"))
     wait_until(lambda: "begins anew" in log_of(folder) and folder.state()["status"] == "running" and folder.state()["rounds"] > 1)
-    assert f"begins anew, because its state was damaged ({path}: " in log_of(folder) and folder.state()["resumed"] == 0
+    assert f"its state is damaged, so it begins anew ({path}: " in log_of(folder) and folder.state()["resumed"] == 0
     host.mode("r2", "bad")
     assert ended(folder)["verdict"] == "rolled_back" and host.store.live() == "r1"
 
