@@ -149,8 +149,13 @@ def _target(port: int) -> str:
 
 def port_of(pid: int) -> int:
     """The port on which a Node opens its inspector: 9229, or the one that it was told with ``--inspect-port``."""
+    told = _told_port(pid)
+    return told if 0 < told < 65536 else DEFAULT_PORT
+
+
+def _told_port(pid: int) -> int:
     told = [match.group(1) for match in map(_PORT.match, _options(pid)) if match]
-    return int(told[-1]) if told and 0 < int(told[-1]) < 65536 else DEFAULT_PORT
+    return int(told[-1]) if told else DEFAULT_PORT
 
 
 def _options(pid: int) -> list[str]:
@@ -168,6 +173,10 @@ def require(pid: int, port: int) -> None:
             "a Node that opens its inspector on SIGUSR1",
             "another program, or one with --disable-sigusr1",
             "Look at it with: ps -o pid,stat,wchan,args -p " + str(pid),
+        )
+    if not _told_port(pid):  # it would be open where nobody looks for it, and stay so
+        raise StateError(
+            f"process {pid}", "a known port for its inspector", "any free one (--inspect-port=0)", "Start it with another --inspect-port"
         )
     listening = processes.listeners(port)
     if listening and (listening != [pid] or any(map(_OPENED.match, _options(pid))) or not _is_inspector(port)):

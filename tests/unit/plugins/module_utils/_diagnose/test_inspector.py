@@ -110,6 +110,16 @@ def test_a_program_that_the_signal_would_end_gets_none():
         assert "expected a Node that opens its inspector on SIGUSR1" in str(error.value) and process.poll() is None
 
 
+def test_a_node_that_takes_any_port_for_its_inspector_gets_no_signal():
+    code = "require('http').createServer(() => {}).listen(0, '127.0.0.1', () => console.log('on'))"
+    with subprocess.Popen(["node", "--inspect-port=0", "-e", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"on\n"
+        with pytest.raises(StateError, match=r"any free one \(--inspect-port=0\)"):
+            inspector.look(process.pid, node_exceptions.Place([]))
+        process.kill()
+        assert b"Debugger listening" not in process.stderr.read()
+
+
 def test_a_port_that_is_taken_is_told_before_the_signal(node):
     server = node()
     with socket.create_server(("127.0.0.1", server.inspector)), pytest.raises(StateError) as error:
